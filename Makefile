@@ -1,0 +1,71 @@
+# Crypto Predict: every command a person needs. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+PORT ?= 8000
+# Where the history comes from, in order of preference; the last name works without any network.
+SOURCE ?= alpaca,simulated
+TESTS ?= tests
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "$$($(PYTHON) --version) is too old: Crypto Predict needs Python 3.11 or newer (make PYTHON=python3.12 ...)"; exit 1; }
+	@echo "Making the virtual environment $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+# A stamp is the very file that was installed, so that a changed lock is installed again.
+$(VENV)/run.stamp: requirements-api.txt requirements-train.txt | $(BIN)/python
+	@echo "Installing what training and serving need"
+	@$(PIP) -r requirements-api.txt -r requirements-train.txt
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.txt | $(BIN)/python
+	@echo "Installing what the tests need"
+	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+.PHONY: run
+run: $(VENV)/run.stamp ## Train a model and serve it at http://127.0.0.1:8000
+	@$(BIN)/python train.py --source '$(SOURCE)' --output model.pkl
+	@$(BIN)/python api.py --model model.pkl --host 127.0.0.1 --port $(PORT)
+
+.PHONY: test
+test: $(VENV)/dev.stamp ## Run every test
+	@$(BIN)/python -m pytest $(TESTS)
+
+.PHONY: lint
+lint: $(VENV)/dev.stamp ## Check format, style and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+.PHONY: format
+format: $(VENV)/dev.stamp ## Format the code and mend what ruff can mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(VENV)/dev.stamp ## Measure against the usual tutorial and bare Flask
+	@$(BIN)/python -m bench
+
+.PHONY: lock
+lock: $(VENV)/dev.stamp ## Renew the locked requirements from pyproject.toml
+	@$(UV_COMPILE) --upgrade --extra api --extra train --extra dev --output-file requirements-dev.txt
+	@$(UV_COMPILE) --extra api --constraint requirements-dev.txt --output-file requirements-api.txt
+	@$(UV_COMPILE) --extra train --constraint requirements-dev.txt --output-file requirements-train.txt
+
+.PHONY: clean
+clean: ## Remove the virtual environment and the trained model
+	rm -rf $(VENV) .venv-* model.pkl

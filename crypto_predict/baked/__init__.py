@@ -1,0 +1,7 @@
+"""The baked model: what training hands to serving.
+
+* ``schema``: what the model file holds, as frozen dataclasses of plain values
+* ``plain``: those dataclasses as dicts and lists, and back with every fault named
+* ``store``: atomic writing and safe loading of ``model.pkl``
+* ``evaluation``: the forecast for any day or instant, in plain Python
+"""

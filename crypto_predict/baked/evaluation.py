@@ -1,0 +1,162 @@
+"""The forecast for any day or instant, in plain Python, from what was baked.
+
+A day means its close, which is the instant at which the next day begins. An instant between two closes is answered by
+interpolation: the curve linearly in log price, the band linearly in its square, since the variance of a random walk
+grows linearly in time.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from crypto_predict.baked.schema import HORIZON_DAYS, Band, PairForecast, Seasonality, Trend, price_decimals
+from crypto_predict.errors import OutOfRange
+from crypto_predict.market import DAY
+
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_KNOWN = Band(0.0, 0.0)  # around a price that was observed
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A price and its central 80 % interval, in the quote currency: `low` <= `price` <= `high`."""
+
+    price: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """The curve and the band around it at one close, in log price."""
+
+    curve: float
+    band: Band
+
+
+class Evaluator:
+    """Answers for one pair. Days already answered are remembered, at most as many as the range has.
+
+    Safe to share between threads: what is remembered is immutable and equal however often it is worked out.
+    """
+
+    def __init__(self, forecast: PairForecast) -> None:
+        self.forecast = forecast
+        self.decimals = price_decimals(forecast.last_close)
+        self._curve = Curve(forecast)
+        self._first = forecast.first.toordinal()
+        self._last = forecast.last.toordinal()
+        self._points: list[_Point | None] = [None] * (self._last + HORIZON_DAYS - self._first + 2)
+
+    def at_close(self, day: date) -> Prediction:
+        """The prediction for the close of a UTC day: the fitted curve up to the last candle, the forecast after it.
+
+        Raises:
+            OutOfRange: The day is not between the first candle and 365 days after the last, both included.
+        """
+        ordinal = day.toordinal()
+        if not self._first <= ordinal <= self._last + HORIZON_DAYS:
+            raise OutOfRange(day, self.forecast.first, self.forecast.end)
+        point = self._point(ordinal)
+        return self._priced(point.curve, point.band)
+
+    def at(self, instant: datetime) -> Prediction:
+        """The prediction for an instant, between the closes before and after it.
+
+        Args:
+            instant: Aware of its time zone; from the opening of the first candle to 365 days after the last one's close.
+
+        Raises:
+            OutOfRange: The instant is not.
+        """
+        utc = instant.astimezone(UTC)
+        midnight = datetime(utc.year, utc.month, utc.day, tzinfo=UTC)
+        ordinal = utc.toordinal() - 1  # the day whose close is this midnight
+        if not self._first - 1 <= ordinal <= self._last + HORIZON_DAYS or (
+            ordinal == self._last + HORIZON_DAYS and utc > midnight
+        ):
+            raise OutOfRange(instant, self.forecast.first, self.forecast.end)
+        if utc == midnight:
+            point = self._point(ordinal)
+            return self._priced(point.curve, point.band)
+        return self._between(ordinal, (utc - midnight) / DAY)
+
+    def _between(self, ordinal: int, share: float) -> Prediction:
+        before, after = self._point(ordinal), self._point(ordinal + 1)
+        if ordinal == self._last:  # what follows the last close starts at the price that was observed there
+            before = _Point(math.log(self.forecast.last_close), _KNOWN)
+        curve = before.curve + share * (after.curve - before.curve)
+        low = -math.sqrt((1 - share) * before.band.low**2 + share * after.band.low**2)
+        high = math.sqrt((1 - share) * before.band.high**2 + share * after.band.high**2)
+        return self._priced(curve, Band(low, high))
+
+    def _point(self, ordinal: int) -> _Point:
+        index = ordinal - self._first + 1
+        point = self._points[index]
+        if point is None:
+            point = self._points[index] = self._worked_out(ordinal)
+        return point
+
+    def _worked_out(self, ordinal: int) -> _Point:
+        curve = self._curve.at(ordinal)
+        if ordinal <= self._last:
+            return _Point(curve, self.forecast.fitted_band)
+        horizon = ordinal - self._last
+        return _Point(curve + self.forecast.level_correction, self.forecast.forecast_bands[horizon - 1])
+
+    def _priced(self, curve: float, band: Band) -> Prediction:
+        return Prediction(
+            price=round(math.exp(curve), self.decimals),
+            low=round(math.exp(curve + band.low), self.decimals),
+            high=round(math.exp(curve + band.high), self.decimals),
+        )
+
+
+class Curve:
+    """Prophet's fitted curve in log price: trend plus seasonalities, before any level correction."""
+
+    def __init__(self, forecast: PairForecast) -> None:
+        self._scale = forecast.scale
+        self._trend = _PiecewiseLinear(forecast.trend)
+        self._seasonalities = [_Fourier(seasonality) for seasonality in forecast.seasonalities]
+
+    def at(self, ordinal: int) -> float:
+        """The log price at the close of the day with this proleptic Gregorian ordinal."""
+        days = ordinal - _EPOCH_ORDINAL
+        seasonal = sum(seasonality.at(days) for seasonality in self._seasonalities)
+        return self._scale * (self._trend.at(ordinal) + seasonal)
+
+
+class _PiecewiseLinear:
+    """The trend with slope and offset of every segment worked out beforehand."""
+
+    def __init__(self, trend: Trend) -> None:
+        self._start = trend.start.toordinal()
+        self._days = trend.days
+        self._changepoints = trend.changepoints
+        self._segments = [(trend.growth, trend.offset)]  # (slope, offset) between two changepoints
+        for changepoint, delta in zip(trend.changepoints, trend.deltas, strict=True):
+            slope, offset = self._segments[-1]
+            self._segments.append((slope + delta, offset - changepoint * delta))
+
+    def at(self, ordinal: int) -> float:
+        scaled = (ordinal - self._start) / self._days
+        slope, offset = self._segments[bisect_right(self._changepoints, scaled)]
+        return slope * scaled + offset
+
+
+class _Fourier:
+    """A seasonality with its frequencies worked out beforehand."""
+
+    def __init__(self, seasonality: Seasonality) -> None:
+        pairs = zip(seasonality.coefficients[::2], seasonality.coefficients[1::2], strict=True)
+        self._terms = [
+            (2 * math.pi * order / seasonality.period, sine, cosine)
+            for order, (sine, cosine) in enumerate(pairs, start=1)
+        ]
+
+    def at(self, days: int) -> float:
+        return sum(sine * math.sin(days * w) + cosine * math.cos(days * w) for w, sine, cosine in self._terms)

@@ -1,0 +1,183 @@
+"""What a model file holds: frozen dataclasses of plain values, the model card among them.
+
+Times are UTC. Prices are in the pair's quote currency; curves, corrections and bands are natural logarithms of it. A
+day stands for the close of that UTC day, as it does for Prophet: the candle that opens at midnight and closes 24 h later.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from crypto_predict.market import Pair
+
+VERSION = 1  # of the schema; raised whenever an older program could misread the file
+HORIZON_DAYS = 365  # how far past its last candle a model answers
+COVERAGE = 0.8  # the share of outcomes that the central interval is meant to hold
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """Prophet's piecewise linear growth (Taylor and Letham, "Forecasting at Scale", 2018, section 3.1.2).
+
+    Scaled time t is 0 on day `start` and 1 on `days` later. The slope is `growth` before the first changepoint and
+    changes by `deltas[j]` at t = `changepoints[j]`, where the line stays continuous.
+    """
+
+    start: date
+    days: int
+    growth: float
+    offset: float
+    changepoints: tuple[float, ...]  # (C,) ascending, scaled time
+    deltas: tuple[float, ...]  # (C,)
+
+    def faults(self) -> list[str]:
+        """What makes this trend impossible to evaluate."""
+        found = []
+        if self.days < 1:
+            found.append(f"days must be positive, not {self.days}")
+        if len(self.changepoints) != len(self.deltas):
+            found.append(f"{len(self.changepoints)} changepoints but {len(self.deltas)} deltas")
+        if list(self.changepoints) != sorted(self.changepoints):
+            found.append("changepoints must ascend")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Seasonality:
+    """A Fourier series over t, days since 1970-01-01: ``sum(a[n] sin(2 pi n t / period) + b[n] cos(2 pi n t / period))``.
+
+    The sum runs over n = 1 to N (the same paper, section 3.2).
+    """
+
+    name: str
+    period: float  # days
+    coefficients: tuple[float, ...]  # (2 N,): a[1], b[1], a[2], b[2], ...
+
+    def faults(self) -> list[str]:
+        """What makes this seasonality impossible to evaluate."""
+        found = []
+        if self.period <= 0:
+            found.append(f"period must be positive, not {self.period}")
+        if len(self.coefficients) % 2:
+            found.append(f"coefficients come in pairs, not {len(self.coefficients)}")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """The central 80 % interval around the curve, as distances in log price; `low` <= 0 <= `high`."""
+
+    low: float
+    high: float
+
+    def faults(self) -> list[str]:
+        """What makes this band no interval around the curve."""
+        return [] if self.low <= 0 <= self.high else [f"{self.low} and {self.high} do not enclose the curve"]
+
+
+@dataclass(frozen=True, slots=True)
+class PairForecast:
+    """Everything needed to answer for one pair, from its first candle to 365 days past its last."""
+
+    first: date  # the first candle's day
+    last: date  # the last candle's day
+    last_close: float
+    scale: float  # what trend and seasonalities are multiplied by to give log price
+    trend: Trend
+    seasonalities: tuple[Seasonality, ...]
+    level_correction: float  # added to the curve after `last`, so that the forecast starts at `last_close`
+    fitted_band: Band  # days up to `last`
+    forecast_bands: tuple[Band, ...]  # (365,) 1, 2, ... days after `last`
+
+    @property
+    def end(self) -> date:
+        """The last day this forecast answers for."""
+        return self.last + timedelta(days=HORIZON_DAYS)
+
+    def faults(self) -> list[str]:
+        """What makes this forecast contradict itself."""
+        found = []
+        if self.last < self.first:
+            found.append(f"last day {self.last} lies before first day {self.first}")
+        if self.last_close <= 0:
+            found.append(f"last_close must be positive, not {self.last_close}")
+        if len(self.forecast_bands) != HORIZON_DAYS:
+            found.append(f"{len(self.forecast_bands)} forecast bands, not {HORIZON_DAYS}")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Candles that the source does not have."""
+
+    start: datetime  # the first missing opening, included
+    end: datetime  # the next opening that exists, not included
+    missing: int  # candles
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a forecast stands some days after the last candle. Prices, not logarithms."""
+
+    horizon_days: int
+    day: date
+    prediction: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class PairCard:
+    """Where one pair's history came from, and where its forecast stands."""
+
+    source: str
+    simulated: bool
+    first: datetime  # opening of the first candle
+    last: datetime  # opening of the last candle
+    candles: int
+    gaps: tuple[Gap, ...]
+    quarantined: int  # candles that the source sent and no market can have made
+    history_sha256: str
+    last_close: float
+    forecast: tuple[Standing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The model card: what a reader must know before trusting the model. Served whole at ``/model``."""
+
+    version: str  # semantic version of the release
+    build: str  # version and training time: 0.3.1-20240518121047
+    git_revision: str | None
+    trained_at: datetime
+    python: str
+    packages: dict[str, str]  # name to version, of what decides the numbers
+    days: int  # longest history asked for
+    seed: int
+    coverage: float  # the interval's nominal share
+    simulated: bool  # True when any pair's prices were invented
+    pairs: dict[Pair, PairCard]
+    backtest: None  # scores against persistence: not measured by this version
+    gate: None  # the verdict of the release gate: there is none yet in this version
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A whole model file."""
+
+    card: Card
+    forecasts: dict[Pair, PairForecast]
+
+    def faults(self) -> list[str]:
+        """What makes this model contradict itself."""
+        found = [] if self.forecasts else ["no pair at all"]
+        if list(self.card.pairs) != list(self.forecasts):
+            found.append("card and forecasts name different pairs")
+        return found
+
+
+def price_decimals(price: float) -> int:
+    """How many decimals a price of this size is written with: five significant digits, and never fewer than cents."""
+    return max(2, 4 - math.floor(math.log10(price)))

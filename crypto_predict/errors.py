@@ -1,0 +1,91 @@
+"""Every error of the project's own, in one tree.
+
+Each carries the facts as fields and says what was wrong, with which value, and what to do. None knows of HTTP or of
+exit codes: the entry points and the web application each have the one table from error to answer.
+
+::
+
+    CryptoPredictError
+    ├── InvalidValue        an argument, a setting or a query parameter is not what it must be
+    ├── SourceError         a source of history could not deliver
+    ├── UnusableHistory     history arrived, but no model can be fitted to it
+    ├── UnusableModel       a model file cannot be trusted or read
+    ├── UnknownPair         the model holds no forecast for this pair
+    └── OutOfRange          the model knows nothing about this instant
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from pathlib import Path
+
+
+class CryptoPredictError(Exception):
+    """What every error of this project is."""
+
+
+class InvalidValue(CryptoPredictError):
+    """The value of `name` is not what it must be; `expected` says what would be."""
+
+    def __init__(self, name: str, value: object, expected: str) -> None:
+        super().__init__(f"{name}: {_shown(value)} is not {expected}")
+        self.name = name
+        self.value = value
+        self.expected = expected
+
+
+class SourceError(CryptoPredictError):
+    """The source called `source` could not deliver, for `reason`."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(f"{source}: {reason}")
+        self.source = source
+        self.reason = reason
+
+
+class UnusableHistory(CryptoPredictError):
+    """The history of `subject` (a pair or a file) has these `faults`, all of them at once."""
+
+    SHOWN = 20  # a hostile file may have a million
+
+    def __init__(self, subject: str, faults: Sequence[str]) -> None:
+        shown = list(faults[: self.SHOWN])
+        if len(faults) > self.SHOWN:
+            shown.append(f"... and {len(faults) - self.SHOWN} more")
+        lines = shown[0] if len(shown) == 1 else "".join(f"\n  {fault}" for fault in shown)
+        super().__init__(f"no usable history in {subject}: {lines}")
+        self.subject = subject
+        self.faults = tuple(faults)
+
+
+class UnusableModel(CryptoPredictError):
+    """The model file at `path` cannot be used, for `reason`."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"no usable model in {path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class UnknownPair(CryptoPredictError):
+    """The model holds no forecast for `pair`; `known` are those it does hold."""
+
+    def __init__(self, pair: str, known: Sequence[str]) -> None:
+        super().__init__(f"{_shown(pair)} is not in this model, which holds {', '.join(known)}")
+        self.pair = pair
+        self.known = tuple(known)
+
+
+class OutOfRange(CryptoPredictError):
+    """The model answers for the days `first` to `last`, both included, and `asked` lies outside."""
+
+    def __init__(self, asked: date | datetime, first: date, last: date) -> None:
+        super().__init__(f"{asked.isoformat()} lies outside the range of this model, {first} to {last}")
+        self.asked = asked
+        self.first = first
+        self.last = last
+
+
+def _shown(value: object, most: int = 80) -> str:
+    """The value as a person may read it in one line: quoted, escaped and never longer than `most` and a bit."""
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"

@@ -1,0 +1,9 @@
+"""Where history comes from: one port, one file an exchange, and the table that opens them by name.
+
+* ``port``: what every source can do
+* ``retry``: the one policy for timeouts, waiting and giving up
+* ``alpaca``: Alpaca's crypto bars through the official SDK, without keys
+* ``csv_file``: ``file:PATH``, CSV or CSV.gz
+* ``simulated``: a deterministic market for machines that reach no exchange
+* ``catalog``: names as written in ``--source`` to sources
+"""
