@@ -22,7 +22,7 @@ _PAIR = re.compile(r"([A-Z0-9]{2,10})[/_-]([A-Z0-9]{2,10})")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Pair:
-    """Two currencies: one `base` costs so many `quote`. Written ``BTC/USD``, or ``BTC-USD`` where a slash will not do."""
+    """Two currencies: one `base` costs so many `quote`. Written ``BTC/USD``, or ``BTC-USD`` in a path."""
 
     base: str  # capital letters and digits
     quote: str

@@ -67,7 +67,7 @@ class Evaluator:
         """The prediction for an instant, between the closes before and after it.
 
         Args:
-            instant: Aware of its time zone; from the opening of the first candle to 365 days after the last one's close.
+            instant: Aware of its time zone; from the opening of the first candle to 365 days past the last close.
 
         Raises:
             OutOfRange: The instant is not.

@@ -1,7 +1,7 @@
 """What a model file holds: frozen dataclasses of plain values, the model card among them.
 
 Times are UTC. Prices are in the pair's quote currency; curves, corrections and bands are natural logarithms of it. A
-day stands for the close of that UTC day, as it does for Prophet: the candle that opens at midnight and closes 24 h later.
+day stands for the close of that UTC day, as it does for Prophet: the candle opens at midnight and closes 24 h later.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Trend:
 
 @dataclass(frozen=True, slots=True)
 class Seasonality:
-    """A Fourier series over t, days since 1970-01-01: ``sum(a[n] sin(2 pi n t / period) + b[n] cos(2 pi n t / period))``.
+    """A Fourier series over t, days since 1970-01-01 (the same paper, section 3.2).
 
-    The sum runs over n = 1 to N (the same paper, section 3.2).
+    The sum of ``a[n] sin(2 pi n t / period) + b[n] cos(2 pi n t / period)`` for n = 1 to N.
     """
 
     name: str

@@ -1,0 +1,85 @@
+"""Models made by hand, for tests that need one without training."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from crypto_predict.baked.schema import (
+    HORIZON_DAYS,
+    Band,
+    Card,
+    Model,
+    PairCard,
+    PairForecast,
+    Seasonality,
+    Standing,
+    Trend,
+)
+from crypto_predict.market import Pair
+
+BTC = Pair("BTC", "USD")
+ETH = Pair("ETH", "USD")
+TRAINED_AT = datetime(2024, 5, 18, 12, 10, 47, tzinfo=UTC)
+
+
+def make_forecast(**changes: Any) -> PairForecast:
+    """A forecast from 2023-01-01 to 2024-05-17 with a bent trend and two seasonalities; `changes` replace its fields."""
+    forecast = PairForecast(
+        first=date(2023, 1, 1),
+        last=date(2024, 5, 17),
+        last_close=66_900.5,
+        scale=11.1,
+        trend=Trend(
+            start=date(2023, 1, 1),
+            days=502,
+            growth=0.2,
+            offset=0.9,
+            changepoints=(0.25, 0.5),
+            deltas=(-0.15, 0.05),
+        ),
+        seasonalities=(
+            Seasonality("yearly", 365.25, (0.001, -0.002, 0.0005, 0.0001)),
+            Seasonality("weekly", 7.0, (0.0002, 0.0001)),
+        ),
+        level_correction=0.0123,
+        fitted_band=Band(-0.06, 0.055),
+        forecast_bands=tuple(Band(-0.03 * h**0.5, 0.03 * h**0.5) for h in range(1, HORIZON_DAYS + 1)),
+    )
+    return replace(forecast, **changes)
+
+
+def make_model(*pairs: Pair, trained_at: datetime = TRAINED_AT, simulated: bool = False) -> Model:
+    """A model of these pairs (BTC/USD alone unless said), whose card agrees with its forecasts."""
+    forecasts = {pair: make_forecast() for pair in pairs or (BTC,)}
+    card = Card(
+        version="0.3.1",
+        build=f"0.3.1-{trained_at:%Y%m%d%H%M%S}",
+        git_revision="0123456789abcdef0123456789abcdef01234567",
+        trained_at=trained_at,
+        python="3.11.7",
+        packages={"prophet": "1.5.0"},
+        days=1825,
+        seed=0,
+        coverage=0.8,
+        simulated=simulated,
+        pairs={pair: _pair_card(forecast, simulated=simulated) for pair, forecast in forecasts.items()},
+        backtest=None,
+        gate=None,
+    )
+    return Model(card=card, forecasts=forecasts)
+
+
+def _pair_card(forecast: PairForecast, *, simulated: bool) -> PairCard:
+    day = forecast.last + timedelta(days=1)
+    return PairCard(
+        source="simulated" if simulated else "alpaca",
+        simulated=simulated,
+        first=datetime.combine(forecast.first, datetime.min.time(), UTC),
+        last=datetime.combine(forecast.last, datetime.min.time(), UTC),
+        candles=503,
+        gaps=(),
+        quarantined=0,
+        history_sha256="0" * 64,
+        last_close=forecast.last_close,
+        forecast=(Standing(horizon_days=1, day=day, prediction=67_000.0, low=65_000.0, high=69_000.0),),
+    )
