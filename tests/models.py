@@ -23,7 +23,7 @@ TRAINED_AT = datetime(2024, 5, 18, 12, 10, 47, tzinfo=UTC)
 
 
 def make_forecast(**changes: Any) -> PairForecast:
-    """A forecast from 2023-01-01 to 2024-05-17 with a bent trend and two seasonalities; `changes` replace its fields."""
+    """A forecast for 2023-01-01 to 2024-05-17 with a bent trend and two seasonalities; `changes` replace fields."""
     forecast = PairForecast(
         first=date(2023, 1, 1),
         last=date(2024, 5, 17),

@@ -8,6 +8,7 @@ decoding asks it. Nothing is trusted on the way in: every fault is collected, ea
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -75,7 +76,7 @@ def _decode(kind: Any, data: Any, path: str, faults: list[str]) -> Any:
 def _decode_dataclass(cls: Any, data: Any, path: str, faults: list[str]) -> Any:
     if not isinstance(data, dict):
         return faults.append(f"{_at(path)}: expected a mapping, found {_shown(data)}")
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     missing, unknown = sorted(hints.keys() - data.keys()), sorted(map(str, data.keys() - hints.keys()))
     if missing or unknown:
         return faults.append(f"{_at(path)}: missing {missing or 'nothing'}, unknown {unknown or 'nothing'}")
@@ -87,6 +88,11 @@ def _decode_dataclass(cls: Any, data: Any, path: str, faults: list[str]) -> Any:
     if hasattr(value, "faults"):
         faults.extend(f"{_at(path)}: {fault}" for fault in value.faults())
     return value
+
+
+@functools.cache
+def _hints(cls: Any) -> dict[str, Any]:
+    return typing.get_type_hints(cls)  # slow, and asked for every band of every horizon
 
 
 def _decode_tuple(kind: Any, data: Any, path: str, faults: list[str]) -> Any:
