@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -46,7 +47,7 @@ class Evaluator:
     def __init__(self, forecast: PairForecast) -> None:
         self.forecast = forecast
         self.decimals = price_decimals(forecast.last_close)
-        self._curve = Curve(forecast)
+        self._curve = Curve(forecast.scale, forecast.trend, forecast.seasonalities)
         self._first = forecast.first.toordinal()
         self._last = forecast.last.toordinal()
         self._points: list[_Point | None] = [None] * (self._last + HORIZON_DAYS - self._first + 2)
@@ -118,10 +119,10 @@ class Evaluator:
 class Curve:
     """Prophet's fitted curve in log price: trend plus seasonalities, before any level correction."""
 
-    def __init__(self, forecast: PairForecast) -> None:
-        self._scale = forecast.scale
-        self._trend = _PiecewiseLinear(forecast.trend)
-        self._seasonalities = [_Fourier(seasonality) for seasonality in forecast.seasonalities]
+    def __init__(self, scale: float, trend: Trend, seasonalities: Sequence[Seasonality]) -> None:
+        self._scale = scale
+        self._trend = _PiecewiseLinear(trend)
+        self._seasonalities = [_Fourier(seasonality) for seasonality in seasonalities]
 
     def at(self, ordinal: int) -> float:
         """The log price at the close of the day with this proleptic Gregorian ordinal."""

@@ -1,0 +1,114 @@
+"""Train a forecast and bake it into one file: history in, ``model.pkl`` out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from crypto_predict.errors import CryptoPredictError, InvalidValue, SourceError, UnusableHistory
+from crypto_predict.market import Pair
+from crypto_predict.settings import (
+    EnvironmentParser,
+    SourceSettings,
+    TrainSettings,
+    day,
+    instant_of_epoch,
+    whole_number,
+)
+from crypto_predict.sources.catalog import source_name
+
+DONE, FAILED, BAD_ARGUMENTS, NO_HISTORY, INTERRUPTED = 0, 1, 2, 3, 130
+
+EXAMPLES = """\
+examples:
+  python train.py                                        Bitcoin from Alpaca, five years back, no key needed
+  python train.py --pair BTC/USD --pair ETH/USD          several pairs in one model
+  python train.py --source file:prices.csv               your own CSV or CSV.gz: time,open,high,low,close,volume
+  python train.py --source alpaca,simulated              an invented market where no exchange can be reached
+  python train.py --until 2025-06-30 --seed 1            as if today were that day
+
+exit codes: 0 done, 1 the result could not be written, 2 bad arguments, 3 no usable history
+other environment: ALPACA_DATA_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY, SOURCE_DATE_EPOCH (the training time),
+  MODEL_VERSION and GIT_REVISION (what the card says of the release)
+"""
+
+
+def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run one training from command line and environment to model file; returns the exit code."""
+    settings, as_json = read_settings(arguments, environ)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    # The forecasting libraries take seconds to import: --help and a mistyped option need not wait for them.
+    from crypto_predict.training import pipeline, report  # noqa: PLC0415 see above
+
+    try:
+        run = pipeline.train(settings, pipeline.utc_now())
+    except CryptoPredictError as error:
+        return failed(str(error), exit_code(error))
+    except OSError as error:
+        return failed(
+            f"cannot write {error.filename or settings.output}: {error.strerror}; nothing was changed", FAILED
+        )
+    except KeyboardInterrupt:
+        return failed("interrupted; nothing was written", INTERRUPTED)
+    print(report.as_json(run) if as_json else report.as_text(run))
+    return DONE
+
+
+def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[TrainSettings, bool]:
+    """Command line and environment as settings, and whether the report is wanted as JSON."""
+    parser = EnvironmentParser(environ, prog="train.py", description=__doc__, epilog=EXAMPLES)
+    parser.add_list_option("--pair", Pair.parse, "BTC/USD", "pair to forecast; may be repeated", "BASE/QUOTE")
+    parser.add_list_option(
+        "--source",
+        source_name,
+        "alpaca",
+        "where history comes from, in order of preference: alpaca, file:PATH, simulated",
+        "NAME,NAME",
+    )
+    parser.add_option("--days", whole_number("days", 30, 36_500), "1825", "longest history used, in days", "N")
+    parser.add_option("--until", day, None, "ignore every candle after this UTC day", "DATE")
+    parser.add_option("--output", Path, "model.pkl", "the model file to write", "FILE")
+    parser.add_option(
+        "--prophet-json", Path, None, "also write Prophet's own JSON; several pairs need {base} in the name", "FILE"
+    )
+    parser.add_option("--seed", whole_number("seed", 0, 2**31 - 1), "0", "for the fit and the simulated market", "N")
+    parser.add_flag("--json", "print the report as JSON")
+    options = parser.parse_args(arguments)
+    try:
+        trained_at = instant_of_epoch(environ.get("SOURCE_DATE_EPOCH"))
+    except InvalidValue as error:
+        parser.error(str(error))
+    settings = TrainSettings(
+        pairs=options.pair,
+        sources=options.source,
+        days=options.days,
+        output=options.output,
+        until=options.until,
+        seed=options.seed,
+        prophet_json=options.prophet_json,
+        exchanges=SourceSettings.from_environ(environ),
+        trained_at=trained_at,
+        version=environ.get("MODEL_VERSION") or None,
+        git_revision=environ.get("GIT_REVISION") or None,
+    )
+    return settings, options.json
+
+
+def exit_code(error: CryptoPredictError) -> int:
+    """The exit code that tells a script what kind of error it was."""
+    if isinstance(error, InvalidValue):
+        return BAD_ARGUMENTS
+    return NO_HISTORY if isinstance(error, (UnusableHistory, SourceError)) else FAILED
+
+
+def failed(message: str, code: int) -> int:
+    """Say why on standard error and give the exit code back."""
+    print(f"train.py: error: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))
