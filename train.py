@@ -28,7 +28,8 @@ examples:
   python train.py --pair BTC/USD --pair ETH/USD          several pairs in one model
   python train.py --source file:prices.csv               your own CSV or CSV.gz: time,open,high,low,close,volume
   python train.py --source alpaca,simulated              an invented market where no exchange can be reached
-  python train.py --until 2025-06-30 --seed 1            as if today were that day
+  python train.py --until 2025-06-30                     as if that were yesterday
+  python train.py --picture forecast.svg                 a picture beside the model
 
 exit codes: 0 done, 1 the result could not be written, 2 bad arguments, 3 no usable history
 other environment: ALPACA_DATA_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY, SOURCE_DATE_EPOCH (the training time),
@@ -74,6 +75,13 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
     parser.add_option(
         "--prophet-json", Path, None, "also write Prophet's own JSON; several pairs need {base} in the name", "FILE"
     )
+    parser.add_option(
+        "--picture",
+        Path,
+        None,
+        "also draw the forecast as .svg, .png or .pdf; several pairs need {base} in the name",
+        "FILE",
+    )
     parser.add_option("--seed", whole_number("seed", 0, 2**31 - 1), "0", "for the fit and the simulated market", "N")
     parser.add_flag("--json", "print the report as JSON")
     options = parser.parse_args(arguments)
@@ -89,6 +97,7 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
         until=options.until,
         seed=options.seed,
         prophet_json=options.prophet_json,
+        picture=options.picture,
         exchanges=SourceSettings.from_environ(environ),
         trained_at=trained_at,
         version=environ.get("MODEL_VERSION") or None,

@@ -55,6 +55,7 @@ class TrainSettings:
     until: date | None  # candles after this UTC day are ignored
     seed: int
     prophet_json: Path | None
+    picture: Path | None
     exchanges: SourceSettings
     trained_at: datetime | None  # SOURCE_DATE_EPOCH; None: now
     version: str | None  # MODEL_VERSION, set by a release; None: the program's own

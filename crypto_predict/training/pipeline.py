@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,25 +11,28 @@ from pathlib import Path
 from tqdm import tqdm
 
 from crypto_predict.baked import store
-from crypto_predict.baked.schema import Model, PairCard
+from crypto_predict.baked.schema import Model
 from crypto_predict.errors import InvalidValue
 from crypto_predict.forecasting.forecast import FittedForecast, forecast_pair
-from crypto_predict.history import read_history
+from crypto_predict.history import History, read_history
 from crypto_predict.market import Interval, Pair
 from crypto_predict.settings import TrainSettings
 from crypto_predict.sources.catalog import open_sources
 from crypto_predict.sources.port import Source
 from crypto_predict.training.card import build_card, build_pair_card
+from crypto_predict.training.picture import save_picture
 
-_log = logging.getLogger(__name__)
+
+PICTURE_FORMATS = (".svg", ".png", ".pdf")
+_BAR = "{desc} |{bar:30}| {n_fmt}/{total_fmt} steps, {elapsed}"
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedPair:
     """What training one pair gave."""
 
+    history: History
     fitted: FittedForecast
-    card: PairCard
     fit_seconds: float
 
 
@@ -59,10 +61,12 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
     sources = open_sources(settings.sources, settings.exchanges, settings.seed, settings.pairs)
     with tqdm(total=2 * len(settings.pairs), bar_format=_BAR, disable=None) as progress:
         trained = {pair: _train_pair(pair, sources, settings, now, progress) for pair in settings.pairs}
-    return _bake(settings, trained, settings.trained_at or now.replace(microsecond=0))
+    return _write(settings, trained, settings.trained_at or now.replace(microsecond=0))
 
 
-_BAR = "{desc} |{bar:30}| {n_fmt}/{total_fmt} steps, {elapsed}"
+def utc_now() -> datetime:
+    """The present, in UTC."""
+    return datetime.now(UTC)
 
 
 def _train_pair(
@@ -76,40 +80,45 @@ def _train_pair(
     fitted = forecast_pair(history, settings.seed)
     seconds = time.perf_counter() - started
     progress.update()
-    return TrainedPair(fitted, build_pair_card(history, fitted.forecast), seconds)
+    return TrainedPair(history, fitted, seconds)
 
 
-def _bake(settings: TrainSettings, trained: dict[Pair, TrainedPair], trained_at: datetime) -> TrainingRun:
+def _write(settings: TrainSettings, trained: dict[Pair, TrainedPair], trained_at: datetime) -> TrainingRun:
+    """Write every file that was asked for, the model last: a new model means that all of it succeeded."""
+    cards = {pair: build_pair_card(result.history, result.fitted.forecast) for pair, result in trained.items()}
     model = Model(
-        card=build_card(settings, {pair: result.card for pair, result in trained.items()}, trained_at),
+        card=build_card(settings, cards, trained_at),
         forecasts={pair: result.fitted.forecast for pair, result in trained.items()},
     )
-    if settings.prophet_json is not None:
-        for pair, result in trained.items():
-            path = _path_for(settings.prophet_json, pair)
-            store.write_atomically(path, result.fitted.prophet.to_json().encode())
-            _log.info("wrote Prophet's own model of %s to %s", pair, path)
+    for pair, result in trained.items():
+        if settings.prophet_json is not None:
+            store.write_atomically(_path_for(settings.prophet_json, pair), result.fitted.prophet.to_json().encode())
+        if settings.picture is not None:
+            save_picture(result.history, result.fitted.forecast, model.card, _path_for(settings.picture, pair))
     store.save(model, settings.output)
     return TrainingRun(model, settings.output, {pair: result.fit_seconds for pair, result in trained.items()})
 
 
 def _check_outputs(settings: TrainSettings) -> None:
     """Refuse now what could not be written after minutes of work."""
-    outputs = {"--output": settings.output}
-    if settings.prophet_json is not None:
-        paths = {_path_for(settings.prophet_json, pair) for pair in settings.pairs}
+    _check_folder("--output", settings.output)
+    for option, template in (("--prophet-json", settings.prophet_json), ("--picture", settings.picture)):
+        if template is None:
+            continue
+        paths = {_path_for(template, pair) for pair in settings.pairs}
         if len(paths) < len(settings.pairs):
-            raise InvalidValue("--prophet-json", str(settings.prophet_json), "one file a pair: write {base}-{quote}")
-        outputs["--prophet-json"] = settings.prophet_json
-    for option, path in outputs.items():
-        if path.is_dir() or not path.parent.is_dir():
-            raise InvalidValue(option, str(path), "a file in a folder that exists")
+            raise InvalidValue(option, str(template), "one file a pair: write {base}-{quote} in its name")
+        for path in paths:
+            _check_folder(option, path)
+    if settings.picture is not None and settings.picture.suffix.lower() not in PICTURE_FORMATS:
+        raise InvalidValue("--picture", str(settings.picture), f"a file ending in {', '.join(PICTURE_FORMATS)}")
+
+
+def _check_folder(option: str, path: Path) -> None:
+    if path.is_dir() or not path.parent.is_dir():
+        raise InvalidValue(option, str(path), "a file in a folder that exists")
 
 
 def _path_for(template: Path, pair: Pair) -> Path:
+    """The template with the pair's currencies in place of ``{base}`` and ``{quote}``."""
     return Path(str(template).replace("{base}", pair.base).replace("{quote}", pair.quote))
-
-
-def utc_now() -> datetime:
-    """The present, in UTC."""
-    return datetime.now(UTC)

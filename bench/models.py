@@ -1,0 +1,60 @@
+"""Both models of one comparison, trained on the same history."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pandas as pd
+
+from crypto_predict.baked import store
+from crypto_predict.history import History, read_history
+from crypto_predict.market import Interval, Pair
+from crypto_predict.settings import SourceSettings, TrainSettings
+from crypto_predict.sources.catalog import open_sources
+from crypto_predict.training.pipeline import train, utc_now
+
+BTC = Pair("BTC", "USD")
+DAYS = 1825
+SEED = 0
+
+
+def bake(source: str, path: Path) -> None:
+    """Train this project's model and write its file."""
+    settings = TrainSettings(
+        pairs=(BTC,),
+        sources=(source,),
+        days=DAYS,
+        output=path,
+        until=None,
+        seed=SEED,
+        prophet_json=None,
+        picture=None,
+        exchanges=SourceSettings(),
+        trained_at=None,
+        version=None,
+        git_revision=None,
+    )
+    train(settings, utc_now())
+
+
+def pickle_prophet(source: str, path: Path) -> None:
+    """Fit Prophet out of the box to the same closes and pickle it, which its own documentation advises against."""
+    from prophet import Prophet  # noqa: PLC0415 after crypto_predict.forecasting has quietened its loggers
+
+    history = _history(source)
+    days = pd.to_datetime([candle.open_time.replace(tzinfo=None) for candle in history.candles])
+    model = Prophet(interval_width=0.8)
+    model.fit(pd.DataFrame({"ds": days, "y": [candle.close for candle in history.candles]}))
+    path.write_bytes(pickle.dumps(model))
+
+
+def first_and_last_day(path: Path) -> tuple[int, int]:
+    """The range of this project's model, as ordinals: its first candle and 365 days after its last."""
+    forecast = store.load(path).forecasts[BTC]
+    return forecast.first.toordinal(), forecast.end.toordinal()
+
+
+def _history(source: str) -> History:
+    sources = open_sources((source,), SourceSettings(), SEED, (BTC,))
+    return read_history(sources, BTC, Interval.DAY_1, DAYS, None, utc_now())
