@@ -72,6 +72,7 @@ class ServeSettings:
     threads: int
     stale_after: timedelta  # a model older than this is reported by /fresh
     retrain_every: timedelta  # answers may be cached until the next retrain
+    log_level: str  # debug, info, warning or error
 
 
 class EnvironmentParser(argparse.ArgumentParser):

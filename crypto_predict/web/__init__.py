@@ -1,0 +1,15 @@
+"""From the model file to HTTP. Knows floors 0 and 1 alone.
+
+* ``questions``: query strings to parameters, text to days and instants
+* ``answers``: what the model answers, as the bytes of JSON bodies
+* ``caching``: how long an answer holds, and its validators
+* ``problems``: errors as RFC 9457 problem details, by one table
+* ``service``: the above with the state of the server, handed to every route
+* ``routes``: the Flask application
+* ``fast_lane``: the short way for the question that is asked most
+* ``metrics``, ``observing``: Prometheus and the access log around both
+* ``schemas``, ``openapi``: the OpenAPI document
+* ``swagger``: Swagger UI from local files
+* ``app``: puts all of it together
+* ``server``: Waitress, and a stop that loses nothing
+"""

@@ -1,0 +1,64 @@
+"""What Prometheus is told: requests, their time, the model, the process. One registry for each application."""
+
+from __future__ import annotations
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from crypto_predict.baked.schema import Card
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0)  # seconds
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+
+
+class Metrics:
+    """The meters of one application."""
+
+    def __init__(self, card: Card) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "crypto_predict_requests",
+            "Requests answered.",
+            ("route", "method", "status"),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "crypto_predict_request_duration_seconds",
+            "Time from a request's arrival at the application to its answer.",
+            ("route",),
+            buckets=BUCKETS,
+            registry=self._registry,
+        )
+        self._describe(card)
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def _describe(self, card: Card) -> None:
+        Info("crypto_predict_model", "The model that answers.", registry=self._registry).info(
+            {"version": card.version, "build": card.build, "simulated": str(card.simulated).lower()}
+        )
+        Gauge(
+            "crypto_predict_model_trained_timestamp_seconds",
+            "When the model was trained, since the Unix epoch.",
+            registry=self._registry,
+        ).set(card.trained_at.timestamp())
+
+    def count(self, route: str, method: str, status: str, seconds: float) -> None:
+        """Record one request. A stranger's method is not given a series of its own."""
+        self._requests.labels(route, method if method in METHODS else "other", status).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def exposition(self) -> bytes:
+        """Everything measured so far, in Prometheus' text format."""
+        return generate_latest(self._registry)

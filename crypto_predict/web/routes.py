@@ -1,0 +1,134 @@
+"""The Flask application. Views do what is HTTP's and leave the rest to `Service`."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+from flask import Flask, Response, redirect, request
+from flask_cors import CORS
+from werkzeug.exceptions import HTTPException
+from werkzeug.http import is_resource_modified
+from werkzeug.wrappers import Response as AnyResponse
+
+from crypto_predict.errors import CryptoPredictError
+from crypto_predict.web import metrics, problems
+from crypto_predict.web.caching import COMMON, Headers
+from crypto_predict.web.observing import ROUTE
+from crypto_predict.web.problems import Problem
+from crypto_predict.web.service import Service
+
+PREFLIGHT_SECONDS = 86_400
+
+
+def create_flask_app(service: Service) -> Flask:
+    """The application with every route."""
+    app = Flask(__name__, static_folder=None)
+    app.url_map.merge_slashes = False  # an address is itself, never another one's redirect
+    _add_model_routes(app, service)
+    _add_operator_routes(app, service)
+    for kind in problems.STATUS:
+        app.register_error_handler(kind, _project_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.after_request(_finish)
+    CORS(app, send_wildcard=True, methods=["GET", "HEAD", "OPTIONS"], max_age=PREFLIGHT_SECONDS, expose_headers="ETag")
+    return app
+
+
+def template(rule: str) -> str:
+    """A route as OpenAPI and the metrics write it: ``/forecast/{pair}``."""
+    return rule.replace("<path:", "{").replace("<", "{").replace(">", "}")
+
+
+def _add_model_routes(app: Flask, service: Service) -> None:
+    answers = service.answers
+    kept, asked_anew = service.caching.until_retrain, service.caching.revalidated
+    app.add_url_rule("/bitcoin", "bitcoin", lambda: _json(answers.bitcoin(_query()), kept()))
+    app.add_url_rule("/forecast/<path:pair>", "forecast", lambda pair: _json(answers.forecast(pair, _query()), kept()))
+    app.add_url_rule("/pairs", "pairs", lambda: _json(answers.pairs(_query()), kept()))
+    app.add_url_rule("/model", "model", lambda: _json(answers.model(_query()), kept()))
+    app.add_url_rule("/version", "version", lambda: _json(answers.version(_query()), asked_anew()))
+
+
+def _add_operator_routes(app: Flask, service: Service) -> None:
+    app.add_url_rule("/", "root", lambda: redirect("/docs"))
+    app.add_url_rule("/livez", "livez", lambda: _state(status="alive"))
+    app.add_url_rule("/readyz", "readyz", partial(_readyz, service))
+    app.add_url_rule("/fresh", "fresh", partial(_fresh, service))
+    app.add_url_rule("/metrics", "metrics", partial(_metrics, service))
+
+
+def _query() -> str:
+    query: str = request.environ.get("QUERY_STRING", "")
+    return query
+
+
+def _json(body: bytes, headers: Headers) -> Response:
+    """A body of the model, or 304 where the caller's copy is still good."""
+    tags = dict(headers)
+    if is_resource_modified(request.environ, tags["ETag"], last_modified=tags["Last-Modified"]):
+        return Response(
+            body, headers=[("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers]
+        )
+    return Response(status=304, headers=headers)
+
+
+def _state(**members: object) -> Response:
+    return Response(f"{json.dumps(members)}\n", content_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+def _readyz(service: Service) -> Response:
+    service.check_ready()
+    return _state(status="ready")
+
+
+def _fresh(service: Service) -> Response:
+    age = service.check_fresh()
+    return _state(
+        status="fresh",
+        age_seconds=int(age.total_seconds()),
+        stale_after_seconds=int(service.stale_after.total_seconds()),
+    )
+
+
+def _metrics(service: Service) -> Response:
+    return Response(
+        service.metrics.exposition(), content_type=metrics.CONTENT_TYPE, headers={"Cache-Control": "no-store"}
+    )
+
+
+def _project_error(error: CryptoPredictError) -> AnyResponse:
+    return _problem(Response(), problems.of_error(error))
+
+
+def _http_error(error: HTTPException) -> AnyResponse:
+    response = error.get_response(request.environ)  # carries Allow and its like
+    if response.status_code < 400:
+        return response
+    problem = problems.internal() if response.status_code >= 500 else Problem(response.status_code, _said(error))
+    return _problem(response, problem)
+
+
+def _said(error: HTTPException) -> str:
+    if error.code == 405:
+        return f"{request.method} is not possible here: this service is only read"
+    if error.code == 404:
+        return "there is nothing at this address; /docs lists what there is"
+    return error.description or "this request cannot be answered"
+
+
+def _problem(response: AnyResponse, problem: Problem) -> AnyResponse:
+    response.status_code = problem.status
+    response.set_data(problem.body())
+    response.content_type = problems.CONTENT_TYPE
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _finish(response: Response) -> Response:
+    """Say which route it was, and add the headers that every answer carries."""
+    if request.url_rule is not None:
+        request.environ[ROUTE] = template(request.url_rule.rule)
+    for name, value in COMMON:
+        response.headers.setdefault(name, value)
+    return response

@@ -1,0 +1,55 @@
+"""What the routes are made of: the answers, how long they hold, the state of the server."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from datetime import timedelta
+
+from crypto_predict.baked.schema import Model
+from crypto_predict.web.answers import Answers
+from crypto_predict.web.caching import COMMON, Caching, Clock, Headers
+from crypto_predict.web.metrics import Metrics
+from crypto_predict.web.problems import Draining, StaleModel
+
+
+@dataclass(frozen=True)
+class Service:
+    """Everything one application needs, handed to it."""
+
+    model: Model
+    answers: Answers
+    caching: Caching
+    metrics: Metrics
+    clock: Clock
+    stale_after: timedelta
+    draining: threading.Event  # set once the server is stopping
+
+    def model_headers(self, body: bytes) -> Headers:
+        """The headers of an answer of the model that has this body."""
+        return [
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            *self.caching.until_retrain(),
+            *COMMON,
+        ]
+
+    def check_ready(self) -> None:
+        """Do nothing while new requests are welcome.
+
+        Raises:
+            Draining: The server is stopping.
+        """
+        if self.draining.is_set():
+            raise Draining
+
+    def check_fresh(self) -> timedelta:
+        """The age of the model.
+
+        Raises:
+            StaleModel: It is too old.
+        """
+        age = self.clock() - self.model.card.trained_at
+        if age > self.stale_after:
+            raise StaleModel(age, self.stale_after)
+        return age
