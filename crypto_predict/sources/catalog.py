@@ -1,0 +1,67 @@
+"""From names as written in ``--source`` to sources: ``alpaca``, ``simulated``, ``file:PATH``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from crypto_predict.errors import InvalidValue
+from crypto_predict.market import Pair
+from crypto_predict.settings import SourceSettings
+from crypto_predict.sources.csv_file import CsvFile
+from crypto_predict.sources.port import Source
+from crypto_predict.sources.simulated import Simulated
+
+FILE = "file:"
+
+
+def source_name(text: str) -> str:
+    """Read one name of ``--source``.
+
+    Raises:
+        InvalidValue: There is no such source.
+    """
+    if text in _OPENERS or (text.startswith(FILE) and text != FILE):
+        return text
+    raise InvalidValue("source", text, f"one of {', '.join(_OPENERS)}, {FILE}PATH")
+
+
+def open_sources(names: Sequence[str], settings: SourceSettings, seed: int, pairs: Sequence[Pair]) -> list[Source]:
+    """The sources of these names, in their order; nothing is read and no connection made yet.
+
+    Args:
+        names: As `source_name` allows them.
+        settings: How exchanges are reached.
+        seed: Of the simulated market.
+        pairs: What will be asked of the sources.
+
+    Raises:
+        InvalidValue: There is no such source, or one file would have to serve several pairs.
+    """
+    return [_open(source_name(name), settings, seed, pairs) for name in names]
+
+
+def _open(name: str, settings: SourceSettings, seed: int, pairs: Sequence[Pair]) -> Source:
+    if name.startswith(FILE):
+        return _open_file(name, pairs)
+    return _OPENERS[name](settings, seed)
+
+
+def _open_file(name: str, pairs: Sequence[Pair]) -> CsvFile:
+    file = CsvFile(name.removeprefix(FILE))
+    if len({file.path_for(pair) for pair in pairs}) < len(set(pairs)):
+        raise InvalidValue("source", name, "one file a pair: write {base} and {quote} where the file names differ")
+    return file
+
+
+def _open_alpaca(settings: SourceSettings, seed: int) -> Source:  # noqa: ARG001 an exchange rolls no dice
+    # The SDK takes a second to import, which a mistyped option or another source need not wait for.
+    from crypto_predict.sources.alpaca import Alpaca  # noqa: PLC0415 see above
+
+    return Alpaca(settings)
+
+
+def _open_simulated(settings: SourceSettings, seed: int) -> Source:  # noqa: ARG001 nothing is reached
+    return Simulated(seed)
+
+
+_OPENERS: dict[str, Callable[[SourceSettings, int], Source]] = {"alpaca": _open_alpaca, "simulated": _open_simulated}

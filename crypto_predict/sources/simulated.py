@@ -1,0 +1,274 @@
+"""``simulated``: an invented market, the same for everybody who names the same seed.
+
+The daily log price is a mean-reverting random walk with stochastic volatility and jumps:
+
+* the volatility's logarithm is autoregressive of order one (Taylor, "Modelling Financial Time Series", 1986):
+  ``h' = PERSISTENCE h + VOLATILITY_OF_VOLATILITY z``; a day's diffusion is ``DAILY_VOLATILITY exp(h)``
+* jumps arrive at random and are normal in log price (Merton, "Option pricing when underlying stock returns are
+  discontinuous", 1976)
+* the drift is mild and pulls towards the pair's long-run level (Schwartz, "The stochastic behavior of commodity
+  prices", 1997, model 1), so that a Bitcoin keeps costing something like a Bitcoin
+* each weekday has its own drift, volatility and turnover; weekends are calm
+* a day's high and low are the extremes of a Brownian bridge from open to close, each drawn from its exact law
+  (Glasserman, "Monte Carlo Methods in Financial Engineering", 2003, section 6.4)
+
+Together that is an annual volatility of some 60 %. Minutes are a bridge through the day's open, extremes and close, so
+a day can be known without its minutes, and still equals the sum of them. All of it is the standard library's, and only
+``Random.random``, whose sequence Python promises to keep; prices are rounded, which hides the last bits of ``math``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import accumulate, groupby, pairwise
+from random import Random
+
+from crypto_predict.baked.schema import price_decimals
+from crypto_predict.market import DAY, Candle, Interval, Pair, Span
+
+GENESIS = datetime(2017, 1, 1, tzinfo=UTC)  # the first candle opens here
+
+DAILY_VOLATILITY = 0.0267  # of the log price, where h is zero
+PERSISTENCE = 0.97
+VOLATILITY_OF_VOLATILITY = 0.085
+JUMPS_A_DAY = 0.02
+JUMP_MEAN, JUMP_DEVIATION = -0.01, 0.06  # of the log price
+PULL_A_DAY = 0.001  # the share of the distance to the long-run level
+TURNOVER = 50e6  # a day, in dollars
+VOLUME_STEPS = 2**24  # an ordinary day's volume is so many steps, each a power of two, so that sums are exact
+
+MINUTES = 1440  # a day
+FIRST_EXTREME, SECOND_EXTREME = (60, 700), (740, 1380)  # the minutes between which each falls
+
+
+@dataclass(frozen=True, slots=True)
+class _Weekday:
+    drift: float  # added to the log price
+    volatility: float  # times the ordinary
+    turnover: float  # times the ordinary
+
+
+_WEEK = (  # Monday first
+    _Weekday(0.0015, 1.10, 1.10),
+    _Weekday(0.0005, 1.05, 1.10),
+    _Weekday(0.0005, 1.10, 1.15),
+    _Weekday(-0.0010, 1.10, 1.15),
+    _Weekday(0.0005, 1.05, 1.05),
+    _Weekday(-0.0010, 0.75, 0.70),
+    _Weekday(-0.0010, 0.75, 0.70),
+)
+_DOLLARS = {  # long-run levels
+    "USD": 1.0,
+    "USDT": 1.0,
+    "USDC": 1.0,
+    "EUR": 1.1,
+    "GBP": 1.25,
+    "JPY": 0.007,
+    "BTC": 30_000.0,
+    "ETH": 2_000.0,
+    "BNB": 300.0,
+    "BCH": 300.0,
+    "LTC": 90.0,
+    "SOL": 80.0,
+    "AVAX": 25.0,
+    "LINK": 12.0,
+    "UNI": 8.0,
+    "DOT": 6.0,
+    "XRP": 0.6,
+    "ADA": 0.5,
+    "DOGE": 0.1,
+    "TRX": 0.1,
+    "SHIB": 1e-5,
+}
+
+
+class Simulated:
+    """The invented market as a source; `seed` chooses one of many. A candle depends on seed, pair and time alone."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    @property
+    def name(self) -> str:
+        """``simulated``."""
+        return "simulated"
+
+    @property
+    def simulated(self) -> bool:
+        """Nobody ever paid these prices."""
+        return True
+
+    def end(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
+        """`limit` (UTC) rounded down to the interval: this market never sleeps."""
+        return interval.floor(limit)
+
+    def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
+        """The candles that open in `span`, none of them before 2017."""
+        days = _days(_Market.of(pair), self._random(pair, "days"), span.end)
+        if interval is Interval.DAY_1:
+            yield from (day.candle for day in days if day.candle.open_time in span)
+            return
+        first = Interval.DAY_1.floor(span.start)
+        minutes = (minute for day in days if day.candle.open_time >= first for minute in self._minutes(pair, day))
+        yield from (candle for candle in aggregated(minutes, interval) if candle.open_time in span)
+
+    def _minutes(self, pair: Pair, day: _Day) -> Iterator[Candle]:
+        return _minutes(_Market.of(pair), day, self._random(pair, f"{day.candle.open_time:%Y-%m-%d}"))
+
+    def _random(self, pair: Pair, purpose: str) -> Random:
+        digest = hashlib.sha256(f"{self._seed} {pair} {purpose}".encode()).digest()
+        return Random(int.from_bytes(digest, "big"))  # noqa: S311 prices, not secrets
+
+
+def aggregated(candles: Iterator[Candle], interval: Interval) -> Iterator[Candle]:
+    """Ascending candles joined into longer ones: first open, highest high, lowest low, last close, summed volume."""
+    for opening, group in groupby(candles, key=lambda candle: interval.floor(candle.open_time)):
+        parts = list(group)
+        yield Candle(
+            open_time=opening,
+            open=parts[0].open,
+            high=max(part.high for part in parts),
+            low=min(part.low for part in parts),
+            close=parts[-1].close,
+            volume=sum(part.volume for part in parts),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Market:
+    """What is particular to one pair."""
+
+    level: float  # long-run price
+    decimals: int  # of a price
+    step: float  # of a volume, a power of two
+
+    @classmethod
+    def of(cls, pair: Pair) -> _Market:
+        """The market of any pair, known or not."""
+        level = _dollars(pair.base) / _dollars(pair.quote)
+        volume = TURNOVER / _dollars(pair.base)
+        step = math.ldexp(1.0, math.floor(math.log2(volume / VOLUME_STEPS)))
+        return cls(level, price_decimals(level) + 2, step)
+
+    def rounded(self, price: float) -> float:
+        """The price, on the market's grid."""
+        return round(price, self.decimals)
+
+
+def _dollars(currency: str) -> float:
+    """What one of a currency costs in the long run; the unknown get something between a cent and a hundred dollars."""
+    if currency in _DOLLARS:
+        return _DOLLARS[currency]
+    share = int.from_bytes(hashlib.sha256(currency.encode()).digest()[:6], "big") / 2**48
+    return 10.0 ** (4 * share - 2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Day:
+    candle: Candle
+    volatility: float  # of the log price over this day
+    steps: int  # of volume
+
+
+def _days(market: _Market, random: Random, end: datetime) -> Iterator[_Day]:
+    """Every day from the genesis on that opens before `end`; each takes the same number of draws."""
+    opening, log_open, log_volatility = GENESIS, math.log(market.level), 0.0
+    while opening < end:
+        weekday = _WEEK[opening.weekday()]
+        log_volatility = PERSISTENCE * log_volatility + VOLATILITY_OF_VOLATILITY * _normal(random)
+        volatility = DAILY_VOLATILITY * weekday.volatility * math.exp(log_volatility)
+        drift = weekday.drift + PULL_A_DAY * (math.log(market.level) - log_open)
+        change = drift + volatility * _normal(random) + _jump(random)
+        high, low = _extremes(random, change, volatility)
+        open_, high, low, close = (market.rounded(math.exp(log_open + offset)) for offset in (0.0, high, low, change))
+        steps = round(VOLUME_STEPS * weekday.turnover * math.exp(log_volatility + 0.2 * _normal(random)))
+        yield _Day(Candle(opening, open_, high, low, close, steps * market.step), volatility, steps)
+        opening, log_open = opening + DAY, log_open + change
+
+
+def _extremes(random: Random, change: float, volatility: float) -> tuple[float, float]:
+    """The highest and the lowest of a Brownian bridge from 0 to `change`, each by its own law."""
+    up, down = (math.sqrt(change**2 + 2 * volatility**2 * _exponential(random)) for _ in range(2))
+    return (change + up) / 2, (change - down) / 2
+
+
+def _minutes(market: _Market, day: _Day, random: Random) -> Iterator[Candle]:
+    """The day's minutes, which add up to the day's candle exactly."""
+    prices = _path(market, day, random)
+    volumes = _shares(day.steps, [_exponential(random) for _ in range(MINUTES)])
+    wick = day.volatility / math.sqrt(MINUTES) / 2
+    for minute, (open_, close) in enumerate(pairwise(prices)):
+        high = max(open_, close) * math.exp(wick * _exponential(random))
+        low = min(open_, close) * math.exp(-wick * _exponential(random))
+        yield Candle(
+            open_time=day.candle.open_time + minute * Interval.MINUTE_1.length,
+            open=open_,
+            high=min(market.rounded(high), day.candle.high),
+            low=max(market.rounded(low), day.candle.low),
+            close=close,
+            volume=volumes[minute] * market.step,
+        )
+
+
+def _path(market: _Market, day: _Day, random: Random) -> list[float]:
+    """The price at the edges of the day's minutes: open, a way that touches high and low and stays within, close."""
+    extremes = [day.candle.high, day.candle.low]
+    if random.random() < 0.5:
+        extremes.reverse()
+    knots = [
+        (0, day.candle.open),
+        (_between(random, *FIRST_EXTREME), extremes[0]),
+        (_between(random, *SECOND_EXTREME), extremes[1]),
+        (MINUTES, day.candle.close),
+    ]
+    deviation = day.volatility / math.sqrt(MINUTES)
+    path = [day.candle.open]
+    for (start, before), (end, after) in pairwise(knots):
+        bridge = _bridge(random, (math.log(before), math.log(after)), end - start, deviation)
+        path += [market.rounded(_folded(math.exp(log_price), day.candle.low, day.candle.high)) for log_price in bridge]
+        path.append(after)
+    return path
+
+
+def _bridge(random: Random, ends: tuple[float, float], steps: int, deviation: float) -> list[float]:
+    """A random walk of so many steps from one end to the other, without the ends."""
+    walk = list(accumulate(deviation * _normal(random) for _ in range(steps)))
+    slope = (ends[1] - ends[0] - walk[-1]) / steps
+    return [ends[0] + walk[step - 1] + step * slope for step in range(1, steps)]
+
+
+def _folded(price: float, low: float, high: float) -> float:
+    """A price that left the range, thrown back into it as by a mirror."""
+    if price > high:
+        return max(low, high - (price - high))
+    return min(high, low + (low - price)) if price < low else price
+
+
+def _shares(total: int, weights: Sequence[float]) -> list[int]:
+    """A whole number, divided by weight into whole numbers that add up to it."""
+    scale = total / sum(weights)
+    edges = [0, *(min(total, round(scale * weight)) for weight in accumulate(weights))]
+    edges[-1] = total
+    return [after - before for before, after in pairwise(edges)]
+
+
+def _jump(random: Random) -> float:
+    size = JUMP_MEAN + JUMP_DEVIATION * _normal(random)
+    return size if random.random() < JUMPS_A_DAY else 0.0
+
+
+def _between(random: Random, first: int, last: int) -> int:
+    return first + int(random.random() * (last - first))
+
+
+def _normal(random: Random) -> float:
+    """A standard normal number (Box and Muller, 1958)."""
+    return math.sqrt(2 * _exponential(random)) * math.cos(2 * math.pi * random.random())
+
+
+def _exponential(random: Random) -> float:
+    return -math.log(1 - random.random())
