@@ -164,7 +164,7 @@ def _dollars(currency: str) -> float:
     if currency in _DOLLARS:
         return _DOLLARS[currency]
     share = int.from_bytes(hashlib.sha256(currency.encode()).digest()[:6], "big") / 2**48
-    return 10.0 ** (4 * share - 2)
+    return math.pow(10, 4 * share - 2)
 
 
 @dataclass(frozen=True, slots=True)
