@@ -73,7 +73,10 @@ class Evaluator:
         Raises:
             OutOfRange: The instant is not.
         """
-        utc = instant.astimezone(UTC)
+        try:
+            utc = instant.astimezone(UTC)
+        except OverflowError as error:  # an instant of year 1 or 9999 that is none in UTC
+            raise OutOfRange(instant, self.forecast.first, self.forecast.end) from error
         midnight = datetime(utc.year, utc.month, utc.day, tzinfo=UTC)
         ordinal = utc.toordinal() - 1  # the day whose close is this midnight
         if not self._first - 1 <= ordinal <= self._last + HORIZON_DAYS or (

@@ -115,7 +115,7 @@ def _decode_scalar(kind: Any, data: Any, path: str, faults: list[str]) -> Any:
     expected, read = _SCALARS[kind]
     try:
         return read(data)
-    except (ValueError, TypeError, InvalidValue):
+    except (ValueError, TypeError, OverflowError, InvalidValue):
         return faults.append(f"{_at(path)}: expected {expected}, found {_shown(data)}")
 
 

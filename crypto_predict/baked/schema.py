@@ -101,6 +101,8 @@ class PairForecast:
         found = []
         if self.last < self.first:
             found.append(f"last day {self.last} lies before first day {self.first}")
+        if self.last > date.max - timedelta(days=HORIZON_DAYS):
+            found.append(f"last day {self.last} leaves no room for {HORIZON_DAYS} days of forecast in the calendar")
         if self.last_close <= 0:
             found.append(f"last_close must be positive, not {self.last_close}")
         if len(self.forecast_bands) != HORIZON_DAYS:

@@ -25,6 +25,7 @@ from crypto_predict.baked import plain, schema
 from crypto_predict.errors import UnusableModel
 
 MOST_BYTES = 16 * 2**20  # a pair takes some 30 kB
+MOST_OPCODES = 1_000_000  # a pair takes some 3,000; one of a single byte can make an object of 64
 PROTOCOL = 4
 
 _OPCODES = frozenset(
@@ -152,7 +153,9 @@ def _plain_data(data: bytes, path: Path) -> Any:
 
 def _checked_end(data: bytes, path: Path) -> int:
     position = 0
-    for opcode, _, start in pickletools.genops(data):
+    for count, (opcode, _, start) in enumerate(pickletools.genops(data)):
+        if count == MOST_OPCODES:
+            raise UnusableModel(path, f"it has more than {MOST_OPCODES:,} pickle opcodes, more than a model can have")
         if opcode.name not in _OPCODES:
             raise UnusableModel(
                 path, f"it holds the pickle opcode {opcode.name}, which plain data never needs: do not run it"
