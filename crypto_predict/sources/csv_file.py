@@ -234,7 +234,7 @@ class _Columns:
         except _BadRow as error:
             raise _Unreadable(f"line {number}: {error}") from error
         if faults := _header_faults(names):
-            raise _Unreadable(f"line {number}: {'; '.join(faults)}; the columns found are {names[:20]}")
+            raise _Unreadable(f"line {number}: {'; '.join(faults)}; the columns found are {[name[:20] for name in names[:20]]}")
         time = TIME if TIME in names else TIME_MS
         return cls(len(names), names.index(time), _TIMES[time], tuple(map(names.index, _NUMBERS)))
 
