@@ -19,8 +19,10 @@ from tqdm import tqdm
 
 from bench import load, models
 from bench.server import Server, running
-from crypto_predict.web.server import WAITRESS
+from crypto_predict.web.server import SETTINGS
 
+THREADS = 8
+WAITRESS = json.dumps({**SETTINGS, "threads": THREADS})  # the same for every peer
 CLIENTS = 8
 ROUNDS = 5
 REQUESTS = 4000  # a round, to a fast server
@@ -64,18 +66,17 @@ class Peers:
 
     def ours(self) -> AbstractContextManager[Server]:
         """This project's server."""
-        threads = str(WAITRESS["threads"])
-        command = ["api.py", "--model", str(self.model), "--host", "127.0.0.1", "--threads", threads]
+        command = ["api.py", "--model", str(self.model), "--host", "127.0.0.1", "--threads", str(THREADS)]
         return running(command, self.questions.first)
 
     def naive(self) -> AbstractContextManager[Server]:
         """The tutorial's server."""
-        command = ["-m", "bench.naive", "--model", str(self.naive_model), "--waitress", json.dumps(WAITRESS)]
+        command = ["-m", "bench.naive", "--model", str(self.naive_model), "--waitress", WAITRESS]
         return running(command, self.questions.first)
 
     def bare(self) -> AbstractContextManager[Server]:
         """The server that does nothing."""
-        return running(["-m", "bench.bare", "--waitress", json.dumps(WAITRESS)], self.questions.first)
+        return running(["-m", "bench.bare", "--waitress", WAITRESS], self.questions.first)
 
 
 class Questions:
@@ -103,30 +104,20 @@ class Questions:
 
 def measure(source: str, folder: Path) -> list[Figure]:
     """Train both models in `folder` from `source`, then measure everything."""
-    with tqdm(total=6, bar_format="{desc} |{bar:30}| {n_fmt}/{total_fmt}", disable=None) as progress:
+    peers = _train(source, folder)
+    progress = tqdm(_STAGES, bar_format="{desc} |{bar:30}| {n_fmt}/{total_fmt}", disable=None)
+    figures = []
+    for stage in progress:
+        progress.set_description(f"measuring {stage.__name__.strip('_')}")
+        figures += stage(peers)
+    return figures
 
-        def step(description: str) -> None:
-            progress.update(progress.n != progress.total and progress.desc != "")
-            progress.set_description(description)
 
-        return _measure(source, folder, step)
-
-
-def _measure(source: str, folder: Path, step: Callable[[str], None]) -> list[Figure]:
-    step("training both models")
+def _train(source: str, folder: Path) -> Peers:
     model, naive_model = folder / "model.pkl", folder / "naive.pkl"
     models.bake(source, model)
     models.pickle_prophet(source, naive_model)
-    peers = Peers(model, naive_model, Questions(*models.first_and_last_day(model)))
-    step("requests a second")
-    figures = _rates(peers)
-    step("latency")
-    figures += _latencies(peers)
-    step("cold start")
-    figures.append(_cold_starts(peers))
-    step("memory")
-    figures += _memory(peers)
-    return figures
+    return Peers(model, naive_model, Questions(*models.first_and_last_day(model)))
 
 
 def _rates(peers: Peers) -> list[Figure]:
@@ -169,13 +160,13 @@ def _latencies(peers: Peers) -> list[Figure]:
     ]
 
 
-def _cold_starts(peers: Peers) -> Figure:
+def _cold_starts(peers: Peers) -> list[Figure]:
     def once(peer: Callable[[], AbstractContextManager[Server]]) -> float:
         with peer() as server:
             return 1000 * server.cold_start
 
     times = _in_turn({"ours": lambda: once(peers.ours), "naive": lambda: once(peers.naive)}, rounds=COLD_STARTS)
-    return Figure("cold start to the first 200", times["ours"], times["naive"], "naive", "ms", 0.45, at_least=False)
+    return [Figure("cold start to the first 200", times["ours"], times["naive"], "naive", "ms", 0.45, at_least=False)]
 
 
 def _memory(peers: Peers) -> list[Figure]:
@@ -193,6 +184,9 @@ def _memory(peers: Peers) -> list[Figure]:
         Figure("resident memory after 10,000 requests", late, naive, "naive", "MiB", 0.4, at_least=False),
         Figure("the same, against after 1,000", late, early, "itself", "MiB", 1.02, at_least=False),
     ]
+
+
+_STAGES = (_rates, _latencies, _cold_starts, _memory)
 
 
 def _in_turn(measurements: dict[str, Callable[[], float]], rounds: int = ROUNDS) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ for _chatty in ("prophet", "cmdstanpy"):
 class ProphetFit:
     """A fitted Prophet model of log price by day."""
 
-    model: Prophet
+    model: Any  # a fitted Prophet, by whose annotations every attribute may still be None
     log_close: npt.NDArray[np.float64]  # (n,) what it was fitted to, in log price
 
     @property

@@ -6,6 +6,8 @@ import io
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,8 +20,6 @@ from crypto_predict.history import History
 
 SHOWN_DAYS = 730  # of history, before the forecast
 _MARKET, _MODEL, _FORECAST = "#1f2933", "#8a94a0", "#d9730d"
-# Text stays text in an SVG, and the same run gives the same file.
-_STYLE = {"svg.fonttype": "none", "svg.hashsalt": "crypto-predict", "font.family": "sans-serif", "font.size": 10}
 
 
 def save_picture(history: History, forecast: PairForecast, card: Card, path: Path) -> None:
@@ -35,7 +35,8 @@ def save_picture(history: History, forecast: PairForecast, card: Card, path: Pat
         OSError: The file cannot be written.
     """
     buffer = io.BytesIO()
-    with rc_context(_STYLE):
+    # Text stays text in an SVG, and the same run gives the same file.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "crypto-predict", "font.size": 10}):
         figure = Figure(figsize=(10, 4.6), layout="constrained")
         axes = figure.add_subplot()
         _draw(axes, history, forecast)
@@ -47,15 +48,17 @@ def save_picture(history: History, forecast: PairForecast, card: Card, path: Pat
 def _draw(axes: Axes, history: History, forecast: PairForecast) -> None:
     start = max(forecast.first, forecast.last - timedelta(days=SHOWN_DAYS))
     shown = [candle for candle in history.candles if candle.open_time.date() >= start]
-    axes.plot([c.open_time.date() for c in shown], [c.close for c in shown], color=_MARKET, lw=1.2, label="market")
+    days = _axis([candle.open_time.date() for candle in shown])
+    axes.plot(days, [candle.close for candle in shown], color=_MARKET, lw=1.2, label="market")
     evaluator = Evaluator(forecast)
     fitted = _days(start, forecast.last)
-    axes.plot(fitted, [evaluator.at_close(day).price for day in fitted], color=_MODEL, lw=1.2, label="fitted curve")
+    prices = [evaluator.at_close(day).price for day in fitted]
+    axes.plot(_axis(fitted), prices, color=_MODEL, lw=1.2, label="fitted curve")
     future = _days(forecast.last + timedelta(days=1), forecast.end)
     predictions = [evaluator.at_close(day) for day in future]
     lows, highs = [p.low for p in predictions], [p.high for p in predictions]
-    axes.fill_between(future, lows, highs, color=_FORECAST, alpha=0.16, lw=0, label="80 % interval")
-    axes.plot(future, [p.price for p in predictions], color=_FORECAST, lw=1.6, label="forecast")
+    axes.fill_between(_axis(future), lows, highs, color=_FORECAST, alpha=0.16, lw=0, label="80 % interval")
+    axes.plot(_axis(future), [p.price for p in predictions], color=_FORECAST, lw=1.6, label="forecast")
 
 
 def _label(axes: Axes, history: History, card: Card) -> None:
@@ -65,7 +68,7 @@ def _label(axes: Axes, history: History, card: Card) -> None:
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(_thousands))
     axes.yaxis.set_minor_formatter(FuncFormatter(_thousands))
-    axes.tick_params(axis="y", which="minor", labelsize=8)
+    axes.tick_params(axis="y", which="both", labelsize=9)
     axes.set_ylabel(f"{history.pair.quote}, log scale")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(visible=True, axis="y", alpha=0.2)
@@ -78,6 +81,10 @@ def _thousands(price: float, _: int | None) -> str:
 
 def _days(first: date, last: date) -> list[date]:
     return [date.fromordinal(ordinal) for ordinal in range(first.toordinal(), last.toordinal() + 1)]
+
+
+def _axis(days: list[date]) -> npt.NDArray[np.datetime64]:
+    return np.array(days, dtype="datetime64[D]")
 
 
 def _metadata(path: Path) -> dict[str, None]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Never
 
 from tqdm import tqdm
 
@@ -21,7 +22,6 @@ from crypto_predict.sources.catalog import open_sources
 from crypto_predict.sources.port import Source
 from crypto_predict.training.card import build_card, build_pair_card
 from crypto_predict.training.picture import save_picture
-
 
 PICTURE_FORMATS = (".svg", ".png", ".pdf")
 _BAR = "{desc} |{bar:30}| {n_fmt}/{total_fmt} steps, {elapsed}"
@@ -70,7 +70,7 @@ def utc_now() -> datetime:
 
 
 def _train_pair(
-    pair: Pair, sources: Sequence[Source], settings: TrainSettings, now: datetime, progress: tqdm[None]
+    pair: Pair, sources: Sequence[Source], settings: TrainSettings, now: datetime, progress: tqdm[Never]
 ) -> TrainedPair:
     progress.set_description(f"{pair}: reading history")
     history = read_history(sources, pair, Interval.DAY_1, settings.days, settings.until, now)

@@ -76,11 +76,13 @@ def _price(price: float, facts: PairCard) -> str:
 
 
 def _table(head: Row, rows: Sequence[Row]) -> str:
-    """Columns as wide as their widest cell; numbers, which end in a digit or a unit, to the right."""
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    rule = tuple("-" * width for width in widths)
-    return "\n".join("  ".join(map(_aligned, row, widths)).rstrip() for row in (head, rule, *rows))
+    """Columns as wide as their widest cell, those of numbers aligned to the right."""
+    columns = [_aligned(cells) for cells in zip(head, *rows, strict=True)]
+    lines = ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+    return "\n".join([lines[0], "  ".join("-" * len(cells[0]) for cells in columns), *lines[1:]])
 
 
-def _aligned(cell: str, width: int) -> str:
-    return cell.rjust(width) if cell[:1] in "+-0123456789" else cell.ljust(width)
+def _aligned(cells: Sequence[str]) -> list[str]:
+    width = max(map(len, cells))
+    numbers = all(cell[0] in "+-0123456789" for cell in cells[1:])
+    return [cell.rjust(width) if numbers else cell.ljust(width) for cell in cells]
