@@ -17,7 +17,7 @@ from typing import Any
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import EPOCH, Pair
 
-_DURATION = re.compile(r"(\d{1,9})([smhd]?)")
+_DURATION = re.compile(r"([0-9]{1,9})([smhd]?)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 

@@ -1,0 +1,205 @@
+import argparse
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_predict.errors import InvalidValue
+from crypto_predict.market import Pair
+from crypto_predict.settings import (
+    EnvironmentParser,
+    SourceSettings,
+    boolean,
+    day,
+    duration,
+    instant_of_epoch,
+    whole_number,
+)
+
+
+def parse(environ: Mapping[str, str], *arguments: str) -> argparse.Namespace:
+    """A command with one option of each kind."""
+    parser = EnvironmentParser(environ, prog="command")
+    parser.add_option("--port", whole_number("port", 0, 65_535), "8000", "100 % of the port", "N")
+    parser.add_option("--stale-after", duration, "24h", "when a model is old", "TIME")
+    parser.add_option("--until", day, None, "last day", "DATE")
+    parser.add_list_option("--pair", Pair.parse, "BTC/USD", "pairs", "PAIR")
+    parser.add_flag("--json", "as JSON")
+    return parser.parse_args(arguments)
+
+
+def test_without_anything_said_the_defaults_hold() -> None:
+    options = parse({})
+    assert (options.port, options.stale_after, options.until) == (8000, timedelta(hours=24), None)
+    assert (options.pair, options.json) == ((Pair("BTC", "USD"),), False)
+
+
+def test_an_environment_variable_replaces_the_default() -> None:
+    options = parse(
+        {"PORT": "80", "STALE_AFTER": "2d", "UNTIL": "2025-06-30", "PAIR": "ETH/USD,LTC/USD", "JSON": "yes"}
+    )
+    assert (options.port, options.stale_after, options.until) == (80, timedelta(days=2), date(2025, 6, 30))
+    assert (options.pair, options.json) == ((Pair("ETH", "USD"), Pair("LTC", "USD")), True)
+
+
+def test_an_option_wins_over_the_environment() -> None:
+    """Lists too: what is written on the command line replaces what the environment says and is not added to it."""
+    environ = {"PORT": "80", "STALE_AFTER": "2d", "UNTIL": "2025-06-30", "PAIR": "ETH/USD"}
+    options = parse(environ, "--port", "81", "--stale-after", "90s", "--until", "2024-01-01", "--pair", "LTC/USD")
+    assert (options.port, options.stale_after, options.until) == (81, timedelta(seconds=90), date(2024, 1, 1))
+    assert options.pair == (Pair("LTC", "USD"),)
+
+
+def test_an_empty_environment_variable_counts_as_absent() -> None:
+    """Compose files and workflows write empty ones for what is not set."""
+    assert parse(dict.fromkeys(["PORT", "STALE_AFTER", "UNTIL", "PAIR", "JSON"], "")) == parse({})
+
+
+def test_a_list_may_be_repeated_and_may_hold_commas_and_drops_duplicates() -> None:
+    options = parse({}, "--pair", "BTC/USD, ETH/USD", "--pair", "LTC/USD", "--pair", "eth-usd")
+    assert options.pair == (Pair("BTC", "USD"), Pair("ETH", "USD"), Pair("LTC", "USD"))
+
+
+def test_two_parsers_share_nothing() -> None:
+    parse({}, "--pair", "ETH/USD")
+    assert parse({}, "--pair", "LTC/USD").pair == (Pair("LTC", "USD"),)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--port", "65536"], ["--port", "'65536'", "a whole number from 0 to 65535"]),
+        (["--stale-after", "soon"], ["--stale-after", "'soon'", "90s, 15m, 24h or 2d"]),
+        (["--until", "2024-02-30"], ["--until", "'2024-02-30'", "ISO date"]),
+        (["--pair", "BTC/USD,bitcoin"], ["--pair", "'bitcoin'", "BTC/USD"]),
+        (["--pair", ""], ["--pair", "''"]),
+        (["--prot", "1"], ["--prot"]),
+        (["--p", "1"], ["--p"]),
+        (["--port"], ["--port", "expected one argument"]),
+    ],
+)
+def test_a_faulty_option_is_named_with_its_value_and_ends_with_2(
+    arguments: list[str], named: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        parse({}, *arguments)
+    assert end.value.code == 2
+    message = capsys.readouterr().err
+    assert all(part in message for part in named), message
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("PORT", "http"), ("STALE_AFTER", "0"), ("UNTIL", "never"), ("PAIR", "BTC/USD,"), ("JSON", "perhaps")],
+)
+def test_a_faulty_environment_variable_is_named_and_ends_with_2(
+    variable: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody finds a mistyped variable by reading a complaint about an option that was never given."""
+    with pytest.raises(SystemExit) as end:
+        parse({variable: value})
+    assert end.value.code == 2
+    assert f"environment variable {variable}: " in capsys.readouterr().err
+
+
+def test_the_help_names_every_default_and_every_variable(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        parse({}, "--help")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert end.value.code == 0
+    assert "100 % of the port (default: 8000; environment: PORT)" in shown
+    assert "when a model is old (default: 24h; environment: STALE_AFTER)" in shown
+    assert "last day (environment: UNTIL)" in shown
+    assert "pairs (default: BTC/USD; environment: PAIR)" in shown
+    assert "as JSON (environment: JSON)" in shown
+
+
+@pytest.mark.parametrize("text", ["1", "true", "YES", "On"])
+def test_yes_has_several_spellings(text: str) -> None:
+    assert boolean(text) is True
+
+
+@pytest.mark.parametrize("text", ["", "0", "False", "no", "OFF"])
+def test_no_has_several_spellings(text: str) -> None:
+    assert boolean(text) is False
+
+
+@given(st.integers(-1000, 1000))
+def test_whole_numbers_are_read_between_their_bounds_both_included(number: int) -> None:
+    read = whole_number("n", -5, 500)
+    if -5 <= number <= 500:
+        assert read(str(number)) == number
+    else:
+        with pytest.raises(InvalidValue):
+            read(str(number))
+
+
+@pytest.mark.parametrize("text", ["", " 1", "1.0", "1e3", "0x10", "1_000", "+1", "\u0661", "--1", "9" * 5000, "one"])
+def test_what_is_no_plain_whole_number_is_refused(text: str) -> None:
+    """Python's own ``int`` takes several of these."""
+    with pytest.raises(InvalidValue, match="n: "):
+        whole_number("n", -(10**17), 10**17)(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1", timedelta(seconds=1)),
+        ("90s", timedelta(seconds=90)),
+        ("15m", timedelta(minutes=15)),
+        ("24h", timedelta(hours=24)),
+        (" 2D ", timedelta(days=2)),
+    ],
+)
+def test_durations_are_read_with_their_unit(text: str, expected: timedelta) -> None:
+    assert duration(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0", "0h", "-1h", "1.5h", "h", "1w", "1h30m", "1234567890", "\u0661h"])
+def test_what_is_no_positive_duration_is_refused(text: str) -> None:
+    with pytest.raises(InvalidValue) as error:
+        duration(text)
+    assert error.value.value == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "2024-02-30", "2024-13-01", "0000-01-01", "30.06.2025", "2024-06-01T00"]
+)
+def test_what_is_no_date_is_refused(text: str) -> None:
+    with pytest.raises(InvalidValue, match="ISO date"):
+        day(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, None),
+        ("", None),
+        ("0", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("1716034247", datetime(2024, 5, 18, 12, 10, 47, tzinfo=UTC)),
+        ("253402300799", datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
+    ],
+)
+def test_the_training_time_is_read_from_source_date_epoch(text: str | None, expected: datetime | None) -> None:
+    assert instant_of_epoch(text) == expected
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "now", "253402300800", "9" * 30])
+def test_a_training_time_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(InvalidValue, match="SOURCE_DATE_EPOCH"):
+        instant_of_epoch(text)
+
+
+def test_exchange_settings_come_from_the_environment_alone_and_empty_means_absent() -> None:
+    environ = {"ALPACA_DATA_URL": "http://127.0.0.1:9", "ALPACA_API_KEY": "key", "ALPACA_SECRET_KEY": ""}
+    assert SourceSettings.from_environ(environ) == SourceSettings("http://127.0.0.1:9", "key", None)
+    assert SourceSettings.from_environ({}) == SourceSettings()
+
+
+def test_keys_are_never_printed() -> None:
+    """Settings end up in logs and tracebacks."""
+    settings = SourceSettings("http://127.0.0.1:9", "hush-key", "hush-secret")
+    assert "hush" not in repr(settings) + str(settings) + f"{settings}"
+    assert "http://127.0.0.1:9" in repr(settings)
