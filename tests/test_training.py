@@ -220,7 +220,7 @@ DAYS = as_csv(make_history(60)).splitlines(keepends=True)[1:]
     ("content", "reason"),
     [
         ("", "empty"),
-        (HEAD, "no candle"),
+        (HEAD, "no row below the header"),
         (HEAD + DAYS[0], "1"),
         (HEAD + "".join(reversed(DAYS)), "line 3"),
         (HEAD + "".join(DAYS) + DAYS[-1], "line 62"),

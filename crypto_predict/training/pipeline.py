@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Never
 
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from crypto_predict.baked import store
 from crypto_predict.baked.schema import Model
@@ -59,7 +60,8 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
     """
     _check_outputs(settings)
     sources = open_sources(settings.sources, settings.exchanges, settings.seed, settings.pairs)
-    with tqdm(total=2 * len(settings.pairs), bar_format=_BAR, disable=None) as progress:
+    steps = 2 * len(settings.pairs)
+    with logging_redirect_tqdm(), tqdm(total=steps, bar_format=_BAR, disable=None) as progress:
         trained = {pair: _train_pair(pair, sources, settings, now, progress) for pair in settings.pairs}
     return _write(settings, trained, settings.trained_at or now.replace(microsecond=0))
 
