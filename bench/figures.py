@@ -108,7 +108,7 @@ def measure(source: str, folder: Path) -> list[Figure]:
     progress = tqdm(_STAGES, bar_format="{desc} |{bar:30}| {n_fmt}/{total_fmt}", disable=None)
     figures = []
     for stage in progress:
-        progress.set_description(f"measuring {stage.__name__.strip('_')}")
+        progress.set_description_str(f"measuring {stage.__name__.strip('_')}")
         figures += stage(peers)
     return figures
 

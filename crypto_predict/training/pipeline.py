@@ -74,10 +74,10 @@ def utc_now() -> datetime:
 def _train_pair(
     pair: Pair, sources: Sequence[Source], settings: TrainSettings, now: datetime, progress: tqdm[Never]
 ) -> TrainedPair:
-    progress.set_description(f"{pair}: reading history")
+    progress.set_description_str(f"{pair}: reading history")
     history = read_history(sources, pair, Interval.DAY_1, settings.days, settings.until, now)
     progress.update()
-    progress.set_description(f"{pair}: fitting {len(history.candles)} candles")
+    progress.set_description_str(f"{pair}: fitting {len(history.candles)} candles")
     started = time.perf_counter()
     fitted = forecast_pair(history, settings.seed)
     seconds = time.perf_counter() - started
