@@ -102,8 +102,10 @@ class CsvFile:
         return self._read[path, interval]
 
 
-def read_csv(path: Path, interval: Interval, now: datetime) -> list[Candle]:
+def read_csv(path: Path, interval: Interval, now: datetime, most_lines: int = MOST_LINES) -> list[Candle]:
     """Every row of the file, ascending and at least one; a row that opens after `now` (UTC) is a fault.
+
+    A file of more than `most_lines` lines is refused.
 
     Raises:
         UnusableHistory: With every fault of the file.
@@ -111,7 +113,7 @@ def read_csv(path: Path, interval: Interval, now: datetime) -> list[Candle]:
     table = _Table(interval, now)
     try:
         with _opened(path) as file:
-            table.read(_lines(file))
+            table.read(_lines(file, most_lines))
     except _Unreadable as error:
         table.faults.append(str(error))
     if table.faults:
@@ -147,9 +149,9 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise _Unreadable(f"it cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def _lines(file: BinaryIO, most: int) -> Iterator[tuple[int, bytes]]:
     """Every line that is not blank, with its number; never more in memory than one line of bounded length."""
-    for number in range(1, MOST_LINES + 1):
+    for number in range(1, most + 1):
         line = file.readline(MOST_LINE_BYTES + 1)
         if len(line) > MOST_LINE_BYTES:
             raise _Unreadable(f"line {number} is longer than {MOST_LINE_BYTES:,} bytes: no table of candles")
@@ -158,7 +160,7 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         if not line.isspace():
             yield number, line
     if file.read(1):
-        raise _Unreadable(f"it has more than {MOST_LINES:,} lines")
+        raise _Unreadable(f"it has more than {most:,} lines")
 
 
 def _fields(line: bytes) -> list[str]:
@@ -234,7 +236,9 @@ class _Columns:
         except _BadRow as error:
             raise _Unreadable(f"line {number}: {error}") from error
         if faults := _header_faults(names):
-            raise _Unreadable(f"line {number}: {'; '.join(faults)}; the columns found are {[name[:20] for name in names[:20]]}")
+            raise _Unreadable(
+                f"line {number}: {'; '.join(faults)}; the columns found are {[name[:20] for name in names[:20]]}"
+            )
         time = TIME if TIME in names else TIME_MS
         return cls(len(names), names.index(time), _TIMES[time], tuple(map(names.index, _NUMBERS)))
 
@@ -301,7 +305,7 @@ class _Order:
         self._interval = interval
         self._now = now
         self._lines: dict[datetime, int] = {}  # the line of each opening
-        self._before: datetime | None = None  # the opening in the row above
+        self._above: tuple[datetime, int] | None = None  # the row above: its opening and its line
 
     def faults(self, opening: datetime, line: int) -> list[str]:
         """What is wrong with this opening, after all those above it."""
@@ -310,21 +314,19 @@ class _Order:
             found.append(self._off_grid(opening))
         if opening in self._lines:
             found.append(f"{_shown(opening)} stands in line {self._lines[opening]} already")
-        elif self._before is not None and opening < self._before:
-            above = f"{_shown(self._before)} in line {self._lines[self._before]}"
-            found.append(f"{_shown(opening)} comes after {above}: rows must ascend")
+        elif self._above is not None and opening < self._above[0]:
+            above, above_line = self._above
+            found.append(f"{_shown(opening)} comes after {_shown(above)} in line {above_line}: rows must ascend")
         if opening > self._now:
             found.append(f"{_shown(opening)} lies in the future")
         self._lines.setdefault(opening, line)
-        self._before = opening
+        self._above = (opening, line)
         return found
 
     def _off_grid(self, opening: datetime) -> str:
-        expected = f"expected one row per {_UNITS[self._interval]}"
-        since = (
-            "" if self._before is None else f", this is {opening - self._before} after line {self._lines[self._before]}"
-        )
-        return f"{_shown(opening)} is not where a candle opens: {expected} (UTC){since}"
+        expected = f"expected one row per {_UNITS[self._interval]} (UTC)"
+        since = f", this is {opening - self._above[0]} after line {self._above[1]}" if self._above else ""
+        return f"{_shown(opening)} is not where a candle opens: {expected}{since}"
 
 
 def _shown(instant: datetime) -> str:

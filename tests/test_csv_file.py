@@ -1,0 +1,438 @@
+import gzip
+import math
+import os
+import tracemalloc
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_predict.errors import UnusableHistory
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
+from crypto_predict.sources.csv_file import MOST_FAULTS, CsvFile, read_csv
+
+BTC = Pair("BTC", "USD")
+NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
+HEADER = "time,open,high,low,close,volume"
+DAYS = [
+    Candle(datetime(2024, 1, 1, tzinfo=UTC), 10.0, 12.0, 9.0, 11.0, 5.5),
+    Candle(datetime(2024, 1, 2, tzinfo=UTC), 11.0, 11.5, 10.5, 10.75, 0.0),
+    Candle(datetime(2024, 1, 3, tzinfo=UTC), 10.75, 20.0, 10.75, 20.0, 1e6),
+]
+ROWS = ["2024-01-01,10,12,9,11,5.5", "2024-01-02,11.0,11.5,10.5,10.75,0", "2024-01-03,10.75,20.,1.075e1,2E1,1000000"]
+OFF_GRID = "is not where a candle opens: expected one row per day (UTC)"
+SOUND = "\n".join([HEADER, *ROWS, ""])
+REAL = Path(__file__).parents[2] / "shared" / "data"
+
+
+def read(path: Path, content: str | bytes, interval: Interval = Interval.DAY_1) -> list[Candle]:
+    """What is read from a file of this content."""
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return read_csv(path, interval, NOW)
+
+
+def faults_of(path: Path, content: str | bytes, interval: Interval = Interval.DAY_1) -> tuple[str, ...]:
+    """What is found wrong with a file of this content."""
+    with pytest.raises(UnusableHistory) as error:
+        read(path, content, interval)
+    assert error.value.subject == str(path)
+    return error.value.faults
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "prices.csv"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        SOUND,
+        SOUND.rstrip("\n"),
+        SOUND.replace("\n", "\r\n"),
+        "\ufeff" + SOUND,
+        "\n \n" + SOUND.replace("\n", "\n\n") + "\n\t\n",
+        SOUND.replace(",", " , "),
+        "\n".join('"' + line.replace(",", '","') + '"' for line in [HEADER, *ROWS]),
+        SOUND.replace(HEADER, "TIME, Open ,HIGH,low,Close,Volume"),
+        gzip.compress(SOUND.encode()),
+        gzip.compress(SOUND[:40].encode()) + gzip.compress(SOUND[40:].encode()),
+    ],
+    ids=[
+        "plain",
+        "no last end",
+        "CRLF",
+        "BOM",
+        "blank lines",
+        "spaces",
+        "quotes",
+        "header case",
+        "gzip",
+        "gzip in two members",
+    ],
+)
+def test_the_same_table_is_read_however_it_is_written(path: Path, content: str | bytes) -> None:
+    assert read(path, content) == DAYS
+
+
+def test_a_name_ending_in_gz_does_not_make_a_file_compressed(tmp_path: Path) -> None:
+    """Browsers unpack downloads and keep the name."""
+    assert read(tmp_path / "prices.csv.gz", SOUND) == DAYS
+
+
+def test_columns_may_stand_in_any_order_and_others_are_ignored(path: Path) -> None:
+    """Exports carry trade counts, and text in languages of their own."""
+    text = "close,number,low,high,volume,open,time,note\n11,x,9,12,5.5,10,2024-01-01,gr\u00fcn\n"
+    assert read(path, text) == DAYS[:1]
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2024-01-02",
+        "20240102",
+        "2024-01-02 00:00:00",
+        "2024-01-02T00:00Z",
+        "2024-01-02T00:00:00.000000+00:00",
+        "2024-01-02T05:30+05:30",
+        "2024-01-01T19:00:00-05:00",
+    ],
+)
+def test_times_are_utc_unless_they_say_otherwise(path: Path, time: str) -> None:
+    assert read(path, f"{HEADER}\n{time},10,12,9,11,1\n")[0].open_time == datetime(2024, 1, 2, tzinfo=UTC)
+
+
+def test_time_ms_is_milliseconds_since_1970(path: Path) -> None:
+    text = "time_ms,open,high,low,close,volume\n1546300860000,10,12,9,11,1\n"
+    assert read(path, text, Interval.MINUTE_1)[0].open_time == datetime(2019, 1, 1, 0, 1, tzinfo=UTC)
+
+
+PRICES = st.floats(min_value=1e-12, max_value=1e12)
+
+
+@st.composite
+def sound_candles(draw: st.DrawFn) -> list[Candle]:
+    """Ascending days, with gaps, of prices that a market can have made."""
+    days = sorted(draw(st.sets(st.integers(0, 19_000), min_size=1, max_size=12)))
+    candles = []
+    for day in days:
+        low, first, second, high = sorted(draw(st.tuples(PRICES, PRICES, PRICES, PRICES)))
+        volume = draw(st.floats(min_value=0, max_value=1e15))
+        candles.append(Candle(EPOCH + timedelta(days=day), first, high, low, second, volume))
+    return candles
+
+
+@given(candles=sound_candles())
+def test_what_was_written_is_read_back_to_the_last_bit(
+    candles: list[Candle], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    rows = [f"{c.open_time:%Y-%m-%d},{c.open},{c.high},{c.low},{c.close},{c.volume}" for c in candles]
+    path = tmp_path_factory.getbasetemp() / "written.csv"
+    assert read(path, "\n".join([HEADER, *rows])) == candles
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ("2024-01-02,10,12,9,11", "5 fields, the header has 6"),
+        ("2024-01-02,10,12,9,11,1,", "7 fields, the header has 6"),
+        ("2024-01-02,1_0,12,9,11,1", "open '1_0' is not a number"),
+        ("2024-01-02,10,,9,11,1", "high '' is not a number"),
+        ("2024-01-02,10,12,nine,11,1", "low 'nine' is not a number"),
+        ("2024-01-02,10,12,9,\u0661\u0661,1", "close '\u0661\u0661' is not a number"),
+        ("2024-01-02,10,12,9,NaN,1", "close 'NaN' is not a number"),
+        ("2024-01-02,10,inf,9,11,1", "high 'inf' is not a number"),
+        ("2024-01-02,10,1e999,9,11,1", "high inf is not a positive number"),
+        ("2024-01-02,10,12,-9,11,1", "low -9.0 is not a positive number"),
+        ("2024-01-02,0,12,9,11,1", "open 0.0 is not a positive number"),
+        ("2024-01-02,10,12,9,11,-1", "volume -1.0 is not zero or a positive number"),
+        ("2024-01-02,10,9,12,11,1", "open 10.0 and close 11.0 do not lie between low 12.0 and high 9.0"),
+        ("2024-01-02,10,12,9,13,1", "open 10.0 and close 13.0 do not lie between low 9.0 and high 12.0"),
+        ("yesterday,10,12,9,11,1", "time 'yesterday' is not an ISO date or date-time"),
+        (",10,12,9,11,1", "time '' is not an ISO date or date-time"),
+        ("2024-02-30,10,12,9,11,1", "time '2024-02-30' is not an ISO date or date-time"),
+        ("2024-01-02T12:00+25:00,10,12,9,11,1", "time '2024-01-02T12:00+25:00' is not an ISO date or date-time"),
+        ("0001-01-01T00:00+14:00,10,12,9,11,1", "time '0001-01-01T00:00+14:00' is not an ISO date or date-time"),
+        (
+            "1704153600000,10,12,9,11,1",
+            "time '1704153600000' is not an ISO date or date-time (milliseconds belong in a column called time_ms)",
+        ),
+        (
+            "2024-01-01 00:01,10,12,9,11,1",
+            f"2024-01-01 00:01:00 {OFF_GRID}, this is 0:01:00 after line 2",
+        ),
+        ("2024-01-01,10,12,9,11,1", "2024-01-01 stands in line 2 already"),
+        ("2023-12-31,10,12,9,11,1", "2023-12-31 comes after 2024-01-01 in line 2: rows must ascend"),
+        ("2024-06-02,10,12,9,11,1", "2024-06-02 lies in the future"),
+        ('2024-01-02,"10,12,9,11,1', "it is no CSV: unexpected end of data"),
+        ("2024-01-02,10,12,9,11\0,1", "it holds a NUL byte, so this is no text"),
+        ("x" * 5000 + ",10,12,9,11,1", f"time {'x' * 40!r} is not an ISO date or date-time"),
+    ],
+)
+def test_every_fault_of_a_row_is_told_with_its_line(path: Path, row: str, fault: str) -> None:
+    assert faults_of(path, f"{HEADER}\n{ROWS[0]}\n{row}\n") == (f"line 3: {fault}",)
+
+
+def test_all_faults_are_reported_at_once_each_with_its_own_line(path: Path) -> None:
+    """A file of a hundred typing errors is repaired in one go, not in a hundred; blank lines count as lines."""
+    rows = [ROWS[0], "soon,-1,12,9,11,1", "", ROWS[0], "2024-01-02,10,12,9", "2024-01-01T12:00,1,x,1,1,1", ROWS[2]]
+    assert faults_of(path, "\n".join([HEADER, *rows])) == (
+        "line 3: time 'soon' is not an ISO date or date-time; open -1.0 is not a positive number",
+        "line 5: 2024-01-01 stands in line 2 already",
+        "line 6: 4 fields, the header has 6",
+        f"line 7: 2024-01-01 12:00:00 {OFF_GRID}, this is 12:00:00 after line 5; high 'x' is not a number",
+    )
+
+
+def test_a_lost_quote_does_not_swallow_the_rest_of_the_file(path: Path) -> None:
+    text = "\n".join([HEADER, ROWS[0], '"2024-01-02,11,11.5,10.5,10.75,0', "2024-01-03,-1,1,1,1,1"])
+    lines = [fault.split(":")[0] for fault in faults_of(path, text)]
+    assert lines == ["line 3", "line 4"]
+
+
+@pytest.mark.parametrize(
+    ("time", "fault"),
+    [
+        ("1.5e12", "time_ms '1.5e12' is not a whole number of milliseconds since 1970"),
+        ("2024-01-01", "time_ms '2024-01-01' is not a whole number of milliseconds since 1970"),
+        ("1704153600000000", "time_ms 1704153600000000 lies beyond the year 9999: are these milliseconds?"),
+        ("1704153600", f"1970-01-20 17:22:33.600000 {OFF_GRID}"),
+    ],
+)
+def test_a_time_that_is_not_in_milliseconds_is_told(path: Path, time: str, fault: str) -> None:
+    """Seconds and microseconds are what other exports hold."""
+    text = f"time_ms,open,high,low,close,volume\n{time},10,12,9,11,1\n"
+    assert faults_of(path, text) == (f"line 2: {fault}",)
+
+
+@pytest.mark.parametrize(
+    ("header", "fault"),
+    [
+        ("time,open,close", "missing columns: high, low, volume; the columns found are ['time', 'open', 'close']"),
+        ("open,high,low,close,volume", "missing columns: time; the columns found are"),
+        (HEADER.replace(",", ";"), "missing columns: time, open, high, low, close, volume; the columns found are"),
+        (f"{HEADER},time_ms", "there can be only one of time and time_ms; the columns found are"),
+        (f"{HEADER},close,Close,time", "repeated columns: time, close; the columns found are"),
+        (ROWS[0], "missing columns: time, open, high, low, close, volume; the columns found are ['2024-01-01', '10'"),
+        (",".join(map(str, range(1000))), "missing columns: time, open, high, low, close, volume"),
+        ('"time,open', "it is no CSV"),
+        ("time\0", "it holds a NUL byte"),
+    ],
+)
+def test_a_faulty_header_is_told_with_what_was_found(path: Path, header: str, fault: str) -> None:
+    [told] = faults_of(path, f"{header}\n{ROWS[0]}\n")
+    assert told.startswith(f"line 1: {fault}")
+    assert len(told) < 700
+
+
+MONTHS = [f"{EPOCH + timedelta(days=day):%Y-%m-%d},10,12,9,11,{day}" for day in range(200)]
+COMPRESSED = gzip.compress("\n".join([HEADER, *MONTHS]).encode())
+
+
+@pytest.mark.parametrize(
+    ("content", "faults"),
+    [
+        (b"", ["it is empty"]),
+        (b"\n \r\n\n", ["it is empty"]),
+        (gzip.compress(b""), ["it is empty"]),
+        (HEADER.encode(), ["there is no row below the header"]),
+        (f"{HEADER}\n\n\n".encode(), ["there is no row below the header"]),
+        (b"\x7fELF\x02\x01\x01\0\0\0\0", ["line 1: it holds a NUL byte, so this is no text"]),
+        (b"\x89PNG\r\n\x1a\n", ["line 1: byte 0x89 is not UTF-8 text"]),
+        (SOUND.encode("utf-16"), ["line 1: it holds a NUL byte, so this is no text"]),
+        (gzip.compress(gzip.compress(SOUND.encode())), ["line 1: "]),
+        (COMPRESSED[:-8], ["it is a truncated or damaged gzip file: "]),
+        (COMPRESSED[:12], ["it is a truncated or damaged gzip file: "]),
+        (COMPRESSED[:2], ["it is a truncated or damaged gzip file: "]),
+        (COMPRESSED[:-6] + b"\0" * 6, ["it is a truncated or damaged gzip file: "]),
+        (COMPRESSED + b"garbage", ["it is a truncated or damaged gzip file: "]),
+        (b"\x1f\x8b\x08\x00" + b"\xff" * 60, ["it is a truncated or damaged gzip file: "]),
+        (b"," * 10_000_000, ["line 1 is longer than 10,000 bytes: no table of candles"]),
+        (f"{HEADER}\n{'9' * 10_000_000}".encode(), ["line 2 is longer than 10,000 bytes: no table of candles"]),
+        (f"{HEADER}\n2024-01-01,10,12,9,11,5 \u20ac\n".encode("cp1252"), ["line 2: byte 0x80 is not UTF-8 text"]),
+    ],
+    ids=[
+        *("empty", "blank", "empty gzip", "header", "header and blanks", "binary", "picture", "UTF-16", "gzip twice"),
+        *("no trailer", "cut in the stream", "magic only", "wrong checksum", "garbage behind", "damaged"),
+        *("one long line", "a long second line", "wrong encoding"),
+    ],
+)
+def test_what_is_no_table_of_candles_is_told_clearly(path: Path, content: bytes, faults: list[str]) -> None:
+    """Faults of rows that could be read come first, then why reading ended."""
+    found = faults_of(path, content)
+    assert found[0].startswith(faults[0])
+    assert found[-1].startswith(faults[-1])
+
+
+def test_a_missing_file_a_folder_and_a_pipe_are_told_apart(tmp_path: Path) -> None:
+    """A pipe nobody writes to would keep a reader waiting for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "plain").touch()
+    expected = {
+        "missing.csv": "there is no such file",
+        ".": "it is a directory, not a file",
+        "pipe": "it is not a regular file",
+        "plain/below": "it cannot be read: Not a directory",
+        "x" * 5000: "it cannot be read: File name too long",
+        "nul\0": "it cannot be read: ",
+    }
+    for name, fault in expected.items():
+        with pytest.raises(UnusableHistory) as error:
+            read_csv(tmp_path / name, Interval.DAY_1, NOW)
+        assert len(error.value.faults) == 1
+        assert error.value.faults[0].startswith(fault)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_told(path: Path) -> None:
+    path.write_text(SOUND)
+    path.chmod(0)
+    with pytest.raises(UnusableHistory, match="it cannot be read: Permission denied"):
+        read_csv(path, Interval.DAY_1, NOW)
+
+
+def test_a_hostile_number_of_faults_ends_the_reading(path: Path) -> None:
+    found = faults_of(path, HEADER + "\nx" * 50_000)
+    assert len(found) == MOST_FAULTS + 1
+    assert found[-1] == f"reading stopped at line {MOST_FAULTS + 1}"
+
+
+def test_a_decompression_bomb_takes_no_memory(path: Path) -> None:
+    """A file of a few kilobytes may promise gigabytes."""
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(f"{HEADER}\n".encode())
+        for _ in range(256):
+            file.write(b"\0" * 2**20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnusableHistory, match="line 2 is longer than 10,000 bytes"):
+            read_csv(path, Interval.DAY_1, NOW)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_with_more_lines_than_any_history_is_refused(path: Path) -> None:
+    """Blank ones count: a bomb may be made of nothing else."""
+    path.write_text(SOUND + "\n" * 6)
+    assert read_csv(path, Interval.DAY_1, NOW, most_lines=10) == DAYS
+    with pytest.raises(UnusableHistory, match="it has more than 9 lines"):
+        read_csv(path, Interval.DAY_1, NOW, most_lines=9)
+
+
+CSV_LIKE = st.text(alphabet=st.sampled_from('0123456789-:TZ.,;+eE"\n\r\0 \u00e9naif'), max_size=200)
+CONTENTS = st.one_of(
+    st.binary(max_size=200),
+    st.binary(max_size=200).map(lambda tail: b"\x1f\x8b\x08" + tail),
+    CSV_LIKE.map(lambda tail: f"{HEADER}\n{tail}".encode()),
+    CSV_LIKE.map(lambda tail: gzip.compress(f"{SOUND}{tail}".encode())),
+)
+
+
+@given(content=CONTENTS, interval=st.sampled_from(Interval))
+def test_any_content_gives_sound_candles_or_our_own_error(
+    content: bytes, interval: Interval, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    with suppress(UnusableHistory):
+        candles = read(path, content, interval)
+        openings = [candle.open_time for candle in candles]
+        assert openings == sorted(set(openings))
+        assert not any(candle.faults() for candle in candles)
+
+
+@pytest.fixture
+def source(path: Path) -> CsvFile:
+    path.write_text(SOUND)
+    return CsvFile(str(path), clock=lambda: NOW)
+
+
+def test_a_file_is_called_what_the_user_wrote_and_is_not_simulated(tmp_path: Path) -> None:
+    source = CsvFile("data/{base}.csv")
+    assert (source.name, source.simulated) == ("file:data/{base}.csv", False)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("limit", "end"),
+    [
+        (NOW, datetime(2024, 1, 4, tzinfo=UTC)),
+        (datetime(2024, 1, 4, tzinfo=UTC), datetime(2024, 1, 4, tzinfo=UTC)),
+        (datetime(2024, 1, 3, 23, 59, tzinfo=UTC), datetime(2024, 1, 3, tzinfo=UTC)),
+        (datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC)),
+    ],
+)
+def test_a_file_ends_with_the_close_of_its_last_row_within_the_limit(
+    source: CsvFile, limit: datetime, end: datetime
+) -> None:
+    assert source.end(BTC, Interval.DAY_1, limit) == end
+
+
+def test_a_limit_before_the_first_close_leaves_nothing(source: CsvFile) -> None:
+    with pytest.raises(
+        UnusableHistory, match=r"no row closes by 2024-01-01 23:59, the first opens at 2024-01-01 00:00"
+    ):
+        source.end(BTC, Interval.DAY_1, datetime(2024, 1, 1, 23, 59, tzinfo=UTC))
+
+
+def test_a_row_after_the_limit_is_no_fault_but_one_after_the_clock_is(path: Path) -> None:
+    """Training as if today were an earlier day must work with a file that goes on; nobody knows tomorrow's price."""
+    path.write_text(SOUND)
+    limit = datetime(2024, 1, 2, tzinfo=UTC)
+    assert CsvFile(str(path), clock=lambda: NOW).end(BTC, Interval.DAY_1, limit) == limit
+    early = CsvFile(str(path), clock=lambda: limit + timedelta(hours=1))
+    with pytest.raises(UnusableHistory, match="line 4: 2024-01-03 lies in the future"):
+        early.end(BTC, Interval.DAY_1, limit)
+
+
+def test_only_rows_that_open_in_the_span_are_given(source: CsvFile) -> None:
+    span = Span(DAYS[0].open_time + timedelta(seconds=1), DAYS[2].open_time)
+    assert list(source.candles(BTC, Interval.DAY_1, span)) == [DAYS[1]]
+
+
+def test_a_file_is_read_once(source: CsvFile, path: Path) -> None:
+    """The end and the candles must come from the same content, even where a download replaces the file in between."""
+    end = source.end(BTC, Interval.DAY_1, NOW)
+    path.unlink()
+    assert list(source.candles(BTC, Interval.DAY_1, Span(EPOCH, end))) == DAYS
+
+
+def test_placeholders_stand_for_the_currencies(tmp_path: Path) -> None:
+    source = CsvFile(str(tmp_path / "{quote}" / "{base}.csv"), clock=lambda: NOW)
+    (tmp_path / "USD").mkdir()
+    for count, base in enumerate(["BTC", "ETH"], start=1):
+        (tmp_path / "USD" / f"{base}.csv").write_text("\n".join([HEADER, *ROWS[:count]]))
+    ends = [source.end(Pair(base, "USD"), Interval.DAY_1, NOW).day for base in ("BTC", "ETH")]
+    assert ends == [2, 3]
+    with pytest.raises(UnusableHistory, match=r"EUR/BTC\.csv: there is no such file"):
+        source.end(Pair("BTC", "EUR"), Interval.DAY_1, NOW)
+
+
+def real(name: str) -> Path:
+    """A file of real prices, where there is one."""
+    if not (REAL / name).exists():
+        pytest.skip(f"there is no {name} beside this repository")
+    return REAL / name
+
+
+@pytest.mark.parametrize("base", ["BTC", "ETH", "LTC", "BNB"])
+def test_years_of_real_days_are_read_without_a_fault(base: str) -> None:
+    candles = read_csv(real(f"binance_{base}-USDT_1d.csv"), Interval.DAY_1, datetime.now(UTC))
+    assert len(candles) > 2_700
+    assert candles[-1].open_time == datetime(2025, 6, 30, tzinfo=UTC)
+
+
+def test_a_quarter_of_real_minutes_is_read_without_a_fault() -> None:
+    path = real("bitfinex_BTC-USD_1m_2019Q1.csv.gz")
+    candles = read_csv(path, Interval.MINUTE_1, datetime.now(UTC))
+    assert len(candles) == 123_794
+    assert math.isclose(candles[0].close, 3833.1)
+
+
+def test_minutes_are_refused_where_days_are_asked_for() -> None:
+    """Resampling silently would hide that the user took the wrong file."""
+    with pytest.raises(UnusableHistory, match="expected one row per day"):
+        read_csv(real("bitfinex_BTC-USD_1m_2019Q1.csv.gz"), Interval.DAY_1, datetime.now(UTC))
