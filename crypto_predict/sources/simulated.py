@@ -37,7 +37,7 @@ PERSISTENCE = 0.97
 VOLATILITY_OF_VOLATILITY = 0.085
 JUMPS_A_DAY = 0.02
 JUMP_MEAN, JUMP_DEVIATION = -0.01, 0.06  # of the log price
-PULL_A_DAY = 0.001  # the share of the distance to the long-run level
+PULL_A_DAY = 0.002  # the share of the distance to the long-run level: half of it in a year
 TURNOVER = 50e6  # a day, in dollars
 VOLUME_STEPS = 2**24  # an ordinary day's volume is so many steps, each a power of two, so that sums are exact
 
