@@ -250,7 +250,7 @@ def _folded(price: float, low: float, high: float) -> float:
 
 def _shares(total: int, weights: Sequence[float]) -> list[int]:
     """A whole number, divided by weight into whole numbers that add up to it."""
-    scale = total / sum(weights)
+    scale = total / math.fsum(weights)  # a plain sum rounds differently from one Python to the next
     edges = [0, *(min(total, round(scale * weight)) for weight in accumulate(weights))]
     edges[-1] = total
     return [after - before for before, after in pairwise(edges)]
