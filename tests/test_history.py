@@ -1,0 +1,342 @@
+import hashlib
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_predict.baked.schema import Gap
+from crypto_predict.errors import SourceError, UnusableHistory
+from crypto_predict.history import MIN_CANDLES, SETTLE, History, find_gaps, read_history
+from crypto_predict.market import DAY, EPOCH, Candle, Interval, Pair, Span
+from crypto_predict.sources.csv_file import CsvFile
+from crypto_predict.sources.port import Source
+from crypto_predict.sources.simulated import Simulated
+
+BTC = Pair("BTC", "USD")
+NOW = datetime(2024, 5, 18, 12, 30, tzinfo=UTC)
+TODAY = datetime(2024, 5, 18, tzinfo=UTC)
+
+
+@dataclass
+class Exchange:
+    """A source that has these candles, whatever is wrong with them, or raises this error."""
+
+    held: Sequence[Candle] = ()
+    error: SourceError | UnusableHistory | None = None
+    name: str = "exchange"
+    simulated: bool = False
+    asked: Span | None = None  # what it was asked for
+
+    def end(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
+        """`limit` rounded down."""
+        return interval.floor(limit)
+
+    def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:  # noqa: ARG002 the same
+        """All that is held, in the span or not, and then the error."""
+        self.asked = span
+        yield from self.held
+        if self.error is not None:
+            raise self.error
+
+
+def candle(opening: datetime, close: float = 100.0) -> Candle:
+    """A sound candle."""
+    return Candle(opening, 100.0, max(100.0, close), min(100.0, close), close, 3.0)
+
+
+def days(first: datetime, count: int) -> list[Candle]:
+    """Sound daily candles, every close another."""
+    return [candle(first + number * DAY, 100.0 + number / 8) for number in range(count)]
+
+
+FORTY = days(TODAY - 40 * DAY, 40)
+MADE_UP = Exchange(days(TODAY - 50 * DAY, 50), name="simulated", simulated=True)
+DOWN = Exchange(error=SourceError("exchange", "connection refused"))
+
+
+def read(*sources: Source, keep: int = 1825, until: date | None = None, now: datetime = NOW) -> History:
+    """The daily history of these sources."""
+    return read_history(sources, BTC, Interval.DAY_1, keep, until, now)
+
+
+def faults_of(*sources: Source, until: date | None = None, keep: int = 1825) -> tuple[str, ...]:
+    """Why these sources have no usable history."""
+    with pytest.raises(UnusableHistory) as error:
+        read(*sources, until=until, keep=keep)
+    assert error.value.subject == "BTC/USD"
+    return error.value.faults
+
+
+def test_a_sound_history_is_taken_whole_and_carries_its_facts() -> None:
+    assert read(Exchange(FORTY)) == History(BTC, Interval.DAY_1, "exchange", False, tuple(FORTY), (), 0)
+
+
+@pytest.mark.parametrize(
+    ("now", "last"),
+    [
+        (TODAY + timedelta(hours=12), TODAY - DAY),
+        (TODAY + SETTLE, TODAY - DAY),
+        (TODAY + SETTLE - timedelta(microseconds=1), TODAY - 2 * DAY),
+        (TODAY, TODAY - 2 * DAY),
+    ],
+)
+def test_a_candle_enters_only_once_it_has_been_closed_for_five_seconds(now: datetime, last: datetime) -> None:
+    """An exchange shows a candle while it is still being made, and its close is not yet one."""
+    history = read(Exchange(days(TODAY - 40 * DAY, 41)), now=now)
+    assert history.candles[-1].open_time == last
+    assert history.gaps == ()
+
+
+@pytest.mark.parametrize("until", [date(2024, 5, 1), date(2024, 4, 9)])
+def test_nothing_after_until_is_read(until: date) -> None:
+    source = Exchange(days(TODAY - 100 * DAY, 101))
+    history = read(source, until=until)
+    assert history.candles[-1].open_time.date() == until
+    assert source.asked is not None
+    assert source.asked.end == datetime(until.year, until.month, until.day, tzinfo=UTC) + DAY
+
+
+@pytest.mark.parametrize("until", [date(2024, 5, 17), date(2024, 5, 18), date(2050, 1, 1), date.max])
+def test_until_a_day_that_is_not_over_means_until_now(until: date) -> None:
+    assert read(Exchange(FORTY), until=until).candles == tuple(FORTY)
+
+
+def test_until_yesterday_does_not_let_in_a_candle_that_closed_this_very_second() -> None:
+    assert read(Exchange(FORTY), until=date(2024, 5, 17), now=TODAY).candles == tuple(FORTY[:-1])
+
+
+@pytest.mark.parametrize("keep", [30, 35, 40])
+def test_the_span_is_so_many_days_up_to_the_newest_closed_candle(keep: int) -> None:
+    source = Exchange(FORTY)
+    assert read(source, keep=keep).candles == tuple(FORTY[-keep:])
+    assert source.asked == Span(TODAY - keep * DAY, TODAY)
+
+
+@pytest.mark.parametrize("until", [None, date(1970, 3, 1)])
+def test_no_span_reaches_back_before_1970(until: date | None) -> None:
+    source = Exchange(days(EPOCH - 9 * DAY, 50))
+    assert read(source, keep=36_500, until=until).candles[0].open_time == EPOCH
+    assert source.asked is not None
+    assert source.asked.start == EPOCH
+
+
+@pytest.mark.parametrize("until", [date(1, 1, 1), date(1969, 12, 30), date(1969, 12, 31)])
+def test_until_a_day_before_1970_there_is_nothing_and_nothing_is_asked(until: date) -> None:
+    source = Exchange(FORTY)
+    [fault] = faults_of(source, until=until, keep=36_500)
+    assert fault.startswith("exchange: no candle of BTC/USD from ")
+    assert source.asked is None
+
+
+def test_repeated_candles_are_kept_once_and_the_last_copy_wins() -> None:
+    """Exchanges revise a candle and send it again."""
+    revised = replace(FORTY[20], close=100.5)
+    history = read(Exchange([*FORTY, revised]))
+    assert history.candles == (*FORTY[:20], revised, *FORTY[21:])
+
+
+@given(st.permutations(range(40)))
+def test_the_order_in_which_candles_arrive_does_not_matter(order: list[int]) -> None:
+    assert read(Exchange([FORTY[number] for number in order])).candles == tuple(FORTY)
+
+
+IMPOSSIBLE = [
+    replace(FORTY[20], open=math.nan),
+    replace(FORTY[20], high=50.0),
+    replace(FORTY[20], low=-1.0),
+    replace(FORTY[20], close=math.inf),
+    replace(FORTY[20], volume=-2.0),
+]
+
+
+@pytest.mark.parametrize("bad", IMPOSSIBLE)
+def test_an_impossible_candle_is_quarantined_counted_and_leaves_a_gap(bad: Candle) -> None:
+    """It must neither reach the fit nor vanish without a word."""
+    history = read(Exchange([*FORTY[:20], bad, *FORTY[21:]]))
+    assert history.candles == (*FORTY[:20], *FORTY[21:])
+    assert history.quarantined == 1
+    assert history.gaps == (Gap(FORTY[20].open_time, FORTY[21].open_time, 1),)
+
+
+def test_a_candle_between_two_openings_is_quarantined() -> None:
+    askew = replace(FORTY[20], open_time=FORTY[20].open_time + timedelta(minutes=1))
+    history = read(Exchange([*FORTY, askew]))
+    assert (history.candles, history.quarantined, history.gaps) == (tuple(FORTY), 1, ())
+
+
+@pytest.mark.parametrize(("bad", "usable"), [(40, True), (41, False), (80, False)])
+def test_a_source_of_which_more_than_half_is_impossible_is_not_believed(bad: int, usable: bool) -> None:
+    """Who errs that often errs in what looks sound, too."""
+    eighty = days(TODAY - 80 * DAY, 80)
+    source = Exchange([replace(c, close=-1.0) if n < bad else c for n, c in enumerate(eighty)])
+    if usable:
+        assert read(source).quarantined == bad
+    else:
+        [fault] = faults_of(source)
+        assert fault.startswith(f"exchange: {bad} of 80 candles are impossible; the first, of 2024-02-28 ")
+        assert fault.endswith(": close -1.0 is not a positive number")
+
+
+def test_gaps_are_recorded_with_their_ends_and_never_filled() -> None:
+    kept = [*FORTY[:10], *FORTY[11:20], *FORTY[23:]]
+    history = read(Exchange(kept))
+    assert history.candles == tuple(kept)
+    assert history.gaps == (
+        Gap(FORTY[10].open_time, FORTY[11].open_time, 1),
+        Gap(FORTY[20].open_time, FORTY[23].open_time, 3),
+    )
+
+
+@given(st.sets(st.integers(0, 300), min_size=1), st.sampled_from(Interval))
+def test_gaps_and_candles_together_fill_the_span_exactly(kept: set[int], interval: Interval) -> None:
+    candles = [candle(EPOCH + number * interval.length) for number in sorted(kept)]
+    gaps = find_gaps(candles, interval)
+    openings = {c.open_time for c in candles}
+    missing = {gap.start + number * interval.length for gap in gaps for number in range(gap.missing)}
+    assert all(gap.start + gap.missing * interval.length == gap.end for gap in gaps)
+    assert openings.isdisjoint(missing)
+    assert openings | missing == {EPOCH + n * interval.length for n in range(min(kept), max(kept) + 1)}
+
+
+@pytest.mark.parametrize("count", [1, MIN_CANDLES - 1])
+def test_too_few_candles_are_told_with_the_number_that_is_needed(count: int) -> None:
+    [fault] = faults_of(Exchange(FORTY[-count:]))
+    assert fault == f"exchange: {count} usable candles of BTC/USD, 30 are needed"
+
+
+def test_thirty_candles_are_enough() -> None:
+    assert len(read(Exchange(FORTY[-30:])).candles) == 30
+
+
+def test_a_candle_from_the_future_makes_a_source_unusable() -> None:
+    """A clock is wrong somewhere, and which candle is the last one is then anybody's guess."""
+    [fault] = faults_of(Exchange([*FORTY, candle(TODAY + DAY)]))
+    assert fault == "exchange: a candle opens at 2024-05-19 00:00:00+00:00, which lies in the future"
+
+
+def test_a_source_that_ends_early_is_used_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    assert read(Exchange(FORTY[:-3])).candles[-1] == FORTY[-4]
+    assert "the newest candle of exchange closed 2024-05-15" in caplog.text
+
+
+def test_the_first_source_with_a_usable_history_wins(caplog: pytest.LogCaptureFixture) -> None:
+    second = Exchange(FORTY, name="second")
+    third = Exchange(FORTY, name="third")
+    assert read(DOWN, second, third).source == "second"
+    assert third.asked is None
+    assert "BTC/USD: no history from exchange: exchange: connection refused" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        DOWN,
+        Exchange(),
+        Exchange(FORTY[:25], SourceError("exchange", "stopped in the middle")),
+        Exchange(FORTY[:3]),
+        Exchange([*FORTY, candle(TODAY + DAY)]),
+        Exchange(error=UnusableHistory("exchange", ["faulty"])),
+    ],
+    ids=["unreachable", "nothing for the pair", "breaks off", "too little", "from the future", "faulty"],
+)
+def test_another_real_source_is_tried_whatever_is_wrong_with_the_first(first: Source) -> None:
+    assert read(first, Exchange(FORTY, name="second")).source == "second"
+
+
+@pytest.mark.parametrize("first", [DOWN, Exchange()], ids=["unreachable", "nothing for the pair"])
+def test_invented_prices_stand_in_for_what_could_not_be_had(first: Source) -> None:
+    assert read(first, MADE_UP).simulated
+
+
+@pytest.mark.parametrize(
+    "first",
+    [Exchange(FORTY[:3]), Exchange([*FORTY, candle(TODAY + DAY)]), CsvFile("no-such-file.csv")],
+    ids=["too little", "from the future", "a file mistyped"],
+)
+def test_invented_prices_never_hide_faulty_data(first: Source) -> None:
+    """Who mistyped a path must not get a forecast of an invented market."""
+    faults = faults_of(first, DOWN, MADE_UP)
+    assert len(faults) == 3
+    assert faults[0].startswith(f"{first.name}: ")
+    assert faults[1:] == (
+        "exchange: connection refused",
+        "simulated: not used, since invented prices must not hide faulty data",
+    )
+
+
+def test_the_fault_of_every_source_is_told_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_text("time,open,high,low,close,volume\n2024-01-01,1,1,1,1,1\nsoon,1,1,1,1,1\n2024-01-02,-1,1,1,1,1\n")
+    assert faults_of(DOWN, CsvFile(str(path), clock=lambda: NOW), Exchange(FORTY[:5], name="thin")) == (
+        "exchange: connection refused",
+        f"file:{path}: line 3: time 'soon' is not an ISO date or date-time",
+        f"file:{path}: line 4: open -1.0 is not a positive number",
+        "thin: 5 usable candles of BTC/USD, 30 are needed",
+    )
+
+
+def test_invented_prices_cannot_be_overlooked_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        history = read(Simulated(0))
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert history.simulated
+    assert len(warnings) == 1
+    assert "SIMULATED PRICES for BTC/USD" in warnings[0]
+    assert warnings[0].count("\n") >= 3
+
+
+def test_real_prices_raise_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    read(Exchange(FORTY))
+    assert caplog.records == []
+
+
+def test_a_file_is_read_to_its_own_end(tmp_path: Path) -> None:
+    """A file from last year is no worse for it: its days count back from its last row."""
+    path = tmp_path / "prices.csv"
+    rows = [f"{c.open_time:%Y-%m-%d},{c.open},{c.high},{c.low},{c.close},{c.volume}" for c in days(EPOCH, 100)]
+    path.write_text("\n".join(["time,open,high,low,close,volume", *rows]))
+    history = read(CsvFile(str(path)), keep=60)
+    assert history.candles == tuple(days(EPOCH, 100)[40:])
+    assert history.source == f"file:{path}"
+
+
+def test_minutes_are_read_like_days() -> None:
+    start = NOW - timedelta(minutes=200)
+    minutes = [candle(start + number * timedelta(minutes=1)) for number in range(201)]
+    history = read_history([Exchange(minutes)], BTC, Interval.MINUTE_1, 1, None, NOW + SETTLE)
+    assert history.candles == tuple(minutes[:-1])
+
+
+def test_the_digest_is_that_of_the_documented_text() -> None:
+    """Anybody with the same candles can check a model card."""
+    candles = (
+        Candle(TODAY, 1.5, 2.0, 1.0, 1e-7, 0.0),
+        Candle(TODAY + DAY, 67_000, 67_000.1, 0.1 + 0.2, 67_000, 1e22),
+    )
+    text = (
+        "86400\n"
+        "2024-05-18T00:00:00Z,1.5,2.0,1.0,1e-07,0.0\n"
+        "2024-05-19T00:00:00Z,67000.0,67000.1,0.30000000000000004,67000.0,1e+22\n"
+    )
+    history = History(BTC, Interval.DAY_1, "exchange", False, candles, (), 0)
+    assert history.sha256() == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_the_digest_depends_on_candles_and_interval_alone() -> None:
+    history = read(Exchange(FORTY))
+    same = replace(history, source="another", pair=Pair("ETH", "EUR"), simulated=True, quarantined=3)
+    assert same.sha256() == history.sha256()
+    last = history.candles[-1]
+    others = [
+        replace(history, interval=Interval.HOUR_1),
+        replace(history, candles=history.candles[:-1]),
+        replace(history, candles=(*history.candles[:-1], replace(last, close=math.nextafter(last.close, 0)))),
+        replace(history, candles=(*history.candles[:-1], replace(last, open_time=last.open_time + DAY))),
+    ]
+    assert len({other.sha256() for other in (history, *others)}) == 5
