@@ -1,0 +1,154 @@
+"""The one edge between HTTP and the sources: bounded in time and size, every failure told in our own words.
+
+An exchange's SDK that is built on `requests` is given a `BoundedSession` and needs no timeout, retry or error
+translation of its own: a `Failure` passes through it untouched.
+"""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from threading import Thread
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+from requests.exceptions import ChunkedEncodingError, ConnectTimeout, ContentDecodingError, RequestException, Timeout
+from urllib3.exceptions import HTTPError, NewConnectionError
+
+from crypto_predict.sources.retry import Failure, RetryPolicy, retry_after
+
+LONGEST_ANSWER = 32 * 2**20  # bytes after decompression; a full page of 10,000 candles is about 1.3 million
+
+_CHUNK = 2**16  # bytes
+_MAY_PASS = (requests.ConnectionError, Timeout, ChunkedEncodingError, ContentDecodingError)
+_ADVICE = {
+    401: "the keys are not accepted: check them, or set none",
+    403: "access is refused: check the keys, or set none",
+    404: "nothing is at this address: check the one that is set for this exchange",
+    407: "the proxy wants a password: check HTTPS_PROXY",
+    418: "it has banned this machine for a while for asking too often: use another source",
+    429: "too many requests: try again later",
+    451: "it is closed to requests from where you are: use another source",
+}
+
+Result = TypeVar("Result")
+
+
+class BoundedSession(requests.Session):
+    """A `requests` session whose answers are whole, 2xx, and bounded in time and size.
+
+    Whatever else happens is a `Failure` that says which host did what, in which none of `secrets` can appear.
+    """
+
+    def __init__(self, policy: RetryPolicy, secrets: Sequence[str] = ()) -> None:
+        super().__init__()
+        self._policy = policy
+        self._secrets = tuple(secrets)
+
+    def request(self, method: str | bytes, url: str | bytes, *args: Any, **options: Any) -> requests.Response:
+        """Ask, and read the whole answer.
+
+        Raises:
+            Failure: No answer, not all of it, too much of it, or one that is not 2xx.
+        """
+        host = host_of(str(url))
+        try:
+            response = _within(self._policy.answer_timeout, lambda: self._fetch(method, url, *args, **options))
+        except TimeoutError:
+            seconds = self._policy.answer_timeout
+            raise Failure(f"{host} did not finish its answer within {seconds:g} s", again=True) from None
+        except (RequestException, HTTPError) as error:
+            # The chain ends here: a foreign error may show the headers, and with them the keys.
+            raise Failure(f"{host} {self._told(error)}", again=isinstance(error, _MAY_PASS)) from None
+        if response.status_code // 100 != 2:
+            raise self._refused(host, response)
+        return response
+
+    def _fetch(self, method: str | bytes, url: str | bytes, *args: Any, **options: Any) -> requests.Response:
+        timeout = (self._policy.connect_timeout, self._policy.read_timeout)
+        response = super().request(method, url, *args, **{**options, "timeout": timeout, "stream": True})
+        body = bytearray()
+        with response:
+            for chunk in response.iter_content(_CHUNK):
+                body += chunk
+                if len(body) > LONGEST_ANSWER:
+                    told = f"sent more than {LONGEST_ANSWER // 2**20} MiB in one answer"
+                    raise Failure(f"{host_of(str(url))} {told}", again=False)
+        response._content = bytes(body)  # noqa: SLF001 requests has no public way to keep what was read in chunks
+        return response
+
+    def _told(self, error: Exception) -> str:
+        """What an error of requests or urllib3 means, to follow the host's name."""
+        causes = _causes(error)
+        if isinstance(error, ConnectTimeout):
+            return f"did not accept a connection within {self._policy.connect_timeout:g} s; check the network"
+        if isinstance(error, Timeout) or isinstance(causes[-1], TimeoutError):
+            return f"sent nothing for {self._policy.read_timeout:g} s"
+        if isinstance(error, ContentDecodingError):
+            return "sent an answer that cannot be decompressed"
+        first = self._presentable(str(causes[-1]))
+        if any(isinstance(cause, NewConnectionError) for cause in causes):
+            return f"cannot be reached: {first}; check the network and the address"
+        return f"did not deliver: {first} ({type(causes[-1]).__name__})"
+
+    def _refused(self, host: str, response: requests.Response) -> Failure:
+        status = response.status_code
+        reason = f"{host} answered {status} {http.client.responses.get(status, '')}".rstrip()
+        if said := _message(response):
+            reason += f' "{self._presentable(said)}"'
+        if status // 100 == 3:
+            reason += ": it has moved; check the address that is set for this exchange"
+        elif status in _ADVICE:
+            reason += f": {_ADVICE[status]}"
+        return Failure(reason, again=status == 429 or status >= 500, retry_after=retry_after(response.headers))
+
+    def _presentable(self, text: str) -> str:
+        """Foreign text fit for a log: without secrets and control characters, and not long."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        text = "".join(letter if letter.isprintable() else " " for letter in text[:500])
+        return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def host_of(url: str) -> str:
+    """The host and port of an address, without any user name or password in it."""
+    return urlsplit(url).netloc.rpartition("@")[2] or "the exchange"
+
+
+def _message(response: requests.Response) -> str | None:
+    """What an exchange says about its refusal: ``message`` at Alpaca and Poloniex, ``msg`` at Binance."""
+    try:
+        answer = response.json()
+    except (ValueError, RecursionError):
+        return None
+    said = (answer.get("message") or answer.get("msg")) if isinstance(answer, dict) else None
+    return said if isinstance(said, str) else None
+
+
+def _within(seconds: float, call: Callable[[], Result]) -> Result:
+    """What `call` gives, or a `TimeoutError`.
+
+    A socket's timeout starts anew with each byte, and looking up a name has none at all: only a second thread can watch
+    over the whole. An abandoned call ends with its connection, at the latest with the process, which does not wait
+    for it.
+    """
+    outcome: Future[Result] = Future()
+
+    def settle() -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as error:  # noqa: BLE001 carried over to the caller's thread, which raises it
+            outcome.set_exception(error)
+
+    Thread(target=settle, name="exchange-answer", daemon=True).start()
+    return outcome.result(seconds)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error and what led to it; last, under a `requests.ConnectionError`, what the operating system said."""
+    causes = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    return causes

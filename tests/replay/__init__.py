@@ -1,0 +1,5 @@
+"""A server on loopback that speaks the exchanges' wire formats, so that tests ask it with the real SDKs over real HTTP.
+
+* ``server``: the server, what it was asked, and the faults that any server may have
+* ``alpaca``: Alpaca's crypto bars and the faults of their format
+"""

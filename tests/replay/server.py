@@ -1,0 +1,223 @@
+"""The replay server and the faults of HTTP itself. It knows no exchange: each brings its own routes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+Answer = web.StreamResponse
+Handler = Callable[[web.Request], Awaitable[Answer]]
+# What a fault does in place of the handler, which it may still ask for the true answer.
+Fault = Callable[[web.Request, Handler], Awaitable[Answer]]
+
+
+class Exchange(Protocol):
+    """One exchange's side of the server."""
+
+    def routes(self) -> Iterable[web.AbstractRouteDef]:
+        """Its endpoints, websockets included."""
+        ...
+
+    def unknown(self) -> web.Response:
+        """What it answers where it has no endpoint."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request as it arrived."""
+
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]  # names in lower case
+
+
+class ReplayServer:
+    """A context manager: inside, the server answers at `url` and keeps every request in `requests`."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.url = ""
+        self.requests: list[Asked] = []
+        self._exchange = exchange
+        self._faults: deque[Fault] = deque()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="replay-server")
+        self._runner: web.AppRunner | None = None
+
+    def inject(self, fault: Fault, times: int = 1) -> None:
+        """Let the next `times` requests meet `fault`, after those injected before."""
+        self._faults.extend([fault] * times)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.url = self._call(self._start())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._call(self._stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _call(self, work: Awaitable[Any]) -> Any:
+        outcome: Future[Any] = asyncio.run_coroutine_threadsafe(_run(work), self._loop)
+        return outcome.result(timeout=30)
+
+    async def _start(self) -> str:
+        application = web.Application(middlewares=[self._middleware()])
+        application.add_routes(self._exchange.routes())
+        # A stalled handler ends as soon as its client goes or the server stops.
+        self._runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def _stop(self) -> None:
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+    def _middleware(self) -> Middleware:
+        @web.middleware
+        async def record_and_answer(request: web.Request, handler: Handler) -> Answer:
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            self.requests.append(Asked(request.path, dict(request.query), headers))
+            if self._faults:
+                return await self._faults.popleft()(request, handler)
+            if request.match_info.http_exception is not None:
+                return self._exchange.unknown()
+            return await handler(request)
+
+        return record_and_answer
+
+
+async def _run(work: Awaitable[Any]) -> Any:
+    return await work
+
+
+def answer(status: int, body: str = "", content_type: str = "application/json", **headers: str) -> Fault:
+    """Answer with this, whatever was asked; ``retry_after="3"`` becomes the header ``Retry-After: 3``."""
+    named = {name.replace("_", "-").title(): value for name, value in headers.items()}
+
+    async def fault(_: web.Request, __: Handler) -> Answer:
+        return web.Response(status=status, text=body, content_type=content_type, headers=named)
+
+    return fault
+
+
+def refused(status: int, message: str, **headers: str) -> Fault:
+    """Refuse in JSON, as Alpaca does."""
+    return answer(status, json.dumps({"message": message}), **headers)
+
+
+def throttled(seconds: int) -> Fault:
+    """Answer 429 to everything until `seconds` after the first request, and say so; then answer truly."""
+    until: list[float] = []  # on the monotonic clock
+
+    async def fault(request: web.Request, handler: Handler) -> Answer:
+        until[:] = until or [time.monotonic() + seconds]
+        if time.monotonic() >= until[0]:
+            return await handler(request)
+        return web.json_response({"message": "too many requests."}, status=429, headers={"Retry-After": str(seconds)})
+
+    return fault
+
+
+def altered(change: Callable[[Any], Any]) -> Fault:
+    """Give the true answer's JSON as `change` makes it; NaN is written as Python writes and reads it."""
+
+    async def fault(request: web.Request, handler: Handler) -> Answer:
+        true = await _true_body(request, handler)
+        return web.json_response(change(json.loads(true)))
+
+    return fault
+
+
+def echoing_keys(status: int) -> Fault:
+    """Refuse by quoting the keys that were sent, as careless gateways do."""
+
+    async def fault(request: web.Request, _: Handler) -> Answer:
+        keys = [value for name, value in request.headers.items() if name.lower().startswith("apca")]
+        return web.json_response({"message": f"refused: {', '.join(keys)}"}, status=status)
+
+    return fault
+
+
+async def stall(_: web.Request, __: Handler) -> Answer:
+    """Never answer."""
+    await asyncio.Event().wait()
+    raise AssertionError("unreachable")
+
+
+async def drip_body(request: web.Request, handler: Handler) -> Answer:
+    """Send the true answer, 20 bytes a second."""
+    body = await _true_body(request, handler)
+    response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(body))})
+    await response.prepare(request)
+    for at in range(len(body)):
+        await response.write(body[at : at + 1])
+        await asyncio.sleep(0.05)
+    return response
+
+
+async def drip_headers(request: web.Request, _: Handler) -> Answer:
+    """Send header lines that never end, 20 bytes a second."""
+    assert isinstance(request.transport, asyncio.Transport)
+    request.transport.write(b"HTTP/1.1 200 OK\r\nX-Endless: ")
+    while True:
+        request.transport.write(b"x")
+        await asyncio.sleep(0.05)
+
+
+async def reset(request: web.Request, _: Handler) -> Answer:
+    """Reset the connection in place of an answer."""
+    assert isinstance(request.transport, asyncio.Transport)
+    at_once = struct.pack("ii", 1, 0)  # lingering on, for no time: the kernel sends RST
+    request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+    request.transport.abort()
+    return web.Response()
+
+
+async def break_off(request: web.Request, handler: Handler) -> Answer:
+    """Announce the true answer's length, send half of it and close."""
+    body = await _true_body(request, handler)
+    response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(body))})
+    await response.prepare(request)
+    await response.write(body[: len(body) // 2])
+    assert request.transport is not None
+    request.transport.close()
+    return response
+
+
+async def cut_json(request: web.Request, handler: Handler) -> Answer:
+    """Send half of the true answer as though that were all."""
+    body = await _true_body(request, handler)
+    return web.Response(body=body[: len(body) // 2], content_type="application/json")
+
+
+async def bomb(request: web.Request, _: Handler) -> Answer:
+    """Send JSON white space without end, well compressed."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    response.enable_compression(web.ContentCoding.gzip)
+    await response.prepare(request)
+    while True:
+        await response.write(b" " * 2**20)
+
+
+async def _true_body(request: web.Request, handler: Handler) -> bytes:
+    response = await handler(request)
+    assert isinstance(response, web.Response)
+    assert isinstance(response.body, bytes)
+    return response.body

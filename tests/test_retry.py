@@ -1,0 +1,135 @@
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_predict.errors import SourceError
+from crypto_predict.sources.retry import Failure, Pace, RetryPolicy, retry_after
+
+QUICK = RetryPolicy(attempts=3, first_wait=0.001, longest_wait=0.002)
+
+
+class Clock:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0  # seconds
+
+    def __call__(self) -> float:
+        """The time."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Move on."""
+        self.now += seconds
+
+
+class Exchange:
+    """Fails in these ways, one after the other, and then answers 42."""
+
+    def __init__(self, *failures: Failure) -> None:
+        self.failures = list(failures)
+        self.asked = 0
+
+    def __call__(self) -> int:
+        """Fail, or answer."""
+        self.asked += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        return 42
+
+
+def test_a_failure_that_passes_is_not_noticed() -> None:
+    exchange = Exchange(Failure("busy", again=True), Failure("busy", again=True, retry_after=0))
+    assert QUICK.run("alpaca", exchange) == 42
+    assert exchange.asked == 3
+
+
+def test_a_failure_that_stays_is_given_up_with_its_reason() -> None:
+    exchange = Exchange(*[Failure("busy", again=True)] * 9)
+    with pytest.raises(SourceError, match=r"^alpaca: busy \(tried 3 times\)$"):
+        QUICK.run("alpaca", exchange)
+    assert exchange.asked == 3
+
+
+def test_a_refusal_is_not_asked_again() -> None:
+    """Asking again after 451 or 418 only earns a longer ban."""
+    exchange = Exchange(Failure("refused", again=False))
+    with pytest.raises(SourceError, match=r"^alpaca: refused$"):
+        QUICK.run("alpaca", exchange)
+    assert exchange.asked == 1
+
+
+def test_an_exchange_that_asks_for_too_long_a_wait_is_given_up_at_once() -> None:
+    """The next source answers sooner than an hour from now."""
+    exchange = Exchange(Failure("busy", again=True, retry_after=3600))
+    with pytest.raises(SourceError, match="busy; it asks to wait 3600 s, longer than the 60 s this program waits"):
+        QUICK.run("alpaca", exchange)
+    assert exchange.asked == 1
+
+
+@given(seconds=st.floats(0, 60))
+def test_the_wait_an_exchange_asks_for_is_kept_to_the_second(seconds: float) -> None:
+    policy = RetryPolicy(first_wait=0.5, longest_retry_after=60)
+    assert policy.back_off(Failure("busy", again=True, retry_after=seconds)) == max(seconds, 0.5)
+
+
+def test_errors_of_the_program_are_not_taken_for_a_bad_connection() -> None:
+    """A bug repeated four times with pauses is still a bug, and slower to find."""
+    assert QUICK.back_off(ZeroDivisionError()) is False
+
+
+@given(seconds=st.integers(0, 10**9 - 1))
+def test_retry_after_is_read_in_seconds(seconds: int) -> None:
+    assert retry_after({"Retry-After": f" {seconds} "}) == seconds
+
+
+@given(now=st.integers(10**6, 4 * 10**9), seconds=st.integers(-1000, 1000))
+def test_retry_after_is_read_as_a_date_by_the_clock_of_the_exchange(now: int, seconds: int) -> None:
+    """A laptop whose clock is an hour wrong must not wait an hour."""
+    asked, due = (datetime.fromtimestamp(instant, UTC) for instant in (now, now + seconds))
+    headers = {"Retry-After": format_datetime(due, usegmt=True), "Date": format_datetime(asked, usegmt=True)}
+    assert retry_after(headers) == max(0, seconds)
+
+
+def test_retry_after_as_a_date_is_read_without_the_clock_of_the_exchange() -> None:
+    due = datetime.now(UTC) + timedelta(hours=1)
+    wait = retry_after({"Retry-After": format_datetime(due, usegmt=True)})
+    assert wait is not None
+    assert 3000 < wait <= 3600
+
+
+@pytest.mark.parametrize(
+    "text", ["", "soon", "-1", "1.5", "1e3", "nan", "²", "9" * 40, "Fri, 99 Foo 2024 00:00:00 GMT"]
+)
+def test_a_retry_after_that_says_nothing_is_passed_over(text: str) -> None:
+    assert retry_after({"Retry-After": text}) is None
+
+
+@given(text=st.text(), date=st.text())
+def test_no_header_breaks_the_reading_of_headers(text: str, date: str) -> None:
+    wait = retry_after({"Retry-After": text, "Date": date})
+    assert wait is None or wait >= 0
+
+
+@given(per_minute=st.integers(1, 10), pauses=st.lists(st.floats(0, 90), max_size=60))
+def test_no_sixty_seconds_see_more_requests_than_allowed(per_minute: int, pauses: list[float]) -> None:
+    clock = Clock()
+    pace = Pace(per_minute, clock=clock, sleep=clock.sleep)
+    begun = []
+    for pause in pauses:
+        clock.sleep(pause)
+        pace.wait()
+        begun.append(clock())
+    assert all(later - earlier >= 60 - 1e-9 for earlier, later in zip(begun, begun[per_minute:], strict=False))
+
+
+def test_requests_below_the_limit_do_not_wait() -> None:
+    """Five years of days are one request; pacing must not slow them."""
+    clock = Clock()
+    pace = Pace(100, clock=clock, sleep=clock.sleep)
+    for _ in range(100):
+        pace.wait()
+    assert clock.now == 0
