@@ -1,8 +1,6 @@
 import csv
-import logging
 import math
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -17,33 +15,15 @@ from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
 from crypto_predict.settings import SourceSettings
 from crypto_predict.sources.alpaca import LIMITS, Alpaca
 from crypto_predict.sources.port import Source
-from crypto_predict.sources.retry import RetryPolicy
 from tests.replay import server as replay
-from tests.replay.alpaca import AlpacaExchange, Paging, Tokens
-from tests.replay.server import Fault, ReplayServer
+from tests.replay.alpaca import Paging, Tokens
+from tests.replay.minutes import BTC, QUICK, START, exchange, minutes, read
+from tests.replay.server import Fault
 
-BTC = Pair("BTC", "USD")
-START = datetime(2023, 1, 1, tzinfo=UTC)
-QUICK = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=0.02, connect_timeout=10, read_timeout=10)
 REAL_HISTORY = Path(__file__).parents[2] / "shared" / "data" / "binance_BTC-USDT_1d.csv"
 KEY, SECRET = "PKT0THEKEY0THEKEY", "s3cretS3cretS3cret"
 
 Change = Callable[[dict[str, Any]], Any]
-
-
-def minutes(count: int) -> list[Candle]:
-    """So many minutes from `START`, each with prices of its own."""
-    return [Candle(START + timedelta(minutes=i), 9.0 + i, 12.0 + i, 8.0 + i, 10.0 + i, i / 4) for i in range(count)]
-
-
-def exchange(candles: Sequence[Candle], paging: Paging | None = None, timeframe: str = "1Min") -> ReplayServer:
-    return ReplayServer(AlpacaExchange({(BTC, timeframe): candles}, paging or Paging()))
-
-
-def read(server: ReplayServer, count: int, policy: RetryPolicy = QUICK, pair: Pair = BTC) -> list[Candle]:
-    """The first `count` minutes that the source gets from the server."""
-    source = Alpaca(SourceSettings(alpaca_data_url=server.url), policy)
-    return list(source.candles(pair, Interval.MINUTE_1, Span(START, START + timedelta(minutes=count))))
 
 
 def row_changed(**values: Any) -> Change:
@@ -118,69 +98,6 @@ def test_a_lasting_fault_ends_in_a_source_error_that_tells_it(fault: Fault, reas
     assert str(caught.value).startswith(f"alpaca: {server.url.removeprefix('http://')} ")
     assert reason in caught.value.reason
     assert caught.value.reason.endswith("(tried 3 times)")
-
-
-@pytest.mark.parametrize(
-    ("fault", "reason"),
-    [
-        (replay.answer(451), "answered 451 Unavailable For Legal Reasons: it is closed to requests from where you are"),
-        (replay.answer(418), "answered 418 I'm a Teapot: it has banned this machine for a while"),
-        (replay.refused(400, "invalid symbol: XX"), 'answered 400 Bad Request "invalid symbol: XX"'),
-        (replay.refused(401, "unauthorized."), 'answered 401 Unauthorized "unauthorized.": the keys are not accepted'),
-        (replay.answer(403, "<html>", "text/html"), "answered 403 Forbidden: access is refused"),
-        (replay.answer(404, "[" * 100_000), "answered 404 Not Found: nothing is at this address"),
-        (replay.answer(301, location="https://example.com/"), "answered 301 Moved Permanently: it has moved"),
-        (replay.bomb, "sent more than 32 MiB in one answer"),
-        (replay.refused(429, "slow down", retry_after="86400"), "it asks to wait 86400 s, longer than the 60 s"),
-    ],
-)
-def test_a_refusal_is_told_at_once_and_not_asked_again(fault: Fault, reason: str) -> None:
-    """Asking again where one is banned prolongs the ban, and the next source is waiting."""
-    with exchange(minutes(10)) as server:
-        server.inject(fault)
-        with pytest.raises(SourceError) as caught:
-            read(server, 10)
-        assert len(server.requests) == 1
-    assert reason in caught.value.reason
-
-
-@pytest.mark.parametrize(
-    ("fault", "reason"),
-    [
-        (replay.stall, "sent nothing for 0.3 s"),
-        (replay.drip_body, "did not finish its answer within 0.6 s"),
-        (replay.drip_headers, "did not finish its answer within 0.6 s"),
-    ],
-)
-def test_a_server_that_only_keeps_the_line_open_is_given_up(fault: Fault, reason: str) -> None:
-    """The SDK by itself would wait for ever; a byte now and then outwits a socket's timeout."""
-    impatient = replace(QUICK, attempts=2, read_timeout=0.3, answer_timeout=0.6)
-    with exchange(minutes(10)) as server:
-        server.inject(fault, times=2)
-        with pytest.raises(SourceError, match=reason):
-            read(server, 10, impatient)
-        assert len(server.requests) == 2
-
-
-def test_a_server_that_stalls_once_loses_nothing() -> None:
-    with exchange(minutes(10)) as server:
-        server.inject(replay.stall)
-        assert read(server, 10, replace(QUICK, read_timeout=1.0)) == minutes(10)
-
-
-def test_retry_after_is_obeyed() -> None:
-    """The server refuses until its time is over, so a client that asks earlier runs out of attempts."""
-    with exchange(minutes(10)) as server:
-        server.inject(replay.throttled(1), times=2)
-        assert read(server, 10, replace(QUICK, attempts=2)) == minutes(10)
-
-
-def test_an_exchange_out_of_reach_is_a_source_error() -> None:
-    with exchange([]) as server:
-        gone = server.url
-    source = Alpaca(SourceSettings(alpaca_data_url=gone), QUICK)
-    with pytest.raises(SourceError, match=r"cannot be reached: .*; check the network and the address"):
-        next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=3))))
 
 
 @settings(max_examples=40, deadline=None)
@@ -336,20 +253,6 @@ def test_keys_are_sent_only_when_both_are_set(key: str | None, secret: str | Non
     assert given == ({"apca-api-key-id": KEY, "apca-api-secret-key": SECRET} if sent else {})
 
 
-@pytest.mark.parametrize("status", [403, 500])
-def test_no_key_gets_into_an_error_or_a_log(status: int, caplog: pytest.LogCaptureFixture) -> None:
-    """Logs of a workflow are public, and careless gateways send back whatever they were sent."""
-    caplog.set_level(logging.DEBUG)
-    with exchange([]) as server:
-        server.inject(replay.echoing_keys(status), times=9)
-        source = Alpaca(SourceSettings(server.url, KEY, SECRET), QUICK)
-        with pytest.raises(SourceError, match=r"refused: \*\*\*, \*\*\*") as caught:
-            next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
-    told = "".join(traceback.format_exception(caught.value)) + caplog.text + "".join(map(repr, caplog.records))
-    assert KEY not in told
-    assert SECRET not in told
-
-
 @pytest.mark.parametrize("secret", ["two words", "line\nbreak", "naïve", "tab\t", "nul\0"])
 def test_a_key_no_header_can_hold_is_refused_unseen(secret: str) -> None:
     with pytest.raises(InvalidValue, match="ALPACA_SECRET_KEY") as caught:
@@ -364,14 +267,6 @@ def test_a_key_no_header_can_hold_is_refused_unseen(secret: str) -> None:
 def test_an_address_that_is_none_is_refused(address: str) -> None:
     with pytest.raises(InvalidValue, match="ALPACA_DATA_URL"):
         Alpaca(SourceSettings(address))
-
-
-@pytest.mark.parametrize("address", ["http://a..b", f"http://{'a' * 70}.com", "http://exa mple.com"])
-def test_an_address_no_host_can_have_is_a_source_error(address: str) -> None:
-    source = Alpaca(SourceSettings(address), QUICK)
-    with pytest.raises(SourceError) as caught:
-        next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
-    assert "tried" not in caught.value.reason
 
 
 @given(seconds=st.floats(0, 4e9), interval=st.sampled_from(Interval))
