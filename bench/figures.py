@@ -19,10 +19,10 @@ from tqdm import tqdm
 
 from bench import load, models
 from bench.server import Server, running
-from crypto_predict.web.server import SETTINGS
+from crypto_predict.web.server import WAITRESS
 
 THREADS = 8
-WAITRESS = json.dumps({**SETTINGS, "threads": THREADS})  # the same for every peer
+PEER_SETTINGS = json.dumps({**WAITRESS, "threads": THREADS})  # those of our own server
 CLIENTS = 8
 ROUNDS = 5
 REQUESTS = 4000  # a round, to a fast server
@@ -71,12 +71,12 @@ class Peers:
 
     def naive(self) -> AbstractContextManager[Server]:
         """The tutorial's server."""
-        command = ["-m", "bench.naive", "--model", str(self.naive_model), "--waitress", WAITRESS]
+        command = ["-m", "bench.naive", "--model", str(self.naive_model), "--waitress", PEER_SETTINGS]
         return running(command, self.questions.first)
 
     def bare(self) -> AbstractContextManager[Server]:
         """The server that does nothing."""
-        return running(["-m", "bench.bare", "--waitress", WAITRESS], self.questions.first)
+        return running(["-m", "bench.bare", "--waitress", PEER_SETTINGS], self.questions.first)
 
 
 class Questions:

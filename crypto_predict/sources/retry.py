@@ -24,6 +24,7 @@ from crypto_predict.errors import SourceError
 Answer = TypeVar("Answer")
 
 _log = logging.getLogger(__name__)
+logging.getLogger("stamina").setLevel(logging.ERROR)  # `back_off` tells of each retry, and why
 
 
 class Failure(Exception):
