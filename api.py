@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import threading
@@ -11,39 +10,81 @@ from pathlib import Path
 
 from crypto_predict import logs
 from crypto_predict.baked import store
-from crypto_predict.errors import UnusableModel
+from crypto_predict.errors import CryptoPredictError, UnusableModel
 from crypto_predict.settings import EnvironmentParser, ServeSettings, duration, whole_number
+from crypto_predict.web.announcement import announce
+from crypto_predict.web.app import create_app, now
+from crypto_predict.web.server import CannotListen, Server
+
+EXIT_CODES: dict[type[CryptoPredictError], int] = {CannotListen: 1, UnusableModel: 3}
+
+TEACHING = """\
+examples:
+  python api.py                                   serve model.pkl at http://127.0.0.1:8000
+  python api.py --host 127.0.0.1 --port 9000      serve to this machine alone
+  PORT=9000 python api.py                         the same port, by the environment
+
+  curl 'http://127.0.0.1:8000/bitcoin?date=2026-12-01'      what will a Bitcoin cost?
+  curl 'http://127.0.0.1:8000/model'                        where does the answer come from?
+  http://127.0.0.1:8000/docs                                everything else that can be asked
+
+Logs are JSON lines on standard output. SIGTERM or Ctrl-C finishes the requests in flight.
+
+exit codes: 0 stopped, 1 cannot listen, 2 bad arguments, 3 no usable model
+"""
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Serve until a signal says stop.
+
+    Returns:
+        The exit code.
+    """
     settings = read_settings(arguments, environ)
     logs.configure(settings.log_level, sys.stdout)
-    from crypto_predict.web.app import create_app
-    from crypto_predict.web.server import Server
-
-    model = store.load(settings.model)
-    draining = threading.Event()
-    server = Server(
-        create_app(model, settings, draining=draining),
-        host=settings.host,
-        port=settings.port,
-        threads=settings.threads,
-        draining=draining,
-    )
-    print(server.addresses)
-    server.run()
+    try:
+        serve(settings)
+    except tuple(EXIT_CODES) as error:
+        print(f"api.py: {error}", file=sys.stderr)
+        return EXIT_CODES[type(error)]
     return 0
 
 
+def serve(settings: ServeSettings) -> None:
+    """Load the model and answer questions about it.
+
+    Raises:
+        CannotListen: The address is not there or is taken.
+        UnusableModel: There is nothing to serve.
+    """
+    model = store.load(settings.model)
+    draining = threading.Event()
+    requests = logs.BufferedLines(sys.stdout.buffer)
+    log = requests if settings.log_level in {"debug", "info"} else None
+    app = create_app(model, settings, draining=draining, log=log)
+    server = Server(app, settings, draining, each_second=requests.flush)
+    announce(model, server.addresses, now(), settings.stale_after)
+    server.run()
+
+
 def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> ServeSettings:
-    parser = EnvironmentParser(environ, prog="api.py", description=__doc__)
-    parser.add_option("--model", Path, "model.pkl", "the model file", "FILE")
-    parser.add_option("--host", str, "0.0.0.0", "the address to listen at", "HOST")
-    parser.add_option("--port", whole_number("port", 0, 65535), "8000", "the port to listen at", "PORT")
+    """Options and environment as settings; ends the process with 2 where they make no sense."""
+    parser = EnvironmentParser(environ, prog="api.py", description=__doc__, epilog=TEACHING)
+    parser.add_option("--model", Path, "model.pkl", "the model file that train.py wrote", "FILE")
+    parser.add_option(
+        "--host",
+        str,
+        "0.0.0.0",  # noqa: S104 a container is asked from outside of it
+        "the address to listen at",
+        "HOST",
+    )
+    parser.add_option("--port", whole_number("port", 0, 65_535), "8000", "the port to listen at; 0 picks one", "PORT")
     parser.add_option("--threads", whole_number("threads", 1, 256), "8", "requests worked on at once", "N")
-    parser.add_option("--stale-after", duration, "24h", "the age from which /fresh answers 503", "TIME")
-    parser.add_option("--retrain-every", duration, "6h", "how long answers may be cached", "TIME")
-    parser.add_option("--log-level", logs.level_name, "info", "least level", "LEVEL")
+    parser.add_option("--stale-after", duration, "24h", "the age of the model from which /fresh answers 503", "TIME")
+    parser.add_option("--retrain-every", duration, "6h", "answers may be cached until the next retrain", "TIME")
+    parser.add_option(
+        "--log-level", logs.level_name, "info", f"the least that is logged: {', '.join(logs.LEVELS)}", "LEVEL"
+    )
     return ServeSettings(**vars(parser.parse_args(arguments)))
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from crypto_predict.baked.schema import Model
+from crypto_predict.logs import BufferedLines
 from crypto_predict.settings import ServeSettings
 from crypto_predict.web.answers import Answers
 from crypto_predict.web.caching import Caching, Clock
@@ -26,7 +27,12 @@ def now() -> datetime:
 
 
 def create_app(
-    model: Model, settings: ServeSettings, clock: Clock = now, draining: threading.Event | None = None
+    model: Model,
+    settings: ServeSettings,
+    *,
+    clock: Clock = now,
+    draining: threading.Event | None = None,
+    log: BufferedLines | None = None,
 ) -> WSGIApplication:
     """The whole application: Flask, the fast lane before it, the measuring around both.
 
@@ -35,9 +41,10 @@ def create_app(
         settings: When the model is stale, and when the next one is due.
         clock: Now, in UTC.
         draining: Set by the server once it stops; ``/readyz`` then answers 503.
+        log: Where a line for each request goes, if anywhere.
     """
     service = create_service(model, settings, clock, draining or threading.Event())
-    return Observed(FastLane(create_flask_app(service), service), service.metrics)
+    return Observed(FastLane(create_flask_app(service), service), service.metrics, log)
 
 
 def create_service(model: Model, settings: ServeSettings, clock: Clock, draining: threading.Event) -> Service:

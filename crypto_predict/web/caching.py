@@ -24,7 +24,6 @@ LONGEST = 31_536_000  # seconds: a year, beyond which no cache keeps anything
 # What every answer carries, whichever way it was produced.
 COMMON: Headers = [
     ("Access-Control-Allow-Origin", "*"),
-    ("Access-Control-Expose-Headers", "ETag"),
     ("X-Content-Type-Options", "nosniff"),
 ]
 

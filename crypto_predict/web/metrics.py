@@ -39,6 +39,8 @@ class Metrics:
             buckets=BUCKETS,
             registry=self._registry,
         )
+        # Looking a series up by its labels costs more than counting does.
+        self._meters: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
         self._describe(card)
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
@@ -56,8 +58,13 @@ class Metrics:
 
     def count(self, route: str, method: str, status: str, seconds: float) -> None:
         """Record one request. A stranger's method is not given a series of its own."""
-        self._requests.labels(route, method if method in METHODS else "other", status).inc()
-        self._seconds.labels(route).observe(seconds)
+        key = (route, method if method in METHODS else "other", status)
+        meters = self._meters.get(key)
+        if meters is None:
+            meters = self._meters[key] = (self._requests.labels(*key), self._seconds.labels(route))
+        requests, duration = meters
+        requests.inc()
+        duration.observe(seconds)
 
     def exposition(self) -> bytes:
         """Everything measured so far, in Prometheus' text format."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
-from time import perf_counter
+from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
 from crypto_predict import logs
@@ -17,15 +16,14 @@ if TYPE_CHECKING:
 ROUTE = "crypto_predict.route"  # the environ's key under which an inner layer says which route it was
 UNMATCHED = "unmatched"
 
-_log = logging.getLogger("crypto_predict.access")
-
 
 class Observed:
-    """A WSGI application whose requests are counted, timed and logged."""
+    """A WSGI application whose requests are counted, timed and, where there is a log for them, logged."""
 
-    def __init__(self, application: WSGIApplication, metrics: Metrics) -> None:
+    def __init__(self, application: WSGIApplication, metrics: Metrics, log: logs.BufferedLines | None) -> None:
         self._application = application
         self._metrics = metrics
+        self._log = log
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, as PEP 3333 says."""
@@ -37,27 +35,24 @@ class Observed:
             return start_response(status, headers, exc_info)
 
         body = self._application(environ, record)
-        self._finish(environ, answer[0][:3], answer[1], perf_counter() - started)
+        seconds = perf_counter() - started
+        status, headers = answer
+        self._metrics.count(environ.get(ROUTE, UNMATCHED), environ["REQUEST_METHOD"], status[:3], seconds)
+        if self._log is not None:
+            self._log.write(_line(environ, status, headers, seconds))
         return body
 
-    def _finish(self, environ: WSGIEnvironment, status: str, headers: list[tuple[str, str]], seconds: float) -> None:
-        method = environ["REQUEST_METHOD"]
-        self._metrics.count(environ.get(ROUTE, UNMATCHED), method, status, seconds)
-        if _log.isEnabledFor(logging.INFO):
-            logs.event(
-                _log,
-                logging.INFO,
-                "request",
-                method=shortened(method),
-                path=shortened(environ["PATH_INFO"]),
-                query=shortened(environ.get("QUERY_STRING", "")),
-                status=int(status),
-                ms=round(1000 * seconds, 3),
-                bytes=_body_bytes(method, headers),
-            )
+
+def _line(environ: WSGIEnvironment, status: str, headers: list[tuple[str, str]], seconds: float) -> str:
+    """What `logs.line` would make of it, in a third of the time."""
+    method = environ["REQUEST_METHOD"]
+    sent = 0 if method == "HEAD" else next((value for name, value in headers if name == "Content-Length"), 0)
+    return (
+        f'{{"time": "{logs.instant(time())}", "level": "info", "event": "request", '
+        f'"method": {_text(method)}, "path": {_text(environ["PATH_INFO"])}, "query": {_text(environ["QUERY_STRING"])}, '
+        f'"status": {status[:3]}, "ms": {1000 * seconds:.3f}, "bytes": {sent}}}'
+    )
 
 
-def _body_bytes(method: str, headers: list[tuple[str, str]]) -> int:
-    if method == "HEAD":
-        return 0
-    return next((int(value) for name, value in headers if name == "Content-Length"), 0)
+def _text(value: str) -> str:
+    return logs.quoted(shortened(value))

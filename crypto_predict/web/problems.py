@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Any
 
 from crypto_predict.errors import CryptoPredictError, InvalidValue, UnknownPair
 from crypto_predict.web.answers import OutsideModel
@@ -26,7 +26,7 @@ class StaleModel(CryptoPredictError):
     """The model is `age` old, more than `limit`."""
 
     def __init__(self, age: timedelta, limit: timedelta) -> None:
-        super().__init__(f"the model was trained {age} ago, which is more than {limit}")
+        super().__init__(f"the model was trained {age} ago; it is stale after {limit}")
         self.age = age
         self.limit = limit
 
@@ -48,19 +48,13 @@ class Problem:
 
     status: int
     detail: str
-    parameter: str | None = None  # at fault, where one is
+    members: Mapping[str, object] = field(default_factory=dict)  # beyond those that every problem has
 
     def body(self) -> bytes:
         """The problem as JSON."""
-        members: dict[str, Any] = {
-            "type": "about:blank",
-            "title": TITLES.get(self.status, "Error"),
-            "status": self.status,
-            "detail": self.detail,
-        }
-        if self.parameter is not None:
-            members["parameter"] = self.parameter
-        return f"{json.dumps(members)}\n".encode()
+        title = TITLES.get(self.status, "Error")
+        common = {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail}
+        return f"{json.dumps({**common, **self.members})}\n".encode()
 
 
 TITLES = {status.value: status.phrase for status in HTTPStatus} | {422: "Unprocessable Content"}  # older Pythons differ
@@ -68,7 +62,7 @@ TITLES = {status.value: status.phrase for status in HTTPStatus} | {422: "Unproce
 
 def of_error(error: CryptoPredictError) -> Problem:
     """The problem that one of the errors in the table is."""
-    return Problem(STATUS[type(error)].value, str(error), _parameter(error))
+    return Problem(STATUS[type(error)].value, str(error), _members(error))
 
 
 def internal() -> Problem:
@@ -76,13 +70,20 @@ def internal() -> Problem:
     return Problem(500, "this is a fault of the server; it has been logged")
 
 
-def _parameter(error: CryptoPredictError) -> str | None:
+def _members(error: CryptoPredictError) -> dict[str, object]:
     match error:
         case BadParameter() | OutsideModel():
-            return shortened(error.parameter)
+            return {"parameter": shortened(error.parameter)}
         case InvalidValue():
-            return error.name
+            return {"parameter": error.name}
         case UnknownPair():
-            return "pair"
+            return {"parameter": "pair"}
+        case StaleModel():
+            return freshness(error.age, error.limit)
         case _:
-            return None
+            return {}
+
+
+def freshness(age: timedelta, limit: timedelta) -> dict[str, object]:
+    """How old a model is and may be, as members of an answer."""
+    return {"age_seconds": int(age.total_seconds()), "stale_after_seconds": int(limit.total_seconds())}

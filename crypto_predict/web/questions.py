@@ -12,14 +12,18 @@ from urllib.parse import parse_qsl
 
 from crypto_predict.errors import CryptoPredictError, InvalidValue
 
-DAY_PATTERN = r"\d{4}-\d{2}-\d{2}"
-TIME_PATTERN = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?"
+# In the part of the pattern language that Python and ECMAScript, which OpenAPI speaks, have in common.
+DAY_PATTERN = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+TIME_PATTERN = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?"
+# A plus sign in a query string means a space, so a space before an offset was meant as a plus sign.
+OFFSET_PATTERN = "[Zz]|[+ -][0-9]{2}(:?[0-9]{2})?"
+MOMENT_PATTERN = f"^{DAY_PATTERN}([Tt ]{TIME_PATTERN}({OFFSET_PATTERN})?)?$"
+
 MOMENT_EXPECTED = "an ISO date such as 2024-06-01 or an ISO date-time such as 2024-06-01T12:00:00Z"
 DAY_EXPECTED = "an ISO date such as 2024-06-01"
 
-# A plus sign in a query string means a space, so a space before an offset was meant as a plus sign.
-_MOMENT = re.compile(rf"({DAY_PATTERN})(?:[Tt ]({TIME_PATTERN})([Zz]|[+ -]\d{{2}}(?::?\d{{2}})?)?)?", re.ASCII)
-_DAY = re.compile(DAY_PATTERN, re.ASCII)
+_MOMENT = re.compile(f"(?P<day>{DAY_PATTERN})([Tt ](?P<time>{TIME_PATTERN})(?P<offset>{OFFSET_PATTERN})?)?")
+_DAY = re.compile(DAY_PATTERN)
 
 _SHOWN = 80  # characters of a stranger's text that are worth repeating
 
@@ -69,7 +73,7 @@ def moment(name: str, text: str) -> date | datetime:
     match = _MOMENT.fullmatch(text)
     if match is None:
         raise InvalidValue(name, text, MOMENT_EXPECTED)
-    day_text, time, offset = match.groups()
+    day_text, time, offset = match["day"], match["time"], match["offset"]
     try:
         if time is None:
             return date.fromisoformat(day_text)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from functools import partial
+from functools import cache, partial
 
 from flask import Flask, Response, redirect, request
 from flask_cors import CORS
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.http import is_resource_modified
 from werkzeug.wrappers import Response as AnyResponse
 
 from crypto_predict.errors import CryptoPredictError
-from crypto_predict.web import metrics, problems
+from crypto_predict.web import metrics, problems, swagger
 from crypto_predict.web.caching import COMMON, Headers
 from crypto_predict.web.observing import ROUTE
 from crypto_predict.web.problems import Problem
 from crypto_predict.web.service import Service
 
-PREFLIGHT_SECONDS = 86_400
+PREFLIGHT_SECONDS = 86_400  # a preflight's answer never changes
+FILE_SECONDS = 86_400  # Swagger UI's files change with a release
 
 
 def create_flask_app(service: Service) -> Flask:
@@ -27,11 +28,12 @@ def create_flask_app(service: Service) -> Flask:
     app.url_map.merge_slashes = False  # an address is itself, never another one's redirect
     _add_model_routes(app, service)
     _add_operator_routes(app, service)
+    _add_documentation_routes(app, service)
     for kind in problems.STATUS:
         app.register_error_handler(kind, _project_error)
     app.register_error_handler(HTTPException, _http_error)
     app.after_request(_finish)
-    CORS(app, send_wildcard=True, methods=["GET", "HEAD", "OPTIONS"], max_age=PREFLIGHT_SECONDS, expose_headers="ETag")
+    CORS(app, send_wildcard=True, methods=["GET", "HEAD", "OPTIONS"], max_age=PREFLIGHT_SECONDS)
     return app
 
 
@@ -51,11 +53,23 @@ def _add_model_routes(app: Flask, service: Service) -> None:
 
 
 def _add_operator_routes(app: Flask, service: Service) -> None:
-    app.add_url_rule("/", "root", lambda: redirect("/docs"))
     app.add_url_rule("/livez", "livez", lambda: _state(status="alive"))
     app.add_url_rule("/readyz", "readyz", partial(_readyz, service))
     app.add_url_rule("/fresh", "fresh", partial(_fresh, service))
     app.add_url_rule("/metrics", "metrics", partial(_metrics, service))
+
+
+def _add_documentation_routes(app: Flask, service: Service) -> None:
+    @cache
+    def document() -> bytes:
+        from crypto_predict.web.openapi import document  # noqa: PLC0415 no other answer waits for what it imports
+
+        return f"{json.dumps(document(service.model))}\n".encode()
+
+    app.add_url_rule("/", "root", lambda: redirect("/docs"))
+    app.add_url_rule("/openapi.json", "openapi", lambda: _json(document(), service.caching.revalidated()))
+    app.add_url_rule("/docs", "docs", _docs)
+    app.add_url_rule("/docs/<file>", "docs_file", _docs_file)
 
 
 def _query() -> str:
@@ -84,17 +98,25 @@ def _readyz(service: Service) -> Response:
 
 def _fresh(service: Service) -> Response:
     age = service.check_fresh()
-    return _state(
-        status="fresh",
-        age_seconds=int(age.total_seconds()),
-        stale_after_seconds=int(service.stale_after.total_seconds()),
-    )
+    return _state(status="fresh", **problems.freshness(age, service.stale_after))
 
 
 def _metrics(service: Service) -> Response:
     return Response(
         service.metrics.exposition(), content_type=metrics.CONTENT_TYPE, headers={"Cache-Control": "no-store"}
     )
+
+
+def _docs() -> Response:
+    policy = {"Content-Security-Policy": swagger.CONTENT_SECURITY_POLICY, "Cache-Control": "no-cache"}
+    return Response(swagger.PAGE, content_type=swagger.PAGE_TYPE, headers=policy)
+
+
+def _docs_file(file: str) -> Response:
+    if file not in swagger.FILES:
+        raise NotFound
+    lifetime = {"Cache-Control": f"public, max-age={FILE_SECONDS}"}
+    return Response(swagger.read(file), content_type=swagger.FILES[file], headers=lifetime)
 
 
 def _project_error(error: CryptoPredictError) -> AnyResponse:

@@ -12,15 +12,17 @@ import signal
 import threading
 import time
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from waitress import create_server, wasyncore
+from waitress import wasyncore
 from waitress.channel import HTTPChannel
-from waitress.server import BaseWSGIServer
+from waitress.server import BaseWSGIServer, create_server
 from waitress.task import WSGITask
 
 from crypto_predict import logs
 from crypto_predict.errors import CryptoPredictError
+from crypto_predict.settings import ServeSettings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -28,10 +30,8 @@ if TYPE_CHECKING:
 STOP_SECONDS = 10.0  # for the requests in flight
 QUIET_SECONDS = 0.25  # after its last answer, a connection may still bring the request that crossed it on the way
 
-_log = logging.getLogger("crypto_predict.server")
-
-SETTINGS = {
-    # Headers and body leave in one piece, sent by the I/O thread: with Waitress' default of 1 they leave in two, and
+WAITRESS: dict[str, Any] = {
+    # Headers and body leave in one piece, sent by the I/O thread. With Waitress' default of 1 they leave in two, and
     # the threads wait for each other more than they work.
     "send_bytes": 18_000,
     "asyncore_use_poll": True,  # select() knows no file descriptor above 1023
@@ -42,6 +42,8 @@ SETTINGS = {
     "ident": "crypto-predict",
 }
 
+_log = logging.getLogger("crypto_predict.server")
+
 
 class CannotListen(CryptoPredictError):
     """The server cannot listen at `host` and `port`, for `reason`."""
@@ -50,32 +52,43 @@ class CannotListen(CryptoPredictError):
         super().__init__(f"cannot listen at {host} port {port}: {reason}")
         self.host = host
         self.port = port
+        self.reason = reason
 
 
 class Server:
-    """One WSGI application behind Waitress."""
+    """One WSGI application behind Waitress. Listens as soon as it is made.
+
+    Args:
+        application: What answers.
+        settings: Where to listen, and with how many threads.
+        draining: Set when the stop begins.
+        each_second: Called about once a second from the I/O thread, and once more at the end.
+
+    Raises:
+        CannotListen: The address is not there or is taken.
+    """
 
     def __init__(
-        self, application: WSGIApplication, *, host: str, port: int, threads: int, draining: threading.Event
+        self,
+        application: WSGIApplication,
+        settings: ServeSettings,
+        draining: threading.Event,
+        each_second: Callable[[], None] = lambda: None,
     ) -> None:
-        self._map: dict[int, wasyncore.dispatcher] = {}
         self._draining = draining
+        self._each_second = each_second
+        self._next_second = 0.0  # of the monotonic clock
         self._signals = 0  # received so far
-        logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a busy moment is no warning
-        try:
-            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of send_bytes
-                self._dispatcher = create_server(
-                    application, map=self._map, host=host, port=port, threads=threads, **SETTINGS
-                ).task_dispatcher
-        except (OSError, ValueError) as error:
-            raise CannotListen(host, port, getattr(error, "strerror", None) or str(error)) from error
+        self._map: dict[int, Any] = {}  # file descriptor to what Waitress does with it
+        self._tasks = _listen(application, settings, self._map).task_dispatcher
         for listener in self._listeners():
             listener.channel_class = _channel_class(draining)
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Every host and port that is listened at; the port as the system chose it where 0 was asked for."""
-        return [(listener.effective_host, int(listener.effective_port)) for listener in self._listeners()]
+        names = [listener.getsockname() for listener in self._listeners()]
+        return [(host, int(port)) for host, port in names]
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then finish what has begun."""
@@ -84,6 +97,7 @@ class Server:
         while not self._signals:
             self._turn(1.0)
         self._drain()
+        self._each_second()
 
     def _on_signal(self, _number: int, _frame: object) -> None:
         """Wake the loop, which does the rest: a handler may interrupt anything, so it takes no lock."""
@@ -94,13 +108,16 @@ class Server:
     def _turn(self, timeout: float) -> None:
         """One turn of the I/O loop: wait at most `timeout` seconds, read and write what is ready."""
         wasyncore.loop(timeout=timeout, map=self._map, use_poll=True, count=1)
+        if time.monotonic() >= self._next_second:
+            self._next_second = time.monotonic() + 1.0
+            self._each_second()
 
     def _drain(self) -> None:
         deadline = time.monotonic() + STOP_SECONDS
         self._draining.set()
         logs.event(_log, logging.INFO, "stopping", connections=len(self._channels()))
         for listener in self._listeners():
-            _accept_waiting(listener)
+            self._accept_waiting(listener)
             wasyncore.dispatcher.close(listener)  # its own close() would close the trigger that the threads pull
         self._turn(0.0)  # begins the requests that have arrived
         while self._channels() and self._signals < 2 and time.monotonic() < deadline:
@@ -109,22 +126,39 @@ class Server:
                     channel.handle_close()
             self._turn(0.05)
         unfinished = len(self._channels())
-        self._dispatcher.shutdown(timeout=0 if unfinished else 5)
+        self._tasks.shutdown(timeout=0 if unfinished else 5)
         logs.event(_log, logging.WARNING if unfinished else logging.INFO, "stopped", unfinished=unfinished)
 
+    def _accept_waiting(self, listener: BaseWSGIServer) -> None:
+        """Take the connections that the system has made and nobody has accepted yet: closing would reset them."""
+        before = -1
+        while before < len(self._channels()):
+            before = len(self._channels())
+            listener.handle_accept()
+
     def _listeners(self) -> list[BaseWSGIServer]:
-        return [dispatcher for dispatcher in self._map.values() if isinstance(dispatcher, BaseWSGIServer)]
+        return [one for one in self._map.values() if isinstance(one, BaseWSGIServer)]
 
     def _channels(self) -> list[HTTPChannel]:
-        return [dispatcher for dispatcher in self._map.values() if isinstance(dispatcher, HTTPChannel)]
+        return [one for one in self._map.values() if isinstance(one, HTTPChannel)]
 
 
-def _accept_waiting(listener: BaseWSGIServer) -> None:
-    """Take the connections that the system has made but nobody has accepted yet; closing would reset them."""
-    before = -1
-    while before < len(listener.active_channels):
-        before = len(listener.active_channels)
-        listener.handle_accept()
+def _listen(application: WSGIApplication, settings: ServeSettings, dispatchers: dict[int, Any]) -> Any:
+    """Waitress' server, which is one of two classes."""
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a busy moment is nothing to warn of
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # send_bytes is to go one day
+        try:
+            return create_server(
+                application,
+                map=dispatchers,
+                host=settings.host,
+                port=settings.port,
+                threads=settings.threads,
+                **WAITRESS,
+            )
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "there is no such address"
+            raise CannotListen(settings.host, settings.port, reason) from error
 
 
 def _finished(channel: HTTPChannel) -> bool:
@@ -133,13 +167,14 @@ def _finished(channel: HTTPChannel) -> bool:
 
 
 def _channel_class(draining: threading.Event) -> type[HTTPChannel]:
-    """Connections that say they close, with the last answer they give while the server is draining."""
+    """Connections that, while the server is draining, say with their last answer that they close."""
 
     class Task(WSGITask):
         def build_response_header(self) -> bytes:
-            last = len(self.channel.requests) == 1 and self.channel.request is None
-            if draining.is_set() and last:
-                self.request.headers["CONNECTION"] = "close"  # as if the client had asked for it
+            requests = self.channel.requests
+            if draining.is_set() and len(requests) == 1 and self.channel.request is None:
+                # As if the client had asked for it.
+                requests[0].headers["CONNECTION"] = "close"  # type: ignore[index]  # the stubs take a dict for less
             return super().build_response_header()
 
     class Channel(HTTPChannel):

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from crypto_predict.baked.schema import Model
+from crypto_predict.baked.schema import Card, Model
 from crypto_predict.web.answers import Answers
 from crypto_predict.web.caching import COMMON, Caching, Clock, Headers
 from crypto_predict.web.metrics import Metrics
 from crypto_predict.web.problems import Draining, StaleModel
+
+
+def age_of(card: Card, now: datetime) -> timedelta:
+    """How long ago a model was trained, in whole seconds."""
+    return timedelta(seconds=int((now - card.trained_at).total_seconds()))
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Service:
         Raises:
             StaleModel: It is too old.
         """
-        age = self.clock() - self.model.card.trained_at
+        age = age_of(self.model.card, self.clock())
         if age > self.stale_after:
             raise StaleModel(age, self.stale_after)
         return age

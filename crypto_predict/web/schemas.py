@@ -1,0 +1,52 @@
+"""JSON Schemas of the dataclasses that are served as they are, so that document and answer cannot drift apart."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from datetime import date, datetime
+from typing import Any
+
+from crypto_predict.market import Pair
+
+Schema = dict[str, Any]
+
+PAIR: Schema = {"type": "string", "pattern": "^[A-Z0-9]{2,10}/[A-Z0-9]{2,10}$", "examples": ["BTC/USD"]}
+
+_SCALARS: dict[Any, Schema] = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+    types.NoneType: {"type": "null"},
+    date: {"type": "string", "format": "date"},
+    datetime: {"type": "string", "format": "date-time"},
+    Pair: PAIR,
+}
+
+
+def schema_of(kind: Any) -> Schema:
+    """The schema of what `plain.encode` makes of a value of this type."""
+    if kind in _SCALARS:
+        return dict(_SCALARS[kind])
+    if dataclasses.is_dataclass(kind):
+        return record({name: schema_of(hint) for name, hint in typing.get_type_hints(kind).items()})
+    origin, arms = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:
+        return {"anyOf": [schema_of(arm) for arm in arms]}
+    if origin is tuple:
+        return {"type": "array", "items": schema_of(arms[0])}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": schema_of(arms[1])}
+    raise TypeError(f"{kind} is not among what a model file holds")
+
+
+def record(properties: dict[str, Schema]) -> Schema:
+    """An object that has these properties, all of them and no others."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }

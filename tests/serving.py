@@ -1,0 +1,101 @@
+"""Starting the real server as a real process, and asking it over real HTTP."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 30
+STOP_SECONDS = 30
+
+
+class Served:
+    """A running `api.py`, and what it wrote."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []  # of standard output, as they come
+        self._started = threading.Event()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        if not self._started.wait(START_SECONDS) or not self.events("serving"):
+            process.kill()
+            raise AssertionError(f"the server did not start: {self.lines} {process.communicate()[1]}")
+
+    @property
+    def url(self) -> str:
+        """Where it is asked: ``http://127.0.0.1:12345``."""
+        return str(self.events("serving")[0]["address"])
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        parts = urlsplit(self.url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        return parts.hostname, parts.port
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """What was logged under this name so far."""
+        return [event for event in map(json.loads, self.lines) if event["event"] == name]
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        """Send a signal and do not wait."""
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """The exit code, once the process has ended and all it wrote has been read."""
+        code = self.process.wait(STOP_SECONDS)
+        self._reader.join(STOP_SECONDS)
+        return code
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if '"event": "serving"' in line:
+                self._started.set()
+        self._started.set()
+
+
+def start(arguments: list[str], environ: Mapping[str, str], python: str = sys.executable) -> subprocess.Popen[str]:
+    """Start `api.py` with these arguments and hardly any environment but `environ`."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    return subprocess.Popen(
+        [python, str(ROOT / "api.py"), *arguments],
+        env={**kept, **environ},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextlib.contextmanager
+def serving(model: Path, *options: str, python: str = sys.executable, **environ: str) -> Iterator[Served]:
+    """A server of `model` on a free port of this machine, stopped at the end."""
+    process = start(["--model", str(model), "--host", "127.0.0.1", "--port", "0", *options], environ, python)
+    try:
+        served = Served(process)
+        yield served
+        if process.poll() is None:
+            served.signal()
+            served.wait()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def run(*arguments: str, **environ: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of an `api.py` that ends by itself."""
+    process = start(list(arguments), environ)
+    output, errors = process.communicate(timeout=START_SECONDS)
+    return process.returncode, output, errors
