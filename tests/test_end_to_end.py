@@ -1,0 +1,98 @@
+"""From an exchange's history to an answered request: real SDK, real HTTP, real training, real server."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.server import running
+from crypto_predict.history import SETTLE
+from crypto_predict.market import Interval
+from tests.histories import make_candle, wandering
+from tests.models import BTC
+from tests.replay import server as replay
+from tests.replay.alpaca import AlpacaExchange, Paging
+from tests.replay.server import ReplayServer
+
+REAL = Path("../shared/data/binance_BTC-USDT_1d.csv")
+FOUR_KEYS = ["date", "prediction", "prediction low", "prediction_high"]
+
+
+def train(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "train.py", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **environ}, timeout=100, check=False
+    )
+
+
+def get(port: int, path: str) -> Any:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+        return json.load(answer)
+
+
+def open_day() -> datetime:
+    """The opening of the newest candle that is not closed and settled yet."""
+    return Interval.DAY_1.floor(datetime.now(UTC) - SETTLE)
+
+
+@pytest.fixture
+def exchange() -> Iterator[ReplayServer]:
+    """Three years of daily candles up to today's, which is not closed yet, in short pages; the first answers fail."""
+    today = open_day()
+    candles = [make_candle(today - timedelta(days=1094 - day), wandering(day)) for day in range(1095)]
+    with ReplayServer(AlpacaExchange({(BTC, "1Day"): candles}, Paging(rows=(130, 420), overlap=3))) as server:
+        server.inject(replay.refused(500, "internal server error"))
+        server.inject(replay.answer(200, "<html>busy</html>", "text/html"))
+        yield server
+
+
+def test_an_exchange_s_history_becomes_an_answer(exchange: ReplayServer, tmp_path: Path) -> None:
+    """Short overlapping pages and two faults on the way; the candle that is still open never enters the fit."""
+    model = str(tmp_path / "model.pkl")
+    yesterday = open_day() - timedelta(days=1)
+    run = train("--source", "alpaca,simulated", "--output", model, "--json", ALPACA_DATA_URL=exchange.url)
+    assert run.returncode == 0, run.stderr
+    if yesterday != open_day() - timedelta(days=1):
+        pytest.skip("midnight passed during the training")
+    card = json.loads(run.stdout)["card"]["pairs"]["BTC/USD"]
+    assert (card["source"], card["simulated"], card["candles"]) == ("alpaca", False, 1094)
+    assert card["last"] == yesterday.isoformat().replace("+00:00", "Z")
+    with running(["api.py", "--model", model, "--host", "127.0.0.1"], "/readyz") as server:
+        tomorrow = yesterday + timedelta(days=2)
+        answer = get(server.port, f"/bitcoin?date={tomorrow:%Y-%m-%d}")
+    assert list(answer) == FOUR_KEYS
+    assert answer["date"] == f"{tomorrow:%a, %d %b %Y} 00:00:00 GMT"
+    assert answer["prediction low"] < answer["prediction"] < answer["prediction_high"]
+    assert answer["prediction"] == pytest.approx(wandering(1093), rel=0.1)
+
+
+def test_without_any_exchange_the_market_is_invented_and_everybody_is_told(tmp_path: Path) -> None:
+    model = str(tmp_path / "model.pkl")
+    run = train("--source", "alpaca,simulated", "--output", model, ALPACA_DATA_URL="http://127.0.0.1:9")
+    assert run.returncode == 0, run.stderr
+    assert "SIMULATED PRICES" in run.stderr
+    with running(["api.py", "--model", model, "--host", "127.0.0.1"], "/readyz") as server:
+        card = get(server.port, "/model")
+    assert card["simulated"] is True
+
+
+def test_real_history_is_answered_with_exactly_the_four_keys(tmp_path: Path) -> None:
+    if not REAL.exists():
+        pytest.skip(f"{REAL} is not here")
+    model = str(tmp_path / "model.pkl")
+    run = train("--source", f"file:{REAL}", "--output", model)
+    assert run.returncode == 0, run.stderr
+    with running(["api.py", "--model", model, "--host", "127.0.0.1"], "/readyz") as server:
+        past = get(server.port, "/bitcoin?date=2024-06-01")
+        future = get(server.port, "/bitcoin?date=2025-07-01")
+    assert list(past) == list(future) == FOUR_KEYS
+    assert past["date"] == "Sat, 01 Jun 2024 00:00:00 GMT"
+    assert past["prediction low"] < 67_766.85 < past["prediction_high"]  # what Bitcoin really closed at
+    assert future["prediction"] == pytest.approx(107_146.5, rel=0.03)
