@@ -167,9 +167,10 @@ def _check_enough(source: Source, request: _Request, received: Sequence[Candle],
 
 
 def _warned(source: Source, pair: Pair, error: SourceError | UnusableHistory) -> list[str]:
-    """The reasons why this source is out, each with its name; the log has heard of it."""
-    _log.warning("%s: no history from %s: %s", pair, source.name, error)
+    """The reasons why this source is out, each with its name; the log has heard of the first."""
     faults = error.faults if isinstance(error, UnusableHistory) else (error.reason,)
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    _log.warning("%s: no history from %s: %s%s", pair, source.name, faults[0], more)
     return [f"{source.name}: {fault}" for fault in faults]
 
 

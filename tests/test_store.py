@@ -165,6 +165,7 @@ def test_a_truncated_file_is_refused_wherever_it_was_cut(length: int) -> None:
     assert reason(DATA[:length]).startswith("it is empty" if length == 0 else "it is truncated or no pickle at all: ")
 
 
+@pytest.mark.filterwarnings("ignore:invalid escape sequence")  # of a text that arbitrary bytes may claim to hold
 @settings(max_examples=300)
 @given(st.integers(0, len(DATA) - 1), st.integers(1, 255))
 def test_a_flipped_byte_never_gives_another_model(position: int, mask: int) -> None:
@@ -175,6 +176,7 @@ def test_a_flipped_byte_never_gives_another_model(position: int, mask: int) -> N
         assert store.loads(bytes(damaged), NAMED) == MODEL
 
 
+@pytest.mark.filterwarnings("ignore:invalid escape sequence")  # of a text that arbitrary bytes may claim to hold
 @settings(max_examples=200)
 @given(st.integers(0, len(DATA)), st.integers(0, 40), st.binary(max_size=40))
 def test_a_piece_replaced_by_anything_never_gives_another_model(position: int, length: int, piece: bytes) -> None:
@@ -182,6 +184,7 @@ def test_a_piece_replaced_by_anything_never_gives_another_model(position: int, l
         assert store.loads(DATA[:position] + piece + DATA[position + length :], NAMED) == MODEL
 
 
+@pytest.mark.filterwarnings("ignore:invalid escape sequence")  # of a text that arbitrary bytes may claim to hold
 @given(st.binary())
 def test_arbitrary_bytes_are_refused(data: bytes) -> None:
     assert reason(data)
