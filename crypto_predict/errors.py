@@ -51,8 +51,8 @@ class UnusableHistory(CryptoPredictError):
         shown = list(faults[: self.SHOWN])
         if len(faults) > self.SHOWN:
             shown.append(f"... and {len(faults) - self.SHOWN} more")
-        lines = shown[0] if len(shown) == 1 else "".join(f"\n  {fault}" for fault in shown)
-        super().__init__(f"no usable history in {subject}: {lines}")
+        lines = f" {shown[0]}" if len(shown) == 1 else "".join(f"\n  {fault}" for fault in shown)
+        super().__init__(f"no usable history in {subject}:{lines}")
         self.subject = subject
         self.faults = tuple(faults)
 
