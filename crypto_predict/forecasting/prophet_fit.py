@@ -13,13 +13,14 @@ import pandas as pd
 from crypto_predict.baked.schema import Seasonality, Trend
 from crypto_predict.history import History
 
-# Prophet reports a missing plotting library as an error while it is being imported; nothing here draws.
+# While it is being imported, Prophet reports a plotting library that is missing, as an error, and one that is there.
 logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)
+logging.getLogger("matplotlib").setLevel(logging.WARNING)
 
-from prophet import Prophet  # noqa: E402 its import is what the line above keeps quiet
+from prophet import Prophet  # noqa: E402 its import is what the lines above keep quiet
 from prophet.serialize import model_to_json  # noqa: E402 likewise
 
-for _chatty in ("prophet", "cmdstanpy"):
+for _chatty in ("prophet", "cmdstanpy"):  # Prophet's import sets the level of its own logger
     logging.getLogger(_chatty).setLevel(logging.WARNING)
 
 
