@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import EPOCH, Pair
@@ -86,43 +86,42 @@ class EnvironmentParser(argparse.ArgumentParser):
         self, name: str, read: Callable[[str], Any], default: str | None, explanation: str, metavar: str
     ) -> None:
         """Add ``--name``, whose text, from wherever it comes, is turned into a value by `read`."""
-        variable = _variable(name)
-        shown = f"(default: {default}; environment: {variable})" if default else f"(environment: {variable})"
-        text = self._environ.get(variable) or default
-        self.add_argument(
-            name,
-            type=_argparse_type(read),
-            default=None if text is None else self._from_environ(variable, text, read),
-            help=f"{explanation} {shown}".replace("%", "%%"),
-            metavar=metavar,
-        )
+        self._add(name, default, explanation, type=_argparse_type(read), metavar=metavar)
 
     def add_list_option(
         self, name: str, read: Callable[[str], Any], default: str, explanation: str, metavar: str
     ) -> None:
         """Add ``--name``, which may be repeated and may hold several values between commas; duplicates are dropped."""
-        variable = _variable(name)
-        read_list = _list_of(read)
-        self.add_argument(
-            name,
-            type=_argparse_type(read_list),
-            action=_Extend,
-            default=self._from_environ(variable, self._environ.get(variable) or default, read_list),
-            help=f"{explanation} (default: {default}; environment: {variable})".replace("%", "%%"),
-            metavar=metavar,
-        )
+        self._add(name, default, explanation, type=_argparse_type(_list_of(read)), metavar=metavar, action=_Extend)
 
     def add_flag(self, name: str, explanation: str) -> None:
         """Add a ``--name`` that takes no value."""
         variable = _variable(name)
-        default = self._from_environ(variable, self._environ.get(variable, ""), boolean)
-        self.add_argument(name, action="store_true", default=default, help=f"{explanation} (environment: {variable})")
-
-    def _from_environ(self, variable: str, text: str, read: Callable[[str], Any]) -> Any:
         try:
-            return read(text)
+            default = boolean(self._environ.get(variable, ""))
         except InvalidValue as error:
             self.error(f"environment variable {variable}: {error}")
+        self.add_argument(name, action="store_true", default=default, help=f"{explanation} (environment: {variable})")
+
+    def _add(self, name: str, default: str | None, explanation: str, **traits: Any) -> None:
+        variable = _variable(name)
+        shown = f"(default: {default}; environment: {variable})" if default else f"(environment: {variable})"
+        text = self._environ.get(variable)
+        # argparse reads a default that is text like an argument, and only when the option is not given.
+        given = _FromEnvironment(text, variable) if text else default
+        self.add_argument(name, default=given, help=f"{explanation} {shown}".replace("%", "%%"), **traits)
+
+
+class _FromEnvironment(str):
+    """Text that came from the environment variable `variable`, so that an error can name it."""
+
+    __slots__ = ("variable",)
+    variable: str
+
+    def __new__(cls, text: str, variable: str) -> Self:
+        value = super().__new__(cls, text)
+        value.variable = variable
+        return value
 
 
 class _Extend(argparse.Action):
@@ -202,6 +201,7 @@ def _argparse_type(read: Callable[[str], Any]) -> Callable[[str], Any]:
         try:
             return read(text)
         except InvalidValue as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
+            origin = f"environment variable {text.variable}: " if isinstance(text, _FromEnvironment) else ""
+            raise argparse.ArgumentTypeError(f"{origin}{error}") from error
 
     return convert

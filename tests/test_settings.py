@@ -104,6 +104,18 @@ def test_a_faulty_environment_variable_is_named_and_ends_with_2(
     assert f"environment variable {variable}: " in capsys.readouterr().err
 
 
+def test_a_faulty_variable_does_not_matter_to_an_option_that_is_given() -> None:
+    """The command line wins, so that one can get past a variable one cannot change."""
+    assert parse({"PORT": "http"}, "--port", "9000").port == 9000
+
+
+def test_help_is_given_whatever_the_environment_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        parse({"PORT": "http"}, "--help")
+    assert end.value.code == 0
+    assert "environment: PORT" in capsys.readouterr().out
+
+
 def test_the_help_names_every_default_and_every_variable(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         parse({}, "--help")
