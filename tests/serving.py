@@ -8,9 +8,22 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from crypto_predict.settings import ServeSettings
+
+SETTINGS = ServeSettings(
+    model=Path("model.pkl"),
+    host="127.0.0.1",
+    port=0,
+    threads=4,
+    stale_after=timedelta(hours=24),
+    retrain_every=timedelta(hours=6),
+    log_level="info",
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30
@@ -88,7 +101,7 @@ def serving(model: Path, *options: str, python: str = sys.executable, **environ:
         yield served
         if process.poll() is None:
             served.signal()
-            served.wait()
+            assert served.wait() == 0
     finally:
         process.kill()
         process.communicate()

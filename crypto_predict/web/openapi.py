@@ -222,7 +222,7 @@ def _pair_parameter(example: Pair) -> dict[str, Any]:
         "in": "path",
         "required": True,
         "description": "Two currencies: `BTC-USD`, or `BTC/USD` encoded as `BTC%2FUSD`, in capital letters or not.",
-        "schema": _TEXT,
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9]{2,10}[/_-][A-Za-z0-9]{2,10}$"},
         "example": example.slug,
     }
 

@@ -25,6 +25,7 @@ FILE_SECONDS = 86_400  # Swagger UI's files change with a release
 def create_flask_app(service: Service) -> Flask:
     """The application with every route."""
     app = Flask(__name__, static_folder=None)
+    app.config["SERVER_NAME"] = "localhost"  # no answer depends on the Host header, so none is refused for it
     app.url_map.merge_slashes = False  # an address is itself, never another one's redirect
     _add_model_routes(app, service)
     _add_operator_routes(app, service)

@@ -56,7 +56,7 @@ class CannotListen(CryptoPredictError):
 
 
 class Server:
-    """One WSGI application behind Waitress. Listens as soon as it is made.
+    """One WSGI application behind Waitress. Listens, and catches SIGTERM and SIGINT, as soon as it is made.
 
     Args:
         application: What answers.
@@ -83,6 +83,8 @@ class Server:
         self._tasks = _listen(application, settings, self._map).task_dispatcher
         for listener in self._listeners():
             listener.channel_class = _channel_class(draining)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -92,8 +94,6 @@ class Server:
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then finish what has begun."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
         while not self._signals:
             self._turn(1.0)
         self._drain()
@@ -125,7 +125,7 @@ class Server:
                 if _finished(channel):
                     channel.handle_close()
             self._turn(0.05)
-        unfinished = len(self._channels())
+        unfinished = sum(_busy(channel) for channel in self._channels())
         self._tasks.shutdown(timeout=0 if unfinished else 5)
         logs.event(_log, logging.WARNING if unfinished else logging.INFO, "stopped", unfinished=unfinished)
 
@@ -161,9 +161,13 @@ def _listen(application: WSGIApplication, settings: ServeSettings, dispatchers: 
             raise CannotListen(settings.host, settings.port, reason) from error
 
 
+def _busy(channel: HTTPChannel) -> bool:
+    """Whether a request is being read or worked on, or an answer is not sent yet."""
+    return bool(channel.requests or channel.request is not None or channel.total_outbufs_len)
+
+
 def _finished(channel: HTTPChannel) -> bool:
-    busy = channel.requests or channel.request is not None or channel.total_outbufs_len
-    return not busy and time.time() - channel.last_activity > QUIET_SECONDS
+    return not _busy(channel) and time.time() - channel.last_activity > QUIET_SECONDS
 
 
 def _channel_class(draining: threading.Event) -> type[HTTPChannel]:

@@ -1,0 +1,473 @@
+"""The real `api.py` as a real process, asked over real HTTP."""
+
+import http.client
+import io
+import json
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import psutil
+import pytest
+import requests
+
+from crypto_predict.baked import schema, store
+from crypto_predict.web import announcement
+from crypto_predict.web.server import STOP_SECONDS
+from tests.models import BTC, ETH, make_model
+from tests.serving import ROOT, Served, run, serving, start
+
+ANSWER = (
+    b'{"date": "Sat, 01 Jun 2024 00:00:00 GMT", "prediction": 81352.96, "prediction low": 72429.07, '
+    b'"prediction_high": 91376.35}\n'
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sound model file."""
+    path = tmp_path_factory.mktemp("model") / "model.pkl"
+    store.save(make_model(BTC, ETH), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def served(model: Path) -> Iterator[Served]:
+    """One server for all tests that do not stop it."""
+    with serving(model) as served:
+        yield served
+
+
+def request(path: str, *headers: str) -> bytes:
+    """A GET request as it goes over the wire."""
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode("latin-1")
+
+
+def read_answer(stream: BinaryIO) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of the next answer on a connection."""
+    status = int(stream.readline().split()[1])
+    headers = {}
+    while (line := stream.readline().decode("latin-1").strip()) != "":
+        name, _, value = line.partition(": ")
+        headers[name.lower()] = value
+    body = stream.read(int(headers["content-length"]))
+    assert len(body) == int(headers["content-length"])
+    return status, headers, body
+
+
+def test_bitcoin_is_answered_over_http(served: Served) -> None:
+    answer = requests.get(f"{served.url}/bitcoin", params={"date": "2024-06-01"}, timeout=30)
+    assert answer.status_code == 200
+    assert answer.content == ANSWER
+    assert answer.headers["Content-Type"] == "application/json"
+
+
+def test_a_plus_sign_that_was_not_encoded_is_understood(served: Served) -> None:
+    """Typed into a browser or curl, the plus sign of an offset arrives as a space."""
+    plain = requests.get(f"{served.url}/bitcoin?date=2024-06-01T12:00+02:00", timeout=30)
+    encoded = requests.get(f"{served.url}/bitcoin", params={"date": "2024-06-01T12:00+02:00"}, timeout=30)
+    assert plain.status_code == 200
+    assert plain.content == encoded.content
+    assert plain.json()["date"] == "Sat, 01 Jun 2024 10:00:00 GMT"
+
+
+def test_one_connection_carries_many_requests(served: Served) -> None:
+    connection = http.client.HTTPConnection(*served.address, timeout=30)
+    for _ in range(3):
+        connection.request("GET", "/bitcoin?date=2024-06-01")
+        assert connection.getresponse().read() == ANSWER
+        sock = connection.sock
+        assert sock is not None
+    connection.close()
+
+
+def test_head_leaves_the_connection_in_order(served: Served) -> None:
+    """A body after HEAD would be read as the next answer."""
+    connection = http.client.HTTPConnection(*served.address, timeout=30)
+    for path in ("/bitcoin?date=2024-06-01", "/bitcoin?date=yesterday"):
+        connection.request("HEAD", path)
+        connection.getresponse().read()
+        connection.request("GET", "/bitcoin?date=2024-06-01")
+        assert connection.getresponse().read() == ANSWER
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("data", "statuses"),
+    [
+        (request("/bitcoin?date=\x00"), {400}),
+        (request("/bitcoin?date=\xff\xfe"), {400}),
+        (request("/bitcoin?date=" + "9" * 10_000), {400}),
+        (request("/bitcoin?date=%00%ff%zz"), {400}),
+        (request("/" + "%ff" * 3_000), {404}),
+        (request("/bitcoin?date=2024-06-01", "X: " + "y" * 100_000), {431}),
+        (b"nonsense\r\n\r\n", {400, 404, 405}),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", {400, 404, 405}),
+        (request("/bitcoin?date=2024-06-01", "Content-Length: -1"), {400}),
+        (request("/bitcoin?date=2024-06-01", "Transfer-Encoding: nonsense"), {400, 501}),
+    ],
+    ids=range(10),
+)
+def test_nonsense_on_the_wire_is_refused_and_the_next_is_served(
+    served: Served, data: bytes, statuses: set[int]
+) -> None:
+    """Some of it is for Waitress to refuse, some for us; none of it is a 500 or the end."""
+    with socket.create_connection(served.address, timeout=30) as connection:
+        connection.sendall(data)
+        status, _, _ = read_answer(connection.makefile("rb"))
+    assert status in statuses
+    assert requests.get(f"{served.url}/livez", timeout=30).status_code == 200
+
+
+def spoilt(kind: str, directory: Path, model: Path) -> Path:
+    """A model file that nobody should serve."""
+    data = model.read_bytes()
+    envelope = pickle.loads(data)
+    path = directory / "model.pkl"
+    if kind == "absent":
+        return path
+    if kind == "a folder":
+        return directory
+    if kind == "a gigabyte":
+        with path.open("wb") as file:
+            file.truncate(2**30)
+        return path
+    contents = {
+        "empty": b"",
+        "truncated": data[: len(data) // 2],
+        "of a newer schema": plain_pickle(envelope | {"schema": schema.VERSION + 1}),
+        "tampered with": data.replace(b"0.3.1", b"0.3.2"),
+        "text": b"not a pickle at all",
+        "malicious": pickle.dumps(Malice(directory / "owned")),
+    }
+    path.write_bytes(contents[kind])
+    return path
+
+
+def plain_pickle(data: object) -> bytes:
+    """A pickle without a memo, as model files are."""
+    buffer = io.BytesIO()
+    pickler = pickle.Pickler(buffer, protocol=store.PROTOCOL)
+    pickler.fast = True
+    pickler.dump(data)
+    return buffer.getvalue()
+
+
+class Malice:
+    """Unpickling this runs a command."""
+
+    def __init__(self, mark: Path) -> None:
+        self._mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch {self._mark}",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("absent", "there is no such file"),
+        ("a folder", "it is not a regular file"),
+        ("a gigabyte", "more than a model can have"),
+        ("empty", "it is empty"),
+        ("truncated", "truncated"),
+        ("of a newer schema", "newer"),
+        ("tampered with", "damaged or altered"),
+        ("text", "no pickle at all"),
+        ("malicious", "do not run it"),
+    ],
+)
+def test_an_unusable_model_is_one_clear_line_and_3(kind: str, reason: str, tmp_path: Path, model: Path) -> None:
+    """Whoever starts the server learns which file and why, and nothing in it was run."""
+    path = spoilt(kind, tmp_path, model)
+    code, output, errors = run("--model", str(path))
+    assert (code, output) == (3, "")
+    (line,) = errors.splitlines()
+    assert line.startswith(f"api.py: no usable model in {path}: ")
+    assert reason in line
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "reason"),
+    [
+        (["--port", "65536"], {}, "a whole number from 0 to 65535"),
+        (["--threads", "0"], {}, "a whole number from 1 to 256"),
+        (["--stale-after", "soon"], {}, "a positive time such as"),
+        (["--log-level", "loud"], {}, "one of debug, info, warning, error"),
+        (["--colour", "red"], {}, "unrecognized arguments: --colour red"),
+        ([], {"PORT": "http"}, "environment variable PORT"),
+        ([], {"RETRAIN_EVERY": "-1"}, "environment variable RETRAIN_EVERY"),
+    ],
+)
+def test_bad_arguments_are_named_and_2(arguments: list[str], environ: dict[str, str], reason: str) -> None:
+    code, output, errors = run(*arguments, **environ)
+    assert (code, output) == (2, "")
+    assert reason in errors
+    assert "Traceback" not in errors
+
+
+def test_help_teaches_every_option_with_its_environment_variable() -> None:
+    code, output, _ = run("--help")
+    assert code == 0
+    for name in ("MODEL", "HOST", "PORT", "THREADS", "STALE_AFTER", "RETRAIN_EVERY", "LOG_LEVEL"):
+        assert f"--{name.lower().replace('_', '-')}" in output
+        assert name in output
+    assert "/bitcoin?date=" in output
+    assert "exit codes" in output
+
+
+def test_a_port_in_use_is_one_clear_line_and_1(served: Served, model: Path) -> None:
+    host, port = served.address
+    code, output, errors = run("--model", str(model), "--host", host, "--port", str(port))
+    assert (code, output) == (1, "")
+    (line,) = errors.splitlines()
+    assert line == f"api.py: cannot listen at 127.0.0.1 port {port}: Address already in use"
+
+
+def test_a_host_that_does_not_exist_is_one_clear_line_and_1(model: Path) -> None:
+    code, _, errors = run("--model", str(model), "--host", "nowhere.invalid", "--port", "0")
+    assert code == 1
+    assert errors == "api.py: cannot listen at nowhere.invalid port 0: there is no such address\n"
+
+
+def test_the_environment_says_what_the_command_line_does_not(model: Path) -> None:
+    """In a container there is only the environment."""
+    with serving(model, "--log-level", "info", STALE_AFTER="1000000d", LOG_LEVEL="error") as served:
+        assert requests.get(f"{served.url}/fresh", timeout=30).json()["stale_after_seconds"] == 86_400_000_000
+        assert served.events(announcement.STALE) == []
+
+
+def test_the_start_says_where_and_how_to_ask(served: Served) -> None:
+    (start,) = served.events("serving")
+    assert start["pairs"] == ["BTC/USD", "ETH/USD"]
+    assert start["build"] == "0.3.1-20240518121047"
+    example = str(start["example"]).removeprefix("curl '").removesuffix("'")
+    assert requests.get(example, timeout=30).json()["prediction"] > 0
+    assert requests.get(start["documentation"], timeout=30).status_code == 200
+
+
+def test_simulated_prices_are_told_at_the_start(tmp_path: Path) -> None:
+    store.save(make_model(simulated=True), tmp_path / "model.pkl")
+    with serving(tmp_path / "model.pkl") as served:
+        served.signal()
+        assert served.wait() == 0
+    (warning,) = served.events(announcement.SIMULATED)
+    assert warning["level"] == "warning"
+
+
+def test_each_request_is_logged_by_the_time_the_server_has_stopped(model: Path) -> None:
+    """The lines wait in a buffer; a stop must not lose them."""
+    with serving(model) as served:
+        requests.get(f"{served.url}/bitcoin?date=2024-06-01", timeout=30)
+        requests.get(f"{served.url}/nowhere", timeout=30)
+        served.signal()
+        served.wait()
+    assert [(line["path"], line["status"]) for line in served.events("request")] == [
+        ("/bitcoin", 200),
+        ("/nowhere", 404),
+    ]
+
+
+def test_a_log_of_warnings_has_no_line_for_a_request(model: Path) -> None:
+    """Whoever asks for warnings gets warnings."""
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    options = ["--model", str(model), "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
+    process = start(options, {})
+    try:
+        wait_until_open(("127.0.0.1", port), process)
+        assert requests.get(f"http://127.0.0.1:{port}/bitcoin?date=2024-06-01", timeout=30).content == ANSWER
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.communicate()
+    assert [json.loads(line)["event"] for line in output.splitlines()] == [announcement.STALE]
+
+
+def wait_until_open(address: tuple[str, int], process: subprocess.Popen[str]) -> None:
+    """Knock until somebody opens."""
+    while process.poll() is None:
+        try:
+            return socket.create_connection(address, timeout=30).close()
+        except ConnectionRefusedError:
+            continue
+    raise AssertionError(f"the server did not start: {process.communicate()}")
+
+
+def test_a_server_can_be_started_again_at_the_same_port(model: Path) -> None:
+    """A restart must not wait for connections of the one before to be forgotten."""
+    with serving(model) as first:
+        requests.get(f"{first.url}/livez", timeout=30)
+    _, port = first.address
+    with serving(model, "--port", str(port)) as second:
+        assert second.address == first.address
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_with_0(model: Path, number: int) -> None:
+    """Although a connection is being kept alive: an idle one holds nothing up."""
+    with serving(model) as served, requests.Session() as session:
+        session.get(f"{served.url}/livez", timeout=30)
+        served.signal(number)
+        assert served.wait() == 0
+    (stopping,), (stopped,) = served.events("stopping"), served.events("stopped")
+    assert stopping["connections"] == 1
+    assert stopped["unfinished"] == 0
+
+
+def test_requests_that_have_begun_are_finished(model: Path) -> None:
+    """Half a request had arrived on two connections when the signal came; nobody new is let in, both are answered."""
+    with serving(model) as served:
+        halves = [request("/bitcoin?date=2024-06-01", "X-Long: " + "y" * 100), request("/readyz")]
+        connections = [socket.create_connection(served.address, timeout=30) for _ in halves]
+        streams = [connection.makefile("rb") for connection in connections]
+        for connection, stream, half in zip(connections, streams, halves, strict=True):
+            connection.sendall(request("/livez") + half[:30])
+            assert read_answer(stream)[0] == 200  # so what came with it has arrived as well
+        served.signal()
+        wait_until_refused(served)
+        for connection, half in zip(connections, halves, strict=True):
+            connection.sendall(half[30:])
+        price, readiness = (read_answer(stream) for stream in streams)
+        assert served.wait() == 0
+    assert price[0] == 200
+    assert price[2] == ANSWER
+    assert price[1]["connection"] == "close"  # the client learns not to ask here again
+    assert readiness[0] == 503
+    assert served.events("stopped")[0]["unfinished"] == 0
+
+
+def wait_until_refused(served: Served) -> None:
+    """Knock until nobody opens any more."""
+    while True:
+        try:
+            socket.create_connection(served.address, timeout=30).close()
+        except ConnectionRefusedError:
+            return
+        except ConnectionResetError:
+            continue
+
+
+def test_pipelined_requests_are_all_answered(model: Path) -> None:
+    """They stood in one line on one connection when the signal came."""
+    with serving(model, "--threads", "1") as served:
+        with socket.create_connection(served.address, timeout=30) as connection:
+            stream = connection.makefile("rb")
+            connection.sendall(request("/livez") + request("/bitcoin?date=2024-06-01") * 50)
+            assert read_answer(stream)[0] == 200
+            served.signal()
+            bodies = [read_answer(stream)[2] for _ in range(50)]
+        assert served.wait() == 0
+    assert bodies == [ANSWER] * 50
+    assert served.events("stopped")[0]["unfinished"] == 0
+
+
+def test_no_answer_is_cut_short_by_a_stop_under_load(model: Path) -> None:
+    """Clients that keep asking see whole answers until they are told to go, or are not let in."""
+    with serving(model, "--threads", "2") as served, ThreadPoolExecutor(8) as pool:
+        begun = threading.Barrier(9)
+        counts = [pool.submit(ask_until_refused, served.address, begun) for _ in range(8)]
+        begun.wait(timeout=30)
+        served.signal()
+        assert served.wait() == 0
+        answered = [count.result(timeout=30) for count in counts]
+    assert all(count > 0 for count in answered)
+    assert served.events("stopped")[0]["unfinished"] == 0
+    assert len(served.events("request")) == sum(answered)
+    assert {json.loads(line)["event"] for line in served.lines} <= {
+        "serving",
+        announcement.STALE,
+        "request",
+        "stopping",
+        "stopped",
+    }  # a queue of waiting requests is no event
+
+
+def ask_until_refused(address: tuple[str, int], begun: threading.Barrier) -> int:
+    """Ask over connections that are kept alive, until no connection is accepted. The number of answers, all whole."""
+    answered = 0
+    while True:
+        try:
+            connection = socket.create_connection(address, timeout=30)
+        except OSError:
+            return answered
+        with connection:
+            stream = connection.makefile("rb")
+            while True:
+                try:
+                    connection.sendall(request("/forecast/BTC-USD?start=2023-01-01&end=2025-05-17"))
+                    if stream.peek(1) == b"":  # closed between two requests: HTTP allows that
+                        break
+                except (BrokenPipeError, ConnectionResetError):
+                    break
+                status, headers, body = read_answer(stream)
+                assert status == 200
+                assert len(json.loads(body)) == 868
+                answered += 1
+                if answered == 5:
+                    begun.wait(timeout=30)
+                if headers.get("connection") == "close":
+                    break
+
+
+def test_a_second_signal_does_not_wait(model: Path) -> None:
+    """A request that is never finished would hold the stop up for its whole deadline."""
+    with serving(model) as served, socket.create_connection(served.address, timeout=30) as connection:
+        stream = connection.makefile("rb")
+        connection.sendall(request("/livez") + request("/livez")[:20])
+        assert read_answer(stream)[0] == 200
+        served.signal()
+        wait_until_refused(served)
+        served.signal()
+        assert served.wait() == 0
+    (stopping,), (stopped,) = served.events("stopping"), served.events("stopped")
+    assert stopped["unfinished"] == 1
+    took = datetime.fromisoformat(stopped["time"]) - datetime.fromisoformat(stopping["time"])
+    assert took.total_seconds() < STOP_SECONDS
+
+
+def test_as_process_1_it_stops_when_told_to(model: Path) -> None:
+    """Process 1 of a container has no default for SIGTERM: without a handler of its own it would have to be killed."""
+    command = [
+        "unshare",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        sys.executable,
+        str(ROOT / "api.py"),
+        "--model",
+        str(model),
+    ]
+    try:
+        subprocess.run([*command[:4], "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this machine does not let us make a process 1")
+    process = subprocess.Popen(
+        [*command, "--host", "127.0.0.1", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        served = Served(process)
+        (child,) = psutil.Process(process.pid).children()
+        child.send_signal(signal.SIGTERM)
+        assert served.wait() == 0
+    finally:
+        process.kill()
+        process.communicate()
+    assert served.events("stopped")[0]["unfinished"] == 0
+
+
+def test_a_clock_is_read_in_utc(served: Served) -> None:
+    """The time of a line is that of the wall, whatever the machine's time zone."""
+    (start,) = served.events("serving")
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(start["time"])).total_seconds()) < 3600

@@ -1,0 +1,53 @@
+import json
+from datetime import date, timedelta
+
+import pytest
+
+from crypto_predict.errors import CryptoPredictError, InvalidValue, OutOfRange, UnknownPair
+from crypto_predict.web import problems
+from crypto_predict.web.answers import OutsideModel
+from crypto_predict.web.problems import Draining, Problem, StaleModel
+from crypto_predict.web.questions import BadParameter
+
+RANGE = OutOfRange(date(2030, 1, 1), date(2023, 1, 1), date(2025, 5, 17))
+
+EVERY_ERROR: list[tuple[CryptoPredictError, int, dict[str, object]]] = [
+    (BadParameter("day", "what is that"), 400, {"parameter": "day"}),
+    (InvalidValue("date", "yesterday", "a date"), 400, {"parameter": "date"}),
+    (OutsideModel("end", RANGE), 422, {"parameter": "end"}),
+    (UnknownPair("DOGE/USD", ["BTC/USD"]), 404, {"parameter": "pair"}),
+    (Draining(), 503, {}),
+    (StaleModel(timedelta(days=2), timedelta(days=1)), 503, {"age_seconds": 172_800, "stale_after_seconds": 86_400}),
+]
+
+
+@pytest.mark.parametrize(("error", "status", "members"), EVERY_ERROR, ids=lambda value: type(value).__name__)
+def test_every_error_has_its_status_and_members(
+    error: CryptoPredictError, status: int, members: dict[str, object]
+) -> None:
+    """One table says what each error is over HTTP."""
+    body = json.loads(problems.of_error(error).body())
+    assert (
+        body
+        == {
+            "type": "about:blank",
+            "title": problems.TITLES[status],
+            "status": status,
+            "detail": str(error),
+        }
+        | members
+    )
+
+
+def test_the_table_is_covered_by_these_tests() -> None:
+    """A new error cannot be added without saying what it is over HTTP."""
+    assert {type(error) for error, _, _ in EVERY_ERROR} == set(problems.STATUS)
+
+
+def test_the_title_of_422_is_the_same_on_every_python() -> None:
+    """Python 3.13 renamed it, and the same question gets the same bytes."""
+    assert json.loads(Problem(422, "why").body())["title"] == "Unprocessable Content"
+
+
+def test_a_fault_of_the_server_says_nothing_of_its_inside() -> None:
+    assert json.loads(problems.internal().body())["detail"] == "this is a fault of the server; it has been logged"

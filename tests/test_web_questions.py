@@ -1,0 +1,149 @@
+import contextlib
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_predict.errors import InvalidValue
+from crypto_predict.web import questions
+from crypto_predict.web.questions import BadParameter
+
+NOT_MOMENTS = [
+    "",
+    " ",
+    "yesterday",
+    "2024",
+    "2024-06",
+    "2024-02-30",
+    "0000-01-01",
+    "2024-13-01",
+    "2024-6-1",
+    "20240601",
+    "2024-06-01T",
+    "2024-06-01T24:00",
+    "2024-06-01T12:60",
+    "2024-06-01T12:00:60",
+    "2024-06-01T12:00+25:00",
+    "2024-06-01T12:00+24:00",
+    "2024-06-01T12:00+02:99",
+    "2024-06-01T12:00 UTC",
+    "2024-06-01T12:00:00.",
+    " 2024-06-01",
+    "2024-06-01\n",
+    "2024-06-01\x00",
+    "\u0662\u0660\u0662\u0664-\u0660\u0666-\u0660\u0661",
+    "2024-06-01;drop table",
+    "9" * 10_000,
+]
+
+
+@pytest.mark.parametrize("text", NOT_MOMENTS)
+def test_what_is_no_moment_is_refused_by_the_name_of_its_parameter(text: str) -> None:
+    """The answer to nonsense says which parameter, what it was, shortened, and what it should have been."""
+    with pytest.raises(InvalidValue) as caught:
+        questions.moment("date", text)
+    assert caught.value.name == "date"
+    assert "2024-06-01" in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_date_is_read_as_a_day() -> None:
+    """A day means its close, an instant does not: they must stay apart."""
+    read = questions.moment("date", "2024-06-01")
+    assert read == date(2024, 6, 1)
+    assert not isinstance(read, datetime)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("2024-06-01T12:30", datetime(2024, 6, 1, 12, 30, tzinfo=UTC)),
+        ("2024-06-01 12:30", datetime(2024, 6, 1, 12, 30, tzinfo=UTC)),
+        ("2024-06-01T00:00:00Z", datetime(2024, 6, 1, tzinfo=UTC)),
+        ("2024-06-01t12:30:15z", datetime(2024, 6, 1, 12, 30, 15, tzinfo=UTC)),
+        ("2024-06-01T12:30:15.25Z", datetime(2024, 6, 1, 12, 30, 15, 250_000, tzinfo=UTC)),
+        ("2024-06-01T12:30:15.123456789Z", datetime(2024, 6, 1, 12, 30, 15, 123_456, tzinfo=UTC)),
+        ("2024-06-01T12:30+02:00", datetime(2024, 6, 1, 10, 30, tzinfo=UTC)),
+        ("2024-06-01T12:30+0200", datetime(2024, 6, 1, 10, 30, tzinfo=UTC)),
+        ("2024-06-01T12:30-05", datetime(2024, 6, 1, 17, 30, tzinfo=UTC)),
+        ("2024-06-01T12:30 02:00", datetime(2024, 6, 1, 10, 30, tzinfo=UTC)),
+        ("2024-06-01 12:30 02:00", datetime(2024, 6, 1, 10, 30, tzinfo=UTC)),
+    ],
+)
+def test_an_instant_is_utc_unless_it_says_otherwise(text: str, meant: datetime) -> None:
+    """A plus sign that arrived as a space, as it does in a query string, is still a plus sign."""
+    read = questions.moment("date", text)
+    assert isinstance(read, datetime)
+    assert read.tzinfo is not None
+    assert read == meant
+
+
+@given(st.datetimes(timezones=st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))))
+def test_every_instant_survives_being_written_and_read(instant: datetime) -> None:
+    assert questions.moment("date", instant.isoformat()) == instant
+
+
+@given(st.dates())
+def test_every_day_survives_being_written_and_read(day: date) -> None:
+    assert questions.moment("date", day.isoformat()) == questions.day("start", day.isoformat()) == day
+
+
+@given(st.text() | st.from_regex(questions.MOMENT_PATTERN))
+def test_no_text_whatsoever_raises_anything_but_the_refusal(text: str) -> None:
+    """The reader stands before strangers: a refusal is an answer, any other exception is a fault."""
+    for read in (questions.moment, questions.day):
+        with contextlib.suppress(InvalidValue):
+            assert isinstance(read("date", text), date)
+
+
+@pytest.mark.parametrize("text", [text for text in NOT_MOMENTS if text] + ["2024-06-01T12:00"])
+def test_a_day_is_nothing_but_a_day(text: str) -> None:
+    """An hour in ``start`` would be dropped in silence otherwise."""
+    with pytest.raises(InvalidValue, match="start"):
+        questions.day("start", text)
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter", "fault"),
+    [
+        ("date=2024-06-01&day=2", "day", "'day' is no parameter here: this address takes date"),
+        ("=2024-06-01", "", "'' is no parameter here"),
+        ("date=2024-06-01&date=2024-06-01", "date", "date is given more than once"),
+        ("date&date", "date", "date is given more than once"),
+        ("%ff=1", "\ufffd", "is no parameter here"),
+    ],
+)
+def test_a_parameter_at_fault_is_named(query: str, parameter: str, fault: str) -> None:
+    """Guessing which of two dates was meant, or dropping a misspelt name, would answer another question."""
+    with pytest.raises(BadParameter, match=fault) as caught:
+        questions.parameters(query, ("date",))
+    assert caught.value.parameter == parameter
+
+
+def test_an_address_without_parameters_says_so() -> None:
+    with pytest.raises(BadParameter, match="this address takes no parameters"):
+        questions.parameters("date=2024-06-01", ())
+
+
+def test_a_missing_parameter_is_named_with_what_it_must_be() -> None:
+    with pytest.raises(BadParameter, match="date is missing: it must be an ISO date") as caught:
+        questions.required({}, "date", questions.MOMENT_EXPECTED)
+    assert caught.value.parameter == "date"
+
+
+def test_percent_escapes_and_plus_signs_are_undone() -> None:
+    given = questions.parameters("date=2024-06-01T12%3A00%2B02%3A00&x=a+b", ("date", "x"))
+    assert given == {"date": "2024-06-01T12:00+02:00", "x": "a b"}
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=255)))
+def test_any_query_string_is_read_or_refused(query: str) -> None:
+    """WSGI hands over whatever bytes came, one character each."""
+    with contextlib.suppress(BadParameter):
+        assert questions.parameters(query, ("date",)).keys() <= {"date"}
+
+
+def test_text_that_is_too_long_is_shortened_once_it_is_repeated() -> None:
+    assert questions.shortened("x" * 10_000) == "x" * 80 + "..."
+    assert questions.shortened("x" * 80) == "x" * 80
