@@ -1,0 +1,48 @@
+import json
+
+import pytest
+
+from bench import load
+from bench.figures import Figure, Questions, table
+from bench.server import running
+
+BARE = ["-m", "bench.bare", "--waitress", json.dumps({"threads": 2})]
+
+
+def test_every_request_is_asked_once_and_timed() -> None:
+    """A client that lost or repeated answers would measure something else."""
+    with running(BARE, "/bitcoin") as server:
+        measured = load.drive(server.port, [f"/bitcoin?date={i}" for i in range(50)], clients=4)
+        assert server.resident_memory() > 10 * 2**20
+        assert server.cold_start > 0
+    assert len(measured.latencies) == 50
+    assert min(measured.latencies) <= measured.median_latency <= max(measured.latencies) <= measured.seconds
+    assert measured.rate == 50 / measured.seconds
+
+
+def test_an_answer_that_is_not_200_ends_the_measurement() -> None:
+    """Errors are often fast, and must never count as speed."""
+    with running(BARE, "/bitcoin") as server, pytest.raises(RuntimeError, match="404"):
+        load.drive(server.port, ["/bitcoin", "/nothing-here"], clients=1)
+
+
+def test_a_server_that_does_not_start_is_no_measurement() -> None:
+    with pytest.raises(RuntimeError, match="no 200"), running(["-c", "raise SystemExit(1)"], "/"):
+        pass
+
+
+def test_a_figure_meets_its_goal_on_the_right_side() -> None:
+    rate = Figure("rate", ours=120, peer=2, peer_name="naive", unit="/s", goal=60, at_least=True)
+    memory = Figure("memory", ours=50, peer=100, peer_name="naive", unit="MiB", goal=0.4, at_least=False)
+    assert (rate.ratio, rate.reached) == (60, True)
+    assert (memory.ratio, memory.reached) == (0.5, False)
+    rows = table([rate, memory]).splitlines()
+    assert [cell.strip() for cell in rows[2].split("|")[5:8]] == ["60", "at least 60", "yes"]
+    assert [cell.strip() for cell in rows[3].split("|")[5:8]] == ["0.5", "at most 0.4", "NO"]
+
+
+def test_questions_vary_over_the_range_and_repeat_run_by_run() -> None:
+    first, last = 738_000, 739_000
+    assert Questions(first, last).days(500) == Questions(first, last).days(500)
+    assert len(set(Questions(first, last).days(500))) > 300
+    assert len(set(Questions(first, last).instants(500))) > 498
