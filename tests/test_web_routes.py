@@ -113,7 +113,7 @@ def test_what_is_no_pair_is_answered_with_400() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/nowhere", "/bitcoin/", "/forecast/", "/docs/", "/docs/../api.py", "/%ff", "/docs/%00"]
+    "path", ["/nowhere", "/bitcoin/", "/forecast/", "/docs/", "/docs/../api.py", "/docs//start.js", "/%ff", "/docs/%00"]
 )
 def test_where_there_is_nothing_the_answer_says_where_there_is_something(path: str) -> None:
     assert "/docs" in str(problem(CLIENT.get(path), 404)["detail"])

@@ -38,7 +38,7 @@ class FastLane:
                 pass  # Flask's error handler says what is wrong
             else:
                 environ[ROUTE] = PATH
-                start_response("200 OK", self._service.model_headers(body))
+                start_response("200 OK", self._service.kept_headers(body))
                 return [body]
         return self._application(environ, start_response)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache, partial
 
 from flask import Flask, Response, redirect, request
@@ -16,6 +17,7 @@ from crypto_predict.web import metrics, problems, swagger
 from crypto_predict.web.caching import COMMON, Headers
 from crypto_predict.web.observing import ROUTE
 from crypto_predict.web.problems import Problem
+from crypto_predict.web.questions import shortened
 from crypto_predict.web.service import Service
 
 PREFLIGHT_SECONDS = 86_400  # a preflight's answer never changes
@@ -45,12 +47,12 @@ def template(rule: str) -> str:
 
 def _add_model_routes(app: Flask, service: Service) -> None:
     answers = service.answers
-    kept, asked_anew = service.caching.until_retrain, service.caching.revalidated
-    app.add_url_rule("/bitcoin", "bitcoin", lambda: _json(answers.bitcoin(_query()), kept()))
-    app.add_url_rule("/forecast/<path:pair>", "forecast", lambda pair: _json(answers.forecast(pair, _query()), kept()))
-    app.add_url_rule("/pairs", "pairs", lambda: _json(answers.pairs(_query()), kept()))
-    app.add_url_rule("/model", "model", lambda: _json(answers.model(_query()), kept()))
-    app.add_url_rule("/version", "version", lambda: _json(answers.version(_query()), asked_anew()))
+    kept, asked_anew = service.kept_headers, service.release_headers
+    app.add_url_rule("/bitcoin", "bitcoin", lambda: _json(answers.bitcoin(_query()), kept))
+    app.add_url_rule("/forecast/<path:pair>", "forecast", lambda pair: _json(answers.forecast(pair, _query()), kept))
+    app.add_url_rule("/pairs", "pairs", lambda: _json(answers.pairs(_query()), kept))
+    app.add_url_rule("/model", "model", lambda: _json(answers.model(_query()), kept))
+    app.add_url_rule("/version", "version", lambda: _json(answers.version(_query()), asked_anew))
 
 
 def _add_operator_routes(app: Flask, service: Service) -> None:
@@ -68,7 +70,7 @@ def _add_documentation_routes(app: Flask, service: Service) -> None:
         return f"{json.dumps(document(service.model))}\n".encode()
 
     app.add_url_rule("/", "root", lambda: redirect("/docs"))
-    app.add_url_rule("/openapi.json", "openapi", lambda: _json(document(), service.caching.revalidated()))
+    app.add_url_rule("/openapi.json", "openapi", lambda: _json(document(), service.release_headers))
     app.add_url_rule("/docs", "docs", _docs)
     app.add_url_rule("/docs/<file>", "docs_file", _docs_file)
 
@@ -78,13 +80,12 @@ def _query() -> str:
     return query
 
 
-def _json(body: bytes, headers: Headers) -> Response:
-    """A body of the model, or 304 where the caller's copy is still good."""
-    tags = dict(headers)
-    if is_resource_modified(request.environ, tags["ETag"], last_modified=tags["Last-Modified"]):
-        return Response(
-            body, headers=[("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers]
-        )
+def _json(body: bytes, headers_of: Callable[[bytes], Headers]) -> Response:
+    """A body that depends on the model alone, or 304 where the caller's copy of it is still good."""
+    headers = headers_of(body)
+    named = dict(headers)
+    if is_resource_modified(request.environ, named["ETag"], last_modified=named["Last-Modified"]):
+        return Response(body, headers=headers)
     return Response(status=304, headers=headers)
 
 
@@ -134,7 +135,7 @@ def _http_error(error: HTTPException) -> AnyResponse:
 
 def _said(error: HTTPException) -> str:
     if error.code == 405:
-        return f"{request.method} is not possible here: this service is only read"
+        return f"{shortened(request.method)} is not possible here: this service is only read"
     if error.code == 404:
         return "there is nothing at this address; /docs lists what there is"
     return error.description or "this request cannot be answered"

@@ -62,7 +62,7 @@ class Server:
         application: What answers.
         settings: Where to listen, and with how many threads.
         draining: Set when the stop begins.
-        each_second: Called about once a second from the I/O thread, and once more at the end.
+        each_second: Called about once a second from the I/O thread.
 
     Raises:
         CannotListen: The address is not there or is taken.
@@ -97,7 +97,6 @@ class Server:
         while not self._signals:
             self._turn(1.0)
         self._drain()
-        self._each_second()
 
     def _on_signal(self, _number: int, _frame: object) -> None:
         """Wake the loop, which does the rest: a handler may interrupt anything, so it takes no lock."""

@@ -30,17 +30,16 @@ class Service:
     stale_after: timedelta
     draining: threading.Event  # set once the server is stopping
 
-    def model_headers(self, body: bytes) -> Headers:
-        """The headers of an answer of the model that has this body."""
-        return [
-            ("Content-Type", "application/json"),
-            ("Content-Length", str(len(body))),
-            *self.caching.until_retrain(),
-            *COMMON,
-        ]
+    def kept_headers(self, body: bytes) -> Headers:
+        """The headers of an answer with this body that holds until the next retrain."""
+        return [*_json_headers(body), *self.caching.until_retrain(), *COMMON]
+
+    def release_headers(self, body: bytes) -> Headers:
+        """The headers of an answer with this body that tells one release from the next."""
+        return [*_json_headers(body), *self.caching.revalidated(), *COMMON]
 
     def check_ready(self) -> None:
-        """Do nothing while new requests are welcome.
+        """Do nothing while new requests are welcome. Without a valid model no server starts, so none has to ask for it.
 
         Raises:
             Draining: The server is stopping.
@@ -58,3 +57,7 @@ class Service:
         if age > self.stale_after:
             raise StaleModel(age, self.stale_after)
         return age
+
+
+def _json_headers(body: bytes) -> Headers:
+    return [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
