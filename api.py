@@ -12,7 +12,7 @@ from crypto_predict import logs
 from crypto_predict.baked import store
 from crypto_predict.errors import CryptoPredictError, UnusableModel
 from crypto_predict.settings import EnvironmentParser, ServeSettings, duration, whole_number
-from crypto_predict.web.announcement import announce
+from crypto_predict.web.announcement import announce, greeting
 from crypto_predict.web.app import create_app, now
 from crypto_predict.web.server import CannotListen, Server
 
@@ -64,6 +64,8 @@ def serve(settings: ServeSettings) -> None:
     app = create_app(model, settings, draining=draining, log=log)
     server = Server(app, settings, draining, each_second=requests.flush)
     announce(model, server.addresses, now(), settings.stale_after)
+    if sys.stdout.isatty():
+        print(greeting(model, server.addresses[0]), file=sys.stderr)
     server.run()
 
 

@@ -1,3 +1,6 @@
+import pty
+import re
+
 """The real `api.py` as a real process, asked over real HTTP."""
 
 import http.client
@@ -489,3 +492,20 @@ def test_a_clock_is_read_in_utc(served: Served) -> None:
     """The time of a line is that of the wall, whatever the machine's time zone."""
     (start,) = served.events("serving")
     assert abs((datetime.now(UTC) - datetime.fromisoformat(start["time"])).total_seconds()) < 3600
+
+
+def test_a_person_at_a_terminal_is_greeted_in_words(model: Path) -> None:
+    """Machines read the log; a person wants an address and something to ask."""
+    ours, its = pty.openpty()
+    command = [sys.executable, "api.py", "--model", str(model), "--host", "127.0.0.1", "--port", "0"]
+    process = subprocess.Popen(command, stdout=its, stderr=subprocess.PIPE, text=True)
+    os.close(its)
+    assert process.stderr is not None
+    try:
+        greeting = [process.stderr.readline() for _ in range(4)]
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+        os.close(ours)
+    assert re.fullmatch(r"Serving at (http://127.0.0.1:\d+), Swagger UI at \1/docs. Ask for example:\n", greeting[1])
+    assert re.fullmatch(r"  curl 'http://127.0.0.1:\d+/bitcoin\?date=\d{4}-\d\d-\d\d'\n", greeting[3])

@@ -41,6 +41,12 @@ def announce(model: Model, addresses: Sequence[tuple[str, int]], now: datetime, 
         logs.event(_log, logging.WARNING, STALE, age=str(age), stale_after=str(stale_after))
 
 
+def greeting(model: Model, address: tuple[str, int]) -> str:
+    """The same for a person at a terminal: where the server is, and a first question."""
+    url = base_url(*address)
+    return f"\nServing at {url}, Swagger UI at {url}/docs. Ask for example:\n\n  curl '{url}{example_path(model)}'\n"
+
+
 def base_url(host: str, port: int) -> str:
     """Where a person on this machine asks a server that listens at `host` and `port`."""
     name = _ANYWHERE.get(host, host)
