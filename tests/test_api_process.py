@@ -1,6 +1,3 @@
-import pty
-import re
-
 """The real `api.py` as a real process, asked over real HTTP."""
 
 import http.client
@@ -8,6 +5,8 @@ import io
 import json
 import os
 import pickle
+import pty
+import re
 import signal
 import socket
 import subprocess
