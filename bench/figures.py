@@ -200,13 +200,12 @@ def _in_turn(measurements: dict[str, Callable[[], float]], rounds: int = ROUNDS)
 
 def table(figures: Sequence[Figure]) -> str:
     """The figures as a Markdown table, which is also the README's."""
-    head = ["figure", "ours", "peer", "", "ratio", "goal", "reached"]
+    head = ["figure", "ours", "peer", "ratio", "goal", "reached"]
     rows = [
         [
             figure.name,
             f"{figure.ours:,.4g} {figure.unit}",
-            f"{figure.peer:,.4g} {figure.unit}",
-            figure.peer_name,
+            f"{figure.peer_name}: {figure.peer:,.4g} {figure.unit}",
             f"{figure.ratio:.3g}",
             f"{'at least' if figure.at_least else 'at most'} {figure.goal:.3g}",
             "yes" if figure.reached else "NO",
