@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ import requests
 
 from crypto_predict.baked import schema, store
 from crypto_predict.web import announcement
-from crypto_predict.web.server import STOP_SECONDS
+from crypto_predict.web.server import QUIET_SECONDS, STOP_SECONDS
 from tests.models import BTC, ETH, make_model
 from tests.serving import ROOT, Served, run, serving, start
 
@@ -330,8 +331,24 @@ def test_a_signal_ends_the_server_with_0(model: Path, number: int) -> None:
 
 def stopped_before_its_deadline(served: Served) -> bool:
     """Whether the stop ended because nothing was left to do, and not because time was up."""
+    return stop_seconds(served) < STOP_SECONDS
+
+
+def stop_seconds(served: Served) -> float:
+    """How long the stop took, by the log."""
     began, ended = (datetime.fromisoformat(served.events(name)[0]["time"]) for name in ("stopping", "stopped"))
-    return (ended - began).total_seconds() < STOP_SECONDS
+    return (ended - began).total_seconds()
+
+
+def test_a_connection_that_was_idle_may_still_ask_when_the_stop_begins(model: Path) -> None:
+    """A request can cross the signal on its way, however long nobody had asked before: the door stays open for it."""
+    with serving(model) as served, requests.Session() as session:
+        session.get(f"{served.url}/livez", timeout=30)
+        time.sleep(2 * QUIET_SECONDS)  # being idle is what is tested
+        served.signal()
+        assert served.wait() == 0
+    assert stop_seconds(served) >= QUIET_SECONDS - 0.001  # a slow machine only takes longer; the log rounds
+    assert stopped_before_its_deadline(served)
 
 
 def test_requests_that_have_begun_are_finished(model: Path) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 STOP_SECONDS = 10.0  # for the requests in flight
-QUIET_SECONDS = 0.25  # after its last answer, a connection may still bring the request that crossed it on the way
+QUIET_SECONDS = 0.25  # a connection may still bring the request that crossed the signal, or its last answer, on the way
 
 WAITRESS: dict[str, Any] = {
     # Headers and body leave in one piece, sent by the I/O thread. With Waitress' default of 1 they leave in two, and
@@ -115,13 +115,14 @@ class Server:
         deadline = time.monotonic() + STOP_SECONDS
         self._draining.set()
         logs.event(_log, logging.INFO, "stopping", connections=len(self._channels()))
+        began = time.time()  # the clock of Waitress' last_activity
         for listener in self._listeners():
             self._accept_waiting(listener)
             wasyncore.dispatcher.close(listener)  # its own close() would close the trigger that the threads pull
         self._turn(0.0)  # begins the requests that have arrived
         while self._channels() and self._signals < 2 and time.monotonic() < deadline:
             for channel in self._channels():
-                if _finished(channel):
+                if _finished(channel, began):
                     channel.handle_close()
             self._turn(0.05)
         unfinished = sum(_busy(channel) for channel in self._channels())
@@ -165,8 +166,9 @@ def _busy(channel: HTTPChannel) -> bool:
     return bool(channel.requests or channel.request is not None or channel.total_outbufs_len)
 
 
-def _finished(channel: HTTPChannel) -> bool:
-    return not _busy(channel) and time.time() - channel.last_activity > QUIET_SECONDS
+def _finished(channel: HTTPChannel, began: float) -> bool:
+    """Whether nothing is left to do, and nothing has come for a while since the stop `began`."""
+    return not _busy(channel) and time.time() - max(channel.last_activity, began) > QUIET_SECONDS
 
 
 def _channel_class(draining: threading.Event) -> type[HTTPChannel]:
