@@ -131,6 +131,15 @@ def test_nonsense_on_the_wire_is_refused_and_the_next_is_served(
     assert requests.get(f"{served.url}/livez", timeout=30).status_code == 200
 
 
+def test_a_request_that_expects_to_continue_without_a_body_is_answered(served: Served) -> None:
+    """Some clients send the header with every request; there is nothing to wait for."""
+    with socket.create_connection(served.address, timeout=10) as connection:
+        stream = connection.makefile("rb")
+        for _ in range(2):
+            connection.sendall(request("/livez", "Expect: 100-continue"))
+            assert read_answer(stream)[0] == 200
+
+
 def spoilt(kind: str, directory: Path, model: Path) -> Path:
     """A model file that nobody should serve."""
     data = model.read_bytes()

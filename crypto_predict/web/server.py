@@ -185,4 +185,9 @@ def _channel_class(draining: threading.Event) -> type[HTTPChannel]:
     class Channel(HTTPChannel):
         task_class = Task
 
+        def send_continue(self) -> None:
+            # Waitress would wait for the body of a request that has none, or whose body has been refused already.
+            if self.request is not None and not self.request.completed:
+                super().send_continue()
+
     return Channel
