@@ -24,7 +24,7 @@ import pytest
 import requests
 
 from crypto_predict.baked import schema, store
-from crypto_predict.web import announcement
+from crypto_predict.web import announcement, caching
 from crypto_predict.web.server import QUIET_SECONDS, STOP_SECONDS
 from tests.models import BTC, ETH, make_model
 from tests.serving import ROOT, Served, run, serving, start
@@ -129,6 +129,38 @@ def test_nonsense_on_the_wire_is_refused_and_the_next_is_served(
         status, _, _ = read_answer(connection.makefile("rb"))
     assert status in statuses
     assert requests.get(f"{served.url}/livez", timeout=30).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "detail"),
+    [
+        (
+            request("/livez", "X: " + "y" * 65_536)[:65_536],
+            431,
+            "headers of a request must be shorter than 65536 bytes",
+        ),
+        (request("/livez", "Content-Length: 65536"), 413, "body of a request must be shorter than 65536 bytes"),
+        (request("/livez").replace(b"GET", b"get"), 400, 'Malformed HTTP method "get"'),
+    ],
+    ids=["headers too long", "body too long", "malformed request line"],
+)
+def test_what_never_reaches_the_application_is_a_problem_too(
+    served: Served, data: bytes, status: int, detail: str
+) -> None:
+    """A client reads one kind of error, whoever refused."""
+    with socket.create_connection(served.address, timeout=30) as connection:
+        stream = connection.makefile("rb")
+        connection.sendall(data)
+        answered, headers, body = read_answer(stream)
+        assert stream.read() == b""  # and then it is closed, as announced
+    problem = json.loads(body)
+    assert answered == problem["status"] == status
+    assert problem.keys() == {"type", "title", "status", "detail"}
+    assert problem["type"] == "about:blank"
+    assert detail in problem["detail"]
+    assert headers["content-type"] == "application/problem+json"
+    assert headers["connection"] == "close"
+    assert {(name.lower(), value) for name, value in caching.COMMON} <= headers.items()
 
 
 def test_a_request_that_expects_to_continue_without_a_body_is_answered(served: Served) -> None:

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer, create_server
-from waitress.task import WSGITask
+from waitress.task import ErrorTask, WSGITask
 
 from crypto_predict import logs
 from crypto_predict.errors import CryptoPredictError
 from crypto_predict.settings import ServeSettings
+from crypto_predict.web import caching, problems, questions
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -40,6 +41,11 @@ WAITRESS: dict[str, Any] = {
     "max_request_body_size": 65_536,  # nothing here reads a body
     "log_socket_errors": False,  # a client that hangs up is no event
     "ident": "crypto-predict",
+}
+
+_REFUSALS = {  # status to what Waitress says in its own jargon
+    413: f"the body of a request must be shorter than {WAITRESS['max_request_body_size']} bytes",
+    431: f"the headers of a request must be shorter than {WAITRESS['max_request_header_size']} bytes",
 }
 
 _log = logging.getLogger("crypto_predict.server")
@@ -171,6 +177,21 @@ def _finished(channel: HTTPChannel, began: float) -> bool:
     return not _busy(channel) and time.time() - max(channel.last_activity, began) > QUIET_SECONDS
 
 
+class ProblemTask(ErrorTask):
+    """Waitress' own answer to what it refuses, as problem details like every other error."""
+
+    def execute(self) -> None:
+        """Answer, and close the connection: where the next request would begin is not known."""
+        error = self.request.error  # type: ignore[attr-defined]  # the stubs take the request for its error
+        detail = _REFUSALS.get(error.code) or questions.shortened(error.body)
+        body = problems.Problem(error.code, detail).body()
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers = [("Content-Type", problems.CONTENT_TYPE), *caching.COMMON]
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
+
 def _channel_class(draining: threading.Event) -> type[HTTPChannel]:
     """Connections that, while the server is draining, say with their last answer that they close."""
 
@@ -184,6 +205,7 @@ def _channel_class(draining: threading.Event) -> type[HTTPChannel]:
 
     class Channel(HTTPChannel):
         task_class = Task
+        error_task_class = ProblemTask
 
         def send_continue(self) -> None:
             # Waitress would wait for the body of a request that has none, or whose body has been refused already.
