@@ -31,7 +31,7 @@ examples:
   python train.py --until 2025-06-30                     as if that were yesterday
   python train.py --picture forecast.svg                 a picture beside the model
 
-exit codes: 0 done, 1 the result could not be written, 2 bad arguments, 3 no usable history
+exit codes: 0 done, 1 the result could not be written, 2 bad arguments, 3 no usable history, 130 interrupted
 other environment: ALPACA_DATA_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY, SOURCE_DATE_EPOCH (the training time),
   MODEL_VERSION and GIT_REVISION (what the card says of the release)
 """
@@ -41,20 +41,28 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run one training from command line and environment to model file; returns the exit code."""
     settings, as_json = read_settings(arguments, environ)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    # The forecasting libraries take seconds to import: --help and a mistyped option need not wait for them.
-    from crypto_predict.training import pipeline, report  # noqa: PLC0415 see above
-
     try:
+        # The forecasting libraries take seconds to import: --help and a mistyped option need not wait for them.
+        from crypto_predict.training import pipeline, report  # noqa: PLC0415 see above
+
         run = pipeline.train(settings, pipeline.utc_now())
     except CryptoPredictError as error:
         return failed(str(error), exit_code(error))
     except OSError as error:
-        return failed(
-            f"cannot write {error.filename or settings.output}: {error.strerror}; nothing was changed", FAILED
-        )
+        where = error.filename or settings.output
+        return failed(f"cannot write {where}: {error.strerror}; the model was not changed", FAILED)
     except KeyboardInterrupt:
-        return failed("interrupted; nothing was written", INTERRUPTED)
-    print(report.as_json(run) if as_json else report.as_text(run))
+        return failed("interrupted; the model was not changed", INTERRUPTED)
+    return show(report.as_json(run) if as_json else report.as_text(run))
+
+
+def show(text: str) -> int:
+    """Print the report; returns the exit code, since whoever reads it may be gone."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
+        return failed(f"the model was written, but not this report: {error.strerror}", FAILED)
     return DONE
 
 

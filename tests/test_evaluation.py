@@ -2,6 +2,7 @@ import math
 import random
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.baked.evaluation import Curve, Evaluator, Prediction
+from crypto_predict.baked.evaluation import Curve, Evaluator, Prediction, faults
 from crypto_predict.baked.schema import HORIZON_DAYS, Band, PairForecast, Seasonality, Trend, price_decimals
 from crypto_predict.errors import OutOfRange
 from crypto_predict.market import DAY
@@ -268,3 +269,19 @@ def test_predictions_are_rounded_to_the_decimals_of_the_last_close() -> None:
     )
     prediction = Evaluator(cheap).at_close(LAST)
     assert (prediction.low, prediction.price, prediction.high) == (1.1166e-05, 1.234e-05, 1.3638e-05)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scale": 1e308},
+        {"level_correction": -1e300},
+        {"fitted_band": Band(-1e300, 0.1)},
+        {"seasonalities": (Seasonality("tiny", 5e-324, (0.1, 0.1)),)},
+        {"seasonalities": (Seasonality("high", 7.0, (1e3, 0.0)),)},
+        {"trend": Trend(date(2023, 1, 1), 502, 0.2, 0.9, (0.5,), (-1e5,))},
+    ],
+)
+def test_a_forecast_that_no_number_can_hold_is_found_before_it_is_asked(changes: dict[str, Any]) -> None:
+    assert faults(make_forecast()) == []
+    assert len(faults(make_forecast(**changes))) == 1

@@ -141,7 +141,6 @@ def test_every_import_of_ours_names_a_module_that_is_there() -> None:
     assert {target for name in MODULES for target in imports_within(name)} <= set(MODULES)
 
 
-@pytest.mark.skipif(not (ROOT / "api.py").exists(), reason="there is no server yet")
 def test_all_that_the_server_reaches_is_free_of_training() -> None:
     """The serving image carries neither Prophet nor pandas nor an exchange's SDK."""
     reached: set[str] = set()

@@ -358,3 +358,14 @@ def test_a_reader_meets_whole_models_only_while_writers_compete(tmp_path: Path) 
         writer.join()
     assert all(model in models for model in [*seen, store.load(path)])
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_stays_a_link_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
+    """Whoever points at the model with a link must find the new one behind it."""
+    (tmp_path / "releases").mkdir()
+    link, target = tmp_path / "model.pkl", tmp_path / "releases" / "1.pkl"
+    link.symlink_to(target)
+    store.save(make_model(), link)
+    assert link.is_symlink()
+    assert store.load(target) == make_model()
+    assert sorted(path.name for path in (tmp_path / "releases").iterdir()) == ["1.pkl"]

@@ -205,6 +205,46 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(
     assert named in capsys.readouterr().err
 
 
+def test_what_is_read_or_written_already_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A slip of the hand must not cost anyone their price history."""
+    history, picture, pipe = tmp_path / "prices.csv", tmp_path / "picture.svg", tmp_path / "pipe"
+    history.write_text(as_csv(make_history(60)))
+    os.mkfifo(pipe)
+    source = ("--source", f"file:{history}")
+    assert in_process(*source, "--output", str(history)) == 2
+    assert in_process(*source, "--output", str(picture), "--picture", str(picture)) == 2
+    assert in_process(*source, "--output", str(pipe)) == 2
+    assert "another file" in (errors := capsys.readouterr().err)
+    assert "a file of its own" in errors
+    assert "a regular file" in errors
+    assert history.read_text() == as_csv(make_history(60))
+
+
+@pytest.mark.parametrize("wild", [1e20, 1e300])
+def test_prices_beyond_any_forecast_are_refused_with_3(
+    wild: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What can be fitted but not evaluated would answer with errors later."""
+    history = make_history(100, lambda day: wild if day % 2 else 1.0)
+    (tmp_path / "wild.csv").write_text(as_csv(history))
+    assert in_process("--source", f"file:{tmp_path / 'wild.csv'}", "--output", str(tmp_path / "model.pkl")) == 3
+    assert "beyond every number" in capsys.readouterr().err
+    assert not (tmp_path / "model.pkl").exists()
+
+
+def test_a_report_that_nobody_reads_is_no_traceback(prices: Path, tmp_path: Path) -> None:
+    """The model is written by then, and the exit code tells that the report was not."""
+    command = [sys.executable, "train.py", "--source", f"file:{prices}", "--output", str(tmp_path / "model.pkl")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    errors = process.stderr.read()
+    assert process.wait(timeout=100) == 1
+    assert errors.splitlines()[-1] == "train.py: error: the model was written, but not this report: Broken pipe"
+    assert store.load(tmp_path / "model.pkl").forecasts[BTC].last_close > 0
+
+
 def test_a_bad_environment_variable_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         in_process(environ={"DAYS": "soon"})

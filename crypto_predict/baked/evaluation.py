@@ -18,6 +18,7 @@ from crypto_predict.errors import OutOfRange
 from crypto_predict.market import DAY
 
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_MOST_LOG_PRICE = 700.0  # math.exp overflows from 709.8 on
 _KNOWN = Band(0.0, 0.0)  # around a price that was observed
 
 
@@ -119,6 +120,28 @@ class Evaluator:
         )
 
 
+def faults(forecast: PairForecast) -> list[str]:
+    """What keeps this forecast from being evaluated: a price that no number can hold, or a frequency that none can."""
+    reach = _reach(forecast)
+    if reach < _MOST_LOG_PRICE:  # False for NaN too
+        return []
+    return [f"its log price may reach {reach:.4g}, and e to more than {_MOST_LOG_PRICE:g} is beyond every number"]
+
+
+def _reach(forecast: PairForecast) -> float:
+    """An upper bound of the log price's distance from 0, band included, on any day of the range."""
+    trend, ends = _PiecewiseLinear(forecast.trend), (forecast.first.toordinal(), forecast.end.toordinal())
+    corners = [*map(trend.at, ends), *map(trend.at_scaled, forecast.trend.changepoints)]
+    waves = sum(abs(value) for seasonality in forecast.seasonalities for value in seasonality.coefficients)
+    bands = (forecast.fitted_band, *forecast.forecast_bands)
+    widest = max(max(-band.low, band.high) for band in bands)
+    fastest = max((len(s.coefficients) / s.period for s in forecast.seasonalities), default=0.0) * math.pi
+    if not math.isfinite(fastest * ends[1]):
+        return math.inf
+    highest = max(map(abs, corners)) + waves
+    return abs(forecast.scale) * highest + abs(forecast.level_correction) + widest
+
+
 class Curve:
     """Prophet's fitted curve in log price: trend plus seasonalities, before any level correction."""
 
@@ -147,7 +170,9 @@ class _PiecewiseLinear:
             self._segments.append((slope + delta, offset - changepoint * delta))
 
     def at(self, ordinal: int) -> float:
-        scaled = (ordinal - self._start) / self._days
+        return self.at_scaled((ordinal - self._start) / self._days)
+
+    def at_scaled(self, scaled: float) -> float:
         slope, offset = self._segments[bisect_right(self._changepoints, scaled)]
         return slope * scaled + offset
 

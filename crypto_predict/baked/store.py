@@ -91,9 +91,12 @@ def loads(data: bytes, path: Path) -> schema.Model:
 def write_atomically(path: Path, data: bytes) -> None:
     """Put `data` at `path` by way of a temporary file beside it, synced and renamed; a failure leaves nothing behind.
 
+    A symbolic link stays one: the file it leads to is replaced.
+
     Raises:
         OSError: The file cannot be written.
     """
+    path = path.resolve()
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:

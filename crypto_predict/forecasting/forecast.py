@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crypto_predict.baked import evaluation
 from crypto_predict.baked.evaluation import Curve
 from crypto_predict.baked.schema import PairForecast
+from crypto_predict.errors import UnusableHistory
 from crypto_predict.forecasting.bands import fitted_band, random_walk_bands
 from crypto_predict.forecasting.prophet_fit import ProphetFit, fit_prophet
 from crypto_predict.history import History
@@ -27,6 +29,9 @@ def forecast_pair(history: History, seed: int) -> FittedForecast:
     Prophet's curve smooths over the last weeks, so at the end of the history it stands well off the market; forecasting
     from there costs six times the error of "tomorrow equals today". The level correction moves the curve so that the
     forecast starts at the last known price and takes from Prophet only what it adds to it.
+
+    Raises:
+        UnusableHistory: Its prices differ so wildly that the forecast would leave the range of numbers.
     """
     prophet = fit_prophet(history, seed)
     trend, seasonalities = prophet.trend(), prophet.seasonalities()
@@ -44,4 +49,6 @@ def forecast_pair(history: History, seed: int) -> FittedForecast:
         fitted_band=fitted_band(residuals),
         forecast_bands=random_walk_bands(prophet.log_close, span_days=days[-1] - days[0]),
     )
+    if faults := evaluation.faults(forecast):
+        raise UnusableHistory(f"{history.pair} from {history.source}", [f"no forecast can be made of it: {faults[0]}"])
     return FittedForecast(forecast, prophet)

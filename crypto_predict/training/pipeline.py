@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class TrainingRun:
 
 
 def train(settings: TrainSettings, now: datetime) -> TrainingRun:
-    """Train every pair and write the model file; nothing is written unless all of it succeeded.
+    """Train every pair and write what was asked for, the model file last: it changes only if all else succeeded.
 
     Args:
         settings: What to do.
@@ -102,7 +103,8 @@ def _write(settings: TrainSettings, trained: dict[Pair, TrainedPair], trained_at
 
 
 def _check_outputs(settings: TrainSettings) -> None:
-    """Refuse now what could not be written after minutes of work."""
+    """Refuse now what could not be written after minutes of work, or would destroy what is no model."""
+    written = {settings.output.resolve()}
     _check_folder("--output", settings.output)
     for option, template in (("--prophet-json", settings.prophet_json), ("--picture", settings.picture)):
         if template is None:
@@ -112,13 +114,27 @@ def _check_outputs(settings: TrainSettings) -> None:
             raise InvalidValue(option, str(template), "one file a pair: write {base}-{quote} in its name")
         for path in paths:
             _check_folder(option, path)
+            if path.resolve() in written:
+                raise InvalidValue(option, str(path), "a file of its own")
+            written.add(path.resolve())
+    for read in (path for source in settings.sources for path in _read_files(source, settings.pairs)):
+        if read.resolve() in written:
+            raise InvalidValue("--source", f"file:{read}", "another file than those that are written")
     if settings.picture is not None and settings.picture.suffix.lower() not in PICTURE_FORMATS:
         raise InvalidValue("--picture", str(settings.picture), f"a file ending in {', '.join(PICTURE_FORMATS)}")
 
 
 def _check_folder(option: str, path: Path) -> None:
-    if path.is_dir() or not path.parent.is_dir():
-        raise InvalidValue(option, str(path), "a file in a folder that exists")
+    if path.exists() and not path.is_file():
+        raise InvalidValue(option, str(path), "a regular file")
+    if not os.access(path.resolve().parent, os.W_OK):
+        raise InvalidValue(option, str(path), "a file in a folder that exists and can be written to")
+
+
+def _read_files(source: str, pairs: Sequence[Pair]) -> list[Path]:
+    """The files that a source reads."""
+    kind, _, path = source.partition(":")
+    return [_path_for(Path(path), pair) for pair in pairs] if kind == "file" else []
 
 
 def _path_for(template: Path, pair: Pair) -> Path:

@@ -34,8 +34,8 @@ class FastLane:
         if _plain(environ):
             try:
                 body = self._service.answers.bitcoin(environ["QUERY_STRING"])
-            except CryptoPredictError:
-                pass  # Flask's error handler says what is wrong
+            except (CryptoPredictError, ArithmeticError, ValueError):
+                pass  # asked again in Flask, whose handlers say what is wrong
             else:
                 environ[ROUTE] = PATH
                 start_response("200 OK", self._service.kept_headers(body))
