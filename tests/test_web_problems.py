@@ -5,7 +5,7 @@ import pytest
 
 from crypto_predict.errors import CryptoPredictError, InvalidValue, OutOfRange, UnknownPair
 from crypto_predict.web import problems
-from crypto_predict.web.answers import OutsideModel
+from crypto_predict.web.answers import NoBitcoin, OutsideModel
 from crypto_predict.web.problems import Draining, Problem, StaleModel
 from crypto_predict.web.questions import BadParameter
 
@@ -16,6 +16,7 @@ EVERY_ERROR: list[tuple[CryptoPredictError, int, dict[str, object]]] = [
     (InvalidValue("date", "yesterday", "a date"), 400, {"parameter": "date"}),
     (OutsideModel("end", RANGE), 422, {"parameter": "end"}),
     (UnknownPair("DOGE/USD", ["BTC/USD"]), 404, {"parameter": "pair"}),
+    (NoBitcoin("BTC/USD", ["ETH/USD"]), 404, {}),
     (Draining(), 503, {}),
     (StaleModel(timedelta(days=2), timedelta(days=1)), 503, {"age_seconds": 172_800, "stale_after_seconds": 86_400}),
 ]

@@ -32,6 +32,10 @@ class OutsideModel(CryptoPredictError):
         self.cause = cause
 
 
+class NoBitcoin(UnknownPair):
+    """The model holds pairs, and none of them is of Bitcoin."""
+
+
 class Answers:
     """The answers of one model. Safe to share between threads."""
 
@@ -57,11 +61,13 @@ class Answers:
         Raises:
             BadParameter, InvalidValue: The query is not one parameter ``date`` that can be read.
             OutsideModel: The model knows nothing about that time.
-            UnknownPair: The model holds no Bitcoin.
+            NoBitcoin: The model holds no Bitcoin.
         """
         given = questions.parameters(query, ("date",))
         asked = questions.moment("date", questions.required(given, "date", questions.MOMENT_EXPECTED))
-        evaluator = _known(self._evaluators, self._bitcoin)
+        evaluator = self._evaluators.get(self._bitcoin)
+        if evaluator is None:
+            raise NoBitcoin(str(self._bitcoin), [str(pair) for pair in self._evaluators])
         try:
             instant = _in_utc(asked, evaluator)
             price = evaluator.at(instant) if isinstance(asked, datetime) else evaluator.at_close(asked)

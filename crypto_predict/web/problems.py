@@ -9,7 +9,7 @@ from datetime import timedelta
 from http import HTTPStatus
 
 from crypto_predict.errors import CryptoPredictError, InvalidValue, UnknownPair
-from crypto_predict.web.answers import OutsideModel
+from crypto_predict.web.answers import NoBitcoin, OutsideModel
 from crypto_predict.web.questions import BadParameter, shortened
 
 CONTENT_TYPE = "application/problem+json"
@@ -36,6 +36,7 @@ STATUS: dict[type[CryptoPredictError], HTTPStatus] = {
     BadParameter: HTTPStatus.BAD_REQUEST,
     InvalidValue: HTTPStatus.BAD_REQUEST,
     OutsideModel: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NoBitcoin: HTTPStatus.NOT_FOUND,
     UnknownPair: HTTPStatus.NOT_FOUND,
     Draining: HTTPStatus.SERVICE_UNAVAILABLE,
     StaleModel: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -76,6 +77,8 @@ def _members(error: CryptoPredictError) -> dict[str, object]:
             return {"parameter": shortened(error.parameter)}
         case InvalidValue():
             return {"parameter": error.name}
+        case NoBitcoin():
+            return {}  # this address takes no pair
         case UnknownPair():
             return {"parameter": "pair"}
         case StaleModel():
