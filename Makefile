@@ -20,12 +20,13 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 $(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "there is no $(PYTHON): Crypto Predict needs Python 3.11 or newer"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "$$($(PYTHON) --version) is too old: Crypto Predict needs Python 3.11 or newer (make PYTHON=python3.12 ...)"; exit 1; }
 	@echo "Making the virtual environment $(VENV)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-# A stamp is the very file that was installed, so that a changed lock is installed again.
+# A stamp is older than a lock that has changed since, which is then installed again.
 $(VENV)/run.stamp: requirements-api.txt requirements-train.txt | $(BIN)/python
 	@echo "Installing what training and serving need"
 	@$(PIP) -r requirements-api.txt -r requirements-train.txt

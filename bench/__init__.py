@@ -4,6 +4,6 @@
 * ``server``: starting a server, waiting for its first answer, asking for its memory
 * ``naive``: the peer that the usual tutorial ships, a pickled Prophet asked for each request
 * ``bare``: the peer that does nothing, one Flask route that returns a constant
+* ``models``: both models of one comparison, trained on the same history
 * ``figures``: what is measured, and the goals
-* ``picture``: the README's picture of a forecast, from a model file and its history
 """

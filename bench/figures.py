@@ -153,7 +153,7 @@ def _latencies(peers: Peers) -> list[Figure]:
             }
         )
     milliseconds = {name: 1000 * seconds for name, seconds in medians.items()}
-    ours_name, year_name = "median latency, 1 client", "/forecast/BTC-USD over 365 days"
+    ours_name, year_name = "median latency, 1 client", "/forecast/BTC-USD over 365 days, again"
     return [
         Figure(ours_name, milliseconds["ours"], milliseconds["naive"], "naive", "ms", 1 / 20, at_least=False),
         Figure(year_name, milliseconds["year"], milliseconds["naive"], "naive, one day", "ms", 1 / 10, at_least=False),
