@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
 
@@ -62,8 +63,9 @@ def read_answer(stream: BinaryIO) -> tuple[int, dict[str, str], bytes]:
     while (line := stream.readline().decode("latin-1").strip()) != "":
         name, _, value = line.partition(": ")
         headers[name.lower()] = value
-    body = stream.read(int(headers["content-length"]))
-    assert len(body) == int(headers["content-length"])
+    length = 0 if status == HTTPStatus.NOT_MODIFIED else int(headers["content-length"])
+    body = stream.read(length)
+    assert len(body) == length
     return status, headers, body
 
 
@@ -102,6 +104,24 @@ def test_head_leaves_the_connection_in_order(served: Served) -> None:
         connection.request("GET", "/bitcoin?date=2024-06-01")
         assert connection.getresponse().read() == ANSWER
     connection.close()
+
+
+@pytest.mark.parametrize("path", ["/bitcoin?date=2024-06-01", "/openapi.json"])
+def test_a_copy_that_is_still_good_keeps_the_connection(served: Served, path: str) -> None:
+    """An answer without a body needs no length, so the next one can follow it, unless the client says otherwise."""
+    etag = requests.get(f"{served.url}{path}", timeout=30).headers["ETag"]
+    asked = request(path, f"If-None-Match: {etag}")
+    with socket.create_connection(served.address, timeout=30) as connection:
+        stream = connection.makefile("rb")
+        for _ in range(2):
+            connection.sendall(asked)
+            status, headers, _ = read_answer(stream)
+            assert status == 304
+            assert "connection" not in headers
+        connection.sendall(request(path, f"If-None-Match: {etag}", "Connection: close"))
+        status, headers, _ = read_answer(stream)
+        assert (status, headers["connection"]) == (304, "close")
+        assert stream.read() == b""
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,9 @@ def _documentation_paths() -> dict[str, Any]:
             "parameters": [file | {"example": swagger.START}],
         },
         "/openapi.json": _page(
-            "openapi", "This document", {"200": _answer("OpenAPI 3.1.", "application/json", {"type": "object"})}
+            "openapi",
+            "This document",
+            {"200": _answer("OpenAPI 3.1.", "application/json", {"type": "object"}), "304": "NotModified"},
         ),
     }
 

@@ -193,7 +193,11 @@ class ProblemTask(ErrorTask):
 
 
 def _channel_class(draining: threading.Event) -> type[HTTPChannel]:
-    """Connections that, while the server is draining, say with their last answer that they close."""
+    """Connections as Waitress makes them, but for what it does not do well.
+
+    While the server is draining, they say with their last answer that they close. Otherwise they stay open after an
+    answer without a body. What Waitress refuses is a problem, and a complete request is not told to continue.
+    """
 
     class Task(WSGITask):
         def build_response_header(self) -> bytes:
@@ -202,6 +206,12 @@ def _channel_class(draining: threading.Event) -> type[HTTPChannel]:
                 # As if the client had asked for it.
                 requests[0].headers["CONNECTION"] = "close"  # type: ignore[index]  # the stubs take a dict for less
             return super().build_response_header()
+
+        def set_close_on_finish(self) -> None:
+            # Waitress closes after every answer without a length; one that has no body (304) ends with its headers.
+            asked = self.channel.requests[0].headers.get("CONNECTION", "").lower()
+            if self.has_body or self.version == "1.0" or asked == "close":
+                super().set_close_on_finish()
 
     class Channel(HTTPChannel):
         task_class = Task
