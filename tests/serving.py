@@ -9,8 +9,9 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from crypto_predict.settings import ServeSettings
@@ -28,6 +29,10 @@ SETTINGS = ServeSettings(
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30
 STOP_SECONDS = 30
+ANSWER = (
+    b'{"date": "Sat, 01 Jun 2024 00:00:00 GMT", "prediction": 81352.96, "prediction low": 72429.07, '
+    b'"prediction_high": 91376.35}\n'
+)
 
 
 class Served:
@@ -112,3 +117,21 @@ def run(*arguments: str, **environ: str) -> tuple[int, str, str]:
     process = start(list(arguments), environ)
     output, errors = process.communicate(timeout=START_SECONDS)
     return process.returncode, output, errors
+
+
+def request(path: str, *headers: str) -> bytes:
+    """A GET request as it goes over the wire."""
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode("latin-1")
+
+
+def read_answer(stream: BinaryIO) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of the next answer on a connection."""
+    status = int(stream.readline().split()[1])
+    headers = {}
+    while (line := stream.readline().decode("latin-1").strip()) != "":
+        name, _, value = line.partition(": ")
+        headers[name.lower()] = value
+    length = 0 if status == HTTPStatus.NOT_MODIFIED else int(headers["content-length"])
+    body = stream.read(length)
+    assert len(body) == length
+    return status, headers, body

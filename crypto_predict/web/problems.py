@@ -58,7 +58,11 @@ class Problem:
         return f"{json.dumps({**common, **self.members})}\n".encode()
 
 
-TITLES = {status.value: status.phrase for status in HTTPStatus} | {422: "Unprocessable Content"}  # older Pythons differ
+# Older Pythons call two of them otherwise.
+TITLES = {status.value: status.phrase for status in HTTPStatus} | {
+    413: "Content Too Large",
+    422: "Unprocessable Content",
+}
 
 
 def of_error(error: CryptoPredictError) -> Problem:
