@@ -13,7 +13,7 @@ from crypto_predict.baked import evaluation, store
 from crypto_predict.errors import CryptoPredictError, UnusableModel
 from crypto_predict.settings import EnvironmentParser, ServeSettings, duration, whole_number
 from crypto_predict.web.announcement import announce, greeting
-from crypto_predict.web.app import create_app, now
+from crypto_predict.web.app import assemble, create_service, now
 from crypto_predict.web.server import CannotListen, Server
 
 EXIT_CODES: dict[type[CryptoPredictError], int] = {CannotListen: 1, UnusableModel: 3}
@@ -64,11 +64,12 @@ def serve(settings: ServeSettings) -> None:
     draining = threading.Event()
     requests = logs.BufferedLines(sys.stdout.buffer)
     log = requests if settings.log_level in {"debug", "info"} else None
-    app = create_app(model, settings, draining=draining, log=log)
-    server = Server(app, settings, draining, each_second=requests.flush)
+    service = create_service(model, settings, now, draining)
+    server = Server(assemble(service, log), settings, draining, each_second=requests.flush)
     announce(model, server.addresses, now(), settings.stale_after)
     if sys.stdout.isatty():
         print(greeting(model, server.addresses[0]), file=sys.stderr)
+    threading.Thread(target=service.answers.prepare, name="prepare", daemon=True).start()  # nobody waits for it
     server.run()
 
 

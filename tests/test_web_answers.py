@@ -192,3 +192,11 @@ def test_the_same_question_gets_the_same_bytes_from_another_process() -> None:
     fresh = Answers(make_model(BTC, ETH))
     assert fresh.forecast("BTC-USD", "") == ANSWERS.forecast("BTC-USD", "")
     assert fresh.bitcoin("date=2024-07-01T01:02:03") == ANSWERS.bitcoin("date=2024-07-01T01:02:03")
+
+
+def test_what_was_prepared_is_what_would_have_been_answered() -> None:
+    """Rendering beforehand may save time and nothing else."""
+    prepared = Answers(make_model(BTC, ETH))
+    prepared.prepare()
+    question = ("BTC-USD", "start=2023-01-01&end=2025-05-17")
+    assert prepared.forecast(*question) == Answers(make_model(BTC, ETH)).forecast(*question)

@@ -97,6 +97,11 @@ class Answers:
             raise questions.BadParameter("end", f"end {end} lies before start {start}")
         return rows.between(start, end)
 
+    def prepare(self) -> None:
+        """Render every day of every pair, so that the first question for a year is answered as fast as the next."""
+        for rows in self._rows.values():
+            rows.between(rows.first_day, rows.last_day)
+
     def pairs(self, query: str) -> bytes:
         """The pairs of the model, and the range of days of each."""
         return _unasked(query, self._pairs)
@@ -116,26 +121,26 @@ class _Rows:
     def __init__(self, evaluator: Evaluator) -> None:
         forecast = evaluator.forecast
         self._evaluator = evaluator
-        self._first_day = forecast.first
+        self.first_day = forecast.first
         self.next_day = forecast.last + DAY  # the first day of the future
         self.last_day = forecast.end
         self._rendered: list[str | None] = [None] * ((forecast.end - forecast.first).days + 1)
 
     def check(self, name: str, day: date) -> None:
         """Refuse a day outside the range."""
-        if not self._first_day <= day <= self.last_day:
-            raise OutsideModel(name, OutOfRange(day, self._first_day, self.last_day))
+        if not self.first_day <= day <= self.last_day:
+            raise OutsideModel(name, OutOfRange(day, self.first_day, self.last_day))
 
     def between(self, start: date, end: date) -> bytes:
         """The list of days from `start` to `end`, both included and both in range."""
-        first = (start - self._first_day).days
-        last = (end - self._first_day).days
+        first = (start - self.first_day).days
+        last = (end - self.first_day).days
         return f"[{', '.join(self._row(index) for index in range(first, last + 1))}]\n".encode()
 
     def _row(self, index: int) -> str:
         row = self._rendered[index]
         if row is None:
-            day = self._first_day + timedelta(days=index)
+            day = self.first_day + timedelta(days=index)
             price = self._evaluator.at_close(day)
             row = f'{{"date": "{day}", "prediction": {price.price!r}, "low": {price.low!r}, "high": {price.high!r}}}'
             self._rendered[index] = row

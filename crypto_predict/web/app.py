@@ -43,7 +43,11 @@ def create_app(
         draining: Set by the server once it stops; ``/readyz`` then answers 503.
         log: Where a line for each request goes, if anywhere.
     """
-    service = create_service(model, settings, clock, draining or threading.Event())
+    return assemble(create_service(model, settings, clock, draining or threading.Event()), log)
+
+
+def assemble(service: Service, log: BufferedLines | None) -> WSGIApplication:
+    """The same of a service that is there already."""
     return Observed(FastLane(create_flask_app(service), service), service.metrics, log)
 
 
