@@ -2,16 +2,16 @@
 
 The modules stand on floors, and imports run downwards only:
 
-====  ==========================================================================================
+=====  ==========================================================================================
 floor  what lives there
-====  ==========================================================================================
+=====  ==========================================================================================
 0      ``errors``, ``market`` (Pair, Interval, Span, Candle), ``version``
 1      ``settings`` (options and environment), ``logs``, ``baked`` (the model file: schema, safe
        loading, evaluation in plain Python)
 2      ``sources`` (one file an exchange), ``history`` (checks, gaps, digest)
 3      ``forecasting`` (the Prophet fit, its level correction and its interval)
 4      ``training`` (history to model file) and ``web`` (model file to HTTP)
-====  ==========================================================================================
+=====  ==========================================================================================
 
 ``web`` knows floors 0 and 1 alone: the serving image carries neither Prophet nor pandas.
 """
