@@ -6,8 +6,10 @@ from typing import Any
 
 from crypto_predict.baked.schema import (
     HORIZON_DAYS,
+    Anchor,
     Band,
     Card,
+    Gate,
     Model,
     PairCard,
     PairForecast,
@@ -15,6 +17,7 @@ from crypto_predict.baked.schema import (
     Standing,
     Trend,
 )
+from crypto_predict.baked.scorecard import Scorecard
 from crypto_predict.market import Pair
 
 BTC = Pair("BTC", "USD")
@@ -41,7 +44,10 @@ def make_forecast(**changes: Any) -> PairForecast:
             Seasonality("yearly", 365.25, (0.001, -0.002, 0.0005, 0.0001)),
             Seasonality("weekly", 7.0, (0.0002, 0.0001)),
         ),
+        anchor=Anchor(datetime(2024, 5, 18, 12, tzinfo=UTC), 67_010.0),
         level_correction=0.0123,
+        prophet_weights=tuple(0.5 / h**0.5 for h in range(1, HORIZON_DAYS + 1)),
+        other_increments=tuple(0.0001 * h for h in range(1, HORIZON_DAYS + 1)),
         fitted_band=Band(-0.06, 0.055),
         forecast_bands=tuple(Band(-0.03 * h**0.5, 0.03 * h**0.5) for h in range(1, HORIZON_DAYS + 1)),
     )
@@ -63,10 +69,10 @@ def make_model(*pairs: Pair, trained_at: datetime = TRAINED_AT, simulated: bool 
         coverage=0.8,
         simulated=simulated,
         pairs={pair: _pair_card(forecast, simulated=simulated) for pair, forecast in forecasts.items()},
-        backtest=None,
-        gate=None,
+        gate=Gate(passed=True, enforced=True, reasons=(), thresholds={"most_missing": 0.01}),
     )
-    return Model(card=card, forecasts=forecasts)
+    scorecard = Scorecard(entries=0, head="0" * 64, pairs={})
+    return Model(card=card, forecasts=forecasts, scorecard=scorecard)
 
 
 def _pair_card(forecast: PairForecast, *, simulated: bool) -> PairCard:
@@ -81,5 +87,7 @@ def _pair_card(forecast: PairForecast, *, simulated: bool) -> PairCard:
         quarantined=0,
         history_sha256="0" * 64,
         last_close=forecast.last_close,
+        anchor=forecast.anchor,
         forecast=(Standing(horizon_days=1, day=day, prediction=67_000.0, low=65_000.0, high=69_000.0),),
+        backtest=None,
     )

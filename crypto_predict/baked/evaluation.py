@@ -51,6 +51,8 @@ class Evaluator:
         self._curve = Curve(forecast.scale, forecast.trend, forecast.seasonalities)
         self._first = forecast.first.toordinal()
         self._last = forecast.last.toordinal()
+        self._log_anchor = math.log(forecast.anchor.price)
+        self._anchor_share = (forecast.anchor.at - forecast.last_close_time) / DAY  # of the day after the last candle
         self._points: list[_Point | None] = [None] * (self._last + HORIZON_DAYS - self._first + 2)
 
     def at_close(self, day: date) -> Prediction:
@@ -91,12 +93,23 @@ class Evaluator:
 
     def _between(self, ordinal: int, share: float) -> Prediction:
         before, after = self._point(ordinal), self._point(ordinal + 1)
-        if ordinal == self._last:  # what follows the last close starts at the price that was observed there
-            before = _Point(math.log(self.forecast.last_close), _KNOWN)
+        if ordinal == self._last:
+            before, after, share = self._around_anchor(after, share)
         curve = before.curve + share * (after.curve - before.curve)
         low = -math.sqrt((1 - share) * before.band.low**2 + share * after.band.low**2)
         high = math.sqrt((1 - share) * before.band.high**2 + share * after.band.high**2)
         return self._priced(curve, Band(low, high))
+
+    def _around_anchor(self, next_close: _Point, share: float) -> tuple[_Point, _Point, float]:
+        """The two points around an instant of the day after the last candle, and its share of the way between them.
+
+        Up to the anchor that way leads from one observed price to another, after it from the anchor to the next close.
+        """
+        anchor = _Point(self._log_anchor, _KNOWN)
+        if share > self._anchor_share:
+            return anchor, next_close, (share - self._anchor_share) / (1 - self._anchor_share)
+        last_close = _Point(math.log(self.forecast.last_close), _KNOWN)
+        return last_close, anchor, share / self._anchor_share
 
     def _point(self, ordinal: int) -> _Point:
         index = ordinal - self._first + 1
@@ -109,8 +122,10 @@ class Evaluator:
         curve = self._curve.at(ordinal)
         if ordinal <= self._last:
             return _Point(curve, self.forecast.fitted_band)
-        horizon = ordinal - self._last
-        return _Point(curve + self.forecast.level_correction, self.forecast.forecast_bands[horizon - 1])
+        index = ordinal - self._last - 1
+        weight, other = self.forecast.prophet_weights[index], self.forecast.other_increments[index]
+        combined = weight * (curve + self.forecast.level_correction) + (1 - weight) * self._log_anchor + other
+        return _Point(combined, self.forecast.forecast_bands[index])
 
     def _priced(self, curve: float, band: Band) -> Prediction:
         return Prediction(
@@ -138,8 +153,10 @@ def _reach(forecast: PairForecast) -> float:
     fastest = max((len(s.coefficients) / s.period for s in forecast.seasonalities), default=0.0) * math.pi
     if not math.isfinite(fastest * ends[1]):
         return math.inf
-    highest = max(map(abs, corners)) + waves
-    return abs(forecast.scale) * highest + abs(forecast.level_correction) + widest
+    highest = abs(forecast.scale) * (max(map(abs, corners)) + waves) + abs(forecast.level_correction)
+    boldest = max(max(1.0, abs(weight)) for weight in forecast.prophet_weights)
+    others = max(map(abs, forecast.other_increments))
+    return boldest * highest + (1 + boldest) * abs(math.log(forecast.anchor.price)) + others + widest
 
 
 class Curve:

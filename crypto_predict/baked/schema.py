@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
-from crypto_predict.market import Pair
+from crypto_predict.baked.scorecard import Scorecard
+from crypto_predict.baked.scores import Backtest
+from crypto_predict.market import DAY, Pair
 
-VERSION = 1  # of the schema; raised whenever an older program could misread the file
+VERSION = 2  # of the schema; raised whenever an older program could misread the file
 HORIZON_DAYS = 365  # how far past its last candle a model answers
 COVERAGE = 0.8  # the share of outcomes that the central interval is meant to hold
 
@@ -78,18 +80,42 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
+class Anchor:
+    """The newest price there is, from which the forecast sets out."""
+
+    at: datetime  # the close of the last closed hourly candle; of the last daily one where there is no newer
+    price: float
+
+    def faults(self) -> list[str]:
+        """What makes this no price."""
+        return [] if self.price > 0 else [f"price must be positive, not {self.price}"]
+
+
+@dataclass(frozen=True, slots=True)
 class PairForecast:
-    """Everything needed to answer for one pair, from its first candle to 365 days past its last."""
+    """Everything needed to answer for one pair, from its first candle to 365 days past its last.
+
+    The forecast sets out from the anchor. Of the way Prophet's curve goes from there it takes the share
+    `prophet_weights`, and adds what the other candidates have to say; weights of nothing mean "tomorrow equals today".
+    """
 
     first: date  # the first candle's day
     last: date  # the last candle's day
     last_close: float
+    anchor: Anchor  # at or after the last candle's close, and before the next one's
     scale: float  # what trend and seasonalities are multiplied by to give log price
     trend: Trend
     seasonalities: tuple[Seasonality, ...]
-    level_correction: float  # added to the curve after `last`, so that the forecast starts at `last_close`
+    level_correction: float  # log anchor price minus the curve at the anchor
+    prophet_weights: tuple[float, ...]  # (365,) 1, 2, ... days after `last`
+    other_increments: tuple[float, ...]  # (365,) log price since the anchor, weighted, of all candidates but Prophet
     fitted_band: Band  # days up to `last`
     forecast_bands: tuple[Band, ...]  # (365,) 1, 2, ... days after `last`
+
+    @property
+    def last_close_time(self) -> datetime:
+        """The instant at which the last candle closed."""
+        return datetime.combine(self.last, time.min, UTC) + DAY
 
     @property
     def end(self) -> date:
@@ -105,8 +131,18 @@ class PairForecast:
             found.append(f"last day {self.last} leaves no room for {HORIZON_DAYS} days of forecast in the calendar")
         if self.last_close <= 0:
             found.append(f"last_close must be positive, not {self.last_close}")
-        if len(self.forecast_bands) != HORIZON_DAYS:
-            found.append(f"{len(self.forecast_bands)} forecast bands, not {HORIZON_DAYS}")
+        if not self.last_close_time <= self.anchor.at < self.last_close_time + DAY:
+            found.append(f"the anchor of {self.anchor.at} is not within a day after the close of {self.last}")
+        by_horizon = {
+            "prophet weights": self.prophet_weights,
+            "other increments": self.other_increments,
+            "forecast bands": self.forecast_bands,
+        }
+        found += [
+            f"{len(values)} {name}, not {HORIZON_DAYS}"
+            for name, values in by_horizon.items()
+            if len(values) != HORIZON_DAYS
+        ]
         return found
 
 
@@ -131,6 +167,16 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Gate:
+    """The verdict of the release gate."""
+
+    passed: bool
+    enforced: bool  # False after --no-gate: what was found did not keep the model from being written
+    reasons: tuple[str, ...]  # why it must not ship; none where it passed
+    thresholds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class PairCard:
     """Where one pair's history came from, and where its forecast stands."""
 
@@ -143,7 +189,9 @@ class PairCard:
     quarantined: int  # candles that the source sent and no market can have made
     history_sha256: str
     last_close: float
+    anchor: Anchor
     forecast: tuple[Standing, ...]
+    backtest: Backtest | None  # None where the history is too short for any
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +209,7 @@ class Card:
     coverage: float  # the interval's nominal share
     simulated: bool  # True when any pair's prices were invented
     pairs: dict[Pair, PairCard]
-    backtest: None  # scores against persistence: not measured by this version
-    gate: None  # the verdict of the release gate: there is none yet in this version
+    gate: Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +218,7 @@ class Model:
 
     card: Card
     forecasts: dict[Pair, PairForecast]
+    scorecard: Scorecard
 
     def faults(self) -> list[str]:
         """What makes this model contradict itself."""

@@ -1,0 +1,81 @@
+"""What a model file says of how its forecasts did out of sample: the backtest part of the model card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How forecasts over one horizon did out of sample, beside persistence ("the price stays what it is").
+
+    Errors are of log price unless they say price. `crypto_predict.metrics` has the formulas and their sources. A figure
+    is None where there were too few forecasts to work it out.
+    """
+
+    horizon_days: int
+    forecasts: int
+    mae: float
+    rmse: float
+    mae_price: float
+    rmse_price: float
+    mape: float  # a share: 0.05 is 5 %
+    mase: float | None  # MAE in units of the in-sample one-day MAE of persistence
+    rmsse: float | None
+    pinball: float  # mean over the interval's two ends
+    crps: float  # of the Gaussian with this median and this 80 % interval
+    winkler: float  # of the 80 % interval
+    coverage: float  # the share of outcomes inside the interval
+    relative_mae: float  # to persistence; below 1 is better
+    skill: float  # 1 - relative_mae
+    relative_winkler: float  # to persistence with a Gaussian interval; below 1 is better
+    direction: float | None  # the share of forecast moves that went the right way; None where none was forecast
+    direction_low: float | None  # its 95 % confidence interval
+    direction_high: float | None
+    p_value: float | None  # Diebold-Mariano with the Harvey correction, two-sided: is the error persistence's?
+    words: str  # what it amounts to: "no better than persistence at 7 days, p = 0.41"
+
+
+@dataclass(frozen=True, slots=True)
+class YearScore:
+    """The same in short, of the cutoffs of one calendar year."""
+
+    year: int
+    horizon_days: int
+    forecasts: int
+    relative_mae: float
+    coverage: float
+    relative_winkler: float
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """How much of one candidate's increment the forecast takes at one horizon."""
+
+    candidate: str
+    horizon_days: int
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What one forecast of the backtest cost. Kept of one cutoff a week, to compare a model with its successor."""
+
+    cutoff: date
+    horizon_days: int
+    error: float  # absolute, in log price
+    winkler: float
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """The rolling-origin evaluation of one pair: every forecast made with nothing but what lay before its cutoff."""
+
+    first_cutoff: date  # the day at whose close the first forecast was made
+    last_cutoff: date
+    cutoffs: int
+    scores: tuple[Score, ...]  # by horizon, ascending
+    years: tuple[YearScore, ...]
+    weights: tuple[Weight, ...]  # of the forecast that is baked
+    losses: tuple[Loss, ...]
