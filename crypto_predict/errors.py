@@ -10,6 +10,7 @@ exit codes: the entry points and the web application each have the one table fro
     ├── SourceError         a source of history could not deliver
     ├── UnusableHistory     history arrived, but no model can be fitted to it
     ├── UnusableModel       a model file cannot be trusted or read
+    ├── BrokenLedger        a ledger of released forecasts is not whole
     ├── UnknownPair         the model holds no forecast for this pair
     └── OutOfRange          the model knows nothing about this instant
 """
@@ -63,6 +64,17 @@ class UnusableModel(CryptoPredictError):
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"no usable model in {path}: {reason}")
         self.path = path
+        self.reason = reason
+
+
+class BrokenLedger(CryptoPredictError):
+    """The ledger at `path` cannot be carried on, for `reason`; `line` is the first at fault, None where none is."""
+
+    def __init__(self, path: Path, line: int | None, reason: str) -> None:
+        where = "" if line is None else f"line {line}: "
+        super().__init__(f"no usable ledger in {path}: {where}{reason}")
+        self.path = path
+        self.line = line
         self.reason = reason
 
 

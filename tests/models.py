@@ -71,7 +71,7 @@ def make_model(*pairs: Pair, trained_at: datetime = TRAINED_AT, simulated: bool 
         pairs={pair: _pair_card(forecast, simulated=simulated) for pair, forecast in forecasts.items()},
         gate=Gate(passed=True, enforced=True, reasons=(), thresholds={"most_missing": 0.01}),
     )
-    scorecard = Scorecard(entries=0, head="0" * 64, pairs={})
+    scorecard = Scorecard(entries=0, head="0" * 64, pairs={}, simulated={})
     return Model(card=card, forecasts=forecasts, scorecard=scorecard)
 
 
