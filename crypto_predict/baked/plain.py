@@ -46,14 +46,14 @@ def encode(value: Any) -> Any:
     return str(value) if isinstance(value, Pair) else value
 
 
-def decode(cls: type[T], data: Any) -> T:
-    """The dataclass `cls` out of plain data.
+def decode(cls: type[T], data: Any, name: str = "") -> T:
+    """The dataclass `cls` out of plain data; `name` is what faults call the whole, which is a model unless said.
 
     Raises:
         Undecodable: With every place that is not what the dataclass says.
     """
     faults: list[str] = []
-    value = _decode(cls, data, "", faults)
+    value = _decode(cls, data, name, faults)
     if faults:
         raise Undecodable(faults)
     return typing.cast("T", value)

@@ -1,0 +1,169 @@
+"""The lines of a ledger: releases, with the forecasts they published, and outcomes, with what really happened.
+
+A line is one JSON object (ASCII, members in order, no spaces) and a line feed::
+
+    {"anchor":{...},"build":"...",...,"kind":"release",...,"previous":"<digest>",...,"sha256":"<digest>"}
+
+``sha256``, the last member, is the SHA-256 of the line as it would be without it: of what stands before ``,"sha256"``
+and a closing brace, in hexadecimal. ``previous`` is the ``sha256`` of the line before, and 64 zeros in the first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from crypto_predict.baked import plain
+from crypto_predict.baked.schema import Anchor
+from crypto_predict.errors import InvalidValue
+from crypto_predict.market import Pair
+
+FORMAT = 1  # of a line; raised whenever an older program could misread it
+DAYS = 30  # ahead, that every release puts on record
+NO_ENTRY = "0" * 64  # the digest before the first entry
+MOST_LINE_BYTES = 64 * 2**10
+RESTORE = "take the ledger that was released with the last model"
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+_LINE = re.compile(rb'(\{.*),"sha256":"([0-9a-f]{64})"\}')
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What one model published about one pair: its forecasts for the closes 1 to 30 days after its last candle.
+
+    Prices are in the pair's quote currency, as the server of that model answers them.
+    """
+
+    pair: Pair
+    simulated: bool  # whether the prices are invented
+    source: str  # of the history
+    history_sha256: str
+    made_at: datetime  # when the model was trained, by the clock or by SOURCE_DATE_EPOCH
+    build: str  # the model's
+    anchor: Anchor  # the newest price at the time; what persistence forecasts for every day
+    last: date  # the last candle's day
+    prediction: tuple[float, ...]  # (30,) for the closes of the days `last` + 1, + 2, ...
+    low: tuple[float, ...]  # (30,) of the central 80 % interval
+    high: tuple[float, ...]  # (30,)
+
+    def target(self, horizon_days: int) -> date:
+        """The day whose close is forecast so many days ahead."""
+        return self.last + timedelta(days=horizon_days)
+
+    def targets(self) -> list[date]:
+        """Every day whose close is forecast, in order."""
+        return [self.target(horizon) for horizon in range(1, DAYS + 1)]
+
+    def faults(self) -> list[str]:
+        """What makes this no release that can be scored."""
+        found = []
+        if self.last > date.max - timedelta(days=DAYS):
+            found.append(f"last day {self.last} leaves no room for {DAYS} days of forecast in the calendar")
+        if not _SHA256.fullmatch(self.history_sha256):
+            found.append("history_sha256 is not 64 hexadecimal digits")
+        if not len(self.prediction) == len(self.low) == len(self.high) == DAYS:
+            found.append(f"{len(self.prediction)}, {len(self.low)} and {len(self.high)} forecasts, not {DAYS} of each")
+        elif not all(0 <= low <= price <= high and price > 0 for low, price, high in self._intervals()):
+            found.append("a forecast is not a positive price inside its interval")
+        return found
+
+    def _intervals(self) -> Iterator[tuple[float, float, float]]:
+        return zip(self.low, self.prediction, self.high, strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a pair cost at the close of a day that was forecast. The first one on record stands."""
+
+    pair: Pair
+    simulated: bool  # whether the price is invented; an outcome only ever meets forecasts of its own kind
+    day: date
+    close: float  # in the pair's quote currency
+    source: str  # of the history that brought it
+
+    def faults(self) -> list[str]:
+        """What makes this no price."""
+        return [] if self.close > 0 else [f"close must be positive, not {self.close}"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a ledger."""
+
+    content: Release | Outcome
+    sha256: str
+    line: bytes  # without its line feed
+
+
+_KINDS: dict[str, type[Release] | type[Outcome]] = {"release": Release, "outcome": Outcome}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+class EntryFault(ValueError):
+    """What is wrong with one line, and what to do."""
+
+
+def entry_after(content: Release | Outcome, previous: str) -> Entry:
+    """The line that follows the one with the digest `previous`.
+
+    Raises:
+        InvalidValue: Nobody could score this.
+    """
+    name = _NAMES[type(content)]
+    if faults := content.faults():
+        raise InvalidValue(f"{name} of {content.pair}", "; ".join(faults), "fit for the ledger")
+    data = {"format": FORMAT, "kind": name, "previous": previous, **plain.encode(content)}
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    digest = _sha256(text.encode())
+    return Entry(content, digest, f'{text[:-1]},"sha256":"{digest}"}}'.encode())
+
+
+def read_entry(line: bytes, previous: str) -> Entry:
+    """The entry in a line, which must follow the one with the digest `previous`.
+
+    Raises:
+        EntryFault: The line is damaged, altered, out of its place, or not what this program reads.
+    """
+    data, digest = _opened(line)
+    version, before, kind = data.pop("format", None), data.pop("previous", None), data.pop("kind", None)
+    if type(version) is not int or version < 1:
+        raise EntryFault(f"its format is {version!r:.40}, not a whole number from 1 on")
+    if version > FORMAT:
+        raise EntryFault(f"it has the format {version}, this program reads {FORMAT}: update this program")
+    if before != previous:
+        raise EntryFault(f"it does not follow the line before: lines are missing, repeated or out of order; {RESTORE}")
+    if type(kind) is not str or kind not in _KINDS:
+        raise EntryFault(f"its kind is {kind!r:.40}, not one of {', '.join(_KINDS)}")
+    try:
+        return Entry(plain.decode(_KINDS[kind], data, kind), digest, line)
+    except plain.Undecodable as error:
+        raise EntryFault(f"it cannot be read: {error}; {RESTORE}") from error
+
+
+def _opened(line: bytes) -> tuple[dict[str, Any], str]:
+    """The members of a line whose digest is right, and that digest."""
+    if len(line) > MOST_LINE_BYTES:
+        raise EntryFault(f"it has {len(line):,} bytes, more than an entry can have ({MOST_LINE_BYTES:,}); {RESTORE}")
+    match = _LINE.fullmatch(line)
+    if match is None:
+        raise EntryFault(f"it is no entry, which is a JSON object that ends with its sha256; {RESTORE}")
+    text, digest = match[1] + b"}", match[2].decode()
+    if (actual := _sha256(text)) != digest:
+        raise EntryFault(
+            f"it has the digest {actual[:12]}..., not the one written in it: damaged or altered; {RESTORE}"
+        )
+    try:
+        data: dict[str, Any] = json.loads(text.decode())  # what begins with a brace is an object or no JSON
+    except (ValueError, RecursionError) as error:
+        raise EntryFault(f"it is no JSON: {error}; {RESTORE}") from error
+    return data, digest
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
