@@ -45,6 +45,7 @@ class Answers:
         self._bitcoin = next((pair for pair in self._evaluators if pair.base == "BTC"), Pair("BTC", "USD"))
         card = model.card
         self._model = _json(plain.encode(card))
+        self._scorecard = _json(plain.encode(model.scorecard))
         self._version = _json(
             {
                 "version": card.version,
@@ -109,6 +110,10 @@ class Answers:
     def model(self, query: str) -> bytes:
         """The model card."""
         return _unasked(query, self._model)
+
+    def scorecard(self, query: str) -> bytes:
+        """The live record: what became of every forecast released before."""
+        return _unasked(query, self._scorecard)
 
     def version(self, query: str) -> bytes:
         """Which release this is, and when it was trained."""

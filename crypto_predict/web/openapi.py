@@ -8,6 +8,7 @@ from typing import Any
 from apispec import APISpec
 
 from crypto_predict.baked.schema import Card, Model
+from crypto_predict.baked.scorecard import Scorecard
 from crypto_predict.market import Pair
 from crypto_predict.version import __version__
 from crypto_predict.web import metrics, problems, swagger
@@ -21,6 +22,13 @@ The price of Bitcoin and other currencies on any day of the model's range, as a 
 Times are UTC unless they say otherwise. A **date** means the closing price of that UTC day, a **date-time** the price
 at that instant. Past days are answered with the fitted curve, future ones with the forecast. The same model gives the
 same answer to the same question, byte for byte. Errors are RFC 9457 problem details.
+"""
+
+LIVE_RECORD = """\
+Every release puts its forecasts for the next 30 closes on record, in a ledger that is only ever appended to; `head` is
+the digest of its last entry. A forecast is due once the close it was about is known. Errors are of log price, and
+relative to persistence, the newest price at the time of the release. Forecasts overlap and err together: `days` counts
+the different closes they were measured by. Forecasts of simulated prices are kept apart.
 """
 
 BITCOIN = {
@@ -99,6 +107,7 @@ def _schemas() -> dict[str, Schema]:
         "ForecastDay": record({"date": day, "prediction": _PRICE, "low": _PRICE, "high": _PRICE}),
         "PairRange": record({"pair": PAIR, "first_day": day, "last_candle": day, "last_day": day, "forecast": _TEXT}),
         "Card": schema_of(Card),
+        "Scorecard": schema_of(Scorecard),
         "Version": record(
             {
                 "version": _TEXT,
@@ -153,6 +162,13 @@ def _model_paths() -> dict[str, Any]:
             "tags": ["model"],
             "summary": "The model card: what to know before trusting the model",
             "responses": _model_responses("Card", "BadParameter"),
+        },
+        "/scorecard": {
+            "operationId": "scorecard",
+            "tags": ["model"],
+            "summary": "The live record: what became of the forecasts released before",
+            "description": LIVE_RECORD,
+            "responses": _model_responses("Scorecard", "BadParameter"),
         },
         "/version": {
             "operationId": "version",

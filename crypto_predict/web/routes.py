@@ -52,6 +52,7 @@ def _add_model_routes(app: Flask, service: Service) -> None:
     app.add_url_rule("/forecast/<path:pair>", "forecast", lambda pair: _json(answers.forecast(pair, _query()), kept))
     app.add_url_rule("/pairs", "pairs", lambda: _json(answers.pairs(_query()), kept))
     app.add_url_rule("/model", "model", lambda: _json(answers.model(_query()), kept))
+    app.add_url_rule("/scorecard", "scorecard", lambda: _json(answers.scorecard(_query()), kept))
     app.add_url_rule("/version", "version", lambda: _json(answers.version(_query()), asked_anew))
 
 
