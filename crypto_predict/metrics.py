@@ -85,8 +85,8 @@ def quantile_loss(actual: float, quantile: float, level: float) -> float:
 
     Koenker and Bassett, "Regression quantiles", Econometrica 46, 1978.
     """
-    error = actual - quantile
-    return error * _share("level", level) if error >= 0 else -error * (1 - level)
+    error, level = actual - quantile, _share("level", level)
+    return max(error * level, -error * (1 - level))
 
 
 def pinball(actual: Numbers, quantile: Numbers, level: float) -> float:
