@@ -2,14 +2,15 @@
 
 A day means its close, which is the instant at which the next day begins. An instant between two closes is answered by
 interpolation: the curve linearly in log price, the band linearly in its square, since the variance of a random walk
-grows linearly in time.
+grows linearly in time. On the day after the last candle the anchor lies between: from the last close to the anchor both
+prices are known, and from there on the band opens.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -18,6 +19,7 @@ from crypto_predict.errors import OutOfRange
 from crypto_predict.market import DAY
 
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_MOST_DAYS = date.max.toordinal()  # since 1970, in either direction
 _MOST_LOG_PRICE = 700.0  # math.exp overflows from 709.8 on
 _KNOWN = Band(0.0, 0.0)  # around a price that was observed
 
@@ -92,22 +94,19 @@ class Evaluator:
         return self._between(ordinal, (utc - midnight) / DAY)
 
     def _between(self, ordinal: int, share: float) -> Prediction:
-        before, after = self._point(ordinal), self._point(ordinal + 1)
-        if ordinal == self._last:
-            before, after, share = self._around_anchor(after, share)
+        before, after, share = self._neighbours(ordinal, share)
         curve = before.curve + share * (after.curve - before.curve)
         low = -math.sqrt((1 - share) * before.band.low**2 + share * after.band.low**2)
         high = math.sqrt((1 - share) * before.band.high**2 + share * after.band.high**2)
         return self._priced(curve, Band(low, high))
 
-    def _around_anchor(self, next_close: _Point, share: float) -> tuple[_Point, _Point, float]:
-        """The two points around an instant of the day after the last candle, and its share of the way between them.
-
-        Up to the anchor that way leads from one observed price to another, after it from the anchor to the next close.
-        """
+    def _neighbours(self, ordinal: int, share: float) -> tuple[_Point, _Point, float]:
+        """The known points before and after `share` of the day that follows this one, and the share between them."""
+        if ordinal != self._last:
+            return self._point(ordinal), self._point(ordinal + 1), share
         anchor = _Point(self._log_anchor, _KNOWN)
         if share > self._anchor_share:
-            return anchor, next_close, (share - self._anchor_share) / (1 - self._anchor_share)
+            return anchor, self._point(ordinal + 1), (share - self._anchor_share) / (1 - self._anchor_share)
         last_close = _Point(math.log(self.forecast.last_close), _KNOWN)
         return last_close, anchor, share / self._anchor_share
 
@@ -144,19 +143,31 @@ def faults(forecast: PairForecast) -> list[str]:
 
 
 def _reach(forecast: PairForecast) -> float:
-    """An upper bound of the log price's distance from 0, band included, on any day of the range."""
-    trend, ends = _PiecewiseLinear(forecast.trend), (forecast.first.toordinal(), forecast.end.toordinal())
+    """An upper bound of the log price's distance from 0, band included, at any instant of the range."""
+    fastest = max((len(s.coefficients) / s.period for s in forecast.seasonalities), default=0.0) * math.pi
+    if not math.isfinite(fastest * _MOST_DAYS):
+        return math.inf
+    boldest = max(1.0, _largest(forecast.prophet_weights))
+    curve = _reach_of_curve(forecast) + abs(forecast.level_correction)
+    known = max(abs(math.log(price)) for price in (forecast.last_close, forecast.anchor.price))
+    bands = (forecast.fitted_band, *forecast.forecast_bands)
+    widest = _largest(end for band in bands for end in (band.low, band.high))
+    return boldest * curve + (1 + boldest) * known + _largest(forecast.other_increments) + widest
+
+
+def _reach_of_curve(forecast: PairForecast) -> float:
+    """The same of the curve alone, from the close before the first day, where its first instants set out."""
+    trend = _PiecewiseLinear(forecast.trend)
+    ends = (forecast.first.toordinal() - 1, forecast.end.toordinal())
     corners = [*map(trend.at, ends), *map(trend.at_scaled, forecast.trend.changepoints)]
     waves = sum(abs(value) for seasonality in forecast.seasonalities for value in seasonality.coefficients)
-    bands = (forecast.fitted_band, *forecast.forecast_bands)
-    widest = max(max(-band.low, band.high) for band in bands)
-    fastest = max((len(s.coefficients) / s.period for s in forecast.seasonalities), default=0.0) * math.pi
-    if not math.isfinite(fastest * ends[1]):
-        return math.inf
-    highest = abs(forecast.scale) * (max(map(abs, corners)) + waves) + abs(forecast.level_correction)
-    boldest = max(max(1.0, abs(weight)) for weight in forecast.prophet_weights)
-    others = max(map(abs, forecast.other_increments))
-    return boldest * highest + (1 + boldest) * abs(math.log(forecast.anchor.price)) + others + widest
+    return abs(forecast.scale) * (_largest(corners) + waves)
+
+
+def _largest(values: Iterable[float]) -> float:
+    """The largest distance from 0, which no NaN hides: infinite where a value is no number."""
+    sizes = list(map(abs, values))
+    return max(sizes) if all(map(math.isfinite, sizes)) else math.inf
 
 
 class Curve:

@@ -129,10 +129,10 @@ class PairForecast:
             found.append(f"last day {self.last} lies before first day {self.first}")
         if self.last > date.max - timedelta(days=HORIZON_DAYS):
             found.append(f"last day {self.last} leaves no room for {HORIZON_DAYS} days of forecast in the calendar")
+        elif not self.last_close_time <= self.anchor.at < self.last_close_time + DAY:
+            found.append(f"the anchor of {self.anchor.at} is not within a day after the close of {self.last}")
         if self.last_close <= 0:
             found.append(f"last_close must be positive, not {self.last_close}")
-        if not self.last_close_time <= self.anchor.at < self.last_close_time + DAY:
-            found.append(f"the anchor of {self.anchor.at} is not within a day after the close of {self.last}")
         by_horizon = {
             "prophet weights": self.prophet_weights,
             "other increments": self.other_increments,
