@@ -8,10 +8,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from crypto_predict.errors import CryptoPredictError, InvalidValue, SourceError, UnusableHistory
+from crypto_predict.errors import CryptoPredictError, InvalidValue, Refused, SourceError, UnusableHistory
 from crypto_predict.market import Pair
 from crypto_predict.settings import (
     EnvironmentParser,
+    GateThresholds,
     SourceSettings,
     TrainSettings,
     day,
@@ -20,7 +21,7 @@ from crypto_predict.settings import (
 )
 from crypto_predict.sources.catalog import source_name
 
-DONE, FAILED, BAD_ARGUMENTS, NO_HISTORY, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, FAILED, BAD_ARGUMENTS, NO_HISTORY, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 EXAMPLES = """\
 examples:
@@ -31,9 +32,10 @@ examples:
   python train.py --until 2025-06-30                     as if that were yesterday
   python train.py --picture forecast.svg                 a picture beside the model
 
-exit codes: 0 done, 1 the result could not be written, 2 bad arguments, 3 no usable history, 130 interrupted
+exit codes: 0 done, 1 the result could not be written, 2 bad arguments, 3 no usable history, 4 refused by the gate,
+  130 interrupted
 other environment: ALPACA_DATA_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY, SOURCE_DATE_EPOCH (the training time),
-  MODEL_VERSION and GIT_REVISION (what the card says of the release)
+  MODEL_VERSION and GIT_REVISION (what the card says of the release), GATE_STALEST_HOURS and the gate's other thresholds
 """
 
 
@@ -91,10 +93,12 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
         "FILE",
     )
     parser.add_option("--seed", whole_number("seed", 0, 2**31 - 1), "0", "for the fit and the simulated market", "N")
+    parser.add_flag("--no-gate", "write the model whatever the gate finds; the card tells it")
     parser.add_flag("--json", "print the report as JSON")
     options = parser.parse_args(arguments)
     try:
         trained_at = instant_of_epoch(environ.get("SOURCE_DATE_EPOCH"))
+        gate = GateThresholds.from_environ(environ)
     except InvalidValue as error:
         parser.error(str(error))
     settings = TrainSettings(
@@ -110,6 +114,8 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
         trained_at=trained_at,
         version=environ.get("MODEL_VERSION") or None,
         git_revision=environ.get("GIT_REVISION") or None,
+        gate=gate,
+        enforce_gate=not options.no_gate,
     )
     return settings, options.json
 
@@ -118,6 +124,8 @@ def exit_code(error: CryptoPredictError) -> int:
     """The exit code that tells a script what kind of error it was."""
     if isinstance(error, InvalidValue):
         return BAD_ARGUMENTS
+    if isinstance(error, Refused):
+        return REFUSED
     return NO_HISTORY if isinstance(error, (UnusableHistory, SourceError)) else FAILED
 
 

@@ -9,6 +9,7 @@ exit codes: the entry points and the web application each have the one table fro
     ├── InvalidValue        an argument, a setting or a query parameter is not what it must be
     ├── SourceError         a source of history could not deliver
     ├── UnusableHistory     history arrived, but no model can be fitted to it
+    ├── Refused             the release gate found what must not ship
     ├── UnusableModel       a model file cannot be trusted or read
     ├── BrokenLedger        a ledger of released forecasts is not whole
     ├── UnknownPair         the model holds no forecast for this pair
@@ -56,6 +57,14 @@ class UnusableHistory(CryptoPredictError):
         super().__init__(f"no usable history in {subject}:{lines}")
         self.subject = subject
         self.faults = tuple(faults)
+
+
+class Refused(CryptoPredictError):
+    """The release gate lets nothing out, for these `reasons`, all of them at once, each with its pair."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__("refused by the gate:" + "".join(f"\n  {reason}" for reason in reasons))
+        self.reasons = tuple(reasons)
 
 
 class UnusableModel(CryptoPredictError):

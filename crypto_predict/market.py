@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
@@ -88,6 +88,7 @@ class Candle:
     low: float
     close: float
     volume: float
+    line: int | None = field(default=None, kw_only=True, compare=False, repr=False)  # of the file it comes from
 
     def faults(self) -> list[str]:
         """Everything that no real candle can be; nothing where the candle is sound."""

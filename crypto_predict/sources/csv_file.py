@@ -5,8 +5,10 @@ are ignored, and so are blank lines. ``time`` is the opening of the candle, an I
 says otherwise); ``time_ms`` in its place is milliseconds since 1970. The text is UTF-8. Whether the file is compressed
 is read from its content, not from its name. ``{base}`` and ``{quote}`` in the path stand for the pair's currencies.
 
-Rows ascend. Nothing is repaired, left out or resampled: every fault is reported at once, with its line, and the user
-repairs the file.
+Nothing is repaired, left out or resampled. A file that is no table of candles, or has a row that cannot be read, is
+refused with every fault at once, each with its line. Rows that can be read are handed on as they stand, be they
+repeated, out of order or impossible: ``nan`` and ``inf`` are taken at their word, and an empty field, which is how
+spreadsheets and pandas write what they do not have, is NaN. Each candle knows its line.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ import math
 import re
 import stat
 import zlib
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,30 +35,18 @@ MOST_FAULTS = 1_000  # a hostile file has no end of them
 
 TIME, TIME_MS = "time", "time_ms"
 _NUMBERS = ("open", "high", "low", "close", "volume")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
+_MISSING = frozenset({"", "na", "n/a", "null", "none"})  # in small letters
 _MILLISECONDS = re.compile(r"-?\d{1,18}", re.ASCII)
 _GZIP_MAGIC = b"\x1f\x8b"
-_UNITS = {
-    Interval.MINUTE_1: "minute",
-    Interval.MINUTE_5: "5 minutes",
-    Interval.MINUTE_10: "10 minutes",
-    Interval.HOUR_1: "hour",
-    Interval.DAY_1: "day",
-}
-
-
-def utc_now() -> datetime:
-    """The present, in UTC."""
-    return datetime.now(UTC)
 
 
 class CsvFile:
     """A file of candles as a source. It is read once and remembered."""
 
-    def __init__(self, path: str, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, path: str) -> None:
         self._path = path
-        self._clock = clock
-        self._read: dict[tuple[Path, Interval], list[Candle]] = {}
+        self._read: dict[Path, list[Candle]] = {}
 
     @property
     def name(self) -> str:
@@ -74,43 +63,40 @@ class CsvFile:
         return Path(self._path.replace("{base}", pair.base).replace("{quote}", pair.quote))
 
     def end(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:
-        """The close of the last row that closes at or before `limit` (UTC).
+        """The close of the newest row that closes at or before `limit` (UTC); `limit` rounded down where none does.
 
         Raises:
-            UnusableHistory: The file cannot be read, is faulty, or has no such row.
+            UnusableHistory: The file cannot be read.
         """
-        rows = self._rows(pair, interval)
-        count = bisect_right(rows, limit - interval.length, key=lambda row: row.open_time)
-        if count == 0:
-            first = rows[0].open_time
-            fault = f"no row closes by {limit:%Y-%m-%d %H:%M}, the first opens at {first:%Y-%m-%d %H:%M}"
-            raise UnusableHistory(str(self.path_for(pair)), [fault])
-        return rows[count - 1].open_time + interval.length
+        closes = (
+            row.open_time + interval.length for row in self._rows(pair) if row.open_time <= limit - interval.length
+        )
+        return max(closes, default=interval.floor(limit))
 
-    def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
-        """The rows that open in `span`.
+    def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:  # noqa: ARG002 the port's signature
+        """The rows that open in `span` or later, as they stand in the file.
 
         Raises:
-            UnusableHistory: The file cannot be read or is faulty.
+            UnusableHistory: The file cannot be read.
         """
-        yield from (candle for candle in self._rows(pair, interval) if candle.open_time in span)
+        yield from (candle for candle in self._rows(pair) if candle.open_time >= span.start)
 
-    def _rows(self, pair: Pair, interval: Interval) -> list[Candle]:
+    def _rows(self, pair: Pair) -> list[Candle]:
         path = self.path_for(pair)
-        if (path, interval) not in self._read:
-            self._read[path, interval] = read_csv(path, interval, self._clock())
-        return self._read[path, interval]
+        if path not in self._read:
+            self._read[path] = read_csv(path)
+        return self._read[path]
 
 
-def read_csv(path: Path, interval: Interval, now: datetime, most_lines: int = MOST_LINES) -> list[Candle]:
-    """Every row of the file, ascending and at least one; a row that opens after `now` (UTC) is a fault.
+def read_csv(path: Path, most_lines: int = MOST_LINES) -> list[Candle]:
+    """Every row of the file, as it stands there, and at least one.
 
     A file of more than `most_lines` lines is refused.
 
     Raises:
         UnusableHistory: With every fault of the file.
     """
-    table = _Table(interval, now)
+    table = _Table()
     try:
         with _opened(path) as file:
             table.read(_lines(file, most_lines))
@@ -118,7 +104,7 @@ def read_csv(path: Path, interval: Interval, now: datetime, most_lines: int = MO
         table.faults.append(str(error))
     if table.faults:
         raise UnusableHistory(str(path), table.faults)
-    return list(table.rows.values())
+    return table.rows
 
 
 class _Unreadable(Exception):
@@ -178,10 +164,9 @@ def _fields(line: bytes) -> list[str]:
 class _Table:
     """The rows and the faults found so far."""
 
-    def __init__(self, interval: Interval, now: datetime) -> None:
-        self.rows: dict[datetime, Candle] = {}  # by opening
+    def __init__(self) -> None:
+        self.rows: list[Candle] = []
         self.faults: list[str] = []
-        self._order = _Order(interval, now)
 
     def read(self, lines: Iterator[tuple[int, bytes]]) -> None:
         """Read the header, then every row.
@@ -206,14 +191,10 @@ class _Table:
             raise _BadRow(f"{len(fields)} fields, the header has {columns.width}")
         faults: list[str] = []
         opening = columns.opening(fields, faults)
-        prices_faults: list[str] = []
-        candle = Candle(opening or EPOCH, *columns.values(fields, prices_faults))
-        if opening is not None:
-            faults += self._order.faults(opening, number)
-            self.rows[opening] = candle
-        faults += prices_faults or candle.faults()
-        if faults:
+        values = columns.values(fields, faults)
+        if faults or opening is None:
             raise _BadRow("; ".join(faults))
+        self.rows.append(Candle(opening, *values, line=number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,15 +232,22 @@ class _Columns:
             return None
 
     def values(self, fields: Sequence[str], faults: list[str]) -> list[float]:
-        """Prices and volume; NaN, and a fault, for what is no number."""
+        """Prices and volume; NaN where a field is empty; NaN, and a fault, for what is no number."""
         texts = [fields[column] for column in self.numbers]
-        numbers = [float(text) if _NUMBER.fullmatch(text) else math.nan for text in texts]
         faults += [
             f"{name} {text[:40]!r} is not a number"
-            for name, text, number in zip(_NUMBERS, texts, numbers, strict=True)
-            if math.isnan(number)
+            for name, text in zip(_NUMBERS, texts, strict=True)
+            if not _is_number(text) and not _is_missing(text)
         ]
-        return numbers
+        return [float(text) if _is_number(text) else math.nan for text in texts]
+
+
+def _is_number(text: str) -> bool:
+    return _NUMBER.fullmatch(text) is not None
+
+
+def _is_missing(text: str) -> bool:
+    return text.lower() in _MISSING
 
 
 def _header_faults(names: Sequence[str]) -> list[str]:
@@ -296,38 +284,3 @@ def _epoch_time(text: str) -> datetime:
 
 
 _TIMES = {TIME: _iso_time, TIME_MS: _epoch_time}
-
-
-class _Order:
-    """Watches over the openings: aligned, ascending, once each, not in the future."""
-
-    def __init__(self, interval: Interval, now: datetime) -> None:
-        self._interval = interval
-        self._now = now
-        self._lines: dict[datetime, int] = {}  # the line of each opening
-        self._above: tuple[datetime, int] | None = None  # the row above: its opening and its line
-
-    def faults(self, opening: datetime, line: int) -> list[str]:
-        """What is wrong with this opening, after all those above it."""
-        found = []
-        if self._interval.floor(opening) != opening:
-            found.append(self._off_grid(opening))
-        if opening in self._lines:
-            found.append(f"{_shown(opening)} stands in line {self._lines[opening]} already")
-        elif self._above is not None and opening < self._above[0]:
-            above, above_line = self._above
-            found.append(f"{_shown(opening)} comes after {_shown(above)} in line {above_line}: rows must ascend")
-        if opening > self._now:
-            found.append(f"{_shown(opening)} lies in the future")
-        self._lines.setdefault(opening, line)
-        self._above = (opening, line)
-        return found
-
-    def _off_grid(self, opening: datetime) -> str:
-        expected = f"expected one row per {_UNITS[self._interval]} (UTC)"
-        since = f", this is {opening - self._above[0]} after line {self._above[1]}" if self._above else ""
-        return f"{_shown(opening)} is not where a candle opens: {expected}{since}"
-
-
-def _shown(instant: datetime) -> str:
-    return instant.isoformat(" ").removesuffix("+00:00").removesuffix(" 00:00:00")

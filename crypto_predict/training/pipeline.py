@@ -15,9 +15,10 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from crypto_predict.baked import store
 from crypto_predict.baked.schema import Model
-from crypto_predict.errors import InvalidValue
+from crypto_predict.errors import InvalidValue, Refused
 from crypto_predict.forecasting.forecast import FittedForecast, forecast_pair
-from crypto_predict.history import History, read_history
+from crypto_predict.forecasting.quality import history_faults
+from crypto_predict.history import History, Judge, closing_limit, read_history
 from crypto_predict.market import Interval, Pair
 from crypto_predict.settings import TrainSettings
 from crypto_predict.sources.catalog import open_sources
@@ -56,6 +57,7 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
 
     Raises:
         InvalidValue: The settings contradict themselves, or an output cannot be written where they say.
+        Refused: The gate found what must not ship; all of it, of every pair.
         UnusableHistory: Some pair has no usable history in any source.
         OSError: A file cannot be written.
     """
@@ -63,7 +65,8 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
     sources = open_sources(settings.sources, settings.exchanges, settings.seed, settings.pairs)
     steps = 2 * len(settings.pairs)
     with logging_redirect_tqdm(), tqdm(total=steps, bar_format=_BAR, disable=None) as progress:
-        trained = {pair: _train_pair(pair, sources, settings, now, progress) for pair in settings.pairs}
+        histories = _read_histories(sources, settings, now, progress)
+        trained = {pair: _train_pair(history, settings, progress) for pair, history in histories.items()}
     return _write(settings, trained, settings.trained_at or now.replace(microsecond=0))
 
 
@@ -72,13 +75,41 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _train_pair(
-    pair: Pair, sources: Sequence[Source], settings: TrainSettings, now: datetime, progress: tqdm[Never]
-) -> TrainedPair:
-    progress.set_description_str(f"{pair}: reading history")
-    history = read_history(sources, pair, Interval.DAY_1, settings.days, settings.until, now)
-    progress.update()
-    progress.set_description_str(f"{pair}: fitting {len(history.candles)} candles")
+def _read_histories(
+    sources: Sequence[Source], settings: TrainSettings, now: datetime, progress: tqdm[Never]
+) -> dict[Pair, History]:
+    """The history of every pair, before the first of them is fitted: a refusal names the faults of all."""
+    histories: dict[Pair, History] = {}
+    reasons: list[str] = []
+    judge = _judge(settings, now)
+    for pair in settings.pairs:
+        progress.set_description_str(f"{pair}: reading history")
+        try:
+            histories[pair] = read_history(
+                sources,
+                pair,
+                Interval.DAY_1,
+                settings.days,
+                settings.until,
+                now,
+                judge if settings.enforce_gate else None,
+            )
+        except Refused as error:
+            reasons += error.reasons
+        progress.update()
+    if reasons:
+        raise Refused(reasons)
+    return histories
+
+
+def _judge(settings: TrainSettings, now: datetime) -> Judge:
+    """The history half of the gate."""
+    limit = closing_limit(settings.until, now)
+    return lambda history: history_faults(history, settings.gate, limit, settings.days)
+
+
+def _train_pair(history: History, settings: TrainSettings, progress: tqdm[Never]) -> TrainedPair:
+    progress.set_description_str(f"{history.pair}: fitting {len(history.candles)} candles")
     started = time.perf_counter()
     fitted = forecast_pair(history, settings.seed)
     seconds = time.perf_counter() - started

@@ -1,0 +1,242 @@
+"""What is wrong with a history: everything that a live market never does and a broken feed does.
+
+A true crash is never among it. What tells a unit error, a bad tick, a splice or a shuffle from a crash is not the size
+of the move but its way: a market that never closes passes every price in between, so that a day's range holds the close
+of the day before, or nearly so.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+
+from crypto_predict.history import History
+from crypto_predict.market import Candle
+from crypto_predict.settings import GateThresholds
+
+Flags = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+_ENOUGH = 30  # days, for a share or a median to mean anything
+_VOLUME_DAYS = 30  # before a day, over which its ordinary volume is taken
+_LEAST_DETACHMENT = 0.001  # log price; below it, one tick of a stablecoin would count as a jump
+
+
+def history_faults(history: History, thresholds: GateThresholds, limit: datetime, days: int) -> list[str]:
+    """Why no model of this daily history must ship; nothing where one may.
+
+    Args:
+        history: As read, with the defects of its source.
+        thresholds: Where the lines are drawn.
+        limit: The instant (UTC) by which its newest candle could have closed.
+        days: How many days of history were asked for.
+    """
+    found = [str(defect) for defect in history.defects]
+    if not history.candles:
+        return [*found, "no usable candle is left"]
+    series = _Series.of(history)
+    return [
+        *found,
+        *_age_faults(history, thresholds, limit),
+        *_length_faults(history, thresholds, days),
+        *_gap_faults(history, thresholds),
+        *_flatness_faults(series, thresholds),
+        *_copy_faults(series, thresholds),
+        *_continuity_faults(series, thresholds),
+        *_range_faults(series, thresholds),
+    ]
+
+
+def anchor_faults(price: float, last_close: float, thresholds: GateThresholds) -> list[str]:
+    """Why the newest price must not be what a forecast sets out from: it is in another unit than the daily closes.
+
+    Less than a day has passed since the last daily close, so the price must be within one day's largest factor of it.
+    """
+    if not (math.isfinite(price) and price > 0):
+        return [f"the newest price, {price}, is not a positive number"]
+    factor = max(price / last_close, last_close / price)
+    if factor < thresholds.largest_factor:
+        return []
+    fault = (
+        f"jump: the newest price, {price:g}, is {factor:.3g} times away from the last daily close, {last_close:g}; "
+        f"less than {thresholds.largest_factor:g} is allowed"
+    )
+    return [fault]
+
+
+@dataclass(frozen=True)
+class _Series:
+    """The candles as arrays, prices in logarithms."""
+
+    candles: tuple[Candle, ...]
+    adjacent: Flags  # (n - 1,) whether a candle follows the one before without a gap
+    open: Floats  # (n,)
+    high: Floats  # (n,)
+    low: Floats  # (n,)
+    close: Floats  # (n,)
+    volume: Floats  # (n,) not a logarithm
+
+    @classmethod
+    def of(cls, history: History) -> _Series:
+        rows = [(c.open, c.high, c.low, c.close, c.volume) for c in history.candles]
+        columns = np.array(rows, dtype=np.float64).T  # (5, n)
+        openings = np.array([c.open_time.timestamp() for c in history.candles])
+        adjacent = np.diff(openings) == history.interval.length.total_seconds()
+        open_, high, low, close = np.log(columns[:4])
+        return cls(history.candles, adjacent, open_, high, low, close, columns[4])
+
+    def day(self, index: int) -> str:
+        """The day of one candle, and its line in the file where it comes from one."""
+        candle = self.candles[index]
+        return f"{candle.open_time:%Y-%m-%d}" + (f" in line {candle.line}" if candle.line else "")
+
+
+def _age_faults(history: History, thresholds: GateThresholds, limit: datetime) -> list[str]:
+    last = history.candles[-1].open_time
+    age = (limit - last - history.interval.length) / timedelta(hours=1)
+    if age < thresholds.stalest_hours:
+        return []
+    fault = (
+        f"stale: the newest candle, of {last:%Y-%m-%d}, closed {age:.0f} hours before {limit:%Y-%m-%d %H:%M}; less "
+        f"than {thresholds.stalest_hours:g} are allowed (--until {last:%Y-%m-%d} trains as of that day)"
+    )
+    return [fault]
+
+
+def _length_faults(history: History, thresholds: GateThresholds, days: int) -> list[str]:
+    first, last = history.candles[0].open_time, history.candles[-1].open_time
+    span = (last + history.interval.length - first) / timedelta(days=1)
+    least = min(thresholds.least_days, 0.9 * days)
+    return [] if span >= least else [f"too short: {span:g} days; at least {least:g} are needed"]
+
+
+def _gap_faults(history: History, thresholds: GateThresholds) -> list[str]:
+    if not history.gaps:
+        return []
+    found = []
+    missing = sum(gap.missing for gap in history.gaps)
+    expected = missing + len(history.candles)
+    if missing > max(1, thresholds.most_missing * expected):
+        found.append(
+            f"gaps: {missing} of {expected} candles are missing; at most {thresholds.most_missing:.2%} are allowed"
+        )
+    longest = max(history.gaps, key=lambda gap: gap.missing)
+    if longest.missing > thresholds.longest_gap:
+        found.append(
+            f"gap: {longest.missing} candles are missing in a row from {longest.start:%Y-%m-%d} on; "
+            f"at most {thresholds.longest_gap} are allowed"
+        )
+    return found
+
+
+def _flatness_faults(series: _Series, thresholds: GateThresholds) -> list[str]:
+    same_close = np.diff(series.close) == 0
+    same_prices = same_close & (np.diff(series.open) == 0) & (np.diff(series.high) == 0) & (np.diff(series.low) == 0)
+    found = []
+    for name, same, most in (
+        ("flat: the same close", same_close, thresholds.most_equal_closes),
+        ("frozen: the same open, high, low and close", same_prices, thresholds.most_frozen),
+    ):
+        length, end = _longest_run(same)
+        if length + 1 > most:
+            found.append(f"{name} on {length + 1} days in a row up to {series.day(end)}; at most {most} are allowed")
+    share = float(same_close.mean()) if len(same_close) >= _ENOUGH else 0.0
+    if share > thresholds.most_unchanged:
+        found.append(
+            f"flat: {share:.1%} of the days close where the day before did; {_at_most(thresholds.most_unchanged)}"
+        )
+    return found
+
+
+def _longest_run(flags: Flags) -> tuple[int, int]:
+    """The length of the longest run of True, and the index just behind its last one."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False]))))
+    starts, ends = edges[::2], edges[1::2]
+    if not len(starts):
+        return 0, 0
+    longest = int(np.argmax(ends - starts))
+    return int(ends[longest] - starts[longest]), int(ends[longest])
+
+
+def _copy_faults(series: _Series, thresholds: GateThresholds) -> list[str]:
+    first: dict[tuple[float, ...], int] = {}
+    copies = []
+    for index, candle in enumerate(series.candles):
+        values = (candle.open, candle.high, candle.low, candle.close, candle.volume)
+        if candle.volume > 0 and first.setdefault(values, index) != index:
+            copies.append((index, first[values]))
+    if len(copies) <= thresholds.most_copies:
+        return []
+    copy, original = copies[0]
+    fault = (
+        f"copied: {len(copies)} candles equal an earlier one in every price and in volume; the first: "
+        f"{series.day(copy)} equals {series.day(original)}; at most {thresholds.most_copies} are allowed"
+    )
+    return [fault]
+
+
+def _continuity_faults(series: _Series, thresholds: GateThresholds) -> list[str]:
+    before, low, high, opened = series.close[:-1], series.low[1:], series.high[1:], series.open[1:]  # (n - 1,)
+    missed = np.maximum(0.0, np.maximum(low - before, before - high))
+    # Over a gap the market had days to move.
+    allowed = np.where(series.adjacent, thresholds.widest_break, math.log(max(1.0, thresholds.largest_factor)))
+    jumps = (missed > allowed) | (series.adjacent & (np.abs(opened - before) > thresholds.widest_open))
+    return [*_jump_faults(series, jumps, thresholds), *_detachment_faults(series, thresholds)]
+
+
+def _jump_faults(series: _Series, jumps: Flags, thresholds: GateThresholds) -> list[str]:
+    if not jumps.any():
+        return []
+    index = int(np.flatnonzero(jumps)[0]) + 1
+    before, after = series.candles[index - 1], series.candles[index]
+    fault = (
+        f"jump: on {int(jumps.sum())} days the price is not where it was left, as after a change of unit, a bad tick, "
+        f"a splice or a shuffle; the first: {series.day(index)} opens at {after.open:g} with a range of {after.low:g} "
+        f"to {after.high:g}, the day before closed at {before.close:g}; a range may miss that by "
+        f"{math.expm1(thresholds.widest_break):.0%}, an open by {math.expm1(thresholds.widest_open):.0%}"
+    )
+    return [fault]
+
+
+def _detachment_faults(series: _Series, thresholds: GateThresholds) -> list[str]:
+    overnight = np.abs(series.open[1:] - series.close[:-1])[series.adjacent]
+    if len(overnight) < _ENOUGH:
+        return []
+    detachment, body = float(np.median(overnight)), float(np.median(np.abs(series.close - series.open)))
+    if detachment <= max(_LEAST_DETACHMENT, thresholds.most_detached * body):
+        return []
+    fault = (
+        f"detached: a day opens {math.expm1(detachment):.2%} away from the close of the day before (median), and "
+        f"closes {math.expm1(body):.2%} away from its own open, as where prices are reversed, shuffled or in the wrong "
+        f"columns; at most {thresholds.most_detached:g} times that is allowed"
+    )
+    return [fault]
+
+
+def _range_faults(series: _Series, thresholds: GateThresholds) -> list[str]:
+    wide = np.flatnonzero(series.high - series.low >= math.log(max(1.0, thresholds.largest_factor)))
+    # The very first day of a market has nothing to compare its volume with, and auctions open at any price.
+    believed = [int(day) for day in wide if day == 0 or _traded(series, int(day), thresholds)]
+    beyond = [int(day) for day in wide if int(day) not in believed]
+    if not beyond:
+        return []
+    candle = series.candles[beyond[0]]
+    fault = (
+        f"range: {len(beyond)} candles span a factor of {thresholds.largest_factor:g} without the volume for it, as a "
+        f"bad tick makes them; the first: {series.day(beyond[0])} from {candle.low:g} to {candle.high:g}"
+    )
+    return [fault]
+
+
+def _traded(series: _Series, day: int, thresholds: GateThresholds) -> bool:
+    """Whether so much more was traded than on the days before that prices can have gone anywhere."""
+    ordinary = float(np.median(series.volume[max(0, day - _VOLUME_DAYS) : day]))
+    return ordinary > 0 and float(series.volume[day]) >= thresholds.wick_turnover * ordinary
+
+
+def _at_most(share: float) -> str:
+    return f"at most {share:.0%} may"
