@@ -4,7 +4,7 @@ Each line is an entry that names the digest of the one before it (see `ledger_en
 inserted, removed or reordered without breaking the chain, but for lines missing at its end. Against those a model names
 the digest of its ledger's last entry: `check_continues` knows by it a ledger that lost its tail, or was written anew.
 
-A release of a pair takes 1.3 kB and an outcome 0.3 kB: with four releases a day, 2 MB a year.
+A release of a pair takes 1.3 kB and an outcome 0.3 kB: with four releases a day, some 2 MB a year.
 
 Ledgers are values: `settled` and `released` give new ones, and the bytes of the old are how the bytes of the new begin.
 """
@@ -91,8 +91,8 @@ class Ledger:
             forecasts: As they will be baked.
 
         Raises:
-            InvalidValue: The model was trained before the newest release on record, or a forecast leaves the range of
-                prices.
+            InvalidValue: The model was trained before the newest release on record.
+            UnusableHistory: A forecast leaves the range of prices.
         """
         before = self.releases()
         if before and card.trained_at < before[-1].made_at:
@@ -154,7 +154,7 @@ def loads(data: bytes, path: Path) -> Ledger:
         raise BrokenLedger(path, None, f"it is empty; to begin a new one, name none; else {RESTORE}")
     *lines, rest = data.split(b"\n")
     entries: list[Entry] = []
-    newest: datetime | None = None  # release
+    newest: datetime | None = None  # when the last release so far was made
     for number, line in enumerate(lines, start=1):
         try:
             entries.append(read_entry(line, entries[-1].sha256 if entries else NO_ENTRY))

@@ -20,7 +20,7 @@ from typing import Any
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.schema import Anchor
-from crypto_predict.errors import InvalidValue
+from crypto_predict.errors import UnusableHistory
 from crypto_predict.market import Pair
 
 FORMAT = 1  # of a line; raised whenever an older program could misread it
@@ -113,11 +113,11 @@ def entry_after(content: Release | Outcome, previous: str) -> Entry:
     """The line that follows the one with the digest `previous`.
 
     Raises:
-        InvalidValue: Nobody could score this.
+        UnusableHistory: It gives no forecasts or outcomes that can be scored.
     """
     name = _NAMES[type(content)]
     if faults := content.faults():
-        raise InvalidValue(f"{name} of {content.pair}", "; ".join(faults), "fit for the ledger")
+        raise UnusableHistory(f"{content.pair} from {content.source}", [f"no {name} can be made of it: {faults[0]}"])
     data = {"format": FORMAT, "kind": name, "previous": previous, **plain.encode(content)}
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
     digest = _sha256(text.encode())
@@ -143,7 +143,8 @@ def read_entry(line: bytes, previous: str) -> Entry:
     try:
         return Entry(plain.decode(_KINDS[kind], data, kind), digest, line)
     except plain.Undecodable as error:
-        raise EntryFault(f"it cannot be read: {error}; {RESTORE}") from error
+        more = f" (and {len(error.faults) - 1} more)" if len(error.faults) > 1 else ""
+        raise EntryFault(f"it cannot be read: {error.faults[0]:.200}{more}; {RESTORE}") from error
 
 
 def _opened(line: bytes) -> tuple[dict[str, Any], str]:
