@@ -1,7 +1,7 @@
 """Models made by hand, for tests that need one without training."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from crypto_predict.baked.schema import (
@@ -18,7 +18,7 @@ from crypto_predict.baked.schema import (
     Trend,
 )
 from crypto_predict.baked.scorecard import Scorecard
-from crypto_predict.market import Pair
+from crypto_predict.market import DAY, Pair
 
 BTC = Pair("BTC", "USD")
 ETH = Pair("ETH", "USD")
@@ -26,10 +26,14 @@ TRAINED_AT = datetime(2024, 5, 18, 12, 10, 47, tzinfo=UTC)
 
 
 def make_forecast(**changes: Any) -> PairForecast:
-    """A forecast for 2023-01-01 to 2024-05-17 with a bent trend and two seasonalities; `changes` replace fields."""
+    """A forecast for 2023-01-01 to 2024-05-17 with a bent trend and two seasonalities; `changes` replace fields.
+
+    Its anchor is the price at noon of the day after the last.
+    """
+    last: date = changes.get("last", date(2024, 5, 17))
     forecast = PairForecast(
         first=date(2023, 1, 1),
-        last=date(2024, 5, 17),
+        last=last,
         last_close=66_900.5,
         scale=11.1,
         trend=Trend(
@@ -44,7 +48,7 @@ def make_forecast(**changes: Any) -> PairForecast:
             Seasonality("yearly", 365.25, (0.001, -0.002, 0.0005, 0.0001)),
             Seasonality("weekly", 7.0, (0.0002, 0.0001)),
         ),
-        anchor=Anchor(datetime(2024, 5, 18, 12, tzinfo=UTC), 67_010.0),
+        anchor=Anchor(datetime.combine(last, time(12), UTC) + DAY, 67_010.0),
         level_correction=0.0123,
         prophet_weights=tuple(0.5 / h**0.5 for h in range(1, HORIZON_DAYS + 1)),
         other_increments=tuple(0.0001 * h for h in range(1, HORIZON_DAYS + 1)),
@@ -76,7 +80,7 @@ def make_model(*pairs: Pair, trained_at: datetime = TRAINED_AT, simulated: bool 
 
 
 def _pair_card(forecast: PairForecast, *, simulated: bool) -> PairCard:
-    day = forecast.last + timedelta(days=1)
+    day = forecast.last + DAY
     return PairCard(
         source="simulated" if simulated else "alpaca",
         simulated=simulated,

@@ -30,8 +30,8 @@ ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30
 STOP_SECONDS = 30
 ANSWER = (
-    b'{"date": "Sat, 01 Jun 2024 00:00:00 GMT", "prediction": 81352.96, "prediction low": 72429.07, '
-    b'"prediction_high": 91376.35}\n'
+    b'{"date": "Sat, 01 Jun 2024 00:00:00 GMT", "prediction": 68812.22, "prediction low": 61263.97, '
+    b'"prediction_high": 77290.49}\n'
 )
 
 

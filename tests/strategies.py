@@ -1,22 +1,26 @@
 """Arbitrary values of the baked model, for tests of laws that hold for every one of them."""
 
-from datetime import UTC, date, timedelta
+import dataclasses
+import types
+import typing
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from hypothesis import strategies as st
 
 from crypto_predict.baked.schema import (
     HORIZON_DAYS,
+    Anchor,
     Band,
     Card,
-    Gap,
     Model,
     PairCard,
     PairForecast,
     Seasonality,
-    Standing,
     Trend,
 )
-from crypto_predict.market import Pair
+from crypto_predict.baked.scorecard import Scorecard
+from crypto_predict.market import DAY, Pair
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 POSITIVE = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
@@ -28,78 +32,94 @@ CURRENCIES = st.text(alphabet="ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=2
 
 pairs = st.builds(Pair, CURRENCIES, CURRENCIES)
 bands = st.builds(Band, st.floats(max_value=0, allow_infinity=False), st.floats(min_value=0, allow_infinity=False))
-gaps = st.builds(Gap, INSTANTS, INSTANTS, COUNTS)
-standings = st.builds(Standing, COUNTS, DAYS, NUMBERS, NUMBERS, NUMBERS)
+anchors = st.builds(Anchor, INSTANTS, POSITIVE)
+
+SOUND: dict[Any, st.SearchStrategy[Any]] = {
+    str: TEXTS,
+    int: COUNTS,
+    bool: st.booleans(),
+    float: NUMBERS,
+    date: DAYS,
+    datetime: INSTANTS,
+    Pair: pairs,
+    Anchor: anchors,
+}
+
+
+def sound(kind: Any) -> st.SearchStrategy[Any]:
+    """Arbitrary values of a dataclass that asks no more of its fields than their types, and of whatever is in it."""
+    if kind in SOUND:
+        return SOUND[kind]
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return st.builds(kind, **sound_fields(kind))
+    origin, arms = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple:
+        return st.lists(sound(arms[0]), max_size=2).map(tuple)
+    if origin is dict:
+        return st.dictionaries(sound(arms[0]), sound(arms[1]), max_size=2)
+    assert origin is types.UnionType, f"there is no strategy for {kind}"
+    return st.none() | sound(arms[0])
+
+
+def sound_fields(kind: Any) -> dict[str, st.SearchStrategy[Any]]:
+    """The same for every field of a dataclass."""
+    return {name: sound(hint) for name, hint in typing.get_type_hints(kind).items()}
+
+
+pair_cards = sound(PairCard)
+scorecards = sound(Scorecard)
 
 
 @st.composite
-def trends(draw: st.DrawFn) -> Trend:
+def trends(draw: st.DrawFn, numbers: st.SearchStrategy[float] = NUMBERS) -> Trend:
     """Trends with as many changes as changepoints."""
-    changepoints = tuple(sorted(draw(st.lists(NUMBERS, max_size=4))))
-    deltas = tuple(draw(st.lists(NUMBERS, min_size=len(changepoints), max_size=len(changepoints))))
-    return Trend(draw(DAYS), draw(st.integers(1, 10**6)), draw(NUMBERS), draw(NUMBERS), changepoints, deltas)
+    changepoints = tuple(sorted(draw(st.lists(numbers, max_size=4))))
+    deltas = tuple(draw(st.lists(numbers, min_size=len(changepoints), max_size=len(changepoints))))
+    return Trend(draw(DAYS), draw(st.integers(1, 10**6)), draw(numbers), draw(numbers), changepoints, deltas)
 
 
-seasonalities = st.builds(
-    Seasonality,
-    TEXTS,
-    POSITIVE,
-    st.lists(st.tuples(NUMBERS, NUMBERS), max_size=3).map(
-        lambda terms: tuple(number for term in terms for number in term)
-    ),
-)
-
-
-@st.composite
-def forecasts(draw: st.DrawFn) -> PairForecast:
-    """Forecasts without a fault; the bands repeat a few arbitrary ones."""
-    first, last = sorted((draw(DAYS), draw(DAYS)))
-    some = draw(st.lists(bands, min_size=1, max_size=3))
-    return PairForecast(
-        first=first,
-        last=last,
-        last_close=draw(POSITIVE),
-        scale=draw(NUMBERS),
-        trend=draw(trends()),
-        seasonalities=tuple(draw(st.lists(seasonalities, max_size=2))),
-        level_correction=draw(NUMBERS),
-        fitted_band=draw(bands),
-        forecast_bands=tuple(some[day % len(some)] for day in range(HORIZON_DAYS)),
+def seasonalities(numbers: st.SearchStrategy[float] = NUMBERS) -> st.SearchStrategy[Seasonality]:
+    """Seasonalities of up to three frequencies."""
+    terms = st.lists(st.tuples(numbers, numbers), max_size=3)
+    return st.builds(
+        Seasonality, TEXTS, POSITIVE, terms.map(lambda rows: tuple(value for row in rows for value in row))
     )
 
 
-pair_cards = st.builds(
-    PairCard,
-    source=TEXTS,
-    simulated=st.booleans(),
-    first=INSTANTS,
-    last=INSTANTS,
-    candles=COUNTS,
-    gaps=st.lists(gaps, max_size=2).map(tuple),
-    quarantined=COUNTS,
-    history_sha256=TEXTS,
-    last_close=NUMBERS,
-    forecast=st.lists(standings, max_size=2).map(tuple),
-)
+def by_horizon(values: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    """One value for each day of the forecast, a few arbitrary ones over and over."""
+    some = st.lists(values, min_size=1, max_size=3)
+    return some.map(lambda few: tuple(few[day % len(few)] for day in range(HORIZON_DAYS)))
+
+
+@st.composite
+def forecasts(draw: st.DrawFn, numbers: st.SearchStrategy[float] = NUMBERS) -> PairForecast:
+    """Forecasts without a fault of their own; `numbers` are what they are made of."""
+    first, last = sorted((draw(DAYS), draw(DAYS)))
+    edges = numbers.map(abs)
+    after = draw(st.timedeltas(timedelta(0), DAY - timedelta(microseconds=1)))
+    forecast = PairForecast(
+        first=first,
+        last=last,
+        last_close=draw(POSITIVE),
+        anchor=Anchor(datetime.combine(last, datetime.min.time(), UTC) + DAY + after, draw(POSITIVE)),
+        scale=draw(numbers),
+        trend=draw(trends(numbers)),
+        seasonalities=tuple(draw(st.lists(seasonalities(numbers), max_size=2))),
+        level_correction=draw(numbers),
+        prophet_weights=draw(by_horizon(numbers)),
+        other_increments=draw(by_horizon(numbers)),
+        fitted_band=draw(bands),
+        forecast_bands=draw(by_horizon(st.builds(lambda low, high: Band(-low, high), edges, edges))),
+    )
+    assert forecast.faults() == []
+    return forecast
 
 
 @st.composite
 def models(draw: st.DrawFn) -> Model:
     """Whole models without a fault, of one to three pairs."""
     named = draw(st.lists(pairs, min_size=1, max_size=3, unique=True))
-    card = Card(
-        version=draw(TEXTS),
-        build=draw(TEXTS),
-        git_revision=draw(st.none() | TEXTS),
-        trained_at=draw(INSTANTS),
-        python=draw(TEXTS),
-        packages=draw(st.dictionaries(TEXTS, TEXTS, max_size=3)),
-        days=draw(COUNTS),
-        seed=draw(COUNTS),
-        coverage=draw(NUMBERS),
-        simulated=draw(st.booleans()),
-        pairs={pair: draw(pair_cards) for pair in named},
-        backtest=None,
-        gate=None,
-    )
-    return Model(card=card, forecasts={pair: draw(forecasts()) for pair in named})
+    cards = {pair: draw(pair_cards) for pair in named}
+    card = draw(st.builds(Card, **{**sound_fields(Card), "pairs": st.just(cards)}))
+    return Model(card=card, forecasts={pair: draw(forecasts()) for pair in named}, scorecard=draw(scorecards))

@@ -214,6 +214,7 @@ def test_what_is_no_envelope_is_refused(envelope: Any) -> None:
     ("version", "expected"),
     [
         (schema.VERSION + 1, f"it was written with schema {schema.VERSION + 1}, this program reads {schema.VERSION}; "),
+        (1, "it was written with schema 1, this program reads 2; it is older: train again"),
         (0, "its schema version is 0"),
         (-1, "its schema version is -1"),
         (True, "its schema version is True"),
@@ -223,8 +224,8 @@ def test_what_is_no_envelope_is_refused(envelope: Any) -> None:
     ],
 )
 def test_another_schema_is_told_before_anything_else_is_read(version: Any, expected: str) -> None:
-    """A newer file may hold anything; what helps is to hear that the program is old."""
-    told = reason(sealed({"whatever": "newer"}, version))
+    """Another version's file may hold anything; what helps is to hear which of the two is old."""
+    told = reason(sealed({"whatever": "other"}, version))
     assert told.startswith(expected)
     assert told.endswith("it is newer: update this program") or version != schema.VERSION + 1
 
@@ -246,11 +247,31 @@ def test_a_wrong_digest_is_refused(digest: Any) -> None:
     assert "damaged or altered" in reason(pickled({**pickle.loads(DATA), "sha256": digest}))
 
 
+def anchor(at: str = "2024-05-18T12:00:00Z", price: float = 67_010.0) -> dict[str, Any]:
+    """An anchor as it is written."""
+    return {"at": at, "price": price}
+
+
 @pytest.mark.parametrize(
     ("section", "field", "value", "expected"),
     [
         ("forecasts", "last_close", -1.0, "forecasts['BTC/USD']: last_close must be positive, not -1.0"),
         ("forecasts", "forecast_bands", [], "forecasts['BTC/USD']: 0 forecast bands, not 365"),
+        ("forecasts", "prophet_weights", [0.5] * 364, "forecasts['BTC/USD']: 364 prophet weights, not 365"),
+        ("forecasts", "other_increments", [0.0] * 366, "forecasts['BTC/USD']: 366 other increments, not 365"),
+        ("forecasts", "anchor", anchor(price=0.0), "forecasts['BTC/USD'].anchor: price must be positive, not 0.0"),
+        (
+            "forecasts",
+            "anchor",
+            anchor(at="2024-05-17T23:59:59Z"),
+            "forecasts['BTC/USD']: the anchor of 2024-05-17 23:59",
+        ),
+        (
+            "forecasts",
+            "anchor",
+            anchor(at="2024-05-19T00:00:00Z"),
+            "forecasts['BTC/USD']: the anchor of 2024-05-19 00:00",
+        ),
         ("forecasts", "scale", "x", "forecasts['BTC/USD'].scale: expected a finite number, found 'x'"),
         ("forecasts", "last", "2022-12-31", "forecasts['BTC/USD']: last day 2022-12-31 lies before first day 2023-"),
         ("forecasts", "last", "9999-12-31", "forecasts['BTC/USD']: last day 9999-12-31 leaves no room for 365 days"),

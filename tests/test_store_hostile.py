@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from crypto_predict.baked import store
+from crypto_predict.baked import schema, store
 from crypto_predict.errors import UnusableModel
 from tests.test_store import DATA, ROOT, reason
 
@@ -119,7 +119,7 @@ def test_an_opcode_that_plain_data_never_needs_is_refused_by_name(data: bytes, o
     assert reason(data) == f"it holds the pickle opcode {opcode}, which plain data never needs: do not run it"
 
 
-ENVELOPE = b"\x80\x04}(\x8c\x06schemaK\x01\x8c\x06sha256\x8c\x00\x8c\x07payload"
+ENVELOPE = b"\x80\x04}(\x8c\x06schemaK" + bytes([schema.VERSION]) + b"\x8c\x06sha256\x8c\x00\x8c\x07payload"
 DEEP = 400_000
 FULL = store.MOST_BYTES - 10
 TOO_MANY = "it has more than 1,000,000 pickle opcodes, more than a model can have"
