@@ -20,17 +20,18 @@ def flat(_: int) -> float:
     return 250.0
 
 
-def make_candle(open_time: datetime, close: float) -> Candle:
-    """A sound candle around this close."""
-    return Candle(open_time, close * 0.999, close * 1.01, close * 0.99, close, 12.5)
+def make_candle(open_time: datetime, close: float, opened: float | None = None) -> Candle:
+    """A sound candle that opens at `opened`, or near its close where nothing is said."""
+    first = close * 0.999 if opened is None else opened
+    return Candle(open_time, first, max(first, close) * 1.01, min(first, close) * 0.99, close, 12.5)
 
 
 def make_history(
     days: int = 900, close: Callable[[int], float] = wandering, missing: frozenset[int] = frozenset()
 ) -> History:
-    """A daily history of so many days from 2021-01-01, without the days in `missing`."""
+    """A daily history of so many days from 2021-01-01, without the days in `missing`; each opens where one closed."""
     kept = [day for day in range(days) if day not in missing]
-    candles = tuple(make_candle(START + timedelta(days=day), close(day)) for day in kept)
+    candles = tuple(make_candle(START + timedelta(days=day), close(day), close(day - 1)) for day in kept)
     return History(Pair("BTC", "USD"), Interval.DAY_1, "file:hand-made.csv", False, candles, (), 0)
 
 

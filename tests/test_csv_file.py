@@ -23,21 +23,20 @@ DAYS = [
     Candle(datetime(2024, 1, 3, tzinfo=UTC), 10.75, 20.0, 10.75, 20.0, 1e6),
 ]
 ROWS = ["2024-01-01,10,12,9,11,5.5", "2024-01-02,11.0,11.5,10.5,10.75,0", "2024-01-03,10.75,20.,1.075e1,2E1,1000000"]
-OFF_GRID = "is not where a candle opens: expected one row per day (UTC)"
 SOUND = "\n".join([HEADER, *ROWS, ""])
 REAL = Path(__file__).parents[2] / "shared" / "data"
 
 
-def read(path: Path, content: str | bytes, interval: Interval = Interval.DAY_1) -> list[Candle]:
+def read(path: Path, content: str | bytes) -> list[Candle]:
     """What is read from a file of this content."""
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return read_csv(path, interval, NOW)
+    return read_csv(path)
 
 
-def faults_of(path: Path, content: str | bytes, interval: Interval = Interval.DAY_1) -> tuple[str, ...]:
+def faults_of(path: Path, content: str | bytes) -> tuple[str, ...]:
     """What is found wrong with a file of this content."""
     with pytest.raises(UnusableHistory) as error:
-        read(path, content, interval)
+        read(path, content)
     assert error.value.subject == str(path)
     return error.value.faults
 
@@ -107,7 +106,7 @@ def test_times_are_utc_unless_they_say_otherwise(path: Path, time: str) -> None:
 
 def test_time_ms_is_milliseconds_since_1970(path: Path) -> None:
     text = "time_ms,open,high,low,close,volume\n1546300860000,10,12,9,11,1\n"
-    assert read(path, text, Interval.MINUTE_1)[0].open_time == datetime(2019, 1, 1, 0, 1, tzinfo=UTC)
+    assert read(path, text)[0].open_time == datetime(2019, 1, 1, 0, 1, tzinfo=UTC)
 
 
 PRICES = st.floats(min_value=1e-12, max_value=1e12)
@@ -140,17 +139,8 @@ def test_what_was_written_is_read_back_to_the_last_bit(
         ("2024-01-02,10,12,9,11", "5 fields, the header has 6"),
         ("2024-01-02,10,12,9,11,1,", "7 fields, the header has 6"),
         ("2024-01-02,1_0,12,9,11,1", "open '1_0' is not a number"),
-        ("2024-01-02,10,,9,11,1", "high '' is not a number"),
         ("2024-01-02,10,12,nine,11,1", "low 'nine' is not a number"),
         ("2024-01-02,10,12,9,\u0661\u0661,1", "close '\u0661\u0661' is not a number"),
-        ("2024-01-02,10,12,9,NaN,1", "close 'NaN' is not a number"),
-        ("2024-01-02,10,inf,9,11,1", "high 'inf' is not a number"),
-        ("2024-01-02,10,1e999,9,11,1", "high inf is not a positive number"),
-        ("2024-01-02,10,12,-9,11,1", "low -9.0 is not a positive number"),
-        ("2024-01-02,0,12,9,11,1", "open 0.0 is not a positive number"),
-        ("2024-01-02,10,12,9,11,-1", "volume -1.0 is not zero or a positive number"),
-        ("2024-01-02,10,9,12,11,1", "open 10.0 and close 11.0 do not lie between low 12.0 and high 9.0"),
-        ("2024-01-02,10,12,9,13,1", "open 10.0 and close 13.0 do not lie between low 9.0 and high 12.0"),
         ("yesterday,10,12,9,11,1", "time 'yesterday' is not an ISO date or date-time"),
         (",10,12,9,11,1", "time '' is not an ISO date or date-time"),
         ("2024-02-30,10,12,9,11,1", "time '2024-02-30' is not an ISO date or date-time"),
@@ -160,13 +150,6 @@ def test_what_was_written_is_read_back_to_the_last_bit(
             "1704153600000,10,12,9,11,1",
             "time '1704153600000' is not an ISO date or date-time (milliseconds belong in a column called time_ms)",
         ),
-        (
-            "2024-01-01 00:01,10,12,9,11,1",
-            f"2024-01-01 00:01:00 {OFF_GRID}, this is 0:01:00 after line 2",
-        ),
-        ("2024-01-01,10,12,9,11,1", "2024-01-01 stands in line 2 already"),
-        ("2023-12-31,10,12,9,11,1", "2023-12-31 comes after 2024-01-01 in line 2: rows must ascend"),
-        ("2024-06-02,10,12,9,11,1", "2024-06-02 lies in the future"),
         ('2024-01-02,"10,12,9,11,1', "it is no CSV: unexpected end of data"),
         ("2024-01-02,10,12,9,11\0,1", "it holds a NUL byte, so this is no text"),
         ("x" * 5000 + ",10,12,9,11,1", f"time {'x' * 40!r} is not an ISO date or date-time"),
@@ -176,19 +159,48 @@ def test_every_fault_of_a_row_is_told_with_its_line(path: Path, row: str, fault:
     assert faults_of(path, f"{HEADER}\n{ROWS[0]}\n{row}\n") == (f"line 3: {fault}",)
 
 
+JANUARY_2, NAN, INF = datetime(2024, 1, 2, tzinfo=UTC), math.nan, math.inf
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ("2024-01-02,10,12,9,NaN,1", Candle(JANUARY_2, 10.0, 12.0, 9.0, NAN, 1.0)),
+        ("2024-01-02,10,12,9,,1", Candle(JANUARY_2, 10.0, 12.0, 9.0, NAN, 1.0)),
+        ("2024-01-02,null,12,9,11,N/A", Candle(JANUARY_2, NAN, 12.0, 9.0, 11.0, NAN)),
+        ("2024-01-02,10,inf,9,11,1", Candle(JANUARY_2, 10.0, INF, 9.0, 11.0, 1.0)),
+        ("2024-01-02,10,1e999,9,-Infinity,1", Candle(JANUARY_2, 10.0, INF, 9.0, -INF, 1.0)),
+        ("2024-01-02,0,9,12,-11,-1", Candle(JANUARY_2, 0.0, 9.0, 12.0, -11.0, -1.0)),
+        ("2024-01-02 12:00,10,12,9,11,1", Candle(JANUARY_2 + timedelta(hours=12), 10.0, 12.0, 9.0, 11.0, 1.0)),
+        ("2024-01-01,10,12,9,11,1", Candle(DAYS[0].open_time, 10.0, 12.0, 9.0, 11.0, 1.0)),
+        ("2023-12-31,10,12,9,11,1", Candle(datetime(2023, 12, 31, tzinfo=UTC), 10.0, 12.0, 9.0, 11.0, 1.0)),
+        ("2999-01-01,10,12,9,11,1", Candle(datetime(2999, 1, 1, tzinfo=UTC), 10.0, 12.0, 9.0, 11.0, 1.0)),
+    ],
+    ids=["NaN", "empty", "null", "inf", "beyond", "impossible", "off grid", "repeated", "out of order", "future"],
+)
+def test_a_row_that_can_be_read_is_handed_on_whatever_is_wrong_with_it(path: Path, row: str, expected: Candle) -> None:
+    """Who leaves out or repairs here hides from the gate what it must see; pandas writes NaN as an empty field."""
+    first, second = read(path, "\n".join([HEADER, ROWS[0], row]))
+    assert first == DAYS[0]
+    assert repr(second) == repr(expected), "NaN equals nothing, so the texts are compared"
+
+
+def test_each_candle_knows_its_line(path: Path) -> None:
+    assert [candle.line for candle in read(path, "\n".join([HEADER, ROWS[0], "", *ROWS[1:]]))] == [2, 4, 5]
+
+
 def test_all_faults_are_reported_at_once_each_with_its_own_line(path: Path) -> None:
     """A file of a hundred typing errors is repaired in one go, not in a hundred; blank lines count as lines."""
-    rows = [ROWS[0], "soon,-1,12,9,11,1", "", ROWS[0], "2024-01-02,10,12,9", "2024-01-01T12:00,1,x,1,1,1", ROWS[2]]
+    rows = [ROWS[0], "soon,-1,twelve,9,11,1", "", ROWS[0], "2024-01-02,10,12,9", "2024-01-01T12:00,1,x,1,1,1", ROWS[2]]
     assert faults_of(path, "\n".join([HEADER, *rows])) == (
-        "line 3: time 'soon' is not an ISO date or date-time; open -1.0 is not a positive number",
-        "line 5: 2024-01-01 stands in line 2 already",
+        "line 3: time 'soon' is not an ISO date or date-time; high 'twelve' is not a number",
         "line 6: 4 fields, the header has 6",
-        f"line 7: 2024-01-01 12:00:00 {OFF_GRID}, this is 12:00:00 after line 5; high 'x' is not a number",
+        "line 7: high 'x' is not a number",
     )
 
 
 def test_a_lost_quote_does_not_swallow_the_rest_of_the_file(path: Path) -> None:
-    text = "\n".join([HEADER, ROWS[0], '"2024-01-02,11,11.5,10.5,10.75,0', "2024-01-03,-1,1,1,1,1"])
+    text = "\n".join([HEADER, ROWS[0], '"2024-01-02,11,11.5,10.5,10.75,0', "2024-01-03,1,1,x,1,1"])
     lines = [fault.split(":")[0] for fault in faults_of(path, text)]
     assert lines == ["line 3", "line 4"]
 
@@ -199,7 +211,6 @@ def test_a_lost_quote_does_not_swallow_the_rest_of_the_file(path: Path) -> None:
         ("1.5e12", "time_ms '1.5e12' is not a whole number of milliseconds since 1970"),
         ("2024-01-01", "time_ms '2024-01-01' is not a whole number of milliseconds since 1970"),
         ("1704153600000000", "time_ms 1704153600000000 lies beyond the year 9999: are these milliseconds?"),
-        ("1704153600", f"1970-01-20 17:22:33.600000 {OFF_GRID}"),
     ],
 )
 def test_a_time_that_is_not_in_milliseconds_is_told(path: Path, time: str, fault: str) -> None:
@@ -281,7 +292,7 @@ def test_a_missing_file_a_folder_and_a_pipe_are_told_apart(tmp_path: Path) -> No
     }
     for name, fault in expected.items():
         with pytest.raises(UnusableHistory) as error:
-            read_csv(tmp_path / name, Interval.DAY_1, NOW)
+            read_csv(tmp_path / name)
         assert len(error.value.faults) == 1
         assert error.value.faults[0].startswith(fault)
 
@@ -291,7 +302,7 @@ def test_a_file_that_may_not_be_read_is_told(path: Path) -> None:
     path.write_text(SOUND)
     path.chmod(0)
     with pytest.raises(UnusableHistory, match="it cannot be read: Permission denied"):
-        read_csv(path, Interval.DAY_1, NOW)
+        read_csv(path)
 
 
 def test_a_hostile_number_of_faults_ends_the_reading(path: Path) -> None:
@@ -312,7 +323,7 @@ def test_a_decompression_bomb_takes_no_memory(path: Path) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(UnusableHistory, match="line 2 is longer than 10,000 bytes"):
-            read_csv(path, Interval.DAY_1, NOW)
+            read_csv(path)
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()
@@ -321,9 +332,9 @@ def test_a_decompression_bomb_takes_no_memory(path: Path) -> None:
 def test_a_file_with_more_lines_than_any_history_is_refused(path: Path) -> None:
     """Blank ones count: a bomb may be made of nothing else."""
     path.write_text(SOUND + "\n" * 6)
-    assert read_csv(path, Interval.DAY_1, NOW, most_lines=10) == DAYS
+    assert read_csv(path, most_lines=10) == DAYS
     with pytest.raises(UnusableHistory, match="it has more than 9 lines"):
-        read_csv(path, Interval.DAY_1, NOW, most_lines=9)
+        read_csv(path, most_lines=9)
 
 
 CSV_LIKE = st.text(alphabet=st.sampled_from('0123456789-:TZ.,;+eE"\n\r\0 \u00e9naif'), max_size=200)
@@ -335,22 +346,18 @@ CONTENTS = st.one_of(
 )
 
 
-@given(content=CONTENTS, interval=st.sampled_from(Interval))
-def test_any_content_gives_sound_candles_or_our_own_error(
-    content: bytes, interval: Interval, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    path = tmp_path_factory.getbasetemp() / "any.csv"
+@given(content=CONTENTS)
+def test_any_content_gives_candles_or_our_own_error(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     with suppress(UnusableHistory):
-        candles = read(path, content, interval)
-        openings = [candle.open_time for candle in candles]
-        assert openings == sorted(set(openings))
-        assert not any(candle.faults() for candle in candles)
+        candles = read(tmp_path_factory.getbasetemp() / "any.csv", content)
+        assert candles
+        assert all(candle.open_time.utcoffset() == timedelta(0) for candle in candles)
 
 
 @pytest.fixture
 def source(path: Path) -> CsvFile:
     path.write_text(SOUND)
-    return CsvFile(str(path), clock=lambda: NOW)
+    return CsvFile(str(path))
 
 
 def test_a_file_is_called_what_the_user_wrote_and_is_not_simulated(tmp_path: Path) -> None:
@@ -374,26 +381,21 @@ def test_a_file_ends_with_the_close_of_its_last_row_within_the_limit(
     assert source.end(BTC, Interval.DAY_1, limit) == end
 
 
-def test_a_limit_before_the_first_close_leaves_nothing(source: CsvFile) -> None:
-    with pytest.raises(
-        UnusableHistory, match=r"no row closes by 2024-01-01 23:59, the first opens at 2024-01-01 00:00"
-    ):
-        source.end(BTC, Interval.DAY_1, datetime(2024, 1, 1, 23, 59, tzinfo=UTC))
+def test_a_limit_before_the_first_close_is_the_end_itself(source: CsvFile) -> None:
+    """What the file holds then opens too late, which is for the history to tell."""
+    assert source.end(BTC, Interval.DAY_1, datetime(2024, 1, 1, 23, 59, tzinfo=UTC)) == datetime(2024, 1, 1, tzinfo=UTC)
 
 
-def test_a_row_after_the_limit_is_no_fault_but_one_after_the_clock_is(path: Path) -> None:
-    """Training as if today were an earlier day must work with a file that goes on; nobody knows tomorrow's price."""
-    path.write_text(SOUND)
-    limit = datetime(2024, 1, 2, tzinfo=UTC)
-    assert CsvFile(str(path), clock=lambda: NOW).end(BTC, Interval.DAY_1, limit) == limit
-    early = CsvFile(str(path), clock=lambda: limit + timedelta(hours=1))
-    with pytest.raises(UnusableHistory, match="line 4: 2024-01-03 lies in the future"):
-        early.end(BTC, Interval.DAY_1, limit)
+def test_the_newest_row_ends_a_file_wherever_it_stands(path: Path) -> None:
+    path.write_text("\n".join([HEADER, *reversed(ROWS)]))
+    assert CsvFile(str(path)).end(BTC, Interval.DAY_1, NOW) == datetime(2024, 1, 4, tzinfo=UTC)
 
 
-def test_only_rows_that_open_in_the_span_are_given(source: CsvFile) -> None:
+def test_rows_are_given_as_they_stand_from_the_span_on(path: Path) -> None:
+    """Those behind the span too: one that opens in the future must be seen."""
+    path.write_text("\n".join([HEADER, ROWS[2], ROWS[0], ROWS[1], ROWS[1]]))
     span = Span(DAYS[0].open_time + timedelta(seconds=1), DAYS[2].open_time)
-    assert list(source.candles(BTC, Interval.DAY_1, span)) == [DAYS[1]]
+    assert list(CsvFile(str(path)).candles(BTC, Interval.DAY_1, span)) == [DAYS[2], DAYS[1], DAYS[1]]
 
 
 def test_a_file_is_read_once(source: CsvFile, path: Path) -> None:
@@ -404,7 +406,7 @@ def test_a_file_is_read_once(source: CsvFile, path: Path) -> None:
 
 
 def test_placeholders_stand_for_the_currencies(tmp_path: Path) -> None:
-    source = CsvFile(str(tmp_path / "{quote}" / "{base}.csv"), clock=lambda: NOW)
+    source = CsvFile(str(tmp_path / "{quote}" / "{base}.csv"))
     (tmp_path / "USD").mkdir()
     for count, base in enumerate(["BTC", "ETH"], start=1):
         (tmp_path / "USD" / f"{base}.csv").write_text("\n".join([HEADER, *ROWS[:count]]))
@@ -423,19 +425,13 @@ def real(name: str) -> Path:
 
 @pytest.mark.parametrize("base", ["BTC", "ETH", "LTC", "BNB"])
 def test_years_of_real_days_are_read_without_a_fault(base: str) -> None:
-    candles = read_csv(real(f"binance_{base}-USDT_1d.csv"), Interval.DAY_1, datetime.now(UTC))
+    candles = read_csv(real(f"binance_{base}-USDT_1d.csv"))
     assert len(candles) > 2_700
     assert candles[-1].open_time == datetime(2025, 6, 30, tzinfo=UTC)
 
 
 def test_a_quarter_of_real_minutes_is_read_without_a_fault() -> None:
     path = real("bitfinex_BTC-USD_1m_2019Q1.csv.gz")
-    candles = read_csv(path, Interval.MINUTE_1, datetime.now(UTC))
+    candles = read_csv(path)
     assert len(candles) == 123_794
     assert math.isclose(candles[0].close, 3833.1)
-
-
-def test_minutes_are_refused_where_days_are_asked_for() -> None:
-    """Resampling silently would hide that the user took the wrong file."""
-    with pytest.raises(UnusableHistory, match="expected one row per day"):
-        read_csv(real("bitfinex_BTC-USD_1m_2019Q1.csv.gz"), Interval.DAY_1, datetime.now(UTC))

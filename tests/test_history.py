@@ -1,7 +1,7 @@
 import hashlib
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.baked.schema import Gap
-from crypto_predict.errors import SourceError, UnusableHistory
-from crypto_predict.history import MIN_CANDLES, SETTLE, History, find_gaps, read_history
+from crypto_predict.errors import Refused, SourceError, UnusableHistory
+from crypto_predict.history import MIN_CANDLES, SETTLE, Defect, History, closing_limit, find_gaps, read_history
 from crypto_predict.market import DAY, EPOCH, Candle, Interval, Pair, Span
 from crypto_predict.sources.csv_file import CsvFile
 from crypto_predict.sources.port import Source
@@ -179,8 +179,8 @@ def test_a_source_of_which_more_than_half_is_impossible_is_not_believed(bad: int
         assert read(source).quarantined == bad
     else:
         [fault] = faults_of(source)
-        assert fault.startswith(f"exchange: {bad} of 80 candles are impossible; the first, of 2024-02-28 ")
-        assert fault.endswith(": close -1.0 is not a positive number")
+        expected = "the first: 2024-02-28: close -1.0 is not a positive number"
+        assert fault == f"exchange: {bad} of 80 candles are impossible; {expected}"
 
 
 def test_gaps_are_recorded_with_their_ends_and_never_filled() -> None:
@@ -217,7 +217,123 @@ def test_thirty_candles_are_enough() -> None:
 def test_a_candle_from_the_future_makes_a_source_unusable() -> None:
     """A clock is wrong somewhere, and which candle is the last one is then anybody's guess."""
     [fault] = faults_of(Exchange([*FORTY, candle(TODAY + DAY)]))
-    assert fault == "exchange: a candle opens at 2024-05-19 00:00:00+00:00, which lies in the future"
+    assert fault == "exchange: 1 of 41 candles open in the future; the first: 2024-05-19"
+
+
+NOON = timedelta(hours=12)
+
+
+@pytest.mark.parametrize(
+    ("delivered", "defects"),
+    [
+        (FORTY, []),
+        ([*FORTY, FORTY[20]], [("repeat an opening", 1, "2024-04-28 after 2024-04-28")]),
+        ([*FORTY[:3], FORTY[4], FORTY[3], *FORTY[5:]], [("stand after a later one", 1, "2024-04-11 after 2024-04-12")]),
+        (FORTY[::-1], [("stand after a later one", 39, "2024-05-16 after 2024-05-17")]),
+        (
+            [*FORTY[:-1], replace(FORTY[-1], open_time=FORTY[-1].open_time - NOON)],
+            [
+                (
+                    "open where none can",
+                    1,
+                    "2024-05-16 12:00:00, 12:00:00 after the one before; one every 1 day, 0:00:00 is expected (UTC)",
+                )
+            ],
+        ),
+        (
+            [replace(FORTY[0], low=-1.0), *FORTY[1:]],
+            [("are impossible", 1, "2024-04-08: low -1.0 is not a positive number")],
+        ),
+        ([*FORTY, candle(TODAY + DAY)], [("open in the future", 1, "2024-05-19")]),
+        (
+            [*FORTY[10:], *FORTY[:20]],
+            [
+                ("stand after a later one", 1, "2024-04-08 after 2024-05-17"),
+                ("repeat an opening", 10, "2024-04-18 after 2024-04-18"),
+            ],
+        ),
+    ],
+    ids=["sound", "repeated", "swapped", "reversed", "off grid", "impossible", "future", "two kinds"],
+)
+def test_what_was_wrong_with_a_delivery_is_shown_to_the_judge(
+    delivered: list[Candle], defects: list[tuple[str, int, str]]
+) -> None:
+    """What is repaired, or left out, must not be repaired or left out in silence."""
+    shown: list[Defect] = []
+
+    def judge(history: History) -> list[str]:
+        shown.extend(history.defects)
+        return ["seen"]
+
+    with pytest.raises(Refused):
+        read_history([Exchange(delivered)], BTC, Interval.DAY_1, 1825, None, NOW, judge)
+    assert shown == [Defect(kind, count, len(delivered), first) for kind, count, first in defects]
+
+
+def test_a_defect_in_a_file_is_told_with_its_lines(tmp_path: Path) -> None:
+    (tmp_path / "prices.csv").write_text(
+        "time,open,high,low,close,volume\n2024-05-01,1,1,1,1,1\n2024-05-02,1,1,1,1,1\n2024-05-01,1,1,1,1,1\n"
+    )
+    with pytest.raises(Refused) as error:
+        judged(str, CsvFile(str(tmp_path / "prices.csv")))
+    assert error.value.reasons[0].endswith(
+        "1 of 3 candles repeat an opening; the first: 2024-05-01 in line 4 after 2024-05-01 in line 2"
+    )
+
+
+def judged(say: Callable[[Defect], str], *sources: Source) -> History:
+    """The history of the first of these sources whose delivery had no defect."""
+
+    def judge(history: History) -> list[str]:
+        return [say(defect) for defect in history.defects]
+
+    return read_history(sources, BTC, Interval.DAY_1, 1825, None, NOW, judge)
+
+
+def test_a_refused_source_gives_way_to_the_next_one(caplog: pytest.LogCaptureFixture) -> None:
+    repeating = Exchange([*FORTY, FORTY[20]], name="repeating")
+    assert judged(str, repeating, Exchange(FORTY, name="second")).source == "second"
+    assert "BTC/USD: no history from repeating: 1 of 41 candles repeat an opening" in caplog.text
+
+
+def test_where_every_source_is_out_the_refusal_tells_why_each_is() -> None:
+    """Invented prices never stand in for data that was refused."""
+    repeating = Exchange([*FORTY, FORTY[20]], name="repeating")
+    with pytest.raises(Refused) as error:
+        judged(lambda defect: defect.kind, DOWN, repeating, CsvFile("no-such-file.csv"), MADE_UP)
+    assert error.value.reasons == (
+        "BTC/USD: exchange: connection refused",
+        "BTC/USD: repeating: repeat an opening",
+        "BTC/USD: file:no-such-file.csv: there is no such file",
+        "BTC/USD: simulated: not used, since invented prices must not hide faulty data",
+    )
+
+
+def test_the_judge_comes_before_what_no_fit_can_use() -> None:
+    """What is refused for its faults must not pass for a history that is merely too short."""
+    for delivered in ([*FORTY[:5], FORTY[4]], [candle(TODAY + DAY)], [replace(c, low=-1.0) for c in FORTY]):
+        with pytest.raises(Refused):
+            judged(str, Exchange(delivered))
+    with pytest.raises(UnusableHistory, match="5 usable candles"):
+        judged(str, Exchange(FORTY[:5]))
+
+
+def test_what_closes_too_late_is_told_apart_from_nothing_at_all() -> None:
+    [fault] = faults_of(Exchange(FORTY), until=date(2024, 1, 1))
+    assert fault == "exchange: no candle closes by 2024-01-02 00:00; the first one opens 2024-04-08"
+
+
+@pytest.mark.parametrize(
+    ("until", "limit"),
+    [
+        (None, NOW - SETTLE),
+        (date(2024, 5, 18), NOW - SETTLE),
+        (date(2024, 5, 17), TODAY),
+        (date(2024, 5, 1), datetime(2024, 5, 2, tzinfo=UTC)),
+    ],
+)
+def test_the_limit_is_the_present_or_the_end_of_a_day(until: date | None, limit: datetime) -> None:
+    assert closing_limit(until, NOW) == limit
 
 
 def test_a_source_that_ends_early_is_used_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
@@ -272,13 +388,13 @@ def test_invented_prices_never_hide_faulty_data(first: Source) -> None:
 
 def test_the_fault_of_every_source_is_told_in_order(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "prices.csv"
-    path.write_text("time,open,high,low,close,volume\n2024-01-01,1,1,1,1,1\nsoon,1,1,1,1,1\n2024-01-02,-1,1,1,1,1\n")
-    faults = faults_of(DOWN, CsvFile(str(path), clock=lambda: NOW), Exchange(FORTY[:5], name="thin"))
+    path.write_text("time,open,high,low,close,volume\n2024-01-01,1,1,1,1,1\nsoon,1,1,1,1,1\n2024-01-02,x,1,1,1,1\n")
+    faults = faults_of(DOWN, CsvFile(str(path)), Exchange(FORTY[:5], name="thin"))
     assert "line 3: time 'soon' is not an ISO date or date-time (and 1 more)" in caplog.text
     assert faults == (
         "exchange: connection refused",
         f"file:{path}: line 3: time 'soon' is not an ISO date or date-time",
-        f"file:{path}: line 4: open -1.0 is not a positive number",
+        f"file:{path}: line 4: open 'x' is not a number",
         "thin: 5 usable candles of BTC/USD, 30 are needed",
     )
 
