@@ -100,6 +100,14 @@ def broken(data: bytes) -> BrokenLedger:
     return caught.value
 
 
+def nested(depth: int) -> list[Any]:
+    """A list in a list in a list."""
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 def sealed(*contents: bytes | dict[str, Any], previous: str = NO_ENTRY) -> bytes:
     """A ledger of this content, chained as the documentation says."""
     lines = b""
@@ -236,7 +244,9 @@ def test_a_model_without_a_ledger_is_continued_by_any(ledger: Ledger) -> None:
         ({"format": True}, "format is True"),
         ({"format": "1" * 1000}, "format is '111"),
         ({"kind": "rumour"}, "kind is 'rumour', not one of release, outcome"),
-        ({"kind": ["release"]}, "kind is"),
+        ({"kind": nested(600)}, "kind is list, not one of"),
+        ({"format": nested(600)}, "format is list"),
+        ({"anchor": nested(600)}, "release.anchor: expected a mapping, found list"),
         ({"kind": "outcome"}, "outcome: missing ['close', 'day']"),
         ({"previous": "f" * 64}, "out of order"),
         ({"previous": None}, "out of order"),
@@ -480,6 +490,12 @@ def test_invented_and_real_prices_never_meet() -> None:
     assert real.simulated == scorecard.simulated
 
 
+def test_a_market_that_nobody_forecast_has_no_outcomes() -> None:
+    ledger = release(EMPTY, START)
+    assert ledger.settled([history(closes_after(START, 101.0), simulated=True)]) == ledger
+    assert ledger.settled([history(closes_after(START, 101.0), ETH)]) == ledger
+
+
 def test_pairs_never_meet() -> None:
     ledger = release(release(EMPTY, START), START, pair=ETH).settled([history(closes_after(START, 101.0), ETH)])
     assert (record(ledger, BTC).due, record(ledger, ETH).due) == (0, 1)
@@ -557,6 +573,7 @@ def test_a_day_without_a_candle_stays_pending_and_is_counted() -> None:
     assert (live.due, live.pending, live.overdue) == (2, 58, 1)
     live = record(ledger.settled([history(closes_after(START, 101.0, 102.0, 103.0))]))
     assert (live.due, live.pending, live.overdue) == (3, 57, 0)
+    assert record(release(release(EMPTY, START), START + DAY)).overdue == 1  # the last candle's own day
 
 
 def forty_days() -> Ledger:

@@ -133,13 +133,13 @@ def read_entry(line: bytes, previous: str) -> Entry:
     data, digest = _opened(line)
     version, before, kind = data.pop("format", None), data.pop("previous", None), data.pop("kind", None)
     if type(version) is not int or version < 1:
-        raise EntryFault(f"its format is {version!r:.40}, not a whole number from 1 on")
+        raise EntryFault(f"its format is {_shown(version)}, not a whole number from 1 on")
     if version > FORMAT:
         raise EntryFault(f"it has the format {version}, this program reads {FORMAT}: update this program")
     if before != previous:
         raise EntryFault(f"it does not follow the line before: lines are missing, repeated or out of order; {RESTORE}")
     if type(kind) is not str or kind not in _KINDS:
-        raise EntryFault(f"its kind is {kind!r:.40}, not one of {', '.join(_KINDS)}")
+        raise EntryFault(f"its kind is {_shown(kind)}, not one of {', '.join(_KINDS)}")
     try:
         return Entry(plain.decode(_KINDS[kind], data, kind), digest, line)
     except plain.Undecodable as error:
@@ -164,6 +164,11 @@ def _opened(line: bytes) -> tuple[dict[str, Any], str]:
     except (ValueError, RecursionError) as error:
         raise EntryFault(f"it is no JSON: {error}; {RESTORE}") from error
     return data, digest
+
+
+def _shown(value: Any) -> str:
+    """A member in short; what is nested is not looked into, for it may be nested too deeply to be shown."""
+    return type(value).__name__ if isinstance(value, (dict, list)) else f"{value!r:.40}"
 
 
 def _sha256(data: bytes) -> str:
