@@ -24,6 +24,7 @@ Floats = npt.NDArray[np.float64]
 _ENOUGH = 30  # days, for a share or a median to mean anything
 _VOLUME_DAYS = 30  # before a day, over which its ordinary volume is taken
 _LEAST_DETACHMENT = 0.001  # log price; below it, one tick of a stablecoin would count as a jump
+_NO_OPENS = 3  # opens that are so many times closer to their own close than to the one before are made up from closes
 
 
 def history_faults(history: History, thresholds: GateThresholds, limit: datetime, days: int) -> list[str]:
@@ -163,6 +164,8 @@ def _longest_run(flags: Flags) -> tuple[int, int]:
 
 
 def _copy_faults(series: _Series, thresholds: GateThresholds) -> list[str]:
+    if np.ptp(series.volume) == 0:  # made up; it cannot tell a copy from a price that came back
+        return []
     first: dict[tuple[float, ...], int] = {}
     copies = []
     for index, candle in enumerate(series.candles):
@@ -207,7 +210,7 @@ def _detachment_faults(series: _Series, thresholds: GateThresholds) -> list[str]
     if len(overnight) < _ENOUGH:
         return []
     detachment, body = float(np.median(overnight)), float(np.median(np.abs(series.close - series.open)))
-    if detachment <= max(_LEAST_DETACHMENT, thresholds.most_detached * body):
+    if detachment <= max(_LEAST_DETACHMENT, thresholds.most_detached * body) or detachment > _NO_OPENS * body:
         return []
     fault = (
         f"detached: a day opens {math.expm1(detachment):.2%} away from the close of the day before (median), and "

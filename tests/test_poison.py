@@ -1,0 +1,257 @@
+"""Poisoned histories, fed to the real command as files: each must be refused, with its reason, and leave no trace."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+import train
+from crypto_predict.market import DAY, EPOCH, Candle, Interval, Pair, Span
+from crypto_predict.sources.simulated import Simulated
+
+BTC, ETH = Pair("BTC", "USD"), Pair("ETH", "USD")
+LAST = datetime(2025, 6, 30, tzinfo=UTC)
+DAYS = 400
+SPAN = Span(LAST - (DAYS - 1) * DAY, LAST + DAY)
+MIDDLE, NEAR_END = DAYS // 2, DAYS - 20
+
+Candles = list[Candle]
+
+
+def clean(pair: Pair = BTC) -> Candles:
+    """A sound history of 400 days, as an invented market has it."""
+    return list(Simulated(0).candles(pair, Interval.DAY_1, SPAN))
+
+
+CLEAN, OTHER = clean(), clean(ETH)
+
+
+def scaled(candle: Candle, factor: float) -> Candle:
+    """The candle in another unit."""
+    prices = (candle.open * factor, candle.high * factor, candle.low * factor, candle.close * factor)
+    return Candle(candle.open_time, *prices, candle.volume)
+
+
+def dated(values: Candle, day: Candle) -> Candle:
+    """One candle's values under another's date."""
+    return replace(values, open_time=day.open_time)
+
+
+def shuffled(candles: Candles) -> Candles:
+    """In an order that has nothing to do with time."""
+    return Random(0).sample(candles, len(candles))
+
+
+def later(candles: Candles, by: timedelta) -> Candles:
+    """All of it shifted in time."""
+    return [replace(candle, open_time=candle.open_time + by) for candle in candles]
+
+
+def at(index: int, change: Callable[[Candle], Candle]) -> Candles:
+    """The clean history with one candle changed."""
+    return [*CLEAN[:index], change(CLEAN[index]), *CLEAN[index + 1 :]]
+
+
+def since(index: int, change: Callable[[Candle], Candle]) -> Candles:
+    """The clean history with every candle changed from one on."""
+    return [*CLEAN[:index], *map(change, CLEAN[index:])]
+
+
+def with_(name: str, value: float) -> Callable[[Candle], Candle]:
+    """A change to one field of a candle."""
+    changes: dict[str, Any] = {name: value}
+    return lambda candle: replace(candle, **changes)
+
+
+def times(factor: float) -> Callable[[Candle], Candle]:
+    """A change of unit."""
+    return lambda candle: scaled(candle, factor)
+
+
+def flat_from(index: int) -> Candles:
+    """Closes that stop moving, while the rest goes on trembling."""
+    price = CLEAN[index].close
+    rest = [
+        Candle(candle.open_time, price, price * (1.0001 + 1e-6 * n), price * 0.9999, price, candle.volume)
+        for n, candle in enumerate(CLEAN[index + 1 :])
+    ]
+    return [*CLEAN[: index + 1], *rest]
+
+
+def reopened(candle: Candle, price: float) -> Candle:
+    """The candle as if it had opened at this price."""
+    return replace(candle, open=price, high=max(candle.high, price), low=min(candle.low, price))
+
+
+def filled_weekends() -> Candles:
+    """A stock exchange's calendar, filled up to look like a market that never rests."""
+    filled: Candles = []
+    for candle in CLEAN:
+        rests = candle.open_time.weekday() >= 5 and filled
+        price = filled[-1].close if rests else candle.close
+        filled.append(
+            Candle(candle.open_time, price, price * 1.001, price * 0.999, price, 1.0)
+            if rests
+            else reopened(candle, filled[-1].close if filled else candle.open)
+        )
+    return filled
+
+
+def swapped(candle: Candle) -> Candle:
+    """Open and close in each other's columns."""
+    return replace(candle, open=candle.close, close=candle.open)
+
+
+def bad_close(factor: float) -> Candles:
+    """One close that was never traded, in a candle that is sound in itself."""
+    return at(
+        MIDDLE,
+        lambda c: replace(
+            c, close=c.close * factor, high=max(c.high, c.close * factor), low=min(c.low, c.close * factor)
+        ),
+    )
+
+
+def pasted_block() -> Candles:
+    """Thirty days once more, under the dates that follow them."""
+    block = [dated(values, day) for values, day in zip(CLEAN[100:130], CLEAN[130:160], strict=True)]
+    return [*CLEAN[:130], *block, *CLEAN[160:]]
+
+
+def spliced(first: int, last: int) -> Candles:
+    """Another pair's candles in the middle."""
+    return [*CLEAN[:first], *OTHER[first:last], *CLEAN[last:]]
+
+
+def values_of(candles: Candles) -> Candles:
+    """These values in this order under the clean history's dates."""
+    return [dated(values, day) for values, day in zip(candles, CLEAN, strict=True)]
+
+
+def without(*missing: int) -> Candles:
+    """The clean history without some of its days."""
+    return [candle for number, candle in enumerate(CLEAN) if number not in missing]
+
+
+def weekly() -> Candles:
+    """One row a week, and that for years."""
+    return [dated(candle, replace(candle, open_time=LAST - 7 * (DAYS - 1 - n) * DAY)) for n, candle in enumerate(CLEAN)]
+
+
+FIVE_PERCENT = Random(1).sample(range(1, DAYS - 1), DAYS // 20)
+
+POISON: dict[str, tuple[Candles, str]] = {
+    "a week old": (CLEAN[:-7], "stale: the newest candle, of 2025-06-23"),
+    "two days old": (CLEAN[:-2], "stale: the newest candle, of 2025-06-28"),
+    "years old": (later(CLEAN, -1000 * DAY), "stale"),
+    "one candle from the future": ([*CLEAN, replace(CLEAN[-1], open_time=datetime(2999, 1, 1, tzinfo=UTC))], "future"),
+    "all from the future": (later(CLEAN, 9000 * DAY), "open in the future"),
+    "a candle twice": ([*CLEAN[:MIDDLE], CLEAN[MIDDLE], *CLEAN[MIDDLE:]], "1 of 401 candles repeat an opening"),
+    "every candle twice": ([c for candle in CLEAN for c in (candle, candle)], "400 of 800 candles repeat an opening"),
+    "a candle twice, differing": ([*CLEAN, scaled(CLEAN[-1], 1.01)], "1 of 401 candles repeat an opening; the first"),
+    "the whole file twice": ([*CLEAN, *CLEAN], "400 of 800 candles repeat an opening"),
+    "a block under new dates": (pasted_block(), "copied: 30 candles equal an earlier one"),
+    "rows shuffled": (shuffled(CLEAN), "stand after a later one"),
+    "rows reversed": (CLEAN[::-1], "399 of 400 candles stand after a later one; the first: 2025-06-29 in line 3"),
+    "two rows swapped": ([*CLEAN[:9], CLEAN[10], CLEAN[9], *CLEAN[11:]], "1 of 400 candles stand after a later one"),
+    "values shuffled": (values_of(shuffled(CLEAN)), "jump"),
+    "values reversed": (values_of(CLEAN[::-1]), "detached"),
+    "closes shuffled": (
+        [replace(c, close=other.close) for c, other in zip(CLEAN, shuffled(CLEAN), strict=True)],
+        "are impossible",
+    ),
+    "flat": ([Candle(c.open_time, 250.0, 250.0, 250.0, 250.0, 1.0) for c in CLEAN], "flat: the same close on 400 days"),
+    "flat for three weeks": (flat_from(NEAR_END - 2), "flat: the same close on 22 days in a row up to 2025-06-30"),
+    "frozen for four days": (
+        [dated(CLEAN[300], c) if 300 < n < 304 else c for n, c in enumerate(CLEAN)],
+        "frozen: the same open, high, low and close on 4 days in a row",
+    ),
+    "closed at weekends": (filled_weekends(), "days close where the day before did"),
+    "half a year missing to half a year": (CLEAN[-179:], "too short: 179 days; at least 180"),
+    "29 days": (CLEAN[-29:], "too short: 29 days"),
+    "one row": (CLEAN[-1:], "too short: 1 days"),
+    "ten days missing": (without(*range(200, 210)), "gap: 10 candles are missing in a row from 2024-12-13"),
+    "three days missing": (without(200, 201, 202), "gap: 3 candles are missing in a row"),
+    "every other day missing": (without(*range(0, DAYS, 2)), "gaps: 199 of 399 candles are missing"),
+    "five percent missing": (without(*FIVE_PERCENT), "gaps: 20 of 400 candles are missing; at most 1.00%"),
+    "weekly rows": (weekly(), "gap: 6 candles are missing in a row"),
+    "NaN close": (at(MIDDLE, with_("close", math.nan)), "1 of 400 candles are impossible"),
+    "NaN open": (at(MIDDLE, with_("open", math.nan)), "open nan is not a positive number"),
+    "NaN volume": (at(MIDDLE, with_("volume", math.nan)), "volume nan is not zero or a positive number"),
+    "nothing but NaN": (since(0, with_("close", math.nan)), "400 of 400 candles are impossible"),
+    "NaN in the last row": (at(DAYS - 1, with_("close", math.nan)), "close nan is not a positive number"),
+    "infinite high": (at(MIDDLE, with_("high", math.inf)), "high inf is not a positive number"),
+    "a price of zero": (at(MIDDLE, with_("low", 0.0)), "low 0.0 is not a positive number"),
+    "a negative price": (at(MIDDLE, with_("close", -1.0)), "close -1.0 is not a positive number"),
+    "all prices negative": (since(0, times(-1)), "400 of 400 candles are impossible"),
+    "negative volume": (at(MIDDLE, with_("volume", -5.0)), "volume -5.0 is not zero or a positive number"),
+    "high below low": (at(MIDDLE, lambda c: replace(c, high=c.low, low=c.high)), "are impossible"),
+    "close above high": (at(MIDDLE, lambda c: replace(c, close=c.high * 1.01)), "do not lie between low"),
+    "unit times 10": (since(MIDDLE, times(10)), "jump: on 1 days the price is not where it was left"),
+    "unit times 100": (since(MIDDLE, times(100)), "jump: on 1 days"),
+    "unit times 1000": (since(MIDDLE, times(1000)), "jump: on 1 days"),
+    "unit divided by 10": (since(MIDDLE, times(0.1)), "jump: on 1 days"),
+    "unit divided by 100": (since(MIDDLE, times(0.01)), "jump: on 1 days"),
+    "another currency": (since(MIDDLE, times(1.25)), "jump: on 1 days"),
+    "cents in the last row": (at(DAYS - 1, times(100)), "jump: on 1 days the price is not where it was left"),
+    "a unit for one month": ([times(10)(c) if 200 <= n < 230 else c for n, c in enumerate(CLEAN)], "jump: on 2 days"),
+    "bad tick times 10": (at(MIDDLE, times(10)), "jump: on 2 days"),
+    "bad tick divided by 10": (at(MIDDLE, times(0.1)), "jump: on 2 days"),
+    "bad tick times 100": (at(MIDDLE, times(100)), "jump: on 2 days"),
+    "bad tick of 60 percent": (at(MIDDLE, times(1.6)), "jump: on 2 days"),
+    "bad close times 10": (bad_close(10), "jump: on 1 days"),
+    "bad close of -40 percent": (bad_close(0.6), "jump: on 1 days"),
+    "bad open of 60 percent": (
+        at(MIDDLE, lambda c: replace(c, open=c.open * 1.6, high=max(c.high, c.open * 1.6))),
+        "jump: on 1 days",
+    ),
+    "wick times 100": (at(MIDDLE, lambda c: replace(c, high=c.high * 100)), "range: 1 candles span a factor of 8"),
+    "wick divided by 10": (at(MIDDLE, lambda c: replace(c, low=c.low / 10)), "range: 1 candles span a factor of 8"),
+    "another pair spliced in": (spliced(150, 250), "jump: on 2 days"),
+    "another pair from a day on": (spliced(250, DAYS), "jump: on 1 days"),
+    "two pairs in turns": ([(CLEAN, OTHER)[n % 2][n] for n in range(DAYS)], "jump: on 399 days"),
+    "two pairs in one file": ([c for both in zip(CLEAN, OTHER, strict=True) for c in both], "repeat an opening"),
+    "open and close swapped": ([swapped(candle) for candle in CLEAN], "detached"),
+    "days that begin at noon": (later(CLEAN, timedelta(hours=-12)), "400 of 400 candles open where none can"),
+    "a clock off by a minute": (later(CLEAN, timedelta(minutes=-1)), "candles open where none can"),
+    "hours instead of days": (
+        [replace(c, open_time=LAST - timedelta(hours=DAYS - n)) for n, c in enumerate(CLEAN)],
+        "candles open where none can",
+    ),
+    "seconds read as milliseconds": (
+        [replace(c, open_time=EPOCH + (c.open_time - EPOCH) / 1000) for c in CLEAN],
+        "candles open where none can",
+    ),
+}
+
+
+def as_csv(candles: Candles) -> str:
+    """The candles as the text of a CSV file, in their order."""
+    rows = [f"{c.open_time.isoformat()},{c.open},{c.high},{c.low},{c.close},{c.volume}" for c in candles]
+    return "\n".join(["time,open,high,low,close,volume", *rows, ""])
+
+
+def run_training(folder: Path, candles: Candles, *options: str) -> int:
+    """The real command on a file of these candles, as if the day after `LAST` had just begun."""
+    (folder / "poison.csv").write_text(as_csv(candles))
+    files = ("--source", f"file:{folder / 'poison.csv'}", "--output", str(folder / "model.pkl"))
+    return train.main([*files, "--until", f"{LAST:%Y-%m-%d}", *options], {})
+
+
+@pytest.mark.parametrize("kind", POISON)
+def test_poison_is_refused_with_4_and_its_reason_and_the_model_that_stood_there_stays(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    candles, reason = POISON[kind]
+    (tmp_path / "model.pkl").write_bytes(b"the previous model")
+    assert run_training(tmp_path, candles) == 4
+    errors = capsys.readouterr().err
+    assert "train.py: error: refused by the gate:" in errors
+    assert reason in errors
+    assert (tmp_path / "model.pkl").read_bytes() == b"the previous model"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.pkl", "poison.csv"]
