@@ -6,8 +6,8 @@ The modules stand on floors, and imports run downwards only:
 floor  what lives there
 =====  ==========================================================================================
 0      ``errors``, ``market`` (Pair, Interval, Span, Candle), ``version``
-1      ``settings`` (options and environment), ``logs``, ``baked`` (the model file: schema, safe
-       loading, evaluation in plain Python)
+1      ``settings`` (options and environment), ``logs``, ``metrics`` (how good forecasts were),
+       ``baked`` (the model file: schema, safe loading, evaluation in plain Python)
 2      ``sources`` (one file an exchange), ``history`` (checks, gaps, digest)
 3      ``forecasting`` (the Prophet fit, its level correction and its interval)
 4      ``training`` (history to model file) and ``web`` (model file to HTTP)

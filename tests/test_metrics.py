@@ -246,6 +246,13 @@ def test_a_difference_that_never_varies_is_no_accident() -> None:
     assert compared([-0.5] * 10, 3) == DieboldMariano(-math.inf, 0.0)
 
 
+def test_what_is_next_to_impossible_is_no_less_likely_than_0() -> None:
+    """Where all of the distribution but 1e-30 lies within, rounding may say a little more than all of it."""
+    for count in range(3, 300):
+        differences = [1 + 0.3 * (number % 3) for number in range(count)]
+        assert 0 <= compared(differences, 1).p_value < 0.1
+
+
 @pytest.mark.parametrize(("count", "overlap"), [(1, 1), (6, 7), (7, 7)])
 def test_too_few_losses_for_their_overlap_are_not_compared(count: int, overlap: int) -> None:
     losses = [float(number) for number in range(count)]
