@@ -24,8 +24,8 @@ from typing import Any, NoReturn
 from crypto_predict.baked import plain, schema
 from crypto_predict.errors import UnusableModel
 
-MOST_BYTES = 16 * 2**20  # a pair takes some 30 kB
-MOST_OPCODES = 1_000_000  # a pair takes some 3,000; one of a single byte can make an object of 64
+MOST_BYTES = 16 * 2**20  # a pair takes some 100 kB, its backtest included
+MOST_OPCODES = 1_000_000  # a pair takes some 16,000; one of a single byte can make an object of 64
 PROTOCOL = 4
 
 _OPCODES = frozenset(
