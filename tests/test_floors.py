@@ -38,7 +38,7 @@ PARTS = {
     "sources": part(2, "alpaca", "binance", "requests", "stamina", "urllib3", "websockets", "pandas"),
     "history": part(2, "pandas"),
     "store": part(2, "sqlalchemy", "pandas"),
-    "forecasting": part(3, "prophet", "cmdstanpy", "statsmodels", "numpy", "pandas"),
+    "forecasting": part(3, "prophet", "cmdstanpy", "statsmodels", "scipy", "threadpoolctl", "numpy", "pandas"),
     "training": part(4, "tqdm", "matplotlib", "numpy", "pandas"),
     "collector": part(4, "websockets", "sqlalchemy"),
     "release": part(4),

@@ -1,0 +1,150 @@
+"""The rolling-origin evaluation: what would have been forecast at each cutoff, with nothing but what lay before it.
+
+A cutoff is a day at whose close the forecast is made; the history up to and including that close is known, everything
+after it is not. The target `horizon` days ahead is the close of the day that many days later (Tashman, "Out-of-sample
+tests of forecasting accuracy", International Journal of Forecasting 16, 2000).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from crypto_predict.forecasting.candidates import CANDIDATES, all_increments
+from crypto_predict.forecasting.combination import Combination, combine
+from crypto_predict.forecasting.interval import reaches
+from crypto_predict.forecasting.series import DailySeries, FloatArray, IntArray
+
+HORIZONS = (1, 7, 30, 90)  # days, scored unless others are asked for
+FIRST_CUTOFF = 365  # days of history before the first cutoff, or half of a history shorter than two years
+LEAST_HISTORY = 120  # days; a shorter history says nothing about how a forecast does
+_WORTH_A_PROCESS = 60  # cutoffs; fewer are done before a second process has imported what it needs
+
+Progress = Callable[[int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One forecast and what came of it. Prices in the quote currency."""
+
+    cutoff: date
+    horizon_days: int
+    target: date
+    actual: float
+    prediction: float
+    low: float
+    high: float
+    persistence: float  # the close of the cutoff
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Every forecast that could be made over one history."""
+
+    series: DailySeries
+    cutoffs: IntArray  # (m,) indices into the series, ascending; the last one is the last day
+    horizons: tuple[int, ...]
+    said: FloatArray  # (m, candidates, horizons) increments of log price
+    combinations: tuple[Combination, ...]  # by horizon
+    reaches: FloatArray  # (m, horizons) half-widths of the interval in log price
+
+    def rows(self, horizons: Sequence[int] = HORIZONS) -> Iterator[Row]:
+        """The forecasts whose outcome is known, cutoff by cutoff. A day without a candle is no target and no cutoff."""
+        columns = [(self.horizons.index(horizon), horizon) for horizon in horizons]
+        for row, cutoff in enumerate(self.cutoffs):
+            for column, horizon in columns:
+                target = cutoff + horizon
+                if target < len(self.series) and self.series.known[cutoff] and self.series.known[target]:
+                    yield self._row(row, column, int(cutoff), int(target))
+
+    def happened(self, horizon: int) -> FloatArray:
+        """(m,) the increments of log price that came about; NaN where that is not known yet."""
+        return _happened(self.series, self.cutoffs, horizon)
+
+    def _row(self, row: int, column: int, cutoff: int, target: int) -> Row:
+        log_close = self.series.log_close
+        centre, reach = log_close[cutoff], self.reaches[row, column]
+        forecast = centre + self.combinations[column].increments[row]
+        return Row(
+            cutoff=self.series.day(cutoff),
+            horizon_days=self.horizons[column],
+            target=self.series.day(target),
+            actual=float(np.exp(log_close[target])),
+            prediction=float(np.exp(forecast)),
+            low=float(np.exp(min(centre - reach, forecast))),
+            high=float(np.exp(max(centre + reach, forecast))),
+            persistence=float(np.exp(centre)),
+        )
+
+
+def splits(count: int, every: int) -> Iterator[int]:
+    """The cutoffs in a history of `count` days: the last day, and each `every` days before it, ascending.
+
+    The first has a year of history behind it, or half of a history shorter than two years.
+    """
+    first = min(FIRST_CUTOFF, count // 2) - 1
+    yield from range(first + (count - 1 - first) % every, count, every)
+
+
+def replay(
+    series: DailySeries, horizons: Iterable[int], every: int, longest: int, progress: Progress = bool
+) -> Replay | None:
+    """Make every forecast of the history again; None where it is too short for any.
+
+    The result does not depend on how many processes share the work.
+
+    Args:
+        series: The whole history.
+        horizons: Days ahead.
+        every: Days from one cutoff to the next.
+        longest: Days of history that any forecast sees.
+        progress: Told how many more cutoffs are done.
+    """
+    if len(series) < LEAST_HISTORY:
+        return None
+    asked = tuple(sorted(set(horizons)))
+    cutoffs = np.array(list(splits(len(series), every)))
+    known = [series.until(int(cutoff), longest) for cutoff in cutoffs]
+    said = np.array(list(_said(known, asked, progress)))
+    combinations = tuple(
+        combine(cutoffs, said[:, :, column], _happened(series, cutoffs, horizon), horizon)
+        for column, horizon in enumerate(asked)
+    )
+    widths = np.array([reaches(series.log_close, horizon)[cutoffs] for horizon in asked]).T
+    return Replay(series, cutoffs, asked, said, combinations, widths)
+
+
+def _said(known: Sequence[DailySeries], horizons: Sequence[int], progress: Progress) -> Iterator[FloatArray]:
+    """What every candidate says at each cutoff, in order; by as many processes as there are cores."""
+    ask = partial(all_increments, horizons=horizons)
+    if len(known) < _WORTH_A_PROCESS:
+        with threadpool_limits(1):
+            yield from _counted(map(ask, known), progress)
+        return
+    # A process that is started anew inherits no lock that another thread holds, as a forked one does. The matrices are
+    # small: threads within each process would only wait for one another.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), context, initializer=threadpool_limits, initargs=(1,)) as pool:
+        yield from _counted(pool.map(ask, known, chunksize=8), progress)
+
+
+def _counted(results: Iterable[FloatArray], progress: Progress) -> Iterator[FloatArray]:
+    for result in results:
+        progress(1)
+        yield result
+
+
+def _happened(series: DailySeries, cutoffs: IntArray, horizon: int) -> FloatArray:
+    targets = cutoffs + horizon
+    due = targets < len(series)
+    happened = np.full(len(cutoffs), np.nan)
+    happened[due] = series.log_close[targets[due]] - series.log_close[cutoffs[due]]
+    return happened

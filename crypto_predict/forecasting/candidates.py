@@ -1,0 +1,98 @@
+"""The candidates: models that each say where log price goes from here.
+
+Each takes the daily log closes up to a cutoff and gives the increments from the last of them, so that "tomorrow equals
+today" is the candidate that says nothing. Prophet sees the whole history; those of statsmodels see the last year of it,
+since a market that moved otherwise before tells them nothing of the next weeks.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+from statsmodels.tools.sm_exceptions import ModelWarning
+from statsmodels.tsa.ar_model import AutoReg
+from statsmodels.tsa.exponential_smoothing.ets import ETSModel
+from statsmodels.tsa.forecasting.theta import ThetaModel
+
+from crypto_predict.forecasting.prophet_map import fit_map
+from crypto_predict.forecasting.series import DailySeries, FloatArray
+
+PROPHET = "prophet"
+WINDOW = 365  # days that the candidates of statsmodels see
+LAGS = 7  # of the autoregression: a week
+
+Candidate = Callable[[DailySeries, Sequence[int]], FloatArray]
+
+
+def prophet(series: DailySeries, horizons: Sequence[int]) -> FloatArray:
+    """The way Prophet's curve goes from the last close."""
+    curve = fit_map(series.days[series.known], series.log_close[series.known])
+    ahead = curve.at(series.days[-1] + np.array([0, *horizons]))
+    return np.asarray(ahead[1:] - ahead[0])
+
+
+def theta(series: DailySeries, horizons: Sequence[int]) -> FloatArray:
+    """The Theta method (Assimakopoulos and Nikolopoulos, International Journal of Forecasting 16, 2000)."""
+    year = series.log_close[-WINDOW:]
+    return _increments(ThetaModel(year, period=1, deseasonalize=False).fit().forecast(max(horizons)), year, horizons)
+
+
+def damped_trend(series: DailySeries, horizons: Sequence[int]) -> FloatArray:
+    """ETS(A,Ad,N), exponential smoothing with a damped trend (Gardner and McKenzie, Management Science 31, 1985)."""
+    year = series.log_close[-WINDOW:]
+    fit = ETSModel(year, trend="add", damped_trend=True).fit(disp=False)
+    return _increments(fit.forecast(max(horizons)), year, horizons)
+
+
+def local_level(series: DailySeries, horizons: Sequence[int]) -> FloatArray:
+    """ETS(A,N,N), which is the local level model and ARIMA(0,1,1): a level that the last close may have overshot."""
+    year = series.log_close[-WINDOW:]
+    return _increments(ETSModel(year).fit(disp=False).forecast(max(horizons)), year, horizons)
+
+
+def autoregression(series: DailySeries, horizons: Sequence[int]) -> FloatArray:
+    """ARIMA(7,1,0) with a drift: an autoregression of daily returns on those of the last week."""
+    returns = np.diff(series.log_close[-WINDOW:])
+    ahead = np.cumsum(AutoReg(returns, LAGS).fit().forecast(max(horizons)))
+    return np.asarray(ahead[np.array(horizons) - 1])
+
+
+CANDIDATES: dict[str, Candidate] = {
+    PROPHET: prophet,
+    "theta": theta,
+    "damped trend": damped_trend,
+    "local level": local_level,
+    "autoregression": autoregression,
+}
+
+
+def all_increments(series: DailySeries, horizons: Sequence[int]) -> FloatArray:
+    """What every candidate says, (candidates, horizons). One that finds no answer says nothing: zeros.
+
+    Args:
+        series: The history up to the cutoff, at least 30 days.
+        horizons: Days ahead.
+    """
+    with _quiet():
+        return np.array([_finite(candidate(series, horizons)) for candidate in CANDIDATES.values()])
+
+
+def _increments(forecast: npt.ArrayLike, history: FloatArray, horizons: Sequence[int]) -> FloatArray:
+    return np.asarray(forecast, dtype=np.float64)[np.array(horizons) - 1] - history[-1]
+
+
+def _finite(increments: FloatArray) -> FloatArray:
+    return increments if np.isfinite(increments).all() else np.zeros_like(increments)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A flat or short history makes an optimiser complain; its answer is judged by how it does, like any other."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", ModelWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield

@@ -1,0 +1,107 @@
+"""How much of what the candidates say is taken, at each horizon: weights learned from forecasts that have come due.
+
+Two steps, both on nothing but outcomes known at the cutoff. First the weights: a regression of what happened on what
+the candidates said, non-negative, adding up to at most 1 (Bates and Granger, "The Combination of Forecasts",
+Operational Research Quarterly 20, 1969), with a normal prior around zero, which is persistence. Then the trust in
+them: the weighted forecasts as they would have been made at the time must have beaten persistence by more than chance
+explains (Diebold-Mariano), and are shrunk towards it by the positive-part rule of James and Stein ("Estimation with
+Quadratic Loss", Fourth Berkeley Symposium, 1961): a share of 1 - (critical / t)^2, and nothing below the critical
+value. A market in which nothing can be forecast is then answered with "tomorrow equals today", not with noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from scipy.optimize import nnls
+
+from crypto_predict.forecasting.series import FloatArray, IntArray
+from crypto_predict.metrics import diebold_mariano
+
+PRIOR_SCALE = 0.25  # of the normal prior of a weight: a candidate rarely deserves more than half
+SIGNIFICANCE = 0.01  # one-sided, of beating persistence; small, since it is tested at every horizon again and again
+LEAST_FORECASTS = 20  # that came due before anything is learned, and as many spans that do not overlap
+RELEARNED_EVERY = 7  # days
+OVERLAP = 7  # forecasts that overlap more often than this add work to the test, and hardly any evidence
+
+
+@dataclass(frozen=True)
+class Combination:
+    """The combined increments at every cutoff for one horizon."""
+
+    increments: FloatArray  # (m,) log price, what the combined forecast adds to persistence
+    weights: FloatArray  # (m, candidates) trust included
+
+
+def combine(cutoffs: IntArray, said: FloatArray, happened: FloatArray, horizon: int) -> Combination:
+    """Learn weights at every cutoff from the cutoffs whose outcome was known by then, and apply them.
+
+    Args:
+        cutoffs: (m,) ascending days.
+        said: (m, candidates) increments of log price over `horizon` days, by each candidate.
+        happened: (m,) what the increment turned out to be; NaN where that is not known, ever.
+        horizon: Days ahead.
+    """
+    untrusted = np.zeros(len(cutoffs))  # the weighted forecasts without the trust
+    weights, raw, trust = np.zeros_like(said), np.zeros(said.shape[1]), 0.0
+    learned_at: int | None = None
+    for index, cutoff in enumerate(cutoffs):
+        if learned_at is None or cutoff - learned_at >= RELEARNED_EVERY:
+            due = np.flatnonzero((cutoffs + horizon <= cutoff) & np.isfinite(happened))
+            spacing = _spacing(cutoffs)
+            raw = _weights(said[due], happened[due], spacing / horizon)
+            trust = _trust(untrusted[due], happened[due], horizon, spacing)
+            learned_at = int(cutoff)
+        untrusted[index] = said[index] @ raw
+        weights[index] = trust * raw
+    return Combination(np.sum(said * weights, axis=1), weights)
+
+
+def _spacing(cutoffs: IntArray) -> float:
+    """Days between cutoffs."""
+    return float(np.median(np.diff(cutoffs))) if len(cutoffs) > 1 else 1.0
+
+
+def _weights(said: FloatArray, happened: FloatArray, share: float) -> FloatArray:
+    """Ridge regression with non-negative weights.
+
+    Overlapping spans tell the same story several times: each counts for the `share` of it that is new.
+    """
+    count = said.shape[1]
+    if len(said) * min(1.0, share) < LEAST_FORECASTS:
+        return np.zeros(count)
+    scale = np.sqrt(min(1.0, share) / max(float(np.mean(happened**2)), 1e-18))
+    rows = np.vstack([scale * said, np.eye(count) / PRIOR_SCALE])
+    found = nnls(rows, np.concatenate([scale * happened, np.zeros(count)]))[0]
+    return np.asarray(found / max(1.0, float(found.sum())))
+
+
+def _trust(forecast: FloatArray, happened: FloatArray, horizon: int, spacing: float) -> float:
+    """The share of the weights that is taken, by how forecasts made with them compare with persistence."""
+    made = np.flatnonzero(forecast)
+    if not len(made):
+        return 0.0
+    step = max(1, int(horizon / spacing / OVERLAP))
+    overlap = max(1, int(np.ceil(horizon / spacing / step)))
+    thinned = slice(int(made[0]), None, step)
+    losses, reference = np.abs(happened[thinned] - forecast[thinned]), np.abs(happened[thinned])
+    if len(losses) < max(LEAST_FORECASTS, 3 * overlap):
+        return 0.0
+    test = diebold_mariano(losses.tolist(), reference.tolist(), overlap)
+    return 0.0 if test is None else shrunk(-test.statistic)
+
+
+def shrunk(statistic: float) -> float:
+    """The share that the positive-part James-Stein rule leaves of an estimate with this t statistic."""
+    critical = NormalDist().inv_cdf(1 - SIGNIFICANCE)
+    return 0.0 if statistic <= critical else 1 - (critical / statistic) ** 2
+
+
+def interpolated(values: FloatArray, known: Sequence[int], wanted: Sequence[int]) -> FloatArray:
+    """Values by horizon (horizons, ...) at other horizons: linear in the logarithm, constant beyond both ends."""
+    columns = values.reshape(len(known), -1).T
+    at = [np.interp(np.log(wanted), np.log(known), column) for column in columns]
+    return np.array(at).T.reshape(len(wanted), *values.shape[1:])

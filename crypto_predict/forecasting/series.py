@@ -1,0 +1,48 @@
+"""A daily history as arrays: one value a day, without gaps, for whatever counts in days."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+
+from crypto_predict.history import History
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class DailySeries:
+    """Closes on a grid of days. A day without a candle has the close of the day before, and is not `known`."""
+
+    days: IntArray  # (n,) proleptic Gregorian ordinals, each one more than the one before
+    log_close: FloatArray  # (n,) natural logarithm of the close of each day
+    known: BoolArray  # (n,) whether that day has a candle
+
+    @classmethod
+    def of(cls, history: History) -> DailySeries:
+        """The series of a daily history."""
+        at = np.array([candle.open_time.toordinal() for candle in history.candles])
+        days = np.arange(at[0], at[-1] + 1)
+        known = np.zeros(len(days), dtype=np.bool_)
+        known[at - at[0]] = True
+        latest = np.maximum.accumulate(np.where(known, np.arange(len(days)), 0))
+        closes = np.zeros(len(days))
+        closes[at - at[0]] = [candle.close for candle in history.candles]
+        return cls(days, np.log(closes[latest]), known)
+
+    def __len__(self) -> int:
+        return len(self.days)
+
+    def day(self, index: int) -> date:
+        """The date of the day at `index`."""
+        return date.fromordinal(int(self.days[index]))
+
+    def until(self, index: int, longest: int) -> DailySeries:
+        """What was known at the close of the day at `index`: that day and those before it, `longest` at most."""
+        kept = slice(max(0, index + 1 - longest), index + 1)
+        return DailySeries(self.days[kept], self.log_close[kept], self.known[kept])
