@@ -63,13 +63,13 @@ class GateThresholds:
     # From the first opening to the last close. A backtest over less says nothing of a month ahead. Where fewer days
     # were asked for, nine tenths of those will do.
     least_days: float = 180
-    # Equal closes in a row. On Binance 2. A coin of two significant digits closes where it did on one day in ten, so
-    # that 7 in a row are one day in a million; a stablecoin may need more.
+    # Equal closes in a row. On Binance 2. A coin whose tick is 1 % of its price closes where it did on one day in ten,
+    # so that 7 in a row are one day in a million; a stablecoin may need more.
     most_equal_closes: int = 6
     # Candles in a row that are equal in open, high, low and close. No live market repeats even one.
     most_frozen: int = 2
-    # The share of days that close where the day before did. On Binance 0.3 %, for a coin of two digits a tenth; a
-    # market that rests at weekends and is filled up has 28 %.
+    # The share of days that close where the day before did. On Binance 0.3 %, with a tick of 1 % a tenth; a market that
+    # rests at weekends and is filled up has 28 %.
     most_unchanged: float = 0.2
     # Candles equal to an earlier one in all prices and in a volume above 0. On Binance none.
     most_copies: int = 2

@@ -46,7 +46,7 @@ def open_day() -> datetime:
 def exchange() -> Iterator[ReplayServer]:
     """Three years of daily candles up to today's, which is not closed yet, in short pages; the first answers fail."""
     today = open_day()
-    candles = [make_candle(today - timedelta(days=1094 - day), wandering(day)) for day in range(1095)]
+    candles = [make_candle(today - timedelta(days=1094 - n), wandering(n), wandering(n - 1)) for n in range(1095)]
     with ReplayServer(AlpacaExchange({(BTC, "1Day"): candles}, Paging(rows=(130, 420), overlap=3))) as server:
         server.inject(replay.refused(500, "internal server error"))
         server.inject(replay.answer(200, "<html>busy</html>", "text/html"))
@@ -87,7 +87,7 @@ def test_real_history_is_answered_with_exactly_the_four_keys(tmp_path: Path) -> 
     if not REAL.exists():
         pytest.skip(f"{REAL} is not here")
     model = str(tmp_path / "model.pkl")
-    run = train("--source", f"file:{REAL}", "--output", model)
+    run = train("--source", f"file:{REAL}", "--until", "2025-06-30", "--output", model)
     assert run.returncode == 0, run.stderr
     with running(["api.py", "--model", model, "--host", "127.0.0.1"], "/readyz") as server:
         past = get(server.port, "/bitcoin?date=2024-06-01")

@@ -19,6 +19,7 @@ from tests.histories import as_csv, make_history
 
 BTC, ETH = Pair("BTC", "USD"), Pair("ETH", "USD")
 TRAINED_AT = {"SOURCE_DATE_EPOCH": "1716034247"}  # 2024-05-18 12:10:47 UTC
+THEN = ("--until", "2023-06-19")  # the last day of the history made by hand
 
 
 def run_training(*arguments: str, environ: Mapping[str, str] = TRAINED_AT) -> subprocess.CompletedProcess[str]:
@@ -118,7 +119,7 @@ def test_the_picture_is_a_drawing(simulated: tuple[subprocess.CompletedProcess[s
 
 def test_the_same_input_gives_the_same_file_byte_for_byte(prices: Path, tmp_path: Path) -> None:
     """Two processes with different hash seeds: nothing about a run may leak into the file."""
-    arguments = ("--source", f"file:{prices}")
+    arguments = ("--source", f"file:{prices}", *THEN)
     for name in ("1", "2"):
         files = ("--output", str(tmp_path / f"{name}.pkl"), "--picture", str(tmp_path / f"{name}.svg"))
         run = run_training(*arguments, *files, environ={**TRAINED_AT, "PYTHONHASHSEED": name})
@@ -134,7 +135,7 @@ def in_process(*arguments: str, environ: Mapping[str, str] = TRAINED_AT) -> int:
 
 def test_the_report_can_be_read_by_a_machine(prices: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "model.pkl"
-    assert in_process("--source", f"file:{prices}", "--output", str(output), "--json") == 0
+    assert in_process("--source", f"file:{prices}", *THEN, "--output", str(output), "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert report["output"] == str(output)
     assert report["fit_seconds"]["BTC/USD"] > 0
@@ -154,6 +155,7 @@ def test_every_option_can_come_from_the_environment(
         "PROPHET_JSON": str(tmp_path / "prophet.json"),
         "PICTURE": str(tmp_path / "picture.png"),
         "SEED": "7",
+        "NO_GATE": "1",
         "JSON": "1",
         "MODEL_VERSION": "9.8.7",
         "GIT_REVISION": "abc",
@@ -227,14 +229,16 @@ def test_prices_beyond_any_forecast_are_refused_with_3(
     """What can be fitted but not evaluated would answer with errors later."""
     history = make_history(100, lambda day: wild if day % 2 else 1.0)
     (tmp_path / "wild.csv").write_text(as_csv(history))
-    assert in_process("--source", f"file:{tmp_path / 'wild.csv'}", "--output", str(tmp_path / "model.pkl")) == 3
+    files = ("--source", f"file:{tmp_path / 'wild.csv'}", "--output", str(tmp_path / "model.pkl"))
+    assert in_process(*files, "--no-gate") == 3
     assert "beyond every number" in capsys.readouterr().err
     assert not (tmp_path / "model.pkl").exists()
 
 
 def test_a_report_that_nobody_reads_is_no_traceback(prices: Path, tmp_path: Path) -> None:
     """The model is written by then, and the exit code tells that the report was not."""
-    command = [sys.executable, "train.py", "--source", f"file:{prices}", "--output", str(tmp_path / "model.pkl")]
+    files = ("--source", f"file:{prices}", "--output", str(tmp_path / "model.pkl"))
+    command = [sys.executable, "train.py", *files, *THEN]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stderr is not None
@@ -256,41 +260,90 @@ HEAD = "time,open,high,low,close,volume\n"
 DAYS = as_csv(make_history(60)).splitlines(keepends=True)[1:]
 
 
+def train_on(content: str, folder: Path, *options: str) -> int:
+    """The command on a file of this content, where a model stands already."""
+    (folder / "prices.csv").write_text(content)
+    (folder / "model.pkl").write_bytes(b"the previous model")
+    files = ("--source", f"file:{folder / 'prices.csv'}", "--output", str(folder / "model.pkl"))
+    return in_process(*files, *options)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("", "empty"),
-        (HEAD, "no row below the header"),
-        (HEAD + DAYS[0], "1"),
-        (HEAD + "".join(reversed(DAYS)), "line 3"),
-        (HEAD + "".join(DAYS) + DAYS[-1], "line 62"),
-        (HEAD + "".join(DAYS).replace(",12.5", ",-12.5", 1), "line 2"),
-        (HEAD + "2020-12-31,-1,-1,-1,-1,1\n" + "".join(DAYS), "line 2"),
-        (HEAD + "2020-12-31,nan,nan,nan,nan,1\n" + "".join(DAYS), "line 2"),
-        (HEAD + "".join(DAYS) + "2999-01-01,1,1,1,1,1\n", "future"),
+        ("", "it is empty"),
+        (HEAD, "there is no row below the header"),
+        ("date,price\n2021-01-01,5\n", "missing columns: time, open, high, low, close, volume"),
+        (HEAD + "soon,1,1,1,1,1\n", "line 2: time 'soon' is not an ISO date"),
+        (HEAD + "".join(DAYS).replace(",12.5", ",much", 1), "line 2: volume 'much' is not a number"),
     ],
-    ids=[
-        "empty",
-        "header only",
-        "one candle",
-        "unsorted",
-        "duplicated",
-        "negative volume",
-        "negative",
-        "NaN",
-        "future",
-    ],
+    ids=["empty", "header only", "other columns", "no time", "no number"],
 )
-def test_an_unusable_history_is_refused_with_3_and_its_reason(
+def test_what_is_no_history_ends_with_3_and_its_reason(
     content: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And the model that stood there before stays as it was."""
-    (tmp_path / "bad.csv").write_text(content)
-    (tmp_path / "model.pkl").write_bytes(b"the previous model")
-    code = in_process("--source", f"file:{tmp_path / 'bad.csv'}", "--output", str(tmp_path / "model.pkl"))
-    assert code == 3
+    assert train_on(content, tmp_path) == 3
     assert reason in capsys.readouterr().err
     assert (tmp_path / "model.pkl").read_bytes() == b"the previous model"
+
+
+@pytest.mark.parametrize(
+    ("content", "refused", "unusable"),
+    [
+        (HEAD + DAYS[0], "too short: 1 day;", "1 usable candles of BTC/USD, 30 are needed"),
+        (
+            HEAD + "".join(DAYS) + "2999-01-01,1,1,1,1,1\n",
+            "1 of 61 candles open in the future; the first: 2999-01-01 in line 62",
+            "1 of 61 candles open in the future; the first: 2999-01-01 in line 62",
+        ),
+        (
+            HEAD + "".join(DAYS).replace(",12.5", ",-12.5"),
+            "60 of 60 candles are impossible; the first: 2021-01-01 in line 2",
+            "60 of 60 candles are impossible; the first: 2021-01-01 in line 2",
+        ),
+    ],
+    ids=["one candle", "future", "impossible"],
+)
+def test_without_the_gate_what_no_model_can_be_fitted_to_ends_with_3(
+    content: str, refused: str, unusable: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With it, the same history is refused with 4, and what is wrong with it is told either way."""
+    assert train_on(content, tmp_path) == 4
+    assert refused in capsys.readouterr().err
+    assert train_on(content, tmp_path, "--no-gate") == 3
+    assert unusable in capsys.readouterr().err
+    assert (tmp_path / "model.pkl").read_bytes() == b"the previous model"
+
+
+def test_a_refusal_names_every_reason_of_every_pair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who repairs one fault must not learn of the next one only then."""
+    (tmp_path / "BTC.csv").write_text(HEAD + "".join([*DAYS[:20], *DAYS[30:], DAYS[5]]))
+    (tmp_path / "ETH.csv").write_text(HEAD + DAYS[0].replace(",12.5", ",nan"))
+    files = ("--source", f"file:{tmp_path / '{base}.csv'}", "--output", str(tmp_path / "model.pkl"))
+    assert in_process("--pair", "BTC/USD,ETH/USD", *files) == 4
+    lines = capsys.readouterr().err.partition("refused by the gate:\n")[2].splitlines()
+    reasons = [
+        ("BTC/USD", "1 of 51 candles repeat an opening; the first: 2021-01-06 in line 52 after 2021-01-06 in line 7"),
+        ("BTC/USD", "stale: the newest candle, of 2021-03-01"),
+        ("BTC/USD", "too short: 60 days; at least 180 are needed"),
+        ("BTC/USD", "gaps: 10 of 60 candles are missing"),
+        ("BTC/USD", "gap: 10 candles are missing in a row from 2021-01-21 on"),
+        ("ETH/USD", "1 of 1 candles are impossible; the first: 2021-01-01 in line 2: volume nan"),
+        ("ETH/USD", "no usable candle is left"),
+    ]
+    expected = [f"  {pair}: file:{tmp_path}/{{base}}.csv: {reason}" for pair, reason in reasons]
+    assert [line[: len(start)] for line, start in zip(lines, expected, strict=True)] == expected
+
+
+def test_a_threshold_can_be_moved_and_a_faulty_one_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = ("--source", "simulated", "--output", str(tmp_path / "model.pkl"))
+    assert in_process(*files, environ={"GATE_STALEST_HOURS": "0"}) == 4
+    assert "less than 0 are allowed" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as end:
+        in_process(*files, environ={"GATE_STALEST_HOURS": "many"})
+    assert end.value.code == 2
+    assert "GATE_STALEST_HOURS: 'many' is not a number from 0 up" in capsys.readouterr().err
 
 
 def test_help_teaches_without_waiting_for_the_forecasting_libraries(capsys: pytest.CaptureFixture[str]) -> None:

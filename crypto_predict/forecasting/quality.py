@@ -8,6 +8,7 @@ of the day before, or nearly so.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -52,21 +53,29 @@ def history_faults(history: History, thresholds: GateThresholds, limit: datetime
     ]
 
 
-def anchor_faults(price: float, last_close: float, thresholds: GateThresholds) -> list[str]:
-    """Why the newest price must not be what a forecast sets out from: it is in another unit than the daily closes.
+def anchor_faults(hours: Sequence[Candle], last: Candle, thresholds: GateThresholds) -> list[str]:
+    """Why the newest hourly close must not be what a forecast sets out from.
 
-    Less than a day has passed since the last daily close, so the price must be within one day's largest factor of it.
+    An hour with a bad tick or in another unit is not where the market was left an hour before, up or down.
+
+    Args:
+        hours: The closed hourly candles since the last daily close, ascending; hours without a trade may be missing.
+        last: The last daily candle.
+        thresholds: Where the lines are drawn.
     """
-    if not (math.isfinite(price) and price > 0):
-        return [f"the newest price, {price}, is not a positive number"]
-    factor = max(price / last_close, last_close / price)
-    if factor < thresholds.largest_factor:
-        return []
-    fault = (
-        f"jump: the newest price, {price:g}, is {factor:.3g} times away from the last daily close, {last_close:g}; "
-        f"less than {thresholds.largest_factor:g} is allowed"
-    )
-    return [fault]
+    found: list[str] = []
+    before = last.close
+    for hour in hours:
+        if faults := hour.faults():
+            return [*found, f"the hour of {hour.open_time:%Y-%m-%d %H:%M} is impossible: {'; '.join(faults)}"]
+        missed = math.log(max(1.0, hour.low / before, before / hour.high))
+        if missed > thresholds.widest_open:
+            found.append(
+                f"jump: the hour of {hour.open_time:%Y-%m-%d %H:%M} goes from {hour.low:g} to {hour.high:g}, and the "
+                f"price before was {before:g}; {_percent(thresholds.widest_open)} apart are allowed"
+            )
+        before = hour.close
+    return found
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,7 @@ def _length_faults(history: History, thresholds: GateThresholds, days: int) -> l
     first, last = history.candles[0].open_time, history.candles[-1].open_time
     span = (last + history.interval.length - first) / timedelta(days=1)
     least = min(thresholds.least_days, 0.9 * days)
-    return [] if span >= least else [f"too short: {span:g} days; at least {least:g} are needed"]
+    return [] if span >= least else [f"too short: {_days(span)}; at least {least:g} are needed"]
 
 
 def _gap_faults(history: History, thresholds: GateThresholds) -> list[str]:
@@ -148,7 +157,8 @@ def _flatness_faults(series: _Series, thresholds: GateThresholds) -> list[str]:
     share = float(same_close.mean()) if len(same_close) >= _ENOUGH else 0.0
     if share > thresholds.most_unchanged:
         found.append(
-            f"flat: {share:.1%} of the days close where the day before did; {_at_most(thresholds.most_unchanged)}"
+            f"flat: {share:.1%} of the days close where the day before did; "
+            f"at most {thresholds.most_unchanged:.0%} are allowed to"
         )
     return found
 
@@ -197,10 +207,10 @@ def _jump_faults(series: _Series, jumps: Flags, thresholds: GateThresholds) -> l
     index = int(np.flatnonzero(jumps)[0]) + 1
     before, after = series.candles[index - 1], series.candles[index]
     fault = (
-        f"jump: on {int(jumps.sum())} days the price is not where it was left, as after a change of unit, a bad tick, "
-        f"a splice or a shuffle; the first: {series.day(index)} opens at {after.open:g} with a range of {after.low:g} "
-        f"to {after.high:g}, the day before closed at {before.close:g}; a range may miss that by "
-        f"{math.expm1(thresholds.widest_break):.0%}, an open by {math.expm1(thresholds.widest_open):.0%}"
+        f"jump: on {_days(int(jumps.sum()))} the price is not where it was left, as after a change of unit, a bad "
+        f"tick, a splice or a shuffle; the first: {series.day(index)} opens at {after.open:g} with a range of "
+        f"{after.low:g} to {after.high:g}, the day before closed at {before.close:g}; a range may miss that by "
+        f"{_percent(thresholds.widest_break)}, an open by {_percent(thresholds.widest_open)}"
     )
     return [fault]
 
@@ -229,8 +239,9 @@ def _range_faults(series: _Series, thresholds: GateThresholds) -> list[str]:
         return []
     candle = series.candles[beyond[0]]
     fault = (
-        f"range: {len(beyond)} candles span a factor of {thresholds.largest_factor:g} without the volume for it, as a "
-        f"bad tick makes them; the first: {series.day(beyond[0])} from {candle.low:g} to {candle.high:g}"
+        f"range: on {_days(len(beyond))} prices span a factor of {thresholds.largest_factor:g} or more without the "
+        f"volume for it, as a bad tick does; the first: {series.day(beyond[0])} from {candle.low:g} to "
+        f"{candle.high:g}"
     )
     return [fault]
 
@@ -241,5 +252,10 @@ def _traded(series: _Series, day: int, thresholds: GateThresholds) -> bool:
     return ordinary > 0 and float(series.volume[day]) >= thresholds.wick_turnover * ordinary
 
 
-def _at_most(share: float) -> str:
-    return f"at most {share:.0%} may"
+def _days(count: float) -> str:
+    return "1 day" if count == 1 else f"{count:g} days"
+
+
+def _percent(distance: float) -> str:
+    """A distance of log prices as a share."""
+    return f"{math.expm1(distance):.0%}"
