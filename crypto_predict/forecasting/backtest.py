@@ -18,7 +18,7 @@ from functools import partial
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from crypto_predict.forecasting.candidates import CANDIDATES, all_increments
+from crypto_predict.forecasting.candidates import all_increments
 from crypto_predict.forecasting.combination import Combination, combine
 from crypto_predict.forecasting.interval import reaches
 from crypto_predict.forecasting.series import DailySeries, FloatArray, IntArray

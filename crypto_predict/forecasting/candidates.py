@@ -82,7 +82,7 @@ def all_increments(series: DailySeries, horizons: Sequence[int]) -> FloatArray:
 
 
 def _increments(forecast: npt.ArrayLike, history: FloatArray, horizons: Sequence[int]) -> FloatArray:
-    return np.asarray(forecast, dtype=np.float64)[np.array(horizons) - 1] - history[-1]
+    return np.asarray(np.asarray(forecast)[np.array(horizons) - 1] - history[-1])
 
 
 def _finite(increments: FloatArray) -> FloatArray:

@@ -11,6 +11,7 @@ value. A market in which nothing can be forecast is then answered with "tomorrow
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -23,9 +24,8 @@ from crypto_predict.metrics import diebold_mariano
 
 PRIOR_SCALE = 0.25  # of the normal prior of a weight: a candidate rarely deserves more than half
 SIGNIFICANCE = 0.01  # one-sided, of beating persistence; small, since it is tested at every horizon again and again
-LEAST_FORECASTS = 20  # that came due before anything is learned, and as many spans that do not overlap
+LEAST_FORECASTS = 20  # that came due, their spans not overlapping, before anything is learned and before it is trusted
 RELEARNED_EVERY = 7  # days
-OVERLAP = 7  # forecasts that overlap more often than this add work to the test, and hardly any evidence
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,11 @@ def _trust(forecast: FloatArray, happened: FloatArray, horizon: int, spacing: fl
     made = np.flatnonzero(forecast)
     if not len(made):
         return 0.0
-    step = max(1, int(horizon / spacing / OVERLAP))
-    overlap = max(1, int(np.ceil(horizon / spacing / step)))
-    thinned = slice(int(made[0]), None, step)
-    losses, reference = np.abs(happened[thinned] - forecast[thinned]), np.abs(happened[thinned])
-    if len(losses) < max(LEAST_FORECASTS, 3 * overlap):
+    apart = slice(int(made[0]), None, max(1, math.ceil(horizon / spacing)))  # spans that do not overlap
+    losses, reference = np.abs(happened[apart] - forecast[apart]), np.abs(happened[apart])
+    if len(losses) < LEAST_FORECASTS:
         return 0.0
-    test = diebold_mariano(losses.tolist(), reference.tolist(), overlap)
+    test = diebold_mariano(losses.tolist(), reference.tolist(), overlap=1)
     return 0.0 if test is None else shrunk(-test.statistic)
 
 

@@ -10,6 +10,7 @@ autoregressive conditional heteroskedasticity", Journal of Econometrics 31, 1986
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +65,7 @@ class LatestVolatility:
 def _lead(horizon: float) -> float:
     """The mean share of the short memory's lead over the long one that is left during the days ahead."""
     days = max(horizon, 1.0)
-    return (1 - PERSISTENCE**days) / (days * (1 - PERSISTENCE))
+    return (1 - math.pow(PERSISTENCE, days)) / (days * (1 - PERSISTENCE))
 
 
 def _tamed(squares: FloatArray, start: float) -> FloatArray:
