@@ -77,6 +77,9 @@ class GateThresholds:
     # 0.7 %, March 2020 included: a crash passes every price on its way, while a spliced, shuffled or rescaled series
     # and a bad tick do not. The room is for thin venues.
     widest_break: float = 0.1
+    # Days out of ten whose range misses the close of the day before by more than 1 %. On Binance none; an outage at
+    # midnight makes one, rows that changed places make one for each.
+    most_torn: int = 2
     # How far the first trade of a day may be from the last one of the day before. On Binance 4.4 %.
     widest_open: float = 0.25
     # The median distance from a close to the next open, in units of the median distance from open to close. On
@@ -85,8 +88,8 @@ class GateThresholds:
     # The highest price of one day over its lowest, unless the volume tells that so much was really traded. On Binance
     # 3.6 on BNB's first day and 2.3 on any other; a tick in the wrong unit has 10 or 100.
     largest_factor: float = 8
-    # A true wick eats through the order book: on a day of so many times the median volume of the 30 days before, a
-    # wider range is believed. One day in thirty on Binance has as much.
+    # A true wick eats through the order book, and downwards: on a day of so many times the median volume of the 30 days
+    # before, a wider range is believed. One day in thirty on Binance has as much.
     wick_turnover: float = 3
     # The share of outcomes inside the 80 % interval, out of sample, at each horizon.
     least_coverage: float = 0.7

@@ -111,6 +111,15 @@ def test_the_same_crash_between_two_candles_is_refused() -> None:
     assert fault.startswith("jump: on 1 day the price is not where it was left")
 
 
+@pytest.mark.parametrize(("first", "last", "torn"), [(100, 101, False), (100, 104, True), (100, 110, True)])
+def test_rows_that_changed_places_are_found_though_the_market_was_calm(first: int, last: int, *, torn: bool) -> None:
+    candles = list(make_history(400, lambda day: 100 * (1 + 0.04 * math.sin(day))).candles)
+    days = candles[first:last]
+    moved = [replace(c, open_time=day.open_time) for c, day in zip(days[::-1], days, strict=True)]
+    found = faults([*candles[:first], *moved, *candles[last:]])
+    assert [fault[:5] for fault in found] == ["torn:"] * torn
+
+
 def test_a_wick_is_believed_where_the_volume_tells_of_it() -> None:
     """Whole order books have been eaten through, down to a thousandth of the price, and came back within minutes."""
     candles = list(make_history(400).candles)
@@ -119,6 +128,8 @@ def test_a_wick_is_believed_where_the_volume_tells_of_it() -> None:
     assert fault.startswith("range: on 1 day prices span a factor of 8 or more without the volume for it")
     traded = replace(low, volume=3 * low.volume)
     assert faults([*candles[:300], traded, *candles[301:]]) == []
+    bought = replace(traded, low=candles[300].low, high=traded.high * 100)
+    assert [fault[:6] for fault in faults([*candles[:300], bought, *candles[301:]])] == ["range:"]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ Floats = npt.NDArray[np.float64]
 _ENOUGH = 30  # days, for a share or a median to mean anything
 _VOLUME_DAYS = 30  # before a day, over which its ordinary volume is taken
 _LEAST_DETACHMENT = 0.001  # log price; below it, one tick of a stablecoin would count as a jump
+_TORN, _TORN_DAYS = 0.01, 10  # log price and days: what counts as a small jump, and what as a burst of them
+_MADE_UP = 0.25  # the share of torn days from which on ranges are no ranges, but made up from closes
 _NO_OPENS = 3  # opens that are so many times closer to their own close than to the one before are made up from closes
 
 
@@ -198,7 +200,11 @@ def _continuity_faults(series: _Series, thresholds: GateThresholds) -> list[str]
     # Over a gap the market had days to move.
     allowed = np.where(series.adjacent, thresholds.widest_break, math.log(max(1.0, thresholds.largest_factor)))
     jumps = (missed > allowed) | (series.adjacent & (np.abs(opened - before) > thresholds.widest_open))
-    return [*_jump_faults(series, jumps, thresholds), *_detachment_faults(series, thresholds)]
+    return [
+        *_jump_faults(series, jumps, thresholds),
+        *_torn_faults(series, series.adjacent & (missed > _TORN), thresholds),
+        *_detachment_faults(series, thresholds),
+    ]
 
 
 def _jump_faults(series: _Series, jumps: Flags, thresholds: GateThresholds) -> list[str]:
@@ -211,6 +217,22 @@ def _jump_faults(series: _Series, jumps: Flags, thresholds: GateThresholds) -> l
         f"tick, a splice or a shuffle; the first: {series.day(index)} opens at {after.open:g} with a range of "
         f"{after.low:g} to {after.high:g}, the day before closed at {before.close:g}; a range may miss that by "
         f"{_percent(thresholds.widest_break)}, an open by {_percent(thresholds.widest_open)}"
+    )
+    return [fault]
+
+
+def _torn_faults(series: _Series, torn: Flags, thresholds: GateThresholds) -> list[str]:
+    """Where small jumps come in a burst: a week whose rows changed places need not move by much."""
+    if len(torn) < _TORN_DAYS or torn.mean() > _MADE_UP:
+        return []
+    bursts = np.convolve(torn, np.ones(_TORN_DAYS), "valid")  # (n - 10,) torn days among ten
+    if bursts.max() <= thresholds.most_torn:
+        return []
+    first = int(np.flatnonzero(bursts > thresholds.most_torn)[0])
+    fault = (
+        f"torn: on {int(bursts[first])} of the {_TORN_DAYS} days from {series.day(first + 1)} on the range misses the "
+        f"close of the day before by more than {_percent(_TORN)}, as in a shuffle; at most {thresholds.most_torn} of "
+        f"{_TORN_DAYS} are allowed to"
     )
     return [fault]
 
@@ -231,10 +253,12 @@ def _detachment_faults(series: _Series, thresholds: GateThresholds) -> list[str]
 
 
 def _range_faults(series: _Series, thresholds: GateThresholds) -> list[str]:
-    wide = np.flatnonzero(series.high - series.low >= math.log(max(1.0, thresholds.largest_factor)))
+    widest = math.log(max(1.0, thresholds.largest_factor))
+    # Panic sells at any price; nobody buys at many times the price at which the day opens and closes.
+    spiked = series.high - np.maximum(series.open, series.close) >= widest
+    wide = np.flatnonzero(series.high - series.low >= widest)
     # The very first day of a market has nothing to compare its volume with, and auctions open at any price.
-    believed = [int(day) for day in wide if day == 0 or _traded(series, int(day), thresholds)]
-    beyond = [int(day) for day in wide if int(day) not in believed]
+    beyond = [int(day) for day in wide if day > 0 and (spiked[day] or not _traded(series, int(day), thresholds))]
     if not beyond:
         return []
     candle = series.candles[beyond[0]]
