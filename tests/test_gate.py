@@ -53,7 +53,7 @@ def scored(*scores: tuple[int, int, float], step: int = 1) -> Backtest:
             for horizon, count, coverage in scores
         ),
         years=(),
-        weights=(),
+        candidates=(),
         losses=(),
     )
 

@@ -27,9 +27,9 @@ class Score:
     crps: float  # of the Gaussian with this median and this 80 % interval
     winkler: float  # of the 80 % interval
     coverage: float  # the share of outcomes inside the interval
-    relative_mae: float  # to persistence; below 1 is better
-    skill: float  # 1 - relative_mae
-    relative_winkler: float  # to persistence with a Gaussian interval; below 1 is better
+    relative_mae: float | None  # to persistence, below 1 is better; None where persistence was never wrong
+    skill: float | None  # 1 - relative_mae
+    relative_winkler: float | None  # to persistence with a Gaussian interval (of the past year); below 1 is better
     direction: float | None  # the share of forecast moves that went the right way; None where none was forecast
     direction_low: float | None  # its 95 % confidence interval
     direction_high: float | None
@@ -44,18 +44,19 @@ class YearScore:
     year: int
     horizon_days: int
     forecasts: int
-    relative_mae: float
+    relative_mae: float | None
     coverage: float
-    relative_winkler: float
+    relative_winkler: float | None
 
 
 @dataclass(frozen=True, slots=True)
-class Weight:
-    """How much of one candidate's increment the forecast takes at one horizon."""
+class CandidateScore:
+    """How one candidate alone did at the same cutoffs, and how much of it the forecast takes."""
 
     candidate: str
     horizon_days: int
-    weight: float
+    relative_mae: float | None  # to persistence, below 1 is better
+    weight: float  # of its increment, in the forecast that is baked; 0 where it has not earned any
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,5 +78,5 @@ class Backtest:
     cutoffs: int
     scores: tuple[Score, ...]  # by horizon, ascending
     years: tuple[YearScore, ...]
-    weights: tuple[Weight, ...]  # of the forecast that is baked
+    candidates: tuple[CandidateScore, ...]
     losses: tuple[Loss, ...]

@@ -1,18 +1,27 @@
-"""One pair's forecast: Prophet's curve, the level correction and the bands."""
+"""One pair's forecast: the combination of Prophet with the other candidates, from the newest price, and its bands."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from crypto_predict.baked import evaluation
 from crypto_predict.baked.evaluation import Curve
-from crypto_predict.baked.schema import PairForecast
+from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, PairForecast
 from crypto_predict.errors import UnusableHistory
-from crypto_predict.forecasting.bands import fitted_band, random_walk_bands
+from crypto_predict.forecasting.backtest import Replay
+from crypto_predict.forecasting.bands import fitted_band, forecast_bands
+from crypto_predict.forecasting.candidates import CANDIDATES, PROPHET
+from crypto_predict.forecasting.combination import interpolated
+from crypto_predict.forecasting.interval import reaches_ahead
 from crypto_predict.forecasting.prophet_fit import ProphetFit, fit_prophet
+from crypto_predict.forecasting.series import DailySeries, FloatArray
 from crypto_predict.history import History
+from crypto_predict.market import DAY
+
+_AHEAD = np.arange(1, HORIZON_DAYS + 1)
 
 
 @dataclass(frozen=True)
@@ -23,32 +32,61 @@ class FittedForecast:
     prophet: ProphetFit
 
 
-def forecast_pair(history: History, seed: int) -> FittedForecast:
+def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed: int) -> FittedForecast:
     """Fit one pair's daily history.
 
-    Prophet's curve smooths over the last weeks, so at the end of the history it stands well off the market; forecasting
-    from there costs six times the error of "tomorrow equals today". The level correction moves the curve so that the
-    forecast starts at the last known price and takes from Prophet only what it adds to it.
+    Args:
+        history: Daily candles.
+        anchor: The newest price, at or after the last candle's close and before the next one's.
+        replay: The backtest over the same history, whose last cutoff is its last day: the weights come from it. None
+            where the history is too short for one; then "tomorrow equals today" is all that is said.
+        seed: For Prophet's optimiser.
 
     Raises:
         UnusableHistory: Its prices differ so wildly that the forecast would leave the range of numbers.
     """
-    prophet = fit_prophet(history, seed)
+    series, prophet = DailySeries.of(history), fit_prophet(history, seed)
     trend, seasonalities = prophet.trend(), prophet.seasonalities()
     curve = Curve(prophet.scale, trend, seasonalities)
     days = [candle.open_time.toordinal() for candle in history.candles]
     residuals = prophet.log_close - np.array([curve.at(day) for day in days])  # (n,)
+    elapsed = (anchor.at - history.candles[-1].open_time) / DAY - 1  # of the day after the last candle
+    ahead = np.array([curve.at(days[-1] + horizon) for horizon in (0, *_AHEAD.tolist())])  # (366,)
+    at_anchor = ahead[0] + elapsed * (ahead[1] - ahead[0])
+    weights, others = _combination(replay, elapsed)
+    move = math.log(anchor.price) - math.log(history.candles[-1].close)
+    reaches = reaches_ahead(series.log_close, move, elapsed, _AHEAD.tolist())
     forecast = PairForecast(
         first=history.candles[0].open_time.date(),
         last=history.candles[-1].open_time.date(),
         last_close=history.candles[-1].close,
+        anchor=anchor,
         scale=prophet.scale,
         trend=trend,
         seasonalities=seasonalities,
-        level_correction=float(residuals[-1]),
+        level_correction=float(math.log(anchor.price) - at_anchor),
+        prophet_weights=tuple(weights.tolist()),
+        other_increments=tuple(others.tolist()),
         fitted_band=fitted_band(residuals),
-        forecast_bands=random_walk_bands(prophet.log_close, span_days=days[-1] - days[0]),
+        forecast_bands=forecast_bands(reaches, weights * (ahead[1:] - at_anchor) + others),
     )
     if faults := evaluation.faults(forecast):
         raise UnusableHistory(f"{history.pair} from {history.source}", [f"no forecast can be made of it: {faults[0]}"])
     return FittedForecast(forecast, prophet)
+
+
+def _combination(replay: Replay | None, elapsed: float) -> tuple[FloatArray, FloatArray]:
+    """Prophet's weight and what the other candidates add together since the anchor, both (365,).
+
+    Beyond the longest horizon that was replayed nothing is added: Prophet's weight falls as its increments grow.
+    """
+    if replay is None:
+        return np.zeros(HORIZON_DAYS), np.zeros(HORIZON_DAYS)
+    weights = np.array([combination.weights[-1] for combination in replay.combinations])  # (horizons, candidates)
+    weighted = weights * replay.said[-1].T  # (horizons, candidates)
+    own = list(CANDIDATES).index(PROPHET)
+    others = np.delete(weighted, own, axis=1).sum(axis=1)
+    prophet = interpolated(weights[:, own], replay.horizons, _AHEAD.tolist())
+    prophet *= np.minimum(1.0, replay.horizons[-1] / _AHEAD)
+    since_close = interpolated(others, replay.horizons, _AHEAD.tolist())
+    return prophet, since_close - elapsed * since_close[0]
