@@ -8,7 +8,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from crypto_predict.errors import CryptoPredictError, InvalidValue, Refused, SourceError, UnusableHistory
+from crypto_predict.errors import (
+    BrokenLedger,
+    CryptoPredictError,
+    InvalidValue,
+    Refused,
+    SourceError,
+    UnusableHistory,
+    UnusableModel,
+)
 from crypto_predict.market import Pair
 from crypto_predict.settings import (
     EnvironmentParser,
@@ -31,6 +39,8 @@ examples:
   python train.py --source alpaca,simulated              an invented market where no exchange can be reached
   python train.py --until 2025-06-30                     as if that were yesterday
   python train.py --picture forecast.svg                 a picture beside the model
+  python train.py --backtest backtest.csv                every forecast of the backtest, one a row
+  python train.py --ledger model.ledger.jsonl            carry the record of released forecasts on
 
 exit codes: 0 done, 1 the result could not be written, 2 bad arguments, 3 no usable history, 4 refused by the gate,
   130 interrupted
@@ -92,6 +102,21 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
         "also draw the forecast as .svg, .png or .pdf; several pairs need {base} in the name",
         "FILE",
     )
+    parser.add_option("--backtest", Path, None, "also write every forecast of the backtest, as CSV", "FILE")
+    parser.add_list_option(
+        "--horizons", whole_number("horizons", 1, 365), "1,7,30,90", "days ahead at which the forecast is scored", "N,N"
+    )
+    parser.add_option(
+        "--every", whole_number("every", 1, 365), "1", "days from one cutoff of the backtest to the next", "N"
+    )
+    parser.add_option(
+        "--ledger",
+        Path,
+        None,
+        "the ledger of earlier releases, which is scored and carried on beside the model",
+        "FILE",
+    )
+    parser.add_option("--champion", Path, None, "the model that this one would replace; a worse one is refused", "FILE")
     parser.add_option("--seed", whole_number("seed", 0, 2**31 - 1), "0", "for the fit and the simulated market", "N")
     parser.add_flag("--no-gate", "write the model whatever the gate finds; the card tells it")
     parser.add_flag("--json", "print the report as JSON")
@@ -114,6 +139,11 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
         trained_at=trained_at,
         version=environ.get("MODEL_VERSION") or None,
         git_revision=environ.get("GIT_REVISION") or None,
+        backtest=options.backtest,
+        horizons=tuple(sorted(options.horizons)),
+        every=options.every,
+        ledger=options.ledger,
+        champion=options.champion,
         gate=gate,
         enforce_gate=not options.no_gate,
     )
@@ -122,9 +152,9 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
 
 def exit_code(error: CryptoPredictError) -> int:
     """The exit code that tells a script what kind of error it was."""
-    if isinstance(error, InvalidValue):
+    if isinstance(error, (InvalidValue, UnusableModel)):
         return BAD_ARGUMENTS
-    if isinstance(error, Refused):
+    if isinstance(error, (Refused, BrokenLedger)):
         return REFUSED
     return NO_HISTORY if isinstance(error, (UnusableHistory, SourceError)) else FAILED
 

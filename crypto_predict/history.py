@@ -134,6 +134,26 @@ def closing_limit(until: date | None, now: datetime) -> datetime:
     return datetime.combine(until, time.min, UTC) + DAY
 
 
+def hours_since(source: Source, history: History, limit: datetime) -> list[Candle]:
+    """The hourly candles since the last close of a daily history, ascending, as `source` has them.
+
+    Args:
+        source: The one that the history came from.
+        history: Daily.
+        limit: The instant (UTC) by which a candle must have closed. The hour that would complete the next daily candle
+            is left out in any case: with it the day itself would be known.
+
+    Raises:
+        SourceError, UnusableHistory: The source has no such candles to give.
+    """
+    start, hour = history.candles[-1].open_time + DAY, Interval.HOUR_1.length
+    span = Span(start, min(source.end(history.pair, Interval.HOUR_1, limit), start + DAY - hour))
+    if span.end <= span.start:
+        return []
+    found = {candle.open_time: candle for candle in source.candles(history.pair, Interval.HOUR_1, span)}
+    return [found[opening] for opening in sorted(found) if opening in span and opening + hour <= span.end]
+
+
 def find_gaps(candles: Iterable[Candle], interval: Interval) -> tuple[Gap, ...]:
     """What is missing between ascending candles; what lies before the first and after the last is no gap."""
     return tuple(

@@ -135,6 +135,11 @@ class TrainSettings:
     trained_at: datetime | None  # SOURCE_DATE_EPOCH; None: now
     version: str | None  # MODEL_VERSION, set by a release; None: the program's own
     git_revision: str | None  # GIT_REVISION, set by a release; None: ask git
+    backtest: Path | None  # where every forecast of the backtest is written
+    horizons: tuple[int, ...]  # days ahead that are scored
+    every: int  # days from one cutoff of the backtest to the next
+    ledger: Path | None  # the earlier ledger, to be carried on; None: a new one is begun
+    champion: Path | None  # the model file that this one would replace
     gate: GateThresholds
     enforce_gate: bool  # False: what the gate finds is published and keeps nothing from being written
 

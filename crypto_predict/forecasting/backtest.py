@@ -132,8 +132,13 @@ def _said(known: Sequence[DailySeries], horizons: Sequence[int], progress: Progr
     # A process that is started anew inherits no lock that another thread holds, as a forked one does. The matrices are
     # small: threads within each process would only wait for one another.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), context, initializer=threadpool_limits, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), context, initializer=_use_one_thread) as pool:
         yield from _counted(pool.map(ask, known, chunksize=8), progress)
+
+
+def _use_one_thread() -> None:
+    """Of the libraries that are loaded, and by now they all are: it took them to find this function."""
+    threadpool_limits(1)
 
 
 def _counted(results: Iterable[FloatArray], progress: Progress) -> Iterator[FloatArray]:

@@ -86,6 +86,8 @@ class Ledger:
     def released(self, card: Card, forecasts: Mapping[Pair, PairForecast]) -> Ledger:
         """This ledger with the forecasts of a model that is about to be released: one entry for each pair.
 
+        A release that is on record already, as when the same training runs again, is not entered twice.
+
         Args:
             card: Says of what history and when; its `trained_at` may equal that of earlier releases.
             forecasts: As they will be baked.
@@ -98,7 +100,8 @@ class Ledger:
         if before and card.trained_at < before[-1].made_at:
             expected = f"at or after the ledger's newest release, {before[-1].made_at}: check clock, SOURCE_DATE_EPOCH"
             raise InvalidValue("training time", card.trained_at, expected)
-        return self._appended([_release(card, pair, forecast) for pair, forecast in forecasts.items()])
+        made = [_release(card, pair, forecast) for pair, forecast in forecasts.items()]
+        return self._appended(release for release in made if release not in before)
 
     def scorecard(self) -> Scorecard:
         """The live record of every pair, in the order in which they were first released."""

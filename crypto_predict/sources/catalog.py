@@ -25,6 +25,11 @@ def source_name(text: str) -> str:
     raise InvalidValue("source", text, f"one of {', '.join(_OPENERS)}, {FILE}PATH")
 
 
+def has_hours(name: str) -> bool:
+    """Whether the source of this name gives hourly candles beside daily ones; a file holds one kind."""
+    return not name.startswith(FILE)
+
+
 def open_sources(names: Sequence[str], settings: SourceSettings, seed: int, pairs: Sequence[Pair]) -> list[Source]:
     """The sources of these names, in their order; nothing is read and no connection made yet.
 

@@ -7,6 +7,7 @@ translation of its own: a `Failure` passes through it untouched.
 from __future__ import annotations
 
 import http.client
+import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from threading import Thread
@@ -34,6 +35,13 @@ _ADVICE = {
 }
 
 Result = TypeVar("Result")
+
+
+class _Answer(requests.Response):
+    """Reads JSON with Python's own module. `requests` prefers another where one is installed, which refuses NaN."""
+
+    def json(self, **options: Any) -> Any:
+        return json.loads(self.content, **options)
 
 
 class BoundedSession(requests.Session):
@@ -76,8 +84,10 @@ class BoundedSession(requests.Session):
                 if len(body) > LONGEST_ANSWER:
                     told = f"sent more than {LONGEST_ANSWER // 2**20} MiB in one answer"
                     raise Failure(f"{host_of(str(url))} {told}", again=False)
-        response._content = bytes(body)  # noqa: SLF001 requests has no public way to keep what was read in chunks
-        return response
+        answer = _Answer()
+        answer.__dict__.update(response.__dict__)
+        answer._content = bytes(body)  # requests has no public way to keep what was read in chunks
+        return answer
 
     def _told(self, error: Exception) -> str:
         """What an error of requests or urllib3 means, to follow the host's name."""

@@ -10,18 +10,19 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from crypto_predict.baked.evaluation import Evaluator
-from crypto_predict.baked.schema import COVERAGE, Card, PairCard, PairForecast, Standing
+from crypto_predict.baked.schema import COVERAGE, Card, Gate, PairCard, PairForecast, Standing
+from crypto_predict.baked.scores import Backtest
+from crypto_predict.forecasting.backtest import HORIZONS
 from crypto_predict.history import History
 from crypto_predict.market import Pair
 from crypto_predict.settings import TrainSettings
 from crypto_predict.version import __version__
 
-HORIZONS = (1, 7, 30, 90)  # days
-_PACKAGES = ("cmdstanpy", "numpy", "pandas", "prophet")  # those that decide the numbers
+_PACKAGES = ("cmdstanpy", "numpy", "pandas", "prophet", "scipy", "statsmodels")  # those that decide the numbers
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def build_card(settings: TrainSettings, pairs: Mapping[Pair, PairCard], trained_at: datetime) -> Card:
+def build_card(settings: TrainSettings, pairs: Mapping[Pair, PairCard], gate: Gate, trained_at: datetime) -> Card:
     """The card of a whole model; `trained_at` is in UTC."""
     version = settings.version or __version__
     return Card(
@@ -36,13 +37,12 @@ def build_card(settings: TrainSettings, pairs: Mapping[Pair, PairCard], trained_
         coverage=COVERAGE,
         simulated=any(pair.simulated for pair in pairs.values()),
         pairs=dict(pairs),
-        backtest=None,
-        gate=None,
+        gate=gate,
     )
 
 
-def build_pair_card(history: History, forecast: PairForecast) -> PairCard:
-    """The card of one pair: its history, and where its forecast stands in 1, 7, 30 and 90 days."""
+def build_pair_card(history: History, forecast: PairForecast, backtest: Backtest | None) -> PairCard:
+    """The card of one pair: its history, its backtest, and where its forecast stands in 1, 7, 30 and 90 days."""
     return PairCard(
         source=history.source,
         simulated=history.simulated,
@@ -53,7 +53,9 @@ def build_pair_card(history: History, forecast: PairForecast) -> PairCard:
         quarantined=history.quarantined,
         history_sha256=history.sha256(),
         last_close=forecast.last_close,
+        anchor=forecast.anchor,
         forecast=_standings(forecast),
+        backtest=backtest,
     )
 
 

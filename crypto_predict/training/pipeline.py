@@ -1,10 +1,11 @@
-"""The training pipeline: for every pair its history, its fit and its card; then one model file."""
+"""The training pipeline: histories, backtests, fits, the gate's verdict and the ledger; then one model file."""
 
 from __future__ import annotations
 
-import os
+import hashlib
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,20 +15,40 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from crypto_predict.baked import store
-from crypto_predict.baked.schema import Model
-from crypto_predict.errors import InvalidValue, Refused
+from crypto_predict.baked.schema import Anchor, Model
+from crypto_predict.baked.scores import Backtest
+from crypto_predict.errors import Refused
+from crypto_predict.forecasting.backtest import Replay, Row, replay, splits
 from crypto_predict.forecasting.forecast import FittedForecast, forecast_pair
+from crypto_predict.forecasting.gate import calibration_faults, champion_faults, verdict
+from crypto_predict.forecasting.interval import KNOTS
+from crypto_predict.forecasting.ledger import Ledger, check_continues, read_ledger
 from crypto_predict.forecasting.quality import history_faults
-from crypto_predict.history import History, Judge, closing_limit, read_history
+from crypto_predict.forecasting.scoring import score
+from crypto_predict.forecasting.series import DailySeries
+from crypto_predict.history import History, closing_limit, read_history
 from crypto_predict.market import Interval, Pair
 from crypto_predict.settings import TrainSettings
 from crypto_predict.sources.catalog import open_sources
 from crypto_predict.sources.port import Source
+from crypto_predict.training import backtest_csv
+from crypto_predict.training.anchor import newest_price
 from crypto_predict.training.card import build_card, build_pair_card
+from crypto_predict.training.outputs import check_outputs, ledger_path, path_for
 from crypto_predict.training.picture import save_picture
 
-PICTURE_FORMATS = (".svg", ".png", ".pdf")
 _BAR = "{desc} |{bar:30}| {n_fmt}/{total_fmt} steps, {elapsed}"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PairHistory:
+    """What one pair is trained on, and what the gate says of it."""
+
+    history: History
+    anchor: Anchor
+    faults: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +57,9 @@ class TrainedPair:
 
     history: History
     fitted: FittedForecast
+    rows: tuple[Row, ...]  # of the backtest
+    backtest: Backtest | None
+    faults: tuple[str, ...]  # what the gate found
     fit_seconds: float
 
 
@@ -57,17 +81,25 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
 
     Raises:
         InvalidValue: The settings contradict themselves, or an output cannot be written where they say.
+        BrokenLedger: The ledger that is to be carried on cannot be trusted.
+        UnusableModel: The champion cannot be read.
         Refused: The gate found what must not ship; all of it, of every pair.
         UnusableHistory: Some pair has no usable history in any source.
         OSError: A file cannot be written.
     """
-    _check_outputs(settings)
+    check_outputs(settings)
+    champion = store.load(settings.champion) if settings.champion is not None else None
+    ledger = _earlier_ledger(settings.ledger, champion)
     sources = open_sources(settings.sources, settings.exchanges, settings.seed, settings.pairs)
-    steps = 2 * len(settings.pairs)
-    with logging_redirect_tqdm(), tqdm(total=steps, bar_format=_BAR, disable=None) as progress:
-        histories = _read_histories(sources, settings, now, progress)
-        trained = {pair: _train_pair(history, settings, progress) for pair, history in histories.items()}
-    return _write(settings, trained, settings.trained_at or now.replace(microsecond=0))
+    with logging_redirect_tqdm(), tqdm(total=len(settings.pairs), bar_format=_BAR, disable=None) as progress:
+        read = _read_histories(sources, settings, now, progress)
+        trained = {pair: _train_pair(one, settings, champion, progress) for pair, one in read.items()}
+    _write_backtest(settings, trained)
+    model, ledger = _assemble(settings, trained, ledger, settings.trained_at or now.replace(microsecond=0))
+    if settings.enforce_gate and not model.card.gate.passed:
+        raise Refused(model.card.gate.reasons)
+    _write(settings, trained, model, ledger)
+    return TrainingRun(model, settings.output, {pair: result.fit_seconds for pair, result in trained.items()})
 
 
 def utc_now() -> datetime:
@@ -75,25 +107,25 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def _earlier_ledger(path: Path | None, champion: Model | None) -> Ledger:
+    if path is None:
+        return Ledger.empty()
+    ledger = read_ledger(path)
+    if champion is not None:
+        check_continues(ledger, champion.scorecard.head, path)
+    return ledger
+
+
 def _read_histories(
     sources: Sequence[Source], settings: TrainSettings, now: datetime, progress: tqdm[Never]
-) -> dict[Pair, History]:
+) -> dict[Pair, PairHistory]:
     """The history of every pair, before the first of them is fitted: a refusal names the faults of all."""
-    histories: dict[Pair, History] = {}
+    histories: dict[Pair, PairHistory] = {}
     reasons: list[str] = []
-    judge = _judge(settings, now)
     for pair in settings.pairs:
         progress.set_description_str(f"{pair}: reading history")
         try:
-            histories[pair] = read_history(
-                sources,
-                pair,
-                Interval.DAY_1,
-                settings.days,
-                settings.until,
-                now,
-                judge if settings.enforce_gate else None,
-            )
+            histories[pair] = _read_pair(sources, pair, settings, now)
         except Refused as error:
             reasons += error.reasons
         progress.update()
@@ -102,72 +134,100 @@ def _read_histories(
     return histories
 
 
-def _judge(settings: TrainSettings, now: datetime) -> Judge:
-    """The history half of the gate."""
+def _read_pair(sources: Sequence[Source], pair: Pair, settings: TrainSettings, now: datetime) -> PairHistory:
+    """The history of one pair, and the newest price."""
     limit = closing_limit(settings.until, now)
-    return lambda history: history_faults(history, settings.gate, limit, settings.days)
+
+    def judge(history: History) -> list[str]:
+        return history_faults(history, settings.gate, limit, settings.days)
+
+    enforced = judge if settings.enforce_gate else None
+    history = read_history(sources, pair, Interval.DAY_1, settings.days, settings.until, now, enforced)
+    anchor, faults = newest_price(sources, history, limit, settings.gate)
+    if settings.enforce_gate and faults:
+        raise Refused([f"{pair}: {history.source}: {fault}" for fault in faults])
+    return PairHistory(history, anchor, (*judge(history), *faults))
 
 
-def _train_pair(history: History, settings: TrainSettings, progress: tqdm[Never]) -> TrainedPair:
-    progress.set_description_str(f"{history.pair}: fitting {len(history.candles)} candles")
-    started = time.perf_counter()
-    fitted = forecast_pair(history, settings.seed)
-    seconds = time.perf_counter() - started
-    progress.update()
-    return TrainedPair(history, fitted, seconds)
-
-
-def _write(settings: TrainSettings, trained: dict[Pair, TrainedPair], trained_at: datetime) -> TrainingRun:
-    """Write every file that was asked for, the model last: a new model means that all of it succeeded."""
-    cards = {pair: build_pair_card(result.history, result.fitted.forecast) for pair, result in trained.items()}
-    model = Model(
-        card=build_card(settings, cards, trained_at),
-        forecasts={pair: result.fitted.forecast for pair, result in trained.items()},
+def _train_pair(
+    read: PairHistory, settings: TrainSettings, champion: Model | None, progress: tqdm[Never]
+) -> TrainedPair:
+    history, started = read.history, time.perf_counter()
+    past = _replay(history, settings, progress)
+    fitted = forecast_pair(history, read.anchor, past, settings.seed)
+    backtest = None if past is None else score(past, settings.horizons)
+    return TrainedPair(
+        history=history,
+        fitted=fitted,
+        rows=() if past is None else tuple(past.rows(settings.horizons)),
+        backtest=backtest,
+        faults=(*read.faults, *_score_faults(backtest, history, settings, champion)),
+        fit_seconds=time.perf_counter() - started,
     )
+
+
+def _replay(history: History, settings: TrainSettings, progress: tqdm[Never]) -> Replay | None:
+    series = DailySeries.of(history)
+    progress.total = (progress.total or 0) + len(list(splits(len(series), settings.every)))
+    progress.set_description_str(f"{history.pair}: {len(history.candles)} candles, forecasting their past")
+    return replay(series, {*KNOTS, *settings.horizons}, settings.every, settings.days, progress.update)
+
+
+def _score_faults(
+    backtest: Backtest | None, history: History, settings: TrainSettings, champion: Model | None
+) -> list[str]:
+    """The score half of the gate. A history too short for a backtest has been refused for that."""
+    if backtest is None:
+        return []
+    faults = calibration_faults(backtest, settings.gate)
+    before = None if champion is None else champion.card.pairs.get(history.pair)
+    if before is None or before.backtest is None or before.simulated != history.simulated:
+        return faults
+    return faults + champion_faults(backtest, before.backtest, settings.gate)
+
+
+def _assemble(
+    settings: TrainSettings, trained: Mapping[Pair, TrainedPair], ledger: Ledger, trained_at: datetime
+) -> tuple[Model, Ledger]:
+    """The model with its card and scorecard, and the ledger that names its forecasts."""
+    forecasts = {pair: result.fitted.forecast for pair, result in trained.items()}
+    gate = verdict(
+        {pair: result.faults for pair, result in trained.items()}, settings.gate, enforced=settings.enforce_gate
+    )
+    cards = {
+        pair: build_pair_card(result.history, forecasts[pair], result.backtest) for pair, result in trained.items()
+    }
+    card = build_card(settings, cards, gate, trained_at)
+    ledger = ledger.settled([result.history for result in trained.values()]).released(card, forecasts)
+    return Model(card, forecasts, ledger.scorecard()), ledger
+
+
+def _write_backtest(settings: TrainSettings, trained: Mapping[Pair, TrainedPair]) -> None:
+    """Write the backtest whatever the gate says of it: it is what one looks at to understand a refusal."""
+    if settings.backtest is not None:
+        rows = {pair: result.rows for pair, result in trained.items()}
+        store.write_atomically(settings.backtest, backtest_csv.as_csv(rows))
+
+
+def _write(settings: TrainSettings, trained: Mapping[Pair, TrainedPair], model: Model, ledger: Ledger) -> None:
+    """Write every file that was asked for, the model last: a new model means that all of it succeeded."""
     for pair, result in trained.items():
         if settings.prophet_json is not None:
-            store.write_atomically(_path_for(settings.prophet_json, pair), result.fitted.prophet.to_json().encode())
+            store.write_atomically(path_for(settings.prophet_json, pair), result.fitted.prophet.to_json().encode())
         if settings.picture is not None:
-            save_picture(result.history, result.fitted.forecast, model.card, _path_for(settings.picture, pair))
+            save_picture(result.history, result.fitted.forecast, model.card, path_for(settings.picture, pair))
+    _write_ledger(ledger_path(settings.output), ledger)
     store.save(model, settings.output)
-    return TrainingRun(model, settings.output, {pair: result.fit_seconds for pair, result in trained.items()})
 
 
-def _check_outputs(settings: TrainSettings) -> None:
-    """Refuse now what could not be written after minutes of work, or would destroy what is no model."""
-    written = {settings.output.resolve()}
-    _check_folder("--output", settings.output)
-    for option, template in (("--prophet-json", settings.prophet_json), ("--picture", settings.picture)):
-        if template is None:
-            continue
-        paths = {_path_for(template, pair) for pair in settings.pairs}
-        if len(paths) < len(settings.pairs):
-            raise InvalidValue(option, str(template), "one file a pair: write {base}-{quote} in its name")
-        for path in paths:
-            _check_folder(option, path)
-            if path.resolve() in written:
-                raise InvalidValue(option, str(path), "a file of its own")
-            written.add(path.resolve())
-    for read in (path for source in settings.sources for path in _read_files(source, settings.pairs)):
-        if read.resolve() in written:
-            raise InvalidValue("--source", f"file:{read}", "another file than those that are written")
-    if settings.picture is not None and settings.picture.suffix.lower() not in PICTURE_FORMATS:
-        raise InvalidValue("--picture", str(settings.picture), f"a file ending in {', '.join(PICTURE_FORMATS)}")
-
-
-def _check_folder(option: str, path: Path) -> None:
-    if path.exists() and not path.is_file():
-        raise InvalidValue(option, str(path), "a regular file")
-    if not os.access(path.resolve().parent, os.W_OK):
-        raise InvalidValue(option, str(path), "a file in a folder that exists and can be written to")
-
-
-def _read_files(source: str, pairs: Sequence[Pair]) -> list[Path]:
-    """The files that a source reads."""
-    kind, _, path = source.partition(":")
-    return [_path_for(Path(path), pair) for pair in pairs] if kind == "file" else []
-
-
-def _path_for(template: Path, pair: Pair) -> Path:
-    """The template with the pair's currencies in place of ``{base}`` and ``{quote}``."""
-    return Path(str(template).replace("{base}", pair.base).replace("{quote}", pair.quote))
+def _write_ledger(path: Path, ledger: Ledger) -> None:
+    """Write the ledger; one that stands there and is not carried on is set aside, for it cannot be made again."""
+    data = ledger.dumps()
+    before = path.read_bytes() if path.exists() else b""
+    if not data.startswith(before):
+        aside = path.with_name(f"{path.stem}.{hashlib.sha256(before).hexdigest()[:12]}{path.suffix}")
+        path.replace(aside)
+        _log.warning(
+            "the ledger %s was not carried on; it is kept as %s (name it with --ledger next time)", path, aside
+        )
+    store.write_atomically(path, data)
