@@ -86,7 +86,7 @@ class BoundedSession(requests.Session):
                     raise Failure(f"{host_of(str(url))} {told}", again=False)
         answer = _Answer()
         answer.__dict__.update(response.__dict__)
-        answer._content = bytes(body)  # requests has no public way to keep what was read in chunks
+        answer._content = bytes(body)  # noqa: SLF001 requests has no public way to keep what was read in chunks
         return answer
 
     def _told(self, error: Exception) -> str:
