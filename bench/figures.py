@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from bench import load, models
+from bench import backtest, load, models
 from bench.server import Server, running
 from crypto_predict.web.server import WAITRESS
 
@@ -63,6 +63,7 @@ class Peers:
     model: Path
     naive_model: Path
     questions: Questions
+    source: str  # of the history behind both
 
     def ours(self) -> AbstractContextManager[Server]:
         """This project's server."""
@@ -117,7 +118,7 @@ def _train(source: str, folder: Path) -> Peers:
     model, naive_model = folder / "model.pkl", folder / "naive.pkl"
     models.bake(source, model)
     models.pickle_prophet(source, naive_model)
-    return Peers(model, naive_model, Questions(*models.first_and_last_day(model)))
+    return Peers(model, naive_model, Questions(*models.first_and_last_day(model)), source)
 
 
 def _rates(peers: Peers) -> list[Figure]:
@@ -196,7 +197,13 @@ def _memory(peers: Peers) -> list[Figure]:
     ]
 
 
-_STAGES = (_rates, _latencies, _cold_starts, _memory)
+def _backtests(peers: Peers) -> list[Figure]:
+    ours, prophets = backtest.seconds(peers.source)
+    name = "backtest of 100 cutoffs"
+    return [Figure(name, ours, prophets, "Prophet's cross_validation", "s", 1 / 3, at_least=False)]
+
+
+_STAGES = (_rates, _latencies, _cold_starts, _memory, _backtests)
 
 
 def _in_turn(measurements: dict[str, Callable[[], float]], rounds: int = ROUNDS) -> dict[str, float]:

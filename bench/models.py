@@ -8,14 +8,16 @@ from pathlib import Path
 import pandas as pd
 
 from crypto_predict.baked import store
+from crypto_predict.forecasting.backtest import HORIZONS
 from crypto_predict.history import History, read_history
 from crypto_predict.market import Interval, Pair
-from crypto_predict.settings import SourceSettings, TrainSettings
+from crypto_predict.settings import GateThresholds, SourceSettings, TrainSettings
 from crypto_predict.sources.catalog import open_sources
 from crypto_predict.training.pipeline import train, utc_now
 
 BTC = Pair("BTC", "USD")
 DAYS = 1825
+CUTOFF_EVERY = 30  # days; serving is not faster for a longer backtest
 SEED = 0
 
 
@@ -34,6 +36,13 @@ def bake(source: str, path: Path) -> None:
         trained_at=None,
         version=None,
         git_revision=None,
+        backtest=None,
+        horizons=HORIZONS,
+        every=CUTOFF_EVERY,
+        ledger=None,
+        champion=None,
+        gate=GateThresholds(),
+        enforce_gate=False,
     )
     train(settings, utc_now())
 
@@ -42,7 +51,7 @@ def pickle_prophet(source: str, path: Path) -> None:
     """Fit Prophet out of the box to the same closes and pickle it, which its own documentation advises against."""
     from prophet import Prophet  # noqa: PLC0415 after crypto_predict.forecasting has quietened its loggers
 
-    history = _history(source)
+    history = history_of(source, BTC, DAYS)
     days = pd.to_datetime([candle.open_time.replace(tzinfo=None) for candle in history.candles])
     model = Prophet(interval_width=0.8)
     model.fit(pd.DataFrame({"ds": days, "y": [candle.close for candle in history.candles]}))
@@ -55,6 +64,7 @@ def first_and_last_day(path: Path) -> tuple[int, int]:
     return forecast.first.toordinal(), forecast.end.toordinal()
 
 
-def _history(source: str) -> History:
-    sources = open_sources((source,), SourceSettings(), SEED, (BTC,))
-    return read_history(sources, BTC, Interval.DAY_1, DAYS, None, utc_now())
+def history_of(source: str, pair: Pair, days: int) -> History:
+    """The daily history that is measured on."""
+    sources = open_sources((source,), SourceSettings(), SEED, (pair,))
+    return read_history(sources, pair, Interval.DAY_1, days, None, utc_now())

@@ -7,10 +7,12 @@ tests of forecasting accuracy", International Journal of Forecasting 16, 2000).
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -29,6 +31,8 @@ LEAST_HISTORY = 120  # days; a shorter history says nothing about how a forecast
 _WORTH_A_PROCESS = 60  # cutoffs; fewer are done before a second process has imported what it needs
 
 Progress = Callable[[int], object]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,26 +129,32 @@ def replay(
 def _said(known: Sequence[DailySeries], horizons: Sequence[int], progress: Progress) -> Iterator[FloatArray]:
     """What every candidate says at each cutoff, in order; by as many processes as there are cores."""
     ask = partial(all_increments, horizons=horizons)
-    if len(known) < _WORTH_A_PROCESS:
-        with threadpool_limits(1):
-            yield from _counted(map(ask, known), progress)
-        return
+    done = 0
+    if len(known) >= _WORTH_A_PROCESS:
+        try:
+            for increments in _by_processes(ask, known):
+                progress(1)
+                done += 1
+                yield increments
+        except BrokenProcessPool as error:
+            _log.warning("the backtest goes on in one process: %s", error)
+    with threadpool_limits(1):
+        for increments in map(ask, known[done:]):
+            progress(1)
+            yield increments
+
+
+def _by_processes(ask: Callable[[DailySeries], FloatArray], known: Sequence[DailySeries]) -> Iterator[FloatArray]:
     # A process that is started anew inherits no lock that another thread holds, as a forked one does. The matrices are
     # small: threads within each process would only wait for one another.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), context, initializer=_use_one_thread) as pool:
-        yield from _counted(pool.map(ask, known, chunksize=8), progress)
+        yield from pool.map(ask, known, chunksize=8)
 
 
 def _use_one_thread() -> None:
     """Of the libraries that are loaded, and by now they all are: it took them to find this function."""
     threadpool_limits(1)
-
-
-def _counted(results: Iterable[FloatArray], progress: Progress) -> Iterator[FloatArray]:
-    for result in results:
-        progress(1)
-        yield result
 
 
 def _happened(series: DailySeries, cutoffs: IntArray, horizon: int) -> FloatArray:
