@@ -39,7 +39,7 @@ $(VENV)/dev.stamp: requirements-dev.txt | $(BIN)/python
 
 .PHONY: run
 run: $(VENV)/run.stamp ## Train a model and serve it at http://127.0.0.1:8000
-	@$(BIN)/python train.py --source '$(SOURCE)' --output model.pkl
+	@$(BIN)/python train.py --source '$(SOURCE)' --output model.pkl $(if $(wildcard model.ledger.jsonl),--ledger model.ledger.jsonl)
 	@$(BIN)/python api.py --model model.pkl --host 127.0.0.1 --port $(PORT)
 
 .PHONY: test
@@ -68,5 +68,5 @@ lock: $(VENV)/dev.stamp ## Renew the locked requirements from pyproject.toml
 	@$(UV_COMPILE) --extra train --constraint requirements-dev.txt --output-file requirements-train.txt
 
 .PHONY: clean
-clean: ## Remove the virtual environment and the trained model
-	rm -rf $(VENV) .venv-* model.pkl
+clean: ## Remove the virtual environment, the trained model and its ledger
+	rm -rf $(VENV) .venv-* model.pkl model.ledger*.jsonl

@@ -9,7 +9,7 @@ floor  what lives there
 1      ``settings`` (options and environment), ``logs``, ``metrics`` (how good forecasts were),
        ``baked`` (the model file: schema, safe loading, evaluation in plain Python)
 2      ``sources`` (one file an exchange), ``history`` (checks, gaps, digest)
-3      ``forecasting`` (the Prophet fit, its level correction and its interval)
+3      ``forecasting`` (candidates, their combination, the interval, the backtest, gate and ledger)
 4      ``training`` (history to model file) and ``web`` (model file to HTTP)
 =====  ==========================================================================================
 

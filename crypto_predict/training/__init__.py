@@ -1,6 +1,10 @@
 """The training pipeline: settings in, a model file and a report out.
 
-* ``pipeline``: history, fit and baking for every pair
+* ``pipeline``: histories, backtests, fits, the gate's verdict, the ledger and baking, for every pair
+* ``anchor``: the newest price, from which a forecast sets out
+* ``outputs``: which files are written, and what is refused before the work
+* ``backtest_csv``: every forecast of the backtest, one a row
 * ``card``: the model card
-* ``report``: what a run tells, as a table and as JSON
+* ``picture``: a drawing of the forecast
+* ``report``: what a run tells, as tables and as JSON
 """

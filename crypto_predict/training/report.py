@@ -42,6 +42,7 @@ def as_text(run: TrainingRun) -> str:
         _table(_HISTORY_HEAD, history),
         _table(_FORECAST_HEAD, forecasts),
         f"low and high: the central {card.coverage:.0%} interval; change: from the last close",
+        *(_anchor_line(pair, facts) for pair, facts in card.pairs.items()),
         *_backtest_parts(card),
         *_gate_parts(card),
         f"wrote {run.output}: version {card.build}",
@@ -49,6 +50,11 @@ def as_text(run: TrainingRun) -> str:
     if card.simulated:
         parts = [_SIMULATED, *parts, _SIMULATED]
     return "\n\n".join(parts)
+
+
+def _anchor_line(pair: Pair, facts: PairCard) -> str:
+    at = facts.anchor.at
+    return f"{pair} sets out from the newest price, {_price(facts.anchor.price, facts)} at {at:%Y-%m-%d %H:%M} UTC"
 
 
 def _backtest_parts(card: Card) -> list[str]:
