@@ -18,6 +18,7 @@ import pickle
 import pickletools
 import secrets
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -96,18 +97,35 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    path = path.resolve()
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    write_together({path: data})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """The same for several files that belong together: the first is put in its place once the last is complete.
+
+    Raises:
+        OSError: One cannot be written; all stay as they were.
+    """
+    complete: dict[Path, Path] = {}  # path to temporary file
     try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        for path in map(Path.resolve, files):
+            complete[path] = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        for temporary, data in zip(complete.values(), files.values(), strict=True):
+            _write_synced(temporary, data)
+        for path, temporary in complete.items():
+            temporary.replace(path)
     except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        for temporary in complete.values():
+            with contextlib.suppress(OSError):
+                temporary.unlink()
         raise
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _pickled(envelope: dict[str, Any]) -> bytes:

@@ -96,12 +96,21 @@ class Ledger:
             InvalidValue: The model was trained before the newest release on record.
             UnusableHistory: A forecast leaves the range of prices.
         """
+        self.check_follows(card.trained_at)
         before = self.releases()
-        if before and card.trained_at < before[-1].made_at:
-            expected = f"at or after the ledger's newest release, {before[-1].made_at}: check clock, SOURCE_DATE_EPOCH"
-            raise InvalidValue("training time", card.trained_at, expected)
         made = [_release(card, pair, forecast) for pair, forecast in forecasts.items()]
         return self._appended(release for release in made if release not in before)
+
+    def check_follows(self, trained_at: datetime) -> None:
+        """Refuse a training time (UTC) at which no release can follow those on record.
+
+        Raises:
+            InvalidValue: It lies before the newest release.
+        """
+        releases = self.releases()
+        if releases and trained_at < (newest := releases[-1].made_at):
+            expected = f"at or after the ledger's newest release, {newest}: check clock, SOURCE_DATE_EPOCH"
+            raise InvalidValue("training time", trained_at, expected)
 
     def scorecard(self) -> Scorecard:
         """The live record of every pair, in the order in which they were first released."""

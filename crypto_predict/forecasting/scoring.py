@@ -17,6 +17,7 @@ from crypto_predict.forecasting.series import FloatArray, IntArray
 
 GAUSSIAN_DAYS = 365  # of daily returns behind persistence's Gaussian interval
 SIGNIFICANCE = 0.05  # two-sided, of the words
+_WORTH_SAYING = 0.0005  # of the error: less reads as 0.0 %, however certain it is
 _LEAST_RETURNS = 30
 _Z = NormalDist().inv_cdf((1 + COVERAGE) / 2)  # half-width of the interval in standard deviations
 
@@ -180,7 +181,7 @@ def words(horizon: int, relative_mae: float | None, p_value: float | None) -> st
     if relative_mae is None or p_value is None:
         return f"not comparable with persistence {at}: too few forecasts, or a price that never moved"
     p = f"p = {p_value:.2f}" if p_value >= 0.01 else "p < 0.01"
-    if p_value < SIGNIFICANCE:
+    if p_value < SIGNIFICANCE and abs(1 - relative_mae) >= _WORTH_SAYING:
         return f"{'better' if relative_mae < 1 else 'worse'} than persistence {at} by {abs(1 - relative_mae):.1%}, {p}"
     same = ": it is persistence, no candidate has earned a weight" if relative_mae == 1 and p_value == 1 else ""
     return f"no better than persistence {at}, {p}{same}"

@@ -36,8 +36,8 @@ def check_outputs(settings: TrainSettings) -> None:
             if path.resolve() in written:
                 raise InvalidValue(option, str(path), "a file of its own")
             written.add(path.resolve())
-    for option, read in _inputs(settings):
-        if read.resolve() in written and read != settings.ledger:
+    for option, read, successor in _inputs(settings):
+        if read.resolve() in written and (successor is None or read.resolve() != successor.resolve()):
             raise InvalidValue(option, str(read), "another file than those that are written")
     if settings.picture is not None and settings.picture.suffix.lower() not in PICTURE_FORMATS:
         raise InvalidValue("--picture", str(settings.picture), f"a file ending in {', '.join(PICTURE_FORMATS)}")
@@ -57,10 +57,16 @@ def _outputs(settings: TrainSettings) -> list[tuple[str, list[Path]]]:
     return outputs
 
 
-def _inputs(settings: TrainSettings) -> list[tuple[str, Path]]:
-    """What is read, with the option that says so. The champion may be replaced: it has been read by then."""
-    files = [(f"--source file:{path}", path) for name in settings.sources for path in _read_by(name, settings.pairs)]
-    return [*files, *([("--ledger", settings.ledger)] if settings.ledger is not None else [])]
+def _inputs(settings: TrainSettings) -> list[tuple[str, Path, Path | None]]:
+    """What is read, with the option that says so, and the one output that may take its place: its successor."""
+    files: list[tuple[str, Path, Path | None]] = [
+        (f"--source file:{path}", path, None) for name in settings.sources for path in _read_by(name, settings.pairs)
+    ]
+    if settings.ledger is not None:
+        files.append(("--ledger", settings.ledger, ledger_path(settings.output)))
+    if settings.champion is not None:
+        files.append(("--champion", settings.champion, settings.output))
+    return files
 
 
 def _check_folder(option: str, path: Path) -> None:

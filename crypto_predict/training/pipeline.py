@@ -18,7 +18,7 @@ from crypto_predict.baked import store
 from crypto_predict.baked.schema import Anchor, Model
 from crypto_predict.baked.scores import Backtest
 from crypto_predict.errors import Refused
-from crypto_predict.forecasting.backtest import Replay, Row, replay, splits
+from crypto_predict.forecasting.backtest import LEAST_HISTORY, Replay, Row, replay, splits
 from crypto_predict.forecasting.forecast import FittedForecast, forecast_pair
 from crypto_predict.forecasting.gate import calibration_faults, champion_faults, verdict
 from crypto_predict.forecasting.interval import KNOTS
@@ -80,7 +80,7 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
         now: The present, in UTC; a candle that is not closed by then never enters a fit.
 
     Raises:
-        InvalidValue: The settings contradict themselves, or an output cannot be written where they say.
+        InvalidValue: The settings contradict themselves or the ledger, or an output cannot be written where they say.
         BrokenLedger: The ledger that is to be carried on cannot be trusted.
         UnusableModel: The champion cannot be read.
         Refused: The gate found what must not ship; all of it, of every pair.
@@ -89,13 +89,16 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
     """
     check_outputs(settings)
     champion = store.load(settings.champion) if settings.champion is not None else None
+    trained_at = settings.trained_at or now.replace(microsecond=0)
     ledger = _earlier_ledger(settings.ledger, champion)
+    ledger.check_follows(trained_at)
     sources = open_sources(settings.sources, settings.exchanges, settings.seed, settings.pairs)
     with logging_redirect_tqdm(), tqdm(total=len(settings.pairs), bar_format=_BAR, disable=None) as progress:
         read = _read_histories(sources, settings, now, progress)
+        progress.total = len(read) + sum(_cutoffs(one.history, settings) for one in read.values())
         trained = {pair: _train_pair(one, settings, champion, progress) for pair, one in read.items()}
     _write_backtest(settings, trained)
-    model, ledger = _assemble(settings, trained, ledger, settings.trained_at or now.replace(microsecond=0))
+    model, ledger = _assemble(settings, trained, ledger, trained_at)
     if settings.enforce_gate and not model.card.gate.passed:
         raise Refused(model.card.gate.reasons)
     _write(settings, trained, model, ledger)
@@ -109,6 +112,8 @@ def utc_now() -> datetime:
 
 def _earlier_ledger(path: Path | None, champion: Model | None) -> Ledger:
     if path is None:
+        if champion is not None and champion.scorecard.entries:
+            _log.warning("the live record begins anew: --champion has a ledger, and --ledger does not name it")
         return Ledger.empty()
     ledger = read_ledger(path)
     if champion is not None:
@@ -167,10 +172,15 @@ def _train_pair(
 
 
 def _replay(history: History, settings: TrainSettings, progress: tqdm[Never]) -> Replay | None:
-    series = DailySeries.of(history)
-    progress.total = (progress.total or 0) + len(list(splits(len(series), settings.every)))
     progress.set_description_str(f"{history.pair}: {len(history.candles)} candles, forecasting their past")
-    return replay(series, {*KNOTS, *settings.horizons}, settings.every, settings.days, progress.update)
+    series, horizons = DailySeries.of(history), {*KNOTS, *settings.horizons}
+    return replay(series, horizons, settings.every, settings.days, progress.update)
+
+
+def _cutoffs(history: History, settings: TrainSettings) -> int:
+    """How many cutoffs the backtest over this history has."""
+    days = len(DailySeries.of(history))
+    return len(list(splits(days, settings.every))) if days >= LEAST_HISTORY else 0
 
 
 def _score_faults(
@@ -216,18 +226,16 @@ def _write(settings: TrainSettings, trained: Mapping[Pair, TrainedPair], model: 
             store.write_atomically(path_for(settings.prophet_json, pair), result.fitted.prophet.to_json().encode())
         if settings.picture is not None:
             save_picture(result.history, result.fitted.forecast, model.card, path_for(settings.picture, pair))
-    _write_ledger(ledger_path(settings.output), ledger)
-    store.save(model, settings.output)
+    path, data = ledger_path(settings.output), ledger.dumps()
+    # A ledger that names a release which failed would be as wrong as a release that no ledger names.
+    store.write_together({**_kept_aside(path, data), path: data, settings.output: store.dumps(model)})
 
 
-def _write_ledger(path: Path, ledger: Ledger) -> None:
-    """Write the ledger; one that stands there and is not carried on is set aside, for it cannot be made again."""
-    data = ledger.dumps()
+def _kept_aside(path: Path, data: bytes) -> dict[Path, bytes]:
+    """A copy, by its path, of the ledger that stands at `path` and is not carried on: it cannot be made again."""
     before = path.read_bytes() if path.exists() else b""
-    if not data.startswith(before):
-        aside = path.with_name(f"{path.stem}.{hashlib.sha256(before).hexdigest()[:12]}{path.suffix}")
-        path.replace(aside)
-        _log.warning(
-            "the ledger %s was not carried on; it is kept as %s (name it with --ledger next time)", path, aside
-        )
-    store.write_atomically(path, data)
+    if data.startswith(before):
+        return {}
+    aside = path.with_name(f"{path.stem}.{hashlib.sha256(before).hexdigest()[:12]}{path.suffix}")
+    _log.warning("the ledger %s is not carried on; it is kept as %s (name it with --ledger next time)", path, aside)
+    return {aside: before}
