@@ -70,7 +70,7 @@ class Replay:
                     yield self._row(row, column, int(cutoff), int(target))
 
     def happened(self, horizon: int) -> FloatArray:
-        """(m,) the increments of log price that came about; NaN where that is not known yet."""
+        """(m,) the increments of log price that came about; NaN where it is not known yet, or a day has no candle."""
         return _happened(self.series, self.cutoffs, horizon)
 
     def _row(self, row: int, column: int, cutoff: int, target: int) -> Row:
@@ -160,6 +160,7 @@ def _use_one_thread() -> None:
 def _happened(series: DailySeries, cutoffs: IntArray, horizon: int) -> FloatArray:
     targets = cutoffs + horizon
     due = targets < len(series)
+    due[due] = series.known[targets[due]] & series.known[cutoffs[due]]
     happened = np.full(len(cutoffs), np.nan)
     happened[due] = series.log_close[targets[due]] - series.log_close[cutoffs[due]]
     return happened

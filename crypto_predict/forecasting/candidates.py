@@ -23,13 +23,16 @@ from crypto_predict.forecasting.series import DailySeries, FloatArray
 
 PROPHET = "prophet"
 WINDOW = 365  # days that the candidates of statsmodels see
+LEAST_CANDLES = 30  # that Prophet's curve is fitted to
 LAGS = 7  # of the autoregression: a week
 
 Candidate = Callable[[DailySeries, Sequence[int]], FloatArray]
 
 
 def prophet(series: DailySeries, horizons: Sequence[int]) -> FloatArray:
-    """The way Prophet's curve goes from the last close."""
+    """The way Prophet's curve goes from the last close; nowhere where a long gap left too little to fit it to."""
+    if np.count_nonzero(series.known) < LEAST_CANDLES:
+        return np.zeros(len(horizons))
     curve = fit_map(series.days[series.known], series.log_close[series.known])
     ahead = curve.at(series.days[-1] + np.array([0, *horizons]))
     return np.asarray(ahead[1:] - ahead[0])
@@ -37,28 +40,24 @@ def prophet(series: DailySeries, horizons: Sequence[int]) -> FloatArray:
 
 def theta(series: DailySeries, horizons: Sequence[int]) -> FloatArray:
     """The Theta method (Assimakopoulos and Nikolopoulos, International Journal of Forecasting 16, 2000)."""
-    year = series.log_close[-WINDOW:]
-    return _increments(ThetaModel(year, period=1, deseasonalize=False).fit().forecast(max(horizons)), year, horizons)
+    return _chosen(ThetaModel(_year(series), period=1, deseasonalize=False).fit().forecast(max(horizons)), horizons)
 
 
 def damped_trend(series: DailySeries, horizons: Sequence[int]) -> FloatArray:
     """ETS(A,Ad,N), exponential smoothing with a damped trend (Gardner and McKenzie, Management Science 31, 1985)."""
-    year = series.log_close[-WINDOW:]
-    fit = ETSModel(year, trend="add", damped_trend=True).fit(disp=False)
-    return _increments(fit.forecast(max(horizons)), year, horizons)
+    fit = ETSModel(_year(series), trend="add", damped_trend=True).fit(disp=False)
+    return _chosen(fit.forecast(max(horizons)), horizons)
 
 
 def local_level(series: DailySeries, horizons: Sequence[int]) -> FloatArray:
     """ETS(A,N,N), which is the local level model and ARIMA(0,1,1): a level that the last close may have overshot."""
-    year = series.log_close[-WINDOW:]
-    return _increments(ETSModel(year).fit(disp=False).forecast(max(horizons)), year, horizons)
+    return _chosen(ETSModel(_year(series)).fit(disp=False).forecast(max(horizons)), horizons)
 
 
 def autoregression(series: DailySeries, horizons: Sequence[int]) -> FloatArray:
     """ARIMA(7,1,0) with a drift: an autoregression of daily returns on those of the last week."""
-    returns = np.diff(series.log_close[-WINDOW:])
-    ahead = np.cumsum(AutoReg(returns, LAGS).fit().forecast(max(horizons)))
-    return np.asarray(ahead[np.array(horizons) - 1])
+    returns = np.diff(_year(series))
+    return _chosen(np.cumsum(AutoReg(returns, LAGS).fit().forecast(max(horizons))), horizons)
 
 
 CANDIDATES: dict[str, Candidate] = {
@@ -78,15 +77,27 @@ def all_increments(series: DailySeries, horizons: Sequence[int]) -> FloatArray:
         horizons: Days ahead.
     """
     with _quiet():
-        return np.array([_finite(candidate(series, horizons)) for candidate in CANDIDATES.values()])
+        return np.array([_answer(candidate, series, horizons) for candidate in CANDIDATES.values()])
 
 
-def _increments(forecast: npt.ArrayLike, history: FloatArray, horizons: Sequence[int]) -> FloatArray:
-    return np.asarray(np.asarray(forecast)[np.array(horizons) - 1] - history[-1])
+def _year(series: DailySeries) -> FloatArray:
+    """The last year, counted from the last close: what is forecast of it are increments.
+
+    It also keeps a flat market from being constant yet not zero, for which statsmodels' Theta takes the level as slope.
+    """
+    return np.asarray(series.log_close[-WINDOW:] - series.log_close[-1])
 
 
-def _finite(increments: FloatArray) -> FloatArray:
-    return increments if np.isfinite(increments).all() else np.zeros_like(increments)
+def _chosen(forecast: npt.ArrayLike, horizons: Sequence[int]) -> FloatArray:
+    return np.asarray(np.asarray(forecast)[np.array(horizons) - 1])
+
+
+def _answer(candidate: Candidate, series: DailySeries, horizons: Sequence[int]) -> FloatArray:
+    try:
+        increments = candidate(series, horizons)
+    except np.linalg.LinAlgError:  # a history of a few exact repetitions does not tell its parameters apart
+        return np.zeros(len(horizons))
+    return increments if np.isfinite(increments).all() else np.zeros(len(horizons))
 
 
 @contextmanager

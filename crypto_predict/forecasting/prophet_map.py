@@ -13,6 +13,7 @@ The constants are Prophet's defaults.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,9 @@ class ProphetMap:
 def fit_map(days: IntArray, log_close: FloatArray) -> ProphetMap:
     """Fit the model to log closes.
 
+    With fewer candles than parameters (33, or 53 with a year) the posterior need not have a maximum: the curve then
+    may go through every close.
+
     Args:
         days: (n,) ascending ordinals, n >= 3.
         log_close: (n,) natural logarithm of the close of each of those days.
@@ -97,9 +101,11 @@ def _maximise(features: FloatArray, y: FloatArray, changes: int) -> tuple[FloatA
 
 
 def _best_variance(residual: float, count: int) -> float:
-    """The noise variance v that minimises n log(v) / 2 + rss / 2 v + v / 2 s^2: the root of v^2 / s^2 + n v = rss."""
-    prior = NOISE_SCALE**2
-    return prior * (-count + float(np.sqrt(count**2 + 4 * residual / prior))) / 2
+    """The noise variance v that minimises n log(v) / 2 + rss / 2 v + v / 2 s^2: the root of v^2 / s^2 + n v = rss.
+
+    In the form that does not subtract: of a market that does not move, nothing but rounding would be left.
+    """
+    return 2 * residual / (count + math.sqrt(count**2 + 4 * residual / NOISE_SCALE**2))
 
 
 def _objective(  # noqa: PLR0913, PLR0917 the posterior has these terms
