@@ -19,7 +19,7 @@ from scipy.signal import lfilter
 from crypto_predict.forecasting.series import FloatArray
 
 DECAY = 0.94  # a day, of the short memory: RiskMetrics' constant
-PERSISTENCE = 0.8  # a day, of the short memory's lead over the long one
+PERSISTENCE = 0.7  # a day, of the short memory's lead over the long one
 SHOCK = 3.0  # standard deviations
 LONG_WINDOWS = (365, 1095)  # days
 LEAST_DAYS = 30  # over which the long memory starts
