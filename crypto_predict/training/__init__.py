@@ -1,6 +1,7 @@
 """The training pipeline: settings in, a model file and a report out.
 
 * ``pipeline``: histories, backtests, fits, the gate's verdict, the ledger and baking, for every pair
+* ``options``: the command line and the environment as settings
 * ``anchor``: the newest price, from which a forecast sets out
 * ``outputs``: which files are written, and what is refused before the work
 * ``backtest_csv``: every forecast of the backtest, one a row

@@ -15,7 +15,7 @@ PICTURE_FORMATS = (".svg", ".png", ".pdf")
 
 def ledger_path(model: Path) -> Path:
     """The ledger beside a model file: ``model.ledger.jsonl`` beside ``model.pkl``."""
-    return model.with_name(f"{model.stem}.ledger.jsonl")
+    return model.parent / f"{model.stem}.ledger.jsonl"  # a path such as ".." has no name to replace
 
 
 def path_for(template: Path, pair: Pair) -> Path:

@@ -1,0 +1,131 @@
+"""The command line of ``train.py`` and its environment, as settings."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from crypto_predict.errors import InvalidValue
+from crypto_predict.market import Pair
+from crypto_predict.settings import (
+    EnvironmentParser,
+    GateThresholds,
+    SourceSettings,
+    TrainSettings,
+    day,
+    instant_of_epoch,
+    whole_number,
+)
+from crypto_predict.sources.catalog import source_name
+
+DESCRIPTION = "Train a forecast and bake it into one file: history in, model.pkl out."
+EXAMPLES = """\
+examples:
+  python train.py                                        Bitcoin from Alpaca, five years back, no key needed
+  python train.py --pair BTC/USD --pair ETH/USD          several pairs in one model
+  python train.py --source file:prices.csv               your own CSV or CSV.gz: time,open,high,low,close,volume
+  python train.py --source alpaca,simulated              an invented market where no exchange can be reached
+  python train.py --until 2025-06-30                     as if that were yesterday
+  python train.py --picture forecast.svg                 a picture beside the model
+  python train.py --backtest backtest.csv                every forecast of the backtest, one a row
+  python train.py --ledger model.ledger.jsonl            carry the record of released forecasts on
+
+exit codes: 0 done, 1 the result could not be written, 2 bad arguments, 3 no usable history, 4 refused by the gate,
+  130 interrupted
+other environment: ALPACA_DATA_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY, SOURCE_DATE_EPOCH (the training time),
+  MODEL_VERSION and GIT_REVISION (what the card says of the release), GATE_STALEST_HOURS and the gate's other thresholds
+"""
+
+
+def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[TrainSettings, bool]:
+    """Command line and environment as settings, and whether the report is wanted as JSON.
+
+    Raises:
+        SystemExit: With 2 after a bad argument, whose value is named; with 0 after ``--help``.
+    """
+    parser = EnvironmentParser(environ, prog="train.py", description=DESCRIPTION, epilog=EXAMPLES)
+    _add_history(parser)
+    _add_outputs(parser)
+    _add_backtest(parser)
+    _add_release(parser)
+    parser.add_flag("--json", "print the report as JSON")
+    options = parser.parse_args(arguments)
+    try:
+        return _settings(options, environ), options.json
+    except InvalidValue as error:
+        parser.error(str(error))
+
+
+def _add_history(parser: EnvironmentParser) -> None:
+    parser.add_list_option("--pair", Pair.parse, "BTC/USD", "pair to forecast; may be repeated", "BASE/QUOTE")
+    parser.add_list_option(
+        "--source",
+        source_name,
+        "alpaca",
+        "where history comes from, in order of preference: alpaca, file:PATH, simulated",
+        "NAME,NAME",
+    )
+    parser.add_option("--days", whole_number("days", 30, 36_500), "1825", "longest history used, in days", "N")
+    parser.add_option("--until", day, None, "ignore every candle after this UTC day", "DATE")
+    parser.add_option("--seed", whole_number("seed", 0, 2**31 - 1), "0", "for the fit and the simulated market", "N")
+
+
+def _add_outputs(parser: EnvironmentParser) -> None:
+    parser.add_option("--output", Path, "model.pkl", "the model file to write", "FILE")
+    parser.add_option(
+        "--prophet-json", Path, None, "also write Prophet's own JSON; several pairs need {base} in the name", "FILE"
+    )
+    parser.add_option(
+        "--picture",
+        Path,
+        None,
+        "also draw the forecast as .svg, .png or .pdf; several pairs need {base} in the name",
+        "FILE",
+    )
+
+
+def _add_backtest(parser: EnvironmentParser) -> None:
+    parser.add_option("--backtest", Path, None, "also write every forecast of the backtest, as CSV", "FILE")
+    parser.add_list_option(
+        "--horizons", whole_number("horizons", 1, 365), "1,7,30,90", "days ahead at which the forecast is scored", "N,N"
+    )
+    parser.add_option(
+        "--every", whole_number("every", 1, 365), "1", "days from one cutoff of the backtest to the next", "N"
+    )
+
+
+def _add_release(parser: EnvironmentParser) -> None:
+    parser.add_option(
+        "--ledger",
+        Path,
+        None,
+        "the ledger of earlier releases, which is scored and carried on beside the model",
+        "FILE",
+    )
+    parser.add_option("--champion", Path, None, "the model that this one would replace; a worse one is refused", "FILE")
+    parser.add_flag("--no-gate", "write the model whatever the gate finds; the card tells it")
+
+
+def _settings(options: Namespace, environ: Mapping[str, str]) -> TrainSettings:
+    return TrainSettings(
+        pairs=options.pair,
+        sources=options.source,
+        days=options.days,
+        output=options.output,
+        until=options.until,
+        seed=options.seed,
+        prophet_json=options.prophet_json,
+        picture=options.picture,
+        exchanges=SourceSettings.from_environ(environ),
+        trained_at=instant_of_epoch(environ.get("SOURCE_DATE_EPOCH")),
+        version=environ.get("MODEL_VERSION") or None,
+        git_revision=environ.get("GIT_REVISION") or None,
+        backtest=options.backtest,
+        horizons=tuple(sorted(options.horizons)),
+        every=options.every,
+        ledger=options.ledger,
+        champion=options.champion,
+        gate=GateThresholds.from_environ(environ),
+        enforce_gate=not options.no_gate,
+    )
