@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from math import exp, sin
+from math import exp, pi, sin
+from random import Random
 
 from crypto_predict.history import History
 from crypto_predict.market import Candle, Interval, Pair
@@ -13,6 +14,23 @@ START = datetime(2021, 1, 1, tzinfo=UTC)
 def wandering(day: int) -> float:
     """A close that trends, swings through the year and the week, and never repeats."""
     return 20_000 * exp(0.0004 * day + 0.2 * sin(day / 58) + 0.01 * sin(day * 2.4) + 0.03 * sin(day * day))
+
+
+def _moves(days: int) -> list[float]:
+    """Log prices, each move of which takes half of the one before with it."""
+    random, move, path = Random(7), 0.0, [20.7]
+    for _ in range(days):
+        move = 0.5 * move + 0.008 * random.gauss(0, 1)
+        path.append(path[-1] + move)
+    return path
+
+
+_PATH = _moves(1000)
+
+
+def rhythmic(day: int) -> float:
+    """A close that can be forecast, of around 10^9: its moves go on, and it swings through the week by 3 %."""
+    return exp(_PATH[day + 1] + 0.03 * sin(2 * pi * day / 7))
 
 
 def flat(_: int) -> float:
