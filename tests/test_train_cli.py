@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from prophet.serialize import model_from_json
 
-import train
 from crypto_predict.baked import store
 from crypto_predict.baked.evaluation import Curve
 from crypto_predict.forecasting.backtest import splits
 from crypto_predict.market import Pair
+from crypto_predict.training.options import read_settings
 from tests.histories import as_csv, make_history
 from tests.training import QUICK, TRAINED_AT, in_process, price_file, run_training
 
@@ -168,13 +168,13 @@ def test_every_option_can_come_from_the_environment(
 
 
 def test_the_ledger_and_the_champion_can_be_named_by_the_environment() -> None:
-    settings, _ = train.read_settings([], {"LEDGER": "old.jsonl", "CHAMPION": "old.pkl"})
+    settings, _ = read_settings([], {"LEDGER": "old.jsonl", "CHAMPION": "old.pkl"})
     assert (settings.ledger, settings.champion) == (Path("old.jsonl"), Path("old.pkl"))
 
 
 def test_a_backtest_has_a_hundred_cutoffs_unless_asked_otherwise() -> None:
     """At every horizon, on as much history as is asked for; fewer say nothing beyond chance."""
-    settings, _ = train.read_settings([], {})
+    settings, _ = read_settings([], {})
     cutoffs = list(splits(settings.days, settings.every))
     assert settings.horizons == (1, 7, 30, 90)
     assert all(sum(cutoff + horizon < settings.days for cutoff in cutoffs) >= 100 for horizon in settings.horizons)
