@@ -61,6 +61,10 @@ format: $(VENV)/dev.stamp ## Format the code and mend what ruff can mend
 bench: $(VENV)/dev.stamp ## Measure against the usual tutorial and bare Flask
 	@$(BIN)/python -m bench
 
+.PHONY: notebook
+notebook: $(VENV)/dev.stamp ## Run train.ipynb in place and keep pictures of its figures (wants Chromium)
+	@SOURCE='$(SOURCE)' $(BIN)/python -m tests.notebook
+
 .PHONY: lock
 lock: $(VENV)/dev.stamp ## Renew the locked requirements from pyproject.toml
 	@$(UV_COMPILE) --upgrade --extra api --extra train --extra dev --output-file requirements-dev.txt
