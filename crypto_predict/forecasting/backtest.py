@@ -94,7 +94,7 @@ def splits(count: int, every: int) -> Iterator[int]:
 
     The first has a year of history behind it, or half of a history shorter than two years.
     """
-    first = min(FIRST_CUTOFF, count // 2) - 1
+    first = max(0, min(FIRST_CUTOFF, count // 2) - 1)
     yield from range(first + (count - 1 - first) % every, count, every)
 
 
