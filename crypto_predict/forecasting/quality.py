@@ -58,7 +58,8 @@ def history_faults(history: History, thresholds: GateThresholds, limit: datetime
 def anchor_faults(hours: Sequence[Candle], last: Candle, thresholds: GateThresholds) -> list[str]:
     """Why the newest hourly close must not be what a forecast sets out from.
 
-    An hour with a bad tick or in another unit is not where the market was left an hour before, up or down.
+    An hour in another unit is not where the market was left an hour before, up or down. One whose last trade is a bad
+    tick is, but closes where no market gets to within an hour.
 
     Args:
         hours: The closed hourly candles since the last daily close, ascending; hours without a trade may be missing.
@@ -70,14 +71,28 @@ def anchor_faults(hours: Sequence[Candle], last: Candle, thresholds: GateThresho
     for hour in hours:
         if faults := hour.faults():
             return [*found, f"the hour of {hour.open_time:%Y-%m-%d %H:%M} is impossible: {'; '.join(faults)}"]
-        missed = math.log(max(1.0, hour.low / before, before / hour.high))
-        if missed > thresholds.widest_open:
-            found.append(
-                f"jump: the hour of {hour.open_time:%Y-%m-%d %H:%M} goes from {hour.low:g} to {hour.high:g}, and the "
-                f"price before was {before:g}; {_percent(thresholds.widest_open)} apart are allowed"
-            )
+        found += _hour_faults(hour, before, thresholds)
         before = hour.close
     return found
+
+
+def _hour_faults(hour: Candle, before: float, thresholds: GateThresholds) -> list[str]:
+    """Whether an hour goes on from the price `before` it."""
+    missed = math.log(max(1.0, hour.low / before, before / hour.high))
+    name = f"jump: the hour of {hour.open_time:%Y-%m-%d %H:%M}"
+    if missed > thresholds.widest_open:
+        fault = (
+            f"{name} goes from {hour.low:g} to {hour.high:g}, and the price before was {before:g}; "
+            f"{_percent(thresholds.widest_open)} apart are allowed"
+        )
+        return [fault]
+    if max(hour.close / before, before / hour.close) >= thresholds.largest_factor:
+        fault = (
+            f"{name} closes at {hour.close:g}, and the price before was {before:g}; less than a factor of "
+            f"{thresholds.largest_factor:g} is allowed"
+        )
+        return [fault]
+    return []
 
 
 @dataclass(frozen=True)
