@@ -142,9 +142,9 @@ def rescaled(hour: Candle, factor: float) -> Candle:
 
 
 def ticked(hour: Candle, factor: float) -> Candle:
-    """An hour whose very last trade is in another unit."""
+    """An hour of ordinary volume whose very last trade is in another unit."""
     close = factor * hour.close
-    return replace(hour, close=close, high=max(hour.high, close), low=min(hour.low, close))
+    return replace(hour, close=close, high=max(hour.high, close), low=min(hour.low, close), volume=hour.volume / 24)
 
 
 def impossible(hour: Candle, _: float) -> Candle:
@@ -178,9 +178,10 @@ def test_an_hour_that_no_market_has_is_refused_and_without_the_gate_not_used(
     assert model.card.gate.reasons[0].startswith(f"BTC/USD: {reason}")
 
 
-def test_a_crash_within_the_hour_is_true(tmp_path: Path) -> None:
-    """The market passed every price on its way, and the forecast sets out from where it is now."""
-    crash = make_candle(TODAY + 8 * HOUR, 0.6 * LAST_CLOSE, hourly(8)[-1].close)
+@pytest.mark.parametrize("left", [0.6, 0.1])
+def test_a_crash_within_the_hour_is_true(left: float, tmp_path: Path) -> None:
+    """The market passed every price on its way, much was sold, and the forecast sets out from where it is now."""
+    crash = make_candle(TODAY + 8 * HOUR, left * LAST_CLOSE, hourly(8)[-1].close)
     with exchange([*hourly(8), crash]) as server:
         assert anchors(trained(server, tmp_path)) == {Anchor(TODAY + 9 * HOUR, crash.close)}
 

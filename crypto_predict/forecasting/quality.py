@@ -59,7 +59,7 @@ def anchor_faults(hours: Sequence[Candle], last: Candle, thresholds: GateThresho
     """Why the newest hourly close must not be what a forecast sets out from.
 
     An hour in another unit is not where the market was left an hour before, up or down. One whose last trade is a bad
-    tick is, but closes where no market gets to within an hour.
+    tick is, but closes where no market gets to within an hour, or not on so little volume.
 
     Args:
         hours: The closed hourly candles since the last daily close, ascending; hours without a trade may be missing.
@@ -71,13 +71,13 @@ def anchor_faults(hours: Sequence[Candle], last: Candle, thresholds: GateThresho
     for hour in hours:
         if faults := hour.faults():
             return [*found, f"the hour of {hour.open_time:%Y-%m-%d %H:%M} is impossible: {'; '.join(faults)}"]
-        found += _hour_faults(hour, before, thresholds)
+        found += _hour_faults(hour, before, last.volume / 24, thresholds)
         before = hour.close
     return found
 
 
-def _hour_faults(hour: Candle, before: float, thresholds: GateThresholds) -> list[str]:
-    """Whether an hour goes on from the price `before` it."""
+def _hour_faults(hour: Candle, before: float, volume: float, thresholds: GateThresholds) -> list[str]:
+    """Whether an hour goes on from the price `before` it; `volume` is what an ordinary hour has."""
     missed = math.log(max(1.0, hour.low / before, before / hour.high))
     name = f"jump: the hour of {hour.open_time:%Y-%m-%d %H:%M}"
     if missed > thresholds.widest_open:
@@ -86,10 +86,12 @@ def _hour_faults(hour: Candle, before: float, thresholds: GateThresholds) -> lis
             f"{_percent(thresholds.widest_open)} apart are allowed"
         )
         return [fault]
-    if max(hour.close / before, before / hour.close) >= thresholds.largest_factor:
+    spiked = hour.close / before >= thresholds.largest_factor
+    sunk = before / hour.close >= thresholds.largest_factor and hour.volume < thresholds.wick_turnover * volume
+    if spiked or sunk:
         fault = (
-            f"{name} closes at {hour.close:g}, and the price before was {before:g}; less than a factor of "
-            f"{thresholds.largest_factor:g} is allowed"
+            f"{name} closes at {hour.close:g} on a volume of {hour.volume:g}, and the price before was {before:g}; a "
+            f"factor of {thresholds.largest_factor:g} is a bad tick, but for a crash with the volume of one"
         )
         return [fault]
     return []
