@@ -22,6 +22,8 @@ from tests.replay.alpaca import AlpacaExchange, Paging
 from tests.replay.server import ReplayServer
 
 REAL = Path("../shared/data/binance_BTC-USDT_1d.csv")
+DAYS = 500  # that have closed
+SPARSE = ("--every", "60")  # cutoffs
 FOUR_KEYS = ["date", "prediction", "prediction low", "prediction_high"]
 
 
@@ -44,9 +46,9 @@ def open_day() -> datetime:
 
 @pytest.fixture
 def exchange() -> Iterator[ReplayServer]:
-    """Three years of daily candles up to today's, which is not closed yet, in short pages; the first answers fail."""
+    """Daily candles up to today's, which is not closed yet, in short pages; the first answers fail."""
     today = open_day()
-    candles = [make_candle(today - timedelta(days=1094 - n), wandering(n), wandering(n - 1)) for n in range(1095)]
+    candles = [make_candle(today - timedelta(days=DAYS - n), wandering(n), wandering(n - 1)) for n in range(DAYS + 1)]
     with ReplayServer(AlpacaExchange({(BTC, "1Day"): candles}, Paging(rows=(130, 420), overlap=3))) as server:
         server.inject(replay.refused(500, "internal server error"))
         server.inject(replay.answer(200, "<html>busy</html>", "text/html"))
@@ -57,12 +59,12 @@ def test_an_exchange_s_history_becomes_an_answer(exchange: ReplayServer, tmp_pat
     """Short overlapping pages and two faults on the way; the candle that is still open never enters the fit."""
     model = str(tmp_path / "model.pkl")
     yesterday = open_day() - timedelta(days=1)
-    run = train("--source", "alpaca,simulated", "--output", model, "--json", ALPACA_DATA_URL=exchange.url)
+    run = train("--source", "alpaca,simulated", "--output", model, "--json", *SPARSE, ALPACA_DATA_URL=exchange.url)
     assert run.returncode == 0, run.stderr
     if yesterday != open_day() - timedelta(days=1):
         pytest.skip("midnight passed during the training")
     card = json.loads(run.stdout)["card"]["pairs"]["BTC/USD"]
-    assert (card["source"], card["simulated"], card["candles"]) == ("alpaca", False, 1094)
+    assert (card["source"], card["simulated"], card["candles"]) == ("alpaca", False, DAYS)
     assert card["last"] == yesterday.isoformat().replace("+00:00", "Z")
     with running(["api.py", "--model", model, "--host", "127.0.0.1"], "/readyz") as server:
         tomorrow = yesterday + timedelta(days=2)
@@ -70,12 +72,39 @@ def test_an_exchange_s_history_becomes_an_answer(exchange: ReplayServer, tmp_pat
     assert list(answer) == FOUR_KEYS
     assert answer["date"] == f"{tomorrow:%a, %d %b %Y} 00:00:00 GMT"
     assert answer["prediction low"] < answer["prediction"] < answer["prediction_high"]
-    assert answer["prediction"] == pytest.approx(wandering(1093), rel=0.1)
+    assert answer["prediction"] == pytest.approx(wandering(DAYS - 1), rel=0.1)
+
+
+def test_backtest_gate_and_live_record_are_served_as_they_were_baked(exchange: ReplayServer, tmp_path: Path) -> None:
+    """Two releases, forty days apart: every forecast of the first has come due, and the second publishes how it did."""
+    model, then = tmp_path / "model.pkl", open_day() - timedelta(days=40)
+    history = ("--source", "alpaca", "--output", str(model), "--json", *SPARSE)
+    first = train(
+        *(*history, "--until", f"{then - timedelta(days=1):%Y-%m-%d}"),
+        ALPACA_DATA_URL=exchange.url,
+        SOURCE_DATE_EPOCH=str(int(then.timestamp()) + 600),
+    )
+    assert first.returncode == 0, first.stderr
+    ledger = ("--ledger", str(tmp_path / "model.ledger.jsonl"), "--champion", str(model))
+    second = train(*history, *ledger, ALPACA_DATA_URL=exchange.url)
+    assert second.returncode == 0, second.stderr
+    with running(["api.py", "--model", str(model), "--host", "127.0.0.1"], "/readyz") as server:
+        card, scorecard = get(server.port, "/model"), get(server.port, "/scorecard")
+    assert card == json.loads(second.stdout)["card"]
+    assert [score["horizon_days"] for score in card["pairs"]["BTC/USD"]["backtest"]["scores"]] == [1, 7, 30, 90]
+    assert (card["gate"]["passed"], card["gate"]["enforced"], card["gate"]["reasons"]) == (True, True, [])
+    record = scorecard["pairs"]["BTC/USD"]
+    assert (record["releases"], record["due"], record["pending"], record["hindsight"]) == (2, 30, 30, 0)
+    assert record["words"].startswith("30 forecasts of 30 days came due: error ")
+    assert [forecast["horizon_days"] for forecast in record["latest"]] == list(range(30, 0, -1))
+    assert record["latest"][0]["actual"] == wandering(DAYS - 40 + 29)
+    assert scorecard["head"] == json.loads((tmp_path / "model.ledger.jsonl").read_text().splitlines()[-1])["sha256"]
 
 
 def test_without_any_exchange_the_market_is_invented_and_everybody_is_told(tmp_path: Path) -> None:
     model = str(tmp_path / "model.pkl")
-    run = train("--source", "alpaca,simulated", "--output", model, ALPACA_DATA_URL="http://127.0.0.1:9")
+    market = ("--source", "alpaca,simulated", *SPARSE)
+    run = train(*market, "--output", model, ALPACA_DATA_URL="http://127.0.0.1:9")
     assert run.returncode == 0, run.stderr
     assert "SIMULATED PRICES" in run.stderr
     with running(["api.py", "--model", model, "--host", "127.0.0.1"], "/readyz") as server:
@@ -87,7 +116,7 @@ def test_real_history_is_answered_with_exactly_the_four_keys(tmp_path: Path) -> 
     if not REAL.exists():
         pytest.skip(f"{REAL} is not here")
     model = str(tmp_path / "model.pkl")
-    run = train("--source", f"file:{REAL}", "--until", "2025-06-30", "--output", model)
+    run = train("--source", f"file:{REAL}", "--until", "2025-06-30", "--output", model, *SPARSE)
     assert run.returncode == 0, run.stderr
     with running(["api.py", "--model", model, "--host", "127.0.0.1"], "/readyz") as server:
         past = get(server.port, "/bitcoin?date=2024-06-01")
