@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -198,9 +198,17 @@ def _memory(peers: Peers) -> list[Figure]:
 
 
 def _backtests(peers: Peers) -> list[Figure]:
-    ours, prophets = backtest.seconds(peers.source)
-    name = "backtest of 100 cutoffs"
-    return [Figure(name, ours, prophets, "Prophet's cross_validation", "s", 1 / 3, at_least=False)]
+    found = backtest.compare(peers.source)
+    name, peer = "backtest of 100 cutoffs", "Prophet's cross_validation"
+    speed = Figure(name, found.ours, found.prophets, peer, "s", 1 / 3, at_least=False)
+    return [speed, *(figure for days in found.our_errors for figure in _errors(found, days))]
+
+
+def _errors(found: backtest.Comparison, days: int) -> Iterator[Figure]:
+    """How far our forecasts erred at the same cutoffs, and how far Prophet's and persistence did."""
+    name, ours = f"error {days} day{'s' if days > 1 else ''} ahead", 100 * found.our_errors[days]
+    yield Figure(name, ours, 100 * found.prophets_errors[days], "Prophet out of the box", "%", 1, at_least=False)
+    yield Figure(name, ours, 100 * found.persistence_errors[days], "persistence", "%", 1, at_least=False)
 
 
 _STAGES = (_rates, _latencies, _cold_starts, _memory, _backtests)
