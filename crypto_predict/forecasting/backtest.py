@@ -28,7 +28,7 @@ from crypto_predict.forecasting.series import DailySeries, FloatArray, IntArray
 HORIZONS = (1, 7, 30, 90)  # days, scored unless others are asked for
 FIRST_CUTOFF = 365  # days of history before the first cutoff, or half of a history shorter than two years
 LEAST_HISTORY = 120  # days; a shorter history says nothing about how a forecast does
-_WORTH_A_PROCESS = 60  # cutoffs; fewer are done before a second process has imported what it needs
+_WORTH_A_PROCESS = 200  # cutoffs; fewer are done before a second process has imported what it needs
 
 Progress = Callable[[int], object]
 
