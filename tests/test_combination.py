@@ -86,6 +86,17 @@ def test_the_candidate_that_is_right_has_the_weight() -> None:
     assert np.delete(weights, 3).sum() < 0.05
 
 
+def test_weights_begin_small_and_grow_with_what_is_known() -> None:
+    """A candidate that was right 42 times out of 42 is believed as if it had been wrong 16 times before that."""
+    outcome = np.random.default_rng(0).choice([-1.0, 1.0], 600)
+    said = np.zeros((600, 5))
+    said[:, 3] = outcome
+    weights = combine(np.arange(600), said, outcome, 1).weights[:, 3]
+    assert not weights[:42].any()
+    assert weights[42] == pytest.approx(42 / (42 + 16), abs=0.02)
+    assert np.all(np.diff(weights) >= -1e-3)
+
+
 def test_a_candidate_that_is_always_wrong_has_no_weight() -> None:
     """Nobody is believed the opposite."""
     outcome = np.random.default_rng(0).standard_normal(600)

@@ -97,6 +97,14 @@ def test_one_shock_counts_for_no_more_than_three_standard_deviations() -> None:
     assert variances[2] == pytest.approx(before * (DECAY + (1 - DECAY) * SHOCK**2), rel=0.15)
 
 
+@pytest.mark.parametrize("horizon", [1, 30, 365])
+def test_a_market_that_was_wild_more_than_three_years_ago_is_as_any_other(horizon: float) -> None:
+    returns = np.diff(random_walk(7, 2200), prepend=10.0)
+    wild = np.where(np.arange(2200) < 1100, 5 * returns, returns)
+    ours, other = (Volatility(np.cumsum(one)).variance(horizon)[-1] for one in (returns, wild))
+    assert ours == pytest.approx(other, rel=1e-6)
+
+
 def test_an_instant_at_the_close_is_the_state_at_the_close() -> None:
     volatility = Volatility(random_walk(3, 500))
     for horizon in HORIZONS:
@@ -108,13 +116,13 @@ def test_an_instant_at_the_close_is_the_state_at_the_close() -> None:
 @pytest.mark.parametrize("elapsed", [0.0, 0.25, 0.75])
 def test_a_big_move_since_the_close_widens_and_none_narrows_a_little(elapsed: float) -> None:
     volatility = Volatility(random_walk(4, 500))
-    close, still, moved, far = (
+    close, still, moved, far, farther = (
         volatility.latest(move, at).variance(1)
-        for move, at in ((0.0, 0.0), (0.0, elapsed), (3 * DAILY, elapsed), (30 * DAILY, elapsed))
+        for move, at in ((0.0, 0.0), (0.0, elapsed), (3 * DAILY, elapsed), (30 * DAILY, elapsed), (3.0, elapsed))
     )
     assert close * DECAY <= still <= close
     assert (still < close) == (elapsed > 0)
-    assert far >= moved > close
+    assert farther == far >= moved > close
 
 
 def test_the_way_of_a_move_makes_no_difference() -> None:
