@@ -123,6 +123,7 @@ def replay(
         for column, horizon in enumerate(asked)
     )
     widths = np.array([reaches(series.log_close, horizon)[cutoffs] for horizon in asked]).T
+    widths = np.maximum.accumulate(widths, axis=1)  # never smaller further ahead, as in what is baked
     return Replay(series, cutoffs, asked, said, combinations, widths)
 
 
