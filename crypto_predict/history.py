@@ -14,7 +14,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 
@@ -61,6 +61,12 @@ class History:
     gaps: tuple[Gap, ...]  # between two candles; ascending
     quarantined: int  # candles the source sent that no market can have made
     defects: tuple[Defect, ...] = ()  # of what the source sent, one of a kind
+
+    def last(self, days: int) -> History:
+        """The candles that open within the last `days` days, as a history of their own; the defects stay with it."""
+        start = self.candles[-1].open_time + self.interval.length - timedelta(days=days)
+        candles = tuple(candle for candle in self.candles if candle.open_time >= start)
+        return replace(self, candles=candles, gaps=find_gaps(candles, self.interval))
 
     def sha256(self) -> str:
         """The digest of interval and candles, for a model card.

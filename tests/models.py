@@ -87,6 +87,7 @@ def _pair_card(forecast: PairForecast, *, simulated: bool) -> PairCard:
         first=datetime.combine(forecast.first, datetime.min.time(), UTC),
         last=datetime.combine(forecast.last, datetime.min.time(), UTC),
         candles=503,
+        warm_up=0,
         gaps=(),
         quarantined=0,
         history_sha256="0" * 64,

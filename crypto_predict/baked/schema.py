@@ -185,9 +185,10 @@ class PairCard:
     first: datetime  # opening of the first candle
     last: datetime  # opening of the last candle
     candles: int
+    warm_up: int  # candles before `first` that only the backtest and the interval know
     gaps: tuple[Gap, ...]
     quarantined: int  # candles that the source sent and no market can have made
-    history_sha256: str
+    history_sha256: str  # of every candle, the warm-up included
     last_close: float
     anchor: Anchor
     forecast: tuple[Standing, ...]

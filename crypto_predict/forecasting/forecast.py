@@ -38,14 +38,16 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
     Args:
         history: Daily candles.
         anchor: The newest price, at or after the last candle's close and before the next one's.
-        replay: The backtest over the same history, whose last cutoff is its last day: the weights come from it. None
-            where the history is too short for one; then "tomorrow equals today" is all that is said.
+        replay: The backtest over the same history and what was before it, whose last cutoff is its last day: weights
+            and interval come from it. None where there is too little for one; then "tomorrow equals today" is all
+            that is said.
         seed: For Prophet's optimiser.
 
     Raises:
         UnusableHistory: Its prices differ so wildly that the forecast would leave the range of numbers.
     """
-    series, prophet = DailySeries.of(history), fit_prophet(history, seed)
+    series = DailySeries.of(history) if replay is None else replay.series
+    prophet = fit_prophet(history, seed)
     trend, seasonalities = prophet.trend(), prophet.seasonalities()
     curve = Curve(prophet.scale, trend, seasonalities)
     days = [candle.open_time.toordinal() for candle in history.candles]

@@ -41,17 +41,25 @@ def build_card(settings: TrainSettings, pairs: Mapping[Pair, PairCard], gate: Ga
     )
 
 
-def build_pair_card(history: History, forecast: PairForecast, backtest: Backtest | None) -> PairCard:
-    """The card of one pair: its history, its backtest, and where its forecast stands in 1, 7, 30 and 90 days."""
+def build_pair_card(history: History, past: History, forecast: PairForecast, backtest: Backtest | None) -> PairCard:
+    """The card of one pair: its history, its backtest, and where its forecast stands in 1, 7, 30 and 90 days.
+
+    Args:
+        history: What was fitted.
+        past: The same with the days before it that only the backtest and the interval know.
+        forecast: As it will be baked.
+        backtest: Of that past.
+    """
     return PairCard(
         source=history.source,
         simulated=history.simulated,
         first=history.candles[0].open_time,
         last=history.candles[-1].open_time,
         candles=len(history.candles),
+        warm_up=len(past.candles) - len(history.candles),
         gaps=history.gaps,
         quarantined=history.quarantined,
-        history_sha256=history.sha256(),
+        history_sha256=past.sha256(),
         last_close=forecast.last_close,
         anchor=forecast.anchor,
         forecast=_standings(forecast),

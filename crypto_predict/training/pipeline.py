@@ -39,6 +39,10 @@ from crypto_predict.training.picture import save_picture
 
 _BAR = "{desc} |{bar:30}| {n_fmt}/{total_fmt} steps, {elapsed}"
 
+# Days read beyond those asked for, where there are any. No fit sees them: they let the first forecasts of the backtest
+# have a year behind them, and the interval start from more than it is judged by.
+WARM_UP = 365
+
 _log = logging.getLogger(__name__)
 
 
@@ -46,7 +50,8 @@ _log = logging.getLogger(__name__)
 class PairHistory:
     """What one pair is trained on, and what the gate says of it."""
 
-    history: History
+    history: History  # of as many days as were asked for
+    past: History  # the same with the warm-up before it
     anchor: Anchor
     faults: tuple[str, ...]
 
@@ -56,6 +61,7 @@ class TrainedPair:
     """What training one pair gave."""
 
     history: History
+    past: History
     fitted: FittedForecast
     rows: tuple[Row, ...]  # of the backtest
     backtest: Backtest | None
@@ -95,7 +101,7 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
     sources = open_sources(settings.sources, settings.exchanges, settings.seed, settings.pairs)
     with logging_redirect_tqdm(), tqdm(total=len(settings.pairs), bar_format=_BAR, disable=None) as progress:
         read = _read_histories(sources, settings, now, progress)
-        progress.total = len(read) + sum(_cutoffs(one.history, settings) for one in read.values())
+        progress.total = len(read) + sum(_cutoffs(one.past, settings) for one in read.values())
         trained = {pair: _train_pair(one, settings, champion, progress) for pair, one in read.items()}
     _write_backtest(settings, trained)
     model, ledger = _assemble(settings, trained, ledger, trained_at)
@@ -147,39 +153,41 @@ def _read_pair(sources: Sequence[Source], pair: Pair, settings: TrainSettings, n
         return history_faults(history, settings.gate, limit, settings.days)
 
     enforced = judge if settings.enforce_gate else None
-    history = read_history(sources, pair, Interval.DAY_1, settings.days, settings.until, now, enforced)
+    past = read_history(sources, pair, Interval.DAY_1, settings.days + WARM_UP, settings.until, now, enforced)
+    history = past.last(settings.days)
     anchor, faults = newest_price(sources, history, limit, settings.gate)
     if settings.enforce_gate and faults:
         raise Refused([f"{pair}: {history.source}: {fault}" for fault in faults])
-    return PairHistory(history, anchor, (*judge(history), *faults))
+    return PairHistory(history, past, anchor, (*judge(past), *faults))
 
 
 def _train_pair(
     read: PairHistory, settings: TrainSettings, champion: Model | None, progress: tqdm[Never]
 ) -> TrainedPair:
     history, started = read.history, time.perf_counter()
-    past = _replay(history, settings, progress)
-    fitted = forecast_pair(history, read.anchor, past, settings.seed)
-    backtest = None if past is None else score(past, settings.horizons)
+    replayed = _replay(read.past, settings, progress)
+    fitted = forecast_pair(history, read.anchor, replayed, settings.seed)
+    backtest = None if replayed is None else score(replayed, settings.horizons)
     return TrainedPair(
         history=history,
+        past=read.past,
         fitted=fitted,
-        rows=() if past is None else tuple(past.rows(settings.horizons)),
+        rows=() if replayed is None else tuple(replayed.rows(settings.horizons)),
         backtest=backtest,
         faults=(*read.faults, *_score_faults(backtest, history, settings, champion)),
         fit_seconds=time.perf_counter() - started,
     )
 
 
-def _replay(history: History, settings: TrainSettings, progress: tqdm[Never]) -> Replay | None:
-    progress.set_description_str(f"{history.pair}: {len(history.candles)} candles, forecasting their past")
-    series, horizons = DailySeries.of(history), {*KNOTS, *settings.horizons}
+def _replay(past: History, settings: TrainSettings, progress: tqdm[Never]) -> Replay | None:
+    progress.set_description_str(f"{past.pair}: {len(past.candles)} candles, forecasting their past")
+    series, horizons = DailySeries.of(past), {*KNOTS, *settings.horizons}
     return replay(series, horizons, settings.every, settings.days, progress.update)
 
 
-def _cutoffs(history: History, settings: TrainSettings) -> int:
+def _cutoffs(past: History, settings: TrainSettings) -> int:
     """How many cutoffs the backtest over this history has."""
-    days = len(DailySeries.of(history))
+    days = len(DailySeries.of(past))
     return len(list(splits(days, settings.every))) if days >= LEAST_HISTORY else 0
 
 
@@ -205,7 +213,8 @@ def _assemble(
         {pair: result.faults for pair, result in trained.items()}, settings.gate, enforced=settings.enforce_gate
     )
     cards = {
-        pair: build_pair_card(result.history, forecasts[pair], result.backtest) for pair, result in trained.items()
+        pair: build_pair_card(result.history, result.past, forecasts[pair], result.backtest)
+        for pair, result in trained.items()
     }
     card = build_card(settings, cards, gate, trained_at)
     ledger = ledger.settled([result.history for result in trained.values()]).released(card, forecasts)
