@@ -103,7 +103,7 @@ def test_backtest_gate_and_live_record_are_served_as_they_were_baked(exchange: R
 
 def test_without_any_exchange_the_market_is_invented_and_everybody_is_told(tmp_path: Path) -> None:
     model = str(tmp_path / "model.pkl")
-    market = ("--source", "alpaca,simulated", *SPARSE)
+    market = ("--source", "alpaca,simulated", "--days", "200", *SPARSE)
     run = train(*market, "--output", model, ALPACA_DATA_URL="http://127.0.0.1:9")
     assert run.returncode == 0, run.stderr
     assert "SIMULATED PRICES" in run.stderr

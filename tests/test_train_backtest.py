@@ -5,6 +5,7 @@ import io
 from contextlib import redirect_stdout
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 from statistics import NormalDist
 
@@ -330,11 +331,15 @@ def test_pairs_horizons_and_cutoffs_are_those_that_were_asked_for(tmp_path: Path
     market = ("--source", "simulated", "--pair", "BTC/USD,ETH/USD", "--days", "220", "--until", "2025-06-30")
     files = (f"--output={tmp_path / 'model.pkl'}", f"--backtest={path}")
     assert in_process(*market, *files, "--horizons", "10,2", "--every", "30") == 0
-    found = [(row["pair"], row["cutoff"], row["horizon_days"]) for row in read(path)]
-    cutoffs = ["2025-04-01", "2025-05-01", "2025-05-31"]
+    rows = read(path)
+    found = [(row["pair"], row["cutoff"], row["horizon_days"]) for row in rows]
+    cutoffs = sorted({row["cutoff"] for row in rows})
     assert found == [
-        (pair, cutoff, days) for pair in ("BTC/USD", "ETH/USD") for cutoff in cutoffs for days in ["2", "10"]
+        (pair, day, horizon) for pair in ("BTC/USD", "ETH/USD") for day in cutoffs for horizon in ["2", "10"]
     ]
+    steps = {date.fromisoformat(after) - date.fromisoformat(before) for before, after in pairwise(cutoffs)}
+    assert steps == {timedelta(days=30)}
+    assert cutoffs[-1] == "2025-05-31"
 
 
 def test_a_day_without_a_candle_is_no_cutoff_and_no_target(tmp_path: Path) -> None:
