@@ -1,10 +1,11 @@
 """What each candidate says of markets that are made for it, and that none is ever put out."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from crypto_predict.forecasting import candidates
 from crypto_predict.forecasting.candidates import CANDIDATES, PROPHET, all_increments
@@ -34,6 +35,13 @@ MARKETS: dict[str, Callable[[int], FloatArray]] = {
     "the same week again and again": lambda days: 5 + 0.1 * (np.arange(float(days)) % 7),
     "a sine": lambda days: 5 + np.sin(np.arange(float(days))),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As the backtest has it: the matrices are small, and threads would only wait for one another."""
+    with threadpool_limits(1):
+        yield
 
 
 def said(name: str, log_close: FloatArray) -> FloatArray:

@@ -126,7 +126,7 @@ def forecasts(draw: st.DrawFn) -> tuple[IntArray, FloatArray, FloatArray, int]:
 
 
 @given(forecasts())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_weights_are_shares_and_the_increments_what_they_say(
     made: tuple[IntArray, FloatArray, FloatArray, int],
 ) -> None:
@@ -137,7 +137,7 @@ def test_weights_are_shares_and_the_increments_what_they_say(
 
 
 @given(forecasts(), st.data())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_what_happens_after_a_cutoff_changes_no_weight_up_to_it(
     made: tuple[IntArray, FloatArray, FloatArray, int], data: st.DataObject
 ) -> None:

@@ -66,7 +66,7 @@ def test_after_a_market_has_fallen_asleep_the_interval_is_not_wide_for_ever(fact
 @given(
     seed=st.integers(0, 1000), at=st.integers(BURN_IN, 298), horizon=st.sampled_from([1, 2, 7, 30, 90, 200, 299, 400])
 )
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_what_comes_later_changes_no_reach_before_it(seed: int, at: int, horizon: int) -> None:
     log_close = random_walk(seed, 300)
     otherwise = log_close.copy()
@@ -107,7 +107,7 @@ def test_few_moves_are_believed_as_far_as_they_go() -> None:
     move=st.floats(-1, 1),
     elapsed=st.floats(0, 1, exclude_max=True),
 )
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_the_reach_never_falls_with_the_horizon(seed: int, days: int, move: float, elapsed: float) -> None:
     ahead = reaches_ahead(random_walk(seed, days), move, elapsed, YEAR)
     assert ahead.shape == (365,)
