@@ -254,6 +254,17 @@ def test_without_the_gate_a_short_history_is_forecast_and_says_that_it_was_not_s
     assert ((tmp_path / "backtest.csv").read_text().count("\n") == 1) == (days < 120)
 
 
+def test_too_few_candles_in_the_days_that_are_asked_for_end_with_3(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What lies before them helps the backtest alone; two candles are no history to fit."""
+    path = tmp_path / "prices.csv"
+    path.write_text(as_csv(make_history(300, missing=frozenset(range(150, 298)))))
+    files = ("--source", f"file:{path}", "--until", "2021-10-27", "--output", str(tmp_path / "model.pkl"))
+    assert in_process(*files, "--days", "30", "--no-gate") == 3
+    assert "2 usable candles in the last 30 days, 30 are needed" in capsys.readouterr().err
+
+
 def test_pairs_whose_histories_differ_in_length_are_scored_over_their_own(tmp_path: Path) -> None:
     (tmp_path / "BTC.csv").write_text(as_csv(make_history(260)))
     long = make_history(260)

@@ -183,6 +183,17 @@ def test_a_champion_whose_ledger_nobody_names_is_warned_of(
     assert "the live record begins anew: --champion has a ledger, and --ledger does not name it" in caplog.text
 
 
+def test_outcomes_older_than_the_days_that_are_fitted_are_recorded_too(
+    releases: list[Released], tmp_path: Path
+) -> None:
+    """Two releases may be further apart than a short history is long."""
+    late = Released(tmp_path / "late")
+    assert release(late.folder, THIRD + 60 * DAY, "--ledger", str(releases[0].ledger), "--days", "30", "--no-gate") == 0
+    assert late.model.card.pairs[BTC].candles == 30
+    record = late.model.scorecard.simulated[BTC]
+    assert (record.due, record.overdue) == (30, 0)
+
+
 def tampered(data: bytes) -> bytes:
     return data.replace(b'"close":', b'"close":1', 1)
 

@@ -66,7 +66,9 @@ def _add_history(parser: EnvironmentParser) -> None:
         "where history comes from, in order of preference: alpaca, file:PATH, simulated",
         "NAME,NAME",
     )
-    parser.add_option("--days", whole_number("days", 30, 36_500), "1825", "longest history that a fit sees, in days", "N")
+    parser.add_option(
+        "--days", whole_number("days", 30, 36_500), "1825", "longest history that a fit sees, in days", "N"
+    )
     parser.add_option("--until", day, None, "ignore every candle after this UTC day", "DATE")
     parser.add_option("--seed", whole_number("seed", 0, 2**31 - 1), "0", "for the fit and the simulated market", "N")
 

@@ -17,7 +17,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from crypto_predict.baked import store
 from crypto_predict.baked.schema import Anchor, Model
 from crypto_predict.baked.scores import Backtest
-from crypto_predict.errors import Refused
+from crypto_predict.errors import Refused, UnusableHistory
 from crypto_predict.forecasting.backtest import LEAST_HISTORY, Replay, Row, replay, splits
 from crypto_predict.forecasting.forecast import FittedForecast, forecast_pair
 from crypto_predict.forecasting.gate import calibration_faults, champion_faults, verdict
@@ -26,7 +26,7 @@ from crypto_predict.forecasting.ledger import Ledger, check_continues, read_ledg
 from crypto_predict.forecasting.quality import history_faults
 from crypto_predict.forecasting.scoring import score
 from crypto_predict.forecasting.series import DailySeries
-from crypto_predict.history import History, closing_limit, read_history
+from crypto_predict.history import MIN_CANDLES, History, closing_limit, read_history
 from crypto_predict.market import Interval, Pair
 from crypto_predict.settings import TrainSettings
 from crypto_predict.sources.catalog import open_sources
@@ -155,6 +155,9 @@ def _read_pair(sources: Sequence[Source], pair: Pair, settings: TrainSettings, n
     enforced = judge if settings.enforce_gate else None
     past = read_history(sources, pair, Interval.DAY_1, settings.days + WARM_UP, settings.until, now, enforced)
     history = past.last(settings.days)
+    if len(history.candles) < MIN_CANDLES:  # the rest of them is warm-up, from before a gap
+        fault = f"{len(history.candles)} usable candles in the last {settings.days} days, {MIN_CANDLES} are needed"
+        raise UnusableHistory(f"{pair} from {history.source}", [fault])
     anchor, faults = newest_price(sources, history, limit, settings.gate)
     if settings.enforce_gate and faults:
         raise Refused([f"{pair}: {history.source}: {fault}" for fault in faults])
@@ -217,7 +220,7 @@ def _assemble(
         for pair, result in trained.items()
     }
     card = build_card(settings, cards, gate, trained_at)
-    ledger = ledger.settled([result.history for result in trained.values()]).released(card, forecasts)
+    ledger = ledger.settled([result.past for result in trained.values()]).released(card, forecasts)
     return Model(card, forecasts, ledger.scorecard()), ledger
 
 
