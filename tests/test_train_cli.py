@@ -1,7 +1,11 @@
+import contextlib
 import json
 import os
+import pty
+import re
 import subprocess
 import sys
+import termios
 import xml.etree.ElementTree as ET
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -119,6 +123,33 @@ def test_the_same_input_gives_the_same_files_byte_for_byte(prices: tuple[str, ..
     assert written[0].keys() == {"model.pkl", "model.ledger.jsonl", "it.svg", "backtest.csv"}
 
 
+def test_the_progress_bar_ends_where_it_said_it_would(tmp_path: Path) -> None:
+    """Seen at a real terminal: the histories and every cutoff of both pairs, one of which has none."""
+    for name, days in (("BTC", 200), ("ETH", 60)):
+        (tmp_path / f"{name}.csv").write_text(as_csv(make_history(days)))
+    files = ["--source", f"file:{tmp_path}/{{base}}.csv", "--output", str(tmp_path / "model.pkl"), "--no-gate"]
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 120))
+    command = [sys.executable, "train.py", "--pair", "BTC/USD,ETH/USD", *files, *QUICK]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs) as process:
+        os.close(theirs)
+        shown = read_terminal(ours)
+        assert process.wait(timeout=100) == 0, shown
+    counts = re.findall(r"(\d+)/(\d+) steps", shown)
+    assert counts[-1] == ("7", "7")  # two histories, and a cutoff every 25 of the last 100 days, both ends included
+    assert all(int(done) <= int(total) for done, total in counts)
+
+
+def read_terminal(descriptor: int) -> str:
+    """All that is written to a terminal until its other side closes."""
+    parts = []
+    with contextlib.suppress(OSError):  # how Linux says that the other side has closed
+        while part := os.read(descriptor, 4096):
+            parts.append(part)
+    os.close(descriptor)
+    return b"".join(parts).decode()
+
+
 def test_the_report_can_be_read_by_a_machine(
     prices: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -156,7 +187,8 @@ def test_every_option_can_come_from_the_environment(
     card = store.load(tmp_path / "from-environment.pkl").card
     assert (card.days, card.seed, card.version, card.git_revision) == (140, 7, "9.8.7", "abc")
     assert (card.gate.enforced, card.gate.thresholds["least_coverage"]) == (False, 0.25)
-    assert card.pairs[ETH].candles == 140
+    assert (card.pairs[ETH].candles, card.pairs[ETH].warm_up) == (140, 41)
+    assert card.pairs[ETH].history_sha256 == make_history(181).sha256()
     assert card.pairs[ETH].last == datetime(2021, 6, 30, tzinfo=UTC)
     assert (backtest := card.pairs[ETH].backtest) is not None
     assert [score.horizon_days for score in backtest.scores] == [2, 5]

@@ -247,7 +247,7 @@ def test_without_the_gate_a_short_history_is_forecast_and_says_that_it_was_not_s
     """Less than 120 days say nothing about how a forecast does."""
     files = (*price_file(tmp_path, days), *QUICK, "--output", str(tmp_path / "model.pkl"))
     assert in_process(*files, "--no-gate", "--backtest", str(tmp_path / "backtest.csv")) == 0
-    assert ("not scored: the history is too short" in capsys.readouterr().out) == (days < 120)
+    assert ("BTC/USD is not scored: the history is too short for a backtest" in capsys.readouterr().out) == (days < 120)
     card = store.load(tmp_path / "model.pkl").card
     assert (card.pairs[BTC].backtest is None) == (days < 120)
     assert card.gate.reasons[0].startswith(f"BTC/USD: too short: {days} days")

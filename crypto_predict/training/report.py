@@ -60,13 +60,12 @@ def _anchor_line(pair: Pair, facts: PairCard) -> str:
 def _backtest_parts(card: Card) -> list[str]:
     """How such forecasts did out of sample: over all cutoffs, and by the year of the cutoff."""
     tested = {pair: facts.backtest for pair, facts in card.pairs.items() if facts.backtest is not None}
-    if not tested:
-        return ["not scored: the history is too short for a backtest"]
-    scores = [_score_row(pair, score) for pair, backtest in tested.items() for score in backtest.scores]
     parts = [
-        _table(_SCORE_HEAD, scores),
-        _SCORE_FOOT,
+        f"{pair} is not scored: the history is too short for a backtest" for pair in card.pairs if pair not in tested
     ]
+    if tested:
+        scores = [_score_row(pair, score) for pair, backtest in tested.items() for score in backtest.scores]
+        parts += [_table(_SCORE_HEAD, scores), _SCORE_FOOT]
     return [*parts, *(_table(*_year_table(pair, backtest)) for pair, backtest in tested.items())]
 
 
