@@ -2,16 +2,17 @@
 
 Two horizons of memory. The short one is an exponentially weighted mean of squared returns (RiskMetrics, "Technical
 Document", 4th edition, 1996, section 5.2), in which no single day counts for more than a move of three standard
-deviations: one shock is news, but not yet a regime (Muler and Yohai, "Robust estimates for GARCH models", Journal of
-Statistical Planning and Inference 138, 2008). The long one is the mean over one and over three years. What the short
-one says of days further ahead fades towards the long one, as in a GARCH(1,1) process (Bollerslev, "Generalized
-autoregressive conditional heteroskedasticity", Journal of Econometrics 31, 1986).
+deviations: one shock is news, and a regime only once the next days repeat it (Muler and Yohai, "Robust estimates for
+GARCH models", Journal of Statistical Planning and Inference 138, 2008). The long one is the mean over one and over
+three years. What the short one says of days further ahead fades towards the long one, as in a GARCH(1,1) process
+(Bollerslev, "Generalized autoregressive conditional heteroskedasticity", Journal of Econometrics 31, 1986).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from scipy.signal import lfilter
@@ -21,9 +22,11 @@ from crypto_predict.forecasting.series import FloatArray
 DECAY = 0.94  # a day, of the short memory: RiskMetrics' constant
 PERSISTENCE = 0.7  # a day, of the short memory's lead over the long one
 SHOCK = 3.0  # standard deviations
+REGIME_DAYS = 5  # a shock that most of so many days repeat is a regime
 LONG_WINDOWS = (365, 1095)  # days
 LEAST_DAYS = 30  # over which the long memory starts
 _SHOCK_DECAY = 0.97  # a day, of the variance by which a shock is told: slow, so that it does not follow the shock
+_MEDIAN_SQUARE = NormalDist().inv_cdf(0.75) ** 2  # of a standard Gaussian: what makes a median a variance
 _FLOOR = 1e-12  # of a day's variance: a market without any move has no scale to measure surprises by
 
 
@@ -69,12 +72,24 @@ def _lead(horizon: float) -> float:
 
 
 def _tamed(squares: FloatArray, start: float) -> FloatArray:
-    """Squared returns, none of which exceeds the square of `SHOCK` standard deviations of the time before it."""
+    """Squared returns, none of which exceeds the square of `SHOCK` standard deviations.
+
+    Those of the time before it, or of the last days where most of these were wild: then it is a regime.
+    """
+    typical = _rolling_median(squares, REGIME_DAYS) / _MEDIAN_SQUARE
     tamed, variance = np.empty_like(squares), start
     for index, square in enumerate(squares):
-        tamed[index] = min(square, SHOCK**2 * variance)
+        tamed[index] = min(square, SHOCK**2 * max(variance, typical[index]))
         variance = max(_SHOCK_DECAY * variance + (1 - _SHOCK_DECAY) * tamed[index], _FLOOR)
     return tamed
+
+
+def _rolling_median(values: FloatArray, window: int) -> FloatArray:
+    """The median of the last `window` values; zero before there are as many."""
+    medians = np.zeros_like(values)
+    if len(values) >= window:
+        medians[window - 1 :] = np.median(np.lib.stride_tricks.sliding_window_view(values, window), axis=1)
+    return medians
 
 
 def _smoothed(values: FloatArray, decay: float, start: float) -> FloatArray:
