@@ -22,7 +22,7 @@ from crypto_predict.forecasting.series import FloatArray
 DECAY = 0.94  # a day, of the short memory: RiskMetrics' constant
 PERSISTENCE = 0.7  # a day, of the short memory's lead over the long one
 SHOCK = 3.0  # standard deviations
-REGIME_DAYS = 5  # a shock that most of so many days repeat is a regime
+REGIME_DAYS = 7  # a shock that most days of a week repeat is a regime
 LONG_WINDOWS = (365, 1095)  # days
 LEAST_DAYS = 30  # over which the long memory starts
 _SHOCK_DECAY = 0.97  # a day, of the variance by which a shock is told: slow, so that it does not follow the shock
