@@ -122,7 +122,8 @@ def test_with_an_end_that_is_yet_to_come_they_are(tmp_path: Path) -> None:
 
 
 def test_a_file_has_no_hours(tmp_path: Path) -> None:
-    (tmp_path / "prices.csv").write_text(as_csv(make_history(DAYS)))
+    """The day that is still open in it is none either."""
+    (tmp_path / "prices.csv").write_text(as_csv(make_history(DAYS + 1)))
     with exchange(hourly(10)) as server:
         assert anchors(trained(server, tmp_path, "--source", f"file:{tmp_path}/prices.csv")) == {DAILY}
         assert server.requests == []

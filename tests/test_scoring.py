@@ -88,6 +88,15 @@ def test_a_forecast_of_the_opposite_is_twice_as_wrong_as_persistence() -> None:
     assert one.words == "worse than persistence at 1 day by 100.0%, p < 0.01"
 
 
+@pytest.mark.parametrize("move", [0.2, -0.2])
+def test_a_forecast_beyond_its_interval_widens_it(move: float) -> None:
+    """An interval that does not hold its own forecast would be absurd; what is scored is what is baked."""
+    past = forecasting(lambda _: move, range(100, 150), reach=0.05)
+    for row in past.rows([1]):
+        low, high = (math.log(end / row.persistence) for end in (row.low, row.high))
+        assert (low, high) == pytest.approx((min(-0.05, move), max(0.05, move)))
+
+
 def test_persistence_is_no_better_than_itself_and_says_so() -> None:
     """It forecasts no direction either."""
     one = scored(score(forecasting(lambda _: 0.0, range(100, DAYS)), [1])).scores[0]

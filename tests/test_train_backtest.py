@@ -26,7 +26,7 @@ from tests.training import in_process
 
 BTC = Pair("BTC", "USD")
 COLUMNS = "pair,cutoff,horizon_days,target,actual,prediction,low,high,persistence"
-DAYS, EVERY, HORIZONS = 800, 8, (1, 7, 30, 90)
+DAYS, FITTED, EVERY, HORIZONS = 800, 600, 8, (1, 7, 30, 90)
 LAST = START.date() + timedelta(days=DAYS - 1)
 
 SIX_DIGITS = 5e-6  # that figures are written with
@@ -74,7 +74,8 @@ def read(path: Path) -> Rows:
 
 def train_on(prices: Path, folder: Path, last: date) -> int:
     files = [f"--output={folder}/model.pkl", f"--backtest={folder}/backtest.csv", f"--prophet-json={folder}/{{base}}"]
-    return in_process("--source", f"file:{prices}", "--every", str(EVERY), "--until", str(last), *files)
+    market = ("--source", f"file:{prices}", "--days", str(FITTED), "--until", str(last))
+    return in_process(*market, "--every", str(EVERY), *files)
 
 
 @pytest.fixture(scope="module")
@@ -312,6 +313,7 @@ def test_a_market_that_can_be_forecast_is_forecast(training: Training) -> None:
 def test_prophet_s_part_of_the_forecast_is_prophet_s_own_prediction(training: Training) -> None:
     """The level corrected, the weight taken, the other candidates added; prices of 10^9 are not rounded noticeably."""
     forecast = training.model.forecasts[BTC]
+    assert forecast.first == LAST - timedelta(days=FITTED - 1)
     prophet = model_from_json((training.folder / "BTC").read_text())
     days = pd.date_range(forecast.last, forecast.end)
     curve = prophet.predict(pd.DataFrame({"ds": days}))["yhat"].to_numpy()

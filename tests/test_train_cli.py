@@ -130,7 +130,7 @@ def test_the_progress_bar_ends_where_it_said_it_would(tmp_path: Path) -> None:
     files = ["--source", f"file:{tmp_path}/{{base}}.csv", "--output", str(tmp_path / "model.pkl"), "--no-gate"]
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 120))
-    command = [sys.executable, "train.py", "--pair", "BTC/USD,ETH/USD", *files, *QUICK]
+    command = [sys.executable, "train.py", "--pair", "BTC/USD,ETH/USD", "--days", "150", *files, *QUICK]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs) as process:
         os.close(theirs)
         shown = read_terminal(ours)

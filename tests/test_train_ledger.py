@@ -15,7 +15,7 @@ from crypto_predict.baked import store
 from crypto_predict.baked.schema import Model
 from crypto_predict.market import DAY, Interval, Pair, Span
 from crypto_predict.sources.simulated import Simulated
-from tests.training import TRAINED_AT, in_process, price_file
+from tests.training import REVISION, TRAINED_AT, in_process, price_file
 
 BTC, ETH = Pair("BTC", "USD"), Pair("ETH", "USD")
 FIRST, SECOND, THIRD = date(2025, 5, 31), date(2025, 6, 10), date(2025, 6, 30)
@@ -57,7 +57,7 @@ def release(folder: Path, last: date, *options: str, pairs: str = "BTC/USD") -> 
     epoch = int(datetime(last.year, last.month, last.day, 0, 10, tzinfo=UTC).timestamp()) + 86_400
     market = ("--source", "simulated", "--days", "200", "--every", "50", "--pair", pairs, "--until", str(last))
     output = ("--output", str(folder / "model.pkl"))
-    return in_process(*market, *output, *options, environ={"SOURCE_DATE_EPOCH": str(epoch)})
+    return in_process(*market, *output, *options, environ={"SOURCE_DATE_EPOCH": str(epoch), **REVISION})
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ from pathlib import Path
 import train
 from tests.histories import as_csv, make_history
 
-TRAINED_AT = {"SOURCE_DATE_EPOCH": "1716034247"}  # 2024-05-18 12:10:47 UTC
+REVISION = {"GIT_REVISION": "0123456789abcdef0123456789abcdef01234567"}  # the checkout may change between two runs
+TRAINED_AT = {"SOURCE_DATE_EPOCH": "1716034247", **REVISION}  # 2024-05-18 12:10:47 UTC
 QUICK = ("--every", "25")  # few cutoffs, where the backtest is not the point
 
 
