@@ -1,6 +1,7 @@
 import math
 from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -118,8 +119,8 @@ def test_a_sound_candle_has_no_faults(prices: tuple[float, float, float, float, 
 @pytest.mark.parametrize("field", ["open", "high", "low", "close"])
 @pytest.mark.parametrize("price", [0.0, -0.0, -1.0, math.nan, math.inf, -math.inf])
 def test_a_price_that_is_no_positive_number_is_named(field: str, price: float) -> None:
-    sound = Candle(NOON, open=10.0, high=12.0, low=9.0, close=11.0, volume=1.0)
-    faults = replace(sound, **{field: price}).faults()
+    changed: dict[str, Any] = {field: price}
+    faults = replace(Candle(NOON, 10.0, 12.0, 9.0, 11.0, 1.0), **changed).faults()
     assert faults == [f"{field} {price} is not a positive number"]
 
 
