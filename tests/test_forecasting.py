@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -6,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from prophet.serialize import model_from_json
 
 from crypto_predict.baked.evaluation import Curve, Evaluator
 from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Band, PairForecast
@@ -14,6 +16,7 @@ from crypto_predict.forecasting.bands import fitted_band, forecast_bands
 from crypto_predict.forecasting.candidates import CANDIDATES, PROPHET
 from crypto_predict.forecasting.combination import Combination
 from crypto_predict.forecasting.forecast import FittedForecast, forecast_pair
+from crypto_predict.forecasting.prophet_fit import fit_prophet
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import History, read_history
 from crypto_predict.market import DAY, Interval
@@ -199,3 +202,22 @@ def test_bands_always_hold_the_curve_they_are_drawn_around() -> None:
     assert fitted_band(np.array([-0.3, -0.2])).high == 0
     around = forecast_bands(np.array([0.1, 0.1, 0.1]), np.array([0.0, 0.15, -0.15]))
     assert around == (Band(-0.1, 0.1), Band(-0.25, 0.0), Band(0.0, 0.25))
+
+
+@pytest.mark.parametrize(
+    "close",
+    [
+        lambda day: 100 * 1.001**day,
+        lambda day: 100 * math.exp(0.01 * math.sin(2 * math.pi * day / 7)),
+        lambda day: 100 * math.exp(0.3 * math.sin(2 * math.pi * day / 365.25)),
+    ],
+    ids=["growth", "week", "year"],
+)
+def test_a_curve_without_noise_is_fitted_at_once(close: Callable[[int], float]) -> None:
+    """Stan finds nothing to climb there, and would try for minutes."""
+    history = make_history(900, close)
+    fit = fit_prophet(history, seed=0)
+    curve = Curve(fit.scale, fit.trend(), fit.seasonalities())
+    fitted = [curve.at(candle.open_time.toordinal()) for candle in history.candles]
+    assert fitted == pytest.approx(fit.log_close.tolist(), abs=0.02)
+    assert model_from_json(fit.to_json()).predict(fit.model.history).yhat.tolist() == pytest.approx(fitted, rel=1e-9)

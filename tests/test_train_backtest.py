@@ -2,6 +2,8 @@
 
 import csv
 import io
+import subprocess
+import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
@@ -12,6 +14,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import psutil
 import pytest
 from prophet.serialize import model_from_json
 from scipy import stats
@@ -355,3 +358,18 @@ def test_a_day_without_a_candle_is_no_cutoff_and_no_target(tmp_path: Path) -> No
     assert str(missing - timedelta(days=7)) not in {row["cutoff"] for row in rows if row["horizon_days"] == "7"}
     assert str(missing) not in {row["cutoff"] for row in rows} | {row["target"] for row in rows}
     assert str(missing + timedelta(days=7)) in {row["cutoff"] for row in rows}
+
+
+def test_no_worker_outlives_a_training_that_is_killed(tmp_path: Path) -> None:
+    """A cancelled job would leave its workers asleep, some 170 MB each, for ever."""
+    (tmp_path / "prices.csv").write_text(as_csv(make_history(900)))
+    command = [sys.executable, "train.py", "--no-gate", "--source", f"file:{tmp_path / 'prices.csv'}"]
+    training = psutil.Popen([*command, "--output", str(tmp_path / "model.pkl")], stderr=subprocess.PIPE)
+    try:
+        while len(workers := training.children(recursive=True)) < 2:
+            assert training.poll() is None, "it ended before a second process had begun"
+    finally:
+        training.kill()
+        training.communicate()
+    gone, alive = psutil.wait_procs(workers, timeout=60)
+    assert (len(gone), alive) == (len(workers), [])

@@ -16,6 +16,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
+from multiprocessing.connection import wait
+from threading import Thread
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -149,13 +151,23 @@ def _by_processes(ask: Callable[[DailySeries], FloatArray], known: Sequence[Dail
     # A process that is started anew inherits no lock that another thread holds, as a forked one does. The matrices are
     # small: threads within each process would only wait for one another.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), context, initializer=_use_one_thread) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), context, initializer=_begin_work) as pool:
         yield from pool.map(ask, known, chunksize=8)
 
 
-def _use_one_thread() -> None:
-    """Of the libraries that are loaded, and by now they all are: it took them to find this function."""
-    threadpool_limits(1)
+def _begin_work() -> None:
+    """Make a process one that uses a single thread and does not outlive the one it works for, however that ends."""
+    threadpool_limits(
+        1
+    )  # of the libraries that are loaded, and by now they all are: it took them to find this function
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)  # the thread that waits for work would never look up
 
 
 def _happened(series: DailySeries, cutoffs: IntArray, horizon: int) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,13 @@ logging.getLogger("matplotlib").setLevel(logging.WARNING)
 from prophet import Prophet  # noqa: E402 its import is what the lines above keep quiet
 from prophet.serialize import model_to_json  # noqa: E402 likewise
 
-for _chatty in ("prophet", "cmdstanpy"):  # Prophet's import sets the level of its own logger
-    logging.getLogger(_chatty).setLevel(logging.WARNING)
+logging.getLogger("prophet").setLevel(logging.WARNING)  # its import has set the level
+logging.getLogger("cmdstanpy").setLevel(logging.CRITICAL)  # what goes wrong there arrives as an error, too
+
+
+STAN_SECONDS = 60  # a fit that starts at its maximum takes a tenth of one
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -82,16 +88,38 @@ def fit_prophet(history: History, seed: int) -> ProphetFit:
         [candle.open_time.replace(tzinfo=None) for candle in history.candles]
     )  # Prophet takes no zone
     maximum = fit_map(np.array([candle.open_time.toordinal() for candle in history.candles]), log_close)
-    start = {
+    start: dict[str, Any] = {
         "k": float(maximum.line[0]),
         "m": float(maximum.line[1]),
         "delta": maximum.deltas,
         "beta": maximum.coefficients,
         "sigma_obs": maximum.noise,
     }
-    model = Prophet(uncertainty_samples=0)
-    model.fit(pd.DataFrame({"ds": days, "y": log_close}), seed=seed, init=start)
+    frame = pd.DataFrame({"ds": days, "y": log_close})
+    model: Any = Prophet(uncertainty_samples=0)  # whose annotations have no optimiser yet
+    # Stan's Newton takes minutes where a history leaves it nothing to climb, such as a curve without any noise.
+    model.stan_backend.set_options(newton_fallback=False)
+    try:
+        model.fit(frame, seed=seed, init=start, algorithm="LBFGS", timeout=STAN_SECONDS)
+    except (RuntimeError, TimeoutError):
+        _log.warning("%s: Stan gave up; Prophet is given the exact maximum as it is", history.pair)
+        model = Prophet(uncertainty_samples=0)
+        model.stan_backend = _Known(start)
+        model.fit(frame)
     return ProphetFit(model, log_close)
+
+
+class _Known:
+    """Stands where Prophet calls its optimiser, and gives parameters that are known already."""
+
+    stan_fit = None
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        self._parameters = parameters
+
+    def fit(self, *_: object, **__: object) -> dict[str, npt.NDArray[np.float64]]:
+        """Each parameter as one draw, (1, size)."""
+        return {name: np.asarray(value, dtype=np.float64).reshape(1, -1) for name, value in self._parameters.items()}
 
 
 def _floats(values: npt.ArrayLike) -> tuple[float, ...]:
