@@ -68,6 +68,17 @@ class GateThresholds:
     most_equal_closes: int = 6
     # Candles in a row that are equal in open, high, low and close. No live market repeats even one.
     most_frozen: int = 2
+    # A move of less than this share of the median daily move is none. Where a feed hangs, what is left is rounding.
+    least_move: float = 0.02
+    # Days in a row without such a move. On Binance 2 over the whole history, 4 against the median of the wildest half
+    # year. Where a tick is more than such a move these are equal closes, which are bounded already.
+    most_still: int = 6
+    # Two moves that differ by less than this share of the median daily move are alike.
+    least_bend: float = 0.05
+    # Moves in a row that are alike, and are moves. On Binance 4, or 5 against the median of the wildest half year; a
+    # gap filled in along a line or a curve of constant growth has one more than days were missing. A coin whose tick
+    # is 1 % of its price has 7 alike in its five years in two cases of a hundred, and more than 9 in none of thousands.
+    most_straight: int = 10
     # The share of days that close where the day before did. On Binance 0.3 %, with a tick of 1 % a tenth; a market that
     # rests at weekends and is filled up has 28 %.
     most_unchanged: float = 0.2
@@ -82,8 +93,9 @@ class GateThresholds:
     most_torn: int = 2
     # How far the first trade of a day may be from the last one of the day before. On Binance 4.4 %.
     widest_open: float = 0.25
-    # The median distance from a close to the next open, in units of the median distance from open to close. On
-    # Binance 3 %; prices that are reversed, shuffled or in each other's columns have 100 % and more.
+    # The median distance from a close to the next open, in units of the median distance from open to close, over the
+    # whole history and over any 30 days of it. On Binance 0.5 % and 20 %; prices that are reversed, shuffled or in each
+    # other's columns have 100 % and more.
     most_detached: float = 0.5
     # The highest price of one day over its lowest, unless the volume tells that so much was really traded. On Binance
     # 3.6 on BNB's first day and 2.3 on any other; a tick in the wrong unit has 10 or 100.

@@ -123,6 +123,55 @@ def pasted_block() -> Candles:
     return [*CLEAN[:130], *block, *CLEAN[160:]]
 
 
+def filled_in(first: int, last: int) -> Candles:
+    """The days between filled in along a straight line, in every column."""
+
+    def between(start: float, end: float, n: int) -> float:
+        return start + (end - start) * (n - first + 1) / (last - first + 1)
+
+    before, after = CLEAN[first - 1], CLEAN[last]
+    lines = [
+        Candle(
+            CLEAN[n].open_time,
+            between(before.open, after.open, n),
+            between(before.high, after.high, n),
+            between(before.low, after.low, n),
+            between(before.close, after.close, n),
+            between(before.volume, after.volume, n),
+        )
+        for n in range(first, last)
+    ]
+    return [*CLEAN[:first], *lines, *CLEAN[last:]]
+
+
+def with_closes(first: int, close: Callable[[int], float], volume: float = 1.0) -> Candles:
+    """The clean history up to the day `first`, and these closes from then on."""
+    made = CLEAN[:first]
+    for n in range(first, DAYS):
+        opened, closed = made[-1].close if made else close(-1), close(n)
+        high, low = max(opened, closed) * 1.001, min(opened, closed) * 0.999
+        made = [*made, Candle(CLEAN[n].open_time, opened, high, low, closed, volume)]
+    return made
+
+
+def grown_in(first: int, last: int) -> Candles:
+    """The days between filled in at a constant rate of growth, with a volume of 1."""
+    start, end = CLEAN[first - 1].close, CLEAN[last].open
+    filled = with_closes(first, lambda n: start * (end / start) ** ((n - first + 1) / (last - first)))
+    return [*filled[:last], *CLEAN[last:]]
+
+
+def hanging(days: int, noise: float) -> Candles:
+    """The last days at one price, but for some noise in units of that price."""
+    random, price = Random(2), CLEAN[DAYS - days - 1].close
+    return with_closes(DAYS - days, lambda _: price * (1 + noise * random.uniform(-1, 1)))
+
+
+def turned_round(first: int, last: int) -> Candles:
+    """The values of the days between in reverse, under the old dates."""
+    return values_of([*CLEAN[:first], *CLEAN[first:last][::-1], *CLEAN[last:]])
+
+
 def spliced(first: int, last: int) -> Candles:
     """Another pair's candles in the middle."""
     return [*CLEAN[:first], *OTHER[first:last], *CLEAN[last:]]
@@ -161,6 +210,7 @@ POISON: dict[str, tuple[Candles, str]] = {
     "two rows swapped": ([*CLEAN[:9], CLEAN[10], CLEAN[9], *CLEAN[11:]], "1 of 400 candles stand after a later one"),
     "values shuffled": (values_of(shuffled(CLEAN)), "jump"),
     "values reversed": (values_of(CLEAN[::-1]), "detached"),
+    "values of 30 days reversed": (turned_round(200, 230), "detached: a day of 30 in a row opens"),
     "closes shuffled": (
         [replace(c, close=other.close) for c, other in zip(CLEAN, shuffled(CLEAN), strict=True)],
         "are impossible",
@@ -171,6 +221,16 @@ POISON: dict[str, tuple[Candles, str]] = {
         [dated(CLEAN[300], c) if 300 < n < 304 else c for n, c in enumerate(CLEAN)],
         "frozen: the same open, high, low and close on 4 days in a row",
     ),
+    "hanging for 30 days": (hanging(30, 1e-9), "almost flat: 30 days in a row up to 2025-06-30"),
+    "hanging within cents for 60 days": (hanging(60, 5e-7), "almost flat: 60 days in a row up to 2025-06-30"),
+    "hanging for most of its days": (hanging(300, 5e-7), "almost flat: 300 days in a row up to 2025-06-30"),
+    "two weeks filled in": (filled_in(200, 214), "straight: the moves of 15 days in a row"),
+    "30 days filled in": (filled_in(200, 230), "straight: the moves of 31 days in a row"),
+    "90 days filled in": (filled_in(200, 290), "straight: the moves of 91 days in a row"),
+    "365 days filled in": (filled_in(20, 385), "straight: the moves of"),
+    "20 days of constant growth": (grown_in(200, 220), "straight: the moves of 20 days in a row"),
+    "200 days of constant growth": (grown_in(100, 300), "straight: the moves of 200 days in a row"),
+    "constant growth": (with_closes(0, lambda n: 100 * 1.001**n), "straight: the moves of 399 days in a row"),
     "closed at weekends": (filled_weekends(), "days close where the day before did"),
     "half a year missing to half a year": (CLEAN[-179:], "too short: 179 days; at least 180"),
     "29 days": (CLEAN[-29:], "too short: 29 days"),

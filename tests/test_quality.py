@@ -1,8 +1,10 @@
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -200,6 +202,47 @@ def test_a_coarse_tick_is_a_price_and_a_very_coarse_one_is_none(tick: float, *, 
         for n, c in enumerate(make_history(700).candles)
     ]
     assert any("flat" in fault for fault in faults(candles)) is flat
+
+
+@pytest.mark.parametrize(("days", "still"), [(6, False), (7, True)])
+def test_a_market_may_hardly_move_for_six_days(days: int, *, still: bool) -> None:
+    candles = with_way(*([1 + 1e-9, 1 - 1e-9] * days)[:days])
+    assert [fault[:12] for fault in faults(candles)] == ["almost flat:"] * still
+
+
+@pytest.mark.parametrize(("days", "straight"), [(10, False), (11, True)])
+@pytest.mark.parametrize("growth", [0.99, 1.004, 1.03])
+def test_a_market_may_move_alike_for_ten_days(growth: float, days: int, *, straight: bool) -> None:
+    assert [fault[:9] for fault in faults(with_way(*[growth] * days))] == ["straight:"] * straight
+
+
+@pytest.mark.parametrize("factor", [0.4, 0.9, 1.1, 2.5])
+def test_a_line_of_prices_is_straight_however_steep(factor: float) -> None:
+    """Its moves are not alike in logarithms where it is steep."""
+    line = [1 + (factor - 1) * n / 15 for n in range(16)]
+    found = faults(with_way(*[after / before for before, after in itertools.pairwise(line)]))
+    assert [fault[:36] for fault in found] == ["straight: the moves of 15 days in a "]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_coarse_tick_makes_no_line(seed: int) -> None:
+    """Coins at 0.00000123 move by the same step again and again, and not at all on one day in ten."""
+    random, price, prices = Random(seed), 0.0, [100]
+    for _ in range(1825):
+        price = 0.99 * price + 0.03 * random.gauss(0, 1)
+        prices.append(round(100 * math.exp(price)))
+    days = [make_candle(START + n * DAY, *pair[::-1]) for n, pair in enumerate(itertools.pairwise(prices))]
+    assert faults([replace(c, high=c.high * (1 + n * 1e-6), volume=float(n)) for n, c in enumerate(days)]) == []
+
+
+@pytest.mark.parametrize("base", ["BTC", "ETH", "BNB", "LTC"])
+@pytest.mark.parametrize("first", [700, 1500])
+def test_a_month_of_a_real_market_that_runs_backwards_is_refused(base: str, first: int) -> None:
+    candles = real_days(base)[:1825]
+    month = candles[first : first + 30]
+    turned = [replace(c, open_time=day.open_time) for c, day in zip(month[::-1], month, strict=True)]
+    found = faults([*candles[:first], *turned, *candles[first + 30 :]])
+    assert any(fault.startswith("detached: a day of 30 in a row") for fault in found)
 
 
 def test_closes_alone_make_a_history() -> None:

@@ -24,9 +24,11 @@ Floats = npt.NDArray[np.float64]
 
 _ENOUGH = 30  # days, for a share or a median to mean anything
 _VOLUME_DAYS = 30  # before a day, over which its ordinary volume is taken
+_LEAST_MEDIAN = 1e-4  # log price; what a day moves at least, where most of a history does not move
 _LEAST_DETACHMENT = 0.001  # log price; below it, one tick of a stablecoin would count as a jump
 _TORN, _TORN_DAYS = 0.01, 10  # log price and days: what counts as a small jump, and what as a burst of them
 _MADE_UP = 0.25  # the share of torn days from which on ranges are no ranges, but made up from closes
+_DETACHED_DAYS = 30  # a stretch long enough for the medians of its opens and closes
 _NO_OPENS = 3  # opens that are so many times closer to their own close than to the one before are made up from closes
 
 
@@ -49,6 +51,7 @@ def history_faults(history: History, thresholds: GateThresholds, limit: datetime
         *_length_faults(history, thresholds, days),
         *_gap_faults(history, thresholds),
         *_flatness_faults(series, thresholds),
+        *_line_faults(series, thresholds),
         *_copy_faults(series, thresholds),
         *_continuity_faults(series, thresholds),
         *_range_faults(series, thresholds),
@@ -182,6 +185,43 @@ def _flatness_faults(series: _Series, thresholds: GateThresholds) -> list[str]:
     return found
 
 
+def _line_faults(series: _Series, thresholds: GateThresholds) -> list[str]:
+    """Where closes keep to a line: a feed that hangs and trembles, or a gap that was filled in."""
+    if len(series.close) < _ENOUGH:
+        return []
+    moves = np.diff(series.close)  # (n - 1,)
+    median = max(_LEAST_MEDIAN, float(np.median(np.abs(moves))))
+    still = np.abs(moves) < thresholds.least_move * median
+    # Equal moves of a coarse tick are rare, but no move is not: that is the business of the lines on flatness.
+    alike = (_bends(moves) < thresholds.least_bend * median) & ~still[1:]
+    found = []
+    length, end = _longest_run(still)
+    if length > thresholds.most_still:
+        found.append(
+            f"almost flat: {_days(length)} in a row up to {series.day(end)} move by less than "
+            f"{thresholds.least_move * median:.2g} of the price; at most {thresholds.most_still} are allowed to"
+        )
+    length, end = _longest_run(alike)
+    if length + 1 > thresholds.most_straight:
+        found.append(
+            f"straight: the moves of {_days(length + 1)} in a row up to {series.day(end + 1)} are alike, as where a "
+            f"gap was filled in; at most {thresholds.most_straight} are allowed to be"
+        )
+    return found
+
+
+def _bends(moves: Floats) -> Floats:
+    """How far each move is from going on as the one before did, (n - 1,), in a line of prices or of their logarithms.
+
+    Args:
+        moves: Differences of log prices, (n,).
+    """
+    moves = np.clip(moves, -1.0, 1.0)  # the powers of larger ones overflow, and no gap is filled in that steeply
+    in_logarithms = np.abs(np.diff(moves))
+    in_prices = np.abs(np.expm1(moves[1:]) + np.expm1(-moves[:-1]))
+    return np.asarray(np.minimum(in_logarithms, in_prices), dtype=np.float64)
+
+
 def _longest_run(flags: Flags) -> tuple[int, int]:
     """The length of the longest run of True, and the index just behind its last one."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False]))))
@@ -256,17 +296,28 @@ def _torn_faults(series: _Series, torn: Flags, thresholds: GateThresholds) -> li
 
 def _detachment_faults(series: _Series, thresholds: GateThresholds) -> list[str]:
     overnight = np.abs(series.open[1:] - series.close[:-1])[series.adjacent]
-    if len(overnight) < _ENOUGH:
+    bodies = np.abs(series.close - series.open)[1:][series.adjacent]
+    if len(overnight) < _ENOUGH or np.median(overnight) > _NO_OPENS * np.median(bodies):
         return []
-    detachment, body = float(np.median(overnight)), float(np.median(np.abs(series.close - series.open)))
-    if detachment <= max(_LEAST_DETACHMENT, thresholds.most_detached * body) or detachment > _NO_OPENS * body:
-        return []
-    fault = (
-        f"detached: a day opens {math.expm1(detachment):.2%} away from the close of the day before (median), and "
-        f"closes {math.expm1(body):.2%} away from its own open, as where prices are reversed, shuffled or in the wrong "
-        f"columns; at most {thresholds.most_detached:g} times that is allowed"
-    )
-    return [fault]
+    for window, where in ((len(overnight), ""), (_DETACHED_DAYS, f" of {_DETACHED_DAYS} in a row")):
+        detachments, ordinary = _rolling_median(overnight, window), _rolling_median(bodies, window)
+        beyond = np.flatnonzero(detachments > np.maximum(_LEAST_DETACHMENT, thresholds.most_detached * ordinary))
+        if len(beyond):
+            first = int(beyond[0])
+            day = series.day(int(np.flatnonzero(series.adjacent)[first]) + 1)
+            fault = (
+                f"detached: a day{where} opens {math.expm1(detachments[first]):.2%} away from the close of the day "
+                f"before (median, from {day} on), and closes {math.expm1(ordinary[first]):.2%} away from its own open, "
+                f"as where prices are reversed, shuffled or in the wrong columns; at most "
+                f"{thresholds.most_detached:g} times that is allowed"
+            )
+            return [fault]
+    return []
+
+
+def _rolling_median(values: Floats, window: int) -> Floats:
+    """The median of each `window` values in a row, (n - window + 1,)."""
+    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(values, window), axis=1), dtype=np.float64)
 
 
 def _range_faults(series: _Series, thresholds: GateThresholds) -> list[str]:
