@@ -75,9 +75,9 @@ class GateThresholds:
     most_still: int = 6
     # Two moves that differ by less than this share of the median daily move are alike.
     least_bend: float = 0.05
-    # Moves in a row that are alike, and are moves. On Binance 4, or 5 against the median of the wildest half year; a
-    # gap filled in along a line or a curve of constant growth has one more than days were missing. A coin whose tick
-    # is 1 % of its price has 7 alike in its five years in two cases of a hundred, and more than 9 in none of thousands.
+    # Moves in a row that are alike, and are moves. On Binance 4; a gap filled in along a line or a curve of constant
+    # growth has one more than days were missing. A coin whose tick is 1 % of its price has 7 alike within five years
+    # in two cases of a hundred, and more than 9 in none of two thousand.
     most_straight: int = 10
     # The share of days that close where the day before did. On Binance 0.3 %, with a tick of 1 % a tenth; a market that
     # rests at weekends and is filled up has 28 %.
@@ -94,8 +94,8 @@ class GateThresholds:
     # How far the first trade of a day may be from the last one of the day before. On Binance 4.4 %.
     widest_open: float = 0.25
     # The median distance from a close to the next open, in units of the median distance from open to close, over the
-    # whole history and over any 30 days of it. On Binance 0.5 % and 20 %; prices that are reversed, shuffled or in each
-    # other's columns have 100 % and more.
+    # whole history and over any 30 days of it. On Binance 3 % over half a year and more, and 20 % over 30 days; prices
+    # that are reversed, shuffled or in each other's columns have 100 % and more.
     most_detached: float = 0.5
     # The highest price of one day over its lowest, unless the volume tells that so much was really traded. On Binance
     # 3.6 on BNB's first day and 2.3 on any other; a tick in the wrong unit has 10 or 100.

@@ -28,7 +28,6 @@ _LEAST_MEDIAN = 1e-4  # log price; what a day moves at least, where most of a hi
 _LEAST_DETACHMENT = 0.001  # log price; below it, one tick of a stablecoin would count as a jump
 _TORN, _TORN_DAYS = 0.01, 10  # log price and days: what counts as a small jump, and what as a burst of them
 _MADE_UP = 0.25  # the share of torn days from which on ranges are no ranges, but made up from closes
-_DETACHED_DAYS = 30  # a stretch long enough for the medians of its opens and closes
 _NO_OPENS = 3  # opens that are so many times closer to their own close than to the one before are made up from closes
 
 
@@ -192,7 +191,7 @@ def _line_faults(series: _Series, thresholds: GateThresholds) -> list[str]:
     moves = np.diff(series.close)  # (n - 1,)
     median = max(_LEAST_MEDIAN, float(np.median(np.abs(moves))))
     still = np.abs(moves) < thresholds.least_move * median
-    # Equal moves of a coarse tick are rare, but no move is not: that is the business of the lines on flatness.
+    # Days without a move are bounded already; counted as alike too, they would refuse coins of a coarse tick.
     alike = (_bends(moves) < thresholds.least_bend * median) & ~still[1:]
     found = []
     length, end = _longest_run(still)
@@ -211,11 +210,7 @@ def _line_faults(series: _Series, thresholds: GateThresholds) -> list[str]:
 
 
 def _bends(moves: Floats) -> Floats:
-    """How far each move is from going on as the one before did, (n - 1,), in a line of prices or of their logarithms.
-
-    Args:
-        moves: Differences of log prices, (n,).
-    """
+    """How far each of n moves in log price is from going on as the one before did, on a line or a curve of growth."""
     moves = np.clip(moves, -1.0, 1.0)  # the powers of larger ones overflow, and no gap is filled in that steeply
     in_logarithms = np.abs(np.diff(moves))
     in_prices = np.abs(np.expm1(moves[1:]) + np.expm1(-moves[:-1]))
@@ -299,7 +294,7 @@ def _detachment_faults(series: _Series, thresholds: GateThresholds) -> list[str]
     bodies = np.abs(series.close - series.open)[1:][series.adjacent]
     if len(overnight) < _ENOUGH or np.median(overnight) > _NO_OPENS * np.median(bodies):
         return []
-    for window, where in ((len(overnight), ""), (_DETACHED_DAYS, f" of {_DETACHED_DAYS} in a row")):
+    for window, where in ((len(overnight), ""), (_ENOUGH, f" of {_ENOUGH} in a row")):
         detachments, ordinary = _rolling_median(overnight, window), _rolling_median(bodies, window)
         beyond = np.flatnonzero(detachments > np.maximum(_LEAST_DETACHMENT, thresholds.most_detached * ordinary))
         if len(beyond):
