@@ -13,7 +13,7 @@ import pandas as pd
 
 from bench.models import BTC, DAYS, history_of
 from crypto_predict.forecasting.backtest import HORIZONS, Row, replay, splits
-from crypto_predict.forecasting.interval import KNOTS
+from crypto_predict.forecasting.combination import LEARNED
 from crypto_predict.forecasting.scoring import score
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import History
@@ -57,7 +57,7 @@ def compare(source: str) -> Comparison:
 
 def _ours(series: DailySeries, every: int) -> tuple[float, list[Row]]:
     started = time.perf_counter()
-    past = replay(series, {*KNOTS, *HORIZONS}, every, DAYS)
+    past = replay(series, {*LEARNED, *HORIZONS}, every, DAYS)
     assert past is not None, "five years are enough for a backtest"
     assert score(past, HORIZONS) is not None
     return time.perf_counter() - started, list(past.rows())

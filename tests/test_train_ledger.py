@@ -270,3 +270,15 @@ def test_a_model_that_does_not_fit_on_the_disk_leaves_ledger_and_model_as_they_w
     assert run.returncode == 1, run.stderr
     assert run.stderr.splitlines()[-1].endswith("File too large; the model was not changed")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == standing
+
+
+def test_a_ledger_that_lost_its_tail_is_refused_by_the_model_beside_it(
+    releases: list[Released], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody has to name the model that stands there, and knows."""
+    (tmp_path / "model.pkl").write_bytes(releases[1].output.read_bytes())
+    (tmp_path / "model.ledger.jsonl").write_bytes(releases[0].ledger.read_bytes())
+    before = Released(tmp_path).contents()
+    assert release(tmp_path, THIRD, "--ledger", str(tmp_path / "model.ledger.jsonl")) == 4
+    assert "its end is missing, or it is another model's" in capsys.readouterr().err
+    assert Released(tmp_path).contents() == before

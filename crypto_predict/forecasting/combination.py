@@ -22,6 +22,7 @@ from scipy.optimize import nnls
 from crypto_predict.forecasting.series import FloatArray, IntArray
 from crypto_predict.metrics import diebold_mariano
 
+LEARNED = (1, 2, 3, 5, 7, 14, 30, 60, 90)  # days ahead at which weights are learned; others lie between these
 PRIOR_SCALE = 0.25  # of the normal prior of a weight: a candidate rarely deserves more than half
 SIGNIFICANCE = 0.01  # one-sided, of beating persistence; small, since it is tested at every horizon again and again
 LEAST_FORECASTS = 20  # that came due, their spans not overlapping, before anything is learned and before it is trusted

@@ -23,7 +23,7 @@ from crypto_predict.baked.schema import COVERAGE
 from crypto_predict.forecasting.series import FloatArray
 from crypto_predict.forecasting.volatility import Volatility
 
-KNOTS = (1, 2, 3, 5, 7, 14, 30, 60, 90)  # days; the multiplier of other horizons lies between these
+KNOTS = (1, 2, 3, 5, 7, 14, 30, 60, 90, 180, 365)  # days; the multiplier of other horizons lies between these
 BURN_IN = 60  # days of history before the first move that counts
 GAUSSIAN_MOVES = 60  # what the Gaussian multiplier weighs, in moves that do not overlap
 LEARNING_RATE = 0.002  # of the level a day, for one day ahead; slower with the square root of the horizon

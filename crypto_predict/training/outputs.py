@@ -10,6 +10,7 @@ from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Pair
 from crypto_predict.settings import TrainSettings
 
+MODEL_SUFFIX, LEDGER_SUFFIX = ".pkl", ".ledger.jsonl"
 PICTURE_FORMATS = (".svg", ".png", ".pdf")
 
 

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Never
@@ -17,11 +17,11 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from crypto_predict.baked import store
 from crypto_predict.baked.schema import Anchor, Model
 from crypto_predict.baked.scores import Backtest
-from crypto_predict.errors import Refused, UnusableHistory
-from crypto_predict.forecasting.backtest import LEAST_HISTORY, Replay, Row, replay, splits
+from crypto_predict.errors import Refused, UnusableHistory, UnusableModel
+from crypto_predict.forecasting.backtest import HORIZONS, LEAST_HISTORY, Replay, Row, replay, splits
+from crypto_predict.forecasting.combination import LEARNED
 from crypto_predict.forecasting.forecast import FittedForecast, forecast_pair
 from crypto_predict.forecasting.gate import calibration_faults, champion_faults, verdict
-from crypto_predict.forecasting.interval import KNOTS
 from crypto_predict.forecasting.ledger import Ledger, check_continues, read_ledger
 from crypto_predict.forecasting.quality import history_faults
 from crypto_predict.forecasting.scoring import score
@@ -34,7 +34,7 @@ from crypto_predict.sources.port import Source
 from crypto_predict.training import backtest_csv
 from crypto_predict.training.anchor import newest_price
 from crypto_predict.training.card import build_card, build_pair_card
-from crypto_predict.training.outputs import check_outputs, ledger_path, path_for
+from crypto_predict.training.outputs import LEDGER_SUFFIX, MODEL_SUFFIX, check_outputs, ledger_path, path_for
 from crypto_predict.training.picture import save_picture
 
 _BAR = "{desc} |{bar:30}| {n_fmt}/{total_fmt} steps, {elapsed}"
@@ -122,9 +122,19 @@ def _earlier_ledger(path: Path | None, champion: Model | None) -> Ledger:
             _log.warning("the live record begins anew: --champion has a ledger, and --ledger does not name it")
         return Ledger.empty()
     ledger = read_ledger(path)
-    if champion is not None:
-        check_continues(ledger, champion.scorecard.head, path)
+    released = champion or _model_beside(path)
+    if released is not None:
+        check_continues(ledger, released.scorecard.head, path)
     return ledger
+
+
+def _model_beside(ledger: Path) -> Model | None:
+    """The model that a ledger was written with, where it still stands there: it names the ledger's last entry."""
+    path = ledger.with_name(ledger.name.removesuffix(LEDGER_SUFFIX) + MODEL_SUFFIX)
+    try:
+        return store.load(path) if ledger.name.endswith(LEDGER_SUFFIX) else None
+    except UnusableModel:  # there is none, or an older program's
+        return None
 
 
 def _read_histories(
@@ -170,21 +180,23 @@ def _train_pair(
     history, started = read.history, time.perf_counter()
     replayed = _replay(read.past, settings, progress)
     fitted = forecast_pair(history, read.anchor, replayed, settings.seed)
-    backtest = None if replayed is None else score(replayed, settings.horizons)
+    # Some horizons are judged in every release, or one could not be compared with the next.
+    judged = None if replayed is None else score(replayed, sorted({*HORIZONS, *settings.horizons}))
+    asked = None if replayed is None else score(replayed, settings.horizons)
     return TrainedPair(
         history=history,
         past=read.past,
         fitted=fitted,
         rows=() if replayed is None else tuple(replayed.rows(settings.horizons)),
-        backtest=backtest,
-        faults=(*read.faults, *_score_faults(backtest, history, settings, champion)),
+        backtest=asked if asked is None or judged is None else replace(asked, losses=judged.losses),
+        faults=(*read.faults, *_score_faults(judged, history, settings, champion)),
         fit_seconds=time.perf_counter() - started,
     )
 
 
 def _replay(past: History, settings: TrainSettings, progress: tqdm[Never]) -> Replay | None:
     progress.set_description_str(f"{past.pair}: {len(past.candles)} candles, forecasting their past")
-    series, horizons = DailySeries.of(past), {*KNOTS, *settings.horizons}
+    series, horizons = DailySeries.of(past), {*LEARNED, *HORIZONS, *settings.horizons}
     return replay(series, horizons, settings.every, settings.days, progress.update)
 
 
