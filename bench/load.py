@@ -81,6 +81,7 @@ class _Connection(asyncio.Protocol):
         self._transport = transport
 
     def send_next(self) -> None:
+        """Send the next request that no other client has taken; end where there is none."""
         request = next(self._shared.requests, None)
         if request is None:
             self.done.set_result(None)
@@ -90,6 +91,7 @@ class _Connection(asyncio.Protocol):
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
+        """Take note of the time once an answer is whole."""
         self._received += data
         if not _is_whole(self._received):
             return

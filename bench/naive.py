@@ -24,6 +24,7 @@ def create_app(model: Any) -> Flask:
 
     @app.get("/bitcoin")
     def bitcoin() -> Any:
+        """One row of `predict`."""
         row = model.predict(pd.DataFrame({"ds": [pd.to_datetime(request.args["date"])]})).iloc[0]
         return jsonify(
             {

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crypto_predict.forecasting.arrays import FloatArray
 from crypto_predict.forecasting.backtest import FIRST_CUTOFF, HORIZONS, LEAST_HISTORY, Replay, Row, replay, splits
 from crypto_predict.forecasting.candidates import CANDIDATES
 from crypto_predict.forecasting.interval import reaches
-from crypto_predict.forecasting.series import DailySeries, FloatArray
+from crypto_predict.forecasting.series import DailySeries
 from tests.markets import FIRST_DAY, random_walk, series_of, trending
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -8,8 +8,8 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from crypto_predict.forecasting import candidates
+from crypto_predict.forecasting.arrays import FloatArray
 from crypto_predict.forecasting.candidates import CANDIDATES, PROPHET, all_increments
-from crypto_predict.forecasting.series import FloatArray
 from tests.markets import random_walk, series_of, trending
 
 HORIZONS = (1, 7, 30, 90)

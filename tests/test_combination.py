@@ -1,14 +1,12 @@
 """How much is taken of what candidates say: nothing where nothing can be forecast, nothing learned from the future."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_predict.forecasting.combination import SIGNIFICANCE, Combination, combine, interpolated, shrunk
-from crypto_predict.forecasting.series import FloatArray, IntArray
+from crypto_predict.forecasting.arrays import FloatArray, IntArray
+from crypto_predict.forecasting.combination import SIGNIFICANCE, Combination, combine, shrunk
 from tests.markets import random_walk, trending
 
 SEEDS = range(40)
@@ -205,16 +203,3 @@ def test_trust_begins_at_the_critical_value_and_never_reaches_all() -> None:
     assert shares == sorted(shares)
     assert shares[1] == pytest.approx(1 - (2.32635 / 3) ** 2, abs=1e-5)
     assert shares[-1] < 1 == shrunk(float("inf"))
-
-
-@pytest.mark.parametrize(
-    ("wanted", "expected"), [([1], [3.0]), ([10], [5.0]), ([100], [7.0]), ([1000], [7.0]), ([1, 100], [3.0, 7.0])]
-)
-def test_between_horizons_values_lie_on_a_line_in_the_logarithm(wanted: Sequence[int], expected: list[float]) -> None:
-    assert interpolated(np.array([3.0, 7.0]), [1, 100], wanted).tolist() == pytest.approx(expected)
-
-
-def test_every_column_is_interpolated_by_itself() -> None:
-    values = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 4.0]])
-    assert interpolated(values, [1, 10, 100], [1, 10, 100]).tolist() == values.tolist()
-    assert interpolated(values, [1, 10, 100], [10]).shape == (1, 2)

@@ -31,6 +31,7 @@ PARTS = {
     "errors": part(0),
     "market": part(0),
     "version": part(0),
+    "wording": part(0),
     "settings": part(1),
     "logs": part(1),
     "metrics": part(1),

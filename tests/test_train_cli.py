@@ -157,7 +157,7 @@ def test_the_report_can_be_read_by_a_machine(
     assert in_process(*prices, "--output", str(output), "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert report["output"] == str(output)
-    assert report["fit_seconds"]["BTC/USD"] > 0
+    assert report["seconds"]["BTC/USD"] > 0
     assert report["card"]["pairs"]["BTC/USD"]["candles"] == 200
     assert report["card"]["simulated"] is False
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.forecasting.series import FloatArray
+from crypto_predict.forecasting.arrays import FloatArray
 from crypto_predict.forecasting.volatility import DECAY, LEAST_DAYS, SHOCK, Volatility
 from tests.markets import DAILY, random_walk, shocked
 

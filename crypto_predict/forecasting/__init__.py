@@ -2,7 +2,7 @@
 
 The forecast:
 
-* ``series``: a history as arrays, one value a day
+* ``series``: a history as arrays, one value a day; ``arrays``: what several parts do with them
 * ``candidates``: models that each say where log price goes; Prophet's fit is ``prophet_map``
 * ``combination``: how much of what they say is taken, at each horizon
 * ``volatility``, ``interval``: how far the price may move, calibrated to mean 80 %

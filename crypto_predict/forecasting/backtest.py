@@ -22,10 +22,11 @@ from threading import Thread
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from crypto_predict.forecasting.arrays import FloatArray, IntArray
 from crypto_predict.forecasting.candidates import all_increments
 from crypto_predict.forecasting.combination import Combination, combine
 from crypto_predict.forecasting.interval import reaches
-from crypto_predict.forecasting.series import DailySeries, FloatArray, IntArray
+from crypto_predict.forecasting.series import DailySeries
 
 HORIZONS = (1, 7, 30, 90)  # days, scored unless others are asked for
 FIRST_CUTOFF = 365  # days of history before the first cutoff, or half of a history shorter than two years
@@ -157,9 +158,8 @@ def _by_processes(ask: Callable[[DailySeries], FloatArray], known: Sequence[Dail
 
 def _begin_work() -> None:
     """Make a process one that uses a single thread and does not outlive the one it works for, however that ends."""
-    threadpool_limits(
-        1
-    )  # of the libraries that are loaded, and by now they all are: it took them to find this function
+    # It holds for the libraries that are loaded. By now they all are: it took them to find this function.
+    threadpool_limits(1)
     parent = multiprocessing.parent_process()
     if parent is not None:
         Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from crypto_predict.baked.schema import COVERAGE, Band
-from crypto_predict.forecasting.series import FloatArray
+from crypto_predict.forecasting.arrays import FloatArray
 
 _TAIL = (1 - COVERAGE) / 2
 

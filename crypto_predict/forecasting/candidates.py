@@ -18,8 +18,9 @@ from statsmodels.tsa.ar_model import AutoReg
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 from statsmodels.tsa.forecasting.theta import ThetaModel
 
+from crypto_predict.forecasting.arrays import FloatArray
 from crypto_predict.forecasting.prophet_map import fit_map
-from crypto_predict.forecasting.series import DailySeries, FloatArray
+from crypto_predict.forecasting.series import DailySeries
 
 PROPHET = "prophet"
 WINDOW = 365  # days that the candidates of statsmodels see

@@ -12,14 +12,13 @@ value. A market in which nothing can be forecast is then answered with "tomorrow
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 from scipy.optimize import nnls
 
-from crypto_predict.forecasting.series import FloatArray, IntArray
+from crypto_predict.forecasting.arrays import FloatArray, IntArray, spacing
 from crypto_predict.metrics import diebold_mariano
 
 LEARNED = (1, 2, 3, 5, 7, 14, 30, 60, 90)  # days ahead at which weights are learned; others lie between these
@@ -49,21 +48,16 @@ def combine(cutoffs: IntArray, said: FloatArray, happened: FloatArray, horizon: 
     untrusted = np.zeros(len(cutoffs))  # the weighted forecasts without the trust
     weights, raw, trust = np.zeros_like(said), np.zeros(said.shape[1]), 0.0
     learned_at: int | None = None
+    every = spacing(cutoffs)
     for index, cutoff in enumerate(cutoffs):
         if learned_at is None or cutoff - learned_at >= RELEARNED_EVERY:
             due = np.flatnonzero((cutoffs + horizon <= cutoff) & np.isfinite(happened))
-            spacing = _spacing(cutoffs)
-            raw = _weights(said[due], happened[due], spacing / horizon)
-            trust = _trust(untrusted[due], happened[due], horizon, spacing)
+            raw = _weights(said[due], happened[due], every / horizon)
+            trust = _trust(untrusted[due], happened[due], max(1, math.ceil(horizon / every)))
             learned_at = int(cutoff)
         untrusted[index] = said[index] @ raw
         weights[index] = trust * raw
     return Combination(np.sum(said * weights, axis=1), weights)
-
-
-def _spacing(cutoffs: IntArray) -> float:
-    """Days between cutoffs."""
-    return float(np.median(np.diff(cutoffs))) if len(cutoffs) > 1 else 1.0
 
 
 def _weights(said: FloatArray, happened: FloatArray, share: float) -> FloatArray:
@@ -80,12 +74,15 @@ def _weights(said: FloatArray, happened: FloatArray, share: float) -> FloatArray
     return np.asarray(found / max(1.0, float(found.sum())))
 
 
-def _trust(forecast: FloatArray, happened: FloatArray, horizon: int, spacing: float) -> float:
-    """The share of the weights that is taken, by how forecasts made with them compare with persistence."""
+def _trust(forecast: FloatArray, happened: FloatArray, overlap: int) -> float:
+    """The share of the weights that is taken, by how forecasts made with them compare with persistence.
+
+    Of the forecasts, in the order of their cutoffs, each `overlap`-th is looked at: their spans do not overlap.
+    """
     made = np.flatnonzero(forecast)
     if not len(made):
         return 0.0
-    apart = slice(int(made[0]), None, max(1, math.ceil(horizon / spacing)))  # spans that do not overlap
+    apart = slice(int(made[0]), None, overlap)
     losses, reference = np.abs(happened[apart] - forecast[apart]), np.abs(happened[apart])
     if len(losses) < LEAST_FORECASTS:
         return 0.0
@@ -97,10 +94,3 @@ def shrunk(statistic: float) -> float:
     """The share that the positive-part James-Stein rule leaves of an estimate with this t statistic."""
     critical = NormalDist().inv_cdf(1 - SIGNIFICANCE)
     return 0.0 if statistic <= critical else 1 - (critical / statistic) ** 2
-
-
-def interpolated(values: FloatArray, known: Sequence[int], wanted: Sequence[int]) -> FloatArray:
-    """Values by horizon (horizons, ...) at other horizons: linear in the logarithm, constant beyond both ends."""
-    columns = values.reshape(len(known), -1).T
-    at = [np.interp(np.log(wanted), np.log(known), column) for column in columns]
-    return np.array(at).T.reshape(len(wanted), *values.shape[1:])

@@ -11,13 +11,13 @@ from crypto_predict.baked import evaluation
 from crypto_predict.baked.evaluation import Curve
 from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, PairForecast
 from crypto_predict.errors import UnusableHistory
+from crypto_predict.forecasting.arrays import FloatArray, at_horizons
 from crypto_predict.forecasting.backtest import Replay
 from crypto_predict.forecasting.bands import fitted_band, forecast_bands
 from crypto_predict.forecasting.candidates import CANDIDATES, PROPHET
-from crypto_predict.forecasting.combination import interpolated
 from crypto_predict.forecasting.interval import reaches_ahead
 from crypto_predict.forecasting.prophet_fit import ProphetFit, fit_prophet
-from crypto_predict.forecasting.series import DailySeries, FloatArray
+from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import History
 from crypto_predict.market import DAY
 
@@ -88,7 +88,7 @@ def _combination(replay: Replay | None, elapsed: float) -> tuple[FloatArray, Flo
     weighted = weights * replay.said[-1].T  # (horizons, candidates)
     own = list(CANDIDATES).index(PROPHET)
     others = np.delete(weighted, own, axis=1).sum(axis=1)
-    prophet = interpolated(weights[:, own], replay.horizons, _AHEAD.tolist())
+    prophet = at_horizons(weights[:, own], replay.horizons, _AHEAD.tolist())
     prophet *= np.minimum(1.0, replay.horizons[-1] / _AHEAD)
-    since_close = interpolated(others, replay.horizons, _AHEAD.tolist())
+    since_close = at_horizons(others, replay.horizons, _AHEAD.tolist())
     return prophet, since_close - elapsed * since_close[0]

@@ -17,6 +17,7 @@ from crypto_predict.baked.scores import Backtest, Loss, Score
 from crypto_predict.market import Pair
 from crypto_predict.metrics import diebold_mariano
 from crypto_predict.settings import GateThresholds
+from crypto_predict.wording import counted
 
 
 def calibration_faults(backtest: Backtest, thresholds: GateThresholds) -> list[str]:
@@ -56,7 +57,7 @@ def _coverage_faults(score: Score, backtest: Backtest, thresholds: GateThreshold
     if _luck(score.coverage, effective) >= thresholds.bad_luck / 2:  # either side has its half
         return []
     fault = (
-        f"calibration: {score.coverage:.1%} of the outcomes {_days(score.horizon_days)} ahead lie inside the "
+        f"calibration: {score.coverage:.1%} of the outcomes {counted(score.horizon_days, 'day')} ahead lie inside the "
         f"{COVERAGE:.0%} interval, out of {score.forecasts} forecasts ({effective} without overlap); "
         f"{thresholds.least_coverage:.0%} to {thresholds.most_coverage:.0%} are allowed"
     )
@@ -101,9 +102,9 @@ class _Duel:
         if mean <= champion * (1 + thresholds.worse_by) or (p := self._p_value()) >= level:
             return []
         fault = (
-            f"worse: {_days(self.horizon_days)} ahead the mean {self.kind} over {len(self.losses)} common cutoffs is "
-            f"{mean:.4g}, {_growth(mean, champion)} the {champion:.4g} of the model it would replace (Diebold-Mariano, "
-            f"one-sided p = {p:.2g}, below {level:.2g})"
+            f"worse: {counted(self.horizon_days, 'day')} ahead the mean {self.kind} over {len(self.losses)} common "
+            f"cutoffs is {mean:.4g}, {_growth(mean, champion)} the {champion:.4g} of the model it would replace "
+            f"(Diebold-Mariano, one-sided p = {p:.2g}, below {level:.2g})"
         )
         return [fault]
 
@@ -147,7 +148,3 @@ def _overlap(cutoffs: Sequence[date], horizon_days: int) -> int:
 
 def _growth(mean: float, champion: float) -> str:
     return f"{mean / champion - 1:.1%} above" if champion > 0 else "above"
-
-
-def _days(count: int) -> str:
-    return "1 day" if count == 1 else f"{count} days"

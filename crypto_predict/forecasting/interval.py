@@ -20,7 +20,7 @@ from statistics import NormalDist
 import numpy as np
 
 from crypto_predict.baked.schema import COVERAGE
-from crypto_predict.forecasting.series import FloatArray
+from crypto_predict.forecasting.arrays import FloatArray, at_horizons
 from crypto_predict.forecasting.volatility import Volatility
 
 KNOTS = (1, 2, 3, 5, 7, 14, 30, 60, 90, 180, 365)  # days; the multiplier of other horizons lies between these
@@ -71,7 +71,7 @@ def reaches_ahead(log_close: FloatArray, move: float, elapsed: float, horizons: 
     volatility = Volatility(log_close)
     knots = [knot for knot in KNOTS if knot < len(log_close)]
     known = [multipliers(log_close, volatility, knot)[-1] for knot in knots]
-    between = np.interp(np.log(horizons), np.log(knots), known)
+    between = at_horizons(known, knots, horizons)
     latest = volatility.latest(move, elapsed)
     deviations = np.sqrt([latest.variance(horizon - elapsed) for horizon in horizons])
     return np.asarray(np.maximum.accumulate(between * deviations))

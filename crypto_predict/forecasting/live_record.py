@@ -17,6 +17,7 @@ from crypto_predict import metrics
 from crypto_predict.baked.schema import COVERAGE
 from crypto_predict.baked.scorecard import LiveForecast, LiveRecord, LiveScore
 from crypto_predict.forecasting.ledger_entries import DAYS, Release
+from crypto_predict.wording import counted
 
 HORIZONS = (1, 3, 7, 14, 30)  # days ahead that are scored by themselves
 LATEST = 30  # target days shown one by one
@@ -141,7 +142,7 @@ def _latest(due: Sequence[LiveForecast]) -> tuple[LiveForecast, ...]:
 def _words(due: Sequence[LiveForecast], figures: _Figures | None, hindsight: int) -> str:
     if figures is None:
         return "no forecast has come due yet"
-    said = f"{_counted(len(due), 'forecast')} of {_counted(_days(due), 'day')} came due: {_error(figures)}, "
+    said = f"{counted(len(due), 'forecast')} of {counted(_days(due), 'day')} came due: {_error(figures)}, "
     said += f"{_percent(figures.coverage)} inside the {_percent(COVERAGE)} interval"
     if hindsight:
         said += f"; {hindsight:,} of them made in hindsight, by a history that was cut off"
@@ -152,10 +153,6 @@ def _error(figures: _Figures) -> str:
     if figures.relative_mae is None:
         return f"error {figures.mae:.2g} in log price, persistence's 0"
     return f"error {figures.relative_mae:.2f} of persistence's"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _percent(share: float) -> str:

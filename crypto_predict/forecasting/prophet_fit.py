@@ -25,7 +25,6 @@ from prophet.serialize import model_to_json  # noqa: E402 likewise
 logging.getLogger("prophet").setLevel(logging.WARNING)  # its import has set the level
 logging.getLogger("cmdstanpy").setLevel(logging.CRITICAL)  # what goes wrong there arrives as an error, too
 
-
 STAN_SECONDS = 60  # a fit that starts at its maximum takes a tenth of one
 
 _log = logging.getLogger(__name__)

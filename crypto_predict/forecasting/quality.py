@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
-import numpy.typing as npt
 
+from crypto_predict.forecasting.arrays import BoolArray, FloatArray, rolling_median
 from crypto_predict.history import History
 from crypto_predict.market import Candle
 from crypto_predict.settings import GateThresholds
-
-Flags = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
+from crypto_predict.wording import counted
 
 _ENOUGH = 30  # days, for a share or a median to mean anything
 _VOLUME_DAYS = 30  # before a day, over which its ordinary volume is taken
@@ -104,15 +102,16 @@ class _Series:
     """The candles as arrays, prices in logarithms."""
 
     candles: tuple[Candle, ...]
-    adjacent: Flags  # (n - 1,) whether a candle follows the one before without a gap
-    open: Floats  # (n,)
-    high: Floats  # (n,)
-    low: Floats  # (n,)
-    close: Floats  # (n,)
-    volume: Floats  # (n,) not a logarithm
+    adjacent: BoolArray  # (n - 1,) whether a candle follows the one before without a gap
+    open: FloatArray  # (n,)
+    high: FloatArray  # (n,)
+    low: FloatArray  # (n,)
+    close: FloatArray  # (n,)
+    volume: FloatArray  # (n,) not a logarithm
 
     @classmethod
     def of(cls, history: History) -> _Series:
+        """The arrays of a daily history of at least one candle."""
         rows = [(c.open, c.high, c.low, c.close, c.volume) for c in history.candles]
         columns = np.array(rows, dtype=np.float64).T  # (5, n)
         openings = np.array([c.open_time.timestamp() for c in history.candles])
@@ -142,7 +141,7 @@ def _length_faults(history: History, thresholds: GateThresholds, days: int) -> l
     first, last = history.candles[0].open_time, history.candles[-1].open_time
     span = (last + history.interval.length - first) / timedelta(days=1)
     least = min(thresholds.least_days, 0.9 * days)
-    return [] if span >= least else [f"too short: {_days(span)}; at least {least:g} are needed"]
+    return [] if span >= least else [f"too short: {counted(round(span), 'day')}; at least {least:g} are needed"]
 
 
 def _gap_faults(history: History, thresholds: GateThresholds) -> list[str]:
@@ -197,19 +196,19 @@ def _line_faults(series: _Series, thresholds: GateThresholds) -> list[str]:
     length, end = _longest_run(still)
     if length > thresholds.most_still:
         found.append(
-            f"almost flat: {_days(length)} in a row up to {series.day(end)} move by less than "
+            f"almost flat: {counted(length, 'day')} in a row up to {series.day(end)} move by less than "
             f"{thresholds.least_move * median:.2g} of the price; at most {thresholds.most_still} are allowed to"
         )
     length, end = _longest_run(alike)
     if length + 1 > thresholds.most_straight:
         found.append(
-            f"straight: the moves of {_days(length + 1)} in a row up to {series.day(end + 1)} are alike, as where a "
-            f"gap was filled in; at most {thresholds.most_straight} are allowed to be"
+            f"straight: the moves of {counted(length + 1, 'day')} in a row up to {series.day(end + 1)} are alike, as "
+            f"where a gap was filled in; at most {thresholds.most_straight} are allowed to be"
         )
     return found
 
 
-def _bends(moves: Floats) -> Floats:
+def _bends(moves: FloatArray) -> FloatArray:
     """How far each of n moves in log price is from going on as the one before did, on a line or a curve of growth."""
     moves = np.clip(moves, -1.0, 1.0)  # the powers of larger ones overflow, and no gap is filled in that steeply
     in_logarithms = np.abs(np.diff(moves))
@@ -217,7 +216,7 @@ def _bends(moves: Floats) -> Floats:
     return np.asarray(np.minimum(in_logarithms, in_prices), dtype=np.float64)
 
 
-def _longest_run(flags: Flags) -> tuple[int, int]:
+def _longest_run(flags: BoolArray) -> tuple[int, int]:
     """The length of the longest run of True, and the index just behind its last one."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False]))))
     starts, ends = edges[::2], edges[1::2]
@@ -259,21 +258,21 @@ def _continuity_faults(series: _Series, thresholds: GateThresholds) -> list[str]
     ]
 
 
-def _jump_faults(series: _Series, jumps: Flags, thresholds: GateThresholds) -> list[str]:
+def _jump_faults(series: _Series, jumps: BoolArray, thresholds: GateThresholds) -> list[str]:
     if not jumps.any():
         return []
     index = int(np.flatnonzero(jumps)[0]) + 1
     before, after = series.candles[index - 1], series.candles[index]
     fault = (
-        f"jump: on {_days(int(jumps.sum()))} the price is not where it was left, as after a change of unit, a bad "
-        f"tick, a splice or a shuffle; the first: {series.day(index)} opens at {after.open:g} with a range of "
+        f"jump: on {counted(int(jumps.sum()), 'day')} the price is not where it was left, as after a change of unit, "
+        f"a bad tick, a splice or a shuffle; the first: {series.day(index)} opens at {after.open:g} with a range of "
         f"{after.low:g} to {after.high:g}, the day before closed at {before.close:g}; a range may miss that by "
         f"{_percent(thresholds.widest_break)}, an open by {_percent(thresholds.widest_open)}"
     )
     return [fault]
 
 
-def _torn_faults(series: _Series, torn: Flags, thresholds: GateThresholds) -> list[str]:
+def _torn_faults(series: _Series, torn: BoolArray, thresholds: GateThresholds) -> list[str]:
     """Where small jumps come in a burst: a week whose rows changed places need not move by much."""
     if len(torn) < _TORN_DAYS or torn.mean() > _MADE_UP:
         return []
@@ -295,7 +294,7 @@ def _detachment_faults(series: _Series, thresholds: GateThresholds) -> list[str]
     if len(overnight) < _ENOUGH or np.median(overnight) > _NO_OPENS * np.median(bodies):
         return []
     for window, where in ((len(overnight), ""), (_ENOUGH, f" of {_ENOUGH} in a row")):
-        detachments, ordinary = _rolling_median(overnight, window), _rolling_median(bodies, window)
+        detachments, ordinary = rolling_median(overnight, window), rolling_median(bodies, window)
         beyond = np.flatnonzero(detachments > np.maximum(_LEAST_DETACHMENT, thresholds.most_detached * ordinary))
         if len(beyond):
             first = int(beyond[0])
@@ -310,11 +309,6 @@ def _detachment_faults(series: _Series, thresholds: GateThresholds) -> list[str]
     return []
 
 
-def _rolling_median(values: Floats, window: int) -> Floats:
-    """The median of each `window` values in a row, (n - window + 1,)."""
-    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(values, window), axis=1), dtype=np.float64)
-
-
 def _range_faults(series: _Series, thresholds: GateThresholds) -> list[str]:
     widest = math.log(max(1.0, thresholds.largest_factor))
     # Panic sells at any price; nobody buys at many times the price at which the day opens and closes.
@@ -326,8 +320,8 @@ def _range_faults(series: _Series, thresholds: GateThresholds) -> list[str]:
         return []
     candle = series.candles[beyond[0]]
     fault = (
-        f"range: on {_days(len(beyond))} prices span a factor of {thresholds.largest_factor:g} or more without the "
-        f"volume for it, as a bad tick does; the first: {series.day(beyond[0])} from {candle.low:g} to "
+        f"range: on {counted(len(beyond), 'day')} prices span a factor of {thresholds.largest_factor:g} or more "
+        f"without the volume for it, as a bad tick does; the first: {series.day(beyond[0])} from {candle.low:g} to "
         f"{candle.high:g}"
     )
     return [fault]
@@ -337,10 +331,6 @@ def _traded(series: _Series, day: int, thresholds: GateThresholds) -> bool:
     """Whether so much more was traded than on the days before that prices can have gone anywhere."""
     ordinary = float(np.median(series.volume[max(0, day - _VOLUME_DAYS) : day]))
     return ordinary > 0 and float(series.volume[day]) >= thresholds.wick_turnover * ordinary
-
-
-def _days(count: float) -> str:
-    return "1 day" if count == 1 else f"{count:g} days"
 
 
 def _percent(distance: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -11,9 +11,10 @@ import numpy as np
 from crypto_predict import metrics
 from crypto_predict.baked.schema import COVERAGE
 from crypto_predict.baked.scores import Backtest, CandidateScore, Loss, Score, YearScore
+from crypto_predict.forecasting.arrays import FloatArray, IntArray, spacing
 from crypto_predict.forecasting.backtest import Replay, Row
 from crypto_predict.forecasting.candidates import CANDIDATES
-from crypto_predict.forecasting.series import FloatArray, IntArray
+from crypto_predict.wording import counted
 
 GAUSSIAN_DAYS = 365  # of daily returns behind persistence's Gaussian interval
 SIGNIFICANCE = 0.05  # two-sided, of the words
@@ -35,6 +36,16 @@ def score(replay: Replay, horizons: Sequence[int]) -> Backtest | None:
         years=tuple(year for forecasts in scored for year in forecasts.by_year()),
         candidates=tuple(one for forecasts in scored for one in _candidates(replay, forecasts.horizon)),
         losses=tuple(loss for forecasts in scored for loss in forecasts.losses()),
+    )
+
+
+def only(backtest: Backtest, horizons: Sequence[int]) -> Backtest:
+    """The same with the scores of these horizons alone; the losses stay, for they are what releases are compared by."""
+    return replace(
+        backtest,
+        scores=tuple(score for score in backtest.scores if score.horizon_days in horizons),
+        years=tuple(year for year in backtest.years if year.horizon_days in horizons),
+        candidates=tuple(one for one in backtest.candidates if one.horizon_days in horizons),
     )
 
 
@@ -68,6 +79,7 @@ class _Forecasts:
 
     @classmethod
     def of(cls, replay: Replay, horizon: int) -> _Forecasts | None:
+        """Those of a replay; None where none has come due."""
         rows = tuple(replay.rows([horizon]))
         if not rows:
             return None
@@ -77,7 +89,7 @@ class _Forecasts:
         return cls(
             horizon=horizon,
             rows=rows,
-            spacing=float(np.median(np.diff(cutoffs))) if len(rows) > 1 else 1.0,
+            spacing=spacing(cutoffs),
             step=metrics.naive_scale(before),
             square_step=metrics.naive_square_scale(before),
             actual=np.log([row.actual for row in rows]),
@@ -97,6 +109,7 @@ class _Forecasts:
         )
 
     def score(self) -> Score:
+        """Every figure of the card."""
         actual, predicted = self.actual.tolist(), self.predicted.tolist()
         prices, forecasts = [row.actual for row in self.rows], [row.prediction for row in self.rows]
         low, high = self.low.tolist(), self.high.tolist()
@@ -177,7 +190,7 @@ class _Forecasts:
 
 def words(horizon: int, relative_mae: float | None, p_value: float | None) -> str:
     """What a comparison with persistence amounts to: "no better than persistence at 7 days, p = 0.41"."""
-    at = f"at {horizon} day{'s' if horizon > 1 else ''}"
+    at = f"at {counted(horizon, 'day')}"
     if relative_mae is None or p_value is None:
         return f"not comparable with persistence {at}: too few forecasts, or a price that never moved"
     p = f"p = {p_value:.2f}" if p_value >= 0.01 else "p < 0.01"

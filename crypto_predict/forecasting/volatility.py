@@ -17,7 +17,7 @@ from statistics import NormalDist
 import numpy as np
 from scipy.signal import lfilter
 
-from crypto_predict.forecasting.series import FloatArray
+from crypto_predict.forecasting.arrays import FloatArray, rolling_median
 
 DECAY = 0.94  # a day, of the short memory: RiskMetrics' constant
 PERSISTENCE = 0.7  # a day, of the short memory's lead over the long one
@@ -76,20 +76,13 @@ def _tamed(squares: FloatArray, start: float) -> FloatArray:
 
     Those of the time before it, or of the last days where most of these were wild: then it is a regime.
     """
-    typical = _rolling_median(squares, REGIME_DAYS) / _MEDIAN_SQUARE
+    typical = np.zeros_like(squares)  # before there are as many days, only the time before tells
+    typical[REGIME_DAYS - 1 :] = rolling_median(squares, REGIME_DAYS) / _MEDIAN_SQUARE
     tamed, variance = np.empty_like(squares), start
     for index, square in enumerate(squares):
         tamed[index] = min(square, SHOCK**2 * max(variance, typical[index]))
         variance = max(_SHOCK_DECAY * variance + (1 - _SHOCK_DECAY) * tamed[index], _FLOOR)
     return tamed
-
-
-def _rolling_median(values: FloatArray, window: int) -> FloatArray:
-    """The median of the last `window` values; zero before there are as many."""
-    medians = np.zeros_like(values)
-    if len(values) >= window:
-        medians[window - 1 :] = np.median(np.lib.stride_tricks.sliding_window_view(values, window), axis=1)
-    return medians
 
 
 def _smoothed(values: FloatArray, decay: float, start: float) -> FloatArray:

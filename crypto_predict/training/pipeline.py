@@ -6,7 +6,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Never
@@ -24,7 +24,7 @@ from crypto_predict.forecasting.forecast import FittedForecast, forecast_pair
 from crypto_predict.forecasting.gate import calibration_faults, champion_faults, verdict
 from crypto_predict.forecasting.ledger import Ledger, check_continues, read_ledger
 from crypto_predict.forecasting.quality import history_faults
-from crypto_predict.forecasting.scoring import score
+from crypto_predict.forecasting.scoring import only, score
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import MIN_CANDLES, History, closing_limit, read_history
 from crypto_predict.market import Interval, Pair
@@ -66,16 +66,16 @@ class TrainedPair:
     rows: tuple[Row, ...]  # of the backtest
     backtest: Backtest | None
     faults: tuple[str, ...]  # what the gate found
-    fit_seconds: float
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
-    """What one run gave: the model as written, and how long each fit took."""
+    """What one run gave: the model as written, and how long each pair took, its backtest included."""
 
     model: Model
     output: Path
-    fit_seconds: dict[Pair, float]
+    seconds: dict[Pair, float]
 
 
 def train(settings: TrainSettings, now: datetime) -> TrainingRun:
@@ -108,7 +108,7 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
     if settings.enforce_gate and not model.card.gate.passed:
         raise Refused(model.card.gate.reasons)
     _write(settings, trained, model, ledger)
-    return TrainingRun(model, settings.output, {pair: result.fit_seconds for pair, result in trained.items()})
+    return TrainingRun(model, settings.output, {pair: result.seconds for pair, result in trained.items()})
 
 
 def utc_now() -> datetime:
@@ -162,7 +162,7 @@ def _read_pair(sources: Sequence[Source], pair: Pair, settings: TrainSettings, n
     def judge(history: History) -> list[str]:
         return history_faults(history, settings.gate, limit, settings.days)
 
-    enforced = judge if settings.enforce_gate else None
+    enforced = judge if settings.enforce_gate else None  # what it lets pass has no fault
     past = read_history(sources, pair, Interval.DAY_1, settings.days + WARM_UP, settings.until, now, enforced)
     history = past.last(settings.days)
     if len(history.candles) < MIN_CANDLES:  # the rest of them is warm-up, from before a gap
@@ -171,7 +171,7 @@ def _read_pair(sources: Sequence[Source], pair: Pair, settings: TrainSettings, n
     anchor, faults = newest_price(sources, history, limit, settings.gate)
     if settings.enforce_gate and faults:
         raise Refused([f"{pair}: {history.source}: {fault}" for fault in faults])
-    return PairHistory(history, past, anchor, (*judge(past), *faults))
+    return PairHistory(history, past, anchor, () if settings.enforce_gate else (*judge(past), *faults))
 
 
 def _train_pair(
@@ -182,15 +182,14 @@ def _train_pair(
     fitted = forecast_pair(history, read.anchor, replayed, settings.seed)
     # Some horizons are judged in every release, or one could not be compared with the next.
     judged = None if replayed is None else score(replayed, sorted({*HORIZONS, *settings.horizons}))
-    asked = None if replayed is None else score(replayed, settings.horizons)
     return TrainedPair(
         history=history,
         past=read.past,
         fitted=fitted,
         rows=() if replayed is None else tuple(replayed.rows(settings.horizons)),
-        backtest=asked if asked is None or judged is None else replace(asked, losses=judged.losses),
+        backtest=None if judged is None else only(judged, settings.horizons),
         faults=(*read.faults, *_score_faults(judged, history, settings, champion)),
-        fit_seconds=time.perf_counter() - started,
+        seconds=time.perf_counter() - started,
     )
 
 

@@ -11,10 +11,11 @@ from crypto_predict.baked.schema import Card, PairCard, price_decimals
 from crypto_predict.baked.scores import Backtest, Score, YearScore
 from crypto_predict.market import Pair
 from crypto_predict.training.pipeline import TrainingRun
+from crypto_predict.wording import counted
 
 Row = Sequence[str]
 
-_HISTORY_HEAD = ("pair", "source", "first day", "last day", "candles", "gaps", "missing", "fit", "last close")
+_HISTORY_HEAD = ("pair", "source", "first day", "last day", "candles", "gaps", "missing", "took", "last close")
 _FORECAST_HEAD = ("pair", "in", "on", "forecast", "low", "high", "change")
 _SCORE_HEAD = (
     "pair",
@@ -36,7 +37,7 @@ _SIMULATED = "!!! SIMULATED PRICES: no exchange was used, this is an invented ma
 def as_text(run: TrainingRun) -> str:
     """The run as tables: what it was trained on, where the forecast stands, and how such forecasts did."""
     card = run.model.card
-    history = [_history_row(pair, facts, run.fit_seconds[pair]) for pair, facts in card.pairs.items()]
+    history = [_history_row(pair, facts, run.seconds[pair]) for pair, facts in card.pairs.items()]
     forecasts = [row for pair, facts in card.pairs.items() for row in _forecast_rows(pair, facts)]
     parts = [
         _table(_HISTORY_HEAD, history),
@@ -59,7 +60,11 @@ def _anchor_line(pair: Pair, facts: PairCard) -> str:
 
 def _backtest_parts(card: Card) -> list[str]:
     """How such forecasts did out of sample: over all cutoffs, and by the year of the cutoff."""
-    tested = {pair: facts.backtest for pair, facts in card.pairs.items() if facts.backtest is not None}
+    tested = {
+        pair: facts.backtest
+        for pair, facts in card.pairs.items()
+        if facts.backtest is not None and facts.backtest.scores
+    }
     parts = [
         f"{pair} is not scored: the history is too short for a backtest" for pair in card.pairs if pair not in tested
     ]
@@ -72,7 +77,7 @@ def _backtest_parts(card: Card) -> list[str]:
 def _score_row(pair: Pair, score: Score) -> Row:
     return (
         str(pair),
-        _days(score.horizon_days),
+        counted(score.horizon_days, "day"),
         f"{score.forecasts:,}",
         _relative(score.relative_mae),
         f"{score.coverage:.1%}",
@@ -86,7 +91,7 @@ def _year_table(pair: Pair, backtest: Backtest) -> tuple[Row, list[Row]]:
     """A row for each year of cutoffs: error to persistence's, share inside, Winkler score to the Gaussian's."""
     horizons = [score.horizon_days for score in backtest.scores]
     cells = {(one.year, one.horizon_days): one for one in backtest.years}
-    head = (f"{pair} by year", *(f"{_days(horizon)}: error, inside, Winkler" for horizon in horizons))
+    head = (f"{pair} by year", *(f"{counted(horizon, 'day')}: error, inside, Winkler" for horizon in horizons))
     years = sorted({one.year for one in backtest.years})
     return head, [(str(year), *(_year_cell(cells.get((year, horizon))) for horizon in horizons)) for year in years]
 
@@ -108,21 +113,17 @@ def _relative(ratio: float | None) -> str:
     return "-" if ratio is None else f"{ratio:.3f}"
 
 
-def _days(count: int) -> str:
-    return f"{count} day{'s' if count > 1 else ''}"
-
-
 def as_json(run: TrainingRun) -> str:
-    """The run as one JSON object: the file written, the seconds each fit took, and the whole model card."""
+    """The run as one JSON object: the file written, the seconds each pair took, and the whole model card."""
     report: dict[str, Any] = {
         "output": str(run.output),
-        "fit_seconds": {str(pair): round(seconds, 3) for pair, seconds in run.fit_seconds.items()},
+        "seconds": {str(pair): round(seconds, 3) for pair, seconds in run.seconds.items()},
         "card": plain.encode(run.model.card),
     }
     return json.dumps(report, indent=2)
 
 
-def _history_row(pair: Pair, facts: PairCard, fit_seconds: float) -> Row:
+def _history_row(pair: Pair, facts: PairCard, seconds: float) -> Row:
     return (
         str(pair),
         facts.source,
@@ -131,7 +132,7 @@ def _history_row(pair: Pair, facts: PairCard, fit_seconds: float) -> Row:
         f"{facts.candles:,}",
         f"{len(facts.gaps):,}",
         f"{sum(gap.missing for gap in facts.gaps):,}",
-        f"{fit_seconds:.1f} s",
+        f"{seconds:.1f} s",
         _price(facts.last_close, facts),
     )
 
@@ -140,7 +141,7 @@ def _forecast_rows(pair: Pair, facts: PairCard) -> list[Row]:
     return [
         (
             str(pair),
-            _days(standing.horizon_days),
+            counted(standing.horizon_days, "day"),
             str(standing.day),
             *(_price(price, facts) for price in (standing.prediction, standing.low, standing.high)),
             f"{standing.prediction / facts.last_close - 1:+.1%}",
