@@ -10,7 +10,7 @@ PORT ?= 8000
 SOURCE ?= alpaca,simulated
 TESTS ?= tests
 
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
@@ -70,6 +70,7 @@ lock: $(VENV)/dev.stamp ## Renew the locked requirements from pyproject.toml
 	@$(UV_COMPILE) --upgrade --extra api --extra train --extra dev --output-file requirements-dev.txt
 	@$(UV_COMPILE) --extra api --constraint requirements-dev.txt --output-file requirements-api.txt
 	@$(UV_COMPILE) --extra train --constraint requirements-dev.txt --output-file requirements-train.txt
+	@$(UV_COMPILE) --extra sbom --output-file .github/requirements-sbom.txt
 
 .PHONY: clean
 clean: ## Remove the virtual environment, the trained model and its ledger

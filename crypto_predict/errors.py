@@ -11,7 +11,10 @@ exit codes: the entry points and the web application each have the one table fro
     ├── UnusableHistory     history arrived, but no model can be fitted to it
     ├── Refused             the release gate found what must not ship
     ├── UnusableModel       a model file cannot be trusted or read
+    │   └── OtherSchema     it was written with another schema
     ├── BrokenLedger        a ledger of released forecasts is not whole
+    ├── ReleaseFailed       a step of a release could not be done
+    ├── UnfitImage          an image must not ship
     ├── UnknownPair         the model holds no forecast for this pair
     └── OutOfRange          the model knows nothing about this instant
 """
@@ -76,6 +79,10 @@ class UnusableModel(CryptoPredictError):
         self.reason = reason
 
 
+class OtherSchema(UnusableModel):
+    """The model file may be whole, but a program with another schema wrote it."""
+
+
 class BrokenLedger(CryptoPredictError):
     """The ledger at `path` cannot be carried on, for `reason`; `line` is the first at fault, None where none is."""
 
@@ -85,6 +92,19 @@ class BrokenLedger(CryptoPredictError):
         self.path = path
         self.line = line
         self.reason = reason
+
+
+class ReleaseFailed(CryptoPredictError):
+    """A step of a release could not be done: something outside of it failed, or is not there."""
+
+
+class UnfitImage(CryptoPredictError):
+    """The image `image` must not ship, for these `faults`, all of them at once."""
+
+    def __init__(self, image: str, faults: Sequence[str]) -> None:
+        super().__init__(f"{image} must not ship:" + "".join(f"\n  {fault}" for fault in faults))
+        self.image = image
+        self.faults = tuple(faults)
 
 
 class UnknownPair(CryptoPredictError):

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from crypto_predict.baked import plain, schema
-from crypto_predict.errors import UnusableModel
+from crypto_predict.errors import OtherSchema, UnusableModel
 
 MOST_BYTES = 16 * 2**20  # a pair takes some 100 kB, its backtest included
 MOST_OPCODES = 1_000_000  # a pair takes some 16,000; one of a single byte can make an object of 64
@@ -69,7 +69,8 @@ def load(path: Path) -> schema.Model:
     """Read a model file without trusting it.
 
     Raises:
-        UnusableModel: The file is absent, too large, truncated, hostile, damaged or of another schema.
+        UnusableModel: The file is absent, too large, truncated, hostile or damaged.
+        OtherSchema: An older or newer program wrote it; it may be whole.
     """
     return loads(_read(path), path)
 
@@ -201,7 +202,7 @@ def _opened(envelope: Any, path: Path) -> Any:
         raise UnusableModel(path, f"its schema version is {version!r}")
     if version != schema.VERSION:
         age = "newer: update this program" if version > schema.VERSION else "older: train again"
-        raise UnusableModel(
+        raise OtherSchema(
             path, f"it was written with schema {version}, this program reads {schema.VERSION}; it is {age}"
         )
     try:

@@ -1,0 +1,70 @@
+"""Take the model and the ledger out of the image that ``latest`` names, for the training that is to follow it.
+
+So the record of forecasts runs on from image to image, and the registry is the only thing that keeps it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from crypto_predict.errors import BrokenLedger
+from crypto_predict.release import artifact, engine, registry
+from crypto_predict.release.engine import LABELS
+from crypto_predict.release.job import Job
+
+SUMMARY = "Take model and ledger out of the published image, for the next training."
+EXAMPLES = """\
+  ... champion --image ghcr.io/o/crypto-predict:latest --into champion
+
+The first release ever has no champion: every output is empty then. --begin-anew leaves model and ledger where they are,
+so that the record begins anew; the image is still named, as the one to go back to.
+"""
+
+_REMEDY = (
+    "where it cannot be mended, run the release by hand with begin_anew: the record of forecasts then starts again"
+)
+_log = logging.getLogger(__name__)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("--image", required=True, metavar="IMAGE:TAG", help="the tag that names the last release")
+    parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="where the files go")
+    parser.add_argument("--begin-anew", action="store_true", help="do not carry the record of forecasts on")
+
+
+def run(options: argparse.Namespace, job: Job) -> Mapping[str, str]:
+    """Take them out; outputs `digest` and `build` of the image, and the paths `champion` and `ledger`.
+
+    `champion` is empty where a program with another schema wrote the model, which cannot be compared then.
+
+    Raises:
+        BrokenLedger: The ledger in the image is absent or not whole: nothing is released over it unseen.
+        UnusableModel: The model in the image is damaged.
+        ReleaseFailed: Registry or engine failed.
+    """
+    digest = registry.digest_of(options.image)
+    if digest is None:
+        _log.info("%s does not exist: this is the first release", options.image)
+        return {"digest": "", "build": "", "champion": "", "ledger": ""}
+    reference = f"{options.image.rpartition(':')[0]}@{digest}"
+    engine.pull(reference)
+    build = engine.inspect(reference).labels.get(f"{LABELS}version", "")
+    champion = ledger = ""
+    if not options.begin_anew:
+        champion, ledger = _files(reference, options.into, job)
+    return {"digest": digest, "build": build, "champion": champion, "ledger": ledger}
+
+
+def _files(reference: str, folder: Path, job: Job) -> tuple[str, str]:
+    try:
+        taken = artifact.take_out(reference, folder)
+    except BrokenLedger as error:
+        raise BrokenLedger(error.path, error.line, f"{error.reason}; {_REMEDY}") from error
+    if taken.model is None:
+        job.warn("the last model was written with another schema: this one is not compared with it, its ledger goes on")
+    _log.info("%s: %d entries in its ledger", reference, len(taken.ledger.entries))
+    return (str(taken.model_path) if taken.model is not None else ""), str(taken.ledger_path)
