@@ -70,7 +70,7 @@ def copy_out(reference: str, paths: Mapping[str, Path]) -> list[str]:
     Raises:
         ReleaseFailed: The engine has no such image, or a file cannot be written.
     """
-    container = output_of("docker", "create", reference).strip()
+    container = output_of("docker", "create", reference, "never-run").strip()
     missing = []
     try:
         for path, copy in paths.items():

@@ -32,6 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("--image", required=True, help="the very image that is to be published")
     parser.add_argument("--build", required=True, help="what it must call itself, in /version and in its labels")
+    parser.add_argument("--into", type=Path, metavar="FOLDER", help="also leave its model and ledger there")
     parser.add_argument("--allow-simulated", action="store_true", help="for a trial: invented prices may be in it")
 
 
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace, job: Job) -> Mapping[str, str]:  # noqa: AR
     image = _held(options.image)
     faults = list(_label_faults(image, options.build))
     start_seconds, found = _try(image, options.build, allow_simulated=options.allow_simulated)
-    faults += [*found, *_ledger_faults(image)]
+    faults += [*found, *_artifact_faults(image, options.into)]
     if faults:
         raise UnfitImage(image.reference, faults)
     _log.info("%s is fit: ready after %.2f s", image.reference, start_seconds)
@@ -92,11 +93,11 @@ def _ready(site: str, container: str) -> bool:
     return False
 
 
-def _ledger_faults(image: Image) -> list[str]:
-    """A release with a broken ledger could never be followed by another one."""
+def _artifact_faults(image: Image, into: Path | None) -> list[str]:
+    """What is wrong with model and ledger: with a broken ledger, no release could ever follow this one."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            taken = artifact.take_out(image.reference, Path(folder))
+            taken = artifact.take_out(image.reference, into or Path(folder))
         except ReleaseFailed:
             raise
         except CryptoPredictError as error:
