@@ -1,0 +1,58 @@
+"""What a commit message says of the version: Conventional Commits 1.0.0, https://www.conventionalcommits.org."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import IntEnum
+from itertools import groupby
+
+from crypto_predict.release.foreign import one_line
+
+# Type, scope in parentheses, "!" for a breaking change, colon and space, description.
+_HEADER = re.compile(r"(?P<type>[^\W\d_][\w-]*)(?:\([^()]+\))?(?P<breaking>!)?: +\S")
+# A footer is a token, then ": " or " #", then its value; a paragraph that begins with one may hold several.
+_FOOTER = re.compile(r"[A-Za-z][A-Za-z0-9-]*(?:: | #)\S")
+# Its value may begin on the next line.
+_BREAK = re.compile(r"BREAKING[ -]CHANGE:(?:\s|$)")
+
+
+class Bump(IntEnum):
+    """Which number of a version is raised; the greatest wins."""
+
+    NONE = 0
+    PATCH = 1
+    MINOR = 2
+    MAJOR = 3
+
+
+_BUMPS = {"fix": Bump.PATCH, "feat": Bump.MINOR}
+
+
+def bump_of(messages: Iterable[str]) -> Bump:
+    """What all these commits together ask for; `Bump.NONE` where there are none."""
+    return max(map(_bump_of_one, messages), default=Bump.NONE)
+
+
+def subject_of(message: str) -> str:
+    """The first line of a message, fit to be shown."""
+    return one_line(message.strip().partition("\n")[0])
+
+
+def _bump_of_one(message: str) -> Bump:
+    first, *body = message.strip().split("\n")
+    header = _HEADER.match(first)
+    if (header and header["breaking"]) or _tells_of_a_break([first]) or _tells_of_a_break(body):
+        return Bump.MAJOR
+    # Types are the same in capitals; only BREAKING CHANGE is not.
+    return _BUMPS.get(header["type"].lower(), Bump.NONE) if header else Bump.NONE
+
+
+def _tells_of_a_break(lines: Iterable[str]) -> bool:
+    """Whether a footer does; the same words in the middle of a paragraph of prose are none."""
+    paragraphs = (list(group) for has_text, group in groupby(lines, lambda line: bool(line.strip())) if has_text)
+    return any(any(map(_BREAK.match, lines)) for lines in paragraphs if _is_footer(lines[0]))
+
+
+def _is_footer(line: str) -> bool:
+    return bool(_FOOTER.match(line) or _BREAK.match(line))

@@ -1,0 +1,93 @@
+"""The names under which an image is published, by the grammar of image references.
+
+The grammar is that of https://pkg.go.dev/github.com/distribution/reference, which registries and engines share.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Mapping
+from datetime import datetime
+
+from crypto_predict.errors import InvalidValue
+from crypto_predict.release.job import Job
+from crypto_predict.release.version import Version
+
+SUMMARY = "Tell the names under which an image is published."
+EXAMPLES = """\
+  ... tags --registry ghcr.io --repository Owner/crypto-predict --version 0.3.1 --build 0.3.1-20240518121047
+
+outputs: image (in lower case, as registries demand), and with their tags build_ref, version_ref, latest_ref
+"""
+
+LONGEST_NAME = 255  # characters
+
+_LABEL = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_REGISTRY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:]+\])(?::[0-9]{{1,5}})?")
+_PART = "[a-z0-9]+(?:(?:[.]|_|__|-+)[a-z0-9]+)*"
+_PATH = re.compile(rf"{_PART}(?:/{_PART})*")
+_BUILD_TIME = re.compile("[0-9]{14}")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("--registry", required=True, metavar="HOST", help="such as ghcr.io or localhost:5000")
+    parser.add_argument("--repository", required=True, metavar="OWNER/NAME", help="in capitals or not")
+    parser.add_argument("--version", required=True, metavar="X.Y.Z", help="the semantic version")
+    parser.add_argument("--build", required=True, metavar="X.Y.Z-YYYYMMDDHHMMSS", help="the version and the timestamp")
+
+
+def run(options: argparse.Namespace, job: Job) -> Mapping[str, str]:  # noqa: ARG001 every command is handed its job
+    """Tell the names; outputs the image and its three references.
+
+    Raises:
+        InvalidValue: A registry or an engine would refuse one of them.
+    """
+    image = image_name(options.registry, options.repository)
+    _check_version(options.version)
+    _check_build(options.build, options.version)
+    tags = {"build_ref": options.build, "version_ref": options.version, "latest_ref": "latest"}
+    return {"image": image, **{name: f"{image}:{tag}" for name, tag in tags.items()}}
+
+
+def image_name(registry: str, repository: str) -> str:
+    """The name of an image without its tag; owners may have capitals, images may not.
+
+    Raises:
+        InvalidValue: One of the two is not what an image can be named by.
+    """
+    host, path = registry.lower(), repository.lower()
+    if not _REGISTRY.fullmatch(host) or not _is_host(host):
+        raise InvalidValue("--registry", registry, "the host of a registry, such as ghcr.io or localhost:5000")
+    if not _PATH.fullmatch(path) or len(host) + 1 + len(path) > LONGEST_NAME:
+        expected = (
+            "a name that an image can have: letters and digits, between which one '.', '_', '__' or any number of '-' "
+            f"may stand, {LONGEST_NAME} characters with the registry at most; name the repository so"
+        )
+        raise InvalidValue("--repository", repository, expected)
+    return f"{host}/{path}"
+
+
+def _is_host(registry: str) -> bool:
+    """Whether engines take this for a registry; a plain word would be an owner at Docker Hub."""
+    return registry == "localhost" or "." in registry or ":" in registry
+
+
+def _check_version(version: str) -> None:
+    if Version.from_tag(f"v{version}") is None:
+        raise InvalidValue("--version", version, "a semantic version such as 0.3.1")
+
+
+def _check_build(build: str, version: str) -> None:
+    begin, _, time = build.partition("-")
+    if begin != version or not _BUILD_TIME.fullmatch(time) or not _is_instant(time):
+        raise InvalidValue("--build", build, f"the version and a timestamp, such as {version}-20240518121047")
+
+
+def _is_instant(text: str) -> bool:
+    try:
+        datetime.strptime(text, "%Y%m%d%H%M%S")  # noqa: DTZ007 only whether there is such an instant
+    except ValueError:
+        return False
+    return True
