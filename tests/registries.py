@@ -18,6 +18,7 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
+DOCKER = "application/vnd.docker.distribution.manifest.v2+json"  # what older engines push
 _HOP = {"transfer-encoding", "connection", "content-length", "date", "server"}  # headers that a proxy makes itself
 
 needs_skopeo = pytest.mark.skipif(shutil.which("skopeo") is None, reason="there is no skopeo here")
@@ -69,7 +70,9 @@ def digest_at(reference: str) -> str | None:
     host, _, repository = name.partition("/")
     connection = http.client.HTTPConnection(host, timeout=30)
     try:
-        connection.request("HEAD", f"/v2/{repository}/manifests/{tag}", headers={"Accept": f"{INDEX}, {MANIFEST}"})
+        connection.request(
+            "HEAD", f"/v2/{repository}/manifests/{tag}", headers={"Accept": f"{INDEX}, {MANIFEST}, {DOCKER}"}
+        )
         answer = connection.getresponse()
         return answer.getheader("Docker-Content-Digest") if answer.status == http.client.OK else None
     finally:
