@@ -60,7 +60,7 @@ class GitHub:
         address: str,
         repository: str,
         token: str,
-        patience: Patience = Patience(),  # noqa: B008 a frozen value
+        patience: Patience = Patience(),
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Take note of whom to ask.
@@ -147,6 +147,8 @@ class GitHub:
                 return self._ask_once(method, address, body, asked)
             except _MayPass as failure:
                 pause = wait if failure.retry_after is None else failure.retry_after
+                if pause > self._patience.longest_wait:
+                    _log.warning("GitHub asks to wait %g s, longer than this program waits", pause)
                 if not left or pause > self._patience.longest_wait:
                     raise failure.error from failure
                 _log.warning("%s; asking again in %g s", failure.error, pause)

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace, job: Job) -> Mapping[str, str]:  # noqa: AR
         InvalidValue: A registry or an engine would refuse one of them.
     """
     image = image_name(options.registry, options.repository)
-    _check_version(options.version)
+    Version.parse("--version", options.version)
     _check_build(options.build, options.version)
     tags = {"build_ref": options.build, "version_ref": options.version, "latest_ref": "latest"}
     return {"image": image, **{name: f"{image}:{tag}" for name, tag in tags.items()}}
@@ -72,11 +72,6 @@ def image_name(registry: str, repository: str) -> str:
 def _is_host(registry: str) -> bool:
     """Whether engines take this for a registry; a plain word would be an owner at Docker Hub."""
     return registry == "localhost" or "." in registry or ":" in registry
-
-
-def _check_version(version: str) -> None:
-    if Version.from_tag(f"v{version}") is None:
-        raise InvalidValue("--version", version, "a semantic version such as 0.3.1")
 
 
 def _check_build(build: str, version: str) -> None:

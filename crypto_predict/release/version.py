@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+from crypto_predict.errors import InvalidValue
 from crypto_predict.release.commits import Bump, bump_of, subject_of
 from crypto_predict.release.foreign import one_line
 from crypto_predict.release.git import Repository
@@ -53,6 +54,17 @@ class Version:
         """The version that a tag such as ``v0.3.1`` stands for; None where it stands for none."""
         match = _TAG.fullmatch(name)
         return cls(*map(int, match.groups())) if match else None
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> Self:
+        """Read ``0.3.1``, the value of what is called `name`.
+
+        Raises:
+            InvalidValue: It is no version.
+        """
+        if version := cls.from_tag(f"v{text}"):
+            return version
+        raise InvalidValue(name, text, "a semantic version such as 0.3.1")
 
     def raised(self, bump: Bump) -> Version:
         """The next version."""
@@ -149,7 +161,7 @@ def _version(event: str, base: Version | None, of_head: Sequence[Version], messa
         return max(of_head)
     if base is None:
         _log.info("there is no version tag yet: the program's own version is the first")
-        return Version(*map(int, __version__.split(".")))
+        return Version.parse("__version__", __version__)
     bump = Bump.NONE if event == "schedule" else bump_of(messages)
     _log.info("%s since %s: %s", counted(len(messages), "commit"), base.tag, _reason(event, bump))
     return base.raised(bump)
