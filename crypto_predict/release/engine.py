@@ -133,12 +133,12 @@ def is_running(container: str) -> bool:
 
 
 def logs(container: str) -> str:
-    """What a container wrote to standard output, its last lines.
+    """What a container wrote, its last lines.
 
     Raises:
         ReleaseFailed: There is no such container.
     """
-    return output_of("docker", "logs", "--tail", "50", container)
+    return output_of("docker", "logs", "--tail", "50", container, both=True)
 
 
 def _says_missing(complaint: str) -> bool:

@@ -20,13 +20,14 @@ class ProgramFailed(ReleaseFailed):
         self.complaint = complaint
 
 
-def output_of(*words: str, seconds: float = 120, folder: Path | None = None) -> str:
+def output_of(*words: str, seconds: float = 120, folder: Path | None = None, both: bool = False) -> str:
     """What a program writes to standard output.
 
     Args:
         words: The program and its arguments, none of them secret.
         seconds: After which it is ended.
         folder: Where it runs; None: here.
+        both: What it writes to standard error is wanted too, after the rest.
 
     Raises:
         ProgramFailed: It ended with another code than 0.
@@ -42,4 +43,4 @@ def output_of(*words: str, seconds: float = 120, folder: Path | None = None) -> 
         raise ReleaseFailed(f"{' '.join(words[:3])} ... did not end within {seconds:.0f} s") from error
     if done.returncode:
         raise ProgramFailed(words, done.returncode, done.stderr.strip()[-MOST_SHOWN:])
-    return done.stdout
+    return done.stdout + done.stderr if both else done.stdout
