@@ -1,0 +1,384 @@
+"""A small Render on this machine: a deploy hook that really starts the image it is told to, and a site in front of it.
+
+As at Render, the old instance goes on answering until the new one is healthy; one that never is, is never switched to,
+and a newer deploy takes the place of one under way.
+
+``python -m tests.render --port 8701 --site-port 8702`` runs it by itself, with Docker for a launcher.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Protocol, Self
+from urllib.parse import parse_qs, urlsplit
+
+from tests.serving import ROOT
+
+SERVICE, KEY = "srv-x", "s3cr3t-key"
+HEALTHY_SECONDS = 30.0  # Render's 15 minutes
+BELOW = "/crypto"  # the site answers below this path as well
+WAKING = b"<html><body>Service waking up</body></html>"
+
+
+class Instance(Protocol):
+    """A running image."""
+
+    port: int  # on loopback
+
+    def ended(self) -> bool:
+        """Whether it has given up by itself."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+Launcher = Callable[[str], Instance]  # from an image by digest; raises CannotLaunch
+
+
+class CannotLaunch(Exception):
+    """There is no such image, or it cannot be started."""
+
+
+@dataclass
+class Process:
+    """An `api.py` on a free port."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def ended(self) -> bool:
+        """Whether it has ended by itself, as it does over a damaged model."""
+        return self.process.poll() is not None
+
+    def close(self) -> None:
+        """End it."""
+        self.process.terminate()
+        self.process.wait(30)
+
+
+def processes(models: Mapping[str, Path]) -> Launcher:
+    """A launcher for which an image is a model file."""
+
+    def launch(image: str) -> Instance:
+        if image not in models:
+            raise CannotLaunch(image)
+        port = free_port()
+        command = [sys.executable, str(ROOT / "api.py"), "--model", str(models[image]), "--host", "127.0.0.1"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return Process(port, subprocess.Popen([*command, "--port", str(port)], cwd=ROOT, **quiet))  # type: ignore[call-overload]  # of the two keywords
+
+    return launch
+
+
+@dataclass
+class Container:
+    """A container on the machine's own network."""
+
+    port: int
+    name: str
+
+    def ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return _docker("inspect", "--format", "{{.State.Running}}", self.name) != "true"
+
+    def close(self) -> None:
+        """End and remove it."""
+        _docker("stop", self.name)
+        _docker("rm", "--force", self.name)
+
+
+def containers(image: str) -> Instance:
+    """A launcher that pulls an image and runs it, as Render does."""
+    port = free_port()
+    if "@" in image:
+        _docker("pull", "--quiet", image)
+    where = ("--network", "host", "--env", f"PORT={port}", "--env", "HOST=127.0.0.1")
+    return Container(port, _docker("run", "--detach", *where, image))
+
+
+def _docker(*words: str) -> str:
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode:
+        raise CannotLaunch(done.stderr.strip())
+    return done.stdout.strip()
+
+
+def free_port() -> int:
+    """A port of this machine at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@dataclass
+class Asked:
+    """A request as it arrived, at the hook or at the site."""
+
+    method: str
+    path: str
+    query: Mapping[str, list[str]]
+    headers: Mapping[str, str]  # names in lower case
+
+
+@dataclass
+class Faults:
+    """What goes wrong, and for how long. Changed while Render runs."""
+
+    hook: deque[Hooked] = field(default_factory=deque)  # what the next calls of the hook meet in its place
+    site: deque[int] = field(default_factory=deque)  # statuses of the site's next answers, in HTML
+    bodies: deque[bytes] = field(default_factory=deque)  # of the site's next answers, with status 200
+    held: int | None = 0  # how often the site is still asked for its version before it switches; None: never does
+    unhealthy: int = 0  # how many of the next images are never found healthy
+
+
+@dataclass(frozen=True)
+class Hooked:
+    """What the hook does in place of its work."""
+
+    status: int = 500
+    headers: Mapping[str, str] = field(default_factory=dict)
+    hangs: bool = False  # says nothing until Render ends
+    echoes: bool = False  # quotes the whole request, as careless gateways do
+
+
+class Render:
+    """A context manager: inside, the hook is at `hook` and the site at `site`."""
+
+    def __init__(
+        self, launcher: Launcher, *, port: int = 0, site_port: int = 0, healthy_seconds: float = HEALTHY_SECONDS
+    ) -> None:
+        self.faults = Faults()
+        self.hooked: list[Asked] = []
+        self.asked: list[Asked] = []  # at the site
+        self.switched: list[str] = []  # images that went live, in order
+        self._launcher, self._healthy_seconds = launcher, healthy_seconds
+        self._live: Instance | None = None
+        self._next: tuple[str, Instance] | None = None  # healthy, and held back
+        self._waiting: deque[str] = deque()  # images told to deploy
+        self._working = False
+        self._ending = threading.Event()
+        self._changed = threading.Condition(threading.RLock())
+        self._servers = [_Server(port, self._hook), _Server(site_port, self._site)]
+        self._worker = threading.Thread(target=self._work, daemon=True)
+
+    @property
+    def hook(self) -> str:
+        """The address of the deploy hook, secret included."""
+        return f"{self._servers[0].url}/deploy/{SERVICE}?key={KEY}"
+
+    @property
+    def site(self) -> str:
+        """The address at which the live instance answers."""
+        return self._servers[1].url
+
+    def __enter__(self) -> Self:
+        self._worker.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        with self._changed:
+            self._changed.notify_all()
+        self._worker.join(60)
+        for server in self._servers:
+            server.close()
+        for instance in (self._live, self._next[1] if self._next else None):
+            if instance is not None:
+                instance.close()
+
+    def run(self, image: str) -> None:
+        """Have an image live before anything begins."""
+        self._accept(image)
+        self.settle()
+        assert self.switched[-1:] == [image]
+
+    def settle(self) -> None:
+        """Wait until every deploy so far has gone live, been given up or is held back."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: not self._working and not self._waiting, timeout=90)
+
+    def _accept(self, image: str) -> None:
+        with self._changed:
+            self._waiting.append(image)
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._working = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._waiting or self._ending.is_set())
+                if self._ending.is_set():
+                    return
+                image, self._working = self._waiting.popleft(), True
+            self._deploy(image)
+
+    def _deploy(self, image: str) -> None:
+        try:
+            instance = self._launcher(image)
+        except CannotLaunch:
+            return
+        if not self._becomes_healthy(instance):
+            instance.close()
+            return
+        with self._changed:
+            superseded, self._next = self._next, (image, instance)
+            if self.faults.held == 0:
+                self._switch()
+        if superseded is not None:
+            superseded[1].close()
+
+    def _becomes_healthy(self, instance: Instance) -> bool:
+        if self.faults.unhealthy:
+            self.faults.unhealthy -= 1
+            return False
+        deadline = time.monotonic() + self._healthy_seconds
+        while time.monotonic() < deadline and not instance.ended() and not self._waiting and not self._ending.is_set():
+            if _status(instance.port) == 200:
+                return True
+            self._ending.wait(0.05)
+        return False
+
+    def _switch(self) -> None:
+        if self._next is None:
+            return
+        old, (image, self._live), self._next = self._live, self._next, None
+        self.switched.append(image)
+        if old is not None:
+            old.close()
+
+    def _hook(self, handler: _Handler) -> None:
+        self.hooked.append(asked := handler.asked())
+        if self.faults.hook:
+            self._fail(handler, self.faults.hook.popleft())
+        elif asked.method != "POST" or asked.path != f"/deploy/{SERVICE}" or asked.query.get("key") != [KEY]:
+            handler.answer(401, b"Unauthorized", "text/plain")
+        elif len(images := asked.query.get("imgURL", [])) != 1:
+            handler.answer(400, b"imgURL is needed once", "text/plain")
+        else:
+            self._accept(images[0])
+            handler.answer(200, json.dumps({"deploy": {"id": f"dep-{len(self.hooked)}"}}).encode(), "application/json")
+
+    def _fail(self, handler: _Handler, fault: Hooked) -> None:
+        if fault.hangs:
+            self._ending.wait()
+            return
+        body = f"{handler.requestline} was not possible".encode() if fault.echoes else b"it was not possible"
+        handler.answer(fault.status, body, "text/plain", fault.headers)
+
+    def _site(self, handler: _Handler) -> None:
+        self.asked.append(asked := handler.asked())
+        if asked.path.endswith("/version"):
+            self._count_down()
+        live = self._live
+        if self.faults.bodies:
+            handler.answer(200, self.faults.bodies.popleft(), "application/json")
+            return
+        if self.faults.site or live is None:
+            handler.answer(self.faults.site.popleft() if self.faults.site else 502, WAKING, "text/html")
+            return
+        status, kind, body = _answer(live.port, handler.path.removeprefix(BELOW))
+        handler.answer(status, body, kind)
+
+    def _count_down(self) -> None:
+        with self._changed:
+            if self._next is not None and self.faults.held:
+                self.faults.held -= 1
+            if self.faults.held == 0:
+                self._switch()
+
+
+class _Server:
+    """A server on loopback that hands every request to one function."""
+
+    def __init__(self, port: int, handle: Callable[[_Handler], None]) -> None:
+        handler = type("Handler", (_Handler,), {"handle_one": staticmethod(handle)})
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(30)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Any request."""
+
+    handle_one: Callable[[_Handler], None]
+
+    def do_GET(self) -> None:
+        self.handle_one(self)
+
+    def do_POST(self) -> None:
+        self.handle_one(self)
+
+    def asked(self) -> Asked:
+        parts = urlsplit(self.path)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        return Asked(self.command, parts.path, parse_qs(parts.query), headers)
+
+    def answer(self, status: int, body: bytes, kind: str, headers: Mapping[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing: the tests read `asked`."""
+
+
+def _status(port: int) -> int:
+    try:
+        return _answer(port, "/readyz")[0]
+    except (OSError, http.client.HTTPException):
+        return 0
+
+
+def _answer(port: int, path: str) -> tuple[int, str, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.headers.get_content_type(), response.read()
+    finally:
+        connection.close()
+
+
+def main(arguments: Iterable[str]) -> None:
+    """Run until told to end."""
+    parser = argparse.ArgumentParser(prog="python -m tests.render", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="of the deploy hook")
+    parser.add_argument("--site-port", type=int, default=0, help="of the site")
+    parser.add_argument("--healthy-seconds", type=float, default=HEALTHY_SECONDS, help="given to a new instance")
+    parser.add_argument("--unhealthy", type=int, default=0, help="so many of the next images are never found healthy")
+    options = parser.parse_args(list(arguments))
+    ending = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
+    ports = {"port": options.port, "site_port": options.site_port}
+    with Render(containers, **ports, healthy_seconds=options.healthy_seconds) as render:
+        render.faults.unhealthy = options.unhealthy
+        print(f"hook {render.hook}\nsite {render.site}", flush=True)  # noqa: T201 what whoever started it needs
+        ending.wait()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
