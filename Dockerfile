@@ -29,11 +29,12 @@ ARG GIT_REVISION=""
 ARG SOURCE_DATE_EPOCH=""
 RUN --mount=type=secret,id=alpaca_api_key \
     --mount=type=secret,id=alpaca_secret_key \
-    mkdir /model \
+    mkdir --parents /layer/app \
     && ALPACA_API_KEY="$(cat /run/secrets/alpaca_api_key 2>/dev/null)" \
        ALPACA_SECRET_KEY="$(cat /run/secrets/alpaca_secret_key 2>/dev/null)" \
-       python train.py --output /model/model.pkl \
-    && chmod 444 /model/*
+       python train.py --output /layer/app/model.pkl \
+    && chmod 444 /layer/app/* \
+    && touch --date="@${SOURCE_DATE_EPOCH:-0}" /layer/app/* /layer/app
 
 # Nothing is executed for the target here either, so that no emulation is needed: its wheels are only unpacked.
 FROM --platform=$BUILDPLATFORM python:3.13-slim AS serving
@@ -59,12 +60,17 @@ COPY crypto_predict/__init__.py crypto_predict/errors.py crypto_predict/logs.py 
 COPY crypto_predict/baked crypto_predict/baked
 COPY crypto_predict/web crypto_predict/web
 COPY crypto_predict/release/bytecode.py /build/
-# The last ones are what only some answers import, and the health check. Equal content gives equal layers, so that a
-# registry stores and sends them once: no file keeps the time of its copying, or the permissions of a checkout.
+# The last ones are what only some answers import, and the health check.
 RUN PYTHONPATH=/app:/packages python -B /build/bytecode.py /pycache \
-        api crypto_predict.web.openapi flask_swagger_ui encodings.idna http.client \
-    && chmod -R u=rwX,go=rX /app /packages /pycache \
-    && find /app /packages /pycache -exec touch --no-dereference --date=@0 {} +
+        api crypto_predict.web.openapi flask_swagger_ui encodings.idna http.client
+# Equal content makes equal layers, which a registry stores and sends once: no file keeps the time of its copying or the
+# permissions of a checkout, and what rarely changes lies apart.
+RUN chmod --recursive u=rwX,go=rX /app /packages /pycache \
+    && mkdir --parents /layers/packages /layers/program/pycache \
+    && cp --recursive /app /layers/program/ \
+    && mv /pycache/app /layers/program/pycache/ \
+    && mv /packages /pycache /layers/packages/ \
+    && find /layers -exec touch --no-dereference --date=@0 {} +
 
 FROM python:3.13-slim AS api
 ARG MODEL_BUILD=""
@@ -78,17 +84,19 @@ LABEL org.opencontainers.image.title="Crypto Predict" \
       org.opencontainers.image.version="$MODEL_BUILD" \
       org.opencontainers.image.revision="$GIT_REVISION" \
       org.opencontainers.image.created="$CREATED"
+# In a file system that is read-only, /dev/shm is still memory: Waitress keeps what is above 1 MiB of an answer, such as
+# the scripts of Swagger UI, in a temporary file.
 ENV PYTHONPATH=/packages \
     PYTHONPYCACHEPREFIX=/pycache \
-    PYTHONDONTWRITEBYTECODE=1
+    PYTHONDONTWRITEBYTECODE=1 \
+    TMPDIR=/dev/shm
+COPY --from=serving /layers/packages/ /
+COPY --from=serving /layers/program/ /
 WORKDIR /app
-COPY --from=serving /packages /packages
-COPY --from=serving /pycache /pycache
-COPY --from=serving /app /app
 USER 65532:65532
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import http.client, os, sys; server = http.client.HTTPConnection(os.environ.get('HOST') or '127.0.0.1', int(os.environ.get('PORT') or 8000), timeout=4); server.request('GET', '/readyz'); sys.exit(server.getresponse().status != 200)"]
 CMD ["python", "api.py"]
-COPY --from=train /model/ ./
+COPY --from=train /layer/ /

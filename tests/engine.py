@@ -5,6 +5,7 @@ import functools
 import os
 import secrets
 import shutil
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -90,6 +91,12 @@ def release_arguments(built_at: datetime) -> dict[str, str]:
 def right_now() -> datetime:
     """Now in UTC, in whole seconds as a release counts."""
     return datetime.now(UTC).replace(microsecond=0)
+
+
+def free_port() -> int:
+    """A port that nobody listened at just now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 @contextlib.contextmanager
