@@ -62,7 +62,7 @@ COPY crypto_predict/web crypto_predict/web
 COPY crypto_predict/release/bytecode.py /build/
 # The last ones are what only some answers import, and the health check.
 RUN PYTHONPATH=/app:/packages python -B /build/bytecode.py /pycache \
-        api crypto_predict.web.openapi flask_swagger_ui encodings.idna http.client
+        api crypto_predict.web.openapi flask_swagger_ui importlib.readers encodings.idna http.client
 # Equal content makes equal layers, which a registry stores and sends once: no file keeps the time of its copying or the
 # permissions of a checkout, and what rarely changes lies apart.
 RUN chmod --recursive u=rwX,go=rX /app /packages /pycache \
