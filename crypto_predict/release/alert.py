@@ -72,10 +72,10 @@ class Alert:
         author, number, body = issue.get("user"), issue.get("number"), issue.get("body")
         if not isinstance(author, dict) or (author.get("login"), author.get("type")) != (BOT, "Bot"):
             return None
-        marker = _MARKER.search(body) if isinstance(body, str) else None
-        if marker is None or not isinstance(number, int) or "pull_request" in issue:
+        counts = _MARKER.findall(body) if isinstance(body, str) else []
+        if not counts or not isinstance(number, int) or "pull_request" in issue:
             return None
-        return cls(number, int(marker[1]), one_line(str(issue.get("created_at", ""))))
+        return cls(number, int(counts[-1]), one_line(str(issue.get("created_at", ""))))
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
