@@ -47,10 +47,17 @@ test: $(VENV)/dev.stamp ## Run every test
 	@$(BIN)/python -m pytest $(TESTS)
 
 .PHONY: lint
-lint: $(VENV)/dev.stamp ## Check format, style and types
+lint: $(VENV)/dev.stamp ## Check format, style, types, workflows and Dockerfile
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/hadolint Dockerfile bench/naive.Dockerfile
+	@$(BIN)/shellcheck .ci/run
+	@PATH="$(abspath $(BIN)):$$PATH" actionlint
+	@$(BIN)/zizmor --offline --quiet .github
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
 
 .PHONY: format
 format: $(VENV)/dev.stamp ## Format the code and mend what ruff can mend

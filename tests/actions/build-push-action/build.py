@@ -1,0 +1,40 @@
+"""Build and push as the action would, with what the engine at hand can do."""
+
+import os
+import subprocess
+from pathlib import Path
+
+SECRET_VARIABLES = "STAND_IN_SECRET_"
+
+
+def main() -> None:
+    """Do it, and hand the pushed digest on."""
+    environ = dict(os.environ)
+    arguments = [word for line in lines("BUILD_ARGS") for word in ("--build-arg", line)]
+    secrets = []
+    for name, _, value in (line.partition("=") for line in lines("SECRETS")):
+        environ[SECRET_VARIABLES + name] = value
+        secrets += ["--secret", f"id={name},env={SECRET_VARIABLES}{name}"]
+    tag = environ["TAG"]
+    command = ["docker", "build", "--network", "host", "--progress", "plain", *arguments, *secrets, "--tag", tag]
+    subprocess.run([*command, environ["CONTEXT"]], check=True, env={**environ, "DOCKER_BUILDKIT": "1"})
+    subprocess.run(["docker", "push", "--quiet", tag], check=True)
+    with Path(environ["GITHUB_OUTPUT"]).open("a") as outputs:
+        outputs.write(f"digest={digest_of(tag)}\n")
+
+
+def lines(variable: str) -> list[str]:
+    """The lines of an input, without empty ones."""
+    return [line.strip() for line in os.environ[variable].splitlines() if line.strip()]
+
+
+def digest_of(tag: str) -> str:
+    """What the registry calls the image that was pushed."""
+    words = ["docker", "image", "inspect", "--format", '{{join .RepoDigests "\\n"}}', tag]
+    names = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
+    repository = tag.rpartition(":")[0]
+    return next(name.partition("@")[2] for name in names if name.startswith(f"{repository}@"))
+
+
+if __name__ == "__main__":
+    main()
