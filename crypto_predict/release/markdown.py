@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
 Row = Sequence[str]
 
-# What stays as it is beside letters, digits and spaces: of the rest, each may begin something somewhere.
-_HARMLESS = frozenset(" ,;=?%'\"")
+# Every character that may begin something somewhere: all but letters, digits and the harmless, a full stop outside of a
+# number (lists, addresses), and a hyphen in front (lists, lines).
+_MARKUP = re.compile(r"""[^\w ,;:=?%'"(.-]|_|(?<![0-9])\.|\.(?![0-9])|^-""")
 
 
 def escape(text: str, most: int = 300) -> str:
@@ -17,15 +19,14 @@ def escape(text: str, most: int = 300) -> str:
     What is invisible, such as a control character or one that turns the reading direction, is shown as a question mark.
     Longer text than `most` characters is cut.
     """
-    line = " ".join(text.split())
+    line = _visible(text)
     shown = line if len(line) <= most else f"{line[: most - 3]}..."
-    return "".join(map(_escaped, shown))
+    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", shown)
 
 
 def code(text: str, most: int = 300) -> str:
     """The text as code; nothing in it can end that."""
-    visible = "".join(character if _is_visible(character) else "?" for character in " ".join(text.split()))
-    return f"`{visible[:most].replace('`', chr(39)).replace('|', '/') or ' '}`"
+    return f"`{_visible(text)[:most].replace('`', chr(39)).replace('|', '/') or '?'}`"
 
 
 def table(head: Row, rows: Sequence[Row], aligned: str) -> str:
@@ -50,13 +51,6 @@ def mermaid(diagram: str) -> str:
     return f"```mermaid\n{diagram}\n```"
 
 
-def _escaped(character: str) -> str:
-    if not _is_visible(character):
-        return "?"
-    if character.isalnum() or character in _HARMLESS:
-        return character
-    return f"&#{ord(character)};" if character.isascii() else character
-
-
-def _is_visible(character: str) -> bool:
-    return not unicodedata.category(character).startswith("C")
+def _visible(text: str) -> str:
+    """The text on one line, without characters of the Unicode categories C."""
+    return "".join("?" if unicodedata.category(one).startswith("C") else one for one in " ".join(text.split()))
