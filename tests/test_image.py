@@ -356,6 +356,18 @@ def any_key_in(content: bytes) -> bool:
     return any(key.encode() in content for key in KEYS.values())
 
 
+def test_without_arguments_it_is_trained_up_to_now(image: str) -> None:
+    """`docker build .` is all that somebody needs who only wants to look."""
+    tag, before = f"{image}-plain", engine.right_now()
+    with engine.market() as exchange:
+        engine.build(arguments={"ALPACA_DATA_URL": exchange.url, **engine.QUICK}, tag=tag)
+        assert exchange.requests
+    with running_container(tag) as container:
+        trained_at = requests.get(f"{container.url}/version", timeout=30).json()["trained_at"]
+    engine.forget(tag)
+    assert before <= datetime.fromisoformat(trained_at) <= engine.right_now()
+
+
 def test_what_the_gate_refuses_becomes_no_image(image: str) -> None:
     """A market in which nothing ever moves is no market but a broken feed."""
     today = Interval.DAY_1.floor(datetime.now(UTC) - SETTLE)
