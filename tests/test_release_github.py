@@ -61,6 +61,14 @@ def waiting() -> Waiting:
     return Waiting()
 
 
+async def other_protocol(request: web.Request, _: Handler) -> Answer:
+    """Answer as no web server does."""
+    assert isinstance(request.transport, asyncio.Transport)
+    request.transport.write(b"220 mail.example.org ESMTP\r\n\r\n")
+    request.transport.close()
+    return web.Response()
+
+
 def client(server: ReplayServer, waiting: Waiting, **patience: float) -> GitHub:
     """A client that waits for nothing."""
     return GitHub(server.url, REPOSITORY, TOKEN, Patience(timeout=patience.get("timeout", 20.0)), waiting)
@@ -122,6 +130,7 @@ def test_a_redirect_is_not_followed(
         reset,
         break_off,
         cut_json,
+        other_protocol,
         refused(429, ""),
     ],
 )

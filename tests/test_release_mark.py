@@ -97,6 +97,13 @@ def test_a_commit_that_github_does_not_have_is_told(server: ReplayServer, capsys
     assert "422" in capsys.readouterr().err
 
 
+def test_any_other_refusal_is_told_as_it_is(server: ReplayServer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.inject(refused(409, "Git Repository is empty."))
+    assert mark(server) == FAILED
+    assert "Git Repository is empty." in capsys.readouterr().err
+    assert len(server.requests) == 1
+
+
 def test_a_missing_permission_is_told_with_the_remedy(
     repository: Repository, server: ReplayServer, capsys: pytest.CaptureFixture[str]
 ) -> None:

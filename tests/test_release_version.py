@@ -293,11 +293,7 @@ def as_the_runner_reads(file: Path) -> dict[str, str]:
 
 def test_a_message_with_a_zero_byte_does_not_become_two(repository: Repository, tell: Tell) -> None:
     """Git makes none, but whoever writes objects by hand can."""
-    tree = repository.git("rev-parse", "HEAD^{tree}")
-    person = "A Person <person@example.org> 1716034247 +0000"
-    text = f"tree {tree}\nparent {repository.head()}\nauthor {person}\ncommitter {person}\n\nfix: a\0feat!: b\n"
-    made = repository.git("hash-object", "-t", "commit", "-w", "--stdin", "--literally", given=text.encode())
-    repository.git("update-ref", "refs/heads/main", made)
+    repository.put(b"fix: a\0feat!: b\n")
     outputs = tell(repository)
     assert (outputs["version"], outputs["changes"]) == ("0.3.1", "fix: a")
 
@@ -309,12 +305,24 @@ def test_a_message_in_another_encoding_is_read(repository: Repository, tell: Tel
     assert tell(repository)["changes"] == "fix: größer"
 
 
+def test_what_is_said_of_a_signature_is_no_message(repository: Repository, tmp_path: Path, tell: Tell) -> None:
+    """Whoever has git show signatures sees the verdict before the message, in the same place."""
+    verdict = tmp_path / "verdict"
+    verdict.write_text("#!/bin/sh\necho 'feat!: good signature' >&2\n", encoding="ascii")
+    verdict.chmod(0o755)
+    repository.git("config", "gpg.program", str(verdict))
+    repository.git("config", "log.showSignature", "true")
+    signature = "gpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----\n"
+    repository.put(b"fix: a", signature)
+    assert "good signature" in repository.git("log", "-1")
+    assert tell(repository)["changes"] == "fix: a"
+
+
 def test_settings_of_git_change_nothing(repository: Repository, tell: Tell) -> None:
     repository.commit("fix: a")
     expected = tell(repository)
     settings = {
         "color.ui": "always",
-        "log.showSignature": "true",
         "log.decorate": "full",
         "log.date": "relative",
         "format.pretty": "fuller",

@@ -76,7 +76,7 @@ class Repository:
         """
         reach = "HEAD" if since is None else f"{since}..HEAD"
         # Whatever the user's git is set to show beside a message, it must not be taken for one.
-        plain = ("--no-show-signature", "--no-color", "--encoding=UTF-8")
+        plain = ("--no-show-signature", "--encoding=UTF-8")
         # NUL stands in no message, and every message ends with it.
         return self._ask("log", "-z", "--format=tformat:%B", *plain, reach, "--").split("\0")[:-1]
 
