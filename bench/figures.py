@@ -125,7 +125,7 @@ def _rates(peers: Peers) -> list[Figure]:
     ask = peers.questions
     with ExitStack() as stack:
         ours, naive, bare = (stack.enter_context(server) for server in (peers.ours(), peers.naive(), peers.bare()))
-        rates = _in_turn(
+        rates = in_turn(
             {
                 "days": lambda: load.drive(ours.port, ask.days(REQUESTS), CLIENTS).rate,
                 "bare": lambda: load.drive(bare.port, ask.days(REQUESTS), CLIENTS).rate,
@@ -146,7 +146,7 @@ def _latencies(peers: Peers) -> list[Figure]:
     ask = peers.questions
     with ExitStack() as stack:
         ours, naive = (stack.enter_context(server) for server in (peers.ours(), peers.naive()))
-        medians = _in_turn(
+        medians = in_turn(
             {
                 "ours": lambda: load.drive(ours.port, ask.days(SINGLE_REQUESTS), 1).median_latency,
                 "year": lambda: load.drive(ours.port, [ask.forecast] * FORECAST_REQUESTS, 1).median_latency,
@@ -176,7 +176,7 @@ def _cold_starts(peers: Peers) -> list[Figure]:
         with peer() as server:
             return 1000 * server.cold_start
 
-    times = _in_turn({"ours": lambda: once(peers.ours), "naive": lambda: once(peers.naive)}, rounds=COLD_STARTS)
+    times = in_turn({"ours": lambda: once(peers.ours), "naive": lambda: once(peers.naive)}, rounds=COLD_STARTS)
     return [Figure("cold start to the first 200", times["ours"], times["naive"], "naive", "ms", 0.45, at_least=False)]
 
 
@@ -214,7 +214,7 @@ def _errors(found: backtest.Comparison, days: int) -> Iterator[Figure]:
 _STAGES = (_rates, _latencies, _cold_starts, _memory, _backtests)
 
 
-def _in_turn(measurements: dict[str, Callable[[], float]], rounds: int = ROUNDS) -> dict[str, float]:
+def in_turn(measurements: dict[str, Callable[[], float]], rounds: int = ROUNDS) -> dict[str, float]:
     """The median of each measurement over rounds in which every one has its turn; the first round only warms up."""
     taken: dict[str, list[float]] = {name: [] for name in measurements}
     for _ in range(rounds + 1):
