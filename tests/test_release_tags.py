@@ -12,7 +12,6 @@ from crypto_predict.release.tags import image_name
 GOOD = {
     "--registry": "ghcr.io",
     "--repository": "Owner/crypto-predict",
-    "--version": "0.3.1",
     "--build": "0.3.1-20240518121047",
 }
 NEARLY = st.text("aZ09.-_/:[]@\n") | st.text()
@@ -71,11 +70,11 @@ def test_any_registry_will_do(registry: str, repository: str, image: str) -> Non
         ("repository", "owner/näme"),
         ("repository", "owner/name\n"),
         ("repository", "owner/" + "n" * 250),
-        ("version", "0.3"),
-        ("version", "v0.3.1"),
-        ("version", "0.3.1\n"),
         ("build", "0.3.1"),
-        ("build", "0.3.2-20240518121047"),
+        ("build", "0.3-20240518121047"),
+        ("build", "v0.3.1-20240518121047"),
+        ("build", "0.3.1\n-20240518121047"),
+        ("build", "0.3.1-20240518121047-2"),
         ("build", "0.3.1-20241318121047"),
         ("build", "0.3.1-2024051812104"),
         ("build", "0.3.1-२०२४०५१८१२१०४७"),

@@ -35,7 +35,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> First:
     """The first release ever of a repository: no tag, no image, no ledger to go on from."""
     folder = tmp_path_factory.mktemp("first")
     with world(folder) as made, market() as exchange:
-        run = made.run("push", exchange)
+        run = made.release("push", exchange)
         assert run.returncode == 0, run.stdout[-6000:] + run.stderr
         return First(
             run=run,
@@ -56,6 +56,7 @@ def later(first: First, tmp_path: Path) -> Iterator[World]:
     """The repository after its first release, which is live."""
     with world(tmp_path, first.checkout, first.images) as made:
         made.tag("v0.1.0")
+        made.commit("docs: a word")  # act takes a commit with a tag for a push of that tag
         made.github.tags["v0.1.0"] = {"type": "commit", "sha": first.revision}
         made.render.run(f"{made.image}@{first.tags['latest']}")
         made.render.hooked.clear()
@@ -98,7 +99,7 @@ def test_a_schedule_retrains_under_the_same_version_and_carries_the_ledger_on(
     later.commit("feat: something for the next push")
     later.github.open(7, "It fails.\n\n<!-- crypto-predict scheduled release: failures=2 -->\n")
     with market() as exchange:
-        run = later.run("schedule", exchange)
+        run = later.release("schedule", exchange)
     assert run.returncode == 0, run.stdout[-6000:]
     tags = later.tags()
     (build,) = set(tags) - set(first.tags)
@@ -117,7 +118,7 @@ def test_a_schedule_retrains_under_the_same_version_and_carries_the_ledger_on(
 def test_a_push_with_a_feature_is_the_next_minor_version(first: First, later: World) -> None:
     revision = later.commit("feat: something new")
     with market() as exchange:
-        run = later.run("push", exchange)
+        run = later.release("push", exchange)
     assert run.returncode == 0, run.stdout[-6000:]
     tags = later.tags()
     assert tags["latest"] == tags["0.2.0"] != first.tags["latest"]
@@ -130,7 +131,7 @@ def test_a_push_with_a_feature_is_the_next_minor_version(first: First, later: Wo
 def test_what_the_gate_refuses_is_not_published(first: First, later: World) -> None:
     """The exchange has brought nothing for ten days. The site goes on as it is, and one issue tells of it."""
     with market(closed=10) as exchange:
-        run = later.run("schedule", exchange)
+        run = later.release("schedule", exchange)
     assert run.returncode != 0
     assert "refused by the gate" in run.stdout
     _check_untouched(first, later)
@@ -139,7 +140,7 @@ def test_what_the_gate_refuses_is_not_published(first: First, later: World) -> N
 
 def test_what_the_smoke_test_refuses_is_not_published(first: First, later: World) -> None:
     """No exchange can be reached, and an invented market is allowed: the gate passes it, a release does not."""
-    run = later.run("schedule", "http://127.0.0.1:9", SOURCE="alpaca,simulated")
+    run = later.release("schedule", "http://127.0.0.1:9", SOURCE="alpaca,simulated")
     assert run.returncode != 0
     assert "its card says that the prices are simulated" in run.stdout
     _check_untouched(first, later)
@@ -150,7 +151,7 @@ def test_a_deploy_that_does_not_come_up_is_rolled_back_and_latest_stays(first: F
     later.commit("fix: something that does not start at the host")
     later.render.faults.unhealthy = 1
     with market() as exchange:
-        run = later.run("push", exchange, DEPLOY_PATIENCE="15s")
+        run = later.release("push", exchange, DEPLOY_PATIENCE="15s")
     assert run.returncode != 0
     tags = later.tags()
     (build,) = set(tags) - set(first.tags)
@@ -160,6 +161,25 @@ def test_a_deploy_that_does_not_come_up_is_rolled_back_and_latest_stays(first: F
     assert asked == [tags[build], first.tags["latest"]]
     assert later.ask("/version")["build"] == first.build
     assert set(later.github.tags) == {"v0.1.0"}
+
+
+def test_an_earlier_build_goes_live_again_by_hand(first: First, later: World) -> None:
+    """And the next release follows it: what it finds at `latest` is that build."""
+    later.commit("feat: something that turns out to be wrong")
+    with market() as exchange:
+        assert later.release("push", exchange).returncode == 0
+    assert later.ask("/version")["build"] != first.build
+    run = later.run("rollback.yml", "workflow_dispatch", {"build": first.build})
+    assert run.returncode == 0, run.stdout[-6000:]
+    assert later.ask("/version")["build"] == first.build
+    assert later.tags()["latest"] == first.tags["latest"]
+
+
+def test_a_build_that_was_never_published_cannot_be_gone_back_to(first: First, later: World) -> None:
+    run = later.run("rollback.yml", "workflow_dispatch", {"build": "0.0.1-20200101000000"})
+    assert run.returncode != 0
+    assert "0.0.1-20200101000000 does not exist" in run.stdout
+    _check_untouched(first, later)
 
 
 def _check_untouched(first: First, later: World) -> None:

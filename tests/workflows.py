@@ -34,7 +34,7 @@ from tests.replay.server import ReplayServer
 from tests.serving import ROOT
 
 ACTIONS = ROOT / "tests" / "actions"
-WORKFLOW = ROOT / ".github" / "workflows" / "release.yml"
+WORKFLOWS = Path(".github/workflows")
 IMAGE = github.REPOSITORY.lower()  # registries know no capitals
 RUN_SECONDS = 500
 AUTHOR = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), "2024-05-18T12:00:00Z") | {
@@ -110,15 +110,20 @@ class World:
         with _open(self.render.site + path) as answer:
             return json.load(answer)
 
-    def run(self, event: str, exchange: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run the workflow from checkout to summary, as this event would."""
+    def release(self, event: str, exchange: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run the release from checkout to summary, as this event would, on what an exchange has."""
+        return self.run("release.yml", event, None, ALPACA_DATA_URL=exchange, **variables)
+
+    def run(
+        self, workflow: str, event: str, inputs: Mapping[str, str] | None = None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a workflow as this event would, with these inputs of whoever starts it and these variables."""
         given = {
             "REGISTRY": self.registry,
             "STAGING": self.staging,
             "SITE_URL": self.render.site,
             "DEPLOY_PATIENCE": "60s",
             "EVERY": "60",
-            "ALPACA_DATA_URL": exchange,
             **variables,
         }
         secrets = {"GITHUB_TOKEN": github.TOKEN, "RENDER_DEPLOY_HOOK": self.render.hook, "ALPACA_API_KEY": "a-key"}
@@ -137,10 +142,12 @@ class World:
             ("--secret-file", _file(self.folder / "secrets", secrets)),
             ("--env-file", _file(self.folder / "environ", environ)),
         )
-        words = [str(_program("act")), event, "--platform", "ubuntu-24.04=-self-hosted", "--action-offline-mode"]
-        words += ["--workflows", str(WORKFLOW.relative_to(ROOT)), *(word for pair in settings for word in pair)]
+        words = [str(_program("act")), event, "--platform", "ubuntu-24.04=-self-hosted"]
+        words += ["--action-offline-mode", "--defaultbranch", "main"]
+        words += ["--workflows", str(WORKFLOWS / workflow), *(word for pair in settings for word in pair)]
+        words += [word for name, value in (inputs or {}).items() for word in ("--input", f"{name}={value}")]
         return subprocess.run(
-            [*words, *_stand_ins()],
+            [*words, *_stand_ins(ROOT / WORKFLOWS / workflow)],
             cwd=self.checkout,
             env=_surroundings(self.folder),
             capture_output=True,
@@ -204,9 +211,9 @@ def _check_out(folder: Path, earlier: Path | None) -> None:
     _git(folder, "commit", "--quiet", "--message", "feat: everything so far")
 
 
-def _stand_ins() -> Iterator[str]:
-    """Where act finds what stands in for each action that the workflow uses; a checkout it does itself."""
-    for action, commit in sorted(set(re.findall(r"uses: ([\w/-]+)@([0-9a-f]{40})", WORKFLOW.read_text()))):
+def _stand_ins(workflow: Path) -> Iterator[str]:
+    """Where act finds what stands in for each action that a workflow uses; a checkout it does itself."""
+    for action, commit in sorted(set(re.findall(r"uses: ([\w/-]+)@([0-9a-f]{40})", workflow.read_text()))):
         if action != "actions/checkout":
             yield from ("--local-repository", f"{action}@{commit}={ACTIONS / action.partition('/')[2]}")
 

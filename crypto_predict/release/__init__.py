@@ -8,6 +8,7 @@ command         what it does
 ==============  =======================================================================================
 ``version``     the next semantic version, from Conventional Commits, and the build's one timestamp
 ``tags``        the names under which an image is published
+``locate``      the digest and the build that a tag names
 ``champion``    takes model and ledger out of the image that ``latest`` names, for the next training
 ``smoke``       starts an image as it will run, asks it, and refuses what must not ship
 ``publish``     copies an image to its tags by digest, in order, and checks each
@@ -21,8 +22,12 @@ command         what it does
 Beside the commands:
 
 * ``job``: the workflow's job around a command: outputs, summary, warnings
+* ``programs``, ``engine``, ``registry``, ``artifact``: other programs, Docker, registries, the files in an image
 * ``git``, ``commits``: the repository, and what its messages say of the version
-* ``programs``, ``engine``, ``registry``: running other programs, Docker, image registries
+* ``questioning``: what a server must answer before it is released
+* ``hook``, ``site``, ``fetch``, ``clock``: Render's hook, the live site, requests with a deadline, waiting
 * ``github``: GitHub's REST interface
+* ``page``, ``picture``, ``changes``, ``markdown``: the parts of the summary
+* ``foreign``: text of strangers, made one harmless line
 * ``bytecode``: byte-compiles what the server imports, when the image is built
 """

@@ -14,7 +14,9 @@ from typing import Protocol
 from crypto_predict.errors import BrokenLedger, CryptoPredictError, InvalidValue, UnfitImage
 from crypto_predict.release.job import Job
 
-COMMANDS = ("version", "tags", "champion", "smoke", "publish", "deploy", "summary", "mark", "alert", "keepalive")
+COMMANDS = (
+    *("version", "tags", "locate", "champion", "smoke", "publish", "deploy", "summary", "mark", "alert", "keepalive"),
+)
 DONE, FAILED, BAD_ARGUMENTS, REFUSED = 0, 1, 2, 4
 
 EXIT_CODES = "exit codes: 0 done, 1 something outside failed, 2 bad arguments, 4 refused: this must not ship"

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from crypto_predict.errors import BrokenLedger
-from crypto_predict.release import artifact, engine, registry
-from crypto_predict.release.engine import LABELS
+from crypto_predict.release import artifact
 from crypto_predict.release.job import Job
+from crypto_predict.release.locate import locate
 
 SUMMARY = "Take model and ledger out of the published image, for the next training."
 EXAMPLES = """\
@@ -46,17 +46,14 @@ def run(options: argparse.Namespace, job: Job) -> Mapping[str, str]:
         UnusableModel: The model in the image is damaged.
         ReleaseFailed: Registry or engine failed.
     """
-    digest = registry.digest_of(options.image)
-    if digest is None:
+    located = locate(options.image)
+    if located is None:
         _log.info("%s does not exist: this is the first release", options.image)
         return {"digest": "", "build": "", "champion": "", "ledger": ""}
-    reference = f"{options.image.rpartition(':')[0]}@{digest}"
-    engine.pull(reference)
-    build = engine.inspect(reference).labels.get(f"{LABELS}version", "")
     champion = ledger = ""
     if not options.begin_anew:
-        champion, ledger = _files(reference, options.into, job)
-    return {"digest": digest, "build": build, "champion": champion, "ledger": ledger}
+        champion, ledger = _files(located.reference, options.into, job)
+    return {"digest": located.digest, "build": located.build, "champion": champion, "ledger": ledger}
 
 
 def _files(reference: str, folder: Path, job: Job) -> tuple[str, str]:

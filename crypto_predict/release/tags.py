@@ -16,7 +16,7 @@ from crypto_predict.release.version import Version
 
 SUMMARY = "Tell the names under which an image is published."
 EXAMPLES = """\
-  ... tags --registry ghcr.io --repository Owner/crypto-predict --version 0.3.1 --build 0.3.1-20240518121047
+  ... tags --registry ghcr.io --repository Owner/crypto-predict --build 0.3.1-20240518121047
 
 outputs: image (in lower case, as registries demand), and with their tags build_ref, version_ref, latest_ref
 """
@@ -34,7 +34,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("--registry", required=True, metavar="HOST", help="such as ghcr.io or localhost:5000")
     parser.add_argument("--repository", required=True, metavar="OWNER/NAME", help="in capitals or not")
-    parser.add_argument("--version", required=True, metavar="X.Y.Z", help="the semantic version")
     parser.add_argument("--build", required=True, metavar="X.Y.Z-YYYYMMDDHHMMSS", help="the version and the timestamp")
 
 
@@ -45,9 +44,8 @@ def run(options: argparse.Namespace, job: Job) -> Mapping[str, str]:  # noqa: AR
         InvalidValue: A registry or an engine would refuse one of them.
     """
     image = image_name(options.registry, options.repository)
-    Version.parse("--version", options.version)
-    _check_build(options.build, options.version)
-    tags = {"build_ref": options.build, "version_ref": options.version, "latest_ref": "latest"}
+    version = _version_of(options.build)
+    tags = {"build_ref": options.build, "version_ref": str(version), "latest_ref": "latest"}
     return {"image": image, **{name: f"{image}:{tag}" for name, tag in tags.items()}}
 
 
@@ -74,10 +72,13 @@ def _is_host(registry: str) -> bool:
     return registry == "localhost" or "." in registry or ":" in registry
 
 
-def _check_build(build: str, version: str) -> None:
+def _version_of(build: str) -> Version:
+    """The version that a build is one of."""
     begin, _, time = build.partition("-")
-    if begin != version or not _BUILD_TIME.fullmatch(time) or not _is_instant(time):
-        raise InvalidValue("--build", build, f"the version and a timestamp, such as {version}-20240518121047")
+    version = Version.from_tag(f"v{begin}")
+    if version is None or not _BUILD_TIME.fullmatch(time) or not _is_instant(time):
+        raise InvalidValue("--build", build, "a version and a timestamp, such as 0.3.1-20240518121047")
+    return version
 
 
 def _is_instant(text: str) -> bool:
