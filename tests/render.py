@@ -9,6 +9,7 @@ and a newer deploy takes the place of one under way.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import json
 import signal
@@ -152,6 +153,7 @@ class Hooked:
     status: int = 500
     headers: Mapping[str, str] = field(default_factory=dict)
     hangs: bool = False  # says nothing until Render ends
+    drips: bool = False  # sends a header that never ends, 20 bytes a second
     echoes: bool = False  # quotes the whole request, as careless gateways do
 
 
@@ -277,6 +279,9 @@ class Render:
         if fault.hangs:
             self._ending.wait()
             return
+        if fault.drips:
+            handler.drip(self._ending)
+            return
         body = f"{handler.requestline} was not possible".encode() if fault.echoes else b"it was not possible"
         handler.answer(fault.status, body, "text/plain", fault.headers)
 
@@ -340,6 +345,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+
+    def drip(self, until: threading.Event) -> None:
+        """Send a header line that never ends."""
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Endless: ")
+        with contextlib.suppress(ConnectionError):
+            while not until.wait(0.05):
+                self.wfile.write(b"x")
 
     def log_message(self, *_: Any) -> None:
         """Nothing: the tests read `asked`."""

@@ -10,7 +10,6 @@ import contextlib
 import http.client
 import socket
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
@@ -50,24 +49,32 @@ def fetch(method: str, address: str, seconds: float, headers: Mapping[str, str] 
     """
     parts = urlsplit(address)
     connection = _connection(parts, seconds)
-    began = time.monotonic()
-    deadline = threading.Timer(seconds, _cut, (connection,))
+    expired = threading.Event()
+    deadline = threading.Timer(seconds, _cut, (connection, expired))
     deadline.daemon = True
     deadline.start()
     try:
-        connection.request(
-            method, parts._replace(scheme="", netloc="", fragment="").geturl() or "/", headers=headers or {}
-        )
-        response = connection.getresponse()
-        named = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, named, response.read(MOST_BYTES))
+        answer = _answer(connection, method, _target(parts), headers or {})
     except (OSError, http.client.HTTPException) as error:
-        late = time.monotonic() - began >= seconds
         # Without its cause: a foreign error quotes what was sent, or what a server made of it.
-        raise NoAnswer(f"no answer within {seconds:g} s" if late else _reason(error)) from None
+        raise NoAnswer(f"no answer within {seconds:g} s" if expired.is_set() else _reason(error)) from None
     finally:
         deadline.cancel()
         connection.close()
+    if expired.is_set():  # what has arrived when a connection is cut looks like an answer that ends there
+        raise NoAnswer(f"no whole answer within {seconds:g} s")
+    return answer
+
+
+def _answer(connection: http.client.HTTPConnection, method: str, target: str, headers: Mapping[str, str]) -> Answer:
+    connection.request(method, target, headers=headers)
+    response = connection.getresponse()
+    named = {name.lower(): value for name, value in response.getheaders()}
+    return Answer(response.status, named, response.read(MOST_BYTES))
+
+
+def _target(parts: SplitResult) -> str:
+    return parts._replace(scheme="", netloc="", path=parts.path or "/", fragment="").geturl()
 
 
 def checked_address(name: str, address: str, *, secret: bool) -> str:
@@ -106,8 +113,9 @@ def _connection(parts: SplitResult, seconds: float) -> http.client.HTTPConnectio
     return kind(parts.hostname or "", parts.port, timeout=seconds)
 
 
-def _cut(connection: http.client.HTTPConnection) -> None:
+def _cut(connection: http.client.HTTPConnection, expired: threading.Event) -> None:
     """End what is waiting on the connection, with or without TLS around it."""
+    expired.set()
     with contextlib.suppress(OSError, AttributeError):  # it has ended already, or has not begun
         socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
 

@@ -65,7 +65,7 @@ class DeployHook:
         parts = urlsplit(self._address)
         kept = [one for one in parts.query.split("&") if one and one.partition("=")[0] != _IMAGE]
         query = "&".join([*kept, f"{_IMAGE}={quote(image, safe='')}"])
-        return parts._replace(query=query, fragment="").geturl()
+        return parts._replace(query=query).geturl()
 
     def _asked(self, address: str) -> Answer | NoAnswer:
         """Its answer, unless that is a refusal for good.
