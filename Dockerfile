@@ -38,7 +38,7 @@ RUN --mount=type=secret,id=alpaca_api_key \
     && chmod 444 /layer/app/* \
     && touch --date="@${SOURCE_DATE_EPOCH:-0}" /layer/app/* /layer/app
 
-# Nothing is executed for the target here either, so that no emulation is needed: its wheels are only unpacked.
+# Whatever machine the image is for, nothing is executed on it, so that none is emulated: its wheels are only unpacked.
 FROM --platform=$BUILDPLATFORM python:3.13-slim AS serving
 ARG TARGETARCH
 COPY requirements-api.txt /build/
