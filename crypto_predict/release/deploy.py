@@ -107,7 +107,7 @@ def carry_out(deployment: Deployment, job: Job, clock: Clock) -> Mapping[str, st
         job.add_summary(f"### Deploy\n\n{_named(wanted)} was deployed, and **not verified**: `SITE_URL` is not set.")
         return _outputs(deployed=True)
     _log.info("%s answers as %s after %.0f s", site.address, wanted.build, seconds)
-    where = markdown.escape(site.address)
+    where = markdown.code(site.address)
     job.add_summary(f"### Deploy\n\n{_named(wanted)} is live at {where}: it answered after {seconds:.0f} s.")
     return _outputs(deployed=True, verified=True)
 
