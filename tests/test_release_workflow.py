@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import render
+from tests.engine import running_registry
 from tests.replay import github
 from tests.workflows import World, ledger_of, market, needs_workflows, world
 
@@ -31,10 +32,17 @@ class First:
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> First:
+def staging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The registry of the runner: its address."""
+    with running_registry(tmp_path_factory.mktemp("staging")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def first(staging: str, tmp_path_factory: pytest.TempPathFactory) -> First:
     """The first release ever of a repository: no tag, no image, no ledger to go on from."""
     folder = tmp_path_factory.mktemp("first")
-    with world(folder) as made, market() as exchange:
+    with world(folder, staging) as made, market() as exchange:
         run = made.release("push", exchange)
         assert run.returncode == 0, run.stdout[-6000:] + run.stderr
         return First(
@@ -52,9 +60,9 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> First:
 
 
 @pytest.fixture
-def later(first: First, tmp_path: Path) -> Iterator[World]:
+def later(first: First, staging: str, tmp_path: Path) -> Iterator[World]:
     """The repository after its first release, which is live."""
-    with world(tmp_path, first.checkout, first.images) as made:
+    with world(tmp_path, staging, first.checkout, first.images) as made:
         made.tag("v0.1.0")
         made.commit("docs: a word")  # act takes a commit with a tag for a push of that tag
         made.github.tags["v0.1.0"] = {"type": "commit", "sha": first.revision}

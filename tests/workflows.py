@@ -158,20 +158,21 @@ class World:
 
 
 @contextlib.contextmanager
-def world(folder: Path, checkout: Path | None = None, images: Path | None = None) -> Iterator[World]:
-    """A world in a folder: new, or one that goes on from a checkout and the images of its registry."""
+def world(folder: Path, staging: str, checkout: Path | None = None, images: Path | None = None) -> Iterator[World]:
+    """A world in a folder: new, or one that goes on from a checkout and the images of its registry.
+
+    The staging registry may be that of other worlds too: what is pushed there again has arrived already.
+    """
     repository = github.Repository()
     if images is not None:
         shutil.copytree(images, folder / "published" / "images")
-    for name in ("published", "staged"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / "published").mkdir(parents=True, exist_ok=True)
     _check_out(folder / "checkout", checkout)
     with contextlib.ExitStack() as stack:
         published = stack.enter_context(running_registry(folder / "published"))
-        staged = stack.enter_context(running_registry(folder / "staged"))
         server = stack.enter_context(github.serving(repository))
         live = stack.enter_context(render.Render(render.containers))
-        made = World(folder / "checkout", published, staged, repository, server.url, live, folder)
+        made = World(folder / "checkout", published, staging, repository, server.url, live, folder)
         repository.commits.add(made.head())
         yield made
 
