@@ -86,12 +86,9 @@ LABEL org.opencontainers.image.title="Crypto Predict" \
       org.opencontainers.image.version="$MODEL_BUILD" \
       org.opencontainers.image.revision="$GIT_REVISION" \
       org.opencontainers.image.created="$CREATED"
-# In a file system that is read-only, /dev/shm is still memory: Waitress keeps what is above 1 MiB of an answer, such as
-# the scripts of Swagger UI, in a temporary file.
 ENV PYTHONPATH=/packages \
     PYTHONPYCACHEPREFIX=/pycache \
-    PYTHONDONTWRITEBYTECODE=1 \
-    TMPDIR=/dev/shm
+    PYTHONDONTWRITEBYTECODE=1
 COPY --from=serving /layers/packages/ /
 COPY --from=serving /layers/program/ /
 WORKDIR /app

@@ -35,6 +35,9 @@ WAITRESS: dict[str, Any] = {
     # Headers and body leave in one piece, sent by the I/O thread. With Waitress' default of 1 they leave in two, and
     # the threads wait for each other more than they work.
     "send_bytes": 18_000,
+    # The largest answer, Swagger UI's script, stays in memory. What is above this would go into a temporary file, for
+    # which a read-only container has no place: there the connection would never end.
+    "outbuf_overflow": 16 * 2**20,
     "asyncore_use_poll": True,  # select() knows no file descriptor above 1023
     "connection_limit": 1_000,
     "max_request_header_size": 65_536,
