@@ -43,8 +43,8 @@ run: $(VENV)/run.stamp ## Train a model and serve it at http://127.0.0.1:8000
 	@$(BIN)/python api.py --model model.pkl --host 127.0.0.1 --port $(PORT)
 
 .PHONY: test
-test: $(VENV)/dev.stamp ## Run every test
-	@$(BIN)/python -m pytest $(TESTS)
+test: $(VENV)/dev.stamp ## Run every test, on all cores
+	@$(BIN)/python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder $(TESTS)
 
 .PHONY: lint
 lint: $(VENV)/dev.stamp ## Check format, style, types, workflows and Dockerfile

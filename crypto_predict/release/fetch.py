@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from crypto_predict.errors import InvalidValue, ReleaseFailed
 
-MOST_BYTES = 2**16  # of a body; what is longer is cut off
+MOST_BYTES = 16 * 2**20  # of a body; what is longer is cut off
 HIDDEN = "***"  # in place of an address that is secret
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})

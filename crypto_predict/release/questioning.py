@@ -5,8 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import math
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +12,7 @@ from typing import Any
 
 from crypto_predict.market import DAY
 from crypto_predict.release.engine import LABELS
+from crypto_predict.release.fetch import Answer, NoAnswer, fetch
 from crypto_predict.settings import GateThresholds
 
 ANSWER_SECONDS = 15.0
@@ -21,7 +20,7 @@ STALEST = timedelta(hours=GateThresholds().stalest_hours)  # from the last candl
 FOUR_KEYS = ["date", "prediction", "prediction low", "prediction_high"]
 REFUSED = {"/bitcoin": 400, "/bitcoin?date=tomorrow": 400, "/nothing": 404}  # what every server must refuse, and how
 
-_UNREADABLE = (OSError, http.client.HTTPException, ValueError)  # of an answer; URLError and JSON's error are among them
+_UNREADABLE = (NoAnswer, ValueError)  # of an answer; JSON's error is among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +31,6 @@ class Release:
     labels: Mapping[str, str]  # of its image
     now: datetime  # UTC
     allow_simulated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One answer over HTTP."""
-
-    status: int
-    kind: str  # its media type
-    body: bytes
 
 
 Question = Callable[[str, Release], Iterator[str]]  # from site and release to what is wrong
@@ -54,7 +44,7 @@ def faults(site: str, release: Release) -> list[str]:
             found += question(site, release)
         except _UNREADABLE as error:
             found.append(f"{question.__name__.strip('_')}: its answer cannot be read: {error}")
-        except (KeyError, TypeError, IndexError) as error:
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
             found.append(f"{question.__name__.strip('_')}: its answer has not what it must have: {error!r}")
     return found
 
@@ -62,23 +52,13 @@ def faults(site: str, release: Release) -> list[str]:
 def answers(address: str) -> bool:
     """Whether there is an answer of status 200."""
     try:
-        return ask(address).status == http.client.OK
-    except _UNREADABLE:
+        return _ask(address).status == http.client.OK
+    except NoAnswer:
         return False
 
 
-def ask(address: str) -> Answer:
-    """The answer to a GET, whatever its status.
-
-    Raises:
-        OSError: There is none, or it stops half way.
-    """
-    try:
-        with urllib.request.urlopen(address, timeout=ANSWER_SECONDS) as answer:  # noqa: S310 on loopback
-            return Answer(answer.status, answer.headers.get_content_type(), answer.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return Answer(error.code, error.headers.get_content_type(), error.read())
+def _ask(address: str) -> Answer:
+    return fetch("GET", address, ANSWER_SECONDS)
 
 
 def _version(site: str, release: Release) -> Iterator[str]:
@@ -139,17 +119,18 @@ def _pages(site: str, _: Release) -> Iterator[str]:
 
 def _refusals(site: str, _: Release) -> Iterator[str]:
     for path, expected in REFUSED.items():
-        answer = ask(site + path)
-        if (answer.status, answer.kind) != (expected, "application/problem+json"):
-            yield f"{path} answers {answer.status} as {answer.kind}, not {expected} with problem details"
+        answer = _ask(site + path)
+        kind = answer.headers.get("content-type")
+        if (answer.status, kind) != (expected, "application/problem+json"):
+            yield f"{path} answers {answer.status} as {kind}, not {expected} with problem details"
 
 
 def _status(site: str, path: str) -> int:
-    return ask(site + path).status
+    return _ask(site + path).status
 
 
 def _json(site: str, path: str) -> Any:
-    answer = ask(site + path)
+    answer = _ask(site + path)
     if answer.status != http.client.OK:
         raise ValueError(f"{path} answers {answer.status}")
     return json.loads(answer.body)
