@@ -58,7 +58,7 @@ def _append(path: Path, text: str) -> None:
 
 def _output(name: str, value: str) -> str:
     """One output as GitHub reads it; a value of several lines stands between marks that it cannot contain by chance."""
-    if "\n" not in value:
+    if "\n" not in value and "\r" not in value:
         return f"{name}={value}\n"
     mark = f"end_{secrets.token_hex(16)}"
     return f"{name}<<{mark}\n{value}\n{mark}\n"
