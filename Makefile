@@ -9,6 +9,8 @@ PORT ?= 8000
 # Where the history comes from, in order of preference; the last name works without any network.
 SOURCE ?= alpaca,simulated
 TESTS ?= tests
+# Tests at once: some wait for containers while others work.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -44,7 +46,7 @@ run: $(VENV)/run.stamp ## Train a model and serve it at http://127.0.0.1:8000
 
 .PHONY: test
 test: $(VENV)/dev.stamp ## Run every test, on all cores
-	@$(BIN)/python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder $(TESTS)
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 .PHONY: lint
 lint: $(VENV)/dev.stamp ## Check format, style, types, workflows and Dockerfile

@@ -13,7 +13,6 @@ import contextlib
 import http.client
 import json
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 from urllib.parse import parse_qs, urlsplit
 
+from tests.engine import free_port
 from tests.serving import ROOT
 
 SERVICE, KEY = "srv-x", "s3cr3t-key"
@@ -117,12 +117,6 @@ def _docker(*words: str) -> str:
     if done.returncode:
         raise CannotLaunch(done.stderr.strip())
     return done.stdout.strip()
-
-
-def free_port() -> int:
-    """A port of this machine at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 from tests import render
 from tests.engine import running_registry
 from tests.replay import github
-from tests.workflows import World, ledger_of, market, needs_workflows, world
+from tests.workflows import KEYS, World, ledger_of, market, needs_workflows, world
 
 pytestmark = [needs_workflows, pytest.mark.timeout(600)]
 
@@ -29,6 +29,7 @@ class First:
     revision: str
     image: str  # the name at that registry
     build: str  # that the site answered with
+    sent: set[str]  # to the exchange, in headers
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def first(staging: str, tmp_path_factory: pytest.TempPathFactory) -> First:
     """The first release ever of a repository: no tag, no image, no ledger to go on from."""
     folder = tmp_path_factory.mktemp("first")
     with world(folder, staging) as made, market() as exchange:
-        run = made.release("push", exchange)
+        run = made.release("push", exchange.url)
         assert run.returncode == 0, run.stdout[-6000:] + run.stderr
         return First(
             run=run,
@@ -56,6 +57,7 @@ def first(staging: str, tmp_path_factory: pytest.TempPathFactory) -> First:
             revision=made.head(),
             image=made.image,
             build=made.ask("/version")["build"],
+            sent={value for asked in exchange.requests for value in asked.headers.values()},
         )
 
 
@@ -96,8 +98,10 @@ def test_the_run_s_page_tells_what_was_released(first: First) -> None:
 
 
 def test_no_secret_is_in_the_log(first: First) -> None:
+    """Though each of them was used."""
     said = first.run.stdout + first.run.stderr
-    assert [secret for secret in (render.KEY, github.TOKEN, "a-key") if secret in said] == []
+    assert set(KEYS.values()) <= first.sent
+    assert [secret for secret in (render.KEY, github.TOKEN, *KEYS.values()) if secret in said] == []
 
 
 def test_a_schedule_retrains_under_the_same_version_and_carries_the_ledger_on(
@@ -107,7 +111,7 @@ def test_a_schedule_retrains_under_the_same_version_and_carries_the_ledger_on(
     later.commit("feat: something for the next push")
     later.github.open(7, "It fails.\n\n<!-- crypto-predict scheduled release: failures=2 -->\n")
     with market() as exchange:
-        run = later.release("schedule", exchange)
+        run = later.release("schedule", exchange.url)
     assert run.returncode == 0, run.stdout[-6000:]
     tags = later.tags()
     (build,) = set(tags) - set(first.tags)
@@ -126,7 +130,7 @@ def test_a_schedule_retrains_under_the_same_version_and_carries_the_ledger_on(
 def test_a_push_with_a_feature_is_the_next_minor_version(first: First, later: World) -> None:
     revision = later.commit("feat: something new")
     with market() as exchange:
-        run = later.release("push", exchange)
+        run = later.release("push", exchange.url)
     assert run.returncode == 0, run.stdout[-6000:]
     tags = later.tags()
     assert tags["latest"] == tags["0.2.0"] != first.tags["latest"]
@@ -139,7 +143,7 @@ def test_a_push_with_a_feature_is_the_next_minor_version(first: First, later: Wo
 def test_what_the_gate_refuses_is_not_published(first: First, later: World) -> None:
     """The exchange has brought nothing for ten days. The site goes on as it is, and one issue tells of it."""
     with market(closed=10) as exchange:
-        run = later.release("schedule", exchange)
+        run = later.release("schedule", exchange.url)
     assert run.returncode != 0
     assert "refused by the gate" in run.stdout
     _check_untouched(first, later)
@@ -159,7 +163,7 @@ def test_a_deploy_that_does_not_come_up_is_rolled_back_and_latest_stays(first: F
     later.commit("fix: something that does not start at the host")
     later.render.faults.unhealthy = 1
     with market() as exchange:
-        run = later.release("push", exchange, DEPLOY_PATIENCE="15s")
+        run = later.release("push", exchange.url, DEPLOY_PATIENCE="15s")
     assert run.returncode != 0
     tags = later.tags()
     (build,) = set(tags) - set(first.tags)
@@ -175,7 +179,7 @@ def test_an_earlier_build_goes_live_again_by_hand(first: First, later: World) ->
     """And the next release follows it: what it finds at `latest` is that build."""
     later.commit("feat: something that turns out to be wrong")
     with market() as exchange:
-        assert later.release("push", exchange).returncode == 0
+        assert later.release("push", exchange.url).returncode == 0
     assert later.ask("/version")["build"] != first.build
     run = later.run("rollback.yml", "workflow_dispatch", {"build": first.build})
     assert run.returncode == 0, run.stdout[-6000:]

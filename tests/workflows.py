@@ -36,6 +36,7 @@ from tests.serving import ROOT
 ACTIONS = ROOT / "tests" / "actions"
 WORKFLOWS = Path(".github/workflows")
 IMAGE = github.REPOSITORY.lower()  # registries know no capitals
+KEYS = {"ALPACA_API_KEY": "AK-5e0c3b1f9d7a2846", "ALPACA_SECRET_KEY": "SK-c4d81a6f20e9b735"}
 RUN_SECONDS = 500
 AUTHOR = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), "2024-05-18T12:00:00Z") | {
     f"GIT_{who}_{what}": value
@@ -126,7 +127,7 @@ class World:
             "EVERY": "60",
             **variables,
         }
-        secrets = {"GITHUB_TOKEN": github.TOKEN, "RENDER_DEPLOY_HOOK": self.render.hook, "ALPACA_API_KEY": "a-key"}
+        secrets = {"GITHUB_TOKEN": github.TOKEN, "RENDER_DEPLOY_HOOK": self.render.hook, **KEYS}
         environ = {
             "GITHUB_API_URL": self.github_url,
             "STAND_IN_ACTIONS": str(ACTIONS),
@@ -135,7 +136,6 @@ class World:
             # The tests that the workflow runs are as good as any other, and this one would run itself.
             "TESTS": "tests/test_wording.py",
             "VENV": sys.prefix,
-            "MAKEFLAGS": f"-o {sys.prefix}/dev.stamp",
         }
         settings = (
             ("--var-file", _file(self.folder / "variables", given)),
@@ -178,13 +178,13 @@ def world(folder: Path, staging: str, checkout: Path | None = None, images: Path
 
 
 @contextlib.contextmanager
-def market(closed: int = 0) -> Iterator[str]:
-    """An exchange on loopback with days of Bitcoin up to today, or up to so many days ago; gives its address."""
+def market(closed: int = 0) -> Iterator[ReplayServer]:
+    """An exchange on loopback with days of Bitcoin up to today, or up to so many days ago."""
     today = Interval.DAY_1.floor(right_now())
     days = range(DAYS + 1 - closed)
     candles = [make_candle(today - timedelta(days=DAYS - n), wandering(n), wandering(n - 1)) for n in days]
     with ReplayServer(AlpacaExchange({(BTC, "1Day"): candles})) as server:
-        yield server.url
+        yield server
 
 
 def ledger_of(reference: str, folder: Path) -> list[dict[str, Any]]:

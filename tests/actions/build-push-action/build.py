@@ -4,17 +4,13 @@ import os
 import subprocess
 from pathlib import Path
 
-SECRET_VARIABLES = "STAND_IN_SECRET_"
-
 
 def main() -> None:
     """Do it, and hand the pushed digest on."""
-    environ = dict(os.environ)
+    environ = os.environ
     arguments = [word for line in lines("BUILD_ARGS") for word in ("--build-arg", line)]
-    secrets = []
-    for name, _, value in (line.partition("=") for line in lines("SECRETS")):
-        environ[SECRET_VARIABLES + name] = value
-        secrets += ["--secret", f"id={name},env={SECRET_VARIABLES}{name}"]
+    named = (line.partition("=") for line in lines("SECRET_ENVS"))
+    secrets = [word for name, _, variable in named for word in ("--secret", f"id={name},env={variable}")]
     tag = environ["TAG"]
     command = ["docker", "build", "--network", "host", "--progress", "plain", *arguments, *secrets, "--tag", tag]
     subprocess.run([*command, environ["CONTEXT"]], check=True, env={**environ, "DOCKER_BUILDKIT": "1"})
