@@ -135,6 +135,7 @@ class World:
             "STAND_IN_PYTHON": str(_python_home()),
             # The tests that the workflow runs are as good as any other, and this one would run itself.
             "TESTS": "tests/test_wording.py",
+            "JOBS": "0",
             "VENV": sys.prefix,
         }
         settings = (
