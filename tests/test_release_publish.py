@@ -33,10 +33,12 @@ def test_every_tag_names_the_very_digest_that_was_tried(registry: str, staged: s
     assert {digest_at(tag) for tag in tags} == {staged.partition("@")[2]}
 
 
-def test_the_digest_is_an_output(registry: str, staged: str, tmp_path: Path) -> None:
-    outputs = tmp_path / "outputs"
-    main(["publish", "--from", staged, "--to", f"{registry}/a/b:c"], {"GITHUB_OUTPUT": str(outputs)})
-    assert outputs.read_text() == f"digest={staged.partition('@')[2]}\n"
+def test_the_digest_is_an_output_and_the_run_s_page_tells_it(registry: str, staged: str, tmp_path: Path) -> None:
+    outputs, page, digest = tmp_path / "outputs", tmp_path / "page", staged.partition("@")[2]
+    job = {"GITHUB_OUTPUT": str(outputs), "GITHUB_STEP_SUMMARY": str(page)}
+    main(["publish", "--from", staged, "--to", f"{registry}/a/b:c"], job)
+    assert outputs.read_text() == f"digest={digest}\n"
+    assert page.read_text() == f"**Published**: `{registry}/a/b:c` now names `{digest}`.\n\n"
 
 
 def test_a_registry_that_fails_half_way_leaves_latest_and_a_repeat_mends_it(

@@ -89,19 +89,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return models
 
 
-def test_a_release_is_told_by_its_names_and_figures(summarize: Summarize) -> None:
-    names = ("--image", "ghcr.io/o/n:latest", "--image", "ghcr.io/o/n:0.3.1", "ghcr.io/o/n:0.3.1-20240518121047")
+def test_a_build_is_told_by_its_name_and_figures(summarize: Summarize) -> None:
     figures = ("--digest", f"sha256:{'6a' * 32}", "--bytes", "61234567", "--start-seconds", "0.412")
-    page = summarize(make_model(), *names, *figures)
-    for told in (*(name for name in names if ":" in name), figures[1], "61.2 MB", "0.41 s", "012345678"):
+    page = summarize(make_model(), *figures)
+    for told in (figures[1], "61.2 MB", "0.41 s", "012345678"):
         assert told in page.text
-    assert "<h2>Released: 0.3.1-20240518121047</h2>" in page.html
+    assert "<h2>Build 0.3.1-20240518121047</h2>" in page.html
 
 
 def test_what_is_not_known_is_left_out(summarize: Summarize) -> None:
     """In a workflow an output that was not set is an empty argument."""
-    page = summarize(make_model(), "--image", "", "--digest", "", "--bytes", "", "--start-seconds", "")
-    for word in ("image:", "digest:", "size:", "start:"):
+    page = summarize(make_model(), "--digest", "", "--bytes", "", "--start-seconds", "")
+    for word in ("digest:", "size:", "start:"):
         assert word not in page.text
 
 
@@ -202,7 +201,7 @@ def test_a_gate_that_was_lifted_is_told_with_its_reasons(summarize: Summarize) -
 
 
 def test_a_first_release_has_nothing_to_be_compared_with(summarize: Summarize) -> None:
-    assert "first release on record" in summarize(make_model(), "--champion", "").text
+    assert "There is no earlier model" in summarize(make_model(), "--champion", "").text
 
 
 @pytest.mark.parametrize("kind", ["other schema", "damaged", "absent"])
@@ -314,4 +313,4 @@ def test_a_release_without_a_readable_model_has_no_page(tmp_path: Path, capsys: 
 def test_outside_of_a_workflow_the_page_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = on_disk(make_model(), tmp_path / "model.pkl")
     assert __main__.main(["summary", "--model", str(path)], {}) == 0
-    assert "## Released: 0.3.1" in capsys.readouterr().out
+    assert "## Build 0.3.1" in capsys.readouterr().out

@@ -26,12 +26,12 @@ class Job:
         if path := self.environ.get("GITHUB_OUTPUT"):
             _append(Path(path), "".join(_output(name, value) for name, value in outputs.items()))
 
-    def add_summary(self, markdown: str) -> None:
-        """Show Markdown on the run's page; outside of a job, on standard output."""
+    def add_summary(self, markdown: str, *, is_the_result: bool = False) -> None:
+        """Show Markdown on the run's page. Outside of a job it is told, or printed where it is what was asked for."""
         if path := self.environ.get("GITHUB_STEP_SUMMARY"):
             _append(Path(path), f"{markdown.rstrip()}\n\n")
         else:
-            print(markdown)  # noqa: T201 a command's output
+            print(markdown, file=sys.stdout if is_the_result else sys.stderr)
 
     def warn(self, message: str) -> None:
         """Say what a person should see though nothing failed; in a job it is shown on the run's page."""

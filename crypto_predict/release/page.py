@@ -1,4 +1,4 @@
-"""The run's page about a model that was released, as Markdown."""
+"""The run's page about a model and its image, as Markdown."""
 
 from __future__ import annotations
 
@@ -36,30 +36,29 @@ _SCORE_FOOT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """The image that was published; what is not known is empty or None."""
+class Image:
+    """The image that a model is in; what is not known is empty or None."""
 
-    tags: tuple[str, ...]  # every name it has
     digest: str
     bytes: int | None  # unpacked, base included
     start_seconds: float | None  # from its start to its first answer
 
 
-def page(model: Model, published: Published, since: str, subjects: str) -> str:
+def page(model: Model, image: Image, since: str, subjects: str) -> str:
     """The whole page, some kilobytes of it.
 
     Args:
-        model: What was released, which can be evaluated.
-        published: The image it is in.
+        model: One that can be evaluated.
+        image: What it is in.
         since: What changed since the last model, as Markdown.
         subjects: Of the commits that it brings, one a line, written by anybody.
     """
     warning = [_SIMULATED] if model.card.simulated else []
     brought = commits(subjects)
     parts = [
-        f"## Released: {escape(model.card.build)}",
+        f"## Build {escape(model.card.build)}",
         *warning,
-        bullets([*_image(published), *_model(model.card)]),
+        bullets([*_image(image), *_model(model.card)]),
         "### Forecast",
         *_forecast(model),
         "### Scorecard",
@@ -73,15 +72,13 @@ def page(model: Model, published: Published, since: str, subjects: str) -> str:
     return "\n\n".join(parts)
 
 
-def _image(published: Published) -> Iterator[str]:
-    if published.tags:
-        yield f"image: {', '.join(map(code, published.tags))}"
-    if published.digest:
-        yield f"digest: {code(published.digest)}"
-    if published.bytes is not None:
-        yield f"size: {published.bytes / MEGABYTE:,.1f} MB unpacked, base included"
-    if published.start_seconds is not None:
-        yield f"start: {published.start_seconds:.2f} s to the first answer"
+def _image(image: Image) -> Iterator[str]:
+    if image.digest:
+        yield f"digest: {code(image.digest)}"
+    if image.bytes is not None:
+        yield f"size: {image.bytes / MEGABYTE:,.1f} MB unpacked, base included"
+    if image.start_seconds is not None:
+        yield f"start: {image.start_seconds:.2f} s to the first answer"
 
 
 def _model(card: Card) -> Iterator[str]:

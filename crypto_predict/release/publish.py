@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from crypto_predict.errors import InvalidValue, ReleaseFailed
 from crypto_predict.release import registry
 from crypto_predict.release.job import Job
+from crypto_predict.release.markdown import code
 
 SUMMARY = "Copy an image to its tags by digest, in the order given, and check each."
 EXAMPLES = """\
@@ -37,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace, job: Job) -> Mapping[str, str]:  # noqa: ARG001 every command is handed its job
+def run(options: argparse.Namespace, job: Job) -> Mapping[str, str]:
     """Publish; outputs the digest that every tag names now.
 
     Raises:
@@ -48,6 +49,7 @@ def run(options: argparse.Namespace, job: Job) -> Mapping[str, str]:  # noqa: AR
     if options.replacing is not None:
         _check_unmoved(options.to[-1], options.replacing, digest)
     _publish(options.source, digest, options.to)
+    job.add_summary(f"**Published**: {', '.join(map(code, options.to))} now {_names(options.to)} {code(digest)}.")
     return {"digest": digest}
 
 
@@ -78,6 +80,10 @@ def _check_unmoved(tag: str, replacing: str, digest: str) -> None:
             f"{tag} names {found or NOTHING}, and this release was made to follow {replacing}: another one has come "
             "between, whose forecasts its ledger lacks; run the release again"
         )
+
+
+def _names(tags: Sequence[str]) -> str:
+    return "name" if len(tags) > 1 else "names"
 
 
 def _digest_in(reference: str) -> str:

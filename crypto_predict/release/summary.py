@@ -1,4 +1,4 @@
-"""Tell on the run's page what was released, and what changed since the last model."""
+"""Tell on the run's page what was built, and what changed since the last model."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from crypto_predict.errors import InvalidValue, ReleaseFailed, UnusableModel
 from crypto_predict.release.changes import changes
 from crypto_predict.release.job import Job
 from crypto_predict.release.markdown import escape
-from crypto_predict.release.page import Published, page
+from crypto_predict.release.page import Image, page
 from crypto_predict.settings import whole_number
 
 CHANGES = "CHANGES"  # the variable with the subjects of the commits
-SUMMARY = "Tell on the run's page what was released: forecast, picture, scorecard, what changed."
+SUMMARY = "Tell on the run's page what was built: forecast, picture, scorecard, what changed."
 EXAMPLES = f"""\
   ... summary --model built/model.pkl --champion champion/model.pkl --changes changes.txt \\
-      --image ghcr.io/o/crypto-predict:latest --image ghcr.io/o/crypto-predict:0.3.1 \\
       --digest sha256:6a... --bytes 61000000 --start-seconds 0.412
   {CHANGES}='fix: ...' ... summary --model model.pkl     outside of a workflow: on standard output
 
@@ -30,11 +29,8 @@ What is not known may be left out or empty. A last model that cannot be read is 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="the model that was released")
+    parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="the model in the image")
     parser.add_argument("--champion", default="", metavar="FILE", help="the model released before it")
-    parser.add_argument(
-        "--image", nargs="+", action="extend", default=[], metavar="IMAGE:TAG", help="a name it has; may be repeated"
-    )
     parser.add_argument("--digest", default="", help="the image's")
     parser.add_argument("--bytes", default="", metavar="N", help="the image's size, unpacked")
     parser.add_argument("--start-seconds", default="", metavar="S", help="from the image's start to its first answer")
@@ -54,16 +50,17 @@ def run(options: argparse.Namespace, job: Job) -> Mapping[str, str]:
         InvalidValue: A figure is no number.
         ReleaseFailed: The file with the changes cannot be read.
     """
-    published = Published(
-        tags=tuple(filter(None, options.image)),
+    image = Image(
         digest=options.digest,
         bytes=whole_number("--bytes", 0, 10**15)(options.bytes) if options.bytes else None,
         start_seconds=_seconds(options.start_seconds) if options.start_seconds else None,
     )
     subjects = _text(Path(options.changes)) if options.changes else job.environ.get(CHANGES, "")
     model = _evaluated(options.model)
-    since = _since(model, Path(options.champion)) if options.champion else "This is the first release on record."
-    job.add_summary(page(model, published, since, subjects))
+    since = (
+        _since(model, Path(options.champion)) if options.champion else "There is no earlier model to compare it with."
+    )
+    job.add_summary(page(model, image, since, subjects), is_the_result=True)
     return {}
 
 
