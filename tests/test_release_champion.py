@@ -79,6 +79,20 @@ def test_a_registry_that_fails_is_no_first_release(
     assert champion("127.0.0.1:9/owner/crypto-predict:latest", tmp_path) == FAILED
 
 
+def test_a_registry_that_will_not_tell_can_be_gone_round_by_hand(
+    registry: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Some deny that they have not got what nobody has published yet, and a first release must be possible there."""
+    with failing(registry, lambda *_: True) as hidden:
+        tag = f"{hidden}/owner/crypto-predict:latest"
+        assert champion(tag, tmp_path) == FAILED
+        assert "run the release by hand with begin_anew" in capsys.readouterr().err
+        assert champion(tag, tmp_path, "--begin-anew") == DONE
+    said = capsys.readouterr()
+    assert json.loads(said.out) == EMPTY
+    assert "there is none to go back to" in said.err
+
+
 def test_a_broken_ledger_stops_the_release_and_says_how_to_go_on(
     registry: str, trained: Mapping[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,7 +143,9 @@ def test_a_damaged_model_and_an_image_of_something_else_stop_the_release(
     damaged = store.dumps(make_model())[:-20]
     tag = released(registry, tmp_path / "damaged", {**trained, "model.pkl": damaged})
     assert champion(tag, tmp_path) == FAILED
-    assert "no usable model" in capsys.readouterr().err
+    complaint = capsys.readouterr().err
+    assert "no usable model" in complaint
+    assert "begin_anew" in complaint
     tag = released(registry, tmp_path / "other", {"readme.txt": b"hello"})
     assert champion(tag, tmp_path) == FAILED
     assert "it is no image of this project" in capsys.readouterr().err

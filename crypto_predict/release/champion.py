@@ -10,10 +10,10 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from crypto_predict.errors import BrokenLedger
+from crypto_predict.errors import BrokenLedger, ReleaseFailed, UnusableModel
 from crypto_predict.release import artifact
 from crypto_predict.release.job import Job
-from crypto_predict.release.locate import locate
+from crypto_predict.release.locate import Located, locate
 
 SUMMARY = "Take model and ledger out of the published image, for the next training."
 EXAMPLES = """\
@@ -46,9 +46,9 @@ def run(options: argparse.Namespace, job: Job) -> Mapping[str, str]:
         UnusableModel: The model in the image is damaged.
         ReleaseFailed: Registry or engine failed.
     """
-    located = locate(options.image)
+    located = _last_release(options.image, job, needed=not options.begin_anew)
     if located is None:
-        _log.info("%s does not exist: this is the first release", options.image)
+        _log.info("there is no last release at %s", options.image)
         return {"digest": "", "build": "", "champion": "", "ledger": ""}
     champion = ledger = ""
     if not options.begin_anew:
@@ -56,11 +56,25 @@ def run(options: argparse.Namespace, job: Job) -> Mapping[str, str]:
     return {"digest": located.digest, "build": located.build, "champion": champion, "ledger": ledger}
 
 
+def _last_release(tag: str, job: Job, *, needed: bool) -> Located | None:
+    try:
+        return locate(tag)
+    except ReleaseFailed as error:
+        if needed:
+            hint = "where nothing was ever published, run the release by hand with begin_anew"
+            raise ReleaseFailed(f"{error}\n  {hint}") from error
+        # Were it there after all, publishing would find that this release does not follow it.
+        job.warn(f"the last release cannot be found, there is none to go back to: {error}")
+        return None
+
+
 def _files(reference: str, folder: Path, job: Job) -> tuple[str, str]:
     try:
         taken = artifact.take_out(reference, folder)
     except BrokenLedger as error:
         raise BrokenLedger(error.path, error.line, f"{error.reason}; {_REMEDY}") from error
+    except UnusableModel as error:
+        raise UnusableModel(error.path, f"{error.reason}; {_REMEDY}") from error
     if taken.model is None:
         job.warn("the last model was written with another schema: this one is not compared with it, its ledger goes on")
     _log.info("%s: %d entries in its ledger", reference, len(taken.ledger.entries))
