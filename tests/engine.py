@@ -24,6 +24,7 @@ from tests.replay.server import ReplayServer
 from tests.serving import ROOT, Served
 
 BASE = "python:3.13-slim"
+REGISTRY = "registry:2"  # where there is no program of that name
 BUILD_SECONDS = 580
 LOCKED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 DAYS = 500  # of the market, closed
@@ -179,11 +180,15 @@ def registry_command(folder: Path) -> list[str] | None:
     if why_no_engine() or not _has_registry_image():
         return None
     address = ("--env", "REGISTRY_HTTP_ADDR=127.0.0.1:0", "--env", "REGISTRY_STORAGE_DELETE_ENABLED=true")
-    return ["docker", "run", "--rm", "--network", "host", *address, "registry:2"]
+    images = ("--volume", f"{folder / 'images'}:/var/lib/registry")
+    return ["docker", "run", "--rm", "--network", "host", *address, *images, REGISTRY]
 
 
+@functools.cache
 def _has_registry_image() -> bool:
-    return subprocess.run(["docker", "pull", "--quiet", "registry:2"], capture_output=True, check=False).returncode == 0
+    """Whether the engine has the image of a registry, or can get it."""
+    commands = (["docker", "image", "inspect", REGISTRY], ["docker", "pull", "--quiet", REGISTRY])
+    return any(subprocess.run(command, capture_output=True, check=False).returncode == 0 for command in commands)
 
 
 @contextlib.contextmanager
