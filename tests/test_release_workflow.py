@@ -94,7 +94,7 @@ def test_the_run_s_page_tells_what_was_released(first: First) -> None:
     """In the order in which it came true: `latest` is told once it has been moved."""
     told = first.run.stdout
     published = f"{first.image}:latest` now name `{first.tags['latest']}`"
-    parts = (f"Summary - ## Build {first.build}", "xychart-beta", "persistence", "is live at", published)
+    parts = (f"Summary - ## Build {first.build}", "xychart-beta", "### Scorecard", "is live at", published)
     places = [told.find(part) for part in parts]
     assert -1 not in places
     assert places == sorted(places)
