@@ -15,6 +15,7 @@ import requests
 
 from crypto_predict.history import SETTLE
 from crypto_predict.market import Interval
+from crypto_predict.sources.csv_file import read_csv
 from tests import engine
 from tests.engine import docker, needs_engine, running_container
 from tests.histories import flat, make_candle
@@ -28,6 +29,7 @@ from tests.test_floors import PACKAGE
 image = engine.image  # a fixture
 pytestmark = [needs_engine, pytest.mark.timeout(600)]
 
+REAL = Path("../shared/data/binance_BTC-USDT_1d.csv")
 CONTEXT = [
     "Dockerfile",
     ".dockerignore",
@@ -152,6 +154,22 @@ def test_without_arguments_it_is_trained_up_to_now(image: str) -> None:
         trained_at = requests.get(f"{container.url}/version", timeout=30).json()["trained_at"]
     engine.forget(tag)
     assert before <= datetime.fromisoformat(trained_at) <= engine.right_now()
+
+
+def test_real_history_is_trained_on_and_answered_for(image: str) -> None:
+    """True prices the whole way: by the exchange's own library, through the gate, into the image, and asked for."""
+    if not REAL.exists():
+        pytest.skip(f"{REAL} is not here")
+    tag = f"{image}-real"
+    with ReplayServer(AlpacaExchange({(BTC, "1Day"): read_csv(REAL)})) as exchange:
+        arguments = {"ALPACA_DATA_URL": exchange.url, "UNTIL": "2025-06-30", **engine.QUICK}
+        engine.build(arguments={**engine.release_arguments(engine.right_now()), **arguments}, tag=tag)
+    with running_container(tag) as container:
+        card = requests.get(f"{container.url}/model", timeout=30).json()["pairs"]["BTC/USD"]
+        answer = requests.get(f"{container.url}/bitcoin?date=2025-07-01", timeout=30).json()
+    engine.forget(tag)
+    assert (card["source"], card["candles"], card["last_close"]) == ("alpaca", 1825, 107_146.5)
+    assert answer["prediction"] == pytest.approx(107_146.5, rel=0.03)
 
 
 def test_what_the_gate_refuses_becomes_no_image(image: str) -> None:

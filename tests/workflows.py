@@ -70,9 +70,11 @@ class World:
     github_url: str
     render: render.Render
     folder: Path
+    secrets: dict[str, str] = field(init=False)  # of the repository
     attested: Path = field(init=False)  # a line for everything that would have been signed
 
     def __post_init__(self) -> None:
+        self.secrets = {"GITHUB_TOKEN": github.TOKEN, "RENDER_DEPLOY_HOOK": self.render.hook, **KEYS}
         self.attested = self.folder / "attested"
 
     @property
@@ -113,12 +115,10 @@ class World:
 
     def release(self, event: str, exchange: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run the release from checkout to summary, as this event would, on what an exchange has."""
-        return self.run("release.yml", event, None, ALPACA_DATA_URL=exchange, **variables)
+        return self.run("release.yml", event, ALPACA_DATA_URL=exchange, **variables)
 
-    def run(
-        self, workflow: str, event: str, inputs: Mapping[str, str] | None = None, **variables: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a workflow as this event would, with these inputs of whoever starts it and these variables."""
+    def run(self, workflow: str, event: str, *more: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a workflow as this event would, with these variables; `more` is said to act."""
         given = {
             "REGISTRY": self.registry,
             "STAGING": self.staging,
@@ -127,7 +127,6 @@ class World:
             "EVERY": "60",
             **variables,
         }
-        secrets = {"GITHUB_TOKEN": github.TOKEN, "RENDER_DEPLOY_HOOK": self.render.hook, **KEYS}
         environ = {
             "GITHUB_API_URL": self.github_url,
             "STAND_IN_ACTIONS": str(ACTIONS),
@@ -140,15 +139,14 @@ class World:
         }
         settings = (
             ("--var-file", _file(self.folder / "variables", given)),
-            ("--secret-file", _file(self.folder / "secrets", secrets)),
+            ("--secret-file", _file(self.folder / "secrets", self.secrets)),
             ("--env-file", _file(self.folder / "environ", environ)),
         )
         words = [str(_program("act")), event, "--platform", "ubuntu-24.04=-self-hosted"]
         words += ["--action-offline-mode", "--defaultbranch", "main"]
         words += ["--workflows", str(WORKFLOWS / workflow), *(word for pair in settings for word in pair)]
-        words += [word for name, value in (inputs or {}).items() for word in ("--input", f"{name}={value}")]
         return subprocess.run(
-            [*words, *_stand_ins(ROOT / WORKFLOWS / workflow)],
+            [*words, *more, *_stand_ins(ROOT / WORKFLOWS / workflow)],
             cwd=self.checkout,
             env=_surroundings(self.folder),
             capture_output=True,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Do it, and hand the pushed digest on."""
+    """Do it."""
     environ = os.environ
     arguments = [word for line in lines("BUILD_ARGS") for word in ("--build-arg", line)]
     named = (line.partition("=") for line in lines("SECRET_ENVS"))
@@ -14,8 +14,14 @@ def main() -> None:
     tag = environ["TAG"]
     command = ["docker", "build", "--network", "host", "--progress", "plain", *arguments, *secrets, "--tag", tag]
     subprocess.run([*command, environ["CONTEXT"]], check=True, env={**environ, "DOCKER_BUILDKIT": "1"})
+    if environ["PUSH"] == "true":
+        push(tag)
+
+
+def push(tag: str) -> None:
+    """Push it, and hand its digest on."""
     subprocess.run(["docker", "push", "--quiet", tag], check=True)
-    with Path(environ["GITHUB_OUTPUT"]).open("a") as outputs:
+    with Path(os.environ["GITHUB_OUTPUT"]).open("a") as outputs:
         outputs.write(f"digest={digest_of(tag)}\n")
 
 
