@@ -18,6 +18,7 @@ __all__ = ["registry"]
 pytestmark = [needs_engine, needs_skopeo]
 DONE, FAILED, REFUSED = 0, 1, 4
 BUILD = "0.3.1-20240518121047"
+NEXT = "0.3.1-20240518181047"
 EMPTY = {"digest": "", "build": "", "champion": "", "ledger": ""}
 DOCKERFILE = f"""\
 FROM scratch
@@ -49,7 +50,8 @@ def released(registry: str, folder: Path, files: Mapping[str, bytes]) -> str:
 
 
 def champion(tag: str, folder: Path, *options: str, environ: Mapping[str, str] | None = None) -> int:
-    return main(["champion", "--image", tag, "--into", str(folder / "champion"), "--json", *options], environ or {})
+    given = ("--image", tag, "--into", str(folder / "champion"), "--build", NEXT, "--json", *options)
+    return main(["champion", *given], environ or {})
 
 
 def test_model_and_ledger_of_the_last_release_are_handed_to_the_training(
@@ -112,6 +114,16 @@ def test_a_ledger_of_another_model_is_no_ledger(
     tag = released(registry, tmp_path / "context", {**trained, "model.ledger.jsonl": shorter})
     assert champion(tag, tmp_path) == REFUSED
     assert "ledger" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("older", ["0.3.0-20240518181047", "0.3.1-20240518121046"])
+def test_an_old_run_that_is_started_again_cannot_become_the_last_release(
+    older: str, registry: str, trained: Mapping[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would bring old code back under everybody's `latest`, and nobody would have said so."""
+    tag = released(registry, tmp_path / "context", trained)
+    assert champion(tag, tmp_path, "--build", older) == FAILED
+    assert f"{older} is older than the last release, {BUILD}" in capsys.readouterr().err
 
 
 def test_the_record_can_begin_anew_and_the_last_release_is_still_the_one_to_go_back_to(

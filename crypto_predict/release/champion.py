@@ -10,14 +10,15 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from crypto_predict.errors import BrokenLedger, ReleaseFailed, UnusableModel
+from crypto_predict.errors import BrokenLedger, InvalidValue, ReleaseFailed, UnusableModel
 from crypto_predict.release import artifact
 from crypto_predict.release.job import Job
 from crypto_predict.release.locate import Located, locate
+from crypto_predict.release.version import Build
 
 SUMMARY = "Take model and ledger out of the published image, for the next training."
 EXAMPLES = """\
-  ... champion --image ghcr.io/o/crypto-predict:latest --into champion
+  ... champion --image ghcr.io/o/crypto-predict:latest --into champion --build 0.3.1-20240518121047
 
 The first release ever has no champion: every output is empty then. --begin-anew leaves model and ledger where they are,
 so that the record begins anew; the image is still named, as the one to go back to.
@@ -33,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("--image", required=True, metavar="IMAGE:TAG", help="the tag that names the last release")
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="where the files go")
+    parser.add_argument("--build", required=True, help="what the next release will call itself; it must not be older")
     parser.add_argument("--begin-anew", action="store_true", help="do not carry the record of forecasts on")
 
 
@@ -42,9 +44,10 @@ def run(options: argparse.Namespace, job: Job) -> Mapping[str, str]:
     `champion` is empty where a program with another schema wrote the model, which cannot be compared then.
 
     Raises:
+        InvalidValue: The build is none.
         BrokenLedger: The ledger in the image is absent or not whole: nothing is released over it unseen.
         UnusableModel: The model in the image is damaged.
-        ReleaseFailed: Registry or engine failed.
+        ReleaseFailed: The last release is a newer one, or registry or engine failed.
     """
     located = _last_release(options.image, job, needed=not options.begin_anew)
     if located is None:
@@ -52,8 +55,22 @@ def run(options: argparse.Namespace, job: Job) -> Mapping[str, str]:
         return {"digest": "", "build": "", "champion": "", "ledger": ""}
     champion = ledger = ""
     if not options.begin_anew:
+        _check_not_older(options.build, located.build)
         champion, ledger = _files(located.reference, options.into, job)
     return {"digest": located.digest, "build": located.build, "champion": champion, "ledger": ledger}
+
+
+def _check_not_older(build: str, last: str) -> None:
+    """Refuse to follow a higher version or a later time, as an old run does that somebody starts again."""
+    following = Build.parse("--build", build)
+    try:
+        leading = Build.parse("label", last)
+    except InvalidValue:  # an image that was not made by a release
+        return
+    if following < leading:
+        raise ReleaseFailed(
+            f"{build} is older than the last release, {last}: release what main is now, or go back with the rollback"
+        )
 
 
 def _last_release(tag: str, job: Job, *, needed: bool) -> Located | None:

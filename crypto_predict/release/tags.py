@@ -8,11 +8,10 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping
-from datetime import datetime
 
 from crypto_predict.errors import InvalidValue
 from crypto_predict.release.job import Job
-from crypto_predict.release.version import Version
+from crypto_predict.release.version import Build
 
 SUMMARY = "Tell the names under which an image is published."
 EXAMPLES = """\
@@ -27,7 +26,6 @@ _LABEL = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _REGISTRY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:]+\])(?::[0-9]{{1,5}})?")
 _PART = "[a-z0-9]+(?:(?:[.]|_|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_PART}(?:/{_PART})*")
-_BUILD_TIME = re.compile("[0-9]{14}")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,8 +42,8 @@ def run(options: argparse.Namespace, job: Job) -> Mapping[str, str]:  # noqa: AR
         InvalidValue: A registry or an engine would refuse one of them.
     """
     image = image_name(options.registry, options.repository)
-    version = _version_of(options.build)
-    tags = {"build_ref": options.build, "version_ref": str(version), "latest_ref": "latest"}
+    build = Build.parse("--build", options.build)
+    tags = {"build_ref": str(build), "version_ref": str(build.version), "latest_ref": "latest"}
     return {"image": image, **{name: f"{image}:{tag}" for name, tag in tags.items()}}
 
 
@@ -70,20 +68,3 @@ def image_name(registry: str, repository: str) -> str:
 def _is_host(registry: str) -> bool:
     """Whether engines take this for a registry; a plain word would be an owner at Docker Hub."""
     return registry == "localhost" or "." in registry or ":" in registry
-
-
-def _version_of(build: str) -> Version:
-    """The version that a build is one of."""
-    begin, _, time = build.partition("-")
-    version = Version.from_tag(f"v{begin}")
-    if version is None or not _BUILD_TIME.fullmatch(time) or not _is_instant(time):
-        raise InvalidValue("--build", build, "a version and a timestamp, such as 0.3.1-20240518121047")
-    return version
-
-
-def _is_instant(text: str) -> bool:
-    try:
-        datetime.strptime(text, "%Y%m%d%H%M%S")  # noqa: DTZ007 only whether there is such an instant
-    except ValueError:
-        return False
-    return True

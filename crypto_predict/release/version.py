@@ -38,6 +38,9 @@ MOST_IGNORED = 10  # names
 
 _TAG = re.compile(r"v(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})")
 
+_TIMESTAMP = "%Y%m%d%H%M%S"
+_DIGITS = re.compile("[0-9]{14}")
+
 _log = logging.getLogger(__name__)
 
 
@@ -84,6 +87,34 @@ class Version:
         return f"{self.major}.{self.minor}.{self.patch}"
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Build:
+    """One release of a version: no two share their timestamp. Written ``0.3.1-20240518121047``."""
+
+    version: Version
+    at: datetime  # UTC, whole seconds
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> Self:
+        """Read what `__str__` writes, the value of what is called `name`.
+
+        Raises:
+            InvalidValue: It is no build.
+        """
+        begin, _, time = text.partition("-")
+        version = Version.from_tag(f"v{begin}")
+        try:
+            at = datetime.strptime(f"{time}+0000", f"{_TIMESTAMP}%z") if _DIGITS.fullmatch(time) else None
+        except ValueError:
+            at = None
+        if version is None or at is None:
+            raise InvalidValue(name, text, "a version and a timestamp, such as 0.3.1-20240518121047")
+        return cls(version, at)
+
+    def __str__(self) -> str:
+        return f"{self.version}-{self.at:{_TIMESTAMP}}"
+
+
 @dataclass(frozen=True, slots=True)
 class Release:
     """What is about to be released."""
@@ -95,9 +126,9 @@ class Release:
     changes: tuple[str, ...]  # subjects of the commits since the highest tag, the newest first
 
     @property
-    def build(self) -> str:
-        """The version and the timestamp: no two releases share one."""
-        return f"{self.version}-{self.at:%Y%m%d%H%M%S}"
+    def build(self) -> Build:
+        """What the release calls itself."""
+        return Build(self.version, self.at)
 
     def outputs(self) -> dict[str, str]:
         """As the workflow hands it on."""
@@ -105,7 +136,7 @@ class Release:
             "version": str(self.version),
             "tag": self.version.tag,
             "tagged": str(self.tagged).lower(),
-            "build": self.build,
+            "build": str(self.build),
             "epoch": f"{self.at.timestamp():.0f}",
             "created": f"{self.at:%Y-%m-%dT%H:%M:%SZ}",
             "revision": self.revision,
