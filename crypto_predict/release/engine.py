@@ -110,7 +110,7 @@ def stop(container: str) -> Ended:
     Raises:
         ReleaseFailed: There is no such container.
     """
-    output_of("docker", "stop", "--time", str(STOP_SECONDS), container)
+    output_of("docker", "stop", "-t", str(STOP_SECONDS), container)  # its long name differs between engines
     return ended(container)
 
 
