@@ -127,7 +127,18 @@ def image(request: pytest.FixtureRequest) -> str:
 
 def forget(*tags: str) -> None:
     """Remove images by name, where they are there."""
-    subprocess.run(["docker", "image", "rm", "--force", *tags], capture_output=True, check=False)
+    if tags:
+        subprocess.run(["docker", "image", "rm", "--force", *tags], capture_output=True, check=False)
+
+
+def images_of(registry: str) -> list[str]:
+    """What the engine holds, pulled from a registry or pushed to it; nothing where there is no engine."""
+    if why_no_engine():
+        return []
+    held = docker("images", "--all", "--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}")
+    names = [line.split() for line in held.splitlines() if line.startswith(f"{registry}/")]
+    by_tag = [f"{name}:{tag}" for name, tag, _ in names if tag != "<none>"]
+    return by_tag + [f"{name}@{digest}" for name, _, digest in names if digest != "<none>"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +216,9 @@ def running_registry(folder: Path) -> Iterator[str]:
         assert line, "the registry did not start"
         reader = threading.Thread(target=lambda: list(lines), daemon=True)  # or it would stand still one day
         reader.start()
-        yield line.partition("listening on ")[2].partition('"')[0]
+        address = line.partition("listening on ")[2].partition('"')[0]
+        yield address
+        forget(*images_of(address))
     finally:
         process.terminate()
         process.wait(timeout=30)
