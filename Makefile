@@ -80,7 +80,7 @@ lock: $(VENV)/dev.stamp ## Renew the locked requirements from pyproject.toml
 	@$(UV_COMPILE) --upgrade --extra api --extra train --extra dev --output-file requirements-dev.txt
 	@$(UV_COMPILE) --extra api --constraint requirements-dev.txt --output-file requirements-api.txt
 	@$(UV_COMPILE) --extra train --constraint requirements-dev.txt --output-file requirements-train.txt
-	@$(UV_COMPILE) --upgrade --extra sbom --output-file .github/requirements-sbom.txt
+	@$(UV_COMPILE) --extra release --constraint requirements-dev.txt --output-file requirements-release.txt
 
 .PHONY: clean
 clean: ## Remove the virtual environment, the trained model and its ledger
