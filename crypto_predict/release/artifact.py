@@ -1,4 +1,4 @@
-"""The files that an image carries: the model and its ledger, taken out and read without trusting them."""
+"""The model and its ledger in an image, copied out and read without trusting them."""
 
 from __future__ import annotations
 
@@ -7,47 +7,41 @@ from pathlib import Path
 
 from crypto_predict.baked import store
 from crypto_predict.baked.schema import Model
-from crypto_predict.errors import BrokenLedger, OtherSchema, ReleaseFailed
+from crypto_predict.errors import OtherSchema, ReleaseFailed
 from crypto_predict.forecasting.ledger import Ledger, check_continues, read_ledger
 from crypto_predict.release import engine
 
-# Where the Dockerfile puts them.
-MODEL_PATH, LEDGER_PATH = "/app/model.pkl", "/app/model.ledger.jsonl"
+FOLDER, MODEL, LEDGER = "/app", "model.pkl", "model.ledger.jsonl"  # where the Dockerfile puts them
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A model and its ledger, as copied out of an image."""
+    """A model and its ledger, copied out of an image."""
 
     model_path: Path
     ledger_path: Path
-    model: Model | None  # None where another schema wrote it, which this program cannot read
+    model: Model | None  # None: written with another schema, which this program cannot read
     ledger: Ledger
 
 
 def take_out(reference: str, folder: Path) -> Artifact:
-    """Copy model and ledger out of an image that the engine holds, and read both.
+    """Copy model and ledger out of an image, which is pulled if its digest names it, and read both.
 
     Raises:
-        BrokenLedger: The ledger is absent or not whole, or it is not the model's.
+        BrokenLedger: The ledger is absent, damaged, or belongs to another model.
         UnusableModel: The model is damaged.
-        ReleaseFailed: The image holds no model, or cannot be looked into.
+        ReleaseFailed: The image has no model, or cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    model_path, ledger_path = folder / "model.pkl", folder / "model.ledger.jsonl"
-    missing = engine.copy_out(reference, {MODEL_PATH: model_path, LEDGER_PATH: ledger_path})
-    if MODEL_PATH in missing:
-        raise ReleaseFailed(f"{reference} holds no {MODEL_PATH}: it is no image of this project")
-    if LEDGER_PATH in missing:
-        raise BrokenLedger(ledger_path, None, f"{reference} holds none")
-    model, ledger = _readable(model_path), read_ledger(ledger_path)
-    if model is not None:
-        check_continues(ledger, model.scorecard.head, ledger_path)
-    return Artifact(model_path, ledger_path, model, ledger)
-
-
-def _readable(path: Path) -> Model | None:
+    model_path, ledger_path = folder / MODEL, folder / LEDGER
+    engine.hold(reference)
+    engine.copy_out(reference, FOLDER, folder)
+    if not model_path.exists():
+        raise ReleaseFailed(f"{reference} has no {FOLDER}/{MODEL}: it is not an image of this project")
+    ledger = read_ledger(ledger_path)
     try:
-        return store.load(path)
+        model = store.load(model_path)
     except OtherSchema:
-        return None
+        return Artifact(model_path, ledger_path, None, ledger)
+    check_continues(ledger, model.scorecard.head, ledger_path)
+    return Artifact(model_path, ledger_path, model, ledger)

@@ -1,91 +1,134 @@
-"""Take the model and the ledger out of the image that ``latest`` names, for the training that is to follow it.
+"""The last release: find the image, check who built it, and take out model and ledger for the next training.
 
-So the record of forecasts runs on from image to image, and the registry is the only thing that keeps it.
+The record of forecasts goes on from image to image, so nothing is taken from an image that this repository's release
+workflow did not sign.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from crypto_predict.errors import BrokenLedger, InvalidValue, ReleaseFailed, UnusableModel
-from crypto_predict.release import artifact
+from crypto_predict.errors import BrokenLedger, ReleaseFailed, UnfitImage, UnusableModel
+from crypto_predict.release import artifact, engine, registry
+from crypto_predict.release.engine import LABELS
+from crypto_predict.release.gh import gh, is_private
+from crypto_predict.release.git import Repository
 from crypto_predict.release.job import Job
-from crypto_predict.release.locate import Located, locate
-from crypto_predict.release.version import Build
+from crypto_predict.release.programs import ProgramFailed
 
-SUMMARY = "Take model and ledger out of the published image, for the next training."
-EXAMPLES = """\
-  ... champion --image ghcr.io/o/crypto-predict:latest --into champion --build 0.3.1-20240518121047
+NOTHING, ANYTHING = "nothing", "anything"  # what `latest` must name when a release is promoted, beside a digest
+WORKFLOW = ".github/workflows/release.yml"
 
-The first release ever has no champion: every output is empty then. --begin-anew leaves model and ledger where they are,
-so that the record begins anew; the image is still named, as the one to go back to.
-"""
-
-_REMEDY = (
-    "where it cannot be mended, run the release by hand with begin_anew: the record of forecasts then starts again"
-)
+_REMEDY = "if it cannot be repaired, run the release by hand with begin_anew: the record of forecasts starts again"
 _log = logging.getLogger(__name__)
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
-    parser.add_argument("--image", required=True, metavar="IMAGE:TAG", help="the tag that names the last release")
-    parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="where the files go")
-    parser.add_argument("--build", required=True, help="what the next release will call itself; it must not be older")
-    parser.add_argument("--begin-anew", action="store_true", help="do not carry the record of forecasts on")
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A published image that was pulled."""
+
+    reference: str  # by digest
+    digest: str
+    build: str  # from its label; empty if it has none
+    revision: str  # the commit that it was built from, from its label; empty if it has none
 
 
-def run(options: argparse.Namespace, job: Job) -> Mapping[str, str]:
-    """Take them out; outputs `digest` and `build` of the image, and the paths `champion` and `ledger`.
-
-    `champion` is empty where a program with another schema wrote the model, which cannot be compared then.
+def locate(tag: str) -> Located | None:
+    """Pull the image that a tag names, by its digest; None if the registry does not have the tag.
 
     Raises:
-        InvalidValue: The build is none.
-        BrokenLedger: The ledger in the image is absent or not whole: nothing is released over it unseen.
-        UnusableModel: The model in the image is damaged.
-        ReleaseFailed: The last release is a newer one, or registry or engine failed.
+        ReleaseFailed: Registry or engine failed.
     """
-    located = _last_release(options.image, job, needed=not options.begin_anew)
-    if located is None:
-        _log.info("there is no last release at %s", options.image)
-        return {"digest": "", "build": "", "champion": "", "ledger": ""}
-    champion = ledger = ""
-    if not options.begin_anew:
-        _check_not_older(options.build, located.build)
-        champion, ledger = _files(located.reference, options.into, job)
-    return {"digest": located.digest, "build": located.build, "champion": champion, "ledger": ledger}
-
-
-def _check_not_older(build: str, last: str) -> None:
-    """Refuse to follow a higher version or a later time, as an old run does that somebody starts again."""
-    following = Build.parse("--build", build)
-    try:
-        leading = Build.parse("label", last)
-    except InvalidValue:  # an image that was not made by a release
-        return
-    if following < leading:
-        raise ReleaseFailed(
-            f"{build} is older than the last release, {last}: release what main is now, or go back with the rollback"
-        )
-
-
-def _last_release(tag: str, job: Job, *, needed: bool) -> Located | None:
-    try:
-        return locate(tag)
-    except ReleaseFailed as error:
-        if needed:
-            hint = "where nothing was ever published, run the release by hand with begin_anew"
-            raise ReleaseFailed(f"{error}\n  {hint}") from error
-        # Were it there after all, publishing would find that this release does not follow it.
-        job.warn(f"the last release cannot be found, there is none to go back to: {error}")
+    digest = registry.digest_of(tag)
+    if digest is None:
         return None
+    reference = f"{tag.rpartition(':')[0]}@{digest}"
+    labels = engine.hold(reference).labels
+    return Located(reference, digest, labels.get(f"{LABELS}version", ""), labels.get(f"{LABELS}revision", ""))
 
 
-def _files(reference: str, folder: Path, job: Job) -> tuple[str, str]:
+def verify(reference: str, job: Job) -> None:
+    """Check that the release workflow of this repository signed the image.
+
+    A private repository may not be able to attest; there, a check that fails is a warning.
+
+    Raises:
+        UnfitImage: It is not signed, or not by this repository's release workflow.
+        ReleaseFailed: GitHub does not answer.
+    """
+    repository = job.required("GITHUB_REPOSITORY")
+    signer = ("--repo", repository, "--signer-workflow", f"{repository}/{WORKFLOW}")
+    try:
+        gh("attestation", "verify", f"oci://{reference}", *signer)
+    except ProgramFailed as error:
+        fault = f"its attestation by {WORKFLOW} could not be verified: {error.complaint}"
+        if not is_private(repository):
+            raise UnfitImage(reference, [fault]) from error
+        job.warn(f"{reference}: {fault}; this repository is private and may not be able to attest")
+        return
+    _log.info("%s was signed by %s of this repository", reference, WORKFLOW)
+
+
+def take_champion(tag: str, folder: Path, repository: Repository, job: Job, *, begin_anew: bool) -> Mapping[str, str]:
+    """Prepare the training that follows the last release.
+
+    Args:
+        tag: The tag that names the last release.
+        folder: Where model and ledger go.
+        repository: The checkout of the commit to be released.
+        job: Receives warnings.
+        begin_anew: Leave the record of forecasts behind, and go on where the last release cannot be used.
+
+    Returns:
+        `follows`: what `latest` must still name when this release is promoted: a digest, ``nothing`` or ``anything``.
+        `digest` and `build`: the image to roll back to; empty if there is none.
+        `champion` and `ledger`: the paths of the files; empty if there is none. `champion` is also empty if the model
+        has another schema and cannot be compared.
+
+    Raises:
+        BrokenLedger, UnusableModel: The files in the image are damaged.
+        UnfitImage: The image is not signed by this repository's release workflow.
+        ReleaseFailed: The last release is newer than this commit, or registry or engine failed.
+    """
+    outputs = {"follows": NOTHING, "digest": "", "build": "", "champion": "", "ledger": ""}
+    located = None
+    try:
+        located = locate(tag)
+        if located is None:
+            _log.info("no last release at %s: this is the first", tag)
+            return outputs
+        outputs["follows"] = located.digest
+        _check_follows(repository, located, job)
+        verify(located.reference, job)
+        outputs |= {"digest": located.digest, "build": located.build}
+    except (UnfitImage, ProgramFailed) as error:
+        if not begin_anew:
+            raise
+        job.warn(f"the last release cannot be used, and there is none to roll back to: {error}")
+        return {**outputs, "follows": located.digest if located else ANYTHING}
+    return outputs if begin_anew else {**outputs, **_files(located.reference, folder, job)}
+
+
+def _check_follows(repository: Repository, last: Located, job: Job) -> None:
+    """Refuse a commit that does not contain the one released last, as when an old run is started again.
+
+    After a rewrite of the history, the tip of main may follow whatever was released before.
+    """
+    head = repository.head()
+    if repository.contains(head, last.revision):
+        return
+    if head != repository.main():
+        raise ReleaseFailed(
+            f"{head} does not contain {last.revision or 'the unnamed commit'}, which {last.build} was built from: this "
+            "run is older than the last release; run the release of what main is now, or roll back"
+        )
+    job.warn(f"{head} does not contain {last.revision}, the commit released last: the history of main was rewritten")
+
+
+def _files(reference: str, folder: Path, job: Job) -> Mapping[str, str]:
     try:
         taken = artifact.take_out(reference, folder)
     except BrokenLedger as error:
@@ -93,6 +136,6 @@ def _files(reference: str, folder: Path, job: Job) -> tuple[str, str]:
     except UnusableModel as error:
         raise UnusableModel(error.path, f"{error.reason}; {_REMEDY}") from error
     if taken.model is None:
-        job.warn("the last model was written with another schema: this one is not compared with it, its ledger goes on")
+        job.warn("the last model has another schema: it is not compared with the new one, its ledger goes on")
     _log.info("%s: %d entries in its ledger", reference, len(taken.ledger.entries))
-    return (str(taken.model_path) if taken.model is not None else ""), str(taken.ledger_path)
+    return {"champion": str(taken.model_path) if taken.model else "", "ledger": str(taken.ledger_path)}

@@ -1,4 +1,4 @@
-"""What a commit message says of the version: Conventional Commits 1.0.0, https://www.conventionalcommits.org."""
+"""What commit messages mean for the version: Conventional Commits 1.0.0, https://www.conventionalcommits.org."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 from itertools import groupby
 
-from crypto_predict.release.foreign import one_line
+from crypto_predict.release.sanitize import one_line
 
 # Type, scope in parentheses, "!" for a breaking change, colon and space, description.
 _HEADER = re.compile(r"(?P<type>[^\W\d_][\w-]*)(?:\([^()]+\))?(?P<breaking>!)?: +\S")
@@ -20,36 +20,32 @@ _BREAK = re.compile(r"BREAKING[ -]CHANGE:(?:\s|$)")
 class Bump(IntEnum):
     """Which number of a version is raised; the greatest wins."""
 
-    NONE = 0
     PATCH = 1
     MINOR = 2
     MAJOR = 3
 
 
-_BUMPS = {"fix": Bump.PATCH, "feat": Bump.MINOR}
-
-
 def bump_of(messages: Iterable[str]) -> Bump:
-    """What all these commits together ask for; `Bump.NONE` where there are none."""
-    return max(map(_bump_of_one, messages), default=Bump.NONE)
+    """Return what these commits ask for together: whatever is neither a feature nor a breaking change is a patch."""
+    return max(map(_bump_of_one, messages), default=Bump.PATCH)
 
 
 def subject_of(message: str) -> str:
-    """The first line of a message, fit to be shown."""
+    """Return the first line of a message, safe to show."""
     return one_line(message.strip().partition("\n")[0])
 
 
 def _bump_of_one(message: str) -> Bump:
     first, *body = message.strip().split("\n")
     header = _HEADER.match(first)
-    if (header and header["breaking"]) or _tells_of_a_break([first]) or _tells_of_a_break(body):
+    if (header and header["breaking"]) or _names_a_break([first]) or _names_a_break(body):
         return Bump.MAJOR
-    # Types are the same in capitals; only BREAKING CHANGE is not.
-    return _BUMPS.get(header["type"].lower(), Bump.NONE) if header else Bump.NONE
+    # The specification ignores case, except in BREAKING CHANGE.
+    return Bump.MINOR if header and header["type"].lower() == "feat" else Bump.PATCH
 
 
-def _tells_of_a_break(lines: Iterable[str]) -> bool:
-    """Whether a footer does; the same words in the middle of a paragraph of prose are none."""
+def _names_a_break(lines: Iterable[str]) -> bool:
+    """Return whether a footer does; the same words inside a paragraph of prose do not count."""
     paragraphs = (list(group) for has_text, group in groupby(lines, lambda line: bool(line.strip())) if has_text)
     return any(any(map(_BREAK.match, lines)) for lines in paragraphs if _is_footer(lines[0]))
 

@@ -1,126 +1,76 @@
-"""One request over HTTP, with a deadline for the whole of it and without following redirects.
-
-`urllib` bounds only each read, so that a server which sends a byte now and then is never done; it follows redirects,
-and its errors quote the address, which may be a secret. Here an error says only what kind of failure it was.
-"""
+"""One HTTP request by ``curl``: a deadline for all of it, and no address in a process list or an error."""
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import socket
-import threading
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from crypto_predict.errors import InvalidValue, ReleaseFailed
+from crypto_predict.release.programs import ProgramFailed, output_of
 
-MOST_BYTES = 16 * 2**20  # of a body; what is longer is cut off
-HIDDEN = "***"  # in place of an address that is secret
-
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+MOST_BYTES = 16 * 2**20  # of a body
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+# Settings of the user's own are not read, and `--config -` reads the address from standard input.
+_CURL = ("curl", "--disable", "--silent", "--globoff", "--noproxy", ",".join(_LOOPBACK), "--config", "-")
+_REPORT = "\n%{header_json}%{http_code}"  # what curl writes after the body
+# curl's exit codes; its messages may quote the address.
+_REASONS = {6: "unknown host", 7: "connection refused", 28: "no whole answer in time", 63: "the answer is too long"}
 
 
 class NoAnswer(ReleaseFailed):
-    """The server gave no whole answer in time; says why without naming the address."""
+    """The server gave no whole answer in time; the message does not contain the address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, whatever its status."""
+    """A response, whatever its status."""
 
     status: int
     headers: Mapping[str, str]  # names in lower case
-    body: bytes
+    body: str
 
 
-def fetch(method: str, address: str, seconds: float, headers: Mapping[str, str] | None = None) -> Answer:
-    """Ask once.
+def fetch(address: str, seconds: float, *, method: str = "GET", fresh: bool = False) -> Answer:
+    """Make one request.
 
     Args:
-        method: Such as ``GET``; nothing is sent along but headers.
-        address: As `checked_address` lets it through.
-        seconds: After which the connection is cut, whatever is still on its way.
-        headers: To be sent.
+        address: As `checked_address` returns it.
+        seconds: Time limit for the whole answer.
+        method: The HTTP method.
+        fresh: Ask caches not to answer, and follow redirects.
 
     Raises:
-        NoAnswer: Nobody listens, the connection broke, it took too long, or what came is not HTTP.
+        NoAnswer: Nobody listens, the connection broke, it took too long, or the answer is not HTTP.
     """
-    parts = urlsplit(address)
-    connection = _connection(parts, seconds)
-    expired = threading.Event()
-    deadline = threading.Timer(seconds, _cut, (connection, expired))
-    deadline.daemon = True
-    deadline.start()
+    limits = ("--max-time", f"{seconds:g}", "--max-filesize", str(MOST_BYTES))
+    more = ("--header", "Cache-Control: no-cache", "--location", "--max-redirs", "3") if fresh else ()
+    words = (*_CURL, *limits, *more, "--request", method, "--write-out", _REPORT)
     try:
-        answer = _answer(connection, method, _target(parts), headers or {})
-    except (OSError, http.client.HTTPException) as error:
-        # Without its cause: a foreign error quotes what was sent, or what a server made of it.
-        raise NoAnswer(f"no answer within {seconds:g} s" if expired.is_set() else _reason(error)) from None
-    finally:
-        deadline.cancel()
-        connection.close()
-    if expired.is_set():  # what has arrived when a connection is cut looks like an answer that ends there
-        raise NoAnswer(f"no whole answer within {seconds:g} s")
-    return answer
+        printed = output_of(*words, stdin=f'url = "{address}"\n', seconds=seconds + 10)
+    except ProgramFailed as error:
+        raise NoAnswer(f"no answer: {_REASONS.get(error.code, f'curl ended with {error.code}')}") from None
+    body, _, report = printed.rpartition("\n{")
+    names, end = json.JSONDecoder().raw_decode("{" + report)
+    return Answer(int(report[end - 1 :]), {name: values[-1] for name, values in names.items()}, body)
 
 
-def _answer(connection: http.client.HTTPConnection, method: str, target: str, headers: Mapping[str, str]) -> Answer:
-    connection.request(method, target, headers=headers)
-    response = connection.getresponse()
-    named = {name.lower(): value for name, value in response.getheaders()}
-    return Answer(response.status, named, response.read(MOST_BYTES))
-
-
-def _target(parts: SplitResult) -> str:
-    return parts._replace(scheme="", netloc="", path=parts.path or "/", fragment="").geturl()
-
-
-def checked_address(name: str, address: str, *, secret: bool) -> str:
-    """The address, once it is found to be one that can be asked.
-
-    Args:
-        name: Of the option or variable that it comes from.
-        address: An absolute one.
-        secret: It may go over nothing but TLS then, except on this machine, and no error shows it.
+def checked_address(name: str, address: str, *, secret: bool = False) -> str:
+    """Return the address, the value of what is called `name`, without white space around it.
 
     Raises:
-        InvalidValue: It is not one.
+        InvalidValue: It is not an address, or it is `secret` and not https, except on this machine.
     """
-    expected = "an address such as https://example.onrender.com"
-    if secret:
-        expected = "an https address, as the settings of the service show it"
-    invalid = InvalidValue(name, HIDDEN if secret else address, expected)
+    address = address.strip()
+    invalid = InvalidValue(name, "***" if secret else address, "an address such as https://example.onrender.com")
     try:
         parts = urlsplit(address)
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise invalid from None
     schemes = {"https", "http"} if not secret or host in _LOOPBACK else {"https"}
-    if parts.scheme not in schemes or not host or "@" in parts.netloc or not _is_plain(address):
+    plain = address.isascii() and address.isprintable() and not set(' "\\@') & set(address)
+    if parts.scheme not in schemes or not host or not plain:
         raise invalid
     return address
-
-
-def _is_plain(address: str) -> bool:
-    """Whether it can stand in a request as it is."""
-    return address.isascii() and address.isprintable() and " " not in address
-
-
-def _connection(parts: SplitResult, seconds: float) -> http.client.HTTPConnection:
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    return kind(parts.hostname or "", parts.port, timeout=seconds)
-
-
-def _cut(connection: http.client.HTTPConnection, expired: threading.Event) -> None:
-    """End what is waiting on the connection, with or without TLS around it."""
-    expired.set()
-    with contextlib.suppress(OSError, AttributeError):  # it has ended already, or has not begun
-        socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return f"no answer: {getattr(error, 'strerror', None) or type(error).__name__}"

@@ -1,167 +1,108 @@
-"""The run's page about a model and its image, as Markdown."""
+"""What a model says, as Markdown: the run's page, and the front page of the public record."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
-from crypto_predict.baked.schema import Card, Gate, Model, PairCard, price_decimals
-from crypto_predict.baked.scorecard import LiveRecord
+from crypto_predict.baked.schema import Card, Model, PairCard, price_decimals
 from crypto_predict.baked.scores import Score
 from crypto_predict.market import Pair
-from crypto_predict.release.changes import commits, revision
-from crypto_predict.release.markdown import Row, bullets, code, escape, mermaid, table
+from crypto_predict.release.markdown import bullets, code, escape, table
 from crypto_predict.release.picture import picture
 from crypto_predict.wording import counted
 
-T = TypeVar("T")
-
-MOST_PICTURES = 4  # of some 2 kB each
 MOST_PAIRS = 12  # in each table
-MOST_SCORES = 8  # horizons of one pair
-MEGABYTE = 1_000_000  # bytes, as sizes of images are told
+MOST_PICTURES = 4  # of some 2 kB each
+MOST_LINES = 8  # of what the gate or a backtest lists
+MOST_COMMITS = 30
 
 _SIMULATED = """\
 > [!CAUTION]
-> **SIMULATED PRICES: no exchange was used, this is an invented market. Never trade or publish on it.**"""
-_PICTURE_FOOT = (
-    "Up to day 0 the curve fitted to the history with its in-sample interval, on day 0 the last close, then the "
-    "forecast with its interval."
-)
-_SCORE_FOOT = (
-    "Out of sample, beside persistence (the price stays what it is) with a Gaussian interval of the past year's "
+> **SIMULATED PRICES: no exchange was used, this market is invented. Never trade or publish on it.**"""
+_INTERVAL = "Low and high: the central {:.0%} interval. Persistence: the newest price, where the forecast starts."
+_SCORES = (
+    "Out of sample, beside persistence (the price stays as it is) with a Gaussian interval of the past year's "
     "volatility: below 1 is better than persistence."
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
-    """The image that a model is in; what is not known is empty or None."""
-
-    digest: str
-    bytes: int | None  # unpacked, base included
-    start_seconds: float | None  # from its start to its first answer
-
-
-def page(model: Model, image: Image, since: str, subjects: str) -> str:
-    """The whole page, some kilobytes of it.
+def page(model: Model, digest: str, since: str = "", subjects: Sequence[str] = ()) -> str:
+    """Return the whole page, some kilobytes.
 
     Args:
-        model: One that can be evaluated.
-        image: What it is in.
+        model: A model that loads can be evaluated.
+        digest: Of its image.
         since: What changed since the last model, as Markdown.
-        subjects: Of the commits that it brings, one a line, written by anybody.
+        subjects: Of the commits that it brings, written by anybody.
     """
     warning = [_SIMULATED] if model.card.simulated else []
-    brought = commits(subjects)
-    parts = [
-        f"## Build {escape(model.card.build)}",
-        *warning,
-        bullets([*_image(image), *_model(model.card)]),
-        "### Forecast",
-        *_forecast(model),
-        "### Scorecard",
-        *_backtest(model.card),
-        bullets(list(_live(model))),
-        "### Since the last model",
-        since,
-        *([f"Commits:\n\n{brought}"] if brought else []),
-        *warning,
-    ]
-    return "\n\n".join(parts)
+    parts = [f"## Build {escape(model.card.build)}", *warning, bullets([f"image: {code(digest)}", *_model(model.card)])]
+    parts += ["### Forecast", *_forecast(model), "### Scorecard", *_backtest(model.card), bullets(list(_live(model)))]
+    parts += ["### Since the last model", since] if since else []
+    parts += ["### Commits", commits(subjects)] if subjects else []
+    return "\n\n".join([*parts, *warning])
 
 
-def _image(image: Image) -> Iterator[str]:
-    if image.digest:
-        yield f"digest: {code(image.digest)}"
-    if image.bytes is not None:
-        yield f"size: {image.bytes / MEGABYTE:,.1f} MB unpacked, base included"
-    if image.start_seconds is not None:
-        yield f"start: {image.start_seconds:.2f} s to the first answer"
+def commits(subjects: Sequence[str]) -> str:
+    """Return subjects of commits as a list."""
+    more = [f"and {len(subjects) - MOST_COMMITS:,} more"] if len(subjects) > MOST_COMMITS else []
+    return bullets([*(escape(subject, 120) for subject in subjects[:MOST_COMMITS]), *more])
 
 
 def _model(card: Card) -> Iterator[str]:
-    yield f"version: {escape(card.version)}, revision {revision(card)}"
+    yield f"version {escape(card.version)}, revision {code((card.git_revision or 'unknown')[:9])}"
     yield f"trained: {card.trained_at:%Y-%m-%d %H:%M} UTC"
-    for pair, facts in _some(card.pairs):
-        yield (
-            f"{pair}: {counted(facts.candles, 'candle')} from {escape(facts.source)}, "
-            f"{facts.first:%Y-%m-%d} to {facts.last:%Y-%m-%d}"
-        )
-    yield f"gate: {_verdict(card.gate)}"
-
-
-def _verdict(gate: Gate) -> str:
-    if gate.passed:
-        return "passed"
-    found = "; ".join(escape(reason) for reason in gate.reasons[:MOST_SCORES])
-    return f"**{'refused' if gate.enforced else 'LIFTED'}**: {found}"
+    for pair, facts in islice(card.pairs.items(), MOST_PAIRS):
+        span = f"{facts.first:%Y-%m-%d} to {facts.last:%Y-%m-%d}"
+        yield f"{pair}: {counted(facts.candles, 'candle')} from {escape(facts.source)}, {span}"
+    found = "; ".join(escape(reason) for reason in card.gate.reasons[:MOST_LINES])
+    yield "gate: passed" if card.gate.passed else f"gate: **{'refused' if card.gate.enforced else 'LIFTED'}**: {found}"
 
 
 def _forecast(model: Model) -> Iterator[str]:
-    rows = [row for pair, facts in _some(model.card.pairs) for row in _standings(pair, facts)]
-    head = ("pair", "ahead", "close of", "forecast", "low", "high", "persistence", "change")
-    yield table(head, rows, "<<<>>>>>")
-    interval = f"the central {model.card.coverage:.0%} interval"
-    yield f"Low and high: {interval}. Persistence: the newest price, from which the forecast sets out."
-    yield from (mermaid(picture(pair, model.forecasts[pair])) for pair in list(model.forecasts)[:MOST_PICTURES])
-    yield _PICTURE_FOOT
+    rows = [row for pair, facts in islice(model.card.pairs.items(), MOST_PAIRS) for row in _standings(pair, facts)]
+    yield table(("pair", "ahead", "close of", "forecast", "low", "high", "persistence", "change"), rows, "<<<>>>>>")
+    yield _INTERVAL.format(model.card.coverage)
+    yield from (picture(pair, forecast) for pair, forecast in islice(model.forecasts.items(), MOST_PICTURES))
     if (left := len(model.forecasts) - MOST_PICTURES) > 0:
         yield f"{counted(left, 'pair')} more not drawn."
 
 
-def _standings(pair: Pair, facts: PairCard) -> Iterator[Row]:
+def _standings(pair: Pair, facts: PairCard) -> Iterator[tuple[str, ...]]:
     decimals, newest = price_decimals(facts.last_close), facts.anchor.price
-    for standing in facts.forecast:
-        prices = (standing.prediction, standing.low, standing.high, newest)
-        shown = (f"{price:,.{decimals}f}" for price in prices)
-        change = f"{standing.prediction / newest - 1:+.1%}"
-        yield (str(pair), counted(standing.horizon_days, "day"), str(standing.day), *shown, change)
+    for row in facts.forecast:
+        shown = (f"{price:,.{decimals}f}" for price in (row.prediction, row.low, row.high, newest))
+        yield str(pair), counted(row.horizon_days, "day"), str(row.day), *shown, f"{row.prediction / newest - 1:+.1%}"
 
 
 def _backtest(card: Card) -> Iterator[str]:
-    tested = {pair: facts.backtest.scores for pair, facts in card.pairs.items() if facts.backtest is not None}
-    rows = [_score(pair, score) for pair, scores in _some(tested) for score in scores[:MOST_SCORES]]
-    if untested := [str(pair) for pair in card.pairs if not tested.get(pair)]:
+    tested = {
+        pair: facts.backtest.scores for pair, facts in card.pairs.items() if facts.backtest and facts.backtest.scores
+    }
+    if untested := [str(pair) for pair in card.pairs if pair not in tested]:
         yield f"Not scored, since the history is too short for a backtest: {', '.join(untested)}."
+    rows = [_score(pair, one) for pair, scores in islice(tested.items(), MOST_PAIRS) for one in scores[:MOST_LINES]]
     if rows:
         inside = f"inside {card.coverage:.0%}"
         head = ("pair", "ahead", "forecasts", "error / persistence", inside, "Winkler / persistence", "in words")
         yield table(head, rows, "<<>>>><")
-        yield _SCORE_FOOT
+        yield _SCORES
 
 
-def _score(pair: Pair, score: Score) -> Row:
-    return (
-        str(pair),
-        counted(score.horizon_days, "day"),
-        f"{score.forecasts:,}",
-        _ratio(score.relative_mae),
-        f"{score.coverage:.1%}",
-        _ratio(score.relative_winkler),
-        escape(score.words),
-    )
-
-
-def _ratio(ratio: float | None) -> str:
-    return "-" if ratio is None else f"{ratio:.3f}"
+def _score(pair: Pair, score: Score) -> tuple[str, ...]:
+    error, winkler = ("-" if x is None else f"{x:.3f}" for x in (score.relative_mae, score.relative_winkler))
+    ahead = counted(score.horizon_days, "day")
+    return str(pair), ahead, f"{score.forecasts:,}", error, f"{score.coverage:.1%}", winkler, escape(score.words)
 
 
 def _live(model: Model) -> Iterator[str]:
-    """What became of the forecasts that were released, invented ones only where the model is invented."""
+    """Describe the record of released forecasts: of invented prices only where the model's are invented."""
     card = model.scorecard
     yield f"the ledger of released forecasts has {counted(card.entries, 'line')}"
     records = card.simulated if model.card.simulated else card.pairs
-    for pair, record in _some(records):
-        yield f"{pair}: {_record(record)}"
-
-
-def _record(record: LiveRecord) -> str:
-    counts = f"{counted(record.releases, 'release')} since {record.since:%Y-%m-%d}, {record.pending:,} still pending"
-    return f"{escape(record.words)} ({counts})"
-
-
-def _some(pairs: Mapping[Pair, T]) -> list[tuple[Pair, T]]:
-    """The first pairs, so that no page outgrows its limit."""
-    return list(pairs.items())[:MOST_PAIRS]
+    for pair, record in islice(records.items(), MOST_PAIRS):
+        counts = (
+            f"{counted(record.releases, 'release')} since {record.since:%Y-%m-%d}, {record.pending:,} still pending"
+        )
+        yield f"{pair}: {escape(record.words)} ({counts})"

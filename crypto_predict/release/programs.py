@@ -1,14 +1,14 @@
-"""Running the programs that a release needs: git, docker, skopeo."""
+"""Run the programs that a release needs: git, docker, gh, curl."""
 
 from __future__ import annotations
 
+import os
 import subprocess
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 from crypto_predict.errors import ReleaseFailed
 
-MOST_SHOWN = 2_000  # characters of what a program complained
+MOST_SHOWN = 2_000  # characters of what a program wrote to standard error
 
 
 class ProgramFailed(ReleaseFailed):
@@ -20,22 +20,26 @@ class ProgramFailed(ReleaseFailed):
         self.complaint = complaint
 
 
-def output_of(*words: str, seconds: float = 120, folder: Path | None = None, both: bool = False) -> str:
-    """What a program writes to standard output.
+def output_of(
+    *words: str, seconds: float = 120, stdin: str = "", environ: Mapping[str, str] | None = None, both: bool = False
+) -> str:
+    """Return what a program writes to standard output.
 
     Args:
-        words: The program and its arguments, none of them secret.
-        seconds: After which it is ended.
-        folder: Where it runs; None: here.
-        both: What it writes to standard error is wanted too, after the rest.
+        words: The program and its arguments. Every user of the machine can see them: pass secrets by `stdin`.
+        seconds: Time limit.
+        stdin: What the program reads from standard input.
+        environ: Variables in addition to this process's own.
+        both: Append what the program writes to standard error.
 
     Raises:
-        ProgramFailed: It ended with another code than 0.
-        ReleaseFailed: It is not installed, or took too long.
+        ProgramFailed: The program ended with a code other than 0.
+        ReleaseFailed: The program is not installed, or exceeded the time limit.
     """
+    env = {**os.environ, **(environ or {})}
     try:
         done = subprocess.run(  # noqa: S603 no shell reads the words
-            words, capture_output=True, text=True, errors="replace", timeout=seconds, check=False, cwd=folder
+            words, input=stdin, capture_output=True, text=True, errors="replace", timeout=seconds, check=False, env=env
         )
     except FileNotFoundError as error:
         raise ReleaseFailed(f"{words[0]} is needed and not installed") from error

@@ -1,60 +1,66 @@
-"""Image registries, by ``skopeo``: which digest a tag names, and copies that change nothing on the way.
+"""Image registries, by ``docker buildx imagetools``: the digest that a tag names, and tags for a digest.
 
-It finds the credentials that ``docker login`` left. A registry on loopback is spoken to without TLS.
+Docker's own credentials are used. A registry on loopback is asked without TLS.
 """
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 
 from crypto_predict.errors import ReleaseFailed
 from crypto_predict.release.programs import ProgramFailed, output_of
 
-COPY_SECONDS = 600.0
-RETRIES = 3  # of one copy, by skopeo itself
+SECONDS = 300.0  # for one command
 DIGEST = re.compile("sha256:[0-9a-f]{64}")
+# GHCR is eventually consistent: a tag read right after its push may still name the old digest.
+PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # seconds before the tag is read again
 
-_LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?/")
-# What a registry says of a tag, or of a whole repository, that it does not have. Whatever else it says is a failure: to
-# take an outage for a first release would lose the record of all forecasts.
-_ABSENT = ("manifest unknown", "name unknown")
+# An answer about something that the registry does not have. GHCR answers 403 for a package that does not exist yet.
+# Any other answer is a failure: an outage that is taken for a first release would lose the record of all forecasts.
+_ABSENT = re.compile(
+    r": not found$|manifest unknown|name unknown|\b(403|404)\b|denied|insufficient_scope", re.MULTILINE
+)
+_log = logging.getLogger(__name__)
 
 
 def digest_of(reference: str) -> str | None:
-    """The digest that a tag names, of the index where it names one; None where the registry has no such tag.
+    """Return the digest that a tag names, of the index if it names one; None if the registry does not have the tag.
 
     Raises:
-        ReleaseFailed: The registry cannot be asked, or refuses to tell.
+        ReleaseFailed: The registry does not answer, or answers with an error.
     """
-    tls = f"--tls-verify={_secured(reference)}"
     try:
-        digest = output_of("skopeo", "inspect", "--no-tags", "--format", "{{.Digest}}", tls, f"docker://{reference}")
+        found = _imagetools("inspect", "--format", "{{.Manifest.Digest}}", reference).strip()
     except ProgramFailed as error:
-        if any(words in error.complaint for words in _ABSENT):
+        if _ABSENT.search(error.complaint):
             return None
         raise
-    if not DIGEST.fullmatch(digest.strip()):
-        raise ReleaseFailed(f"skopeo calls {digest.strip()!r} the digest of {reference}")
-    return digest.strip()
+    if not DIGEST.fullmatch(found):
+        raise ReleaseFailed(f"{found!r} is not a digest, though docker buildx imagetools gave it for {reference}")
+    return found
 
 
-def copy(source: str, destination: str) -> None:
-    """Copy an image, with every architecture and attestation of it, so that its digest stays what it is.
-
-    Args:
-        source: By digest.
-        destination: A tag, which is moved once everything it leads to is there.
+def put_tag(source: str, tag: str) -> None:
+    """Let a tag of the same repository name an image by digest, and wait until the registry shows it.
 
     Raises:
-        ReleaseFailed: It could not be copied; what `destination` named before, it still names.
+        ReleaseFailed: The tag could not be put, or the registry does not show it.
     """
-    tls = (f"--src-tls-verify={_secured(source)}", f"--dest-tls-verify={_secured(destination)}")
-    output_of(
-        *("skopeo", "copy", "--quiet", "--all", "--preserve-digests", "--retry-times", str(RETRIES), *tls),
-        *(f"docker://{source}", f"docker://{destination}"),
-        seconds=COPY_SECONDS,
-    )
+    digest = source.partition("@")[2]
+    if digest_of(tag) == digest:
+        return
+    # Without preferring an index the image is copied as it is, and keeps its digest.
+    _imagetools("create", "--prefer-index=false", "--tag", tag, source)
+    for pause in (*PAUSES, None):
+        if (found := digest_of(tag)) == digest:
+            _log.info("%s is in place", tag)
+            return
+        if pause is not None:
+            time.sleep(pause)
+    raise ReleaseFailed(f"{tag} still names {found or 'nothing'} after it was put, not {digest}")
 
 
-def _secured(reference: str) -> str:
-    return "false" if _LOOPBACK.match(reference) else "true"
+def _imagetools(*words: str) -> str:
+    return output_of("docker", "buildx", "imagetools", *words, seconds=SECONDS)
