@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -21,6 +22,7 @@ Answer = web.StreamResponse
 Handler = Callable[[web.Request], Awaitable[Answer]]
 # What a fault does in place of the handler, which it may still ask for the true answer.
 Fault = Callable[[web.Request, Handler], Awaitable[Answer]]
+Condition = Callable[[web.Request], bool]
 
 
 class Exchange(Protocol):
@@ -42,23 +44,25 @@ class Asked:
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]  # names in lower case
+    method: str
 
 
 class ReplayServer:
     """A context manager: inside, the server answers at `url` and keeps every request in `requests`."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, tls: ssl.SSLContext | None = None) -> None:
         self.url = ""
         self.requests: list[Asked] = []
         self._exchange = exchange
-        self._faults: deque[Fault] = deque()
+        self._tls = tls
+        self._faults: deque[tuple[Fault, Condition]] = deque()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="replay-server")
         self._runner: web.AppRunner | None = None
 
-    def inject(self, fault: Fault, times: int = 1) -> None:
-        """Let the next `times` requests meet `fault`, after those injected before."""
-        self._faults.extend([fault] * times)
+    def inject(self, fault: Fault, times: int = 1, when: Condition = lambda _: True) -> None:
+        """Let the next `times` requests for which `when` holds meet `fault`, after those injected before."""
+        self._faults.extend([(fault, when)] * times)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -81,9 +85,9 @@ class ReplayServer:
         # A stalled handler ends as soon as its client goes or the server stops.
         self._runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls)
         await site.start()
-        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def _stop(self) -> None:
         assert self._runner is not None
@@ -93,9 +97,11 @@ class ReplayServer:
         @web.middleware
         async def record_and_answer(request: web.Request, handler: Handler) -> Answer:
             headers = {name.lower(): value for name, value in request.headers.items()}
-            self.requests.append(Asked(request.path, dict(request.query), headers))
-            if self._faults:
-                return await self._faults.popleft()(request, handler)
+            self.requests.append(Asked(request.path, dict(request.query), headers, request.method))
+            met = next((fault for fault in self._faults if fault[1](request)), None)
+            if met is not None:
+                self._faults.remove(met)
+                return await met[0](request, handler)
             if request.match_info.http_exception is not None:
                 return self._exchange.unknown()
             return await handler(request)

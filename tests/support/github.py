@@ -1,0 +1,427 @@
+"""GitHub on loopback, reached by its own addresses: REST at https://api.github.com, git at https://github.com.
+
+Programs are not patched. They get the environment of `GitHub.environ()`, which leads them through a proxy that connects
+to these two hosts only, and makes them trust the certificate of this server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import fnmatch
+import json
+import os
+import ssl
+import subprocess
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import trustme
+from aiohttp import hdrs, web
+
+from tests.replay.server import ReplayServer
+
+REPOSITORY = "Owner/crypto-predict"
+TOKEN = "ghs_0123456789abcdefghijklmnopqrstuvwxyz"  # valid nowhere else
+BOT = {"login": "github-actions[bot]", "type": "Bot"}
+API, GIT = "api.github.com", "github.com"
+# Short names of predicate types, as the endpoint of attestations takes them.
+PREDICATES = {"provenance": "https://slsa.dev/provenance/*", "sbom": "https://spdx.dev/Document*"}
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+@dataclass
+class Repository:
+    """What GitHub stores of one repository; tests read it and change it at any time."""
+
+    git: Path  # bare repository; pushes arrive here
+    private: bool = False
+    has_issues: bool = True
+    # What TOKEN may do: "read" or "write"; without an entry nothing.
+    permissions: dict[str, str] = field(
+        default_factory=lambda: {"contents": "write", "issues": "write", "attestations": "write"}
+    )
+    issues: list[dict[str, Any]] = field(default_factory=list)  # oldest first, pull requests included
+    comments: list[tuple[int, str]] = field(default_factory=list)  # issue number and text
+    releases: list[dict[str, Any]] = field(default_factory=list)  # oldest first
+    attestations: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # bundles by "sha256:..."
+    refused: dict[str, str] = field(default_factory=dict)  # pattern of refs to the message that refuses their update
+
+    def open(self, title: str, body: str = "", user: Mapping[str, str] = BOT, **more: Any) -> dict[str, Any]:
+        """Open an issue and return it."""
+        number = 1 + max((issue["number"] for issue in self.issues), default=0)
+        address = f"https://github.com/{REPOSITORY}/issues/{number}"
+        self.issues.append(
+            {
+                "number": number,
+                "title": title,
+                "body": body,
+                "user": dict(user),
+                "state": "open",
+                "labels": [],
+                "html_url": address,
+                "created_at": _now(),
+                **more,
+            }
+        )
+        return self.issues[-1]
+
+    def texts(self, number: int) -> list[str]:
+        """Return the comments on an issue."""
+        return [text for issue, text in self.comments if issue == number]
+
+    def attest(self, bundle: dict[str, Any], digest: str | None = None) -> None:
+        """Store an attestation under the digest of its subject, or under another one."""
+        subject = _statement(bundle)["subject"][0]["digest"]
+        self.attestations.setdefault(digest or f"sha256:{subject['sha256']}", []).append(bundle)
+
+    def refs(self) -> dict[str, str]:
+        """Return the object that every ref names: ``{"refs/heads/main": "0123..."}``."""
+        lines = self.run("for-each-ref", "--format", "%(refname) %(objectname)").splitlines()
+        return dict(line.split() for line in lines)
+
+    def run(self, *words: str) -> str:
+        """Return what a git command answers in the bare repository."""
+        command = ["git", "-C", str(self.git), *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=_git_environ()).stdout.strip()
+
+
+class GitHub(ReplayServer):
+    """A context manager that serves one repository; it makes the bare repository and the certificates in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        authority = trustme.CA()
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        authority.issue_cert(API, GIT).configure_cert(tls)
+        self.repository = Repository(folder / "crypto-predict.git")
+        super().__init__(GitHubSide(self.repository), tls)
+        _make_bare(self.repository.git)
+        self._bundle = folder / "certificates.pem"
+        system = ssl.get_default_verify_paths().cafile
+        self._bundle.write_bytes((Path(system).read_bytes() if system else b"") + authority.cert_pem.bytes())
+        self._proxy: asyncio.Server | None = None
+        self._clients: dict[asyncio.Task[None], asyncio.StreamWriter] = {}  # of the proxy, by their tasks
+
+    def environ(self) -> dict[str, str]:
+        """Return the variables that lead gh, git, pip and Python here; the token is the caller's to add."""
+        assert self._proxy is not None
+        address = f"http://127.0.0.1:{self._proxy.sockets[0].getsockname()[1]}"
+        proxies = {"https_proxy": address, "http_proxy": address, "no_proxy": "127.0.0.1,localhost"}
+        certificates = ("SSL_CERT_FILE", "GIT_SSL_CAINFO", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+        return {
+            **proxies,
+            **{name.upper(): value for name, value in proxies.items()},
+            **dict.fromkeys(certificates, str(self._bundle)),
+        }
+
+    async def _start(self) -> str:
+        url = await super()._start()
+        self._proxy = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        return url
+
+    async def _stop(self) -> None:
+        assert self._proxy is not None
+        self._proxy.close()
+        for client in self._clients.values():
+            client.close()
+        await asyncio.gather(*self._clients)
+        await super()._stop()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one client of the proxy."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._clients[task] = writer
+        task.add_done_callback(self._clients.pop)
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            method, target, *_ = (await reader.readuntil(b"\r\n\r\n")).decode().split()
+            if method != "CONNECT" or target not in (f"{API}:443", f"{GIT}:443"):
+                writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+                return
+            inner, outer = await asyncio.open_connection("127.0.0.1", int(self.url.rpartition(":")[2]))
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            with contextlib.closing(outer):
+                await asyncio.gather(_pump(reader, outer), _pump(inner, writer))
+
+
+class GitHubSide:
+    """The endpoints of GitHub that releases use; see `Repository` for what they read and change."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+
+    def routes(self) -> Iterable[web.AbstractRouteDef]:
+        """REST, and git over HTTP."""
+        base = f"/repos/{REPOSITORY}"
+        issues, attestations = f"{base}/issues", f"{base}/attestations"
+        services = r"{service:info/refs|git-upload-pack|git-receive-pack}"
+        return [
+            web.get(base, self._rest("metadata", self._describe)),
+            web.get(issues, self._rest("issues", self._list_issues)),
+            web.post(issues, self._rest("issues", self._open_issue)),
+            web.patch(f"{issues}/{{number}}", self._rest("issues", self._change_issue)),
+            web.post(f"{issues}/{{number}}/comments", self._rest("issues", self._comment)),
+            web.get(f"{base}/git/ref/{{ref:.+}}", self._rest("contents", self._show_ref)),
+            web.get(f"{base}/releases/tags/{{tag:.+}}", self._rest("contents", self._show_release)),
+            web.post(f"{base}/releases", self._rest("contents", self._release)),
+            web.get(f"{attestations}/{{digest}}", self._rest("attestations", self._list_attestations)),
+            web.post(attestations, self._rest("attestations", self._attest)),
+            web.get(f"/{REPOSITORY}.git/{services}", self._serve_git),
+            web.post(f"/{REPOSITORY}.git/{services}", self._serve_git),
+        ]
+
+    def unknown(self) -> web.Response:
+        """No such endpoint."""
+        return _refused(404, "Not Found")
+
+    def _rest(self, permission: str, handler: Handler) -> Handler:
+        """Return the handler behind the checks of host, token and permission."""
+
+        async def check_and_answer(request: web.Request) -> web.Response:
+            if request.host != API:
+                return self.unknown()
+            if request.headers.get(hdrs.AUTHORIZATION) not in (f"token {TOKEN}", f"Bearer {TOKEN}"):
+                return _refused(401, "Bad credentials")
+            if not self._permits(permission, write=request.method != hdrs.METH_GET):
+                return _refused(403, "Resource not accessible by integration")
+            return await handler(request)
+
+        return check_and_answer
+
+    def _permits(self, permission: str, *, write: bool) -> bool:
+        granted = {"metadata": "read", **self._repository.permissions}.get(permission)
+        return granted == "write" or (granted == "read" and not write)
+
+    async def _describe(self, _: web.Request) -> web.Response:
+        owner, name = REPOSITORY.split("/")
+        return web.json_response(
+            {
+                "name": name,
+                "full_name": REPOSITORY,
+                "owner": {"login": owner},
+                "private": self._repository.private,
+                "visibility": "private" if self._repository.private else "public",
+                "has_issues": self._repository.has_issues,
+                "default_branch": self._repository.run("symbolic-ref", "--short", "HEAD"),
+            }
+        )
+
+    async def _list_issues(self, request: web.Request) -> web.Response:
+        """Newest first. Without issues there are still pull requests, which GitHub lists here too."""
+        state = request.query.get("state", "open")
+        labels = set(filter(None, request.query.get("labels", "").split(",")))
+        return _page(
+            request,
+            [
+                issue
+                for issue in reversed(self._repository.issues)
+                if state in (issue["state"], "all")
+                and labels <= {label["name"] for label in issue["labels"]}
+                and (self._repository.has_issues or "pull_request" in issue)
+            ],
+        )
+
+    async def _open_issue(self, request: web.Request) -> web.Response:
+        given = await _body(request)
+        if not self._repository.has_issues:
+            return _refused(410, "Issues has been disabled in this repository.")
+        if not given.get("title"):
+            return _invalid("Issue", "missing_field", "title")
+        labels = [{"name": name} for name in given.get("labels", ())]
+        return web.json_response(
+            self._repository.open(given["title"], given.get("body", ""), labels=labels), status=201
+        )
+
+    async def _change_issue(self, request: web.Request) -> web.Response:
+        issue = self._issue(request)
+        if isinstance(issue, web.Response):
+            return issue
+        issue.update(await _body(request))
+        return web.json_response(issue)
+
+    async def _comment(self, request: web.Request) -> web.Response:
+        issue = self._issue(request)
+        if isinstance(issue, web.Response):
+            return issue
+        text = (await _body(request))["body"]
+        self._repository.comments.append((issue["number"], text))
+        return web.json_response({"id": len(self._repository.comments), "body": text, "user": BOT}, status=201)
+
+    def _issue(self, request: web.Request) -> dict[str, Any] | web.Response:
+        """Return the issue that a request names, or the answer that there is none."""
+        if not self._repository.has_issues:
+            return _refused(410, "Issues has been disabled in this repository.")
+        found = (issue for issue in self._repository.issues if str(issue["number"]) == request.match_info["number"])
+        return next(found, self.unknown())
+
+    async def _show_ref(self, request: web.Request) -> web.Response:
+        ref = f"refs/{request.match_info['ref']}"
+        name = self._repository.refs().get(ref)
+        if name is None:
+            return self.unknown()
+        kind = self._repository.run("cat-file", "-t", name)
+        return web.json_response({"ref": ref, "object": {"type": kind, "sha": name}})
+
+    async def _show_release(self, request: web.Request) -> web.Response:
+        release = self._published(request.match_info["tag"])
+        return self.unknown() if release is None else web.json_response(release)
+
+    def _published(self, tag: str) -> dict[str, Any] | None:
+        releases = (one for one in self._repository.releases if one["tag_name"] == tag and not one["draft"])
+        return next(releases, None)
+
+    async def _release(self, request: web.Request) -> web.Response:
+        """Publish a release. GitHub makes its tag at `target_commitish` where the repository does not have it."""
+        given = await _body(request)
+        tag, draft = given.get("tag_name"), given.get("draft", False)
+        if not tag:
+            return _invalid("Release", "missing_field", "tag_name")
+        if self._published(tag) is not None:
+            return _invalid("Release", "already_exists", "tag_name")
+        if not draft and f"refs/tags/{tag}" not in self._repository.refs():
+            target = given.get("target_commitish", "HEAD")
+            try:
+                self._repository.run("update-ref", f"refs/tags/{tag}", f"{target}^{{commit}}", "")
+            except subprocess.CalledProcessError:
+                return _invalid("Release", "invalid", "target_commitish")
+        release = {
+            "id": len(self._repository.releases) + 1,
+            "tag_name": tag,
+            "name": given.get("name", tag),
+            "body": given.get("body", ""),
+            "draft": draft,
+            "prerelease": given.get("prerelease", False),
+            "html_url": f"https://github.com/{REPOSITORY}/releases/tag/{tag}",
+            "created_at": _now(),
+        }
+        self._repository.releases.append(release)
+        return web.json_response(release, status=201)
+
+    async def _list_attestations(self, request: web.Request) -> web.Response:
+        """GitHub answers 404 where nothing is attested, as `gh attestation verify` shows."""
+        wanted = request.query.get("predicate_type", "*")
+        pattern = PREDICATES.get(wanted, wanted)
+        found = [
+            {"repository_id": 1, "bundle_url": "", "initiator": "user", "bundle": bundle}
+            for bundle in self._repository.attestations.get(request.match_info["digest"], ())
+            if fnmatch.fnmatchcase(_statement(bundle)["predicateType"], pattern)
+        ]
+        return _page(request, found, lambda rows: {"attestations": rows}) if found else self.unknown()
+
+    async def _attest(self, request: web.Request) -> web.Response:
+        if self._repository.private:
+            return _refused(403, "Feature not available for user-owned private repositories.")
+        self._repository.attest((await _body(request))["bundle"])
+        return web.json_response({"id": sum(map(len, self._repository.attestations.values()))}, status=201)
+
+    async def _serve_git(self, request: web.Request) -> web.Response:
+        """Answer by git's own program, once the caller may do this."""
+        if request.host != GIT:
+            return self.unknown()
+        pushes = "git-receive-pack" in (request.match_info["service"], request.query.get("service"))
+        given = request.headers.get(hdrs.AUTHORIZATION)
+        anonymous = given is None and not pushes and not self._repository.private
+        if not anonymous and not _is_token(given):
+            asks = {hdrs.WWW_AUTHENTICATE: 'Basic realm="GitHub"'}
+            return web.Response(status=401, text="Invalid username or token.", headers=asks)
+        if not anonymous and not self._permits("contents", write=pushes):
+            return web.Response(status=403, text=f"Permission to {REPOSITORY}.git denied to {BOT['login']}.")
+        return await asyncio.to_thread(_run_backend, self._repository, request, await request.content.read())
+
+
+def _make_bare(folder: Path) -> None:
+    """Make the bare repository, with a hook that refuses what `Repository.refused` names."""
+    command = ["git", "init", "--quiet", "--bare", "--initial-branch", "main", str(folder)]
+    subprocess.run(command, check=True, env=_git_environ())
+    hook = folder / "hooks" / "update"
+    hook.write_text(
+        "#!/bin/sh\n"
+        "while IFS='\t' read -r pattern message; do\n"
+        '    case "$1" in $pattern) echo "$message" >&2; exit 1 ;; esac\n'
+        "done <<END\n"
+        "$REFUSED\n"
+        "END\n"
+    )
+    hook.chmod(0o755)
+
+
+def _run_backend(repository: Repository, request: web.Request, body: bytes) -> web.Response:
+    """Run `git http-backend` as a web server runs a CGI program."""
+    environ = {
+        **_git_environ(),
+        "GIT_HTTP_EXPORT_ALL": "1",
+        "GIT_PROTOCOL": request.headers.get("Git-Protocol", ""),
+        "PATH_TRANSLATED": f"{repository.git}/{request.match_info['service']}",
+        "REQUEST_METHOD": request.method,
+        "QUERY_STRING": request.query_string,
+        "CONTENT_TYPE": request.content_type,
+        "REMOTE_USER": BOT["login"],  # lets it receive; who may push was checked before
+        "REFUSED": "\n".join(f"{pattern}\t{message}" for pattern, message in repository.refused.items()),
+    }
+    done = subprocess.run(["git", "http-backend"], input=body, capture_output=True, check=True, env=environ)
+    head, _, content = done.stdout.partition(b"\r\n\r\n")
+    headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+    status = int(headers.pop("Status", "200").split()[0])
+    return web.Response(status=status, body=content, headers=headers)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Pass bytes on until either side closes."""
+    with contextlib.closing(writer):
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    """Return the JSON of a request of any size."""
+    given: dict[str, Any] = json.loads(await request.content.read())
+    return given
+
+
+def _page(
+    request: web.Request, rows: list[dict[str, Any]], wrap: Callable[[list[dict[str, Any]]], Any] = list
+) -> web.Response:
+    """Return the page that a request asks for, and the next one's address in its Link header."""
+    size = min(100, int(request.query.get("per_page", "30")))
+    number = int(request.query.get("page", "1"))
+    headers = {}
+    if number * size < len(rows):
+        headers["Link"] = f'<{request.url.update_query(page=str(number + 1))}>; rel="next"'
+    return web.json_response(wrap(rows[(number - 1) * size : number * size]), headers=headers)
+
+
+def _is_token(authorization: str | None) -> bool:
+    """Whether this is basic authentication with the token, for any user."""
+    scheme, _, credentials = (authorization or "").partition(" ")
+    with contextlib.suppress(ValueError):
+        return scheme.lower() == "basic" and base64.b64decode(credentials).decode().partition(":")[2] == TOKEN
+    return False
+
+
+def _statement(bundle: dict[str, Any]) -> dict[str, Any]:
+    """Return what a bundle attests."""
+    statement: dict[str, Any] = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
+    return statement
+
+
+def _invalid(resource: str, code: str, name: str) -> web.Response:
+    return _refused(422, "Validation Failed", errors=[{"resource": resource, "code": code, "field": name}])
+
+
+def _refused(status: int, message: str, **more: Any) -> web.Response:
+    return web.json_response({"message": message, "status": str(status), **more}, status=status)
+
+
+def _git_environ() -> dict[str, str]:
+    """Return an environment in which git reads no configuration of the machine."""
+    return {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

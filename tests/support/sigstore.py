@@ -1,0 +1,272 @@
+"""Attestations as GitHub Actions signs them, by an authority of the test's own, for the real `gh attestation verify`.
+
+An attestation is an in-toto statement about an image (its subject) in a signed DSSE envelope. The signing key is used
+once; its certificate names the repository and the workflow, and a transparency log confirms when it was used.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat import asn1
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from tests.support.github import REPOSITORY
+
+PROVENANCE = "https://slsa.dev/provenance/v1"
+SPDX = "https://spdx.dev/Document/v2.3"
+STATEMENT = "application/vnd.in-toto+json"
+ISSUER = "https://token.actions.githubusercontent.com"
+ORGANIZATION = "Tests of Crypto Predict"  # gh compares it in the certificate and the trusted root
+LOG = "log.example.org"
+FULCIO = "1.3.6.1.4.1.57264.1"  # prefix of the certificate extensions that describe a workflow
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """The workflow run that signs."""
+
+    repository: str = REPOSITORY
+    workflow: str = ".github/workflows/release.yml"
+    ref: str = "refs/heads/main"
+    revision: str = "0" * 40
+
+    @property
+    def source(self) -> str:
+        """The repository's address."""
+        return f"https://github.com/{self.repository}"
+
+    @property
+    def identity(self) -> str:
+        """The workflow's address at its revision; the certificate's subject."""
+        return f"{self.source}/{self.workflow}@{self.ref}"
+
+    def provenance(self) -> dict[str, Any]:
+        """Return the predicate that says where an artifact was built."""
+        workflow = {"ref": self.ref, "repository": self.source, "path": self.workflow}
+        source = {"uri": f"git+{self.source}@{self.ref}", "digest": {"gitCommit": self.revision}}
+        return {
+            "buildDefinition": {
+                "buildType": "https://actions.github.io/buildtypes/workflow/v1",
+                "externalParameters": {"workflow": workflow},
+                "resolvedDependencies": [source],
+            },
+            "runDetails": {"builder": {"id": self.identity}},
+        }
+
+    def extensions(self) -> dict[int, str]:
+        """Return the certificate extensions by the last number of their object identifiers."""
+        return {
+            8: ISSUER,
+            9: self.identity,
+            10: self.revision,
+            11: "github-hosted",
+            12: self.source,
+            13: self.revision,
+            14: self.ref,
+            16: self.source.rpartition("/")[0],
+            18: self.identity,
+            19: self.revision,
+            20: "push",
+            21: f"{self.source}/actions/runs/1/attempts/1",
+            22: "public",
+        }
+
+
+RELEASE = Signer()
+
+
+class Authority:
+    """A certificate authority and a transparency log; their keys stay in `folder`, where they are made once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.trusted_root = folder / "trusted_root.jsonl"  # for --custom-trusted-root
+        folder.mkdir(parents=True, exist_ok=True)
+        self._key = _kept_key(folder / "authority.pem")
+        self._log_key = _kept_key(folder / "log.pem")
+        self._log_id = hashlib.sha256(_public(self._log_key)).digest()
+        if not self.trusted_root.exists():
+            self.trusted_root.write_text(json.dumps(self._describe_roots()) + "\n")
+
+    def sign(
+        self,
+        subject: str,
+        digest: str,
+        predicate_type: str = PROVENANCE,
+        predicate: dict[str, Any] | None = None,
+        signer: Signer = RELEASE,
+    ) -> dict[str, Any]:
+        """Return a bundle that attests `predicate` of an image as this workflow would sign it.
+
+        Args:
+            subject: Name of the image: ``ghcr.io/owner/crypto-predict``.
+            digest: Its digest: ``sha256:...``.
+            predicate_type: URI of what is attested.
+            predicate: What is attested; without it the provenance of `signer`.
+            signer: The workflow that signs.
+        """
+        algorithm, _, value = digest.partition(":")
+        payload = json.dumps(
+            {
+                "_type": "https://in-toto.io/Statement/v1",
+                "subject": [{"name": subject, "digest": {algorithm: value}}],
+                "predicateType": predicate_type,
+                "predicate": signer.provenance() if predicate is None else predicate,
+            }
+        ).encode()
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._certify(key, signer)
+        # What DSSE signs: type and payload, each after its length.
+        signature = _sign(key, b"DSSEv1 %d %s %d %s" % (len(STATEMENT), STATEMENT.encode(), len(payload), payload))
+        envelope = {"payload": _text(payload), "payloadType": STATEMENT, "signatures": [{"sig": _text(signature)}]}
+        return {
+            "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+            "verificationMaterial": {
+                "certificate": {"rawBytes": _text(certificate.public_bytes(Encoding.DER))},
+                "tlogEntries": [self._log(payload, signature, certificate)],
+            },
+            "dsseEnvelope": envelope,
+        }
+
+    def _certify(self, key: ec.EllipticCurvePrivateKey, signer: Signer) -> x509.Certificate:
+        """Return a certificate of a signing key, as Fulcio issues it."""
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([]))
+            .issuer_name(_NAME)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - HOUR)
+            .not_valid_after(now + HOUR)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.UniformResourceIdentifier(signer.identity)]), critical=True
+            )
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
+        )
+        for number, value in signer.extensions().items():
+            identifier = x509.ObjectIdentifier(f"{FULCIO}.{number}")
+            extension = x509.UnrecognizedExtension(identifier, asn1.encode_der(value))
+            builder = builder.add_extension(extension, critical=False)
+        return builder.sign(self._key, SHA256())
+
+    def _log(self, payload: bytes, signature: bytes, certificate: x509.Certificate) -> dict[str, Any]:
+        """Return the log's entry of a signature: the only one of its tree, whose root is therefore the entry's hash."""
+        verifier = _text(certificate.public_bytes(Encoding.PEM))
+        digest = {"algorithm": "sha256", "value": hashlib.sha256(payload).hexdigest()}
+        signatures = [{"signature": _text(signature), "verifier": verifier}]
+        spec = {"envelopeHash": digest, "payloadHash": digest, "signatures": signatures}
+        body = _canonical({"apiVersion": "0.0.1", "kind": "dsse", "spec": spec})
+        time = int(datetime.now(UTC).timestamp())
+        promise = _canonical({"body": _text(body), "integratedTime": time, "logID": self._log_id.hex(), "logIndex": 0})
+        root = hashlib.sha256(b"\0" + body).digest()
+        return {
+            "logIndex": "0",
+            "logId": {"keyId": _text(self._log_id)},
+            "kindVersion": {"kind": "dsse", "version": "0.0.1"},
+            "integratedTime": str(time),
+            "inclusionPromise": {"signedEntryTimestamp": _text(_sign(self._log_key, promise))},
+            "inclusionProof": {
+                "logIndex": "0",
+                "rootHash": _text(root),
+                "treeSize": "1",
+                "hashes": [],
+                "checkpoint": {"envelope": self._checkpoint(root)},
+            },
+            "canonicalizedBody": _text(body),
+        }
+
+    def _checkpoint(self, root: bytes) -> str:
+        """Return the signed head of a tree of one entry."""
+        note = f"{LOG} - 1\n1\n{_text(root)}\n"
+        return f"{note}\n\u2014 {LOG} {_text(self._log_id[:4] + _sign(self._log_key, note.encode()))}\n"
+
+    def _describe_roots(self) -> dict[str, Any]:
+        """Return the trusted root: the authority's certificate and the log's key."""
+        now = datetime.now(UTC)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(_NAME)
+            .issuer_name(_NAME)
+            .public_key(self._key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - HOUR)
+            .not_valid_after(now + 24 * HOUR)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .sign(self._key, SHA256())
+        )
+        valid = {"start": (now - HOUR).isoformat()}
+        chain = {"certificates": [{"rawBytes": _text(certificate.public_bytes(Encoding.DER))}]}
+        public_key = {
+            "rawBytes": _text(_public(self._log_key)),
+            "keyDetails": "PKIX_ECDSA_P256_SHA_256",
+            "validFor": valid,
+        }
+        log = {"baseUrl": f"https://{LOG}", "hashAlgorithm": "SHA2_256", "publicKey": public_key}
+        return {
+            "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
+            "tlogs": [{**log, "logId": {"keyId": _text(self._log_id)}}],
+            "certificateAuthorities": [{"certChain": chain, "validFor": valid}],
+        }
+
+
+def wrapped_gh(folder: Path, authority: Authority) -> None:
+    """Write a program `gh` into `folder`, to put in front of PATH: the real one, trusting `authority` alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / "gh"
+    real = Path(sys.executable).with_name("gh")
+    program.write_text(
+        "#!/bin/sh\n"
+        'if [ "$1 $2" = "attestation verify" ]; then\n'
+        f"    set -- \"$@\" --custom-trusted-root '{authority.trusted_root}'\n"
+        "fi\n"
+        f"exec '{real}' \"$@\"\n"
+    )
+    program.chmod(0o755)
+
+
+_NAME = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANIZATION)])
+
+
+def _kept_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """Return the private key in a file, which is made if it is not there."""
+    if not path.exists():
+        made = ec.generate_private_key(ec.SECP256R1())
+        path.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    key = load_pem_private_key(path.read_bytes(), password=None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key
+
+
+def _public(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _sign(key: ec.EllipticCurvePrivateKey, message: bytes) -> bytes:
+    return key.sign(message, ec.ECDSA(SHA256()))
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _canonical(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
