@@ -1,41 +1,85 @@
-"""Build and push as the action would, with what the engine at hand can do."""
+"""Build and push as the action would, with what the engine at hand can do.
+
+What BuildKit cannot do in such an engine is done here: pushing an index by digest alone, and the bills of materials,
+whose scanner is an image that only Docker Hub has. An engine that builds for one platform only stands for both.
+"""
 
 import os
+import re
+import secrets
 import subprocess
+import tempfile
 from pathlib import Path
+
+from tests.support.indexes import INDEX, SBOM_TYPE, Layout
 
 
 def main() -> None:
-    """Do it."""
+    """Build, and push or write where the action is told to."""
     environ = os.environ
     arguments = [word for line in lines("BUILD_ARGS") for word in ("--build-arg", line)]
     named = (line.partition("=") for line in lines("SECRET_ENVS"))
-    secrets = [word for name, _, variable in named for word in ("--secret", f"id={name},env={variable}")]
-    tag = environ["TAG"]
-    command = ["docker", "build", "--network", "host", "--progress", "plain", *arguments, *secrets, "--tag", tag]
-    subprocess.run([*command, environ["CONTEXT"]], check=True, env={**environ, "DOCKER_BUILDKIT": "1"})
-    if environ["PUSH"] == "true":
-        push(tag)
+    keys = [word for name, _, variable in named for word in ("--secret", f"id={name},env={variable}")]
+    target = ["--target", environ["TARGET"]] if environ["TARGET"] else []
+    build = ["docker", "buildx", "build", "--network", "host", "--progress", "plain", *arguments, *keys, *target]
+    outputs = dict(part.partition("=")[::2] for part in environ["OUTPUTS"].split(","))
+    if outputs.get("type") == "image":
+        assert (outputs["push-by-digest"], outputs["name-canonical"], outputs["push"]) == ("true", "true", "true")
+        push(build, outputs["name"])
+    else:
+        where = ["--output", environ["OUTPUTS"]] if environ["OUTPUTS"] else ["--load", "--tag", environ["TAG"]]
+        subprocess.run([*build, "--provenance=false", *where, environ["CONTEXT"]], check=True)
 
 
-def push(tag: str) -> None:
-    """Push it, and hand its digest on."""
-    subprocess.run(["docker", "push", "--quiet", tag], check=True)
+def push(build: list[str], name: str) -> None:
+    """Push the index of all platforms by its digest, and hand the digest on."""
+    scratch = f"{name.partition('/')[0]}/scratch/{secrets.token_hex(6)}:built"
+    how = ["--push"]
+    if builds_for_all_platforms():
+        how += ["--platform", os.environ["PLATFORMS"], "--provenance=mode=max"]
+        how += [word for line in lines("ANNOTATIONS") for word in ("--annotation", line)]
+    else:
+        how += ["--provenance=false"]
+    subprocess.run([*build, *how, "--tag", scratch, os.environ["CONTEXT"]], check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        source = f"docker://{scratch}"
+        copy("--src-tls-verify=false", source, f"oci:{folder}/layout")
+        layout = Layout(Path(folder) / "layout")
+        if layout.media_type != INDEX:
+            annotations = (line.removeprefix("index:").partition("=") for line in lines("ANNOTATIONS"))
+            layout.wrap(os.environ["PLATFORMS"].split(","), {key: value for key, _, value in annotations})
+        assert os.environ["SBOM"] == "true"
+        for platform in os.environ["PLATFORMS"].split(","):
+            layout.attest(platform, SBOM_TYPE, bill_of_materials(scratch, platform))
+        copy("--dest-tls-verify=false", f"oci:{layout.folder}", f"docker://{name}@{layout.digest}")
     with Path(os.environ["GITHUB_OUTPUT"]).open("a") as outputs:
-        outputs.write(f"digest={digest_of(tag)}\n")
+        outputs.write(f"digest={layout.digest}\n")
+
+
+def copy(*words: str) -> None:
+    """Copy an image whole and unchanged."""
+    subprocess.run(["skopeo", "copy", "--quiet", "--all", "--preserve-digests", *words], check=True)
+
+
+def builds_for_all_platforms() -> bool:
+    """Return whether the engine stores indexes: whether it has containerd's image store."""
+    shown = subprocess.run(["docker", "info", "--format", "{{.DriverStatus}}"], check=True, capture_output=True, text=True)
+    return "io.containerd" in shown.stdout
+
+
+def bill_of_materials(image: str, platform: str) -> dict[str, object]:
+    """Return an SPDX document of what the image's own package lists name; both platforms have the same packages."""
+    script = "cat /var/lib/dpkg/status; ls /packages"
+    words = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "sh", image, "-c", script]
+    shown = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    found = re.findall(r"^Package: (\S+)$|^(\S+)-\S+\.dist-info$", shown, re.MULTILINE)
+    packages = [{"name": debian or python, "SPDXID": f"SPDXRef-{n}"} for n, (debian, python) in enumerate(found)]
+    return {"spdxVersion": "SPDX-2.3", "SPDXID": "SPDXRef-DOCUMENT", "name": platform, "packages": packages}
 
 
 def lines(variable: str) -> list[str]:
-    """The lines of an input, without empty ones."""
+    """Return the lines of an input, without empty ones."""
     return [line.strip() for line in os.environ[variable].splitlines() if line.strip()]
-
-
-def digest_of(tag: str) -> str:
-    """What the registry calls the image that was pushed."""
-    words = ["docker", "image", "inspect", "--format", '{{join .RepoDigests "\\n"}}', tag]
-    names = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
-    repository = tag.rpartition(":")[0]
-    return next(name.partition("@")[2] for name in names if name.startswith(f"{repository}@"))
 
 
 if __name__ == "__main__":

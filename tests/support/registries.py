@@ -1,67 +1,21 @@
-"""Images made by hand for real registries, and a registry that fails on cue."""
+"""Ask a real registry on loopback, and a registry that fails on cue."""
 
 import contextlib
-import hashlib
 import http.client
 import json
 import shutil
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-INDEX = "application/vnd.oci.image.index.v1+json"
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-CONFIG = "application/vnd.oci.image.config.v1+json"
-LAYER = "application/vnd.oci.image.layer.v1.tar"
+from tests.support.indexes import INDEX, MANIFEST
+
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"  # what older engines push
 _HOP = {"transfer-encoding", "connection", "content-length", "date", "server"}  # headers that a proxy makes itself
 
 needs_skopeo = pytest.mark.skipif(shutil.which("skopeo") is None, reason="there is no skopeo here")
-
-
-class Layout:
-    """An OCI image layout in a folder: one index of two architectures and an attestation, as BuildKit pushes it."""
-
-    def __init__(self, folder: Path, content: bytes) -> None:
-        self._blobs = folder / "blobs" / "sha256"
-        self._blobs.mkdir(parents=True)
-        self.folder = folder
-        manifests = [self._manifest(content, architecture) for architecture in ("amd64", "arm64", "unknown")]
-        index = self._described({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}, INDEX)
-        self.digest = str(index["digest"])
-        (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-        (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [index]}))
-
-    def push(self, reference: str) -> str:
-        """Put it into a registry on loopback; returns its reference by digest."""
-        source, target = f"oci:{self.folder}", f"docker://{reference}"
-        command = ["skopeo", "copy", "--quiet", "--all", "--preserve-digests", "--dest-tls-verify=false"]
-        subprocess.run([*command, source, target], check=True, capture_output=True, timeout=60)
-        return f"{reference.rpartition(':')[0]}@{self.digest}"
-
-    def _manifest(self, content: bytes, architecture: str) -> dict[str, Any]:
-        layer = self._blob(content + architecture.encode(), LAYER)
-        system = "unknown" if architecture == "unknown" else "linux"
-        history = {"type": "layers", "diff_ids": [layer["digest"]]}
-        config = self._described({"architecture": architecture, "os": system, "rootfs": history}, CONFIG)
-        manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]}
-        return {
-            **self._described(manifest, MANIFEST),
-            "platform": {"architecture": architecture, "os": system},
-        }
-
-    def _described(self, content: dict[str, Any], kind: str) -> dict[str, Any]:
-        return self._blob(json.dumps(content).encode(), kind)
-
-    def _blob(self, data: bytes, kind: str) -> dict[str, Any]:
-        digest = hashlib.sha256(data).hexdigest()
-        (self._blobs / digest).write_bytes(data)
-        return {"mediaType": kind, "digest": f"sha256:{digest}", "size": len(data)}
 
 
 def digest_at(reference: str) -> str | None:
@@ -79,12 +33,12 @@ def digest_at(reference: str) -> str | None:
         connection.close()
 
 
-Fails = Callable[[str, str], bool]  # from method and path of a request to whether it is answered with 500
+Fails = Callable[[str, str], bool | int]  # from method and path of a request to a status, True for 500, or False
 
 
 @contextlib.contextmanager
 def failing(registry: str, fails: Fails) -> Iterator[str]:
-    """The registry by way of a proxy that answers some requests with 500; gives the proxy's address."""
+    """The registry by way of a proxy that answers some requests with an error; gives the proxy's address."""
 
     class Proxy(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -96,8 +50,9 @@ def failing(registry: str, fails: Fails) -> Iterator[str]:
                 self.close_connection = True
                 return
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if fails(self.command, self.path):
-                self._answer(500, {"Content-Type": "application/json"}, b'{"errors":[{"code":"UNKNOWN"}]}')
+            if status := fails(self.command, self.path):
+                kind = {"Content-Type": "application/json"}
+                self._answer(500 if status is True else status, kind, b'{"errors":[{"code":"UNKNOWN"}]}')
             else:
                 self._forward(body)
 
