@@ -81,6 +81,7 @@ lock: $(VENV)/dev.stamp ## Renew the locked requirements from pyproject.toml
 	@$(UV_COMPILE) --extra api --constraint requirements-dev.txt --output-file requirements-api.txt
 	@$(UV_COMPILE) --extra train --constraint requirements-dev.txt --output-file requirements-train.txt
 	@$(UV_COMPILE) --extra release --constraint requirements-dev.txt --output-file requirements-release.txt
+	@$(UV_COMPILE) --extra audit --constraint requirements-dev.txt --output-file requirements-audit.txt
 
 .PHONY: clean
 clean: ## Remove the virtual environment, the trained model and its ledger
