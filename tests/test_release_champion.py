@@ -10,7 +10,7 @@ from crypto_predict.baked import store
 from crypto_predict.release.__main__ import main
 from tests.engine import build, docker, forget, needs_engine, registry
 from tests.models import make_model
-from tests.registries import digest_at, failing, needs_skopeo
+from tests.support.registries import digest_at, failing, needs_skopeo
 from tests.training import QUICK, in_process, price_file
 
 __all__ = ["registry"]

@@ -1,9 +1,9 @@
 import pytest
+from crypto_predict.release.foreign import one_line
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.release.commits import Bump, bump_of, subject_of
-from crypto_predict.release.foreign import one_line
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]))  # what Python holds where git sent bytes that are no UTF-8
 TYPES = st.sampled_from(["fix", "feat", "docs", "refactor", "Fix", "FEAT", "build-system", "i18n"])

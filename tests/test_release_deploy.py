@@ -10,17 +10,17 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from crypto_predict.release.clock import SkippingClock
+from crypto_predict.release.hook import PAUSES, SECRET, DeployHook
+from crypto_predict.release.site import Patience, Site
 
 from crypto_predict.baked import store
 from crypto_predict.errors import InvalidValue, ReleaseFailed
 from crypto_predict.release import __main__, deploy
-from crypto_predict.release.clock import SkippingClock
-from crypto_predict.release.hook import PAUSES, SECRET, DeployHook
 from crypto_predict.release.job import Job
-from crypto_predict.release.site import Patience, Site
 from tests.models import TRAINED_AT, make_model
-from tests.render import BELOW, KEY, Hooked, Render, processes
 from tests.serving import ROOT
+from tests.support.render import BELOW, KEY, Hooked, Render, processes
 
 IMAGES = [f"ghcr.io/o/crypto-predict@sha256:{digit * 64}" for digit in "123"]
 OLD, NEW, BROKEN = IMAGES

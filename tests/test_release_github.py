@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 from aiohttp import web
+from crypto_predict.release.github import GitHub, GitHubRefused, Patience
 
 from crypto_predict.errors import InvalidValue, ReleaseFailed
-from crypto_predict.release.github import GitHub, GitHubRefused, Patience
 from crypto_predict.release.job import Job
 from tests.replay import github
 from tests.replay.github import REPOSITORY, TOKEN, Repository

@@ -6,7 +6,7 @@ import pytest
 
 from crypto_predict.release.__main__ import main
 from tests.engine import registry
-from tests.registries import Layout, digest_at, failing, needs_skopeo
+from tests.support.registries import Layout, digest_at, failing, needs_skopeo
 
 __all__ = ["registry"]
 

@@ -2,12 +2,12 @@ import json
 import re
 
 import pytest
+from crypto_predict.release.tags import image_name
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.errors import InvalidValue
 from crypto_predict.release.__main__ import BAD_ARGUMENTS, DONE, main
-from crypto_predict.release.tags import image_name
 
 GOOD = {
     "--registry": "ghcr.io",

@@ -16,7 +16,7 @@ from crypto_predict.release.__main__ import BAD_ARGUMENTS, DONE, FAILED, main
 from crypto_predict.release.commits import Bump
 from crypto_predict.release.version import EVENTS, MOST_CHANGES, Version, timestamp
 from crypto_predict.version import __version__
-from tests.repositories import Repository
+from tests.support.repositories import Repository
 
 EPOCH = {"SOURCE_DATE_EPOCH": "1716034247"}  # 2024-05-18 12:10:47 UTC
 VERSIONS = st.builds(Version, *[st.integers(0, 999_999_999)] * 3)

@@ -10,7 +10,7 @@ import pytest
 from tests import render
 from tests.engine import forget, running_registry
 from tests.replay import github
-from tests.workflows import KEYS, World, ledger_of, market, needs_workflows, world
+from tests.support.workflows import KEYS, World, ledger_of, market, needs_workflows, world
 
 pytestmark = [needs_workflows, pytest.mark.timeout(600)]
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.engine import running_registry
-from tests.registries import Layout, needs_skopeo
 from tests.support.github import REPOSITORY, TOKEN, GitHub
+from tests.support.registries import Layout, needs_skopeo
 from tests.support.sigstore import PROVENANCE, RELEASE, SPDX, Authority, Signer, wrapped_gh
 
 IMAGE = REPOSITORY.lower()

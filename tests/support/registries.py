@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator

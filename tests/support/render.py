@@ -3,7 +3,7 @@
 As at Render, the old instance goes on answering until the new one is healthy; one that never is, is never switched to,
 and a newer deploy takes the place of one under way.
 
-``python -m tests.render --port 8701 --site-port 8702`` runs it by itself, with Docker for a launcher.
+``python -m tests.support.render --port 8701 --site-port 8702`` runs it by itself, with Docker for a launcher.
 """
 
 from __future__ import annotations
@@ -370,7 +370,7 @@ def _answer(port: int, path: str) -> tuple[int, str, bytes]:
 
 def main(arguments: Iterable[str]) -> None:
     """Run until told to end."""
-    parser = argparse.ArgumentParser(prog="python -m tests.render", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.support.render", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="of the deploy hook")
     parser.add_argument("--site-port", type=int, default=0, help="of the site")
     parser.add_argument("--healthy-seconds", type=float, default=HEALTHY_SECONDS, help="given to a new instance")

@@ -98,6 +98,7 @@ class Authority:
     """A certificate authority and a transparency log; their keys stay in `folder`, where they are made once."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.trusted_root = folder / "trusted_root.jsonl"  # for --custom-trusted-root
         folder.mkdir(parents=True, exist_ok=True)
         self._key = _kept_key(folder / "authority.pem")

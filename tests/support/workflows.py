@@ -1,11 +1,11 @@
-"""Running the workflows themselves: `act` on a checkout, with real registries, a real engine, an exchange and a Render.
+"""Running the workflows themselves: `act` with real registries, a real engine, an exchange, a GitHub and a Render.
 
-Only what is GitHub's own is played: its REST interface by `tests/replay/github.py`, and actions by the stand-ins in
-`tests/actions`, which do the same with the engine at hand.
+Only what is GitHub's own is played: `tests/support/github.py` stands for its addresses, and `tests/actions` has
+stand-ins of the actions, which do the same with the engine at hand.
 """
 
 import contextlib
-import hashlib
+import functools
 import json
 import os
 import re
@@ -23,84 +23,87 @@ from typing import Any
 import pytest
 
 from crypto_predict.market import Interval
-from tests import render
-from tests.engine import DAYS, docker, right_now, running_registry, why_no_engine
+from tests.engine import BASE, DAYS, docker, right_now, running_registry, why_no_engine
 from tests.histories import make_candle, wandering
 from tests.models import BTC
-from tests.registries import digest_at
-from tests.replay import github
 from tests.replay.alpaca import AlpacaExchange
 from tests.replay.server import ReplayServer
 from tests.serving import ROOT
+from tests.support import github, render
+from tests.support.registries import digest_at
+from tests.support.repositories import Repository
+from tests.support.sigstore import Authority, wrapped_gh
 
 ACTIONS = ROOT / "tests" / "actions"
-WORKFLOWS = Path(".github/workflows")
-IMAGE = github.REPOSITORY.lower()  # registries know no capitals
+IMAGE = github.REPOSITORY.lower()  # registries refuse capitals
 KEYS = {"ALPACA_API_KEY": "AK-5e0c3b1f9d7a2846", "ALPACA_SECRET_KEY": "SK-c4d81a6f20e9b735"}
 RUN_SECONDS = 500
-AUTHOR = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), "2024-05-18T12:00:00Z") | {
-    f"GIT_{who}_{what}": value
-    for who in ("AUTHOR", "COMMITTER")
-    for what, value in (("NAME", "Somebody"), ("EMAIL", "somebody@example.org"))
-}
 
 
 def _program(name: str) -> str | None:
-    """A program beside this interpreter or on the path."""
+    """Return a program beside this interpreter or on the path."""
     return shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 
 
 def why_no_workflow() -> str:
-    """Why no workflow can be run here; empty where one can."""
-    missing = [name for name in ("act", "skopeo", "git") if _program(name) is None]
+    """Return why no workflow can be run here; empty where one can."""
+    missing = [name for name in ("act", "skopeo", "git", "curl") if _program(name) is None]
     return why_no_engine() or (f"not here: {', '.join(missing)}" if missing else "")
 
 
-needs_workflows = pytest.mark.skipif(bool(why_no_workflow()), reason=why_no_workflow() or "there is all it takes")
+needs_workflows = pytest.mark.skipif(bool(why_no_workflow()), reason=why_no_workflow() or "everything is here")
 
 
 @dataclass
 class World:
-    """A repository, and everything that its workflow reaches."""
+    """A repository on GitHub with a developer's clone of it, and everything that its workflows reach."""
 
-    checkout: Path
-    registry: str  # where images are published; its address
-    staging: str
-    github: github.Repository
-    github_url: str
-    render: render.Render
     folder: Path
+    registry: str  # where images are published; its address
+    github: github.GitHub
+    render: render.Render
+    authority: Authority  # signs attestations
     secrets: dict[str, str] = field(init=False)  # of the repository
-    attested: Path = field(init=False)  # a line for everything that would have been signed
 
     def __post_init__(self) -> None:
         self.secrets = {"GITHUB_TOKEN": github.TOKEN, "RENDER_DEPLOY_HOOK": self.render.hook, **KEYS}
-        self.attested = self.folder / "attested"
+
+    @property
+    def clone(self) -> Repository:
+        """The developer's clone."""
+        return Repository(self.folder / "clone")
 
     @property
     def image(self) -> str:
         """The name under which images are published."""
         return f"{self.registry}/{IMAGE}"
 
-    def head(self) -> str:
-        """The commit that is checked out."""
-        return _git(self.checkout, "rev-parse", "HEAD")
+    @property
+    def attested(self) -> list[str]:
+        """A line for each attestation."""
+        path = self.folder / "attested"
+        return path.read_text().splitlines() if path.exists() else []
 
-    def commit(self, message: str) -> str:
-        """Commit something under this message, as a push brings it; returns the commit."""
-        with (self.checkout / "NEWS").open("a") as news:
+    def push(self, message: str) -> str:
+        """Commit something under this message and push it to main; return the commit."""
+        with (self.clone.folder / "NEWS").open("a") as news:
             news.write(f"{message}\n")
-        _git(self.checkout, "add", ".")
-        _git(self.checkout, "commit", "--quiet", "--message", message)
-        self.github.commits.add(self.head())
-        return self.head()
+        self.clone.git("add", "NEWS")
+        revision = self.clone.commit(message)
+        self.clone.git("push", "--quiet", "--force", str(self.github.repository.git), "main")
+        return revision
 
-    def tag(self, name: str) -> None:
-        """Tag the commit that is checked out."""
-        _git(self.checkout, "tag", name)
+    def git_tags(self) -> dict[str, str]:
+        """Return the tags on GitHub, and the commit of each."""
+        refs = self.github.repository.refs().items()
+        return {name.removeprefix("refs/tags/"): commit for name, commit in refs if name.startswith("refs/tags/")}
+
+    def recorded(self, path: str) -> str:
+        """Return a file of the branch `record`."""
+        return self.github.repository.run("show", f"record:{path}")
 
     def tags(self) -> dict[str, str]:
-        """What is published: every tag, and the digest that it names."""
+        """Return what is published: every tag, and the digest that it names."""
         with (
             contextlib.suppress(urllib.error.HTTPError),
             _open(f"http://{self.registry}/v2/{IMAGE}/tags/list") as answer,
@@ -109,71 +112,103 @@ class World:
         return {}
 
     def ask(self, path: str) -> Any:
-        """What the live site answers."""
+        """Return what the live site answers."""
         with _open(self.render.site + path) as answer:
             return json.load(answer)
 
-    def release(self, event: str, exchange: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run the release from checkout to summary, as this event would, on what an exchange has."""
-        return self.run("release.yml", event, ALPACA_DATA_URL=exchange, **variables)
+    def release(self, event: str, exchange: str, *more: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run the release as this event would, on what an exchange has; `more` is passed to act."""
+        return self.run("release.yml", event, *more, ALPACA_DATA_URL=exchange, **variables)
 
-    def run(self, workflow: str, event: str, *more: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run a workflow as this event would, with these variables; `more` is said to act."""
+    def run(
+        self, workflow: str, event: str, *more: str, at: str = "main", **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a workflow as this event would, on a commit, with these variables of the repository."""
         given = {
             "REGISTRY": self.registry,
-            "STAGING": self.staging,
             "SITE_URL": self.render.site,
             "DEPLOY_PATIENCE": "60s",
             "EVERY": "60",
+            "BASE": base(),
             **variables,
         }
         environ = {
-            "GITHUB_API_URL": self.github_url,
+            **self.github.environ(),
             "STAND_IN_ACTIONS": str(ACTIONS),
-            "STAND_IN_ATTESTED": str(self.attested),
-            "STAND_IN_PYTHON": str(_python_home()),
+            "STAND_IN_ARTIFACTS": str(self.folder / "artifacts"),
+            "STAND_IN_ATTESTED": str(self.folder / "attested"),
+            "STAND_IN_SIGSTORE": str(self.authority.folder),
             # The tests that the workflow runs are as good as any other, and this one would run itself.
             "TESTS": "tests/test_wording.py",
             "JOBS": "0",
             "VENV": sys.prefix,
         }
-        settings = (
-            ("--var-file", _file(self.folder / "variables", given)),
-            ("--secret-file", _file(self.folder / "secrets", self.secrets)),
-            ("--env-file", _file(self.folder / "environ", environ)),
-        )
-        words = [str(_program("act")), event, "--platform", "ubuntu-24.04=-self-hosted"]
-        words += ["--action-offline-mode", "--defaultbranch", "main"]
-        words += ["--workflows", str(WORKFLOWS / workflow), *(word for pair in settings for word in pair)]
+        copy, path = self._copy(at), Path(".github/workflows") / workflow
+        command = [
+            *(str(_program("act")), event, "--workflows", str(_for_act(copy / path))),
+            *("-P", "ubuntu-24.04=-self-hosted", "-P", "ubuntu-24.04-arm=-self-hosted"),
+            *("--no-skip-checkout", "--no-cache-server", "--artifact-server-addr", "127.0.0.1"),
+            *("--action-offline-mode", *_stand_ins(copy / path)),
+            *("--secret-file", _file(self.folder / "secrets", self.secrets)),
+            *("--var-file", _file(self.folder / "variables", given)),
+            *("--env-file", _file(self.folder / "environ", environ)),
+            *more,
+        ]
         return subprocess.run(
-            [*words, *more, *_stand_ins(ROOT / WORKFLOWS / workflow)],
-            cwd=self.checkout,
-            env=_surroundings(self.folder),
+            command,
+            cwd=copy,
+            env=self._surroundings(),
             capture_output=True,
             text=True,
             timeout=RUN_SECONDS,
             check=False,
         )
 
+    def _copy(self, at: str) -> Path:
+        """Return a clone without tags, main of which is this commit: act takes a commit with a tag for the tag's push."""
+        copy = self.folder / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        revision = self.clone.git("rev-parse", at)
+        cloned = self.clone.clone(copy, "--no-tags")
+        cloned.git("checkout", "--quiet", "-B", "main", revision)
+        cloned.git("remote", "set-url", "origin", f"https://github.com/{github.REPOSITORY}.git")
+        return copy
+
+    def _surroundings(self) -> dict[str, str]:
+        """Return what act inherits: how to reach the engine, a home of its own, and a gh that trusts the authority."""
+        kept = {name: os.environ[name] for name in ("DOCKER_HOST", "LANG") if name in os.environ}
+        home, programs = self.folder / "home", self.folder / "programs"
+        home.mkdir(exist_ok=True)
+        wrapped_gh(programs, self.authority)
+        path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
+        return {**kept, "PATH": path, "HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache")}
+
 
 @contextlib.contextmanager
-def world(folder: Path, staging: str, checkout: Path | None = None, images: Path | None = None) -> Iterator[World]:
-    """A world in a folder: new, or one that goes on from a checkout and the images of its registry.
-
-    The staging registry may be that of other worlds too: what is pushed there again has arrived already.
-    """
-    repository = github.Repository()
-    if images is not None:
-        shutil.copytree(images, folder / "published" / "images")
-    (folder / "published").mkdir(parents=True, exist_ok=True)
-    _check_out(folder / "checkout", checkout)
+def world(folder: Path, earlier: Path | None = None) -> Iterator[World]:
+    """Give a world in a folder: new, or one that goes on from the folder of an earlier one."""
+    published = folder / "published"
+    if earlier is None:
+        published.mkdir(parents=True)
+        _make_repository(Repository(folder / "clone"))
+    else:
+        for name in ("published", "clone", "sigstore"):
+            shutil.copytree(earlier / name, folder / name, symlinks=True)
     with contextlib.ExitStack() as stack:
-        published = stack.enter_context(running_registry(folder / "published"))
-        server = stack.enter_context(github.serving(repository))
+        registry = stack.enter_context(running_registry(published))
+        played = stack.enter_context(github.GitHub(folder))
         live = stack.enter_context(render.Render(render.containers))
-        made = World(folder / "checkout", published, staging, repository, server.url, live, folder)
-        repository.commits.add(made.head())
+        made = World(folder, registry, played, live, Authority(folder / "sigstore"))
+        made.clone.git("push", "--quiet", str(played.repository.git), "main")
         yield made
+
+
+@functools.cache
+def base() -> str:
+    """Return the base image by a name that reaches it: where the engine has a mirror of Docker Hub, the mirror's."""
+    mirrors = json.loads(docker("info", "--format", "{{json .RegistryConfig.Mirrors}}")) or []
+    hosts = [mirror.removeprefix("http://").strip("/") for mirror in mirrors if mirror.startswith("http://127.")]
+    return f"{hosts[0]}/library/{BASE}" if hosts else BASE
 
 
 @contextlib.contextmanager
@@ -195,60 +230,37 @@ def ledger_of(reference: str, folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "ledger").read_text().splitlines()]
 
 
-def _check_out(folder: Path, earlier: Path | None) -> None:
-    """This project's files as a repository of their own, on main; or a copy of an earlier one."""
-    if earlier is not None:
-        shutil.copytree(earlier, folder, symlinks=True)
-        return
-    listed = _git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0")
+def _make_repository(repository: Repository) -> None:
+    """Make a repository of this project's files, with one commit on main."""
+    repository.folder.mkdir(parents=True)
+    listed = Repository(ROOT).git("ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0")
     for name in filter(None, listed):
         if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    _git(folder, "init", "--quiet", "--initial-branch", "main")
-    _git(folder, "remote", "add", "origin", f"https://github.com/{github.REPOSITORY}.git")
-    _git(folder, "add", ".")
-    _git(folder, "commit", "--quiet", "--message", "feat: everything so far")
+            (repository.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, repository.folder / name)
+    repository.git("init", "--quiet", "--initial-branch", "main")
+    repository.git("add", ".")
+    repository.commit("feat: everything so far")
+
+
+def _for_act(workflow: Path) -> Path:
+    """Return a copy of a workflow without the one key that act does not know."""
+    text = workflow.read_text()
+    assert text.count("  queue: max\n") <= 1
+    copy = workflow.parents[2] / workflow.name
+    copy.write_text(text.replace("  queue: max\n", ""))
+    return copy
 
 
 def _stand_ins(workflow: Path) -> Iterator[str]:
-    """Where act finds what stands in for each action that a workflow uses; a checkout it does itself."""
+    """Give act's options that name the stand-in of each action that a workflow uses."""
     for action, commit in sorted(set(re.findall(r"uses: ([\w/-]+)@([0-9a-f]{40})", workflow.read_text()))):
-        if action != "actions/checkout":
-            yield from ("--local-repository", f"{action}@{commit}={ACTIONS / action.partition('/')[2]}")
-
-
-def _python_home() -> Path:
-    """A Python with nothing but what the workflow installs into it; made once."""
-    key = hashlib.sha256((ROOT / ".github/requirements-sbom.txt").read_bytes() + sys.version.encode()).hexdigest()[:16]
-    home = ROOT / ".venv-release"
-    if not (home / key).exists():
-        shutil.rmtree(home, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-        (home / key).touch()
-    return home / "bin"
-
-
-def _surroundings(folder: Path) -> dict[str, str]:
-    """What act inherits: how to reach the engine, and a home of its own."""
-    kept = {name: os.environ[name] for name in ("DOCKER_HOST", "LANG") if name in os.environ}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    home = folder / "home"
-    home.mkdir(exist_ok=True)
-    return {**kept, "PATH": path, "HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache")}
+        yield from ("--local-repository", f"{action}@{commit}={ACTIONS / action.partition('/')[2]}")
 
 
 def _file(path: Path, values: Mapping[str, str]) -> str:
     path.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
     return str(path)
-
-
-def _git(folder: Path, *words: str) -> str:
-    environ = {**os.environ, **AUTHOR, "GIT_CONFIG_GLOBAL": os.devnull}
-    done = subprocess.run(
-        ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True, env=environ, timeout=60
-    )
-    return done.stdout.strip()
 
 
 def _open(address: str) -> Any:

@@ -63,7 +63,9 @@ def copy(*words: str) -> None:
 
 def builds_for_all_platforms() -> bool:
     """Return whether the engine stores indexes: whether it has containerd's image store."""
-    shown = subprocess.run(["docker", "info", "--format", "{{.DriverStatus}}"], check=True, capture_output=True, text=True)
+    shown = subprocess.run(
+        ["docker", "info", "--format", "{{.DriverStatus}}"], check=True, capture_output=True, text=True
+    )
     return "io.containerd" in shown.stdout
 
 
