@@ -4,14 +4,17 @@
 #
 # Without SOURCE_DATE_EPOCH the engine may take a model that it trained before from its cache.
 
-FROM --platform=$BUILDPLATFORM python:3.13-slim AS train
-WORKDIR /training
-COPY requirements-train.txt ./
-RUN pip install --no-cache-dir --root-user-action=ignore --require-hashes --requirement requirements-train.txt
-COPY train.py ./
-COPY crypto_predict crypto_predict
+# A release names it by its digest: all stages, for every architecture, then have the same base.
+ARG BASE=python:3.13-slim
+
+FROM --platform=$BUILDPLATFORM $BASE AS train
+# WORKDIR depends on SOURCE_DATE_EPOCH: what takes long comes before it, or every build would install anew.
+COPY requirements-train.txt /training/
+RUN pip install --no-cache-dir --root-user-action=ignore --require-hashes --requirement /training/requirements-train.txt
+COPY train.py /training/
+COPY crypto_predict /training/crypto_predict
 # What the last release left, if there was one: model.pkl and model.ledger.jsonl.
-COPY champion* champion/
+COPY champion* /training/champion/
 # Every option of train.py is read from the environment too, where an empty one counts as unset; `train.py --help`.
 ARG PAIR="BTC/USD"
 ARG SOURCE="alpaca"
@@ -27,19 +30,25 @@ ARG MODEL_VERSION=""
 ARG GIT_REVISION=""
 # The one timestamp of a build. A new one trains anew: a cached step would ship a stale model.
 ARG SOURCE_DATE_EPOCH=""
+WORKDIR /training
 RUN --mount=type=secret,id=alpaca_api_key \
     --mount=type=secret,id=alpaca_secret_key \
-    mkdir --parents /layer/app \
+    mkdir --parents /layer/app /picture \
     # NumPy reads it too, and takes an empty one for no number
     && if [ -z "$SOURCE_DATE_EPOCH" ]; then unset SOURCE_DATE_EPOCH; fi \
     && ALPACA_API_KEY="$(cat /run/secrets/alpaca_api_key 2>/dev/null)" \
        ALPACA_SECRET_KEY="$(cat /run/secrets/alpaca_secret_key 2>/dev/null)" \
-       python train.py --output /layer/app/model.pkl \
+       python -B train.py --output /layer/app/model.pkl --picture "/picture/{base}-{quote}.svg" \
     && chmod 444 /layer/app/* \
     && touch --date="@${SOURCE_DATE_EPOCH:-0}" /layer/app/* /layer/app
 
+# The forecasts as pictures, one file a pair: docker build --target picture --output type=local,dest=picture .
+# With the arguments of a build before, nothing is trained again.
+FROM scratch AS picture
+COPY --from=train /picture/ /
+
 # Whatever machine the image is for, nothing is executed on it, so that none is emulated: its wheels are only unpacked.
-FROM --platform=$BUILDPLATFORM python:3.13-slim AS serving
+FROM --platform=$BUILDPLATFORM $BASE AS serving
 ARG TARGETARCH
 COPY requirements-api.txt /build/
 RUN case "$TARGETARCH" in \
@@ -54,17 +63,19 @@ RUN case "$TARGETARCH" in \
     && rm -rf /packages/bin \
         /packages/flask_swagger_ui/dist/swagger-ui.js \
         /packages/flask_swagger_ui/dist/swagger-ui-standalone-preset.js
-WORKDIR /app
-COPY LICENSE api.py ./
+COPY LICENSE api.py /app/
 # What api.py imports, directly or not, and nothing else; tests/test_image.py compares.
 COPY crypto_predict/__init__.py crypto_predict/errors.py crypto_predict/logs.py crypto_predict/market.py \
-     crypto_predict/settings.py crypto_predict/version.py crypto_predict/
-COPY crypto_predict/baked crypto_predict/baked
-COPY crypto_predict/web crypto_predict/web
-COPY crypto_predict/release/bytecode.py /build/
-# The last ones are what only some answers import, and the health check.
-RUN PYTHONPATH=/app:/packages python -B /build/bytecode.py /pycache \
-        api crypto_predict.web.openapi flask_swagger_ui importlib.readers encodings.idna http.client
+     crypto_predict/settings.py crypto_predict/version.py /app/crypto_predict/
+COPY crypto_predict/baked /app/crypto_predict/baked
+COPY crypto_predict/web /app/crypto_predict/web
+# The byte code of every module that is loaded once these are imported, the standard library's too: the base has none,
+# and the image cannot write any when it runs. All but api are imported by some answers only, and by the health check.
+RUN PYTHONPATH=/app:/packages python -B -c "\
+import sys, api, crypto_predict.web.openapi, encodings.idna, flask_swagger_ui, http.client, importlib.readers; \
+specs = [getattr(module, '__spec__', None) for module in sys.modules.values()]; \
+print(*sorted({spec.origin for spec in specs if spec and str(spec.origin).endswith('.py')}), sep='\n')" > /build/sources.txt \
+    && PYTHONPYCACHEPREFIX=/pycache python -B -m compileall -q --invalidation-mode unchecked-hash -i /build/sources.txt
 # Equal content makes equal layers, which a registry stores and sends once: no file keeps the time of its copying or the
 # permissions of a checkout, and what rarely changes lies apart.
 RUN chmod --recursive u=rwX,go=rX /app /packages /pycache \
@@ -74,7 +85,7 @@ RUN chmod --recursive u=rwX,go=rX /app /packages /pycache \
     && mv /packages /pycache /layers/packages/ \
     && find /layers -exec touch --no-dereference --date=@0 {} +
 
-FROM python:3.13-slim AS api
+FROM $BASE AS api
 ARG MODEL_BUILD=""
 ARG GIT_REVISION=""
 ARG CREATED=""

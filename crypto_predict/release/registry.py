@@ -32,7 +32,7 @@ def digest_of(reference: str) -> str | None:
         ReleaseFailed: The registry does not answer, or answers with an error.
     """
     try:
-        found = _imagetools("inspect", "--format", "{{.Manifest.Digest}}", reference).strip()
+        found = _imagetools("inspect", "--format", "{{print .Manifest.Digest}}", reference).strip()
     except ProgramFailed as error:
         if _ABSENT.search(error.complaint):
             return None

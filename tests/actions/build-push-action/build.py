@@ -52,8 +52,8 @@ def push(build: list[str], name: str) -> None:
         for platform in os.environ["PLATFORMS"].split(","):
             layout.attest(platform, SBOM_TYPE, bill_of_materials(scratch, platform))
         copy("--dest-tls-verify=false", f"oci:{layout.folder}", f"docker://{name}@{layout.digest}")
-    with Path(os.environ["GITHUB_OUTPUT"]).open("a") as outputs:
-        outputs.write(f"digest={layout.digest}\n")
+        with Path(os.environ["GITHUB_OUTPUT"]).open("a") as outputs:
+            outputs.write(f"digest={layout.digest}\n")
 
 
 def copy(*words: str) -> None:
