@@ -80,7 +80,6 @@ lock: $(VENV)/dev.stamp ## Renew the locked requirements from pyproject.toml
 	@$(UV_COMPILE) --upgrade --extra api --extra train --extra dev --output-file requirements-dev.txt
 	@$(UV_COMPILE) --extra api --constraint requirements-dev.txt --output-file requirements-api.txt
 	@$(UV_COMPILE) --extra train --constraint requirements-dev.txt --output-file requirements-train.txt
-	@$(UV_COMPILE) --extra release --constraint requirements-dev.txt --output-file requirements-release.txt
 	@$(UV_COMPILE) --extra audit --constraint requirements-dev.txt --output-file requirements-audit.txt
 
 .PHONY: clean

@@ -15,7 +15,8 @@ def test_the_stage_that_is_replaced_by_an_empty_model_is_the_one_that_trains() -
     stage, _, folder = build["build-contexts"].partition("=")
     dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     assert re.search(rf"^FROM .* AS {stage}$", dockerfile, re.MULTILINE)
-    assert re.findall(rf"^COPY .*--from={stage}\b.*$", dockerfile, re.MULTILINE) == [f"COPY --from={stage} /layer/ /"]
+    shipped = dockerfile.partition(f" AS {build['target']}\n")[2]
+    assert re.findall(rf"^COPY .*--from={stage}\b.*$", shipped, re.MULTILINE) == [f"COPY --from={stage} /layer/ /"]
     assert folder == "${{ runner.temp }}/train"
     assert (
         "$RUNNER_TEMP/train/layer/app/"

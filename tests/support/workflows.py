@@ -192,15 +192,20 @@ def world(folder: Path, earlier: Path | None = None) -> Iterator[World]:
         published.mkdir(parents=True)
         _make_repository(Repository(folder / "clone"))
     else:
-        for name in ("published", "clone", "sigstore"):
+        for name in ("published", "clone", "sigstore", "crypto-predict.git"):
             shutil.copytree(earlier / name, folder / name, symlinks=True)
     with contextlib.ExitStack() as stack:
         registry = stack.enter_context(running_registry(published))
         played = stack.enter_context(github.GitHub(folder))
         live = stack.enter_context(render.Render(render.containers))
         made = World(folder, registry, played, live, Authority(folder / "sigstore"))
-        made.clone.git("push", "--quiet", str(played.repository.git), "main")
+        if earlier is None:
+            made.clone.git("push", "--quiet", str(played.repository.git), "main")
+        else:
+            vars(played.repository).update(json.loads((earlier / "github.json").read_text()))
         yield made
+        kept = {name: getattr(played.repository, name) for name in ("attestations", "releases")}
+        (folder / "github.json").write_text(json.dumps(kept))
 
 
 @functools.cache
@@ -219,6 +224,13 @@ def market(closed: int = 0) -> Iterator[ReplayServer]:
     candles = [make_candle(today - timedelta(days=DAYS - n), wandering(n), wandering(n - 1)) for n in days]
     with ReplayServer(AlpacaExchange({(BTC, "1Day"): candles})) as server:
         yield server
+
+
+def manifest_of(reference: str) -> dict[str, Any]:
+    """Return the index or manifest that a tag names."""
+    words = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{reference}"]
+    found: dict[str, Any] = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
+    return found
 
 
 def ledger_of(reference: str, folder: Path) -> list[dict[str, Any]]:
