@@ -14,7 +14,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import stamina
 
+from bench.images import registry_failed
 from crypto_predict.history import SETTLE
 from crypto_predict.market import Interval
 from tests.histories import make_candle, wandering
@@ -23,7 +25,6 @@ from tests.replay.alpaca import AlpacaExchange
 from tests.replay.server import ReplayServer
 from tests.serving import ROOT, Served
 
-BASE = "python:3.13-slim"
 REGISTRY = "registry:2"  # where there is no program of that name
 BUILD_SECONDS = 580
 LOCKED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
@@ -68,8 +69,21 @@ def try_build(
     given = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
     named = ["--tag", tag] if tag else []
     command = ["docker", "build", "--network", "host", "--progress", "plain", *given, *named, *options, str(context)]
-    environ = {**os.environ, "DOCKER_BUILDKIT": "1"}
-    return subprocess.run(command, capture_output=True, text=True, env=environ, timeout=BUILD_SECONDS, check=False)
+    return run_pulling(command, {"DOCKER_BUILDKIT": "1"})
+
+
+class RegistryFailed(Exception):
+    """The registry of a base image cannot be used."""
+
+
+@stamina.retry(on=RegistryFailed, attempts=4, timeout=None, wait_initial=5)
+def run_pulling(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command that may have to pull an image, and again where a registry failed; it may fail itself."""
+    variables = {**os.environ, **environ}
+    done = subprocess.run(command, capture_output=True, text=True, env=variables, timeout=BUILD_SECONDS, check=False)
+    if done.returncode and registry_failed(done.stderr):
+        raise RegistryFailed(done.stderr[-2000:])
+    return done
 
 
 def build(*options: str, arguments: Mapping[str, str], context: Path = ROOT, tag: str) -> str:
@@ -199,7 +213,10 @@ def registry_command(folder: Path) -> list[str] | None:
 def _has_registry_image() -> bool:
     """Whether the engine has the image of a registry, or can get it."""
     commands = (["docker", "image", "inspect", REGISTRY], ["docker", "pull", "--quiet", REGISTRY])
-    return any(subprocess.run(command, capture_output=True, check=False).returncode == 0 for command in commands)
+    try:
+        return any(run_pulling(command, {}).returncode == 0 for command in commands)
+    except RegistryFailed:
+        return False
 
 
 @contextlib.contextmanager

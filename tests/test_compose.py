@@ -1,7 +1,6 @@
 """`compose.yaml`: one command brings the service up on this machine, and on this machine alone."""
 
 import json
-import os
 import secrets
 import shutil
 import subprocess
@@ -46,9 +45,8 @@ class Project:
         """What one command of compose writes to standard output."""
         files = ("--file", str(self.folder / "compose.yaml"), "--file", str(self.folder / "compose.override.yaml"))
         command = [*compose_command(), "--project-name", self.name, *files, *words]
-        environ = {**os.environ, "DOCKER_BUILDKIT": "1", "COMPOSE_DOCKER_CLI_BUILD": "1", **engine.QUICK}
-        environ |= {"SOURCE": "simulated", "SOURCE_DATE_EPOCH": ""}
-        done = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=500, check=False)
+        environ = {"DOCKER_BUILDKIT": "1", "COMPOSE_DOCKER_CLI_BUILD": "1", **engine.QUICK}
+        done = engine.run_pulling(command, {**environ, "SOURCE": "simulated", "SOURCE_DATE_EPOCH": ""})
         assert done.returncode == 0, done.stderr[-4000:]
         return done.stdout.strip()
 

@@ -5,10 +5,12 @@ import json
 import re
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 import requests
@@ -19,14 +21,15 @@ from crypto_predict.sources.csv_file import read_csv
 from tests import engine
 from tests.engine import docker, needs_engine, running_container
 from tests.histories import flat, make_candle
-from tests.layers import MODEL_FILES, files_of, inspect, layers_above_base
 from tests.models import BTC
 from tests.replay.alpaca import AlpacaExchange
 from tests.replay.server import ReplayServer
 from tests.serving import ROOT
+from tests.support.builds import Build
+from tests.support.layers import MODEL_FILES, files_of, inspect, layers_above_base, pushed_layers
 from tests.test_floors import PACKAGE
 
-image = engine.image  # a fixture
+image, registry = engine.image, engine.registry  # fixtures
 pytestmark = [needs_engine, pytest.mark.timeout(600)]
 
 REAL = Path("../shared/data/binance_BTC-USDT_1d.csv")
@@ -40,33 +43,24 @@ CONTEXT = [
     "requirements-train.txt",
 ]
 KEYS = {"alpaca_api_key": "AK-3f1c0e7d52b94a68", "alpaca_secret_key": "SK-9b27d6410c5e83fa"}
+MOST_NEW_CACHE = 10 * 10**6  # bytes that a scheduled build leaves in the engine's cache
+MOST_NEW_LAYERS = 20_000  # bytes of its image that a registry does not have yet, compressed
+SVG = "{http://www.w3.org/2000/svg}svg"
 AARCH64 = 183  # the machine's number in the head of an ELF file
 X86_64 = 62
 
 
 @dataclass(frozen=True)
-class Build:
-    """One more build."""
+class Release(Build):
+    """The build of a release, with the exchange that its model was trained on."""
 
-    tag: str
-    report: str  # of the engine, on its steps
-    arguments: dict[str, str]
-    context: Path
     exchange: ReplayServer
-
-    def cached(self) -> set[str]:
-        """The steps that were not done anew: their instructions."""
-        steps = dict(re.findall(r"(?m)^#(\d+) \[\w+ +\d+/\d+\] (.*)$", self.report))
-        return {steps[number] for number in re.findall(r"(?m)^#(\d+) CACHED$", self.report) if number in steps}
 
 
 @pytest.fixture(scope="module")
-def next_release(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
+def next_release(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
     """The release after the first, as a scheduled run makes it: the champion beside it, with keys for the exchange."""
-    context, secrets = tmp_path_factory.mktemp("context"), tmp_path_factory.mktemp("secrets")
-    for name in CONTEXT:
-        shutil.copy(ROOT / name, context)
-    shutil.copytree(ROOT / PACKAGE, context / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+    context, secrets = copy_context(tmp_path_factory.mktemp("context")), tmp_path_factory.mktemp("secrets")
     (context / "champion").mkdir()
     with running_container(image) as container:
         for name in MODEL_FILES:
@@ -84,19 +78,88 @@ def next_release(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             "CHAMPION": "champion/model.pkl",
         }
         report = engine.build(*given, arguments=arguments, context=context, tag=tag)
-        yield Build(tag, report, arguments, context, exchange)
+        yield Release(tag, report, arguments, context, exchange)
         engine.forget(tag)
 
 
-def test_a_new_timestamp_trains_anew_and_installs_nothing_anew(next_release: Build) -> None:
+def copy_context(folder: Path) -> Path:
+    """Copy what an image is built from."""
+    for name in CONTEXT:
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / PACKAGE, folder / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def test_a_new_timestamp_trains_anew_and_installs_nothing_anew(next_release: Release) -> None:
     """A model that came out of a cache would be stale, and nobody would see it."""
     cached = next_release.cached()
     assert len([step for step in cached if "pip install" in step]) == 2
+    assert [step for step in cached if "compileall" in step]
     assert not [step for step in cached if "train.py --output" in step]
     assert next_release.exchange.requests
 
 
-def test_the_next_release_carries_the_ledger_on(next_release: Build, tmp_path: Path) -> None:
+def test_a_scheduled_build_leaves_little_in_the_cache(next_release: Release) -> None:
+    """It is built every six hours, and a cache has a limit: GitHub's then drops what is expensive."""
+    assert set(next_release.executed()) == {"train", "api"}
+    assert 0 < next_release.new_cache() <= MOST_NEW_CACHE
+
+
+def test_a_registry_receives_little_more_than_the_model(next_release: Release, image: str, registry: str) -> None:
+    """Every layer that is new is stored for each release, and fetched for each deploy."""
+    before, after = (pushed_layers(tag, registry) for tag in (image, next_release.tag))
+    new = after.keys() - before.keys()
+    assert len(new) == 1
+    assert sum(after[digest] for digest in new) <= MOST_NEW_LAYERS
+
+
+def test_the_picture_of_a_release_comes_out_of_the_cache(next_release: Release, tmp_path: Path) -> None:
+    """The run's page shows it. Training once more for it would take minutes, and may not show what ships."""
+    options = ("--target", "picture", "--output", f"type=local,dest={tmp_path}")
+    done = engine.try_build(*options, arguments=next_release.arguments, context=next_release.context)
+    assert done.returncode == 0, done.stderr[-8000:]
+    picture = replace(next_release, report=done.stderr)
+    assert [step for step in picture.cached() if "train.py --output" in step]
+    assert "train" not in picture.executed()
+    assert titles_of(tmp_path).keys() == {"BTC-USD.svg"}
+
+
+def test_every_pair_has_its_picture(tmp_path: Path) -> None:
+    options = ("--target", "picture", "--output", f"type=local,dest={tmp_path}")
+    done = engine.try_build(*options, arguments={"PAIR": "BTC/USD,ETH/USD", "SOURCE": "simulated", **engine.QUICK})
+    assert done.returncode == 0, done.stderr[-8000:]
+    titles = titles_of(tmp_path)
+    assert titles.keys() == {"BTC-USD.svg", "ETH-USD.svg"}
+    assert "ETH/USD, forecast from" in titles["ETH-USD.svg"]
+
+
+def titles_of(folder: Path) -> dict[str, str]:
+    """The text of each picture by the name of its file; all of them must be well-formed."""
+    pictures = {path.name: ET.fromstring(path.read_bytes()) for path in folder.iterdir()}
+    assert {picture.tag for picture in pictures.values()} == {SVG}
+    return {name: " ".join(picture.itertext()) for name, picture in pictures.items()}
+
+
+def test_a_base_that_is_named_by_its_digest_is_that_of_every_stage(next_release: Release) -> None:
+    """A tag may move between two stages or architectures."""
+    (base,) = set(re.findall(r"\[\w+ +1/\d+\] FROM (\S+@sha256:\w{64})", next_release.report))
+    arguments = {**next_release.arguments, "BASE": base}
+    report = engine.build(arguments=arguments, context=next_release.context, tag=f"{next_release.tag}-base")
+    engine.forget(f"{next_release.tag}-base")
+    assert set(re.findall(r"load metadata for (\S+)", report)) == {base}
+    assert len([step for step in replace(next_release, report=report).cached() if "pip install" in step]) == 2
+
+
+def test_a_module_that_cannot_be_imported_ends_the_build(image: str, tmp_path: Path) -> None:
+    """Without its byte code the image would start slowly, and nobody would know why."""
+    context = copy_context(tmp_path)
+    (context / PACKAGE / "web" / "openapi.py").unlink()
+    done = engine.try_build("--target", "serving", arguments={}, context=context, tag=f"{image}-broken")
+    assert done.returncode != 0
+    assert "No module named 'crypto_predict.web.openapi'" in done.stderr
+
+
+def test_the_next_release_carries_the_ledger_on(next_release: Release, tmp_path: Path) -> None:
     """The image is all the database there is."""
     before = (next_release.context / "champion" / "model.ledger.jsonl").read_bytes()
     after = layers_above_base(next_release.tag, tmp_path)[-1][MODEL_FILES[0]]
@@ -104,13 +167,13 @@ def test_the_next_release_carries_the_ledger_on(next_release: Build, tmp_path: P
     assert len(after.splitlines()) > len(before.splitlines())
 
 
-def test_a_release_shares_every_layer_but_the_model_with_the_one_before(next_release: Build, image: str) -> None:
+def test_a_release_shares_every_layer_but_the_model_with_the_one_before(next_release: Release, image: str) -> None:
     first, second = (inspect(tag)["RootFS"]["Layers"] for tag in (image, next_release.tag))
     assert first[:-1] == second[:-1]
     assert first[-1] != second[-1]
 
 
-def test_the_same_arguments_make_the_same_image_again(next_release: Build) -> None:
+def test_the_same_arguments_make_the_same_image_again(next_release: Release) -> None:
     """Trained once more, on the same prices from another address."""
     tag = f"{next_release.tag}-again"
     with engine.market() as exchange:
@@ -122,7 +185,7 @@ def test_the_same_arguments_make_the_same_image_again(next_release: Build) -> No
     assert layers[0] == layers[1]
 
 
-def test_the_exchange_s_keys_reach_the_exchange_and_stay_nowhere(next_release: Build, tmp_path: Path) -> None:
+def test_the_exchange_s_keys_reach_the_exchange_and_stay_nowhere(next_release: Release, tmp_path: Path) -> None:
     """Neither in a layer nor in the history, of the training's stage no more than of what ships."""
     sent = [value for asked in next_release.exchange.requests for value in asked.headers.values()]
     assert set(KEYS.values()) <= set(sent)
@@ -202,7 +265,8 @@ def machines(tag: str) -> dict[str, int]:
         copied = subprocess.run(["docker", "cp", f"{container}:/layers", "-"], capture_output=True, check=True)
     finally:
         docker("rm", container)
-    compiled = {name: head for name, head in files_of(io.BytesIO(copied.stdout)).items() if head[:4] == b"\x7fELF"}
+    with tarfile.open(fileobj=io.BytesIO(copied.stdout)) as archive:
+        compiled = {name: head for name, head in files_of(archive).items() if head[:4] == b"\x7fELF"}
     return {name: int.from_bytes(head[18:20], "little") for name, head in compiled.items()}
 
 

@@ -1,0 +1,65 @@
+"""What a build did, step by step, by what the engine reports of it."""
+
+import json
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests import engine
+from tests.engine import docker
+
+_MAKES_LAYER = re.compile(r"(ADD|COPY|RUN|WORKDIR)\b")
+
+
+@dataclass(frozen=True)
+class Build:
+    """One build of a context with these arguments."""
+
+    tag: str
+    report: str  # of the engine, on its steps
+    arguments: dict[str, str]
+    context: Path
+
+    def cached(self) -> set[str]:
+        """The steps that were not executed again: their instructions."""
+        cached = set(re.findall(r"(?m)^#(\d+) CACHED$", self.report))
+        return {step for number, _, step in self._steps() if number in cached}
+
+    def executed(self) -> dict[str, list[int]]:
+        """The steps that were: for each stage their positions, 2 for the first instruction below FROM."""
+        done = set(re.findall(r"(?m)^#(\d+) DONE ", self.report))
+        found: dict[str, list[int]] = {}
+        for number, place, _ in self._steps():
+            stage, position = place.split()[0], int(place.split()[-1].partition("/")[0])
+            if number in done and position > 1:
+                found.setdefault(stage, []).append(position)
+        return found
+
+    def new_cache(self) -> int:
+        """Bytes that the steps of this build which were executed left in the engine's cache.
+
+        The stages are made into images, out of the cache: their layers are what the cache holds of each step. So other
+        builds of the same engine do not count, which its own record of the cache does not tell apart.
+        """
+        return sum(
+            size
+            for stage, positions in self.executed().items()
+            for position, size in enumerate(self._sizes_of_steps(stage), start=2)
+            if position in positions
+        )
+
+    def _steps(self) -> list[tuple[str, str, str]]:
+        """Number, place and instruction of each step: ``("7", "train 2/8", "COPY ...")``."""
+        return re.findall(r"(?m)^#(\d+) \[(\w+ +\d+/\d+)\] (.*)$", self.report)
+
+    def _sizes_of_steps(self, stage: str) -> list[int]:
+        """The bytes of the layer that each instruction below FROM made."""
+        tag = f"{self.tag}-{secrets.token_hex(3)}"
+        report = engine.build("--target", stage, arguments=self.arguments, context=self.context, tag=tag)
+        history = docker("history", "--no-trunc", "--human=false", "--format", "{{json .}}", tag)
+        engine.forget(tag)
+        steps = [json.loads(line) for line in history.splitlines()]
+        layers = [int(step["Size"]) for step in steps if _MAKES_LAYER.match(step["CreatedBy"])]
+        own = max(int(count) for count in re.findall(rf"\[{stage} +\d+/(\d+)\]", report)) - 1
+        return layers[:own][::-1]
