@@ -13,7 +13,8 @@ import pytest
 
 from tests.engine import running_registry
 from tests.support.github import REPOSITORY, TOKEN, GitHub
-from tests.support.registries import Layout, needs_skopeo
+from tests.support.indexes import Layout
+from tests.support.registries import needs_skopeo
 from tests.support.sigstore import PROVENANCE, RELEASE, SPDX, Authority, Signer, wrapped_gh
 
 IMAGE = REPOSITORY.lower()
@@ -112,7 +113,7 @@ def checkout(tmp_path: Path) -> Path:
 def image(registry: str, tmp_path: Path) -> Iterator[Image]:
     """An image without attestations."""
     name = f"{registry}/{IMAGE}"
-    reference = Layout(tmp_path / "layout", tmp_path.name.encode()).push(f"{name}:latest")
+    reference = Layout.make(tmp_path / "layout", tmp_path.name.encode()).push(f"{name}:latest")
     authority = Authority(tmp_path / "authority")
     wrapped_gh(tmp_path / "bin", authority)
     with GitHub(tmp_path) as github:

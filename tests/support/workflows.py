@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from crypto_predict.market import Interval
-from tests.engine import BASE, DAYS, docker, right_now, running_registry, why_no_engine
+from tests.engine import DAYS, docker, right_now, running_registry, why_no_engine
 from tests.histories import make_candle, wandering
 from tests.models import BTC
 from tests.replay.alpaca import AlpacaExchange
@@ -35,6 +35,7 @@ from tests.support.repositories import Repository
 from tests.support.sigstore import Authority, wrapped_gh
 
 ACTIONS = ROOT / "tests" / "actions"
+BASE = "python:3.13-slim"
 IMAGE = github.REPOSITORY.lower()  # registries refuse capitals
 KEYS = {"ALPACA_API_KEY": "AK-5e0c3b1f9d7a2846", "ALPACA_SECRET_KEY": "SK-c4d81a6f20e9b735"}
 RUN_SECONDS = 500
@@ -165,7 +166,7 @@ class World:
         )
 
     def _copy(self, at: str) -> Path:
-        """Return a clone without tags, main of which is this commit: act takes a commit with a tag for the tag's push."""
+        """Return a clone, main of which is this commit; without tags: act takes a commit with a tag for the tag's push."""
         copy = self.folder / "copy"
         shutil.rmtree(copy, ignore_errors=True)
         revision = self.clone.git("rev-parse", at)
