@@ -41,3 +41,13 @@ def test_every_workflow_with_a_schedule_is_switched_on_in_the_guide() -> None:
     scheduled = {name for name, text in WORKFLOWS.items() if re.search(r"^  schedule:$", text, re.MULTILINE)}
     chapter = GO_LIVE.partition("\n## 2. ")[2].partition("\n## 3. ")[0]
     assert scheduled == set(re.findall(r"`([a-z]+)`", chapter))
+
+
+def test_every_test_that_holds_a_promise_exists() -> None:
+    """A promise whose test was renamed or removed is held by nothing."""
+    text = (ROOT / "docs" / "release.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(test_\w+\.py)(?:::(\w+))?`", text)
+    assert len(named) > 15
+    sources = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py")}
+    assert [file for file, _ in named if file not in sources] == []
+    assert [name for file, name in named if name and f"def {name}(" not in sources[file]] == []

@@ -94,7 +94,7 @@ def test_tests_that_fail_leave_the_commit_without_a_tag(later: World) -> None:
     """So the next scheduled run tests it again, and does not train it."""
     later.push("feat: a test that fails")
     with market() as exchange:
-        run = later.release("push", exchange.url, TESTS="no such test")
+        run = later.release("push", exchange.url, tests="tests/test_nothing.py")
     assert run.returncode != 0
     assert "[release/train" not in run.stdout
     assert set(later.git_tags()) == {"v0.1.0"}

@@ -39,6 +39,7 @@ BASE = "python:3.13-slim"
 IMAGE = github.REPOSITORY.lower()  # registries refuse capitals
 KEYS = {"ALPACA_API_KEY": "AK-5e0c3b1f9d7a2846", "ALPACA_SECRET_KEY": "SK-c4d81a6f20e9b735"}
 RUN_SECONDS = 500
+TESTS = "tests/test_wording.py"  # of the workflow: as good as any other, and those of the workflow would run themselves
 
 
 def _program(name: str) -> str | None:
@@ -122,7 +123,7 @@ class World:
         return self.run("release.yml", event, *more, ALPACA_DATA_URL=exchange, **variables)
 
     def run(
-        self, workflow: str, event: str, *more: str, at: str = "main", **variables: str
+        self, workflow: str, event: str, *more: str, at: str = "main", tests: str = TESTS, **variables: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a workflow as this event would, on a commit, with these variables of the repository."""
         given = {
@@ -139,8 +140,7 @@ class World:
             "STAND_IN_ARTIFACTS": str(self.folder / "artifacts"),
             "STAND_IN_ATTESTED": str(self.folder / "attested"),
             "STAND_IN_SIGSTORE": str(self.authority.folder),
-            # The tests that the workflow runs are as good as any other, and this one would run itself.
-            "TESTS": "tests/test_wording.py",
+            "TESTS": tests,
             "JOBS": "0",
             "VENV": sys.prefix,
         }
@@ -166,7 +166,7 @@ class World:
         )
 
     def _copy(self, at: str) -> Path:
-        """Return a clone, main of which is this commit; without tags: act takes a commit with a tag for the tag's push."""
+        """Return a clone with main at this commit; without tags, since act takes a tagged commit for a push of the tag."""
         copy = self.folder / "copy"
         shutil.rmtree(copy, ignore_errors=True)
         revision = self.clone.git("rev-parse", at)
@@ -178,6 +178,8 @@ class World:
     def _surroundings(self) -> dict[str, str]:
         """Return what act inherits: how to reach the engine, a home of its own, and a gh that trusts the authority."""
         kept = {name: os.environ[name] for name in ("DOCKER_HOST", "LANG") if name in os.environ}
+        if "MULTI_PLATFORM_ENGINE" in os.environ:
+            kept["DOCKER_HOST"] = os.environ["MULTI_PLATFORM_ENGINE"]
         home, programs = self.folder / "home", self.folder / "programs"
         home.mkdir(exist_ok=True)
         wrapped_gh(programs, self.authority)
