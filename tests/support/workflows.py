@@ -166,7 +166,7 @@ class World:
         )
 
     def _copy(self, at: str) -> Path:
-        """Return a clone with main at this commit; without tags, since act takes a tagged commit for a push of the tag."""
+        """Return a clone with main at this commit; without tags: act takes a tagged commit for a push of the tag."""
         copy = self.folder / "copy"
         shutil.rmtree(copy, ignore_errors=True)
         revision = self.clone.git("rev-parse", at)
