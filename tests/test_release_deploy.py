@@ -1,8 +1,8 @@
-"""Deploying: against a small Render on loopback, which really starts the servers it is told to."""
+"""Deploying: against a small Render on loopback, which really starts the servers that it is told to."""
 
-import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,31 +10,31 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from crypto_predict.release.clock import SkippingClock
-from crypto_predict.release.hook import PAUSES, SECRET, DeployHook
-from crypto_predict.release.site import Patience, Site
 
 from crypto_predict.baked import store
 from crypto_predict.errors import InvalidValue, ReleaseFailed
-from crypto_predict.release import __main__, deploy
+from crypto_predict.release import __main__
+from crypto_predict.release.deploy import Deployment, Target, deploy
+from crypto_predict.release.fetch import MOST_BYTES, NoAnswer, fetch
 from crypto_predict.release.job import Job
+from crypto_predict.release.render import LONGEST_PAUSE, PAUSES, SECRET, Clock, DeployHook, Patience, Site
 from tests.models import TRAINED_AT, make_model
 from tests.serving import ROOT
-from tests.support.render import BELOW, KEY, Hooked, Render, processes
+from tests.support.render import BELOW, KEY, Hooked, Render, Sited, SkippedTime, processes
 
-IMAGES = [f"ghcr.io/o/crypto-predict@sha256:{digit * 64}" for digit in "123"]
-OLD, NEW, BROKEN = IMAGES
-OLD_BUILD, NEW_BUILD = "0.3.1-20240518061047", "0.3.1-20240518121047"
-RENDERS = Patience(900.0, 5.0)
+IMAGES = [f"ghcr.io/o/crypto-predict@sha256:{digit * 64}" for digit in "1234"]
+OLD, NEW, BROKEN, OTHER = IMAGES
+OLD_BUILD, NEW_BUILD, OTHER_BUILD = (f"0.3.1-202405181{hour}1047" for hour in "028")
+RENDERS, QUICK = Patience(900.0, 5.0), Patience(60.0, 5.0)
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The model in each image; the last one's is damaged, so that its server never starts."""
+    """The model in each image; the broken one is cut short, so that its server never starts."""
     folder = tmp_path_factory.mktemp("models")
     paths = {image: folder / f"{number}.pkl" for number, image in enumerate(IMAGES)}
-    store.save(make_model(trained_at=TRAINED_AT - timedelta(hours=6)), paths[OLD])
-    store.save(make_model(), paths[NEW])
+    for image, hours in ((OLD, -2), (NEW, 0), (OTHER, 6)):
+        store.save(make_model(trained_at=TRAINED_AT + timedelta(hours=hours)), paths[image])
     paths[BROKEN].write_bytes(paths[NEW].read_bytes()[:-9])
     return paths
 
@@ -47,234 +47,228 @@ def render(models: dict[str, Path]) -> Iterator[Render]:
         yield render
 
 
-class Rendering(SkippingClock):
-    """A clock that lets Render finish what it is doing, and then the time pass at once."""
+class Trial:
+    """A deploy as a job does it, in skipped time."""
 
-    def __init__(self, render: Render) -> None:
-        super().__init__()
-        self._render = render
+    def __init__(self, render: Render, folder: Path) -> None:
+        self.render, self.time, self.patience = render, SkippedTime(render), QUICK
+        self.environ = {"GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
 
-    def sleep(self, seconds: float) -> None:
-        """Wait for Render alone."""
-        self._render.settle()
-        super().sleep(seconds)
+    def deploy(self, image: str = NEW, *, site: str = "", previous: str | None = OLD, hook_seconds: float = 30) -> None:
+        """Put the new build in place of the old."""
+        hook, page = DeployHook.at(self.render.hook, hook_seconds), Site(site or self.render.site)
+        last = Target(previous, OLD_BUILD) if previous else None
+        deployment = Deployment(hook, page, Target(image, NEW_BUILD), last, self.patience)
+        assert KEY not in repr(deployment)
+        deploy(deployment, Job(self.environ), self.time.clock)
 
+    def fails(self, image: str = NEW, **how: float | str | None) -> str:
+        """Return why it failed."""
+        with pytest.raises(ReleaseFailed) as caught:
+            self.deploy(image, **how)  # type: ignore[arg-type]  # the words of `deploy`
+        return str(caught.value)
 
-class Told:
-    """Where a command's outputs and summary went."""
-
-    def __init__(self, folder: Path) -> None:
-        self._outputs, self._summary = folder / "outputs", folder / "summary.md"
-        self.environ = {"GITHUB_OUTPUT": str(self._outputs), "GITHUB_STEP_SUMMARY": str(self._summary)}
-        self.job = Job(self.environ)
-
-    def outputs(self) -> dict[str, str]:
-        """By name."""
-        return dict(line.split("=", 1) for line in self._outputs.read_text().splitlines())
+    def images(self) -> list[str]:
+        """Return what the hook was told, in order."""
+        return [asked.query["imgURL"][0] for asked in self.render.hooked]
 
     def summary(self) -> str:
-        """As Markdown."""
-        return self._summary.read_text()
+        """Return the run's page."""
+        return Path(self.environ["GITHUB_STEP_SUMMARY"]).read_text()
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Told:
-    """A job's files."""
-    return Told(tmp_path)
+def trial(render: Render, tmp_path: Path) -> Trial:
+    return Trial(render, tmp_path)
 
 
-def deployment(
-    render: Render, image: str = NEW, *, site: str | None = None, previous: bool = True, hook_seconds: float = 30
-) -> deploy.Deployment:
-    """The new image in place of the old, as patiently as Render is."""
-    return deploy.Deployment(
-        hook=DeployHook.at(render.hook, hook_seconds),
-        site=Site(render.site if site is None else site),
-        wanted=deploy.Wanted(image, NEW_BUILD),
-        previous=deploy.Wanted(OLD, OLD_BUILD) if previous else None,
-        patience=RENDERS,
-    )
+@pytest.fixture
+def idle() -> Iterator[Render]:
+    """A Render that accepts every deploy and starts nothing."""
+    with Render(processes({})) as render:
+        yield render
 
 
-def images_asked_for(render: Render) -> list[str]:
-    """What the hook was told, in order."""
-    return [asked.query["imgURL"][0] for asked in render.hooked]
+def test_an_image_is_live_once_its_own_build_answers(trial: Trial) -> None:
+    """The hook accepts long before: its answer proves nothing. Caches must not answer for the site."""
+    trial.render.faults.held = 3
+    trial.deploy()
+    assert Site(trial.render.site).ask()[0] == NEW_BUILD
+    assert trial.render.switched == [OLD, NEW]
+    assert {asked.headers["cache-control"] for asked in trial.render.asked} == {"no-cache"}
+    assert f"{NEW_BUILD}`, is live" in trial.summary()
 
 
-def test_an_image_is_live_once_its_own_build_answers(render: Render, told: Told) -> None:
-    """The hook accepts long before: what it says is no proof of anything."""
-    outputs = deploy.carry_out(deployment(render), told.job, Rendering(render))
-    assert outputs == {"deployed": "true", "verified": "true", "rolled_back": "false"}
-    assert Site(render.site).say().build == NEW_BUILD
-    assert render.switched == [OLD, NEW]
-    assert NEW in told.summary()
-    assert NEW_BUILD in told.summary()
-
-
-def test_the_hook_is_told_the_digest_and_keeps_its_own_query(render: Render, told: Told) -> None:
-    deploy.carry_out(deployment(render), told.job, Rendering(render))
-    (asked,) = render.hooked
+@pytest.mark.parametrize("more", ["", "&imgURL=docker.io%2Fother#top", "\n"])
+def test_the_hook_gets_the_digest_once_and_keeps_its_own_query(idle: Render, more: str) -> None:
+    """Render does not notice that a tag has moved, and a person may have copied an address with an image in it."""
+    DeployHook.at(idle.hook + more).deploy(NEW, Clock())
+    (asked,) = idle.hooked
     assert (asked.method, asked.query) == ("POST", {"key": [KEY], "imgURL": [NEW]})
 
 
-def test_no_cache_may_answer_for_the_site(render: Render, told: Told) -> None:
-    deploy.carry_out(deployment(render), told.job, Rendering(render))
-    assert {asked.headers["cache-control"] for asked in render.asked} == {"no-cache"}
-
-
-@pytest.mark.parametrize("ending", ["/", BELOW, f"{BELOW}/", "  \n"])
-def test_a_site_may_be_written_with_a_slash_or_a_path(render: Render, told: Told, ending: str) -> None:
+def test_a_site_may_be_written_with_a_slash_or_a_path(render: Render) -> None:
     """It is a variable that a person has typed."""
-    outputs = deploy.carry_out(deployment(render, site=render.site + ending), told.job, Rendering(render))
-    assert outputs["verified"] == "true"
+    for ending in ("/", BELOW, f"{BELOW}/", "  \n"):
+        assert Site(render.site + ending).ask()[0] == OLD_BUILD
 
 
-def test_ten_minutes_of_the_old_version_are_waited_for(render: Render, told: Told) -> None:
-    """A question every five seconds: the switch comes with the 120th, long before the 15 minutes are over."""
-    render.faults.held = 120
-    clock = Rendering(render)
-    outputs = deploy.carry_out(deployment(render), told.job, clock)
-    assert outputs["verified"] == "true"
-    assert render.switched == [OLD, NEW]
-    assert 595 <= clock.now() <= 600
+def test_ten_minutes_of_the_old_version_are_waited_for(trial: Trial) -> None:
+    """One request every five seconds: the switch comes with the 120th, before the 15 minutes are over."""
+    trial.render.faults.held, trial.patience = 120, RENDERS
+    trial.deploy()
+    assert trial.render.switched == [OLD, NEW]
+    assert 595 <= trial.time.seconds <= 600
 
 
-def test_an_old_version_that_stays_for_ever_is_told_to_stay(render: Render, told: Told) -> None:
-    """Without that, the new one could still appear when nobody looks any more."""
-    render.faults.held = None
-    clock = Rendering(render)
-    with pytest.raises(ReleaseFailed, match=f"did not answer as {NEW_BUILD} within 900 s") as caught:
-        deploy.carry_out(deployment(render), told.job, clock)
-    assert f"last: build {OLD_BUILD}" in str(caught.value)
-    assert f"rolled back to {OLD_BUILD}, which answers again" in str(caught.value)
-    assert images_asked_for(render) == [NEW, OLD]
-    assert 900 <= clock.now() < 900 + RENDERS.every
-    assert told.outputs() == {"deployed": "false", "verified": "false", "rolled_back": "true"}
-    assert "**Rolled back**" in told.summary()
-
-
-def test_an_image_that_never_becomes_healthy_is_rolled_back(render: Render, told: Told) -> None:
-    with pytest.raises(ReleaseFailed, match="rolled back"):
-        deploy.carry_out(deployment(render, BROKEN), told.job, Rendering(render))
-    assert Site(render.site).say().build == OLD_BUILD
-    assert images_asked_for(render) == [BROKEN, OLD]
-
-
-def test_another_build_than_the_image_was_said_to_hold_is_replaced(models: dict[str, Path], told: Told) -> None:
-    """It went live and answers well, but it is not what was tried: the old one really takes its place again."""
-    store.save(make_model(trained_at=TRAINED_AT + timedelta(hours=6)), other := models[NEW].with_name("other.pkl"))
-    with Render(processes({**models, NEW: other})) as careless:
-        careless.run(OLD)
-        with pytest.raises(ReleaseFailed, match=r"last: build 0\.3\.1-20240518181047\n  rolled back"):
-            deploy.carry_out(deployment(careless), told.job, Rendering(careless))
-        assert careless.switched == [OLD, NEW, OLD]
-        assert Site(careless.site).say().build == OLD_BUILD
-
-
-def test_a_roll_back_that_fails_as_well_is_told_beside_the_first_failure(models: dict[str, Path], told: Told) -> None:
-    """Nothing was live and nothing comes up: the error says both, and what the site says."""
-    with Render(processes({BROKEN: models[BROKEN]})) as render, pytest.raises(ReleaseFailed) as caught:
-        deploy.carry_out(deployment(render, BROKEN), told.job, Rendering(render))
-    assert f"{NEW_BUILD} is not live" in str(caught.value)
-    assert f"the roll-back to {OLD_BUILD} failed as well" in str(caught.value)
-    assert "says now: status 502" in str(caught.value)
-    assert told.outputs()["rolled_back"] == "false"
-    assert "**Failed**" in told.summary()
-
-
-def test_without_an_earlier_release_there_is_nothing_to_go_back_to(render: Render, told: Told) -> None:
-    with pytest.raises(ReleaseFailed, match="no earlier release to go back to"):
-        deploy.carry_out(deployment(render, BROKEN, previous=False), told.job, Rendering(render))
-    assert images_asked_for(render) == [BROKEN]
-
-
-def test_a_sleeping_instance_may_answer_anything_while_it_wakes(render: Render, told: Told) -> None:
-    """Whatever comes in place of a version is no version yet, and no reason to give up."""
-    render.faults.site.extend([502, 503, 200, 404, 429, 301])
-    outputs = deploy.carry_out(deployment(render), told.job, Rendering(render))
-    assert outputs["verified"] == "true"
-    assert len(render.asked) > 6
+def test_an_old_version_that_stays_for_ever_is_deployed_again(trial: Trial) -> None:
+    """Otherwise the new one could still appear when nobody looks any more."""
+    trial.render.faults.held, trial.patience = None, RENDERS
+    failure = trial.fails()
+    assert f"did not answer as {NEW_BUILD} within 900 s; last: build {OLD_BUILD}" in failure
+    assert f"rolled back to {OLD_BUILD}, which answers again" in failure
+    assert trial.images() == [NEW, OLD]
+    assert 895 <= trial.time.seconds <= 900
+    assert "**Rolled back**" in trial.summary()
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"null", b'{"build": 7}', b"[" * 60_000, b"\xff\xfe", b'{"build": "\\u202e\\nx"}'], ids=repr
+    ("image", "switched", "last"),
+    [(BROKEN, [OLD], OLD_BUILD), (OTHER, [OLD, OTHER, OLD], OTHER_BUILD)],
+    ids=["never starts", "another build"],
 )
-def test_nonsense_in_place_of_a_version_is_no_version(models: dict[str, Path], body: bytes) -> None:
-    with Render(processes(models)) as render:
-        render.faults.bodies.append(body)
-        said = Site(render.site).say()
-    assert said.build != NEW_BUILD
-    assert said.words.isprintable()
+def test_an_image_that_never_starts_or_is_another_build_is_rolled_back(
+    trial: Trial, image: str, switched: list[str], last: str
+) -> None:
+    """The other one goes live and answers well, but it is not what was tested."""
+    assert f"last: build {last}\n  rolled back" in trial.fails(image)
+    assert Site(trial.render.site).ask()[0] == OLD_BUILD
+    assert trial.images() == [image, OLD]
+    assert trial.render.switched[: len(switched)] == switched
 
 
-def test_a_site_that_nobody_serves_is_waited_for(told: Told, render: Render) -> None:
-    """A name that is not set up yet, an instance between two lives: a refused connection is one more 'not yet'."""
-    with pytest.raises(ReleaseFailed, match="no answer: Connection refused"):
-        deploy.carry_out(deployment(render, site="http://127.0.0.1:9"), told.job, Rendering(render))
+def test_a_rollback_that_fails_as_well_is_reported_beside_the_first_failure(trial: Trial) -> None:
+    """The error has both, and what the site answers now."""
+    trial.render.faults.unhealthy = 2
+    trial.render.faults.site.extend([Sited(502)] * 500)
+    failure = trial.fails()
+    assert f"{NEW_BUILD} is not live" in failure
+    assert f"not rolled back: {trial.render.site} did not answer as {OLD_BUILD}" in failure
+    assert "answers now: status 502" in failure
+    assert "**Failed**" in trial.summary()
 
 
-def test_a_hook_that_is_out_of_order_is_asked_again(render: Render, told: Told) -> None:
-    render.faults.hook.extend([Hooked(500), Hooked(503), Hooked(429, {"Retry-After": "60"})])
-    clock = Rendering(render)
-    outputs = deploy.carry_out(deployment(render), told.job, clock)
-    assert outputs["verified"] == "true"
-    assert len(render.hooked) == 4
-    assert clock.now() >= PAUSES[0] + PAUSES[1] + 60  # as long as it wanted
+def test_without_an_earlier_release_there_is_nothing_to_roll_back_to(trial: Trial) -> None:
+    assert "not rolled back: there is no earlier release" in trial.fails(BROKEN, previous=None)
+    assert trial.images() == [BROKEN]
 
 
-def test_a_hook_that_wants_to_be_left_alone_for_a_day_is_not_obeyed(render: Render, told: Told) -> None:
-    render.faults.hook.append(Hooked(429, {"Retry-After": "86400"}))
-    clock = Rendering(render)
-    deploy.carry_out(deployment(render), told.job, clock)
-    assert clock.now() < 600
+def test_a_sleeping_instance_may_answer_anything_while_it_wakes(trial: Trial) -> None:
+    """Whatever comes in place of a version is not a reason to give up."""
+    trial.render.faults.site.extend(map(Sited, [502, 503, 200, 404, 429, 301]))
+    trial.deploy()
+    assert len(trial.render.asked) > 6
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"null", b'{"build": 7}', b"[" * 60_000, b"\xff\xfe", b'\n{"build": "\\u202e\\nx"}'], ids=repr
+)
+def test_nonsense_in_place_of_a_version_is_not_a_version(idle: Render, body: bytes) -> None:
+    idle.faults.site.append(Sited(body=body))
+    build, words = Site(idle.site).ask()
+    assert build != NEW_BUILD
+    assert words.isprintable()
+
+
+def test_a_site_may_redirect_three_times(idle: Render) -> None:
+    """As from http to https and to a domain of one's own; more is a loop."""
+    moved = Sited(301, location="/version")
+    version = Sited(body=f'{{"build": "{OLD_BUILD}"}}'.encode())
+    idle.faults.site.extend([*[moved] * 3, version])
+    assert Site(idle.site).ask() == (OLD_BUILD, f"build {OLD_BUILD}")
+    idle.faults.site.extend([moved] * 4)
+    assert Site(idle.site).ask() == (None, "no answer: too many redirects")
+
+
+def test_a_site_that_sends_without_end_takes_neither_the_time_nor_the_memory(idle: Render) -> None:
+    """Not even from a curl that heeds its limit only where the length is announced."""
+    idle.faults.site.append(Sited(endless=True))
+    with pytest.raises(NoAnswer):
+        fetch(idle.site, 2)
+    assert idle.poured(1) < 4 * MOST_BYTES
+
+
+def test_a_site_that_nobody_serves_is_waited_for(trial: Trial) -> None:
+    """A name that is not set up yet, an instance between two lives: both refuse the connection."""
+    assert "last: no answer: connection refused" in trial.fails(site="http://127.0.0.1:9")
+    assert trial.time.seconds > QUICK.seconds
+
+
+def test_a_hook_that_is_out_of_order_is_asked_again(trial: Trial) -> None:
+    trial.render.faults.hook.extend([Hooked(500), Hooked(503), Hooked(429, {"Retry-After": "60"})])
+    trial.deploy()
+    assert trial.images() == [NEW] * 4
+    assert trial.time.seconds >= PAUSES[0] + PAUSES[1] + 60  # as long as it asked for
+
+
+@pytest.mark.parametrize("wanted", ["86400", "9" * 400, "-1", "soon", "Wed, 21 Oct 2065 07:28:00 GMT"])
+def test_a_hook_that_wants_a_day_of_rest_is_not_obeyed(idle: Render, wanted: str) -> None:
+    """Neither is one whose wish cannot be read."""
+    idle.faults.hook.append(Hooked(429, {"Retry-After": wanted}))
+    DeployHook.at(idle.hook).deploy(NEW, (time := SkippedTime(idle)).clock)
+    assert time.seconds == (LONGEST_PAUSE if wanted.isdigit() else PAUSES[0])
 
 
 @pytest.mark.parametrize("fault", [Hooked(hangs=True), Hooked(drips=True)], ids=["hangs", "drips"])
-def test_a_hook_that_hangs_is_asked_again(render: Render, told: Told, fault: Hooked) -> None:
-    """Also where a byte comes now and then, so that no single read is ever too late."""
-    render.faults.hook.append(fault)
-    outputs = deploy.carry_out(deployment(render, hook_seconds=0.5), told.job, Rendering(render))
-    assert outputs["verified"] == "true"
-    assert len(render.hooked) == 2
+def test_a_hook_that_hangs_is_asked_again(trial: Trial, fault: Hooked) -> None:
+    """Also if a byte comes now and then, so that no single read is ever too late."""
+    trial.render.faults.hook.append(fault)
+    trial.deploy(hook_seconds=0.5)
+    assert trial.images() == [NEW] * 2
 
 
-def test_a_hook_that_answers_500_for_good_fails_and_the_old_image_is_confirmed(render: Render, told: Told) -> None:
-    """It may have begun something all the same, so that the old image is asked for once more."""
-    render.faults.hook.extend([Hooked(500)] * (len(PAUSES) + 1))
-    with pytest.raises(ReleaseFailed, match="500 Internal Server Error, the last of 4 times\n  rolled back"):
-        deploy.carry_out(deployment(render), told.job, Rendering(render))
-    assert images_asked_for(render) == [*[NEW] * 4, OLD]
+def test_a_hook_that_answers_500_for_good_fails_and_the_old_image_is_deployed_again(trial: Trial) -> None:
+    """It may have started something all the same."""
+    trial.render.faults.hook.extend([Hooked(500)] * (len(PAUSES) + 1))
+    failure = trial.fails()
+    assert "failed 4 times, the last time: it answered 500 Internal Server Error\n  rolled back" in failure
+    assert trial.images() == [*[NEW] * 4, OLD]
 
 
-@pytest.mark.parametrize("status", [400, 401, 404])
-def test_a_hook_that_refuses_is_not_asked_again(render: Render, told: Told, status: int) -> None:
-    """A wrong secret stays wrong: the person who can mend it should not wait for a minute of attempts."""
-    render.faults.hook.extend([Hooked(status)] * 2)
-    with pytest.raises(ReleaseFailed, match=f"answered {status}.*check the secret {SECRET}") as caught:
-        deploy.carry_out(deployment(render), told.job, Rendering(render))
-    assert images_asked_for(render) == [NEW, OLD]  # once each
-    assert f"says now: build {OLD_BUILD}" in str(caught.value)
+@pytest.mark.parametrize("status", [400, 401, 404, 307])
+def test_a_hook_that_refuses_is_not_asked_again(trial: Trial, status: int) -> None:
+    """A wrong secret stays wrong. A redirect is refused too: the secret must not go where it leads."""
+    moved = {"Location": f"{trial.render.site}/stolen?key={KEY}"}
+    trial.render.faults.hook.extend([Hooked(status, moved)] * 2)
+    failure = trial.fails()
+    assert f"answered {status}" in failure
+    assert ("redirects are not followed with a secret" in failure) == (status == 307)
+    assert f"check {SECRET}" in failure
+    assert f"answers now: build {OLD_BUILD}" in failure
+    assert trial.images() == [NEW, OLD]  # once each
+    assert {asked.path for asked in trial.render.asked} == {"/version"}
 
 
-def test_the_secret_is_not_carried_to_where_a_redirect_leads(render: Render, told: Told) -> None:
-    render.faults.hook.extend([Hooked(307, {"Location": f"{render.site}/stolen?key={KEY}"})] * 2)
-    with pytest.raises(ReleaseFailed, match="307 Temporary Redirect: it is not followed"):
-        deploy.carry_out(deployment(render), told.job, Rendering(render))
-    assert {asked.path for asked in render.asked} == {"/version"}
-
-
-def test_nothing_that_is_told_or_logged_holds_the_secret(
-    render: Render, told: Told, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+def test_the_secret_is_in_no_error_log_page_or_process_list(
+    trial: Trial,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Not even where the server quotes it: in a body, a header, or in place of an answer."""
+    """Not even if the server quotes it: in a body, a header, or in place of an answer."""
+    words, programs = tmp_path / "words", tmp_path / "programs"
+    programs.mkdir()
+    wrapper = f"#!/bin/sh\necho \"$@\" >> '{words}'\nexec '{shutil.which('curl')}' \"$@\"\n"  # everybody sees them
+    (programs / "curl").write_text(wrapper)
+    (programs / "curl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
     caplog.set_level(logging.DEBUG)
-    quoting = Hooked(500, {"Location": render.hook, "Retry-After": KEY}, echoes=True)
-    render.faults.hook.extend([quoting, Hooked(hangs=True), quoting, Hooked(404, echoes=True), Hooked(404)])
-    wanted = deployment(render, hook_seconds=0.5)
-    with pytest.raises(ReleaseFailed) as caught:
-        deploy.carry_out(wanted, told.job, Rendering(render))
-    printed = capsys.readouterr()
-    for text in (str(caught.value), told.summary(), caplog.text, repr(wanted), printed.out, printed.err):
+    quoting = Hooked(500, {"Location": trial.render.hook, "Retry-After": KEY}, echoes=True)
+    trial.render.faults.hook.extend([quoting, Hooked(hangs=True), quoting, Hooked(404, echoes=True), Hooked(404)])
+    failure = trial.fails(hook_seconds=0.5)
+    assert words.read_text().count("POST") == len(trial.images()) == 5
+    for text in (failure, trial.summary(), caplog.text, words.read_text(), *capfd.readouterr()):
         assert KEY not in text
         assert "srv-x" not in text
 
@@ -283,103 +277,69 @@ def test_nothing_that_is_told_or_logged_holds_the_secret(
     "address",
     [
         f"http://api.render.com/deploy/srv-x?key={KEY}",  # in the clear
-        f"ftp://api.render.com/deploy/srv-x?key={KEY}",
         f"api.render.com/deploy/srv-x?key={KEY}",
         f"https:///deploy/srv-x?key={KEY}",
         f"https://user:{KEY}@api.render.com/deploy/srv-x",
         f"https://api.render.com/deploy/srv-x?key={KEY} and more",
         f"https://api.render.com/deploy/srv-x?key={KEY}\r\nX: y",
+        f'https://api.render.com/deploy/srv-x?key={KEY}"\noutput = "x',
         f"https://api.render.com:{KEY}/deploy/srv-x",
         f"https://[{KEY}/deploy/srv-x",
     ],
 )
-def test_a_hook_that_is_no_safe_address_is_refused_without_showing_it(address: str) -> None:
+def test_a_hook_at_an_unsafe_address_is_refused_without_showing_it(address: str) -> None:
     with pytest.raises(InvalidValue, match=SECRET) as caught:
         DeployHook.at(address)
-    assert KEY not in str(caught.value)
-    assert KEY not in repr(caught.value)
-
-
-def test_a_hook_copied_with_an_image_in_it_names_one_image(render: Render) -> None:
-    hook = DeployHook.at(f"{render.hook}&imgURL=docker.io%2Fother#top")
-    hook.deploy(NEW, Rendering(render))
-    assert images_asked_for(render) == [NEW]
-    assert render.hooked[0].query["key"] == [KEY]
+    assert KEY not in str(caught.value) + repr(caught.value)
 
 
 WORDS = ("deploy", "--image", NEW, "--build", NEW_BUILD)
 BACK = ("--previous", OLD, "--previous-build", OLD_BUILD)
 
 
-def test_without_a_hook_there_is_no_live_site_and_the_run_is_green(told: Told) -> None:
-    """A fork without a Render account publishes its image all the same; an unset secret reaches the job as empty."""
-    assert __main__.main([*WORDS, "--site", "", *BACK], {**told.environ, SECRET: ""}) == 0
-    assert told.outputs() == {"deployed": "false", "verified": "false", "rolled_back": "false"}
-    assert "no live site" in told.summary()
-
-
-def test_without_a_site_it_is_deployed_with_a_warning(
-    render: Render, told: Told, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Nobody can check an address that nobody knows; the roll-back arguments of a first release are empty."""
-    environ = {**told.environ, SECRET: render.hook, "GITHUB_ACTIONS": "true"}
+def test_without_a_site_it_is_deployed_with_a_warning(trial: Trial, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody can check an address that nobody knows; the arguments of a first release are empty."""
+    environ = {**trial.environ, SECRET: trial.render.hook, "GITHUB_ACTIONS": "true"}
     assert __main__.main([*WORDS, "--site", "", "--previous", "", "--previous-build", ""], environ) == 0
-    render.settle()
-    assert told.outputs() == {"deployed": "true", "verified": "false", "rolled_back": "false"}
-    assert render.switched == [OLD, NEW]
+    trial.render.settle()
+    assert trial.render.switched == [OLD, NEW]
     assert "::warning::" in capsys.readouterr().out
-    assert "**not verified**" in told.summary()
+    assert "**not verified**" in trial.summary()
 
 
 @pytest.mark.parametrize(
-    ("words", "named"),
+    ("option", "value", "named"),
     [
-        (("--image", "ghcr.io/o/crypto-predict:latest"), "--image"),
-        (("--image", f"{NEW}0"), "--image"),
-        (("--build", "a b"), "--build"),
-        (("--previous", OLD), "--previous-build"),
-        (("--previous-build", OLD_BUILD), "--previous"),
-        (("--site", "example.onrender.com"), "--site"),
-        (("--site", "https://example.onrender.com/a b"), "--site"),
-        (("--patience", "soon"), "duration"),
+        ("--image", "ghcr.io/o/crypto-predict:latest", "--image"),
+        ("--image", f"{NEW}0", "--image"),
+        ("--build", "", "--image"),
+        ("--previous", OLD, "--previous"),
+        ("--site", "example.onrender.com", "--site"),
+        ("--site", "https://example.onrender.com/a b", "--site"),
+        ("--patience", "soon", "duration"),
     ],
 )
 def test_bad_arguments_are_named_before_anything_is_deployed(
-    told: Told, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], named: str
+    idle: Render, option: str, value: str, named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Render(processes({})) as render:
-        assert __main__.main([*WORDS, *words], {**told.environ, SECRET: render.hook}) == 2
+    assert __main__.main([*WORDS, option, value], {SECRET: idle.hook}) == 2
     assert f"deploy: error: {named}:" in capsys.readouterr().err
-    assert render.hooked == []
+    assert __main__.main(WORDS, {}) == 2
+    assert f"deploy: error: {SECRET}:" in capsys.readouterr().err
+    assert idle.hooked == []
 
 
-def run_deploy(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """The real command, as a process of its own."""
-    command = [sys.executable, "-m", "crypto_predict.release", *WORDS, *words]
-    return subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environ}, capture_output=True, text=True, timeout=60, check=False
-    )
-
-
-def test_as_a_process_it_deploys_and_prints_its_outputs(render: Render) -> None:
-    done = run_deploy(
-        "--site", render.site, "--every", "1s", "--json", GITHUB_STEP_SUMMARY=os.devnull, **secret(render)
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"deployed": "true", "verified": "true", "rolled_back": "false"}
-    assert KEY not in done.stdout + done.stderr
-
-
-def test_as_a_process_it_loses_patience_and_rolls_back(render: Render) -> None:
-    render.faults.held = None
-    words = ("--site", render.site, *BACK, "--patience", "3s", "--every", "1s")
-    done = run_deploy(*words, GITHUB_STEP_SUMMARY=os.devnull, **secret(render))
-    assert done.returncode == 1
-    assert f"did not answer as {NEW_BUILD} within 3 s" in done.stderr
-    assert f"rolled back to {OLD_BUILD}" in done.stderr
+@pytest.mark.parametrize(("held", "code", "last"), [(0, 0, "is live at"), (None, 1, f"rolled back to {OLD_BUILD}")])
+def test_as_a_process_it_deploys_or_loses_patience_and_rolls_back(
+    render: Render, held: int | None, code: int, last: str
+) -> None:
+    """The secret comes with the line break that a person pasted along."""
+    render.faults.held = held
+    words = (*WORDS, "--site", render.site, *BACK, "--patience", "3s" if held is None else "60s", "--every", "1s")
+    command = [sys.executable, "-m", "crypto_predict.release", *words]
+    environ = {**os.environ, SECRET: f"{render.hook}\n"}
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code
+    assert last in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def secret(render: Render) -> dict[str, str]:
-    """The secret as a workflow hands it over: with the line feed that a person pasted along."""
-    return {SECRET: f"{render.hook}\n"}
+    assert KEY not in done.stdout + done.stderr

@@ -34,6 +34,8 @@ def take_out(reference: str, folder: Path) -> Artifact:
     """
     folder.mkdir(parents=True, exist_ok=True)
     model_path, ledger_path = folder / MODEL, folder / LEDGER
+    for path in (model_path, ledger_path):
+        path.unlink(missing_ok=True)  # of another image
     engine.hold(reference)
     engine.copy_out(reference, FOLDER, folder)
     if not model_path.exists():

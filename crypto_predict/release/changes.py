@@ -57,4 +57,4 @@ def _moves(pair: Pair, model: Model, champion: Model) -> Iterator[tuple[str, ...
         except OutOfRange:
             continue
         shown = (f"{number:,.{now.decimals}f}" for number in (was, price))
-        yield (str(pair), str(standing.day), *shown, f"{price / was - 1:+.2%}" if was else "-")
+        yield (str(pair), str(standing.day), *shown, f"{price / was - 1:+z.2%}" if was else "-")

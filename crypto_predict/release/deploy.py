@@ -42,22 +42,14 @@ class Deployment:
     patience: Patience
 
     def bring_up(self, target: Target, clock: Clock) -> float | None:
-        """Start an image and wait until it answers; return the seconds that took, None without a site.
-
-        Raises:
-            ReleaseFailed: The hook refused, or another build kept answering.
-        """
+        """Start an image and wait until it answers; return the seconds that took, None without a site."""
         _log.info("deploying %s, build %s", target.image, target.build)
         self.hook.deploy(target.image, clock)
         return None if self.site is None else self.site.wait_for(target.build, self.patience, clock)
 
 
 def deploy(deployment: Deployment, job: Job, clock: Clock) -> None:
-    """Deploy, and show the outcome on the run's page.
-
-    Raises:
-        ReleaseFailed: The image is not live; the message says whether the last good one is.
-    """
+    """Deploy, show the outcome on the run's page, and raise `ReleaseFailed` if the image is not live."""
     named = f"{markdown.code(deployment.target.image)}, build {markdown.code(deployment.target.build)},"
     try:
         seconds = deployment.bring_up(deployment.target, clock)
@@ -69,9 +61,7 @@ def deploy(deployment: Deployment, job: Job, clock: Clock) -> None:
         job.add_summary(f"### Deploy\n\n**{title}**: {named} is not live.\n\n{facts}")
         raise ReleaseFailed(f"{deployment.target.build} is not live: {error}\n  {outcome}") from error
     if seconds is None or deployment.site is None:
-        job.warn(
-            "the deploy is not verified, since the site's address is unknown: set the repository variable SITE_URL"
-        )
+        job.warn("the deploy is not verified: set the repository variable SITE_URL to the site's address")
         job.add_summary(f"### Deploy\n\n{named} was deployed, and **not verified**: `SITE_URL` is not set.")
     else:
         where = markdown.code(deployment.site.address)

@@ -27,18 +27,9 @@ class Image:
 
 
 def hold(reference: str) -> Image:
-    """Describe an image, pulled for this machine's architecture if its digest names it, else from the engine's store.
-
-    Raises:
-        ReleaseFailed: It cannot be pulled, or there is no such image.
-    """
+    """Describe an image; one that is named by its digest is pulled. Raise `ReleaseFailed` if there is no such image."""
     if "@" in reference:
         output_of("docker", "pull", "--quiet", reference, seconds=PULL_SECONDS)
-    return inspect(reference)
-
-
-def inspect(reference: str) -> Image:
-    """Describe an image that was pulled or built here; raise `ReleaseFailed` if there is no such image."""
     found: dict[str, Any] = json.loads(output_of("docker", "image", "inspect", reference))[0]
     config = found["Config"]
     return Image(reference, dict(config.get("Labels") or {}), str(config.get("User") or ""), int(found["Size"]))
@@ -58,14 +49,12 @@ def running(reference: str, port: int) -> Iterator[str]:
     """Run an image that listens at `port` on loopback, locked: read-only, without capabilities. Give its container.
 
     It shares the machine's network, since not every engine has a network of its own.
-
-    Raises:
-        ReleaseFailed: The container cannot be started.
     """
     locked = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
     listening = ("--network", "host", "--env", f"PORT={port}", "--env", "HOST=127.0.0.1")
-    container = output_of("docker", "run", "--detach", *locked, *listening, reference).strip()
+    container = output_of("docker", "create", *locked, *listening, reference).strip()
     try:
+        output_of("docker", "start", container)
         yield container
     finally:
         output_of("docker", "rm", "--force", container)

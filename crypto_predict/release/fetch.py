@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 from crypto_predict.errors import InvalidValue, ReleaseFailed
 from crypto_predict.release.programs import ProgramFailed, output_of
 
-MOST_BYTES = 16 * 2**20  # of a body
+MOST_BYTES = 4 * 2**20  # of a body, and in a second: curl before 8.4 heeds the former only if the length is announced
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # Settings of the user's own are not read, and `--config -` reads the address from standard input.
 _CURL = ("curl", "--disable", "--silent", "--globoff", "--noproxy", ",".join(_LOOPBACK), "--config", "-")
 _REPORT = "\n%{header_json}%{http_code}"  # what curl writes after the body
 # curl's exit codes; its messages may quote the address.
-_REASONS = {6: "unknown host", 7: "connection refused", 28: "no whole answer in time", 63: "the answer is too long"}
+_REASONS = {6: "unknown host", 7: "connection refused", 28: "no whole answer in time", 47: "too many redirects"}
+_REASONS |= {60: "its certificate is not valid", 63: "the answer is too long"}
 
 
 class NoAnswer(ReleaseFailed):
@@ -44,7 +45,8 @@ def fetch(address: str, seconds: float, *, method: str = "GET", fresh: bool = Fa
     Raises:
         NoAnswer: Nobody listens, the connection broke, it took too long, or the answer is not HTTP.
     """
-    limits = ("--max-time", f"{seconds:g}", "--max-filesize", str(MOST_BYTES))
+    most = str(MOST_BYTES)
+    limits = ("--max-time", f"{seconds:g}", "--max-filesize", most, "--limit-rate", most, "--proto", "=http,https")
     more = ("--header", "Cache-Control: no-cache", "--location", "--max-redirs", "3") if fresh else ()
     words = (*_CURL, *limits, *more, "--request", method, "--write-out", _REPORT)
     try:

@@ -40,14 +40,10 @@ def page(model: Model, digest: str, since: str = "", subjects: Sequence[str] = (
     parts = [f"## Build {escape(model.card.build)}", *warning, bullets([f"image: {code(digest)}", *_model(model.card)])]
     parts += ["### Forecast", *_forecast(model), "### Scorecard", *_backtest(model.card), bullets(list(_live(model)))]
     parts += ["### Since the last model", since] if since else []
-    parts += ["### Commits", commits(subjects)] if subjects else []
-    return "\n\n".join([*parts, *warning])
-
-
-def commits(subjects: Sequence[str]) -> str:
-    """Return subjects of commits as a list."""
+    shown = [escape(subject, 120) for subject in subjects[:MOST_COMMITS]]
     more = [f"and {len(subjects) - MOST_COMMITS:,} more"] if len(subjects) > MOST_COMMITS else []
-    return bullets([*(escape(subject, 120) for subject in subjects[:MOST_COMMITS]), *more])
+    parts += ["### Commits", bullets(shown + more)] if shown else []
+    return "\n\n".join([*parts, *warning])
 
 
 def _model(card: Card) -> Iterator[str]:
@@ -73,14 +69,12 @@ def _standings(pair: Pair, facts: PairCard) -> Iterator[tuple[str, ...]]:
     decimals, newest = price_decimals(facts.last_close), facts.anchor.price
     for row in facts.forecast:
         shown = (f"{price:,.{decimals}f}" for price in (row.prediction, row.low, row.high, newest))
-        yield str(pair), counted(row.horizon_days, "day"), str(row.day), *shown, f"{row.prediction / newest - 1:+.1%}"
+        yield str(pair), counted(row.horizon_days, "day"), str(row.day), *shown, f"{row.prediction / newest - 1:+z.1%}"
 
 
 def _backtest(card: Card) -> Iterator[str]:
-    tested = {
-        pair: facts.backtest.scores for pair, facts in card.pairs.items() if facts.backtest and facts.backtest.scores
-    }
-    if untested := [str(pair) for pair in card.pairs if pair not in tested]:
+    tested = {pair: facts.backtest.scores if facts.backtest else () for pair, facts in card.pairs.items()}
+    if untested := [str(pair) for pair, scores in tested.items() if not scores]:
         yield f"Not scored, since the history is too short for a backtest: {', '.join(untested)}."
     rows = [_score(pair, one) for pair, scores in islice(tested.items(), MOST_PAIRS) for one in scores[:MOST_LINES]]
     if rows:
@@ -102,7 +96,5 @@ def _live(model: Model) -> Iterator[str]:
     yield f"the ledger of released forecasts has {counted(card.entries, 'line')}"
     records = card.simulated if model.card.simulated else card.pairs
     for pair, record in islice(records.items(), MOST_PAIRS):
-        counts = (
-            f"{counted(record.releases, 'release')} since {record.since:%Y-%m-%d}, {record.pending:,} still pending"
-        )
-        yield f"{pair}: {escape(record.words)} ({counts})"
+        releases = f"{counted(record.releases, 'release')} since {record.since:%Y-%m-%d}"
+        yield f"{pair}: {escape(record.words)} ({releases}, {record.pending:,} still pending)"

@@ -15,12 +15,8 @@ TICKS = 6  # approximate number of horizontal lines
 _SETTINGS = """\
 ---
 config:
-  xyChart:
-    width: 900
-    height: 420
-  themeVariables:
-    xyChart:
-      plotColorPalette: "#e8a867, #e8a867, #c2570c"
+  xyChart: {width: 900, height: 420}
+  themeVariables: {xyChart: {plotColorPalette: "#e8a867, #e8a867, #c2570c"}}
 ---"""  # readable on white and on black
 
 

@@ -57,10 +57,9 @@ class DeployHook:
         return cls(checked_address(SECRET, address, secret=True), seconds)
 
     def deploy(self, image: str, clock: Clock) -> None:
-        """Start an image, by digest. A hook that fails is asked again: starting the same image twice does no harm.
+        """Start an image, by digest; raise `ReleaseFailed` if the hook refuses.
 
-        Raises:
-            ReleaseFailed: It refused, or failed each time.
+        A hook that fails is asked again, up to four times: starting the same image twice does no harm.
         """
         parts = urlsplit(self._address)
         kept = [part for part in parts.query.split("&") if part and part.partition("=")[0] != _IMAGE]
@@ -88,9 +87,7 @@ class DeployHook:
             wanted = answer.headers.get("retry-after", "")
             return f"it answered {status}", float(wanted[:9]) if wanted.isascii() and wanted.isdigit() else 0.0
         reason = "redirects are not followed with a secret; " if answer.status < 400 else ""
-        raise ReleaseFailed(
-            f"the deploy hook answered {status}: {reason}check {SECRET}, and that the service runs this image"
-        )
+        raise ReleaseFailed(f"the deploy hook answered {status}: {reason}check {SECRET} and the service's image")
 
 
 class Site:
@@ -100,12 +97,9 @@ class Site:
         self.address = checked_address("--site", address).rstrip("/")
 
     def wait_for(self, build: str, patience: Patience, clock: Clock) -> float:
-        """Ask until this build answers, and return the seconds that it took.
+        """Ask until this build answers, and return the seconds that it took; raise `ReleaseFailed` if it is late.
 
         A free instance that sleeps takes most of a minute to wake up, and its host may answer anything meanwhile.
-
-        Raises:
-            ReleaseFailed: It did not answer in time.
         """
         began, before = clock.now(), ""
         while True:
@@ -115,12 +109,11 @@ class Site:
                 _log.info("%s after %.0f s: %s", self.address, waited, words)
             if found == build:
                 return waited
-            before = words
             if waited + patience.every > patience.seconds:
-                raise ReleaseFailed(
-                    f"{self.address} did not answer as {build} within {patience.seconds:.0f} s; last: {words}"
-                )
+                break
+            before = words
             clock.sleep(patience.every)
+        raise ReleaseFailed(f"{self.address} did not answer as {build} within {patience.seconds:.0f} s; last: {words}")
 
     def ask(self) -> tuple[str | None, str]:
         """Return the build that answers now, None if none does, and the answer in words."""

@@ -7,12 +7,13 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from crypto_predict.market import DAY
 from crypto_predict.release.engine import LABELS
-from crypto_predict.release.fetch import Answer, NoAnswer, fetch
+from crypto_predict.release.fetch import NoAnswer, fetch
 from crypto_predict.settings import GateThresholds
 
 ANSWER_SECONDS = 15.0
@@ -21,6 +22,8 @@ FOUR_KEYS = ["date", "prediction", "prediction low", "prediction_high"]
 PAGES = ("/docs", "/docs/swagger-ui-bundle.js", "/metrics", "/livez")
 REFUSED = {"/bitcoin": 400, "/bitcoin?date=tomorrow": 400, "/nothing": 404}  # bad requests, and the status they get
 
+_ask = partial(fetch, seconds=ANSWER_SECONDS)
+
 
 @dataclass(frozen=True, slots=True)
 class Expected:
@@ -28,7 +31,6 @@ class Expected:
 
     build: str
     labels: Mapping[str, str]  # of its image
-    now: datetime  # UTC
     allow_simulated: bool
     allow_stale: bool
 
@@ -39,7 +41,7 @@ def faults(site: str, expected: Expected) -> list[str]:
     for check in (_version, _card, _forecasts, _bitcoin, _pages):
         try:
             found += check(site, expected)
-        except (NoAnswer, ValueError) as error:
+        except (NoAnswer, ValueError, RecursionError) as error:
             found.append(f"{check.__name__.strip('_')}: the answer cannot be read: {error}")
         except (AttributeError, IndexError, KeyError, TypeError) as error:
             found.append(f"{check.__name__.strip('_')}: the answer lacks what it must have: {error!r}")
@@ -52,10 +54,6 @@ def is_ready(site: str) -> bool:
         return _ask(f"{site}/readyz").status == http.client.OK
     except NoAnswer:
         return False
-
-
-def _ask(address: str) -> Answer:
-    return fetch(address, ANSWER_SECONDS)
 
 
 def _version(site: str, expected: Expected) -> Iterator[str]:
@@ -79,7 +77,7 @@ def _card(site: str, expected: Expected) -> Iterator[str]:
         yield f"its card is stale: the model was trained at {card['trained_at']}"
     for pair, facts in card["pairs"].items():
         closed = datetime.fromisoformat(facts["last"]) + DAY
-        if expected.now - closed > STALEST:
+        if datetime.now(UTC) - closed > STALEST:
             yield f"its card is stale: the last candle of {pair} closed at {closed}"
 
 

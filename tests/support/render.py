@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 from urllib.parse import parse_qs, urlsplit
 
+from crypto_predict.release.render import Clock
 from tests.engine import free_port
 from tests.serving import ROOT
 
@@ -134,8 +135,7 @@ class Faults:
     """What goes wrong, and for how long. Changed while Render runs."""
 
     hook: deque[Hooked] = field(default_factory=deque)  # what the next calls of the hook meet in its place
-    site: deque[int] = field(default_factory=deque)  # statuses of the site's next answers, in HTML
-    bodies: deque[bytes] = field(default_factory=deque)  # of the site's next answers, with status 200
+    site: deque[Sited] = field(default_factory=deque)  # the site's next answers
     held: int | None = 0  # how often the site is still asked for its version before it switches; None: never does
     unhealthy: int = 0  # how many of the next images are never found healthy
 
@@ -151,6 +151,16 @@ class Hooked:
     echoes: bool = False  # quotes the whole request, as careless gateways do
 
 
+@dataclass(frozen=True)
+class Sited:
+    """What the site answers in place of the live instance."""
+
+    status: int = 200
+    body: bytes = WAKING
+    location: str = ""
+    endless: bool = False  # sends white space, as fast as it is read, until the client leaves
+
+
 class Render:
     """A context manager: inside, the hook is at `hook` and the site at `site`."""
 
@@ -161,6 +171,7 @@ class Render:
         self.hooked: list[Asked] = []
         self.asked: list[Asked] = []  # at the site
         self.switched: list[str] = []  # images that went live, in order
+        self._poured: list[int] = []  # bytes of each endless answer that has ended
         self._launcher, self._healthy_seconds = launcher, healthy_seconds
         self._live: Instance | None = None
         self._next: tuple[str, Instance] | None = None  # healthy, and held back
@@ -206,6 +217,12 @@ class Render:
         """Wait until every deploy so far has gone live, been given up or is held back."""
         with self._changed:
             assert self._changed.wait_for(lambda: not self._working and not self._waiting, timeout=90)
+
+    def poured(self, answers: int) -> int:
+        """Wait until so many endless answers have ended, and return how many bytes they sent."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self._poured) == answers, timeout=60)
+            return sum(self._poured)
 
     def _accept(self, image: str) -> None:
         with self._changed:
@@ -284,11 +301,17 @@ class Render:
         if asked.path.endswith("/version"):
             self._count_down()
         live = self._live
-        if self.faults.bodies:
-            handler.answer(200, self.faults.bodies.popleft(), "application/json")
+        fault = self.faults.site.popleft() if self.faults.site else None
+        if fault is not None and fault.endless:
+            sent = handler.pour(self._ending)
+            with self._changed:
+                self._poured.append(sent)
+                self._changed.notify_all()
             return
-        if self.faults.site or live is None:
-            handler.answer(self.faults.site.popleft() if self.faults.site else 502, WAKING, "text/html")
+        if fault is not None or live is None:
+            fault = fault or Sited(502)
+            moved = {"Location": fault.location} if fault.location else {}
+            handler.answer(fault.status, fault.body, "text/html", moved)
             return
         status, kind, body = _answer(live.port, handler.path.removeprefix(BELOW))
         handler.answer(status, body, kind)
@@ -299,6 +322,19 @@ class Render:
                 self.faults.held -= 1
             if self.faults.held == 0:
                 self._switch()
+
+
+class SkippedTime:
+    """A clock on which time passes only while somebody sleeps, and at once: Render finishes what it is doing first."""
+
+    def __init__(self, render: Render) -> None:
+        self.seconds = 0.0
+        self.clock = Clock(lambda: self.seconds, self._sleep)
+        self._render = render
+
+    def _sleep(self, seconds: float) -> None:
+        self._render.settle()
+        self.seconds += seconds
 
 
 class _Server:
@@ -346,6 +382,15 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(ConnectionError):
             while not until.wait(0.05):
                 self.wfile.write(b"x")
+
+    def pour(self, until: threading.Event) -> int:
+        """Send a body that never ends; return its bytes once the client is gone."""
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while not until.is_set():
+                sent += self.wfile.write(b" " * 65_536)
+        return sent
 
     def log_message(self, *_: Any) -> None:
         """Nothing: the tests read `asked`."""
