@@ -140,6 +140,7 @@ class World:
             "STAND_IN_ARTIFACTS": str(self.folder / "artifacts"),
             "STAND_IN_ATTESTED": str(self.folder / "attested"),
             "STAND_IN_SIGSTORE": str(self.authority.folder),
+            "GIT_TERMINAL_PROMPT": "0",  # act gives each step a terminal, at which git would wait for a password
             "TESTS": tests,
             "JOBS": "0",
             "VENV": sys.prefix,
