@@ -1,163 +1,186 @@
-"""Taking the last release's model and ledger out of its image, on a real engine and a real registry."""
+"""Taking the last release's model and ledger out of its image: a real engine, registry, repository and `gh`."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from crypto_predict.baked import store
-from crypto_predict.release.__main__ import main
-from tests.engine import build, docker, forget, needs_engine, registry
-from tests.models import make_model
-from tests.support.registries import digest_at, failing, needs_skopeo
-from tests.training import QUICK, in_process, price_file
+from crypto_predict.release.__main__ import DONE, FAILED, REFUSED
+from tests.engine import needs_engine
+from tests.support import releases
+from tests.support.github import GitHub
+from tests.support.jobs import Job, Step
+from tests.support.registries import failing
+from tests.support.releases import BUILD, BUILT, LEDGER, MODEL, Published, published
+from tests.support.repositories import Repository
+from tests.support.sigstore import RELEASE, Signer
 
-__all__ = ["registry"]
+__all__ = ["published"]
 
-pytestmark = [needs_engine, needs_skopeo]
-DONE, FAILED, REFUSED = 0, 1, 4
-BUILD = "0.3.1-20240518121047"
-NEXT = "0.3.1-20240518181047"
+pytestmark = needs_engine
 EMPTY = {"digest": "", "build": "", "champion": "", "ledger": ""}
-DOCKERFILE = f"""\
-FROM scratch
-LABEL org.opencontainers.image.version="{BUILD}"
-COPY app /app
-"""
+FIRST = {"follows": "nothing", **EMPTY}
+MAIN = "refs/remotes/origin/main"
+OTHER = f"sha256:{'5' * 64}"
+FOREIGN = {
+    "unsigned": None,
+    "another workflow": Signer(workflow=".github/workflows/ci.yml"),
+    "another branch": Signer(ref="refs/heads/topic"),
+    "another repository": Signer(repository="Somebody/crypto-predict"),
+    "another image": RELEASE,
+}
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
-    """A model and its ledger as a training leaves them."""
-    folder = tmp_path_factory.mktemp("trained")
-    output = folder / "model.pkl"
-    assert in_process(*price_file(folder, 400), *QUICK, "--output", str(output)) == DONE
-    return {"model.pkl": output.read_bytes(), "model.ledger.jsonl": (folder / "model.ledger.jsonl").read_bytes()}
+@dataclass
+class Place:
+    """A job in a checkout whose last commit is to be released, and the image of the release before."""
+
+    tag: str
+    digest: str
+    job: Job
+    checkout: Repository
+
+    def publish(self, files: Mapping[str, bytes]) -> None:
+        """Publish another image with these files, and sign it."""
+        self.tag = f"{self.tag.rpartition(':')[0]}:{self.job.folder.name}"
+        revision = self.checkout.git("rev-parse", BUILT)
+        self.digest = releases.push(self.tag, self.job.folder / "context", files, revision)
+        self.sign()
+
+    def sign(self, signer: Signer = RELEASE, digest: str | None = None) -> None:
+        """Attest the image, or another one in its place, as this workflow would."""
+        bundle = self.job.authority.sign(self.tag.rpartition(":")[0], digest or self.digest, signer=signer)
+        self.job.github.repository.attest(bundle, self.digest)
+
+    def champion(self, *options: str, tag: str | None = None) -> Step:
+        """Run the command."""
+        folders = ("--into", str(self.taken), "--repository", str(self.checkout.folder))
+        return self.job.release("champion", "--image", tag or self.tag, *folders, *options)
+
+    @property
+    def taken(self) -> Path:
+        """Where the files of the image go."""
+        return self.job.folder / "champion"
 
 
-def released(registry: str, folder: Path, files: Mapping[str, bytes]) -> str:
-    """An image with these files in /app, pushed as the last release; returns its tag."""
-    (folder / "app").mkdir(parents=True)
-    for name, content in files.items():
-        (folder / "app" / name).write_bytes(content)
-    (folder / "Dockerfile").write_text(DOCKERFILE)
-    tag = f"{registry}/owner/crypto-predict:latest"
-    build(arguments={}, context=folder, tag=tag)
-    docker("push", tag)
-    forget(tag)
-    return tag
+@pytest.fixture
+def place(published: Published, tmp_path: Path) -> Iterator[Place]:
+    checkout = Repository.make(tmp_path / "checkout", *releases.COMMITS)
+    checkout.git("update-ref", MAIN, "HEAD")
+    with GitHub(tmp_path) as github:
+        yield Place(published.tag, published.digest, Job(tmp_path, github), checkout)
 
 
-def champion(tag: str, folder: Path, *options: str, environ: Mapping[str, str] | None = None) -> int:
-    given = ("--image", tag, "--into", str(folder / "champion"), "--build", NEXT, "--json", *options)
-    return main(["champion", *given], environ or {})
+def test_model_and_ledger_of_the_last_release_are_handed_to_the_training(place: Place) -> None:
+    place.sign()
+    done = place.champion()
+    found = {"digest": place.digest, "build": BUILD}
+    paths = {"champion": place.taken / MODEL, "ledger": place.taken / LEDGER}
+    assert done.outputs == {"follows": place.digest, **found, **{name: str(path) for name, path in paths.items()}}
+    assert {path.name: path.read_bytes() for path in paths.values()} == releases.files()
+    assert place.job.release("locate", "--image", place.tag).outputs == found
 
 
-def test_model_and_ledger_of_the_last_release_are_handed_to_the_training(
-    registry: str, trained: Mapping[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_first_release_has_no_champion(place: Place) -> None:
+    """GHCR denies access to a package that does not exist yet."""
+    unknown = place.tag.replace("crypto-predict", "unknown")
+    assert place.champion(tag=unknown).outputs == FIRST
+    registry, _, name = unknown.partition("/")
+    with failing(registry, lambda *_: 403) as denying:
+        assert place.champion(tag=f"{denying}/{name}").outputs == FIRST
+    located = place.job.release("locate", "--image", unknown)
+    assert (located.code, "does not exist: the package's page" in located.said) == (FAILED, True)
+
+
+def test_a_registry_that_fails_is_not_taken_for_a_first_release(place: Place) -> None:
+    """The record of every forecast would end with its outage."""
+    registry, _, name = place.tag.partition("/")
+    with failing(registry, lambda *_: 500) as broken:
+        for address in (broken, "127.0.0.1:9"):
+            done = place.champion(tag=f"{address}/{name}")
+            assert (done.code, done.outputs, "with begin_anew" in done.said) == (FAILED, {}, True)
+        anew = place.champion("--begin-anew", tag=f"{broken}/{name}")
+    assert anew.outputs == {"follows": "anything", **EMPTY}
+    assert "::warning::the last release cannot be used, and there is none to roll back to" in anew.said
+
+
+@pytest.mark.parametrize("signer", FOREIGN.values(), ids=FOREIGN)
+def test_nothing_is_taken_from_an_image_that_the_release_workflow_did_not_sign(
+    place: Place, signer: Signer | None
 ) -> None:
-    tag = released(registry, tmp_path / "context", trained)
-    assert champion(tag, tmp_path) == DONE
-    outputs = json.loads(capsys.readouterr().out)
-    assert (outputs["digest"], outputs["build"]) == (digest_at(tag), BUILD)
-    assert Path(outputs["champion"]).read_bytes() == trained["model.pkl"]
-    assert Path(outputs["ledger"]).read_bytes() == trained["model.ledger.jsonl"]
+    if signer is not None:
+        place.sign(signer, OTHER if signer is RELEASE else None)
+        place.job.github.repository.private = True  # what is there must be good there as well
+    for step in (place.champion(), place.job.release("locate", "--image", place.tag)):
+        assert (step.code, step.outputs, place.taken.exists()) == (REFUSED, {}, False)
+        assert "its attestation by .github/workflows/release.yml could not be verified" in step.said
+    assert place.champion("--begin-anew").outputs == {"follows": place.digest, **EMPTY}
 
 
-def test_the_first_release_has_no_champion(registry: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Neither where the registry knows no such name, nor where it has other tags under it."""
-    assert champion(f"{registry}/owner/nothing:latest", tmp_path) == DONE
-    assert json.loads(capsys.readouterr().out) == EMPTY
+def test_a_private_repository_may_not_be_able_to_attest(place: Place) -> None:
+    place.job.github.repository.private = True
+    done = place.champion()
+    assert (done.code, done.outputs["build"]) == (DONE, BUILD)
+    assert "::warning::" in done.said
+    assert "may not be able to attest" in done.said
 
 
-def test_a_registry_that_fails_is_no_first_release(
-    registry: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("options", [(), ("--begin-anew",)])
+def test_an_old_run_that_is_started_again_cannot_follow_a_newer_release(place: Place, options: tuple[str, ...]) -> None:
+    """It would bring old code back under everybody's `latest`."""
+    place.sign()
+    place.checkout.git("checkout", "--quiet", f"{BUILT}~1")
+    done = place.champion(*options)
+    assert (done.code, done.outputs) == (FAILED, {})
+    assert "this run is older than the last release; run the release of what main is now, or roll back" in done.said
+
+
+def test_a_rewritten_main_may_follow_a_release_that_it_does_not_contain(place: Place, tmp_path: Path) -> None:
+    """Only its tip: of any other commit, nobody can tell whether it is newer."""
+    place.sign()
+    place.checkout = Repository.make(tmp_path / "rewritten", "feat: all anew")
+    assert place.champion().code == FAILED
+    place.checkout.git("update-ref", MAIN, "HEAD")
+    done = place.champion()
+    assert (done.code, done.outputs["follows"], bool(done.outputs["ledger"])) == (DONE, place.digest, True)
+    assert "::warning::" in done.said
+    assert "the history of main was rewritten" in done.said
+
+
+def broken_files() -> dict[str, tuple[Mapping[str, bytes], int, str]]:
+    """The files of releases that cannot be followed, with exit code and complaint."""
+    whole = releases.files()
+    changed = whole[LEDGER].replace(b'"low":[', b'"low":[1', 1)
+    shorter = b"".join(whole[LEDGER].splitlines(keepends=True)[:-1])  # whole in itself: only the model knows better
+    return {
+        "changed ledger": ({**whole, LEDGER: changed}, REFUSED, "line 1"),
+        "shorter ledger": ({**whole, LEDGER: shorter}, REFUSED, "its end is missing"),
+        "damaged model": ({**whole, MODEL: whole[MODEL][:-20]}, FAILED, "no usable model"),
+        "something else": ({"readme.txt": b"hello"}, FAILED, "it is not an image of this project"),
+    }
+
+
+@pytest.mark.parametrize(("files", "code", "complaint"), broken_files().values(), ids=broken_files())
+def test_a_broken_release_stops_the_next_one_until_the_record_begins_anew(
+    place: Place, files: Mapping[str, bytes], code: int, complaint: str
 ) -> None:
-    """Taken for one, its outage would end the record of every forecast."""
-    with failing(registry, lambda _, path: path.endswith("/manifests/latest")) as broken:
-        assert champion(f"{broken}/owner/crypto-predict:latest", tmp_path) == FAILED
-    assert "500" in capsys.readouterr().err
-    assert champion("127.0.0.1:9/owner/crypto-predict:latest", tmp_path) == FAILED
+    """Its image is still the one to roll back to."""
+    place.publish(files)
+    done = place.champion()
+    assert (done.code, done.outputs) == (code, {})
+    assert complaint in done.said
+    assert "run the release by hand with begin_anew" in done.said
+    anew = place.champion("--begin-anew").outputs
+    assert anew == {**EMPTY, "follows": place.digest, "digest": place.digest, "build": BUILD}
 
 
-def test_a_registry_that_will_not_tell_can_be_gone_round_by_hand(
-    registry: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Some deny that they have not got what nobody has published yet, and a first release must be possible there."""
-    with failing(registry, lambda *_: True) as hidden:
-        tag = f"{hidden}/owner/crypto-predict:latest"
-        assert champion(tag, tmp_path) == FAILED
-        assert "run the release by hand with begin_anew" in capsys.readouterr().err
-        assert champion(tag, tmp_path, "--begin-anew") == DONE
-    said = capsys.readouterr()
-    assert json.loads(said.out) == EMPTY
-    assert "there is none to go back to" in said.err
-
-
-def test_a_broken_ledger_stops_the_release_and_says_how_to_go_on(
-    registry: str, trained: Mapping[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    broken = trained["model.ledger.jsonl"].replace(b'"low":[', b'"low":[1', 1)
-    tag = released(registry, tmp_path / "context", {**trained, "model.ledger.jsonl": broken})
-    assert champion(tag, tmp_path) == REFUSED
-    complaint = capsys.readouterr().err
-    assert "line 1" in complaint
-    assert "begin_anew" in complaint
-
-
-def test_a_ledger_of_another_model_is_no_ledger(
-    registry: str, trained: Mapping[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """One that lost its last lines is whole in itself: only the model knows how it ended."""
-    shorter = b"".join(trained["model.ledger.jsonl"].splitlines(keepends=True)[:-1])
-    tag = released(registry, tmp_path / "context", {**trained, "model.ledger.jsonl": shorter})
-    assert champion(tag, tmp_path) == REFUSED
-    assert "ledger" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("older", ["0.3.0-20240518181047", "0.3.1-20240518121046"])
-def test_an_old_run_that_is_started_again_cannot_become_the_last_release(
-    older: str, registry: str, trained: Mapping[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """It would bring old code back under everybody's `latest`, and nobody would have said so."""
-    tag = released(registry, tmp_path / "context", trained)
-    assert champion(tag, tmp_path, "--build", older) == FAILED
-    assert f"{older} is older than the last release, {BUILD}" in capsys.readouterr().err
-
-
-def test_the_record_can_begin_anew_and_the_last_release_is_still_the_one_to_go_back_to(
-    registry: str, trained: Mapping[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    tag = released(registry, tmp_path / "context", {**trained, "model.ledger.jsonl": b"broken"})
-    assert champion(tag, tmp_path, "--begin-anew") == DONE
-    expected = {"digest": digest_at(tag), "build": BUILD, "champion": "", "ledger": ""}
-    assert json.loads(capsys.readouterr().out) == expected
-
-
-def test_a_model_of_another_schema_is_not_compared_and_its_ledger_goes_on(
-    registry: str, trained: Mapping[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Or the first release after a change of the schema, and each one after it, would fail."""
-    older = trained["model.pkl"].replace(b"\x8c\x06schemaK\x02", b"\x8c\x06schemaK\x01", 1)
-    assert older != trained["model.pkl"]
-    tag = released(registry, tmp_path / "context", {**trained, "model.pkl": older})
-    assert champion(tag, tmp_path, environ={"GITHUB_ACTIONS": "true"}) == DONE
-    said = capsys.readouterr().out
-    warning, _, outputs = said.partition("\n")
-    assert warning.startswith("::warning::the last model was written with another schema")
-    assert (json.loads(outputs)["champion"], bool(json.loads(outputs)["ledger"])) == ("", True)
-
-
-def test_a_damaged_model_and_an_image_of_something_else_stop_the_release(
-    registry: str, trained: Mapping[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    damaged = store.dumps(make_model())[:-20]
-    tag = released(registry, tmp_path / "damaged", {**trained, "model.pkl": damaged})
-    assert champion(tag, tmp_path) == FAILED
-    complaint = capsys.readouterr().err
-    assert "no usable model" in complaint
-    assert "begin_anew" in complaint
-    tag = released(registry, tmp_path / "other", {"readme.txt": b"hello"})
-    assert champion(tag, tmp_path) == FAILED
-    assert "it is no image of this project" in capsys.readouterr().err
+def test_a_model_of_another_schema_is_not_compared_and_its_ledger_goes_on(place: Place) -> None:
+    """Otherwise no release could follow a change of the schema."""
+    files = releases.files()
+    older = files[MODEL].replace(b"\x8c\x06schemaK\x02", b"\x8c\x06schemaK\x01", 1)
+    assert older != files[MODEL]
+    place.publish({**files, MODEL: older})
+    done = place.champion()
+    assert (done.outputs["champion"], bool(done.outputs["ledger"])) == ("", True)
+    assert "::warning::the last model has another schema" in done.said

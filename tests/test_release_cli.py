@@ -1,4 +1,4 @@
-"""The commands of a release as a workflow meets them: their help, their outputs, their exit codes."""
+"""The commands of a release as a workflow meets them: help, outputs, exit codes."""
 
 import json
 import subprocess
@@ -9,93 +9,80 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.errors import InvalidValue
-from crypto_predict.release.__main__ import BAD_ARGUMENTS, COMMANDS, DONE, main
+from crypto_predict.release.__main__ import BAD_ARGUMENTS, COMMANDS, DONE, FAILED, main
 from crypto_predict.release.job import Job
 from tests.serving import ROOT
-
-TAGS = ("tags", "--registry", "ghcr.io", "--repository", "Owner/name", "--build", "0.3.1-20240518121047")
-
-
-def alone(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command in an interpreter that has the standard library and nothing else, as a fresh runner has."""
-    command = [sys.executable, "-S", "-E", "-m", "crypto_predict.release", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+from tests.support.jobs import read_outputs
+from tests.support.repositories import Repository
 
 
 def test_no_command_needs_more_than_the_standard_library() -> None:
-    """Without a command every one of them is loaded, to be listed."""
-    shown = alone("--help")
+    """A fresh runner has nothing else. The list of commands imports each of them."""
+    command = [sys.executable, "-S", "-E", "-m", "crypto_predict.release", "--help"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert shown.returncode == DONE, shown.stderr
     assert [name for name in COMMANDS if f"\n    {name}" not in shown.stdout] == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_s_help_teaches_by_example(command: str) -> None:
-    shown = alone(command, "--help")
-    assert shown.returncode == DONE, shown.stderr
-    assert "examples:" in shown.stdout
-    assert f" {command} " in shown.stdout.partition("examples:")[2]
-    assert "exit codes:" in shown.stdout
-
-
-def test_a_command_that_there_is_not_is_named() -> None:
-    refused = alone("relase")
-    assert refused.returncode == BAD_ARGUMENTS
-    assert "relase" in refused.stderr
+def test_the_help_of_a_command_names_its_arguments_and_exit_codes(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"], {})
+    assert ended.value.code == DONE
+    shown = capsys.readouterr().out
+    _, needed, optional = COMMANDS[command]
+    assert [name for name in (*needed.split(), *optional.split(), "exit codes:") if name not in shown] == []
 
 
 def test_outputs_are_for_a_person_a_machine_and_the_workflow(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outputs = tmp_path / "outputs"
-    assert main(TAGS, {"GITHUB_OUTPUT": str(outputs)}) == DONE
+    repository, outputs = Repository.make(tmp_path / "repository", "feat: first"), tmp_path / "outputs"
+    command = ["version", "--event", "push", "--repository", str(repository.folder)]
+    epoch = {"SOURCE_DATE_EPOCH": "1716034247"}
+    assert main(command, {**epoch, "GITHUB_OUTPUT": str(outputs)}) == DONE
     shown = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    assert main((*TAGS, "--json"), {}) == DONE
-    assert json.loads(capsys.readouterr().out) == shown
-    assert dict(line.split("=") for line in outputs.read_text().splitlines()) == shown
+    assert main([*command, "--json"], epoch) == DONE
+    assert json.loads(capsys.readouterr().out) == shown == read_outputs(outputs)
 
 
-def test_a_refused_argument_is_told_and_hands_nothing_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A later step would go on with half of it."""
+def test_a_refused_argument_is_named_and_nothing_is_handed_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A later step would go on with half of the outputs."""
     outputs = tmp_path / "outputs"
-    assert main((*TAGS[:-1], "yesterday"), {"GITHUB_OUTPUT": str(outputs)}) == BAD_ARGUMENTS
-    assert capsys.readouterr().err.startswith("tags: error: --build: 'yesterday' is not ")
+    command = ["publish", "--from", "ghcr.io/o/n:latest", "--to", "ghcr.io/o/n:0.3.1", "--replacing", "anything"]
+    assert main(command, {"GITHUB_OUTPUT": str(outputs)}) == BAD_ARGUMENTS
+    assert capsys.readouterr().err.startswith("publish: error: --from: 'ghcr.io/o/n:latest' is not ")
     assert not outputs.exists()
+
+
+@pytest.mark.parametrize("name", ["NEEDS", "GITHUB_REPOSITORY"])
+def test_a_missing_variable_is_named(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    environ = {"NEEDS": "{}", "GITHUB_REPOSITORY": "Owner/name", name: " "}
+    assert main(["alert", "--event", "push"], environ) == BAD_ARGUMENTS
+    assert name in capsys.readouterr().err
+
+
+def test_a_missing_program_is_named(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "crypto_predict.release", "version", "--event", "push"]
+    done = subprocess.run(command, env={"PATH": str(tmp_path)}, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, "git is needed and not installed" in done.stderr) == (FAILED, True)
 
 
 @given(value=st.text() | st.lists(st.sampled_from(["a=b", "x<<END", "END", ""])).map("\n".join))
 def test_no_value_can_pose_as_another_output(value: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A commit's message is anybody's text, and the workflow reads this file line by line, as here."""
+    """Anybody may write a commit's message, and a runner reads the file of outputs line by line."""
     file = tmp_path_factory.mktemp("job") / "outputs"
     Job({"GITHUB_OUTPUT": str(file)}).set_outputs({"changes": value, "last": "one"})
     assert read_outputs(file) == {"changes": value, "last": "one"}
 
 
-def read_outputs(file: Path) -> dict[str, str]:
-    """The outputs as a runner reads them: ``name=value``, or ``name<<mark`` and lines up to one that is the mark."""
-    lines = file.read_bytes().decode().split("\n")[:-1]
-    read = {}
-    while lines:
-        head = lines.pop(0)
-        name, begins, mark = head.partition("<<")
-        if begins and "=" not in name:
-            end = lines.index(mark)
-            read[name], lines = "\n".join(lines[:end]), lines[end + 1 :]
-        else:
-            name, _, value = head.partition("=")
-            read[name] = value
-    return read
-
-
-def test_a_warning_is_one_line_that_the_workflow_shows(capsys: pytest.CaptureFixture[str]) -> None:
-    """Its text cannot speak to the workflow itself."""
+def test_a_warning_is_one_line_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    """Text from outside must not become a command to the runner."""
     Job({"GITHUB_ACTIONS": "true"}).warn("100 % gone\n::error::not me")
     assert capsys.readouterr().out == "::warning::100 %25 gone%0A::error::not me\n"
     Job({}).warn("on a terminal")
     assert capsys.readouterr().err == "warning: on a terminal\n"
-
-
-def test_what_is_needed_from_the_environment_is_asked_for_by_name() -> None:
-    with pytest.raises(InvalidValue, match="GITHUB_TOKEN"):
-        Job({"GITHUB_TOKEN": ""}).required("GITHUB_TOKEN", "to ask GitHub")

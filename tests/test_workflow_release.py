@@ -107,7 +107,7 @@ def test_the_public_record_has_ledger_scorecard_forecasts_and_picture(first: Fir
 def test_the_run_s_page_tells_what_was_released(first: First) -> None:
     """In the order in which it came true: `latest` is named once it has been moved."""
     shown = first.run.stdout
-    published = f"{first.image}:latest` now name `{first.tags['latest']}`"
+    published = f"**Published** `{first.tags['latest']}` as `{first.image}:"
     parts = ("Smoke test**: passed", "xychart-beta", "### Scorecard", "is live at", published, "**Recorded**")
     places = [shown.find(part) for part in parts]
     assert -1 not in places

@@ -150,7 +150,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             return BAD_ARGUMENTS
         return REFUSED if isinstance(error, (UnfitImage, BrokenLedger)) else FAILED
     job.set_outputs(outputs)
-    _print(outputs, as_json=options.json)
+    width = max(map(len, outputs), default=0)
+    rows = (f"{name:{width}}  {', '.join(value.splitlines())}" for name, value in outputs.items())
+    print(json.dumps(outputs, indent=2) if options.json else "\n".join(rows))  # noqa: T201 a command's output
     return DONE
 
 
@@ -166,15 +168,6 @@ def _parser() -> argparse.ArgumentParser:
             one.add_argument(argument, **_ARGUMENTS[argument])
         one.add_argument("--json", action="store_true", help="print the outputs as one JSON object")
     return parser
-
-
-def _print(outputs: Mapping[str, str], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(outputs, indent=2))  # noqa: T201 a command's output
-        return
-    width = max(map(len, outputs), default=0)
-    for name, value in outputs.items():
-        print(f"{name:{width}}  {', '.join(value.splitlines())}")  # noqa: T201 a command's output
 
 
 if __name__ == "__main__":

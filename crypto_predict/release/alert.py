@@ -25,9 +25,7 @@ _OURS = (
     '.[] | select(.user.login == "github-actions[bot]" and .user.type == "Bot" and .pull_request == null) '
     "| {number, body, created_at}"
 )
-_OFF = (
-    "Issues are switched off: nobody is alerted when scheduled runs fail. Switch them on in the repository's settings"
-)
+_OFF = "Issues are switched off: nobody is alerted when schedules fail. Switch them on in the repository's settings"
 
 
 def alert(event: str, needs: Mapping[str, Any], build: str, job: Job) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from crypto_predict.errors import BrokenLedger, ReleaseFailed, UnfitImage, UnusableModel
 from crypto_predict.release import artifact, engine, registry
 from crypto_predict.release.engine import LABELS
-from crypto_predict.release.gh import gh, is_private
+from crypto_predict.release.gh import gh
 from crypto_predict.release.git import Repository
 from crypto_predict.release.job import Job
 from crypto_predict.release.programs import ProgramFailed
@@ -22,7 +22,7 @@ from crypto_predict.release.programs import ProgramFailed
 NOTHING, ANYTHING = "nothing", "anything"  # what `latest` must name when a release is promoted, beside a digest
 WORKFLOW = ".github/workflows/release.yml"
 
-_REMEDY = "if it cannot be repaired, run the release by hand with begin_anew: the record of forecasts starts again"
+_REMEDY = "if a repeat does not help, run the release by hand with begin_anew: the record of forecasts starts again"
 _log = logging.getLogger(__name__)
 
 
@@ -51,25 +51,24 @@ def locate(tag: str) -> Located | None:
 
 
 def verify(reference: str, job: Job) -> None:
-    """Check that the release workflow of this repository signed the image.
+    """Check that the release workflow of this repository, run on main, signed the image.
 
-    A private repository may not be able to attest; there, a check that fails is a warning.
+    A private repository may not be able to attest; there, an image without an attestation is a warning.
 
     Raises:
         UnfitImage: It is not signed, or not by this repository's release workflow.
         ReleaseFailed: GitHub does not answer.
     """
     repository = job.required("GITHUB_REPOSITORY")
-    signer = ("--repo", repository, "--signer-workflow", f"{repository}/{WORKFLOW}")
+    signer = ("--signer-workflow", f"{repository}/{WORKFLOW}", "--source-ref", "refs/heads/main")
     try:
-        gh("attestation", "verify", f"oci://{reference}", *signer)
+        gh("attestation", "verify", f"oci://{reference}", "--repo", repository, *signer)
     except ProgramFailed as error:
         fault = f"its attestation by {WORKFLOW} could not be verified: {error.complaint}"
-        if not is_private(repository):
+        unsigned = "HTTP 404" in error.complaint  # nothing is attested, rather than something else
+        if not unsigned or gh("api", f"repos/{repository}", "--jq", ".private").strip() != "true":
             raise UnfitImage(reference, [fault]) from error
         job.warn(f"{reference}: {fault}; this repository is private and may not be able to attest")
-        return
-    _log.info("%s was signed by %s of this repository", reference, WORKFLOW)
 
 
 def take_champion(tag: str, folder: Path, repository: Repository, job: Job, *, begin_anew: bool) -> Mapping[str, str]:
@@ -80,7 +79,7 @@ def take_champion(tag: str, folder: Path, repository: Repository, job: Job, *, b
         folder: Where model and ledger go.
         repository: The checkout of the commit to be released.
         job: Receives warnings.
-        begin_anew: Leave the record of forecasts behind, and go on where the last release cannot be used.
+        begin_anew: Leave the record of forecasts behind, and go on if the last release cannot be used.
 
     Returns:
         `follows`: what `latest` must still name when this release is promoted: a digest, ``nothing`` or ``anything``.
@@ -100,16 +99,18 @@ def take_champion(tag: str, folder: Path, repository: Repository, job: Job, *, b
         if located is None:
             _log.info("no last release at %s: this is the first", tag)
             return outputs
-        outputs["follows"] = located.digest
-        _check_follows(repository, located, job)
         verify(located.reference, job)
-        outputs |= {"digest": located.digest, "build": located.build}
-    except (UnfitImage, ProgramFailed) as error:
+        files = {} if begin_anew else _files(located.reference, folder, job)
+        outputs |= {"digest": located.digest, "build": located.build, **files}
+    except (BrokenLedger, UnusableModel, UnfitImage, ReleaseFailed) as error:
         if not begin_anew:
+            _log.info("%s", _REMEDY)
             raise
         job.warn(f"the last release cannot be used, and there is none to roll back to: {error}")
-        return {**outputs, "follows": located.digest if located else ANYTHING}
-    return outputs if begin_anew else {**outputs, **_files(located.reference, folder, job)}
+        if located is None:
+            return {**outputs, "follows": ANYTHING}
+    _check_follows(repository, located, job)
+    return {**outputs, "follows": located.digest}
 
 
 def _check_follows(repository: Repository, last: Located, job: Job) -> None:
@@ -129,12 +130,7 @@ def _check_follows(repository: Repository, last: Located, job: Job) -> None:
 
 
 def _files(reference: str, folder: Path, job: Job) -> Mapping[str, str]:
-    try:
-        taken = artifact.take_out(reference, folder)
-    except BrokenLedger as error:
-        raise BrokenLedger(error.path, error.line, f"{error.reason}; {_REMEDY}") from error
-    except UnusableModel as error:
-        raise UnusableModel(error.path, f"{error.reason}; {_REMEDY}") from error
+    taken = artifact.take_out(reference, folder)
     if taken.model is None:
         job.warn("the last model has another schema: it is not compared with the new one, its ledger goes on")
     _log.info("%s: %d entries in its ledger", reference, len(taken.ledger.entries))

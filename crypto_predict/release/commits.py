@@ -47,8 +47,5 @@ def _bump_of_one(message: str) -> Bump:
 def _names_a_break(lines: Iterable[str]) -> bool:
     """Return whether a footer does; the same words inside a paragraph of prose do not count."""
     paragraphs = (list(group) for has_text, group in groupby(lines, lambda line: bool(line.strip())) if has_text)
-    return any(any(map(_BREAK.match, lines)) for lines in paragraphs if _is_footer(lines[0]))
-
-
-def _is_footer(line: str) -> bool:
-    return bool(_FOOTER.match(line) or _BREAK.match(line))
+    footers = (lines for lines in paragraphs if _FOOTER.match(lines[0]) or _BREAK.match(lines[0]))
+    return any(any(map(_BREAK.match, lines)) for lines in footers)

@@ -6,6 +6,7 @@ import logging
 import re
 import time
 
+from crypto_predict.errors import ReleaseFailed
 from crypto_predict.release.programs import ProgramFailed, output_of
 
 PAUSES = (1.0, 3.0, 9.0)  # seconds before a call that failed for a passing reason is made again
@@ -20,19 +21,17 @@ def gh(*words: str, stdin: str = "") -> str:
     """Return the output of a gh command.
 
     Raises:
-        ProgramFailed: GitHub refused, or still does not answer.
+        ProgramFailed: GitHub refused.
+        ReleaseFailed: GitHub still does not answer.
     """
     for pause in (*PAUSES, None):
         try:
             return output_of("gh", *words, stdin=stdin, environ={"NO_COLOR": "1"})
         except ProgramFailed as error:
-            if pause is None or not _PASSING.search(error.complaint):
+            if not _PASSING.search(error.complaint):
                 raise
-            _log.info("%s; asking again in %.0f s", error, pause)
+            failure = str(error)
+        if pause is not None:
+            _log.info("%s; asking again in %.0f s", failure, pause)
             time.sleep(pause)
-    raise AssertionError("unreachable: the last attempt returns or raises")
-
-
-def is_private(repository: str) -> bool:
-    """Return whether a repository (``owner/name``) is private; raise `ProgramFailed` as `gh` does."""
-    return gh("api", f"repos/{repository}", "--jq", ".private").strip() == "true"
+    raise ReleaseFailed(f"GitHub does not answer: {failure}; run the failed job again")

@@ -30,47 +30,26 @@ class Repository:
 
     def head(self) -> str:
         """Return the commit that is checked out; raise `ReleaseFailed` if there is none."""
-        try:
-            return self.ask("rev-parse", "--verify", "HEAD^{commit}")
-        except ProgramFailed as error:
-            raise ReleaseFailed(f"{self.folder} has no commit that is checked out: {error.complaint}") from error
+        return self.ask("rev-parse", "HEAD^{commit}")
 
     def main(self) -> str | None:
         """Return the tip of main as it was fetched; None if it was not."""
-        try:
-            return self.ask("rev-parse", "--verify", "--quiet", MAIN)
-        except ProgramFailed:
-            return None
+        return self.ask("for-each-ref", "--format=%(objectname)", MAIN) or None
 
     def tags(self) -> Mapping[str, str]:
         """Return every tag by name, and the object that it points to, usually a commit."""
-        try:
-            lines = self.ask("show-ref", "--tags", "--dereference").splitlines()
-        except ProgramFailed as error:
-            if error.code == 1 and not error.complaint:  # the repository has no tags
-                return {}
-            raise
-        found = (line.partition(" ") for line in lines)
-        return {name.removeprefix(_TAGS).removesuffix(_PEELED): target for target, _, name in found}
+        # With --head there is always something to show, and the command does not fail if there are no tags.
+        lines = self.ask("show-ref", "--head", "--tags", "--dereference").splitlines()
+        found = (line.partition(f" {_TAGS}") for line in lines)
+        return {name.removesuffix(_PEELED): target for target, _, name in found if name}
 
     def is_commit(self, target: str) -> bool:
         """Return whether the object exists and is a commit."""
-        try:
-            return self.ask("cat-file", "-t", target) == "commit"
-        except ProgramFailed:
-            return False
+        return self._succeeds("cat-file", "-e", f"{target}^{{commit}}")
 
     def contains(self, commit: str, ancestor: str) -> bool:
         """Return whether `ancestor` is `commit` or comes before it; False for an unknown ancestor."""
-        if not self.is_commit(ancestor):
-            return False
-        try:
-            self.ask("merge-base", "--is-ancestor", ancestor, commit)
-        except ProgramFailed as error:
-            if error.code == 1:
-                return False
-            raise
-        return True
+        return self._succeeds("merge-base", "--is-ancestor", ancestor, commit)
 
     def messages(self, since: str | None) -> list[str]:
         """Return the messages of the commits after `since` up to HEAD, newest first; of all if `since` is None."""
@@ -78,6 +57,13 @@ class Repository:
         # NUL cannot stand in a message, and each message ends with it. Signatures must not be read as messages.
         plain = ("-z", "--format=tformat:%B", "--no-show-signature", "--encoding=UTF-8")
         return self.ask("log", *plain, reach, "--").split("\0")[:-1]
+
+    def _succeeds(self, *words: str) -> bool:
+        try:
+            self.ask(*words)
+        except ProgramFailed:
+            return False
+        return True
 
     def ask(self, *words: str, environ: Mapping[str, str] | None = None) -> str:
         """Return the output of a git command without the line break at its end."""

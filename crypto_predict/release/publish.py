@@ -39,5 +39,4 @@ def publish(source: str, tags: Sequence[str], replacing: str, job: Job) -> None:
         except ReleaseFailed as error:
             left = ", ".join(tags[number:])
             raise ReleaseFailed(f"{error}\n  not in place: {left}; run the failed jobs again") from error
-    verb = "name" if len(tags) > 1 else "names"
-    job.add_summary(f"**Published**: {', '.join(map(code, tags))} now {verb} {code(digest)}.")
+    job.add_summary(f"**Published** {code(digest)} as {', '.join(map(code, tags))}.")

@@ -38,7 +38,7 @@ def record(reference: str, pictures: Path | None, repository: Path, job: Job) ->
     Args:
         reference: The image by digest.
         pictures: A folder with the pictures of its forecasts; None if there are none.
-        repository: A checkout that can push to `origin`; its working tree and index are not touched.
+        repository: A checkout, whose `origin` is pushed to; nothing in it is touched.
         job: Shows the result.
 
     Raises:
@@ -55,7 +55,8 @@ def record(reference: str, pictures: Path | None, repository: Path, job: Job) ->
         shutil.copy(taken.ledger_path, files / "ledger.jsonl")
         for path, text in _files(taken.model, reference.partition("@")[2]).items():
             (files / path).write_text(text, encoding="utf-8")
-        commit = _commit(Repository(repository), files, f"record: {taken.model.card.build}")
+        remote = Repository(repository).ask("remote", "get-url", "origin")
+        commit = _commit(Repository(files), remote, f"record: {taken.model.card.build}")
     job.add_summary(f"**Recorded** on the branch `{BRANCH}`, commit {code(commit[:9])}.")
 
 
@@ -77,23 +78,23 @@ def _rows(forecast: PairForecast) -> list[dict[str, str | float]]:
     return [{"date": str(day), "prediction": p.price, "low": p.low, "high": p.high} for day, p in points]
 
 
-def _commit(repository: Repository, files: Path, message: str) -> str:
-    """Commit these files on top of whatever the branch holds by then."""
-    index = {"GIT_INDEX_FILE": str(files.parent / "index"), "GIT_WORK_TREE": str(files), **_AUTHOR}
-    repository.ask("add", "--all", "--force", str(files), environ=index)
-    tree = repository.ask("write-tree", environ=index)
-    for attempt in range(1, ATTEMPTS + 1):
+def _commit(work: Repository, remote: str, message: str) -> str:
+    """Commit the files of a folder on top of whatever the branch holds by then. The history is not fetched."""
+    ref = f"refs/heads/{BRANCH}"
+    work.ask("init", "--quiet")
+    work.ask("add", "--all", "--force", ".")
+    tree = work.ask("write-tree")
+    for _ in range(ATTEMPTS):
         parent: tuple[str, ...] = ()
-        if repository.ask("ls-remote", "origin", f"refs/heads/{BRANCH}"):
-            repository.ask("fetch", "--quiet", "--no-tags", "origin", f"refs/heads/{BRANCH}")
-            parent = ("-p", repository.ask("rev-parse", "FETCH_HEAD"))
-        commit = repository.ask("commit-tree", tree, *parent, "-m", message, environ=index)
+        if work.ask("ls-remote", remote, ref):
+            work.ask("fetch", "--quiet", "--no-tags", "--depth", "1", remote, ref)
+            parent = ("-p", work.ask("rev-parse", "FETCH_HEAD"))
+        commit = work.ask("commit-tree", tree, *parent, "-m", message, environ=_AUTHOR)
         try:
-            repository.ask("push", "--quiet", "origin", f"{commit}:refs/heads/{BRANCH}")
+            work.ask("push", "--quiet", remote, f"{commit}:{ref}")
         except ProgramFailed as error:
-            if attempt == ATTEMPTS:
-                raise ReleaseFailed(f"the branch {BRANCH} cannot be pushed: {error.complaint}") from error
-            _log.info("the branch %s was not pushed, trying again: %s", BRANCH, error.complaint)
-            continue
-        return commit
-    raise AssertionError("unreachable: the last attempt returns or raises")
+            complaint = error.complaint
+            _log.info("the branch %s was not pushed: %s", BRANCH, complaint)
+        else:
+            return commit
+    raise ReleaseFailed(f"the branch {BRANCH} cannot be pushed; look for a rule that protects it: {complaint}")

@@ -19,8 +19,9 @@ PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # seconds before the tag is read agai
 
 # An answer about something that the registry does not have. GHCR answers 403 for a package that does not exist yet.
 # Any other answer is a failure: an outage that is taken for a first release would lose the record of all forecasts.
+# Each of these contains a space, so that the name of an image never matches.
 _ABSENT = re.compile(
-    r": not found$|manifest unknown|name unknown|\b(403|404)\b|denied|insufficient_scope", re.MULTILINE
+    r": not found$|: (403|404|denied|insufficient_scope)\b|access denied|(manifest|name) unknown", re.MULTILINE
 )
 _log = logging.getLogger(__name__)
 

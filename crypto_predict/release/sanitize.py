@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-# A runner executes `##[command]` wherever it stands in a line that a step prints.
-_COMMAND = "##["
-
 
 def one_line(text: str, most: int = 200) -> str:
     """Return the text on one line, cut after `most` characters; what is not printable becomes a space."""
     cut = text[: most + 1]
     line = "".join(letter if letter.isprintable() else " " for letter in cut[:most]).strip()
-    return line.replace(_COMMAND, "## [") + ("..." if len(cut) > most else "")
+    # A runner executes `##[command]` wherever it stands in a line that a step prints.
+    return line.replace("##[", "## [") + ("..." if len(cut) > most else "")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -39,23 +38,24 @@ class Version:
 
     def raised(self, bump: Bump) -> Version:
         """Return the next version."""
-        if bump is Bump.MAJOR:
-            return Version(self.major + 1, 0, 0)
-        if bump is Bump.MINOR:
-            return Version(self.major, self.minor + 1, 0)
-        return Version(self.major, self.minor, self.patch + 1)
+        if bump is Bump.PATCH:
+            return Version(self.major, self.minor, self.patch + 1)
+        return Version(self.major, self.minor + 1, 0) if bump is Bump.MINOR else Version(self.major + 1, 0, 0)
 
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}.{self.patch}"
 
 
-def timestamp(environ: Mapping[str, str], clock: Callable[[], float] = time.time) -> datetime:
+FIRST = Version.from_tag(f"v{__version__}") or Version(0, 1, 0)  # of a repository without versions
+
+
+def timestamp(environ: Mapping[str, str]) -> datetime:
     """Return the release's one timestamp, UTC in whole seconds: ``SOURCE_DATE_EPOCH`` if set, else now.
 
     Raises:
         InvalidValue: ``SOURCE_DATE_EPOCH`` is not a timestamp.
     """
-    return instant_of_epoch(environ.get("SOURCE_DATE_EPOCH")) or datetime.fromtimestamp(int(clock()), UTC)
+    return instant_of_epoch(environ.get("SOURCE_DATE_EPOCH")) or datetime.now(UTC).replace(microsecond=0)
 
 
 def release_of(repository: Repository, at: datetime) -> dict[str, str]:
@@ -86,18 +86,15 @@ def release_of(repository: Repository, at: datetime) -> dict[str, str]:
 
 def _next_version(repository: Repository, head: str, tagged: Mapping[Version, str]) -> tuple[Version, list[str]]:
     """Return the version of a commit without a tag, and the messages of the commits that it brings."""
-    commits = [version for version in sorted(tagged) if repository.is_commit(tagged[version])]
-    if not commits:
-        _log.info("no version tag yet: the program's own version is the first")
-        return Version.from_tag(f"v{__version__}") or Version(0, 1, 0), repository.messages(None)
-    base = commits[-1]
-    if repository.contains(tagged[base], head) and head != repository.main():
-        raise ReleaseFailed(f"{head} was released as part of v{base}: run the release of what main is now")
-    messages = repository.messages(tagged[base])
-    version = base.raised(bump_of(messages))
+    last = next((one for one in sorted(tagged, reverse=True) if repository.is_commit(tagged[one])), None)
+    base = tagged[last] if last else None
+    if base and repository.contains(base, head) and head != repository.main():
+        raise ReleaseFailed(f"{head} was released as part of v{last}: run the release of what main is now")
+    messages = repository.messages(base)
+    version = last.raised(bump_of(messages)) if last else FIRST
     while version in tagged:  # a tag of something that is not a commit
         version = version.raised(Bump.PATCH)
-    _log.info("%s since v%s: %s", counted(len(messages), "commit"), base, version)
+    _log.info("%s since %s: %s", counted(len(messages), "commit"), last or "the beginning", version)
     return version, messages
 
 

@@ -32,12 +32,13 @@ def digest_at(reference: str) -> str | None:
         connection.close()
 
 
-Fails = Callable[[str, str], bool | int]  # from method and path of a request to a status, True for 500, or False
+# From method and path of a request to a status, True for 500, the path that is asked in its place, or False.
+Fails = Callable[[str, str], bool | int | str]
 
 
 @contextlib.contextmanager
-def failing(registry: str, fails: Fails) -> Iterator[str]:
-    """The registry by way of a proxy that answers some requests with an error; gives the proxy's address."""
+def failing(registry: str, fails: Fails, of: str = "") -> Iterator[str]:
+    """The registry by way of a proxy that answers requests whose path ends with `of` otherwise; gives its address."""
 
     class Proxy(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -49,16 +50,17 @@ def failing(registry: str, fails: Fails) -> Iterator[str]:
                 self.close_connection = True
                 return
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if status := fails(self.command, self.path):
+            status = self.path.endswith(of) and fails(self.command, self.path)
+            if not status or isinstance(status, str):
+                self._forward(status or self.path, body)
+            else:
                 kind = {"Content-Type": "application/json"}
                 self._answer(500 if status is True else status, kind, b'{"errors":[{"code":"UNKNOWN"}]}')
-            else:
-                self._forward(body)
 
-        def _forward(self, body: bytes) -> None:
+        def _forward(self, path: str, body: bytes) -> None:
             connection = http.client.HTTPConnection(registry, timeout=30)
             try:
-                connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+                connection.putrequest(self.command, path, skip_host=True, skip_accept_encoding=True)
                 for name, value in self.headers.items():  # Accept comes several times
                     connection.putheader(name, value)
                 connection.endheaders(body)
@@ -75,7 +77,7 @@ def failing(registry: str, fails: Fails) -> Iterator[str]:
                     self.send_header(name, value)
             self.send_header("Content-Length", length)
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(b"" if self.command == "HEAD" else body)
 
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 http.server's signature
             """Say nothing."""

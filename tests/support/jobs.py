@@ -1,0 +1,89 @@
+"""The commands of a release as a job runs them: processes with a home and an environment of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.serving import ROOT
+from tests.support.github import REPOSITORY, TOKEN, GitHub
+from tests.support.sigstore import Authority, wrapped_gh
+
+RUN = f"https://github.com/{REPOSITORY}/actions/runs/42"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a job that has ended."""
+
+    code: int
+    outputs: dict[str, str]  # for later steps
+    page: str  # what it put on the run's page
+    said: str  # standard output and standard error, warnings included
+
+
+@dataclass
+class Job:
+    """A job on a runner that reaches a GitHub on loopback, and trusts the signatures of one authority."""
+
+    folder: Path
+    github: GitHub
+    environ: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        home, programs = self.folder / "home", self.folder / "programs"
+        home.mkdir()
+        wrapped_gh(programs, self.authority)
+        path = (str(programs), str(Path(sys.executable).parent), os.environ["PATH"])
+        self.environ = {
+            **{name: os.environ[name] for name in ("DOCKER_HOST", "LANG") if name in os.environ},
+            **self.github.environ(),
+            "PATH": os.pathsep.join(path),
+            "HOME": str(home),
+            "GH_TOKEN": TOKEN,
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_REPOSITORY": REPOSITORY,
+            "GITHUB_SERVER_URL": "https://github.com",
+            "GITHUB_RUN_ID": RUN.rpartition("/")[2],
+        }
+
+    @property
+    def authority(self) -> Authority:
+        """Who signs attestations."""
+        return Authority(self.folder / "sigstore")
+
+    def release(self, *words: str, **environ: str) -> Step:
+        """Run a command of the release."""
+        files = {name: self.folder / name for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
+        for file in files.values():
+            file.write_text("")
+        given = {name: str(file) for name, file in files.items()} | environ
+        done = self.run(sys.executable, "-m", "crypto_predict.release", *words, **given)
+        outputs, page = read_outputs(files["GITHUB_OUTPUT"]), files["GITHUB_STEP_SUMMARY"].read_text()
+        said = done.stdout + done.stderr
+        assert TOKEN not in said + page
+        return Step(done.returncode, outputs, page, said)
+
+    def run(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run any program."""
+        given = {**self.environ, **environ}
+        return subprocess.run(words, capture_output=True, text=True, env=given, cwd=ROOT, timeout=110, check=False)
+
+
+def read_outputs(file: Path) -> dict[str, str]:
+    """Return outputs as a runner reads them: ``name=value``, or ``name<<mark`` and lines up to one that is the mark."""
+    lines = file.read_bytes().decode().split("\n")[:-1]
+    outputs = {}
+    while lines:
+        head = lines.pop(0)
+        name, marked, mark = head.partition("<<")
+        if marked and "=" not in name:
+            end = lines.index(mark)
+            outputs[name], lines = "\n".join(lines[:end]), lines[end + 1 :]
+        else:
+            name, _, value = head.partition("=")
+            outputs[name] = value
+    return outputs
