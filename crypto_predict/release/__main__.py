@@ -17,6 +17,7 @@ from crypto_predict.release.changes import changes
 from crypto_predict.release.deploy import Deployment, Target, deploy
 from crypto_predict.release.git import Repository
 from crypto_predict.release.job import Job
+from crypto_predict.release.markdown import escape
 from crypto_predict.release.page import page
 from crypto_predict.release.render import SECRET, Clock, DeployHook, Patience, Site
 from crypto_predict.release.version import release_of, timestamp
@@ -55,19 +56,22 @@ def _locate(options: Options, job: Job) -> Outputs:
 
 def _smoke(options: Options, job: Job) -> Outputs:
     """Start an image locked, ask it everything, and refuse what must not ship."""
-    allowed = {"allow_simulated": options.allow_simulated, "allow_stale": options.allow_stale}
-    return smoke.smoke(options.image, options.build, job, **allowed)
+    simulated, stale = options.allow_simulated, options.allow_stale
+    return smoke.smoke(options.image, options.build, job, allow_simulated=simulated, allow_stale=stale)
 
 
 def _summary(options: Options, job: Job) -> Outputs:
     """Show forecast, scorecard and changes on the run's page. Reads the subjects of new commits from CHANGES."""
     model = artifact.take_out(options.image, options.into).model
-    before = artifact.take_out(options.champion, options.into).model if options.champion else None
     if model is None:
         raise ReleaseFailed(f"{options.image}: its model has another schema than this program's")
-    since = changes(model, before) if before else "There is no earlier model that it could be compared with."
+    try:
+        before = artifact.take_out(options.champion, options.into).model if options.champion else None
+        since = changes(model, before) if before else "There is no earlier model of this schema."
+    except CryptoPredictError as error:
+        since = f"Not compared: {escape(str(error))}."
     subjects = [line for line in job.environ.get("CHANGES", "").splitlines() if line.strip()]
-    job.add_summary(page(model, options.image.partition("@")[2], since, subjects))
+    job.add_summary(page(model, options.image.partition("@")[2] or options.image, since, subjects))
     return {}
 
 

@@ -38,11 +38,7 @@ class Job:
             print(f"warning: {message}", file=sys.stderr)  # noqa: T201 a command's output
 
     def required(self, name: str) -> str:
-        """Return the value of an environment variable.
-
-        Raises:
-            InvalidValue: It is not set, or empty.
-        """
+        """Return the value of an environment variable; raise `InvalidValue` if it is not set, or empty."""
         if value := self.environ.get(name, "").strip():
             return value
         raise InvalidValue(name, "", "set: this command needs it")
