@@ -122,7 +122,7 @@ def test_no_secret_is_in_the_log(first: First) -> None:
 
 
 def test_a_schedule_of_a_tagged_commit_retrains_without_the_tests(first: First, later: World, tmp_path: Path) -> None:
-    """The version stays, ledger and record go on, the issue of earlier failures is closed, the dead man's switch hears of it."""
+    """The version stays, ledger and record go on, the open issue is closed, and the heartbeat is sent."""
     later.github.repository.open("It fails", "<!-- crypto-predict scheduled release: failures=2 -->\n")
     recorded = later.github.repository.run("rev-parse", "record")
     with market() as exchange:
