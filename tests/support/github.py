@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import certifi
 import trustme
 from aiohttp import hdrs, web
 
@@ -102,8 +103,8 @@ class GitHub(ReplayServer):
         super().__init__(GitHubSide(self.repository), tls)
         _make_bare(self.repository.git)
         self._bundle = folder / "certificates.pem"
-        system = ssl.get_default_verify_paths().cafile
-        self._bundle.write_bytes((Path(system).read_bytes() if system else b"") + authority.cert_pem.bytes())
+        system = ssl.get_default_verify_paths().cafile or certifi.where()  # not every system has one file of them
+        self._bundle.write_bytes(Path(system).read_bytes() + authority.cert_pem.bytes())
         self._proxy: asyncio.Server | None = None
         self._clients: dict[asyncio.Task[None], asyncio.StreamWriter] = {}  # of the proxy, by their tasks
 

@@ -134,8 +134,12 @@ class World:
             "BASE": base(),
             **variables,
         }
+        # Without a mirror the base image comes from Docker Hub itself, past the proxy.
+        direct = f"{self.github.environ()['NO_PROXY']},.docker.io,.docker.com"
         environ = {
             **self.github.environ(),
+            "NO_PROXY": direct,
+            "no_proxy": direct,
             "STAND_IN_ACTIONS": str(ACTIONS),
             "STAND_IN_ARTIFACTS": str(self.folder / "artifacts"),
             "STAND_IN_ATTESTED": str(self.folder / "attested"),
