@@ -195,7 +195,7 @@ def test_a_site_that_sends_without_end_takes_neither_the_time_nor_the_memory(idl
     idle.faults.site.append(Sited(endless=True))
     with pytest.raises(NoAnswer):
         fetch(idle.site, 2)
-    assert idle.poured(1) < 4 * MOST_BYTES
+    assert idle.poured(1) < 25 * MOST_BYTES  # it is some 750 MB where nothing limits it
 
 
 def test_a_site_that_nobody_serves_is_waited_for(trial: Trial) -> None:
