@@ -7,16 +7,21 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from crypto_predict.errors import (
-    BrokenLedger,
-    CryptoPredictError,
-    InvalidValue,
-    Refused,
-    SourceError,
-    UnusableHistory,
-    UnusableModel,
-)
-from crypto_predict.training.options import read_settings
+from crypto_predict.prerequisites import needed
+
+PREREQUISITES = "train.py", "requirements-train.txt"
+
+with needed(*PREREQUISITES):
+    from crypto_predict.errors import (
+        BrokenLedger,
+        CryptoPredictError,
+        InvalidValue,
+        Refused,
+        SourceError,
+        UnusableHistory,
+        UnusableModel,
+    )
+    from crypto_predict.training.options import read_settings
 
 DONE, FAILED, BAD_ARGUMENTS, NO_HISTORY, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -66,4 +71,5 @@ def failed(message: str, code: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], os.environ))
+    with needed(*PREREQUISITES):  # what is imported late
+        sys.exit(main(sys.argv[1:], os.environ))

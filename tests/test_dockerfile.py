@@ -20,7 +20,7 @@ def test_only_what_the_build_needs_is_sent_to_it(tmp_path: Path) -> None:
     """No history, no environment, no model that lies about; and no secret that somebody keeps beside the source."""
     context, sent = tmp_path / "context", tmp_path / "sent"
     stray = [".env", ".git/config", ".venv/bin/python", "model.pkl", "tests/test_image.py", "champion/notes.txt"]
-    needed = [*SENT, "champion/model.pkl", "champion/model.ledger.jsonl", f"{PACKAGE}/errors.py"]
+    needed = [*SENT, "data/SOL.csv", "champion/model.pkl", "champion/model.ledger.jsonl", f"{PACKAGE}/errors.py"]
     for name in [*needed, *stray, f"{PACKAGE}/__pycache__/errors.cpython-313.pyc"]:
         (context / name).parent.mkdir(parents=True, exist_ok=True)
         (context / name).touch()

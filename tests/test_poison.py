@@ -305,7 +305,7 @@ def as_csv(candles: Candles) -> str:
 def run_training(folder: Path, candles: Candles, *options: str) -> int:
     """The real command on a file of these candles, as if the day after `LAST` had just begun."""
     (folder / "poison.csv").write_text(as_csv(candles))
-    files = ("--source", f"file:{folder / 'poison.csv'}", "--output", str(folder / "model.pkl"))
+    files = ("--pair", "BTC/USD", "--source", f"file:{folder / 'poison.csv'}", "--output", str(folder / "model.pkl"))
     return train.main([*files, "--until", f"{LAST:%Y-%m-%d}", *options], {})
 
 
