@@ -27,7 +27,7 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
 # Line ends and other control characters, and what is left of bytes that are not UTF-8.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LABEL = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,99}")
-_USER = re.compile(r"//[^\s\"'<>]*@")  # greedy: a password may hold a slash or an @ that should have been encoded
+_USER = re.compile(r"//.*@")  # greedy: a password may hold a slash, an @ or a space that should have been encoded
 _QUERY = re.compile(r"(://[^\s?]*)\?[^\s\"'<>]+")
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 
