@@ -323,9 +323,11 @@ def _place(candle: Candle) -> str:
 def _warned(source: Source, pair: Pair, error: SourceError | UnusableHistory | Refused) -> list[str]:
     """The reasons why this source is out, each with its name; the log has heard of the first."""
     faults = _faults(error)
+    # A file's error names the very file, where its source may stand for one of each pair.
+    where = error.subject if isinstance(error, UnusableHistory) else source.name
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    _log.warning("%s: no history from %s: %s%s", pair, source.name, faults[0], more)
-    return [f"{source.name}: {fault}" for fault in faults]
+    _log.warning("%s: no history from %s: %s%s", pair, where, faults[0], more)
+    return [f"{where}: {fault}" for fault in faults]
 
 
 def _faults(error: SourceError | UnusableHistory | Refused) -> tuple[str, ...]:

@@ -61,12 +61,12 @@ def open_sources(names: Sequence[str], settings: SourceSettings, seed: int, pair
 
 def _open(name: str, settings: SourceSettings, seed: int, pairs: Sequence[Pair]) -> Source:
     if name.startswith(FILE):
-        return _open_file(name, pairs)
+        return _open_file(name, settings, pairs)
     return _OPENERS[name](settings, seed)
 
 
-def _open_file(name: str, pairs: Sequence[Pair]) -> CsvFile:
-    file = CsvFile(name.removeprefix(FILE))
+def _open_file(name: str, settings: SourceSettings, pairs: Sequence[Pair]) -> CsvFile:
+    file = CsvFile(name.removeprefix(FILE), settings.candles)
     if len({file.path_for(pair) for pair in pairs}) < len(set(pairs)):
         raise InvalidValue("source", name, "one file a pair: write {base} and {quote} where the file names differ")
     return file

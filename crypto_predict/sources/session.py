@@ -93,7 +93,8 @@ class BoundedSession(requests.Session):
         except TimeoutError:
             reason = f"{host} did not finish its answer within {seconds:g} s"
             raise Failure(reason, again=True, becomes=Unreachable) from None
-        except (RequestException, HTTPError, ValueError) as error:  # ValueError: an address or a proxy's that is none
+        # A malformed address, the exchange's or a proxy's, ends in a ValueError or, without a host, in a TypeError.
+        except (RequestException, HTTPError, ValueError, TypeError) as error:
             # The chain ends here: a foreign error may show the headers, and with them the keys.
             passes = isinstance(error, _MAY_PASS)
             becomes = Unreachable if passes else SourceError
