@@ -38,8 +38,6 @@ WORKDIR /training
 RUN --mount=type=secret,id=alpaca_api_key \
     --mount=type=secret,id=alpaca_secret_key \
     mkdir --parents /layer/app /picture \
-    # NumPy reads it too, and takes an empty one for no number
-    && if [ -z "$SOURCE_DATE_EPOCH" ]; then unset SOURCE_DATE_EPOCH; fi \
     # -B: byte code written here would only fill the cache
     && ALPACA_API_KEY="$(cat /run/secrets/alpaca_api_key 2>/dev/null)" \
        ALPACA_SECRET_KEY="$(cat /run/secrets/alpaca_secret_key 2>/dev/null)" \

@@ -21,6 +21,7 @@ with needed(*PREREQUISITES):
         UnusableHistory,
         UnusableModel,
     )
+    from crypto_predict.settings import abandon_output
     from crypto_predict.training.options import read_settings
 
 DONE, FAILED, BAD_ARGUMENTS, NO_HISTORY, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -50,7 +51,7 @@ def show(text: str) -> int:
     try:
         print(text, flush=True)
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
+        abandon_output()
         return failed(f"the model was written, but not this report: {error.strerror}", FAILED)
     return DONE
 
@@ -71,5 +72,7 @@ def failed(message: str, code: int) -> int:
 
 
 if __name__ == "__main__":
+    if not os.environ.get("SOURCE_DATE_EPOCH"):  # NumPy reads it too, and takes an empty one for a number
+        os.environ.pop("SOURCE_DATE_EPOCH", None)
     with needed(*PREREQUISITES):  # what is imported late
         sys.exit(main(sys.argv[1:], os.environ))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ _DURATION = re.compile(r"([0-9]{1,9})([smhd]?)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
 # Line ends and other control characters, and what is left of bytes that are not UTF-8.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_LONGEST = 4_096  # characters; no system allows a longer path
 _LABEL = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,99}")
 _USER = re.compile(r"//.*@")  # greedy: a password may hold a slash, an @ or a space that should have been encoded
 _QUERY = re.compile(r"(://[^\s?]*)\?[^\s\"'<>]+")
@@ -236,12 +238,17 @@ class CommandLine:
         """The value of every option.
 
         Raises:
-            SystemExit: With 2 after one line about a bad argument or variable; with 0 after ``--help``.
+            SystemExit: With 2 after one line about a bad argument or variable; with 0 after ``--help``, or 1 where nobody
+                can read that.
         """
         try:
             context = self._command.make_context(self._prog, list(arguments))
         except click.exceptions.Exit as end:
             raise SystemExit(end.exit_code) from None
+        except OSError as error:  # nobody reads the help
+            abandon_output()
+            click.echo(f"{self._prog}: error: cannot write the help: {error.strerror}", err=True)
+            raise SystemExit(1) from None
         except click.NoSuchOption as error:
             # Of -pair click names the -p.
             typed = next((word for word in arguments if word.startswith(error.option_name)), error.option_name)
@@ -256,7 +263,7 @@ class CommandLine:
 
     def fail(self, message: str) -> NoReturn:
         """End the process with 2 and one line."""
-        sys.stderr.write(f"{self._prog}: error: {_CONTROL.sub('?', message)}\n")
+        click.echo(f"{self._prog}: error: {_CONTROL.sub('?', message)}", err=True)
         raise SystemExit(2)
 
     def _unknown(self, name: str) -> str:
@@ -264,6 +271,11 @@ class CommandLine:
         close = difflib.get_close_matches(f"--{name.lstrip('-')}"[:80], known, n=1)
         hint = f"did you mean `{close[0]}`?" if close else f"`python {self._prog} --help` lists the options"
         return f"no such option `{name[:80]}`; {hint}"
+
+
+def abandon_output() -> None:
+    """Let standard output lead nowhere once writing to it has failed: the interpreter flushes once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Command(click.Command):
@@ -317,6 +329,8 @@ class _Option(click.Option):
     def _checked(self, origin: str, text: str) -> str:
         if _CONTROL.search(text):
             raise InvalidValue(origin, text, "one line of UTF-8 text without control characters")
+        if len(text) > _LONGEST:
+            raise InvalidValue(origin, text, f"a text of at most {_LONGEST:,} characters")
         if text.startswith("--"):
             raise InvalidValue(origin, text, f"a value; expected {self.opts[0]} {self.metavar or ''}".rstrip())
         return text
