@@ -238,8 +238,8 @@ class CommandLine:
         """The value of every option.
 
         Raises:
-            SystemExit: With 2 after one line about a bad argument or variable; with 0 after ``--help``, or 1 where nobody
-                can read that.
+            SystemExit: With 2 after one line about a bad argument or variable; after ``--help`` with 0, or with 1 where
+                that could not be written.
         """
         try:
             context = self._command.make_context(self._prog, list(arguments))

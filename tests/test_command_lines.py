@@ -12,6 +12,7 @@ import venv
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,8 +126,7 @@ def test_whatever_is_typed_is_taken_or_refused_in_one_line(words: list[str], pro
             "train.py",
             [b"--source", b"file:SOL.csv"],
             {},
-            "the pair of 'file:SOL.csv' is not named; "
-            "type: python train.py --source file:SOL.csv --pair SOL/USD (or set PAIR)",
+            "'file:SOL.csv' is not named; type: python train.py --source file:SOL.csv --pair SOL/USD (or set PAIR)",
         ),
         (
             "train.py",
@@ -195,8 +195,7 @@ def test_outside_the_environment_one_line_says_what_to_type(program: str, bare_p
 
 def test_a_package_that_is_imported_late_is_missed_in_one_line_too(tmp_path: Path) -> None:
     """Installed for serving only, say: the options are read, and then there is nothing to train with."""
-    for name in ("click",):
-        shutil.copytree(Path(sys.modules[name].__file__ or "").parent, tmp_path / name)
+    shutil.copytree(Path(click.__file__).parent, tmp_path / "click")
     arguments = ["train.py", "--source", "simulated", "--output", str(tmp_path / "model.pkl")]
     run = run_measured([sys.executable, "-S", *arguments], {"PYTHONPATH": str(tmp_path)})
     assert (run.code, run.output) == (1, "")
@@ -204,20 +203,20 @@ def test_a_package_that_is_imported_late_is_missed_in_one_line_too(tmp_path: Pat
     assert line.startswith(f"train.py: error: {sys.executable} does not have the package ")
 
 
-OLD = [path for name in ("python3.8", "python3.9", "python3.10") if (path := shutil.which(name))]
+OLD_PYTHON = """
+import runpy, sys
+sys.version, sys.version_info = "3.10.13 (main)", (3, 10, 13, "final", 0)
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
 
 
 @pytest.mark.parametrize("program", list(COMMANDS))
 def test_a_python_that_is_too_old_is_told_in_one_line(program: str) -> None:
-    works = [path for path in OLD if subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode == 0]
-    if not works:
-        pytest.skip("there is no Python older than 3.11 here")
-    for path in works:
-        run = run_measured([path, program], {})
-        assert run.code == 1
-        (line,) = run.errors.splitlines()
-        assert line.startswith(f"{program}: error: this is Python 3.")
-        assert "3.11 or newer is needed" in line
+    """Few machines have one, so this one says that it is."""
+    run = run_measured([sys.executable, "-c", OLD_PYTHON, program], {"PYTHONPATH": str(ROOT)})
+    assert run.code == 1
+    (line,) = run.errors.splitlines()
+    assert line.startswith(f"{program}: error: this is Python 3.10.13, 3.11 or newer is needed; type ")
 
 
 @pytest.mark.parametrize(
@@ -259,11 +258,13 @@ def test_make_run_finds_a_taken_port_before_it_trains(make: Callable[..., Finish
     assert "SIMULATED" not in run.errors
 
 
-def test_make_run_and_serve_take_host_and_port_from_the_environment(make: Callable[..., Finished]) -> None:
-    for target in ("run", "serve"):
-        assert "cannot listen at nowhere.invalid port 8001" in make(
-            target, HOST="nowhere.invalid", PORT="8001"
-        ).errors or (target == "serve")
+@pytest.mark.parametrize("target", ["run", "serve"])
+def test_make_takes_host_and_port_from_the_environment(
+    target: str, make: Callable[..., Finished], tmp_path: Path
+) -> None:
+    store.save(make_model(), tmp_path / "model.pkl")
+    run = make(target, HOST="nowhere.invalid", PORT="8001")
+    assert "cannot listen at nowhere.invalid port 8001: there is no such address" in run.errors
 
 
 def test_make_serve_says_where_there_is_no_model(make: Callable[..., Finished]) -> None:
