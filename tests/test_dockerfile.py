@@ -40,6 +40,16 @@ def test_nothing_of_the_dockerfile_needs_a_newer_engine_or_emulation() -> None:
     assert not re.search(r"(?m)^RUN\b", shipped)
 
 
+def test_a_folder_for_ones_own_histories_is_there_and_what_lies_in_it_stays_out_of_git() -> None:
+    """It is part of the build's context, and nobody should commit prices by accident."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is not a checkout")
+    ignored = ["git", "-C", str(ROOT), "check-ignore", "data/SOL.csv", "data/BTC-USD.csv.gz", "data/.gitkeep"]
+    done = subprocess.run(ignored, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["data/SOL.csv", "data/BTC-USD.csv.gz"]
+    assert (ROOT / "data" / ".gitkeep").exists()
+
+
 def test_hadolint_finds_nothing() -> None:
     program = shutil.which("hadolint") or str(Path(sys.executable).with_name("hadolint"))
     if not Path(program).exists():
