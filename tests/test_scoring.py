@@ -15,6 +15,7 @@ from crypto_predict.forecasting.combination import Combination
 from crypto_predict.forecasting.scoring import gaussian_reaches, score, words
 from crypto_predict.forecasting.series import DailySeries
 from tests.histories import flat, make_history, wandering
+from tests.support.prophets import prophet_saying
 
 DAYS = 200
 
@@ -31,7 +32,8 @@ def forecasting(increments: Any, cutoffs: range, horizon: int = 1, reach: float 
     weights = np.zeros((len(at), len(CANDIDATES)))
     weights[:, 0] = 1.0
     combination = Combination(said[:, 0, 0], weights)
-    return Replay(series(), at, (horizon,), said, (combination,), np.full((len(at), 1), reach))
+    reaches, alone = np.full((len(at), 1), reach), prophet_saying(series(), at, [horizon])
+    return Replay(series(), at, (horizon,), said, (combination,), reaches, alone)
 
 
 def truth(cutoff: int, horizon: int = 1) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 
 import numpy as np
 
@@ -14,13 +13,13 @@ from crypto_predict.baked.scores import Backtest, CandidateScore, Loss, Score, Y
 from crypto_predict.forecasting.arrays import FloatArray, IntArray, spacing
 from crypto_predict.forecasting.backtest import Replay, Row
 from crypto_predict.forecasting.candidates import CANDIDATES
+from crypto_predict.forecasting.interval import GAUSSIAN
 from crypto_predict.wording import counted
 
 GAUSSIAN_DAYS = 365  # of daily returns behind persistence's Gaussian interval
 SIGNIFICANCE = 0.05  # two-sided, of the words
 _WORTH_SAYING = 0.0005  # of the error: less reads as 0.0 %, however certain it is
 _LEAST_RETURNS = 30
-_Z = NormalDist().inv_cdf((1 + COVERAGE) / 2)  # half-width of the interval in standard deviations
 
 
 def score(replay: Replay, horizons: Sequence[int]) -> Backtest | None:
@@ -58,7 +57,7 @@ def gaussian_reaches(log_close: FloatArray, horizon: int) -> FloatArray:
     sigma = np.full(len(log_close), np.nan)
     for end in range(_LEAST_RETURNS, len(log_close)):
         sigma[end] = np.std(returns[max(0, end - GAUSSIAN_DAYS) : end], ddof=1)
-    return np.asarray(_Z * sigma * np.sqrt(horizon))
+    return np.asarray(GAUSSIAN * sigma * np.sqrt(horizon))
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ class _Forecasts:
         actual, predicted = self.actual.tolist(), self.predicted.tolist()
         prices, forecasts = [row.actual for row in self.rows], [row.prediction for row in self.rows]
         low, high = self.low.tolist(), self.high.tolist()
-        sigma = ((self.high - self.low) / (2 * _Z)).tolist()
+        sigma = ((self.high - self.low) / (2 * GAUSSIAN)).tolist()
         tail = (1 - COVERAGE) / 2
         direction = metrics.direction(
             (self.actual - self.persistence).tolist(), (self.predicted - self.persistence).tolist()
