@@ -22,7 +22,7 @@ from scipy import stats
 from crypto_predict.baked import store
 from crypto_predict.baked.evaluation import Evaluator
 from crypto_predict.baked.schema import Model
-from crypto_predict.baked.scores import Backtest, Score
+from crypto_predict.baked.scores import Backtest, ProphetScore, Score
 from crypto_predict.market import Pair
 from tests.histories import START, as_csv, make_history, rhythmic
 from tests.training import in_process
@@ -65,6 +65,12 @@ class Training:
     def score(self, horizon: int) -> Score:
         """What the card says of one horizon."""
         (found,) = [score for score in self.backtest.scores if score.horizon_days == horizon]
+        return found
+
+    def prophet(self, horizon: int) -> ProphetScore:
+        """The same of Prophet alone."""
+        assert self.backtest.prophet is not None
+        (found,) = [score for score in self.backtest.prophet.scores if score.horizon_days == horizon]
         return found
 
 
@@ -285,8 +291,12 @@ def test_the_report_prints_the_figures_of_the_card(training: Training) -> None:
     lines = [" ".join(line.split()) for line in training.report.splitlines()]
     for score in training.backtest.scores:
         days = "1 day" if score.horizon_days == 1 else f"{score.horizon_days} days"
-        figures = f"{score.relative_mae:.3f} {score.coverage:.1%} {score.relative_winkler:.3f} {score.mape:.1%}"
-        assert f"BTC/USD {days} {score.forecasts} {figures} {score.words}" in lines
+        figures = f"{score.mape:.1%} {score.relative_mae:.3f} {score.coverage:.1%} {score.relative_winkler:.3f}"
+        assert score.p_value is not None
+        p_value = "<0.01" if score.p_value < 0.01 else f"{score.p_value:.2f}"
+        alone = training.prophet(score.horizon_days)
+        prophets = f"{alone.relative_mae:.3f} {alone.coverage:.1%}"
+        assert f"BTC/USD {days} {score.forecasts} {figures} {p_value} {prophets}" in lines
     for year, horizons in ((2022, 4), (2023, 3)):  # no forecast of 90 days made in 2023 has come due
         cells = [
             f"{one.relative_mae:.3f} {one.coverage:.0%} {one.relative_winkler:.3f}"

@@ -59,9 +59,10 @@ def test_the_report_tells_span_candles_gaps_fit_time_and_where_the_forecast_stan
 ) -> None:
     run, folder = simulated
     rows = [line.split() for line in run.stdout.splitlines()]
-    history = next(row for row in rows if row[:2] == ["BTC/USD", "simulated"])
-    assert history[2:7] == ["2024-05-27", "2025-06-30", "400", "0", "0"]
-    assert float(history[7]) > 0
+    history = next(row for row in rows if row[:1] == ["BTC/USD"])
+    assert history[1:6] == ["2024-05-27", "2025-06-30", "400", "0", "0"]
+    assert float(history[6]) > 0
+    assert "source: simulated for BTC/USD and ETH/USD" in run.stdout
     days = [row[3] for row in rows if row[:1] == ["ETH/USD"] and row[-1].endswith("%") and row[3].startswith("2025-")]
     assert days == ["2025-07-01", "2025-07-07", "2025-07-30", "2025-09-28"]
     standing = store.load(folder / "model.pkl").card.pairs[ETH].forecast[0]
