@@ -2,6 +2,7 @@
 
 import csv
 import io
+import pickle
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -19,8 +20,8 @@ import pytest
 from prophet.serialize import model_from_json
 from scipy import stats
 
-from crypto_predict.baked import store
-from crypto_predict.baked.evaluation import Evaluator
+from crypto_predict.baked import plain, store
+from crypto_predict.baked.evaluation import PROPHET, Evaluator
 from crypto_predict.baked.schema import Model
 from crypto_predict.baked.scores import Backtest, ProphetScore, Score
 from crypto_predict.market import Pair
@@ -339,6 +340,37 @@ def test_prophet_s_part_of_the_forecast_is_prophet_s_own_prediction(training: Tr
     answered = [evaluator.at_close(day.date()).price for day in days[1:]]
     np.testing.assert_allclose(answered, expected, rtol=1e-9)
     assert weight[0] > 0.1
+
+
+def test_prophet_alone_is_prophet_s_own_prediction(training: Training) -> None:
+    """Its level and its way, past and future; prices of 10^9 are not rounded noticeably."""
+    forecast = training.model.forecasts[BTC]
+    prophet = model_from_json((training.folder / "BTC").read_text())
+    days = pd.date_range(forecast.first, forecast.end, freq="5D")
+    expected = np.exp(prophet.predict(pd.DataFrame({"ds": days}))["yhat"].to_numpy())
+    evaluator = Evaluator(forecast)
+    answered = [evaluator.at_close(day.date(), PROPHET) for day in days]
+    np.testing.assert_allclose([one.price for one in answered], expected, rtol=1e-9)
+    assert all(one.low < one.price < one.high for one in answered)
+    assert expected[-1] != pytest.approx(evaluator.at_close(days[-1].date()).price, rel=1e-3)
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+def test_prophet_alone_has_scores_of_its_own(training: Training, horizon: int) -> None:
+    alone = training.prophet(horizon)
+    assert alone.forecasts == training.score(horizon).forecasts
+    assert alone.relative_mae is not None
+    assert alone.relative_mae > 1
+    assert 0.6 < alone.coverage <= 1
+    assert training.backtest.prophet is not None
+    assert f"{alone.relative_mae:.2f}" in training.backtest.prophet.words
+
+
+def test_the_scores_of_prophet_alone_cost_a_release_little(training: Training) -> None:
+    """Every release is a layer of the image: what is new in the file of each pair stays below 2 kB."""
+    forecast, backtest = training.model.forecasts[BTC], training.backtest
+    assert len(pickle.dumps(plain.encode(forecast.prophet_bands))) < 700
+    assert len(pickle.dumps(plain.encode(backtest.prophet))) < 900
 
 
 def test_pairs_horizons_and_cutoffs_are_those_that_were_asked_for(tmp_path: Path) -> None:
