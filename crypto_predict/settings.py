@@ -262,8 +262,8 @@ class CommandLine:
         return SimpleNamespace(**context.params)
 
     def fail(self, message: str) -> NoReturn:
-        """End the process with 2 and one line."""
-        click.echo(f"{self._prog}: error: {_CONTROL.sub('?', message)}", err=True)
+        """End the process with 2 and one line, without what addresses in it hold of secrets."""
+        click.echo(f"{self._prog}: error: {_CONTROL.sub('?', masked(message))}", err=True)
         raise SystemExit(2)
 
     def _unknown(self, name: str) -> str:
