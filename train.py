@@ -30,6 +30,8 @@ DONE, FAILED, BAD_ARGUMENTS, NO_HISTORY, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 1
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run one training from command line and environment to model file; returns the exit code."""
     settings, as_json = read_settings(arguments, environ)
+    if not os.environ.get("SOURCE_DATE_EPOCH", "unset").strip():
+        del os.environ["SOURCE_DATE_EPOCH"]  # NumPy reads it too, and fails at an empty one
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
         # The forecasting libraries take seconds to import: --help and a mistyped option need not wait for them.
@@ -72,7 +74,5 @@ def failed(message: str, code: int) -> int:
 
 
 if __name__ == "__main__":
-    if not os.environ.get("SOURCE_DATE_EPOCH"):  # NumPy reads it too, and takes an empty one for a number
-        os.environ.pop("SOURCE_DATE_EPOCH", None)
     with needed(*PREREQUISITES):  # what is imported late
         sys.exit(main(sys.argv[1:], os.environ))
