@@ -36,7 +36,7 @@ class BadParameter(CryptoPredictError):
         self.parameter = parameter
 
 
-def parameters(query: str, known: tuple[str, ...]) -> Mapping[str, str]:
+def parameters(query: str, known: tuple[str, ...]) -> dict[str, str]:
     """The parameters in a query string, each of them known and given once.
 
     Raises:
@@ -62,6 +62,17 @@ def required(given: Mapping[str, str], name: str, expected: str) -> str:
     if name not in given:
         raise BadParameter(name, f"{name} is missing: it must be {expected}")
     return given[name]
+
+
+def choice(name: str, text: str, choices: tuple[str, ...]) -> str:
+    """Read one of several words.
+
+    Raises:
+        InvalidValue: The text is none of them.
+    """
+    if text not in choices:
+        raise InvalidValue(name, text, f"one of {', '.join(choices)}")
+    return text
 
 
 def moment(name: str, text: str) -> date | datetime:
