@@ -37,11 +37,11 @@ class Freshness:
 
     def __str__(self) -> str:
         """Which of the two is too old, and both ages."""
-        ages = {"the model": self.model_age, "its newest price": self.price_age}
+        ages = {"the model": self.model_age, "the newest price": self.price_age}
         old = [name for name, age in ages.items() if age > self.stale_after]
         verdict = f"{' and '.join(old)} {'is' if len(old) == 1 else 'are'} too old" if old else "the model is fresh"
         return (
-            f"{verdict}: the model was trained {duration(self.model_age)} ago, its newest price is "
+            f"{verdict}: the model was trained {duration(self.model_age)} ago, the newest price is "
             f"{duration(self.price_age)} old; the limit is {duration(self.stale_after)}"
         )
 

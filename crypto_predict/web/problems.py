@@ -70,6 +70,11 @@ def of_error(error: CryptoPredictError) -> Problem:
     return Problem(STATUS[type(error)].value, str(error), _members(error))
 
 
+def precondition_failed() -> Problem:
+    """A condition of the request (RFC 9110, section 13) that the current answer does not meet."""
+    return Problem(412, "this answer is not the version that If-Match or If-Unmodified-Since names")
+
+
 def internal() -> Problem:
     """The server's own fault, of which a stranger learns nothing more."""
     return Problem(500, "this is a fault of the server; it has been logged")

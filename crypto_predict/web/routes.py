@@ -184,7 +184,7 @@ def _conditioned(response: AnyResponse) -> AnyResponse:
         return response
     status = conditions.evaluate(request.environ, response.headers.get("ETag"), response.headers.get("Last-Modified"))
     if status == HTTPStatus.PRECONDITION_FAILED:
-        return _problem(Response(), Problem(412, "this is not the version that If-Match or If-Unmodified-Since names"))
+        return _problem(Response(), problems.precondition_failed())
     if status == HTTPStatus.NOT_MODIFIED:
         response.status_code = 304
         response.set_data(b"")
