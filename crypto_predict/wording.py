@@ -10,7 +10,7 @@ def counted(count: int, noun: str) -> str:
 
 def duration(span: timedelta) -> str:
     """A length of time in the largest unit of which there are two or more, rounded down: ``148 days``, ``24 hours``."""
-    seconds = max(int(span.total_seconds()), 0)
+    seconds = max(span // timedelta(seconds=1), 0)
     for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         if seconds >= 2 * length:
             return counted(seconds // length, unit)

@@ -225,23 +225,6 @@ def test_a_server_that_drains_is_alive_but_not_ready() -> None:
     assert served.get("/bitcoin?date=2024-06-01").status_code == 200
 
 
-def test_a_fresh_model_says_how_old_it_is_and_may_become() -> None:
-    assert json.loads(client(timedelta(hours=24)).get("/fresh").data) == {
-        "status": "fresh",
-        "age_seconds": 86_400,
-        "stale_after_seconds": 86_400,
-    }
-
-
-def test_a_stale_model_is_reported_and_still_answers() -> None:
-    """An outage would be worse than an old forecast."""
-    stale = client(timedelta(hours=24, seconds=1))
-    body = problem(stale.get("/fresh"), 503)
-    assert (body["age_seconds"], body["stale_after_seconds"]) == (86_401, 86_400)
-    assert stale.get("/bitcoin?date=2024-06-01").status_code == 200
-    assert stale.get("/readyz").status_code == 200
-
-
 def test_a_fault_of_the_server_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
     """The traceback belongs into the log, and nothing of it to a stranger."""
 

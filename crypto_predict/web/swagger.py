@@ -41,7 +41,7 @@ _PAGE = f"""\
 <link rel="icon" type="image/png" href="/docs/favicon-32x32.png">
 <link rel="stylesheet" href="/docs/swagger-ui.css">
 </head>
-<body>
+<body style="margin: 0">
 {{banner}}<div id="swagger-ui"></div>
 <script src="/docs/swagger-ui-bundle.js"></script>
 <script src="/docs/{START}"></script>
