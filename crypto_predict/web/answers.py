@@ -1,26 +1,26 @@
 """What the model answers, as the bytes of JSON bodies.
 
-Pure: the same model and the same question give the same bytes. A day's row of a forecast is rendered once and
-remembered, so memory is bounded by the model's range: twice, as there are two models of each pair.
+Pure: the same model and the same question give the same bytes. What is said of a day is rendered once and remembered,
+so memory is bounded by the model's range: twice, as there are two models of each pair.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, NamedTuple
 
 from crypto_predict.baked import plain
-from crypto_predict.baked.evaluation import COMBINED, MODELS, Evaluator
+from crypto_predict.baked.evaluation import COMBINED, MODELS, Evaluator, Prediction
 from crypto_predict.baked.schema import Model
 from crypto_predict.errors import CryptoPredictError, OutOfRange, UnknownPair
 from crypto_predict.market import DAY, Pair
 from crypto_predict.web import questions
-from crypto_predict.web.provenance import Provenance, simulated_header
+from crypto_predict.web.provenance import Basis, Provenance, simulated_header
 
 DEFAULT_DAYS = 30  # of a forecast whose end was not said
+_NEXT = b", "  # between two rows
 VERSION_MEMBERS = ("version", "build", "git_revision", "trained_at", "simulated")  # of the card
 
 
@@ -131,7 +131,7 @@ class Answers:
 
 
 class _Series:
-    """What one model says of one pair. Its days as JSON objects are rendered at the first question and remembered."""
+    """What one model says of one pair. What it says of a day is rendered at the first question and remembered."""
 
     def __init__(self, pair: Pair, name: str, evaluator: Evaluator, *, simulated: bool) -> None:
         forecast = evaluator.forecast
@@ -143,8 +143,11 @@ class _Series:
         self.first_day = forecast.first
         self.next_day = forecast.last + DAY  # the first day of the future
         self.last_day = forecast.end
-        # What each row says of itself is the same within a kind, and is added when rows are joined.
-        self._prices: list[str | None] = [None] * ((forecast.end - forecast.first).days + 1)
+        self._closes: dict[date, Answer] = {}  # of the range alone: no other day has an answer
+        # What a row ends with is the same within a kind, and is added when rows are joined.
+        self._fitted_tail = _tail(self._provenance.fitted)
+        self._forecast_tail = _tail(self._provenance.forecast)
+        self._prices: list[bytes | None] = [None] * ((forecast.end - forecast.first).days + 1)
 
     def range(self) -> dict[str, Any]:
         """What ``/pairs`` says of it."""
@@ -170,41 +173,42 @@ class _Series:
             OutOfRange: The model knows nothing about that time.
         """
         if isinstance(asked, datetime):
-            shown = priced_at = self._in_utc(asked)
-            price = self._evaluator.at(shown, self._name)
-        else:
+            instant = self._in_utc(asked)
+            return self._answer(instant, instant, self._evaluator.at(instant, self._name))
+        answer = self._closes.get(asked)
+        if answer is None:
             price = self._evaluator.at_close(asked, self._name)
-            shown = datetime(asked.year, asked.month, asked.day, tzinfo=UTC)
-            priced_at = shown + DAY
+            midnight = datetime(asked.year, asked.month, asked.day, tzinfo=UTC)
+            answer = self._closes[asked] = self._answer(midnight, midnight + DAY, price)
+        return answer
+
+    def _answer(self, shown: datetime, instant: datetime, price: Prediction) -> Answer:
+        """The price at `instant` under the four keys, with the date `shown`."""
         body = (
             f'{{"date": "{format_datetime(shown, usegmt=True)}", "prediction": {price.price!r}, '
             f'"prediction low": {price.low!r}, "prediction_high": {price.high!r}}}\n'
         )
-        return Answer(body.encode(), self._provenance.headers(priced_at))
+        return Answer(body.encode(), self._provenance.headers(instant))
 
     def between(self, start: date, end: date) -> Answer:
         """The list of days from `start` to `end`, both included and both in range."""
         first, last = (start - self.first_day).days, (end - self.first_day).days
-        future = max(first, min((self.next_day - self.first_day).days, last + 1))
-        parts = [
-            self._joined(range(first, future), self._provenance.fitted.members()),
-            self._joined(range(future, last + 1), self._provenance.forecast.members()),
-        ]
-        return Answer(f"[{', '.join(filter(None, parts))}]\n".encode(), simulated_header(self._simulated))
+        future = min(max(first, (self.next_day - self.first_day).days), last + 1)
+        pieces = [b"["]  # joined once: an answer may have a megabyte
+        for days, tail in ((range(first, future), self._fitted_tail), (range(future, last + 1), self._forecast_tail)):
+            for index in days:
+                pieces += (self._row(index), tail)
+        pieces[-1] = pieces[-1].removesuffix(_NEXT) + b"]\n"
+        return Answer(b"".join(pieces), simulated_header(self._simulated))
 
-    def _joined(self, days: Iterable[int], members: str) -> str:
-        """These days as JSON objects, each with `members` behind its prices."""
-        rows = list(map(self._row, days))
-        return f"{f', {members}}}, '.join(rows)}, {members}}}" if rows else ""
-
-    def _row(self, index: int) -> str:
+    def _row(self, index: int) -> bytes:
         """The JSON object of a day, still open for more members."""
         row = self._prices[index]
         if row is None:
             day = self.first_day + timedelta(days=index)
             price = self._evaluator.at_close(day, self._name)
-            row = f'{{"date": "{day}", "prediction": {price.price!r}, "low": {price.low!r}, "high": {price.high!r}'
-            self._prices[index] = row
+            text = f'{{"date": "{day}", "prediction": {price.price!r}, "low": {price.low!r}, "high": {price.high!r}'
+            row = self._prices[index] = text.encode()
         return row
 
     def _in_utc(self, asked: datetime) -> datetime:
@@ -213,6 +217,11 @@ class _Series:
             return asked.astimezone(UTC)
         except OverflowError as error:
             raise OutOfRange(asked, self.first_day, self.last_day) from error
+
+
+def _tail(basis: Basis) -> bytes:
+    """What follows the prices of a row that is not the last."""
+    return f", {basis.members()}}}".encode() + _NEXT
 
 
 def _unasked(query: str, answer: Answer) -> Answer:
