@@ -100,7 +100,8 @@ LABEL org.opencontainers.image.title="Crypto Predict" \
       org.opencontainers.image.created="$CREATED"
 ENV PYTHONPATH=/packages \
     PYTHONPYCACHEPREFIX=/pycache \
-    PYTHONDONTWRITEBYTECODE=1
+    PYTHONDONTWRITEBYTECODE=1 \
+    REPOSITORY_URL="$REPOSITORY_URL"
 COPY --from=serving /layers/packages/ /
 COPY --from=serving /layers/program/ /
 WORKDIR /app

@@ -158,6 +158,15 @@ def test_the_document_says_what_the_model_was_trained_on() -> None:
     assert "simulated" not in text
 
 
+def test_the_document_links_to_the_project_where_that_is_known(served: Served, tmp_path: Path) -> None:
+    """By the address that the image was built with; a program that does not know one makes none up."""
+    assert "externalDocs" not in requests.get(f"{served.url}/openapi.json", timeout=30).json()
+    store.save(MODEL, tmp_path / "model.pkl")
+    with serving(tmp_path / "model.pkl", REPOSITORY_URL="https://example.org/crypto-predict") as linked:
+        links = requests.get(f"{linked.url}/openapi.json", timeout=30).json()["externalDocs"]
+    assert links == {"url": "https://example.org/crypto-predict", "description": "The project"}
+
+
 def test_the_document_warns_of_invented_prices() -> None:
     text = document(make_model(BTC, ETH, simulated={ETH}))["info"]["description"]
     assert text.startswith("**The prices of ETH/USD are simulated")

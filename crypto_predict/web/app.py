@@ -60,5 +60,6 @@ def create_service(model: Model, settings: ServeSettings, clock: Clock, draining
         metrics=Metrics(model),
         clock=clock,
         stale_after=settings.stale_after,
+        repository_url=settings.repository_url,
         draining=draining,
     )

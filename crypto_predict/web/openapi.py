@@ -91,19 +91,22 @@ _FAULTS = {  # name to status and description
 }
 
 
-def document(model: Model) -> dict[str, Any]:
-    """The whole document."""
+def document(model: Model, repository_url: str | None = None) -> dict[str, Any]:
+    """The whole document; it links to the project where that is known to be at `repository_url`."""
+    project: dict[str, Any] = {}
+    if repository_url:
+        project["externalDocs"] = {"url": repository_url, "description": "The project"}
     spec = APISpec(
         title="Crypto Predict",
         version=__version__,
         openapi_version="3.1.0",
         info={"description": _description(model.card), "license": {"name": "MIT", "identifier": "MIT"}},
-        servers=[{"url": "/"}],
         tags=[
             {"name": "forecast", "description": "What will it cost?"},
             {"name": "model", "description": "Where do the answers come from?"},
             {"name": "operation", "description": "For whoever keeps it running"},
         ],
+        **project,
     )
     _add_components(spec, model)
     examples = example_answers(model)

@@ -80,7 +80,7 @@ def _add_documentation_routes(app: Flask, service: Service) -> None:
     def openapi() -> Answer:
         from crypto_predict.web.openapi import document  # noqa: PLC0415 no other answer waits for what it imports
 
-        body = f"{json.dumps(document(service.model))}\n".encode()
+        body = f"{json.dumps(document(service.model, service.repository_url))}\n".encode()
         return Answer(body, simulated_header(service.model.card.simulated))
 
     app.add_url_rule("/", "root", lambda: redirect("/docs"))

@@ -25,6 +25,7 @@ class Service:
     metrics: Metrics
     clock: Clock
     stale_after: timedelta
+    repository_url: str | None  # where the project is
     draining: threading.Event  # set once the server is stopping
 
     def kept_headers(self, answer: Answer) -> Headers:
