@@ -22,6 +22,7 @@ from crypto_predict.history import History, read_history
 from crypto_predict.market import DAY, Interval
 from crypto_predict.sources.csv_file import CsvFile
 from tests.histories import flat, make_history, wandering
+from tests.support.prophets import prophet_saying
 
 REAL = Path("../shared/data/binance_BTC-USDT_1d.csv")
 HISTORY = make_history()
@@ -45,7 +46,9 @@ def taking(candidate: str, weight: float) -> Replay:
     said, weights = np.zeros((1, len(CANDIDATES), len(HORIZONS))), np.zeros((1, len(CANDIDATES)))
     said[0, index], weights[0, index] = 0.01 * np.array(HORIZONS), weight
     combinations = tuple(Combination(weight * said[:, index, column], weights) for column in range(len(HORIZONS)))
-    return Replay(series, np.array([len(series) - 1]), HORIZONS, said, combinations, np.full((1, len(HORIZONS)), 0.1))
+    cutoffs, reaches = np.array([len(series) - 1]), np.full((1, len(HORIZONS)), 0.1)
+    alone = prophet_saying(series, cutoffs, HORIZONS)
+    return Replay(series, cutoffs, HORIZONS, said, combinations, reaches, alone)
 
 
 @pytest.fixture(scope="module")

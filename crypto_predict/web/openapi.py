@@ -28,7 +28,7 @@ from crypto_predict.web.examples import (
 )
 from crypto_predict.web.questions import MOMENT_PATTERN
 from crypto_predict.web.schemas import PAIR, Schema, record, schema_of
-from crypto_predict.wording import counted
+from crypto_predict.wording import counted, listed
 
 DESCRIPTION = """\
 The price of Bitcoin and other currencies on any day of the model's range, as a forecast with its central 80 % interval.
@@ -122,7 +122,7 @@ def _description(card: Card) -> str:
     if len(card.pairs) > _LISTED:
         lines.append(f"- and {counted(len(card.pairs) - _LISTED, 'more pair')}, see [/pairs](/pairs)")
     trained = f"**This model**: release {card.build}, trained {card.trained_at:%Y-%m-%d %H:%M} UTC on daily candles."
-    invented = " and ".join(str(pair) for pair, facts in card.pairs.items() if facts.simulated)
+    invented = listed([str(pair) for pair, facts in card.pairs.items() if facts.simulated])
     warning = SIMULATED.format(pairs=invented) if card.simulated else ""
     return warning + DESCRIPTION.format(model="\n".join([trained, "", *lines]))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import resources
 
 from crypto_predict.baked.schema import Card
+from crypto_predict.wording import listed
 
 PAGE_TYPE = "text/html; charset=utf-8"
 START = "start.js"
@@ -69,7 +70,7 @@ SwaggerUIBundle({
 def page(card: Card) -> str:
     """The page; a banner names the pairs whose prices are invented, if any are."""
     invented = [str(pair) for pair, facts in card.pairs.items() if facts.simulated]
-    return _PAGE.format(banner=_BANNER.format(pairs=" and ".join(invented)) if card.simulated else "")
+    return _PAGE.format(banner=_BANNER.format(pairs=listed(invented)) if card.simulated else "")
 
 
 def read(name: str) -> bytes:
