@@ -16,7 +16,7 @@ with needed("api.py", "requirements-api.txt"):
     from crypto_predict import logs
     from crypto_predict.baked import evaluation, store
     from crypto_predict.errors import CryptoPredictError, UnusableModel
-    from crypto_predict.settings import CommandLine, ServeSettings, duration, whole_number
+    from crypto_predict.settings import CommandLine, ServeSettings, duration, web_address, whole_number
     from crypto_predict.web.announcement import announce, greeting
     from crypto_predict.web.app import assemble, create_service, now
     from crypto_predict.web.server import CannotListen, Server
@@ -118,8 +118,11 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
     )
     command.add_option("--port", whole_number("port", 0, 65_535), "8000", "the port to listen at; 0 picks one", "PORT")
     command.add_option("--threads", whole_number("threads", 1, 256), "8", "requests worked on at once", "N")
-    command.add_option("--stale-after", duration, "24h", "the age of the model from which /fresh answers 503", "TIME")
+    command.add_option(
+        "--stale-after", duration, "24h", "the age of the model or its newest price at which /fresh is 503", "TIME"
+    )
     command.add_option("--retrain-every", duration, "6h", "answers may be cached until the next retrain", "TIME")
+    command.add_option("--repository-url", web_address, "", "where the project is, linked to in /docs", "URL")
     command.add_option(
         "--log-level", logs.level_name, "info", f"the least that is logged: {', '.join(logs.LEVELS)}", "LEVEL"
     )

@@ -24,6 +24,7 @@ from crypto_predict.errors import InvalidValue, shown
 from crypto_predict.market import EPOCH, Pair
 
 _DURATION = re.compile(r"([0-9]{1,9})([smhd]?)")
+_WEB_ADDRESS = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&*+,;=%-]{1,2000}")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
 # Line ends and other control characters, and what is left of bytes that are not UTF-8.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -192,9 +193,10 @@ class ServeSettings:
     host: str
     port: int
     threads: int
-    stale_after: timedelta  # a model older than this is reported by /fresh
+    stale_after: timedelta  # a model or a newest price older than this is reported by /fresh
     retrain_every: timedelta  # answers may be cached until the next retrain
     log_level: str  # debug, info, warning or error
+    repository_url: str | None = None  # where the project is, which the documentation links to
 
 
 class CommandLine:
@@ -398,6 +400,15 @@ def label(name: str, text: str | None) -> str | None:
 def masked(text: str) -> str:
     """The text without what addresses in it hold before an ``@`` and after a ``?``, where passwords and keys stand."""
     return _QUERY.sub(r"\1?***", _USER.sub("//***@", text))
+
+
+def web_address(text: str) -> str | None:
+    """Read ``https://example.org/project``; None where the text is empty."""
+    if not text:
+        return None
+    if not _WEB_ADDRESS.fullmatch(text):
+        raise InvalidValue("address", text, "an address such as https://example.org/project")
+    return text
 
 
 def instant_of_epoch(text: str | None) -> datetime | None:
