@@ -18,9 +18,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 PROSE = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
 LINES = [line.partition("#")[0].strip() for language, text in BLOCKS if language == "sh" for line in text.splitlines()]
-TERMS = (
-    *("backtest", "candle", "coverage", "cutoff", "gate", "horizon", "ledger", "persistence", "winkler score"),
-)
+TERMS = (*("backtest", "candle", "coverage", "cutoff", "gate", "horizon", "ledger", "persistence", "winkler score"),)
 FOUR_KEYS = ["date", "prediction", "prediction low", "prediction_high"]
 
 

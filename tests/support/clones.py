@@ -64,7 +64,8 @@ class Clone:
             self._await(process, log)
             yield
         finally:
-            os.killpg(process.pid, signal.SIGINT)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
             process.wait(STOP_SECONDS)
 
     def _await(self, process: subprocess.Popen[bytes], log: Path) -> None:
