@@ -141,7 +141,14 @@ def contains(outer: BboxBase, inner: BboxBase) -> bool:
 def drawn(folder: Path, *options: str) -> str:
     """The text of the SVG that a training on the first days of `prices.csv` draws."""
     picture = folder / "picture.svg"
-    arguments = (*("--source", f"file:{folder}/prices.csv"), *("--output", f"{folder}/model.pkl"), *QUICK)
+    arguments = (
+        "--pair",
+        "BTC/USD",
+        "--source",
+        f"file:{folder}/prices.csv",
+        *("--output", f"{folder}/model.pkl"),
+        *QUICK,
+    )
     assert in_process(*arguments, "--picture", str(picture), *options) == 0
     return picture.read_text()
 
