@@ -65,8 +65,11 @@ def test_the_answer_that_is_shown_has_the_four_keys_and_each_is_explained() -> N
 
 @pytest.fixture(scope="module")
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """Where the commands are executed: no exchange is reached, and the backtest is short."""
-    folder = tmp_path_factory.mktemp("stranger")
+    return prepared(tmp_path_factory.mktemp("stranger"))
+
+
+def prepared(folder: Path) -> Clone:
+    """A clone with a file of prices, from which no exchange is reached; its backtests are short."""
     found = clone(folder, ALPACA_DATA_URL="http://127.0.0.1:9", EVERY="60")
     (folder / "data" / "SOL.csv").write_text(as_csv(make_history()))
     return found
@@ -113,20 +116,22 @@ def test_every_header_that_is_named_is_sent(served: Clone) -> None:
     assert [name for name in named if f"\n{name.lower()}: " not in headers] == []
 
 
-CHANGES = [line for line in LINES if line.endswith("make run") and "=" in line and "PORT=" not in line]
+CHANGES = [line for line in LINES if line.endswith("make run") and "=" in line]
+
+
+@pytest.fixture(scope="module")
+def changing(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """One folder for all changes: the model and the ledger of one are there when the next is tried."""
+    return prepared(tmp_path_factory.mktemp("changing"))
 
 
 @pytest.mark.parametrize("line", CHANGES)
-def test_a_changed_setting_is_served_and_served_again(line: str, tmp_path: Path) -> None:
-    """Every line that trains something else, and `make serve` after it."""
-    changed = clone(tmp_path, ALPACA_DATA_URL="http://127.0.0.1:9", EVERY="60", UNTIL=UNTIL if "file:" in line else "")
-    (tmp_path / "data" / "SOL.csv").write_text(as_csv(make_history()))
-    with changed.running(line):
-        trained = changed.run("curl", "--silent", "http://127.0.0.1:8000/pairs")
-    with changed.running("make serve"):
-        assert changed.run("curl", "--silent", "http://127.0.0.1:8000/pairs") == trained
+def test_a_changed_setting_is_served_and_served_again(changing: Clone, line: str) -> None:
+    """`make serve` shows the model that is there."""
+    ended = f"UNTIL={make_history().candles[-1].open_time:%Y-%m-%d} " if "file:" in line else ""
+    with changing.running(f"{ended}{line}"):
+        trained = changing.run("curl", "--silent", "http://127.0.0.1:8000/pairs")
+    with changing.running("make serve"):
+        assert changing.run("curl", "--silent", "http://127.0.0.1:8000/pairs") == trained
     asked = re.findall(r"PAIR=(\S+)", line)[0].split(",")
     assert [pair["pair"] for pair in json.loads(trained)] == asked
-
-
-UNTIL = f"{make_history().candles[-1].open_time:%Y-%m-%d}"
