@@ -15,7 +15,10 @@ from tests.serving import ROOT
 
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
 GO_LIVE = (ROOT / "docs" / "go-live.md").read_text(encoding="utf-8")
-OPTIONS, API = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("options.md", "api.md"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+API, FIGURES, OPTIONS = (
+    (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("api.md", "figures.md", "options.md")
+)
 DOCUMENTS = sorted({*ROOT.glob("*.md"), *GUIDES} - {ROOT / "CHANGELOG.md"})
 WORKFLOWS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml")}
 
@@ -93,6 +96,16 @@ def test_every_address_and_every_header_stand_in_the_guide_and_no_other() -> Non
     named = {address for row in rows for address in re.findall(r"`(/[a-z/{}]*)", row)}
     assert named == paths - {"/", "/openapi.json"}
     assert set(re.findall(r"`(Crypto-Predict-[A-Za-z-]+)`", API)) == set(HEADERS)
+
+
+def test_the_readme_has_the_figures_of_the_guide() -> None:
+    """Whoever measures anew changes both."""
+    cells = re.findall(r"^\| BTC/USDT \| (.*) %? \| (.*) \| (.*) \| .* \|$", FIGURES, re.MULTILINE)
+    coverage, winkler, prophet = (cell.replace(" %", "").split() for cell in cells[0])
+    rows = {title: row.split(" | ") for title, row in re.findall(r"^\| ([^|]*?) \| (\S+ .*) \|$", README, re.MULTILINE)}
+    assert rows["error of Prophet alone / of persistence"] == prophet
+    assert rows["*coverage*: prices inside the 80 % range"] == [f"{share} %" for share in coverage]
+    assert rows["*Winkler score* / of a plain range"] == winkler
 
 
 def test_no_sentence_is_written_twice() -> None:
