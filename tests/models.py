@@ -6,6 +6,7 @@ from typing import Any
 
 from crypto_predict.baked.schema import (
     HORIZON_DAYS,
+    KNOTS,
     Anchor,
     Band,
     Card,
@@ -54,6 +55,7 @@ def make_forecast(**changes: Any) -> PairForecast:
         other_increments=tuple(0.0001 * h for h in range(1, HORIZON_DAYS + 1)),
         fitted_band=Band(-0.06, 0.055),
         forecast_bands=tuple(Band(-0.03 * h**0.5, 0.03 * h**0.5) for h in range(1, HORIZON_DAYS + 1)),
+        prophet_bands=tuple(Band(-0.1 - 0.002 * h, 0.1 + 0.003 * h) for h in KNOTS),
     )
     return replace(forecast, **changes)
 
