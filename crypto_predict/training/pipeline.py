@@ -34,6 +34,7 @@ from crypto_predict.sources.port import Source
 from crypto_predict.training import backtest_csv
 from crypto_predict.training.anchor import newest_price
 from crypto_predict.training.card import build_card, build_pair_card
+from crypto_predict.training.followed import candles_after
 from crypto_predict.training.outputs import LEDGER_SUFFIX, MODEL_SUFFIX, check_outputs, ledger_path, path_for
 from crypto_predict.training.picture import save_picture
 
@@ -107,6 +108,7 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
     model, ledger = _assemble(settings, trained, ledger, trained_at)
     if settings.enforce_gate and not model.card.gate.passed:
         raise Refused(model.card.gate.reasons)
+    _draw(settings, sources, trained, model, now)
     _write(settings, trained, model, ledger)
     return TrainingRun(model, settings.output, {pair: result.seconds for pair, result in trained.items()})
 
@@ -242,13 +244,23 @@ def _write_backtest(settings: TrainSettings, trained: Mapping[Pair, TrainedPair]
         store.write_atomically(settings.backtest, backtest_csv.as_csv(rows))
 
 
+def _draw(
+    settings: TrainSettings, sources: Sequence[Source], trained: Mapping[Pair, TrainedPair], model: Model, now: datetime
+) -> None:
+    """Draw every forecast, and what followed one of the past: by now nothing can learn from it."""
+    if settings.picture is None:
+        return
+    for pair, result in trained.items():
+        followed = [] if settings.until is None else candles_after(sources, result.history, now)
+        path = path_for(settings.picture, pair)
+        save_picture(result.history, result.fitted.forecast, model.card, path, followed)
+
+
 def _write(settings: TrainSettings, trained: Mapping[Pair, TrainedPair], model: Model, ledger: Ledger) -> None:
     """Write every file that was asked for, the model last: a new model means that all of it succeeded."""
     for pair, result in trained.items():
         if settings.prophet_json is not None:
             store.write_atomically(path_for(settings.prophet_json, pair), result.fitted.prophet.to_json().encode())
-        if settings.picture is not None:
-            save_picture(result.history, result.fitted.forecast, model.card, path_for(settings.picture, pair))
     path, data = ledger_path(settings.output), ledger.dumps()
     # A ledger that names a release which failed would be as wrong as a release that no ledger names.
     store.write_together({**_kept_aside(path, data), path: data, settings.output: store.dumps(model)})
