@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from crypto_predict import logs
-from crypto_predict.baked import evaluation, store
+from crypto_predict.baked import store
 from crypto_predict.errors import CryptoPredictError, UnusableModel
 from crypto_predict.settings import EnvironmentParser, ServeSettings, duration, whole_number
 from crypto_predict.web.announcement import announce, greeting
@@ -58,9 +58,6 @@ def serve(settings: ServeSettings) -> None:
         UnusableModel: There is nothing to serve.
     """
     model = store.load(settings.model)
-    for pair, forecast in model.forecasts.items():
-        if faults := evaluation.faults(forecast):
-            raise UnusableModel(settings.model, f"its forecast of {pair} cannot be evaluated: {faults[0]}")
     draining = threading.Event()
     requests = logs.BufferedLines(sys.stdout.buffer)
     log = requests if settings.log_level in {"debug", "info"} else None

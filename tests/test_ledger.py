@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_predict.baked import plain, store
+from crypto_predict.baked import files, plain, store
 from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Band, PairForecast
 from crypto_predict.baked.scorecard import LiveForecast, LiveRecord, Scorecard
 from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableHistory
@@ -146,7 +146,7 @@ def test_the_example_holds_entries_of_both_kinds_and_two_pairs() -> None:
 
 def test_a_ledger_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
-    store.write_atomically(path, DATA)
+    files.write_atomically(path, DATA)
     assert read_ledger(path) == LEDGER
     assert read_ledger(path).dumps() == DATA
 
@@ -632,7 +632,7 @@ def test_the_whole_life_of_a_ledger(tmp_path: Path) -> None:
     ledger = trained(EMPTY, begin)
     for day in (5, 40):
         before = ledger
-        store.write_atomically(path, ledger.dumps())
+        files.write_atomically(path, ledger.dumps())
         ledger = trained(read_ledger(path), begin + day * DAY)
         assert ledger.dumps().startswith(path.read_bytes())
         check_continues(ledger, before.scorecard().head, path)

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from crypto_predict.baked import store
+from crypto_predict.baked.files import write_atomically
 from crypto_predict.baked.evaluation import Evaluator
 from crypto_predict.baked.schema import Card, PairForecast
 from crypto_predict.history import History
@@ -42,7 +42,7 @@ def save_picture(history: History, forecast: PairForecast, card: Card, path: Pat
         _draw(axes, history, forecast)
         _label(axes, history, card)
         figure.savefig(buffer, format=path.suffix.lstrip(".").lower(), dpi=110, metadata=_metadata(path))
-    store.write_atomically(path, buffer.getvalue())
+    write_atomically(path, buffer.getvalue())
 
 
 def _draw(axes: Axes, history: History, forecast: PairForecast) -> None:

@@ -14,7 +14,7 @@ from typing import Never
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from crypto_predict.baked import store
+from crypto_predict.baked import files, store
 from crypto_predict.baked.schema import Anchor, Model
 from crypto_predict.baked.scores import Backtest
 from crypto_predict.errors import Refused, UnusableHistory, UnusableModel
@@ -239,19 +239,19 @@ def _write_backtest(settings: TrainSettings, trained: Mapping[Pair, TrainedPair]
     """Write the backtest whatever the gate says of it: it is what one looks at to understand a refusal."""
     if settings.backtest is not None:
         rows = {pair: result.rows for pair, result in trained.items()}
-        store.write_atomically(settings.backtest, backtest_csv.as_csv(rows))
+        files.write_atomically(settings.backtest, backtest_csv.as_csv(rows))
 
 
 def _write(settings: TrainSettings, trained: Mapping[Pair, TrainedPair], model: Model, ledger: Ledger) -> None:
     """Write every file that was asked for, the model last: a new model means that all of it succeeded."""
     for pair, result in trained.items():
         if settings.prophet_json is not None:
-            store.write_atomically(path_for(settings.prophet_json, pair), result.fitted.prophet.to_json().encode())
+            files.write_atomically(path_for(settings.prophet_json, pair), result.fitted.prophet.to_json().encode())
         if settings.picture is not None:
             save_picture(result.history, result.fitted.forecast, model.card, path_for(settings.picture, pair))
     path, data = ledger_path(settings.output), ledger.dumps()
     # A ledger that names a release which failed would be as wrong as a release that no ledger names.
-    store.write_together({**_kept_aside(path, data), path: data, settings.output: store.dumps(model)})
+    files.write_in_order({**_kept_aside(path, data), path: data, settings.output: store.dumps(model)})
 
 
 def _kept_aside(path: Path, data: bytes) -> dict[Path, bytes]:
