@@ -104,14 +104,18 @@ def keep_aside(path: Path, aside: Path) -> None:
             temporary.replace(aside)
 
 
-def remove_stale(path: Path) -> None:
-    """Remove the temporary files that a killed process left beside an output. Its lock must be held."""
+def stale_temporaries(path: Path) -> list[Path]:
+    """The temporary files that killed processes left beside an output. Its lock must be held."""
     real = real_path(path)
-    for name in os.listdir(real.parent):  # noqa: PTH208 names are all that is needed
-        match = _TEMPORARY.fullmatch(name)
-        if match and match[1] == real.name:
-            _log.warning("removing %s, which an earlier run left behind", name)
-            (real.parent / name).unlink(missing_ok=True)
+    names = sorted(os.listdir(real.parent))  # noqa: PTH208 names are all that is needed
+    return [real.parent / name for name in names if (found := _TEMPORARY.fullmatch(name)) and found[1] == real.name]
+
+
+def remove_stale(path: Path) -> None:
+    """Remove the temporary files that killed processes left beside an output. Its lock must be held."""
+    for temporary in stale_temporaries(path):
+        _log.warning("removing %s, which an earlier run left behind", temporary)
+        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from crypto_predict.baked.files import write_atomically
 from crypto_predict.baked.evaluation import Evaluator
+from crypto_predict.baked.files import write_atomically
 from crypto_predict.baked.schema import Card, PairForecast
 from crypto_predict.history import History
 
