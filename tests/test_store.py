@@ -288,6 +288,21 @@ def test_content_that_is_no_model_is_refused_even_with_a_matching_digest(
     assert reason(sealed(data)).startswith(f"its content is not a model: {expected}")
 
 
+@pytest.mark.parametrize("value", ["1.0\xe4", "1.0 beta", "", "1" * 101, "\x1b[2J", 'x"', "a\nb"])
+@pytest.mark.parametrize("field", ["version", "build", "git_revision", "python"])
+def test_a_name_that_cannot_be_the_label_of_a_metric_is_refused(field: str, value: str) -> None:
+    """It goes into headers, metrics and terminals as it is."""
+    data = payload()
+    data["card"][field] = value
+    assert reason(sealed(data)).startswith(f"its content is not a model: card: {field} {value!r:.80} is not a label")
+
+
+def test_a_source_that_would_write_to_a_terminal_is_refused() -> None:
+    data = payload()
+    data["card"]["pairs"]["BTC/USD"]["source"] = "file:\x1b[2J.csv"
+    assert "source 'file:\\x1b[2J.csv' is not printable" in reason(sealed(data))
+
+
 def test_a_card_of_other_pairs_than_the_forecasts_is_refused() -> None:
     data = payload()
     del data["card"]["pairs"]["ETH/USD"]
