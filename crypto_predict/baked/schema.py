@@ -106,7 +106,8 @@ class PairForecast:
     The forecast sets out from the anchor. Of the way Prophet's curve goes from there it takes the share
     `prophet_weights`, and adds what the other candidates have to say; weights of nothing mean "tomorrow equals today".
 
-    What Prophet alone forecasts is the curve itself, with the interval `prophet_bands` around it.
+    What Prophet alone forecasts is the curve itself, with the interval `prophet_bands` around it: none where no
+    backtest could calibrate one.
     """
 
     first: date  # the first candle's day
@@ -121,7 +122,7 @@ class PairForecast:
     other_increments: tuple[float, ...]  # (365,) log price since the anchor, weighted, of all candidates but Prophet
     fitted_band: Band  # days up to `last`
     forecast_bands: tuple[Band, ...]  # (365,) 1, 2, ... days after `last`
-    prophet_bands: tuple[Band, ...]  # (11,) around the curve, `KNOTS` days after `last`; none without a backtest
+    prophet_bands: tuple[Band, ...]  # (11,) around the curve, `KNOTS` days after `last`; or none
 
     @property
     def last_close_time(self) -> datetime:
