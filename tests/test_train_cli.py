@@ -21,10 +21,11 @@ from prophet.serialize import model_from_json
 from crypto_predict.baked import store
 from crypto_predict.baked.evaluation import PROPHET, Curve, Evaluator
 from crypto_predict.baked.schema import MOST_PAIRS
-from crypto_predict.errors import NoProphetInterval
+from crypto_predict.errors import InvalidValue, NoProphetInterval
 from crypto_predict.forecasting.backtest import splits
 from crypto_predict.market import Pair
 from crypto_predict.training.options import read_settings
+from crypto_predict.training.outputs import check_room
 from tests.histories import as_csv, make_history, wandering
 from tests.training import QUICK, TRAINED_AT, in_process, price_file, run_training
 
@@ -351,20 +352,23 @@ def test_more_pairs_than_a_model_can_hold_are_refused_before_the_work(capsys: py
     assert f"--pair: '{MOST_PAIRS + 1} pairs' is not few enough for one model ({MOST_PAIRS})" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        (("--days", "36500", "--pair", "A1/USD,A2/USD,A3/USD,A4/USD,A5/USD,A6/USD,A7/USD"), "--days: 36500 is not few"),
-        (("--horizons", ",".join(map(str, range(1, 366)))), "--horizons: '365 horizons of 1 pairs' is not few enough"),
-    ],
-)
-def test_a_history_or_horizons_that_fill_more_than_a_model_are_refused_before_the_fit(
-    options: tuple[str, ...], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_horizons_that_fill_more_than_a_model_are_refused_before_the_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     market = ("--source", "simulated", "--until", "2024-05-16", "--output", str(tmp_path / "model.pkl"), "--no-gate")
-    assert in_process(*market, *options) == 2
-    assert named in capsys.readouterr().err
+    assert in_process(*market, "--horizons", ",".join(map(str, range(1, 366)))) == 2
+    assert "--horizons: '365 horizons of 1 pairs' is not few enough" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_histories_that_fill_more_than_a_model_are_refused_before_the_fit() -> None:
+    """A century of seven pairs."""
+    settings, _ = read_settings(["--days", "36500"], {})
+    century = make_history(36_500)
+    with pytest.raises(
+        InvalidValue, match="--days: 36500 is not few enough for these pairs: 258,055 days of all pairs"
+    ):
+        check_room({Pair(f"A{number}", "USD"): century for number in range(7)}, settings)
 
 
 @pytest.mark.parametrize("seconds", ["253402300799", str(int(time.time()) + 600)])
