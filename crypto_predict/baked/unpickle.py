@@ -177,10 +177,17 @@ class _Machine:
 
 
 def _name(opcode: int) -> str:
+    """What Python calls an opcode that is not read here.
+
+    Raises:
+        IndexError: It is not an opcode.
+    """
     import pickletools  # noqa: PLC0415 large, and needed for this message alone
 
-    known = next((one for one in pickletools.opcodes if ord(one.code) == opcode), None)
-    return known.name if known else f"0x{opcode:02x}"
+    names = {ord(one.code): one.name for one in pickletools.opcodes}
+    if opcode not in names:
+        raise IndexError
+    return names[opcode]
 
 
 def _handlers() -> list[Callable[[_Machine], None] | None]:
