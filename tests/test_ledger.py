@@ -479,6 +479,22 @@ def test_a_full_ledger_is_refused_before_the_work() -> None:
         full.check_follows(midnight(START) + 9999 * DAY)
 
 
+CURRENCIES = (f"C{number}/USD" for number in range(1_000))
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ([{**OUTCOME, "pair": pair} for pair in CURRENCIES], "C500/USD is one pair more than a ledger can have"),
+        ([RELEASE] * 10_001, "more than 10,000 releases were made at 2024-05-18"),
+    ],
+    ids=["pairs", "releases at once"],
+)
+def test_a_ledger_that_would_fill_the_memory_is_refused(content: list[dict[str, Any]], fault: str) -> None:
+    """What is kept of each pair, and what is compared with the next release, is bounded."""
+    assert fault in broken(sealed(*content)).reason
+
+
 def test_decades_of_releases_fit() -> None:
     """Four a day of four pairs for fifty years, with an outcome a day."""
     release_bytes, outcome_bytes = len(LINES[0]), len(LINES[1])

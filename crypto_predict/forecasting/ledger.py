@@ -49,6 +49,8 @@ from crypto_predict.market import DAY, Interval, Pair
 MOST_BYTES = 2**30  # fifty years of four pairs
 ROOM = 2**24  # bytes that one more training may append
 MOST_PENDING = 500_000  # forecasts without an outcome; a pair that is released four times a day has 3,600
+MOST_OUTCOMES = 500_000  # of all pairs; fifty years of one have 18,000
+MOST_TALLIES = 500  # pairs, those with invented prices apart
 MOST_AT_ONCE = 10_000  # releases of one instant, which are compared with a further one
 
 _CHUNK = 2**20
@@ -204,6 +206,8 @@ class _Chain:
         if isinstance(content, Release):
             self._check_order(content)
         tally = self._tallies.setdefault((content.pair, content.simulated), Tally())
+        if len(self._tallies) > MOST_TALLIES:
+            raise EntryFault(f"{content.pair} is one pair more than a ledger can have ({MOST_TALLIES}); {RESTORE}")
         if isinstance(content, Release):
             tally.add_release(content)
         else:
@@ -220,11 +224,13 @@ class _Chain:
             raise EntryFault(f"more than {MOST_AT_ONCE:,} releases were made at {newest}; {RESTORE}")
         self._newest.append(release)
 
-    def check_pending(self) -> None:
-        """Refuse more open forecasts than memory is meant for."""
-        pending = sum(tally.count_pending() for tally in self._tallies.values())
-        if pending > MOST_PENDING:
+    def check_memory(self) -> None:
+        """Refuse more than memory is meant for."""
+        tallies = self._tallies.values()
+        if (pending := sum(tally.count_pending() for tally in tallies)) > MOST_PENDING:
             raise EntryFault(f"{pending:,} forecasts have no outcome up to here; {MOST_PENDING:,} are the most")
+        if (outcomes := sum(tally.outcomes for tally in tallies)) > MOST_OUTCOMES:
+            raise EntryFault(f"it is outcome {outcomes:,}; {MOST_OUTCOMES:,} are the most")
 
     def ledger(self, stored: _Stored | None, appended: tuple[bytes, ...]) -> Ledger:
         """The ledger that this amounts to."""
@@ -294,7 +300,7 @@ def _read(opened: Callable[[], IO[bytes]], path: Path, heads: Collection[str], b
                     break
                 chain.add(entry)
                 if chain.entries % 1000 == 0:
-                    chain.check_pending()
+                    chain.check_memory()
             except EntryFault as fault:
                 raise BrokenLedger(path, chain.entries + 1, str(fault)) from fault
             digest.update(line)

@@ -113,6 +113,11 @@ class Tally:
         """The days that were forecast and have no outcome yet."""
         return self._pending.keys()
 
+    @property
+    def outcomes(self) -> int:
+        """How many days have an outcome on record."""
+        return len(self._closes)
+
     def count_pending(self) -> int:
         """How many forecasts wait for an outcome."""
         return sum(map(len, self._pending.values()))
