@@ -1,6 +1,7 @@
 """How numbers are said in messages and reports."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 
 def counted(count: int, noun: str) -> str:
@@ -24,3 +25,11 @@ def lasted(hours: float) -> str:
         return f"{hours:.3g} hour{'' if f'{hours:.3g}' == '1' else 's'}"
     days = hours / 24
     return f"{days:,.0f} days" if days >= 10 else f"{float(f'{days:.1f}'):g} days"
+
+
+def duration(span: timedelta) -> str:
+    """A length of time that may be short: whole seconds or minutes below two hours, then as `lasted`."""
+    seconds = max(span // timedelta(seconds=1), 0)
+    if seconds < 120:
+        return counted(seconds, "second")
+    return counted(seconds // 60, "minute") if seconds < 7_200 else lasted(seconds // 3_600)
