@@ -14,7 +14,7 @@ from crypto_predict.prerequisites import needed
 
 with needed("api.py", "requirements-api.txt"):
     from crypto_predict import logs
-    from crypto_predict.baked import evaluation, store
+    from crypto_predict.baked import store
     from crypto_predict.errors import CryptoPredictError, UnusableModel
     from crypto_predict.settings import CommandLine, ServeSettings, duration, web_address, whole_number
     from crypto_predict.web.announcement import announce, greeting
@@ -86,9 +86,6 @@ def serve(settings: ServeSettings) -> None:
         UnusableModel: There is nothing to serve.
     """
     model = store.load(settings.model)
-    for pair, forecast in model.forecasts.items():
-        if faults := evaluation.faults(forecast):
-            raise UnusableModel(settings.model, f"its forecast of {pair} cannot be evaluated: {faults[0]}")
     draining = threading.Event()
     requests = logs.BufferedLines(sys.stdout.buffer)
     log = requests if settings.log_level in {"debug", "info"} else None

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from crypto_predict.prerequisites import needed
 
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     settings, as_json = read_settings(arguments, environ)
     if not os.environ.get("SOURCE_DATE_EPOCH", "unset").strip():
         del os.environ["SOURCE_DATE_EPOCH"]  # NumPy reads it too, and fails at an empty one
+    before = fingerprint(settings.output)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
         # The forecasting libraries take seconds to import: --help and a mistyped option need not wait for them.
@@ -42,16 +44,34 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         return failed(str(error), exit_code(error))
     except OSError as error:
         where = error.filename or settings.output
-        return failed(f"cannot write {where}: {error.strerror}; the model was not changed", FAILED)
+        return failed(f"cannot write {where}: {error.strerror}; {outcome(settings.output, before)}", FAILED)
     except KeyboardInterrupt:
-        return failed("interrupted; the model was not changed", INTERRUPTED)
-    return show(report.as_json(run) if as_json else report.as_text(run))
+        return failed(f"interrupted; {outcome(settings.output, before)}", INTERRUPTED)
+    try:
+        return show(report.as_json(run) if as_json else report.as_text(run))
+    except KeyboardInterrupt:
+        return failed("interrupted; the model was written, but not this report", INTERRUPTED)
+
+
+def fingerprint(path: Path) -> tuple[int, ...] | None:
+    """What differs between a file and the one that took its place; None if there is no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def outcome(output: Path, before: tuple[int, ...] | None) -> str:
+    """What an error message says of the model: the truth, wherever the training ended."""
+    return "the model was not changed" if fingerprint(output) == before else "the model was written"
 
 
 def show(text: str) -> int:
     """Print the report; returns the exit code, since whoever reads it may be gone."""
+    encoding = sys.stdout.encoding or "utf-8"
     try:
-        print(text, flush=True)
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
     except OSError as error:
         abandon_output()
         return failed(f"the model was written, but not this report: {error.strerror}", FAILED)

@@ -412,10 +412,10 @@ def web_address(text: str) -> str | None:
 
 
 def instant_of_epoch(text: str | None) -> datetime | None:
-    """Read ``SOURCE_DATE_EPOCH``: whole seconds since 1970; None or empty where it is not set."""
-    if not text:
+    """Read ``SOURCE_DATE_EPOCH``: whole seconds since 1970; None or blank where it is not set."""
+    if not text or not text.strip():
         return None
-    seconds = whole_number("SOURCE_DATE_EPOCH", 0, 253_402_300_799)(text)
+    seconds = whole_number("SOURCE_DATE_EPOCH", 0, 253_402_300_799)(text.strip())
     return EPOCH + timedelta(seconds=seconds)
 
 

@@ -218,7 +218,7 @@ class Malice:
         ("truncated", "truncated"),
         ("of a newer schema", "newer"),
         ("tampered with", "damaged or altered"),
-        ("text", "no pickle at all"),
+        ("text", "not a pickle of plain data"),
         ("malicious", "do not run it"),
         ("beyond numbers", "its forecast of BTC/USD cannot be evaluated"),
     ],

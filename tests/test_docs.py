@@ -7,9 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from crypto_predict.web.provenance import HEADERS
 
 from crypto_predict.web.openapi import document
+from crypto_predict.web.provenance import HEADERS
 from tests.models import make_model
 from tests.serving import ROOT
 

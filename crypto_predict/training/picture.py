@@ -18,8 +18,8 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from crypto_predict.baked import store
 from crypto_predict.baked.evaluation import Evaluator
+from crypto_predict.baked.files import write_atomically
 from crypto_predict.baked.schema import Card, PairForecast
 from crypto_predict.history import History
 from crypto_predict.market import Candle
@@ -81,7 +81,7 @@ def save_picture(
     with rc_context(_STYLE):
         draw_picture(history, forecast, card, followed).savefig(buffer, format=kind, dpi=110, metadata=metadata)
     drawn = buffer.getvalue()
-    store.write_atomically(path, _small_and_adaptive(drawn) if kind == "svg" else drawn)
+    write_atomically(path, _small_and_adaptive(drawn) if kind == "svg" else drawn)
 
 
 def draw_picture(history: History, forecast: PairForecast, card: Card, followed: Sequence[Candle] = ()) -> Figure:
