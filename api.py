@@ -65,7 +65,7 @@ def serve(settings: ServeSettings) -> None:
     requests = logs.BufferedLines(sys.stdout.buffer)
     log = requests if settings.log_level in {"debug", "info"} else None
     service = create_service(model, settings, now, draining)
-    server = Server(assemble(service, log), settings, draining, each_second=requests.flush)
+    server = Server(assemble(service, log), settings, draining)
     announce(model, server.addresses, now(), settings.stale_after)
     if sys.stdout.isatty():
         print(greeting(model, server.addresses[0]), file=sys.stderr)

@@ -14,6 +14,7 @@ from crypto_predict.web.caching import Caching, Clock
 from crypto_predict.web.fast_lane import FastLane
 from crypto_predict.web.metrics import Metrics
 from crypto_predict.web.observing import Observed
+from crypto_predict.web.refusals import Refusing
 from crypto_predict.web.routes import create_flask_app
 from crypto_predict.web.service import Service
 
@@ -48,7 +49,7 @@ def create_app(
 
 def assemble(service: Service, log: BufferedLines | None) -> WSGIApplication:
     """The same of a service that is there already."""
-    return Observed(FastLane(create_flask_app(service), service), service.metrics, log)
+    return Observed(Refusing(FastLane(create_flask_app(service), service)), service.metrics, log)
 
 
 def create_service(model: Model, settings: ServeSettings, clock: Clock, draining: threading.Event) -> Service:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 
 PAGE_TYPE = "text/html; charset=utf-8"
@@ -59,6 +60,7 @@ SwaggerUIBundle({
 """
 
 
+@cache
 def read(name: str) -> bytes:
     """The content of one of `FILES`."""
     if name == START:
