@@ -1,7 +1,7 @@
 """The bodies of requests, which nothing here reads: they are checked, measured and thrown away as they come.
 
-Each kind is a generator over the bytes that have arrived. It removes from them what belongs to the body, yields where it
-needs more, and returns at the body's end.
+Each kind is a generator over the bytes that have arrived. It removes from them what belongs to the body, yields where
+it needs more, and returns at the body's end.
 """
 
 from __future__ import annotations

@@ -64,13 +64,12 @@ class Connections:
         draining: Set while the server is stopping.
     """
 
-    def __init__(
-        self, hand_over: Callable[[Connection], None], wake: Callable[[], None], draining: threading.Event
-    ) -> None:
+    def __init__(self, hand_over: Callable[[Any], None], wake: Callable[[], None], draining: threading.Event) -> None:
         self.selector = selectors.DefaultSelector()
         self.hand_over = hand_over
         self.draining = draining
         self.unread = SharedBytes()
+        self.dropped = 0  # for want of a place, of memory or of patience
         self.new = Wait(REQUEST_SECONDS)  # for a first request
         self.reading = Wait(REQUEST_SECONDS)  # for the rest of a request
         self.working = Wait(float("inf"))  # for a worker thread
@@ -104,7 +103,7 @@ class Connections:
         while self._answered:
             self._answered.popleft().send_answer()
             while self.unread.size > UNREAD_BYTES and (slowest := self.sending.longest()):
-                slowest.close()
+                slowest.drop()
 
     def expire(self) -> None:
         """Refuse or close whatever has waited too long."""
@@ -119,7 +118,7 @@ class Connections:
         for waits in ((self.lingering,), (self.idle,), (self.new, self.reading), (self.sending,)):
             longest = [(wait.since[one], one) for wait in waits if (one := wait.longest(latest))]
             if longest:
-                min(longest, key=lambda pair: pair[0])[1].close()
+                min(longest, key=lambda pair: pair[0])[1].drop()
                 return True
         return False
 
@@ -212,11 +211,16 @@ class Connection:
         if self._wait is self._all.sending:
             self._send()
             if self._wait is self._all.sending and self._wait.longest(time.monotonic() - STALL_SECONDS) is self:
-                self.close()
+                self.drop()
         elif self._wait is self._all.reading:
             self._refuse(408, f"a request must be complete {REQUEST_SECONDS:.0f} s after its first byte")
         else:
             self.close()
+
+    def drop(self) -> None:
+        """Close although the client may still want something."""
+        self._all.dropped += 1
+        self.close()
 
     def close(self) -> None:
         """Close, whatever it is waiting for."""
@@ -350,7 +354,7 @@ class Connection:
         self._closes = True
         try:
             self._perform(self._request)
-        except Exception:  # whatever it is, the client is told, and the next one is served
+        except Exception:  # noqa: BLE001 whatever it is: the client is told, and the next one served
             _log.exception("a request was not answered")
             self._answer.clear()
             self._request.refusal = Refusal(500, problems.internal().detail)

@@ -44,7 +44,7 @@ class Reader:
                 return None
         except Refusal as refusal:
             request.refusal = refusal
-        except Exception:  # a fault in here must not end the loop
+        except Exception:  # noqa: BLE001 a fault in here must not end the loop
             _log.exception("a request could not be read")
             request.refusal = Refusal(500, problems.internal().detail)
         self._request = self._body = None

@@ -1,7 +1,8 @@
 """Waitress behind a loop that no client can hold up, and a stop that loses nothing.
 
-Waitress listens, has the threads and speaks WSGI. Its own reading, sending and stopping are replaced: they take time that
-grows with the square of a request's length, memory that grows with what clients do not read, and drop what is unsent.
+Waitress listens, has the threads and speaks WSGI. Its own reading, sending and stopping are replaced: they take time
+that grows with the square of a request's length and memory that grows with what clients do not read, and drop what is
+unsent.
 
 SIGTERM and SIGINT stop the accepting, every request that has begun is read, answered and sent, and only then does the
 process end; a second signal ends it at once. The handlers are explicit, so they also work for process 1 of a container.
@@ -19,7 +20,7 @@ import time
 import warnings
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from waitress.server import BaseWSGIServer, create_server
 
@@ -97,7 +98,7 @@ class Server:
         self._expires_at = 0.0  # of the monotonic clock
         self._most_connections = _most_connections()
         self._listeners = _listen(application, settings)
-        self._tasks = self._listeners[0].task_dispatcher
+        self._tasks = next(iter(self._listeners.values())).task_dispatcher
         self._connections = Connections(self._tasks.add_task, self._wake, draining)
         self._bell, self._rope = socket.socketpair()
         for end in (self._bell, self._rope):
@@ -110,8 +111,13 @@ class Server:
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Every host and port that is listened at; the port as the system chose it where 0 was asked for."""
-        names = [listener.getsockname() for listener in self._listeners]
+        names = [listener.getsockname() for listener in self._listeners.values()]
         return [(host, int(port)) for host, port in names]
+
+    @property
+    def dropped_connections(self) -> int:
+        """How many connections were closed because others needed their place or memory, or did nothing for too long."""
+        return self._connections.dropped
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then finish what has begun."""
@@ -151,14 +157,15 @@ class Server:
         if self._resting and now >= self._accepts_at:
             self._accept_again()
 
-    def _accept(self, listener: BaseWSGIServer) -> bool:
+    def _accept(self, door: socket.socket) -> bool:
         """Take connections that the system has made. Whether there may be more."""
+        listener = self._listeners[door]
         for _ in range(ACCEPTED_AT_ONCE):
             if len(self._connections) > self._most_connections and not self._connections.make_room():
                 self._rest()
                 return False
             try:
-                client, address = listener.socket.accept()
+                client, address = door.accept()
             except BlockingIOError:
                 return False
             except OSError as error:
@@ -179,20 +186,20 @@ class Server:
         self._accepts_at = time.monotonic() + REST_SECONDS
         if not self._resting:
             self._resting = True
-            for listener in self._listeners:
-                self._connections.selector.unregister(listener.socket)
+            for door in self._listeners:
+                self._connections.selector.unregister(door)
 
     def _accept_again(self) -> None:
         self._resting = False
-        for listener in self._listeners:
-            self._connections.selector.register(listener.socket, selectors.EVENT_READ, partial(self._accept, listener))
+        for door in self._listeners:
+            self._connections.selector.register(door, selectors.EVENT_READ, partial(self._accept, door))
 
     def _drain(self) -> None:
         deadline = time.monotonic() + STOP_SECONDS
         self._draining.set()
         logs.event(_log, logging.INFO, "stopping", connections=len(self._connections))
-        for listener in self._listeners:
-            while self._accept(listener):  # closing would reset what the system has accepted and nobody here yet
+        for door in self._listeners:
+            while self._accept(door):  # closing would reset what the system has accepted and nobody here yet
                 pass
         self._close_listeners()
         self._turn(0.0)  # begins the requests that have arrived
@@ -208,12 +215,12 @@ class Server:
     def _close_listeners(self) -> None:
         self._rest()
         self._accepts_at = float("inf")
-        for listener in self._listeners:
-            listener.socket.close()
+        for door in self._listeners:
+            door.close()
 
 
-def _listen(application: WSGIApplication, settings: ServeSettings) -> list[BaseWSGIServer]:
-    """Waitress' servers, one for each address of the host, with threads in common."""
+def _listen(application: WSGIApplication, settings: ServeSettings) -> dict[socket.socket, BaseWSGIServer]:
+    """Waitress' servers by the sockets they listen with, one for each address of the host, with threads in common."""
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a busy moment is nothing to warn of
     dispatchers: dict[int, Any] = {}
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # send_bytes is to go one day
@@ -229,9 +236,11 @@ def _listen(application: WSGIApplication, settings: ServeSettings) -> list[BaseW
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "there is no such address"
             raise CannotListen(settings.host, settings.port, reason) from error
-    listeners = [one for one in dispatchers.values() if isinstance(one, BaseWSGIServer)]
-    for listener in listeners:  # what it accepts inherits the size
-        listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    listeners = {
+        cast("socket.socket", one.socket): one for one in dispatchers.values() if isinstance(one, BaseWSGIServer)
+    }
+    for door in listeners:  # what is accepted inherits the size
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     return listeners
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from waitress.task import WSGITask
 
@@ -12,13 +12,19 @@ from crypto_predict.web.heads import Request
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-    from crypto_predict.web.connections import Connection
+
+class Channel(Protocol):
+    """What a task asks its connection for, beside what Waitress' tasks ask for."""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the connection is to be closed after this answer."""
 
 
 class Task(WSGITask):
     """Waitress' own, but it answers refusals, and closes a connection only where it must."""
 
-    channel: Connection  # type: ignore[assignment]  # ours offers what a task uses of Waitress'
+    channel: Channel  # type: ignore[assignment]  # ours offers what a task uses of Waitress'
     request: Request  # type: ignore[assignment]  # the stubs take the request for its error
 
     def get_environment(self) -> WSGIEnvironment:
