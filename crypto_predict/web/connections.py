@@ -33,6 +33,7 @@ LINGER_SECONDS = 2.0  # for a client to read the last answer and close
 YOUNG_SECONDS = 0.05  # what has waited for less is not dropped to make room
 
 UNREAD_BYTES = 16 * 2**20  # of answers that wait for slow readers, over all connections
+HANDED_OVER = 2  # requests for each worker thread: one in work, one at hand
 JOINED_BYTES = 65_536  # answers up to this size leave in one piece
 
 _NO_REQUEST = heads.Request()
@@ -58,15 +59,22 @@ class Wait:
 class Connections:
     """All connections, by what they wait for.
 
+    Where more of them have a request than there are threads, they take turns by kind: those with their first request,
+    those that have been answered before, and those that have sent several requests at once. However many there are of
+    one kind, they do not keep the others waiting.
+
     Args:
+        threads: How many requests are worked on at once.
         hand_over: Gives a connection to the worker threads, which call its `service`.
         wake: Ends the wait of the I/O thread; called by worker threads.
         draining: Set while the server is stopping.
     """
 
-    def __init__(self, hand_over: Callable[[Any], None], wake: Callable[[], None], draining: threading.Event) -> None:
+    def __init__(
+        self, threads: int, hand_over: Callable[[Any], None], wake: Callable[[], None], draining: threading.Event
+    ) -> None:
         self.selector = selectors.DefaultSelector()
-        self.hand_over = hand_over
+        self.free = HANDED_OVER * threads  # requests that worker threads take at the moment
         self.draining = draining
         self.unread = SharedBytes()
         self.dropped = 0  # for want of a place, of memory or of patience
@@ -77,8 +85,11 @@ class Connections:
         self.idle = Wait(IDLE_SECONDS)  # for the next request
         self.lingering = Wait(LINGER_SECONDS)  # for the client to close
         self._waits = (self.new, self.reading, self.working, self.sending, self.idle, self.lingering)
+        self._hand_over = hand_over
         self._wake = wake
         self._answered: deque[Connection] = deque()
+        self._first, self._known, self._ahead = deque[Connection](), deque[Connection](), deque[Connection]()
+        self._turns = deque([self._first, self._known, self._ahead])
 
     def __len__(self) -> int:
         return sum(len(wait.since) for wait in self._waits)
@@ -93,17 +104,38 @@ class Connections:
         """Whether worker threads have handed back anything."""
         return bool(self._answered)
 
+    def hand_over(self, connection: Connection) -> None:
+        """Give a connection with a request to the worker threads."""
+        self.free -= 1
+        self._hand_over(connection)
+
+    def line_up(self, connection: Connection, *, is_first: bool, is_ahead: bool) -> None:
+        """Let a connection wait until the worker threads take another request."""
+        kind = self._ahead if is_ahead else self._first if is_first else self._known
+        kind.append(connection)
+
     def hand_back(self, connection: Connection) -> None:
         """Take a connection back from a worker thread."""
         self._answered.append(connection)
         self._wake()
 
     def send_answers(self) -> None:
-        """Send what worker threads have answered."""
-        while self._answered:
+        """Send what worker threads have answered, and give them more."""
+        for _ in range(len(self._answered)):  # what comes while they are sent waits for the events in between
+            self.free += 1
             self._answered.popleft().send_answer()
             while self.unread.size > UNREAD_BYTES and (slowest := self.sending.longest()):
                 slowest.drop()
+
+        while self.free > 0 and (connection := self._next_in_line()):
+            connection.begin()
+
+    def _next_in_line(self) -> Connection | None:
+        for _ in range(len(self._turns)):
+            self._turns.rotate()
+            if self._turns[0]:
+                return self._turns[0].popleft()
+        return None
 
     def expire(self) -> None:
         """Refuse or close whatever has waited too long."""
@@ -177,6 +209,7 @@ class Connection:
         self._answer: list[bytes] = []
         self._sent = 0  # bytes of its first part
         self._closes = False  # after this answer
+        self._is_first = True  # nothing has been answered yet
         self._events = 0  # that the selector waits for
         self._wait: Wait | None = connections.new  # None: closed
         connections.new.since[self] = time.monotonic()
@@ -196,6 +229,23 @@ class Connection:
                 self.close()
         elif wait is not None:
             self._read()
+
+    def begin(self) -> None:
+        """Read the request that has arrived and hand it over, if it is whole."""
+        if self._wait is None:
+            return
+        if self._request is _NO_REQUEST:
+            request = self._reader.next()
+            if request is None:
+                self._await_body()
+                return
+            self._request = request
+        if self._all.free > 0:
+            self._answer = []
+            self._wait_for(self._all.working)
+            self._all.hand_over(self)
+        else:
+            self._line_up()
 
     def send_answer(self) -> None:
         """Send what a worker thread has written."""
@@ -254,26 +304,37 @@ class Connection:
         except OSError:
             return b""
 
-    def _advance(self) -> None:
-        """Hand over the next request, or wait for the rest of it."""
-        request = self._reader.next()
-        if request is not None:
-            self._hand_over(request)
+    def _advance(self, *, is_ahead: bool = False) -> None:
+        """Go on with what has arrived: begin a request, or wait for the rest of it."""
+        if self._reader.find_head():
+            if (self._all.free > 0 and not is_ahead) or self._reader.is_in_body:
+                self.begin()
+            else:
+                self._line_up(is_ahead=is_ahead)
         elif self._reader.has_begun:
-            if self._wait is not self._all.reading:
-                self._wait_for(self._all.reading)
-            if self._reader.take_expectation():
-                with suppress(OSError):  # the client goes on without it in the end
-                    self._socket.send(_CONTINUE)
+            self._await_rest()
+
+    def _await_rest(self) -> None:
+        if self._wait is not self._all.reading:
+            self._wait_for(self._all.reading)
+            self._listen(selectors.EVENT_READ)
+
+    def _await_body(self) -> None:
+        self._await_rest()
+        if self._reader.take_expectation():
+            with suppress(OSError):  # the client goes on without it in the end
+                self._socket.send(_CONTINUE)
+
+    def _line_up(self, *, is_ahead: bool = False) -> None:
+        self._wait_for(self._all.working)
+        self._all.line_up(self, is_first=self._is_first, is_ahead=is_ahead)
 
     def _refuse(self, status: int, detail: str) -> None:
-        self._hand_over(self._reader.refuse(Refusal(status, detail)))
-
-    def _hand_over(self, request: heads.Request) -> None:
-        self._request = request
-        self._answer = []
-        self._wait_for(self._all.working)
-        self._all.hand_over(self)
+        self._reader.refuse(Refusal(status, detail))
+        if self._all.free > 0:
+            self.begin()
+        else:
+            self._line_up()
 
     def _send(self) -> None:
         """Send as much of the answer as the system takes."""
@@ -306,9 +367,10 @@ class Connection:
     def _end_answer(self) -> None:
         self._listen(selectors.EVENT_READ)
         if not self._closes:
+            self._is_first = False
             self._wait_for(self._all.idle)
             if self._reader.arrived:
-                self._advance()
+                self._advance(is_ahead=True)
             return
         # Closing while something is unread would reset the connection, and the client might lose the answer.
         self._reader.arrived.clear()

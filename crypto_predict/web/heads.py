@@ -23,7 +23,6 @@ _AUTHORITY = re.compile(
     r"(?:\[(?P<address>[0-9A-Fa-f:.]{2,45})\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)(?::(?P<port>[0-9]{0,5}))?"
 )
 _LENGTH = re.compile(r"[0-9]{1,19}")
-_LONE_END = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")  # a line ends with both
 
 
 class Request:
@@ -69,7 +68,9 @@ def check_begin(head: bytearray, checked: int) -> None:
     """
     if head[checked:].translate(None, _TEXT):
         raise Refusal(400, "the head of a request cannot hold control characters")
-    if _LONE_END.search(head, max(0, checked - 1)):
+    fresh = head[checked - head.endswith(b"\r", 0, checked) :]
+    ends = fresh.count(b"\r\n")
+    if fresh.count(b"\n") > ends or fresh.count(b"\r", 0, -1) > ends:
         raise Refusal(400, "each line of a request's head ends with CR LF")
     if len(head) >= HEAD_BYTES:
         line, end, _ = head.partition(b"\r\n")

@@ -18,13 +18,59 @@ class Reader:
     def __init__(self) -> None:
         self.arrived = bytearray()
         self._checked = 0  # bytes of it that hold neither the end of a head nor a fault
+        self._head_end = -1  # of the head that has arrived whole
         self._request: heads.Request | None = None  # whose body is being read
         self._body: bodies.Body | None = None
+        self._refusal: Refusal | None = None  # of what has arrived
 
     @property
     def has_begun(self) -> bool:
         """Whether a part of a request has arrived."""
         return self._request is not None or bool(self.arrived)
+
+    @property
+    def is_in_body(self) -> bool:
+        """Whether a head has been read, and the rest of its body is awaited."""
+        return self._request is not None
+
+    def find_head(self) -> bool:
+        """Whether it is time for `next`: a head has arrived whole or is refused already, or a body is awaited."""
+        if self._request is not None:
+            return True
+        arrived = self.arrived
+        while arrived.startswith(b"\r\n"):  # RFC 9112 (2.2) lets empty lines precede a request
+            del arrived[:2]
+            self._checked = 0
+        self._head_end = arrived.find(b"\r\n\r\n", max(0, self._checked - 3))
+        if self._head_end < 0:
+            try:
+                heads.check_begin(arrived, self._checked)
+            except Refusal as refusal:
+                self.refuse(refusal.with_traceback(None))
+                return True
+            self._checked = len(arrived)
+        return self._head_end >= 0
+
+    def next(self) -> heads.Request | None:
+        """The request whose head `find_head` has found, valid or refused; None as long as its body has not arrived."""
+        request = self._request or heads.Request()
+        try:
+            self._read(request)
+        except Refusal as refusal:
+            request.refusal = refusal.with_traceback(None)  # which would keep all that was read
+        except Exception:  # noqa: BLE001 a fault in here must not end the loop
+            _log.exception("a request could not be read")
+            request.refusal = Refusal(500, problems.internal().detail)
+        if self._body is not None and request.refusal is None:
+            self._request = request
+            return None
+        self._request = self._body = None
+        return request
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Give up what has arrived: `next` returns a refused request. The connection is of no further use."""
+        self._refusal = refusal
+        self.arrived.clear()
 
     def take_expectation(self) -> bool:
         """Whether the client waits to be told to send the body. True only once."""
@@ -34,46 +80,18 @@ class Reader:
         request.expects_continue = False
         return True
 
-    def next(self) -> heads.Request | None:
-        """The next request, valid or refused; None as long as it has not arrived."""
-        request = self._request or heads.Request()
-        try:
-            if self._request is None and not self._read_head(request):
-                return None
-            if not self._read_body():
-                return None
-        except Refusal as refusal:
-            request.refusal = refusal
-        except Exception:  # noqa: BLE001 a fault in here must not end the loop
-            _log.exception("a request could not be read")
-            request.refusal = Refusal(500, problems.internal().detail)
-        self._request = self._body = None
-        return request
-
-    def refuse(self, refusal: Refusal) -> heads.Request:
-        """The request that has begun, refused."""
-        request = self._request or heads.Request()
-        request.refusal = refusal
-        return request
-
-    def _read_head(self, request: heads.Request) -> bool:
+    def _read(self, request: heads.Request) -> None:
+        if self._refusal is not None:
+            raise self._refusal
         arrived = self.arrived
-        while arrived.startswith(b"\r\n"):  # RFC 9112 (2.2) lets empty lines precede a request
-            del arrived[:2]
+        if self._request is None:
+            head = arrived[: self._head_end]
+            del arrived[: self._head_end + 4]
             self._checked = 0
-        end = arrived.find(b"\r\n\r\n", max(0, self._checked - 3))
-        if end < 0:
-            heads.check_begin(arrived, self._checked)
-            self._checked = len(arrived)
-            return False
-        head = arrived[:end]
-        del arrived[: end + 4]
-        self._checked = 0
-        heads.read(head, request)
-        if request.chunked or request.length:
-            self._request = request
-            self._body = bodies.chunked(arrived) if request.chunked else bodies.of_length(request.length, arrived)
-        return True
-
-    def _read_body(self) -> bool:
-        return self._body is None or next(self._body, _END) is _END
+            heads.read(head, request)
+            if request.chunked:
+                self._body = bodies.chunked(arrived)
+            elif request.length:
+                self._body = bodies.of_length(request.length, arrived)
+        if self._body is not None and next(self._body, _END) is _END:
+            self._body = None

@@ -99,7 +99,7 @@ class Server:
         self._most_connections = _most_connections()
         self._listeners = _listen(application, settings)
         self._tasks = next(iter(self._listeners.values())).task_dispatcher
-        self._connections = Connections(self._tasks.add_task, self._wake, draining)
+        self._connections = Connections(settings.threads, self._tasks.add_task, self._wake, draining)
         self._bell, self._rope = socket.socketpair()
         for end in (self._bell, self._rope):
             end.setblocking(False)
