@@ -133,9 +133,9 @@ def _version(text: str) -> str:
 def _read_target(target: str, request: Request) -> str | None:
     """Read one of the four forms of a target: origin, absolute, authority, asterisk."""
     authority = None
+    if request.command == "CONNECT":
+        raise Refusal(501 if _is_authority(target) else 400, "this server is not a proxy")
     if not target.startswith("/"):
-        if request.command == "CONNECT":
-            raise Refusal(501 if _is_authority(target) else 400, "this server is not a proxy")
         if target == "*" and request.command == "OPTIONS":
             target = "/"  # every address has the same methods
         elif match := _ABSOLUTE.fullmatch(target):
@@ -173,7 +173,7 @@ def _check_host(request: Request, authority: str | None) -> None:
         raise Refusal(400, "a request must have one Host header field: it has none")
     for name in (host, authority):
         if name is not None and not _is_authority(name):
-            raise Refusal(400, f"{shortened(name)!r} is not a host with or without a port")
+            raise Refusal(400, f"{shortened(name)!r} is not a host, with or without a port")
     if authority is not None:
         request.headers["HOST"] = authority
 

@@ -28,7 +28,8 @@ from crypto_predict import logs
 from crypto_predict.errors import CryptoPredictError
 from crypto_predict.settings import ServeSettings
 from crypto_predict.web import heads
-from crypto_predict.web.connections import Connection, Connections
+from crypto_predict.web.connections import Connection
+from crypto_predict.web.pool import Pool
 
 try:
     import resource
@@ -99,11 +100,11 @@ class Server:
         self._most_connections = _most_connections()
         self._listeners = _listen(application, settings)
         self._tasks = next(iter(self._listeners.values())).task_dispatcher
-        self._connections = Connections(settings.threads, self._tasks.add_task, self._wake, draining)
+        self._pool = Pool(settings.threads, self._tasks.add_task, self._wake, draining)
         self._bell, self._rope = socket.socketpair()
         for end in (self._bell, self._rope):
             end.setblocking(False)
-        self._connections.selector.register(self._bell, selectors.EVENT_READ, partial(self._bell.recv, 4096))
+        self._pool.selector.register(self._bell, selectors.EVENT_READ, partial(self._bell.recv, 4096))
         self._accept_again()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
@@ -117,7 +118,7 @@ class Server:
     @property
     def dropped_connections(self) -> int:
         """How many connections were closed because others needed their place or memory, or did nothing for too long."""
-        return self._connections.dropped
+        return self._pool.dropped
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then finish what has begun."""
@@ -145,15 +146,15 @@ class Server:
         if self._resting:
             seconds = min(seconds, REST_SECONDS)
         self._sleeping = True
-        events = self._connections.selector.select(0.0 if self._connections.has_answers else seconds)
+        events = self._pool.selector.select(0.0 if self._pool.has_answers else seconds)
         self._sleeping = False
         for key, _ in events:
             key.data()
-        self._connections.send_answers()
+        self._pool.send_answers()
         now = time.monotonic()
         if now >= self._expires_at:
             self._expires_at = now + EXPIRY_SECONDS
-            self._connections.expire()
+            self._pool.expire()
         if self._resting and now >= self._accepts_at:
             self._accept_again()
 
@@ -161,7 +162,7 @@ class Server:
         """Take connections that the system has made. Whether there may be more."""
         listener = self._listeners[door]
         for _ in range(ACCEPTED_AT_ONCE):
-            if len(self._connections) > self._most_connections and not self._connections.make_room():
+            if len(self._pool) > self._most_connections and not self._pool.make_room():
                 self._rest()
                 return False
             try:
@@ -169,7 +170,7 @@ class Server:
             except BlockingIOError:
                 return False
             except OSError as error:
-                if error.errno in _EXHAUSTED and not self._connections.make_room():
+                if error.errno in _EXHAUSTED and not self._pool.make_room():
                     self._rest()
                     return False
                 continue
@@ -178,7 +179,7 @@ class Server:
             except OSError:  # macOS: it has gone already
                 client.close()
             else:
-                Connection(listener, client, address, self._connections)
+                Connection(listener, client, address, self._pool)
         return True
 
     def _rest(self) -> None:
@@ -187,28 +188,28 @@ class Server:
         if not self._resting:
             self._resting = True
             for door in self._listeners:
-                self._connections.selector.unregister(door)
+                self._pool.selector.unregister(door)
 
     def _accept_again(self) -> None:
         self._resting = False
         for door in self._listeners:
-            self._connections.selector.register(door, selectors.EVENT_READ, partial(self._accept, door))
+            self._pool.selector.register(door, selectors.EVENT_READ, partial(self._accept, door))
 
     def _drain(self) -> None:
         deadline = time.monotonic() + STOP_SECONDS
         self._draining.set()
-        logs.event(_log, logging.INFO, "stopping", connections=len(self._connections))
+        logs.event(_log, logging.INFO, "stopping", connections=len(self._pool))
         for door in self._listeners:
             while self._accept(door):  # closing would reset what the system has accepted and nobody here yet
                 pass
         self._close_listeners()
         self._turn(0.0)  # begins the requests that have arrived
         quiet = time.monotonic() + QUIET_SECONDS
-        while len(self._connections) and self._signals < 2 and time.monotonic() < deadline:
+        while len(self._pool) and self._signals < 2 and time.monotonic() < deadline:
             if time.monotonic() >= quiet:
-                self._connections.close_quiet(QUIET_SECONDS)
+                self._pool.close_quiet(QUIET_SECONDS)
             self._turn(0.05)
-        unfinished = self._connections.busy
+        unfinished = self._pool.busy
         self._tasks.shutdown(timeout=0 if unfinished else THREADS_SECONDS)
         logs.event(_log, logging.WARNING if unfinished else logging.INFO, "stopped", unfinished=unfinished)
 
