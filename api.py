@@ -11,7 +11,7 @@ from pathlib import Path
 from crypto_predict import logs
 from crypto_predict.baked import evaluation, store
 from crypto_predict.errors import CryptoPredictError, UnusableModel
-from crypto_predict.settings import EnvironmentParser, ServeSettings, duration, whole_number
+from crypto_predict.settings import EnvironmentParser, ServeSettings, duration, web_address, whole_number
 from crypto_predict.web.announcement import announce, greeting
 from crypto_predict.web.app import assemble, create_service, now
 from crypto_predict.web.server import CannotListen, Server
@@ -98,8 +98,11 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> Serve
     )
     parser.add_option("--port", whole_number("port", 0, 65_535), "8000", "the port to listen at; 0 picks one", "PORT")
     parser.add_option("--threads", whole_number("threads", 1, 256), "8", "requests worked on at once", "N")
-    parser.add_option("--stale-after", duration, "24h", "the age of the model from which /fresh answers 503", "TIME")
+    parser.add_option(
+        "--stale-after", duration, "24h", "the age of the model or its newest price at which /fresh is 503", "TIME"
+    )
     parser.add_option("--retrain-every", duration, "6h", "answers may be cached until the next retrain", "TIME")
+    parser.add_option("--repository-url", web_address, "", "where the project is, linked to in /docs", "URL")
     parser.add_option(
         "--log-level", logs.level_name, "info", f"the least that is logged: {', '.join(logs.LEVELS)}", "LEVEL"
     )

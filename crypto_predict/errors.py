@@ -16,7 +16,8 @@ exit codes: the entry points and the web application each have the one table fro
     ├── ReleaseFailed       a step of a release could not be done
     ├── UnfitImage          an image must not ship
     ├── UnknownPair         the model holds no forecast for this pair
-    └── OutOfRange          the model knows nothing about this instant
+    ├── OutOfRange          the model knows nothing about this instant
+    └── NoProphetInterval   the model has no backtest from which to take the interval of Prophet alone
 """
 
 from collections.abc import Sequence
@@ -123,6 +124,18 @@ class OutOfRange(CryptoPredictError):
         super().__init__(f"{asked.isoformat()} lies outside the range of this model, {first} to {last}")
         self.asked = asked
         self.first = first
+        self.last = last
+
+
+class NoProphetInterval(CryptoPredictError):
+    """The model has no interval for what Prophet alone forecasts for `asked`, which lies after the candle of `last`."""
+
+    def __init__(self, asked: date | datetime, last: date) -> None:
+        super().__init__(
+            f"{asked.isoformat()} lies after the last candle, {last}, and this model has no backtest from which to "
+            f"take the interval of Prophet alone: ask for a day up to {last}, or for model=combined"
+        )
+        self.asked = asked
         self.last = last
 
 

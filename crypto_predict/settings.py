@@ -19,6 +19,7 @@ from crypto_predict.errors import InvalidValue
 from crypto_predict.market import EPOCH, Pair
 
 _DURATION = re.compile(r"([0-9]{1,9})([smhd]?)")
+_WEB_ADDRESS = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&*+,;=%-]{1,2000}")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 
@@ -164,9 +165,10 @@ class ServeSettings:
     host: str
     port: int
     threads: int
-    stale_after: timedelta  # a model older than this is reported by /fresh
+    stale_after: timedelta  # a model or a newest price older than this is reported by /fresh
     retrain_every: timedelta  # answers may be cached until the next retrain
     log_level: str  # debug, info, warning or error
+    repository_url: str | None = None  # where the project is, which the documentation links to
 
 
 class EnvironmentParser(argparse.ArgumentParser):
@@ -269,6 +271,15 @@ def duration(text: str) -> timedelta:
     if match is None or int(match[1]) == 0:
         raise InvalidValue("duration", text, "a positive time such as 90s, 15m, 24h or 2d")
     return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def web_address(text: str) -> str | None:
+    """Read ``https://example.org/project``; None where the text is empty."""
+    if not text:
+        return None
+    if not _WEB_ADDRESS.fullmatch(text):
+        raise InvalidValue("address", text, "an address such as https://example.org/project")
+    return text
 
 
 def instant_of_epoch(text: str | None) -> datetime | None:

@@ -1,6 +1,35 @@
 """How numbers are said in messages and reports."""
 
+from collections.abc import Sequence
+from datetime import timedelta
+
 
 def counted(count: int, noun: str) -> str:
     """So many of something: ``1 day``, ``2,510 forecasts``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(items: Sequence[str]) -> str:
+    """Several of something: ``1``, ``1 and 7``, ``1, 7 and 30``."""
+    return " and ".join(filter(None, (", ".join(items[:-1]), *items[-1:])))
+
+
+def days_listed(days: Sequence[int]) -> str:
+    """Several horizons: ``1 day``, ``1 and 7 days``."""
+    return f"{listed([str(day) for day in days])} day{'' if list(days) == [1] else 's'}"
+
+
+def lasted(hours: float) -> str:
+    """A length of time: ``47 hours``, ``2 days``, ``2.5 days``, ``147 days``."""
+    if hours < 48:
+        return f"{hours:.3g} hour{'' if f'{hours:.3g}' == '1' else 's'}"
+    days = hours / 24
+    return f"{days:,.0f} days" if days >= 10 else f"{float(f'{days:.1f}'):g} days"
+
+
+def duration(span: timedelta) -> str:
+    """A length of time that may be short: whole seconds or minutes below two hours, then as `lasted`."""
+    seconds = max(span // timedelta(seconds=1), 0)
+    if seconds < 120:
+        return counted(seconds, "second")
+    return counted(seconds // 60, "minute") if seconds < 7_200 else lasted(seconds // 3_600)

@@ -1,11 +1,13 @@
 """Models made by hand, for tests that need one without training."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from typing import Any
 
 from crypto_predict.baked.schema import (
     HORIZON_DAYS,
+    KNOTS,
     Anchor,
     Band,
     Card,
@@ -22,6 +24,7 @@ from crypto_predict.market import DAY, Pair
 
 BTC = Pair("BTC", "USD")
 ETH = Pair("ETH", "USD")
+FIRST, LAST = date(2023, 1, 1), date(2024, 5, 17)  # candles
 TRAINED_AT = datetime(2024, 5, 18, 12, 10, 47, tzinfo=UTC)
 
 
@@ -30,14 +33,14 @@ def make_forecast(**changes: Any) -> PairForecast:
 
     Its anchor is the price at noon of the day after the last.
     """
-    last: date = changes.get("last", date(2024, 5, 17))
+    last: date = changes.get("last", LAST)
     forecast = PairForecast(
-        first=date(2023, 1, 1),
+        first=FIRST,
         last=last,
         last_close=66_900.5,
         scale=11.1,
         trend=Trend(
-            start=date(2023, 1, 1),
+            start=FIRST,
             days=502,
             growth=0.2,
             offset=0.9,
@@ -54,13 +57,22 @@ def make_forecast(**changes: Any) -> PairForecast:
         other_increments=tuple(0.0001 * h for h in range(1, HORIZON_DAYS + 1)),
         fitted_band=Band(-0.06, 0.055),
         forecast_bands=tuple(Band(-0.03 * h**0.5, 0.03 * h**0.5) for h in range(1, HORIZON_DAYS + 1)),
+        prophet_bands=tuple(Band(-0.1 - 0.002 * h, 0.1 + 0.003 * h) for h in KNOTS),
     )
     return replace(forecast, **changes)
 
 
-def make_model(*pairs: Pair, trained_at: datetime = TRAINED_AT, simulated: bool = False) -> Model:
-    """A model of these pairs (BTC/USD alone unless said), whose card agrees with its forecasts."""
-    forecasts = {pair: make_forecast() for pair in pairs or (BTC,)}
+def make_model(
+    *pairs: Pair, trained_at: datetime = TRAINED_AT, last: date = LAST, simulated: Collection[Pair] | bool = False
+) -> Model:
+    """A model of these pairs (BTC/USD alone unless said), whose card agrees with its forecasts.
+
+    The last candle is that of `last`; the prices of the pairs in `simulated`, or of all or none, are invented.
+    """
+    first = last - (LAST - FIRST)
+    trend = replace(make_forecast().trend, start=first)
+    forecasts = {pair: make_forecast(first=first, last=last, trend=trend) for pair in pairs or (BTC,)}
+    invented = {pair for pair in forecasts if (simulated if isinstance(simulated, bool) else pair in simulated)}
     card = Card(
         version="0.3.1",
         build=f"0.3.1-{trained_at:%Y%m%d%H%M%S}",
@@ -71,8 +83,8 @@ def make_model(*pairs: Pair, trained_at: datetime = TRAINED_AT, simulated: bool 
         days=1825,
         seed=0,
         coverage=0.8,
-        simulated=simulated,
-        pairs={pair: _pair_card(forecast, simulated=simulated) for pair, forecast in forecasts.items()},
+        simulated=bool(invented),
+        pairs={pair: _pair_card(forecast, simulated=pair in invented) for pair, forecast in forecasts.items()},
         gate=Gate(passed=True, enforced=True, reasons=(), thresholds={"most_missing": 0.01}),
     )
     scorecard = Scorecard(entries=0, head="0" * 64, pairs={}, simulated={})

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from crypto_predict.baked.schema import (
     HORIZON_DAYS,
+    KNOTS,
     Anchor,
     Band,
     Card,
@@ -96,6 +97,11 @@ def by_horizon(values: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, .
     return some.map(lambda few: tuple(few[day % len(few)] for day in range(HORIZON_DAYS)))
 
 
+def bands_at_knots(values: st.SearchStrategy[Band]) -> st.SearchStrategy[tuple[Band, ...]]:
+    """The bands of Prophet alone: one at each knot, or none."""
+    return st.lists(values, min_size=len(KNOTS), max_size=len(KNOTS)).map(tuple) | st.just(())
+
+
 @st.composite
 def forecasts(draw: st.DrawFn) -> PairForecast:
     """Forecasts without a fault of their own, though few of them stay within what numbers can hold."""
@@ -114,6 +120,7 @@ def forecasts(draw: st.DrawFn) -> PairForecast:
         other_increments=draw(by_horizon(NUMBERS)),
         fitted_band=draw(bands),
         forecast_bands=draw(by_horizon(bands)),
+        prophet_bands=draw(bands_at_knots(bands)),
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,6 +40,14 @@ pytestmark = pytest.mark.skipif(
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     path = tmp_path_factory.mktemp("model") / "model.pkl"
     store.save(make_model(BTC, ETH), path)
+    with serving(path) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    path = tmp_path_factory.mktemp("simulated") / "model.pkl"
+    store.save(make_model(BTC, ETH, simulated=True), path)
     with serving(path) as served:
         yield served
 
@@ -89,3 +98,58 @@ def test_the_documentation_answers_a_question_without_leaving_the_machine(served
     assert shown(operation, ".live-responses-table tr.response .response-col_status").text.startswith("200")
     assert asked_of(browser) == {served.url}
     assert [entry["message"] for entry in logged(browser, "browser") if entry["level"] != "INFO"] == []
+
+
+def open_page(browser: Chrome, served: Served) -> list[WebElement]:
+    """Open the documentation and wait for its operations."""
+    browser.get(f"{served.url}/docs")
+    WebDriverWait(browser, SECONDS).until(lambda _: browser.find_elements(By.CSS_SELECTOR, ".opblock"))
+    return list(browser.find_elements(By.CSS_SELECTOR, ".opblock"))
+
+
+def test_invented_prices_are_announced_in_red(simulated: Served, browser: Chrome) -> None:
+    """At the top of the page, as wide as it is, and within what the page's policy allows."""
+    open_page(browser, simulated)
+    banner = browser.find_element(By.CSS_SELECTOR, "[role=alert]")
+    assert "The prices of BTC/USD and ETH/USD are simulated" in banner.text
+    assert banner.is_displayed()
+    assert banner.location["y"] == 0
+    assert banner.size["width"] >= 1100
+    assert banner.value_of_css_property("background-color") == "rgba(176, 0, 32, 1)"
+    assert banner.value_of_css_property("color") == "rgba(255, 255, 255, 1)"
+    assert [entry["message"] for entry in logged(browser, "browser") if entry["level"] != "INFO"] == []
+
+
+def test_real_prices_have_no_banner(served: Served, browser: Chrome) -> None:
+    open_page(browser, served)
+    assert browser.find_elements(By.CSS_SELECTOR, "[role=alert]") == []
+
+
+def has_examples(operation: WebElement, _: Chrome) -> bool:
+    """Whether an operation is expanded and shows its examples."""
+    return bool(operation.find_elements(By.CSS_SELECTOR, "tr.response .example"))
+
+
+def test_every_example_on_the_page_is_a_real_one(served: Served, browser: Chrome) -> None:
+    """Swagger UI makes values up where the document has none: `"string"`, `0`, `1`, an object without members."""
+    wait = WebDriverWait(browser, SECONDS)
+    operations = open_page(browser, served)
+    assert [operation.find_element(By.CSS_SELECTOR, ".opblock-summary-path").text for operation in operations] == [
+        "/bitcoin",
+        "/forecast/{pair}",
+        "/pairs",
+        "/model",
+        "/scorecard",
+        "/version",
+        "/livez",
+        "/readyz",
+        "/fresh",
+        "/metrics",
+    ]
+    for operation in operations:
+        operation.find_element(By.CSS_SELECTOR, ".opblock-summary-control").click()
+        wait.until(partial(has_examples, operation))
+        for shown in operation.find_elements(By.CSS_SELECTOR, "tr.response .example"):
+            assert len(shown.text) > 20
+            assert '"string"' not in shown.text
+            assert "additionalProp" not in shown.text

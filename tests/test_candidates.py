@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from crypto_predict.forecasting import candidates
 from crypto_predict.forecasting.arrays import FloatArray
-from crypto_predict.forecasting.candidates import CANDIDATES, PROPHET, all_increments
+from crypto_predict.forecasting.candidates import CANDIDATES, PROPHET, ask_all
 from tests.markets import random_walk, series_of, trending
 
 HORIZONS = (1, 7, 30, 90)
@@ -47,7 +47,7 @@ def _one_thread() -> Iterator[None]:
 def said(name: str, log_close: FloatArray) -> FloatArray:
     """What one candidate says at the end of these closes."""
     row = list(CANDIDATES).index(name)
-    return np.asarray(all_increments(series_of(log_close), HORIZONS)[row])
+    return np.asarray(ask_all(series_of(log_close), HORIZONS).increments[row])
 
 
 @pytest.mark.parametrize("days", [30, 31, 36, 60, 365, 400])
@@ -56,7 +56,7 @@ def test_every_candidate_has_a_number_for_every_horizon_and_no_warning(market: s
     """Neither an optimiser that does not converge nor a matrix that cannot be solved reaches the user."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        increments = all_increments(series_of(MARKETS[market](days)), HORIZONS)
+        increments = ask_all(series_of(MARKETS[market](days)), HORIZONS).increments
     assert increments.shape == (len(CANDIDATES), len(HORIZONS))
     assert np.isfinite(increments).all()
 
@@ -64,18 +64,18 @@ def test_every_candidate_has_a_number_for_every_horizon_and_no_warning(market: s
 @pytest.mark.parametrize("days", [30, 60, 365, 400, 800])
 @pytest.mark.parametrize("level", [0.0, 5.5, -20.0])
 def test_of_a_market_that_never_moves_nobody_says_that_it_will(days: int, level: float) -> None:
-    assert np.abs(all_increments(series_of(np.full(days, level)), HORIZONS)).max() < 1e-6
+    assert np.abs(ask_all(series_of(np.full(days, level)), HORIZONS).increments).max() < 1e-6
 
 
 def test_the_same_history_gives_the_same_answers_bit_for_bit() -> None:
     series = series_of(random_walk(4, 800))
-    assert all_increments(series, HORIZONS).tobytes() == all_increments(series, HORIZONS).tobytes()
+    assert ask_all(series, HORIZONS).increments.tobytes() == ask_all(series, HORIZONS).increments.tobytes()
 
 
 @pytest.mark.parametrize("name", list(CANDIDATES))
 def test_a_horizon_is_answered_alike_whatever_else_is_asked(name: str) -> None:
     row, series = list(CANDIDATES).index(name), series_of(random_walk(5, 400))
-    alone = [all_increments(series, [horizon])[row, 0] for horizon in HORIZONS]
+    alone = [ask_all(series, [horizon]).increments[row, 0] for horizon in HORIZONS]
     assert said(name, random_walk(5, 400)).tolist() == pytest.approx(alone, rel=1e-9, abs=1e-12)
 
 
@@ -156,14 +156,14 @@ def test_prophet_is_fitted_to_candles_and_not_to_days_without_any() -> None:
     """A day that repeats the one before would bend the curve towards nothing happening."""
     grown, missing = growing(0.01), range(100, 200)
     row = list(CANDIDATES).index(PROPHET)
-    assert all_increments(series_of(grown, missing), HORIZONS)[row] == pytest.approx(0.01 * MANY_DAYS, rel=1e-3)
+    assert ask_all(series_of(grown, missing), HORIZONS).increments[row] == pytest.approx(0.01 * MANY_DAYS, rel=1e-3)
 
 
 @pytest.mark.parametrize("candles", [0, 1, 2, 3, 29])
 def test_a_history_that_is_nearly_all_gap_is_answered_too(candles: int) -> None:
     """A window that lies in an outage of a year may hold no candle at all."""
     series = series_of(random_walk(13, 900), missing=range(100, 900 - candles)).until(899, 365)
-    assert np.isfinite(all_increments(series, HORIZONS)).all()
+    assert np.isfinite(ask_all(series, HORIZONS).increments).all()
     assert np.count_nonzero(series.known) == candles
 
 
@@ -171,4 +171,4 @@ def test_a_history_that_is_nearly_all_gap_is_answered_too(candles: int) -> None:
 def test_a_market_that_trades_once_a_week_has_no_week_and_is_answered(level: float) -> None:
     """Seven days apart, Prophet's weekly terms are all the same; on Thursdays, as 1970 began, half of them are zero."""
     flat = series_of(np.full(700, level), missing=[day for day in range(700) if day % 7 != 1])
-    assert np.isfinite(all_increments(flat, HORIZONS)).all()
+    assert np.isfinite(ask_all(flat, HORIZONS).increments).all()

@@ -10,9 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.baked.evaluation import Curve, Evaluator, Prediction
-from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Band, PairForecast, Seasonality, Trend, price_decimals
-from crypto_predict.errors import OutOfRange
+from crypto_predict.baked.evaluation import COMBINED, MODELS, PROPHET, Curve, Evaluator, Prediction
+from crypto_predict.baked.schema import (
+    HORIZON_DAYS,
+    KNOTS,
+    Anchor,
+    Band,
+    PairForecast,
+    Seasonality,
+    Trend,
+    price_decimals,
+)
+from crypto_predict.errors import NoProphetInterval, OutOfRange
 from crypto_predict.market import DAY
 from tests.models import make_forecast
 
@@ -137,6 +146,78 @@ def test_with_all_the_weight_and_no_increments_a_day_costs_what_the_corrected_cu
     assert prophet.at_close(day).price == pytest.approx(price, abs=0.01)
 
 
+def test_the_combined_forecast_is_the_one_that_nobody_has_to_ask_for() -> None:
+    day = LAST + 9 * DAY
+    assert EVALUATOR.at_close(day) == EVALUATOR.at_close(day, COMBINED) != EVALUATOR.at_close(day, PROPHET)
+    assert EVALUATOR.at(close_of(day)) == EVALUATOR.at(close_of(day), COMBINED) != EVALUATOR.at(close_of(day), PROPHET)
+
+
+@pytest.mark.parametrize("day", [FIRST, date(2023, 7, 4), LAST])
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_of_the_past_both_models_say_the_same(day: date, share: float) -> None:
+    instant = midnight(day) + share * DAY
+    assert EVALUATOR.at_close(day, PROPHET) == EVALUATOR.at_close(day)
+    assert EVALUATOR.at(instant, PROPHET) == EVALUATOR.at(instant)
+
+
+@pytest.mark.parametrize("index", range(len(KNOTS)))
+def test_prophet_alone_is_its_curve_with_the_interval_of_the_horizon(index: int) -> None:
+    """Nothing lifts it to the newest price, and nothing is added."""
+    day, band = LAST + KNOTS[index] * DAY, FORECAST.prophet_bands[index]
+    curve = log_price(day)
+    assert EVALUATOR.at_close(day, PROPHET) == priced(curve, curve + band.low, curve + band.high)
+    assert EVALUATOR.at(close_of(day), PROPHET) == EVALUATOR.at_close(day, PROPHET)
+
+
+@pytest.mark.parametrize("horizon", [4, 10, 31, 89, 91, 200, 364])
+def test_between_two_knots_the_square_of_prophet_s_band_is_linear(horizon: int) -> None:
+    after = next(index for index, knot in enumerate(KNOTS) if knot > horizon)
+    share = (horizon - KNOTS[after - 1]) / (KNOTS[after] - KNOTS[after - 1])
+    near, far = FORECAST.prophet_bands[after - 1 : after + 1]
+    curve = log_price(LAST + horizon * DAY)
+    low = curve - math.sqrt((1 - share) * near.low**2 + share * far.low**2)
+    high = curve + math.sqrt((1 - share) * near.high**2 + share * far.high**2)
+    assert EVALUATOR.at_close(LAST + horizon * DAY, PROPHET) == priced(curve, low, high)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_prophet_alone_knows_of_no_anchor(share: float) -> None:
+    """On the day after the last candle it goes from close to close like on any other."""
+    instant = LAST_CLOSE + share * DAY
+    elsewhere = Evaluator(make_forecast(anchor=Anchor(ANCHOR.at, 10 * ANCHOR.price)))
+    before, after = log_price(LAST), log_price(LAST + DAY)
+    found = EVALUATOR.at(instant, PROPHET)
+    assert found == elsewhere.at(instant, PROPHET)
+    assert found.price == pytest.approx(math.exp(before + share * (after - before)), abs=0.01)
+
+
+WITHOUT = Evaluator(make_forecast(prophet_bands=()))
+
+
+@pytest.mark.parametrize("instant", [LAST_CLOSE + TINY, NEXT_CLOSE, CLOSE - TINY, CLOSE])
+def test_without_a_backtest_prophet_alone_has_no_interval_for_the_future(instant: datetime) -> None:
+    with pytest.raises(NoProphetInterval) as error:
+        WITHOUT.at(instant, PROPHET)
+    assert (error.value.asked, error.value.last) == (instant, LAST)
+    with pytest.raises(NoProphetInterval, match="2024-05-18 lies after the last candle, 2024-05-17, and this model"):
+        WITHOUT.at_close(LAST + DAY, PROPHET)
+    assert WITHOUT.at(instant) == EVALUATOR.at(instant)
+
+
+def test_without_a_backtest_prophet_alone_answers_for_the_past() -> None:
+    assert WITHOUT.at(LAST_CLOSE, PROPHET) == WITHOUT.at_close(LAST, PROPHET) == EVALUATOR.at_close(LAST)
+
+
+@pytest.mark.parametrize("evaluator", [EVALUATOR, WITHOUT])
+def test_a_time_outside_the_range_is_that_for_either_model(evaluator: Evaluator) -> None:
+    for day in (FIRST - DAY, END + DAY):
+        with pytest.raises(OutOfRange):
+            evaluator.at_close(day, PROPHET)
+    for instant in (OPENING - TINY, CLOSE + TINY):
+        with pytest.raises(OutOfRange):
+            evaluator.at(instant, PROPHET)
+
+
 @pytest.mark.parametrize("day", [FIRST - DAY, FIRST, LAST - DAY, LAST, LAST + DAY, END - DAY, END])
 def test_midnight_is_the_close_of_the_day_before(day: date) -> None:
     """A candle ends where the next one opens: both questions ask for the same price."""
@@ -168,11 +249,14 @@ def test_between_two_closes_the_price_is_interpolated_in_log_price_and_the_band_
     assert between.low == pytest.approx(price * math.exp(-down), rel=1e-6)
 
 
-@pytest.mark.parametrize("day", [day for day in DAYS if day != LAST][::13])
-def test_around_a_midnight_nothing_jumps(day: date) -> None:
-    """But after the last close, where the fitted curve ends and the forecast begins."""
+@pytest.mark.parametrize(
+    ("day", "model"),
+    [(day, model) for day in [*DAYS[::13], LAST] for model in MODELS if (day, model) != (LAST, COMBINED)],
+)
+def test_around_a_midnight_nothing_jumps(day: date, model: str) -> None:
+    """But after the last close, where the fitted curve ends and the combined forecast begins."""
     at = close_of(day)
-    around = [EVALUATOR.at(at - TINY), EVALUATOR.at(at), *([EVALUATOR.at(at + TINY)] if day < END else [])]
+    around = [EVALUATOR.at(moment, model) for moment in (at - TINY, at, min(at + TINY, CLOSE))]
     for prediction in around:
         assert prediction.price == pytest.approx(around[0].price, abs=0.02)
         assert prediction.low == pytest.approx(around[0].low, abs=0.02)
@@ -217,9 +301,9 @@ def test_the_anchor_may_lie_anywhere_in_the_day_after_the_last(after: timedelta)
     assert widths[-1] == pytest.approx(FORECAST.forecast_bands[0].high - FORECAST.forecast_bands[0].low, abs=1e-6)
 
 
-@given(INSTANTS)
-def test_low_price_and_high_are_in_order_at_every_instant(instant: datetime) -> None:
-    prediction = EVALUATOR.at(instant)
+@given(INSTANTS, st.sampled_from(MODELS))
+def test_low_price_and_high_are_in_order_at_every_instant(instant: datetime, model: str) -> None:
+    prediction = EVALUATOR.at(instant, model)
     assert 0 < prediction.low <= prediction.price <= prediction.high
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from crypto_predict.baked.evaluation import Evaluator, faults
-from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Band, PairForecast, Seasonality, Trend
+from crypto_predict.baked.evaluation import COMBINED, MODELS, Evaluator, faults
+from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS, Anchor, Band, PairForecast, Seasonality, Trend
 from crypto_predict.market import DAY
 from tests import strategies
 from tests.models import make_forecast
@@ -38,6 +38,7 @@ EARLY = {"first": date.min, "last": date(1, 3, 1), "trend": LEVEL}  # days are c
         {**CHEAP, "prophet_weights": only_last(-100.0)},
         {"scale": 0.0, "prophet_weights": only_last(100.0)},  # of a curve that is nothing beside the price
         {"forecast_bands": (Band(-0.1, 0.1),) * (HORIZON_DAYS - 1) + (Band(-0.1, 1e3),)},
+        {"prophet_bands": (Band(-0.1, 0.1),) * (len(KNOTS) - 1) + (Band(-1e3, 0.1),)},
         {"prophet_weights": only_last(math.nan)},
         {"other_increments": only_last(-1e3)},
         {"other_increments": only_last(math.nan)},
@@ -71,19 +72,21 @@ BOLD_FORECASTS = st.builds(
     other_increments=strategies.by_horizon(st.floats(-200, 200)),
     fitted_band=BOLD_BANDS,
     forecast_bands=strategies.by_horizon(BOLD_BANDS),
+    prophet_bands=strategies.bands_at_knots(BOLD_BANDS),
 )
 
 
 @settings(max_examples=200)
-@given(BOLD_FORECASTS, st.floats(0, 1))
+@given(BOLD_FORECASTS, st.floats(0, 1), st.sampled_from(MODELS))
 def test_a_forecast_without_a_fault_can_be_asked_for_anything_in_its_range(
-    forecast: PairForecast, share: float
+    forecast: PairForecast, share: float, model: str
 ) -> None:
     """Whatever a model file claims, the server that accepted it can answer, and with an interval around the price."""
-    assume(not faults(forecast))
+    assume(not faults(forecast) and (model == COMBINED or forecast.prophet_bands))
     evaluator, last = Evaluator(forecast), forecast.last
-    closes = [evaluator.at_close(day) for day in (forecast.first, last, *(last + h * DAY for h in (1, 2, 3, 365)))]
+    days = (forecast.first, last, *(last + h * DAY for h in (1, 2, 3, 100, 365)))
+    closes = [evaluator.at_close(day, model) for day in days]
     openings = [midnight(forecast.first), midnight(last), forecast.last_close_time, close_of(last + 364 * DAY)]
     moments = [*(opening + share * DAY for opening in openings), forecast.anchor.at]
-    for prediction in (*closes, *map(evaluator.at, moments)):
+    for prediction in (*closes, *(evaluator.at(moment, model) for moment in moments)):
         assert 0 <= prediction.low <= prediction.price <= prediction.high < math.inf

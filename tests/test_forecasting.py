@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from prophet.serialize import model_from_json
 
 from crypto_predict.baked.evaluation import Curve, Evaluator
-from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Band, PairForecast
+from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS, Anchor, Band, PairForecast
 from crypto_predict.forecasting.backtest import Replay, replay
 from crypto_predict.forecasting.bands import fitted_band, forecast_bands
 from crypto_predict.forecasting.candidates import CANDIDATES, PROPHET
@@ -22,6 +23,7 @@ from crypto_predict.history import History, read_history
 from crypto_predict.market import DAY, Interval
 from crypto_predict.sources.csv_file import CsvFile
 from tests.histories import flat, make_history, wandering
+from tests.support.prophets import prophet_saying
 
 REAL = Path("../shared/data/binance_BTC-USDT_1d.csv")
 HISTORY = make_history()
@@ -45,7 +47,9 @@ def taking(candidate: str, weight: float) -> Replay:
     said, weights = np.zeros((1, len(CANDIDATES), len(HORIZONS))), np.zeros((1, len(CANDIDATES)))
     said[0, index], weights[0, index] = 0.01 * np.array(HORIZONS), weight
     combinations = tuple(Combination(weight * said[:, index, column], weights) for column in range(len(HORIZONS)))
-    return Replay(series, np.array([len(series) - 1]), HORIZONS, said, combinations, np.full((1, len(HORIZONS)), 0.1))
+    cutoffs, reaches = np.array([len(series) - 1]), np.full((1, len(HORIZONS)), 0.1)
+    alone = prophet_saying(series, cutoffs, HORIZONS)
+    return Replay(series, cutoffs, HORIZONS, said, combinations, reaches, alone)
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +154,27 @@ def test_the_interval_grows_with_the_horizon_and_holds_forecast_and_anchor(past:
     assert all(p.low < forecast.anchor.price < p.high for p in predictions)
     assert all(near.low >= far.low and near.high <= far.high for near, far in pairwise(predictions))
     assert predictions[99].high / forecast.anchor.price > (predictions[0].high / forecast.anchor.price) ** 3
+
+
+def standing(off: float) -> Replay:
+    """A backtest in which Prophet's curve stood so far off the market at two cutoffs, the last one included."""
+    past = taking(PROPHET, 0.0)
+    cutoffs = np.array([500, len(past.series) - 1])
+    curve = np.repeat((past.series.log_close[cutoffs] + off)[:, None], len(KNOTS), axis=1)
+    return replace(past, prophet=prophet_saying(past.series, cutoffs, HORIZONS, curve))
+
+
+def test_prophet_alone_gets_the_interval_of_its_own_errors() -> None:
+    near, far = (fit(HISTORY, None, standing(off)).forecast.prophet_bands for off in (0.1, 0.5))
+    assert len(near) == len(far) == len(KNOTS)
+    assert far[0].high > near[0].high
+
+
+def test_an_interval_of_prophet_alone_that_no_number_can_hold_costs_nothing_else() -> None:
+    """Prophet may go anywhere after a market broke; the combined forecast is none the worse for it."""
+    wild, tame = (fit(HISTORY, None, standing(off)).forecast for off in (1e5, 0.1))
+    assert wild.prophet_bands == ()
+    assert wild == replace(tame, prophet_bands=())
 
 
 def test_the_later_the_anchor_the_less_can_happen_until_the_next_close() -> None:

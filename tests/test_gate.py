@@ -55,6 +55,7 @@ def scored(*scores: tuple[int, int, float], step: int = 1) -> Backtest:
         years=(),
         candidates=(),
         losses=(),
+        prophet=None,
     )
 
 

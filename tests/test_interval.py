@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_predict.baked.schema import COVERAGE
+from crypto_predict.baked.schema import COVERAGE, KNOTS
 from crypto_predict.forecasting.arrays import BoolArray, FloatArray
-from crypto_predict.forecasting.interval import BURN_IN, KNOTS, multipliers, reaches, reaches_ahead
+from crypto_predict.forecasting.interval import BURN_IN, multipliers, reaches, reaches_ahead
 from crypto_predict.forecasting.volatility import Volatility
 from crypto_predict.market import Pair
 from crypto_predict.metrics import winkler

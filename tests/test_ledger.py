@@ -412,7 +412,7 @@ def test_a_release_records_what_the_server_of_its_model_answers() -> None:
     model = make_model(BTC, ETH)
     first, second = EMPTY.released(model.card, model.forecasts).releases()
     answers = Answers(model)
-    rows = json.loads(answers.forecast("BTC-USD", ""))
+    rows = json.loads(answers.forecast("BTC-USD", "").body)
     assert [str(day) for day in first.targets()] == [row["date"] for row in rows]
     assert list(first.prediction) == [row["prediction"] for row in rows]
     assert list(first.low) == [row["low"] for row in rows]

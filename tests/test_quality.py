@@ -143,6 +143,13 @@ def test_one_missing_day_is_not_stale_at_any_hour_and_two_are_at_every_hour(hour
     assert [fault[:5] for fault in found] == ["stale"] * stale
 
 
+def test_an_age_of_months_is_told_in_days() -> None:
+    history = make_history(400)
+    limit = history.candles[-1].open_time + DAY + timedelta(hours=3538)
+    [fault] = history_faults(history, LIMITS, limit, 1825)
+    assert "closed 147 days before 2022-07-02 10:00; less than 2 days are allowed (--until 2022-02-04" in fault
+
+
 @pytest.mark.parametrize(
     ("candles", "days", "short"),
     [(180, 1825, False), (179, 1825, True), (90, 100, False), (89, 100, True), (30, 30, False), (27, 30, False)],

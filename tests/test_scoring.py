@@ -1,6 +1,6 @@
 import math
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from datetime import date, timedelta
 from itertools import groupby
 from typing import Any
@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crypto_predict.baked.scores import Backtest
+from crypto_predict.baked.schema import KNOTS
+from crypto_predict.baked.scores import Backtest, ProphetScore
 from crypto_predict.forecasting.backtest import Replay, replay
 from crypto_predict.forecasting.candidates import CANDIDATES
 from crypto_predict.forecasting.combination import Combination
-from crypto_predict.forecasting.scoring import gaussian_reaches, score, words
+from crypto_predict.forecasting.scoring import gaussian_reaches, only, prophet_words, score, words
 from crypto_predict.forecasting.series import DailySeries
 from tests.histories import flat, make_history, wandering
+from tests.support.prophets import prophet_saying
 
 DAYS = 200
 
@@ -31,7 +33,8 @@ def forecasting(increments: Any, cutoffs: range, horizon: int = 1, reach: float 
     weights = np.zeros((len(at), len(CANDIDATES)))
     weights[:, 0] = 1.0
     combination = Combination(said[:, 0, 0], weights)
-    return Replay(series(), at, (horizon,), said, (combination,), np.full((len(at), 1), reach))
+    reaches, alone = np.full((len(at), 1), reach), prophet_saying(series(), at, [horizon])
+    return Replay(series(), at, (horizon,), said, (combination,), reaches, alone)
 
 
 def truth(cutoff: int, horizon: int = 1) -> float:
@@ -110,6 +113,67 @@ def test_too_few_forecasts_are_not_compared() -> None:
     one = scored(score(forecasting(lambda _: 0.0, range(188, DAYS), horizon=7), [7])).scores[0]
     assert (one.forecasts, one.p_value) == (5, None)
     assert one.words.startswith("not comparable")
+
+
+def of_prophet(curve: Any, cutoffs: range, horizon: int = 7) -> Replay:
+    """A backtest in which Prophet's curve was level, `curve(c)` above the last close at the cutoff `c`."""
+    at, past = np.array(cutoffs), series()
+    off = np.array([curve(cutoff) for cutoff in cutoffs])
+    asked = len({*KNOTS, horizon})
+    alone = prophet_saying(past, at, [horizon], np.repeat((past.log_close[at] + off)[:, None], asked, axis=1))
+    return replace(forecasting(lambda _: 0.0, cutoffs, horizon), prophet=alone)
+
+
+def test_prophet_alone_is_scored_with_its_own_interval_beside_persistence() -> None:
+    """Worked out anew from its errors, and from half-widths that were known at each cutoff."""
+    past = of_prophet(lambda cutoff: 0.2 * math.sin(cutoff), range(100, DAYS))
+    found = scored(score(past, [7])).prophet
+    assert found is not None
+    due = slice(0, DAYS - 100 - 7)
+    log_close = past.series.log_close
+    move = (log_close[107:] - log_close[100 : DAYS - 7])[: DAYS - 107]
+    error = move - 0.2 * np.sin(np.arange(100, DAYS - 7))
+    reach = past.prophet.at(7)[1][due]
+    missed = 10 * np.maximum(0, np.abs(error) - reach)
+    gaussian = gaussian_reaches(log_close, 7)[100 : DAYS - 7]
+    reference = 2 * gaussian + 10 * np.maximum(0, np.abs(move) - gaussian)
+    [one] = found.scores
+    assert (one.horizon_days, one.forecasts) == (7, DAYS - 107)
+    assert one.relative_mae == pytest.approx(np.abs(error).mean() / np.abs(move).mean(), rel=1e-5)
+    assert one.coverage == pytest.approx(np.mean(np.abs(error) <= reach), rel=1e-5)
+    assert one.relative_winkler == pytest.approx(np.mean(2 * reach + missed) / np.mean(reference), rel=1e-5)
+
+
+def test_where_prophet_could_not_be_fitted_the_others_are_scored_all_the_same() -> None:
+    few = scored(score(of_prophet(lambda cutoff: 0.1 if cutoff > 150 else math.nan, range(100, DAYS)), [7]))
+    assert few.prophet is not None
+    assert (few.scores[0].forecasts, few.prophet.scores[0].forecasts) == (93, 42)
+    none = scored(score(of_prophet(lambda _: math.nan, range(100, DAYS)), [7]))
+    assert (none.scores[0].forecasts, none.prophet) == (93, None)
+
+
+def test_the_words_on_prophet_alone_name_every_horizon_once() -> None:
+    known = [ProphetScore(1, 90, 4.883, 0.791, 4.1), ProphetScore(7, 84, 2.178, 0.805, 2.0)]
+    assert prophet_words(known) == (
+        "Prophet alone: error 4.88 and 2.18 times persistence's at 1 and 7 days; its interval held 79 and 80 % of the "
+        "outcomes"
+    )
+    assert prophet_words(known[:1]) == (
+        "Prophet alone: error 4.88 times persistence's at 1 day; its interval held 79 % of the outcomes"
+    )
+    assert prophet_words([ProphetScore(1, 90, None, 1.0, None)]) == (
+        "Prophet alone: not comparable with persistence; its interval held 100 % of the outcomes"
+    )
+
+
+def test_horizons_that_nobody_asked_for_are_left_out_of_the_words_too() -> None:
+    past = replay(series(), [1, 7], 25, DAYS)
+    assert past is not None
+    both, week = scored(score(past, [1, 7])), only(scored(score(past, [1, 7])), [7])
+    assert both.prophet is not None
+    assert week.prophet is not None
+    assert week.prophet.scores == both.prophet.scores[1:]
+    assert week.prophet.words == prophet_words(both.prophet.scores[1:])
 
 
 def test_nothing_that_has_come_due_is_no_score() -> None:

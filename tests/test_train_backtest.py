@@ -2,6 +2,7 @@
 
 import csv
 import io
+import pickle
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -19,10 +20,10 @@ import pytest
 from prophet.serialize import model_from_json
 from scipy import stats
 
-from crypto_predict.baked import store
-from crypto_predict.baked.evaluation import Evaluator
+from crypto_predict.baked import plain, store
+from crypto_predict.baked.evaluation import PROPHET, Evaluator
 from crypto_predict.baked.schema import Model
-from crypto_predict.baked.scores import Backtest, Score
+from crypto_predict.baked.scores import Backtest, ProphetScore, Score
 from crypto_predict.market import Pair
 from tests.histories import START, as_csv, make_history, rhythmic
 from tests.training import in_process
@@ -65,6 +66,12 @@ class Training:
     def score(self, horizon: int) -> Score:
         """What the card says of one horizon."""
         (found,) = [score for score in self.backtest.scores if score.horizon_days == horizon]
+        return found
+
+    def prophet(self, horizon: int) -> ProphetScore:
+        """The same of Prophet alone."""
+        assert self.backtest.prophet is not None
+        (found,) = [score for score in self.backtest.prophet.scores if score.horizon_days == horizon]
         return found
 
 
@@ -285,8 +292,12 @@ def test_the_report_prints_the_figures_of_the_card(training: Training) -> None:
     lines = [" ".join(line.split()) for line in training.report.splitlines()]
     for score in training.backtest.scores:
         days = "1 day" if score.horizon_days == 1 else f"{score.horizon_days} days"
-        figures = f"{score.relative_mae:.3f} {score.coverage:.1%} {score.relative_winkler:.3f} {score.mape:.1%}"
-        assert f"BTC/USD {days} {score.forecasts} {figures} {score.words}" in lines
+        figures = f"{score.mape:.1%} {score.relative_mae:.3f} {score.coverage:.1%} {score.relative_winkler:.3f}"
+        assert score.p_value is not None
+        p_value = "<0.01" if score.p_value < 0.01 else f"{score.p_value:.2f}"
+        alone = training.prophet(score.horizon_days)
+        prophets = f"{alone.relative_mae:.3f} {alone.coverage:.1%}"
+        assert f"BTC/USD {days} {score.forecasts} {figures} {p_value} {prophets}" in lines
     for year, horizons in ((2022, 4), (2023, 3)):  # no forecast of 90 days made in 2023 has come due
         cells = [
             f"{one.relative_mae:.3f} {one.coverage:.0%} {one.relative_winkler:.3f}"
@@ -329,6 +340,37 @@ def test_prophet_s_part_of_the_forecast_is_prophet_s_own_prediction(training: Tr
     answered = [evaluator.at_close(day.date()).price for day in days[1:]]
     np.testing.assert_allclose(answered, expected, rtol=1e-9)
     assert weight[0] > 0.1
+
+
+def test_prophet_alone_is_prophet_s_own_prediction(training: Training) -> None:
+    """Its level and its way, past and future; prices of 10^9 are not rounded noticeably."""
+    forecast = training.model.forecasts[BTC]
+    prophet = model_from_json((training.folder / "BTC").read_text())
+    days = pd.date_range(forecast.first, forecast.end, freq="5D")
+    expected = np.exp(prophet.predict(pd.DataFrame({"ds": days}))["yhat"].to_numpy())
+    evaluator = Evaluator(forecast)
+    answered = [evaluator.at_close(day.date(), PROPHET) for day in days]
+    np.testing.assert_allclose([one.price for one in answered], expected, rtol=1e-9)
+    assert all(one.low < one.price < one.high for one in answered)
+    assert expected[-1] != pytest.approx(evaluator.at_close(days[-1].date()).price, rel=1e-3)
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+def test_prophet_alone_has_scores_of_its_own(training: Training, horizon: int) -> None:
+    alone = training.prophet(horizon)
+    assert alone.forecasts == training.score(horizon).forecasts
+    assert alone.relative_mae is not None
+    assert alone.relative_mae > 1
+    assert 0.6 < alone.coverage <= 1
+    assert training.backtest.prophet is not None
+    assert f"{alone.relative_mae:.2f}" in training.backtest.prophet.words
+
+
+def test_the_scores_of_prophet_alone_cost_a_release_little(training: Training) -> None:
+    """Every release is a layer of the image: what is new in the file of each pair stays below 2 kB."""
+    forecast, backtest = training.model.forecasts[BTC], training.backtest
+    assert len(pickle.dumps(plain.encode(forecast.prophet_bands))) < 700
+    assert len(pickle.dumps(plain.encode(backtest.prophet))) < 900
 
 
 def test_pairs_horizons_and_cutoffs_are_those_that_were_asked_for(tmp_path: Path) -> None:

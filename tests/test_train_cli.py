@@ -8,6 +8,7 @@ import sys
 import termios
 import xml.etree.ElementTree as ET
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -15,11 +16,12 @@ import pytest
 from prophet.serialize import model_from_json
 
 from crypto_predict.baked import store
-from crypto_predict.baked.evaluation import Curve
+from crypto_predict.baked.evaluation import PROPHET, Curve, Evaluator
+from crypto_predict.errors import NoProphetInterval
 from crypto_predict.forecasting.backtest import splits
 from crypto_predict.market import Pair
 from crypto_predict.training.options import read_settings
-from tests.histories import as_csv, make_history
+from tests.histories import as_csv, make_history, wandering
 from tests.training import QUICK, TRAINED_AT, in_process, price_file, run_training
 
 BTC, ETH = Pair("BTC", "USD"), Pair("ETH", "USD")
@@ -59,9 +61,10 @@ def test_the_report_tells_span_candles_gaps_fit_time_and_where_the_forecast_stan
 ) -> None:
     run, folder = simulated
     rows = [line.split() for line in run.stdout.splitlines()]
-    history = next(row for row in rows if row[:2] == ["BTC/USD", "simulated"])
-    assert history[2:7] == ["2024-05-27", "2025-06-30", "400", "0", "0"]
-    assert float(history[7]) > 0
+    history = next(row for row in rows if row[:1] == ["BTC/USD"])
+    assert history[1:6] == ["2024-05-27", "2025-06-30", "400", "0", "0"]
+    assert float(history[6]) > 0
+    assert "source: simulated for BTC/USD and ETH/USD" in run.stdout
     days = [row[3] for row in rows if row[:1] == ["ETH/USD"] and row[-1].endswith("%") and row[3].startswith("2025-")]
     assert days == ["2025-07-01", "2025-07-07", "2025-07-30", "2025-09-28"]
     standing = store.load(folder / "model.pkl").card.pairs[ETH].forecast[0]
@@ -150,6 +153,26 @@ def read_terminal(descriptor: int) -> str:
     return b"".join(parts).decode()
 
 
+def _scaled(factor: float, day: int) -> float:
+    return factor * wandering(day)
+
+
+def test_the_report_fits_a_hundred_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of four pairs with names as long as there are, dear and cheap, at more horizons than fit beside each other."""
+    names = ("ABCDEFGHIJ/KLMNOPQRST", "BTC/USD", "SHIB/USD", "1234567890/ABCDEFGHIJ")
+    for name, scale in zip(names, (1e9, 1.0, 1e-9, 1e6), strict=True):
+        history = make_history(500, partial(_scaled, scale))
+        (tmp_path / f"{name.partition('/')[0]}.csv").write_text(as_csv(history))
+    files = ("--source", f"file:{tmp_path}/{{base}}.csv", "--output", str(tmp_path / "model.pkl"))
+    horizons = ("--horizons", "1,2,3,5,7,14,30,60,90,180")
+    assert in_process("--pair", ",".join(names), *files, *horizons, "--no-gate", "--every", "40") == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if str(tmp_path) not in line]
+    assert max(map(len, lines)) <= 100
+    assert [row[0] for row in map(str.split, lines) if row[1:3] == ["180", "days"]] == list(names)
+    assert sum("it is persistence" in line for line in lines) <= 1
+    assert "days before" in next(line for line in lines if "stale: " in line)
+
+
 def test_the_report_can_be_read_by_a_machine(
     prices: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,6 +183,20 @@ def test_the_report_can_be_read_by_a_machine(
     assert report["seconds"]["BTC/USD"] > 0
     assert report["card"]["pairs"]["BTC/USD"]["candles"] == 200
     assert report["card"]["simulated"] is False
+    prophet = report["card"]["pairs"]["BTC/USD"]["backtest"]["prophet"]
+    assert [one["horizon_days"] for one in prophet["scores"]] == [1, 7, 30, 90]
+    assert prophet["words"].startswith("Prophet alone: error ")
+
+
+def test_a_history_too_short_for_a_backtest_gives_prophet_alone_no_interval(tmp_path: Path) -> None:
+    """What it says of the past needs none."""
+    output = tmp_path / "model.pkl"
+    assert in_process(*price_file(tmp_path, 60), "--no-gate", "--output", str(output)) == 0
+    forecast = store.load(output).forecasts[BTC]
+    evaluator = Evaluator(forecast)
+    assert evaluator.at_close(forecast.last, PROPHET) == evaluator.at_close(forecast.last)
+    with pytest.raises(NoProphetInterval):
+        evaluator.at_close(forecast.end, PROPHET)
 
 
 def test_every_option_can_come_from_the_environment(

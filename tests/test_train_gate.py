@@ -96,7 +96,7 @@ def test_a_refusal_names_every_reason_of_every_pair(tmp_path: Path, capsys: pyte
 def test_a_threshold_can_be_moved_and_a_faulty_one_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = ("--source", "simulated", "--output", str(tmp_path / "model.pkl"))
     assert in_process(*files, environ={"GATE_STALEST_HOURS": "0"}) == 4
-    assert "less than 0 are allowed" in capsys.readouterr().err
+    assert "less than 0 hours are allowed" in capsys.readouterr().err
     with pytest.raises(SystemExit) as end:
         in_process(*files, environ={"GATE_STALEST_HOURS": "many"})
     assert end.value.code == 2

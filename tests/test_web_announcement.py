@@ -31,16 +31,16 @@ def test_the_address_is_one_that_can_be_asked(host: str, url: str) -> None:
 @pytest.mark.parametrize(
     ("simulated", "age", "warnings"),
     [
-        (False, HOURS_24, []),
-        (True, HOURS_24, [announcement.SIMULATED]),
-        (False, HOURS_24 + timedelta(seconds=1), [announcement.STALE]),
+        (False, timedelta(hours=23), []),
+        (True, timedelta(hours=23), [announcement.SIMULATED]),
+        (False, timedelta(hours=24), [announcement.STALE]),  # ten minutes after its newest price it was trained
         (True, timedelta(days=9), [announcement.SIMULATED, announcement.STALE]),
     ],
 )
 def test_whatever_must_not_be_overlooked_is_a_warning(
     caplog: pytest.LogCaptureFixture, simulated: bool, age: timedelta, warnings: list[str]
 ) -> None:
-    """Invented prices and an old model are told at every start."""
+    """Invented prices, an old model and an old newest price are said at every start."""
     with caplog.at_level(logging.INFO):
         announce(make_model(simulated=simulated), [("127.0.0.1", 8000)], TRAINED_AT + age, HOURS_24)
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == warnings

@@ -3,13 +3,15 @@ from datetime import date, timedelta
 
 import pytest
 
-from crypto_predict.errors import CryptoPredictError, InvalidValue, OutOfRange, UnknownPair
+from crypto_predict.errors import CryptoPredictError, InvalidValue, NoProphetInterval, OutOfRange, UnknownPair
 from crypto_predict.web import problems
 from crypto_predict.web.answers import NoBitcoin, OutsideModel
+from crypto_predict.web.freshness import Freshness
 from crypto_predict.web.problems import Draining, Problem, StaleModel
 from crypto_predict.web.questions import BadParameter
 
 RANGE = OutOfRange(date(2030, 1, 1), date(2023, 1, 1), date(2025, 5, 17))
+STALE = Freshness(timedelta(minutes=5), timedelta(days=148), timedelta(days=1), simulated=False)
 
 EVERY_ERROR: list[tuple[CryptoPredictError, int, dict[str, object]]] = [
     (BadParameter("day", "what is that"), 400, {"parameter": "day"}),
@@ -18,7 +20,8 @@ EVERY_ERROR: list[tuple[CryptoPredictError, int, dict[str, object]]] = [
     (UnknownPair("DOGE/USD", ["BTC/USD"]), 404, {"parameter": "pair"}),
     (NoBitcoin("BTC/USD", ["ETH/USD"]), 404, {}),
     (Draining(), 503, {}),
-    (StaleModel(timedelta(days=2), timedelta(days=1)), 503, {"age_seconds": 172_800, "stale_after_seconds": 86_400}),
+    (StaleModel(STALE), 503, STALE.members()),
+    (NoProphetInterval(date(2024, 6, 1), date(2024, 5, 17)), 422, {"parameter": "model"}),
 ]
 
 

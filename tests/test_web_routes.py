@@ -1,6 +1,7 @@
 import json
 import logging
 import threading
+from dataclasses import replace
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
@@ -225,23 +226,6 @@ def test_a_server_that_drains_is_alive_but_not_ready() -> None:
     assert served.get("/bitcoin?date=2024-06-01").status_code == 200
 
 
-def test_a_fresh_model_says_how_old_it_is_and_may_become() -> None:
-    assert json.loads(client(timedelta(hours=24)).get("/fresh").data) == {
-        "status": "fresh",
-        "age_seconds": 86_400,
-        "stale_after_seconds": 86_400,
-    }
-
-
-def test_a_stale_model_is_reported_and_still_answers() -> None:
-    """An outage would be worse than an old forecast."""
-    stale = client(timedelta(hours=24, seconds=1))
-    body = problem(stale.get("/fresh"), 503)
-    assert (body["age_seconds"], body["stale_after_seconds"]) == (86_401, 86_400)
-    assert stale.get("/bitcoin?date=2024-06-01").status_code == 200
-    assert stale.get("/readyz").status_code == 200
-
-
 def test_a_fault_of_the_server_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
     """The traceback belongs into the log, and nothing of it to a stranger."""
 
@@ -255,6 +239,17 @@ def test_a_fault_of_the_server_is_logged_and_not_told(caplog: pytest.LogCaptureF
     assert "secret" not in json.dumps(body)
     assert "the secret inside" in caplog.text
     assert response.headers["Access-Control-Allow-Origin"] == "*"
+
+
+@pytest.mark.parametrize("path", [*EVERY_ANSWER, "/scorecard"])
+def test_no_text_of_the_card_reaches_a_header(path: str) -> None:
+    """Headers are Latin-1 without line ends; a release's name, a source or a revision may be anything."""
+    model = make_model(BTC, simulated=True)
+    card = replace(model.card, version="1.0\n\u00e4\u2603", build="\r\nSet-Cookie: a=b", git_revision="\u2028")
+    served = Client(create_app(replace(model, card=card), SETTINGS, clock=lambda: TRAINED_AT))
+    response = served.get(path)
+    assert response.status_code == 200
+    assert all(value.isascii() and value.isprintable() for _, value in response.headers)
 
 
 def test_the_page_allows_nothing_from_elsewhere() -> None:

@@ -163,3 +163,11 @@ def test_it_is_counted_under_its_own_name() -> None:
     served = client()
     served.get("/scorecard")
     assert '"/scorecard"' in served.get("/metrics").get_data(as_text=True)
+
+
+def test_a_record_of_invented_prices_is_marked_whichever_prices_the_model_has() -> None:
+    """A ledger may hold forecasts of a simulated market from before the first of a real one."""
+    marked = "Crypto-Predict-Simulated"
+    assert CLIENT.get("/scorecard").headers[marked] == "true"
+    assert marked not in client(EMPTY).get("/scorecard").headers
+    assert marked not in CLIENT.get("/model").headers

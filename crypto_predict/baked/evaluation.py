@@ -4,19 +4,27 @@ A day means its close, which is the instant at which the next day begins. An ins
 interpolation: the curve linearly in log price, the band linearly in its square, since the variance of a random walk
 grows linearly in time. On the day after the last candle the anchor lies between: from the last close to the anchor both
 prices are known, and from there on the band opens.
+
+Two models answer: `COMBINED`, the forecast that earned its place out of sample, and `PROPHET`, what Prophet alone says:
+its fitted curve, which neither sets out from the anchor nor is combined with anything. For days up to the last candle
+they are the same.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from crypto_predict.baked.schema import HORIZON_DAYS, Band, PairForecast, Seasonality, Trend, price_decimals
-from crypto_predict.errors import OutOfRange
+from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS, Band, PairForecast, Seasonality, Trend, price_decimals
+from crypto_predict.errors import NoProphetInterval, OutOfRange
 from crypto_predict.market import DAY
+
+COMBINED = "combined"
+PROPHET = "prophet"
+MODELS = (COMBINED, PROPHET)
 
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _MOST_DAYS = date.max.toordinal()  # since 1970, in either direction
@@ -42,7 +50,7 @@ class _Point:
 
 
 class Evaluator:
-    """Answers for one pair. Days already answered are remembered, at most as many as the range has.
+    """Answers for one pair. Days already answered are remembered, at most as many as the range has, for each model.
 
     Safe to share between threads: what is remembered is immutable and equal however often it is worked out.
     """
@@ -55,28 +63,38 @@ class Evaluator:
         self._last = forecast.last.toordinal()
         self._log_anchor = math.log(forecast.anchor.price)
         self._anchor_share = (forecast.anchor.at - forecast.last_close_time) / DAY  # of the day after the last candle
-        self._points: list[_Point | None] = [None] * (self._last + HORIZON_DAYS - self._first + 2)
+        count = self._last + HORIZON_DAYS - self._first + 2
+        self._points: dict[str, list[_Point | None]] = {model: [None] * count for model in MODELS}
 
-    def at_close(self, day: date) -> Prediction:
+    def at_close(self, day: date, model: str = COMBINED) -> Prediction:
         """The prediction for the close of a UTC day: the fitted curve up to the last candle, the forecast after it.
+
+        Args:
+            day: In UTC.
+            model: One of `MODELS`.
 
         Raises:
             OutOfRange: The day is not between the first candle and 365 days after the last, both included.
+            NoProphetInterval: `PROPHET` is asked for a day after the last candle, and there was no backtest.
         """
         ordinal = day.toordinal()
         if not self._first <= ordinal <= self._last + HORIZON_DAYS:
             raise OutOfRange(day, self.forecast.first, self.forecast.end)
-        point = self._point(ordinal)
+        if ordinal > self._last:
+            self._check_interval(day, model)
+        point = self._point(ordinal, model)
         return self._priced(point.curve, point.band)
 
-    def at(self, instant: datetime) -> Prediction:
+    def at(self, instant: datetime, model: str = COMBINED) -> Prediction:
         """The prediction for an instant, between the closes before and after it.
 
         Args:
             instant: Aware of its time zone; from the opening of the first candle to 365 days past the last close.
+            model: One of `MODELS`.
 
         Raises:
             OutOfRange: The instant is not.
+            NoProphetInterval: `PROPHET` is asked for an instant after the last close, and there was no backtest.
         """
         try:
             utc = instant.astimezone(UTC)
@@ -88,39 +106,45 @@ class Evaluator:
             ordinal == self._last + HORIZON_DAYS and utc > midnight
         ):
             raise OutOfRange(instant, self.forecast.first, self.forecast.end)
+        if ordinal > self._last or (ordinal == self._last and utc > midnight):
+            self._check_interval(instant, model)
         if utc == midnight:
-            point = self._point(ordinal)
+            point = self._point(ordinal, model)
             return self._priced(point.curve, point.band)
-        return self._between(ordinal, (utc - midnight) / DAY)
+        return self._between(ordinal, (utc - midnight) / DAY, model)
 
-    def _between(self, ordinal: int, share: float) -> Prediction:
-        before, after, share = self._neighbours(ordinal, share)
+    def _check_interval(self, asked: date | datetime, model: str) -> None:
+        if model == PROPHET and not self.forecast.prophet_bands:
+            raise NoProphetInterval(asked, self.forecast.last)
+
+    def _between(self, ordinal: int, share: float, model: str) -> Prediction:
+        before, after, share = self._neighbours(ordinal, share, model)
         curve = before.curve + share * (after.curve - before.curve)
-        low = -math.sqrt((1 - share) * before.band.low**2 + share * after.band.low**2)
-        high = math.sqrt((1 - share) * before.band.high**2 + share * after.band.high**2)
-        return self._priced(curve, Band(low, high))
+        return self._priced(curve, _mixed(before.band, after.band, share))
 
-    def _neighbours(self, ordinal: int, share: float) -> tuple[_Point, _Point, float]:
+    def _neighbours(self, ordinal: int, share: float, model: str) -> tuple[_Point, _Point, float]:
         """The known points before and after `share` of the day that follows this one, and the share between them."""
-        if ordinal != self._last:
-            return self._point(ordinal), self._point(ordinal + 1), share
+        if ordinal != self._last or model == PROPHET:
+            return self._point(ordinal, model), self._point(ordinal + 1, model), share
         anchor = _Point(self._log_anchor, _KNOWN)
         if share > self._anchor_share:
-            return anchor, self._point(ordinal + 1), (share - self._anchor_share) / (1 - self._anchor_share)
+            return anchor, self._point(ordinal + 1, model), (share - self._anchor_share) / (1 - self._anchor_share)
         last_close = _Point(math.log(self.forecast.last_close), _KNOWN)
         return last_close, anchor, share / self._anchor_share
 
-    def _point(self, ordinal: int) -> _Point:
-        index = ordinal - self._first + 1
-        point = self._points[index]
+    def _point(self, ordinal: int, model: str) -> _Point:
+        points, index = self._points[model], ordinal - self._first + 1
+        point = points[index]
         if point is None:
-            point = self._points[index] = self._worked_out(ordinal)
+            point = points[index] = self._compute_point(ordinal, model)
         return point
 
-    def _worked_out(self, ordinal: int) -> _Point:
+    def _compute_point(self, ordinal: int, model: str) -> _Point:
         curve = self._curve.at(ordinal)
         if ordinal <= self._last:
             return _Point(curve, self.forecast.fitted_band)
+        if model == PROPHET:
+            return _Point(curve, _at_horizon(self.forecast.prophet_bands, ordinal - self._last))
         index = ordinal - self._last - 1
         weight, other = self.forecast.prophet_weights[index], self.forecast.other_increments[index]
         combined = weight * (curve + self.forecast.level_correction) + (1 - weight) * self._log_anchor + other
@@ -132,6 +156,22 @@ class Evaluator:
             low=round(math.exp(curve + band.low), self.decimals),
             high=round(math.exp(curve + band.high), self.decimals),
         )
+
+
+def _at_horizon(bands: Sequence[Band], horizon: int) -> Band:
+    """The band `horizon` days ahead, 1 to 365, of those at `KNOTS`."""
+    after = bisect_left(KNOTS, horizon)
+    if KNOTS[after] == horizon:
+        return bands[after]
+    share = (horizon - KNOTS[after - 1]) / (KNOTS[after] - KNOTS[after - 1])
+    return _mixed(bands[after - 1], bands[after], share)
+
+
+def _mixed(before: Band, after: Band, share: float) -> Band:
+    """The band at `share` of the time from one to another."""
+    low = -math.sqrt((1 - share) * before.low**2 + share * after.low**2)
+    high = math.sqrt((1 - share) * before.high**2 + share * after.high**2)
+    return Band(low, high)
 
 
 def faults(forecast: PairForecast) -> list[str]:
@@ -150,7 +190,7 @@ def _reach(forecast: PairForecast) -> float:
     boldest = max(1.0, _largest(forecast.prophet_weights))
     curve = _reach_of_curve(forecast) + abs(forecast.level_correction)
     known = max(abs(math.log(price)) for price in (forecast.last_close, forecast.anchor.price))
-    bands = (forecast.fitted_band, *forecast.forecast_bands)
+    bands = (forecast.fitted_band, *forecast.forecast_bands, *forecast.prophet_bands)
     widest = _largest(end for band in bands for end in (band.low, band.high))
     return boldest * curve + (1 + boldest) * known + _largest(forecast.other_increments) + widest
 

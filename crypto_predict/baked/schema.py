@@ -14,9 +14,10 @@ from crypto_predict.baked.scorecard import Scorecard
 from crypto_predict.baked.scores import Backtest
 from crypto_predict.market import DAY, Pair
 
-VERSION = 2  # of the schema; raised whenever an older program could misread the file
+VERSION = 3  # of the schema; raised whenever an older program could misread the file
 HORIZON_DAYS = 365  # how far past its last candle a model answers
 COVERAGE = 0.8  # the share of outcomes that the central interval is meant to hold
+KNOTS = (1, 2, 3, 5, 7, 14, 30, 60, 90, 180, 365)  # days ahead at which an interval is calibrated
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,9 @@ class PairForecast:
 
     The forecast sets out from the anchor. Of the way Prophet's curve goes from there it takes the share
     `prophet_weights`, and adds what the other candidates have to say; weights of nothing mean "tomorrow equals today".
+
+    What Prophet alone forecasts is the curve itself, with the interval `prophet_bands` around it: none where no
+    backtest could calibrate one.
     """
 
     first: date  # the first candle's day
@@ -111,6 +115,7 @@ class PairForecast:
     other_increments: tuple[float, ...]  # (365,) log price since the anchor, weighted, of all candidates but Prophet
     fitted_band: Band  # days up to `last`
     forecast_bands: tuple[Band, ...]  # (365,) 1, 2, ... days after `last`
+    prophet_bands: tuple[Band, ...]  # (11,) around the curve, `KNOTS` days after `last`; or none
 
     @property
     def last_close_time(self) -> datetime:
@@ -143,6 +148,8 @@ class PairForecast:
             for name, values in by_horizon.items()
             if len(values) != HORIZON_DAYS
         ]
+        if len(self.prophet_bands) not in {0, len(KNOTS)}:
+            found.append(f"{len(self.prophet_bands)} prophet bands, not {len(KNOTS)} or none")
         return found
 
 

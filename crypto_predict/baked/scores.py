@@ -60,6 +60,25 @@ class CandidateScore:
 
 
 @dataclass(frozen=True, slots=True)
+class ProphetScore:
+    """How Prophet alone, its curve and its own interval, did over one horizon at the same cutoffs."""
+
+    horizon_days: int
+    forecasts: int
+    relative_mae: float | None  # to persistence, below 1 is better
+    coverage: float  # the share of outcomes inside its own 80 % interval
+    relative_winkler: float | None  # to persistence with a Gaussian interval (of the past year); below 1 is better
+
+
+@dataclass(frozen=True, slots=True)
+class ProphetBacktest:
+    """What one gets who asks for Prophet alone."""
+
+    scores: tuple[ProphetScore, ...]  # by horizon, ascending
+    words: str  # "Prophet alone: error 4.88 and 2.18 times persistence's at 1 and 7 days; its interval held ..."
+
+
+@dataclass(frozen=True, slots=True)
 class Loss:
     """What one forecast of the backtest cost. Kept of one cutoff a week, to compare a model with its successor."""
 
@@ -79,4 +98,5 @@ class Backtest:
     scores: tuple[Score, ...]  # by horizon, ascending
     years: tuple[YearScore, ...]
     candidates: tuple[CandidateScore, ...]
+    prophet: ProphetBacktest | None  # None where no forecast of Prophet alone has come due
     losses: tuple[Loss, ...]

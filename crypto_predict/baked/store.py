@@ -1,6 +1,6 @@
 """Writing and reading ``model.pkl``.
 
-The file is a pickle of plain data only: ``{"schema": 2, "sha256": "...", "payload": {...}}``, the digest being that of
+The file is a pickle of plain data only: ``{"schema": 3, "sha256": "...", "payload": {...}}``, the digest being that of
 the payload as canonical JSON. It is written without the pickle memo, so the same model gives the same bytes, and read
 in two steps that leave a hostile file nothing to do: first its opcodes are compared with the few that plain data needs
 (no globals, no calls, no memo to multiply with, hence memory in proportion to the file), then an unpickler that refuses

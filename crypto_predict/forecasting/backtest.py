@@ -22,10 +22,12 @@ from threading import Thread
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from crypto_predict.baked.schema import KNOTS
 from crypto_predict.forecasting.arrays import FloatArray, IntArray
-from crypto_predict.forecasting.candidates import all_increments
+from crypto_predict.forecasting.candidates import Answers, ask_all
 from crypto_predict.forecasting.combination import Combination, combine
 from crypto_predict.forecasting.interval import reaches
+from crypto_predict.forecasting.prophet_alone import ProphetReplay, replay_prophet
 from crypto_predict.forecasting.series import DailySeries
 
 HORIZONS = (1, 7, 30, 90)  # days, scored unless others are asked for
@@ -62,6 +64,7 @@ class Replay:
     said: FloatArray  # (m, candidates, horizons) increments of log price
     combinations: tuple[Combination, ...]  # by horizon
     reaches: FloatArray  # (m, horizons) half-widths of the interval in log price
+    prophet: ProphetReplay  # what Prophet alone says at the same cutoffs
 
     def rows(self, horizons: Sequence[int] = HORIZONS) -> Iterator[Row]:
         """The forecasts whose outcome is known, cutoff by cutoff. A day without a candle is no target and no cutoff."""
@@ -74,7 +77,7 @@ class Replay:
 
     def happened(self, horizon: int) -> FloatArray:
         """(m,) the increments of log price that came about; NaN where it is not known yet, or a day has no candle."""
-        return _happened(self.series, self.cutoffs, horizon)
+        return self.series.increments(self.cutoffs, horizon)
 
     def _row(self, row: int, column: int, cutoff: int, target: int) -> Row:
         log_close = self.series.log_close
@@ -120,35 +123,39 @@ def replay(
     asked = tuple(sorted(set(horizons)))
     cutoffs = np.array(list(splits(len(series), every)))
     known = [series.until(int(cutoff), longest) for cutoff in cutoffs]
-    said = np.array(list(_said(known, asked, progress)))
+    alone = tuple(sorted({*KNOTS, *asked}))
+    answers = list(_answers(known, asked, alone, progress))
+    said = np.array([one.increments for one in answers])
     combinations = tuple(
-        combine(cutoffs, said[:, :, column], _happened(series, cutoffs, horizon), horizon)
+        combine(cutoffs, said[:, :, column], series.increments(cutoffs, horizon), horizon)
         for column, horizon in enumerate(asked)
     )
     widths = np.array([reaches(series.log_close, horizon)[cutoffs] for horizon in asked]).T
     widths = np.maximum.accumulate(widths, axis=1)  # never smaller further ahead, as in what is baked
-    return Replay(series, cutoffs, asked, said, combinations, widths)
+    return Replay(series, cutoffs, asked, said, combinations, widths, replay_prophet(series, cutoffs, alone, answers))
 
 
-def _said(known: Sequence[DailySeries], horizons: Sequence[int], progress: Progress) -> Iterator[FloatArray]:
+def _answers(
+    known: Sequence[DailySeries], horizons: Sequence[int], alone: Sequence[int], progress: Progress
+) -> Iterator[Answers]:
     """What every candidate says at each cutoff, in order; by as many processes as there are cores."""
-    ask = partial(all_increments, horizons=horizons)
+    ask = partial(ask_all, horizons=horizons, alone=alone)
     done = 0
     if len(known) >= _WORTH_A_PROCESS:
         try:
-            for increments in _by_processes(ask, known):
+            for answers in _by_processes(ask, known):
                 progress(1)
                 done += 1
-                yield increments
+                yield answers
         except BrokenProcessPool as error:
             _log.warning("the backtest goes on in one process: %s", error)
     with threadpool_limits(1):
-        for increments in map(ask, known[done:]):
+        for answers in map(ask, known[done:]):
             progress(1)
-            yield increments
+            yield answers
 
 
-def _by_processes(ask: Callable[[DailySeries], FloatArray], known: Sequence[DailySeries]) -> Iterator[FloatArray]:
+def _by_processes(ask: Callable[[DailySeries], Answers], known: Sequence[DailySeries]) -> Iterator[Answers]:
     # A process that is started anew inherits no lock that another thread holds, as a forked one does. The matrices are
     # small: threads within each process would only wait for one another.
     context = multiprocessing.get_context("spawn")
@@ -168,12 +175,3 @@ def _begin_work() -> None:
 def _end_with(sentinel: int) -> None:
     wait([sentinel])
     os._exit(1)  # the thread that waits for work would never look up
-
-
-def _happened(series: DailySeries, cutoffs: IntArray, horizon: int) -> FloatArray:
-    targets = cutoffs + horizon
-    due = targets < len(series)
-    due[due] = series.known[targets[due]] & series.known[cutoffs[due]]
-    happened = np.full(len(cutoffs), np.nan)
-    happened[due] = series.log_close[targets[due]] - series.log_close[cutoffs[due]]
-    return happened

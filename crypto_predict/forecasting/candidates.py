@@ -2,7 +2,8 @@
 
 Each takes the daily log closes up to a cutoff and gives the increments from the last of them, so that "tomorrow equals
 today" is the candidate that says nothing. Prophet sees the whole history; those of statsmodels see the last year of it,
-since a market that moved otherwise before tells them nothing of the next weeks.
+since a market that moved otherwise before tells them nothing of the next weeks. What Prophet's curve says by itself, at
+its own level, is given beside the increments: its fit is what takes the time.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +21,7 @@ from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 from statsmodels.tsa.forecasting.theta import ThetaModel
 
 from crypto_predict.forecasting.arrays import FloatArray
-from crypto_predict.forecasting.prophet_map import fit_map
+from crypto_predict.forecasting.prophet_map import ProphetMap, fit_map
 from crypto_predict.forecasting.series import DailySeries
 
 PROPHET = "prophet"
@@ -30,13 +32,13 @@ LAGS = 7  # of the autoregression: a week
 Candidate = Callable[[DailySeries, Sequence[int]], FloatArray]
 
 
-def prophet(series: DailySeries, horizons: Sequence[int]) -> FloatArray:
-    """The way Prophet's curve goes from the last close; nowhere where a long gap left too little to fit it to."""
-    if np.count_nonzero(series.known) < LEAST_CANDLES:
-        return np.zeros(len(horizons))
-    curve = fit_map(series.days[series.known], series.log_close[series.known])
-    ahead = curve.at(series.days[-1] + np.array([0, *horizons]))
-    return np.asarray(ahead[1:] - ahead[0])
+@dataclass(frozen=True)
+class Answers:
+    """What was forecast at one cutoff."""
+
+    increments: FloatArray  # (candidates, horizons) of log price since the last close
+    curve: FloatArray  # (k,) log price, of Prophet's curve itself; NaN where it could not be fitted
+    noise: float  # the standard deviation of the closes around that curve, in log price
 
 
 def theta(series: DailySeries, horizons: Sequence[int]) -> FloatArray:
@@ -61,8 +63,7 @@ def autoregression(series: DailySeries, horizons: Sequence[int]) -> FloatArray:
     return _chosen(np.cumsum(AutoReg(returns, LAGS).fit().forecast(max(horizons))), horizons)
 
 
-CANDIDATES: dict[str, Candidate] = {
-    PROPHET: prophet,
+_OF_STATSMODELS: dict[str, Candidate] = {
     "theta": theta,
     "damped trend": damped_trend,
     "local level": local_level,
@@ -70,15 +71,44 @@ CANDIDATES: dict[str, Candidate] = {
 }
 
 
-def all_increments(series: DailySeries, horizons: Sequence[int]) -> FloatArray:
-    """What every candidate says, (candidates, horizons). One that finds no answer says nothing: zeros.
+CANDIDATES = (PROPHET, *_OF_STATSMODELS)
+
+
+def ask_all(series: DailySeries, horizons: Sequence[int], alone: Sequence[int] = ()) -> Answers:
+    """What every candidate says. One that finds no answer says nothing: increments of zero.
 
     Args:
         series: The history up to the cutoff, at least 30 days.
-        horizons: Days ahead.
+        horizons: Days ahead, of the increments.
+        alone: Days ahead, of Prophet's curve itself.
     """
     with _quiet():
-        return np.array([_answer(candidate, series, horizons) for candidate in CANDIDATES.values()])
+        increments, curve, noise = _ask_prophet(series, horizons, alone)
+        others = [_answer(candidate, series, horizons) for candidate in _OF_STATSMODELS.values()]
+    return Answers(np.array([increments, *others]), curve, noise)
+
+
+def _ask_prophet(
+    series: DailySeries, horizons: Sequence[int], alone: Sequence[int]
+) -> tuple[FloatArray, FloatArray, float]:
+    """The way Prophet's curve goes from the last close, where the curve itself is, and the noise around it."""
+    curve = _fitted(series)
+    if curve is None:
+        return np.zeros(len(horizons)), np.full(len(alone), np.nan), np.nan
+    ahead = curve.at(series.days[-1] + np.array([0, *horizons]))
+    itself = curve.at(series.days[-1] + np.array(alone, dtype=np.int64))
+    return np.asarray(ahead[1:] - ahead[0]), itself, curve.noise * curve.scale
+
+
+def _fitted(series: DailySeries) -> ProphetMap | None:
+    """Prophet's curve; None where a long gap left too little to fit it to, or its parameters cannot be told apart."""
+    if np.count_nonzero(series.known) < LEAST_CANDLES:
+        return None
+    try:
+        curve = fit_map(series.days[series.known], series.log_close[series.known])
+    except np.linalg.LinAlgError:
+        return None
+    return curve if np.isfinite([*curve.line, *curve.deltas, *curve.coefficients]).all() else None
 
 
 def _year(series: DailySeries) -> FloatArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,8 +39,8 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
         history: Daily candles.
         anchor: The newest price, at or after the last candle's close and before the next one's.
         replay: The backtest over the same history and what was before it, whose last cutoff is its last day: weights
-            and interval come from it. None where there is too little for one; then "tomorrow equals today" is all
-            that is said.
+            and intervals come from it. None where there is too little for one; then "tomorrow equals today" is all
+            that is said, and Prophet alone has no interval.
         seed: For Prophet's optimiser.
 
     Raises:
@@ -71,10 +71,19 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
         other_increments=tuple(others.tolist()),
         fitted_band=fitted_band(residuals),
         forecast_bands=forecast_bands(reaches, weights * (ahead[1:] - at_anchor) + others),
+        prophet_bands=(),
     )
     if faults := evaluation.faults(forecast):
         raise UnusableHistory(f"{history.pair} from {history.source}", [f"no forecast can be made of it: {faults[0]}"])
+    if replay is not None:
+        forecast = _with_prophet_bands(forecast, replay)
     return FittedForecast(forecast, prophet)
+
+
+def _with_prophet_bands(forecast: PairForecast, replay: Replay) -> PairForecast:
+    """The same with the interval of Prophet alone, unless that would leave the range of numbers."""
+    complete = replace(forecast, prophet_bands=replay.prophet.bands())
+    return forecast if evaluation.faults(complete) else complete
 
 
 def _combination(replay: Replay | None, elapsed: float) -> tuple[FloatArray, FloatArray]:

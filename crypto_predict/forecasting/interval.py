@@ -19,15 +19,17 @@ from statistics import NormalDist
 
 import numpy as np
 
-from crypto_predict.baked.schema import COVERAGE
+from crypto_predict.baked.schema import COVERAGE, KNOTS
 from crypto_predict.forecasting.arrays import FloatArray, at_horizons
 from crypto_predict.forecasting.volatility import Volatility
 
-KNOTS = (1, 2, 3, 5, 7, 14, 30, 60, 90, 180, 365)  # days; the multiplier of other horizons lies between these
 BURN_IN = 60  # days of history before the first move that counts
 GAUSSIAN_MOVES = 60  # what the Gaussian multiplier weighs, in moves that do not overlap
 LEARNING_RATE = 0.002  # of the level a day, for one day ahead; slower with the square root of the horizon
 LEAST_LEVEL, MOST_LEVEL = 0.05, 0.5  # of the share outside: a corrected level stays an interval
+
+
+GAUSSIAN = NormalDist().inv_cdf((1 + COVERAGE) / 2)  # half-width of the interval in standard deviations
 
 
 def multipliers(log_close: FloatArray, volatility: Volatility, horizon: int) -> FloatArray:
@@ -49,7 +51,8 @@ def multipliers(log_close: FloatArray, volatility: Volatility, horizon: int) -> 
             level += rate * (1 - COVERAGE - (moves[ended] > issued[ended]))
             level = min(max(level, LEAST_LEVEL), MOST_LEVEL)
             insort(past, float(moves[ended]))
-        issued[today] = _multiplier(past, level, horizon)
+        gaussian = NormalDist().inv_cdf(1 - level / 2)
+        issued[today] = conformal_multiplier(past, 1 - level, len(past) / horizon, gaussian, GAUSSIAN_MOVES)
     return issued
 
 
@@ -77,11 +80,19 @@ def reaches_ahead(log_close: FloatArray, move: float, elapsed: float, horizons: 
     return np.asarray(np.maximum.accumulate(between * deviations))
 
 
-def _multiplier(past: Sequence[float], level: float, horizon: int) -> float:
-    """The conformal quantile, and the Gaussian one as the prior."""
-    gaussian = NormalDist().inv_cdf(1 - level / 2)
+def conformal_multiplier(
+    past: Sequence[float], inside: float, independent: float, prior: float, weight: float
+) -> float:
+    """The conformal quantile of past scores, drawn towards a prior while there are few.
+
+    Args:
+        past: Scores in standard deviations, ascending.
+        inside: The share of outcomes that is to lie inside.
+        independent: How many of the past scores do not overlap.
+        prior: The multiplier without any score.
+        weight: What the prior counts for, in scores that do not overlap.
+    """
     if not past:
-        return gaussian
-    rank = min(math.ceil((len(past) + 1) * (1 - level)), len(past))
-    independent = len(past) / horizon
-    return (independent * past[rank - 1] + GAUSSIAN_MOVES * gaussian) / (independent + GAUSSIAN_MOVES)
+        return prior
+    rank = min(math.ceil((len(past) + 1) * inside), len(past))
+    return (independent * past[rank - 1] + weight * prior) / (independent + weight)

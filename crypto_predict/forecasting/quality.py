@@ -18,7 +18,7 @@ from crypto_predict.forecasting.arrays import BoolArray, FloatArray, rolling_med
 from crypto_predict.history import History
 from crypto_predict.market import Candle
 from crypto_predict.settings import GateThresholds
-from crypto_predict.wording import counted
+from crypto_predict.wording import counted, lasted
 
 _ENOUGH = 30  # days, for a share or a median to mean anything
 _VOLUME_DAYS = 30  # before a day, over which its ordinary volume is taken
@@ -131,8 +131,8 @@ def _age_faults(history: History, thresholds: GateThresholds, limit: datetime) -
     if age < thresholds.stalest_hours:
         return []
     fault = (
-        f"stale: the newest candle, of {last:%Y-%m-%d}, closed {age:.0f} hours before {limit:%Y-%m-%d %H:%M}; less "
-        f"than {thresholds.stalest_hours:g} are allowed (--until {last:%Y-%m-%d} trains as of that day)"
+        f"stale: the newest candle, of {last:%Y-%m-%d}, closed {lasted(age)} before {limit:%Y-%m-%d %H:%M}; less "
+        f"than {lasted(thresholds.stalest_hours)} are allowed (--until {last:%Y-%m-%d} trains as of that day)"
     )
     return [fault]
 

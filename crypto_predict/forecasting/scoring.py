@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from statistics import NormalDist
+from enum import Enum
 
 import numpy as np
 
 from crypto_predict import metrics
 from crypto_predict.baked.schema import COVERAGE
-from crypto_predict.baked.scores import Backtest, CandidateScore, Loss, Score, YearScore
+from crypto_predict.baked.scores import Backtest, CandidateScore, Loss, ProphetBacktest, ProphetScore, Score, YearScore
 from crypto_predict.forecasting.arrays import FloatArray, IntArray, spacing
 from crypto_predict.forecasting.backtest import Replay, Row
 from crypto_predict.forecasting.candidates import CANDIDATES
-from crypto_predict.wording import counted
+from crypto_predict.forecasting.interval import GAUSSIAN
+from crypto_predict.wording import counted, days_listed, listed
 
 GAUSSIAN_DAYS = 365  # of daily returns behind persistence's Gaussian interval
 SIGNIFICANCE = 0.05  # two-sided, of the words
 _WORTH_SAYING = 0.0005  # of the error: less reads as 0.0 %, however certain it is
 _LEAST_RETURNS = 30
-_Z = NormalDist().inv_cdf((1 + COVERAGE) / 2)  # half-width of the interval in standard deviations
 
 
 def score(replay: Replay, horizons: Sequence[int]) -> Backtest | None:
@@ -35,6 +35,7 @@ def score(replay: Replay, horizons: Sequence[int]) -> Backtest | None:
         scores=tuple(forecasts.score() for forecasts in scored),
         years=tuple(year for forecasts in scored for year in forecasts.by_year()),
         candidates=tuple(one for forecasts in scored for one in _candidates(replay, forecasts.horizon)),
+        prophet=_prophet([one.score_of_prophet(replay) for one in scored]),
         losses=tuple(loss for forecasts in scored for loss in forecasts.losses()),
     )
 
@@ -46,6 +47,7 @@ def only(backtest: Backtest, horizons: Sequence[int]) -> Backtest:
         scores=tuple(score for score in backtest.scores if score.horizon_days in horizons),
         years=tuple(year for year in backtest.years if year.horizon_days in horizons),
         candidates=tuple(one for one in backtest.candidates if one.horizon_days in horizons),
+        prophet=_prophet([one for one in _scores_of_prophet(backtest) if one.horizon_days in horizons]),
     )
 
 
@@ -58,7 +60,7 @@ def gaussian_reaches(log_close: FloatArray, horizon: int) -> FloatArray:
     sigma = np.full(len(log_close), np.nan)
     for end in range(_LEAST_RETURNS, len(log_close)):
         sigma[end] = np.std(returns[max(0, end - GAUSSIAN_DAYS) : end], ddof=1)
-    return np.asarray(_Z * sigma * np.sqrt(horizon))
+    return np.asarray(GAUSSIAN * sigma * np.sqrt(horizon))
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class _Forecasts:
         actual, predicted = self.actual.tolist(), self.predicted.tolist()
         prices, forecasts = [row.actual for row in self.rows], [row.prediction for row in self.rows]
         low, high = self.low.tolist(), self.high.tolist()
-        sigma = ((self.high - self.low) / (2 * _Z)).tolist()
+        sigma = ((self.high - self.low) / (2 * GAUSSIAN)).tolist()
         tail = (1 - COVERAGE) / 2
         direction = metrics.direction(
             (self.actual - self.persistence).tolist(), (self.predicted - self.persistence).tolist()
@@ -157,6 +159,23 @@ class _Forecasts:
                 relative_winkler=part.relative_winkler(),
             )
 
+    def score_of_prophet(self, replay: Replay) -> ProphetScore | None:
+        """How Prophet alone did at the same cutoffs; None where it could be fitted at none of them."""
+        at = np.searchsorted(replay.series.days[replay.cutoffs], [row.cutoff.toordinal() for row in self.rows])
+        curve, reach = (values[at] for values in replay.prophet.at(self.horizon))
+        part = replace(self, predicted=curve, low=curve - reach, high=curve + reach).only(
+            np.flatnonzero(np.isfinite(curve))
+        )
+        if not part.rows:
+            return None
+        return ProphetScore(
+            horizon_days=self.horizon,
+            forecasts=len(part.rows),
+            relative_mae=part.relative_mae(),
+            coverage=_figure(part.coverage()),
+            relative_winkler=part.relative_winkler(),
+        )
+
     def losses(self) -> Iterator[Loss]:
         """What each forecast cost, of the first cutoff in every week since the epoch."""
         week = None
@@ -188,16 +207,55 @@ class _Forecasts:
         return None if test is None else _figure(test.p_value)
 
 
+class Verdict(Enum):
+    """What a comparison of errors with persistence amounts to."""
+
+    BETTER = "better than persistence"
+    WORSE = "worse than persistence"
+    SAME = "no better than persistence"
+    PERSISTENCE = "it is persistence, no candidate has earned a weight"
+    UNKNOWN = "not comparable with persistence (too few forecasts, or a price that never moved)"
+
+
+def verdict(relative_mae: float | None, p_value: float | None) -> Verdict:
+    """Whether an error relative to persistence's differs from 1 by more than chance explains."""
+    if relative_mae is None or p_value is None:
+        return Verdict.UNKNOWN
+    if p_value < SIGNIFICANCE and abs(1 - relative_mae) >= _WORTH_SAYING:
+        return Verdict.BETTER if relative_mae < 1 else Verdict.WORSE
+    return Verdict.PERSISTENCE if relative_mae == 1 and p_value == 1 else Verdict.SAME
+
+
 def words(horizon: int, relative_mae: float | None, p_value: float | None) -> str:
     """What a comparison with persistence amounts to: "no better than persistence at 7 days, p = 0.41"."""
     at = f"at {counted(horizon, 'day')}"
     if relative_mae is None or p_value is None:
         return f"not comparable with persistence {at}: too few forecasts, or a price that never moved"
     p = f"p = {p_value:.2f}" if p_value >= 0.01 else "p < 0.01"
-    if p_value < SIGNIFICANCE and abs(1 - relative_mae) >= _WORTH_SAYING:
-        return f"{'better' if relative_mae < 1 else 'worse'} than persistence {at} by {abs(1 - relative_mae):.1%}, {p}"
-    same = ": it is persistence, no candidate has earned a weight" if relative_mae == 1 and p_value == 1 else ""
-    return f"no better than persistence {at}, {p}{same}"
+    match verdict(relative_mae, p_value):
+        case Verdict.BETTER | Verdict.WORSE as different:
+            return f"{different.value} {at} by {abs(1 - relative_mae):.1%}, {p}"
+        case Verdict.PERSISTENCE:
+            return f"{Verdict.SAME.value} {at}, {p}: {Verdict.PERSISTENCE.value}"
+        case same:
+            return f"{same.value} {at}, {p}"
+
+
+def prophet_words(scores: Sequence[ProphetScore]) -> str:
+    """What the scores of Prophet alone amount to, at one horizon or more."""
+    errors = {one.horizon_days: f"{one.relative_mae:.2f}" for one in scores if one.relative_mae is not None}
+    compared = f"error {listed(list(errors.values()))} times persistence's at {days_listed(list(errors))}"
+    held = f"its interval held {listed([f'{100 * one.coverage:.0f}' for one in scores])} % of the outcomes"
+    return f"Prophet alone: {compared if errors else 'not comparable with persistence'}; {held}"
+
+
+def _prophet(scores: Sequence[ProphetScore | None]) -> ProphetBacktest | None:
+    known = tuple(one for one in scores if one is not None)
+    return ProphetBacktest(known, prophet_words(known)) if known else None
+
+
+def _scores_of_prophet(backtest: Backtest) -> tuple[ProphetScore, ...]:
+    return () if backtest.prophet is None else backtest.prophet.scores
 
 
 def _candidates(replay: Replay, horizon: int) -> Iterator[CandidateScore]:

@@ -38,6 +38,18 @@ class DailySeries:
         """The date of the day at `index`."""
         return date.fromordinal(int(self.days[index]))
 
+    def increments(self, cutoffs: IntArray, horizon: int) -> FloatArray:
+        """(m,) the increments of log price over the `horizon` days after the days at the indices `cutoffs` (m,).
+
+        NaN where the increment is not known yet, or one of both days has no candle.
+        """
+        targets = cutoffs + horizon
+        due = targets < len(self)
+        due[due] = self.known[targets[due]] & self.known[cutoffs[due]]
+        found = np.full(len(cutoffs), np.nan)
+        found[due] = self.log_close[targets[due]] - self.log_close[cutoffs[due]]
+        return found
+
     def until(self, index: int, longest: int) -> DailySeries:
         """What was known at the close of the day at `index`: that day and those before it, `longest` at most."""
         kept = slice(max(0, index + 1 - longest), index + 1)

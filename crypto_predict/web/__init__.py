@@ -2,7 +2,10 @@
 
 * ``questions``: query strings to parameters, text to days and instants
 * ``answers``: what the model answers, as the bytes of JSON bodies
+* ``provenance``: what a price rests on, as members and as headers
 * ``caching``: how long an answer holds, and its validators
+* ``conditions``: conditional requests, by those validators
+* ``freshness``: how old the model and its newest price are
 * ``problems``: errors as RFC 9457 problem details, by one table
 * ``service``: the above with the state of the server, handed to every route
 * ``routes``: the Flask application

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from crypto_predict import logs
 from crypto_predict.baked.schema import Model
 from crypto_predict.web.examples import example_path
-from crypto_predict.web.service import age_of
+from crypto_predict.web.freshness import freshness
+from crypto_predict.wording import duration
 
 SIMULATED = "THE PRICES BEHIND THIS MODEL ARE SIMULATED: its answers say nothing about any real market"
-STALE = "THIS MODEL IS STALE: train a new one"
+STALE = "THIS MODEL IS STALE: train a new one, with prices up to now"
 
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 read, not bound: where a server at any address is asked
 
@@ -20,7 +21,7 @@ _log = logging.getLogger("crypto_predict.server")
 
 
 def announce(model: Model, addresses: Sequence[tuple[str, int]], now: datetime, stale_after: timedelta) -> None:
-    """Log that the server listens at `addresses`, and warn where the model is simulated or older than `stale_after`."""
+    """Log that the server listens at `addresses`, and warn where the model is simulated or stale."""
     url = base_url(*addresses[0])
     card = model.card
     logs.event(
@@ -36,9 +37,16 @@ def announce(model: Model, addresses: Sequence[tuple[str, int]], now: datetime, 
     )
     if card.simulated:
         logs.event(_log, logging.WARNING, SIMULATED)
-    age = age_of(card, now)
-    if age > stale_after:
-        logs.event(_log, logging.WARNING, STALE, age=str(age), stale_after=str(stale_after))
+    ages = freshness(model, now, stale_after)
+    if ages.stale:
+        logs.event(
+            _log,
+            logging.WARNING,
+            STALE,
+            age=duration(ages.model_age),
+            newest_price_age=duration(ages.price_age),
+            stale_after=duration(stale_after),
+        )
 
 
 def greeting(model: Model, address: tuple[str, int]) -> str:

@@ -57,8 +57,9 @@ def create_service(model: Model, settings: ServeSettings, clock: Clock, draining
         model=model,
         answers=Answers(model),
         caching=Caching(model, settings.retrain_every, clock),
-        metrics=Metrics(model.card),
+        metrics=Metrics(model),
         clock=clock,
         stale_after=settings.stale_after,
+        repository_url=settings.repository_url,
         draining=draining,
     )

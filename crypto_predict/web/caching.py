@@ -14,6 +14,7 @@ from email.utils import format_datetime
 from crypto_predict.baked import store
 from crypto_predict.baked.schema import Model
 from crypto_predict.version import __version__
+from crypto_predict.web import provenance
 
 Clock = Callable[[], datetime]  # now, in UTC
 Headers = list[tuple[str, str]]
@@ -24,6 +25,8 @@ LONGEST = 31_536_000  # seconds: a year, beyond which no cache keeps anything
 # What every answer carries, whichever way it was produced.
 COMMON: Headers = [
     ("Access-Control-Allow-Origin", "*"),
+    # What a page of another origin may read beyond the few headers that it always may.
+    ("Access-Control-Expose-Headers", ", ".join([*provenance.HEADERS, "ETag"])),
     ("X-Content-Type-Options", "nosniff"),
 ]
 

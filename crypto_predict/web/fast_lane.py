@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from crypto_predict.errors import CryptoPredictError
+from crypto_predict.web import conditions
 from crypto_predict.web.observing import ROUTE
 from crypto_predict.web.service import Service
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PATH = "/bitcoin"
-
-_CONDITIONAL = frozenset({"HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE"})
 
 
 class FastLane:
@@ -33,17 +32,19 @@ class FastLane:
         """Answer one request, as PEP 3333 says."""
         if _plain(environ):
             try:
-                body = self._service.answers.bitcoin(environ["QUERY_STRING"])
+                answer = self._service.answers.bitcoin(environ["QUERY_STRING"])
             except (CryptoPredictError, ArithmeticError, ValueError):
                 pass  # asked again in Flask, whose handlers say what is wrong
             else:
                 environ[ROUTE] = PATH
-                start_response("200 OK", self._service.kept_headers(body))
-                return [body]
+                start_response("200 OK", self._service.kept_headers(answer))
+                return [answer.body]
         return self._application(environ, start_response)
 
 
 def _plain(environ: WSGIEnvironment) -> bool:
     return (
-        environ["PATH_INFO"] == PATH and environ["REQUEST_METHOD"] == "GET" and _CONDITIONAL.isdisjoint(environ.keys())
+        environ["PATH_INFO"] == PATH
+        and environ["REQUEST_METHOD"] == "GET"
+        and conditions.HEADERS.isdisjoint(environ.keys())
     )

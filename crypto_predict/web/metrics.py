@@ -17,7 +17,8 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from crypto_predict.baked.schema import Card
+from crypto_predict.baked.schema import Model
+from crypto_predict.web.freshness import newest_price
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0)  # seconds
@@ -27,7 +28,7 @@ METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 class Metrics:
     """The meters of one application."""
 
-    def __init__(self, card: Card) -> None:
+    def __init__(self, model: Model) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "crypto_predict_requests",
@@ -44,12 +45,13 @@ class Metrics:
         )
         # Looking a series up by its labels costs more than counting does.
         self._meters: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
-        self._describe(card)
+        self._describe(model)
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
 
-    def _describe(self, card: Card) -> None:
+    def _describe(self, model: Model) -> None:
+        card = model.card
         Info("crypto_predict_model", "The model that answers.", registry=self._registry).info(
             {"version": card.version, "build": card.build, "simulated": str(card.simulated).lower()}
         )
@@ -58,6 +60,11 @@ class Metrics:
             "When the model was trained, since the Unix epoch.",
             registry=self._registry,
         ).set(card.trained_at.timestamp())
+        Gauge(
+            "crypto_predict_model_newest_price_timestamp_seconds",
+            "The newest price that the forecasts start from, of several the oldest, since the Unix epoch.",
+            registry=self._registry,
+        ).set(newest_price(model).timestamp())
 
     def count(self, route: str, method: str, status: str, seconds: float) -> None:
         """Record one request. A stranger's method is not given a series of its own."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from http import HTTPStatus
 
-from crypto_predict.errors import CryptoPredictError, InvalidValue, UnknownPair
+from crypto_predict.errors import CryptoPredictError, InvalidValue, NoProphetInterval, UnknownPair
 from crypto_predict.web.answers import NoBitcoin, OutsideModel
+from crypto_predict.web.freshness import Freshness
 from crypto_predict.web.questions import BadParameter, shortened
 
 CONTENT_TYPE = "application/problem+json"
@@ -23,12 +23,11 @@ class Draining(CryptoPredictError):
 
 
 class StaleModel(CryptoPredictError):
-    """The model is `age` old, more than `limit`."""
+    """The model or its newest price is too old."""
 
-    def __init__(self, age: timedelta, limit: timedelta) -> None:
-        super().__init__(f"the model was trained {age} ago; it is stale after {limit}")
-        self.age = age
-        self.limit = limit
+    def __init__(self, freshness: Freshness) -> None:
+        super().__init__(str(freshness))
+        self.freshness = freshness
 
 
 # Errors that are not here are the server's own fault.
@@ -36,6 +35,7 @@ STATUS: dict[type[CryptoPredictError], HTTPStatus] = {
     BadParameter: HTTPStatus.BAD_REQUEST,
     InvalidValue: HTTPStatus.BAD_REQUEST,
     OutsideModel: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NoProphetInterval: HTTPStatus.UNPROCESSABLE_ENTITY,
     NoBitcoin: HTTPStatus.NOT_FOUND,
     UnknownPair: HTTPStatus.NOT_FOUND,
     Draining: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -71,6 +71,11 @@ def of_error(error: CryptoPredictError) -> Problem:
     return Problem(STATUS[type(error)].value, str(error), _members(error))
 
 
+def precondition_failed() -> Problem:
+    """A condition of the request (RFC 9110, section 13) that the current answer does not meet."""
+    return Problem(412, "this answer is not the version that If-Match or If-Unmodified-Since names")
+
+
 def internal() -> Problem:
     """The server's own fault, of which a stranger learns nothing more."""
     return Problem(500, "this is a fault of the server; it has been logged")
@@ -82,16 +87,11 @@ def _members(error: CryptoPredictError) -> dict[str, object]:
             return {"parameter": shortened(error.parameter)}
         case InvalidValue():
             return {"parameter": error.name}
-        case NoBitcoin():
-            return {}  # this address takes no pair
-        case UnknownPair():
+        case NoProphetInterval():
+            return {"parameter": "model"}
+        case UnknownPair() if not isinstance(error, NoBitcoin):  # /bitcoin takes no pair
             return {"parameter": "pair"}
         case StaleModel():
-            return freshness(error.age, error.limit)
+            return error.freshness.members()
         case _:
             return {}
-
-
-def freshness(age: timedelta, limit: timedelta) -> dict[str, object]:
-    """How old a model is and may be, as members of an answer."""
-    return {"age_seconds": int(age.total_seconds()), "stale_after_seconds": int(limit.total_seconds())}

@@ -13,10 +13,10 @@ from urllib.parse import parse_qsl
 from crypto_predict.errors import CryptoPredictError, InvalidValue
 
 # In the part of the pattern language that Python and ECMAScript, which OpenAPI speaks, have in common.
-DAY_PATTERN = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+DAY_PATTERN = "(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 TIME_PATTERN = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?"
 # A plus sign in a query string means a space, so a space before an offset was meant as a plus sign.
-OFFSET_PATTERN = "[Zz]|[+ -][0-9]{2}(:?[0-5][0-9])?"
+OFFSET_PATTERN = "[Zz]|[+ -]([01][0-9]|2[0-3])(:?[0-5][0-9])?"
 MOMENT_PATTERN = f"^{DAY_PATTERN}([Tt ]{TIME_PATTERN}({OFFSET_PATTERN})?)?$"
 
 MOMENT_EXPECTED = "an ISO date such as 2024-06-01 or an ISO date-time such as 2024-06-01T12:00:00Z"
@@ -36,7 +36,7 @@ class BadParameter(CryptoPredictError):
         self.parameter = parameter
 
 
-def parameters(query: str, known: tuple[str, ...]) -> Mapping[str, str]:
+def parameters(query: str, known: tuple[str, ...]) -> dict[str, str]:
     """The parameters in a query string, each of them known and given once.
 
     Raises:
@@ -62,6 +62,17 @@ def required(given: Mapping[str, str], name: str, expected: str) -> str:
     if name not in given:
         raise BadParameter(name, f"{name} is missing: it must be {expected}")
     return given[name]
+
+
+def choice(name: str, text: str, choices: tuple[str, ...]) -> str:
+    """Read one of several words.
+
+    Raises:
+        InvalidValue: The text is none of them.
+    """
+    if text not in choices:
+        raise InvalidValue(name, text, f"one of {', '.join(choices)}")
+    return text
 
 
 def moment(name: str, text: str) -> date | datetime:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
+from http import HTTPStatus
 
-from flask import Flask, Response, redirect, request
+from flask import Flask, Request, Response, redirect, request
 from flask_cors import CORS
 from werkzeug.exceptions import HTTPException, NotFound
-from werkzeug.http import is_resource_modified
+from werkzeug.routing import MapAdapter
 from werkzeug.wrappers import Response as AnyResponse
 
 from crypto_predict.errors import CryptoPredictError
-from crypto_predict.web import metrics, problems, swagger
+from crypto_predict.web import conditions, metrics, problems, swagger
+from crypto_predict.web.answers import Answer
 from crypto_predict.web.caching import COMMON, Headers
 from crypto_predict.web.observing import ROUTE
 from crypto_predict.web.problems import Problem
+from crypto_predict.web.provenance import simulated_header
 from crypto_predict.web.questions import shortened
 from crypto_predict.web.service import Service
 
@@ -24,10 +27,19 @@ PREFLIGHT_SECONDS = 86_400  # a preflight's answer never changes
 FILE_SECONDS = 86_400  # Swagger UI's files change with a release
 
 
+class _HostlessFlask(Flask):
+    """No answer depends on the host that was asked: none is refused for it, and no redirect names one."""
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Match a request by method and path alone; an empty path is the root (RFC 9112, section 3.2.2)."""
+        if request is None:
+            return None
+        return self.url_map.bind("", path_info=request.path, default_method=request.method)
+
+
 def create_flask_app(service: Service) -> Flask:
     """The application with every route."""
-    app = Flask(__name__, static_folder=None)
-    app.config["SERVER_NAME"] = "localhost"  # no answer depends on the Host header, so none is refused for it
+    app = _HostlessFlask(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # an address is itself, never another one's redirect
     _add_model_routes(app, service)
     _add_operator_routes(app, service)
@@ -65,14 +77,15 @@ def _add_operator_routes(app: Flask, service: Service) -> None:
 
 def _add_documentation_routes(app: Flask, service: Service) -> None:
     @cache
-    def document() -> bytes:
+    def openapi() -> Answer:
         from crypto_predict.web.openapi import document  # noqa: PLC0415 no other answer waits for what it imports
 
-        return f"{json.dumps(document(service.model))}\n".encode()
+        body = f"{json.dumps(document(service.model, service.repository_url))}\n".encode()
+        return Answer(body, simulated_header(service.model.card.simulated))
 
     app.add_url_rule("/", "root", lambda: redirect("/docs"))
-    app.add_url_rule("/openapi.json", "openapi", lambda: _json(document(), service.release_headers))
-    app.add_url_rule("/docs", "docs", _docs)
+    app.add_url_rule("/openapi.json", "openapi", lambda: _json(openapi(), service.release_headers))
+    app.add_url_rule("/docs", "docs", partial(_docs, service))
     app.add_url_rule("/docs/<file>", "docs_file", _docs_file)
 
 
@@ -81,27 +94,27 @@ def _query() -> str:
     return query
 
 
-def _json(body: bytes, headers_of: Callable[[bytes], Headers]) -> Response:
-    """A body that depends on the model alone, or 304 where the caller's copy of it is still good."""
-    headers = headers_of(body)
-    named = dict(headers)
-    if is_resource_modified(request.environ, named["ETag"], last_modified=named["Last-Modified"]):
-        return Response(body, headers=headers)
-    return Response(status=304, headers=headers)
+def _json(answer: Answer, headers_of: Callable[[Answer], Headers]) -> Response:
+    return Response(answer.body, headers=headers_of(answer))
 
 
 def _state(**members: object) -> Response:
-    return Response(f"{json.dumps(members)}\n", content_type="application/json", headers={"Cache-Control": "no-store"})
+    headers = [("Cache-Control", "no-store"), *_marked(members)]
+    return Response(f"{json.dumps(members)}\n", content_type="application/json", headers=headers)
+
+
+def _marked(members: Mapping[str, object]) -> Headers:
+    """The header that repeats the member `simulated`."""
+    return simulated_header(members.get("simulated") is True)
 
 
 def _readyz(service: Service) -> Response:
     service.check_ready()
-    return _state(status="ready")
+    return _state(status="ready", simulated=service.model.card.simulated)
 
 
 def _fresh(service: Service) -> Response:
-    age = service.check_fresh()
-    return _state(status="fresh", **problems.freshness(age, service.stale_after))
+    return _state(status="fresh", **service.check_fresh().members())
 
 
 def _metrics(service: Service) -> Response:
@@ -110,9 +123,13 @@ def _metrics(service: Service) -> Response:
     )
 
 
-def _docs() -> Response:
-    policy = {"Content-Security-Policy": swagger.CONTENT_SECURITY_POLICY, "Cache-Control": "no-cache"}
-    return Response(swagger.PAGE, content_type=swagger.PAGE_TYPE, headers=policy)
+def _docs(service: Service) -> Response:
+    headers = [
+        ("Content-Security-Policy", swagger.CONTENT_SECURITY_POLICY),
+        ("Cache-Control", "no-cache"),
+        *simulated_header(service.model.card.simulated),
+    ]
+    return Response(swagger.page(service.model.card), content_type=swagger.PAGE_TYPE, headers=headers)
 
 
 def _docs_file(file: str) -> Response:
@@ -147,13 +164,28 @@ def _problem(response: AnyResponse, problem: Problem) -> AnyResponse:
     response.set_data(problem.body())
     response.content_type = problems.CONTENT_TYPE
     response.headers["Cache-Control"] = "no-store"
+    response.headers.extend(_marked(problem.members))
     return response
 
 
-def _finish(response: Response) -> Response:
-    """Say which route it was, and add the headers that every answer carries."""
+def _finish(response: AnyResponse) -> AnyResponse:
+    """Heed the conditions of the request, say which route it was, add the headers that every answer carries."""
+    response = _conditioned(response)
     if request.url_rule is not None:
         request.environ[ROUTE] = template(request.url_rule.rule)
     for name, value in COMMON:
         response.headers.setdefault(name, value)
+    return response
+
+
+def _conditioned(response: AnyResponse) -> AnyResponse:
+    """The answer, or what the conditions of the request put in its place. Only what would be sent has conditions."""
+    if request.method not in {"GET", "HEAD"} or not 200 <= response.status_code < 300:
+        return response
+    status = conditions.evaluate(request.environ, response.headers.get("ETag"), response.headers.get("Last-Modified"))
+    if status == HTTPStatus.PRECONDITION_FAILED:
+        return _problem(Response(), problems.precondition_failed())
+    if status == HTTPStatus.NOT_MODIFIED:
+        response.status_code = 304
+        response.set_data(b"")
     return response

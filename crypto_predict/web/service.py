@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from crypto_predict.baked.schema import Card, Model
-from crypto_predict.web.answers import Answers
+from crypto_predict.baked.schema import Model
+from crypto_predict.web import freshness
+from crypto_predict.web.answers import Answer, Answers
 from crypto_predict.web.caching import COMMON, Caching, Clock, Headers
+from crypto_predict.web.freshness import Freshness
 from crypto_predict.web.metrics import Metrics
 from crypto_predict.web.problems import Draining, StaleModel
-
-
-def age_of(card: Card, now: datetime) -> timedelta:
-    """How long ago a model was trained, in whole seconds."""
-    return timedelta(seconds=int((now - card.trained_at).total_seconds()))
 
 
 @dataclass(frozen=True)
@@ -28,15 +25,16 @@ class Service:
     metrics: Metrics
     clock: Clock
     stale_after: timedelta
+    repository_url: str | None  # where the project is
     draining: threading.Event  # set once the server is stopping
 
-    def kept_headers(self, body: bytes) -> Headers:
-        """The headers of an answer with this body that holds until the next retrain."""
-        return [*_json_headers(body), *self.caching.until_retrain(), *COMMON]
+    def kept_headers(self, answer: Answer) -> Headers:
+        """The headers of an answer that holds until the next retrain."""
+        return [*_json_headers(answer), *self.caching.until_retrain(), *COMMON]
 
-    def release_headers(self, body: bytes) -> Headers:
-        """The headers of an answer with this body that tells one release from the next."""
-        return [*_json_headers(body), *self.caching.revalidated(), *COMMON]
+    def release_headers(self, answer: Answer) -> Headers:
+        """The headers of an answer that tells one release from the next."""
+        return [*_json_headers(answer), *self.caching.revalidated(), *COMMON]
 
     def check_ready(self) -> None:
         """Do nothing while new requests are welcome. Without a valid model no server starts, so none has to ask for it.
@@ -47,17 +45,17 @@ class Service:
         if self.draining.is_set():
             raise Draining
 
-    def check_fresh(self) -> timedelta:
-        """The age of the model.
+    def check_fresh(self) -> Freshness:
+        """How old the model and its newest price are.
 
         Raises:
-            StaleModel: It is too old.
+            StaleModel: One of them is too old.
         """
-        age = age_of(self.model.card, self.clock())
-        if age > self.stale_after:
-            raise StaleModel(age, self.stale_after)
-        return age
+        found = freshness.freshness(self.model, self.clock(), self.stale_after)
+        if found.stale:
+            raise StaleModel(found)
+        return found
 
 
-def _json_headers(body: bytes) -> Headers:
-    return [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+def _json_headers(answer: Answer) -> Headers:
+    return [("Content-Type", "application/json"), ("Content-Length", str(len(answer.body))), *answer.headers]

@@ -5,6 +5,9 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 
+from crypto_predict.baked.schema import Card
+from crypto_predict.wording import listed
+
 PAGE_TYPE = "text/html; charset=utf-8"
 START = "start.js"
 
@@ -30,7 +33,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
     ]
 )
 
-PAGE = f"""\
+_PAGE = f"""\
 <!DOCTYPE html>
 <html lang="en">
 <head>
@@ -40,12 +43,17 @@ PAGE = f"""\
 <link rel="icon" type="image/png" href="/docs/favicon-32x32.png">
 <link rel="stylesheet" href="/docs/swagger-ui.css">
 </head>
-<body>
-<div id="swagger-ui"></div>
+<body style="margin: 0">
+{{banner}}<div id="swagger-ui"></div>
 <script src="/docs/swagger-ui-bundle.js"></script>
 <script src="/docs/{START}"></script>
 </body>
 </html>
+"""
+
+_BANNER = """\
+<p role="alert" style="margin: 0; padding: 16px; background: #b00020; color: #ffffff; font: bold 18px sans-serif; \
+text-align: center">The prices of {pairs} are simulated: every answer about them is invented.</p>
 """
 
 # Without validatorUrl, Swagger UI would send the document's address to a validator on the internet.
@@ -58,6 +66,12 @@ SwaggerUIBundle({
   displayRequestDuration: true,
 });
 """
+
+
+def page(card: Card) -> str:
+    """The page; a banner names the pairs whose prices are invented, if any are."""
+    invented = [str(pair) for pair, facts in card.pairs.items() if facts.simulated]
+    return _PAGE.format(banner=_BANNER.format(pairs=listed(invented)) if card.simulated else "")
 
 
 @cache

@@ -1,0 +1,83 @@
+"""Conditional requests: RFC 9110, section 13, for every answer that GET or HEAD selects.
+
+A condition that cannot be read is ignored, as the standard demands of dates; of tags that cannot be read none is ours.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+HEADERS = frozenset({"HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE"})
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MONTH = f"(?P<month>{'|'.join(_MONTHS)})"
+_TIME = "(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
+# RFC 9110, section 5.6.7: the preferred form, and the two obsolete ones that must be accepted.
+_HTTP_DATES = (
+    re.compile(f"[A-Z][a-z]{{2}}, (?P<day>[0-9]{{2}}) {_MONTH} (?P<year>[0-9]{{4}}) {_TIME} GMT"),
+    re.compile(f"[A-Z][a-z]{{5,8}}, (?P<day>[0-9]{{2}})-{_MONTH}-(?P<year>[0-9]{{2}}) {_TIME} GMT"),
+    re.compile(f"[A-Z][a-z]{{2}} {_MONTH} (?P<day>[ 0-9][0-9]) {_TIME} (?P<year>[0-9]{{4}})"),
+)
+
+
+def evaluate(environ: WSGIEnvironment, etag: str | None, last_modified: str | None) -> HTTPStatus | None:
+    """The status that the conditions of a GET or HEAD request give in place of 200, in the order of section 13.2.2.
+
+    Args:
+        environ: The request.
+        etag: The `ETag` of the answer, if it has one.
+        last_modified: Its `Last-Modified`, if it has one.
+
+    Returns:
+        412 or 304, or None where the answer is to be sent.
+    """
+    changed = _date(last_modified)
+    if (wanted := environ.get("HTTP_IF_MATCH")) is not None:
+        if not _matches_strongly(wanted, etag):
+            return HTTPStatus.PRECONDITION_FAILED
+    elif (since := _date(environ.get("HTTP_IF_UNMODIFIED_SINCE"))) and changed and changed > since:
+        return HTTPStatus.PRECONDITION_FAILED
+    if (held := environ.get("HTTP_IF_NONE_MATCH")) is not None:
+        return HTTPStatus.NOT_MODIFIED if _matches_weakly(held, etag) else None
+    if (since := _date(environ.get("HTTP_IF_MODIFIED_SINCE"))) and changed and changed <= since:
+        return HTTPStatus.NOT_MODIFIED
+    return None
+
+
+def _matches_strongly(field: str, etag: str | None) -> bool:
+    """Whether both are the same tag, and neither is weak."""
+    tags = _tags(field)
+    return "*" in tags or (etag in tags and not str(etag).startswith("W/"))
+
+
+def _matches_weakly(field: str, etag: str | None) -> bool:
+    """Whether both are the same tag, weak or not."""
+    tags = _tags(field)
+    return "*" in tags or (etag is not None and etag.removeprefix("W/") in {tag.removeprefix("W/") for tag in tags})
+
+
+def _tags(field: str) -> set[str]:
+    """The members of the list. No tag of ours has a comma inside, so one that has is split without harm."""
+    return {member.strip(" \t") for member in field.split(",")}
+
+
+def _date(field: str | None) -> datetime | None:
+    """The HTTP date, or None where the text is anything else."""
+    match = next((match for form in _HTTP_DATES if (match := form.fullmatch(field or ""))), None)
+    if match is None:
+        return None
+    year = int(match["year"])
+    if len(match["year"]) == 2:
+        year += 1900 if year > 68 else 2000  # as POSIX reads two digits
+    day, hour, minute = (int(match[name]) for name in ("day", "hour", "minute"))
+    second = min(int(match["second"]), 59)  # 60 is a leap second
+    try:
+        return datetime(year, _MONTHS.index(match["month"]) + 1, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:  # a day or an hour that does not exist
+        return None

@@ -1,0 +1,24 @@
+"""Prophet's part of a backtest made by hand."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from crypto_predict.baked.schema import KNOTS
+from crypto_predict.forecasting.arrays import FloatArray, IntArray
+from crypto_predict.forecasting.candidates import CANDIDATES, Answers
+from crypto_predict.forecasting.prophet_alone import ProphetReplay, replay_prophet
+from crypto_predict.forecasting.series import DailySeries
+
+NOISE = 0.1  # standard deviation around the curve
+
+
+def prophet_saying(
+    series: DailySeries, cutoffs: IntArray, horizons: Sequence[int], curve: FloatArray | None = None
+) -> ProphetReplay:
+    """A backtest in which Prophet's curve was `curve` (m, knots and horizons, ascending); None: it was never fitted."""
+    asked = sorted({*KNOTS, *horizons})
+    rows = np.full((len(cutoffs), len(asked)), np.nan) if curve is None else curve
+    nothing = np.zeros((len(CANDIDATES), len(horizons)))
+    answers = [Answers(nothing, row, NOISE if np.isfinite(row).all() else np.nan) for row in rows]
+    return replay_prophet(series, cutoffs, asked, answers)
