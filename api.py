@@ -23,6 +23,8 @@ with needed("api.py", "requirements-api.txt"):
 
 EXIT_CODES: dict[type[CryptoPredictError], int] = {CannotListen: 1, UnusableModel: 3}
 
+LOG_SECONDS = 5.0  # for the log's reader to take what is left at the end
+
 TEACHING = """\
 examples:
   python api.py                                   serve model.pkl at http://127.0.0.1:8000
@@ -46,15 +48,18 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         The exit code.
     """
     settings, check_only = read_settings(arguments, environ)
-    logs.configure(settings.log_level, sys.stdout)
+    lines = logs.Lines(sys.stdout.fileno() if sys.stdout else None)
+    logs.configure(settings.log_level, lines.write)
     try:
         if check_only:
             check_address(settings.host, settings.port)
         else:
-            serve(settings)
+            serve(settings, lines)
     except tuple(EXIT_CODES) as error:
         print(f"api.py: {error}{_hint(error)}", file=sys.stderr)
         return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+    finally:
+        lines.close(LOG_SECONDS)
     return 0
 
 
@@ -78,7 +83,7 @@ def check_address(host: str, port: int) -> None:
         raise CannotListen(host, port, error.strerror or str(error)) from error
 
 
-def serve(settings: ServeSettings) -> None:
+def serve(settings: ServeSettings, lines: logs.Lines) -> None:
     """Load the model and answer questions about it.
 
     Raises:
@@ -87,12 +92,19 @@ def serve(settings: ServeSettings) -> None:
     """
     model = store.load(settings.model)
     draining = threading.Event()
-    requests = logs.BufferedLines(sys.stdout.buffer)
-    log = requests if settings.log_level in {"debug", "info"} else None
+    log = lines.write if settings.log_level in {"debug", "info"} else None
     service = create_service(model, settings, now, draining)
-    server = Server(assemble(service, log), settings, draining, each_second=requests.flush)
+    server = Server(assemble(service, log), settings, draining)
+    service.metrics.add_total(
+        "crypto_predict_log_lines_dropped", "Log lines that nobody read in time.", lambda: lines.dropped
+    )
+    service.metrics.add_total(
+        "crypto_predict_connections_dropped",
+        "Connections closed that did nothing, or to make room.",
+        lambda: server.dropped_connections,
+    )
     announce(model, server.addresses, now(), settings.stale_after)
-    if sys.stdout.isatty():
+    if sys.stdout and sys.stdout.isatty():
         print(greeting(model, server.addresses[0]), file=sys.stderr)
     threading.Thread(target=service.answers.prepare, name="prepare", daemon=True).start()  # nobody waits for it
     server.run()

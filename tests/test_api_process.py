@@ -128,10 +128,10 @@ def test_nonsense_on_the_wire_is_refused_and_the_next_is_served(
         (
             request("/livez", "X: " + "y" * 65_536)[:65_536],
             431,
-            "headers of a request must be shorter than 65536 bytes",
+            "head of a request must be shorter than 16384 bytes",
         ),
         (request("/livez", "Content-Length: 65536"), 413, "body of a request must be shorter than 65536 bytes"),
-        (request("/livez").replace(b"GET", b"get"), 400, 'Malformed HTTP method "get"'),
+        (request("/livez").replace(b"GET", b"get"), 400, "'get' is not a method"),
     ],
     ids=["headers too long", "body too long", "malformed request line"],
 )
