@@ -15,8 +15,9 @@ from crypto_predict.prerequisites import needed
 with needed("api.py", "requirements-api.txt"):
     from crypto_predict import logs
     from crypto_predict.baked import store
+    from crypto_predict.command_line import CommandLine
     from crypto_predict.errors import CryptoPredictError, UnusableModel
-    from crypto_predict.settings import CommandLine, ServeSettings, duration, web_address, whole_number
+    from crypto_predict.settings import ServeSettings, duration, web_address, whole_number
     from crypto_predict.web.announcement import announce, greeting
     from crypto_predict.web.app import assemble, create_service, now
     from crypto_predict.web.server import CannotListen, Server

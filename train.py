@@ -13,6 +13,7 @@ from crypto_predict.prerequisites import needed
 PREREQUISITES = "train.py", "requirements-train.txt"
 
 with needed(*PREREQUISITES):
+    from crypto_predict.command_line import abandon_output
     from crypto_predict.errors import (
         BrokenLedger,
         CryptoPredictError,
@@ -22,7 +23,6 @@ with needed(*PREREQUISITES):
         UnusableHistory,
         UnusableModel,
     )
-    from crypto_predict.settings import abandon_output
     from crypto_predict.training.options import read_settings
 
 DONE, FAILED, BAD_ARGUMENTS, NO_HISTORY, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 130

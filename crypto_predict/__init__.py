@@ -7,7 +7,8 @@ floor  what lives there
 =====  ==========================================================================================
 0      ``errors``, ``market`` (Pair, Interval, Span, Candle), ``version``, ``wording``,
        ``prerequisites`` (Python and the packages)
-1      ``settings`` (options and environment), ``logs``, ``metrics`` (how good forecasts were),
+1      ``settings``, ``command_line`` (options and environment), ``logs``,
+       ``metrics`` (how good forecasts were),
        ``baked`` (the model file: schema, safe loading, evaluation in plain Python)
 2      ``sources`` (one file an exchange), ``history`` (checks, gaps, digest)
 3      ``forecasting`` (candidates, their combination, the interval, the backtest, gate and ledger)

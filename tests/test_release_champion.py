@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from crypto_predict.baked import schema
 from crypto_predict.release.__main__ import DONE, FAILED, REFUSED
 from tests.engine import needs_engine
 from tests.support import releases
@@ -178,7 +179,8 @@ def test_a_broken_release_stops_the_next_one_until_the_record_begins_anew(
 def test_a_model_of_another_schema_is_not_compared_and_its_ledger_goes_on(place: Place) -> None:
     """Otherwise no release could follow a change of the schema."""
     files = releases.files()
-    older = files[MODEL].replace(b"\x8c\x06schemaK\x02", b"\x8c\x06schemaK\x01", 1)
+    written = bytes([schema.VERSION])
+    older = files[MODEL].replace(b"\x8c\x06schemaK" + written, b"\x8c\x06schemaK\x01", 1)
     assert older != files[MODEL]
     place.publish({**files, MODEL: older})
     done = place.champion()

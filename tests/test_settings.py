@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crypto_predict.command_line import CommandLine
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Pair
 from crypto_predict.settings import (
-    CommandLine,
     GateThresholds,
     SourceSettings,
     boolean,

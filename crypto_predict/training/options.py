@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
+from crypto_predict.command_line import CommandLine
 from crypto_predict.errors import InvalidValue, shown
 from crypto_predict.market import Pair
 from crypto_predict.settings import (
-    CommandLine,
     GateThresholds,
     SourceSettings,
     TrainSettings,
