@@ -8,16 +8,22 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from crypto_predict.errors import (
-    BrokenLedger,
-    CryptoPredictError,
-    InvalidValue,
-    Refused,
-    SourceError,
-    UnusableHistory,
-    UnusableModel,
-)
-from crypto_predict.training.options import read_settings
+from crypto_predict.prerequisites import needed
+
+PREREQUISITES = "train.py", "requirements-train.txt"
+
+with needed(*PREREQUISITES):
+    from crypto_predict.errors import (
+        BrokenLedger,
+        CryptoPredictError,
+        InvalidValue,
+        Refused,
+        SourceError,
+        UnusableHistory,
+        UnusableModel,
+    )
+    from crypto_predict.settings import abandon_output
+    from crypto_predict.training.options import read_settings
 
 DONE, FAILED, BAD_ARGUMENTS, NO_HISTORY, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -67,7 +73,7 @@ def show(text: str) -> int:
     try:
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
+        abandon_output()
         return failed(f"the model was written, but not this report: {error.strerror}", FAILED)
     return DONE
 
@@ -88,4 +94,5 @@ def failed(message: str, code: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], os.environ))
+    with needed(*PREREQUISITES):  # what is imported late
+        sys.exit(main(sys.argv[1:], os.environ))

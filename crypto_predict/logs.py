@@ -6,26 +6,33 @@ event. Times are UTC.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-from collections.abc import Mapping
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quoted
-from typing import BinaryIO, TextIO
 
 from crypto_predict.errors import InvalidValue
 
 LEVELS = ("debug", "info", "warning", "error")
 
-__all__ = ["LEVELS", "BufferedLines", "JsonLines", "configure", "event", "instant", "level_name", "line", "quoted"]
+__all__ = ["LEVELS", "JsonLines", "Lines", "configure", "event", "instant", "level_name", "line", "quoted"]
 
+_PIPE_BYTES = getattr(select, "PIPE_BUF", 4096)  # what a pipe takes in one piece
 _FIELDS = "crypto_predict_fields"  # where a record carries them
 
 
-def configure(level: str, stream: TextIO) -> None:
-    """Write every event of at least `level`, from whichever library, to `stream`. Undoes what was configured before."""
-    handler = logging.StreamHandler(stream)
+def configure(level: str, write: Callable[[str], None]) -> None:
+    """Hand the line of every event of at least `level`, from whichever library, to `write`.
+
+    Undoes what was configured before.
+    """
+    handler = _Handler(write)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
@@ -63,6 +70,17 @@ def instant(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC).isoformat(timespec='milliseconds')[: -len('+00:00')]}Z"
 
 
+class _Handler(logging.Handler):
+    """Hands the lines of records to a function."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        super().__init__()
+        self._write = write
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._write(self.format(record))
+
+
 class JsonLines(logging.Formatter):
     """Log records as JSON lines."""
 
@@ -74,23 +92,86 @@ class JsonLines(logging.Formatter):
         return line(record.created, record.levelname.lower(), record.getMessage(), fields)
 
 
-class BufferedLines:
-    """Lines that are too many for the logging library, which spends some 15 microseconds on each.
+class Lines:
+    """Lines on their way to a file descriptor. Nobody waits for its reader: a thread of its own does the writing.
 
-    A buffered binary stream may be shared between threads, so lines stay whole among those of `configure`'s handler on
-    the same stream. They wait in its buffer until it is full or somebody calls `flush`. A log that nobody can write any
-    more does not stop the service.
+    What does not fit into `MOST_BYTES` while the reader stalls is dropped and counted, and so is what cannot be
+    written. Lines leave whole, many at once, but never more than a pipe takes in one piece: wherever the process ends,
+    the reader has no half of a line. Only a line longer than that can be cut.
+
+    Args:
+        descriptor: Where they are written; None drops them all.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+    MOST_BYTES = 2**20
+    GATHER_SECONDS = 0.05  # from a line to its writing: a system call for each would cost more than a request
+    STALLED_SECONDS = 0.25  # without progress, after which `close` gives up
+
+    def __init__(self, descriptor: int | None) -> None:
+        self.dropped = 0
+        self._descriptor = descriptor
+        self._waiting: deque[bytes] = deque()
+        self._size = 0  # bytes that wait
+        self._written = 0  # bytes
+        self._lock = threading.Lock()  # of the three above and `dropped`
+        self._arrived = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
 
     def write(self, text: str) -> None:
-        """Write one line, given in ASCII and without its end."""
-        with contextlib.suppress(OSError, ValueError):  # the disk is full, the reader is gone, the stream is closed
-            self._stream.write(f"{text}\n".encode("ascii"))
+        """Write one line, given in ASCII and without its end, or drop it."""
+        data = f"{text}\n".encode("ascii")
+        with self._lock:
+            if self._size + len(data) > self.MOST_BYTES:
+                self.dropped += 1
+                return
+            is_first = not self._waiting
+            self._waiting.append(data)
+            self._size += len(data)
+        if is_first:
+            self._arrived.set()
 
-    def flush(self) -> None:
-        """Write out what waits."""
-        with contextlib.suppress(OSError, ValueError):
-            self._stream.flush()
+    def close(self, seconds: float) -> None:
+        """Write what waits, for at most so many seconds, as long as somebody reads."""
+        self._closing.set()
+        self._arrived.set()
+        deadline = time.monotonic() + seconds
+        written = -1
+        while self._thread.is_alive() and time.monotonic() < deadline and written != self._written:
+            written = self._written
+            self._thread.join(self.STALLED_SECONDS)
+
+    def _run(self) -> None:
+        while not (self._closing.is_set() and not self._waiting):
+            self._arrived.wait()
+            self._arrived.clear()
+            self._closing.wait(self.GATHER_SECONDS)
+            while lines := self._next():
+                written = self._put(b"".join(lines))
+                with self._lock:
+                    self._size -= sum(map(len, lines))
+                    self._written += written
+                    self.dropped += 0 if written else len(lines)
+
+    def _next(self) -> list[bytes]:
+        """The next lines that leave together."""
+        lines: list[bytes] = []
+        room = _PIPE_BYTES
+        with self._lock:
+            while self._waiting and (not lines or len(self._waiting[0]) <= room):
+                lines.append(self._waiting.popleft())
+                room -= len(lines[-1])
+        return lines
+
+    def _put(self, data: bytes) -> int:
+        """The number of bytes written: all or none."""
+        written = 0
+        while self._descriptor is not None and written < len(data):
+            try:
+                written += os.write(self._descriptor, data[written:])
+            except BlockingIOError:  # somebody has made the descriptor non-blocking
+                time.sleep(self.GATHER_SECONDS)
+            except OSError:  # the disk is full, the reader is gone
+                return 0
+        return written

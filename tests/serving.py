@@ -84,15 +84,17 @@ class Served:
         self._started.set()
 
 
-def start(arguments: list[str], environ: Mapping[str, str], python: str = sys.executable) -> subprocess.Popen[str]:
-    """Start `api.py` with these arguments and hardly any environment but `environ`."""
+def start(
+    arguments: list[str], environ: Mapping[str, str], python: str = sys.executable, *, merged: bool = False
+) -> subprocess.Popen[str]:
+    """Start `api.py` with these arguments and hardly any environment but `environ`; its outputs may be one."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     return subprocess.Popen(
         [python, str(ROOT / "api.py"), *arguments],
         env={**kept, **environ},
         cwd=ROOT,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.STDOUT if merged else subprocess.PIPE,
         text=True,
     )
 

@@ -1,7 +1,7 @@
-import io
 import json
 import logging
 import os
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -23,42 +23,42 @@ def root_logger() -> Iterator[logging.Logger]:
 
 
 @pytest.fixture
-def stream(root_logger: logging.Logger) -> io.StringIO:  # noqa: ARG001 it is put back by the fixture
-    """What is written at level info and above."""
-    stream = io.StringIO()
-    logs.configure("info", stream)
-    return stream
+def written(root_logger: logging.Logger) -> list[str]:  # noqa: ARG001 it is put back by the fixture
+    """The lines that are written at level info and above."""
+    lines: list[str] = []
+    logs.configure("info", lines.append)
+    return lines
 
 
-def test_an_event_is_one_json_object_with_its_fields(stream: io.StringIO) -> None:
+def test_an_event_is_one_json_object_with_its_fields(written: list[str]) -> None:
     """Machines read the log: time, level and event stand first, the event's own fields after them."""
     logs.event(logging.getLogger("test"), logging.WARNING, "100 % full", disk="/dev/sda", left=0)
-    line = json.loads(stream.getvalue())
+    line = json.loads(written[0])
     assert list(line) == ["time", "level", "event", "disk", "left"]
     assert line["level"] == "warning"
     assert line["event"] == "100 % full"
     assert line["time"].endswith("Z")
 
 
-def test_other_libraries_write_the_same_lines(stream: io.StringIO) -> None:
+def test_other_libraries_write_the_same_lines(written: list[str]) -> None:
     """A log of two formats is read by no machine."""
     logging.getLogger("elsewhere").error("lost %s of %s", 3, 4)
-    assert json.loads(stream.getvalue())["event"] == "lost 3 of 4"
+    assert json.loads(written[0])["event"] == "lost 3 of 4"
 
 
-def test_a_traceback_stays_on_the_line_of_its_event(stream: io.StringIO) -> None:
+def test_a_traceback_stays_on_the_line_of_its_event(written: list[str]) -> None:
     """A traceback over many lines would be taken for many events."""
     try:
         raise ValueError("why")
     except ValueError:
         logging.getLogger("test").exception("failed")
-    (line,) = stream.getvalue().splitlines()
+    (line,) = written
     assert "ValueError: why" in json.loads(line)["traceback"]
 
 
-def test_what_is_below_the_level_is_not_written(stream: io.StringIO) -> None:
+def test_what_is_below_the_level_is_not_written(written: list[str]) -> None:
     logs.event(logging.getLogger("test"), logging.DEBUG, "detail")
-    assert stream.getvalue() == ""
+    assert written == []
 
 
 @given(st.text(), st.text())
@@ -77,30 +77,94 @@ def test_quoted_text_reads_back_as_json(value: str) -> None:
     assert logs.quoted(value).isascii()
 
 
-def test_buffered_lines_wait_for_a_flush() -> None:
-    """A system call for each request would cost more than the request."""
-    raw = io.BytesIO()
-    lines = logs.BufferedLines(io.BufferedWriter(raw))
-    lines.write("one")
-    lines.write("two")
-    assert raw.getvalue() == b""
-    lines.flush()
-    assert raw.getvalue() == b"one\ntwo\n"
+class Pipe:
+    """A pipe with `Lines` at one end."""
+
+    def __init__(self) -> None:
+        self.reader, self.writer = os.pipe()
+        self.lines = logs.Lines(self.writer)
+
+    def rest(self) -> bytes:
+        """All that was written and not read yet, once nobody writes any more."""
+        os.close(self.writer)
+        with open(self.reader, "rb") as stream:  # noqa: PTH123 a descriptor has no path
+            return stream.read()
 
 
-def test_a_log_that_nobody_reads_any_more_stops_nothing() -> None:
-    """The reader of a pipe may go away: the service goes on."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    stream = open(writer, "wb")  # noqa: PTH123, SIM115 a descriptor has no path, and closing it is what is tested
-    lines = logs.BufferedLines(stream)
-    for _ in range(1000):
+def test_lines_arrive_in_order_and_whole() -> None:
+    """Those of requests and those of events go one way, so that no line stands within another."""
+    pipe = Pipe()
+    written = [f"{number} {'x' * (number % 300)}" for number in range(200)]
+    for line in written:
+        pipe.lines.write(line)
+    pipe.lines.close(10)
+    assert pipe.rest().decode().splitlines() == written
+    assert pipe.lines.dropped == 0
+
+
+def test_lines_arrive_without_a_stop() -> None:
+    """Whoever watches a log wants to see it now."""
+    pipe = Pipe()
+    for line in (b"one", b"two"):
+        pipe.lines.write(line.decode())
+        assert os.read(pipe.reader, 100) == line + b"\n"
+    pipe.lines.close(10)
+
+
+def test_a_reader_that_stalls_costs_lines_and_nothing_else() -> None:
+    """The writer never waits; what does not fit is counted, what arrives is whole, and the end comes all the same."""
+    pipe = Pipe()
+    line = "x" * 299
+    count = 3 * logs.Lines.MOST_BYTES // 300
+    for _ in range(count):
+        pipe.lines.write(line)
+    assert pipe.lines.dropped >= count // 2
+    began = time.monotonic()
+    pipe.lines.close(60)
+    assert time.monotonic() - began < 30
+    held = os.read(pipe.reader, 2**20)
+    assert set(held.decode().splitlines()) == {line}
+    assert held.endswith(b"\n")
+
+
+def test_lines_flow_again_when_the_reader_goes_on() -> None:
+    """A reader may be restarted."""
+    pipe = Pipe()
+    count = 2 * logs.Lines.MOST_BYTES // 300
+    for _ in range(count):
+        pipe.lines.write("x" * 299)
+    read = 0
+    while read < count - pipe.lines.dropped:
+        read += os.read(pipe.reader, 2**20).count(b"\n")
+    pipe.lines.write("after")
+    assert os.read(pipe.reader, 100) == b"after\n"
+    pipe.lines.close(10)
+
+
+def test_a_descriptor_that_does_not_block_gets_every_line() -> None:
+    """Another program that shares it may have made it so."""
+    pipe = Pipe()
+    os.set_blocking(pipe.writer, False)
+    for number in range(1_000):
+        pipe.lines.write(f"{number} {'x' * 200}")
+    read = b""
+    while read.count(b"\n") < 1_000:
+        read += os.read(pipe.reader, 2**16)
+    assert [int(line.split()[0]) for line in read.splitlines()] == list(range(1_000))
+    pipe.lines.close(10)
+
+
+@pytest.mark.parametrize("descriptor", [None, "closed"])
+def test_a_log_that_nobody_can_read_stops_nothing(descriptor: str | None) -> None:
+    """The reader of a pipe may go away, and a process may have no standard output: the service goes on."""
+    pipe = Pipe()
+    os.close(pipe.reader)
+    lines = pipe.lines if descriptor else logs.Lines(None)
+    for _ in range(100):
         lines.write("x" * 100)
-    lines.flush()
-    with pytest.raises(BrokenPipeError):
-        stream.close()
-    lines.write("the stream is closed")
-    lines.flush()
+    lines.close(10)
+    assert lines.dropped == 100
+    os.close(pipe.writer)
 
 
 def test_a_level_is_read_in_any_case() -> None:

@@ -326,7 +326,7 @@ def test_what_is_read_or_written_already_is_not_overwritten(
     for name, content in kept.items():
         Path(name).write_text(content)
     os.mkfifo("pipe")
-    assert in_process("--source=file:prices.csv", *arguments) == 2
+    assert in_process("--pair=BTC/USD", "--source=file:prices.csv", *arguments) == 2
     assert named in capsys.readouterr().err
     assert {name: Path(name).read_text() for name in kept} == kept
 
@@ -436,7 +436,7 @@ def test_prices_beyond_any_forecast_are_refused_with_3(
     """What can be fitted but not evaluated would answer with errors later."""
     history = make_history(100, lambda day: wild if day % 2 else 1.0)
     (tmp_path / "wild.csv").write_text(as_csv(history))
-    files = ("--source", f"file:{tmp_path / 'wild.csv'}", "--output", str(tmp_path / "model.pkl"))
+    files = ("--pair", "BTC/USD", "--source", f"file:{tmp_path / 'wild.csv'}", "--output", str(tmp_path / "model.pkl"))
     assert in_process(*files, "--no-gate") == 3
     assert "beyond every number" in capsys.readouterr().err
     assert not (tmp_path / "model.pkl").exists()

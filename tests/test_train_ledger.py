@@ -243,7 +243,7 @@ def test_a_release_before_the_newest_on_record_is_refused_before_the_work(
     releases: list[Released], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A forgotten SOURCE_DATE_EPOCH, or a clock that went back. The history, which is not there, is not looked for."""
-    files = ("--source", f"file:{tmp_path}/none.csv", "--output", str(tmp_path / "model.pkl"))
+    files = ("--pair", "BTC/USD", "--source", f"file:{tmp_path}/none.csv", "--output", str(tmp_path / "model.pkl"))
     assert in_process(*files, "--ledger", str(releases[1].ledger), environ=TRAINED_AT) == 2
     assert "training time: 2024-05-18 12:10:47+00:00 is not at or after" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

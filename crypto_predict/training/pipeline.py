@@ -34,6 +34,7 @@ from crypto_predict.sources.port import Source
 from crypto_predict.training import backtest_csv
 from crypto_predict.training.anchor import newest_price
 from crypto_predict.training.card import build_card, build_pair_card
+from crypto_predict.training.followed import candles_after
 from crypto_predict.training.outputs import (
     alone,
     check_outputs,
@@ -131,7 +132,9 @@ def _train(settings: TrainSettings, now: datetime, trained_at: datetime) -> Trai
     model, ledger = _assemble(settings, trained, ledger, trained_at)
     if settings.enforce_gate and not model.card.gate.passed:
         raise Refused(model.card.gate.reasons)
-    _write(settings, trained, model, ledger, incomplete)
+    data = readable(model, settings)
+    _draw(settings, sources, trained, model, now)
+    _write(settings, trained, data, ledger, incomplete)
     return TrainingRun(model, settings.output, {pair: result.seconds for pair, result in trained.items()})
 
 
@@ -257,20 +260,29 @@ def _write_backtest(settings: TrainSettings, trained: Mapping[Pair, TrainedPair]
         write_atomically(settings.backtest, backtest_csv.as_csv(rows))
 
 
+def _draw(
+    settings: TrainSettings, sources: Sequence[Source], trained: Mapping[Pair, TrainedPair], model: Model, now: datetime
+) -> None:
+    """Draw every forecast, and what followed one of the past: by now nothing can learn from it."""
+    if settings.picture is None:
+        return
+    for pair, result in trained.items():
+        followed = [] if settings.until is None else candles_after(sources, result.history, now)
+        path = path_for(settings.picture, pair)
+        save_picture(result.history, result.fitted.forecast, model.card, path, followed)
+
+
 def _write(
     settings: TrainSettings,
     trained: Mapping[Pair, TrainedPair],
-    model: Model,
+    data: bytes,
     ledger: Ledger,
     incomplete: datetime | None,
 ) -> None:
     """Write every file that was asked for, the model last: it is the commit point of the release."""
-    data = readable(model, settings)
     for pair, result in trained.items():
         if settings.prophet_json is not None:
             write_atomically(path_for(settings.prophet_json, pair), result.fitted.prophet.to_json().encode())
-        if settings.picture is not None:
-            save_picture(result.history, result.fitted.forecast, model.card, path_for(settings.picture, pair))
     keep_ledger(settings.output, ledger, incomplete)
     # What the ledger holds beyond the entry that its model names is dropped by whoever reads both.
     write_in_order({ledger_path(settings.output): ledger.content(), settings.output: data})

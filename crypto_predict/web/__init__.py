@@ -14,5 +14,9 @@
 * ``schemas``, ``openapi``: the OpenAPI document
 * ``swagger``: Swagger UI from local files
 * ``app``: puts all of it together
-* ``server``: Waitress, and a stop that loses nothing
+* ``server``: Waitress behind a loop of our own, and a stop that loses nothing
+* ``pool``: all connections: what each waits for, whose turn it is, which one must go
+* ``connections``: one of them; ``reading`` cuts what arrives into requests
+* ``heads``, ``bodies``: what RFC 9112 says of both
+* ``tasks``, ``refusals``: a request and its answer, also where the server refuses it
 """

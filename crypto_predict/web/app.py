@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from crypto_predict.baked.schema import Model
-from crypto_predict.logs import BufferedLines
 from crypto_predict.settings import ServeSettings
 from crypto_predict.web.answers import Answers
 from crypto_predict.web.caching import Caching, Clock
 from crypto_predict.web.fast_lane import FastLane
 from crypto_predict.web.metrics import Metrics
-from crypto_predict.web.observing import Observed
+from crypto_predict.web.observing import Log, Observed
+from crypto_predict.web.refusals import Refusing
 from crypto_predict.web.routes import create_flask_app
 from crypto_predict.web.service import Service
 
@@ -32,7 +32,7 @@ def create_app(
     *,
     clock: Clock = now,
     draining: threading.Event | None = None,
-    log: BufferedLines | None = None,
+    log: Log | None = None,
 ) -> WSGIApplication:
     """The whole application: Flask, the fast lane before it, the measuring around both.
 
@@ -41,14 +41,14 @@ def create_app(
         settings: When the model is stale, and when the next one is due.
         clock: Now, in UTC.
         draining: Set by the server once it stops; ``/readyz`` then answers 503.
-        log: Where a line for each request goes, if anywhere.
+        log: Takes a line for each request, if anybody wants one.
     """
     return assemble(create_service(model, settings, clock, draining or threading.Event()), log)
 
 
-def assemble(service: Service, log: BufferedLines | None) -> WSGIApplication:
+def assemble(service: Service, log: Log | None) -> WSGIApplication:
     """The same of a service that is there already."""
-    return Observed(FastLane(create_flask_app(service), service), service.metrics, log)
+    return Observed(Refusing(FastLane(create_flask_app(service), service)), service.metrics, log)
 
 
 def create_service(model: Model, settings: ServeSettings, clock: Clock, draining: threading.Event) -> Service:

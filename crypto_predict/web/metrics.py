@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -12,6 +14,7 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from crypto_predict.baked.schema import Model
@@ -73,6 +76,23 @@ class Metrics:
         requests.inc()
         duration.observe(seconds)
 
+    def add_total(self, name: str, meaning: str, value: Callable[[], int]) -> None:
+        """Expose a number that somebody else counts, as ``<name>_total``."""
+        self._registry.register(_Total(name, meaning, value))
+
     def exposition(self) -> bytes:
         """Everything measured so far, in Prometheus' text format."""
         return generate_latest(self._registry)
+
+
+class _Total:
+    """A counter that is kept elsewhere."""
+
+    def __init__(self, name: str, meaning: str, value: Callable[[], int]) -> None:
+        self._name = name
+        self._meaning = meaning
+        self._value = value
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """What Prometheus asks a collector for."""
+        yield CounterMetricFamily(self._name, self._meaning, value=self._value())

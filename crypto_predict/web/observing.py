@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 ROUTE = "crypto_predict.route"  # the environ's key under which an inner layer says which route it was
 UNMATCHED = "unmatched"
 
+Log = Callable[[str], None]  # takes a line
+
 
 class Observed:
     """A WSGI application whose requests are counted, timed and, where there is a log for them, logged."""
 
-    def __init__(self, application: WSGIApplication, metrics: Metrics, log: logs.BufferedLines | None) -> None:
+    def __init__(self, application: WSGIApplication, metrics: Metrics, log: Log | None) -> None:
         self._application = application
         self._metrics = metrics
         self._log = log
@@ -39,7 +41,7 @@ class Observed:
         status, headers = answer
         self._metrics.count(environ.get(ROUTE, UNMATCHED), environ["REQUEST_METHOD"], status[:3], seconds)
         if self._log is not None:
-            self._log.write(_line(environ, status, headers, seconds))
+            self._log(_line(environ, status, headers, seconds))
         return body
 
 

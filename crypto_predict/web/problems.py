@@ -58,9 +58,10 @@ class Problem:
         return f"{json.dumps({**common, **self.members})}\n".encode()
 
 
-# Older Pythons call two of them otherwise.
+# Older Pythons call some of them otherwise.
 TITLES = {status.value: status.phrase for status in HTTPStatus} | {
     413: "Content Too Large",
+    414: "URI Too Long",
     422: "Unprocessable Content",
 }
 

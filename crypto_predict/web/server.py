@@ -1,55 +1,69 @@
-"""Waitress, and a stop that loses nothing.
+"""Waitress behind a loop that no client can hold up, and a stop that loses nothing.
 
-Waitress' own stop drops what is still unsent. Here SIGTERM and SIGINT stop the accepting, every request that has begun
-is read, answered and sent, and only then does the process end; a second signal ends it at once. The handlers are
-explicit, so they also work for process 1 of a container.
+Waitress listens, has the threads and speaks WSGI. Its own reading, sending and stopping are replaced: they take time
+that grows with the square of a request's length and memory that grows with what clients do not read, and drop what is
+unsent.
+
+SIGTERM and SIGINT stop the accepting, every request that has begun is read, answered and sent, and only then does the
+process end; a second signal ends it at once. The handlers are explicit, so they also work for process 1 of a container.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
+import selectors
 import signal
+import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
-from waitress import wasyncore
-from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer, create_server
-from waitress.task import ErrorTask, WSGITask
 
 from crypto_predict import logs
 from crypto_predict.errors import CryptoPredictError
 from crypto_predict.settings import ServeSettings
-from crypto_predict.web import caching, problems, questions
+from crypto_predict.web import heads
+from crypto_predict.web.connections import Connection
+from crypto_predict.web.pool import Pool
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 STOP_SECONDS = 10.0  # for the requests in flight
 QUIET_SECONDS = 0.25  # a connection may still bring the request that crossed the signal, or its last answer, on the way
+THREADS_SECONDS = 1  # for threads that have nothing left to do to end
+
+MOST_CONNECTIONS = 1_000
+SPARE_DESCRIPTORS = 24  # for everything that is not a connection
+SEND_BUFFER_BYTES = 65_536  # of the system for each connection; Linux doubles it
+ACCEPTED_AT_ONCE = 64
+EXPIRY_SECONDS = 0.5  # between two looks at what has waited too long
+REST_SECONDS = 0.1  # without accepting, when there is no place for another connection
 
 WAITRESS: dict[str, Any] = {
-    # Headers and body leave in one piece, sent by the I/O thread. With Waitress' default of 1 they leave in two, and
-    # the threads wait for each other more than they work.
-    "send_bytes": 18_000,
-    # The largest answer, Swagger UI's script, stays in memory. What is above this would go into a temporary file, for
-    # which a read-only container has no place: there the connection would never end.
-    "outbuf_overflow": 16 * 2**20,
-    "asyncore_use_poll": True,  # select() knows no file descriptor above 1023
-    "connection_limit": 1_000,
-    "max_request_header_size": 65_536,
-    "max_request_body_size": 65_536,  # nothing here reads a body
-    "log_socket_errors": False,  # a client that hangs up is no event
     "ident": "crypto-predict",
+    # Waitress' own connections, which the servers that `bench` compares with have, need these to be fast. Headers and
+    # body leave in one piece; select() knows no file descriptor above 1023.
+    "send_bytes": 18_000,
+    "outbuf_overflow": 16 * 2**20,
+    "asyncore_use_poll": True,
+    "connection_limit": MOST_CONNECTIONS,
+    "max_request_header_size": heads.HEAD_BYTES,
+    "max_request_body_size": heads.BODY_BYTES,
+    "log_socket_errors": False,
 }
 
-_REFUSALS = {  # status to what Waitress says in its own jargon
-    413: f"the body of a request must be shorter than {WAITRESS['max_request_body_size']} bytes",
-    431: f"the headers of a request must be shorter than {WAITRESS['max_request_header_size']} bytes",
-}
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _log = logging.getLogger("crypto_predict.server")
 
@@ -68,38 +82,43 @@ class Server:
     """One WSGI application behind Waitress. Listens, and catches SIGTERM and SIGINT, as soon as it is made.
 
     Args:
-        application: What answers.
+        application: What answers; `refusals.Refusing` must be a part of it.
         settings: Where to listen, and with how many threads.
         draining: Set when the stop begins.
-        each_second: Called about once a second from the I/O thread.
 
     Raises:
         CannotListen: The address is not there or is taken.
     """
 
-    def __init__(
-        self,
-        application: WSGIApplication,
-        settings: ServeSettings,
-        draining: threading.Event,
-        each_second: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, application: WSGIApplication, settings: ServeSettings, draining: threading.Event) -> None:
         self._draining = draining
-        self._each_second = each_second
-        self._next_second = 0.0  # of the monotonic clock
         self._signals = 0  # received so far
-        self._map: dict[int, Any] = {}  # file descriptor to what Waitress does with it
-        self._tasks = _listen(application, settings, self._map).task_dispatcher
-        for listener in self._listeners():
-            listener.channel_class = _channel_class(draining)
+        self._sleeping = False  # is waiting for events
+        self._resting = True  # is not accepting
+        self._accepts_at = 0.0  # of the monotonic clock, when it is resting
+        self._expires_at = 0.0  # of the monotonic clock
+        self._most_connections = _most_connections()
+        self._listeners = _listen(application, settings)
+        self._tasks = next(iter(self._listeners.values())).task_dispatcher
+        self._pool = Pool(settings.threads, self._tasks.add_task, self._wake, draining)
+        self._bell, self._rope = socket.socketpair()
+        for end in (self._bell, self._rope):
+            end.setblocking(False)
+        self._pool.selector.register(self._bell, selectors.EVENT_READ, partial(self._bell.recv, 4096))
+        self._accept_again()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Every host and port that is listened at; the port as the system chose it where 0 was asked for."""
-        names = [listener.getsockname() for listener in self._listeners()]
+        names = [listener.getsockname() for listener in self._listeners.values()]
         return [(host, int(port)) for host, port in names]
+
+    @property
+    def dropped_connections(self) -> int:
+        """How many connections were closed because others needed their place or memory, or did nothing for too long."""
+        return self._pool.dropped
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then finish what has begun."""
@@ -110,54 +129,104 @@ class Server:
     def _on_signal(self, _number: int, _frame: object) -> None:
         """Wake the loop, which does the rest: a handler may interrupt anything, so it takes no lock."""
         self._signals += 1
-        for listener in self._listeners():
-            listener.pull_trigger()
+        self._ring()
 
-    def _turn(self, timeout: float) -> None:
-        """One turn of the I/O loop: wait at most `timeout` seconds, read and write what is ready."""
-        wasyncore.loop(timeout=timeout, map=self._map, use_poll=True, count=1)
-        if time.monotonic() >= self._next_second:
-            self._next_second = time.monotonic() + 1.0
-            self._each_second()
+    def _wake(self) -> None:
+        """Let the loop go on, if it waits."""
+        if self._sleeping:
+            self._sleeping = False
+            self._ring()
+
+    def _ring(self) -> None:
+        with suppress(BlockingIOError):  # it rings already
+            self._rope.send(b"x")
+
+    def _turn(self, seconds: float) -> None:
+        """One turn of the loop: wait at most so many seconds, then go on with whatever can go on."""
+        if self._resting:
+            seconds = min(seconds, REST_SECONDS)
+        self._sleeping = True
+        events = self._pool.selector.select(0.0 if self._pool.has_answers else seconds)
+        self._sleeping = False
+        for key, _ in events:
+            key.data()
+        self._pool.send_answers()
+        now = time.monotonic()
+        if now >= self._expires_at:
+            self._expires_at = now + EXPIRY_SECONDS
+            self._pool.expire()
+        if self._resting and now >= self._accepts_at:
+            self._accept_again()
+
+    def _accept(self, door: socket.socket) -> bool:
+        """Take connections that the system has made. Whether there may be more."""
+        listener = self._listeners[door]
+        for _ in range(ACCEPTED_AT_ONCE):
+            if len(self._pool) > self._most_connections and not self._pool.make_room():
+                self._rest()
+                return False
+            try:
+                client, address = door.accept()
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                if error.errno in _EXHAUSTED and not self._pool.make_room():
+                    self._rest()
+                    return False
+                continue
+            try:
+                listener.set_socket_options(client)
+            except OSError:  # macOS: it has gone already
+                client.close()
+            else:
+                Connection(listener, client, address, self._pool)
+        return True
+
+    def _rest(self) -> None:
+        """Accept nothing for a moment: there is no place, and asking again at once would only keep a core busy."""
+        self._accepts_at = time.monotonic() + REST_SECONDS
+        if not self._resting:
+            self._resting = True
+            for door in self._listeners:
+                self._pool.selector.unregister(door)
+
+    def _accept_again(self) -> None:
+        self._resting = False
+        for door in self._listeners:
+            self._pool.selector.register(door, selectors.EVENT_READ, partial(self._accept, door))
 
     def _drain(self) -> None:
         deadline = time.monotonic() + STOP_SECONDS
         self._draining.set()
-        logs.event(_log, logging.INFO, "stopping", connections=len(self._channels()))
-        began = time.time()  # the clock of Waitress' last_activity
-        for listener in self._listeners():
-            self._accept_waiting(listener)
-            wasyncore.dispatcher.close(listener)  # its own close() would close the trigger that the threads pull
+        logs.event(_log, logging.INFO, "stopping", connections=len(self._pool))
+        for door in self._listeners:
+            while self._accept(door):  # closing would reset what the system has accepted and nobody here yet
+                pass
+        self._close_listeners()
         self._turn(0.0)  # begins the requests that have arrived
-        while self._channels() and self._signals < 2 and time.monotonic() < deadline:
-            for channel in self._channels():
-                if _finished(channel, began):
-                    channel.handle_close()
+        quiet = time.monotonic() + QUIET_SECONDS
+        while len(self._pool) and self._signals < 2 and time.monotonic() < deadline:
+            if time.monotonic() >= quiet:
+                self._pool.close_quiet(QUIET_SECONDS)
             self._turn(0.05)
-        unfinished = sum(_busy(channel) for channel in self._channels())
-        self._tasks.shutdown(timeout=0 if unfinished else 5)
+        unfinished = self._pool.busy
+        self._tasks.shutdown(timeout=0 if unfinished else THREADS_SECONDS)
         logs.event(_log, logging.WARNING if unfinished else logging.INFO, "stopped", unfinished=unfinished)
 
-    def _accept_waiting(self, listener: BaseWSGIServer) -> None:
-        """Take the connections that the system has made and nobody has accepted yet: closing would reset them."""
-        before = -1
-        while before < len(self._channels()):
-            before = len(self._channels())
-            listener.handle_accept()
-
-    def _listeners(self) -> list[BaseWSGIServer]:
-        return [one for one in self._map.values() if isinstance(one, BaseWSGIServer)]
-
-    def _channels(self) -> list[HTTPChannel]:
-        return [one for one in self._map.values() if isinstance(one, HTTPChannel)]
+    def _close_listeners(self) -> None:
+        self._rest()
+        self._accepts_at = float("inf")
+        for door in self._listeners:
+            door.close()
 
 
-def _listen(application: WSGIApplication, settings: ServeSettings, dispatchers: dict[int, Any]) -> Any:
-    """Waitress' server, which is one of two classes."""
+def _listen(application: WSGIApplication, settings: ServeSettings) -> dict[socket.socket, BaseWSGIServer]:
+    """Waitress' servers by the sockets they listen with, one for each address of the host, with threads in common."""
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a busy moment is nothing to warn of
+    dispatchers: dict[int, Any] = {}
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # send_bytes is to go one day
         try:
-            return create_server(
+            create_server(
                 application,
                 map=dispatchers,
                 host=settings.host,
@@ -168,61 +237,19 @@ def _listen(application: WSGIApplication, settings: ServeSettings, dispatchers: 
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "there is no such address"
             raise CannotListen(settings.host, settings.port, reason) from error
+    listeners = {
+        cast("socket.socket", one.socket): one for one in dispatchers.values() if isinstance(one, BaseWSGIServer)
+    }
+    for door in listeners:  # what is accepted inherits the size
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    return listeners
 
 
-def _busy(channel: HTTPChannel) -> bool:
-    """Whether a request is being read or worked on, or an answer is not sent yet."""
-    return bool(channel.requests or channel.request is not None or channel.total_outbufs_len)
-
-
-def _finished(channel: HTTPChannel, began: float) -> bool:
-    """Whether nothing is left to do, and nothing has come for a while since the stop `began`."""
-    return not _busy(channel) and time.time() - max(channel.last_activity, began) > QUIET_SECONDS
-
-
-class ProblemTask(ErrorTask):
-    """Waitress' own answer to what it refuses, as problem details like every other error."""
-
-    def execute(self) -> None:
-        """Answer, and close the connection: where the next request would begin is not known."""
-        error = self.request.error  # type: ignore[attr-defined]  # the stubs take the request for its error
-        detail = _REFUSALS.get(error.code) or questions.shortened(error.body)
-        body = problems.Problem(error.code, detail).body()
-        self.status = f"{error.code} {error.reason}"
-        self.response_headers = [("Content-Type", problems.CONTENT_TYPE), *caching.COMMON]
-        self.set_close_on_finish()
-        self.content_length = len(body)
-        self.write(body)
-
-
-def _channel_class(draining: threading.Event) -> type[HTTPChannel]:
-    """Connections as Waitress makes them, but for what it does not do well.
-
-    While the server is draining, they say with their last answer that they close. Otherwise they stay open after an
-    answer without a body. What Waitress refuses is a problem, and a complete request is not told to continue.
-    """
-
-    class Task(WSGITask):
-        def build_response_header(self) -> bytes:
-            requests = self.channel.requests
-            if draining.is_set() and len(requests) == 1 and self.channel.request is None:
-                # As if the client had asked for it.
-                requests[0].headers["CONNECTION"] = "close"  # type: ignore[index]  # the stubs take a dict for less
-            return super().build_response_header()
-
-        def set_close_on_finish(self) -> None:
-            # Waitress closes after every answer without a length; one that has no body (304) ends with its headers.
-            asked = self.channel.requests[0].headers.get("CONNECTION", "").lower()
-            if self.has_body or self.version == "1.0" or asked == "close":
-                super().set_close_on_finish()
-
-    class Channel(HTTPChannel):
-        task_class = Task
-        error_task_class = ProblemTask
-
-        def send_continue(self) -> None:
-            # Waitress would wait for the body of a request that has none, or whose body has been refused already.
-            if self.request is not None and not self.request.completed:
-                super().send_continue()
-
-    return Channel
+def _most_connections() -> int:
+    """How many connections there may be: fewer where the system grants few file descriptors."""
+    if resource is None:
+        return MOST_CONNECTIONS
+    granted, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if granted == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return max(1, min(MOST_CONNECTIONS, granted - SPARE_DESCRIPTORS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 
 from crypto_predict.baked.schema import Card
@@ -73,6 +74,7 @@ def page(card: Card) -> str:
     return _PAGE.format(banner=_BANNER.format(pairs=listed(invented)) if card.simulated else "")
 
 
+@cache
 def read(name: str) -> bytes:
     """The content of one of `FILES`."""
     if name == START:

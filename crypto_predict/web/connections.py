@@ -1,0 +1,287 @@
+"""Connections: each is one client, and waits for one thing at a time, for so long and no longer.
+
+Only the I/O thread changes them. A worker thread has a connection's request while it answers it, then hands both back.
+A request is read when the answer to the one before has been sent. What a client sends ahead stays in the system's
+buffers, and a client that does not read its answers is not answered any further.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import socket
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from crypto_predict.web import heads, problems
+from crypto_predict.web.pool import REQUEST_SECONDS, STALL_SECONDS, Pool, Wait
+from crypto_predict.web.reading import Reader
+from crypto_predict.web.refusals import Refusal
+from crypto_predict.web.tasks import Task
+
+if TYPE_CHECKING:
+    from waitress.server import BaseWSGIServer
+
+JOINED_BYTES = 65_536  # answers up to this size leave in one piece
+
+_NO_REQUEST = heads.Request()
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+_log = logging.getLogger("crypto_predict.server")
+
+
+class Connection:
+    """One client's connection, and a task for the worker threads: its `service` answers the request that it has.
+
+    Args:
+        listener: The server of Waitress where it was accepted.
+        client: Its socket.
+        address: Host and port of the client.
+        pool: All connections; this one joins them.
+    """
+
+    def __init__(self, listener: BaseWSGIServer, client: socket.socket, address: tuple[Any, ...], pool: Pool) -> None:
+        client.setblocking(False)
+        self.server = listener  # this, `adj` and `addr` are what Waitress' tasks ask for
+        self.adj = listener.adj
+        self.addr = address
+        self._socket = client
+        self._pool = pool
+        self._reader = Reader()
+        self._request = _NO_REQUEST  # that is being answered
+        self._answer: list[bytes] = []
+        self._sent = 0  # bytes of its first part
+        self._closes = False  # after this answer
+        self._is_first = True  # nothing has been answered yet
+        self._events = 0  # that the selector waits for
+        self._wait: Wait | None = pool.new  # None: closed
+        pool.new.since[self] = time.monotonic()
+        self._listen(selectors.EVENT_READ)
+
+    # What the I/O thread calls.
+
+    def on_event(self) -> None:
+        """Go on: the client has sent something, can take more, or is gone."""
+        wait, pool = self._wait, self._pool
+        if wait is pool.sending:
+            self._send()
+        elif wait is pool.working:
+            self._listen(0)  # what it sends ahead is read when it has its answer
+        elif wait is pool.lingering:
+            if self._receive(JOINED_BYTES) == b"":
+                self.close()
+        elif wait is not None:
+            self._read()
+
+    def begin(self) -> None:
+        """Read the request that has arrived and hand it over, if it is whole."""
+        if self._wait is None:
+            return
+        if self._request is _NO_REQUEST:
+            request = self._reader.next()
+            if request is None:
+                self._await_body()
+                return
+            self._request = request
+        if self._pool.free > 0:
+            self._answer = []
+            self._wait_for(self._pool.working)
+            self._pool.hand_over(self)
+        else:
+            self._line_up()
+
+    def send_answer(self) -> None:
+        """Send what a worker thread has written."""
+        self._request = _NO_REQUEST
+        if self._wait is None:
+            return
+        if sum(map(len, self._answer)) <= JOINED_BYTES:
+            self._answer = [b"".join(self._answer)]
+        self._send()
+
+    def expire(self) -> None:
+        """Refuse the rest of a request, send more of an answer if that is possible after all, or close."""
+        if self._wait is self._pool.sending:
+            self._send()
+            if self._wait is self._pool.sending and self._wait.longest(time.monotonic() - STALL_SECONDS) is self:
+                self.drop()
+        elif self._wait is self._pool.reading:
+            self._refuse(408, f"a request must be complete {REQUEST_SECONDS:.0f} s after its first byte")
+        else:
+            self.close()
+
+    def drop(self) -> None:
+        """Close although the client may still want something."""
+        self._pool.dropped += 1
+        self.close()
+
+    def close(self) -> None:
+        """Close, whatever it is waiting for."""
+        if self._wait is None:
+            return
+        if self._wait is self._pool.sending:
+            for part in self._answer:
+                self._pool.unread.release(part)
+        del self._wait.since[self]
+        self._wait = None
+        self._listen(0)
+        self._socket.close()
+
+    def _read(self) -> None:
+        data = self._receive(heads.HEAD_BYTES - len(self._reader.arrived))
+        if data:
+            self._reader.arrived += data
+            self._advance()
+        elif data is not None:
+            if self._reader.has_begun:
+                self._refuse(400, "the connection ended before the request did")
+            else:
+                self.close()
+
+    def _receive(self, size: int) -> bytes | None:
+        """What has arrived, None if that is nothing, empty at the end of the connection."""
+        try:
+            return self._socket.recv(size)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+
+    def _advance(self, *, is_ahead: bool = False) -> None:
+        """Go on with what has arrived: begin a request, or wait for the rest of it."""
+        if self._reader.find_head():
+            if (self._pool.free > 0 and not is_ahead) or self._reader.is_in_body:
+                self.begin()
+            else:
+                self._line_up(is_ahead=is_ahead)
+        elif self._reader.has_begun:
+            self._await_rest()
+
+    def _await_rest(self) -> None:
+        if self._wait is not self._pool.reading:
+            self._wait_for(self._pool.reading)
+            self._listen(selectors.EVENT_READ)
+
+    def _await_body(self) -> None:
+        self._await_rest()
+        if self._reader.take_expectation():
+            with suppress(OSError):  # the client goes on without it in the end
+                self._socket.send(_CONTINUE)
+
+    def _line_up(self, *, is_ahead: bool = False) -> None:
+        self._wait_for(self._pool.working)
+        self._pool.line_up(self, is_first=self._is_first, is_ahead=is_ahead)
+
+    def _refuse(self, status: int, detail: str) -> None:
+        self._reader.refuse(Refusal(status, detail))
+        if self._pool.free > 0:
+            self.begin()
+        else:
+            self._line_up()
+
+    def _send(self) -> None:
+        """Send as much of the answer as the system takes."""
+        answer, waited = self._answer, self._wait is self._pool.sending
+        taken = 0
+        while answer:
+            part = answer[0]
+            try:
+                taken = self._socket.send(memoryview(part)[self._sent :] if self._sent else part)
+            except BlockingIOError:
+                break
+            except OSError:
+                self.close()
+                return
+            self._sent += taken
+            if self._sent == len(part):
+                del answer[0]
+                self._sent = 0
+                if waited:
+                    self._pool.unread.release(part)
+        if not answer:
+            self._end_answer()
+        elif taken or not waited:
+            self._wait_for(self._pool.sending)
+            self._listen(selectors.EVENT_WRITE)
+            if not waited:
+                for part in answer:
+                    self._pool.unread.hold(part)
+
+    def _end_answer(self) -> None:
+        self._listen(selectors.EVENT_READ)
+        if not self._closes:
+            self._is_first = False
+            self._wait_for(self._pool.idle)
+            if self._reader.arrived:
+                self._advance(is_ahead=True)
+            return
+        # Closing while something is unread would reset the connection, and the client might lose the answer.
+        self._reader.arrived.clear()
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.close()
+        else:
+            self._wait_for(self._pool.lingering)
+
+    def _wait_for(self, wait: Wait) -> None:
+        if self._wait is not None:
+            del self._wait.since[self]
+            wait.since[self] = time.monotonic()
+            self._wait = wait
+
+    def _listen(self, events: int) -> None:
+        if events == self._events:
+            return
+        selector = self._pool.selector
+        if not events:
+            selector.unregister(self._socket)
+        elif not self._events:
+            selector.register(self._socket, events, self.on_event)
+        else:
+            selector.modify(self._socket, events, self.on_event)
+        self._events = events
+
+    # What worker threads call.
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the server is stopping, and the client has asked for nothing more so far."""
+        if not self._pool.draining.is_set() or self._reader.arrived:
+            return False
+        try:
+            return not self._socket.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return True
+
+    def service(self) -> None:
+        """Answer the request."""
+        self._closes = True
+        try:
+            self._perform(self._request)
+        except Exception:  # noqa: BLE001 whatever it is: the client is told, and the next one served
+            _log.exception("a request was not answered")
+            self._answer.clear()
+            self._request.refusal = Refusal(500, problems.internal().detail)
+            self._perform(self._request)
+        finally:
+            self._pool.hand_back(self)
+
+    def _perform(self, request: heads.Request) -> None:
+        task = Task(self, request)  # type: ignore[arg-type]  # ours offers what a task uses of Waitress' channel
+        task.service()
+        self._closes = task.close_on_finish
+
+    def write_soon(self, data: bytes) -> int:
+        """Add to the answer."""
+        if data:
+            self._answer.append(data)
+        return len(data)
+
+    def check_client_disconnected(self) -> bool:
+        """Whether nobody will read the answer."""
+        return self._wait is None
+
+    def cancel(self) -> None:
+        """Waitress gives up the request: the server stops."""
