@@ -211,7 +211,7 @@ def test_a_second_training_says_who_holds_the_lock_and_ends_with_2(first: Output
         alias = tmp_path / "links" / "model.pkl"
         run = train_into(alias)
         assert run.returncode == 2, run.stderr
-        assert f"--output: '{alias}' is not free: process {holder.pid} on " in run.stderr.splitlines()[-1]
+        assert f" is not free: process {holder.pid} on " in run.stderr.splitlines()[-1]
         holder.kill()
     assert whole(output) == BUILDS[FIRST]
     assert output.next_training(SECOND) == 0, "the kernel releases the lock of the dead"
