@@ -15,9 +15,11 @@ COPY train.py /training/
 COPY crypto_predict /training/crypto_predict
 # What the last release left, if there was one: model.pkl and model.ledger.jsonl.
 COPY champion* /training/champion/
+# Histories of one's own, for SOURCE=file:data/NAME.csv.
+COPY data* /training/data/
 # Every option of train.py is read from the environment too, where an empty one counts as unset; `train.py --help`.
-ARG PAIR="BTC/USD"
-ARG SOURCE="alpaca"
+ARG PAIR=""
+ARG SOURCE=""
 ARG DAYS=""
 ARG EVERY=""
 ARG HORIZONS=""
@@ -26,6 +28,8 @@ ARG SEED=""
 ARG LEDGER=""
 ARG CHAMPION=""
 ARG ALPACA_DATA_URL=""
+ARG SOURCE_SECONDS=""
+ARG SOURCE_CANDLES=""
 ARG MODEL_VERSION=""
 ARG GIT_REVISION=""
 # The one timestamp of a build. A new one trains anew: a cached step would ship a stale model.
@@ -34,8 +38,6 @@ WORKDIR /training
 RUN --mount=type=secret,id=alpaca_api_key \
     --mount=type=secret,id=alpaca_secret_key \
     mkdir --parents /layer/app /picture \
-    # NumPy reads it too, and takes an empty one for no number
-    && if [ -z "$SOURCE_DATE_EPOCH" ]; then unset SOURCE_DATE_EPOCH; fi \
     # -B: byte code written here would only fill the cache
     && ALPACA_API_KEY="$(cat /run/secrets/alpaca_api_key 2>/dev/null)" \
        ALPACA_SECRET_KEY="$(cat /run/secrets/alpaca_secret_key 2>/dev/null)" \
@@ -67,7 +69,8 @@ RUN case "$TARGETARCH" in \
 COPY LICENSE api.py /app/
 # What api.py imports, directly or not, and nothing else; tests/test_image.py compares.
 COPY crypto_predict/__init__.py crypto_predict/errors.py crypto_predict/logs.py crypto_predict/market.py \
-     crypto_predict/settings.py crypto_predict/version.py crypto_predict/wording.py /app/crypto_predict/
+     crypto_predict/prerequisites.py crypto_predict/settings.py crypto_predict/version.py crypto_predict/wording.py \
+     /app/crypto_predict/
 COPY crypto_predict/baked /app/crypto_predict/baked
 COPY crypto_predict/web /app/crypto_predict/web
 # The byte code of every module that is loaded once these are imported, the standard library's too: the base has none,

@@ -5,15 +5,17 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
-PORT ?= 8000
 # Where the history comes from, in order of preference; the last name works without any network.
-SOURCE ?= alpaca,simulated
+WITHOUT_SOURCE := alpaca,simulated
 TESTS ?= tests
 # Tests at once: some wait for containers while others work.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 
 VENV ?= .venv
 BIN := $(VENV)/bin
+# HOST, PORT and SOURCE may come from the environment, where an empty one counts as unset.
+HISTORY = --source '$(or $(SOURCE),$(WITHOUT_SOURCE))'
+ADDRESS = --host '$(or $(HOST),127.0.0.1)' --port '$(or $(PORT),8000)'
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
 
@@ -41,8 +43,13 @@ $(VENV)/dev.stamp: requirements-dev.txt | $(BIN)/python
 
 .PHONY: run
 run: $(VENV)/run.stamp ## Train a model and serve it at http://127.0.0.1:8000
-	@$(BIN)/python train.py --source '$(SOURCE)' --output model.pkl $(if $(wildcard model.ledger.jsonl),--ledger model.ledger.jsonl)
-	@$(BIN)/python api.py --model model.pkl --host 127.0.0.1 --port $(PORT)
+	@$(BIN)/python api.py $(ADDRESS) --check-address
+	@$(BIN)/python train.py $(HISTORY) --output model.pkl $(if $(wildcard model.ledger.jsonl),--ledger model.ledger.jsonl)
+	@$(BIN)/python api.py $(ADDRESS) --model model.pkl
+
+.PHONY: serve
+serve: $(VENV)/run.stamp ## Serve the model that is there, without training
+	@$(BIN)/python api.py $(ADDRESS) --model model.pkl
 
 .PHONY: test
 test: $(VENV)/dev.stamp ## Run every test, on all cores
@@ -60,6 +67,8 @@ lint: $(VENV)/dev.stamp ## Check format, style, types, workflows and Dockerfile
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema custom.github-workflows-require-timeout .github/workflows/*.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/question.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
 
 .PHONY: format
@@ -73,7 +82,7 @@ bench: $(VENV)/dev.stamp ## Measure against the usual tutorial and bare Flask
 
 .PHONY: notebook
 notebook: $(VENV)/dev.stamp ## Run train.ipynb in place and keep pictures of its figures (wants Chromium)
-	@SOURCE='$(SOURCE)' $(BIN)/python -m tests.notebook
+	@SOURCE='$(or $(SOURCE),$(WITHOUT_SOURCE))' $(BIN)/python -m tests.notebook
 
 .PHONY: lock
 lock: $(VENV)/dev.stamp ## Renew the locked requirements from pyproject.toml

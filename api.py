@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from crypto_predict import logs
-from crypto_predict.baked import evaluation, store
-from crypto_predict.errors import CryptoPredictError, UnusableModel
-from crypto_predict.settings import EnvironmentParser, ServeSettings, duration, web_address, whole_number
-from crypto_predict.web.announcement import announce, greeting
-from crypto_predict.web.app import assemble, create_service, now
-from crypto_predict.web.server import CannotListen, Server
+from crypto_predict.prerequisites import needed
+
+with needed("api.py", "requirements-api.txt"):
+    from crypto_predict import logs
+    from crypto_predict.baked import store
+    from crypto_predict.errors import CryptoPredictError, UnusableModel
+    from crypto_predict.settings import CommandLine, ServeSettings, duration, web_address, whole_number
+    from crypto_predict.web.announcement import announce, greeting
+    from crypto_predict.web.app import assemble, create_service, now
+    from crypto_predict.web.server import CannotListen, Server
 
 EXIT_CODES: dict[type[CryptoPredictError], int] = {CannotListen: 1, UnusableModel: 3}
 
@@ -42,17 +47,40 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     Returns:
         The exit code.
     """
-    settings = read_settings(arguments, environ)
+    settings, check_only = read_settings(arguments, environ)
     lines = logs.Lines(sys.stdout.fileno() if sys.stdout else None)
     logs.configure(settings.log_level, lines.write)
     try:
-        serve(settings, lines)
+        if check_only:
+            check_address(settings.host, settings.port)
+        else:
+            serve(settings, lines)
     except tuple(EXIT_CODES) as error:
-        print(f"api.py: {error}", file=sys.stderr)
+        print(f"api.py: {error}{_hint(error)}", file=sys.stderr)
         return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
     finally:
         lines.close(LOG_SECONDS)
     return 0
+
+
+def check_address(host: str, port: int) -> None:
+    """Return if a server could listen there now.
+
+    Raises:
+        CannotListen: The address is not there or is taken.
+    """
+    try:
+        for family, kind, _, _, address in socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+                probe.bind(address)
+                probe.listen(1)
+    except (socket.gaierror, ValueError) as error:
+        raise CannotListen(host, port, "there is no such address") from error
+    except OSError as error:
+        raise CannotListen(host, port, error.strerror or str(error)) from error
 
 
 def serve(settings: ServeSettings, lines: logs.Lines) -> None:
@@ -63,9 +91,6 @@ def serve(settings: ServeSettings, lines: logs.Lines) -> None:
         UnusableModel: There is nothing to serve.
     """
     model = store.load(settings.model)
-    for pair, forecast in model.forecasts.items():
-        if faults := evaluation.faults(forecast):
-            raise UnusableModel(settings.model, f"its forecast of {pair} cannot be evaluated: {faults[0]}")
     draining = threading.Event()
     log = lines.write if settings.log_level in {"debug", "info"} else None
     service = create_service(model, settings, now, draining)
@@ -85,28 +110,42 @@ def serve(settings: ServeSettings, lines: logs.Lines) -> None:
     server.run()
 
 
-def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> ServeSettings:
-    """Options and environment as settings; ends the process with 2 where they make no sense."""
-    parser = EnvironmentParser(environ, prog="api.py", description=__doc__, epilog=TEACHING)
-    parser.add_option("--model", Path, "model.pkl", "the model file that train.py wrote", "FILE")
-    parser.add_option(
+def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[ServeSettings, bool]:
+    """Options and environment as settings, and whether only the address is to be checked.
+
+    Raises:
+        SystemExit: With 2 after a bad argument, whose value is named; with 0 after ``--help``.
+    """
+    command = CommandLine(environ, prog="api.py", description=__doc__ or "", epilog=TEACHING)
+    command.add_option("--model", Path, "model.pkl", "the model file that train.py wrote", "FILE")
+    command.add_option(
         "--host",
         str,
         "0.0.0.0",  # noqa: S104 a container is asked from outside of it
         "the address to listen at",
         "HOST",
     )
-    parser.add_option("--port", whole_number("port", 0, 65_535), "8000", "the port to listen at; 0 picks one", "PORT")
-    parser.add_option("--threads", whole_number("threads", 1, 256), "8", "requests worked on at once", "N")
-    parser.add_option(
+    command.add_option("--port", whole_number("port", 0, 65_535), "8000", "the port to listen at; 0 picks one", "PORT")
+    command.add_option("--threads", whole_number("threads", 1, 256), "8", "requests worked on at once", "N")
+    command.add_option(
         "--stale-after", duration, "24h", "the age of the model or its newest price at which /fresh is 503", "TIME"
     )
-    parser.add_option("--retrain-every", duration, "6h", "answers may be cached until the next retrain", "TIME")
-    parser.add_option("--repository-url", web_address, "", "where the project is, linked to in /docs", "URL")
-    parser.add_option(
+    command.add_option("--retrain-every", duration, "6h", "answers may be cached until the next retrain", "TIME")
+    command.add_option("--repository-url", web_address, "", "where the project is, linked to in /docs", "URL")
+    command.add_option(
         "--log-level", logs.level_name, "info", f"the least that is logged: {', '.join(logs.LEVELS)}", "LEVEL"
     )
-    return ServeSettings(**vars(parser.parse_args(arguments)))
+    command.add_flag("--check-address", "only check that the address is free, and end with 0 or 1")
+    options = vars(command.parse(arguments))
+    check_only = bool(options.pop("check_address"))
+    return ServeSettings(**options), check_only
+
+
+def _hint(error: CryptoPredictError) -> str:
+    """What to do about the error that a second start meets."""
+    if isinstance(error, CannotListen) and error.reason == os.strerror(errno.EADDRINUSE):
+        return "; stop what listens there, or choose another port, as in PORT=8001"
+    return ""
 
 
 if __name__ == "__main__":

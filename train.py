@@ -6,17 +6,24 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from crypto_predict.errors import (
-    BrokenLedger,
-    CryptoPredictError,
-    InvalidValue,
-    Refused,
-    SourceError,
-    UnusableHistory,
-    UnusableModel,
-)
-from crypto_predict.training.options import read_settings
+from crypto_predict.prerequisites import needed
+
+PREREQUISITES = "train.py", "requirements-train.txt"
+
+with needed(*PREREQUISITES):
+    from crypto_predict.errors import (
+        BrokenLedger,
+        CryptoPredictError,
+        InvalidValue,
+        Refused,
+        SourceError,
+        UnusableHistory,
+        UnusableModel,
+    )
+    from crypto_predict.settings import abandon_output
+    from crypto_predict.training.options import read_settings
 
 DONE, FAILED, BAD_ARGUMENTS, NO_HISTORY, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -24,6 +31,9 @@ DONE, FAILED, BAD_ARGUMENTS, NO_HISTORY, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 1
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run one training from command line and environment to model file; returns the exit code."""
     settings, as_json = read_settings(arguments, environ)
+    if not os.environ.get("SOURCE_DATE_EPOCH", "unset").strip():
+        del os.environ["SOURCE_DATE_EPOCH"]  # NumPy reads it too, and fails at an empty one
+    before = fingerprint(settings.output)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
         # The forecasting libraries take seconds to import: --help and a mistyped option need not wait for them.
@@ -34,18 +44,36 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         return failed(str(error), exit_code(error))
     except OSError as error:
         where = error.filename or settings.output
-        return failed(f"cannot write {where}: {error.strerror}; the model was not changed", FAILED)
+        return failed(f"cannot write {where}: {error.strerror}; {outcome(settings.output, before)}", FAILED)
     except KeyboardInterrupt:
-        return failed("interrupted; the model was not changed", INTERRUPTED)
-    return show(report.as_json(run) if as_json else report.as_text(run))
+        return failed(f"interrupted; {outcome(settings.output, before)}", INTERRUPTED)
+    try:
+        return show(report.as_json(run) if as_json else report.as_text(run))
+    except KeyboardInterrupt:
+        return failed("interrupted; the model was written, but not this report", INTERRUPTED)
+
+
+def fingerprint(path: Path) -> tuple[int, ...] | None:
+    """What differs between a file and the one that took its place; None if there is no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def outcome(output: Path, before: tuple[int, ...] | None) -> str:
+    """What an error message says of the model: the truth, wherever the training ended."""
+    return "the model was not changed" if fingerprint(output) == before else "the model was written"
 
 
 def show(text: str) -> int:
     """Print the report; returns the exit code, since whoever reads it may be gone."""
+    encoding = sys.stdout.encoding or "utf-8"
     try:
-        print(text, flush=True)
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
+        abandon_output()
         return failed(f"the model was written, but not this report: {error.strerror}", FAILED)
     return DONE
 
@@ -66,4 +94,5 @@ def failed(message: str, code: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], os.environ))
+    with needed(*PREREQUISITES):  # what is imported late
+        sys.exit(main(sys.argv[1:], os.environ))

@@ -5,7 +5,8 @@ The modules stand on floors, and imports run downwards only:
 =====  ==========================================================================================
 floor  what lives there
 =====  ==========================================================================================
-0      ``errors``, ``market`` (Pair, Interval, Span, Candle), ``version``, ``wording``
+0      ``errors``, ``market`` (Pair, Interval, Span, Candle), ``version``, ``wording``,
+       ``prerequisites`` (Python and the packages)
 1      ``settings`` (options and environment), ``logs``, ``metrics`` (how good forecasts were),
        ``baked`` (the model file: schema, safe loading, evaluation in plain Python)
 2      ``sources`` (one file an exchange), ``history`` (checks, gaps, digest)

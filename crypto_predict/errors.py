@@ -8,6 +8,8 @@ exit codes: the entry points and the web application each have the one table fro
     CryptoPredictError
     ├── InvalidValue        an argument, a setting or a query parameter is not what it must be
     ├── SourceError         a source of history could not deliver
+    │   ├── Unreachable     it gave no answer, or none to where this program runs
+    │   └── RefusedKeys     it does not accept the keys that are set
     ├── UnusableHistory     history arrived, but no model can be fitted to it
     ├── Refused             the release gate found what must not ship
     ├── UnusableModel       a model file cannot be trusted or read
@@ -33,7 +35,7 @@ class InvalidValue(CryptoPredictError):
     """The value of `name` is not what it must be; `expected` says what would be."""
 
     def __init__(self, name: str, value: object, expected: str) -> None:
-        super().__init__(f"{name}: {_shown(value)} is not {expected}")
+        super().__init__(f"{name}: {shown(value)} is not {expected}")
         self.name = name
         self.value = value
         self.expected = expected
@@ -46,6 +48,14 @@ class SourceError(CryptoPredictError):
         super().__init__(f"{source}: {reason}")
         self.source = source
         self.reason = reason
+
+
+class Unreachable(SourceError):
+    """No answer of the source could be had: no network, silence, an overload, or it does not serve this place."""
+
+
+class RefusedKeys(SourceError):
+    """The source does not accept the keys that are set. No other source may hide that."""
 
 
 class UnusableHistory(CryptoPredictError):
@@ -112,7 +122,7 @@ class UnknownPair(CryptoPredictError):
     """The model holds no forecast for `pair`; `known` are those it does hold."""
 
     def __init__(self, pair: str, known: Sequence[str]) -> None:
-        super().__init__(f"{_shown(pair)} is not in this model, which holds {', '.join(known)}")
+        super().__init__(f"{shown(pair)} is not in this model, which holds {', '.join(known)}")
         self.pair = pair
         self.known = tuple(known)
 
@@ -139,7 +149,7 @@ class NoProphetInterval(CryptoPredictError):
         self.last = last
 
 
-def _shown(value: object, most: int = 80) -> str:
+def shown(value: object, most: int = 80) -> str:
     """The value as a person may read it in one line: quoted, escaped and never longer than `most` and a bit."""
     text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"

@@ -3,9 +3,10 @@
 What a fit cannot use is left out and counted: repeated candles (the last copy stays), candles that no market can have
 made, candles off the grid. Whether a history with such defects may be used at all is for the caller's `Judge` to say.
 
-Which failures move on to the next source: all of them, with one exception. Invented prices stand in only for sources
-that could not deliver (unreachable, or without a single candle of the pair), never for data that was read and found
-faulty: a file with a typing error must be repaired, not replaced by a simulation.
+Which failures move on to the next source: all of them, with two exceptions. Keys that are refused end the search, since
+whoever set them means that source. Invented prices stand in only for sources that could not be reached, never for
+what was read and found faulty or missing: a file or a pair with a typing error must be corrected, not replaced by a
+simulation.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 
 from crypto_predict.baked.schema import Gap
-from crypto_predict.errors import Refused, SourceError, UnusableHistory
+from crypto_predict.errors import Refused, RefusedKeys, SourceError, Unreachable, UnusableHistory
 from crypto_predict.market import DAY, EPOCH, Candle, Interval, Pair, Span
 from crypto_predict.sources.port import Source
 
@@ -108,20 +109,23 @@ def read_history(  # noqa: PLR0913, PLR0917 each is one fact of the question
         judge: Is shown each source's history, be it short or empty, and may refuse it; None: what can be used is used.
 
     Raises:
+        RefusedKeys: A source does not accept the keys that are set.
         Refused: No source has one, and `judge` refused at least one; the reason of each source is among the reasons.
         UnusableHistory: No source has one; the reason of each is among the faults.
     """
     request = _Request(pair, interval, days, closing_limit(until, now), now)
     reasons: list[str] = []
-    faulty = refused = False
+    reached = refused = False
     for source in sources:
-        if source.simulated and faulty:
-            reasons.append(f"{source.name}: not used, since invented prices must not hide faulty data")
+        if source.simulated and reached:
+            reasons.append(f"{source.name}: not used, since invented prices stand in only for what cannot be reached")
             continue
         try:
             history = _read(source, request, judge)
+        except RefusedKeys:
+            raise
         except (SourceError, UnusableHistory, Refused) as error:
-            faulty = faulty or not isinstance(error, SourceError)
+            reached = reached or not isinstance(error, Unreachable)
             refused = refused or isinstance(error, Refused)
             reasons += _warned(source, pair, error)
         else:
@@ -319,9 +323,11 @@ def _place(candle: Candle) -> str:
 def _warned(source: Source, pair: Pair, error: SourceError | UnusableHistory | Refused) -> list[str]:
     """The reasons why this source is out, each with its name; the log has heard of the first."""
     faults = _faults(error)
+    # A file's error names the very file, where its source may stand for one of each pair.
+    where = error.subject if isinstance(error, UnusableHistory) else source.name
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    _log.warning("%s: no history from %s: %s%s", pair, source.name, faults[0], more)
-    return [f"{source.name}: {fault}" for fault in faults]
+    _log.warning("%s: no history from %s: %s%s", pair, where, faults[0], more)
+    return [f"{where}: {fault}" for fault in faults]
 
 
 def _faults(error: SourceError | UnusableHistory | Refused) -> tuple[str, ...]:

@@ -6,44 +6,72 @@ line wins. Environments are passed in, never reached for.
 
 from __future__ import annotations
 
-import argparse
+import difflib
 import math
+import os
 import re
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
-from crypto_predict.errors import InvalidValue
+import click
+
+from crypto_predict.errors import InvalidValue, shown
 from crypto_predict.market import EPOCH, Pair
 
 _DURATION = re.compile(r"([0-9]{1,9})([smhd]?)")
 _WEB_ADDRESS = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&*+,;=%-]{1,2000}")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
+# Line ends and other control characters, and what is left of bytes that are not UTF-8.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_LONGEST = 4_096  # characters; no system allows a longer path
+_LABEL = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,99}")
+_USER = re.compile(r"//.*@")  # greedy: a password may hold a slash, an @ or a space that should have been encoded
+_QUERY = re.compile(r"(://[^\s?]*)\?[^\s\"'<>]+")
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """How the exchanges are reached. Keys are optional and never printed."""
+    """How the exchanges are reached, and how much of any source is read. Keys are optional and never printed."""
 
     alpaca_data_url: str | None = None  # None: the exchange's own address
     alpaca_api_key: str | None = None
     alpaca_secret_key: str | None = None
+    # A silent exchange is given up after two minutes; one that answers has six years of days in one answer.
+    seconds: int = 300  # the longest that one history may take
+    # A hundred years of days, or twenty of hours; as objects they take some 80 MB.
+    candles: int = 200_000  # the most that one history may have
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> SourceSettings:
-        """Read ``ALPACA_DATA_URL``, ``ALPACA_API_KEY`` and ``ALPACA_SECRET_KEY``; an empty value counts as absent."""
+        """Read ``ALPACA_DATA_URL``, ``ALPACA_API_KEY``, ``ALPACA_SECRET_KEY``, ``SOURCE_SECONDS``, ``SOURCE_CANDLES``.
+
+        An empty value counts as absent.
+
+        Raises:
+            InvalidValue: A bound is not a whole number in its range.
+        """
+        bounds = {
+            name: whole_number(variable, 1, most)(text)
+            for name, variable, most in (("seconds", "SOURCE_SECONDS", 86_400), ("candles", "SOURCE_CANDLES", 10**7))
+            if (text := environ.get(variable))
+        }
         return cls(
             alpaca_data_url=environ.get("ALPACA_DATA_URL") or None,
             alpaca_api_key=environ.get("ALPACA_API_KEY") or None,
             alpaca_secret_key=environ.get("ALPACA_SECRET_KEY") or None,
+            **bounds,
         )
 
     def __repr__(self) -> str:
-        """Without the keys: a settings object may end up in a log."""
-        return f"SourceSettings(alpaca_data_url={self.alpaca_data_url!r})"
+        """Without the keys and what an address may hold of them: a settings object may end up in a log."""
+        url = None if self.alpaca_data_url is None else masked(self.alpaca_data_url)
+        return f"SourceSettings(alpaca_data_url={url!r}, seconds={self.seconds}, candles={self.candles})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,70 +199,159 @@ class ServeSettings:
     repository_url: str | None = None  # where the project is, which the documentation links to
 
 
-class EnvironmentParser(argparse.ArgumentParser):
-    """An argument parser whose options can be given as environment variables too."""
+class CommandLine:
+    """The options of one command, each of which can be given as an environment variable too."""
 
-    def __init__(self, environ: Mapping[str, str], **options: Any) -> None:
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
+    def __init__(self, environ: Mapping[str, str], prog: str, description: str, epilog: str = "") -> None:
         self._environ = environ
+        self._prog = prog
+        self._command = _Command(
+            prog,
+            help=description,
+            epilog=epilog,
+            context_settings={
+                "help_option_names": ["-h", "--help"],
+                "max_content_width": 100,
+                "allow_extra_args": True,
+            },
+        )
 
     def add_option(
         self, name: str, read: Callable[[str], Any], default: str | None, explanation: str, metavar: str
     ) -> None:
         """Add ``--name``, whose text, from wherever it comes, is turned into a value by `read`."""
-        self._add(name, default, explanation, type=_argparse_type(read), metavar=metavar)
+        self._command.params.append(_Option(self._environ, name, read, default, explanation, metavar=metavar))
 
     def add_list_option(
-        self, name: str, read: Callable[[str], Any], default: str, explanation: str, metavar: str
+        self, name: str, read: Callable[[str], Any], default: str | None, explanation: str, metavar: str
     ) -> None:
-        """Add ``--name``, which may be repeated and may hold several values between commas; duplicates are dropped."""
-        self._add(name, default, explanation, type=_argparse_type(_list_of(read)), metavar=metavar, action=_Extend)
+        """Add ``--name``, which may be repeated and may hold several values between commas; duplicates are dropped.
+
+        Without a default, and where it is not given, it has no values.
+        """
+        option = _Option(self._environ, name, read, default, explanation, metavar=metavar, multiple=True)
+        self._command.params.append(option)
 
     def add_flag(self, name: str, explanation: str) -> None:
         """Add a ``--name`` that takes no value."""
-        variable = _variable(name)
+        self._command.params.append(_Option(self._environ, name, boolean, None, explanation, is_flag=True))
+
+    def parse(self, arguments: Sequence[str]) -> SimpleNamespace:
+        """The value of every option.
+
+        Raises:
+            SystemExit: With 2 after one line about a bad argument or variable; after ``--help`` with 0, or with 1 where
+                that could not be written.
+        """
         try:
-            default = boolean(self._environ.get(variable, ""))
+            context = self._command.make_context(self._prog, list(arguments))
+        except click.exceptions.Exit as end:
+            raise SystemExit(end.exit_code) from None
+        except OSError as error:  # nobody reads the help
+            abandon_output()
+            click.echo(f"{self._prog}: error: cannot write the help: {error.strerror}", err=True)
+            raise SystemExit(1) from None
+        except click.NoSuchOption as error:
+            # Of -pair click names the -p.
+            typed = next((word for word in arguments if word.startswith(error.option_name)), error.option_name)
+            self.fail(self._unknown(typed.partition("=")[0]))
+        except click.UsageError as error:
+            self.fail(error.message[:1].lower() + error.message[1:].rstrip("."))
         except InvalidValue as error:
-            self.error(f"environment variable {variable}: {error}")
-        self.add_argument(name, action="store_true", default=default, help=f"{explanation} (environment: {variable})")
+            self.fail(str(error))
+        if context.args:
+            self.fail(f"unexpected argument {shown(context.args[0])}; `python {self._prog} --help` lists the options")
+        return SimpleNamespace(**context.params)
 
-    def _add(self, name: str, default: str | None, explanation: str, **traits: Any) -> None:
-        variable = _variable(name)
-        shown = f"(default: {default}; environment: {variable})" if default else f"(environment: {variable})"
-        text = self._environ.get(variable)
-        # argparse reads a default that is text like an argument, and only when the option is not given.
-        given = _FromEnvironment(text, variable) if text else default
-        self.add_argument(name, default=given, help=f"{explanation} {shown}".replace("%", "%%"), **traits)
+    def fail(self, message: str) -> NoReturn:
+        """End the process with 2 and one line, without what addresses in it hold of secrets."""
+        click.echo(f"{self._prog}: error: {_CONTROL.sub('?', masked(message))}", err=True)
+        raise SystemExit(2)
 
-
-class _FromEnvironment(str):
-    """Text that came from the environment variable `variable`, so that an error can name it."""
-
-    __slots__ = ("variable",)
-    variable: str
-
-    def __new__(cls, text: str, variable: str) -> Self:
-        value = super().__new__(cls, text)
-        value.variable = variable
-        return value
+    def _unknown(self, name: str) -> str:
+        known = [name for option in self._command.params for name in option.opts]
+        close = difflib.get_close_matches(f"--{name.lstrip('-')}"[:80], known, n=1)
+        hint = f"did you mean `{close[0]}`?" if close else f"`python {self._prog} --help` lists the options"
+        return f"no such option `{name[:80]}`; {hint}"
 
 
-class _Extend(argparse.Action):
-    """Collects a repeated list option; what is given on the command line replaces the default."""
+def abandon_output() -> None:
+    """Let standard output lead nowhere once writing to it has failed: the interpreter flushes once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-    def __call__(
+
+class _Command(click.Command):
+    """A command whose closing help text keeps its lines."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 click's signature
+        """Write the text as it stands."""
+        if self.epilog:
+            formatter.write(f"\n{self.epilog}")
+
+
+class _Option(click.Option):
+    """An option that an environment passed in can give too, and whose texts `read` turns into values.
+
+    Raises:
+        InvalidValue: A text is not what it must be; the name is that of the option or of the variable.
+    """
+
+    def __init__(
         self,
-        parser: argparse.ArgumentParser,  # noqa: ARG002 argparse's signature
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,  # noqa: ARG002 argparse's signature
+        environ: Mapping[str, str],
+        name: str,
+        read: Callable[[str], Any],
+        default: str | None,
+        explanation: str,
+        **traits: Any,
     ) -> None:
-        given = f"_given_{self.dest}"
-        before = getattr(namespace, given, ())
-        together = tuple(dict.fromkeys((*before, *values)))
-        setattr(namespace, given, together)
-        setattr(namespace, self.dest, together)
+        self._environ = environ
+        self._read = read
+        self._variable = name.lstrip("-").replace("-", "_").upper()
+        default_shown = f"default: {default}; " if default else ""
+        if default is not None:
+            traits["default"] = (default,) if traits.get("multiple") else default
+        if not traits.get("is_flag"):
+            traits["type"] = _Text()
+        super().__init__([name], help=f"{explanation} ({default_shown}environment: {self._variable})", **traits)
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:  # noqa: ARG002 click's signature
+        """The variable's text; an empty one counts as unset."""
+        return self._environ.get(self._variable) or None
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """The value, or the tuple of values, of these texts."""
+        from_environment = ctx.get_parameter_source(self.name) is click.core.ParameterSource.ENVIRONMENT
+        origin = f"environment variable {self._variable}" if from_environment else self.opts[0]
+        if self.multiple:
+            texts = [part.strip() for text in value or () for part in self._checked(origin, text).split(",")]
+            return tuple(dict.fromkeys(self._value(origin, text) for text in texts))
+        return self._value(origin, self._checked(origin, value)) if isinstance(value, str) else value
+
+    def _checked(self, origin: str, text: str) -> str:
+        if _CONTROL.search(text):
+            raise InvalidValue(origin, text, "one line of UTF-8 text without control characters")
+        if len(text) > _LONGEST:
+            raise InvalidValue(origin, text, f"a text of at most {_LONGEST:,} characters")
+        if text.startswith("--"):
+            raise InvalidValue(origin, text, f"a value; expected {self.opts[0]} {self.metavar or ''}".rstrip())
+        return text
+
+    def _value(self, origin: str, text: str) -> Any:
+        try:
+            return self._read(text)
+        except InvalidValue as error:
+            raise InvalidValue(origin, error.value, error.expected) from error
+
+
+class _Text(click.ParamType[str]):
+    """Text as it is; lists are taken apart where they are read."""
+
+    name = "text"
+
+    def split_envvar_value(self, rv: str) -> Sequence[str]:
+        """The whole text of a variable: click would take it apart at white space."""
+        return (rv,)
 
 
 def boolean(text: str) -> bool:
@@ -273,6 +390,18 @@ def duration(text: str) -> timedelta:
     return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
 
 
+def label(name: str, text: str | None) -> str | None:
+    """Read the name of a release or a revision, which appears in answers and metrics; None or empty if not set."""
+    if text and not _LABEL.fullmatch(text):
+        raise InvalidValue(name, text, "a label such as 1.2.3: ASCII letters, digits and . _ + - only, at most 100")
+    return text or None
+
+
+def masked(text: str) -> str:
+    """The text without what addresses in it hold before an ``@`` and after a ``?``, where passwords and keys stand."""
+    return _QUERY.sub(r"\1?***", _USER.sub("//***@", text))
+
+
 def web_address(text: str) -> str | None:
     """Read ``https://example.org/project``; None where the text is empty."""
     if not text:
@@ -283,10 +412,10 @@ def web_address(text: str) -> str | None:
 
 
 def instant_of_epoch(text: str | None) -> datetime | None:
-    """Read ``SOURCE_DATE_EPOCH``: whole seconds since 1970; None or empty where it is not set."""
-    if not text:
+    """Read ``SOURCE_DATE_EPOCH``: whole seconds since 1970; None or blank where it is not set."""
+    if not text or not text.strip():
         return None
-    seconds = whole_number("SOURCE_DATE_EPOCH", 0, 253_402_300_799)(text)
+    seconds = whole_number("SOURCE_DATE_EPOCH", 0, 253_402_300_799)(text.strip())
     return EPOCH + timedelta(seconds=seconds)
 
 
@@ -299,25 +428,3 @@ def _threshold(field: Field[Any], text: str) -> float:
     if not 0 <= value < math.inf or (whole and not value.is_integer()):
         raise InvalidValue(f"GATE_{field.name.upper()}", text, f"a {'whole ' if whole else ''}number from 0 up")
     return int(value) if whole else value
-
-
-def _variable(name: str) -> str:
-    return name.lstrip("-").replace("-", "_").upper()
-
-
-def _list_of(read: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
-    def read_list(text: str) -> tuple[Any, ...]:
-        return tuple(dict.fromkeys(read(part.strip()) for part in text.split(",")))
-
-    return read_list
-
-
-def _argparse_type(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    def convert(text: str) -> Any:
-        try:
-            return read(text)
-        except InvalidValue as error:
-            origin = f"environment variable {text.variable}: " if isinstance(text, _FromEnvironment) else ""
-            raise argparse.ArgumentTypeError(f"{origin}{error}") from error
-
-    return convert

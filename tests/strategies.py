@@ -6,14 +6,17 @@ import typing
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from hypothesis import assume
 from hypothesis import strategies as st
 
+from crypto_predict.baked.evaluation import faults
 from crypto_predict.baked.schema import (
     HORIZON_DAYS,
     KNOTS,
     Anchor,
     Band,
     Card,
+    Gate,
     Model,
     PairCard,
     PairForecast,
@@ -29,6 +32,8 @@ COUNTS = st.integers(0, 10**9)
 TEXTS = st.text(max_size=12)
 DAYS = st.dates(max_value=date.max - timedelta(days=HORIZON_DAYS))
 INSTANTS = st.datetimes(timezones=st.just(UTC))
+LABELS = st.text(alphabet="AZaz09._+-", min_size=1, max_size=12)
+LINES = st.text(max_size=12).filter(str.isprintable)
 CURRENCIES = st.text(alphabet="ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=2, max_size=10)
 
 pairs = st.builds(Pair, CURRENCIES, CURRENCIES)
@@ -67,27 +72,42 @@ def sound_fields(kind: Any) -> dict[str, st.SearchStrategy[Any]]:
     return {name: sound(hint) for name, hint in typing.get_type_hints(kind).items()}
 
 
-pair_cards = sound(PairCard)
+pair_cards = st.builds(
+    PairCard,
+    **{
+        **sound_fields(PairCard),
+        "source": LINES,
+        "history_sha256": st.text("0123456789abcdef", min_size=64, max_size=64),
+    },
+)
+gates = st.builds(Gate, **{**sound_fields(Gate), "reasons": st.lists(LINES, max_size=2).map(tuple)})
 scorecards = sound(Scorecard)
 
 
 @st.composite
 def trends(
-    draw: st.DrawFn, starts: st.SearchStrategy[date] = DAYS, numbers: st.SearchStrategy[float] = NUMBERS
+    draw: st.DrawFn,
+    starts: st.SearchStrategy[date] = DAYS,
+    numbers: st.SearchStrategy[float] = NUMBERS,
+    least_days: int = 1,
 ) -> Trend:
     """Trends with as many changes as changepoints."""
     changepoints = tuple(sorted(draw(st.lists(numbers, max_size=4))))
     deltas = tuple(draw(st.lists(numbers, min_size=len(changepoints), max_size=len(changepoints))))
-    return Trend(draw(starts), draw(st.integers(1, 10**6)), draw(numbers), draw(numbers), changepoints, deltas)
+    return Trend(draw(starts), draw(st.integers(least_days, 10**6)), draw(numbers), draw(numbers), changepoints, deltas)
 
+
+# Numbers of which most forecasts can be evaluated; wilder ones are for tests of what cannot.
+SMALL = st.floats(-1.5, 1.5)
+PRICES = st.floats(100, 1e6)
+MOST_RANGE = 30_000  # days
+narrow = st.builds(Band, st.floats(-1, 0), st.floats(0, 1))
 
 seasonalities = st.builds(
     Seasonality,
     TEXTS,
-    POSITIVE,
-    st.lists(st.tuples(NUMBERS, NUMBERS), max_size=3).map(
-        lambda terms: tuple(number for term in terms for number in term)
-    ),
+    st.floats(0.5, 1000),
+    st.lists(st.tuples(SMALL, SMALL), max_size=3).map(lambda terms: tuple(number for term in terms for number in term)),
 )
 
 
@@ -104,30 +124,41 @@ def bands_at_knots(values: st.SearchStrategy[Band]) -> st.SearchStrategy[tuple[B
 
 @st.composite
 def forecasts(draw: st.DrawFn) -> PairForecast:
-    """Forecasts without a fault of their own, though few of them stay within what numbers can hold."""
-    first, last = sorted((draw(DAYS), draw(DAYS)))
+    """Forecasts without a fault, which can be evaluated."""
+    first = draw(st.dates(max_value=date.max - timedelta(days=HORIZON_DAYS + MOST_RANGE)))
+    last = first + timedelta(days=draw(st.integers(0, MOST_RANGE)))
     after = draw(st.timedeltas(timedelta(0), DAY - timedelta(microseconds=1)))
-    return PairForecast(
+    forecast = PairForecast(
         first=first,
         last=last,
-        last_close=draw(POSITIVE),
-        anchor=Anchor(datetime.combine(last, datetime.min.time(), UTC) + DAY + after, draw(POSITIVE)),
-        scale=draw(NUMBERS),
-        trend=draw(trends()),
+        last_close=draw(PRICES),
+        anchor=Anchor(datetime.combine(last, datetime.min.time(), UTC) + DAY + after, draw(PRICES)),
+        scale=draw(SMALL),
+        trend=draw(trends(st.just(first), SMALL, MOST_RANGE)),
         seasonalities=tuple(draw(st.lists(seasonalities, max_size=2))),
-        level_correction=draw(NUMBERS),
-        prophet_weights=draw(by_horizon(NUMBERS)),
-        other_increments=draw(by_horizon(NUMBERS)),
-        fitted_band=draw(bands),
-        forecast_bands=draw(by_horizon(bands)),
-        prophet_bands=draw(bands_at_knots(bands)),
+        level_correction=draw(SMALL),
+        prophet_weights=draw(by_horizon(SMALL)),
+        other_increments=draw(by_horizon(SMALL)),
+        fitted_band=draw(narrow),
+        forecast_bands=draw(by_horizon(narrow)),
+        prophet_bands=draw(st.just(()) | narrow.map(lambda band: (band,) * len(KNOTS))),
     )
+    assume(not faults(forecast))
+    return forecast
 
 
 @st.composite
 def models(draw: st.DrawFn) -> Model:
     """Whole models without a fault, of one to three pairs."""
     named = draw(st.lists(pairs, min_size=1, max_size=3, unique=True))
-    cards = {pair: draw(pair_cards) for pair in named}
-    card = draw(st.builds(Card, **{**sound_fields(Card), "pairs": st.just(cards)}))
+    facts = {
+        "version": LABELS,
+        "build": LABELS,
+        "git_revision": st.none() | LABELS,
+        "python": LABELS,
+        "packages": st.dictionaries(LABELS, LABELS, max_size=2),
+        "pairs": st.just({pair: draw(pair_cards) for pair in named}),
+        "gate": gates,
+    }
+    card = draw(st.builds(Card, **{**sound_fields(Card), **facts}))
     return Model(card=card, forecasts={pair: draw(forecasts()) for pair in named}, scorecard=draw(scorecards))

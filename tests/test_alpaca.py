@@ -1,4 +1,5 @@
 import csv
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,7 @@ from crypto_predict.settings import SourceSettings
 from crypto_predict.sources.alpaca import LIMITS, Alpaca
 from crypto_predict.sources.port import Source
 from tests.replay import server as replay
-from tests.replay.alpaca import Paging, Tokens
+from tests.replay.alpaca import Paging, Tokens, bar
 from tests.replay.minutes import BTC, QUICK, START, exchange, minutes, read
 from tests.replay.server import Fault
 
@@ -69,6 +70,11 @@ PASSING = {
     "time without zone": (replay.altered(row_changed(t="2023-01-01T00:02:00")), "no RFC 3339"),
     "time out of range": (replay.altered(row_changed(t="0001-01-01T00:00:00+05:00")), "no calendar knows"),
     "token: number": (replay.altered(with_token(7)), "a page token that is no text"),
+    "token: too long": (replay.altered(with_token("x" * 2_001)), "or too long a one"),
+    "too many bars": (
+        replay.answer(200, json.dumps({"bars": {"BTC/USD": [1] * 10_001}})),
+        "10,001 bars, and no more than 10,000 were asked for",
+    ),
     "truncated JSON": (replay.cut_json, "no JSON"),
     "broken off": (replay.break_off, "did not deliver: IncompleteRead"),
     "reset": (replay.reset, "did not deliver"),
@@ -157,7 +163,13 @@ def test_the_last_copy_of_a_candle_wins() -> None:
 def test_pages_that_reach_far_back_bring_nothing_twice() -> None:
     """What was handed on already cannot be taken back, so it must not be handed on again."""
     candles = minutes(25_000)
-    with exchange(candles, Paging(overlap=15_000)) as server:
+
+    def reaching_back(answer: dict[str, Any]) -> dict[str, Any]:
+        return {**answer, "bars": {"BTC/USD": [*map(bar, candles[:10]), *answer["bars"]["BTC/USD"]]}}
+
+    with exchange(candles, Paging(rows=(5_000,))) as server:
+        server.inject(replay.altered(lambda answer: answer), times=4)
+        server.inject(replay.altered(reaching_back))
         assert read(server, 25_000) == candles
 
 
@@ -262,11 +274,29 @@ def test_a_key_no_header_can_hold_is_refused_unseen(secret: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["data.alpaca.markets", "ftp://data.alpaca.markets", "https://", "http://[::1", "http://h:99999", "http://h?q"],
+    [
+        *(
+            "data.alpaca.markets",
+            "ftp://data.alpaca.markets",
+            "https://",
+            "http://[::1",
+            "http://h:99999",
+            "http://h?hush",
+        ),
+        *(
+            "http://user:hush/sh@h",
+            "http://user:1/hush@h",
+            "http://u:hush@h?hush",
+            "http://u:hush h@h#x",
+            "http://h\nx",
+        ),
+        *("//u:hush@h", "http://u:hush@[::1", "http://u:p@h/\udcff", "http://h#hush@h", "http://u:a//hush@h"),
+    ],
 )
-def test_an_address_that_is_none_is_refused(address: str) -> None:
-    with pytest.raises(InvalidValue, match="ALPACA_DATA_URL"):
+def test_an_address_that_is_none_is_refused_and_no_password_in_it_shown(address: str) -> None:
+    with pytest.raises(InvalidValue, match="ALPACA_DATA_URL") as caught:
         Alpaca(SourceSettings(address))
+    assert "hush" not in str(caught.value)
 
 
 @given(seconds=st.floats(0, 4e9), interval=st.sampled_from(Interval))

@@ -125,7 +125,9 @@ def test_a_file_has_no_hours(tmp_path: Path) -> None:
     """The day that is still open in it is none either."""
     (tmp_path / "prices.csv").write_text(as_csv(make_history(DAYS + 1)))
     with exchange(hourly(10)) as server:
-        assert anchors(trained(server, tmp_path, "--source", f"file:{tmp_path}/prices.csv")) == {DAILY}
+        assert anchors(trained(server, tmp_path, "--pair", "BTC/USD", "--source", f"file:{tmp_path}/prices.csv")) == {
+            DAILY
+        }
         assert server.requests == []
 
 

@@ -218,7 +218,7 @@ class Malice:
         ("truncated", "truncated"),
         ("of a newer schema", "newer"),
         ("tampered with", "damaged or altered"),
-        ("text", "no pickle at all"),
+        ("text", "not a pickle of plain data"),
         ("malicious", "do not run it"),
         ("beyond numbers", "its forecast of BTC/USD cannot be evaluated"),
     ],
@@ -241,7 +241,7 @@ def test_an_unusable_model_is_one_clear_line_and_3(kind: str, reason: str, tmp_p
         (["--threads", "0"], {}, "a whole number from 1 to 256"),
         (["--stale-after", "soon"], {}, "a positive time such as"),
         (["--log-level", "loud"], {}, "one of debug, info, warning, error"),
-        (["--colour", "red"], {}, "unrecognized arguments: --colour red"),
+        (["--colour", "red"], {}, "no such option `--colour`"),
         ([], {"PORT": "http"}, "environment variable PORT"),
         ([], {"RETRAIN_EVERY": "-1"}, "environment variable RETRAIN_EVERY"),
     ],
@@ -268,7 +268,18 @@ def test_a_port_in_use_is_one_clear_line_and_1(served: Served, model: Path) -> N
     code, output, errors = run("--model", str(model), "--host", host, "--port", str(port))
     assert (code, output) == (1, "")
     (line,) = errors.splitlines()
-    assert line == f"api.py: cannot listen at 127.0.0.1 port {port}: Address already in use"
+    assert line.startswith(f"api.py: cannot listen at 127.0.0.1 port {port}: Address already in use; ")
+    assert "PORT=8001" in line
+
+
+def test_an_address_can_be_checked_without_a_model(served: Served) -> None:
+    """A taken port is found before minutes of training, when there may be no model yet."""
+    host, port = served.address
+    check = ("--check-address", "--model", "no-such-model.pkl", "--host", host)
+    code, output, errors = run(*check, "--port", str(port))
+    assert (code, output) == (1, "")
+    assert "Address already in use" in errors
+    assert run(*check, "--port", "0") == (0, "", "")
 
 
 def test_a_host_that_does_not_exist_is_one_clear_line_and_1(model: Path) -> None:

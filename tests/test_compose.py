@@ -41,12 +41,12 @@ class Project:
     image: str
     port: int
 
-    def compose(self, *words: str) -> str:
-        """What one command of compose writes to standard output."""
+    def compose(self, *words: str, **variables: str) -> str:
+        """What one command of compose writes to standard output, where the environment has these variables, too."""
         files = ("--file", str(self.folder / "compose.yaml"), "--file", str(self.folder / "compose.override.yaml"))
         command = [*compose_command(), "--project-name", self.name, *files, *words]
         environ = {"DOCKER_BUILDKIT": "1", "COMPOSE_DOCKER_CLI_BUILD": "1", **engine.QUICK}
-        done = engine.run_pulling(command, {**environ, "SOURCE": "simulated", "SOURCE_DATE_EPOCH": ""})
+        done = engine.run_pulling(command, {**environ, "SOURCE": "simulated", "SOURCE_DATE_EPOCH": "", **variables})
         assert done.returncode == 0, done.stderr[-4000:]
         return done.stdout.strip()
 
@@ -91,6 +91,23 @@ def test_one_command_brings_the_service_up(project: Project) -> None:
     assert host["RestartPolicy"]["Name"] == "unless-stopped"
     project.compose("stop")
     assert json.loads(docker("inspect", container))[0]["State"]["ExitCode"] == 0
+
+
+@engine.needs_engine
+@needs_compose
+@pytest.mark.timeout(600)
+def test_keys_of_the_environment_reach_the_exchange_and_not_the_image(project: Project) -> None:
+    keys = {"ALPACA_API_KEY": "AK-3f1c0e7d52b94a68", "ALPACA_SECRET_KEY": "SK-9b27d6410c5e83fa"}
+    with engine.market() as exchange:
+        override = project.folder / "compose.override.yaml"
+        services = json.loads(override.read_text())
+        services["services"]["api"]["build"]["args"] = {"ALPACA_DATA_URL": exchange.url}
+        override.write_text(json.dumps(services))
+        project.compose("build", SOURCE="alpaca", **keys)
+        sent = {value for asked in exchange.requests for value in asked.headers.values()}
+    assert set(keys.values()) <= sent
+    told = docker("history", "--no-trunc", project.image) + docker("inspect", project.image)
+    assert not any(key in told for key in keys.values())
 
 
 def test_nobody_else_on_the_network_can_ask() -> None:

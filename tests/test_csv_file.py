@@ -2,7 +2,9 @@ import gzip
 import math
 import os
 import tracemalloc
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -37,7 +39,7 @@ def faults_of(path: Path, content: str | bytes) -> tuple[str, ...]:
     """What is found wrong with a file of this content."""
     with pytest.raises(UnusableHistory) as error:
         read(path, content)
-    assert error.value.subject == str(path)
+    assert error.value.subject == f"file:{path}"
     return error.value.faults
 
 
@@ -124,6 +126,139 @@ def sound_candles(draw: st.DrawFn) -> list[Candle]:
     return candles
 
 
+# As data sites and exchanges write the three days of `DAYS`, and what is assumed of each. None has what the next has.
+EXPORTS: dict[str, tuple[str, Sequence[str]]] = {
+    "Yahoo Finance": (
+        (
+            "Date,Open,High,Low,Close,Adj Close,Volume\n2024-01-01,10,12,9,11,99,5.5\n"
+            "2024-01-02,11,11.5,10.5,10.75,99,0\n2024-01-03,10.75,20,10.75,20,99,1000000\n2024-01-04,null,null,null,null,null,null\n"
+        ),
+        ["'Date' is the opening in UTC", "rows without a price are gaps (1, the first in line 5)"],
+    ),
+    "yfinance": (
+        (
+            "Datetime,Open,High,Low,Close,Volume\n2024-01-01 00:00:00+00:00,10,12,9,11,5.5\n"
+            "2024-01-02 00:00:00+00:00,11,11.5,10.5,10.75,0\n2024-01-03 00:00:00+00:00,10.75,20,10.75,20,1000000\n"
+        ),
+        ["'Datetime' is the opening in UTC"],
+    ),
+    "CryptoDataDownload": (
+        (
+            "https://www.CryptoDataDownload.com\nunix,date,symbol,open,high,low,close,Volume BTC,Volume USD\n"
+            "1704240000,2024-01-03 00:00:00,BTC/USD,10.75,20,10.75,20,1000000,9\n"
+            "1704153600000,2024-01-02 00:00:00,BTC/USD,11,11.5,10.5,10.75,0,9\n"
+            "1704067200.0,2024-01-01 00:00:00,BTC/USD,10,12,9,11,5.5,9\n"
+        ),
+        [
+            "line 1, 'https://www.CryptoDataDownload.com', is not part of the table",
+            "'unix' is the opening in UTC",
+            "'Volume BTC' is the volume",
+            "times are milliseconds since 1970",
+            "times are seconds since 1970",
+            "the order is newest first, which is sorted",
+        ],
+    ),
+    "Binance": (
+        (
+            "open_time,open,high,low,close,volume,close_time,quote_volume,count\n"
+            "1704067200000000,10,12,9,11,5.5,1704153599999999,9,9\n1704153600000000,11,11.5,10.5,10.75,0,1704239999999999,9,9\n"
+            "1704240000000000,10.75,20,10.75,20,1000000,1704326399999999,9,9\n"
+        ),
+        ["'open_time' is the opening in UTC", "times are microseconds since 1970"],
+    ),
+    "Bitfinex": (
+        (
+            "MTS,OPEN,CLOSE,HIGH,LOW,VOLUME\n1704067200000,10,11,12,9,5.5\n1704153600000,11,10.75,11.5,10.5,0\n"
+            "1704240000000,10.75,20,20,10.75,1000000\n"
+        ),
+        ["'MTS' is the opening in UTC"],
+    ),
+    "CoinMarketCap": (
+        (
+            '\ufefftimeOpen;timeClose;name;open;high;low;close;volume;marketCap;timestamp\n"2024-01-01T00:00:00.000Z";'
+            '"2024-01-01T23:59:59.999Z";"2781";10;12;9;11;5.5;9;"2024-01-01T23:59:59.999Z"\n"2024-01-02T00:00:00.000Z";'
+            '"2024-01-02T23:59:59.999Z";"2781";11;11.5;10.5;10.75;0;9;"2024-01-02T23:59:59.999Z"\n"2024-01-03T00:00:00.000Z";'
+            '"2024-01-03T23:59:59.999Z";"2781";10.75;20;10.75;20;1000000;9;"2024-01-03T23:59:59.999Z"\n'
+        ),
+        ["'timeOpen' is the opening in UTC"],
+    ),
+    "Kaggle": (
+        (
+            "Timestamp,Open,High,Low,Close,Volume_(BTC),Volume_(Currency)\r\n1704153600,11,11.5,10.5,10.75,0,9\r\n"
+            "1704067200,10,12,9,11,5.5,9\r\n1704240000,10.75,20,10.75,20,1000000,9\r\n"
+        ),
+        [
+            "'Timestamp' is the opening in UTC",
+            "'Volume_(BTC)' is the volume",
+            "times are seconds since 1970",
+            "the order is not by time, which is sorted",
+        ],
+    ),
+    "MetaTrader": (
+        (
+            "<DATE>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<VOL>\n2024.01.01\t10\t12\t9\t11\t5.5\n"
+            "2024.01.02\t11\t11.5\t10.5\t10.75\t0\n2024.01.03\t10.75\t20\t10.75\t20\t1000000\n"
+        ),
+        ["'<DATE>' is the opening in UTC", "'<VOL>' is the volume"],
+    ),
+    "pandas": (
+        (
+            "# written by pandas\n,o,h,l,c,v\n2024/01/01,10,12,9,11,5.5\n2024/01/02,11,11.5,10.5,10.75,0\n"
+            "2024/01/03,10.75,20,10.75,20,1000000\n"
+        ),
+        [
+            "line 1, '# written by pandas', is not part of the table",
+            "'' is the opening in UTC",
+            "'v' is the volume",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "assumed"), EXPORTS.values(), ids=EXPORTS.keys())
+def test_the_exports_of_others_are_read_and_one_line_says_what_was_assumed(
+    path: Path, content: str, assumed: Sequence[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    path.write_text(content, newline="")
+    assert read_csv(path, base="BTC") == DAYS
+    [line] = caplog.messages
+    assert line == f"file:{path}: assumed that {'; '.join(assumed)}"
+
+
+def test_a_table_in_our_own_format_is_read_without_a_word(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    read(path, SOUND)
+    assert caplog.messages == []
+
+
+def test_without_a_column_of_volume_it_is_0(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path.write_text("time,open,high,low,close\n2024-01-01,10,12,9,11\n")
+    assert read_csv(path) == [replace(DAYS[0], volume=0.0)]
+    assert caplog.messages == [f"file:{path}: assumed that the volume, which is missing, is 0"]
+
+
+@pytest.mark.parametrize("base", ["BTC", "ETH"])
+def test_of_several_volumes_that_of_the_base_currency_is_meant(path: Path, base: str) -> None:
+    path.write_text("time,open,high,low,close,Volume BTC,Volume ETH\n2024-01-01,10,12,9,11,1,2\n")
+    assert [candle.volume for candle in read_csv(path, base=base)] == [{"BTC": 1.0, "ETH": 2.0}[base]]
+
+
+@given(order=st.permutations(range(12)))
+def test_the_order_of_rows_does_not_matter(order: list[int], tmp_path_factory: pytest.TempPathFactory) -> None:
+    rows = [f"2024-01-{day + 1:02},10,12,9,11,{day}" for day in order]
+    candles = read(tmp_path_factory.getbasetemp() / "shuffled.csv", "\n".join([HEADER, *rows]))
+    assert [candle.volume for candle in candles] == list(range(12))
+
+
+def test_of_rows_of_one_time_the_last_of_the_file_stays_last(path: Path) -> None:
+    """Of repeated candles the last copy counts."""
+    rows = ["2024-01-02,10,12,9,11,1", "2024-01-01,10,12,9,11,2", "2024-01-02,10,12,9,11,3"]
+    assert [candle.volume for candle in read(path, "\n".join([HEADER, *rows]))] == [2, 1, 3]
+
+
+def test_a_file_without_any_price_is_refused(path: Path) -> None:
+    assert faults_of(path, f"{HEADER}\n2024-01-01,,,,,\n2024-01-02,null,null,null,null,1\n") == ("no row has a price",)
+
+
 @given(candles=sound_candles())
 def test_what_was_written_is_read_back_to_the_last_bit(
     candles: list[Candle], tmp_path_factory: pytest.TempPathFactory
@@ -146,12 +281,10 @@ def test_what_was_written_is_read_back_to_the_last_bit(
         ("2024-02-30,10,12,9,11,1", "time '2024-02-30' is not an ISO date or date-time"),
         ("2024-01-02T12:00+25:00,10,12,9,11,1", "time '2024-01-02T12:00+25:00' is not an ISO date or date-time"),
         ("0001-01-01T00:00+14:00,10,12,9,11,1", "time '0001-01-01T00:00+14:00' is not an ISO date or date-time"),
-        (
-            "1704153600000,10,12,9,11,1",
-            "time '1704153600000' is not an ISO date or date-time (milliseconds belong in a column called time_ms)",
-        ),
-        ('2024-01-02,"10,12,9,11,1', "it is no CSV: unexpected end of data"),
-        ("2024-01-02,10,12,9,11\0,1", "it holds a NUL byte, so this is no text"),
+        ("17041536,10,12,9,11,1", "time '17041536' is not an ISO date or date-time"),
+        ("1704153600000x,10,12,9,11,1", "time '1704153600000x' is not an ISO date or date-time"),
+        ('2024-01-02,"10,12,9,11,1', "it is not CSV: unexpected end of data"),
+        ("2024-01-02,10,12,9,11\0,1", "it holds a NUL byte, so this is not text"),
         ("x" * 5000 + ",10,12,9,11,1", f"time {'x' * 40!r} is not an ISO date or date-time"),
     ],
 )
@@ -173,10 +306,9 @@ JANUARY_2, NAN, INF = datetime(2024, 1, 2, tzinfo=UTC), math.nan, math.inf
         ("2024-01-02,0,9,12,-11,-1", Candle(JANUARY_2, 0.0, 9.0, 12.0, -11.0, -1.0)),
         ("2024-01-02 12:00,10,12,9,11,1", Candle(JANUARY_2 + timedelta(hours=12), 10.0, 12.0, 9.0, 11.0, 1.0)),
         ("2024-01-01,10,12,9,11,1", Candle(DAYS[0].open_time, 10.0, 12.0, 9.0, 11.0, 1.0)),
-        ("2023-12-31,10,12,9,11,1", Candle(datetime(2023, 12, 31, tzinfo=UTC), 10.0, 12.0, 9.0, 11.0, 1.0)),
         ("2999-01-01,10,12,9,11,1", Candle(datetime(2999, 1, 1, tzinfo=UTC), 10.0, 12.0, 9.0, 11.0, 1.0)),
     ],
-    ids=["NaN", "empty", "null", "inf", "beyond", "impossible", "off grid", "repeated", "out of order", "future"],
+    ids=["NaN", "empty", "null", "inf", "beyond", "impossible", "off grid", "repeated", "future"],
 )
 def test_a_row_that_can_be_read_is_handed_on_whatever_is_wrong_with_it(path: Path, row: str, expected: Candle) -> None:
     """Who leaves out or repairs here hides from the gate what it must see; pandas writes NaN as an empty field."""
@@ -222,14 +354,24 @@ def test_a_time_that_is_not_in_milliseconds_is_told(path: Path, time: str, fault
 @pytest.mark.parametrize(
     ("header", "fault"),
     [
-        ("time,open,close", "missing columns: high, low, volume; the columns found are ['time', 'open', 'close']"),
+        ("time,open,close", "missing columns: high, low; the columns found are ['time', 'open', 'close']"),
         ("open,high,low,close,volume", "missing columns: time; the columns found are"),
-        (HEADER.replace(",", ";"), "missing columns: time, open, high, low, close, volume; the columns found are"),
-        (f"{HEADER},time_ms", "there can be only one of time and time_ms; the columns found are"),
-        (f"{HEADER},close,Close,time", "repeated columns: time, close; the columns found are"),
-        (ROWS[0], "missing columns: time, open, high, low, close, volume; the columns found are ['2024-01-01', '10'"),
-        (",".join(map(str, range(1000))), "missing columns: time, open, high, low, close, volume"),
-        ('"time,open', "it is no CSV"),
+        (HEADER.replace(",", "/"), "missing columns: time, open, high, low, close; the columns found are"),
+        (f"{HEADER},time_ms", "several columns of time: time, time_ms; the columns found are"),
+        ("Date,Time,open,high,low,close", "several columns of time: Date, Time; the columns found are"),
+        (
+            f"{HEADER},close,C,time",
+            "several columns of time: time, time; several columns of close: close, close, C; the columns found are",
+        ),
+        (
+            "time,high,low,close,Volume BTC,Volume USD",
+            "missing columns: open; several columns of volume: Volume BTC, Volume USD; the columns found are",
+        ),
+        ("time,open,high,low,Adj Close", "missing columns: close; the columns found are"),
+        ("nan,nan,nan,nan,nan", "missing columns: time, open, high, low, close; the columns found are"),
+        (ROWS[0], "missing columns: time, open, high, low, close; the columns found are ['2024-01-01', '10'"),
+        (",".join(map(str, range(1000))), "missing columns: time, open, high, low, close"),
+        ('"time,open', "it is not CSV"),
         ("time\0", "it holds a NUL byte"),
     ],
 )
@@ -251,9 +393,9 @@ COMPRESSED = gzip.compress("\n".join([HEADER, *MONTHS]).encode())
         (gzip.compress(b""), ["it is empty"]),
         (HEADER.encode(), ["there is no row below the header"]),
         (f"{HEADER}\n\n\n".encode(), ["there is no row below the header"]),
-        (b"\x7fELF\x02\x01\x01\0\0\0\0", ["line 1: it holds a NUL byte, so this is no text"]),
+        (b"\x7fELF\x02\x01\x01\0\0\0\0", ["line 1: it holds a NUL byte, so this is not text"]),
         (b"\x89PNG\r\n\x1a\n", ["line 1: byte 0x89 is not UTF-8 text"]),
-        (SOUND.encode("utf-16"), ["line 1: it holds a NUL byte, so this is no text"]),
+        (SOUND.encode("utf-16"), ["line 1: it holds a NUL byte, so this is not text"]),
         (gzip.compress(gzip.compress(SOUND.encode())), ["line 1: "]),
         (COMPRESSED[:-8], ["it is a truncated or damaged gzip file: "]),
         (COMPRESSED[:12], ["it is a truncated or damaged gzip file: "]),
@@ -261,8 +403,11 @@ COMPRESSED = gzip.compress("\n".join([HEADER, *MONTHS]).encode())
         (COMPRESSED[:-6] + b"\0" * 6, ["it is a truncated or damaged gzip file: "]),
         (COMPRESSED + b"garbage", ["it is a truncated or damaged gzip file: "]),
         (b"\x1f\x8b\x08\x00" + b"\xff" * 60, ["it is a truncated or damaged gzip file: "]),
-        (b"," * 10_000_000, ["line 1 is longer than 10,000 bytes: no table of candles"]),
-        (f"{HEADER}\n{'9' * 10_000_000}".encode(), ["line 2 is longer than 10,000 bytes: no table of candles"]),
+        (b"," * 10_000_000, ["line 1 is longer than 10,000 bytes: this is not a table of candles"]),
+        (
+            f"{HEADER}\n{'9' * 10_000_000}".encode(),
+            ["line 2 is longer than 10,000 bytes: this is not a table of candles"],
+        ),
         (f"{HEADER}\n2024-01-01,10,12,9,11,5 \u20ac\n".encode("cp1252"), ["line 2: byte 0x80 is not UTF-8 text"]),
     ],
     ids=[
@@ -333,8 +478,16 @@ def test_a_file_with_more_lines_than_any_history_is_refused(path: Path) -> None:
     """Blank ones count: a bomb may be made of nothing else."""
     path.write_text(SOUND + "\n" * 6)
     assert read_csv(path, most_lines=10) == DAYS
-    with pytest.raises(UnusableHistory, match="it has more than 9 lines"):
+    with pytest.raises(UnusableHistory, match="it has more than 9 lines; SOURCE_CANDLES allows more"):
         read_csv(path, most_lines=9)
+
+
+def test_a_file_with_more_bytes_than_any_history_is_refused(path: Path) -> None:
+    """Long lines of many columns take time even where none of them is kept."""
+    path.write_text(SOUND.replace("\n", "," + "x" * 5_000 + "\n"))
+    assert read_csv(path, most_lines=100) == DAYS
+    with pytest.raises(UnusableHistory, match="it has more than 5,000 bytes; SOURCE_CANDLES allows more"):
+        read_csv(path, most_lines=10)
 
 
 CSV_LIKE = st.text(alphabet=st.sampled_from('0123456789-:TZ.,;+eE"\n\r\0 \u00e9naif'), max_size=200)
@@ -391,11 +544,11 @@ def test_the_newest_row_ends_a_file_wherever_it_stands(path: Path) -> None:
     assert CsvFile(str(path)).end(BTC, Interval.DAY_1, NOW) == datetime(2024, 1, 4, tzinfo=UTC)
 
 
-def test_rows_are_given_as_they_stand_from_the_span_on(path: Path) -> None:
-    """Those behind the span too: one that opens in the future must be seen."""
+def test_rows_are_given_from_the_span_on(path: Path) -> None:
+    """Those behind the span and repeated ones too: what opens in the future or comes twice must be seen."""
     path.write_text("\n".join([HEADER, ROWS[2], ROWS[0], ROWS[1], ROWS[1]]))
     span = Span(DAYS[0].open_time + timedelta(seconds=1), DAYS[2].open_time)
-    assert list(CsvFile(str(path)).candles(BTC, Interval.DAY_1, span)) == [DAYS[2], DAYS[1], DAYS[1]]
+    assert list(CsvFile(str(path)).candles(BTC, Interval.DAY_1, span)) == [DAYS[1], DAYS[1], DAYS[2]]
 
 
 def test_a_file_is_read_once(source: CsvFile, path: Path) -> None:

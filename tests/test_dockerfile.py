@@ -20,7 +20,7 @@ def test_only_what_the_build_needs_is_sent_to_it(tmp_path: Path) -> None:
     """No history, no environment, no model that lies about; and no secret that somebody keeps beside the source."""
     context, sent = tmp_path / "context", tmp_path / "sent"
     stray = [".env", ".git/config", ".venv/bin/python", "model.pkl", "tests/test_image.py", "champion/notes.txt"]
-    needed = [*SENT, "champion/model.pkl", "champion/model.ledger.jsonl", f"{PACKAGE}/errors.py"]
+    needed = [*SENT, "data/SOL.csv", "champion/model.pkl", "champion/model.ledger.jsonl", f"{PACKAGE}/errors.py"]
     for name in [*needed, *stray, f"{PACKAGE}/__pycache__/errors.cpython-313.pyc"]:
         (context / name).parent.mkdir(parents=True, exist_ok=True)
         (context / name).touch()
@@ -38,6 +38,16 @@ def test_nothing_of_the_dockerfile_needs_a_newer_engine_or_emulation() -> None:
     shipped = text.partition("AS api\n")[2]
     assert shipped
     assert not re.search(r"(?m)^RUN\b", shipped)
+
+
+def test_a_folder_for_ones_own_histories_is_there_and_what_lies_in_it_stays_out_of_git() -> None:
+    """It is part of the build's context, and nobody should commit prices by accident."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is not a checkout")
+    ignored = ["git", "-C", str(ROOT), "check-ignore", "data/SOL.csv", "data/BTC-USD.csv.gz", "data/.gitkeep"]
+    done = subprocess.run(ignored, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["data/SOL.csv", "data/BTC-USD.csv.gz"]
+    assert (ROOT / "data" / ".gitkeep").exists()
 
 
 def test_hadolint_finds_nothing() -> None:

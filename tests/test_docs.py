@@ -1,18 +1,29 @@
-"""The guides in `docs/`: what they name exists."""
+"""The guides in `docs/`: what they name exists, what exists they name, and nothing is written twice."""
 
 import re
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from crypto_predict.web.openapi import document
+from crypto_predict.web.provenance import HEADERS
+from tests.models import make_model
 from tests.serving import ROOT
 
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
 GO_LIVE = (ROOT / "docs" / "go-live.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+API, FIGURES, OPTIONS = (
+    (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("api.md", "figures.md", "options.md")
+)
+DOCUMENTS = sorted({*ROOT.glob("*.md"), *GUIDES} - {ROOT / "CHANGELOG.md"})
 WORKFLOWS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml")}
 
 
-@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
+@pytest.mark.parametrize("guide", DOCUMENTS, ids=lambda guide: guide.name)
 def test_every_local_link_leads_somewhere(guide: Path) -> None:
     links = re.findall(r"\]\(([^)\s]+)\)", guide.read_text(encoding="utf-8"))
     local = [link.partition("#")[0] for link in links if "://" not in link]
@@ -51,3 +62,62 @@ def test_every_test_that_holds_a_promise_exists() -> None:
     sources = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py")}
     assert [file for file, _ in named if file not in sources] == []
     assert [name for file, name in named if name and f"def {name}(" not in sources[file]] == []
+
+
+@pytest.mark.parametrize("command", ["train.py", "api.py"])
+def test_every_option_and_its_default_stand_in_the_guide_and_no_other(command: str) -> None:
+    run = [sys.executable, command, "--help"]
+    shown = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    options = shown.partition("\nexamples:")[0]
+    described = dict(re.findall(r"^  (?:-\w, )?(--[a-z-]+)(.*?)(?=^  -|\Z)", options, re.MULTILINE | re.DOTALL))
+    described.pop("--help", None)
+    defaults = {name: re.findall(r"\(default:\s+([^;)]+)", text) for name, text in described.items()}
+    chapter = OPTIONS.partition(f": `{command}`\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(--[a-z-]+)[^|]*\| (?:`([^`]*)`)? *\|", chapter, re.MULTILINE)
+    assert {name: [default] if default else [] for name, default in rows} == defaults
+
+
+def test_every_variable_that_is_read_stands_in_the_guide_and_no_other() -> None:
+    """Those of the options follow from their names; these can be found nowhere else."""
+    sources = [ROOT / "crypto_predict" / "settings.py", ROOT / "crypto_predict" / "training" / "options.py"]
+    code = "".join(path.read_text(encoding="utf-8") for path in sources)
+    read = set(re.findall(r"\"((?:ALPACA|SOURCE|MODEL|GIT)_[A-Z_]+)\"", code))
+    rows = re.findall(r"^\| (`[A-Z_`, ]+`)[^|]* \|", OPTIONS, re.MULTILINE)
+    named = {name for names in rows for name in re.findall(r"[A-Z_]{4,}", names)}
+    assert {"ALPACA_API_KEY", "SOURCE_DATE_EPOCH"} <= read
+    assert {name for name in named if not name.startswith("GATE_")} == read
+    assert "most_missing" in code
+    assert "GATE_STALEST_HOURS" in named
+
+
+def test_every_address_and_every_header_stand_in_the_guide_and_no_other() -> None:
+    paths = {path for path in document(make_model())["paths"] if not path.startswith("/docs")}
+    rows = re.findall(r"^\| (`/.*?) \| ", API, re.MULTILINE)
+    named = {address for row in rows for address in re.findall(r"`(/[a-z/{}]*)", row)}
+    assert named == paths - {"/", "/openapi.json"}
+    assert set(re.findall(r"`(Crypto-Predict-[A-Za-z-]+)`", API)) == set(HEADERS)
+
+
+def test_the_readme_has_the_figures_of_the_guide() -> None:
+    """Whoever measures anew changes both."""
+    cells = re.findall(r"^\| BTC/USDT \| (.*) %? \| (.*) \| (.*) \| .* \|$", FIGURES, re.MULTILINE)
+    coverage, winkler, prophet = (cell.replace(" %", "").split() for cell in cells[0])
+    rows = {title: row.split(" | ") for title, row in re.findall(r"^\| ([^|]*?) \| (\S+ .*) \|$", README, re.MULTILINE)}
+    assert rows["error of Prophet alone / of persistence"] == prophet
+    assert rows["*coverage*: prices inside the 80 % range"] == [f"{share} %" for share in coverage]
+    assert rows["*Winkler score* / of a plain range"] == winkler
+
+
+def test_no_sentence_is_written_twice() -> None:
+    """Of two copies one will be wrong some day: each document links to what another one says."""
+    sentences = [sentence for path in DOCUMENTS for sentence in sentences_of(path.read_text(encoding="utf-8"))]
+    assert len(sentences) > 150
+    assert [sentence for sentence, count in Counter(sentences).items() if count > 1] == []
+
+
+def sentences_of(text: str) -> list[str]:
+    """The sentences of prose and tables, in small letters and without punctuation; short ones may occur anywhere."""
+    prose = re.sub(r"^```.*?^```$", "\n\n", text, flags=re.MULTILINE | re.DOTALL)
+    parts = re.split(r"[.:;?!]\s|\||\n\n|\n- |\n\d+\. ", prose)
+    words = [re.findall(r"[^\W\d][\w/-]*", part.lower()) for part in parts]
+    return [" ".join(sentence) for sentence in words if len(sentence) >= 7]

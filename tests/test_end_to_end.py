@@ -116,7 +116,7 @@ def test_real_history_is_answered_with_exactly_the_four_keys(tmp_path: Path) -> 
     if not REAL.exists():
         pytest.skip(f"{REAL} is not here")
     model = str(tmp_path / "model.pkl")
-    run = train("--source", f"file:{REAL}", "--until", "2025-06-30", "--output", model, *SPARSE)
+    run = train("--pair", "BTC/USD", "--source", f"file:{REAL}", "--until", "2025-06-30", "--output", model, *SPARSE)
     assert run.returncode == 0, run.stderr
     with running(["api.py", "--model", model, "--host", "127.0.0.1"], "/readyz") as server:
         past = get(server.port, "/bitcoin?date=2024-06-01")

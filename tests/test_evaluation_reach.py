@@ -89,4 +89,4 @@ def test_a_forecast_without_a_fault_can_be_asked_for_anything_in_its_range(
     openings = [midnight(forecast.first), midnight(last), forecast.last_close_time, close_of(last + 364 * DAY)]
     moments = [*(opening + share * DAY for opening in openings), forecast.anchor.at]
     for prediction in (*closes, *(evaluator.at(moment, model) for moment in moments)):
-        assert 0 <= prediction.low <= prediction.price <= prediction.high < math.inf
+        assert 0 < prediction.low <= prediction.price <= prediction.high < math.inf

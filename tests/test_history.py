@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.baked.schema import Gap
-from crypto_predict.errors import Refused, SourceError, UnusableHistory
+from crypto_predict.errors import Refused, RefusedKeys, SourceError, Unreachable, UnusableHistory
 from crypto_predict.history import MIN_CANDLES, SETTLE, Defect, History, closing_limit, find_gaps, read_history
 from crypto_predict.market import DAY, EPOCH, Candle, Interval, Pair, Span
 from crypto_predict.sources.csv_file import CsvFile
@@ -57,7 +57,7 @@ def days(first: datetime, count: int) -> list[Candle]:
 
 FORTY = days(TODAY - 40 * DAY, 40)
 MADE_UP = Exchange(days(TODAY - 50 * DAY, 50), name="simulated", simulated=True)
-DOWN = Exchange(error=SourceError("exchange", "connection refused"))
+DOWN = Exchange(error=Unreachable("exchange", "connection refused"))
 
 
 def read(*sources: Source, keep: int = 1825, until: date | None = None, now: datetime = NOW) -> History:
@@ -305,7 +305,7 @@ def test_where_every_source_is_out_the_refusal_tells_why_each_is() -> None:
         "BTC/USD: exchange: connection refused",
         "BTC/USD: repeating: repeat an opening",
         "BTC/USD: file:no-such-file.csv: there is no such file",
-        "BTC/USD: simulated: not used, since invented prices must not hide faulty data",
+        "BTC/USD: simulated: not used, since invented prices stand in only for what cannot be reached",
     )
 
 
@@ -365,24 +365,37 @@ def test_another_real_source_is_tried_whatever_is_wrong_with_the_first(first: So
     assert read(first, Exchange(FORTY, name="second")).source == "second"
 
 
-@pytest.mark.parametrize("first", [DOWN, Exchange()], ids=["unreachable", "nothing for the pair"])
-def test_invented_prices_stand_in_for_what_could_not_be_had(first: Source) -> None:
-    assert read(first, MADE_UP).simulated
+def test_invented_prices_stand_in_for_what_cannot_be_reached() -> None:
+    assert read(DOWN, DOWN, MADE_UP).simulated
+
+
+def test_keys_that_are_refused_end_the_search() -> None:
+    """Whoever set them means that source; another one would hide that they are wrong."""
+    for other in (MADE_UP, Exchange(FORTY, name="second")):
+        with pytest.raises(RefusedKeys, match="exchange: correct them"):
+            read(Exchange(error=RefusedKeys("exchange", "correct them")), other)
+    assert read(DOWN, Exchange(FORTY, name="second")).source == "second"
 
 
 @pytest.mark.parametrize(
     "first",
-    [Exchange(FORTY[:3]), Exchange([*FORTY, candle(TODAY + DAY)]), CsvFile("no-such-file.csv")],
-    ids=["too little", "from the future", "a file mistyped"],
+    [
+        Exchange(FORTY[:3]),
+        Exchange([*FORTY, candle(TODAY + DAY)]),
+        CsvFile("no-such-file.csv"),
+        Exchange(),
+        Exchange(error=SourceError("exchange", "it sent too much")),
+    ],
+    ids=["too little", "from the future", "a file mistyped", "nothing for the pair", "a bound met"],
 )
-def test_invented_prices_never_hide_faulty_data(first: Source) -> None:
-    """Who mistyped a path must not get a forecast of an invented market."""
+def test_invented_prices_never_hide_what_was_reached(first: Source) -> None:
+    """Who mistyped a path or a pair must not get a forecast of an invented market."""
     faults = faults_of(first, DOWN, MADE_UP)
     assert len(faults) == 3
     assert faults[0].startswith(f"{first.name}: ")
     assert faults[1:] == (
         "exchange: connection refused",
-        "simulated: not used, since invented prices must not hide faulty data",
+        "simulated: not used, since invented prices stand in only for what cannot be reached",
     )
 
 
@@ -397,6 +410,12 @@ def test_the_fault_of_every_source_is_told_in_order(tmp_path: Path, caplog: pyte
         f"file:{path}: line 4: open 'x' is not a number",
         "thin: 5 usable candles of BTC/USD, 30 are needed",
     )
+
+
+def test_a_missing_file_is_named_as_it_was_looked_for() -> None:
+    """Of a pattern nobody can tell which file of which pair is meant."""
+    [fault] = faults_of(CsvFile("prices_{base}-{quote}_1d.csv"))
+    assert fault == "file:prices_BTC-USD_1d.csv: there is no such file"
 
 
 def test_invented_prices_cannot_be_overlooked_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

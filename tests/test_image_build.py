@@ -20,7 +20,7 @@ from crypto_predict.market import Interval
 from crypto_predict.sources.csv_file import read_csv
 from tests import engine
 from tests.engine import docker, needs_engine, running_container
-from tests.histories import flat, make_candle
+from tests.histories import as_csv, flat, make_candle, make_history
 from tests.models import BTC
 from tests.replay.alpaca import AlpacaExchange
 from tests.replay.server import ReplayServer
@@ -84,6 +84,7 @@ def next_release(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def copy_context(folder: Path) -> Path:
     """Copy what an image is built from."""
+    folder.mkdir(exist_ok=True)
     for name in CONTEXT:
         shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / PACKAGE, folder / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
@@ -233,6 +234,40 @@ def test_real_history_is_trained_on_and_answered_for(image: str) -> None:
     engine.forget(tag)
     assert (card["source"], card["candles"], card["last_close"]) == ("alpaca", 1825, 107_146.5)
     assert answer["prediction"] == pytest.approx(107_146.5, rel=0.03)
+
+
+def own_history(folder: Path) -> tuple[Path, dict[str, str]]:
+    """A context with a history of SOL in `data`, and the build arguments to train on it."""
+    context, history = copy_context(folder), make_history(300)
+    (context / "data").mkdir()
+    (context / "data" / "SOL.csv").write_text(as_csv(history))
+    return context, {
+        "SOURCE": "file:data/SOL.csv",
+        "UNTIL": f"{history.candles[-1].open_time:%Y-%m-%d}",
+        **engine.QUICK,
+    }
+
+
+def test_a_file_in_the_data_folder_is_trained_on_and_does_not_ship(image: str, tmp_path: Path) -> None:
+    context, arguments = own_history(tmp_path / "context")
+    tag = f"{image}-own"
+    report = engine.build(arguments={**arguments, "PAIR": "SOL/USD"}, context=context, tag=tag)
+    with running_container(tag) as container:
+        card = requests.get(f"{container.url}/model", timeout=30).json()
+    shipped = layers_above_base(tag, tmp_path)
+    built = Build(tag, report, {**arguments, "PAIR": "SOL/USD"}, context)
+    engine.forget(tag)
+    assert card["pairs"]["SOL/USD"]["source"] == "file:data/SOL.csv"
+    assert not [name for layer in shipped for name in layer if "SOL.csv" in name]
+    assert len([step for step in built.cached() if "pip install" in step]) == 2
+
+
+def test_a_file_of_unnamed_prices_ends_the_build(image: str, tmp_path: Path) -> None:
+    """Its prices must not become those of Bitcoin."""
+    context, arguments = own_history(tmp_path)
+    done = engine.try_build(arguments=arguments, context=context, tag=f"{image}-unnamed")
+    assert done.returncode != 0
+    assert "the pair of 'file:data/SOL.csv' is not named" in done.stderr
 
 
 def test_what_the_gate_refuses_becomes_no_image(image: str) -> None:

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from functools import reduce
@@ -13,13 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_predict.baked import plain, store
+from crypto_predict.baked import files, plain, store
 from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Band, PairForecast
 from crypto_predict.baked.scorecard import LiveForecast, LiveRecord, Scorecard
 from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableHistory
 from crypto_predict.forecasting import ledger as ledger_module
-from crypto_predict.forecasting.ledger import Ledger, check_continues, loads, read_ledger
-from crypto_predict.forecasting.ledger_entries import DAYS, NO_ENTRY, Outcome, Release
+from crypto_predict.forecasting.ledger import Ledger, loads, read_ledger
+from crypto_predict.forecasting.ledger_entries import DAYS, NO_ENTRY, Outcome, Release, read_entry
 from crypto_predict.history import History, read_history
 from crypto_predict.market import DAY, Interval, Pair
 from crypto_predict.sources.simulated import Simulated
@@ -85,6 +87,29 @@ def closes_after(last: date, *closes: float) -> dict[date, float]:
     return {last + (index + 1) * DAY: close for index, close in enumerate(closes)}
 
 
+def contents(ledger: Ledger) -> list[Release | Outcome]:
+    """What each entry says."""
+    found, previous = [], NO_ENTRY
+    for line in ledger.dumps().splitlines():
+        entry = read_entry(line, previous)
+        found.append(entry.content)
+        previous = entry.sha256
+    return found
+
+
+def releases(ledger: Ledger) -> list[Release]:
+    return [one for one in contents(ledger) if isinstance(one, Release)]
+
+
+def outcomes(ledger: Ledger) -> dict[date, float]:
+    """The closes on record of real Bitcoin; of several of a day the first."""
+    found: dict[date, float] = {}
+    for one in contents(ledger):
+        if isinstance(one, Outcome) and (one.pair, one.simulated) == (BTC, False):
+            found.setdefault(one.day, one.close)
+    return found
+
+
 def record(ledger: Ledger, pair: Pair = BTC) -> LiveRecord:
     return ledger.scorecard().pairs[pair]
 
@@ -110,14 +135,14 @@ def nested(depth: int) -> list[Any]:
 
 def sealed(*contents: bytes | dict[str, Any], previous: str = NO_ENTRY) -> bytes:
     """A ledger of this content, chained as the documentation says."""
-    lines = b""
+    lines = []
     for content in contents:
         text = content
         if isinstance(text, dict):
             text = json.dumps({"previous": previous, **text}, sort_keys=True, separators=(",", ":")).encode()
         previous = hashlib.sha256(text).hexdigest()
-        lines += text[:-1] + f',"sha256":"{previous}"}}\n'.encode()
-    return lines
+        lines.append(text[:-1] + f',"sha256":"{previous}"}}\n'.encode())
+    return b"".join(lines)
 
 
 LEDGER = reduce(
@@ -139,14 +164,14 @@ RELEASE, OUTCOME = (
 
 def test_the_example_holds_entries_of_both_kinds_and_two_pairs() -> None:
     """What the tests of the chain are made on."""
-    kinds = [type(entry.content) for entry in LEDGER.entries]
+    kinds = [type(one) for one in contents(LEDGER)]
     assert kinds == [Release, Outcome, Release, Release]
-    assert {one.pair for one in LEDGER.releases()} == {BTC, ETH}
+    assert {one.pair for one in releases(LEDGER)} == {BTC, ETH}
 
 
 def test_a_ledger_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
-    store.write_atomically(path, DATA)
+    files.write_atomically(path, DATA)
     assert read_ledger(path) == LEDGER
     assert read_ledger(path).dumps() == DATA
 
@@ -212,28 +237,69 @@ def test_lines_missing_repeated_or_out_of_order_are_refused(order: list[int]) ->
 @pytest.mark.parametrize("kept", range(1, len(LINES)))
 def test_a_ledger_that_lost_its_tail_is_known_by_the_model(kept: int) -> None:
     """The chain is whole up to where it was cut, so only the model that was released with it can tell."""
-    shorter = loads(b"".join(LINES[:kept]), NAMED)
+    shorter = b"".join(LINES[:kept])
+    assert loads(shorter, NAMED).entries == kept
     with pytest.raises(BrokenLedger, match=f"do not hold {LEDGER.head[:12]}"):
-        check_continues(shorter, LEDGER.scorecard().head, NAMED)
+        loads(shorter, NAMED, [LEDGER.scorecard().head])
 
 
 def test_a_ledger_written_anew_is_known_by_the_model() -> None:
     """Whoever changes a figure can work out new digests for all that follows, but not what was baked."""
-    forged = loads(sealed(RELEASE, {**OUTCOME, "close": 100.9}), NAMED)
-    genuine = loads(sealed(RELEASE, OUTCOME), NAMED)
-    check_continues(genuine, genuine.head, NAMED)
+    forged, genuine = sealed(RELEASE, {**OUTCOME, "close": 100.9}), sealed(RELEASE, OUTCOME)
+    head = loads(genuine, NAMED).head
+    assert loads(genuine, NAMED, [head]).head == head
     with pytest.raises(BrokenLedger, match="another model's"):
-        check_continues(forged, genuine.head, NAMED)
+        loads(forged, NAMED, [head])
 
 
-@pytest.mark.parametrize("grown", [LEDGER, release(LEDGER, START + 2 * DAY)])
-def test_a_ledger_that_continues_what_a_model_knows_is_welcome(grown: Ledger) -> None:
-    check_continues(grown, LEDGER.head, NAMED)
+@pytest.mark.parametrize("kept", range(1, len(LINES)))
+def test_what_lies_beyond_the_entry_that_the_model_names_is_dropped_with_a_warning(
+    kept: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The ledger is written before the model: a training that was killed in between released nothing."""
+    before = loads(b"".join(LINES[:kept]), NAMED)
+    ledger = loads(DATA, NAMED, [before.head])
+    assert ledger == before
+    assert (ledger.dumps(), ledger.scorecard()) == (before.dumps(), before.scorecard())
+    assert f"ledger.jsonl: the last {len(LINES) - kept} entries are dropped" in caplog.text
+    # However damaged it is: nobody reads it.
+    assert loads(DATA[:-40], NAMED, [before.head]) == before
 
 
-@pytest.mark.parametrize("ledger", [EMPTY, LEDGER])
+def test_of_several_models_the_newest_says_where_the_ledger_ends() -> None:
+    """A champion may be older than the model beside the ledger; both must be in the chain."""
+    heads = [loads(b"".join(LINES[:kept]), NAMED).head for kept in (1, 3)]
+    assert loads(DATA, NAMED, heads).entries == loads(DATA, NAMED, heads[::-1]).entries == 3
+    with pytest.raises(BrokenLedger, match="do not hold"):
+        loads(DATA, NAMED, [heads[0], "f" * 64])
+
+
+def test_a_first_release_that_was_not_completed_is_dropped_by_its_time(tmp_path: Path) -> None:
+    """There is no model that could name an entry."""
+    path = tmp_path / "ledger.jsonl"
+    path.write_bytes(DATA)
+    (newest, _) = LEDGER.newest
+    assert read_ledger(path, before=newest.made_at).entries == 2
+    path.write_bytes(LINES[0])
+    assert read_ledger(path, before=releases(LEDGER)[0].made_at) == EMPTY
+
+
+@pytest.mark.parametrize("ledger", [LEDGER, release(LEDGER, START + 2 * DAY)])
 def test_a_model_without_a_ledger_is_continued_by_any(ledger: Ledger) -> None:
-    check_continues(ledger, EMPTY.scorecard().head, NAMED)
+    assert loads(ledger.dumps(), NAMED, [EMPTY.scorecard().head]) == ledger
+
+
+def test_a_file_that_changes_after_it_was_read_is_not_copied(tmp_path: Path) -> None:
+    """Training takes minutes, and the new ledger begins with the bytes that were verified."""
+    path = tmp_path / "ledger.jsonl"
+    path.write_bytes(DATA)
+    ledger = read_ledger(path)
+    path.write_bytes(DATA.replace(b'"close":101.0', b'"close":109.0'))
+    with pytest.raises(BrokenLedger, match="changed while the model was trained"):
+        ledger.dumps()
+    path.write_bytes(DATA[:-1])
+    with pytest.raises(BrokenLedger, match="changed while the model was trained"):
+        ledger.dumps()
 
 
 @pytest.mark.parametrize(
@@ -346,7 +412,7 @@ def make_large(path: Path) -> None:
         (make_nothing, "there is no such file; to begin a new ledger, name none"),
         (Path.touch, "it is empty; to begin a new one, name none"),
         (Path.mkdir, "not a regular file"),
-        (make_large, "67,108,865 bytes are more than a ledger may have"),
+        (make_large, "1,073,741,825 bytes are more than a ledger may have"),
     ],
     ids=["absent", "empty", "a folder", "too large"],
 )
@@ -367,6 +433,72 @@ def test_a_year_of_releases_takes_some_2_mb() -> None:
             ledger = release(ledger, START + day * DAY, 123_456.78, hours=hours, drift=0.001)
         ledger = ledger.settled([history({START + (day + 1) * DAY: 123_456.78})])
     assert 30_000 < len(ledger.dumps()) < 2_200_000 * 10 / 365
+
+
+READ_AND_MEASURE = """
+import sys
+from pathlib import Path
+from crypto_predict.forecasting.ledger import read_ledger
+from tests.support.peaks import peak
+before = peak()
+ledger = read_ledger(Path(sys.argv[1]))
+records = ledger.scorecard().pairs
+sizes = sum(map(len, ledger.content()))
+print(peak() - before, ledger.entries, sum(record.due for record in records.values()), sizes)
+"""
+
+
+def test_a_long_ledger_takes_little_memory(tmp_path: Path) -> None:
+    """Fifteen months of four releases a day have 2 MB: outcomes are kept, and forecasts that wait for one."""
+    path, start = tmp_path / "ledger.jsonl", date(2020, 1, 1)
+    content: list[bytes | dict[str, Any]] = []
+    for day in range(450):
+        last = start + day * DAY
+        if day:
+            content.append({**OUTCOME, "day": str(last), "close": 100.0 + day % 7})
+        for hours in (0, 6, 12, 18):
+            at = midnight(last) + DAY + timedelta(hours=hours)
+            anchor = {"at": plain.encode(at), "price": 100.0}
+            content.append({**RELEASE, "last": str(last), "made_at": plain.encode(at), "anchor": anchor})
+    path.write_bytes(sealed(*content))
+    command = [sys.executable, "-c", READ_AND_MEASURE, str(path)]
+    child = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
+    grown, entries, due, size = map(int, child.stdout.split())
+    assert (entries, size) == (len(content), path.stat().st_size)
+    assert due == 4 * sum(min(30, 449 - day) for day in range(450))
+    assert size > 2_000_000
+    assert grown < 4 * 2**20
+
+
+def test_a_full_ledger_is_refused_before_the_work() -> None:
+    """Decades of releases fit, even if no outcome ever comes; the one that would not is refused in time."""
+    most = ledger_module.MOST_PENDING * 9 // 10 // DAYS
+    made_at = [plain.encode(midnight(START) + timedelta(days=1, hours=6 * number)) for number in range(most + 1)]
+    full = loads(sealed(*[{**RELEASE, "made_at": at} for at in made_at]), NAMED)
+    with pytest.raises(InvalidValue, match="450,030 forecasts pending' is not small enough"):
+        full.check_follows(midnight(START) + 9999 * DAY)
+
+
+CURRENCIES = (f"C{number}/USD" for number in range(1_000))
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ([{**OUTCOME, "pair": pair} for pair in CURRENCIES], "C500/USD is one pair more than a ledger can have"),
+        ([RELEASE] * 10_001, "more than 10,000 releases were made at 2024-05-18"),
+    ],
+    ids=["pairs", "releases at once"],
+)
+def test_a_ledger_that_would_fill_the_memory_is_refused(content: list[dict[str, Any]], fault: str) -> None:
+    """What is kept of each pair, and what is compared with the next release, is bounded."""
+    assert fault in broken(sealed(*content)).reason
+
+
+def test_decades_of_releases_fit() -> None:
+    """Four a day of four pairs for fifty years, with an outcome a day."""
+    release_bytes, outcome_bytes = len(LINES[0]), len(LINES[1])
+    assert (4 * release_bytes + outcome_bytes) * 4 * 365 * 50 < ledger_module.MOST_BYTES
 
 
 # What is appended
@@ -397,8 +529,8 @@ def test_a_ledger_only_ever_grows(steps: list[tuple[Pair, bool, int, set[int], f
         assert grown.dumps().startswith(settled.dumps())
         assert loads(grown.dumps(), NAMED) == grown
         ledger = grown
-    outcomes = [one.content for one in ledger.entries if isinstance(one.content, Outcome)]
-    assert len({(one.pair, one.simulated, one.day) for one in outcomes}) == len(outcomes)
+    settled_days = [(one.pair, one.simulated, one.day) for one in contents(ledger) if isinstance(one, Outcome)]
+    assert len(set(settled_days)) == len(settled_days)
 
 
 def test_the_same_run_appends_the_same_bytes() -> None:
@@ -410,7 +542,7 @@ def test_the_same_run_appends_the_same_bytes() -> None:
 def test_a_release_records_what_the_server_of_its_model_answers() -> None:
     """30 closes from the day after the last candle on, and where they come from."""
     model = make_model(BTC, ETH)
-    first, second = EMPTY.released(model.card, model.forecasts).releases()
+    first, second = releases(EMPTY.released(model.card, model.forecasts))
     answers = Answers(model)
     rows = json.loads(answers.forecast("BTC-USD", "").body)
     assert [str(day) for day in first.targets()] == [row["date"] for row in rows]
@@ -443,8 +575,8 @@ def test_only_days_that_were_forecast_get_an_outcome() -> None:
     """The last candle's own day, the days before it and the 31st after it do not."""
     ledger = release(EMPTY, START)
     closes = {START + day * DAY: 100.0 + day for day in range(-20, 60)}
-    outcomes = ledger.settled([history(closes)]).outcomes()
-    assert outcomes == {(BTC, False): {START + day * DAY: 100.0 + day for day in range(1, 31)}}
+    expected = {START + day * DAY: 100.0 + day for day in range(1, 31)}
+    assert outcomes(ledger.settled([history(closes)])) == expected
 
 
 def test_settling_twice_adds_nothing() -> None:
@@ -457,10 +589,9 @@ def test_the_first_outcome_stands() -> None:
     """What a later history says of the same day, from this source or another, rewrites nothing."""
     ledger = release(EMPTY, START).settled([history(closes_after(START, 101.0))])
     later = ledger.settled([history(closes_after(START, 999.0, 102.0), source="file:other.csv")])
-    assert later.outcomes()[BTC, False] == closes_after(START, 101.0, 102.0)
-    assert loads(sealed(RELEASE, OUTCOME, {**OUTCOME, "close": 999.0}), NAMED).outcomes() == {
-        (BTC, False): closes_after(START, 101.0)
-    }
+    assert outcomes(later) == closes_after(START, 101.0, 102.0)
+    twice = loads(sealed(RELEASE, OUTCOME, {**OUTCOME, "close": 999.0}), NAMED)
+    assert [one.actual for one in record(twice).latest] == [101.0]
 
 
 def test_a_day_that_is_forecast_again_after_its_outcome_is_known_needs_no_other() -> None:
@@ -632,10 +763,10 @@ def test_the_whole_life_of_a_ledger(tmp_path: Path) -> None:
     ledger = trained(EMPTY, begin)
     for day in (5, 40):
         before = ledger
-        store.write_atomically(path, ledger.dumps())
+        files.write_atomically(path, ledger.dumps())
         ledger = trained(read_ledger(path), begin + day * DAY)
         assert ledger.dumps().startswith(path.read_bytes())
-        check_continues(ledger, before.scorecard().head, path)
+        assert read_ledger(path, [before.scorecard().head]) == before
 
     live = ledger.scorecard().simulated[BTC]
     closes = {c.open_time.date(): c.close for c in market(begin + 41 * DAY).candles}

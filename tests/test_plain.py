@@ -227,10 +227,18 @@ def test_all_faults_are_told_at_once() -> None:
     )
 
 
-def test_a_long_list_of_faults_is_cut_in_the_message_and_kept_in_the_error() -> None:
-    with pytest.raises(Undecodable, match=r"; and 990 more$") as error:
-        decode(Sample, {**encode(SAMPLE), "numbers": ["x"] * 1000})
-    assert len(error.value.faults) == 1000
+@pytest.mark.parametrize(("wrong", "kept", "told"), [(50, 50, "; and 40 more"), (1000, 100, "; and at least 90 more")])
+def test_a_long_list_of_faults_is_cut_in_the_message_and_bounded_in_the_error(wrong: int, kept: int, told: str) -> None:
+    """Decoding ends at the last fault that is kept: a hostile file may have a million."""
+    with pytest.raises(Undecodable, match=f"{told}$") as error:
+        decode(Sample, {**encode(SAMPLE), "numbers": ["x"] * wrong})
+    assert len(error.value.faults) == kept
+
+
+def test_keys_that_mean_the_same_are_refused() -> None:
+    """One of the two would be lost."""
+    leaf = {"number": 1.0}
+    assert faults_of(by_pair={"BTC/USD": leaf, "BTC-USD": leaf}) == ("by_pair: 2 keys mean 1 different ones",)
 
 
 ANYTHING = st.recursive(

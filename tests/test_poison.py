@@ -1,5 +1,6 @@
 """Poisoned histories, fed to the real command as files: each must be refused, with its reason, and leave no trace."""
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -205,9 +206,6 @@ POISON: dict[str, tuple[Candles, str]] = {
     "a candle twice, differing": ([*CLEAN, scaled(CLEAN[-1], 1.01)], "1 of 401 candles repeat an opening; the first"),
     "the whole file twice": ([*CLEAN, *CLEAN], "400 of 800 candles repeat an opening"),
     "a block under new dates": (pasted_block(), "copied: 30 candles equal an earlier one"),
-    "rows shuffled": (shuffled(CLEAN), "stand after a later one"),
-    "rows reversed": (CLEAN[::-1], "399 of 400 candles stand after a later one; the first: 2025-06-29 in line 3"),
-    "two rows swapped": ([*CLEAN[:9], CLEAN[10], CLEAN[9], *CLEAN[11:]], "1 of 400 candles stand after a later one"),
     "values shuffled": (values_of(shuffled(CLEAN)), "jump"),
     "values reversed": (values_of(CLEAN[::-1]), "detached"),
     "values of 30 days reversed": (turned_round(200, 230), "detached: a day of 30 in a row opens"),
@@ -305,7 +303,7 @@ def as_csv(candles: Candles) -> str:
 def run_training(folder: Path, candles: Candles, *options: str) -> int:
     """The real command on a file of these candles, as if the day after `LAST` had just begun."""
     (folder / "poison.csv").write_text(as_csv(candles))
-    files = ("--source", f"file:{folder / 'poison.csv'}", "--output", str(folder / "model.pkl"))
+    files = ("--pair", "BTC/USD", "--source", f"file:{folder / 'poison.csv'}", "--output", str(folder / "model.pkl"))
     return train.main([*files, "--until", f"{LAST:%Y-%m-%d}", *options], {})
 
 
@@ -321,3 +319,19 @@ def test_poison_is_refused_with_4_and_its_reason_and_the_model_that_stood_there_
     assert reason in errors
     assert (tmp_path / "model.pkl").read_bytes() == b"the previous model"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.pkl", "poison.csv"]
+
+
+REORDERED = {
+    "shuffled": shuffled(CLEAN),
+    "reversed": CLEAN[::-1],
+    "two rows swapped": [*CLEAN[:9], CLEAN[10], CLEAN[9], *CLEAN[11:]],
+}
+
+
+@pytest.mark.parametrize("order", REORDERED)
+def test_the_order_of_rows_is_no_poison(order: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Many sites export the newest day first; each row knows its day."""
+    assert run_training(tmp_path, REORDERED[order], "--json") == 0
+    card = json.loads(capsys.readouterr().out)["card"]["pairs"]["BTC/USD"]
+    assert run_training(tmp_path, CLEAN, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["card"]["pairs"]["BTC/USD"] == card

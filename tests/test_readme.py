@@ -1,37 +1,137 @@
+"""The README: short enough to be read, every command in it works, and every term is explained where it first occurs."""
+
+import json
 import re
+import shutil
 import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-README = Path("README.md").read_text()
+from crypto_predict.training.picture import FOLLOWED
+from tests.histories import as_csv, make_history
+from tests.serving import ROOT
+from tests.support.clones import Clone, clone
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+PROSE = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
+LINES = [line.partition("#")[0].strip() for language, text in BLOCKS if language == "sh" for line in text.splitlines()]
+TERMS = (*("backtest", "candle", "coverage", "cutoff", "gate", "horizon", "ledger", "persistence", "winkler score"),)
+FOUR_KEYS = ["date", "prediction", "prediction low", "prediction_high"]
 
 
-def options_of(command: str) -> set[str]:
-    """Every option that the command's help shows, but the help itself."""
-    shown = subprocess.run([sys.executable, command, "--help"], capture_output=True, text=True, check=True, timeout=60)
-    return set(re.findall(r"^  (--[a-z-]+)", shown.stdout, re.MULTILINE))
+def test_it_is_read_in_five_minutes() -> None:
+    """Whatever needs more words belongs into `docs/`."""
+    assert len(README.split()) <= 1200
 
 
-def section(title: str) -> str:
-    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+@pytest.mark.parametrize("term", TERMS)
+def test_a_term_is_explained_where_it_first_occurs(term: str) -> None:
+    """In italics, with its meaning: nobody looks for a glossary."""
+    first = re.search(rf".?\b{term}", PROSE, re.IGNORECASE)
+    assert first is not None
+    assert first[0].startswith("*"), PROSE[first.start() - 60 : first.end() + 60]
 
 
-@pytest.mark.parametrize(("command", "title"), [("train.py", "Train"), ("api.py", "Serve")])
-def test_the_readme_explains_every_option_and_no_other(command: str, title: str) -> None:
-    explained = set(re.findall(r"^\| `(--[a-z-]+)", section(title), re.MULTILINE))
-    assert explained == options_of(command)
+def test_every_local_link_leads_somewhere_and_every_guide_is_linked() -> None:
+    links = {link.partition("#")[0] for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link}
+    assert [link for link in links if not (ROOT / link).exists()] == []
+    guides = {str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")}
+    assert guides | {"SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"} <= links
 
 
-def test_every_local_link_of_the_readme_leads_somewhere() -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", README)
-    local = [link for link in links if not link.startswith("http")]
-    assert local
-    assert [link for link in local if not Path(link).exists()] == []
+def test_every_make_target_exists() -> None:
+    targets = set(re.findall(r"\bmake ([a-z]+)\b", " ".join([*LINES, *re.findall(r"`([^`\n]+)`", PROSE)])))
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert {"run", "serve"} <= targets <= set(re.findall(r"^  make ([a-z]+)", listed, re.MULTILINE))
 
 
-def test_every_make_target_of_the_readme_exists() -> None:
-    targets = set(re.findall(r"`make ([a-z]+)`", README)) | set(re.findall(r"^make ([a-z]+)", README, re.MULTILINE))
-    listed = subprocess.run(["make", "help"], capture_output=True, text=True, check=True, timeout=60).stdout
-    assert targets <= set(re.findall(r"^  make ([a-z]+)", listed, re.MULTILINE))
+def test_the_picture_is_small_and_shows_what_followed() -> None:
+    """Whoever sees no picture reads what is in it."""
+    alternative, path = re.findall(r"!\[([^]]+)\]\(([^)]+)\)", README)[0]
+    assert "forecast made on that day" in alternative
+    picture = (ROOT / path).read_bytes()
+    assert FOLLOWED.encode() in picture
+    assert len(picture) < 60_000
+
+
+def test_the_answer_that_is_shown_has_the_four_keys_and_each_is_explained() -> None:
+    (shown,) = [text for language, text in BLOCKS if language == "json"]
+    assert list(json.loads(shown)) == FOUR_KEYS
+    assert re.findall(r"^\| `([^`]+)` \|", README, re.MULTILINE) == FOUR_KEYS
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    return prepared(tmp_path_factory.mktemp("stranger"))
+
+
+def prepared(folder: Path) -> Clone:
+    """A clone with a file of prices, from which no exchange is reached; its backtests are short."""
+    found = clone(folder, ALPACA_DATA_URL="http://127.0.0.1:9", EVERY="60")
+    (folder / "data" / "SOL.csv").write_text(as_csv(make_history()))
+    return found
+
+
+@pytest.fixture(scope="module")
+def served(stranger: Clone) -> Iterator[Clone]:
+    """With the first command of the README served."""
+    with stranger.running(next(line for line in LINES if line == "make run")):
+        yield stranger
+
+
+def test_the_question_is_answered(served: Clone) -> None:
+    (line,) = [line for line in LINES if line.startswith("curl ")]
+    answer = json.loads(served.run("bash", "-c", line))
+    assert list(answer) == FOUR_KEYS
+    assert answer["prediction low"] < answer["prediction"] < answer["prediction_high"]
+
+
+def test_the_python_program_prints_the_forecast(served: Clone) -> None:
+    (program,) = [text for language, text in BLOCKS if language == "python"]
+    low, high = prices(served.run(".venv/bin/python", "-c", program))
+    assert low < high
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js on this machine")
+def test_the_javascript_program_prints_the_forecast(served: Clone) -> None:
+    (program,) = [text for language, text in BLOCKS if language == "js"]
+    low, high = prices(served.run("node", "--input-type=module", "--eval", program))
+    assert low < high
+
+
+def prices(printed: str) -> tuple[float, float]:
+    """The ends of the range that a program printed around the price."""
+    price, low, high = map(float, printed.split())
+    assert low < price < high
+    return low, high
+
+
+def test_every_header_that_is_named_is_sent(served: Clone) -> None:
+    headers = served.run("curl", "--silent", "--head", "http://127.0.0.1:8000/bitcoin?date=2024-06-01").lower()
+    named = set(re.findall(r"`(Crypto-Predict-[A-Za-z-]+)", README))
+    assert len(named) == 5
+    assert [name for name in named if f"\n{name.lower()}: " not in headers] == []
+
+
+CHANGES = [line for line in LINES if line.endswith("make run") and "=" in line]
+
+
+@pytest.fixture(scope="module")
+def changing(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """One folder for all changes: the model and the ledger of one are there when the next is tried."""
+    return prepared(tmp_path_factory.mktemp("changing"))
+
+
+@pytest.mark.parametrize("line", CHANGES)
+def test_a_changed_setting_is_served_and_served_again(changing: Clone, line: str) -> None:
+    """`make serve` shows the model that is there."""
+    ended = f"UNTIL={make_history().candles[-1].open_time:%Y-%m-%d} " if "file:" in line else ""
+    with changing.running(f"{ended}{line}"):
+        trained = changing.run("curl", "--silent", "http://127.0.0.1:8000/pairs")
+    with changing.running("make serve"):
+        assert changing.run("curl", "--silent", "http://127.0.0.1:8000/pairs") == trained
+    asked = re.findall(r"PAIR=(\S+)", line)[0].split(",")
+    assert [pair["pair"] for pair in json.loads(trained)] == asked

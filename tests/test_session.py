@@ -1,3 +1,4 @@
+import base64
 import logging
 import traceback
 from dataclasses import replace
@@ -5,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from crypto_predict.errors import SourceError
+from crypto_predict.errors import RefusedKeys, SourceError, Unreachable
 from crypto_predict.market import Interval, Span
 from crypto_predict.settings import SourceSettings
 from crypto_predict.sources.alpaca import Alpaca
@@ -22,11 +23,12 @@ KEY, SECRET = "PKT0THEKEY0THEKEY", "s3cretS3cretS3cret"
         (replay.answer(451), "answered 451 Unavailable For Legal Reasons: it is closed to requests from where you are"),
         (replay.answer(418), "answered 418 I'm a Teapot: it has banned this machine for a while"),
         (replay.refused(400, "invalid symbol: XX"), 'answered 400 Bad Request "invalid symbol: XX"'),
-        (replay.refused(401, "unauthorized."), 'answered 401 Unauthorized "unauthorized.": the keys are not accepted'),
+        (replay.refused(401, "unauthorized."), 'answered 401 Unauthorized "unauthorized.": it wants keys, and none'),
         (replay.answer(403, "<html>", "text/html"), "answered 403 Forbidden: access is refused"),
         (replay.answer(404, "[" * 100_000), "answered 404 Not Found: nothing is at this address"),
         (replay.answer(301, location="https://example.com/"), "answered 301 Moved Permanently: it has moved"),
-        (replay.bomb, "sent more than 32 MiB in one answer"),
+        (replay.bomb, "sent more than 4 MiB in one answer"),
+        (replay.answer(200, "[" + "{}," * 1_000_000 + "0]"), "sent more than 320,000 values in one answer"),
         (replay.refused(429, "slow down", retry_after="86400"), "it asks to wait 86400 s, longer than the 60 s"),
     ],
 )
@@ -79,6 +81,43 @@ def test_an_exchange_out_of_reach_is_a_source_error() -> None:
         next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=3))))
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_keys_that_are_refused_are_told_apart_by_the_names_of_their_variables(status: int) -> None:
+    """Whoever set them must correct them; another source would hide that."""
+    with exchange([]) as server:
+        server.inject(replay.refused(status, "no"))
+        source = Alpaca(SourceSettings(server.url, KEY, SECRET), QUICK)
+        with pytest.raises(RefusedKeys, match="the keys in ALPACA_API_KEY and ALPACA_SECRET_KEY; correct them"):
+            next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
+        assert len(server.requests) == 1
+
+
+UNREACHABLE = [
+    *[replay.answer(status) for status in (403, 407, 418, 429, 451, 500, 502, 503, 504)],
+    *[replay.reset, replay.break_off, replay.stall, replay.drip_headers],
+    *[replay.answer(200, "<html>Login</html>", "text/html"), replay.answer(200), replay.answer(204)],
+]
+REACHED = [
+    *[replay.answer(status) for status in (301, 400, 401, 404, 410)],
+    *[replay.answer(200, "{}"), replay.answer(200, '{"bars": {"BTC/USD": [1]}}'), replay.bomb],
+]
+
+
+@pytest.mark.parametrize(
+    ("fault", "unreachable"), [*((fault, True) for fault in UNREACHABLE), *((fault, False) for fault in REACHED)]
+)
+def test_an_exchange_that_cannot_be_reached_is_told_apart_from_one_that_answers(
+    fault: Fault, unreachable: bool
+) -> None:
+    """Invented prices may stand in for the one, and never for the other."""
+    impatient = replace(QUICK, attempts=1, read_timeout=0.3, answer_timeout=0.6)
+    with exchange(minutes(10)) as server:
+        server.inject(fault, times=9)
+        with pytest.raises(SourceError) as caught:
+            read(server, 10, impatient)
+    assert isinstance(caught.value, Unreachable) is unreachable
+
+
 @pytest.mark.parametrize("status", [403, 500])
 def test_no_key_gets_into_an_error_or_a_log(status: int, caplog: pytest.LogCaptureFixture) -> None:
     """Logs of a workflow are public, and careless gateways send back whatever they were sent."""
@@ -91,6 +130,52 @@ def test_no_key_gets_into_an_error_or_a_log(status: int, caplog: pytest.LogCaptu
     told = "".join(traceback.format_exception(caught.value)) + caplog.text + "".join(map(repr, caplog.records))
     assert KEY not in told
     assert SECRET not in told
+
+
+PASSWORD, ENCODED, SENT = "hu/sh@h1", "hu%2Fsh%40h1", base64.b64encode(b"user:hu/sh@h1").decode()
+
+
+@pytest.mark.parametrize("fault", [replay.echoing_authorization, replay.reset, replay.answer(404), replay.stall])
+def test_no_password_of_an_address_gets_into_an_error_or_a_log(fault: Fault, caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody's mirror of an exchange may stand behind a password."""
+    caplog.set_level(logging.DEBUG)
+    with exchange([]) as server:
+        server.inject(fault, times=9)
+        settings = SourceSettings(server.url.replace("//", f"//user:{ENCODED}@"))
+        source = Alpaca(settings, replace(QUICK, attempts=2, read_timeout=0.3))
+        with pytest.raises(SourceError) as caught:
+            next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
+        assert server.requests[0].headers["authorization"] == f"Basic {SENT}"
+    told = "".join(traceback.format_exception(caught.value)) + caplog.text + repr(settings)
+    assert [secret for secret in (PASSWORD, ENCODED, SENT) if secret in told] == []
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://user:hush@127.0.0.1:9",
+        "http://user:hush@127.0.0.1:99999",
+        "http://user:hush@",
+        "http://user:hu sh@h1",
+        "socks9://user:hush@127.0.0.1:9",
+        "http://user:hush@[::1",
+        "user:hush@127.0.0.1:9",
+        "//user:hush@127.0.0.1:9",
+        "http://us/er:hush@127.0.0.1:9",
+    ],
+)
+def test_no_password_of_a_proxy_gets_into_an_error_or_a_log(
+    proxy: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.setenv("no_proxy", "")
+    source = Alpaca(SourceSettings("http://data.alpaca.invalid"), replace(QUICK, attempts=2))
+    with pytest.raises(SourceError) as caught:
+        next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
+    told = "".join(traceback.format_exception(caught.value)) + caplog.text
+    assert "hush" not in told
+    assert "hu sh" not in told
 
 
 @pytest.mark.parametrize("address", ["http://a..b", f"http://{'a' * 70}.com", "http://exa mple.com"])

@@ -1,6 +1,6 @@
-import argparse
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -9,26 +9,28 @@ from hypothesis import strategies as st
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Pair
 from crypto_predict.settings import (
-    EnvironmentParser,
+    CommandLine,
     GateThresholds,
     SourceSettings,
     boolean,
     day,
     duration,
     instant_of_epoch,
+    label,
+    masked,
     whole_number,
 )
 
 
-def parse(environ: Mapping[str, str], *arguments: str) -> argparse.Namespace:
+def parse(environ: Mapping[str, str], *arguments: str) -> SimpleNamespace:
     """A command with one option of each kind."""
-    parser = EnvironmentParser(environ, prog="command")
-    parser.add_option("--port", whole_number("port", 0, 65_535), "8000", "100 % of the port", "N")
-    parser.add_option("--stale-after", duration, "24h", "when a model is old", "TIME")
-    parser.add_option("--until", day, None, "last day", "DATE")
-    parser.add_list_option("--pair", Pair.parse, "BTC/USD", "pairs", "PAIR")
-    parser.add_flag("--json", "as JSON")
-    return parser.parse_args(arguments)
+    command = CommandLine(environ, prog="command", description="A command.")
+    command.add_option("--port", whole_number("port", 0, 65_535), "8000", "100 % of the port", "N")
+    command.add_option("--stale-after", duration, "24h", "when a model is old", "TIME")
+    command.add_option("--until", day, None, "last day", "DATE")
+    command.add_list_option("--pair", Pair.parse, "BTC/USD", "pairs", "PAIR")
+    command.add_flag("--json", "as JSON")
+    return command.parse(arguments)
 
 
 def test_without_anything_said_the_defaults_hold() -> None:
@@ -39,7 +41,7 @@ def test_without_anything_said_the_defaults_hold() -> None:
 
 def test_an_environment_variable_replaces_the_default() -> None:
     options = parse(
-        {"PORT": "80", "STALE_AFTER": "2d", "UNTIL": "2025-06-30", "PAIR": "ETH/USD,LTC/USD", "JSON": "yes"}
+        {"PORT": "80", "STALE_AFTER": "2d", "UNTIL": "2025-06-30", "PAIR": "ETH/USD, LTC/USD", "JSON": "yes"}
     )
     assert (options.port, options.stale_after, options.until) == (80, timedelta(days=2), date(2025, 6, 30))
     assert (options.pair, options.json) == ((Pair("ETH", "USD"), Pair("LTC", "USD")), True)
@@ -63,7 +65,7 @@ def test_a_list_may_be_repeated_and_may_hold_commas_and_drops_duplicates() -> No
     assert options.pair == (Pair("BTC", "USD"), Pair("ETH", "USD"), Pair("LTC", "USD"))
 
 
-def test_two_parsers_share_nothing() -> None:
+def test_two_commands_share_nothing() -> None:
     parse({}, "--pair", "ETH/USD")
     assert parse({}, "--pair", "LTC/USD").pair == (Pair("LTC", "USD"),)
 
@@ -76,9 +78,18 @@ def test_two_parsers_share_nothing() -> None:
         (["--until", "2024-02-30"], ["--until", "'2024-02-30'", "ISO date"]),
         (["--pair", "BTC/USD,bitcoin"], ["--pair", "'bitcoin'", "BTC/USD"]),
         (["--pair", ""], ["--pair", "''"]),
-        (["--prot", "1"], ["--prot"]),
-        (["--p", "1"], ["--p"]),
-        (["--port"], ["--port", "expected one argument"]),
+        (["--prot", "1"], ["no such option `--prot`; did you mean `--port`?"]),
+        (["--untill=2024-01-01"], ["no such option `--untill`; did you mean `--until`?"]),
+        (["-pair", "BTC/USD"], ["did you mean `--pair`?"]),
+        (["--p", "1"], ["no such option `--p`"]),
+        (["--zzz" + "z" * 10_000], ["no such option `--zzz", "`python command --help` lists the options"]),
+        (["--port"], ["--port", "requires an argument"]),
+        (["--port", "--json"], ["--port: '--json' is not a value; expected --port N"]),
+        (["--json=1"], ["--json", "does not take a value"]),
+        (["BTC/USD"], ["unexpected argument 'BTC/USD'"]),
+        (["--until", "2024\n01"], ["--until: '2024\\n01' is not one line of UTF-8 text"]),
+        (["--pair", "\udcff"], ["--pair: '\\udcff' is not one line of UTF-8 text"]),
+        (["--un\ntil", "x\udcff"], ["no such option `--un?til`; did you mean `--until`?"]),
     ],
 )
 def test_a_faulty_option_is_named_with_its_value_and_ends_with_2(
@@ -89,6 +100,9 @@ def test_a_faulty_option_is_named_with_its_value_and_ends_with_2(
     assert end.value.code == 2
     message = capsys.readouterr().err
     assert all(part in message for part in named), message
+    assert message.startswith("command: error: ")
+    assert message.count("\n") == 1, "one line, whatever was typed"
+    assert len(message) < 400
 
 
 @pytest.mark.parametrize(
@@ -205,6 +219,45 @@ def test_a_training_time_that_cannot_be_is_refused(text: str) -> None:
         instant_of_epoch(text)
 
 
+@pytest.mark.parametrize("text", ["1.0\xe4", "1.0\udce4", "1 0", "a\nb", "-1", "x" * 101, "1/2", '1"'])
+def test_a_label_that_a_metric_could_not_show_is_refused(text: str) -> None:
+    with pytest.raises(InvalidValue, match="MODEL_VERSION: "):
+        label("MODEL_VERSION", text)
+
+
+@pytest.mark.parametrize(("text", "expected"), [(None, None), ("", None), ("1.2.3-rc.1+b_2", "1.2.3-rc.1+b_2")])
+def test_a_label_is_taken_as_it_is_and_an_empty_one_is_absent(text: str | None, expected: str | None) -> None:
+    assert label("MODEL_VERSION", text) == expected
+
+
+def test_the_bounds_of_a_source_come_from_the_environment() -> None:
+    environ = {"SOURCE_SECONDS": "20", "SOURCE_CANDLES": "5000"}
+    settings = SourceSettings.from_environ(environ)
+    assert (settings.seconds, settings.candles) == (20, 5000)
+    assert SourceSettings.from_environ(dict.fromkeys(environ, "")) == SourceSettings()
+
+
+@pytest.mark.parametrize("variable", ["SOURCE_SECONDS", "SOURCE_CANDLES"])
+@pytest.mark.parametrize("text", ["0", "-1", "1e9", "many", "9" * 30])
+def test_a_bound_that_is_none_is_refused(variable: str, text: str) -> None:
+    with pytest.raises(InvalidValue, match=variable):
+        SourceSettings.from_environ({variable: text})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("http://user:hush@host:80/path", "http://***@host:80/path"),
+        ("see https://hush@host, or https://other", "see https://***@host, or https://other"),
+        ("http://user:hu/sh@x@host", "http://***@host"),
+        ("http://host/path?key=hush&x=hush#hush", "http://host/path?***"),
+        ("is this right? Yes", "is this right? Yes"),
+    ],
+)
+def test_what_an_address_holds_of_secrets_is_masked(text: str, expected: str) -> None:
+    assert masked(text) == expected
+
+
 def test_exchange_settings_come_from_the_environment_alone_and_empty_means_absent() -> None:
     environ = {"ALPACA_DATA_URL": "http://127.0.0.1:9", "ALPACA_API_KEY": "key", "ALPACA_SECRET_KEY": ""}
     assert SourceSettings.from_environ(environ) == SourceSettings("http://127.0.0.1:9", "key", None)
@@ -213,9 +266,9 @@ def test_exchange_settings_come_from_the_environment_alone_and_empty_means_absen
 
 def test_keys_are_never_printed() -> None:
     """Settings end up in logs and tracebacks."""
-    settings = SourceSettings("http://127.0.0.1:9", "hush-key", "hush-secret")
+    settings = SourceSettings("http://u:hush@127.0.0.1:9", "hush-key", "hush-secret")
     assert "hush" not in repr(settings) + str(settings) + f"{settings}"
-    assert "http://127.0.0.1:9" in repr(settings)
+    assert "http://***@127.0.0.1:9" in repr(settings)
 
 
 def test_every_threshold_of_the_gate_can_be_moved_by_the_environment() -> None:

@@ -84,7 +84,7 @@ def read(path: Path) -> Rows:
 
 def train_on(prices: Path, folder: Path, last: date) -> int:
     files = [f"--output={folder}/model.pkl", f"--backtest={folder}/backtest.csv", f"--prophet-json={folder}/{{base}}"]
-    market = ("--source", f"file:{prices}", "--days", str(FITTED), "--until", str(last))
+    market = ("--pair", "BTC/USD", "--source", f"file:{prices}", "--days", str(FITTED), "--until", str(last))
     return in_process(*market, "--every", str(EVERY), *files)
 
 
@@ -394,7 +394,7 @@ def test_a_day_without_a_candle_is_no_cutoff_and_no_target(tmp_path: Path) -> No
     missing, last = START.date() + timedelta(days=150), START.date() + timedelta(days=199)
     (tmp_path / "prices.csv").write_text(as_csv(make_history(200, missing=frozenset({150}))))
     files = (f"--output={tmp_path / 'model.pkl'}", f"--backtest={tmp_path / 'backtest.csv'}")
-    source = ("--source", f"file:{tmp_path / 'prices.csv'}", "--until", str(last))
+    source = ("--pair", "BTC/USD", "--source", f"file:{tmp_path / 'prices.csv'}", "--until", str(last))
     assert in_process(*source, *files, "--every", "7", "--horizons", "1,7") == 0
     rows = read(tmp_path / "backtest.csv")
     assert str(missing - timedelta(days=7)) not in {row["cutoff"] for row in rows if row["horizon_days"] == "7"}
@@ -405,7 +405,15 @@ def test_a_day_without_a_candle_is_no_cutoff_and_no_target(tmp_path: Path) -> No
 def test_no_worker_outlives_a_training_that_is_killed(tmp_path: Path) -> None:
     """A cancelled job would leave its workers asleep, some 170 MB each, for ever."""
     (tmp_path / "prices.csv").write_text(as_csv(make_history(900)))
-    command = [sys.executable, "train.py", "--no-gate", "--source", f"file:{tmp_path / 'prices.csv'}"]
+    command = [
+        sys.executable,
+        "train.py",
+        "--no-gate",
+        "--pair",
+        "BTC/USD",
+        "--source",
+        f"file:{tmp_path / 'prices.csv'}",
+    ]
     training = psutil.Popen([*command, "--output", str(tmp_path / "model.pkl")], stderr=subprocess.PIPE)
     try:
         while len(workers := training.children(recursive=True)) < 2:

@@ -1,13 +1,16 @@
 import contextlib
+import errno
 import json
 import os
 import pty
 import re
+import stat
 import subprocess
 import sys
 import termios
+import time
 import xml.etree.ElementTree as ET
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -17,10 +20,12 @@ from prophet.serialize import model_from_json
 
 from crypto_predict.baked import store
 from crypto_predict.baked.evaluation import PROPHET, Curve, Evaluator
-from crypto_predict.errors import NoProphetInterval
+from crypto_predict.baked.schema import MOST_PAIRS
+from crypto_predict.errors import InvalidValue, NoProphetInterval
 from crypto_predict.forecasting.backtest import splits
 from crypto_predict.market import Pair
 from crypto_predict.training.options import read_settings
+from crypto_predict.training.outputs import check_room
 from tests.histories import as_csv, make_history, wandering
 from tests.training import QUICK, TRAINED_AT, in_process, price_file, run_training
 
@@ -278,6 +283,10 @@ def test_a_bad_argument_is_named_and_ends_with_2(
     [
         (["--output", "no-such-folder/model.pkl"], "--output: 'no-such-folder/model.pkl'"),
         (["--output", "."], "--output"),
+        (["--output", "/"], "--output"),
+        (["--output", "/dev/null"], "--output: '/dev/null' is not a regular file"),
+        (["--output", "x" * 300], "File name too long"),
+        (["--output", "x" * 250], "File name too long"),  # of the temporary file
         (["--picture", "forecast.bmp"], "--picture: 'forecast.bmp'"),
         (["--backtest", "no-such-folder/backtest.csv"], "--backtest: 'no-such-folder/backtest.csv'"),
         (["--pair", "BTC/USD,ETH/USD", "--prophet-json", "p.json"], "{base}-{quote}"),
@@ -317,9 +326,107 @@ def test_what_is_read_or_written_already_is_not_overwritten(
     for name, content in kept.items():
         Path(name).write_text(content)
     os.mkfifo("pipe")
-    assert in_process("--source=file:prices.csv", *arguments) == 2
+    assert in_process("--pair=BTC/USD", "--source=file:prices.csv", *arguments) == 2
     assert named in capsys.readouterr().err
     assert {name: Path(name).read_text() for name in kept} == kept
+
+
+def test_a_loop_of_links_is_refused_before_the_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Python raises errors of several types for it, by version."""
+    for one, other in (("a.pkl", "b.pkl"), ("b.pkl", "a.pkl")):
+        (tmp_path / one).symlink_to(tmp_path / other)
+    assert in_process("--source", "simulated", "--output", str(tmp_path / "a.pkl")) == 2
+    assert "a.pkl' is not a regular file" in capsys.readouterr().err
+    loop = str(tmp_path / "a.pkl")
+    fine = ("--source", "simulated", "--output", str(tmp_path / "model.pkl"))
+    assert in_process(*fine, "--champion", loop) == 2
+    assert in_process(*fine, "--ledger", loop) == 4
+    errors = capsys.readouterr().err.splitlines()
+    assert [line.rpartition(": ")[2] for line in errors] == [os.strerror(errno.ELOOP)] * 2
+
+
+def test_more_pairs_than_a_model_can_hold_are_refused_before_the_work(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is written can be read."""
+    pairs = ",".join(f"C{number}/USD" for number in range(MOST_PAIRS + 1))
+    assert in_process("--source", "simulated", "--pair", pairs) == 2
+    assert f"--pair: '{MOST_PAIRS + 1} pairs' is not few enough for one model ({MOST_PAIRS})" in capsys.readouterr().err
+
+
+def test_horizons_that_fill_more_than_a_model_are_refused_before_the_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    market = ("--source", "simulated", "--until", "2024-05-16", "--output", str(tmp_path / "model.pkl"), "--no-gate")
+    assert in_process(*market, "--horizons", ",".join(map(str, range(1, 366)))) == 2
+    assert "--horizons: '365 horizons of 1 pairs' is not few enough" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_histories_that_fill_more_than_a_model_are_refused_before_the_fit() -> None:
+    """A century of seven pairs."""
+    settings, _ = read_settings(["--days", "36500"], {})
+    century = make_history(36_500)
+    with pytest.raises(
+        InvalidValue, match="--days: 36500 is not few enough for these pairs: 258,055 days of all pairs"
+    ):
+        check_room({Pair(f"A{number}", "USD"): century for number in range(7)}, settings)
+
+
+@pytest.mark.parametrize("seconds", ["253402300799", str(int(time.time()) + 600)])
+def test_a_training_time_after_now_is_refused(seconds: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing could ever be released after it with the same ledger."""
+    files = ("--source", "simulated", "--output", str(tmp_path / "model.pkl"))
+    assert in_process(*files, environ={"SOURCE_DATE_EPOCH": seconds}) == 2
+    assert "SOURCE_DATE_EPOCH: " in (errors := capsys.readouterr().err)
+    assert " is not before now, " in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_blank_training_time_is_none(blank: str, tmp_path: Path) -> None:
+    """As a workflow leaves it that has nothing to say. NumPy reads the variable too."""
+    files = ("--no-gate", "--output", str(tmp_path / "model.pkl"))
+    run = run_training(*price_file(tmp_path, 60), *files, environ={"SOURCE_DATE_EPOCH": blank})
+    assert run.returncode == 0, run.stderr
+    age = datetime.now(UTC) - store.load(tmp_path / "model.pkl").card.trained_at
+    assert timedelta(0) <= age < timedelta(minutes=10)
+
+
+def test_retraining_keeps_the_mode_of_its_files(prices: tuple[str, ...], tmp_path: Path) -> None:
+    model = tmp_path / "model.pkl"
+    assert in_process(*prices, "--output", str(model)) == 0
+    for name in ("model.pkl", "model.ledger.jsonl"):
+        (tmp_path / name).chmod(0o600)
+    assert in_process(*prices, "--output", str(model), "--ledger", str(tmp_path / "model.ledger.jsonl")) == 0
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("model.pkl", "model.ledger.jsonl")]
+    assert modes == [0o600, 0o600]
+
+
+@pytest.mark.parametrize("variable", ["MODEL_VERSION", "GIT_REVISION"])
+@pytest.mark.parametrize("value", ["1.0\xe4", "1.0 beta", "1" * 200, "1.0\n", 'x"'])
+def test_the_name_of_a_release_is_a_label(
+    variable: str, value: str, prices: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It goes into metrics, headers and tags of images."""
+    files = (*prices, "--no-gate", "--output", str(tmp_path / "model.pkl"))
+    try:
+        code = in_process(*files, environ={**TRAINED_AT, variable: value})
+    except SystemExit as end:
+        code = int(str(end.code))
+    assert code == 2
+    assert repr(value)[:40] in capsys.readouterr().err
+    assert not (tmp_path / "model.pkl").exists()
+
+
+def test_an_output_whose_name_no_text_can_hold_is_trained_all_the_same(tmp_path: Path) -> None:
+    """File systems allow names that are not UTF-8; only the report has to write them otherwise."""
+    output = os.fsdecode(os.fsencode(tmp_path) + b"/mod\xe4l.pkl")
+    command = [sys.executable, "train.py", *price_file(tmp_path, 60), "--no-gate", "--output", output]
+    run = subprocess.run(command, capture_output=True, timeout=100, check=False)
+    if run.returncode == 2:
+        assert run.stderr.count(b"\n") == 1, "refused in one line"
+    else:
+        assert run.returncode == 0, run.stderr
+        assert Path(output).exists()
 
 
 @pytest.mark.parametrize("wild", [1e20, 1e300])
@@ -329,7 +436,7 @@ def test_prices_beyond_any_forecast_are_refused_with_3(
     """What can be fitted but not evaluated would answer with errors later."""
     history = make_history(100, lambda day: wild if day % 2 else 1.0)
     (tmp_path / "wild.csv").write_text(as_csv(history))
-    files = ("--source", f"file:{tmp_path / 'wild.csv'}", "--output", str(tmp_path / "model.pkl"))
+    files = ("--pair", "BTC/USD", "--source", f"file:{tmp_path / 'wild.csv'}", "--output", str(tmp_path / "model.pkl"))
     assert in_process(*files, "--no-gate") == 3
     assert "beyond every number" in capsys.readouterr().err
     assert not (tmp_path / "model.pkl").exists()

@@ -21,7 +21,7 @@ def train_on(content: str, folder: Path, *options: str) -> int:
     """The command on a file of this content, where a model stands already."""
     (folder / "prices.csv").write_text(content)
     (folder / "model.pkl").write_bytes(b"the previous model")
-    files = ("--source", f"file:{folder / 'prices.csv'}", "--output", str(folder / "model.pkl"))
+    files = ("--pair", "BTC/USD", "--source", f"file:{folder / 'prices.csv'}", "--output", str(folder / "model.pkl"))
     return in_process(*files, *options)
 
 
@@ -30,7 +30,7 @@ def train_on(content: str, folder: Path, *options: str) -> int:
     [
         ("", "it is empty"),
         (HEAD, "there is no row below the header"),
-        ("date,price\n2021-01-01,5\n", "missing columns: time, open, high, low, close, volume"),
+        ("date,price\n2021-01-01,5\n", "missing columns: open, high, low, close; the columns found are"),
         (HEAD + "soon,1,1,1,1,1\n", "line 2: time 'soon' is not an ISO date"),
         (HEAD + "".join(DAYS).replace(",12.5", ",much", 1), "line 2: volume 'much' is not a number"),
     ],
@@ -200,7 +200,7 @@ def test_an_unreadable_champion_ends_with_2_before_the_work(
     if content is not None:
         path.write_bytes(content)
     # The history does not exist either: nobody has looked for it.
-    files = ("--source", f"file:{tmp_path / 'none.csv'}", "--output", str(tmp_path / "model.pkl"))
+    files = ("--pair", "BTC/USD", "--source", f"file:{tmp_path / 'none.csv'}", "--output", str(tmp_path / "model.pkl"))
     assert in_process(*files, "--champion", str(path)) == 2
     assert f"no usable model in {path}" in capsys.readouterr().err
 
@@ -262,7 +262,16 @@ def test_too_few_candles_in_the_days_that_are_asked_for_end_with_3(
     """What lies before them helps the backtest alone; two candles are no history to fit."""
     path = tmp_path / "prices.csv"
     path.write_text(as_csv(make_history(300, missing=frozenset(range(150, 298)))))
-    files = ("--source", f"file:{path}", "--until", "2021-10-27", "--output", str(tmp_path / "model.pkl"))
+    files = (
+        "--pair",
+        "BTC/USD",
+        "--source",
+        f"file:{path}",
+        "--until",
+        "2021-10-27",
+        "--output",
+        str(tmp_path / "model.pkl"),
+    )
     assert in_process(*files, "--days", "30", "--no-gate") == 3
     assert "2 usable candles in the last 30 days, 30 are needed" in capsys.readouterr().err
 

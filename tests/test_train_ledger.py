@@ -243,7 +243,7 @@ def test_a_release_before_the_newest_on_record_is_refused_before_the_work(
     releases: list[Released], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A forgotten SOURCE_DATE_EPOCH, or a clock that went back. The history, which is not there, is not looked for."""
-    files = ("--source", f"file:{tmp_path}/none.csv", "--output", str(tmp_path / "model.pkl"))
+    files = ("--pair", "BTC/USD", "--source", f"file:{tmp_path}/none.csv", "--output", str(tmp_path / "model.pkl"))
     assert in_process(*files, "--ledger", str(releases[1].ledger), environ=TRAINED_AT) == 2
     assert "training time: 2024-05-18 12:10:47+00:00 is not at or after" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -282,3 +282,33 @@ def test_a_ledger_that_lost_its_tail_is_refused_by_the_model_beside_it(
     assert release(tmp_path, THIRD, "--ledger", str(tmp_path / "model.ledger.jsonl")) == 4
     assert "its end is missing, or it is another model's" in capsys.readouterr().err
     assert Released(tmp_path).contents() == before
+
+
+def test_a_champion_elsewhere_says_where_a_ledger_without_a_model_ends(
+    releases: list[Released], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the files are called and wherever they stand; the ledger that was given stays as it was."""
+    ledger, champion, new = tmp_path / "old.jsonl", tmp_path / "old.pkl", Released(tmp_path / "new")
+    ledger.write_bytes(releases[1].ledger.read_bytes())
+    champion.write_bytes(releases[0].output.read_bytes())
+    assert release(new.folder, THIRD, "--ledger", str(ledger), "--champion", str(champion)) == 0
+    assert "entries are dropped: no model was released with them" in caplog.text
+    assert new.ledger.read_bytes().startswith(releases[0].ledger.read_bytes())
+    assert [line["made_at"] for line in new.lines() if line["kind"] == "release"] == [
+        "2025-06-01T00:10:00Z",
+        "2025-07-01T00:10:00Z",
+    ]
+    assert ledger.read_bytes() == releases[1].ledger.read_bytes()
+
+
+def test_what_is_dropped_is_kept_aside_unless_a_model_stands_where_it_is_written(
+    releases: list[Released], tmp_path: Path
+) -> None:
+    """An old champion and a newer ledger may be what somebody wanted; the record of the newer one is not lost."""
+    output, champion = Released(tmp_path / "output"), tmp_path / "old.pkl"
+    output.folder.mkdir()
+    output.ledger.write_bytes(releases[1].ledger.read_bytes())
+    champion.write_bytes(releases[0].output.read_bytes())
+    assert release(output.folder, THIRD, "--ledger", str(output.ledger), "--champion", str(champion)) == 0
+    (aside,) = output.contents().keys() - {"model.pkl", "model.ledger.jsonl"}
+    assert output.contents()[aside] == releases[1].ledger.read_bytes()

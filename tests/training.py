@@ -30,4 +30,4 @@ def price_file(folder: Path, days: int) -> tuple[str, ...]:
     """The arguments to train on so many days, made by hand and written into the folder, as of the last of them."""
     history, path = make_history(days), folder / "prices.csv"
     path.write_text(as_csv(history))
-    return ("--source", f"file:{path}", "--until", f"{history.candles[-1].open_time:%Y-%m-%d}")
+    return ("--source", f"file:{path}", "--pair", "BTC/USD", "--until", f"{history.candles[-1].open_time:%Y-%m-%d}")

@@ -17,6 +17,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import pairwise
 
 from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS, Band, PairForecast, Seasonality, Trend, price_decimals
 from crypto_predict.errors import NoProphetInterval, OutOfRange
@@ -29,7 +30,10 @@ MODELS = (COMBINED, PROPHET)
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _MOST_DAYS = date.max.toordinal()  # since 1970, in either direction
 _MOST_LOG_PRICE = 700.0  # math.exp overflows from 709.8 on
+_MOST_TERM = 1e6  # of a log price: sums of larger ones lose digits that a price shows
+MOST_COEFFICIENTS = 200  # of all seasonalities of a pair, which Prophet gives 26
 _KNOWN = Band(0.0, 0.0)  # around a price that was observed
+_Bounds = tuple[float, float]  # from the lowest to the highest
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,37 +179,76 @@ def _mixed(before: Band, after: Band, share: float) -> Band:
 
 
 def faults(forecast: PairForecast) -> list[str]:
-    """What keeps this forecast from being evaluated: a price that no number can hold, or a frequency that none can."""
-    reach = _reach(forecast)
-    if reach < _MOST_LOG_PRICE:  # False for NaN too
-        return []
-    return [f"its log price may reach {reach:.4g}, and e to more than {_MOST_LOG_PRICE:g} is beyond every number"]
+    """What keeps this forecast from being evaluated at every instant of its range, with prices above 0.
+
+    The bounds are those of the trend's corners with every seasonality at its worst: nothing is evaluated day by day.
+    """
+    if (terms := sum(len(seasonality.coefficients) for seasonality in forecast.seasonalities)) > MOST_COEFFICIENTS:
+        return [f"its seasonalities have {terms:,} coefficients, more than the {MOST_COEFFICIENTS} of any model"]
+    lowest, highest = _extremes(forecast)
+    if not highest < _MOST_LOG_PRICE:  # so is NaN
+        return [f"its log price may reach {highest:.4g}, and e to more than {_MOST_LOG_PRICE:g} is beyond every number"]
+    decimals = price_decimals(forecast.last_close)
+    least = max(-_MOST_LOG_PRICE, math.log(0.51) - decimals * math.log(10))  # what is not rounded to 0
+    if not lowest > least:
+        return [f"its log price may fall to {lowest:.4g}, and e to less than {least:.4g} is 0 with {decimals} decimals"]
+    return []
 
 
-def _reach(forecast: PairForecast) -> float:
-    """An upper bound of the log price's distance from 0, band included, at any instant of the range."""
+def _extremes(forecast: PairForecast) -> tuple[float, float]:
+    """Bounds of the log price, band included, at any instant of the range; infinite ones if a term is out of bounds."""
+    curves = _curve_bounds(forecast)
+    if curves is None:
+        return -math.inf, math.inf
+    (fitted, future), ahead = curves, _bounds_ahead(forecast)
+    parts = [(fitted, forecast.fitted_band), *((future, band) for band in forecast.prophet_bands), *ahead]
+    # Between two closes the curve lies between theirs, and the band is not wider than the wider one.
+    parts += [
+        ((min(a[0], b[0]), max(a[1], b[1])), Band(min(p.low, q.low), max(p.high, q.high)))
+        for (a, p), (b, q) in pairwise(ahead)
+    ]
+    lows = [bounds[0] + band.low for bounds, band in parts]
+    highs = [bounds[1] + band.high for bounds, band in parts]
+    if not _largest((*lows, *highs)) < _MOST_TERM:
+        return -math.inf, math.inf
+    return min(lows), max(highs)
+
+
+def _curve_bounds(forecast: PairForecast) -> tuple[_Bounds, _Bounds] | None:
+    """Bounds of the curve up to the last close, from the close before the first day, and from there to the end.
+
+    None if a term is so large that sums of such terms lose their digits, or a frequency is not a number.
+    """
+    trend, scale = _PiecewiseLinear(forecast.trend), forecast.scale
     fastest = max((len(s.coefficients) / s.period for s in forecast.seasonalities), default=0.0) * math.pi
-    if not math.isfinite(fastest * _MOST_DAYS):
-        return math.inf
-    boldest = max(1.0, _largest(forecast.prophet_weights))
-    curve = _reach_of_curve(forecast) + abs(forecast.level_correction)
-    known = max(abs(math.log(price)) for price in (forecast.last_close, forecast.anchor.price))
-    bands = (forecast.fitted_band, *forecast.forecast_bands, *forecast.prophet_bands)
-    widest = _largest(end for band in bands for end in (band.low, band.high))
-    return boldest * curve + (1 + boldest) * known + _largest(forecast.other_increments) + widest
+    ends = [forecast.first.toordinal() - 1, forecast.last.toordinal(), forecast.end.toordinal()]
+    if not (math.isfinite(fastest * _MOST_DAYS) and abs(scale) * trend.largest_term(ends) < _MOST_TERM):
+        return None
+    wave = _wave(forecast)
+    fitted, future = ([scale * trend.at_scaled(at) for at in trend.corners(*span)] for span in (ends[:2], ends[1:]))
+    return (min(fitted) - wave, max(fitted) + wave), (min(future) - wave, max(future) + wave)
 
 
-def _reach_of_curve(forecast: PairForecast) -> float:
-    """The same of the curve alone, from the close before the first day, where its first instants set out."""
-    trend = _PiecewiseLinear(forecast.trend)
-    ends = (forecast.first.toordinal() - 1, forecast.end.toordinal())
-    corners = [*map(trend.at, ends), *map(trend.at_scaled, forecast.trend.changepoints)]
-    waves = sum(abs(value) for seasonality in forecast.seasonalities for value in seasonality.coefficients)
-    return abs(forecast.scale) * (_largest(corners) + waves)
+def _wave(forecast: PairForecast) -> float:
+    """An upper bound of what all seasonalities together can add to the log price."""
+    return abs(forecast.scale) * sum(abs(value) for one in forecast.seasonalities for value in one.coefficients)
+
+
+def _bounds_ahead(forecast: PairForecast) -> list[tuple[_Bounds, Band]]:
+    """Bounds of the combined forecast, and the bands around it: at the last close and the anchor, then day by day."""
+    trend, wave, last = _PiecewiseLinear(forecast.trend), _wave(forecast), forecast.last.toordinal()
+    anchor, close = math.log(forecast.anchor.price), math.log(forecast.last_close)
+    found = [((min(anchor, close), max(anchor, close)), _KNOWN)]
+    by_horizon = zip(forecast.prophet_weights, forecast.other_increments, forecast.forecast_bands, strict=True)
+    for horizon, (weight, other, band) in enumerate(by_horizon, start=1):
+        curve = forecast.scale * trend.at(last + horizon) + forecast.level_correction
+        middle, slack = weight * curve + (1 - weight) * anchor + other, abs(weight) * wave
+        found.append(((middle - slack, middle + slack), band))
+    return found
 
 
 def _largest(values: Iterable[float]) -> float:
-    """The largest distance from 0, which no NaN hides: infinite where a value is no number."""
+    """The largest distance from 0, which no NaN hides: infinite where a value is not a number."""
     sizes = list(map(abs, values))
     return max(sizes) if all(map(math.isfinite, sizes)) else math.inf
 
@@ -238,7 +281,21 @@ class _PiecewiseLinear:
             self._segments.append((slope + delta, offset - changepoint * delta))
 
     def at(self, ordinal: int) -> float:
-        return self.at_scaled((ordinal - self._start) / self._days)
+        return self.at_scaled(self._scaled(ordinal))
+
+    def corners(self, first: int, last: int) -> list[float]:
+        """Where the line bends from one day to another, both included, in scaled time."""
+        start, end = self._scaled(first), self._scaled(last)
+        return [start, *(bend for bend in self._changepoints if start < bend < end), end]
+
+    def largest_term(self, days: Iterable[int]) -> float:
+        """The most that slope times time or an offset can be on these days and between them."""
+        farthest = _largest(map(self._scaled, days))
+        steepest, highest = (_largest(values) for values in zip(*self._segments, strict=True))
+        return max(1.0, farthest * steepest, highest)
+
+    def _scaled(self, ordinal: int) -> float:
+        return (ordinal - self._start) / self._days
 
     def at_scaled(self, scaled: float) -> float:
         slope, offset = self._segments[bisect_right(self._changepoints, scaled)]

@@ -2,19 +2,21 @@
 
 ``decode(type, encode(value)) == value`` for every dataclass whose fields are plain values, dates, instants, pairs,
 tuples, dicts by string or pair, and further dataclasses. A dataclass may have a method ``faults() -> list[str]``;
-decoding asks it. Nothing is trusted on the way in: every fault is collected, each with the path at which it stands.
+decoding asks it. Nothing is trusted on the way in: faults are collected, each with the path at which it stands.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from crypto_predict.errors import CryptoPredictError, InvalidValue
 from crypto_predict.market import Pair
@@ -22,13 +24,66 @@ from crypto_predict.market import Pair
 T = TypeVar("T")
 Decoder = Callable[[Any], Any]
 
+MOST_FAULTS = 100  # kept; a hostile file may have a million
+
+
+@typing.runtime_checkable
+class Judged(Protocol):
+    """A dataclass that knows what it must be."""
+
+    def faults(self) -> list[str]:
+        """What makes this value contradict itself, one line each."""
+
 
 class Undecodable(CryptoPredictError):
-    """Plain data that is not what a dataclass says; `faults` names each place."""
+    """Plain data that is not what a dataclass says; `faults` names the places, at most `MOST_FAULTS` of them."""
 
     def __init__(self, faults: list[str]) -> None:
-        super().__init__("; ".join(faults[:10]) + (f"; and {len(faults) - 10} more" if len(faults) > 10 else ""))
+        least = "at least " if len(faults) == MOST_FAULTS else ""
+        more = f"; and {least}{len(faults) - 10} more" if len(faults) > 10 else ""
+        super().__init__("; ".join(faults[:10]) + more)
         self.faults = tuple(faults)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a value stands. It is written out for a fault alone: a path for every value would take quadratic time."""
+
+    outer: _Place | None
+    part: str  # of the path: .name, [0] or ['key']
+
+    def __str__(self) -> str:
+        parts = []
+        place: _Place | None = self
+        while place is not None:
+            parts.append(place.part)
+            place = place.outer
+        return "".join(reversed(parts)).removeprefix(".") or "the model"
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A key of the mapping that stands at `place`."""
+
+    place: _Place
+
+    def __str__(self) -> str:
+        return f"key of {self.place}"
+
+
+_Decode = Callable[[Any, Any, "_Faults"], Any]  # of the data, its place, and where faults go
+
+
+class _Faults:
+    """The faults found so far; decoding ends at the last one that is kept."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def add(self, place: object, fault: str) -> None:
+        self.found.append(f"{place}: {fault}")
+        if len(self.found) == MOST_FAULTS:
+            raise Undecodable(self.found)
 
 
 def encode(value: Any) -> Any:
@@ -50,73 +105,94 @@ def decode(cls: type[T], data: Any, name: str = "") -> T:
     """The dataclass `cls` out of plain data; `name` is what faults call the whole, which is a model unless said.
 
     Raises:
-        Undecodable: With every place that is not what the dataclass says.
+        Undecodable: With the places that are not what the dataclass says.
     """
-    faults: list[str] = []
-    value = _decode(cls, data, name, faults)
-    if faults:
-        raise Undecodable(faults)
+    faults, kind = _Faults(), typing.cast("Any", cls)
+    value = _decoder(kind)(data, _Place(None, name), faults)
+    if faults.found:
+        raise Undecodable(faults.found)
     return typing.cast("T", value)
 
 
-def _decode(kind: Any, data: Any, path: str, faults: list[str]) -> Any:
+@functools.cache
+def _decoder(kind: Any) -> _Decode:
+    """What decodes values of a type, prepared once: type hints are slow to look at, and asked for every band."""
     origin = typing.get_origin(kind)
     if dataclasses.is_dataclass(kind) and kind is not Pair:
-        return _decode_dataclass(kind, data, path, faults)
+        return _dataclass_decoder(kind)
     if origin is types.UnionType:  # only `X | None` is used
-        inner = next(arm for arm in typing.get_args(kind) if arm is not types.NoneType)
-        return None if data is None else _decode(inner, data, path, faults)
+        inner = _decoder(next(arm for arm in typing.get_args(kind) if arm is not types.NoneType))
+        return lambda data, place, faults: None if data is None else inner(data, place, faults)
     if origin is tuple:
-        return _decode_tuple(typing.get_args(kind)[0], data, path, faults)
+        return _tuple_decoder(typing.get_args(kind)[0])
     if origin is dict:
-        return _decode_dict(typing.get_args(kind), data, path, faults)
-    return _decode_scalar(kind, data, path, faults)
+        return _dict_decoder(*typing.get_args(kind))
+    return _scalar_decoder(kind)
 
 
-def _decode_dataclass(cls: Any, data: Any, path: str, faults: list[str]) -> Any:
-    if not isinstance(data, dict):
-        return faults.append(f"{_at(path)}: expected a mapping, found {_shown(data)}")
-    hints = _hints(cls)
-    missing, unknown = sorted(hints.keys() - data.keys()), sorted(map(str, data.keys() - hints.keys()))
-    if missing or unknown:
-        return faults.append(f"{_at(path)}: missing {missing or 'nothing'}, unknown {unknown or 'nothing'}")
-    before = len(faults)
-    fields = {name: _decode(kind, data[name], f"{path}.{name}".lstrip("."), faults) for name, kind in hints.items()}
-    if len(faults) > before:
-        return None
-    value = cls(**fields)
-    if hasattr(value, "faults"):
-        faults.extend(f"{_at(path)}: {fault}" for fault in value.faults())
-    return value
+def _dataclass_decoder(cls: Any) -> _Decode:
+    fields = {name: (_decoder(kind), f".{name}") for name, kind in typing.get_type_hints(cls).items()}
+    judges = issubclass(cls, Judged)
+
+    def decode_dataclass(data: Any, place: _Place, faults: _Faults) -> Any:
+        if not isinstance(data, dict):
+            return faults.add(place, f"expected a mapping, found {_shown(data)}")
+        if data.keys() != fields.keys():
+            missing, unknown = fields.keys() - data.keys(), data.keys() - fields.keys()
+            return faults.add(place, f"missing {_named(missing)}, unknown {_named(unknown)}")
+        before = len(faults.found)
+        values = {name: read(data[name], _Place(place, part), faults) for name, (read, part) in fields.items()}
+        if len(faults.found) > before:
+            return None
+        value = cls(**values)
+        if judges:
+            for fault in value.faults():
+                faults.add(place, fault)
+        return value
+
+    return decode_dataclass
 
 
-@functools.cache
-def _hints(cls: Any) -> dict[str, Any]:
-    return typing.get_type_hints(cls)  # slow, and asked for every band of every horizon
+def _tuple_decoder(kind: Any) -> _Decode:
+    read = _decoder(kind)
+
+    def decode_tuple(data: Any, place: _Place, faults: _Faults) -> Any:
+        if not isinstance(data, list):
+            return faults.add(place, f"expected a list, found {_shown(data)}")
+        if kind is float and all(type(item) is float for item in data) and all(map(math.isfinite, data)):
+            return tuple(data)  # most of a model
+        return tuple([read(item, _Place(place, f"[{index}]"), faults) for index, item in enumerate(data)])
+
+    return decode_tuple
 
 
-def _decode_tuple(kind: Any, data: Any, path: str, faults: list[str]) -> Any:
-    if not isinstance(data, list):
-        return faults.append(f"{_at(path)}: expected a list, found {_shown(data)}")
-    return tuple(_decode(kind, item, f"{path}[{index}]", faults) for index, item in enumerate(data))
+def _dict_decoder(key_kind: Any, kind: Any) -> _Decode:
+    read_key, read = _decoder(key_kind), _decoder(kind)
+
+    def decode_dict(data: Any, place: _Place, faults: _Faults) -> Any:
+        if not isinstance(data, dict):
+            return faults.add(place, f"expected a mapping, found {_shown(data)}")
+        decoded = {
+            read_key(key, _Key(place), faults): read(item, _Place(place, f"[{_shown(key)}]"), faults)
+            for key, item in data.items()
+        }
+        if len(decoded) < len(data):
+            faults.add(place, f"{len(data)} keys mean {len(decoded)} different ones")
+        return decoded
+
+    return decode_dict
 
 
-def _decode_dict(kinds: tuple[Any, ...], data: Any, path: str, faults: list[str]) -> Any:
-    if not isinstance(data, dict):
-        return faults.append(f"{_at(path)}: expected a mapping, found {_shown(data)}")
-    key_kind, kind = kinds
-    return {
-        _decode_scalar(key_kind, key, f"key of {_at(path)}", faults): _decode(kind, item, f"{path}[{key!r}]", faults)
-        for key, item in data.items()
-    }
-
-
-def _decode_scalar(kind: Any, data: Any, path: str, faults: list[str]) -> Any:
+def _scalar_decoder(kind: Any) -> _Decode:
     expected, read = _SCALARS[kind]
-    try:
-        return read(data)
-    except (ValueError, TypeError, OverflowError, InvalidValue):
-        return faults.append(f"{_at(path)}: expected {expected}, found {_shown(data)}")
+
+    def decode_scalar(data: Any, place: _Place, faults: _Faults) -> Any:
+        try:
+            return read(data)
+        except (ValueError, TypeError, OverflowError, InvalidValue):
+            return faults.add(place, f"expected {expected}, found {_shown(data)}")
+
+    return decode_scalar
 
 
 def _exactly(kind: type) -> Decoder:
@@ -153,8 +229,10 @@ _SCALARS: dict[Any, tuple[str, Decoder]] = {
 }
 
 
-def _at(path: str) -> str:
-    return path or "the model"
+def _named(keys: Set[Any]) -> str:
+    """Some of the keys, in order."""
+    names = sorted(_shown(key) for key in itertools.islice(keys, 20))
+    return f"[{', '.join(names)}]" if names else "nothing"
 
 
 def _shown(data: Any) -> str:

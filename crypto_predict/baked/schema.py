@@ -7,6 +7,8 @@ day stands for the close of that UTC day, as it does for Prophet: the candle ope
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -17,7 +19,12 @@ from crypto_predict.market import DAY, Pair
 VERSION = 3  # of the schema; raised whenever an older program could misread the file
 HORIZON_DAYS = 365  # how far past its last candle a model answers
 COVERAGE = 0.8  # the share of outcomes that the central interval is meant to hold
+MOST_PAIRS = 36  # a server holds every one of them in memory
+MOST_DAYS = 250_000  # that all pairs together answer for
 KNOTS = (1, 2, 3, 5, 7, 14, 30, 60, 90, 180, 365)  # days ahead at which an interval is calibrated
+
+_LABEL = re.compile(r"[A-Za-z0-9._+-]{1,100}")  # what appears in headers, metrics and tags of images
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +208,13 @@ class PairCard:
     forecast: tuple[Standing, ...]
     backtest: Backtest | None  # None where the history is too short for any
 
+    def faults(self) -> list[str]:
+        """What must not reach a terminal or a page."""
+        found = [] if self.source.isprintable() else [f"source {self.source!r:.80} is not printable"]
+        if not _SHA256.fullmatch(self.history_sha256):
+            found.append("history_sha256 is not 64 hexadecimal digits")
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class Card:
@@ -219,6 +233,20 @@ class Card:
     pairs: dict[Pair, PairCard]
     gate: Gate
 
+    def faults(self) -> list[str]:
+        """What cannot be the label of a metric or a line of text."""
+        labels = {"version": self.version, "build": self.build, "python": self.python, **self.packages}
+        if self.git_revision is not None:
+            labels["git_revision"] = self.git_revision
+        found = [
+            f"{name} {label!r:.80} is not a label of ASCII letters, digits and . _ + -"
+            for name, label in labels.items()
+            if not _LABEL.fullmatch(label)
+        ]
+        found += [f"package {name!r:.80} is not a name" for name in self.packages if not _LABEL.fullmatch(name)]
+        found += [f"reason {one!r:.80} is not printable" for one in self.gate.reasons if not one.isprintable()]
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -233,7 +261,17 @@ class Model:
         found = [] if self.forecasts else ["no pair at all"]
         if list(self.card.pairs) != list(self.forecasts):
             found.append("card and forecasts name different pairs")
-        return found
+        return found + size_faults({pair: (one.end - one.first).days for pair, one in self.forecasts.items()})
+
+
+def size_faults(days: Mapping[Pair, int]) -> list[str]:
+    """What is more than a model can hold, of pairs and of the days that each of them answers for."""
+    found = []
+    if len(days) > MOST_PAIRS:
+        found.append(f"{len(days)} pairs are more than a model can hold ({MOST_PAIRS})")
+    if (total := sum(days.values())) > MOST_DAYS:
+        found.append(f"{total:,} days of all pairs are more than a model can hold ({MOST_DAYS:,})")
+    return found
 
 
 def price_decimals(price: float) -> int:

@@ -61,7 +61,7 @@ class Release:
         return [self.target(horizon) for horizon in range(1, DAYS + 1)]
 
     def faults(self) -> list[str]:
-        """What makes this no release that can be scored."""
+        """What keeps this release from being scored."""
         found = []
         if self.last > date.max - timedelta(days=DAYS):
             found.append(f"last day {self.last} leaves no room for {DAYS} days of forecast in the calendar")
@@ -88,7 +88,7 @@ class Outcome:
     source: str  # of the history that brought it
 
     def faults(self) -> list[str]:
-        """What makes this no price."""
+        """What keeps this from being a price."""
         return [] if self.close > 0 else [f"close must be positive, not {self.close}"]
 
 
@@ -121,7 +121,12 @@ def entry_after(content: Release | Outcome, previous: str) -> Entry:
     data = {"format": FORMAT, "kind": name, "previous": previous, **plain.encode(content)}
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
     digest = _sha256(text.encode())
-    return Entry(content, digest, f'{text[:-1]},"sha256":"{digest}"}}'.encode())
+    line = f'{text[:-1]},"sha256":"{digest}"}}'.encode()
+    if len(line) > MOST_LINE_BYTES:
+        raise UnusableHistory(
+            f"{content.pair} from {content.source:.80}", [f"its {name} takes more than {MOST_LINE_BYTES:,} bytes"]
+        )
+    return Entry(content, digest, line)
 
 
 def read_entry(line: bytes, previous: str) -> Entry:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from crypto_predict.baked import store
+from crypto_predict.baked import files, store
 from crypto_predict.baked.schema import Model
 from crypto_predict.errors import OtherSchema, ReleaseFailed
-from crypto_predict.forecasting.ledger import Ledger, check_continues, read_ledger
+from crypto_predict.forecasting.ledger import Ledger, read_ledger
 from crypto_predict.release import engine
 
 FOLDER, MODEL, LEDGER = "/app", "model.pkl", "model.ledger.jsonl"  # where the Dockerfile puts them
@@ -40,10 +40,10 @@ def take_out(reference: str, folder: Path) -> Artifact:
     engine.copy_out(reference, FOLDER, folder)
     if not model_path.exists():
         raise ReleaseFailed(f"{reference} has no {FOLDER}/{MODEL}: it is not an image of this project")
-    ledger = read_ledger(ledger_path)
     try:
         model = store.load(model_path)
     except OtherSchema:
-        return Artifact(model_path, ledger_path, None, ledger)
-    check_continues(ledger, model.scorecard.head, ledger_path)
+        return Artifact(model_path, ledger_path, None, read_ledger(ledger_path))
+    ledger = read_ledger(ledger_path, [model.scorecard.head])
+    files.write_atomically(ledger_path, ledger.content())  # without what was never released
     return Artifact(model_path, ledger_path, model, ledger)

@@ -133,5 +133,5 @@ def _files(reference: str, folder: Path, job: Job) -> Mapping[str, str]:
     taken = artifact.take_out(reference, folder)
     if taken.model is None:
         job.warn("the last model has another schema: it is not compared with the new one, its ledger goes on")
-    _log.info("%s: %d entries in its ledger", reference, len(taken.ledger.entries))
+    _log.info("%s: %d entries in its ledger", reference, taken.ledger.entries)
     return {"champion": str(taken.model_path) if taken.model else "", "ledger": str(taken.ledger_path)}

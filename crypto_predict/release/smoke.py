@@ -81,6 +81,6 @@ def _artifact_faults(image: Image) -> list[str]:
             return [str(error)]
     if taken.model is None:
         return ["its model has another schema than this program's"]
-    if not any(release.build == taken.model.card.build for release in taken.ledger.releases()):
+    if not any(release.build == taken.model.card.build for release in taken.ledger.newest):
         return [f"its ledger does not name {taken.model.card.build}, the model beside it"]
     return []

@@ -21,10 +21,10 @@ from urllib.parse import urlsplit
 from alpaca.common.enums import BaseURL
 from alpaca.data.historical.crypto import CryptoHistoricalDataClient
 
-from crypto_predict.errors import InvalidValue
+from crypto_predict.errors import InvalidValue, SourceError, Unreachable
 from crypto_predict.market import Candle, Interval, Pair, Span
-from crypto_predict.settings import SourceSettings
-from crypto_predict.sources.retry import Failure, Limits, Pace, RetryPolicy
+from crypto_predict.settings import SourceSettings, masked
+from crypto_predict.sources.retry import Allowance, Failure, Limits, Pace, RetryPolicy
 from crypto_predict.sources.session import BoundedSession, host_of
 
 LIMITS = Limits(page=10_000, per_minute=100)
@@ -37,6 +37,7 @@ _TIMEFRAMES = {
     Interval.DAY_1: "1Day",
 }
 _MOST_IDLE = 10  # pages in a row without a new candle, after which a page token is not followed any more
+_LONGEST_TOKEN = 2_000  # characters; all of them are remembered
 _PRODUCTION = RetryPolicy()
 
 _log = logging.getLogger(__name__)
@@ -59,9 +60,11 @@ class Alpaca:
         """
         keys = _keys(settings)
         address = _address(settings.alpaca_data_url or BaseURL.DATA.value)
+        self._bounds = settings
         self._policy = policy
         self._pace = Pace(LIMITS.per_minute)
-        self._client = _Client(address, keys, BoundedSession(policy, keys))
+        self._session = BoundedSession(policy, keys, address)
+        self._client = _Client(address, tuple(keys.values()), self._session)
         self._host = host_of(address)
 
     def end(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
@@ -74,7 +77,8 @@ class Alpaca:
         Two pages of candles at most are held at a time. A pair that Alpaca does not know has none.
 
         Raises:
-            SourceError: Alpaca cannot be reached, refuses, or answers nonsense, after every retry.
+            SourceError: Alpaca cannot be reached, refuses, or answers nonsense, after every retry; or it takes longer
+                or sends more candles than the settings allow.
         """
         return _in_order(self._pages(pair, interval, span), hold=LIMITS.page)
 
@@ -82,30 +86,34 @@ class Alpaca:
         """The pages as they come, each cut to `span`."""
         query = {"symbols": str(pair), "timeframe": _TIMEFRAMES[interval], "limit": LIMITS.page}
         cursor = _Cursor(span, interval.length, start=span.start)
+        allowance = self._session.allowance = Allowance(self.name, self._bounds)
         while not cursor.exhausted:
-            page = self._policy.run(self.name, lambda: self._ask({**query, **cursor.position()}, str(pair)))
+            policy = self._policy.within(allowance.seconds())
+            page = policy.run(self.name, lambda: self._ask({**query, **cursor.position()}, str(pair), allowance))
+            allowance.take(len(page.candles))
             candles = [candle for candle in page.candles if candle.open_time in span]
             cursor.advance(candles, page.next_token)
             yield candles
 
-    def _ask(self, query: dict[str, object], symbol: str) -> _Page:
+    def _ask(self, query: dict[str, object], symbol: str, allowance: Allowance) -> _Page:
         """One attempt at one page.
 
         Raises:
             Failure: No answer, a refusal, or something that is not in Alpaca's format.
         """
-        self._pace.wait()
+        self._pace.wait(allowance.seconds)
         try:
             return _read_page(self._answer(query), symbol)
         except _Malformed as error:
             reason = f"{self._host} answered 200, but not in Alpaca's format: {error}; try later or another source"
-            raise Failure(reason, again=True) from error
+            becomes = Unreachable if isinstance(error, _NotJson) else SourceError
+            raise Failure(reason, again=True, becomes=becomes) from error
 
     def _answer(self, query: dict[str, object]) -> object:
         try:
             return self._client.get("/crypto/us/bars", query)
         except (ValueError, RecursionError) as error:  # from reading JSON; everything of HTTP is a Failure by now
-            raise _Malformed("no JSON, perhaps a page of a proxy in between") from error
+            raise _NotJson("no JSON, perhaps a page of a proxy in between") from error
 
 
 class _Client(CryptoHistoricalDataClient):
@@ -119,6 +127,10 @@ class _Client(CryptoHistoricalDataClient):
 
 class _Malformed(ValueError):
     """An answer is not in Alpaca's format; says what is wrong with it, without quoting it."""
+
+
+class _NotJson(_Malformed):
+    """An answer is none of Alpaca's at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,14 +205,16 @@ def _read_page(answer: object, symbol: str) -> _Page:
         _Malformed: It is not in Alpaca's format.
     """
     if answer is None:
-        raise _Malformed("an empty answer")
+        raise _NotJson("an empty answer")
     bars = answer.get("bars") if isinstance(answer, dict) else None
     rows = bars.get(symbol, []) if isinstance(bars, dict) else None
     if not isinstance(answer, dict) or not isinstance(rows, list):
         raise _Malformed("no list of bars")
+    if len(rows) > LIMITS.page:
+        raise _Malformed(f"{len(rows):,} bars, and no more than {LIMITS.page:,} were asked for")
     token = answer.get("next_page_token")
-    if not (token is None or isinstance(token, str)):
-        raise _Malformed("a page token that is no text")
+    if not (token is None or (isinstance(token, str) and len(token) <= _LONGEST_TOKEN)):
+        raise _Malformed("a page token that is no text, or too long a one")
     return _Page([_read_candle(row) for row in rows], token)
 
 
@@ -235,8 +249,8 @@ def _number(row: dict[str, object], key: str) -> float:
         raise _Malformed(f"a bar whose {key!r} is beyond every number") from None
 
 
-def _keys(settings: SourceSettings) -> tuple[str, ...]:
-    """Both keys or none.
+def _keys(settings: SourceSettings) -> dict[str, str]:
+    """Both keys by their variables, or none.
 
     Raises:
         InvalidValue: One holds a character that no HTTP header may hold.
@@ -248,7 +262,7 @@ def _keys(settings: SourceSettings) -> tuple[str, ...]:
             raise InvalidValue(name, "(not shown)", "a key as Alpaca gives it: letters and digits alone")
     if len(given) == 1:
         _log.warning("only %s is set, and Alpaca wants both keys or none: asking without", *given)
-    return tuple(given.values()) if len(given) == 2 else ()
+    return given if len(given) == 2 else {}
 
 
 def _address(url: str) -> str:
@@ -260,8 +274,10 @@ def _address(url: str) -> str:
     try:
         parts = urlsplit(url)
         sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+        # A password with a slash in it would end the host, and the rest of it stand in every message.
+        sound = sound and url.isprintable() and not (parts.query or parts.fragment or "@" in parts.path)
     except ValueError:
         sound = False
-    if not sound or parts.query or parts.fragment:
-        raise InvalidValue("ALPACA_DATA_URL", url, "an address such as https://data.alpaca.markets")
+    if not sound:
+        raise InvalidValue("ALPACA_DATA_URL", masked(url), "an address such as https://data.alpaca.markets")
     return url.rstrip("/")

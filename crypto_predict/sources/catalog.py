@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from pathlib import PurePath
 
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Pair
@@ -12,6 +14,9 @@ from crypto_predict.sources.port import Source
 from crypto_predict.sources.simulated import Simulated
 
 FILE = "file:"
+
+_QUOTES = ("USDT", "USDC", "USD", "EUR", "GBP", "JPY", "BTC", "ETH")  # as file names have them, the likeliest first
+_CURRENCY = re.compile(r"[A-Z0-9]{2,5}")
 
 
 def source_name(text: str) -> str:
@@ -23,6 +28,15 @@ def source_name(text: str) -> str:
     if text in _OPENERS or (text.startswith(FILE) and text != FILE):
         return text
     raise InvalidValue("source", text, f"one of {', '.join(_OPENERS)}, {FILE}PATH")
+
+
+def pair_in_name(text: str) -> Pair:
+    """The pair that a file's name seems to hold, as a suggestion: SOL/USD for ``file:data/SOL.csv``."""
+    name = PurePath(text.removeprefix(FILE)).name.partition(".")[0].upper()
+    for quote in _QUOTES:
+        if found := re.search(rf"(?<![A-Z0-9])([A-Z0-9]{{2,10}}?)[-_]?{quote}(?![A-Z0-9])", name):
+            return Pair(found[1], quote)
+    return Pair(name, "USD") if _CURRENCY.fullmatch(name) else Pair("BTC", "USD")
 
 
 def has_hours(name: str) -> bool:
@@ -47,12 +61,12 @@ def open_sources(names: Sequence[str], settings: SourceSettings, seed: int, pair
 
 def _open(name: str, settings: SourceSettings, seed: int, pairs: Sequence[Pair]) -> Source:
     if name.startswith(FILE):
-        return _open_file(name, pairs)
+        return _open_file(name, settings, pairs)
     return _OPENERS[name](settings, seed)
 
 
-def _open_file(name: str, pairs: Sequence[Pair]) -> CsvFile:
-    file = CsvFile(name.removeprefix(FILE))
+def _open_file(name: str, settings: SourceSettings, pairs: Sequence[Pair]) -> CsvFile:
+    file = CsvFile(name.removeprefix(FILE), settings.candles)
     if len({file.path_for(pair) for pair in pairs}) < len(set(pairs)):
         raise InvalidValue("source", name, "one file a pair: write {base} and {quote} where the file names differ")
     return file

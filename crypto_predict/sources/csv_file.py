@@ -1,51 +1,59 @@
 """``file:PATH``: candles from a CSV or CSV.gz file of the user's own.
 
-The first line names the columns, in any order and in any case: ``time,open,high,low,close,volume``; further columns
-are ignored, and so are blank lines. ``time`` is the opening of the candle, an ISO 8601 date or date-time (UTC unless it
-says otherwise); ``time_ms`` in its place is milliseconds since 1970. The text is UTF-8. Whether the file is compressed
-is read from its content, not from its name. ``{base}`` and ``{quote}`` in the path stand for the pair's currencies.
+The first line names the columns, in any order and in any case: ``time,open,high,low,close,volume``, or as Yahoo
+Finance, CryptoDataDownload and exchanges write them (see `csv_columns`). ``time`` is the opening of the candle: an ISO
+8601 date or date-time (UTC unless it says otherwise), or a time since 1970 in seconds, milli-, micro- or nanoseconds,
+which its length tells; ``time_ms`` is milliseconds. Lines before the header that hold an address, a comment (``#``) or
+``sep=`` are skipped, and so are blank lines. Fields are separated by comma, semicolon, tab or ``|``. The text is UTF-8.
+Whether the file is compressed is read from its content, not from its name. ``{base}`` and ``{quote}`` in the path stand
+for the pair's currencies.
 
-Nothing is repaired, left out or resampled. A file that is no table of candles, or has a row that cannot be read, is
-refused with every fault at once, each with its line. Rows that can be read are handed on as they stand, be they
-repeated, out of order or impossible: ``nan`` and ``inf`` are taken at their word, and an empty field, which is how
-spreadsheets and pandas write what they do not have, is NaN. Each candle knows its line.
+Rows may stand in any order and are sorted by time; a row without any price is left out, as a gap. Either is logged,
+with everything else that was assumed, in one line. Nothing else is repaired, left out or resampled. A file that is not
+a table of candles, or has a row that cannot be read, is refused with every fault at once, each with its line. Rows that
+can be read are handed on as they are, be they repeated or impossible: ``nan`` and ``inf`` are taken at their word, and
+an empty field, which is how spreadsheets and pandas write what they do not have, is NaN. Each candle knows its line.
 """
 
 from __future__ import annotations
 
 import csv
 import gzip
-import math
+import logging
 import re
 import stat
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from crypto_predict.errors import UnusableHistory
-from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
+from crypto_predict.market import Candle, Interval, Pair, Span
+from crypto_predict.settings import SourceSettings
+from crypto_predict.sources.csv_columns import BadRow, Columns
 
-MOST_LINES = 5_000_000  # nine years of minutes
+MOST_LINES = SourceSettings().candles
 MOST_LINE_BYTES = 10_000
+LINE_BYTES = 500  # of a line on average, at most
 MOST_FAULTS = 1_000  # a hostile file has no end of them
 
-TIME, TIME_MS = "time", "time_ms"
-_NUMBERS = ("open", "high", "low", "close", "volume")
-_NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
-_MISSING = frozenset({"", "na", "n/a", "null", "none"})  # in small letters
-_MILLISECONDS = re.compile(r"-?\d{1,18}", re.ASCII)
 _GZIP_MAGIC = b"\x1f\x8b"
+_PREAMBLE = re.compile(r"#.*|\W*https?://\S*|sep=.", re.IGNORECASE)  # a line before the header
+_MOST_PREAMBLE = 10  # lines
+_DELIMITERS = ",;\t|"
+
+_log = logging.getLogger(__name__)
 
 
 class CsvFile:
-    """A file of candles as a source. It is read once and remembered."""
+    """A file of candles as a source. It is read once and remembered; more than `most_lines` lines are refused."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, most_lines: int = MOST_LINES) -> None:
         self._path = path
+        self._most_lines = most_lines
         self._read: dict[Path, list[Candle]] = {}
 
     @property
@@ -74,7 +82,7 @@ class CsvFile:
         return max(closes, default=interval.floor(limit))
 
     def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:  # noqa: ARG002 the port's signature
-        """The rows that open in `span` or later, as they stand in the file.
+        """The rows that open in `span` or later, in the order of time.
 
         Raises:
             UnusableHistory: The file cannot be read.
@@ -84,35 +92,37 @@ class CsvFile:
     def _rows(self, pair: Pair) -> list[Candle]:
         path = self.path_for(pair)
         if path not in self._read:
-            self._read[path] = read_csv(path)
+            self._read[path] = read_csv(path, self._most_lines, pair.base)
         return self._read[path]
 
 
-def read_csv(path: Path, most_lines: int = MOST_LINES) -> list[Candle]:
-    """Every row of the file, as it stands there, and at least one.
+def read_csv(path: Path, most_lines: int = MOST_LINES, base: str | None = None) -> list[Candle]:
+    """Every row of the file that has a price, ascending, and at least one. What was assumed is logged in one line.
 
-    A file of more than `most_lines` lines is refused.
+    Args:
+        path: The file.
+        most_lines: More are refused; so is a file of more than `LINE_BYTES` a line on average.
+        base: The currency whose volume is meant, where several are there; None: not known.
 
     Raises:
         UnusableHistory: With every fault of the file.
     """
-    table = _Table()
+    table = _Table(base)
     try:
         with _opened(path) as file:
             table.read(_lines(file, most_lines))
     except _Unreadable as error:
         table.faults.append(str(error))
     if table.faults:
-        raise UnusableHistory(str(path), table.faults)
+        raise UnusableHistory(f"file:{path}", table.faults)
+    table.sort()
+    if table.notices:
+        _log.warning("file:%s: assumed that %s", path, "; ".join(table.notices))
     return table.rows
 
 
 class _Unreadable(Exception):
     """Reading cannot go on."""
-
-
-class _BadRow(Exception):
-    """One row is faulty; reading goes on."""
 
 
 @contextmanager
@@ -137,36 +147,32 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 def _lines(file: BinaryIO, most: int) -> Iterator[tuple[int, bytes]]:
     """Every line that is not blank, with its number; never more in memory than one line of bounded length."""
+    left = most * LINE_BYTES + MOST_LINE_BYTES  # bytes
     for number in range(1, most + 1):
         line = file.readline(MOST_LINE_BYTES + 1)
+        left -= len(line)
         if len(line) > MOST_LINE_BYTES:
-            raise _Unreadable(f"line {number} is longer than {MOST_LINE_BYTES:,} bytes: no table of candles")
+            raise _Unreadable(f"line {number} is longer than {MOST_LINE_BYTES:,} bytes: this is not a table of candles")
+        if left < 0:
+            raise _Unreadable(f"it has more than {most * LINE_BYTES:,} bytes; SOURCE_CANDLES allows more")
         if not line:
             return
         if not line.isspace():
             yield number, line
     if file.read(1):
-        raise _Unreadable(f"it has more than {most:,} lines")
-
-
-def _fields(line: bytes) -> list[str]:
-    """The fields of one line. A quoted field cannot run over its end: one lost quote must not swallow the rest."""
-    if b"\0" in line:
-        raise _BadRow("it holds a NUL byte, so this is no text")
-    try:
-        return [text.strip() for text in next(csv.reader([line.decode("utf-8-sig")], strict=True))]
-    except UnicodeDecodeError as error:
-        raise _BadRow(f"byte {line[error.start]:#04x} is not UTF-8 text") from error
-    except csv.Error as error:
-        raise _BadRow(f"it is no CSV: {error}") from error
+        raise _Unreadable(f"it has more than {most:,} lines; SOURCE_CANDLES allows more")
 
 
 class _Table:
-    """The rows and the faults found so far."""
+    """The rows, the faults and what was assumed, so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, base: str | None) -> None:
         self.rows: list[Candle] = []
         self.faults: list[str] = []
+        self.notices: list[str] = []
+        self._base = base
+        self._delimiter = ","
+        self._without_price: list[int] = []  # lines
 
     def read(self, lines: Iterator[tuple[int, bytes]]) -> None:
         """Read the header, then every row.
@@ -174,113 +180,64 @@ class _Table:
         Raises:
             _Unreadable: Reading ended early; the faults found before stand.
         """
-        columns = _Columns.of(lines)
+        columns = self._columns(lines)
         last = 0
         for last, line in lines:
             try:
-                self._read_row(columns, last, _fields(line))
-            except _BadRow as error:
+                candle = columns.candle(self._fields(line), last)
+            except BadRow as error:
                 self.faults.append(f"line {last}: {error}")
-            if len(self.faults) == MOST_FAULTS:
-                raise _Unreadable(f"reading stopped at line {last}")
+                if len(self.faults) == MOST_FAULTS:
+                    raise _Unreadable(f"reading stopped at line {last}") from None
+            else:
+                self._keep(candle, last)
         if not last:
             raise _Unreadable("there is no row below the header")
+        if not (self.rows or self.faults):
+            raise _Unreadable("no row has a price")
+        self.notices += columns.assumed()
+        if missing := self._without_price:
+            self.notices.append(f"rows without a price are gaps ({len(missing):,}, the first in line {missing[0]})")
 
-    def _read_row(self, columns: _Columns, number: int, fields: list[str]) -> None:
-        if len(fields) != columns.width:
-            raise _BadRow(f"{len(fields)} fields, the header has {columns.width}")
-        faults: list[str] = []
-        opening = columns.opening(fields, faults)
-        values = columns.values(fields, faults)
-        if faults or opening is None:
-            raise _BadRow("; ".join(faults))
-        self.rows.append(Candle(opening, *values, line=number))
+    def sort(self) -> None:
+        """Bring the rows into the order of time; those of one time stay in theirs."""
+        openings = [candle.open_time for candle in self.rows]
+        if all(earlier <= later for earlier, later in pairwise(openings)):
+            return
+        newest_first = all(earlier >= later for earlier, later in pairwise(openings))
+        self.notices.append(f"the order is {'newest first' if newest_first else 'not by time'}, which is sorted")
+        self.rows.sort(key=lambda candle: candle.open_time)
 
-
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """Where in a row each value stands."""
-
-    width: int  # fields in a row
-    time: int
-    read_time: Callable[[str], datetime]
-    numbers: tuple[int, ...]  # in the order of _NUMBERS
-
-    @classmethod
-    def of(cls, lines: Iterator[tuple[int, bytes]]) -> _Columns:
-        """Read the header, the first line that is not blank."""
+    def _columns(self, lines: Iterator[tuple[int, bytes]]) -> Columns:
         number, line = next(lines, (0, b""))
+        for _ in range(_MOST_PREAMBLE):
+            text = line.decode("utf-8-sig", "replace").strip()
+            if not _PREAMBLE.fullmatch(text):
+                break
+            self.notices.append(f"line {number}, {text[:40]!r}, is not part of the table")
+            number, line = next(lines, (0, b""))
         if not number:
             raise _Unreadable("it is empty")
+        self._delimiter = max(_DELIMITERS, key=lambda delimiter: line.count(delimiter.encode()))
         try:
-            names = [name.lower() for name in _fields(line)]
-        except _BadRow as error:
+            return Columns.of(self._fields(line), self._base)
+        except BadRow as error:
             raise _Unreadable(f"line {number}: {error}") from error
-        if faults := _header_faults(names):
-            raise _Unreadable(
-                f"line {number}: {'; '.join(faults)}; the columns found are {[name[:20] for name in names[:20]]}"
-            )
-        time = TIME if TIME in names else TIME_MS
-        return cls(len(names), names.index(time), _TIMES[time], tuple(map(names.index, _NUMBERS)))
 
-    def opening(self, fields: Sequence[str], faults: list[str]) -> datetime | None:
-        """When the candle opens; None, and a fault, where that cannot be read."""
+    def _fields(self, line: bytes) -> list[str]:
+        """The fields of one line. A quoted field cannot run over its end: one lost quote must not swallow the rest."""
+        if b"\0" in line:
+            raise BadRow("it holds a NUL byte, so this is not text")
         try:
-            return self.read_time(fields[self.time])
-        except ValueError as error:
-            faults.append(str(error))
-            return None
+            reader = csv.reader([line.decode("utf-8-sig")], delimiter=self._delimiter, strict=True)
+            return [text.strip() for text in next(reader)]
+        except UnicodeDecodeError as error:
+            raise BadRow(f"byte {line[error.start]:#04x} is not UTF-8 text") from error
+        except csv.Error as error:
+            raise BadRow(f"it is not CSV: {error}") from error
 
-    def values(self, fields: Sequence[str], faults: list[str]) -> list[float]:
-        """Prices and volume; NaN where a field is empty; NaN, and a fault, for what is no number."""
-        texts = [fields[column] for column in self.numbers]
-        faults += [
-            f"{name} {text[:40]!r} is not a number"
-            for name, text in zip(_NUMBERS, texts, strict=True)
-            if not _is_number(text) and not _is_missing(text)
-        ]
-        return [float(text) if _is_number(text) else math.nan for text in texts]
-
-
-def _is_number(text: str) -> bool:
-    return _NUMBER.fullmatch(text) is not None
-
-
-def _is_missing(text: str) -> bool:
-    return text.lower() in _MISSING
-
-
-def _header_faults(names: Sequence[str]) -> list[str]:
-    missing = [name for name in _NUMBERS if name not in names]
-    times = [name for name in _TIMES if name in names]
-    faults = []
-    if not times:
-        missing.insert(0, TIME)
-    if missing:
-        faults.append(f"missing columns: {', '.join(missing)}")
-    if len(times) > 1:
-        faults.append(f"there can be only one of {TIME} and {TIME_MS}")
-    if repeated := [name for name in (*_TIMES, *_NUMBERS) if names.count(name) > 1]:
-        faults.append(f"repeated columns: {', '.join(repeated)}")
-    return faults
-
-
-def _iso_time(text: str) -> datetime:
-    try:
-        instant = datetime.fromisoformat(text)
-        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        hint = f" (milliseconds belong in a column called {TIME_MS})" if _MILLISECONDS.fullmatch(text) else ""
-        raise ValueError(f"time {text[:40]!r} is not an ISO date or date-time{hint}") from error
-
-
-def _epoch_time(text: str) -> datetime:
-    if not _MILLISECONDS.fullmatch(text):
-        raise ValueError(f"time_ms {text[:40]!r} is not a whole number of milliseconds since 1970")
-    try:
-        return EPOCH + timedelta(milliseconds=int(text))
-    except OverflowError as error:
-        raise ValueError(f"time_ms {text} lies beyond the year 9999: are these milliseconds?") from error
-
-
-_TIMES = {TIME: _iso_time, TIME_MS: _epoch_time}
+    def _keep(self, candle: Candle | None, line: int) -> None:
+        if candle is None:
+            self._without_price.append(line)
+        else:
+            self.rows.append(candle)

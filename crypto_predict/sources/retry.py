@@ -2,17 +2,18 @@
 
 `RetryPolicy` repeats a question whose answer failed in a way that may pass: no connection, silence, 429, 5xx, an answer
 that is not in the exchange's format. Any other refusal is final at once. `Pace` keeps below an exchange's limit on
-requests. Whatever fails for good becomes a `SourceError`.
+requests, and `Allowance` bounds what one history may take. Whatever fails for good becomes a `SourceError`.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import re
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
@@ -20,6 +21,7 @@ from typing import TypeVar
 import stamina
 
 from crypto_predict.errors import SourceError
+from crypto_predict.settings import SourceSettings
 
 Answer = TypeVar("Answer")
 
@@ -33,10 +35,18 @@ class Failure(Exception):
     It never leaves the sources: `RetryPolicy.run` turns it into a `SourceError`.
     """
 
-    def __init__(self, reason: str, *, again: bool, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        again: bool,
+        retry_after: float | None = None,
+        becomes: type[SourceError] = SourceError,
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.again = again  # whether another attempt may succeed
+        self.becomes = becomes  # what it is when it stays
         self.retry_after = retry_after  # seconds the exchange asked to wait; None: it did not ask
 
 
@@ -65,11 +75,19 @@ class RetryPolicy:
     read_timeout: float = 30.0  # without a single byte
     answer_timeout: float = 60.0  # for the whole answer, however slowly it drips
 
+    def within(self, seconds: float) -> RetryPolicy:
+        """This policy for so many seconds: no single wait is longer."""
+        return replace(
+            self,
+            longest_wait=min(self.longest_wait, seconds),
+            longest_retry_after=min(self.longest_retry_after, seconds),
+        )
+
     def run(self, source: str, ask: Callable[[], Answer]) -> Answer:
         """Give what `ask` gives, asking again as this policy says.
 
         Raises:
-            SourceError: `ask` raised a `Failure` that is final, or one too many.
+            SourceError: `ask` raised a `Failure` that is final, or one too many; of the kind that the failure names.
         """
         tried = 0
         try:
@@ -85,7 +103,7 @@ class RetryPolicy:
                     tried = attempt.num
                     return ask()
         except Failure as failure:
-            raise SourceError(source, self._reason(failure, tried)) from failure
+            raise failure.becomes(source, self._reason(failure, tried)) from failure
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def back_off(self, error: Exception) -> bool | float:
@@ -105,6 +123,37 @@ class RetryPolicy:
         return f"{failure.reason} (tried {tried} times)" if tried > 1 else failure.reason
 
 
+class Allowance:
+    """What one history may still take of the source called `source`: time, and candles.
+
+    Raises:
+        SourceError: From any method, when the time is over or there are more candles; it names the setting.
+    """
+
+    def __init__(self, source: str, settings: SourceSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._source = source
+        self._settings = settings
+        self._clock = clock
+        self._end = clock() + settings.seconds
+        self._candles = 0
+
+    def seconds(self) -> float:
+        """The seconds that are left, more than 0."""
+        left = self._end - self._clock()
+        if left <= 0:
+            most = self._settings.seconds
+            reason = f"it took longer than {most} s for one history, of which {self._candles:,} candles came"
+            raise SourceError(self._source, f"{reason}; SOURCE_SECONDS allows more")
+        return left
+
+    def take(self, candles: int) -> None:
+        """Count so many candles more."""
+        self._candles += candles
+        if self._candles > self._settings.candles:
+            reason = f"it sent more than {self._settings.candles:,} candles for one history"
+            raise SourceError(self._source, f"{reason}; SOURCE_CANDLES allows more")
+
+
 class Pace:
     """Lets at most `per_minute` requests begin in any 60 seconds; for one thread."""
 
@@ -118,10 +167,10 @@ class Pace:
         self._clock = clock
         self._sleep = sleep
 
-    def wait(self) -> None:
-        """Return as soon as a request may begin, and count it."""
+    def wait(self, most: Callable[[], float] = lambda: math.inf) -> None:
+        """Return as soon as a request may begin, and count it; `most` seconds are slept at once, or it raises."""
         while len(self._begun) == self._begun.maxlen and (left := self._begun[0] + 60 - self._clock()) > 0:
-            self._sleep(left)
+            self._sleep(min(left, most()))
         self._begun.append(self._clock())
 
 

@@ -7,5 +7,6 @@
 * ``backtest_csv``: every forecast of the backtest, one a row
 * ``card``: the model card
 * ``picture``: a drawing of the forecast
+* ``followed``: what followed a forecast of the past, for its picture
 * ``report``: what a run tells, as tables and as JSON
 """

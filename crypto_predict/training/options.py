@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
-from crypto_predict.errors import InvalidValue
+from crypto_predict.errors import InvalidValue, shown
 from crypto_predict.market import Pair
 from crypto_predict.settings import (
-    EnvironmentParser,
+    CommandLine,
     GateThresholds,
     SourceSettings,
     TrainSettings,
     day,
     instant_of_epoch,
+    label,
     whole_number,
 )
-from crypto_predict.sources.catalog import source_name
+from crypto_predict.sources.catalog import FILE, pair_in_name, source_name
+
+DEFAULT_PAIR = Pair("BTC", "USD")
 
 DESCRIPTION = "Train a forecast and bake it into one file: history in, model.pkl out."
 EXAMPLES = """\
 examples:
   python train.py                                        Bitcoin from Alpaca, five years back, no key needed
   python train.py --pair BTC/USD --pair ETH/USD          several pairs in one model
-  python train.py --source file:prices.csv               your own CSV or CSV.gz: time,open,high,low,close,volume
+  python train.py --pair SOL/USD --source file:SOL.csv   your own CSV or CSV.gz: time,open,high,low,close,volume
   python train.py --source alpaca,simulated              an invented market where no exchange can be reached
   python train.py --until 2025-06-30                     as if that were yesterday
   python train.py --picture forecast.svg                 a picture beside the model
@@ -33,8 +37,9 @@ examples:
 
 exit codes: 0 done, 1 the result could not be written, 2 bad arguments, 3 no usable history, 4 refused by the gate,
   130 interrupted
-other environment: ALPACA_DATA_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY, SOURCE_DATE_EPOCH (the training time),
-  MODEL_VERSION and GIT_REVISION (what the card says of the release), GATE_STALEST_HOURS and the gate's other thresholds
+other environment: ALPACA_DATA_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY, SOURCE_SECONDS and SOURCE_CANDLES (the most
+  that one history may take, 300 and 200000), SOURCE_DATE_EPOCH (the training time), MODEL_VERSION and GIT_REVISION
+  (what the card says of the release), GATE_STALEST_HOURS and the gate's other thresholds
 """
 
 
@@ -44,41 +49,50 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
     Raises:
         SystemExit: With 2 after a bad argument, whose value is named; with 0 after ``--help``.
     """
-    parser = EnvironmentParser(environ, prog="train.py", description=DESCRIPTION, epilog=EXAMPLES)
-    _add_history(parser)
-    _add_outputs(parser)
-    _add_backtest(parser)
-    _add_release(parser)
-    parser.add_flag("--json", "print the report as JSON")
-    options = parser.parse_args(arguments)
+    command = CommandLine(environ, prog="train.py", description=DESCRIPTION, epilog=EXAMPLES)
+    _add_history(command)
+    _add_outputs(command)
+    _add_backtest(command)
+    _add_release(command)
+    command.add_flag("--json", "print the report as JSON")
+    options = command.parse(arguments)
+    if not options.pair and (file := _file_of_one_pair(options.source)):
+        typed = shlex.join(["python", "train.py", *arguments, "--pair", str(pair_in_name(file))])
+        command.fail(f"the pair of {shown(file)} is not named; type: {typed} (or set PAIR)")
     try:
         return _settings(options, environ), options.json
     except InvalidValue as error:
-        parser.error(str(error))
+        command.fail(str(error))
 
 
-def _add_history(parser: EnvironmentParser) -> None:
-    parser.add_list_option("--pair", Pair.parse, "BTC/USD", "pair to forecast; may be repeated", "BASE/QUOTE")
-    parser.add_list_option(
+def _add_history(command: CommandLine) -> None:
+    command.add_list_option(
+        "--pair",
+        Pair.parse,
+        None,
+        f"pair to forecast; may be repeated (default: {DEFAULT_PAIR}; a file needs it)",
+        "BASE/QUOTE",
+    )
+    command.add_list_option(
         "--source",
         source_name,
         "alpaca",
         "where history comes from, in order of preference: alpaca, file:PATH, simulated",
         "NAME,NAME",
     )
-    parser.add_option(
+    command.add_option(
         "--days", whole_number("days", 30, 36_500), "1825", "longest history that a fit sees, in days", "N"
     )
-    parser.add_option("--until", day, None, "ignore every candle after this UTC day", "DATE")
-    parser.add_option("--seed", whole_number("seed", 0, 2**31 - 1), "0", "for the fit and the simulated market", "N")
+    command.add_option("--until", day, None, "ignore every candle after this UTC day", "DATE")
+    command.add_option("--seed", whole_number("seed", 0, 2**31 - 1), "0", "for the fit and the simulated market", "N")
 
 
-def _add_outputs(parser: EnvironmentParser) -> None:
-    parser.add_option("--output", Path, "model.pkl", "the model file to write", "FILE")
-    parser.add_option(
+def _add_outputs(command: CommandLine) -> None:
+    command.add_option("--output", Path, "model.pkl", "the model file to write", "FILE")
+    command.add_option(
         "--prophet-json", Path, None, "also write Prophet's own JSON; several pairs need {base} in the name", "FILE"
     )
-    parser.add_option(
+    command.add_option(
         "--picture",
         Path,
         None,
@@ -87,31 +101,38 @@ def _add_outputs(parser: EnvironmentParser) -> None:
     )
 
 
-def _add_backtest(parser: EnvironmentParser) -> None:
-    parser.add_option("--backtest", Path, None, "also write every forecast of the backtest, as CSV", "FILE")
-    parser.add_list_option(
+def _add_backtest(command: CommandLine) -> None:
+    command.add_option("--backtest", Path, None, "also write every forecast of the backtest, as CSV", "FILE")
+    command.add_list_option(
         "--horizons", whole_number("horizons", 1, 365), "1,7,30,90", "days ahead at which the forecast is scored", "N,N"
     )
-    parser.add_option(
+    command.add_option(
         "--every", whole_number("every", 1, 365), "1", "days from one cutoff of the backtest to the next", "N"
     )
 
 
-def _add_release(parser: EnvironmentParser) -> None:
-    parser.add_option(
+def _add_release(command: CommandLine) -> None:
+    command.add_option(
         "--ledger",
         Path,
         None,
         "the ledger of earlier releases, which is scored and carried on beside the model",
         "FILE",
     )
-    parser.add_option("--champion", Path, None, "the model that this one would replace; a worse one is refused", "FILE")
-    parser.add_flag("--no-gate", "write the model whatever the gate finds; the card tells it")
+    command.add_option(
+        "--champion", Path, None, "the model that this one would replace; a worse one is refused", "FILE"
+    )
+    command.add_flag("--no-gate", "write the model whatever the gate finds; the card tells it")
 
 
-def _settings(options: Namespace, environ: Mapping[str, str]) -> TrainSettings:
+def _file_of_one_pair(sources: Sequence[str]) -> str | None:
+    """The first source that is a file of one pair, whichever that is."""
+    return next((name for name in sources if name.startswith(FILE) and "{base}" not in name), None)
+
+
+def _settings(options: SimpleNamespace, environ: Mapping[str, str]) -> TrainSettings:
     return TrainSettings(
-        pairs=options.pair,
+        pairs=options.pair or (DEFAULT_PAIR,),
         sources=options.source,
         days=options.days,
         output=options.output,
@@ -121,8 +142,8 @@ def _settings(options: Namespace, environ: Mapping[str, str]) -> TrainSettings:
         picture=options.picture,
         exchanges=SourceSettings.from_environ(environ),
         trained_at=instant_of_epoch(environ.get("SOURCE_DATE_EPOCH")),
-        version=environ.get("MODEL_VERSION") or None,
-        git_revision=environ.get("GIT_REVISION") or None,
+        version=label("MODEL_VERSION", environ.get("MODEL_VERSION")),
+        git_revision=label("GIT_REVISION", environ.get("GIT_REVISION")),
         backtest=options.backtest,
         horizons=tuple(sorted(options.horizons)),
         every=options.every,

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
-from crypto_predict.errors import InvalidValue
+from crypto_predict.baked import schema, store
+from crypto_predict.baked.files import (
+    keep_aside,
+    locked,
+    real_path,
+    remove_stale,
+    stale_temporaries,
+    temporary_for,
+)
+from crypto_predict.baked.schema import Model
+from crypto_predict.baked.unpickle import MOST_OPCODES
+from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableModel
+from crypto_predict.forecasting.backtest import HORIZONS
+from crypto_predict.forecasting.ledger import Ledger, read_ledger, size_up_to
+from crypto_predict.history import History
 from crypto_predict.market import Pair
 from crypto_predict.settings import TrainSettings
 
 MODEL_SUFFIX, LEDGER_SUFFIX = ".pkl", ".ledger.jsonl"
 PICTURE_FORMATS = (".svg", ".png", ".pdf")
+
+_OPCODES_OF_PAIR, _OPCODES_OF_LOSS = 7_000, 11  # of a model file, a little more than measured
+
+_log = logging.getLogger(__name__)
 
 
 def ledger_path(model: Path) -> Path:
@@ -30,15 +52,18 @@ def check_outputs(settings: TrainSettings) -> None:
     Raises:
         InvalidValue: An output cannot be written where the settings say.
     """
+    if len(settings.pairs) > schema.MOST_PAIRS:
+        expected = f"few enough for one model ({schema.MOST_PAIRS}); train several, each with its own --output"
+        raise InvalidValue("--pair", f"{len(settings.pairs)} pairs", expected)
     written: set[Path] = set()
     for option, paths in _outputs(settings):
         for path in paths:
-            _check_folder(option, path)
-            if path.resolve() in written:
+            _check_file(option, path)
+            if real_path(path) in written:
                 raise InvalidValue(option, str(path), "a file of its own")
-            written.add(path.resolve())
+            written.add(real_path(path))
     for option, read, successor in _inputs(settings):
-        if read.resolve() in written and (successor is None or read.resolve() != successor.resolve()):
+        if real_path(read) in written and (successor is None or real_path(read) != real_path(successor)):
             raise InvalidValue(option, str(read), "another file than those that are written")
     if settings.picture is not None and settings.picture.suffix.lower() not in PICTURE_FORMATS:
         raise InvalidValue("--picture", str(settings.picture), f"a file ending in {', '.join(PICTURE_FORMATS)}")
@@ -70,14 +95,147 @@ def _inputs(settings: TrainSettings) -> list[tuple[str, Path, Path | None]]:
     return files
 
 
-def _check_folder(option: str, path: Path) -> None:
-    if path.exists() and not path.is_file():
-        raise InvalidValue(option, str(path), "a regular file")
-    if not os.access(path.resolve().parent, os.W_OK):
-        raise InvalidValue(option, str(path), "a file in a folder that exists and can be written to")
+def _check_file(option: str, path: Path) -> None:
+    real = real_path(path)
+    try:
+        if os.path.lexists(real) and not real.is_file():  # a loop of links too
+            raise InvalidValue(option, str(path), "a regular file")
+        if not os.access(real.parent, os.W_OK | os.X_OK):
+            raise InvalidValue(option, str(path), "a file in a folder that exists and can be written to")
+        temporary_for(real).lstat()  # whose name may be too long
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise InvalidValue(option, str(path), f"a file that can be written ({error.strerror})") from error
 
 
 def _read_by(source: str, pairs: Sequence[Pair]) -> list[Path]:
     """The files that a source reads."""
     kind, _, path = source.partition(":")
     return [path_for(Path(path), pair) for pair in pairs] if kind == "file" else []
+
+
+def check_room(histories: Mapping[Pair, History], settings: TrainSettings) -> None:
+    """Refuse before the work what no model file can hold: too many days, or losses of too many horizons.
+
+    Raises:
+        InvalidValue: It is too much.
+    """
+    days = {pair: len(history.candles) + schema.HORIZON_DAYS for pair, history in histories.items()}
+    if faults := schema.size_faults(days):
+        raise InvalidValue("--days", settings.days, f"few enough for these pairs: {faults[0]}")
+    losses = sum(days.values()) // 7 * len({*HORIZONS, *settings.horizons})
+    opcodes = _OPCODES_OF_PAIR * len(days) + _OPCODES_OF_LOSS * losses
+    if opcodes > MOST_OPCODES:
+        most = "few enough for one model; choose fewer, fewer pairs (--pair), or a shorter history (--days)"
+        raise InvalidValue("--horizons", f"{len(settings.horizons)} horizons of {len(days)} pairs", most)
+
+
+def readable(model: Model, settings: TrainSettings) -> bytes:
+    """The bytes of a model file, once they have been read back.
+
+    Raises:
+        InvalidValue: They cannot be; it is too large, or a text in it cannot be shown.
+    """
+    data = store.dumps(model)
+    try:
+        store.loads(data, settings.output)
+    except UnusableModel as error:
+        raise InvalidValue(
+            "--output", str(settings.output), f"a model that could be read back: {error.reason}"
+        ) from error
+    return data
+
+
+@contextlib.contextmanager
+def alone(settings: TrainSettings) -> Iterator[None]:
+    """Hold the locks of all that is written, so that two trainings cannot lose each other's release.
+
+    Raises:
+        InvalidValue: Another process holds one of them.
+    """
+    with contextlib.ExitStack() as locks:
+        for option, paths in _outputs(settings):
+            for path in paths:
+                locks.enter_context(locked(path, option))
+        yield
+
+
+def clean_up(settings: TrainSettings) -> datetime | None:
+    """Remove the temporary files of trainings that were killed. The locks must be held.
+
+    Returns:
+        The training time of a first release that was killed between ledger and model, whose ledger names a release
+        that never was; None if there is no such ledger.
+    """
+    incomplete = None
+    if not settings.output.exists():
+        models = filter(None, map(_loaded, stale_temporaries(settings.output)))
+        incomplete = next((one.card.trained_at for one in models if _is_of(ledger_path(settings.output), one)), None)
+    for _, paths in _outputs(settings):
+        for path in paths:
+            remove_stale(path)
+    return incomplete
+
+
+def model_beside(ledger: Path) -> Model | None:
+    """The model that a ledger was written with, where it still stands there: it names the ledger's last entry."""
+    if not ledger.name.endswith(LEDGER_SUFFIX):
+        return None
+    return _loaded(ledger.with_name(ledger.name.removesuffix(LEDGER_SUFFIX) + MODEL_SUFFIX))
+
+
+def keep_ledger(output: Path, ledger: Ledger, incomplete: datetime | None) -> None:
+    """Give the ledger beside an output a further name if `ledger`, which takes its place, does not carry it on.
+
+    It cannot be made again. What no model was released with is not kept.
+
+    Raises:
+        OSError: That cannot be done.
+    """
+    path = ledger_path(output)
+    if not path.exists() or _begins_with(ledger.content(), path, _released_size(path, output, incomplete)):
+        return
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    aside = path.with_name(f"{path.stem}.{digest[:12]}{path.suffix}")
+    keep_aside(path, aside)
+    _log.warning("the ledger %s is not carried on; it is kept as %s (name it with --ledger next time)", path, aside)
+
+
+def _released_size(path: Path, output: Path, incomplete: datetime | None) -> int:
+    """The bytes of a ledger up to the last entry that was released."""
+    size = path.stat().st_size
+    if (model := _loaded(output)) is not None:
+        return size_up_to(path, model.scorecard.head) or size
+    if incomplete is not None:
+        with contextlib.suppress(BrokenLedger):
+            return read_ledger(path, before=incomplete).size
+    return size
+
+
+def _begins_with(content: Iterable[bytes], path: Path, size: int) -> bool:
+    """Whether the content begins with the first `size` bytes of the file."""
+    with path.open("rb") as file:
+        for chunk in content:
+            if not size:
+                break
+            wanted = file.read(min(len(chunk), size))
+            if not chunk.startswith(wanted):
+                return False
+            size -= len(wanted)
+    return size == 0
+
+
+def _is_of(ledger: Path, model: Model) -> bool:
+    """Whether the ledger ends with the entry that the model names."""
+    with contextlib.suppress(OSError):
+        return size_up_to(ledger, model.scorecard.head) == ledger.stat().st_size
+    return False
+
+
+def _loaded(path: Path) -> Model | None:
+    try:
+        return store.load(path)
+    except UnusableModel:  # there is none, or an older program's
+        return None

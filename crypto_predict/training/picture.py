@@ -1,81 +1,186 @@
-"""A picture of a forecast: what the market did, what the model made of it, and where it goes from there."""
+"""A picture of a forecast: what the market did, what the model made of it, where it goes, and what followed."""
 
 from __future__ import annotations
 
 import io
+import re
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from crypto_predict.baked import store
 from crypto_predict.baked.evaluation import Evaluator
+from crypto_predict.baked.files import write_atomically
 from crypto_predict.baked.schema import Card, PairForecast
 from crypto_predict.history import History
+from crypto_predict.market import Candle
 
 SHOWN_DAYS = 730  # of history, before the forecast
-_MARKET, _MODEL, _FORECAST = "#1f2933", "#8a94a0", "#d9730d"
+FOLLOWED = "what followed (not seen by the model)"
+WIDE_RANGE = 12  # highest over lowest price from which the ticks are logarithmic too
+LABEL_GAP = 0.05  # from one price at the right edge to the next, as a share of the height
+
+# In dark mode a viewer sees the second colour of each.
+_PAPER, _INK, _QUIET = "#ffffff", "#1f2328", "#59636e"
+_GRID, _FITTED, _FORECAST, _ACTUAL = "#d8dee4", "#a3adb8", "#bc4c00", "#0969da"
+_DARK = {
+    _PAPER: "#0d1117",
+    _INK: "#e6edf3",
+    _QUIET: "#9198a1",
+    _GRID: "#2a313a",
+    _FITTED: "#5d6773",
+    _FORECAST: "#f0883e",
+    _ACTUAL: "#58a6ff",
+}
+_STYLE: dict[Any, Any] = {  # matplotlib's type of the keys is a list of all of them
+    "svg.fonttype": "none",  # text stays text in an SVG
+    "svg.hashsalt": "crypto-predict",  # the same run gives the same file
+    "text.parse_math": False,  # a version may hold a dollar sign
+    "font.size": 11,
+    "text.color": _INK,
+    "axes.labelcolor": _QUIET,
+    "axes.edgecolor": _GRID,
+    "axes.facecolor": "none",
+    "figure.facecolor": _PAPER,
+    "xtick.color": _QUIET,
+    "ytick.color": _QUIET,
+    "grid.color": _GRID,
+}
+_COORDINATES = re.compile(rb'(?<= d=")[^"]+')
+_DECIMALS = re.compile(rb"(\.\d\d)\d+")
 
 
-def save_picture(history: History, forecast: PairForecast, card: Card, path: Path) -> None:
-    """Draw the last two years of closes, the fitted curve and the forecast with its interval, as SVG, PNG or PDF.
+def save_picture(
+    history: History, forecast: PairForecast, card: Card, path: Path, followed: Sequence[Candle] = ()
+) -> None:
+    """Draw the picture of `draw_picture` into a file, as SVG, PNG or PDF; an SVG follows its viewer's dark mode.
 
     Args:
         history: What the forecast was trained on.
         forecast: As baked.
         card: Says which version it is, and whether the prices were simulated.
         path: Its ending decides the format.
+        followed: Candles after the forecast was made.
 
     Raises:
         OSError: The file cannot be written.
     """
+    kind = path.suffix.lstrip(".").lower()
+    # Without the time of drawing, so that equal runs draw equal files.
+    metadata = {"Date": None} if kind == "svg" else {}
     buffer = io.BytesIO()
-    # Text stays text in an SVG, and the same run gives the same file.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "crypto-predict", "font.size": 10}):
-        figure = Figure(figsize=(10, 4.6), layout="constrained")
-        axes = figure.add_subplot()
-        _draw(axes, history, forecast)
-        _label(axes, history, card)
-        figure.savefig(buffer, format=path.suffix.lstrip(".").lower(), dpi=110, metadata=_metadata(path))
-    store.write_atomically(path, buffer.getvalue())
+    with rc_context(_STYLE):
+        draw_picture(history, forecast, card, followed).savefig(buffer, format=kind, dpi=110, metadata=metadata)
+    drawn = buffer.getvalue()
+    write_atomically(path, _small_and_adaptive(drawn) if kind == "svg" else drawn)
 
 
-def _draw(axes: Axes, history: History, forecast: PairForecast) -> None:
-    start = max(forecast.first, forecast.last - timedelta(days=SHOWN_DAYS))
-    shown = [candle for candle in history.candles if candle.open_time.date() >= start]
-    days = _axis([candle.open_time.date() for candle in shown])
-    axes.plot(days, [candle.close for candle in shown], color=_MARKET, lw=1.2, label="market")
-    evaluator = Evaluator(forecast)
+def draw_picture(history: History, forecast: PairForecast, card: Card, followed: Sequence[Candle] = ()) -> Figure:
+    """Draw the last two years of closes, the fitted curve, the forecast with its interval, and the closes after it.
+
+    Nothing but lines is drawn inside the axes: title and legend stand above, the prices of the last day to the right.
+    """
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    axes = figure.add_subplot()
+    _draw_past(axes, history, forecast)
+    prices = _draw_future(axes, forecast)
+    if followed:
+        _draw_closes(axes, followed, _ACTUAL, FOLLOWED)
+        if followed[-1].open_time.date() == forecast.end:
+            prices["actual"] = followed[-1].close
+    axes.set_xlim(_axis([_start(forecast)])[0], _axis([forecast.end])[0])
+    _label(axes, history, card)
+    _scale(axes)
+    _label_last_day(axes, prices)
+    return figure
+
+
+def _start(forecast: PairForecast) -> date:
+    return max(forecast.first, forecast.last - timedelta(days=SHOWN_DAYS))
+
+
+def _draw_past(axes: Axes, history: History, forecast: PairForecast) -> None:
+    start, evaluator = _start(forecast), Evaluator(forecast)
     fitted = _days(start, forecast.last)
     prices = [evaluator.at_close(day).price for day in fitted]
-    axes.plot(_axis(fitted), prices, color=_MODEL, lw=1.2, label="fitted curve")
-    future = _days(forecast.last + timedelta(days=1), forecast.end)
-    predictions = [evaluator.at_close(day) for day in future]
+    _draw_closes(axes, [one for one in history.candles if one.open_time.date() >= start], _INK, "market")
+    axes.plot(_axis(fitted), prices, color=_FITTED, lw=1.2, label="fitted curve", zorder=1)
+
+
+def _draw_future(axes: Axes, forecast: PairForecast) -> dict[str, float]:
+    """Draw forecast and interval; return the prices of the last day by their names."""
+    evaluator = Evaluator(forecast)
+    days = _days(forecast.last + timedelta(days=1), forecast.end)
+    predictions = [evaluator.at_close(day) for day in days]
     lows, highs = [p.low for p in predictions], [p.high for p in predictions]
-    axes.fill_between(_axis(future), lows, highs, color=_FORECAST, alpha=0.16, lw=0, label="80 % interval")
-    axes.plot(_axis(future), [p.price for p in predictions], color=_FORECAST, lw=1.6, label="forecast")
+    axes.fill_between(_axis(days), lows, highs, color=_FORECAST, alpha=0.16, lw=0, label="80 % interval")
+    axes.plot(_axis(days), [p.price for p in predictions], color=_FORECAST, lw=1.8, label="forecast")
+    axes.axvline(_axis([forecast.last])[0], color=_QUIET, lw=0.8, ls=(0, (2, 3)), zorder=0)
+    return {"low": lows[-1], "forecast": predictions[-1].price, "high": highs[-1]}
+
+
+def _draw_closes(axes: Axes, candles: Sequence[Candle], colour: str, label: str) -> None:
+    days = _axis([candle.open_time.date() for candle in candles])
+    axes.plot(days, [candle.close for candle in candles], color=colour, lw=1.3, label=label)
 
 
 def _label(axes: Axes, history: History, card: Card) -> None:
+    pair, last = history.pair, history.candles[-1].open_time
     warning = ": SIMULATED PRICES" if history.simulated else ""
-    last = history.candles[-1].open_time
-    axes.set_title(f"{history.pair}, forecast from {last:%d %B %Y}, version {card.version}{warning}", loc="left")
+    title = f"{pair}, forecast from {last.day} {last:%B %Y}{warning}"
+    axes.set_title(title, loc="left", pad=30, size=14, weight="bold")
+    axes.set_xlabel(f"daily closes in {pair.quote}, log scale; version {card.version}", loc="right", size=9)
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1.01),  # above the axes, where no line is
+        borderaxespad=0.0,
+        borderpad=0.0,
+        frameon=False,
+        ncols=5,
+        handlelength=1.4,
+        handletextpad=0.5,
+        columnspacing=1.6,
+    )
+
+
+def _scale(axes: Axes) -> None:
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(FuncFormatter(_thousands))
-    axes.yaxis.set_minor_formatter(FuncFormatter(_thousands))
-    axes.tick_params(axis="y", which="both", labelsize=9)
-    axes.set_ylabel(f"{history.pair.quote}, log scale")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(visible=True, axis="y", alpha=0.2)
-    axes.legend(frameon=False, loc="upper left", ncols=4)
+    low, high = axes.get_ylim()
+    ticks = LogLocator(subs=(1, 2, 5)) if high / low > WIDE_RANGE else MaxNLocator(6, steps=[1, 2, 2.5, 5, 10])
+    axes.yaxis.set_major_locator(ticks)
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(_price))
+    months = AutoDateLocator(minticks=5, maxticks=12)  # type: ignore[no-untyped-call]  # matplotlib's own
+    axes.xaxis.set_major_locator(months)
+    dates = ConciseDateFormatter(months, show_offset=False)  # type: ignore[no-untyped-call]  # as above
+    axes.xaxis.set_major_formatter(dates)
+    axes.tick_params(length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.grid(visible=True, axis="y", lw=0.8)
+    axes.set_axisbelow(True)
 
 
-def _thousands(price: float, _: int | None) -> str:
+def _label_last_day(axes: Axes, prices: Mapping[str, float]) -> None:
+    """Write the prices of the last day to the right of the axes, apart from each other."""
+    bottom, top = np.log(axes.get_ylim())
+    height = -LABEL_GAP
+    for name, price in sorted(prices.items(), key=itemgetter(1)):
+        height = max(height + LABEL_GAP, float((np.log(price) - bottom) / (top - bottom)))
+        colour = _ACTUAL if name == "actual" else _FORECAST
+        text = f"{name} {_price(price)}"
+        axes.text(1.01, height, text, transform=axes.transAxes, color=colour, size=10, va="center")
+
+
+def _price(price: float, _: int | None = None) -> str:
     return f"{price:,.0f}" if price >= 10 else f"{price:.4g}"
 
 
@@ -87,6 +192,12 @@ def _axis(days: list[date]) -> npt.NDArray[np.datetime64]:
     return np.array(days, dtype="datetime64[D]")
 
 
-def _metadata(path: Path) -> dict[str, None]:
-    """Without the time of drawing, so that equal runs draw equal files."""
-    return {"Date": None} if path.suffix.lower() == ".svg" else {}
+def _small_and_adaptive(svg: bytes) -> bytes:
+    """Return the SVG with coordinates of two decimals, a hundredth of a point, and with the colours of dark mode."""
+    rules = "".join(
+        f'[style*="{kind}: {light}"]{{{kind}:{dark}!important}}'
+        for light, dark in _DARK.items()
+        for kind in ("fill", "stroke")
+    )
+    rounded = _COORDINATES.sub(lambda path: _DECIMALS.sub(rb"\1", path[0]), svg)
+    return rounded.replace(b"</style>", f"@media (prefers-color-scheme:dark){{{rules}}}</style>".encode(), 1)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Never
 
@@ -15,14 +14,15 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from crypto_predict.baked import store
+from crypto_predict.baked.files import real_path, write_atomically, write_in_order
 from crypto_predict.baked.schema import Anchor, Model
 from crypto_predict.baked.scores import Backtest
-from crypto_predict.errors import Refused, UnusableHistory, UnusableModel
+from crypto_predict.errors import InvalidValue, Refused, UnusableHistory
 from crypto_predict.forecasting.backtest import HORIZONS, LEAST_HISTORY, Replay, Row, replay, splits
 from crypto_predict.forecasting.combination import LEARNED
 from crypto_predict.forecasting.forecast import FittedForecast, forecast_pair
 from crypto_predict.forecasting.gate import calibration_faults, champion_faults, verdict
-from crypto_predict.forecasting.ledger import Ledger, check_continues, read_ledger
+from crypto_predict.forecasting.ledger import Ledger, read_ledger
 from crypto_predict.forecasting.quality import history_faults
 from crypto_predict.forecasting.scoring import only, score
 from crypto_predict.forecasting.series import DailySeries
@@ -34,7 +34,18 @@ from crypto_predict.sources.port import Source
 from crypto_predict.training import backtest_csv
 from crypto_predict.training.anchor import newest_price
 from crypto_predict.training.card import build_card, build_pair_card
-from crypto_predict.training.outputs import LEDGER_SUFFIX, MODEL_SUFFIX, check_outputs, ledger_path, path_for
+from crypto_predict.training.followed import candles_after
+from crypto_predict.training.outputs import (
+    alone,
+    check_outputs,
+    check_room,
+    clean_up,
+    keep_ledger,
+    ledger_path,
+    model_beside,
+    path_for,
+    readable,
+)
 from crypto_predict.training.picture import save_picture
 
 _BAR = "{desc} |{bar:30}| {n_fmt}/{total_fmt} steps, {elapsed}"
@@ -42,6 +53,9 @@ _BAR = "{desc} |{bar:30}| {n_fmt}/{total_fmt} steps, {elapsed}"
 # Days read beyond those asked for, where there are any. No fit sees them: they let the first forecasts of the backtest
 # have a year behind them, and the interval start from more than it is judged by.
 WARM_UP = 365
+
+# By which a training time may lie after now: clocks of machines that work together differ a little.
+CLOCKS_APART = timedelta(minutes=1)
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +100,8 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
         now: The present, in UTC; a candle that is not closed by then never enters a fit.
 
     Raises:
-        InvalidValue: The settings contradict themselves or the ledger, or an output cannot be written where they say.
+        InvalidValue: The settings contradict themselves or the ledger, an output cannot be written where they say,
+            another process writes it, or a model of so much could not be read back.
         BrokenLedger: The ledger that is to be carried on cannot be trusted.
         UnusableModel: The champion cannot be read.
         Refused: The gate found what must not ship; all of it, of every pair.
@@ -94,20 +109,32 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
         OSError: A file cannot be written.
     """
     check_outputs(settings)
-    champion = store.load(settings.champion) if settings.champion is not None else None
     trained_at = settings.trained_at or now.replace(microsecond=0)
-    ledger = _earlier_ledger(settings.ledger, champion)
+    if trained_at > now + CLOCKS_APART:
+        raise InvalidValue("SOURCE_DATE_EPOCH", trained_at, f"before now, {now:%Y-%m-%d %H:%M:%S} UTC: check the clock")
+    with alone(settings):
+        return _train(settings, now, trained_at)
+
+
+def _train(settings: TrainSettings, now: datetime, trained_at: datetime) -> TrainingRun:
+    """Train while no other process writes the outputs."""
+    champion = store.load(settings.champion) if settings.champion is not None else None
+    incomplete = clean_up(settings)
+    ledger = _earlier_ledger(settings, champion, incomplete)
     ledger.check_follows(trained_at)
     sources = open_sources(settings.sources, settings.exchanges, settings.seed, settings.pairs)
     with logging_redirect_tqdm(), tqdm(total=len(settings.pairs), bar_format=_BAR, disable=None) as progress:
         read = _read_histories(sources, settings, now, progress)
+        check_room({pair: one.past for pair, one in read.items()}, settings)
         progress.total = len(read) + sum(_cutoffs(one.past, settings) for one in read.values())
         trained = {pair: _train_pair(one, settings, champion, progress) for pair, one in read.items()}
     _write_backtest(settings, trained)
     model, ledger = _assemble(settings, trained, ledger, trained_at)
     if settings.enforce_gate and not model.card.gate.passed:
         raise Refused(model.card.gate.reasons)
-    _write(settings, trained, model, ledger)
+    data = readable(model, settings)
+    _draw(settings, sources, trained, model, now)
+    _write(settings, trained, data, ledger, incomplete)
     return TrainingRun(model, settings.output, {pair: result.seconds for pair, result in trained.items()})
 
 
@@ -116,25 +143,16 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _earlier_ledger(path: Path | None, champion: Model | None) -> Ledger:
+def _earlier_ledger(settings: TrainSettings, champion: Model | None, incomplete: datetime | None) -> Ledger:
+    """The ledger that is carried on, up to the entry that the newest of the models released with it names."""
+    path = settings.ledger
     if path is None:
         if champion is not None and champion.scorecard.entries:
             _log.warning("the live record begins anew: --champion has a ledger, and --ledger does not name it")
         return Ledger.empty()
-    ledger = read_ledger(path)
-    released = champion or _model_beside(path)
-    if released is not None:
-        check_continues(ledger, released.scorecard.head, path)
-    return ledger
-
-
-def _model_beside(ledger: Path) -> Model | None:
-    """The model that a ledger was written with, where it still stands there: it names the ledger's last entry."""
-    path = ledger.with_name(ledger.name.removesuffix(LEDGER_SUFFIX) + MODEL_SUFFIX)
-    try:
-        return store.load(path) if ledger.name.endswith(LEDGER_SUFFIX) else None
-    except UnusableModel:  # there is none, or an older program's
-        return None
+    beside = model_beside(path)  # read before the ledger, which is written before it
+    before = incomplete if real_path(path) == real_path(ledger_path(settings.output)) else None
+    return read_ledger(path, [one.scorecard.head for one in (beside, champion) if one is not None], before)
 
 
 def _read_histories(
@@ -239,26 +257,32 @@ def _write_backtest(settings: TrainSettings, trained: Mapping[Pair, TrainedPair]
     """Write the backtest whatever the gate says of it: it is what one looks at to understand a refusal."""
     if settings.backtest is not None:
         rows = {pair: result.rows for pair, result in trained.items()}
-        store.write_atomically(settings.backtest, backtest_csv.as_csv(rows))
+        write_atomically(settings.backtest, backtest_csv.as_csv(rows))
 
 
-def _write(settings: TrainSettings, trained: Mapping[Pair, TrainedPair], model: Model, ledger: Ledger) -> None:
-    """Write every file that was asked for, the model last: a new model means that all of it succeeded."""
+def _draw(
+    settings: TrainSettings, sources: Sequence[Source], trained: Mapping[Pair, TrainedPair], model: Model, now: datetime
+) -> None:
+    """Draw every forecast, and what followed one of the past: by now nothing can learn from it."""
+    if settings.picture is None:
+        return
+    for pair, result in trained.items():
+        followed = [] if settings.until is None else candles_after(sources, result.history, now)
+        path = path_for(settings.picture, pair)
+        save_picture(result.history, result.fitted.forecast, model.card, path, followed)
+
+
+def _write(
+    settings: TrainSettings,
+    trained: Mapping[Pair, TrainedPair],
+    data: bytes,
+    ledger: Ledger,
+    incomplete: datetime | None,
+) -> None:
+    """Write every file that was asked for, the model last: it is the commit point of the release."""
     for pair, result in trained.items():
         if settings.prophet_json is not None:
-            store.write_atomically(path_for(settings.prophet_json, pair), result.fitted.prophet.to_json().encode())
-        if settings.picture is not None:
-            save_picture(result.history, result.fitted.forecast, model.card, path_for(settings.picture, pair))
-    path, data = ledger_path(settings.output), ledger.dumps()
-    # A ledger that names a release which failed would be as wrong as a release that no ledger names.
-    store.write_together({**_kept_aside(path, data), path: data, settings.output: store.dumps(model)})
-
-
-def _kept_aside(path: Path, data: bytes) -> dict[Path, bytes]:
-    """A copy, by its path, of the ledger that stands at `path` and is not carried on: it cannot be made again."""
-    before = path.read_bytes() if path.exists() else b""
-    if data.startswith(before):
-        return {}
-    aside = path.with_name(f"{path.stem}.{hashlib.sha256(before).hexdigest()[:12]}{path.suffix}")
-    _log.warning("the ledger %s is not carried on; it is kept as %s (name it with --ledger next time)", path, aside)
-    return {aside: before}
+            write_atomically(path_for(settings.prophet_json, pair), result.fitted.prophet.to_json().encode())
+    keep_ledger(settings.output, ledger, incomplete)
+    # What the ledger holds beyond the entry that its model names is dropped by whoever reads both.
+    write_in_order({ledger_path(settings.output): ledger.content(), settings.output: data})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import socket
 import ssl
@@ -159,6 +160,13 @@ def echoing_keys(status: int) -> Fault:
         return web.json_response({"message": f"refused: {', '.join(keys)}"}, status=status)
 
     return fault
+
+
+async def echoing_authorization(request: web.Request, _: Handler) -> Answer:
+    """Refuse by quoting the authorization that was sent, as it came and decoded."""
+    sent = request.headers["Authorization"]
+    decoded = base64.b64decode(sent.removeprefix("Basic ")).decode()
+    return web.json_response({"message": f"refused: {sent} {decoded} {request.url}"}, status=400)
 
 
 async def stall(_: web.Request, __: Handler) -> Answer:

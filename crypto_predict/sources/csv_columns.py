@@ -1,0 +1,184 @@
+"""Which column of a CSV file holds what, by the names that exchanges and data sites write.
+
+Names are compared in small letters, and whatever is not a letter or a digit counts as one underscore: ``Open Time`` is
+``open_time``, ``Volume (BTC)`` is ``volume_btc``.
+
+* time, the opening: ``open_time`` and the like; else ``unix``, ``epoch``, ``mts``; else ``time``, ``time_ms``,
+  ``date``, ``datetime``, ``timestamp``, ``gmt_time``; else a first column without a name, as pandas writes its index
+* ``open``, ``high``, ``low``, ``close``, or their first letters
+* ``volume``, ``vol``, ``v``; else ``volume_btc`` for a base currency BTC; else the one that begins with ``volume_``
+
+Further columns are ignored, ``Adj Close`` among them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from crypto_predict.market import EPOCH, Candle
+
+TIME, TIME_MS = "time", "time_ms"
+PRICES = ("open", "high", "low", "close")
+
+# The first group of which a header has a name tells the opening; the columns of a later one may say the same otherwise.
+_TIMES = (
+    frozenset({"open_time", "opentime", "time_open", "timeopen", "opening_time", "start", "start_time"}),
+    frozenset({"unix", "unix_time", "unix_timestamp", "epoch", "mts"}),
+    frozenset({TIME, TIME_MS, "date", "datetime", "timestamp", "gmt_time", "date_utc"}),
+)
+_VOLUMES = frozenset({"volume", "vol", "v"})
+_VOLUME_OF = "volume_"
+
+_NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
+_MISSING = frozenset({"", "na", "n/a", "null", "none"})  # in small letters
+_WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
+_SINCE_1970 = re.compile(r"(\d{9,19})(\.\d*)?", re.ASCII)  # fewer digits are a date: 20240102
+_YEAR_FIRST = re.compile(r"(\d{4})[./](\d\d)[./](\d\d)(?!\d)", re.ASCII)
+_UNITS = (("seconds", 11, 1), ("milliseconds", 14, 10**3), ("microseconds", 17, 10**6), ("nanoseconds", 19, 10**9))
+
+
+class BadRow(Exception):
+    """One row is faulty, for these reasons; reading goes on."""
+
+
+@dataclass(slots=True)
+class Columns:
+    """Where in a row each value stands, and what was assumed to know that."""
+
+    width: int  # fields in a row
+    time: int
+    in_milliseconds: bool  # as the time's name says
+    prices: tuple[int, ...]  # in the order of PRICES
+    volume: int | None
+    notices: list[str] = field(default_factory=list)
+    units: set[str] = field(default_factory=set)  # of times since 1970 met so far
+
+    @classmethod
+    def of(cls, header: Sequence[str], base: str | None) -> Columns:
+        """Find the columns of a file of the currency `base`.
+
+        Raises:
+            BadRow: One is missing, or several could be meant; all of it at once.
+        """
+        names = [re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") for name in header]
+        times, volumes = _times(names), _volumes(names, base)
+        prices = [_places(names, frozenset({name, name[0]})) for name in PRICES]
+        found = {TIME: times, **dict(zip(PRICES, prices, strict=True)), "volume": volumes}
+        faults = []
+        if missing := [name for name, places in found.items() if not places and name != "volume"]:
+            faults.append(f"missing columns: {', '.join(missing)}")
+        faults += [
+            f"several columns of {name}: {', '.join(header[place][:20] for place in places[:5])}"
+            for name, places in found.items()
+            if len(places) > 1
+        ]
+        if faults:
+            shown = [name[:20] for name in header[:20]]
+            raise BadRow(f"{'; '.join(faults)}; the columns found are {shown}")
+        columns = cls(
+            width=len(names),
+            time=times[0],
+            in_milliseconds=names[times[0]] in {TIME_MS, "mts"},
+            prices=tuple(places[0] for places in prices),
+            volume=volumes[0] if volumes else None,
+        )
+        columns.notices += _notices(columns, header, names)
+        return columns
+
+    def candle(self, fields: Sequence[str], line: int) -> Candle | None:
+        """The candle of one row; None for a row without any price. A field without a value is NaN.
+
+        Raises:
+            BadRow: A field cannot be read; all of them at once.
+        """
+        if len(fields) != self.width:
+            raise BadRow(f"{len(fields)} fields, the header has {self.width}")
+        faults: list[str] = []
+        opening = self._opening(fields[self.time], faults)
+        prices = [_number(name, fields[place], faults) for name, place in zip(PRICES, self.prices, strict=True)]
+        volume = 0.0 if self.volume is None else _number("volume", fields[self.volume], faults)
+        if faults or opening is None:
+            raise BadRow("; ".join(faults))
+        if all(map(math.isnan, prices)):
+            return None
+        first, high, low, close = prices
+        return Candle(opening, first, high, low, close, volume, line=line)
+
+    def assumed(self) -> list[str]:
+        """What was assumed so far, the units of times included."""
+        return [*self.notices, *(f"times are {unit} since 1970" for unit in sorted(self.units))]
+
+    def _opening(self, text: str, faults: list[str]) -> datetime | None:
+        try:
+            if self.in_milliseconds:
+                return _milliseconds(text)
+            if found := _SINCE_1970.fullmatch(text):
+                unit, _, parts = next(unit for unit in _UNITS if len(found[1]) <= unit[1])
+                self.units.add(unit)
+                return EPOCH + timedelta(microseconds=int(found[1]) * 10**6 // parts)
+            return _iso(text)
+        except ValueError as error:
+            faults.append(str(error))
+            return None
+
+
+def _places(names: Sequence[str], wanted: frozenset[str]) -> list[int]:
+    return [place for place, name in enumerate(names) if name in wanted]
+
+
+def _times(names: Sequence[str]) -> list[int]:
+    """The columns of the opening: one where all is well."""
+    for group in _TIMES:
+        if places := _places(names, group):
+            return places
+    return [0] if names[0] == "" else []
+
+
+def _volumes(names: Sequence[str], base: str | None) -> list[int]:
+    """The columns of the volume in the base currency: none or one where all is well."""
+    if places := _places(names, _VOLUMES):
+        return places
+    if base and (places := _places(names, frozenset({f"{_VOLUME_OF}{base.lower()}"}))):
+        return places
+    return [place for place, name in enumerate(names) if name.startswith(_VOLUME_OF)]
+
+
+def _notices(columns: Columns, header: Sequence[str], names: Sequence[str]) -> list[str]:
+    notices = []
+    if names[columns.time] not in {TIME, TIME_MS}:
+        notices.append(f"{header[columns.time][:40]!r} is the opening in UTC")
+    if columns.volume is None:
+        notices.append("the volume, which is missing, is 0")
+    elif names[columns.volume] != "volume":
+        notices.append(f"{header[columns.volume][:40]!r} is the volume")
+    return notices
+
+
+def _number(name: str, text: str, faults: list[str]) -> float:
+    """The number; NaN where there is none, and a fault where something else stands."""
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    if text.lower() not in _MISSING:
+        faults.append(f"{name} {text[:40]!r} is not a number")
+    return math.nan
+
+
+def _iso(text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(_YEAR_FIRST.sub(r"\1-\2-\3", text.removesuffix(" UTC")))
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"time {text[:40]!r} is not an ISO date or date-time") from error
+
+
+def _milliseconds(text: str) -> datetime:
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"time_ms {text[:40]!r} is not a whole number of milliseconds since 1970")
+    try:
+        return EPOCH + timedelta(milliseconds=int(text))
+    except OverflowError as error:
+        raise ValueError(f"time_ms {text} lies beyond the year 9999: are these milliseconds?") from error

@@ -1,0 +1,97 @@
+"""A fresh clone of this project, in which the commands of its documents are executed as they are written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.engine import free_port
+from tests.serving import ROOT
+
+START_SECONDS = 90
+STOP_SECONDS = 30
+ADDRESS = "http://127.0.0.1:8000"  # in the documents
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A folder with what is tracked, and with a virtual environment that has been installed before."""
+
+    folder: Path
+    environ: Mapping[str, str]  # beyond what a shell needs
+    port: int  # where its server listens, in place of the documents' 8000
+
+    def run(self, *command: str, text: str | None = None) -> str:
+        """Execute a command to its end, with the documents' address replaced; return what it prints."""
+        replaced = [word.replace(ADDRESS, f"http://127.0.0.1:{self.port}") for word in command]
+        done = subprocess.run(
+            replaced,
+            cwd=self.folder,
+            env=self._environ(),
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    @contextlib.contextmanager
+    def running(self, line: str) -> Iterator[None]:
+        """Execute a line of shell that starts a server, which answers inside; stop it at the end as Ctrl-C does."""
+        log = self.folder / "log"
+        with log.open("w") as written:
+            process = subprocess.Popen(
+                ["bash", "-c", line],
+                cwd=self.folder,
+                env=self._environ(),
+                stdout=written,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            self._await(process, log)
+            yield
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
+            process.wait(STOP_SECONDS)
+
+    def _await(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and process.poll() is None:
+            with contextlib.suppress(urllib.error.URLError, ConnectionError):
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5).close()
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"nothing answers: {log.read_text()}")
+
+    def _environ(self) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        return {**kept, "PORT": str(self.port), **self.environ}
+
+
+def clone(folder: Path, **environ: str) -> Clone:
+    """Copy what git tracks, and stand in for the installation: the links are this interpreter's environment."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    (folder / ".venv").mkdir()
+    for path in Path(sys.prefix).iterdir():
+        if path.suffix != ".stamp":
+            (folder / ".venv" / path.name).symlink_to(path)
+    (folder / ".venv" / "run.stamp").touch()
+    return Clone(folder, environ, free_port())

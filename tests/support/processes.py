@@ -1,0 +1,46 @@
+"""Running a command as a process of its own and measuring it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tests.serving import ROOT
+
+_KEPT = ("PATH", "HOME", "LANG", "TMPDIR")  # of the environment; everything else is said by the test
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a process ended."""
+
+    code: int
+    output: str
+    errors: str
+    seconds: float
+    peak: int  # bytes of resident memory
+
+
+def run_measured(command: Sequence[str | bytes], environ: Mapping[str, str | bytes], seconds: float = 100) -> Finished:
+    """Run a command in the project's folder with hardly any environment but `environ`; it is killed after `seconds`."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    began = time.monotonic()
+    program = [sys.executable, "-c", _MEASURE, str(seconds), *command]
+    done = subprocess.run(program, env={**kept, **environ}, cwd=ROOT, capture_output=True, check=False)
+    errors, _, peak = done.stderr.decode("utf-8", "replace").rpartition("peak ")
+    return Finished(done.returncode, done.stdout.decode(), errors, time.monotonic() - began, int(peak))
+
+
+# In between, since the peak of children is known for all of them together only: here there is one.
+_MEASURE = """
+import resource, subprocess, sys
+try:
+    code = subprocess.run(sys.argv[2:], timeout=float(sys.argv[1]), stdin=subprocess.DEVNULL).returncode
+except subprocess.TimeoutExpired:
+    code = 124
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+sys.stderr.write(f"peak {peak if sys.platform == 'darwin' else peak * 1024}")
+sys.exit(code)
+"""

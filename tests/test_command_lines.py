@@ -1,0 +1,283 @@
+"""Odd command lines and environments: one line that says what is wrong and what to type, and never a traceback."""
+
+import ast
+import contextlib
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import venv
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import click
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import api
+from crypto_predict import prerequisites
+from crypto_predict.baked import store
+from crypto_predict.training import options
+from tests.models import make_model
+from tests.serving import ROOT
+from tests.support.processes import Finished, run_measured
+
+COMMANDS: dict[str, Callable[[list[str], Mapping[str, str]], object]] = {
+    "train.py": options.read_settings,
+    "api.py": api.read_settings,
+}
+NAMES = {
+    "train.py": [
+        *("pair", "source", "days", "until", "seed", "output", "prophet-json", "picture", "backtest", "horizons"),
+        *("every", "ledger", "champion"),
+    ],
+    "api.py": ["model", "host", "port", "threads", "stale-after", "retrain-every", "log-level"],
+}
+VARIABLES = {
+    "train.py": [
+        *("MODEL_VERSION", "GIT_REVISION", "SOURCE_DATE_EPOCH", "SOURCE_SECONDS", "SOURCE_CANDLES", "NO_GATE", "JSON"),
+        *("GATE_STALEST_HOURS", "GATE_LONGEST_GAP"),
+    ],
+    "api.py": ["CHECK_ADDRESS"],
+}
+PLACES = [
+    (program, place)
+    for program, names in NAMES.items()
+    for place in [
+        *(f"--{name}" for name in names),
+        *(name.upper().replace("-", "_") for name in names),
+        *VARIABLES[program],
+    ]
+]
+# What people paste, what shells leave behind, and what nobody means.
+ODD = st.one_of(
+    st.text(max_size=30),
+    st.binary(max_size=10).map(os.fsdecode),
+    st.sampled_from(
+        ["", " ", ",", ",,", "BTC/USD,", "file:", "-", "--", "-1", "1e9", "0x10", "nan", "inf", "{base}", "%s"]
+    ),
+    st.sampled_from(["\n", "a\nb", "\u2028", "\x7f", "9" * 5_000, "x" * 100_000, "\u0661", "\U0001d7d9", "~", "."]),
+).filter(lambda text: "\0" not in text)  # which neither can hold
+
+
+def told(program: str, arguments: list[str], environ: Mapping[str, str]) -> tuple[object, str]:
+    """The exit code, or None where the settings were read, and what was written to standard error."""
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors):
+        try:
+            COMMANDS[program](arguments, environ)
+        except SystemExit as end:
+            return end.code, errors.getvalue()
+    return None, errors.getvalue()
+
+
+@given(place=st.sampled_from(PLACES), text=ODD)
+def test_whatever_is_given_is_taken_or_refused_in_one_line(place: tuple[str, str], text: str) -> None:
+    program, name = place
+    given_as = ([f"{name}={text}"], {}) if name.startswith("--") else ([], {name: text})
+    code, errors = told(program, *given_as)
+    if code is None:
+        assert errors == ""
+        return
+    assert code == 2
+    assert errors.startswith(f"{program}: error: ")
+    assert errors.endswith("\n")
+    assert len(errors.splitlines()) == 1
+    assert len(errors) < 600
+    assert name in errors or "the pair of" in errors
+
+
+@given(words=st.lists(ODD, max_size=3), program=st.sampled_from(list(COMMANDS)))
+def test_whatever_is_typed_is_taken_or_refused_in_one_line(words: list[str], program: str) -> None:
+    code, errors = told(program, words, {})
+    assert (code, errors) == (None, "") or (code == 2 and len(errors.splitlines()) == 1)
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "environ", "expected"),
+    [
+        ("train.py", [b"--untill", b"2025-01-01"], {}, "no such option `--untill`; did you mean `--until`?"),
+        ("api.py", [b"--prot", b"1"], {}, "no such option `--prot`; did you mean `--port`?"),
+        ("train.py", [], {"DAYS": b"soon"}, "environment variable DAYS: 'soon' is not a whole number from 30 to 36500"),
+        (
+            "train.py",
+            [],
+            {"SOURCE": b","},
+            "environment variable SOURCE: '' is not one of alpaca, simulated, file:PATH",
+        ),
+        ("train.py", [], {"PAIR": b","}, "environment variable PAIR: '' is not two currencies such as BTC/USD"),
+        ("train.py", [b"--days", b""], {}, "--days: '' is not a whole number from 30 to 36500"),
+        ("train.py", [b"--output", b"\xff.pkl"], {}, "--output: '\\udcff.pkl' is not one line of UTF-8 text"),
+        ("train.py", [], {"PICTURE": b"a\nb.svg"}, "environment variable PICTURE: 'a\\nb.svg' is not one line"),
+        ("train.py", [b"--source", b"file:a\nb.csv"], {}, "--source: 'file:a\\nb.csv' is not one line"),
+        ("train.py", [], {"MODEL_VERSION": b"1.0\xe4"}, "MODEL_VERSION: '1.0\\udce4' is not a label such as 1.2.3"),
+        ("train.py", [], {"SOURCE_SECONDS": b"x"}, "SOURCE_SECONDS: 'x' is not a whole number from 1 to 86400"),
+        (
+            "train.py",
+            [b"--json", b"--output", b"--days"],
+            {},
+            "--output: '--days' is not a value; expected --output FILE",
+        ),
+        ("train.py", [b"--source", b"file:"], {}, "--source: 'file:' is not one of alpaca, simulated, file:PATH"),
+        (
+            "train.py",
+            [b"--source", b"file:SOL.csv"],
+            {},
+            "'file:SOL.csv' is not named; type: python train.py --source file:SOL.csv --pair SOL/USD (or set PAIR)",
+        ),
+        (
+            "train.py",
+            [b"--source", b"alpaca,file:my data/btcusdt_1d.csv.gz", b"--days", b"90"],
+            {},
+            "type: python train.py --source 'alpaca,file:my data/btcusdt_1d.csv.gz' --days 90 --pair BTC/USDT",
+        ),
+        ("train.py", [], {"SOURCE": b"file:{quote}.csv"}, "the pair of 'file:{quote}.csv' is not named"),
+        ("api.py", [], {"PORT": b"\xff"}, "environment variable PORT: '\\udcff' is not one line of UTF-8 text"),
+        ("api.py", [b"model.pkl"], {}, "unexpected argument 'model.pkl'; `python api.py --help` lists the options"),
+    ],
+)
+def test_a_mistake_is_one_line_with_the_value_and_what_to_do(
+    program: str, arguments: list[bytes], environ: dict[str, bytes], expected: str
+) -> None:
+    run = run_measured([sys.executable, program, *arguments], environ)
+    assert (run.code, run.output) == (2, "")
+    assert run.errors.startswith(f"{program}: error: ")
+    assert expected in run.errors
+    assert len(run.errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["file:{base}.csv", "alpaca", "simulated", "simulated,file:data/{base}-{quote}.csv"])
+def test_a_source_of_any_pair_needs_no_pair(text: str) -> None:
+    settings, _ = options.read_settings(["--source", text], {})
+    assert settings.pairs == (options.DEFAULT_PAIR,)
+
+
+def test_empty_variables_count_as_unset(tmp_path: Path) -> None:
+    """Compose files, workflows and Makefiles hand on what nobody has set, and libraries read some of it, too."""
+    names = [name.upper().replace("-", "_") for name in NAMES["train.py"]]
+    empty = dict.fromkeys([*names, *VARIABLES["train.py"], "ALPACA_DATA_URL", "ALPACA_API_KEY"], "")
+    arguments = ["--source", "simulated", "--output", str(tmp_path / "model.pkl"), "--days", "200", "--every", "50"]
+    run = run_measured([sys.executable, "train.py", *arguments, "--picture", str(tmp_path / "it.svg")], empty)
+    assert run.code == 0, run.errors
+
+
+@pytest.mark.parametrize("program", list(COMMANDS))
+def test_a_help_that_cannot_be_written_is_one_line(program: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, program, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == f"{program}: error: cannot write the help: No space left on device\n"
+
+
+@pytest.fixture(scope="module")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An interpreter of this version without any package."""
+    folder = tmp_path_factory.mktemp("bare")
+    venv.create(folder)
+    return str(folder / "bin" / "python")
+
+
+@pytest.mark.parametrize("program", list(COMMANDS))
+def test_outside_the_environment_one_line_says_what_to_type(program: str, bare_python: str) -> None:
+    """It is what everybody types first."""
+    run = run_measured([bare_python, program], {})
+    assert (run.code, run.output) == (1, "")
+    (line,) = run.errors.splitlines()
+    assert line.startswith(f"{program}: error: {bare_python} does not have the package ")
+    assert f".venv/bin/python {program}" in line or "make run" in line
+    assert f"requirements-{'train' if program == 'train.py' else 'api'}.txt" in line
+
+
+def test_a_package_that_is_imported_late_is_missed_in_one_line_too(tmp_path: Path) -> None:
+    """Installed for serving only, say: the options are read, and then there is nothing to train with."""
+    shutil.copytree(Path(click.__file__).parent, tmp_path / "click")
+    arguments = ["train.py", "--source", "simulated", "--output", str(tmp_path / "model.pkl")]
+    run = run_measured([sys.executable, "-S", *arguments], {"PYTHONPATH": str(tmp_path)})
+    assert (run.code, run.output) == (1, "")
+    (line,) = run.errors.splitlines()
+    assert line.startswith(f"train.py: error: {sys.executable} does not have the package ")
+
+
+OLD_PYTHON = """
+import runpy, sys
+sys.version, sys.version_info = "3.10.13 (main)", (3, 10, 13, "final", 0)
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("program", list(COMMANDS))
+def test_a_python_that_is_too_old_is_told_in_one_line(program: str) -> None:
+    """Few machines have one, so this one says that it is."""
+    run = run_measured([sys.executable, "-c", OLD_PYTHON, program], {"PYTHONPATH": str(ROOT)})
+    assert run.code == 1
+    (line,) = run.errors.splitlines()
+    assert line.startswith(f"{program}: error: this is Python 3.10.13, 3.11 or newer is needed; type ")
+
+
+@pytest.mark.parametrize(
+    "name", ["train.py", "api.py", "crypto_predict/__init__.py", "crypto_predict/prerequisites.py"]
+)
+def test_an_old_python_can_read_what_tells_it_so(name: str) -> None:
+    """A syntax error would come first otherwise."""
+    ast.parse((ROOT / name).read_text(encoding="utf-8"), feature_version=(3, 8))
+    assert f'requires-python = ">={".".join(map(str, prerequisites.OLDEST))}"' in (ROOT / "pyproject.toml").read_text()
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Finished]:
+    """`make` in a copy of this folder's Makefile and programs, where everything is installed already."""
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed here")
+    for name in ("Makefile", "train.py", "api.py", "requirements-api.txt", "requirements-train.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "crypto_predict").symlink_to(ROOT / "crypto_predict")
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / ".venv" / "run.stamp").touch()
+
+    def run(*words: str, **environ: str) -> Finished:
+        return run_measured(["make", "--directory", str(tmp_path), *words], environ)
+
+    return run
+
+
+def test_make_run_finds_a_taken_port_before_it_trains(make: Callable[..., Finished], tmp_path: Path) -> None:
+    """Minutes of training would be for nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        run = make("run", PORT=str(taken.getsockname()[1]), SOURCE="simulated", HOST="")
+    assert run.code == 2  # make's own code
+    assert "Address already in use; stop what listens there, or choose another port, as in PORT=8001" in run.errors
+    assert not (tmp_path / "model.pkl").exists()
+    assert "SIMULATED" not in run.errors
+
+
+@pytest.mark.parametrize("target", ["run", "serve"])
+def test_make_takes_host_and_port_from_the_environment(
+    target: str, make: Callable[..., Finished], tmp_path: Path
+) -> None:
+    store.save(make_model(), tmp_path / "model.pkl")
+    run = make(target, HOST="nowhere.invalid", PORT="8001")
+    assert "cannot listen at nowhere.invalid port 8001: there is no such address" in run.errors
+
+
+def test_make_serve_says_where_there_is_no_model(make: Callable[..., Finished]) -> None:
+    run = make("serve", PORT="0")
+    assert run.code == 2
+    assert "api.py: no usable model in model.pkl: there is no such file; train one with" in run.errors
+
+
+def test_make_serve_serves_the_model_that_is_there(make: Callable[..., Finished], tmp_path: Path) -> None:
+    """Without training: only the address ends it here, which there is no other way to do at once."""
+    store.save(make_model(), tmp_path / "model.pkl")
+    before = (tmp_path / "model.pkl").read_bytes()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        run = make("serve", PORT=str(taken.getsockname()[1]))
+    assert "Address already in use" in run.errors
+    assert (tmp_path / "model.pkl").read_bytes() == before
