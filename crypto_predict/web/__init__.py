@@ -18,5 +18,6 @@
 * ``pool``: all connections: what each waits for, whose turn it is, which one must go
 * ``connections``: one of them; ``reading`` cuts what arrives into requests
 * ``heads``, ``bodies``: what RFC 9112 says of both
+* ``memory``: goes back to the system when an answer has been sent
 * ``tasks``, ``refusals``: a request and its answer, also where the server refuses it
 """

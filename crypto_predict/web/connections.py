@@ -23,6 +23,7 @@ from crypto_predict.web.tasks import Task
 if TYPE_CHECKING:
     from waitress.server import BaseWSGIServer
 
+RECEIVED_BYTES = 4_096  # at once; what a client sends ahead is better left to the system
 JOINED_BYTES = 65_536  # answers up to this size leave in one piece
 
 _NO_REQUEST = heads.Request()
@@ -129,7 +130,7 @@ class Connection:
         self._socket.close()
 
     def _read(self) -> None:
-        data = self._receive(heads.HEAD_BYTES - len(self._reader.arrived))
+        data = self._receive(min(RECEIVED_BYTES, heads.HEAD_BYTES - len(self._reader.arrived)))
         if data:
             self._reader.arrived += data
             self._advance()

@@ -16,8 +16,8 @@ IDLE_SECONDS = 120.0  # between two requests, while nobody else needs the place
 LINGER_SECONDS = 2.0  # for a client to read the last answer and close
 YOUNG_SECONDS = 0.05  # what has waited for less is not dropped to make room
 
-UNREAD_BYTES = 16 * 2**20  # of answers that wait for slow readers, over all connections
-HANDED_OVER = 2  # requests for each worker thread: one in work, one at hand
+UNREAD_BYTES = 8 * 2**20  # of answers that wait for slow readers, over all connections
+AT_HAND = 2  # requests beside those that worker threads work on
 
 
 class Member(Protocol):
@@ -71,7 +71,7 @@ class Pool:
         self, threads: int, hand_over: Callable[[Any], None], wake: Callable[[], None], draining: threading.Event
     ) -> None:
         self.selector = selectors.DefaultSelector()
-        self.free = HANDED_OVER * threads  # requests that worker threads take at the moment
+        self.free = threads + AT_HAND  # requests that worker threads take at the moment
         self.draining = draining
         self.unread = SharedBytes()
         self.dropped = 0  # for want of a place, of memory or of patience

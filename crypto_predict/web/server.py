@@ -27,7 +27,7 @@ from waitress.server import BaseWSGIServer, create_server
 from crypto_predict import logs
 from crypto_predict.errors import CryptoPredictError
 from crypto_predict.settings import ServeSettings
-from crypto_predict.web import heads
+from crypto_predict.web import heads, memory
 from crypto_predict.web.connections import Connection
 from crypto_predict.web.pool import Pool
 
@@ -91,6 +91,7 @@ class Server:
     """
 
     def __init__(self, application: WSGIApplication, settings: ServeSettings, draining: threading.Event) -> None:
+        memory.give_back_large_blocks()
         self._draining = draining
         self._signals = 0  # received so far
         self._sleeping = False  # is waiting for events
