@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from crypto_predict.web import heads, problems
-from crypto_predict.web.pool import REQUEST_SECONDS, STALL_SECONDS, Pool, Wait
+from crypto_predict.web.pool import REQUEST_SECONDS, Pool, Wait
 from crypto_predict.web.reading import Reader
 from crypto_predict.web.refusals import Refusal
 from crypto_predict.web.tasks import Task
@@ -101,12 +101,15 @@ class Connection:
             self._answer = [b"".join(self._answer)]
         self._send()
 
-    def expire(self) -> None:
-        """Refuse the rest of a request, send more of an answer if that is possible after all, or close."""
+    def send_more(self) -> None:
+        """Send more of an answer, if that is possible."""
         if self._wait is self._pool.sending:
             self._send()
-            if self._wait is self._pool.sending and self._wait.longest(time.monotonic() - STALL_SECONDS) is self:
-                self.drop()
+
+    def expire(self) -> None:
+        """Refuse the rest of a request, or close."""
+        if self._wait is self._pool.sending:
+            self.drop()
         elif self._wait is self._pool.reading:
             self._refuse(408, f"a request must be complete {REQUEST_SECONDS:.0f} s after its first byte")
         else:

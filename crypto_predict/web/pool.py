@@ -29,6 +29,9 @@ class Member(Protocol):
     def send_answer(self) -> None:
         """Send what a worker thread has written."""
 
+    def send_more(self) -> None:
+        """Send more of an answer, if that is possible."""
+
     def expire(self) -> None:
         """Give up what it waits for."""
 
@@ -136,6 +139,10 @@ class Pool:
 
     def expire(self) -> None:
         """Refuse or close whatever has waited too long."""
+        # The selector names a connection when much can be sent; who reads slowly makes room for little at a time. That
+        # has to be seen soon: what was taken at the beginning of a stall would otherwise prolong it.
+        for slow in tuple(self.sending.since):
+            slow.send_more()
         now = time.monotonic()
         for wait in self._waits:
             while connection := wait.longest(now - wait.seconds):
