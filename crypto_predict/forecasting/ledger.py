@@ -228,9 +228,9 @@ class _Chain:
         """Refuse more than memory is meant for."""
         tallies = self._tallies.values()
         if (pending := sum(tally.count_pending() for tally in tallies)) > MOST_PENDING:
-            raise EntryFault(f"{pending:,} forecasts have no outcome up to here; {MOST_PENDING:,} are the most")
+            raise EntryFault(f"{pending:,} forecasts have no outcome up to here; at most {MOST_PENDING:,} are allowed")
         if (outcomes := sum(tally.outcomes for tally in tallies)) > MOST_OUTCOMES:
-            raise EntryFault(f"it is outcome {outcomes:,}; {MOST_OUTCOMES:,} are the most")
+            raise EntryFault(f"it is outcome {outcomes:,}; at most {MOST_OUTCOMES:,} are allowed")
 
     def ledger(self, stored: _Stored | None, appended: tuple[bytes, ...]) -> Ledger:
         """The ledger that this amounts to."""
