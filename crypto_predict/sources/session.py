@@ -140,8 +140,8 @@ class BoundedSession(requests.Session):
         elif status in _REFUSALS_OF_PLACE or status >= 500:
             becomes = Unreachable
         reason = f"{host} answered {status} {http.client.responses.get(status, '')}".rstrip()
-        if said := _message(response):
-            reason += f' "{self._presentable(said)}"'
+        if message := _message(response):
+            reason += f' "{self._presentable(message)}"'
         if status // 100 == 3:
             reason += ": it has moved; check the address that is set for this exchange"
         elif becomes is RefusedKeys:
@@ -183,8 +183,8 @@ def _message(response: requests.Response) -> str | None:
         answer = response.json()
     except (ValueError, RecursionError, Failure):
         return None
-    said = (answer.get("message") or answer.get("msg")) if isinstance(answer, dict) else None
-    return said if isinstance(said, str) else None
+    message = (answer.get("message") or answer.get("msg")) if isinstance(answer, dict) else None
+    return message if isinstance(message, str) else None
 
 
 def _within(seconds: float, call: Callable[[], Result]) -> Result:
