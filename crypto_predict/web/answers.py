@@ -1,7 +1,7 @@
 """What the model answers, as the bytes of JSON bodies.
 
-Pure: the same model and the same question give the same bytes. What is said of a day is rendered once and remembered,
-so memory is bounded by the model's range: twice, as there are two models of each pair.
+Pure: the same model and the same query give the same bytes. A day is rendered once and cached, so memory is bounded by
+the model's range, for both models of each pair.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from crypto_predict.market import DAY, Pair
 from crypto_predict.web import questions
 from crypto_predict.web.provenance import Basis, Provenance, simulated_header
 
-DEFAULT_DAYS = 30  # of a forecast whose end was not said
+DEFAULT_DAYS = 30  # of a forecast without an end
 _NEXT = b", "  # between two rows
 VERSION_MEMBERS = ("version", "build", "git_revision", "trained_at", "simulated")  # of the card
 
@@ -38,10 +38,10 @@ class NoBitcoin(UnknownPair):
 
 
 class Answer(NamedTuple):
-    """What a question is answered with."""
+    """The body of an answer, and the headers with its provenance."""
 
     body: bytes
-    headers: list[tuple[str, str]]  # what the prices behind it are; shared between answers
+    headers: list[tuple[str, str]]  # the provenance; shared between answers
 
 
 class Answers:
@@ -122,7 +122,7 @@ class Answers:
         return _unasked(query, self._model)
 
     def scorecard(self, query: str) -> Answer:
-        """The live record: what became of every forecast released before. Its own `simulated` are the invented ones."""
+        """The live record of released forecasts. Its member `simulated` is the record of invented prices."""
         return _unasked(query, self._scorecard)
 
     def version(self, query: str) -> Answer:
