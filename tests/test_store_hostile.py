@@ -339,7 +339,7 @@ WILD: st.SearchStrategy[Any] = st.sampled_from([*NUMBERS, None, True, "", "\x1b[
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), WILD | PLAIN), min_size=1, max_size=3))
 def test_a_changed_model_is_refused_or_answers_for_its_whole_range(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
-    """Whoever sealed it: what loads can be evaluated, to prices above 0 inside their interval."""
+    """Even with a valid digest: what loads can be evaluated, to prices above 0 inside their interval."""
     data = payload()
     for path, value in changes:
         target = data
