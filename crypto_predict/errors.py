@@ -18,7 +18,7 @@ exit codes: the entry points and the web application each have the one table fro
     ├── ReleaseFailed       a step of a release could not be done
     ├── UnfitImage          an image must not ship
     ├── UnknownPair         the model holds no forecast for this pair
-    ├── OutOfRange          the model knows nothing about this instant
+    ├── OutOfRange          the model does not cover this instant
     └── NoProphetInterval   the model has no backtest from which to take the interval of Prophet alone
 """
 

@@ -295,10 +295,10 @@ def test_a_file_that_changes_after_it_was_read_is_not_copied(tmp_path: Path) -> 
     path.write_bytes(DATA)
     ledger = read_ledger(path)
     path.write_bytes(DATA.replace(b'"close":101.0', b'"close":109.0'))
-    with pytest.raises(BrokenLedger, match="changed while the model was trained"):
+    with pytest.raises(BrokenLedger, match="changed during the training"):
         ledger.dumps()
     path.write_bytes(DATA[:-1])
-    with pytest.raises(BrokenLedger, match="changed while the model was trained"):
+    with pytest.raises(BrokenLedger, match="changed during the training"):
         ledger.dumps()
 
 

@@ -64,7 +64,7 @@ class Replay:
     predicted: FloatArray  # (m, candidates, horizons) increments of log price
     combinations: tuple[Combination, ...]  # by horizon
     half_widths: FloatArray  # (m, horizons) half-widths of the interval in log price
-    prophet: ProphetReplay  # what Prophet alone says at the same cutoffs
+    prophet: ProphetReplay  # Prophet alone at the same cutoffs
 
     def rows(self, horizons: Sequence[int] = HORIZONS) -> Iterator[Row]:
         """The forecasts whose outcome is known, cutoff by cutoff. A day without a candle is no target and no cutoff."""

@@ -39,8 +39,8 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
         history: Daily candles.
         anchor: The newest price, at or after the last candle's close and before the next one's.
         replay: The backtest over the same history and what was before it, whose last cutoff is its last day: weights
-            and intervals come from it. None where there is too little for one; then "tomorrow equals today" is all
-            that is said, and Prophet alone has no interval.
+            and intervals come from it. None if the history is too short for one; then the forecast is persistence, and
+            Prophet alone has no interval.
         seed: For Prophet's optimiser.
 
     Raises:

@@ -2,7 +2,7 @@
 
 Each line is an entry that names the digest of the one before it (see `ledger_entries`). So nothing can be changed,
 inserted, removed or reordered without breaking the chain, but for lines missing at its end. Against those a model names
-the digest of its ledger's last entry: by it `read_ledger` knows a ledger that lost its tail, or was written anew.
+the digest of its ledger's last entry: by it `read_ledger` detects a ledger that lost its end or was replaced.
 
 The ledger is written before the model, and the model is the commit point. What a ledger holds beyond the entry that its
 model names was never released: `read_ledger` drops it.

@@ -41,7 +41,9 @@ _ADVICE = {
     429: "too many requests: try again later",
     451: "it is closed to requests from where you are: use another source",
 }
-_REFUSALS_OF_PLACE = frozenset({403, 407, 418, 429, 451})  # nobody from here is answered now, whatever is asked
+_REFUSALS_OF_PLACE = frozenset(
+    {403, 407, 418, 429, 451}
+)  # the host refuses every request from this location at the moment
 _REFUSALS_OF_KEYS = frozenset({401, 403})
 
 Result = TypeVar("Result")

@@ -69,7 +69,7 @@ class Answers:
 
         Raises:
             BadParameter, InvalidValue: The query is not a parameter ``date``, and perhaps ``model``, that can be read.
-            OutsideModel: The model knows nothing about that time.
+            OutsideModel: The model does not cover that time.
             NoBitcoin: The model holds no Bitcoin.
             NoProphetInterval: Prophet alone has no interval for that time.
         """
@@ -89,7 +89,7 @@ class Answers:
 
         Raises:
             BadParameter, InvalidValue: The pair or the query cannot be read, or the end lies before the start.
-            OutsideModel: The model knows nothing about the start or the end.
+            OutsideModel: The model does not cover the start or the end.
             UnknownPair: The model does not hold the pair.
             NoProphetInterval: Prophet alone has no interval for one of the days.
         """
@@ -131,7 +131,7 @@ class Answers:
 
 
 class _Series:
-    """What one model says of one pair. What it says of a day is rendered at the first question and remembered."""
+    """The answers of one model for one pair. A day is rendered at the first request and cached."""
 
     def __init__(self, pair: Pair, name: str, evaluator: Evaluator, *, simulated: bool) -> None:
         forecast = evaluator.forecast
@@ -150,7 +150,7 @@ class _Series:
         self._prices: list[bytes | None] = [None] * ((forecast.end - forecast.first).days + 1)
 
     def range(self) -> dict[str, Any]:
-        """What ``/pairs`` says of it."""
+        """Return its entry in ``/pairs``."""
         return {
             "pair": str(self._pair),
             "first_day": self.first_day.isoformat(),
@@ -170,7 +170,7 @@ class _Series:
         """The price at the close of a day or at an instant, under the four keys.
 
         Raises:
-            OutOfRange: The model knows nothing about that time.
+            OutOfRange: The model does not cover that time.
         """
         if isinstance(asked, datetime):
             instant = self._in_utc(asked)
