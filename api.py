@@ -24,7 +24,7 @@ with needed("api.py", "requirements-api.txt"):
 
 EXIT_CODES: dict[type[CryptoPredictError], int] = {CannotListen: 1, UnusableModel: 3}
 
-LOG_SECONDS = 5.0  # for the log's reader to take what is left at the end
+LOG_SECONDS = 5.0  # to write the remaining log lines at the end
 
 TEACHING = """\
 examples:
@@ -68,7 +68,7 @@ def check_address(host: str, port: int) -> None:
     """Return if a server could listen there now.
 
     Raises:
-        CannotListen: The address is not there or is taken.
+        CannotListen: The address does not exist or is taken.
     """
     try:
         for family, kind, _, _, address in socket.getaddrinfo(
@@ -79,7 +79,7 @@ def check_address(host: str, port: int) -> None:
                 probe.bind(address)
                 probe.listen(1)
     except (socket.gaierror, ValueError) as error:
-        raise CannotListen(host, port, "there is no such address") from error
+        raise CannotListen(host, port, "the address does not exist") from error
     except OSError as error:
         raise CannotListen(host, port, error.strerror or str(error)) from error
 
@@ -88,7 +88,7 @@ def serve(settings: ServeSettings, lines: logs.Lines) -> None:
     """Load the model and answer questions about it.
 
     Raises:
-        CannotListen: The address is not there or is taken.
+        CannotListen: The address does not exist or is taken.
         UnusableModel: There is nothing to serve.
     """
     model = store.load(settings.model)
@@ -97,11 +97,13 @@ def serve(settings: ServeSettings, lines: logs.Lines) -> None:
     service = create_service(model, settings, now, draining)
     server = Server(assemble(service, log), settings, draining)
     service.metrics.add_total(
-        "crypto_predict_log_lines_dropped", "Log lines that nobody read in time.", lambda: lines.dropped
+        "crypto_predict_log_lines_dropped",
+        "Log lines dropped because they were not read in time.",
+        lambda: lines.dropped,
     )
     service.metrics.add_total(
         "crypto_predict_connections_dropped",
-        "Connections closed that did nothing, or to make room.",
+        "Connections closed for a time limit, or to make room.",
         lambda: server.dropped_connections,
     )
     announce(model, server.addresses, now(), settings.stale_after)
@@ -112,7 +114,7 @@ def serve(settings: ServeSettings, lines: logs.Lines) -> None:
 
 
 def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[ServeSettings, bool]:
-    """Options and environment as settings, and whether only the address is to be checked.
+    """Return the settings from options and environment, and whether only to check the address.
 
     Raises:
         SystemExit: With 2 after a bad argument, whose value is named; with 0 after ``--help``.
@@ -143,7 +145,7 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
 
 
 def _hint(error: CryptoPredictError) -> str:
-    """What to do about the error that a second start meets."""
+    """Return what to do if the address is taken."""
     if isinstance(error, CannotListen) and error.reason == os.strerror(errno.EADDRINUSE):
         return "; stop what listens there, or choose another port, as in PORT=8001"
     return ""

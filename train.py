@@ -54,7 +54,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def fingerprint(path: Path) -> tuple[int, ...] | None:
-    """What differs between a file and the one that took its place; None if there is no file."""
+    """Return a value that changes when the file is replaced; None if it does not exist."""
     try:
         status = path.stat()
     except OSError:
@@ -63,12 +63,12 @@ def fingerprint(path: Path) -> tuple[int, ...] | None:
 
 
 def outcome(output: Path, before: tuple[int, ...] | None) -> str:
-    """What an error message says of the model: the truth, wherever the training ended."""
+    """Return whether the model was written, in words, for error messages."""
     return "the model was not changed" if fingerprint(output) == before else "the model was written"
 
 
 def show(text: str) -> int:
-    """Print the report; returns the exit code, since whoever reads it may be gone."""
+    """Print the report and return the exit code: writing fails if the reader has closed the pipe."""
     encoding = sys.stdout.encoding or "utf-8"
     try:
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
@@ -79,7 +79,7 @@ def show(text: str) -> int:
 
 
 def exit_code(error: CryptoPredictError) -> int:
-    """The exit code that tells a script what kind of error it was."""
+    """Return the exit code of an error."""
     if isinstance(error, (InvalidValue, UnusableModel)):
         return BAD_ARGUMENTS
     if isinstance(error, (Refused, BrokenLedger)):
@@ -88,11 +88,11 @@ def exit_code(error: CryptoPredictError) -> int:
 
 
 def failed(message: str, code: int) -> int:
-    """Say why on standard error and give the exit code back."""
+    """Print a message to standard error and return `code`."""
     print(f"train.py: error: {message}", file=sys.stderr)
     return code
 
 
 if __name__ == "__main__":
-    with needed(*PREREQUISITES):  # what is imported late
+    with needed(*PREREQUISITES):  # for late imports
         sys.exit(main(sys.argv[1:], os.environ))

@@ -1,4 +1,4 @@
-"""The options of a command, by click: read once, from arguments and an environment that is passed in.
+"""The options of a command, parsed by click from arguments and an environment that are passed in.
 
 Every option has an environment variable of the same name (``--stale-after``: ``STALE_AFTER``); an option on the command
 line wins.
@@ -19,13 +19,13 @@ import click
 from crypto_predict.errors import InvalidValue, shown
 from crypto_predict.settings import boolean, masked
 
-# Line ends and other control characters, and what is left of bytes that are not UTF-8.
+# Line ends, other control characters, and surrogates, which stand for bytes that are not UTF-8.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_LONGEST = 4_096  # characters; no system allows a longer path
+_LONGEST = 4_096  # characters; paths cannot be longer on any supported system
 
 
 class CommandLine:
-    """The options of one command, each of which can be given as an environment variable too."""
+    """The options of one command. Each can also be given as an environment variable."""
 
     def __init__(self, environ: Mapping[str, str], prog: str, description: str, epilog: str = "") -> None:
         self._environ = environ
@@ -44,15 +44,15 @@ class CommandLine:
     def add_option(
         self, name: str, read: Callable[[str], Any], default: str | None, explanation: str, metavar: str
     ) -> None:
-        """Add ``--name``, whose text, from wherever it comes, is turned into a value by `read`."""
+        """Add ``--name``. Its text, or that of the variable, is converted by `read`."""
         self._command.params.append(_Option(self._environ, name, read, default, explanation, metavar=metavar))
 
     def add_list_option(
         self, name: str, read: Callable[[str], Any], default: str | None, explanation: str, metavar: str
     ) -> None:
-        """Add ``--name``, which may be repeated and may hold several values between commas; duplicates are dropped.
+        """Add ``--name``, which may be repeated and may hold several values with commas. Duplicates are dropped.
 
-        Without a default, and where it is not given, it has no values.
+        Without a default, an option that is not given has no values.
         """
         option = _Option(self._environ, name, read, default, explanation, metavar=metavar, multiple=True)
         self._command.params.append(option)
@@ -62,22 +62,22 @@ class CommandLine:
         self._command.params.append(_Option(self._environ, name, boolean, None, explanation, is_flag=True))
 
     def parse(self, arguments: Sequence[str]) -> SimpleNamespace:
-        """The value of every option.
+        """Return the value of every option.
 
         Raises:
-            SystemExit: With 2 after one line about a bad argument or variable; after ``--help`` with 0, or with 1 where
-                that could not be written.
+            SystemExit: With 2 after one line about a bad argument or variable; after ``--help`` with 0, or with 1 if it
+                could not be written.
         """
         try:
             context = self._command.make_context(self._prog, list(arguments))
         except click.exceptions.Exit as end:
             raise SystemExit(end.exit_code) from None
-        except OSError as error:  # nobody reads the help
+        except OSError as error:  # standard output is closed
             abandon_output()
             click.echo(f"{self._prog}: error: cannot write the help: {error.strerror}", err=True)
             raise SystemExit(1) from None
         except click.NoSuchOption as error:
-            # Of -pair click names the -p.
+            # For -pair, click reports -p.
             typed = next((word for word in arguments if word.startswith(error.option_name)), error.option_name)
             self.fail(self._unknown(typed.partition("=")[0]))
         except click.UsageError as error:
@@ -89,7 +89,7 @@ class CommandLine:
         return SimpleNamespace(**context.params)
 
     def fail(self, message: str) -> NoReturn:
-        """End the process with 2 and one line, without what addresses in it hold of secrets."""
+        """Exit with code 2 and one line, in which passwords and keys of addresses are masked."""
         click.echo(f"{self._prog}: error: {_CONTROL.sub('?', masked(message))}", err=True)
         raise SystemExit(2)
 
@@ -101,24 +101,24 @@ class CommandLine:
 
 
 def abandon_output() -> None:
-    """Let standard output lead nowhere once writing to it has failed: the interpreter flushes once more at its end."""
+    """Redirect standard output to the null device after a failed write: the interpreter flushes it again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Command(click.Command):
-    """A command whose closing help text keeps its lines."""
+    """A command whose epilog keeps its line breaks."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 click's signature
-        """Write the text as it stands."""
+        """Write the epilog without wrapping."""
         if self.epilog:
             formatter.write(f"\n{self.epilog}")
 
 
 class _Option(click.Option):
-    """An option that an environment passed in can give too, and whose texts `read` turns into values.
+    """An option with a variable in the environment that is passed in; `read` converts its texts.
 
     Raises:
-        InvalidValue: A text is not what it must be; the name is that of the option or of the variable.
+        InvalidValue: A text is not valid. The error names the option or the variable.
     """
 
     def __init__(
@@ -141,11 +141,11 @@ class _Option(click.Option):
         super().__init__([name], help=f"{explanation} ({default_shown}environment: {self._variable})", **traits)
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:  # noqa: ARG002 click's signature
-        """The variable's text; an empty one counts as unset."""
+        """Return the text of the variable; an empty one counts as unset."""
         return self._environ.get(self._variable) or None
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
-        """The value, or the tuple of values, of these texts."""
+        """Convert the text to a value, or the texts to a tuple of values."""
         from_environment = ctx.get_parameter_source(self.name) is click.core.ParameterSource.ENVIRONMENT
         origin = f"environment variable {self._variable}" if from_environment else self.opts[0]
         if self.multiple:
@@ -170,10 +170,10 @@ class _Option(click.Option):
 
 
 class _Text(click.ParamType[str]):
-    """Text as it is; lists are taken apart where they are read."""
+    """Unchanged text; `_Option` splits lists."""
 
     name = "text"
 
     def split_envvar_value(self, rv: str) -> Sequence[str]:
-        """The whole text of a variable: click would take it apart at white space."""
+        """Return the whole text of a variable, which click would split at white space."""
         return (rv,)

@@ -8,7 +8,7 @@ exit codes: the entry points and the web application each have the one table fro
     CryptoPredictError
     ├── InvalidValue        an argument, a setting or a query parameter is not what it must be
     ├── SourceError         a source of history could not deliver
-    │   ├── Unreachable     it gave no answer, or none to where this program runs
+    │   ├── Unreachable     it did not answer, or does not serve this location
     │   └── RefusedKeys     it does not accept the keys that are set
     ├── UnusableHistory     history arrived, but no model can be fitted to it
     ├── Refused             the release gate found what must not ship
@@ -18,7 +18,7 @@ exit codes: the entry points and the web application each have the one table fro
     ├── ReleaseFailed       a step of a release could not be done
     ├── UnfitImage          an image must not ship
     ├── UnknownPair         the model holds no forecast for this pair
-    ├── OutOfRange          the model knows nothing about this instant
+    ├── OutOfRange          the model does not cover this instant
     └── NoProphetInterval   the model has no backtest from which to take the interval of Prophet alone
 """
 
@@ -51,11 +51,11 @@ class SourceError(CryptoPredictError):
 
 
 class Unreachable(SourceError):
-    """No answer of the source could be had: no network, silence, an overload, or it does not serve this place."""
+    """The source did not answer: no network, a timeout, an overload, or it does not serve this location."""
 
 
 class RefusedKeys(SourceError):
-    """The source does not accept the keys that are set. No other source may hide that."""
+    """The source does not accept the keys that are set. No other source is tried after it."""
 
 
 class UnusableHistory(CryptoPredictError):

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, so that no value a stranger sends can forge or break one.
+"""Structured logs: one JSON object a line, so that a value from a request cannot forge or break a line.
 
 ``{"time": "2024-06-01T12:00:00.000Z", "level": "info", "event": "serving", ...}``: every further field belongs to the
 event. Times are UTC.
@@ -23,14 +23,14 @@ LEVELS = ("debug", "info", "warning", "error")
 
 __all__ = ["LEVELS", "JsonLines", "Lines", "configure", "event", "instant", "level_name", "line", "quoted"]
 
-_PIPE_BYTES = getattr(select, "PIPE_BUF", 4096)  # what a pipe takes in one piece
-_FIELDS = "crypto_predict_fields"  # where a record carries them
+_PIPE_BYTES = getattr(select, "PIPE_BUF", 4096)  # maximum size of an atomic write to a pipe
+_FIELDS = "crypto_predict_fields"  # attribute of a log record
 
 
 def configure(level: str, write: Callable[[str], None]) -> None:
-    """Hand the line of every event of at least `level`, from whichever library, to `write`.
+    """Pass a line for every event of at least `level`, from any library, to `write`.
 
-    Undoes what was configured before.
+    Replaces an earlier configuration.
     """
     handler = _Handler(write)
     handler.setFormatter(JsonLines())
@@ -38,7 +38,7 @@ def configure(level: str, write: Callable[[str], None]) -> None:
 
 
 def event(logger: logging.Logger, level: int, name: str, **fields: object) -> None:
-    """Log what happened, called `name`, with its `fields`: plain values, or anything that has a ``str``."""
+    """Log the event `name` with its `fields`: plain values, or anything that has a ``str``."""
     logger.log(level, "%s", name, extra={_FIELDS: fields})
 
 
@@ -46,7 +46,7 @@ def level_name(text: str) -> str:
     """Read the name of a level.
 
     Raises:
-        InvalidValue: There is no such level.
+        InvalidValue: The level does not exist.
     """
     if text.lower() not in LEVELS:
         raise InvalidValue("log level", text, f"one of {', '.join(LEVELS)}")
@@ -54,24 +54,24 @@ def level_name(text: str) -> str:
 
 
 def line(seconds: float, level: str, name: str, fields: Mapping[str, object]) -> str:
-    """An event as one line of JSON in ASCII, without its end: line breaks and control characters appear escaped.
+    """Return an event as one line of ASCII JSON without a line end. Control characters are escaped.
 
     Args:
-        seconds: When it happened, since the Unix epoch.
+        seconds: Its time since the Unix epoch.
         level: One of `LEVELS`.
-        name: What happened.
-        fields: What belongs to it; ``time``, ``level`` and ``event`` are taken.
+        name: The event.
+        fields: Its fields; the names ``time``, ``level`` and ``event`` are reserved.
     """
     return json.dumps({"time": instant(seconds), "level": level, "event": name, **fields}, default=str)
 
 
 def instant(seconds: float) -> str:
-    """An instant since the Unix epoch as lines write it: ``2024-06-01T12:00:00.000Z``."""
+    """Format seconds since the Unix epoch as in a line: ``2024-06-01T12:00:00.000Z``."""
     return f"{datetime.fromtimestamp(seconds, UTC).isoformat(timespec='milliseconds')[: -len('+00:00')]}Z"
 
 
 class _Handler(logging.Handler):
-    """Hands the lines of records to a function."""
+    """Passes the lines of records to a function."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class JsonLines(logging.Formatter):
     """Log records as JSON lines."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of one record, without its end."""
+        """Return the line of one record, without a line end."""
         fields = dict(getattr(record, _FIELDS, {}))
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
@@ -93,34 +93,34 @@ class JsonLines(logging.Formatter):
 
 
 class Lines:
-    """Lines on their way to a file descriptor. Nobody waits for its reader: a thread of its own does the writing.
+    """A non-blocking writer of lines to a file descriptor: a thread of its own writes them, in batches.
 
-    What does not fit into `MOST_BYTES` while the reader stalls is dropped and counted, and so is what cannot be
-    written. Lines leave whole, many at once, but never more than a pipe takes in one piece: wherever the process ends,
-    the reader has no half of a line. Only a line longer than that can be cut.
+    Lines beyond `MOST_BYTES` while the reader stalls, and lines that cannot be written, are dropped and counted. A
+    batch is at most an atomic write to a pipe, so that a process that ends does not leave half a line. Only a line
+    longer than that can be cut.
 
     Args:
-        descriptor: Where they are written; None drops them all.
+        descriptor: Where lines are written; None drops all of them.
     """
 
     MOST_BYTES = 2**20
-    GATHER_SECONDS = 0.05  # from a line to its writing: a system call for each would cost more than a request
+    GATHER_SECONDS = 0.05  # to collect a batch: a system call for each line would cost more than a request
     STALLED_SECONDS = 0.25  # without progress, after which `close` gives up
 
     def __init__(self, descriptor: int | None) -> None:
         self.dropped = 0
         self._descriptor = descriptor
         self._waiting: deque[bytes] = deque()
-        self._size = 0  # bytes that wait
-        self._written = 0  # bytes
-        self._lock = threading.Lock()  # of the three above and `dropped`
+        self._size = 0  # bytes waiting
+        self._written = 0  # bytes written
+        self._lock = threading.Lock()  # guards the three above and `dropped`
         self._arrived = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
     def write(self, text: str) -> None:
-        """Write one line, given in ASCII and without its end, or drop it."""
+        """Queue one line of ASCII without a line end, or drop it."""
         data = f"{text}\n".encode("ascii")
         with self._lock:
             if self._size + len(data) > self.MOST_BYTES:
@@ -133,7 +133,7 @@ class Lines:
             self._arrived.set()
 
     def close(self, seconds: float) -> None:
-        """Write what waits, for at most so many seconds, as long as somebody reads."""
+        """Write the waiting lines, for at most so many seconds. Give up earlier if the reader stalls."""
         self._closing.set()
         self._arrived.set()
         deadline = time.monotonic() + seconds
@@ -155,7 +155,7 @@ class Lines:
                     self.dropped += 0 if written else len(lines)
 
     def _next(self) -> list[bytes]:
-        """The next lines that leave together."""
+        """Remove and return the next batch."""
         lines: list[bytes] = []
         room = _PIPE_BYTES
         with self._lock:
@@ -165,13 +165,13 @@ class Lines:
         return lines
 
     def _put(self, data: bytes) -> int:
-        """The number of bytes written: all or none."""
+        """Write a batch. Return the number of bytes written: all or 0."""
         written = 0
         while self._descriptor is not None and written < len(data):
             try:
                 written += os.write(self._descriptor, data[written:])
-            except BlockingIOError:  # somebody has made the descriptor non-blocking
+            except BlockingIOError:  # the descriptor, which other processes may share, is non-blocking
                 time.sleep(self.GATHER_SECONDS)
-            except OSError:  # the disk is full, the reader is gone
+            except OSError:  # the disk is full, or the reader has closed the pipe
                 return 0
         return written

@@ -1,6 +1,6 @@
-"""What the commands need before they can import anything else: Python 3.11 and the locked packages.
+"""Check what the commands need before they import anything else: Python 3.11 and the locked packages.
 
-Written so that an older Python 3 can read it, too.
+The syntax of this file is that of older Python 3 versions, which must be able to run it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ROOT = Path(__file__).parents[1]
 
 @contextlib.contextmanager
 def needed(program: str, requirements: str) -> Iterator[None]:
-    """End the process with 1 and one line where Python is too old or a package is missing.
+    """Exit with code 1 and one line if Python is too old or a package is missing.
 
     Args:
         program: The command, as in ``train.py``.

@@ -1,6 +1,6 @@
-"""What one run of a command is told, as frozen settings, and how texts become their values.
+"""The settings of one run of a command, as frozen dataclasses, and the parsers of their values.
 
-Environments are passed in, never reached for. `command_line` reads options; this needs the standard library only.
+Environments are passed in. `command_line` parses the options; this module needs the standard library only.
 """
 
 from __future__ import annotations

@@ -1,26 +1,26 @@
-"""How numbers are said in messages and reports."""
+"""Numbers in words, for messages and reports."""
 
 from collections.abc import Sequence
 from datetime import timedelta
 
 
 def counted(count: int, noun: str) -> str:
-    """So many of something: ``1 day``, ``2,510 forecasts``."""
+    """Format a count: ``1 day``, ``2,510 forecasts``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def listed(items: Sequence[str]) -> str:
-    """Several of something: ``1``, ``1 and 7``, ``1, 7 and 30``."""
+    """Format a list: ``1``, ``1 and 7``, ``1, 7 and 30``."""
     return " and ".join(filter(None, (", ".join(items[:-1]), *items[-1:])))
 
 
 def days_listed(days: Sequence[int]) -> str:
-    """Several horizons: ``1 day``, ``1 and 7 days``."""
+    """Format horizons: ``1 day``, ``1 and 7 days``."""
     return f"{listed([str(day) for day in days])} day{'' if list(days) == [1] else 's'}"
 
 
 def lasted(hours: float) -> str:
-    """A length of time: ``47 hours``, ``2 days``, ``2.5 days``, ``147 days``."""
+    """Format a length of time: ``47 hours``, ``2 days``, ``2.5 days``, ``147 days``."""
     if hours < 48:
         return f"{hours:.3g} hour{'' if f'{hours:.3g}' == '1' else 's'}"
     days = hours / 24
@@ -28,7 +28,7 @@ def lasted(hours: float) -> str:
 
 
 def duration(span: timedelta) -> str:
-    """A length of time that may be short: whole seconds or minutes below two hours, then as `lasted`."""
+    """Format a length of time: whole seconds or minutes below two hours, then as `lasted`."""
     seconds = max(span // timedelta(seconds=1), 0)
     if seconds < 120:
         return counted(seconds, "second")

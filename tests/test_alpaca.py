@@ -69,8 +69,8 @@ PASSING = {
     "time in words": (replay.altered(row_changed(t="noon")), "a bar whose time 't' is missing or no RFC 3339"),
     "time without zone": (replay.altered(row_changed(t="2023-01-01T00:02:00")), "no RFC 3339"),
     "time out of range": (replay.altered(row_changed(t="0001-01-01T00:00:00+05:00")), "no calendar knows"),
-    "token: number": (replay.altered(with_token(7)), "a page token that is no text"),
-    "token: too long": (replay.altered(with_token("x" * 2_001)), "or too long a one"),
+    "token: number": (replay.altered(with_token(7)), "a page token that is not text"),
+    "token: too long": (replay.altered(with_token("x" * 2_001)), "or is too long"),
     "too many bars": (
         replay.answer(200, json.dumps({"bars": {"BTC/USD": [1] * 10_001}})),
         "10,001 bars, and no more than 10,000 were asked for",

@@ -285,7 +285,7 @@ def test_an_address_can_be_checked_without_a_model(served: Served) -> None:
 def test_a_host_that_does_not_exist_is_one_clear_line_and_1(model: Path) -> None:
     code, _, errors = run("--model", str(model), "--host", "nowhere.invalid", "--port", "0")
     assert code == 1
-    assert errors == "api.py: cannot listen at nowhere.invalid port 0: there is no such address\n"
+    assert errors == "api.py: cannot listen at nowhere.invalid port 0: the address does not exist\n"
 
 
 def test_the_environment_says_what_the_command_line_does_not(model: Path) -> None:

@@ -54,7 +54,7 @@ def stop_seconds(served: Served) -> float:
 
 
 def test_a_connection_that_was_idle_may_still_ask_when_the_stop_begins(model: Path) -> None:
-    """A request can cross the signal on its way, however long nobody had asked before: the door stays open for it."""
+    """A request can cross the signal on its way, however long the connection was idle: it is still answered."""
     with serving(model) as served, requests.Session() as session:
         session.get(f"{served.url}/livez", timeout=30)
         time.sleep(2 * QUIET_SECONDS)  # being idle is what is tested

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from crypto_predict.forecasting.arrays import FloatArray
 from crypto_predict.forecasting.backtest import FIRST_CUTOFF, HORIZONS, LEAST_HISTORY, Replay, Row, replay, splits
 from crypto_predict.forecasting.candidates import CANDIDATES, PROPHET
-from crypto_predict.forecasting.interval import reaches
+from crypto_predict.forecasting.interval import half_widths
 from crypto_predict.forecasting.prophet_map import fit_map
 from crypto_predict.forecasting.series import DailySeries
 from tests.markets import FIRST_DAY, random_walk, series_of, trending
@@ -55,10 +55,10 @@ def same(ours: Replay, theirs: Replay) -> bool:
     """Whether two replays are the same bit for bit."""
     pairs = zip(ours.combinations, theirs.combinations, strict=True)
     return (
-        ours.said.tobytes() == theirs.said.tobytes()
-        and ours.reaches.tobytes() == theirs.reaches.tobytes()
+        ours.predicted.tobytes() == theirs.predicted.tobytes()
+        and ours.half_widths.tobytes() == theirs.half_widths.tobytes()
         and ours.prophet.curve.tobytes() == theirs.prophet.curve.tobytes()
-        and ours.prophet.reaches.tobytes() == theirs.prophet.reaches.tobytes()
+        and ours.prophet.half_widths.tobytes() == theirs.prophet.half_widths.tobytes()
         and all(one.weights.tobytes() == other.weights.tobytes() for one, other in pairs)
         and list(ours.rows(ASKED)) == list(theirs.rows(ASKED))
     )
@@ -89,13 +89,13 @@ def test_what_happened_later_changes_no_forecast_made_before(whole: Replay, cut:
     """The one law of a backtest: the history cut at a day gives the same rows up to it."""
     count = len(cut.cutoffs)
     assert whole.cutoffs[:count].tolist() == cut.cutoffs.tolist()
-    assert whole.said[:count].tobytes() == cut.said.tobytes()
-    assert whole.reaches[:count].tobytes() == cut.reaches.tobytes()
+    assert whole.predicted[:count].tobytes() == cut.predicted.tobytes()
+    assert whole.half_widths[:count].tobytes() == cut.half_widths.tobytes()
     for ours, theirs in zip(whole.combinations, cut.combinations, strict=True):
         assert ours.weights[:count].tobytes() == theirs.weights.tobytes()
         assert ours.increments[:count].tobytes() == theirs.increments.tobytes()
     assert whole.prophet.curve[:count].tobytes() == cut.prophet.curve.tobytes()
-    assert whole.prophet.reaches[:count].tobytes() == cut.prophet.reaches.tobytes()
+    assert whole.prophet.half_widths[:count].tobytes() == cut.prophet.half_widths.tobytes()
     last = cut.series.day(len(cut.series) - 1)
     assert [row for row in whole.rows(ASKED) if row.target <= last] == list(cut.rows(ASKED))
     assert any(row.prediction != row.persistence for row in cut.rows(ASKED))  # or this would have shown little
@@ -105,7 +105,7 @@ def test_how_many_processes_share_the_work_changes_nothing(whole: Replay, cut: R
     """As many cutoffs as are worth a process, and fewer: the same days, the same answers, bit for bit."""
     assert len(cut.cutoffs) < 60 <= len(whole.cutoffs)
     assert same(cut, replayed(series_of(market()[:CUT])))
-    assert whole.said[: len(cut.cutoffs)].tobytes() == cut.said.tobytes()
+    assert whole.predicted[: len(cut.cutoffs)].tobytes() == cut.predicted.tobytes()
 
 
 def test_a_worker_that_dies_costs_time_and_nothing_else(whole: Replay) -> None:
@@ -155,22 +155,22 @@ def test_rows_agree_with_the_prices_and_with_themselves(whole: Replay) -> None:
 
 def test_a_row_is_what_was_combined_and_how_far_the_interval_reaches(whole: Replay) -> None:
     for column, horizon in enumerate(ASKED):
-        combination, reach = whole.combinations[column], reaches(market(), horizon)[whole.cutoffs]
+        combination, half_width = whole.combinations[column], half_widths(market(), horizon)[whole.cutoffs]
         for index, row in enumerate(whole.rows([horizon])):
-            said = float(whole.said[index, :, column] @ combination.weights[index])
-            assert np.log(row.prediction / row.persistence) == pytest.approx(said, abs=1e-12)
-            assert np.log(row.high / row.persistence) == pytest.approx(max(reach[index], said), abs=1e-12)
-            assert np.log(row.low / row.persistence) == pytest.approx(min(-reach[index], said), abs=1e-12)
+            predicted = float(whole.predicted[index, :, column] @ combination.weights[index])
+            assert np.log(row.prediction / row.persistence) == pytest.approx(predicted, abs=1e-12)
+            assert np.log(row.high / row.persistence) == pytest.approx(max(half_width[index], predicted), abs=1e-12)
+            assert np.log(row.low / row.persistence) == pytest.approx(min(-half_width[index], predicted), abs=1e-12)
 
 
 def test_prophet_alone_stands_where_its_curve_does(whole: Replay) -> None:
-    """Its way from the last close is what the combination weighs; its level is what nobody corrected."""
+    """The combination weighs its increments; Prophet alone keeps the level of its curve."""
     own, column = list(CANDIDATES).index(PROPHET), whole.prophet.horizons.index(7)
     index, cutoff = 40, int(whole.cutoffs[40])
     fitted = fit_map(whole.series.days[: cutoff + 1], whole.series.log_close[: cutoff + 1])
     now, later = fitted.at(whole.series.days[cutoff] + np.array([0, 7]))
     assert whole.prophet.curve[index, column] == pytest.approx(later, rel=1e-12)
-    assert whole.said[index, own, ASKED.index(7)] == pytest.approx(later - now, abs=1e-12)
+    assert whole.predicted[index, own, ASKED.index(7)] == pytest.approx(later - now, abs=1e-12)
     assert abs(now - whole.series.log_close[cutoff]) > 1e-3
 
 
@@ -183,10 +183,10 @@ def test_a_market_that_can_be_forecast_is_forecast_better_than_by_persistence(wh
 
 
 def test_what_happened_is_known_where_both_days_are(whole: Replay) -> None:
-    happened = whole.happened(7)
-    assert np.flatnonzero(np.isnan(happened)).tolist() == [len(whole.cutoffs) - 1]
+    actual = whole.actual(7)
+    assert np.flatnonzero(np.isnan(actual)).tolist() == [len(whole.cutoffs) - 1]
     cutoff = int(whole.cutoffs[10])
-    assert happened[10] == market()[cutoff + 7] - market()[cutoff]
+    assert actual[10] == market()[cutoff + 7] - market()[cutoff]
 
 
 def test_a_history_too_short_to_say_anything_has_no_backtest() -> None:
@@ -204,14 +204,14 @@ def test_a_day_without_a_candle_is_neither_cutoff_nor_target() -> None:
     assert done.cutoffs.tolist() == cutoffs
     days = [(row.cutoff.toordinal() - FIRST_DAY, row.horizon_days) for row in done.rows((1, 7))]
     assert days == [(79, 1), (79, 7), (99, 1), (99, 7), (129, 1), (129, 7), (139, 1), (139, 7)]
-    assert np.flatnonzero(np.isfinite(done.happened(1))).tolist() == [0, 2, 5, 6]
+    assert np.flatnonzero(np.isfinite(done.actual(1))).tolist() == [0, 2, 5, 6]
 
 
 def test_a_long_outage_is_passed_through() -> None:
     """A window that holds nothing but the outage has nothing to fit a curve to, and no row."""
     done = replay(series_of(random_walk(5, 500), range(150, 450)), [1], 25, 100)
     assert done is not None
-    assert np.isfinite(done.said).all()
+    assert np.isfinite(done.predicted).all()
     assert {row.cutoff.toordinal() - FIRST_DAY for row in done.rows([1])} == {474}
 
 
@@ -220,8 +220,8 @@ def test_no_forecast_sees_more_of_the_history_than_it_may() -> None:
     otherwise = np.concatenate([random_walk(7, 200), log_close[200:]])
     short, other = (replayed(series_of(closes), every=50, longest=100) for closes in (log_close, otherwise))
     seen = short.cutoffs >= 299
-    assert short.said[seen].tobytes() == other.said[seen].tobytes()
-    assert short.said[~seen].tobytes() != other.said[~seen].tobytes()
+    assert short.predicted[seen].tobytes() == other.predicted[seen].tobytes()
+    assert short.predicted[~seen].tobytes() != other.predicted[~seen].tobytes()
 
 
 @pytest.mark.parametrize("horizons", [(10,), (7, 1, 7, 30), (200,)])
@@ -229,7 +229,7 @@ def test_any_horizons_are_forecast_once_each_in_ascending_order(horizons: tuple[
     done = replay(series_of(random_walk(8, 150)), horizons, 20, LONGEST)
     assert done is not None
     assert done.horizons == tuple(sorted(set(horizons)))
-    assert done.said.shape == (len(done.cutoffs), len(CANDIDATES), len(done.horizons))
+    assert done.predicted.shape == (len(done.cutoffs), len(CANDIDATES), len(done.horizons))
     assert {row.horizon_days for row in done.rows(horizons)} == {horizon for horizon in horizons if horizon < 80}
 
 
@@ -269,7 +269,7 @@ def test_on_true_histories_the_interval_of_prophet_alone_holds_four_fifths(horiz
         column = alone.horizons.index(horizon)
         errors = alone.errors[:, column]
         known = np.isfinite(errors)
-        inside += (np.abs(errors) <= alone.reaches[:, column])[known].tolist()
+        inside += (np.abs(errors) <= alone.half_widths[:, column])[known].tolist()
     assert len(inside) > 200
     assert 0.74 <= np.mean(inside) <= 0.88
 

@@ -78,7 +78,7 @@ def asked_of(browser: Chrome) -> set[str]:
 
 
 def test_the_documentation_answers_a_question_without_leaving_the_machine(served: Served, browser: Chrome) -> None:
-    """From the front door to the answer: open, expand, "Try it out", "Execute", read."""
+    """From the start page to the answer: open, expand, "Try it out", "Execute", read."""
     wait = WebDriverWait(browser, SECONDS)
 
     def shown(parent: Chrome | WebElement, selector: str) -> WebElement:

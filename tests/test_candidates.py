@@ -44,7 +44,7 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
-def said(name: str, log_close: FloatArray) -> FloatArray:
+def predicted(name: str, log_close: FloatArray) -> FloatArray:
     """What one candidate says at the end of these closes."""
     row = list(CANDIDATES).index(name)
     return np.asarray(ask_all(series_of(log_close), HORIZONS).increments[row])
@@ -76,7 +76,7 @@ def test_the_same_history_gives_the_same_answers_bit_for_bit() -> None:
 def test_a_horizon_is_answered_alike_whatever_else_is_asked(name: str) -> None:
     row, series = list(CANDIDATES).index(name), series_of(random_walk(5, 400))
     alone = [ask_all(series, [horizon]).increments[row, 0] for horizon in HORIZONS]
-    assert said(name, random_walk(5, 400)).tolist() == pytest.approx(alone, rel=1e-9, abs=1e-12)
+    assert predicted(name, random_walk(5, 400)).tolist() == pytest.approx(alone, rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", [name for name in CANDIDATES if name != PROPHET])
@@ -85,8 +85,8 @@ def test_those_of_statsmodels_see_the_last_year_only(name: str) -> None:
     log_close = random_walk(6, 700)
     before = len(log_close) - candidates.WINDOW
     otherwise = np.concatenate([random_walk(7, before), log_close[before:]])
-    assert said(name, log_close).tobytes() == said(name, otherwise).tobytes()
-    assert said(PROPHET, log_close).tobytes() != said(PROPHET, otherwise).tobytes()
+    assert predicted(name, log_close).tobytes() == predicted(name, otherwise).tobytes()
+    assert predicted(PROPHET, log_close).tobytes() != predicted(PROPHET, otherwise).tobytes()
 
 
 @pytest.mark.parametrize("name", [name for name in CANDIDATES if name != PROPHET])
@@ -94,27 +94,27 @@ def test_those_of_statsmodels_see_the_last_year_only(name: str) -> None:
 def test_the_currency_that_a_price_is_counted_in_changes_nothing(name: str, factor: float) -> None:
     """Prophet's priors are on a scale of the price itself, which is why it is not among these."""
     log_close = random_walk(8, 400)
-    dearer = said(name, log_close + np.log(factor))
-    assert dearer == pytest.approx(said(name, log_close), abs=1e-4)
+    dearer = predicted(name, log_close + np.log(factor))
+    assert dearer == pytest.approx(predicted(name, log_close), abs=1e-4)
 
 
 def test_prophet_and_the_autoregression_take_constant_growth_on_and_theta_half_of_it() -> None:
     """Half a line and half what smoothing sees is what the Theta method is."""
     grown = growing(0.01)
-    assert said(PROPHET, grown) == pytest.approx(0.01 * MANY_DAYS, rel=1e-3)
-    assert said("autoregression", grown) == pytest.approx(0.01 * MANY_DAYS, rel=1e-3)
-    assert said("theta", grown) == pytest.approx(0.005 * MANY_DAYS, rel=1e-3)
+    assert predicted(PROPHET, grown) == pytest.approx(0.01 * MANY_DAYS, rel=1e-3)
+    assert predicted("autoregression", grown) == pytest.approx(0.01 * MANY_DAYS, rel=1e-3)
+    assert predicted("theta", grown) == pytest.approx(0.005 * MANY_DAYS, rel=1e-3)
 
 
 @pytest.mark.parametrize("daily", [0.003, -0.003])
 def test_a_drift_is_carried_on_by_theta_and_the_autoregression(daily: float) -> None:
     drifting = random_walk(9, 400) * 0.1 + growing(daily)
     for name in ("theta", "autoregression"):
-        assert np.all(np.sign(daily) * said(name, drifting)[2:] > 0)
+        assert np.all(np.sign(daily) * predicted(name, drifting)[2:] > 0)
 
 
 def test_a_damped_trend_goes_on_ever_more_slowly() -> None:
-    way = said("damped trend", growing(0.01))
+    way = predicted("damped trend", growing(0.01))
     steps = np.diff(way) / np.diff(MANY_DAYS)
     assert way[0] == pytest.approx(0.01, rel=0.1)
     assert way[0] > steps[0] > steps[1] > steps[2] > 0
@@ -123,12 +123,12 @@ def test_a_damped_trend_goes_on_ever_more_slowly() -> None:
 def test_a_local_level_goes_back_to_the_level_after_an_outlier_and_stays_there() -> None:
     noisy = 5 + 0.01 * np.random.default_rng(10).standard_normal(400)
     noisy[-1] = 5.5
-    way = said("local level", noisy)
+    way = predicted("local level", noisy)
     assert way == pytest.approx(np.full(len(HORIZONS), -0.5), abs=0.1)
 
 
 def test_a_local_level_lets_a_random_walk_be() -> None:
-    assert np.abs(said("local level", random_walk(11, 400))).max() < 0.03
+    assert np.abs(predicted("local level", random_walk(11, 400))).max() < 0.03
 
 
 @pytest.mark.parametrize("share", [0.6, -0.6])
@@ -141,15 +141,15 @@ def test_the_autoregression_takes_returns_for_what_they_repeat(share: float) -> 
     for seed in range(12):
         log_close = trending(seed, 400, share)
         last = share * (log_close[-1] - log_close[-2]) + 0.2
-        ways.append(said("autoregression", np.append(log_close, log_close[-1] + last))[:2] / last)
+        ways.append(predicted("autoregression", np.append(log_close, log_close[-1] + last))[:2] / last)
     assert np.mean(ways, axis=0) == pytest.approx([share, share / (1 - share)], rel=0.2)
 
 
 def test_prophet_sees_the_week() -> None:
     log_close = 5 + 0.1 * (np.arange(400.0) % 7)
-    ways = [said(PROPHET, log_close[:end])[0] for end in (391, 394, 397)]
-    happened = [log_close[end] - log_close[end - 1] for end in (391, 394, 397)]
-    assert ways == pytest.approx(happened, abs=0.01)
+    ways = [predicted(PROPHET, log_close[:end])[0] for end in (391, 394, 397)]
+    actual = [log_close[end] - log_close[end - 1] for end in (391, 394, 397)]
+    assert ways == pytest.approx(actual, abs=0.01)
 
 
 def test_prophet_is_fitted_to_candles_and_not_to_days_without_any() -> None:

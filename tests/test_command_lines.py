@@ -52,7 +52,7 @@ PLACES = [
         *VARIABLES[program],
     ]
 ]
-# What people paste, what shells leave behind, and what nobody means.
+# Pasted text, leftovers of shell quoting, and typing errors.
 ODD = st.one_of(
     st.text(max_size=30),
     st.binary(max_size=10).map(os.fsdecode),
@@ -156,7 +156,7 @@ def test_a_source_of_any_pair_needs_no_pair(text: str) -> None:
 
 
 def test_empty_variables_count_as_unset(tmp_path: Path) -> None:
-    """Compose files, workflows and Makefiles hand on what nobody has set, and libraries read some of it, too."""
+    """Compose files, workflows and Makefiles pass unset variables as empty ones, and libraries read some of them."""
     names = [name.upper().replace("-", "_") for name in NAMES["train.py"]]
     empty = dict.fromkeys([*names, *VARIABLES["train.py"], "ALPACA_DATA_URL", "ALPACA_API_KEY"], "")
     arguments = ["--source", "simulated", "--output", str(tmp_path / "model.pkl"), "--days", "200", "--every", "50"]
@@ -184,7 +184,7 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("program", list(COMMANDS))
 def test_outside_the_environment_one_line_says_what_to_type(program: str, bare_python: str) -> None:
-    """It is what everybody types first."""
+    """It is the most frequent first command."""
     run = run_measured([bare_python, program], {})
     assert (run.code, run.output) == (1, "")
     (line,) = run.errors.splitlines()
@@ -264,7 +264,7 @@ def test_make_takes_host_and_port_from_the_environment(
 ) -> None:
     store.save(make_model(), tmp_path / "model.pkl")
     run = make(target, HOST="nowhere.invalid", PORT="8001")
-    assert "cannot listen at nowhere.invalid port 8001: there is no such address" in run.errors
+    assert "cannot listen at nowhere.invalid port 8001: the address does not exist" in run.errors
 
 
 def test_make_serve_says_where_there_is_no_model(make: Callable[..., Finished]) -> None:

@@ -342,7 +342,7 @@ def test_a_lost_quote_does_not_swallow_the_rest_of_the_file(path: Path) -> None:
     [
         ("1.5e12", "time_ms '1.5e12' is not a whole number of milliseconds since 1970"),
         ("2024-01-01", "time_ms '2024-01-01' is not a whole number of milliseconds since 1970"),
-        ("1704153600000000", "time_ms 1704153600000000 lies beyond the year 9999: are these milliseconds?"),
+        ("1704153600000000", "time_ms 1704153600000000 lies beyond the year 9999: write milliseconds since 1970"),
     ],
 )
 def test_a_time_that_is_not_in_milliseconds_is_told(path: Path, time: str, fault: str) -> None:

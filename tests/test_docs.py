@@ -99,7 +99,7 @@ def test_every_address_and_every_header_stand_in_the_guide_and_no_other() -> Non
 
 
 def test_the_readme_has_the_figures_of_the_guide() -> None:
-    """Whoever measures anew changes both."""
+    """A new measurement changes both."""
     cells = re.findall(r"^\| BTC/USDT \| (.*) %? \| (.*) \| (.*) \| .* \|$", FIGURES, re.MULTILINE)
     coverage, winkler, prophet = (cell.replace(" %", "").split() for cell in cells[0])
     rows = {title: row.split(" | ") for title, row in re.findall(r"^\| ([^|]*?) \| (\S+ .*) \|$", README, re.MULTILINE)}

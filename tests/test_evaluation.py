@@ -146,7 +146,7 @@ def test_with_all_the_weight_and_no_increments_a_day_costs_what_the_corrected_cu
     assert prophet.at_close(day).price == pytest.approx(price, abs=0.01)
 
 
-def test_the_combined_forecast_is_the_one_that_nobody_has_to_ask_for() -> None:
+def test_the_combined_forecast_is_the_default() -> None:
     day = LAST + 9 * DAY
     assert EVALUATOR.at_close(day) == EVALUATOR.at_close(day, COMBINED) != EVALUATOR.at_close(day, PROPHET)
     assert EVALUATOR.at(close_of(day)) == EVALUATOR.at(close_of(day), COMBINED) != EVALUATOR.at(close_of(day), PROPHET)
@@ -162,7 +162,7 @@ def test_of_the_past_both_models_say_the_same(day: date, share: float) -> None:
 
 @pytest.mark.parametrize("index", range(len(KNOTS)))
 def test_prophet_alone_is_its_curve_with_the_interval_of_the_horizon(index: int) -> None:
-    """Nothing lifts it to the newest price, and nothing is added."""
+    """It is not shifted to the newest price."""
     day, band = LAST + KNOTS[index] * DAY, FORECAST.prophet_bands[index]
     curve = log_price(day)
     assert EVALUATOR.at_close(day, PROPHET) == priced(curve, curve + band.low, curve + band.high)
@@ -181,7 +181,7 @@ def test_between_two_knots_the_square_of_prophet_s_band_is_linear(horizon: int) 
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
-def test_prophet_alone_knows_of_no_anchor(share: float) -> None:
+def test_prophet_alone_does_not_use_the_anchor(share: float) -> None:
     """On the day after the last candle it goes from close to close like on any other."""
     instant = LAST_CLOSE + share * DAY
     elsewhere = Evaluator(make_forecast(anchor=Anchor(ANCHOR.at, 10 * ANCHOR.price)))

@@ -31,7 +31,7 @@ def mode(path: Path) -> int:
 
 @pytest.mark.parametrize("bits", [0o600, 0o640, 0o444, 0o664])
 def test_a_file_that_is_replaced_keeps_its_mode(bits: int, tmp_path: Path) -> None:
-    """Whoever closed a file to others does not find it open after the next training."""
+    """A file that only its owner may read stays private."""
     path = tmp_path / "model.pkl"
     path.touch()
     path.chmod(bits)
@@ -178,7 +178,7 @@ def test_an_output_has_one_lock_by_whichever_name_it_goes(alias: Callable[[Path]
 
 
 def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path: Path) -> None:
-    """Its file stays behind and keeps nobody out."""
+    """The lock file that is left behind locks nothing."""
     path = tmp_path / "model.pkl"
     with holder_of(path) as holder:
         holder.kill()

@@ -23,7 +23,7 @@ from crypto_predict.history import History, read_history
 from crypto_predict.market import DAY, Interval
 from crypto_predict.sources.csv_file import CsvFile
 from tests.histories import flat, make_history, wandering
-from tests.support.prophets import prophet_saying
+from tests.support.prophets import prophet_replay
 
 REAL = Path("../shared/data/binance_BTC-USDT_1d.csv")
 HISTORY = make_history()
@@ -44,12 +44,12 @@ def taking(candidate: str, weight: float) -> Replay:
     """A backtest whose lesson is to take this share of one candidate, which says 1 % a day."""
     series = DailySeries.of(HISTORY)
     index = list(CANDIDATES).index(candidate)
-    said, weights = np.zeros((1, len(CANDIDATES), len(HORIZONS))), np.zeros((1, len(CANDIDATES)))
-    said[0, index], weights[0, index] = 0.01 * np.array(HORIZONS), weight
-    combinations = tuple(Combination(weight * said[:, index, column], weights) for column in range(len(HORIZONS)))
-    cutoffs, reaches = np.array([len(series) - 1]), np.full((1, len(HORIZONS)), 0.1)
-    alone = prophet_saying(series, cutoffs, HORIZONS)
-    return Replay(series, cutoffs, HORIZONS, said, combinations, reaches, alone)
+    predicted, weights = np.zeros((1, len(CANDIDATES), len(HORIZONS))), np.zeros((1, len(CANDIDATES)))
+    predicted[0, index], weights[0, index] = 0.01 * np.array(HORIZONS), weight
+    combinations = tuple(Combination(weight * predicted[:, index, column], weights) for column in range(len(HORIZONS)))
+    cutoffs, half_widths = np.array([len(series) - 1]), np.full((1, len(HORIZONS)), 0.1)
+    alone = prophet_replay(series, cutoffs, HORIZONS)
+    return Replay(series, cutoffs, HORIZONS, predicted, combinations, half_widths, alone)
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ def standing(off: float) -> Replay:
     past = taking(PROPHET, 0.0)
     cutoffs = np.array([500, len(past.series) - 1])
     curve = np.repeat((past.series.log_close[cutoffs] + off)[:, None], len(KNOTS), axis=1)
-    return replace(past, prophet=prophet_saying(past.series, cutoffs, HORIZONS, curve))
+    return replace(past, prophet=prophet_replay(past.series, cutoffs, HORIZONS, curve))
 
 
 def test_prophet_alone_gets_the_interval_of_its_own_errors() -> None:

@@ -370,7 +370,7 @@ def test_invented_prices_stand_in_for_what_cannot_be_reached() -> None:
 
 
 def test_keys_that_are_refused_end_the_search() -> None:
-    """Whoever set them means that source; another one would hide that they are wrong."""
+    """Keys are set for that source; using another one would hide that they are wrong."""
     for other in (MADE_UP, Exchange(FORTY, name="second")):
         with pytest.raises(RefusedKeys, match="exchange: correct them"):
             read(Exchange(error=RefusedKeys("exchange", "correct them")), other)
@@ -389,7 +389,7 @@ def test_keys_that_are_refused_end_the_search() -> None:
     ids=["too little", "from the future", "a file mistyped", "nothing for the pair", "a bound met"],
 )
 def test_invented_prices_never_hide_what_was_reached(first: Source) -> None:
-    """Who mistyped a path or a pair must not get a forecast of an invented market."""
+    """A mistyped path or pair must not give a forecast of an invented market."""
     faults = faults_of(first, DOWN, MADE_UP)
     assert len(faults) == 3
     assert faults[0].startswith(f"{first.name}: ")
@@ -413,7 +413,7 @@ def test_the_fault_of_every_source_is_told_in_order(tmp_path: Path, caplog: pyte
 
 
 def test_a_missing_file_is_named_as_it_was_looked_for() -> None:
-    """Of a pattern nobody can tell which file of which pair is meant."""
+    """A pattern would not show which file is missing."""
     [fault] = faults_of(CsvFile("prices_{base}-{quote}_1d.csv"))
     assert fault == "file:prices_BTC-USD_1d.csv: there is no such file"
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crypto_predict.baked.schema import COVERAGE, KNOTS
 from crypto_predict.forecasting.arrays import BoolArray, FloatArray
-from crypto_predict.forecasting.interval import BURN_IN, multipliers, reaches, reaches_ahead
+from crypto_predict.forecasting.interval import BURN_IN, half_widths, half_widths_ahead, multipliers
 from crypto_predict.forecasting.volatility import Volatility
 from crypto_predict.market import Pair
 from crypto_predict.metrics import winkler
@@ -26,7 +26,7 @@ FIRST_JUDGED = 365  # the day from which coverage is counted
 def inside(log_close: FloatArray, horizon: int) -> BoolArray:
     """(n - h,) whether the close `horizon` days after each is within reach of it."""
     moves = np.abs(log_close[horizon:] - log_close[:-horizon])
-    return np.asarray(moves <= reaches(log_close, horizon)[:-horizon])
+    return np.asarray(moves <= half_widths(log_close, horizon)[:-horizon])
 
 
 @pytest.mark.parametrize("horizon", [1, 7])
@@ -71,9 +71,9 @@ def test_what_comes_later_changes_no_reach_before_it(seed: int, at: int, horizon
     log_close = random_walk(seed, 300)
     otherwise = log_close.copy()
     otherwise[at + 1 :] = random_walk(seed + 1, 299 - at) * 3
-    before, after = reaches(log_close, horizon), reaches(otherwise, horizon)
+    before, after = half_widths(log_close, horizon), half_widths(otherwise, horizon)
     assert before[: at + 1].tobytes() == after[: at + 1].tobytes()
-    assert before[: at + 1].tobytes() == reaches(log_close[: at + 1], horizon).tobytes()
+    assert before[: at + 1].tobytes() == half_widths(log_close[: at + 1], horizon).tobytes()
 
 
 @pytest.mark.parametrize("horizon", [1, 7, 30])
@@ -109,7 +109,7 @@ def test_few_moves_are_believed_as_far_as_they_go() -> None:
 )
 @settings(max_examples=50)
 def test_the_reach_never_falls_with_the_horizon(seed: int, days: int, move: float, elapsed: float) -> None:
-    ahead = reaches_ahead(random_walk(seed, days), move, elapsed, YEAR)
+    ahead = half_widths_ahead(random_walk(seed, days), move, elapsed, YEAR)
     assert ahead.shape == (365,)
     assert np.all(np.isfinite(ahead))
     assert np.all(ahead > 0)
@@ -123,26 +123,28 @@ def test_the_reach_never_falls_with_the_horizon(seed: int, days: int, move: floa
 )
 @pytest.mark.parametrize("horizon", [1, 7, 90, 250])
 def test_a_reach_is_a_positive_number_in_any_market(log_close: FloatArray, horizon: int) -> None:
-    ahead = reaches_ahead(log_close, 0.0, 0.5, YEAR)
-    for found in (reaches(log_close, horizon), ahead):
+    ahead = half_widths_ahead(log_close, 0.0, 0.5, YEAR)
+    for found in (half_widths(log_close, horizon), ahead):
         assert np.all(np.isfinite(found))
         assert np.all(found > 0)
     assert np.all(np.diff(ahead) >= 0)  # even where every other day is where the day before the last was
 
 
 def test_of_a_flat_market_the_interval_is_next_to_nothing() -> None:
-    assert reaches_ahead(np.full(400, 5.5), 0.0, 0.0, YEAR).max() < 1e-3
+    assert half_widths_ahead(np.full(400, 5.5), 0.0, 0.0, YEAR).max() < 1e-3
 
 
 @pytest.mark.parametrize("horizon", KNOTS)
 def test_as_seen_from_the_last_close_a_reach_is_what_the_backtest_would_have_issued(horizon: int) -> None:
     log_close = random_walk(1, 800)
-    assert reaches_ahead(log_close, 0.0, 0.0, [horizon])[0] == pytest.approx(reaches(log_close, horizon)[-1], rel=1e-12)
+    assert half_widths_ahead(log_close, 0.0, 0.0, [horizon])[0] == pytest.approx(
+        half_widths(log_close, horizon)[-1], rel=1e-12
+    )
 
 
 def test_the_later_it_is_in_the_day_the_closer_is_its_close() -> None:
     log_close = random_walk(2, 800)
-    tomorrow = [reaches_ahead(log_close, 0.0, elapsed, YEAR)[0] for elapsed in (0.0, 0.25, 0.5, 0.75, 0.96)]
+    tomorrow = [half_widths_ahead(log_close, 0.0, elapsed, YEAR)[0] for elapsed in (0.0, 0.25, 0.5, 0.75, 0.96)]
     assert tomorrow == sorted(tomorrow, reverse=True)
     assert tomorrow[-1] == pytest.approx(tomorrow[0] * 0.2, rel=0.1)
 
@@ -150,7 +152,7 @@ def test_the_later_it_is_in_the_day_the_closer_is_its_close() -> None:
 def test_a_crash_since_the_close_widens_every_horizon() -> None:
     """The interval that is released after it must not be the one of the calm before."""
     log_close = random_walk(3, 800)
-    calm, crashed = (reaches_ahead(log_close, move, 0.25, YEAR) for move in (0.0, -0.3))
+    calm, crashed = (half_widths_ahead(log_close, move, 0.25, YEAR) for move in (0.0, -0.3))
     assert np.all(crashed[:30] > calm[:30])
     assert crashed[0] > 1.15 * calm[0]
 
@@ -165,7 +167,7 @@ def closes_of(pair: Pair) -> tuple[FloatArray, int]:
     return np.log([float(row["close"]) for row in rows]), [row["time"][:10] for row in rows].index("2020-01-01")
 
 
-def gaussian_reaches(log_close: FloatArray, horizon: int) -> FloatArray:
+def gaussian_half_widths(log_close: FloatArray, horizon: int) -> FloatArray:
     """(n,) z sigma sqrt(h), sigma being the standard deviation of the past year's daily returns."""
     returns = np.diff(log_close, prepend=np.nan)
     sigma = [np.std(returns[max(1, day - 364) : day + 1]) if day else np.nan for day in range(len(log_close))]
@@ -199,8 +201,9 @@ def judged(pair: Pair, horizon: int) -> tuple[float, float]:
     log_close, first = closes_of(pair)
     days = slice(first, len(log_close) - horizon)
     moves = (log_close[horizon:] - log_close[:-horizon])[days]
-    ours, gaussian = reaches(log_close, horizon)[days], gaussian_reaches(log_close, horizon)[days]
+    ours, gaussian = half_widths(log_close, horizon)[days], gaussian_half_widths(log_close, horizon)[days]
     scores = [
-        winkler(moves.tolist(), (-reach).tolist(), reach.tolist(), coverage=COVERAGE) for reach in (ours, gaussian)
+        winkler(moves.tolist(), (-half_width).tolist(), half_width.tolist(), coverage=COVERAGE)
+        for half_width in (ours, gaussian)
     ]
     return float(np.mean(np.abs(moves) <= ours)), scores[0] / scores[1]

@@ -239,7 +239,7 @@ def test_a_ledger_that_lost_its_tail_is_known_by_the_model(kept: int) -> None:
     """The chain is whole up to where it was cut, so only the model that was released with it can tell."""
     shorter = b"".join(LINES[:kept])
     assert loads(shorter, NAMED).entries == kept
-    with pytest.raises(BrokenLedger, match=f"do not hold {LEDGER.head[:12]}"):
+    with pytest.raises(BrokenLedger, match=f"do not contain {LEDGER.head[:12]}"):
         loads(shorter, NAMED, [LEDGER.scorecard().head])
 
 
@@ -248,7 +248,7 @@ def test_a_ledger_written_anew_is_known_by_the_model() -> None:
     forged, genuine = sealed(RELEASE, {**OUTCOME, "close": 100.9}), sealed(RELEASE, OUTCOME)
     head = loads(genuine, NAMED).head
     assert loads(genuine, NAMED, [head]).head == head
-    with pytest.raises(BrokenLedger, match="another model's"):
+    with pytest.raises(BrokenLedger, match="belongs to another model"):
         loads(forged, NAMED, [head])
 
 
@@ -270,7 +270,7 @@ def test_of_several_models_the_newest_says_where_the_ledger_ends() -> None:
     """A champion may be older than the model beside the ledger; both must be in the chain."""
     heads = [loads(b"".join(LINES[:kept]), NAMED).head for kept in (1, 3)]
     assert loads(DATA, NAMED, heads).entries == loads(DATA, NAMED, heads[::-1]).entries == 3
-    with pytest.raises(BrokenLedger, match="do not hold"):
+    with pytest.raises(BrokenLedger, match="do not contain"):
         loads(DATA, NAMED, [heads[0], "f" * 64])
 
 
@@ -295,10 +295,10 @@ def test_a_file_that_changes_after_it_was_read_is_not_copied(tmp_path: Path) -> 
     path.write_bytes(DATA)
     ledger = read_ledger(path)
     path.write_bytes(DATA.replace(b'"close":101.0', b'"close":109.0'))
-    with pytest.raises(BrokenLedger, match="changed while the model was trained"):
+    with pytest.raises(BrokenLedger, match="changed during the training"):
         ledger.dumps()
     path.write_bytes(DATA[:-1])
-    with pytest.raises(BrokenLedger, match="changed while the model was trained"):
+    with pytest.raises(BrokenLedger, match="changed during the training"):
         ledger.dumps()
 
 
@@ -409,8 +409,8 @@ def make_large(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "fault"),
     [
-        (make_nothing, "there is no such file; to begin a new ledger, name none"),
-        (Path.touch, "it is empty; to begin a new one, name none"),
+        (make_nothing, "there is no such file; to begin a new ledger, leave --ledger out"),
+        (Path.touch, "it is empty; to begin a new ledger, leave --ledger out"),
         (Path.mkdir, "not a regular file"),
         (make_large, "1,073,741,825 bytes are more than a ledger may have"),
     ],

@@ -210,7 +210,7 @@ def test_a_source_that_does_not_deliver_what_followed_costs_the_picture_a_line(
         server.inject(replay.refused(404, "not found"), times=9, when=lambda asked: asked.query["start"] > UNTIL[1])
         with caplog.at_level(logging.WARNING):
             assert in_process(*arguments, environ=environ) == 0
-    assert "BTC/USD: the picture does not show what followed: alpaca: " in caplog.text
+    assert "BTC/USD: the picture does not show the prices that followed: alpaca: " in caplog.text
     assert FOLLOWED not in (tmp_path / "it.svg").read_text()
 
 

@@ -18,7 +18,7 @@ from crypto_predict.market import DAY
 from crypto_predict.metrics import coverage
 from tests.markets import random_walk, series_of
 from tests.models import make_forecast
-from tests.support.prophets import NOISE, prophet_saying
+from tests.support.prophets import NOISE, prophet_replay
 
 FIRST_CUTOFF = 364
 ASKED = sorted({*KNOTS, 10})  # days ahead; the interval at 10 lies between those of 7 and 14
@@ -32,15 +32,15 @@ def astray(log_close: FloatArray, cutoffs: IntArray, seed: int, bias: float = 0.
 
 def replayed(log_close: FloatArray, seed: int = 0, every: int = 1, **how: Any) -> ProphetReplay:
     cutoffs = np.arange(FIRST_CUTOFF, len(log_close), every)
-    return prophet_saying(series_of(log_close), cutoffs, ASKED, astray(log_close, cutoffs, seed, **how))
+    return prophet_replay(series_of(log_close), cutoffs, ASKED, astray(log_close, cutoffs, seed, **how))
 
 
 def inside(done: ProphetReplay, horizon: int) -> float:
     """The share of outcomes inside the interval."""
     column = done.horizons.index(horizon)
-    errors, reaches = done.errors[:, column], done.reaches[:, column]
+    errors, half_widths = done.errors[:, column], done.half_widths[:, column]
     known = np.isfinite(errors)
-    return coverage(errors[known].tolist(), (-reaches[known]).tolist(), reaches[known].tolist())
+    return coverage(errors[known].tolist(), (-half_widths[known]).tolist(), half_widths[known].tolist())
 
 
 @pytest.mark.parametrize("bias", [0.0, -0.3])
@@ -69,12 +69,13 @@ def test_what_comes_later_changes_no_interval_before_it(seed: int, at: int, ever
     before = cutoffs <= at
     curve = astray(log_close, cutoffs, seed)
     ours, theirs = (
-        prophet_saying(series_of(closes), cutoffs, ASKED, curve).reaches[before] for closes in (log_close, otherwise)
+        prophet_replay(series_of(closes), cutoffs, ASKED, curve).half_widths[before]
+        for closes in (log_close, otherwise)
     )
     assert ours.tobytes() == theirs.tobytes()
-    short = prophet_saying(series_of(log_close[: at + 1]), cutoffs[before], ASKED, curve[before])
+    short = prophet_replay(series_of(log_close[: at + 1]), cutoffs[before], ASKED, curve[before])
     if before.sum() > 1:  # of a single cutoff nobody knows how far away the next one is
-        assert ours.tobytes() == short.reaches.tobytes()
+        assert ours.tobytes() == short.half_widths.tobytes()
 
 
 def test_an_error_counts_once_it_has_come_due() -> None:
@@ -83,7 +84,7 @@ def test_an_error_counts_once_it_has_come_due() -> None:
     crashed = log_close.copy()
     crashed[403] -= 20
     column = ASKED.index(3)
-    ours, theirs = (replayed(closes).reaches[:, column] for closes in (log_close, crashed))
+    ours, theirs = (replayed(closes).half_widths[:, column] for closes in (log_close, crashed))
     differs = np.flatnonzero(ours != theirs) + FIRST_CUTOFF
     assert differs[0] == 403
 
@@ -91,14 +92,14 @@ def test_an_error_counts_once_it_has_come_due() -> None:
 def test_while_no_error_is_known_the_interval_is_the_gaussian_one_of_noise_and_volatility() -> None:
     """Nothing else is known then: the closes scatter around the curve, and the market moves."""
     log_close = np.cumsum(0.04 * np.random.default_rng(0).choice([-1.0, 1.0], 500))
-    first = replayed(log_close).reaches[0]
+    first = replayed(log_close).half_widths[0]
     assert first == pytest.approx(GAUSSIAN * np.sqrt(NOISE**2 + 0.04**2 * np.array(ASKED)), rel=0.01)
 
 
 def test_an_interval_is_never_smaller_further_ahead() -> None:
     for seed in range(5):
         done = replayed(random_walk(seed, 800), seed)
-        assert np.all(np.diff(done.reaches, axis=1) >= -1e-12)  # rounding, where two knots are equal
+        assert np.all(np.diff(done.half_widths, axis=1) >= -1e-12)  # rounding, where two knots are equal
         assert all(near.high <= far.high for near, far in pairwise(done.bands()))
 
 
@@ -109,8 +110,8 @@ def test_what_is_baked_is_what_was_scored() -> None:
     evaluator = Evaluator(forecast)
     for column, horizon in enumerate(ASKED):
         answer = evaluator.at_close(forecast.last + horizon * DAY, PROPHET)
-        assert np.log(answer.high / answer.price) == pytest.approx(done.reaches[-1, column], abs=1e-5)
-        assert np.log(answer.low / answer.price) == pytest.approx(-done.reaches[-1, column], abs=1e-5)
+        assert np.log(answer.high / answer.price) == pytest.approx(done.half_widths[-1, column], abs=1e-5)
+        assert np.log(answer.low / answer.price) == pytest.approx(-done.half_widths[-1, column], abs=1e-5)
 
 
 def test_a_cutoff_at_which_nothing_could_be_fitted_has_no_forecast_and_spoils_none() -> None:
@@ -118,10 +119,10 @@ def test_a_cutoff_at_which_nothing_could_be_fitted_has_no_forecast_and_spoils_no
     cutoffs = np.arange(FIRST_CUTOFF, 600)
     curve = astray(log_close, cutoffs, 4)
     curve[50:60] = np.nan
-    done = prophet_saying(series_of(log_close), cutoffs, ASKED, curve)
-    missing = np.isnan(done.reaches).all(axis=1)
+    done = prophet_replay(series_of(log_close), cutoffs, ASKED, curve)
+    missing = np.isnan(done.half_widths).all(axis=1)
     assert np.flatnonzero(missing).tolist() == list(range(50, 60))
-    assert np.isfinite(done.reaches[~missing]).all()
+    assert np.isfinite(done.half_widths[~missing]).all()
 
 
 @pytest.mark.parametrize(
@@ -130,14 +131,14 @@ def test_a_cutoff_at_which_nothing_could_be_fitted_has_no_forecast_and_spoils_no
 def test_nothing_to_calibrate_by_is_no_interval(cutoffs: list[int], *, fitted: bool) -> None:
     log_close, at = random_walk(5, 500), np.array(cutoffs)
     curve = astray(log_close, at, 5) if fitted else None
-    assert prophet_saying(series_of(log_close), at, ASKED, curve).bands() == ()
+    assert prophet_replay(series_of(log_close), at, ASKED, curve).bands() == ()
 
 
 def test_a_day_without_a_candle_is_no_outcome() -> None:
     log_close = random_walk(6, 500)
     cutoffs = np.arange(FIRST_CUTOFF, 500)
     curve = astray(log_close, cutoffs, 6)
-    done: ProphetReplay = prophet_saying(series_of(log_close, missing=[420]), cutoffs, ASKED, curve)
+    done: ProphetReplay = prophet_replay(series_of(log_close, missing=[420]), cutoffs, ASKED, curve)
     tomorrow = done.errors[:, ASKED.index(1)]
     assert (np.flatnonzero(np.isnan(tomorrow)) + FIRST_CUTOFF).tolist() == [419, 420, 499]
 
@@ -148,6 +149,6 @@ def flat(days: int) -> DailySeries:
 
 def test_of_a_market_that_never_moves_the_interval_is_that_of_the_curve() -> None:
     cutoffs = np.arange(FIRST_CUTOFF, 500)
-    done = prophet_saying(flat(500), cutoffs, ASKED, np.full((len(cutoffs), len(ASKED)), 5.5))
-    assert np.isfinite(done.reaches).all()
-    assert done.reaches[-1, 0] < NOISE / 5
+    done = prophet_replay(flat(500), cutoffs, ASKED, np.full((len(cutoffs), len(ASKED)), 5.5))
+    assert np.isfinite(done.half_widths).all()
+    assert done.half_widths[-1, 0] < NOISE / 5

@@ -13,10 +13,10 @@ from crypto_predict.baked.scores import Backtest, ProphetScore
 from crypto_predict.forecasting.backtest import Replay, replay
 from crypto_predict.forecasting.candidates import CANDIDATES
 from crypto_predict.forecasting.combination import Combination
-from crypto_predict.forecasting.scoring import gaussian_reaches, only, prophet_words, score, words
+from crypto_predict.forecasting.scoring import gaussian_half_widths, only, prophet_words, score, words
 from crypto_predict.forecasting.series import DailySeries
 from tests.histories import flat, make_history, wandering
-from tests.support.prophets import prophet_saying
+from tests.support.prophets import prophet_replay
 
 DAYS = 200
 
@@ -25,16 +25,16 @@ def series(days: int = DAYS) -> DailySeries:
     return DailySeries.of(make_history(days))
 
 
-def forecasting(increments: Any, cutoffs: range, horizon: int = 1, reach: float = 0.05) -> Replay:
+def forecasting(increments: Any, cutoffs: range, horizon: int = 1, half_width: float = 0.05) -> Replay:
     """A backtest in which the forecast at the cutoff `c` was `increments(c)` from the last close."""
     at = np.array(cutoffs)
-    said = np.zeros((len(at), len(CANDIDATES), 1))
-    said[:, 0, 0] = [increments(cutoff) for cutoff in at.tolist()]
+    predicted = np.zeros((len(at), len(CANDIDATES), 1))
+    predicted[:, 0, 0] = [increments(cutoff) for cutoff in at.tolist()]
     weights = np.zeros((len(at), len(CANDIDATES)))
     weights[:, 0] = 1.0
-    combination = Combination(said[:, 0, 0], weights)
-    reaches, alone = np.full((len(at), 1), reach), prophet_saying(series(), at, [horizon])
-    return Replay(series(), at, (horizon,), said, (combination,), reaches, alone)
+    combination = Combination(predicted[:, 0, 0], weights)
+    half_widths, alone = np.full((len(at), 1), half_width), prophet_replay(series(), at, [horizon])
+    return Replay(series(), at, (horizon,), predicted, (combination,), half_widths, alone)
 
 
 def truth(cutoff: int, horizon: int = 1) -> float:
@@ -43,7 +43,7 @@ def truth(cutoff: int, horizon: int = 1) -> float:
 
 
 @pytest.mark.parametrize(
-    ("horizon", "relative", "p_value", "said"),
+    ("horizon", "relative", "p_value", "expected"),
     [
         (1, 0.979, 0.012, "better than persistence at 1 day by 2.1%, p = 0.01"),
         (7, 1.5, 0.0004, "worse than persistence at 7 days by 50.0%, p < 0.01"),
@@ -62,10 +62,10 @@ def truth(cutoff: int, horizon: int = 1) -> float:
     ],
 )
 def test_the_words_say_what_the_figures_amount_to(
-    horizon: int, relative: float | None, p_value: float | None, said: str
+    horizon: int, relative: float | None, p_value: float | None, expected: str
 ) -> None:
     """And never more: what chance explains, or what is too small to be written, is no difference."""
-    assert words(horizon, relative, p_value) == said
+    assert words(horizon, relative, p_value) == expected
 
 
 def scored(backtest: Backtest | None) -> Backtest:
@@ -94,7 +94,7 @@ def test_a_forecast_of_the_opposite_is_twice_as_wrong_as_persistence() -> None:
 @pytest.mark.parametrize("move", [0.2, -0.2])
 def test_a_forecast_beyond_its_interval_widens_it(move: float) -> None:
     """An interval that does not hold its own forecast would be absurd; what is scored is what is baked."""
-    past = forecasting(lambda _: move, range(100, 150), reach=0.05)
+    past = forecasting(lambda _: move, range(100, 150), half_width=0.05)
     for row in past.rows([1]):
         low, high = (math.log(end / row.persistence) for end in (row.low, row.high))
         assert (low, high) == pytest.approx((min(-0.05, move), max(0.05, move)))
@@ -120,7 +120,7 @@ def of_prophet(curve: Any, cutoffs: range, horizon: int = 7) -> Replay:
     at, past = np.array(cutoffs), series()
     off = np.array([curve(cutoff) for cutoff in cutoffs])
     asked = len({*KNOTS, horizon})
-    alone = prophet_saying(past, at, [horizon], np.repeat((past.log_close[at] + off)[:, None], asked, axis=1))
+    alone = prophet_replay(past, at, [horizon], np.repeat((past.log_close[at] + off)[:, None], asked, axis=1))
     return replace(forecasting(lambda _: 0.0, cutoffs, horizon), prophet=alone)
 
 
@@ -133,15 +133,15 @@ def test_prophet_alone_is_scored_with_its_own_interval_beside_persistence() -> N
     log_close = past.series.log_close
     move = (log_close[107:] - log_close[100 : DAYS - 7])[: DAYS - 107]
     error = move - 0.2 * np.sin(np.arange(100, DAYS - 7))
-    reach = past.prophet.at(7)[1][due]
-    missed = 10 * np.maximum(0, np.abs(error) - reach)
-    gaussian = gaussian_reaches(log_close, 7)[100 : DAYS - 7]
+    half_width = past.prophet.at(7)[1][due]
+    missed = 10 * np.maximum(0, np.abs(error) - half_width)
+    gaussian = gaussian_half_widths(log_close, 7)[100 : DAYS - 7]
     reference = 2 * gaussian + 10 * np.maximum(0, np.abs(move) - gaussian)
     [one] = found.scores
     assert (one.horizon_days, one.forecasts) == (7, DAYS - 107)
     assert one.relative_mae == pytest.approx(np.abs(error).mean() / np.abs(move).mean(), rel=1e-5)
-    assert one.coverage == pytest.approx(np.mean(np.abs(error) <= reach), rel=1e-5)
-    assert one.relative_winkler == pytest.approx(np.mean(2 * reach + missed) / np.mean(reference), rel=1e-5)
+    assert one.coverage == pytest.approx(np.mean(np.abs(error) <= half_width), rel=1e-5)
+    assert one.relative_winkler == pytest.approx(np.mean(2 * half_width + missed) / np.mean(reference), rel=1e-5)
 
 
 def test_where_prophet_could_not_be_fitted_the_others_are_scored_all_the_same() -> None:
@@ -230,7 +230,7 @@ def test_every_figure_is_a_finite_number_or_none(every: int) -> None:
     """JSON knows neither NaN nor infinity, and a card that holds them cannot be served."""
     cutoffs = range(100, DAYS, every)
     assert not_finite(scored(score(forecasting(truth, cutoffs), [1]))) == []
-    assert not_finite(scored(score(forecasting(lambda _: 0.01, cutoffs, reach=0.0), [1]))) == []
+    assert not_finite(scored(score(forecasting(lambda _: 0.01, cutoffs, half_width=0.0), [1]))) == []
 
 
 def not_finite(value: Any) -> list[float]:
@@ -258,7 +258,7 @@ def test_the_first_and_last_cutoff_are_named() -> None:
 
 def test_the_gaussian_interval_of_persistence_knows_the_past_year_and_nothing_after() -> None:
     closes = series(600).log_close
-    reach = gaussian_reaches(closes, 4)
-    assert np.isnan(reach[:30]).all()
-    assert reach[500] == pytest.approx(1.2815515655446004 * 2 * np.diff(closes[135:501]).std(ddof=1))
-    assert gaussian_reaches(closes[:501], 4)[500] == reach[500]
+    half_width = gaussian_half_widths(closes, 4)
+    assert np.isnan(half_width[:30]).all()
+    assert half_width[500] == pytest.approx(1.2815515655446004 * 2 * np.diff(closes[135:501]).std(ddof=1))
+    assert gaussian_half_widths(closes[:501], 4)[500] == half_width[500]

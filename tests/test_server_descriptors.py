@@ -15,7 +15,7 @@ import pytest
 from crypto_predict.baked import store
 from tests.models import BTC, make_model
 from tests.serving import ROOT, Served, read_answer, request
-from tests.support.clients import crowd, seconds_until_alive
+from tests.support.clients import open_connections, seconds_until_alive
 
 FEW = 40
 WATCHED_SECONDS = 2.0
@@ -55,7 +55,7 @@ def cpu_share(process: psutil.Process) -> float:
 
 def test_more_clients_than_descriptors_neither_keep_a_core_busy_nor_others_out(model: Path) -> None:
     with limited(model) as served:
-        with crowd(served.address, 3 * FEW) as clients:
+        with open_connections(served.address, 3 * FEW) as clients:
             assert cpu_share(psutil.Process(served.process.pid)) < 0.3
             assert seconds_until_alive(served.address) < 1
             for client in clients[-5:]:  # the newest still have their places
@@ -78,7 +78,7 @@ def test_descriptors_that_run_out_unexpectedly_do_no_harm(model: Path) -> None:
             assert read_answer(stream)[0] == 200
             process.rlimit(psutil.RLIMIT_NOFILE, (process.num_fds() - 1, FEW))
             client.sendall(request("/livez")[:20])
-            with crowd(served.address, FEW):
+            with open_connections(served.address, FEW):
                 assert cpu_share(process) < 0.3
             process.rlimit(psutil.RLIMIT_NOFILE, (FEW, FEW))
         assert seconds_until_alive(served.address) < 5

@@ -16,7 +16,7 @@ from crypto_predict.baked import store
 from crypto_predict.web.heads import BODY_BYTES, FIELDS, HEAD_BYTES
 from tests.models import BTC, ETH, make_model
 from tests.serving import ANSWER, Served, read_answer, request, serving
-from tests.support.clients import Watcher, exchange
+from tests.support.clients import Prober, exchange
 
 HOST = b"Host: example.org\r\n"
 QUESTION = b"/bitcoin?date=2024-06-01"
@@ -151,7 +151,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("status", "data"), REFUSED.values(), ids=REFUSED)
 def test_what_is_not_valid_is_refused_with_a_problem_and_closed(served: Served, status: int, data: bytes) -> None:
-    """Never in silence, and never guessed at: whoever stands in front of this server may guess differently."""
+    """A proxy in front of the server might read an ambiguous request differently (request smuggling)."""
     answer = exchange(served.address, data)
     first, _, body = answer.partition(b"\r\n\r\n")
     assert re.match(rb"HTTP/1\.[01] %d " % status, first)
@@ -171,7 +171,7 @@ def test_the_server_as_a_whole_has_options(served: Served) -> None:
 
 @pytest.mark.parametrize("target", [b"/", b"http://example.org", b"http://example.org/", b"http://example.org?"])
 def test_a_redirect_stays_on_the_host_that_was_asked(served: Served, target: bytes) -> None:
-    """This server does not know under which name the world reaches it."""
+    """The server is not configured with its public host names."""
     with socket.create_connection(served.address, timeout=30) as client:
         client.sendall(head(b"GET " + target + b" HTTP/1.1", b"Host: example.org"))
         status, headers, _ = read_answer(client.makefile("rb"))
@@ -227,7 +227,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_head_is_refused_in_20_ms(served: Served, data: bytes) -> None:
-    """While it is read nobody else is served. The best of some tries counts: the machine does other things too."""
+    """Reading blocks the event loop. The best of several attempts counts, as the machine may be busy."""
     seconds = []
     for _ in range(10):
         began = time.perf_counter()
@@ -237,15 +237,15 @@ def test_a_hostile_head_is_refused_in_20_ms(served: Served, data: bytes) -> None
     assert min(seconds) < 0.02
 
 
-def test_nobody_waits_for_a_head_that_comes_byte_by_byte(served: Served) -> None:
+def test_other_clients_are_served_while_a_head_comes_byte_by_byte(served: Served) -> None:
     """Nothing of it is read twice, whatever the pieces."""
     data = get(b"X: " + b" " * 60_000)
-    with Watcher(served.address) as watcher, socket.create_connection(served.address, timeout=30) as client:
+    with Prober(served.address) as prober, socket.create_connection(served.address, timeout=30) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for index in range(HEAD_BYTES):
             client.send(data[index : index + 1])
         assert read_answer(client.makefile("rb"))[0] == 431
-    assert sorted(watcher.waits)[len(watcher.waits) // 2] < 0.05
+    assert sorted(prober.waits)[len(prober.waits) // 2] < 0.05
 
 
 @settings(max_examples=50)
@@ -300,7 +300,7 @@ SPECIAL = [
 @settings(max_examples=400)
 @given(st.one_of(st.binary(max_size=200), st.sampled_from(sorted(ANSWERED.values())).flatmap(mutations)))
 def test_whatever_is_sent_is_answered_or_closed(served: Served, data: bytes) -> None:
-    """Every answer is one that HTTP knows, no request is a fault of the server, and the next client is served."""
+    """Every answer is valid HTTP without a 500, and the next client is served."""
     answer = exchange(served.address, data)
     assert answer == b"" or re.match(rb"HTTP/1\.[01] (100|200|302|4\d\d|501|505) ", answer)
     assert re.search(rb"HTTP/1\.[01] 500 ", answer) is None

@@ -1,4 +1,4 @@
-"""Clients that send or read slowly, or not at all, on the real process: they lose their place, and nobody else does."""
+"""Clients of the real process that send or read slowly, or not at all: they are dropped, and others are served."""
 
 import socket
 import threading
@@ -17,12 +17,12 @@ from crypto_predict.web.heads import HEAD_BYTES
 from crypto_predict.web.server import MOST_CONNECTIONS
 from tests.models import BTC, ETH, make_model
 from tests.serving import ANSWER, read_answer, request, serving
-from tests.support.clients import Address, Watcher, crowd, push, read_to_end, seconds_until_alive
+from tests.support.clients import Address, Prober, open_connections, push, read_to_end, seconds_until_alive
 
 SCRIPT = "/docs/swagger-ui-bundle.js"
 RANGE = "/forecast/BTC-USD?start=2023-01-01&end=2025-05-17"
-ALLOWED = 10  # seconds, for a request as for taking something of an answer
-PATIENCE = 4  # seconds that a machine may be late
+ALLOWED = 10  # seconds, both for a request and without progress of an answer
+PATIENCE = 4  # seconds of tolerance for a slow machine
 WITHIN = ALLOWED + PATIENCE
 
 
@@ -34,14 +34,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-class Story:
-    """What became of one client: when it was let go, and what it had been answered by then."""
+class ClientRun:
+    """One client's run: how long until its connection was closed, and the answer until then."""
 
-    def __init__(self, client: socket.socket, address: Address, play: Callable[[socket.socket], None]) -> None:
+    def __init__(self, client: socket.socket, address: Address, behave: Callable[[socket.socket], None]) -> None:
         client.settimeout(30)
         client.connect(address)
         began = time.monotonic()
-        play(client)
+        behave(client)
         client.settimeout(WITHIN + 10)
         try:
             self.answer = read_to_end(client)
@@ -53,7 +53,7 @@ class Story:
 def drip(first: bytes, data: bytes) -> Callable[[socket.socket], None]:
     """Send something, then something else every half second, until it is refused."""
 
-    def play(client: socket.socket) -> None:
+    def behave(client: socket.socket) -> None:
         client.sendall(first)
         client.settimeout(0.5)
         for _ in range(int(2 * WITHIN)):
@@ -66,11 +66,11 @@ def drip(first: bytes, data: bytes) -> Callable[[socket.socket], None]:
             else:
                 return
 
-    return play
+    return behave
 
 
 def pipeline(client: socket.socket) -> None:
-    """Ask for much, again and again, and read nothing until the server loses its patience."""
+    """Ask for much, again and again, and read nothing until the server closes the connection."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.settimeout(0.5)
     deadline = time.monotonic() + WITHIN
@@ -106,7 +106,7 @@ def ask_once(client: socket.socket) -> None:
 pieces: list[bytes] = []  # of the answer that is read slowly
 again: list[int] = []  # statuses of the client that asked twice
 
-PLAYS: dict[str, Callable[[socket.socket], None]] = {
+BEHAVIOURS: dict[str, Callable[[socket.socket], None]] = {
     "silent": lambda _client: None,
     "empty lines": drip(b"", b"\r\n"),
     "head": drip(b"GET /livez HTTP/1.1\r\nHost: x\r\nX: ", b"a"),
@@ -119,55 +119,58 @@ PLAYS: dict[str, Callable[[socket.socket], None]] = {
 
 
 @pytest.fixture(scope="module")
-def stories(model: Path) -> Iterator[tuple[dict[str, Story], list[float]]]:
-    """All of these clients at once at a server of two threads, and how long others waited meanwhile."""
-    with serving(model, "--threads", "2") as served, ThreadPoolExecutor(len(PLAYS)) as threads:
-        with Watcher(served.address) as watcher:
-            futures: dict[str, Future[Story]] = {
-                name: threads.submit(Story, socket.socket(), served.address, play) for name, play in PLAYS.items()
+def runs(model: Path) -> Iterator[tuple[dict[str, ClientRun], list[float]]]:
+    """Run all of these clients at once against a server of two threads; also measure how long other clients wait."""
+    with serving(model, "--threads", "2") as served, ThreadPoolExecutor(len(BEHAVIOURS)) as threads:
+        with Prober(served.address) as prober:
+            futures: dict[str, Future[ClientRun]] = {
+                name: threads.submit(ClientRun, socket.socket(), served.address, behave)
+                for name, behave in BEHAVIOURS.items()
             }
             found = {name: future.result() for name, future in futures.items()}
-        yield found, watcher.waits
+        yield found, prober.waits
 
 
-def test_others_are_served_throughout(stories: tuple[dict[str, Story], list[float]]) -> None:
+def test_others_are_served_throughout(runs: tuple[dict[str, ClientRun], list[float]]) -> None:
     """Two threads, and eight clients who would block one each."""
-    _, waits = stories
+    _, waits = runs
     assert len(waits) > 50
     assert max(waits) < 1
 
 
 @pytest.mark.parametrize("name", [f"pipeline {number}" for number in range(8)])
-def test_who_takes_no_byte_of_an_answer_is_dropped(stories: tuple[dict[str, Story], list[float]], name: str) -> None:
-    assert ALLOWED - 1 < stories[0][name].seconds < WITHIN + PATIENCE
+def test_a_client_that_takes_no_byte_of_an_answer_is_dropped(
+    runs: tuple[dict[str, ClientRun], list[float]], name: str
+) -> None:
+    assert ALLOWED - 1 < runs[0][name].seconds < WITHIN + PATIENCE
 
 
 @pytest.mark.parametrize("name", ["head", "body", "chunks"])
-def test_a_request_has_its_time_in_all_however_much_of_it_comes(
-    stories: tuple[dict[str, Story], list[float]], name: str
+def test_the_time_limit_of_a_request_counts_from_its_first_byte(
+    runs: tuple[dict[str, ClientRun], list[float]], name: str
 ) -> None:
     """A byte now and then does not prolong it, and the client learns why it is refused."""
-    story = stories[0][name]
-    assert story.answer.startswith(b"HTTP/1.1 408 ")
-    assert ALLOWED - 1 < story.seconds < WITHIN
+    run = runs[0][name]
+    assert run.answer.startswith(b"HTTP/1.1 408 ")
+    assert ALLOWED - 1 < run.seconds < WITHIN
 
 
 @pytest.mark.parametrize("name", ["silent", "empty lines"])
-def test_who_begins_no_request_loses_the_connection(stories: tuple[dict[str, Story], list[float]], name: str) -> None:
-    story = stories[0][name]
-    assert story.answer == b""
-    assert ALLOWED - 1 < story.seconds < WITHIN
+def test_a_connection_without_a_request_is_closed(runs: tuple[dict[str, ClientRun], list[float]], name: str) -> None:
+    run = runs[0][name]
+    assert run.answer == b""
+    assert ALLOWED - 1 < run.seconds < WITHIN
 
 
-def test_who_reads_slowly_gets_the_whole_answer(stories: tuple[dict[str, Story], list[float]]) -> None:
-    """A telephone in a tunnel makes progress too."""
-    answer = b"".join(pieces) + stories[0]["slow reader"].answer
+def test_a_slow_reader_gets_the_whole_answer(runs: tuple[dict[str, ClientRun], list[float]]) -> None:
+    """A slow network still makes progress."""
+    answer = b"".join(pieces) + runs[0]["slow reader"].answer
     assert answer.partition(b"\r\n\r\n")[2] == swagger.read("swagger-ui-bundle.js")
 
 
-def test_who_has_been_answered_may_take_time_to_ask_again(stories: tuple[dict[str, Story], list[float]]) -> None:
+def test_an_idle_connection_stays_open_after_an_answer(runs: tuple[dict[str, ClientRun], list[float]]) -> None:
     """A browser keeps its connection while a person reads."""
-    assert stories[0]["asks again"].seconds > WITHIN
+    assert runs[0]["asks again"].seconds > WITHIN
     assert again == [200, 200]
 
 
@@ -181,24 +184,24 @@ def test_who_has_been_answered_may_take_time_to_ask_again(stories: tuple[dict[st
     ],
     ids=["heads", "bodies", "idle", "silent"],
 )
-def test_more_connections_than_there_are_places_keep_nobody_out(model: Path, data: bytes) -> None:
-    """The place of whoever has waited longest without a request is given to the next one."""
-    with serving(model) as served, crowd(served.address, MOST_CONNECTIONS + 100) as clients:
+def test_new_clients_are_served_beyond_the_maximum_of_connections(model: Path, data: bytes) -> None:
+    """The connection that has waited longest without a request is closed for the next one."""
+    with serving(model) as served, open_connections(served.address, MOST_CONNECTIONS + 100) as clients:
         for client in clients:
             if data:
                 client.send(data)
-        with Watcher(served.address) as watcher:
+        with Prober(served.address) as prober:
             time.sleep(1)
-        assert len(watcher.waits) > 5
-        assert max(watcher.waits) < 1
+        assert len(prober.waits) > 5
+        assert max(prober.waits) < 1
 
 
-def test_clients_who_come_back_at_once_keep_nobody_out(model: Path) -> None:
-    """Whoever loses a place may take another one, but not everybody's."""
-    with serving(model) as served, crowd(served.address, MOST_CONNECTIONS + 100) as clients:
+def test_new_clients_are_served_although_dropped_ones_reconnect_at_once(model: Path) -> None:
+    """A client that reconnects must not displace all others."""
+    with serving(model) as served, open_connections(served.address, MOST_CONNECTIONS + 100) as clients:
         stopped = threading.Event()
 
-        def come_back() -> None:
+        def reconnect() -> None:
             while not stopped.is_set():
                 for index, client in enumerate(clients):
                     try:
@@ -212,14 +215,14 @@ def test_clients_who_come_back_at_once_keep_nobody_out(model: Path) -> None:
                     clients[index] = socket.create_connection(served.address, timeout=30)
                     clients[index].setblocking(False)
 
-        attacker = threading.Thread(target=come_back)
+        attacker = threading.Thread(target=reconnect)
         attacker.start()
-        with Watcher(served.address) as watcher:
+        with Prober(served.address) as prober:
             time.sleep(2)
         stopped.set()
         attacker.join()
-    assert len(watcher.waits) > 5
-    assert max(watcher.waits) < 1
+    assert len(prober.waits) > 5
+    assert max(prober.waits) < 1
 
 
 MEGABYTES = 64
@@ -235,8 +238,8 @@ GREEDY = {
 
 @pytest.mark.parametrize("data", GREEDY.values(), ids=GREEDY)
 def test_a_thousand_connections_take_64_mb_at_most(model: Path, data: bytes) -> None:
-    """Whatever they send, and although they read nothing; a container has a limit, and meets it with a kill."""
-    with serving(model) as served, crowd(served.address, MOST_CONNECTIONS) as clients:
+    """Whatever they send, and although they do not read: a container over its memory limit is killed."""
+    with serving(model) as served, open_connections(served.address, MOST_CONNECTIONS) as clients:
         for path in (SCRIPT, RANGE, "/metrics"):
             requests.get(f"{served.url}{path}", timeout=30)
         process = psutil.Process(served.process.pid)

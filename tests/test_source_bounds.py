@@ -44,7 +44,7 @@ def market() -> ReplayServer:
     [
         (attacks.endless_pages(10_000), {}, "it sent more than 200,000 candles for one history; SOURCE_CANDLES"),
         (attacks.endless_pages(1), {"SOURCE_SECONDS": "3"}, "it took longer than 3 s for one history"),
-        (attacks.endless_tokens(10**6), {}, "or too long a one"),
+        (attacks.endless_tokens(10**6), {}, "or is too long"),
         (attacks.huge("{}", 31), {}, "sent more than 4 MiB in one answer"),
         (attacks.huge("{}", 3), {}, "sent more than 320,000 values in one answer"),
         (server.bomb, {}, "sent more than 4 MiB in one answer"),
@@ -116,7 +116,7 @@ def test_refused_keys_end_the_training_whatever_source_is_next(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("status", [403, 503])
-def test_invented_prices_stand_in_for_an_exchange_that_serves_nobody_here(status: int, tmp_path: Path) -> None:
+def test_invented_prices_stand_in_for_an_exchange_that_refuses_this_location(status: int, tmp_path: Path) -> None:
     with market() as served:
         served.inject(server.answer(status, retry_after="9999"), times=9)
         run = trained(tmp_path, *DAYS, "--source", "alpaca,simulated", ALPACA_DATA_URL=served.url)
@@ -125,7 +125,7 @@ def test_invented_prices_stand_in_for_an_exchange_that_serves_nobody_here(status
 
 
 def test_a_pair_that_the_exchange_does_not_have_is_not_invented(tmp_path: Path) -> None:
-    """Who mistypes a currency must not get a market of its own."""
+    """A mistyped currency must not get an invented market."""
     with market() as served:
         run = trained(tmp_path, *DAYS, "--pair", "BTX/USD", "--source", "alpaca,simulated", ALPACA_DATA_URL=served.url)
     assert run.code == 3

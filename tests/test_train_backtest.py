@@ -178,17 +178,17 @@ class Column:
         chosen = [row for row in rows if int(row["horizon_days"]) == horizon]
         cutoffs = [date.fromisoformat(row["cutoff"]) for row in chosen]
         names = ("actual", "prediction", "low", "high", "persistence")
-        reaches = [gaussian_reach((cutoff - START.date()).days, horizon) for cutoff in cutoffs]
+        half_widths = [gaussian_half_width((cutoff - START.date()).days, horizon) for cutoff in cutoffs]
         columns = {name: np.array([float(row[name]) for row in chosen]) for name in names}
         years = np.array([cutoff.year for cutoff in cutoffs], dtype=np.float64)
-        return cls(**columns, gaussian=np.array(reaches), years=years)
+        return cls(**columns, gaussian=np.array(half_widths), years=years)
 
     def only(self, chosen: npt.NDArray[np.bool_]) -> "Column":
         """The rows that were chosen."""
         return Column(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
-def gaussian_reach(day: int, horizon: int) -> float:
+def gaussian_half_width(day: int, horizon: int) -> float:
     """Of a random walk with the deviation of the daily returns of the year that ends with this day's close."""
     closes = np.array([rhythmic(past) for past in range(max(0, day - 365), day + 1)])
     deviation = np.diff(np.log(closes)).std(ddof=1)

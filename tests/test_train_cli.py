@@ -302,13 +302,31 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["--output=prices.csv"], "--source file:prices.csv: 'prices.csv' is not another file"),
-        (["--backtest=prices.csv"], "--source file:prices.csv: 'prices.csv' is not another file"),
-        (["--picture=model.svg", "--output=model.svg"], "--picture: 'model.svg' is not a file of its own"),
-        (["--backtest=model.ledger.jsonl"], "--backtest: 'model.ledger.jsonl' is not a file of its own"),
-        (["--backtest=old.jsonl", "--ledger=old.jsonl"], "--ledger: 'old.jsonl' is not another file"),
-        (["--output=old.jsonl", "--ledger=old.jsonl"], "--ledger: 'old.jsonl' is not another file"),
-        (["--backtest=old.pkl", "--champion=old.pkl"], "--champion: 'old.pkl' is not another file"),
+        (
+            ["--output=prices.csv"],
+            "--source file:prices.csv: 'prices.csv' is not different from the files that are written",
+        ),
+        (
+            ["--backtest=prices.csv"],
+            "--source file:prices.csv: 'prices.csv' is not different from the files that are written",
+        ),
+        (
+            ["--picture=model.svg", "--output=model.svg"],
+            "--picture: 'model.svg' is not different from the other outputs",
+        ),
+        (["--backtest=model.ledger.jsonl"], "--backtest: 'model.ledger.jsonl' is not different from the other outputs"),
+        (
+            ["--backtest=old.jsonl", "--ledger=old.jsonl"],
+            "--ledger: 'old.jsonl' is not different from the files that are written",
+        ),
+        (
+            ["--output=old.jsonl", "--ledger=old.jsonl"],
+            "--ledger: 'old.jsonl' is not different from the files that are written",
+        ),
+        (
+            ["--backtest=old.pkl", "--champion=old.pkl"],
+            "--champion: 'old.pkl' is not different from the files that are written",
+        ),
         (["--output=pipe"], "--output: 'pipe' is not a regular file"),
         (["--backtest=pipe"], "--backtest: 'pipe' is not a regular file"),
     ],

@@ -140,7 +140,7 @@ def test_the_ledger_is_put_in_its_place_before_the_model(steps: list[str]) -> No
 def test_a_training_that_is_killed_leaves_a_whole_release_and_the_next_one_mends_the_rest(
     step: int, first: Output, steps: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """SIGKILL before each step, whatever it is: an older ledger goes on, and a release that never was is dropped."""
+    """SIGKILL before each step, whatever it is: an older ledger is continued, and an incomplete release is dropped."""
     output = copy(first, tmp_path)
     assert output.train(SECOND, step, str(int(signal.SIGKILL))).returncode == -signal.SIGKILL
     renamed = sum("os.rename" in done for done in steps[: step - 1])
@@ -157,7 +157,7 @@ def test_a_training_that_is_killed_leaves_a_whole_release_and_the_next_one_mends
 
 
 def test_a_first_training_that_is_killed_before_its_model_is_there_released_nothing(tmp_path: Path) -> None:
-    """There is no model yet that could name an entry; the temporary one tells whose the ledger is."""
+    """Without a model, the temporary model file identifies the ledger's release."""
     output = Output(tmp_path)
     assert output.train(FIRST, 6, str(int(signal.SIGKILL))).returncode == -signal.SIGKILL
     assert output.builds() == [BUILDS[FIRST]]
@@ -175,7 +175,7 @@ def test_a_first_training_that_is_killed_before_its_model_is_there_released_noth
         (7, str(int(signal.SIGINT)), 130, "interrupted; the model was written"),
     ],
 )
-def test_what_an_error_says_of_the_model_is_true(  # noqa: PLR0913, PLR0917 what happened, and what must follow
+def test_an_error_reports_correctly_whether_the_model_was_written(  # noqa: PLR0913, PLR0917 what happened, and what must follow
     step: int, action: str, code: int, message: str, first: Output, tmp_path: Path
 ) -> None:
     """A disk that fails, or Ctrl-C, in the middle of writing: one line, no temporary file, and a whole release."""
@@ -199,7 +199,7 @@ def test_a_first_release_that_fails_leaves_no_ledger(tmp_path: Path) -> None:
     assert output.names() == set()
 
 
-def test_a_second_training_says_who_holds_the_lock_and_ends_with_2(first: Output, tmp_path: Path) -> None:
+def test_a_second_training_names_the_process_that_holds_the_lock_and_ends_with_2(first: Output, tmp_path: Path) -> None:
     """The first one stands still in the middle of it, and ends as if nothing had been."""
     output = copy(first, tmp_path)
     command = [sys.executable, "-c", HOLD, str(output.model)]

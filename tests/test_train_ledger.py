@@ -235,7 +235,7 @@ def test_a_ledger_that_lost_its_tail_is_refused_where_the_last_model_is_named(
     shorter.write_bytes(releases[0].ledger.read_bytes())
     options = ("--ledger", str(shorter), "--champion", str(releases[1].output))
     assert release(tmp_path / "new", THIRD, *options) == 4
-    assert "its end is missing, or it is another model's" in capsys.readouterr().err
+    assert "its end is missing, or it belongs to another model" in capsys.readouterr().err
     assert list((tmp_path / "new").iterdir()) == []
 
 
@@ -280,7 +280,7 @@ def test_a_ledger_that_lost_its_tail_is_refused_by_the_model_beside_it(
     (tmp_path / "model.ledger.jsonl").write_bytes(releases[0].ledger.read_bytes())
     before = Released(tmp_path).contents()
     assert release(tmp_path, THIRD, "--ledger", str(tmp_path / "model.ledger.jsonl")) == 4
-    assert "its end is missing, or it is another model's" in capsys.readouterr().err
+    assert "its end is missing, or it belongs to another model" in capsys.readouterr().err
     assert Released(tmp_path).contents() == before
 
 
@@ -292,7 +292,7 @@ def test_a_champion_elsewhere_says_where_a_ledger_without_a_model_ends(
     ledger.write_bytes(releases[1].ledger.read_bytes())
     champion.write_bytes(releases[0].output.read_bytes())
     assert release(new.folder, THIRD, "--ledger", str(ledger), "--champion", str(champion)) == 0
-    assert "entries are dropped: no model was released with them" in caplog.text
+    assert "entries are dropped: they belong to a training that was interrupted" in caplog.text
     assert new.ledger.read_bytes().startswith(releases[0].ledger.read_bytes())
     assert [line["made_at"] for line in new.lines() if line["kind"] == "release"] == [
         "2025-06-01T00:10:00Z",

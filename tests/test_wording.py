@@ -6,25 +6,25 @@ import pytest
 from crypto_predict.wording import counted, days_listed, duration, lasted, listed
 
 
-@pytest.mark.parametrize(("count", "said"), [(0, "0 days"), (1, "1 day"), (2, "2 days"), (2510, "2,510 days")])
-def test_one_is_singular_and_thousands_have_a_comma(count: int, said: str) -> None:
-    assert counted(count, "day") == said
+@pytest.mark.parametrize(("count", "expected"), [(0, "0 days"), (1, "1 day"), (2, "2 days"), (2510, "2,510 days")])
+def test_one_is_singular_and_thousands_have_a_comma(count: int, expected: str) -> None:
+    assert counted(count, "day") == expected
 
 
 @pytest.mark.parametrize(
-    ("items", "said"), [((), ""), (("a",), "a"), (("a", "b"), "a and b"), (("a", "b", "c"), "a, b and c")]
+    ("items", "expected"), [((), ""), (("a",), "a"), (("a", "b"), "a and b"), (("a", "b", "c"), "a, b and c")]
 )
-def test_the_last_of_several_follows_an_and(items: Sequence[str], said: str) -> None:
-    assert listed(items) == said
+def test_the_last_of_several_follows_an_and(items: Sequence[str], expected: str) -> None:
+    assert listed(items) == expected
 
 
-@pytest.mark.parametrize(("days", "said"), [([1], "1 day"), ([7], "7 days"), ([1, 7, 30], "1, 7 and 30 days")])
-def test_horizons_are_in_days(days: Sequence[int], said: str) -> None:
-    assert days_listed(days) == said
+@pytest.mark.parametrize(("days", "expected"), [([1], "1 day"), ([7], "7 days"), ([1, 7, 30], "1, 7 and 30 days")])
+def test_horizons_are_in_days(days: Sequence[int], expected: str) -> None:
+    assert days_listed(days) == expected
 
 
 @pytest.mark.parametrize(
-    ("hours", "said"),
+    ("hours", "expected"),
     [
         (0.5, "0.5 hours"),
         (1, "1 hour"),
@@ -37,13 +37,13 @@ def test_horizons_are_in_days(days: Sequence[int], said: str) -> None:
         (87_600, "3,650 days"),
     ],
 )
-def test_what_lasts_two_days_or_more_is_in_days(hours: float, said: str) -> None:
-    """Nobody reads 3538 hours as five months."""
-    assert lasted(hours) == said
+def test_what_lasts_two_days_or_more_is_in_days(hours: float, expected: str) -> None:
+    """3538 hours are hard to recognise as five months."""
+    assert lasted(hours) == expected
 
 
 @pytest.mark.parametrize(
-    ("span", "said"),
+    ("span", "expected"),
     [
         (timedelta(seconds=-5), "0 seconds"),
         (timedelta(seconds=1), "1 second"),
@@ -56,6 +56,6 @@ def test_what_lasts_two_days_or_more_is_in_days(hours: float, said: str) -> None
         (timedelta(days=1_000_000), "1,000,000 days"),
     ],
 )
-def test_a_length_of_time_is_said_in_the_unit_a_person_would_choose(span: timedelta, said: str) -> None:
+def test_a_length_of_time_is_said_in_the_unit_a_person_would_choose(span: timedelta, expected: str) -> None:
     """Nobody divides 3,552 hours by 24."""
-    assert duration(span) == said
+    assert duration(span) == expected

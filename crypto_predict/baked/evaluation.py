@@ -5,9 +5,8 @@ interpolation: the curve linearly in log price, the band linearly in its square,
 grows linearly in time. On the day after the last candle the anchor lies between: from the last close to the anchor both
 prices are known, and from there on the band opens.
 
-Two models answer: `COMBINED`, the forecast that earned its place out of sample, and `PROPHET`, what Prophet alone says:
-its fitted curve, which neither sets out from the anchor nor is combined with anything. For days up to the last candle
-they are the same.
+There are two models. `COMBINED` is the combination weighted by out-of-sample evidence; it starts at the anchor.
+`PROPHET` is the fitted curve of Prophet alone. For days up to the last candle they are the same.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Files that are written whole or not at all, and the lock by which one process at a time writes them.
+"""Atomic writing of files, and the lock that lets one process at a time write them.
 
-A file is written to a temporary one beside it (``.model.pkl.1a2b3c4d.tmp``), synced, and renamed; so is the folder
-synced. The lock is advisory, on a file beside the output (``.model.pkl.lock``). The kernel releases it when its holder
-dies, however that happens, so a lock file that was left behind keeps nobody out, and the next run removes it.
+The content is written to a temporary file beside the target (``.model.pkl.1a2b3c4d.tmp``), synced, and renamed; then
+the folder is synced. The lock is advisory, on a file beside the output (``.model.pkl.lock``). The kernel releases it
+when the process that holds it ends, so a lock file that is left behind locks nothing, and the next run removes it.
 """
 
 from __future__ import annotations
@@ -32,19 +32,21 @@ _log = logging.getLogger(__name__)
 
 
 def real_path(path: Path) -> Path:
-    """The file that a path leads to, all links followed; of a loop of links, the path itself."""
-    return Path(os.path.realpath(path))  # Path.resolve raises errors of several types for a loop, by version
+    """Follow all symbolic links of a path; of a loop of links return the path itself."""
+    return Path(
+        os.path.realpath(path)
+    )  # Path.resolve raises for a loop, with an error type that depends on the version
 
 
 def temporary_for(path: Path) -> Path:
-    """A new name for a temporary file beside a file."""
+    """Return a new name for a temporary file beside `path`."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
 
 def write_atomically(path: Path, content: Content) -> None:
-    """Put `content` at `path`: all of it, or the file stays as it was, and nothing is left beside it.
+    """Write `content` to `path`. After an error the file is unchanged, and no temporary file is left.
 
-    A symbolic link stays one: the file it leads to is replaced. A file keeps its mode and, where possible, its owner.
+    Of a symbolic link the target is replaced. A file keeps its mode and, where possible, its owner.
 
     Raises:
         OSError: The file cannot be written.
@@ -53,16 +55,16 @@ def write_atomically(path: Path, content: Content) -> None:
 
 
 def write_in_order(files: Mapping[Path, Content]) -> None:
-    """The same for files that belong together, of which the last is the commit point.
+    """Write files that belong together, like `write_atomically`; renaming the last one commits them.
 
-    All are complete before the first is put in its place. If that fails in between, a file that was new is removed
-    again, and one that replaced another stays.
+    All temporary files are complete before the first is renamed. If a later rename fails, the files that did not exist
+    before are removed again, and those that have been replaced stay.
 
     Raises:
-        OSError: One cannot be written; the last stays as it was, unless its folder could not be synced.
+        OSError: A file cannot be written. The last one is unchanged, unless only syncing its folder failed.
     """
     temporaries: dict[Path, Path] = {}  # real path to temporary file
-    new: list[Path] = []  # put in their places, where there was nothing
+    new: list[Path] = []  # renamed, did not exist before
     try:
         for path, content in files.items():
             with _naming(path):
@@ -86,10 +88,10 @@ def write_in_order(files: Mapping[Path, Content]) -> None:
 
 
 def keep_aside(path: Path, aside: Path) -> None:
-    """Give the content of the file at `path` the further name `aside`, which outlives its replacement.
+    """Keep the content of `path` under the name `aside`, too, by a hard link or else a copy. It survives a replacement.
 
     Raises:
-        OSError: That cannot be done.
+        OSError: Neither can be made.
     """
     real = real_path(path)
     if aside.exists():
@@ -97,7 +99,7 @@ def keep_aside(path: Path, aside: Path) -> None:
     with _naming(aside):
         try:
             aside.hardlink_to(real)
-        except OSError:  # a file system without links, or one that reserves them to the owner
+        except OSError:  # hard links are not supported, or only allowed to the owner
             temporary = temporary_for(real)
             with real.open("rb") as file:
                 _write_synced(temporary, _chunks(file), like=real)
@@ -105,14 +107,14 @@ def keep_aside(path: Path, aside: Path) -> None:
 
 
 def stale_temporaries(path: Path) -> list[Path]:
-    """The temporary files that killed processes left beside an output. Its lock must be held."""
+    """Return the temporary files of killed processes beside an output. Its lock must be held."""
     real = real_path(path)
-    names = sorted(os.listdir(real.parent))  # noqa: PTH208 names are all that is needed
+    names = sorted(os.listdir(real.parent))  # noqa: PTH208 only names are needed
     return [real.parent / name for name in names if (found := _TEMPORARY.fullmatch(name)) and found[1] == real.name]
 
 
 def remove_stale(path: Path) -> None:
-    """Remove the temporary files that killed processes left beside an output. Its lock must be held."""
+    """Remove the temporary files of killed processes beside an output. Its lock must be held."""
     for temporary in stale_temporaries(path):
         _log.warning("removing %s, which an earlier run left behind", temporary)
         temporary.unlink(missing_ok=True)
@@ -120,16 +122,16 @@ def remove_stale(path: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, name: str) -> Iterator[None]:
-    """Hold the lock of an output, by whichever name it goes.
+    """Hold the lock of an output. All links to a file share its lock.
 
-    Where the file system has no locks (some NFS mounts), a warning says so, and nothing is held.
+    If the file system does not support locks (some NFS mounts), log a warning and go on without one.
 
     Args:
         path: The output.
-        name: What an error calls it: the option that names it.
+        name: The option that names it, for errors.
 
     Raises:
-        InvalidValue: Another process holds the lock; who, where and since when.
+        InvalidValue: Another process holds the lock; the message names process, host and time.
         OSError: The lock file cannot be made.
     """
     real = real_path(path)
@@ -138,21 +140,23 @@ def locked(path: Path, name: str) -> Iterator[None]:
         descriptor = _acquired(lock)
     if descriptor is None:
         holder = _holder(lock)
-        raise InvalidValue(name, str(path), f"free: {holder} writes it; wait until that ends, or name another file")
+        raise InvalidValue(
+            name, str(path), f"free: {holder} writes it; wait until that process ends, or name another file"
+        )
     try:
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        with contextlib.suppress(OSError):  # a full disk: the lock holds without its note
+        with contextlib.suppress(OSError):  # a full disk: the lock is held all the same, only not described
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()} since {since}\n".encode(), 0)
         yield
     finally:
         with contextlib.suppress(OSError):
-            lock.unlink()  # while it is held, or another's file might be removed
+            lock.unlink()  # while the lock is held: otherwise the file of the next holder might be removed
         os.close(descriptor)
 
 
 def _acquired(lock: Path) -> int | None:
-    """A descriptor of the lock file with the lock held; None where another process holds it."""
+    """Lock the file and return its descriptor; None if another process holds the lock."""
     while True:
         descriptor = _opened(lock)
         try:
@@ -164,19 +168,19 @@ def _acquired(lock: Path) -> int | None:
             if error.errno not in _UNSUPPORTED:
                 os.close(descriptor)
                 raise
-            _log.warning("%s cannot be locked (%s): let no other process write here", lock, error.strerror)
+            _log.warning("%s cannot be locked (%s): make sure that no other process writes here", lock, error.strerror)
             return descriptor
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), lock.stat()):
                 return descriptor
-        os.close(descriptor)  # the holder before removed the file that was opened here
+        os.close(descriptor)  # the previous holder has removed this file: try again
 
 
 def _opened(lock: Path) -> int:
     flags = os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         return os.open(lock, flags | os.O_RDWR | os.O_CREAT, 0o666)
-    except PermissionError:  # left behind by a process of another user
+    except PermissionError:  # left by a process of another user
         return os.open(lock, flags | os.O_RDONLY)
 
 
@@ -194,12 +198,12 @@ def _write_synced(path: Path, content: Content, *, like: Path) -> None:
         before = like.stat()
     except FileNotFoundError:
         before = None
-    created = 0o666 if before is None else 0o600  # nobody may read it before it has the mode of the other
+    created = 0o666 if before is None else 0o600  # private until the mode is set below
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, created)
     with os.fdopen(descriptor, "wb") as file:
         if before is not None:
             if (before.st_uid, before.st_gid) != (os.getuid(), os.getgid()):
-                with contextlib.suppress(OSError):  # only root may give files away
+                with contextlib.suppress(OSError):  # only root may change the owner
                     os.fchown(descriptor, before.st_uid, before.st_gid)
             os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
         for chunk in [content] if isinstance(content, bytes) else content:
@@ -209,10 +213,10 @@ def _write_synced(path: Path, content: Content, *, like: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the renames in a folder last, where the file system can do that for folders."""
+    """Make the renames in a folder durable, if the file system supports that."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    except PermissionError:  # a folder that may be written to but not listed
+    except PermissionError:  # a folder that can be written to but not read
         return
     try:
         os.fsync(descriptor)
@@ -230,7 +234,7 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
 
 @contextlib.contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Let an error name this path rather than a temporary one, or none."""
+    """Put this path into errors, in place of a temporary one or none."""
     try:
         yield
     except OSError as error:

@@ -29,14 +29,14 @@ MOST_FAULTS = 100  # kept; a hostile file may have a million
 
 @typing.runtime_checkable
 class Judged(Protocol):
-    """A dataclass that knows what it must be."""
+    """A dataclass with rules for its values."""
 
     def faults(self) -> list[str]:
-        """What makes this value contradict itself, one line each."""
+        """Return the violated rules, one line each."""
 
 
 class Undecodable(CryptoPredictError):
-    """Plain data that is not what a dataclass says; `faults` names the places, at most `MOST_FAULTS` of them."""
+    """Plain data that does not match a dataclass; `faults` names the places, at most `MOST_FAULTS`."""
 
     def __init__(self, faults: list[str]) -> None:
         least = "at least " if len(faults) == MOST_FAULTS else ""
@@ -105,7 +105,7 @@ def decode(cls: type[T], data: Any, name: str = "") -> T:
     """The dataclass `cls` out of plain data; `name` is what faults call the whole, which is a model unless said.
 
     Raises:
-        Undecodable: With the places that are not what the dataclass says.
+        Undecodable: The data does not match the dataclass.
     """
     faults, kind = _Faults(), typing.cast("Any", cls)
     value = _decoder(kind)(data, _Place(None, name), faults)

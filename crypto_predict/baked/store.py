@@ -2,8 +2,8 @@
 
 The file is a pickle of plain data only: ``{"schema": 3, "sha256": "...", "payload": {...}}``, the digest being that of
 the payload as canonical JSON. It is written without the pickle memo, so the same model gives the same bytes. It is read
-by `unpickle`, which builds plain data and nothing else, and what was read is checked until it can be evaluated: whoever
-loads a model need not check again. Loading takes at most 2 s and 200 MB, whatever the file holds.
+by `unpickle`, which builds plain data only. Loading also checks that the forecasts can be evaluated, so callers need no
+checks of their own. It takes at most 2 s and 200 MB, whatever the file holds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PROTOCOL = 4
 
 
 def save(model: schema.Model, path: Path) -> None:
-    """Write the model, all of it or nothing: whatever stood at `path` stays whole until the new file is complete.
+    """Write the model, all of it or nothing: a file at `path` is replaced only once the new one is complete.
 
     Raises:
         OSError: The file cannot be written.

@@ -1,8 +1,8 @@
 """A reader of pickles that builds plain data only: dict, list, str, int, float, bool and None.
 
-It knows the few opcodes that such data needs. There are no globals, no calls, and no memo to multiply with, so nothing
-is executed, every object is in one place only, and time and memory are in proportion to the file: text as a key of a
-mapping, numbers of at most 64 bits, and texts of bounded length.
+It supports only the opcodes that such data needs. Without globals and calls nothing can be executed; without the memo
+no object can be referenced twice, so time and memory are linear in the size of the file. Keys are text, integers have
+at most 64 bits, and texts have a maximum length.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-MOST_OPCODES = 750_000  # a pair takes some 16,000; one of a single byte can make an object of 64
-MOST_TEXT = 16 * 2**10  # bytes; the longest one names a source, which may be a path
+MOST_OPCODES = 750_000  # a pair takes some 16,000; an opcode of one byte can make an object of 64 bytes
+MOST_TEXT = 16 * 2**10  # bytes; the longest text is a source, which may be a path
 _MOST_INTEGER = 8  # bytes
 
 _FLOAT, _INT4, _INT2 = struct.Struct(">d"), struct.Struct("<i"), struct.Struct("<H")
@@ -21,24 +21,24 @@ _STOP = ord(".")
 
 
 class NotPlain(ValueError):
-    """Why these bytes are not a pickle of plain data."""
+    """The bytes are not a pickle of plain data; the message is the reason."""
 
 
 def loads(data: bytes) -> Any:
-    """The object in a pickle.
+    """Return the object in a pickle.
 
     Raises:
-        NotPlain: It is truncated, or holds anything but plain data, or more than a model can have.
+        NotPlain: The pickle is truncated, holds anything but plain data, or exceeds a maximum.
     """
     return _Machine(data).run()
 
 
 class _Machine:
-    """The pickle machine: a stack, and the heights at which it was marked."""
+    """The pickle machine: a stack of objects and a stack of marks."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._at = 0  # the byte after the last opcode, or after its argument
+        self._at = 0  # offset of the next byte
         self._stack: list[Any] = []
         self._marks: list[int] = []
 
@@ -64,7 +64,9 @@ class _Machine:
         if self._at != len(self._data):
             raise NotPlain(f"{len(self._data) - self._at} bytes follow its end")
         if len(self._stack) != 1 or self._marks:
-            raise NotPlain(f"it ends with {len(self._stack)} objects and {len(self._marks)} open marks, not with one")
+            raise NotPlain(
+                f"it ends with {len(self._stack)} objects and {len(self._marks)} open marks, expected one object"
+            )
         return self._stack[0]
 
     def _unpacked(self, kind: struct.Struct) -> Any:
@@ -83,7 +85,7 @@ class _Machine:
         self._at += 1
 
     def frame(self) -> None:
-        """A hint to those that read from a stream; it must not promise more than there is."""
+        """Skip a frame length, which only matters to stream readers, but refuse one beyond the end."""
         if self._unpacked(_UINT8) > len(self._data) - self._at:
             raise IndexError
 
@@ -116,7 +118,7 @@ class _Machine:
     def long(self) -> None:
         (size,) = self._taken(1)
         if size > _MOST_INTEGER:
-            raise NotPlain(f"it holds a number of {size} bytes; {_MOST_INTEGER} are the most")
+            raise NotPlain(f"it holds a number of {size} bytes; at most {_MOST_INTEGER} are allowed")
         self._stack.append(int.from_bytes(self._taken(size), "little", signed=True))
 
     def short_text(self) -> None:
@@ -129,7 +131,7 @@ class _Machine:
     def text(self) -> None:
         size = self._unpacked(_UINT4)
         if size > MOST_TEXT:
-            raise NotPlain(f"it holds a text of {size:,} bytes; {MOST_TEXT:,} are the most")
+            raise NotPlain(f"it holds a text of {size:,} bytes; at most {MOST_TEXT:,} are allowed")
         self._stack.append(self._taken(size).decode())
 
     def empty_dict(self) -> None:
@@ -167,7 +169,7 @@ class _Machine:
         target, keys = self._stack[-1], items[::2]
         if type(target) is not dict or len(items) % 2:
             raise IndexError
-        for key in keys:  # before any is hashed: colliding numbers would take quadratic time
+        for key in keys:  # before any is hashed: numbers with colliding hashes would take quadratic time
             if type(key) is not str:
                 raise NotPlain(f"a key of a mapping is {type(key).__name__}, not text")
         before = len(target)
@@ -177,10 +179,10 @@ class _Machine:
 
 
 def _name(opcode: int) -> str:
-    """What Python calls an opcode that is not read here.
+    """Return Python's name of an opcode.
 
     Raises:
-        IndexError: It is not an opcode.
+        IndexError: The byte is not an opcode.
     """
     import pickletools  # noqa: PLC0415 large, and needed for this message alone
 

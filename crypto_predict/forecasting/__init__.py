@@ -6,7 +6,7 @@ The forecast:
 * ``candidates``: models that each say where log price goes; Prophet's fit is ``prophet_map``
 * ``combination``: how much of what they say is taken, at each horizon
 * ``volatility``, ``interval``: how far the price may move, calibrated to mean 80 %
-* ``prophet_alone``: what Prophet says without any of that, and its own interval
+* ``prophet_alone``: the forecast of Prophet alone, with its own interval
 * ``prophet_fit``, ``bands``, ``forecast``: the fitted curve, and all of it together as it is baked
 
 How good it is, and whether it may be released:

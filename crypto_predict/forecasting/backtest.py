@@ -26,7 +26,7 @@ from crypto_predict.baked.schema import KNOTS
 from crypto_predict.forecasting.arrays import FloatArray, IntArray
 from crypto_predict.forecasting.candidates import Answers, ask_all
 from crypto_predict.forecasting.combination import Combination, combine
-from crypto_predict.forecasting.interval import reaches
+from crypto_predict.forecasting.interval import half_widths
 from crypto_predict.forecasting.prophet_alone import ProphetReplay, replay_prophet
 from crypto_predict.forecasting.series import DailySeries
 
@@ -61,10 +61,10 @@ class Replay:
     series: DailySeries
     cutoffs: IntArray  # (m,) indices into the series, ascending; the last one is the last day
     horizons: tuple[int, ...]
-    said: FloatArray  # (m, candidates, horizons) increments of log price
+    predicted: FloatArray  # (m, candidates, horizons) increments of log price
     combinations: tuple[Combination, ...]  # by horizon
-    reaches: FloatArray  # (m, horizons) half-widths of the interval in log price
-    prophet: ProphetReplay  # what Prophet alone says at the same cutoffs
+    half_widths: FloatArray  # (m, horizons) half-widths of the interval in log price
+    prophet: ProphetReplay  # Prophet alone at the same cutoffs
 
     def rows(self, horizons: Sequence[int] = HORIZONS) -> Iterator[Row]:
         """The forecasts whose outcome is known, cutoff by cutoff. A day without a candle is no target and no cutoff."""
@@ -75,13 +75,13 @@ class Replay:
                 if target < len(self.series) and self.series.known[cutoff] and self.series.known[target]:
                     yield self._row(row, column, int(cutoff), int(target))
 
-    def happened(self, horizon: int) -> FloatArray:
+    def actual(self, horizon: int) -> FloatArray:
         """(m,) the increments of log price that came about; NaN where it is not known yet, or a day has no candle."""
         return self.series.increments(self.cutoffs, horizon)
 
     def _row(self, row: int, column: int, cutoff: int, target: int) -> Row:
         log_close = self.series.log_close
-        centre, reach = log_close[cutoff], self.reaches[row, column]
+        centre, half_width = log_close[cutoff], self.half_widths[row, column]
         forecast = centre + self.combinations[column].increments[row]
         return Row(
             cutoff=self.series.day(cutoff),
@@ -89,8 +89,8 @@ class Replay:
             target=self.series.day(target),
             actual=float(np.exp(log_close[target])),
             prediction=float(np.exp(forecast)),
-            low=float(np.exp(min(centre - reach, forecast))),
-            high=float(np.exp(max(centre + reach, forecast))),
+            low=float(np.exp(min(centre - half_width, forecast))),
+            high=float(np.exp(max(centre + half_width, forecast))),
             persistence=float(np.exp(centre)),
         )
 
@@ -125,14 +125,16 @@ def replay(
     known = [series.until(int(cutoff), longest) for cutoff in cutoffs]
     alone = tuple(sorted({*KNOTS, *asked}))
     answers = list(_answers(known, asked, alone, progress))
-    said = np.array([one.increments for one in answers])
+    predicted = np.array([one.increments for one in answers])
     combinations = tuple(
-        combine(cutoffs, said[:, :, column], series.increments(cutoffs, horizon), horizon)
+        combine(cutoffs, predicted[:, :, column], series.increments(cutoffs, horizon), horizon)
         for column, horizon in enumerate(asked)
     )
-    widths = np.array([reaches(series.log_close, horizon)[cutoffs] for horizon in asked]).T
+    widths = np.array([half_widths(series.log_close, horizon)[cutoffs] for horizon in asked]).T
     widths = np.maximum.accumulate(widths, axis=1)  # never smaller further ahead, as in what is baked
-    return Replay(series, cutoffs, asked, said, combinations, widths, replay_prophet(series, cutoffs, alone, answers))
+    return Replay(
+        series, cutoffs, asked, predicted, combinations, widths, replay_prophet(series, cutoffs, alone, answers)
+    )
 
 
 def _answers(

@@ -16,12 +16,14 @@ def fitted_band(residuals: FloatArray) -> Band:
     return Band(min(0.0, float(low)), max(0.0, float(high)))
 
 
-def forecast_bands(reaches: FloatArray, increments: FloatArray) -> tuple[Band, ...]:
+def forecast_bands(half_widths: FloatArray, increments: FloatArray) -> tuple[Band, ...]:
     """The bands around a forecast that are centred on the price it sets out from.
 
     Args:
-        reaches: (n,) half-widths around the anchor by horizon, in log price.
+        half_widths: (n,) half-widths around the anchor by horizon, in log price.
         increments: (n,) how far the forecast is from the anchor.
     """
-    rows = zip(reaches.tolist(), increments.tolist(), strict=True)
-    return tuple(Band(min(0.0, -reach - increment), max(0.0, reach - increment)) for reach, increment in rows)
+    rows = zip(half_widths.tolist(), increments.tolist(), strict=True)
+    return tuple(
+        Band(min(0.0, -half_width - increment), max(0.0, half_width - increment)) for half_width, increment in rows
+    )

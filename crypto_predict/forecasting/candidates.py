@@ -75,7 +75,7 @@ CANDIDATES = (PROPHET, *_OF_STATSMODELS)
 
 
 def ask_all(series: DailySeries, horizons: Sequence[int], alone: Sequence[int] = ()) -> Answers:
-    """What every candidate says. One that finds no answer says nothing: increments of zero.
+    """Return the forecasts of all candidates. One that fails forecasts persistence: increments of zero.
 
     Args:
         series: The history up to the cutoff, at least 30 days.

@@ -1,7 +1,7 @@
 """How much of what the candidates say is taken, at each horizon: weights learned from forecasts that have come due.
 
-Two steps, both on nothing but outcomes known at the cutoff. First the weights: a regression of what happened on what
-the candidates said, non-negative, adding up to at most 1 (Bates and Granger, "The Combination of Forecasts",
+Two steps, both on nothing but outcomes known at the cutoff. First the weights: a regression of the actual increments on
+the predicted ones, non-negative, adding up to at most 1 (Bates and Granger, "The Combination of Forecasts",
 Operational Research Quarterly 20, 1969), with a normal prior around zero, which is persistence. Then the trust in
 them: the weighted forecasts as they would have been made at the time must have beaten persistence by more than chance
 explains (Diebold-Mariano), and are shrunk towards it by the positive-part rule of James and Stein ("Estimation with
@@ -36,45 +36,45 @@ class Combination:
     weights: FloatArray  # (m, candidates) trust included
 
 
-def combine(cutoffs: IntArray, said: FloatArray, happened: FloatArray, horizon: int) -> Combination:
+def combine(cutoffs: IntArray, predicted: FloatArray, actual: FloatArray, horizon: int) -> Combination:
     """Learn weights at every cutoff from the cutoffs whose outcome was known by then, and apply them.
 
     Args:
         cutoffs: (m,) ascending days.
-        said: (m, candidates) increments of log price over `horizon` days, by each candidate.
-        happened: (m,) what the increment turned out to be; NaN where that is not known, ever.
+        predicted: (m, candidates) increments of log price over `horizon` days, by each candidate.
+        actual: (m,) the actual increment; NaN where it will never be known.
         horizon: Days ahead.
     """
     untrusted = np.zeros(len(cutoffs))  # the weighted forecasts without the trust
-    weights, raw, trust = np.zeros_like(said), np.zeros(said.shape[1]), 0.0
+    weights, raw, trust = np.zeros_like(predicted), np.zeros(predicted.shape[1]), 0.0
     learned_at: int | None = None
     every = spacing(cutoffs)
     for index, cutoff in enumerate(cutoffs):
         if learned_at is None or cutoff - learned_at >= RELEARNED_EVERY:
-            due = np.flatnonzero((cutoffs + horizon <= cutoff) & np.isfinite(happened))
-            raw = _weights(said[due], happened[due], every / horizon)
-            trust = _trust(untrusted[due], happened[due], max(1, math.ceil(horizon / every)))
+            due = np.flatnonzero((cutoffs + horizon <= cutoff) & np.isfinite(actual))
+            raw = _weights(predicted[due], actual[due], every / horizon)
+            trust = _trust(untrusted[due], actual[due], max(1, math.ceil(horizon / every)))
             learned_at = int(cutoff)
-        untrusted[index] = said[index] @ raw
+        untrusted[index] = predicted[index] @ raw
         weights[index] = trust * raw
-    return Combination(np.sum(said * weights, axis=1), weights)
+    return Combination(np.sum(predicted * weights, axis=1), weights)
 
 
-def _weights(said: FloatArray, happened: FloatArray, share: float) -> FloatArray:
+def _weights(predicted: FloatArray, actual: FloatArray, share: float) -> FloatArray:
     """Ridge regression with non-negative weights.
 
     Overlapping spans tell the same story several times: each counts for the `share` of it that is new.
     """
-    count = said.shape[1]
-    if len(said) * min(1.0, share) < LEAST_FORECASTS:
+    count = predicted.shape[1]
+    if len(predicted) * min(1.0, share) < LEAST_FORECASTS:
         return np.zeros(count)
-    scale = np.sqrt(min(1.0, share) / max(float(np.mean(happened**2)), 1e-18))
-    rows = np.vstack([scale * said, np.eye(count) / PRIOR_SCALE])
-    found = nnls(rows, np.concatenate([scale * happened, np.zeros(count)]))[0]
+    scale = np.sqrt(min(1.0, share) / max(float(np.mean(actual**2)), 1e-18))
+    rows = np.vstack([scale * predicted, np.eye(count) / PRIOR_SCALE])
+    found = nnls(rows, np.concatenate([scale * actual, np.zeros(count)]))[0]
     return np.asarray(found / max(1.0, float(found.sum())))
 
 
-def _trust(forecast: FloatArray, happened: FloatArray, overlap: int) -> float:
+def _trust(forecast: FloatArray, actual: FloatArray, overlap: int) -> float:
     """The share of the weights that is taken, by how forecasts made with them compare with persistence.
 
     Of the forecasts, in the order of their cutoffs, each `overlap`-th is looked at: their spans do not overlap.
@@ -83,7 +83,7 @@ def _trust(forecast: FloatArray, happened: FloatArray, overlap: int) -> float:
     if not len(made):
         return 0.0
     apart = slice(int(made[0]), None, overlap)
-    losses, reference = np.abs(happened[apart] - forecast[apart]), np.abs(happened[apart])
+    losses, reference = np.abs(actual[apart] - forecast[apart]), np.abs(actual[apart])
     if len(losses) < LEAST_FORECASTS:
         return 0.0
     test = diebold_mariano(losses.tolist(), reference.tolist(), overlap=1)

@@ -15,7 +15,7 @@ from crypto_predict.forecasting.arrays import FloatArray, at_horizons
 from crypto_predict.forecasting.backtest import Replay
 from crypto_predict.forecasting.bands import fitted_band, forecast_bands
 from crypto_predict.forecasting.candidates import CANDIDATES, PROPHET
-from crypto_predict.forecasting.interval import reaches_ahead
+from crypto_predict.forecasting.interval import half_widths_ahead
 from crypto_predict.forecasting.prophet_fit import ProphetFit, fit_prophet
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import History
@@ -39,8 +39,8 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
         history: Daily candles.
         anchor: The newest price, at or after the last candle's close and before the next one's.
         replay: The backtest over the same history and what was before it, whose last cutoff is its last day: weights
-            and intervals come from it. None where there is too little for one; then "tomorrow equals today" is all
-            that is said, and Prophet alone has no interval.
+            and intervals come from it. None if the history is too short for one; then the forecast is persistence, and
+            Prophet alone has no interval.
         seed: For Prophet's optimiser.
 
     Raises:
@@ -57,7 +57,7 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
     at_anchor = ahead[0] + elapsed * (ahead[1] - ahead[0])
     weights, others = _combination(replay, elapsed)
     move = math.log(anchor.price) - math.log(history.candles[-1].close)
-    reaches = reaches_ahead(series.log_close, move, elapsed, _AHEAD.tolist())
+    half_widths = half_widths_ahead(series.log_close, move, elapsed, _AHEAD.tolist())
     forecast = PairForecast(
         first=history.candles[0].open_time.date(),
         last=history.candles[-1].open_time.date(),
@@ -70,7 +70,7 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
         prophet_weights=tuple(weights.tolist()),
         other_increments=tuple(others.tolist()),
         fitted_band=fitted_band(residuals),
-        forecast_bands=forecast_bands(reaches, weights * (ahead[1:] - at_anchor) + others),
+        forecast_bands=forecast_bands(half_widths, weights * (ahead[1:] - at_anchor) + others),
         prophet_bands=(),
     )
     if faults := evaluation.faults(forecast):
@@ -94,7 +94,7 @@ def _combination(replay: Replay | None, elapsed: float) -> tuple[FloatArray, Flo
     if replay is None:
         return np.zeros(HORIZON_DAYS), np.zeros(HORIZON_DAYS)
     weights = np.array([combination.weights[-1] for combination in replay.combinations])  # (horizons, candidates)
-    weighted = weights * replay.said[-1].T  # (horizons, candidates)
+    weighted = weights * replay.predicted[-1].T  # (horizons, candidates)
     own = list(CANDIDATES).index(PROPHET)
     others = np.delete(weighted, own, axis=1).sum(axis=1)
     prophet = at_horizons(weights[:, own], replay.horizons, _AHEAD.tolist())

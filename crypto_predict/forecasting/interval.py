@@ -56,13 +56,13 @@ def multipliers(log_close: FloatArray, volatility: Volatility, horizon: int) -> 
     return issued
 
 
-def reaches(log_close: FloatArray, horizon: int) -> FloatArray:
+def half_widths(log_close: FloatArray, horizon: int) -> FloatArray:
     """(n,) the half-width of the interval in log price, `horizon` days ahead of every close."""
     volatility = Volatility(log_close)
     return multipliers(log_close, volatility, horizon) * np.sqrt(volatility.variance(horizon))
 
 
-def reaches_ahead(log_close: FloatArray, move: float, elapsed: float, horizons: Sequence[int]) -> FloatArray:
+def half_widths_ahead(log_close: FloatArray, move: float, elapsed: float, horizons: Sequence[int]) -> FloatArray:
     """The half-widths at the coming closes, never smaller further ahead, as seen from an instant after the last close.
 
     Args:

@@ -2,7 +2,7 @@
 
 Each line is an entry that names the digest of the one before it (see `ledger_entries`). So nothing can be changed,
 inserted, removed or reordered without breaking the chain, but for lines missing at its end. Against those a model names
-the digest of its ledger's last entry: by it `read_ledger` knows a ledger that lost its tail, or was written anew.
+the digest of its ledger's last entry: by it `read_ledger` detects a ledger that lost its end or was replaced.
 
 The ledger is written before the model, and the model is the commit point. What a ledger holds beyond the entry that its
 model names was never released: `read_ledger` drops it.
@@ -50,8 +50,8 @@ MOST_BYTES = 2**30  # fifty years of four pairs
 ROOM = 2**24  # bytes that one more training may append
 MOST_PENDING = 500_000  # forecasts without an outcome; a pair that is released four times a day has 3,600
 MOST_OUTCOMES = 500_000  # of all pairs; fifty years of one have 18,000
-MOST_TALLIES = 500  # pairs, those with invented prices apart
-MOST_AT_ONCE = 10_000  # releases of one instant, which are compared with a further one
+MOST_TALLIES = 500  # pairs; one with real and with invented prices counts twice
+MOST_AT_ONCE = 10_000  # releases of one instant, kept to detect duplicates
 
 _CHUNK = 2**20
 _log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """The entries that a ledger begins with, where they are stored."""
+    """The file, or the bytes, that hold the first entries of a ledger."""
 
     path: Path  # what errors call the file
     open: Callable[[], IO[bytes]]
@@ -67,7 +67,7 @@ class _Stored:
     sha256: str
 
     def content(self) -> Iterator[bytes]:
-        """The same bytes once more.
+        """Read the same bytes again.
 
         Raises:
             BrokenLedger: The file has changed since it was read.
@@ -79,7 +79,7 @@ class _Stored:
                 left -= len(chunk)
                 yield chunk
         if left or digest.hexdigest() != self.sha256:
-            raise BrokenLedger(self.path, None, "it was changed while the model was trained; train again")
+            raise BrokenLedger(self.path, None, "it was changed during the training; train again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ class Ledger:
         yield from self._appended
 
     def dumps(self) -> bytes:
-        """The same in one piece."""
+        """Return the content in one piece."""
         return b"".join(self.content())
 
     def _came_due(self, history: History) -> list[Outcome]:
@@ -225,15 +225,15 @@ class _Chain:
         self._newest.append(release)
 
     def check_memory(self) -> None:
-        """Refuse more than memory is meant for."""
+        """Check the limits that bound the memory."""
         tallies = self._tallies.values()
         if (pending := sum(tally.count_pending() for tally in tallies)) > MOST_PENDING:
-            raise EntryFault(f"{pending:,} forecasts have no outcome up to here; {MOST_PENDING:,} are the most")
+            raise EntryFault(f"{pending:,} forecasts have no outcome up to here; at most {MOST_PENDING:,} are allowed")
         if (outcomes := sum(tally.outcomes for tally in tallies)) > MOST_OUTCOMES:
-            raise EntryFault(f"it is outcome {outcomes:,}; {MOST_OUTCOMES:,} are the most")
+            raise EntryFault(f"it is outcome {outcomes:,}; at most {MOST_OUTCOMES:,} are allowed")
 
     def ledger(self, stored: _Stored | None, appended: tuple[bytes, ...]) -> Ledger:
-        """The ledger that this amounts to."""
+        """Return the ledger with all entries added."""
         return Ledger(self.entries, self.head, tuple(self._newest), self._tallies, stored, appended)
 
 
@@ -258,7 +258,7 @@ def read_ledger(path: Path, heads: Collection[str] = (), before: datetime | None
             raise BrokenLedger(path, None, f"{status.st_size:,} bytes are more than a ledger may have ({MOST_BYTES:,})")
         return _read(lambda: path.open("rb"), path, heads, before)
     except FileNotFoundError as error:
-        raise BrokenLedger(path, None, "there is no such file; to begin a new ledger, name none") from error
+        raise BrokenLedger(path, None, "there is no such file; to begin a new ledger, leave --ledger out") from error
     except OSError as error:
         raise BrokenLedger(path, None, f"it cannot be read: {error.strerror}") from error
 
@@ -310,17 +310,17 @@ def _read(opened: Callable[[], IO[bytes]], path: Path, heads: Collection[str], b
                 dropped = _count_lines(file)
                 break
     if not size and not dropped:
-        raise BrokenLedger(path, None, f"it is empty; to begin a new one, name none; else {RESTORE}")
+        raise BrokenLedger(path, None, f"it is empty; to begin a new ledger, leave --ledger out; else {RESTORE}")
     if missing:
         raise BrokenLedger(
             path,
             None,
-            f"its {chain.entries} entries do not hold {min(missing)[:12]}..., the last one that the model released "
-            f"before knows: its end is missing, or it is another model's; {RESTORE}",
+            f"its {chain.entries} entries do not contain {min(missing)[:12]}..., the last entry of the model released "
+            f"before: its end is missing, or it belongs to another model; {RESTORE}",
         )
     if dropped:
         _log.warning(
-            "%s: the last %d entries are dropped: no model was released with them, for a training did not end",
+            "%s: the last %d entries are dropped: they belong to a training that was interrupted",
             path,
             dropped,
         )
@@ -328,14 +328,14 @@ def _read(opened: Callable[[], IO[bytes]], path: Path, heads: Collection[str], b
 
 
 def _whole(line: bytes) -> bytes:
-    """A line without its line feed, which only one that is too long may lack."""
+    """Return a line without its line feed. `read_entry` refuses lines that are too long."""
     if not line.endswith(b"\n") and len(line) <= MOST_LINE_BYTES:
         raise EntryFault(f"it is cut off: no line feed ends it; {RESTORE}")
     return line.removesuffix(b"\n")
 
 
 def _count_lines(file: IO[bytes]) -> int:
-    """The lines that are left, whether they end with a line feed or not."""
+    """Count the remaining lines; the last one may lack its line feed."""
     count, last = 0, b"\n"
     while chunk := file.read(_CHUNK):
         count, last = count + chunk.count(b"\n"), chunk
@@ -343,7 +343,7 @@ def _count_lines(file: IO[bytes]) -> int:
 
 
 def _release(card: Card, pair: Pair, forecast: PairForecast) -> Release:
-    """What a model says of one pair on the days ahead, as its server will."""
+    """Return the release entry of one pair, with the same predictions as the server's."""
     evaluator = Evaluator(forecast)
     predictions = [evaluator.at_close(forecast.last + horizon * DAY) for horizon in range(1, DAYS + 1)]
     return Release(

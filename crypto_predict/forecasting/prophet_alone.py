@@ -1,14 +1,14 @@
-"""What Prophet alone forecasts, and an interval for it that means 80 % out of sample.
+"""The forecast of Prophet alone, with an interval calibrated to 80 % coverage out of sample.
 
-Its forecast is its fitted curve: trend and seasonalities, wherever they stand beside the market. The curve errs by what
-the closes scatter around it, by how the market moves until the target, and by a trend that does not go on. The
-half-width of the interval is the deviation that the first two explain, the root of the residual variance and the
-predicted variance of the move (`volatility`), times a multiplier: the conformal quantile of past absolute errors in
-units of that deviation, as in `interval`. Where few errors that do not overlap have come due, the multiplier is drawn
-towards that of the next shorter horizon, which has more of them, and that of the shortest towards the Gaussian one.
+The forecast is the fitted curve of trend and seasonalities, even where the curve is off the newest price. Its errors
+have three causes: the scatter of closes around the curve, the move of the market until the target, and a trend that
+does not continue. The first two give a standard deviation: the square root of the residual variance plus the predicted
+variance of the move (`volatility`). The half-width of the interval is this deviation times a multiplier, the conformal
+quantile of past absolute errors in units of the deviation, as in `interval`. While few non-overlapping errors are
+known, the multiplier is shrunk towards that of the next shorter horizon, and that of the shortest towards the
+Gaussian one.
 
-The interval reaches as far above the curve as below it, in log price, and so always holds the prediction. Prophet may
-be biased, which widens both sides.
+The interval is symmetric around the curve in log price. A bias of Prophet widens both sides.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from crypto_predict.forecasting.interval import GAUSSIAN, conformal_multiplier
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.forecasting.volatility import Volatility
 
-PRIOR_ERRORS = 4  # what the prior weighs, in errors that do not overlap: of fewer, none is the conformal 80 % quantile
+PRIOR_ERRORS = 4  # weight of the prior, in non-overlapping errors: fewer than 4 have no conformal 80 % quantile
 
 
 @dataclass(frozen=True)
 class ProphetReplay:
-    """What Prophet alone would have forecast at every cutoff of a backtest; NaN where too little was left to fit."""
+    """The forecasts of Prophet alone at every cutoff of a backtest; NaN where it could not be fitted."""
 
     horizons: tuple[int, ...]  # days ahead, ascending, `KNOTS` among them
     curve: FloatArray  # (m, horizons) log price
     errors: FloatArray  # (m, horizons) actual minus forecast log price; NaN where the outcome is not known
-    reaches: FloatArray  # (m, horizons) half-widths of the interval in log price, from errors due at the cutoff
+    half_widths: FloatArray  # (m, horizons) half-widths of the interval in log price, from errors due at the cutoff
 
     def at(self, horizon: int) -> tuple[FloatArray, FloatArray]:
-        """Forecasts and half-widths at one of the horizons, (m,) each."""
+        """Return forecasts and half-widths at one of the horizons, (m,) each."""
         column = self.horizons.index(horizon)
-        return self.curve[:, column], self.reaches[:, column]
+        return self.curve[:, column], self.half_widths[:, column]
 
     def bands(self) -> tuple[Band, ...]:
-        """The interval at the last cutoff, `KNOTS` days ahead; nothing where no error is known to calibrate it by."""
-        reaches = [float(self.at(knot)[1][-1]) for knot in KNOTS]
-        if not np.isfinite(self.errors).any() or not np.isfinite(reaches).all():
+        """Return the interval at the last cutoff, `KNOTS` days ahead; empty if no error is known to calibrate it."""
+        half_widths = [float(self.at(knot)[1][-1]) for knot in KNOTS]
+        if not np.isfinite(self.errors).any() or not np.isfinite(half_widths).all():
             return ()
-        return tuple(Band(-reach, reach) for reach in reaches)
+        return tuple(Band(-half_width, half_width) for half_width in half_widths)
 
 
 def replay_prophet(
@@ -60,7 +60,7 @@ def replay_prophet(
         series: The whole history.
         cutoffs: (m,) indices into the series, ascending.
         horizons: Days ahead, ascending, `KNOTS` among them.
-        answers: (m,) what was forecast at each cutoff; Prophet's curve at these horizons.
+        answers: (m,) the forecasts at each cutoff; `curve` at these horizons.
     """
     curve = np.array([one.curve for one in answers])  # (m, horizons)
     noise = np.array([one.noise for one in answers])  # (m,)
@@ -74,22 +74,22 @@ def replay_prophet(
         scores = np.abs(errors[:, horizons.index(knot)]) / deviation
         multipliers = _multipliers(scores, cutoffs, knot, multipliers)
         at_knots[:, column] = multipliers * deviation
-    at_knots = np.maximum.accumulate(at_knots, axis=1)  # never smaller further ahead
-    reaches = np.array([_at_horizon(at_knots, horizon) for horizon in horizons]).T
-    return ProphetReplay(tuple(horizons), curve, errors, reaches)
+    at_knots = np.maximum.accumulate(at_knots, axis=1)  # not narrower further ahead
+    half_widths = np.array([_at_horizon(at_knots, horizon) for horizon in horizons]).T
+    return ProphetReplay(tuple(horizons), curve, errors, half_widths)
 
 
 def _multipliers(scores: FloatArray, cutoffs: IntArray, horizon: int, prior: FloatArray) -> FloatArray:
-    """(m,) the half-width in deviations at every cutoff, from the scores that had come due by then.
+    """Return (m,) the half-width in deviations at every cutoff, from the scores that were known by then.
 
     Args:
-        scores: (m,) absolute errors in deviations; NaN where not known, ever.
+        scores: (m,) absolute errors in deviations; NaN where it will never be known.
         cutoffs: (m,) days, ascending.
         horizon: Days ahead.
         prior: (m,) the multiplier to start from.
     """
     issued, past, due = np.empty(len(cutoffs)), list[float](), 0
-    share = min(1.0, spacing(cutoffs) / horizon)  # of an error that does not overlap with the one before
+    share = min(1.0, spacing(cutoffs) / horizon)  # how much of an error does not overlap with the one before
     for index, cutoff in enumerate(cutoffs):
         while cutoffs[due] + horizon <= cutoff:
             if np.isfinite(scores[due]):
@@ -100,7 +100,7 @@ def _multipliers(scores: FloatArray, cutoffs: IntArray, horizon: int, prior: Flo
 
 
 def _at_horizon(at_knots: FloatArray, horizon: int) -> FloatArray:
-    """(m,) half-widths at a horizon, of those (m, knots) at `KNOTS`: linear in the square, as what is baked is read."""
+    """Return half-widths (m,) at a horizon from (m, knots) at `KNOTS`: linear in the square as in `Evaluator`."""
     after = bisect_left(KNOTS, horizon)
     if KNOTS[after] == horizon:
         return at_knots[:, after]

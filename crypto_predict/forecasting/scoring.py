@@ -51,7 +51,7 @@ def only(backtest: Backtest, horizons: Sequence[int]) -> Backtest:
     )
 
 
-def gaussian_reaches(log_close: FloatArray, horizon: int) -> FloatArray:
+def gaussian_half_widths(log_close: FloatArray, horizon: int) -> FloatArray:
     """(n,) half-widths of persistence's interval if log price is a Gaussian random walk: z sigma sqrt(h).
 
     Sigma is the standard deviation of the daily returns of the past year; NaN before there are thirty of them.
@@ -87,7 +87,7 @@ class _Forecasts:
             return None
         cutoffs = np.array([row.cutoff.toordinal() for row in rows])
         before = replay.series.log_close[: int(replay.cutoffs[0]) + 1].tolist()
-        reaches = gaussian_reaches(replay.series.log_close, horizon)
+        half_widths = gaussian_half_widths(replay.series.log_close, horizon)
         return cls(
             horizon=horizon,
             rows=rows,
@@ -99,7 +99,7 @@ class _Forecasts:
             low=np.log([row.low for row in rows]),
             high=np.log([row.high for row in rows]),
             persistence=np.log([row.persistence for row in rows]),
-            gaussian=reaches[cutoffs - replay.series.days[0]],
+            gaussian=half_widths[cutoffs - replay.series.days[0]],
         )
 
     def only(self, chosen: IntArray) -> _Forecasts:
@@ -162,8 +162,8 @@ class _Forecasts:
     def score_of_prophet(self, replay: Replay) -> ProphetScore | None:
         """How Prophet alone did at the same cutoffs; None where it could be fitted at none of them."""
         at = np.searchsorted(replay.series.days[replay.cutoffs], [row.cutoff.toordinal() for row in self.rows])
-        curve, reach = (values[at] for values in replay.prophet.at(self.horizon))
-        part = replace(self, predicted=curve, low=curve - reach, high=curve + reach).only(
+        curve, half_width = (values[at] for values in replay.prophet.at(self.horizon))
+        part = replace(self, predicted=curve, low=curve - half_width, high=curve + half_width).only(
             np.flatnonzero(np.isfinite(curve))
         )
         if not part.rows:
@@ -261,12 +261,12 @@ def _scores_of_prophet(backtest: Backtest) -> tuple[ProphetScore, ...]:
 def _candidates(replay: Replay, horizon: int) -> Iterator[CandidateScore]:
     """Every candidate alone at the cutoffs whose outcome is known, and its weight in the newest forecast."""
     column = replay.horizons.index(horizon)
-    happened = replay.happened(horizon)
-    due = np.flatnonzero(np.isfinite(happened))
+    actual = replay.actual(horizon)
+    due = np.flatnonzero(np.isfinite(actual))
     weights = replay.combinations[column].weights[-1]
     for index, name in enumerate(CANDIDATES):
-        error = np.abs(happened[due] - replay.said[due, index, column])
-        yield CandidateScore(name, horizon, _ratio(error, np.abs(happened[due])), _figure(float(weights[index])))
+        error = np.abs(actual[due] - replay.predicted[due, index, column])
+        yield CandidateScore(name, horizon, _ratio(error, np.abs(actual[due])), _figure(float(weights[index])))
 
 
 def _winkler(actual: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:

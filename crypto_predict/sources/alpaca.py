@@ -130,7 +130,7 @@ class _Malformed(ValueError):
 
 
 class _NotJson(_Malformed):
-    """An answer is none of Alpaca's at all."""
+    """An answer does not have Alpaca's format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +214,7 @@ def _read_page(answer: object, symbol: str) -> _Page:
         raise _Malformed(f"{len(rows):,} bars, and no more than {LIMITS.page:,} were asked for")
     token = answer.get("next_page_token")
     if not (token is None or (isinstance(token, str) and len(token) <= _LONGEST_TOKEN)):
-        raise _Malformed("a page token that is no text, or too long a one")
+        raise _Malformed("a page token that is not text, or is too long")
     return _Page([_read_candle(row) for row in rows], token)
 
 

@@ -1,6 +1,6 @@
-"""Which column of a CSV file holds what, by the names that exchanges and data sites write.
+"""Find the columns of a CSV file by the names that exchanges and data sites use.
 
-Names are compared in small letters, and whatever is not a letter or a digit counts as one underscore: ``Open Time`` is
+Names are compared in lower case, with one underscore for whatever is not a letter or a digit: ``Open Time`` is
 ``open_time``, ``Volume (BTC)`` is ``volume_btc``.
 
 * time, the opening: ``open_time`` and the like; else ``unix``, ``epoch``, ``mts``; else ``time``, ``time_ms``,
@@ -24,7 +24,7 @@ from crypto_predict.market import EPOCH, Candle
 TIME, TIME_MS = "time", "time_ms"
 PRICES = ("open", "high", "low", "close")
 
-# The first group of which a header has a name tells the opening; the columns of a later one may say the same otherwise.
+# The first group with a name in the header is the opening time; later groups may repeat it in another format.
 _TIMES = (
     frozenset({"open_time", "opentime", "time_open", "timeopen", "opening_time", "start", "start_time"}),
     frozenset({"unix", "unix_time", "unix_timestamp", "epoch", "mts"}),
@@ -34,7 +34,7 @@ _VOLUMES = frozenset({"volume", "vol", "v"})
 _VOLUME_OF = "volume_"
 
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
-_MISSING = frozenset({"", "na", "n/a", "null", "none"})  # in small letters
+_MISSING = frozenset({"", "na", "n/a", "null", "none"})  # in lower case
 _WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
 _SINCE_1970 = re.compile(r"(\d{9,19})(\.\d*)?", re.ASCII)  # fewer digits are a date: 20240102
 _YEAR_FIRST = re.compile(r"(\d{4})[./](\d\d)[./](\d\d)(?!\d)", re.ASCII)
@@ -42,27 +42,27 @@ _UNITS = (("seconds", 11, 1), ("milliseconds", 14, 10**3), ("microseconds", 17, 
 
 
 class BadRow(Exception):
-    """One row is faulty, for these reasons; reading goes on."""
+    """One row is faulty. The message has all reasons; reading goes on."""
 
 
 @dataclass(slots=True)
 class Columns:
-    """Where in a row each value stands, and what was assumed to know that."""
+    """The index of each value in a row, and the assumptions made to find it."""
 
     width: int  # fields in a row
     time: int
-    in_milliseconds: bool  # as the time's name says
+    in_milliseconds: bool  # by the name of the time column
     prices: tuple[int, ...]  # in the order of PRICES
     volume: int | None
     notices: list[str] = field(default_factory=list)
-    units: set[str] = field(default_factory=set)  # of times since 1970 met so far
+    units: set[str] = field(default_factory=set)  # of the times since 1970 read so far
 
     @classmethod
     def of(cls, header: Sequence[str], base: str | None) -> Columns:
-        """Find the columns of a file of the currency `base`.
+        """Find the columns in a header; `base` is the base currency.
 
         Raises:
-            BadRow: One is missing, or several could be meant; all of it at once.
+            BadRow: Columns are missing or ambiguous; all of them at once.
         """
         names = [re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") for name in header]
         times, volumes = _times(names), _volumes(names, base)
@@ -90,7 +90,7 @@ class Columns:
         return columns
 
     def candle(self, fields: Sequence[str], line: int) -> Candle | None:
-        """The candle of one row; None for a row without any price. A field without a value is NaN.
+        """Return the candle of one row, or None for a row without any price. An empty field is NaN.
 
         Raises:
             BadRow: A field cannot be read; all of them at once.
@@ -109,7 +109,7 @@ class Columns:
         return Candle(opening, first, high, low, close, volume, line=line)
 
     def assumed(self) -> list[str]:
-        """What was assumed so far, the units of times included."""
+        """Return the assumptions so far, including the units of times."""
         return [*self.notices, *(f"times are {unit} since 1970" for unit in sorted(self.units))]
 
     def _opening(self, text: str, faults: list[str]) -> datetime | None:
@@ -131,7 +131,7 @@ def _places(names: Sequence[str], wanted: frozenset[str]) -> list[int]:
 
 
 def _times(names: Sequence[str]) -> list[int]:
-    """The columns of the opening: one where all is well."""
+    """Return the columns that may be the opening time: exactly one in a valid header."""
     for group in _TIMES:
         if places := _places(names, group):
             return places
@@ -139,7 +139,7 @@ def _times(names: Sequence[str]) -> list[int]:
 
 
 def _volumes(names: Sequence[str], base: str | None) -> list[int]:
-    """The columns of the volume in the base currency: none or one where all is well."""
+    """Return the columns that may be the volume in the base currency: at most one in a valid header."""
     if places := _places(names, _VOLUMES):
         return places
     if base and (places := _places(names, frozenset({f"{_VOLUME_OF}{base.lower()}"}))):
@@ -159,7 +159,7 @@ def _notices(columns: Columns, header: Sequence[str], names: Sequence[str]) -> l
 
 
 def _number(name: str, text: str, faults: list[str]) -> float:
-    """The number; NaN where there is none, and a fault where something else stands."""
+    """Read a number: NaN for a missing value, and a fault for anything else."""
     if _NUMBER.fullmatch(text):
         return float(text)
     if text.lower() not in _MISSING:
@@ -181,4 +181,4 @@ def _milliseconds(text: str) -> datetime:
     try:
         return EPOCH + timedelta(milliseconds=int(text))
     except OverflowError as error:
-        raise ValueError(f"time_ms {text} lies beyond the year 9999: are these milliseconds?") from error
+        raise ValueError(f"time_ms {text} lies beyond the year 9999: write milliseconds since 1970") from error

@@ -2,8 +2,8 @@
 
 The first line names the columns, in any order and in any case: ``time,open,high,low,close,volume``, or as Yahoo
 Finance, CryptoDataDownload and exchanges write them (see `csv_columns`). ``time`` is the opening of the candle: an ISO
-8601 date or date-time (UTC unless it says otherwise), or a time since 1970 in seconds, milli-, micro- or nanoseconds,
-which its length tells; ``time_ms`` is milliseconds. Lines before the header that hold an address, a comment (``#``) or
+8601 date or date-time (UTC unless it has an offset), or a time since 1970 in seconds, milli-, micro- or nanoseconds,
+by its length; ``time_ms`` is milliseconds. Lines before the header that hold an address, a comment (``#``) or
 ``sep=`` are skipped, and so are blank lines. Fields are separated by comma, semicolon, tab or ``|``. The text is UTF-8.
 Whether the file is compressed is read from its content, not from its name. ``{base}`` and ``{quote}`` in the path stand
 for the pair's currencies.
@@ -11,8 +11,8 @@ for the pair's currencies.
 Rows may stand in any order and are sorted by time; a row without any price is left out, as a gap. Either is logged,
 with everything else that was assumed, in one line. Nothing else is repaired, left out or resampled. A file that is not
 a table of candles, or has a row that cannot be read, is refused with every fault at once, each with its line. Rows that
-can be read are handed on as they are, be they repeated or impossible: ``nan`` and ``inf`` are taken at their word, and
-an empty field, which is how spreadsheets and pandas write what they do not have, is NaN. Each candle knows its line.
+can be read are passed on unchanged, even if repeated or impossible: ``nan`` and ``inf`` are numbers, and an empty
+field, as spreadsheets and pandas write missing values, is NaN. Each candle has its line number.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class CsvFile:
 
 
 def read_csv(path: Path, most_lines: int = MOST_LINES, base: str | None = None) -> list[Candle]:
-    """Every row of the file that has a price, ascending, and at least one. What was assumed is logged in one line.
+    """Every row of the file that has a price, ascending, and at least one. The assumptions are logged in one line.
 
     Args:
         path: The file.

@@ -41,7 +41,9 @@ _ADVICE = {
     429: "too many requests: try again later",
     451: "it is closed to requests from where you are: use another source",
 }
-_REFUSALS_OF_PLACE = frozenset({403, 407, 418, 429, 451})  # nobody from here is answered now, whatever is asked
+_REFUSALS_OF_PLACE = frozenset(
+    {403, 407, 418, 429, 451}
+)  # the host refuses every request from this location at the moment
 _REFUSALS_OF_KEYS = frozenset({401, 403})
 
 Result = TypeVar("Result")
@@ -140,8 +142,8 @@ class BoundedSession(requests.Session):
         elif status in _REFUSALS_OF_PLACE or status >= 500:
             becomes = Unreachable
         reason = f"{host} answered {status} {http.client.responses.get(status, '')}".rstrip()
-        if said := _message(response):
-            reason += f' "{self._presentable(said)}"'
+        if message := _message(response):
+            reason += f' "{self._presentable(message)}"'
         if status // 100 == 3:
             reason += ": it has moved; check the address that is set for this exchange"
         elif becomes is RefusedKeys:
@@ -183,8 +185,8 @@ def _message(response: requests.Response) -> str | None:
         answer = response.json()
     except (ValueError, RecursionError, Failure):
         return None
-    said = (answer.get("message") or answer.get("msg")) if isinstance(answer, dict) else None
-    return said if isinstance(said, str) else None
+    message = (answer.get("message") or answer.get("msg")) if isinstance(answer, dict) else None
+    return message if isinstance(message, str) else None
 
 
 def _within(seconds: float, call: Callable[[], Result]) -> Result:

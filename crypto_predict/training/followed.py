@@ -1,4 +1,4 @@
-"""What followed a forecast of the past: read for its picture alone, after everything was trained."""
+"""Read the prices after a forecast of the past. Only its picture uses them, after the training."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _log = logging.getLogger(__name__)
 def candles_after(sources: Sequence[Source], history: History, now: datetime) -> list[Candle]:
     """Return the sound daily candles of the `HORIZON_DAYS` days after `history`, ascending, from its own source.
 
-    A source that cannot deliver them costs the picture a line, and is logged.
+    If the source fails, log a warning and return none.
 
     Args:
-        sources: The one that the history came from is among them.
+        sources: Must contain the source of `history`.
         history: Daily.
         now: The present, in UTC.
     """
@@ -34,6 +34,6 @@ def candles_after(sources: Sequence[Source], history: History, now: datetime) ->
         span = Span(start, end)
         found = {one.open_time: one for one in source.candles(history.pair, Interval.DAY_1, span) if not one.faults()}
     except (SourceError, UnusableHistory) as error:
-        _log.warning("%s: the picture does not show what followed: %s", history.pair, error)
+        _log.warning("%s: the picture does not show the prices that followed: %s", history.pair, error)
         return []
     return [found[opening] for opening in sorted(found) if opening in span and opening + DAY <= span.end]

@@ -122,11 +122,11 @@ def _add_release(command: CommandLine) -> None:
     command.add_option(
         "--champion", Path, None, "the model that this one would replace; a worse one is refused", "FILE"
     )
-    command.add_flag("--no-gate", "write the model whatever the gate finds; the card tells it")
+    command.add_flag("--no-gate", "write the model whatever the gate finds; the model card records it")
 
 
 def _file_of_one_pair(sources: Sequence[str]) -> str | None:
-    """The first source that is a file of one pair, whichever that is."""
+    """Return the first source that is a file of a single pair."""
     return next((name for name in sources if name.startswith(FILE) and "{base}" not in name), None)
 
 

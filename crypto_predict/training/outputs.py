@@ -1,4 +1,4 @@
-"""The files that a training run reads and writes beside the model: their names, and what is refused before the work."""
+"""The files that a training run reads and writes: their names, checks before the training, locks and cleaning up."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def path_for(template: Path, pair: Pair) -> Path:
 
 
 def check_outputs(settings: TrainSettings) -> None:
-    """Refuse now what could not be written after minutes of work, or would destroy what is no model.
+    """Check before minutes of training that all outputs can be written, and that none replaces an input.
 
     Raises:
         InvalidValue: An output cannot be written where the settings say.
@@ -60,17 +60,17 @@ def check_outputs(settings: TrainSettings) -> None:
         for path in paths:
             _check_file(option, path)
             if real_path(path) in written:
-                raise InvalidValue(option, str(path), "a file of its own")
+                raise InvalidValue(option, str(path), "different from the other outputs")
             written.add(real_path(path))
     for option, read, successor in _inputs(settings):
         if real_path(read) in written and (successor is None or real_path(read) != real_path(successor)):
-            raise InvalidValue(option, str(read), "another file than those that are written")
+            raise InvalidValue(option, str(read), "different from the files that are written")
     if settings.picture is not None and settings.picture.suffix.lower() not in PICTURE_FORMATS:
         raise InvalidValue("--picture", str(settings.picture), f"a file ending in {', '.join(PICTURE_FORMATS)}")
 
 
 def _outputs(settings: TrainSettings) -> list[tuple[str, list[Path]]]:
-    """What is written, with the option that says so."""
+    """Return the files to write, with their options."""
     outputs = [("--output", [settings.output, ledger_path(settings.output)])]
     if settings.backtest is not None:
         outputs.append(("--backtest", [settings.backtest]))
@@ -84,7 +84,7 @@ def _outputs(settings: TrainSettings) -> list[tuple[str, list[Path]]]:
 
 
 def _inputs(settings: TrainSettings) -> list[tuple[str, Path, Path | None]]:
-    """What is read, with the option that says so, and the one output that may take its place: its successor."""
+    """Return the files to read, with their options and the one output that may replace each: its successor."""
     files: list[tuple[str, Path, Path | None]] = [
         (f"--source file:{path}", path, None) for name in settings.sources for path in _read_by(name, settings.pairs)
     ]
@@ -102,7 +102,7 @@ def _check_file(option: str, path: Path) -> None:
             raise InvalidValue(option, str(path), "a regular file")
         if not os.access(real.parent, os.W_OK | os.X_OK):
             raise InvalidValue(option, str(path), "a file in a folder that exists and can be written to")
-        temporary_for(real).lstat()  # whose name may be too long
+        temporary_for(real).lstat()  # fails if the temporary name is too long
     except FileNotFoundError:
         pass
     except OSError as error:
@@ -110,16 +110,16 @@ def _check_file(option: str, path: Path) -> None:
 
 
 def _read_by(source: str, pairs: Sequence[Pair]) -> list[Path]:
-    """The files that a source reads."""
+    """Return the files that a source reads."""
     kind, _, path = source.partition(":")
     return [path_for(Path(path), pair) for pair in pairs] if kind == "file" else []
 
 
 def check_room(histories: Mapping[Pair, History], settings: TrainSettings) -> None:
-    """Refuse before the work what no model file can hold: too many days, or losses of too many horizons.
+    """Check before the training that the model will not exceed the limits of a model file.
 
     Raises:
-        InvalidValue: It is too much.
+        InvalidValue: There are too many days, or losses of too many horizons.
     """
     days = {pair: len(history.candles) + schema.HORIZON_DAYS for pair, history in histories.items()}
     if faults := schema.size_faults(days):
@@ -127,15 +127,15 @@ def check_room(histories: Mapping[Pair, History], settings: TrainSettings) -> No
     losses = sum(days.values()) // 7 * len({*HORIZONS, *settings.horizons})
     opcodes = _OPCODES_OF_PAIR * len(days) + _OPCODES_OF_LOSS * losses
     if opcodes > MOST_OPCODES:
-        most = "few enough for one model; choose fewer, fewer pairs (--pair), or a shorter history (--days)"
-        raise InvalidValue("--horizons", f"{len(settings.horizons)} horizons of {len(days)} pairs", most)
+        expected = "few enough for one model; choose fewer horizons or pairs (--pair), or a shorter history (--days)"
+        raise InvalidValue("--horizons", f"{len(settings.horizons)} horizons of {len(days)} pairs", expected)
 
 
 def readable(model: Model, settings: TrainSettings) -> bytes:
-    """The bytes of a model file, once they have been read back.
+    """Return the bytes of the model file, after loading them as a check.
 
     Raises:
-        InvalidValue: They cannot be; it is too large, or a text in it cannot be shown.
+        InvalidValue: They cannot be loaded: the model is too large, or a text in it is not allowed.
     """
     data = store.dumps(model)
     try:
@@ -149,10 +149,10 @@ def readable(model: Model, settings: TrainSettings) -> bytes:
 
 @contextlib.contextmanager
 def alone(settings: TrainSettings) -> Iterator[None]:
-    """Hold the locks of all that is written, so that two trainings cannot lose each other's release.
+    """Hold the locks of all outputs, so that concurrent trainings cannot overwrite each other's release.
 
     Raises:
-        InvalidValue: Another process holds one of them.
+        InvalidValue: Another process holds one of the locks.
     """
     with contextlib.ExitStack() as locks:
         for option, paths in _outputs(settings):
@@ -165,8 +165,8 @@ def clean_up(settings: TrainSettings) -> datetime | None:
     """Remove the temporary files of trainings that were killed. The locks must be held.
 
     Returns:
-        The training time of a first release that was killed between ledger and model, whose ledger names a release
-        that never was; None if there is no such ledger.
+        The training time of a first release that was killed after writing its ledger and before its model; None if
+        there was none.
     """
     incomplete = None
     if not settings.output.exists():
@@ -179,19 +179,19 @@ def clean_up(settings: TrainSettings) -> datetime | None:
 
 
 def model_beside(ledger: Path) -> Model | None:
-    """The model that a ledger was written with, where it still stands there: it names the ledger's last entry."""
+    """Return the model beside a ledger, if any; it names the last entry that was released."""
     if not ledger.name.endswith(LEDGER_SUFFIX):
         return None
     return _loaded(ledger.with_name(ledger.name.removesuffix(LEDGER_SUFFIX) + MODEL_SUFFIX))
 
 
 def keep_ledger(output: Path, ledger: Ledger, incomplete: datetime | None) -> None:
-    """Give the ledger beside an output a further name if `ledger`, which takes its place, does not carry it on.
+    """Keep the ledger beside an output under another name if `ledger`, which replaces it, does not continue it.
 
-    It cannot be made again. What no model was released with is not kept.
+    A record cannot be made again. Entries that were never released are not worth keeping.
 
     Raises:
-        OSError: That cannot be done.
+        OSError: The copy cannot be made.
     """
     path = ledger_path(output)
     if not path.exists() or _begins_with(ledger.content(), path, _released_size(path, output, incomplete)):
@@ -200,11 +200,13 @@ def keep_ledger(output: Path, ledger: Ledger, incomplete: datetime | None) -> No
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     aside = path.with_name(f"{path.stem}.{digest[:12]}{path.suffix}")
     keep_aside(path, aside)
-    _log.warning("the ledger %s is not carried on; it is kept as %s (name it with --ledger next time)", path, aside)
+    _log.warning(
+        "the ledger %s is not continued; it is kept as %s (to continue it, name it with --ledger)", path, aside
+    )
 
 
 def _released_size(path: Path, output: Path, incomplete: datetime | None) -> int:
-    """The bytes of a ledger up to the last entry that was released."""
+    """Return the size of a ledger up to the last entry that was released, in bytes."""
     size = path.stat().st_size
     if (model := _loaded(output)) is not None:
         return size_up_to(path, model.scorecard.head) or size
@@ -237,5 +239,5 @@ def _is_of(ledger: Path, model: Model) -> bool:
 def _loaded(path: Path) -> Model | None:
     try:
         return store.load(path)
-    except UnusableModel:  # there is none, or an older program's
+    except UnusableModel:  # it does not exist, or has an older schema
         return None

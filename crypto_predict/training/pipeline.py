@@ -54,7 +54,7 @@ _BAR = "{desc} |{bar:30}| {n_fmt}/{total_fmt} steps, {elapsed}"
 # have a year behind them, and the interval start from more than it is judged by.
 WARM_UP = 365
 
-# By which a training time may lie after now: clocks of machines that work together differ a little.
+# Allowed lead of a training time over this machine's clock: clocks differ a little.
 CLOCKS_APART = timedelta(minutes=1)
 
 _log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PairHistory:
-    """What one pair is trained on, and what the gate says of it."""
+    """The data that one pair is trained on, and its faults."""
 
     history: History  # of as many days as were asked for
     past: History  # the same with the warm-up before it
@@ -226,7 +226,7 @@ def _cutoffs(past: History, settings: TrainSettings) -> int:
 def _score_faults(
     backtest: Backtest | None, history: History, settings: TrainSettings, champion: Model | None
 ) -> list[str]:
-    """The score half of the gate. A history too short for a backtest has been refused for that."""
+    """Return the faults of the scores. A history too short for a backtest has been refused before."""
     if backtest is None:
         return []
     faults = calibration_faults(backtest, settings.gate)
@@ -263,7 +263,7 @@ def _write_backtest(settings: TrainSettings, trained: Mapping[Pair, TrainedPair]
 def _draw(
     settings: TrainSettings, sources: Sequence[Source], trained: Mapping[Pair, TrainedPair], model: Model, now: datetime
 ) -> None:
-    """Draw every forecast, and what followed one of the past: by now nothing can learn from it."""
+    """Draw every forecast, and the prices that followed one of the past: the training is over and cannot use them."""
     if settings.picture is None:
         return
     for pair, result in trained.items():
@@ -284,5 +284,5 @@ def _write(
         if settings.prophet_json is not None:
             write_atomically(path_for(settings.prophet_json, pair), result.fitted.prophet.to_json().encode())
     keep_ledger(settings.output, ledger, incomplete)
-    # What the ledger holds beyond the entry that its model names is dropped by whoever reads both.
+    # In this order, as readers drop ledger entries after the one that the model names.
     write_in_order({ledger_path(settings.output): ledger.content(), settings.output: data})

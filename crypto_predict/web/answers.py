@@ -1,7 +1,7 @@
 """What the model answers, as the bytes of JSON bodies.
 
-Pure: the same model and the same question give the same bytes. What is said of a day is rendered once and remembered,
-so memory is bounded by the model's range: twice, as there are two models of each pair.
+Pure: the same model and the same query give the same bytes. A day is rendered once and cached, so memory is bounded by
+the model's range, for both models of each pair.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from crypto_predict.market import DAY, Pair
 from crypto_predict.web import questions
 from crypto_predict.web.provenance import Basis, Provenance, simulated_header
 
-DEFAULT_DAYS = 30  # of a forecast whose end was not said
+DEFAULT_DAYS = 30  # of a forecast without an end
 _NEXT = b", "  # between two rows
 VERSION_MEMBERS = ("version", "build", "git_revision", "trained_at", "simulated")  # of the card
 
@@ -38,10 +38,10 @@ class NoBitcoin(UnknownPair):
 
 
 class Answer(NamedTuple):
-    """What a question is answered with."""
+    """The body of an answer, and the headers with its provenance."""
 
     body: bytes
-    headers: list[tuple[str, str]]  # what the prices behind it are; shared between answers
+    headers: list[tuple[str, str]]  # the provenance; shared between answers
 
 
 class Answers:
@@ -69,7 +69,7 @@ class Answers:
 
         Raises:
             BadParameter, InvalidValue: The query is not a parameter ``date``, and perhaps ``model``, that can be read.
-            OutsideModel: The model knows nothing about that time.
+            OutsideModel: The model does not cover that time.
             NoBitcoin: The model holds no Bitcoin.
             NoProphetInterval: Prophet alone has no interval for that time.
         """
@@ -89,7 +89,7 @@ class Answers:
 
         Raises:
             BadParameter, InvalidValue: The pair or the query cannot be read, or the end lies before the start.
-            OutsideModel: The model knows nothing about the start or the end.
+            OutsideModel: The model does not cover the start or the end.
             UnknownPair: The model does not hold the pair.
             NoProphetInterval: Prophet alone has no interval for one of the days.
         """
@@ -122,7 +122,7 @@ class Answers:
         return _unasked(query, self._model)
 
     def scorecard(self, query: str) -> Answer:
-        """The live record: what became of every forecast released before. Its own `simulated` are the invented ones."""
+        """The live record of released forecasts. Its member `simulated` is the record of invented prices."""
         return _unasked(query, self._scorecard)
 
     def version(self, query: str) -> Answer:
@@ -131,7 +131,7 @@ class Answers:
 
 
 class _Series:
-    """What one model says of one pair. What it says of a day is rendered at the first question and remembered."""
+    """The answers of one model for one pair. A day is rendered at the first request and cached."""
 
     def __init__(self, pair: Pair, name: str, evaluator: Evaluator, *, simulated: bool) -> None:
         forecast = evaluator.forecast
@@ -150,7 +150,7 @@ class _Series:
         self._prices: list[bytes | None] = [None] * ((forecast.end - forecast.first).days + 1)
 
     def range(self) -> dict[str, Any]:
-        """What ``/pairs`` says of it."""
+        """Return its entry in ``/pairs``."""
         return {
             "pair": str(self._pair),
             "first_day": self.first_day.isoformat(),
@@ -170,7 +170,7 @@ class _Series:
         """The price at the close of a day or at an instant, under the four keys.
 
         Raises:
-            OutOfRange: The model knows nothing about that time.
+            OutOfRange: The model does not cover that time.
         """
         if isinstance(asked, datetime):
             instant = self._in_utc(asked)

@@ -1,7 +1,7 @@
-"""The bodies of requests, which nothing here reads: they are checked, measured and thrown away as they come.
+"""Skip the bodies of requests: check, measure and discard them as they arrive.
 
-Each kind is a generator over the bytes that have arrived. It removes from them what belongs to the body, yields where
-it needs more, and returns at the body's end.
+Each kind of body is a generator over the buffer of received bytes. It removes the bytes of the body from the buffer,
+yields when it needs more, and returns at the end of the body.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from crypto_predict.web.refusals import Refusal
 
 Body = Generator[None, None, None]
 
-LINE_BYTES = 4_096  # of a chunk's size with its extensions, or of a trailer
+LINE_BYTES = 4_096  # of a chunk-size line with its extensions, or of a trailer field
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]+)[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
 
 
 def of_length(length: int, arrived: bytearray) -> Body:
-    """A body of `length` bytes."""
+    """Skip a body of `length` bytes."""
     while length > len(arrived):
         length -= len(arrived)
         arrived.clear()
@@ -30,10 +30,10 @@ def of_length(length: int, arrived: bytearray) -> Body:
 
 
 def chunked(arrived: bytearray) -> Body:
-    """A body in chunks, each with its length, as RFC 9112 (7.1) says.
+    """Skip a body in chunks (RFC 9112, section 7.1).
 
     Raises:
-        Refusal: It is not valid, or too long.
+        Refusal: The body is not valid, or too long.
     """
     total = 0
     while size := _size((yield from _line(arrived))):
@@ -63,7 +63,7 @@ def _size(line: bytes) -> int:
 
 
 def _line(arrived: bytearray) -> Generator[None, None, bytes]:
-    """The next line, without its end."""
+    """Remove the next line, and return it without CR LF."""
     searched = 0
     while (end := arrived.find(b"\n", searched)) < 0:
         searched = len(arrived)
@@ -72,6 +72,8 @@ def _line(arrived: bytearray) -> Generator[None, None, bytes]:
         yield
     line = bytes(arrived[:end])
     if not 0 < end <= LINE_BYTES or not line.endswith(b"\r"):
-        raise Refusal(400, f"a line between the chunks of a body ends with CR LF after at most {LINE_BYTES} bytes")
+        raise Refusal(
+            400, f"a line between the chunks of a body must end with CR LF and have at most {LINE_BYTES} bytes"
+        )
     del arrived[: end + 1]
     return line[:-1]

@@ -1,6 +1,6 @@
-"""Conditional requests: RFC 9110, section 13, for every answer that GET or HEAD selects.
+"""Conditional requests (RFC 9110, section 13) with GET and HEAD.
 
-A condition that cannot be read is ignored, as the standard demands of dates; of tags that cannot be read none is ours.
+A date that cannot be parsed is ignored, as the standard demands. An entity tag that cannot be parsed does not match.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _HTTP_DATES = (
 
 
 def evaluate(environ: WSGIEnvironment, etag: str | None, last_modified: str | None) -> HTTPStatus | None:
-    """The status that the conditions of a GET or HEAD request give in place of 200, in the order of section 13.2.2.
+    """Return the status that replaces 200, if any, with the precedence of section 13.2.2.
 
     Args:
         environ: The request.
@@ -35,7 +35,7 @@ def evaluate(environ: WSGIEnvironment, etag: str | None, last_modified: str | No
         last_modified: Its `Last-Modified`, if it has one.
 
     Returns:
-        412 or 304, or None where the answer is to be sent.
+        412 or 304; None to send the answer.
     """
     changed = _date(last_modified)
     if (wanted := environ.get("HTTP_IF_MATCH")) is not None:
@@ -51,24 +51,24 @@ def evaluate(environ: WSGIEnvironment, etag: str | None, last_modified: str | No
 
 
 def _matches_strongly(field: str, etag: str | None) -> bool:
-    """Whether both are the same tag, and neither is weak."""
+    """Whether the field has the same tag, and neither is weak."""
     tags = _tags(field)
     return "*" in tags or (etag in tags and not str(etag).startswith("W/"))
 
 
 def _matches_weakly(field: str, etag: str | None) -> bool:
-    """Whether both are the same tag, weak or not."""
+    """Whether the field has the same tag, weak or not."""
     tags = _tags(field)
     return "*" in tags or (etag is not None and etag.removeprefix("W/") in {tag.removeprefix("W/") for tag in tags})
 
 
 def _tags(field: str) -> set[str]:
-    """The members of the list. No tag of ours has a comma inside, so one that has is split without harm."""
+    """Return the tags of the list. Splitting a tag that contains a comma is harmless: `ETag` never contains one."""
     return {member.strip(" \t") for member in field.split(",")}
 
 
 def _date(field: str | None) -> datetime | None:
-    """The HTTP date, or None where the text is anything else."""
+    """Parse an HTTP date; None if the text is anything else."""
     match = next((match for form in _HTTP_DATES if (match := form.fullmatch(field or ""))), None)
     if match is None:
         return None
@@ -76,8 +76,8 @@ def _date(field: str | None) -> datetime | None:
     if len(match["year"]) == 2:
         year += 1900 if year > 68 else 2000  # as POSIX reads two digits
     day, hour, minute = (int(match[name]) for name in ("day", "hour", "minute"))
-    second = min(int(match["second"]), 59)  # 60 is a leap second
+    second = min(int(match["second"]), 59)  # a leap second has 60
     try:
         return datetime(year, _MONTHS.index(match["month"]) + 1, day, hour, minute, second, tzinfo=UTC)
-    except ValueError:  # a day or an hour that does not exist
+    except ValueError:  # a day or an hour out of range
         return None

@@ -1,8 +1,8 @@
-"""Connections: each is one client, and waits for one thing at a time, for so long and no longer.
+"""One client's connection, as a state machine: it waits for one thing at a time, with a time limit.
 
-Only the I/O thread changes them. A worker thread has a connection's request while it answers it, then hands both back.
-A request is read when the answer to the one before has been sent. What a client sends ahead stays in the system's
-buffers, and a client that does not read its answers is not answered any further.
+Only the I/O thread changes a connection. A worker thread has its request while answering, then hands the connection
+back. The next request is read when the answer to the one before has been sent: pipelined requests stay in the system's
+buffers, and a client that does not read gets no further answers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from crypto_predict.web.tasks import Task
 if TYPE_CHECKING:
     from waitress.server import BaseWSGIServer
 
-RECEIVED_BYTES = 4_096  # at once; what a client sends ahead is better left to the system
+RECEIVED_BYTES = 4_096  # at once; pipelined requests are better left to the system
 JOINED_BYTES = 65_536  # answers up to this size leave in one piece
 
 _NO_REQUEST = heads.Request()
@@ -33,27 +33,27 @@ _log = logging.getLogger("crypto_predict.server")
 
 
 class Connection:
-    """One client's connection, and a task for the worker threads: its `service` answers the request that it has.
+    """One client's connection. It is also the task of a worker thread, which calls `service`.
 
     Args:
-        listener: The server of Waitress where it was accepted.
+        server: The server of Waitress that accepted it.
         client: Its socket.
         address: Host and port of the client.
         pool: All connections; this one joins them.
     """
 
-    def __init__(self, listener: BaseWSGIServer, client: socket.socket, address: tuple[Any, ...], pool: Pool) -> None:
+    def __init__(self, server: BaseWSGIServer, client: socket.socket, address: tuple[Any, ...], pool: Pool) -> None:
         client.setblocking(False)
-        self.server = listener  # this, `adj` and `addr` are what Waitress' tasks ask for
-        self.adj = listener.adj
+        self.server = server  # Waitress' tasks read this, `adj` and `addr`
+        self.adj = server.adj
         self.addr = address
         self._socket = client
         self._pool = pool
         self._reader = Reader()
-        self._request = _NO_REQUEST  # that is being answered
+        self._request = _NO_REQUEST  # the one being answered
         self._answer: list[bytes] = []
         self._sent = 0  # bytes of its first part
-        self._closes = False  # after this answer
+        self._closes = False  # the connection, after this answer
         self._is_first = True  # nothing has been answered yet
         self._events = 0  # that the selector waits for
         self._wait: Wait | None = pool.new  # None: closed
@@ -63,12 +63,12 @@ class Connection:
     # What the I/O thread calls.
 
     def on_event(self) -> None:
-        """Go on: the client has sent something, can take more, or is gone."""
+        """Handle an event of the socket: it is readable, writable or closed."""
         wait, pool = self._wait, self._pool
         if wait is pool.sending:
             self._send()
         elif wait is pool.working:
-            self._listen(0)  # what it sends ahead is read when it has its answer
+            self._listen(0)  # pipelined requests are read after the answer
         elif wait is pool.lingering:
             if self._receive(JOINED_BYTES) == b"":
                 self.close()
@@ -76,7 +76,7 @@ class Connection:
             self._read()
 
     def begin(self) -> None:
-        """Read the request that has arrived and hand it over, if it is whole."""
+        """Read the request that has arrived, and hand it over if it is complete."""
         if self._wait is None:
             return
         if self._request is _NO_REQUEST:
@@ -116,7 +116,7 @@ class Connection:
             self.close()
 
     def drop(self) -> None:
-        """Close although the client may still want something."""
+        """Close before the client is done, and count that."""
         self._pool.dropped += 1
         self.close()
 
@@ -144,7 +144,7 @@ class Connection:
                 self.close()
 
     def _receive(self, size: int) -> bytes | None:
-        """What has arrived, None if that is nothing, empty at the end of the connection."""
+        """Return what has arrived: None for nothing yet, empty at the end of the connection."""
         try:
             return self._socket.recv(size)
         except BlockingIOError:
@@ -153,7 +153,7 @@ class Connection:
             return b""
 
     def _advance(self, *, is_ahead: bool = False) -> None:
-        """Go on with what has arrived: begin a request, or wait for the rest of it."""
+        """Begin the request that has arrived, or wait for the rest of it."""
         if self._reader.find_head():
             if (self._pool.free > 0 and not is_ahead) or self._reader.is_in_body:
                 self.begin()
@@ -170,7 +170,7 @@ class Connection:
     def _await_body(self) -> None:
         self._await_rest()
         if self._reader.take_expectation():
-            with suppress(OSError):  # the client goes on without it in the end
+            with suppress(OSError):  # a client sends the body after a while in any case
                 self._socket.send(_CONTINUE)
 
     def _line_up(self, *, is_ahead: bool = False) -> None:
@@ -185,7 +185,7 @@ class Connection:
             self._line_up()
 
     def _send(self) -> None:
-        """Send as much of the answer as the system takes."""
+        """Send as much of the answer as fits into the send buffer."""
         answer, waited = self._answer, self._wait is self._pool.sending
         taken = 0
         while answer:
@@ -220,7 +220,7 @@ class Connection:
             if self._reader.arrived:
                 self._advance(is_ahead=True)
             return
-        # Closing while something is unread would reset the connection, and the client might lose the answer.
+        # Closing with unread data would reset the connection, and the client might lose the answer.
         self._reader.arrived.clear()
         try:
             self._socket.shutdown(socket.SHUT_WR)
@@ -251,7 +251,7 @@ class Connection:
 
     @property
     def is_last(self) -> bool:
-        """Whether the server is stopping, and the client has asked for nothing more so far."""
+        """Whether the server is stopping and the client has not sent a further request."""
         if not self._pool.draining.is_set() or self._reader.arrived:
             return False
         try:
@@ -264,7 +264,7 @@ class Connection:
         self._closes = True
         try:
             self._perform(self._request)
-        except Exception:  # noqa: BLE001 whatever it is: the client is told, and the next one served
+        except Exception:  # noqa: BLE001 any fault is answered with 500, and the thread goes on
             _log.exception("a request was not answered")
             self._answer.clear()
             self._request.refusal = Refusal(500, problems.internal().detail)
@@ -284,8 +284,8 @@ class Connection:
         return len(data)
 
     def check_client_disconnected(self) -> bool:
-        """Whether nobody will read the answer."""
+        """Whether the connection is closed."""
         return self._wait is None
 
     def cancel(self) -> None:
-        """Waitress gives up the request: the server stops."""
+        """Do nothing: Waitress calls this for queued requests when the server stops."""

@@ -1,4 +1,4 @@
-"""Questions that a given model has an answer to, and those answers, for people who have just met it."""
+"""Example requests that a given model can answer, and the answers, for the documentation."""
 
 from __future__ import annotations
 

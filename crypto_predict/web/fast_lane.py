@@ -1,4 +1,4 @@
-"""The short way for the question that is asked most.
+"""A shortcut past Flask for the most frequent request, `GET /bitcoin`.
 
 Flask spends some 100 microseconds on a request before and after its view. A plain ``GET /bitcoin`` whose question is
 sound is answered here, from the same functions as Flask's view; everything else (errors, other methods, conditional

@@ -1,6 +1,6 @@
-"""How old the model is, and how old the newest price that its forecasts start from.
+"""The age of the model, and of the newest price that its forecasts start from.
 
-A model is stale where either is. A model that was trained today on prices of last year is no help.
+A model is stale if either is too old: training today on last year's prices does not make it fresh.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Freshness:
     """The ages of one model at one instant, in whole seconds, and how old each may be."""
 
     model_age: timedelta  # since the training
-    price_age: timedelta  # since the newest price of the pair whose newest price is the oldest
+    price_age: timedelta  # since the newest price; of several pairs the oldest
     stale_after: timedelta
     simulated: bool
 
@@ -27,7 +27,7 @@ class Freshness:
         return max(self.model_age, self.price_age) > self.stale_after
 
     def members(self) -> dict[str, object]:
-        """Members of an answer."""
+        """Return the members of the answer at ``/fresh``."""
         return {
             "age_seconds": int(self.model_age.total_seconds()),
             "candle_age_seconds": int(self.price_age.total_seconds()),
@@ -36,7 +36,7 @@ class Freshness:
         }
 
     def __str__(self) -> str:
-        """Which of the two is too old, and both ages."""
+        """Name what is too old, and both ages."""
         ages = {"the model": self.model_age, "the newest price": self.price_age}
         old = [name for name, age in ages.items() if age > self.stale_after]
         verdict = f"{' and '.join(old)} {'is' if len(old) == 1 else 'are'} too old" if old else "the model is fresh"
@@ -47,15 +47,15 @@ class Freshness:
 
 
 def newest_price(model: Model) -> datetime:
-    """The instant of the newest price that a forecast starts from; of several pairs the oldest of these.
+    """Return the instant of the newest price that a forecast starts from; of several pairs the oldest.
 
-    That is the close of the newest hourly candle, or of the newest daily one where the source has none by the hour.
+    That is the close of the newest hourly candle, or of the newest daily one if the source has no hourly ones.
     """
     return min(forecast.anchor.at for forecast in model.forecasts.values())
 
 
 def freshness(model: Model, now: datetime, stale_after: timedelta) -> Freshness:
-    """How old `model` is at the instant `now`."""
+    """Return the ages of `model` at the instant `now`."""
     return Freshness(
         model_age=_whole_seconds(now - model.card.trained_at),
         price_age=_whole_seconds(now - newest_price(model)),

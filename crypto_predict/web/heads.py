@@ -1,4 +1,4 @@
-"""The head of an HTTP/1.1 request, read as RFC 9112 says: strictly, and in time that grows with its length alone."""
+"""Parse the head of an HTTP/1.1 request strictly by RFC 9112, in linear time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from urllib.parse import unquote_to_bytes
 from crypto_predict.web.questions import shortened
 from crypto_predict.web.refusals import Refusal
 
-HEAD_BYTES = 16_384  # request line and header fields; room for a browser's cookies and a long address
-FIELDS = 100  # header fields: each costs more memory than it has bytes
-BODY_BYTES = 65_536  # nothing here reads a body
+HEAD_BYTES = 16_384  # request line and header fields: enough for cookies and a long address
+FIELDS = 100  # header fields: a parsed field takes several times its bytes
+BODY_BYTES = 65_536  # bodies are not used, only skipped
 
-_TEXT = bytes([*b"\t\r\n", *range(0x20, 0x7F), *range(0x80, 0x100)])  # what a head may hold
+_TEXT = bytes([*b"\t\r\n", *range(0x20, 0x7F), *range(0x80, 0x100)])  # bytes that a head may hold
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VERSION = re.compile(r"HTTP/([0-9])\.([0-9])")
 _ABSOLUTE = re.compile(r"(?i:https?)://(?P<authority>[^/?#]*)(?P<rest>.*)")
@@ -49,19 +49,19 @@ class Request:
         self.request_uri = ""
         self.url_scheme = "http"
         self.version = "1.1"
-        self.headers: dict[str, str] = {}  # by names as in WSGI, without HTTP_
+        self.headers: dict[str, str] = {}  # by WSGI name without HTTP_: {"USER_AGENT": ...}
         self.length = 0  # of the body, in bytes
         self.chunked = False
         self.expects_continue = False
         self.refusal: Refusal | None = None
 
     def get_body_stream(self) -> BytesIO:
-        """The body: it is read and thrown away before the application is asked."""
+        """Return an empty stream: the body has been discarded before the application is called."""
         return BytesIO()
 
 
 def check_begin(head: bytearray, checked: int) -> None:
-    """Check the beginning of a head whose end has not come yet; the first `checked` bytes were checked before.
+    """Check an incomplete head, whose first `checked` bytes were checked before.
 
     Raises:
         Refusal: It cannot become a valid head, or it is too long.
@@ -82,10 +82,10 @@ def check_begin(head: bytearray, checked: int) -> None:
 
 
 def read(head: bytes | bytearray, request: Request) -> None:
-    """Read a whole head, without the empty line at its end, into `request`: as much of it as is valid.
+    """Read a complete head, without the empty line at its end, into `request`. After a fault the rest is not read.
 
     Raises:
-        Refusal: It is not valid, or asks for what this server does not do.
+        Refusal: The head is not valid, or requires a feature that this server does not support.
     """
     if head.translate(None, _TEXT):
         raise Refusal(400, "the head of a request cannot hold control characters")
@@ -107,7 +107,7 @@ _NOT_A_LINE = "the first line of a request must be a method, an address and a ve
 
 
 def _read_first_line(line: str, request: Request) -> str | None:
-    """The authority in the request's target, where it is there."""
+    """Read the request line. Return the authority if the target has one."""
     parts = line.split(" ")
     if len(parts) != 3:
         raise Refusal(400, _NOT_A_LINE)
@@ -120,18 +120,18 @@ def _read_first_line(line: str, request: Request) -> str | None:
 
 
 def _version(text: str) -> str:
-    """1.0 or 1.1: whoever speaks a later version 1 understands that."""
+    """Return 1.0 or 1.1: clients of a later HTTP/1.x understand answers of 1.1."""
     match = _VERSION.fullmatch(text)
     if match is None:
         raise Refusal(400, f"{shortened(text)!r} is not an HTTP version, such as HTTP/1.1")
     major, minor = match.groups()
     if major != "1":
-        raise Refusal(505, f"{text} is not spoken here, but HTTP/1.1")
+        raise Refusal(505, f"{text} is not supported: use HTTP/1.1")
     return "1.0" if minor == "0" else "1.1"
 
 
 def _read_target(target: str, request: Request) -> str | None:
-    """Read one of the four forms of a target: origin, absolute, authority, asterisk."""
+    """Read one of the four forms of a target: origin, absolute, authority, asterisk. Return the authority, if any."""
     authority = None
     if request.command == "CONNECT":
         raise Refusal(501 if _is_authority(target) else 400, "this server is not a proxy")
@@ -156,13 +156,13 @@ def _read_fields(lines: list[str], headers: dict[str, str]) -> None:
         name, colon, value = line.partition(":")
         if not colon or not _TOKEN.fullmatch(name):
             raise Refusal(400, f"{shortened(line)!r} is not a header field: expected a name, a colon and a value")
-        if "_" in name:  # would be taken for the one with a hyphen
+        if "_" in name:  # in WSGI it would be the same as the one with a hyphen
             continue
         key = name.upper().replace("-", "_")
         value = value.strip(" \t")
         if key in headers:
             if key == "HOST":
-                raise Refusal(400, "a request must have one Host header field: it has several")
+                raise Refusal(400, "a request must have one Host header field, this one has several")
             value = f"{headers[key]}, {value}"
         headers[key] = value
 
@@ -170,7 +170,7 @@ def _read_fields(lines: list[str], headers: dict[str, str]) -> None:
 def _check_host(request: Request, authority: str | None) -> None:
     host = request.headers.get("HOST")
     if host is None and request.version != "1.0":
-        raise Refusal(400, "a request must have one Host header field: it has none")
+        raise Refusal(400, "a request must have one Host header field, this one has none")
     for name in (host, authority):
         if name is not None and not _is_authority(name):
             raise Refusal(400, f"{shortened(name)!r} is not a host, with or without a port")
@@ -192,7 +192,7 @@ def _is_authority(text: str) -> bool:
 
 
 def _read_connection(request: Request) -> None:
-    """Leave of the Connection field what Waitress' tasks understand: one word, or nothing."""
+    """Reduce the Connection field to the one option that Waitress' tasks compare it with."""
     field = request.headers.get("CONNECTION")
     if field is not None:
         options = _items(field)
@@ -200,7 +200,7 @@ def _read_connection(request: Request) -> None:
 
 
 def _read_framing(request: Request) -> None:
-    """How long the body is. What can be understood in two ways is refused: somebody could hide a request in it."""
+    """Read how long the body is. Ambiguous framing is refused, as it allows request smuggling."""
     length = request.headers.pop("CONTENT_LENGTH", None)
     codings = request.headers.pop("TRANSFER_ENCODING", None)
     if codings is not None:
@@ -209,9 +209,9 @@ def _read_framing(request: Request) -> None:
         if request.version == "1.0":
             raise Refusal(400, "a request of HTTP/1.0 cannot have Transfer-Encoding")
         if set(_items(codings)) - {"chunked", ""}:
-            raise Refusal(501, f"Transfer-Encoding {shortened(codings)!r} is not known here, but chunked alone")
+            raise Refusal(501, f"Transfer-Encoding {shortened(codings)!r} is not supported: use chunked alone")
         if _items(codings) != ["chunked"]:
-            raise Refusal(400, f"Transfer-Encoding {shortened(codings)!r} is not valid: expected chunked, once")
+            raise Refusal(400, f"Transfer-Encoding {shortened(codings)!r} is not valid: use chunked, once")
         request.chunked = True
     elif length is not None:
         if not _LENGTH.fullmatch(length):
@@ -222,7 +222,7 @@ def _read_framing(request: Request) -> None:
 
 
 def too_long_a_body() -> Refusal:
-    """What a request with too long a body gets."""
+    """Return the refusal of a request whose body is too long."""
     return Refusal(413, f"the body of a request must be shorter than {BODY_BYTES} bytes")
 
 
@@ -230,7 +230,7 @@ def _read_expectation(request: Request) -> None:
     expected = request.headers.get("EXPECT")
     if expected is not None and request.version != "1.0":
         if expected.lower() != "100-continue":
-            raise Refusal(417, f"Expect {shortened(expected)!r} is not known here, but 100-continue alone")
+            raise Refusal(417, f"Expect {shortened(expected)!r} is not supported: use 100-continue")
         request.expects_continue = True
 
 

@@ -1,4 +1,4 @@
-"""Memory that goes back to the system when an answer has been sent."""
+"""Return the memory of sent answers to the system."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import ctypes
 import sys
 from contextlib import suppress
 
-LARGE_BYTES = 131_072  # what glibc begins with
+LARGE_BYTES = 131_072  # the initial threshold of glibc
 
 _M_MMAP_THRESHOLD = -3  # of malloc.h
 
 
 def give_back_large_blocks() -> None:
-    """Keep glibc from pooling large blocks for each thread, where thousands of unread answers leave holes for ever.
+    """Fix the size from which glibc maps blocks directly, so that freeing them returns their memory to the system.
 
-    Once a large block has been freed, glibc takes blocks of its size from pools, unless its threshold has been set.
-    Other C libraries do not do that.
+    By default glibc raises this threshold when a mapped block is freed. Later blocks then come from its arenas, which
+    thousands of unread answers would fragment. Other C libraries do not raise it.
     """
     if sys.platform == "linux":
-        with suppress(AttributeError):  # musl has no such function
+        with suppress(AttributeError):  # musl does not have mallopt
             ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)

@@ -77,7 +77,7 @@ class Metrics:
         duration.observe(seconds)
 
     def add_total(self, name: str, meaning: str, value: Callable[[], int]) -> None:
-        """Expose a number that somebody else counts, as ``<name>_total``."""
+        """Expose an external counter, read by a function, as ``<name>_total``."""
         self._registry.register(_Total(name, meaning, value))
 
     def exposition(self) -> bytes:
@@ -94,5 +94,5 @@ class _Total:
         self._value = value
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """What Prometheus asks a collector for."""
+        """Yield the metrics (the interface of a Prometheus collector)."""
         yield CounterMetricFamily(self._name, self._meaning, value=self._value())

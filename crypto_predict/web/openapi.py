@@ -117,7 +117,7 @@ def document(model: Model, repository_url: str | None = None) -> dict[str, Any]:
 
 
 def _description(card: Card) -> str:
-    """What the whole service is, and on which prices this model was trained."""
+    """Describe the service, and the prices that this model was trained on."""
     lines = [f"- {_origin(pair, facts)}" for pair, facts in list(card.pairs.items())[:_LISTED]]
     if len(card.pairs) > _LISTED:
         lines.append(f"- and {counted(len(card.pairs) - _LISTED, 'more pair')}, see [/pairs](/pairs)")

@@ -1,4 +1,4 @@
-"""All connections: what each of them waits for, whose turn it is, and which one must go."""
+"""The pool of connections: time limits, scheduling of requests, and eviction."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-REQUEST_SECONDS = 10.0  # for a request from its first byte to its last, and for a new connection to begin one
-STALL_SECONDS = 10.0  # without a byte of an answer being taken
-IDLE_SECONDS = 120.0  # between two requests, while nobody else needs the place
+REQUEST_SECONDS = 10.0  # from the first byte of a request to its last, and from a new connection to its first byte
+STALL_SECONDS = 10.0  # in which the client takes no byte of an answer
+IDLE_SECONDS = 120.0  # between two requests; less where another connection needs the place
 LINGER_SECONDS = 2.0  # for a client to read the last answer and close
-YOUNG_SECONDS = 0.05  # what has waited for less is not dropped to make room
+YOUNG_SECONDS = 0.05  # a connection that has waited for less is not dropped to make room
 
-UNREAD_BYTES = 8 * 2**20  # of answers that wait for slow readers, over all connections
-AT_HAND = 2  # requests beside those that worker threads work on
+UNREAD_BYTES = 8 * 2**20  # of unsent answers to slow readers, over all connections
+AT_HAND = 2  # requests queued in advance, so that a worker thread need not wait for the I/O thread
 
 
 class Member(Protocol):
-    """What a pool asks of a connection."""
+    """The methods of a connection that a pool calls."""
 
     def begin(self) -> None:
-        """Hand over the request that has arrived, if it is whole."""
+        """Hand over the request that has arrived, if it is complete."""
 
     def send_answer(self) -> None:
         """Send what a worker thread has written."""
@@ -33,10 +33,10 @@ class Member(Protocol):
         """Send more of an answer, if that is possible."""
 
     def expire(self) -> None:
-        """Give up what it waits for."""
+        """Handle the end of the time limit."""
 
     def drop(self) -> None:
-        """Close although the client may still want something."""
+        """Close before the client is done, and count that."""
 
     def close(self) -> None:
         """Close, whatever it is waiting for."""
@@ -44,13 +44,13 @@ class Member(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Wait:
-    """Something that connections wait for, at most so many `seconds`."""
+    """The connections that wait for one thing, each for at most `seconds`."""
 
     seconds: float
     since: dict[Member, float] = field(default_factory=dict)  # of the monotonic clock; the longest wait is first
 
     def longest(self, latest: float = float("inf")) -> Member | None:
-        """The connection that has waited longest, if it has since `latest` or before."""
+        """Return the connection that has waited longest, if it began to wait at `latest` or before."""
         for connection, since in self.since.items():
             return connection if since <= latest else None
         return None
@@ -59,12 +59,11 @@ class Wait:
 class Pool:
     """All connections, by what they wait for. Only the I/O thread changes them.
 
-    Where more of them have a request than there are threads, they take turns by kind: those with their first request,
-    those that have been answered before, and those that have sent several requests at once. However many there are of
-    one kind, they do not keep the others waiting.
+    When all threads are busy, requests wait in three queues that are served in turn: first requests of a connection,
+    later ones, and pipelined ones. So however long one queue is, the others go on.
 
     Args:
-        threads: How many requests are worked on at once.
+        threads: The number of worker threads.
         hand_over: Gives a connection to the worker threads, which call its `service`.
         wake: Ends the wait of the I/O thread; called by worker threads.
         draining: Set while the server is stopping.
@@ -74,10 +73,10 @@ class Pool:
         self, threads: int, hand_over: Callable[[Any], None], wake: Callable[[], None], draining: threading.Event
     ) -> None:
         self.selector = selectors.DefaultSelector()
-        self.free = threads + AT_HAND  # requests that worker threads take at the moment
+        self.free = threads + AT_HAND  # requests that can be handed over at the moment
         self.draining = draining
         self.unread = SharedBytes()
-        self.dropped = 0  # for want of a place, of memory or of patience
+        self.dropped = 0  # connections, for a time limit or to free a place or memory
         self.new = Wait(REQUEST_SECONDS)  # for a first request
         self.reading = Wait(REQUEST_SECONDS)  # for the rest of a request
         self.working = Wait(float("inf"))  # for a worker thread
@@ -96,12 +95,12 @@ class Pool:
 
     @property
     def busy(self) -> int:
-        """How many have a request that is not read, answered and sent yet."""
+        """Return how many connections have a request whose answer has not been sent."""
         return sum(len(wait.since) for wait in (self.reading, self.working, self.sending))
 
     @property
     def has_answers(self) -> bool:
-        """Whether worker threads have handed back anything."""
+        """Whether worker threads have handed back connections."""
         return bool(self._answered)
 
     def hand_over(self, connection: Member) -> None:
@@ -110,7 +109,7 @@ class Pool:
         self._hand_over(connection)
 
     def line_up(self, connection: Member, *, is_first: bool, is_ahead: bool) -> None:
-        """Let a connection wait until the worker threads take another request."""
+        """Queue a connection until a request can be handed over."""
         kind = self._ahead if is_ahead else self._first if is_first else self._known
         kind.append(connection)
 
@@ -120,8 +119,8 @@ class Pool:
         self._wake()
 
     def send_answers(self) -> None:
-        """Send what worker threads have answered, and give them more."""
-        for _ in range(len(self._answered)):  # what comes while they are sent waits for the events in between
+        """Send the answers of worker threads, and hand over queued requests."""
+        for _ in range(len(self._answered)):  # later ones are sent after the next events
             self.free += 1
             self._answered.popleft().send_answer()
             while self.unread.size > UNREAD_BYTES and (slowest := self.sending.longest()):
@@ -138,9 +137,9 @@ class Pool:
         return None
 
     def expire(self) -> None:
-        """Refuse or close whatever has waited too long."""
-        # The selector names a connection when much can be sent; who reads slowly makes room for little at a time. That
-        # has to be seen soon: what was taken at the beginning of a stall would otherwise prolong it.
+        """Refuse or close the connections whose time limit has passed."""
+        # The selector reports a socket as writable only when much of its buffer is free, so a slow reader would look
+        # stalled. Trying often also keeps bytes taken before a stall from counting as progress during it.
         for slow in tuple(self.sending.since):
             slow.send_more()
         now = time.monotonic()
@@ -149,7 +148,7 @@ class Pool:
                 connection.expire()
 
     def make_room(self) -> bool:
-        """Drop the connection that can best be spared. False if there is none."""
+        """Drop the connection that can best be spared. Return whether one could be dropped."""
         latest = time.monotonic() - YOUNG_SECONDS
         for waits in ((self.lingering,), (self.idle,), (self.new, self.reading), (self.sending,)):
             longest = [(wait.since[one], one) for wait in waits if (one := wait.longest(latest))]
@@ -159,7 +158,7 @@ class Pool:
         return False
 
     def close_quiet(self, seconds: float) -> None:
-        """Close each connection that has waited so long for a request, or for its client to close."""
+        """Close each connection that for so many seconds has waited for a request, or for its client to close."""
         latest = time.monotonic() - seconds
         for wait in (self.new, self.idle, self.lingering):
             while connection := wait.longest(latest):
@@ -167,21 +166,21 @@ class Pool:
 
 
 class SharedBytes:
-    """Measures texts that are held by somebody, each once however many hold it."""
+    """The total size of byte strings, counted by reference: one that several connections hold counts once."""
 
     def __init__(self) -> None:
         self.size = 0
-        self._holders: dict[int, int] = {}  # by identity
+        self._holders: dict[int, int] = {}  # references by identity
 
     def hold(self, text: bytes) -> None:
-        """Measure a text."""
+        """Add a reference."""
         holders = self._holders.get(id(text), 0)
         self._holders[id(text)] = holders + 1
         if not holders:
             self.size += len(text)
 
     def release(self, text: bytes) -> None:
-        """Forget it, unless somebody else holds it."""
+        """Remove a reference."""
         holders = self._holders.pop(id(text)) - 1
         if holders:
             self._holders[id(text)] = holders

@@ -58,7 +58,7 @@ class Problem:
         return f"{json.dumps({**common, **self.members})}\n".encode()
 
 
-# Older Pythons call some of them otherwise.
+# Names before Python 3.13 differ.
 TITLES = {status.value: status.phrase for status in HTTPStatus} | {
     413: "Content Too Large",
     414: "URI Too Long",
@@ -77,7 +77,7 @@ def precondition_failed() -> Problem:
 
 
 def internal() -> Problem:
-    """The server's own fault, of which a stranger learns nothing more."""
+    """A fault of the server; clients get no details."""
     return Problem(500, "this is a fault of the server; it has been logged")
 
 

@@ -1,14 +1,14 @@
-"""What a price rests on, as members of a row and as headers of an answer.
+"""The provenance of a price, as members of a row and as headers of an answer.
 
 ``kind``
     ``fitted`` up to the newest price, ``forecast`` after it.
 ``as_of``
-    The instant of the newest price behind it. The fitted curve, and everything that Prophet alone says, rests on the
-    daily closes; the combined forecast starts from the anchor, which is newer where the source has prices by the hour.
+    The instant of the newest price used. The fitted curve and Prophet alone use daily closes; the combined forecast
+    starts from the anchor, which is newer if the source has hourly prices.
 ``pair``, ``model``
-    Which forecast it is.
+    Whose forecast it is.
 ``simulated``
-    Whether the prices behind it are invented.
+    Whether the prices used are invented.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ KINDS = (FITTED, FORECAST)
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What one price rests on."""
+    """The provenance of one price."""
 
     kind: str
     as_of: datetime
@@ -44,7 +44,7 @@ class Basis:
     simulated: bool
 
     def headers(self) -> list[tuple[str, str]]:
-        """As headers; `SIMULATED` only where it is so."""
+        """As headers; `SIMULATED` only if the prices are."""
         return [
             (KIND, self.kind),
             (AS_OF, plain.encode(self.as_of)),
@@ -59,7 +59,7 @@ class Basis:
 
 
 class Provenance:
-    """What the prices of one pair by one model rest on."""
+    """The provenance of the prices of one pair by one model."""
 
     def __init__(self, pair: Pair, model: str, forecast: PairForecast, *, simulated: bool) -> None:
         close = forecast.last_close_time
@@ -72,12 +72,12 @@ class Provenance:
         self._forecast_headers = self.forecast.headers()
 
     def headers(self, instant: datetime) -> list[tuple[str, str]]:
-        """The headers of a price at `instant`, in UTC. Between the last daily close and the anchor it rests on both."""
+        """Return the headers of a price at `instant` (UTC). Between the last close and the anchor it uses both."""
         if instant > self.newest:
             return self._forecast_headers
         return self._fitted_headers if instant <= self._close else self._known_headers
 
 
 def simulated_header(simulated: bool) -> list[tuple[str, str]]:
-    """The header that marks invented prices, where they are."""
+    """Return the header that marks invented prices, if they are."""
     return [(SIMULATED, "true")] if simulated else []

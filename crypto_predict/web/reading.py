@@ -1,4 +1,4 @@
-"""From the bytes of a connection to its requests, whatever the pieces in which they arrive."""
+"""Parse the bytes of a connection into requests, however they are split into packets."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _log = logging.getLogger("crypto_predict.server")
 
 
 class Reader:
-    """Cuts what has arrived into requests. At most `heads.HEAD_BYTES` of it are held."""
+    """An incremental parser. It holds at most `heads.HEAD_BYTES`."""
 
     def __init__(self) -> None:
         self.arrived = bytearray()
-        self._checked = 0  # bytes of it that hold neither the end of a head nor a fault
-        self._head_end = -1  # of the head that has arrived whole
-        self._request: heads.Request | None = None  # whose body is being read
+        self._checked = 0  # bytes of `arrived` without a fault and without the end of a head
+        self._head_end = -1  # offset of the empty line after the head; -1 until that has arrived
+        self._request: heads.Request | None = None  # the one whose body is being read
         self._body: bodies.Body | None = None
-        self._refusal: Refusal | None = None  # of what has arrived
+        self._refusal: Refusal | None = None  # why the bytes that arrived were refused
 
     @property
     def has_begun(self) -> bool:
@@ -30,11 +30,11 @@ class Reader:
 
     @property
     def is_in_body(self) -> bool:
-        """Whether a head has been read, and the rest of its body is awaited."""
+        """Whether a head has been read and its body has not arrived yet."""
         return self._request is not None
 
     def find_head(self) -> bool:
-        """Whether it is time for `next`: a head has arrived whole or is refused already, or a body is awaited."""
+        """Whether `next` can be called: a head is complete or already refused, or a body is being read."""
         if self._request is not None:
             return True
         arrived = self.arrived
@@ -52,12 +52,14 @@ class Reader:
         return self._head_end >= 0
 
     def next(self) -> heads.Request | None:
-        """The request whose head `find_head` has found, valid or refused; None as long as its body has not arrived."""
+        """Return the request whose head `find_head` has found, valid or refused; None until its body has arrived."""
         request = self._request or heads.Request()
         try:
             self._read(request)
         except Refusal as refusal:
-            request.refusal = refusal.with_traceback(None)  # which would keep all that was read
+            request.refusal = refusal.with_traceback(
+                None
+            )  # a traceback would keep the frames, and with them the data, alive
         except Exception:  # noqa: BLE001 a fault in here must not end the loop
             _log.exception("a request could not be read")
             request.refusal = Refusal(500, problems.internal().detail)
@@ -68,12 +70,12 @@ class Reader:
         return request
 
     def refuse(self, refusal: Refusal) -> None:
-        """Give up what has arrived: `next` returns a refused request. The connection is of no further use."""
+        """Discard what has arrived: `next` returns a refused request, after which the connection must be closed."""
         self._refusal = refusal
         self.arrived.clear()
 
     def take_expectation(self) -> bool:
-        """Whether the client waits to be told to send the body. True only once."""
+        """Whether the client waits for 100 Continue before it sends the body. True only once."""
         request = self._request
         if request is None or not request.expects_continue or self.arrived:
             return False

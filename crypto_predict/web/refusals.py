@@ -1,7 +1,7 @@
-"""What the server refuses before the application hears of it, answered, logged and counted like everything else.
+"""Answers to requests that cannot be parsed or come too slowly.
 
-Whoever reads from the connection raises a `Refusal`. The request then takes the usual way, and `Refusing` answers it in
-place of the application.
+The parser raises a `Refusal`. The request is then handed to a worker thread as usual, so that it is logged and counted,
+and `Refusing` answers it in place of the application.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from crypto_predict.web.caching import COMMON
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-KEY = "crypto_predict.refusal"  # the environ's key of the refusal, if there is one
+KEY = "crypto_predict.refusal"  # the refusal in the WSGI environment
 
 
 class Refusal(CryptoPredictError):
@@ -29,13 +29,13 @@ class Refusal(CryptoPredictError):
 
 
 class Refusing:
-    """A WSGI application in front of another one: answers what was refused as problem details."""
+    """WSGI middleware that answers refused requests with problem details."""
 
     def __init__(self, application: WSGIApplication) -> None:
         self._application = application
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request, as PEP 3333 says."""
+        """Answer one request (PEP 3333)."""
         refusal = environ.get(KEY)
         if refusal is None:
             return self._application(environ, start_response)

@@ -1,11 +1,12 @@
-"""Waitress behind a loop that no client can hold up, and a stop that loses nothing.
+"""Waitress with its own event loop and a graceful stop.
 
-Waitress listens, has the threads and speaks WSGI. Its own reading, sending and stopping are replaced: they take time
-that grows with the square of a request's length and memory that grows with what clients do not read, and drop what is
-unsent.
+Waitress provides the listening sockets, the worker threads and WSGI. Its reading, sending and stopping are replaced:
+reading takes time quadratic in the length of a request, unread answers take unbounded memory, and stopping drops unsent
+answers.
 
-SIGTERM and SIGINT stop the accepting, every request that has begun is read, answered and sent, and only then does the
-process end; a second signal ends it at once. The handlers are explicit, so they also work for process 1 of a container.
+After SIGTERM or SIGINT the server accepts nothing more. It reads and answers every request that has begun, for at most
+`STOP_SECONDS`, and returns. A second signal ends this wait. The handlers are explicit, so they also work for process 1
+of a container.
 """
 
 from __future__ import annotations
@@ -40,20 +41,20 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 STOP_SECONDS = 10.0  # for the requests in flight
-QUIET_SECONDS = 0.25  # a connection may still bring the request that crossed the signal, or its last answer, on the way
-THREADS_SECONDS = 1  # for threads that have nothing left to do to end
+QUIET_SECONDS = 0.25  # before an idle connection is closed: a request or an answer may still be on its way
+THREADS_SECONDS = 1  # for idle worker threads to end
 
 MOST_CONNECTIONS = 1_000
 SPARE_DESCRIPTORS = 24  # for everything that is not a connection
-SEND_BUFFER_BYTES = 65_536  # of the system for each connection; Linux doubles it
+SEND_BUFFER_BYTES = 65_536  # kernel buffer of each connection; Linux doubles it
 ACCEPTED_AT_ONCE = 64
-EXPIRY_SECONDS = 0.5  # between two looks at what has waited too long
-REST_SECONDS = 0.1  # without accepting, when there is no place for another connection
+EXPIRY_SECONDS = 0.5  # between two checks of the time limits
+REST_SECONDS = 0.1  # pause in accepting when no further connection fits
 
 WAITRESS: dict[str, Any] = {
     "ident": "crypto-predict",
-    # Waitress' own connections, which the servers that `bench` compares with have, need these to be fast. Headers and
-    # body leave in one piece; select() knows no file descriptor above 1023.
+    # Only the peers in `bench` use Waitress' own connections. They need these to be fast: headers and body leave in one
+    # piece, and poll() has no limit of 1,024 file descriptors as select() has.
     "send_bytes": 18_000,
     "outbuf_overflow": 16 * 2**20,
     "asyncore_use_poll": True,
@@ -69,7 +70,7 @@ _log = logging.getLogger("crypto_predict.server")
 
 
 class CannotListen(CryptoPredictError):
-    """The server cannot listen at `host` and `port`, for `reason`."""
+    """The server cannot listen at `host` and `port` because of `reason`."""
 
     def __init__(self, host: str, port: int, reason: str) -> None:
         super().__init__(f"cannot listen at {host} port {port}: {reason}")
@@ -79,46 +80,46 @@ class CannotListen(CryptoPredictError):
 
 
 class Server:
-    """One WSGI application behind Waitress. Listens, and catches SIGTERM and SIGINT, as soon as it is made.
+    """Serve one WSGI application. The constructor begins to listen and installs the handlers of SIGTERM and SIGINT.
 
     Args:
-        application: What answers; `refusals.Refusing` must be a part of it.
+        application: Must contain `refusals.Refusing`.
         settings: Where to listen, and with how many threads.
         draining: Set when the stop begins.
 
     Raises:
-        CannotListen: The address is not there or is taken.
+        CannotListen: The address does not exist or is taken.
     """
 
     def __init__(self, application: WSGIApplication, settings: ServeSettings, draining: threading.Event) -> None:
         memory.give_back_large_blocks()
         self._draining = draining
         self._signals = 0  # received so far
-        self._sleeping = False  # is waiting for events
-        self._resting = True  # is not accepting
-        self._accepts_at = 0.0  # of the monotonic clock, when it is resting
-        self._expires_at = 0.0  # of the monotonic clock
+        self._sleeping = False  # waiting for events
+        self._resting = True  # not accepting
+        self._accepts_at = 0.0  # when resting: the end of the rest, by the monotonic clock
+        self._expires_at = 0.0  # the next check of the time limits, by the monotonic clock
         self._most_connections = _most_connections()
-        self._listeners = _listen(application, settings)
-        self._tasks = next(iter(self._listeners.values())).task_dispatcher
+        self._servers = _listen(application, settings)
+        self._tasks = next(iter(self._servers.values())).task_dispatcher
         self._pool = Pool(settings.threads, self._tasks.add_task, self._wake, draining)
-        self._bell, self._rope = socket.socketpair()
-        for end in (self._bell, self._rope):
+        self._wakeup_reader, self._wakeup_writer = socket.socketpair()
+        for end in (self._wakeup_reader, self._wakeup_writer):
             end.setblocking(False)
-        self._pool.selector.register(self._bell, selectors.EVENT_READ, partial(self._bell.recv, 4096))
+        self._pool.selector.register(self._wakeup_reader, selectors.EVENT_READ, partial(self._wakeup_reader.recv, 4096))
         self._accept_again()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """Every host and port that is listened at; the port as the system chose it where 0 was asked for."""
-        names = [listener.getsockname() for listener in self._listeners.values()]
+        """Return every host and port; for port 0 the port that the system chose."""
+        names = [listener.getsockname() for listener in self._servers]
         return [(host, int(port)) for host, port in names]
 
     @property
     def dropped_connections(self) -> int:
-        """How many connections were closed because others needed their place or memory, or did nothing for too long."""
+        """Return how many connections were closed for a time limit, or to free a place or memory."""
         return self._pool.dropped
 
     def run(self) -> None:
@@ -128,22 +129,22 @@ class Server:
         self._drain()
 
     def _on_signal(self, _number: int, _frame: object) -> None:
-        """Wake the loop, which does the rest: a handler may interrupt anything, so it takes no lock."""
+        """Count the signal and wake the loop. A handler may interrupt anything, so it must not take a lock."""
         self._signals += 1
-        self._ring()
+        self._end_wait()
 
     def _wake(self) -> None:
-        """Let the loop go on, if it waits."""
+        """Wake the loop if it waits for events."""
         if self._sleeping:
             self._sleeping = False
-            self._ring()
+            self._end_wait()
 
-    def _ring(self) -> None:
-        with suppress(BlockingIOError):  # it rings already
-            self._rope.send(b"x")
+    def _end_wait(self) -> None:
+        with suppress(BlockingIOError):  # the buffer is full, so the loop wakes anyway
+            self._wakeup_writer.send(b"x")
 
     def _turn(self, seconds: float) -> None:
-        """One turn of the loop: wait at most so many seconds, then go on with whatever can go on."""
+        """Wait for events for at most so many seconds, and handle them: one iteration of the loop."""
         if self._resting:
             seconds = min(seconds, REST_SECONDS)
         self._sleeping = True
@@ -159,15 +160,15 @@ class Server:
         if self._resting and now >= self._accepts_at:
             self._accept_again()
 
-    def _accept(self, door: socket.socket) -> bool:
-        """Take connections that the system has made. Whether there may be more."""
-        listener = self._listeners[door]
+    def _accept(self, listener: socket.socket) -> bool:
+        """Accept pending connections. Return whether there may be more."""
+        server = self._servers[listener]
         for _ in range(ACCEPTED_AT_ONCE):
             if len(self._pool) > self._most_connections and not self._pool.make_room():
                 self._rest()
                 return False
             try:
-                client, address = door.accept()
+                client, address = listener.accept()
             except BlockingIOError:
                 return False
             except OSError as error:
@@ -176,35 +177,35 @@ class Server:
                     return False
                 continue
             try:
-                listener.set_socket_options(client)
-            except OSError:  # macOS: it has gone already
+                server.set_socket_options(client)
+            except OSError:  # macOS: the client has closed already
                 client.close()
             else:
-                Connection(listener, client, address, self._pool)
+                Connection(server, client, address, self._pool)
         return True
 
     def _rest(self) -> None:
-        """Accept nothing for a moment: there is no place, and asking again at once would only keep a core busy."""
+        """Stop accepting for `REST_SECONDS`: retrying at once would keep a core busy."""
         self._accepts_at = time.monotonic() + REST_SECONDS
         if not self._resting:
             self._resting = True
-            for door in self._listeners:
-                self._pool.selector.unregister(door)
+            for listener in self._servers:
+                self._pool.selector.unregister(listener)
 
     def _accept_again(self) -> None:
         self._resting = False
-        for door in self._listeners:
-            self._pool.selector.register(door, selectors.EVENT_READ, partial(self._accept, door))
+        for listener in self._servers:
+            self._pool.selector.register(listener, selectors.EVENT_READ, partial(self._accept, listener))
 
     def _drain(self) -> None:
         deadline = time.monotonic() + STOP_SECONDS
         self._draining.set()
         logs.event(_log, logging.INFO, "stopping", connections=len(self._pool))
-        for door in self._listeners:
-            while self._accept(door):  # closing would reset what the system has accepted and nobody here yet
+        for listener in self._servers:
+            while self._accept(listener):  # closing the listener would reset connections that are pending
                 pass
         self._close_listeners()
-        self._turn(0.0)  # begins the requests that have arrived
+        self._turn(0.0)  # begin the requests that have arrived
         quiet = time.monotonic() + QUIET_SECONDS
         while len(self._pool) and self._signals < 2 and time.monotonic() < deadline:
             if time.monotonic() >= quiet:
@@ -217,15 +218,15 @@ class Server:
     def _close_listeners(self) -> None:
         self._rest()
         self._accepts_at = float("inf")
-        for door in self._listeners:
-            door.close()
+        for listener in self._servers:
+            listener.close()
 
 
 def _listen(application: WSGIApplication, settings: ServeSettings) -> dict[socket.socket, BaseWSGIServer]:
-    """Waitress' servers by the sockets they listen with, one for each address of the host, with threads in common."""
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a busy moment is nothing to warn of
+    """Return Waitress' servers by their listening sockets, one for each address of the host. They share threads."""
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue during load needs no warning
     dispatchers: dict[int, Any] = {}
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # send_bytes is to go one day
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # send_bytes is deprecated
         try:
             create_server(
                 application,
@@ -236,18 +237,18 @@ def _listen(application: WSGIApplication, settings: ServeSettings) -> dict[socke
                 **WAITRESS,
             )
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "there is no such address"
+            reason = getattr(error, "strerror", None) or "the address does not exist"
             raise CannotListen(settings.host, settings.port, reason) from error
-    listeners = {
+    servers = {
         cast("socket.socket", one.socket): one for one in dispatchers.values() if isinstance(one, BaseWSGIServer)
     }
-    for door in listeners:  # what is accepted inherits the size
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-    return listeners
+    for listener in servers:  # accepted sockets inherit the size
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    return servers
 
 
 def _most_connections() -> int:
-    """How many connections there may be: fewer where the system grants few file descriptors."""
+    """Return the maximum number of connections: fewer where the system grants few file descriptors."""
     if resource is None:
         return MOST_CONNECTIONS
     granted, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -33,7 +33,7 @@ class Service:
         return [*_json_headers(answer), *self.caching.until_retrain(), *COMMON]
 
     def release_headers(self, answer: Answer) -> Headers:
-        """The headers of an answer that tells one release from the next."""
+        """Return the headers of an answer that differs between releases."""
         return [*_json_headers(answer), *self.caching.revalidated(), *COMMON]
 
     def check_ready(self) -> None:

@@ -1,4 +1,4 @@
-"""One request and its answer, as Waitress puts them together for a WSGI application."""
+"""Waitress' task, which calls the WSGI application for one request, adapted to `Connection`."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 
 class Channel(Protocol):
-    """What a task asks its connection for, beside what Waitress' tasks ask for."""
+    """What a task uses of its connection, in addition to what Waitress' tasks use."""
 
     @property
     def is_last(self) -> bool:
-        """Whether the connection is to be closed after this answer."""
+        """Whether the connection must be closed after this answer."""
 
 
 class Task(WSGITask):
-    """Waitress' own, but it answers refusals, and closes a connection only where it must."""
+    """Passes refusals to the application, and closes the connection only if necessary."""
 
-    channel: Channel  # type: ignore[assignment]  # ours offers what a task uses of Waitress'
-    request: Request  # type: ignore[assignment]  # the stubs take the request for its error
+    channel: Channel  # type: ignore[assignment]  # has what a task uses of Waitress' channel
+    request: Request  # type: ignore[assignment]  # the stubs declare the type of its error
 
     def get_environment(self) -> WSGIEnvironment:
-        """The environment of the request, as PEP 3333 says."""
+        """Return the WSGI environment of the request."""
         environ = super().get_environment()
         del environ["wsgi.file_wrapper"]  # connections take bytes only
         if self.request.refusal is not None:
@@ -36,12 +36,12 @@ class Task(WSGITask):
         return environ
 
     def build_response_header(self) -> bytes:
-        """The head of the answer. The last one on its connection says so."""
+        """Return the head of the answer, with ``Connection: close`` if it is the last one."""
         if self.request.refusal is not None or self.channel.is_last:
             self.request.headers["CONNECTION"] = "close"  # as if the client had asked for it
         return super().build_response_header()
 
     def set_close_on_finish(self) -> None:
-        """Close after the answer: where it has no length and is not empty by its status (304), and where asked to."""
+        """Close after an answer without a length, unless its status allows no body (304), or if the client asks."""
         if self.has_body or self.version == "1.0" or self.request.headers.get("CONNECTION") == "close":
             super().set_close_on_finish()

@@ -1,4 +1,4 @@
-"""What a hostile exchange answers: each is a `Fault` for the replay server, and every answer looks like Alpaca's."""
+"""Answers of a hostile exchange in Alpaca's format, each as a `Fault` of the replay server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PRICES = {"o": 1.5, "h": 1.5, "l": 1.5, "c": 1.5, "v": 1.5}
 
 
 def endless_pages(rows: int) -> Fault:
-    """A new page token for ever, and for each so many candles that are a microsecond younger than those before."""
+    """Endless pages of `rows` candles, each a microsecond later than the one before."""
     numbers = itertools.count()
 
     def page(start: datetime) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def endless_pages(rows: int) -> Fault:
 
 
 def endless_tokens(length: int) -> Fault:
-    """A new page token of this length for ever, each with one younger candle."""
+    """Endless pages of one candle, with page tokens of `length` characters."""
     numbers = itertools.count()
 
     def page(start: datetime) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def endless_tokens(length: int) -> Fault:
 
 
 def huge(unit: str, megabytes: int) -> Fault:
-    """A list in JSON that repeats `unit` until it is so long."""
+    """A JSON list that repeats `unit` up to a size."""
 
     async def fault(_: web.Request, __: Handler) -> Answer:
         text = ",".join([unit] * (megabytes * 2**20 // (len(unit) + 1)))

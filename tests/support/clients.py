@@ -1,4 +1,4 @@
-"""Clients that no library would give: they send what they like and read when they like."""
+"""Raw sockets as clients, which may send invalid bytes and stop reading."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Address = tuple[str, int]
 
 
 def exchange(address: Address, data: bytes, *, ends: bool = True) -> bytes:
-    """All that is answered until the server closes; the client ends its side after `data` unless told otherwise."""
+    """Send `data` and return all bytes until the server closes; `ends` shuts the sending side down after `data`."""
     with socket.create_connection(address, timeout=30) as client:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             client.sendall(data)
@@ -29,7 +29,7 @@ def exchange(address: Address, data: bytes, *, ends: bool = True) -> bytes:
 
 
 def read_to_end(client: socket.socket) -> bytes:
-    """What comes until the server closes, or resets, the connection."""
+    """Return all bytes until the server closes or resets the connection."""
     answer = b""
     with contextlib.suppress(ConnectionResetError):
         while data := client.recv(65_536):
@@ -38,7 +38,7 @@ def read_to_end(client: socket.socket) -> bytes:
 
 
 def seconds_until_alive(address: Address) -> float:
-    """How long a new client waits for /livez."""
+    """Return how many seconds a new client waits for /livez."""
     began = time.perf_counter()
     with socket.create_connection(address, timeout=60) as client:
         client.sendall(request("/livez"))
@@ -46,8 +46,8 @@ def seconds_until_alive(address: Address) -> float:
     return time.perf_counter() - began
 
 
-class Watcher:
-    """A new client every few milliseconds, for as long as the context lasts."""
+class Prober:
+    """A context in which a new client asks for /livez every few milliseconds."""
 
     def __init__(self, address: Address) -> None:
         self.waits: list[float] = []  # seconds, in order
@@ -55,7 +55,7 @@ class Watcher:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch)
 
-    def __enter__(self) -> Watcher:
+    def __enter__(self) -> Prober:
         self._thread.start()
         return self
 
@@ -71,8 +71,8 @@ class Watcher:
 
 
 @contextlib.contextmanager
-def crowd(address: Address, count: int) -> Iterator[list[socket.socket]]:
-    """So many connections that do not block; skips the test where this process may not have them."""
+def open_connections(address: Address, count: int) -> Iterator[list[socket.socket]]:
+    """Open `count` non-blocking connections; skip the test if the limit of file descriptors is too low."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and most < count + 200:
         pytest.skip(f"{count} connections need more file descriptors than the {most} of this machine")
@@ -92,7 +92,7 @@ def crowd(address: Address, count: int) -> Iterator[list[socket.socket]]:
 
 
 def push(clients: Sequence[socket.socket], data: bytes, seconds: float) -> Iterator[None]:
-    """Send `data` over and over on all connections, as much as they take; yields now and then for so many seconds."""
+    """Send `data` repeatedly on all connections for so many seconds; yield between, at least every 0.05 s."""
     selector = selectors.DefaultSelector()
     for client in clients:
         selector.register(client, selectors.EVENT_WRITE, client)

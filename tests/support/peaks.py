@@ -1,4 +1,4 @@
-"""The memory that a process has taken."""
+"""Peak memory of this process."""
 
 import re
 import resource
@@ -7,8 +7,8 @@ from pathlib import Path
 
 
 def peak() -> int:
-    """The most memory that this process had so far, in bytes."""
-    if sys.platform == "linux":  # where ru_maxrss begins with what the parent process had
+    """Return the peak resident memory of this process, in bytes."""
+    if sys.platform == "linux":  # where ru_maxrss includes the parent process before exec
         found = re.search(r"VmHWM:\s+([0-9]+) kB", Path("/proc/self/status").read_text())
         assert found
         return int(found[1]) * 1024

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tests.serving import ROOT
 
-_KEPT = ("PATH", "HOME", "LANG", "TMPDIR")  # of the environment; everything else is said by the test
+_KEPT = ("PATH", "HOME", "LANG", "TMPDIR")  # of the environment; the test passes everything else
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Finished:
 
 
 def run_measured(command: Sequence[str | bytes], environ: Mapping[str, str | bytes], seconds: float = 100) -> Finished:
-    """Run a command in the project's folder with hardly any environment but `environ`; it is killed after `seconds`."""
+    """Run a command in the project's folder with a minimal environment and `environ`; kill it after `seconds`."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     began = time.monotonic()
     program = [sys.executable, "-c", _MEASURE, str(seconds), *command]
@@ -33,7 +33,7 @@ def run_measured(command: Sequence[str | bytes], environ: Mapping[str, str | byt
     return Finished(done.returncode, done.stdout.decode(), errors, time.monotonic() - began, int(peak))
 
 
-# In between, since the peak of children is known for all of them together only: here there is one.
+# A process in between, as RUSAGE_CHILDREN covers all children of a process: this one has one child.
 _MEASURE = """
 import resource, subprocess, sys
 try:

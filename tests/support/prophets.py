@@ -1,4 +1,4 @@
-"""Prophet's part of a backtest made by hand."""
+"""Backtests of Prophet with a given curve."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,10 @@ from crypto_predict.forecasting.series import DailySeries
 NOISE = 0.1  # standard deviation around the curve
 
 
-def prophet_saying(
+def prophet_replay(
     series: DailySeries, cutoffs: IntArray, horizons: Sequence[int], curve: FloatArray | None = None
 ) -> ProphetReplay:
-    """A backtest in which Prophet's curve was `curve` (m, knots and horizons, ascending); None: it was never fitted."""
+    """Return a backtest with Prophet's `curve` (m, knots and horizons, ascending); None: it was never fitted."""
     asked = sorted({*KNOTS, *horizons})
     rows = np.full((len(cutoffs), len(asked)), np.nan) if curve is None else curve
     nothing = np.zeros((len(CANDIDATES), len(horizons)))
