@@ -46,6 +46,7 @@ THREADS_SECONDS = 1  # for threads that have nothing left to do to end
 MOST_CONNECTIONS = 1_000
 SPARE_DESCRIPTORS = 24  # for everything that is not a connection
 SEND_BUFFER_BYTES = 65_536  # of the system for each connection; Linux doubles it
+BACKLOG = 1_024  # connections that the system makes in advance
 ACCEPTED_AT_ONCE = 64
 EXPIRY_SECONDS = 0.5  # between two looks at what has waited too long
 REST_SECONDS = 0.1  # without accepting, when there is no place for another connection
@@ -57,6 +58,7 @@ WAITRESS: dict[str, Any] = {
     "send_bytes": 18_000,
     "outbuf_overflow": 16 * 2**20,
     "asyncore_use_poll": True,
+    "backlog": BACKLOG,
     "connection_limit": MOST_CONNECTIONS,
     "max_request_header_size": heads.HEAD_BYTES,
     "max_request_body_size": heads.BODY_BYTES,
@@ -120,6 +122,11 @@ class Server:
     def dropped_connections(self) -> int:
         """How many connections were closed because others needed their place or memory, or did nothing for too long."""
         return self._pool.dropped
+
+    @property
+    def is_hurried(self) -> bool:
+        """Whether a second signal has asked to stop at once."""
+        return self._signals > 1
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then finish what has begun."""
@@ -201,12 +208,15 @@ class Server:
         self._draining.set()
         logs.event(_log, logging.INFO, "stopping", connections=len(self._pool))
         for door in self._listeners:
-            while self._accept(door):  # closing would reset what the system has accepted and nobody here yet
-                pass
+            # Closing would reset what the system has accepted and nobody here yet. What comes later is no more than
+            # that: whoever keeps connecting does not put off the stop.
+            for _ in range(0, BACKLOG + ACCEPTED_AT_ONCE, ACCEPTED_AT_ONCE):
+                if not self._accept(door):
+                    break
         self._close_listeners()
         self._turn(0.0)  # begins the requests that have arrived
         quiet = time.monotonic() + QUIET_SECONDS
-        while len(self._pool) and self._signals < 2 and time.monotonic() < deadline:
+        while len(self._pool) and not self.is_hurried and time.monotonic() < deadline:
             if time.monotonic() >= quiet:
                 self._pool.close_quiet(QUIET_SECONDS)
             self._turn(0.05)
