@@ -24,7 +24,7 @@ with needed("api.py", "requirements-api.txt"):
 
 EXIT_CODES: dict[type[CryptoPredictError], int] = {CannotListen: 1, UnusableModel: 3}
 
-LOG_SECONDS = 5.0  # to write the remaining log lines at the end
+LOG_SECONDS = 5.0  # to write the remaining log lines at the end, unless a second signal comes
 
 TEACHING = """\
 examples:
@@ -85,7 +85,7 @@ def check_address(host: str, port: int) -> None:
 
 
 def serve(settings: ServeSettings, lines: logs.Lines) -> None:
-    """Load the model and answer questions about it.
+    """Load the model and answer questions about it, until a signal says stop; `lines` are closed then.
 
     Raises:
         CannotListen: The address does not exist or is taken.
@@ -111,6 +111,7 @@ def serve(settings: ServeSettings, lines: logs.Lines) -> None:
         print(greeting(model, server.addresses[0]), file=sys.stderr)
     threading.Thread(target=service.answers.prepare, name="prepare", daemon=True).start()  # nobody waits for it
     server.run()
+    lines.close(LOG_SECONDS, lambda: server.is_hurried)
 
 
 def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[ServeSettings, bool]:

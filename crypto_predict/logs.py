@@ -132,8 +132,15 @@ class Lines:
         if is_first:
             self._arrived.set()
 
-    def close(self, seconds: float) -> None:
-        """Write the waiting lines, for at most so many seconds. Give up earlier if the reader stalls."""
+    def close(self, seconds: float, is_hurried: Callable[[], bool] = lambda: False) -> None:
+        """Write the waiting lines. Give up earlier if the reader stalls. A second call does nothing.
+
+        Args:
+            seconds: The longest time that it takes.
+            is_hurried: Whether to stop after `STALLED_SECONDS`; called repeatedly.
+        """
+        if self._closing.is_set():
+            return
         self._closing.set()
         self._arrived.set()
         deadline = time.monotonic() + seconds
@@ -141,6 +148,8 @@ class Lines:
         while self._thread.is_alive() and time.monotonic() < deadline and written != self._written:
             written = self._written
             self._thread.join(self.STALLED_SECONDS)
+            if is_hurried():
+                break
 
     def _run(self) -> None:
         while not (self._closing.is_set() and not self._waiting):

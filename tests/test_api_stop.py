@@ -187,6 +187,38 @@ def test_a_second_signal_does_not_wait(model: Path) -> None:
     assert stopped_before_its_deadline(served)
 
 
+FLOOD = """
+import socket, struct, sys
+reset = struct.pack("ii", 1, 0)
+clients = []
+while True:
+    client = socket.socket()
+    client.setblocking(False)
+    client.connect_ex((sys.argv[1], int(sys.argv[2])))
+    clients.append(client)
+    if len(clients) > 200:
+        with clients.pop(0) as oldest:
+            oldest.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+"""
+
+
+def test_clients_that_keep_connecting_do_not_put_off_the_stop(model: Path) -> None:
+    """They connect faster than one thread can accept; what was there at the signal is taken, and no more."""
+    with serving(model) as served:
+        host, port = served.address
+        floods = [subprocess.Popen([sys.executable, "-c", FLOOD, host, str(port)]) for _ in range(3)]
+        try:
+            time.sleep(1.5)
+            assert [flood.poll() for flood in floods] == [None] * 3
+            served.signal()
+            assert served.wait() == 0
+        finally:
+            for flood in floods:
+                flood.kill()
+                flood.wait()
+    assert stopped_before_its_deadline(served)
+
+
 def test_as_process_1_it_stops_when_told_to(model: Path) -> None:
     """Process 1 of a container has no default for SIGTERM: without a handler of its own it would have to be killed."""
     command = [

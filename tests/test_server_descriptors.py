@@ -1,18 +1,23 @@
 """More clients than file descriptors, on the real process."""
 
 import contextlib
+import os
 import shlex
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from waitress.server import BaseWSGIServer, create_server
 
 from crypto_predict.baked import store
+from crypto_predict.web.connections import Connection
+from crypto_predict.web.pool import Pool
 from tests.models import BTC, make_model
 from tests.serving import ROOT, Served, read_answer, request
 from tests.support.clients import open_connections, seconds_until_alive
@@ -84,3 +89,63 @@ def test_descriptors_that_run_out_unexpectedly_do_no_harm(model: Path) -> None:
         assert seconds_until_alive(served.address) < 5
         served.signal()
         assert served.wait() == 0
+
+
+def test_a_connection_that_the_system_cannot_watch_is_closed() -> None:
+    """The system limits what is waited for: one connection is lost to that, not the loop and everybody with it."""
+    with watched(lambda _: None) as (connect, pool):
+        connect()
+        assert len(pool) == 1
+        break_selector(pool)
+        assert connect().recv(1) == b""
+        assert len(pool) == 1
+
+
+def test_an_answer_that_cannot_be_watched_is_given_up() -> None:
+    """What it held of the memory for unread answers is free again."""
+
+    def answer(connection: Connection) -> None:
+        connection.write_soon(bytes(50_000_000))
+        pool.hand_back(connection)
+
+    with watched(answer) as (connect, pool):
+        client = connect()
+        client.sendall(request("/"))
+        for key, _ in pool.selector.select(30):
+            key.data()
+        break_selector(pool)
+        pool.send_answers()
+        assert len(pool) == 0
+        assert pool.unread.size == 0
+
+
+@contextlib.contextmanager
+def watched(answer: Callable[[Connection], None]) -> Iterator[tuple[Callable[[], socket.socket], Pool]]:
+    """What connects a client to a pool whose requests `answer` gets, and the pool."""
+    listener = create_server(lambda *_: [], host="127.0.0.1", port=0, threads=1, map={})
+    assert isinstance(listener, BaseWSGIServer)
+    pool = Pool(1, answer, lambda: None, threading.Event())
+    clients: list[socket.socket] = []
+
+    def connect() -> socket.socket:
+        ours, theirs = socket.socketpair()
+        ours.settimeout(30)
+        clients.append(ours)
+        Connection(listener, theirs, ("127.0.0.1", 0), pool)
+        return ours
+
+    yield connect, pool
+    for client in clients:
+        client.close()
+    for wait in (pool.new, pool.sending):
+        for connection in tuple(wait.since):
+            connection.close()
+    pool.selector.close()
+    listener.task_dispatcher.shutdown()
+    listener.close()
+
+
+def break_selector(pool: Pool) -> None:
+    """Put something in the place of what watches the connections that the system refuses to add any to."""
+    with Path(os.devnull).open() as nothing:
+        os.dup2(nothing.fileno(), pool.selector.fileno())

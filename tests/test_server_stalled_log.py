@@ -1,11 +1,13 @@
 """A reader of standard output that stops reading, on the real process."""
 
 import json
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -63,6 +65,40 @@ def dropped_lines(client: socket.socket) -> float:
     found = re.search(r"^crypto_predict_log_lines_dropped_total (\S+)$", metrics, re.MULTILINE)
     assert found is not None
     return float(found[1])
+
+
+def test_a_second_signal_does_not_wait_for_a_slow_reader(model: Path) -> None:
+    """Who reads a little all the time would otherwise have the seconds that a stop grants to the log."""
+    process = start(["--model", str(model), "--host", "127.0.0.1", "--port", "0"], {})
+    try:
+        assert process.stdout is not None
+        host, port = json.loads(process.stdout.readline())["address"].removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as client:
+            stream = client.makefile("rb")
+            for _ in range(40):
+                client.sendall(QUESTION * 50)
+                assert [read_answer(stream)[0] for _ in range(50)] == [200] * 50
+        reader = threading.Thread(target=read_slowly, args=(process,))
+        reader.start()
+        process.send_signal(signal.SIGTERM)
+        time.sleep(1)  # the rest of the stop is over soon: what remains is the log
+        assert process.poll() is None
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert time.monotonic() - began < 2
+        reader.join()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def read_slowly(process: subprocess.Popen[str]) -> None:
+    """Read while the process runs, so little at a time that what waits would take longer than any stop."""
+    assert process.stdout is not None
+    while process.poll() is None:
+        os.read(process.stdout.fileno(), 2048)
+        time.sleep(0.1)
 
 
 HANGING = """

@@ -206,11 +206,11 @@ class Connection:
         if not answer:
             self._end_answer()
         elif taken or not waited:
-            self._wait_for(self._pool.sending)
-            self._listen(selectors.EVENT_WRITE)
             if not waited:
                 for part in answer:
                     self._pool.unread.hold(part)
+            self._wait_for(self._pool.sending)
+            self._listen(selectors.EVENT_WRITE)
 
     def _end_answer(self) -> None:
         self._listen(selectors.EVENT_READ)
@@ -236,16 +236,21 @@ class Connection:
             self._wait = wait
 
     def _listen(self, events: int) -> None:
+        """Have the selector wait for these events. Close where the system refuses: it has a limit for them."""
         if events == self._events:
             return
         selector = self._pool.selector
-        if not events:
-            selector.unregister(self._socket)
-        elif not self._events:
-            selector.register(self._socket, events, self.on_event)
-        else:
-            selector.modify(self._socket, events, self.on_event)
-        self._events = events
+        before, self._events = self._events, events
+        try:
+            if not events:
+                selector.unregister(self._socket)
+            elif not before:
+                selector.register(self._socket, events, self.on_event)
+            else:
+                selector.modify(self._socket, events, self.on_event)
+        except OSError:
+            self._events = 0  # the selector has forgotten it
+            self.close()
 
     # What worker threads call.
 

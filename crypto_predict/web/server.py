@@ -47,6 +47,7 @@ THREADS_SECONDS = 1  # for idle worker threads to end
 MOST_CONNECTIONS = 1_000
 SPARE_DESCRIPTORS = 24  # for everything that is not a connection
 SEND_BUFFER_BYTES = 65_536  # kernel buffer of each connection; Linux doubles it
+BACKLOG = 1_024  # connections that the kernel accepts in advance
 ACCEPTED_AT_ONCE = 64
 EXPIRY_SECONDS = 0.5  # between two checks of the time limits
 REST_SECONDS = 0.1  # pause in accepting when no further connection fits
@@ -58,6 +59,7 @@ WAITRESS: dict[str, Any] = {
     "send_bytes": 18_000,
     "outbuf_overflow": 16 * 2**20,
     "asyncore_use_poll": True,
+    "backlog": BACKLOG,
     "connection_limit": MOST_CONNECTIONS,
     "max_request_header_size": heads.HEAD_BYTES,
     "max_request_body_size": heads.BODY_BYTES,
@@ -121,6 +123,11 @@ class Server:
     def dropped_connections(self) -> int:
         """Return how many connections were closed for a time limit, or to free a place or memory."""
         return self._pool.dropped
+
+    @property
+    def is_hurried(self) -> bool:
+        """Whether a second signal has asked to stop at once."""
+        return self._signals > 1
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then finish what has begun."""
@@ -202,12 +209,15 @@ class Server:
         self._draining.set()
         logs.event(_log, logging.INFO, "stopping", connections=len(self._pool))
         for listener in self._servers:
-            while self._accept(listener):  # closing the listener would reset connections that are pending
-                pass
+            # Closing the listener would reset connections that are pending. Accept at most one backlog of them: clients
+            # that keep connecting must not delay the stop.
+            for _ in range(0, BACKLOG + ACCEPTED_AT_ONCE, ACCEPTED_AT_ONCE):
+                if not self._accept(listener):
+                    break
         self._close_listeners()
         self._turn(0.0)  # begin the requests that have arrived
         quiet = time.monotonic() + QUIET_SECONDS
-        while len(self._pool) and self._signals < 2 and time.monotonic() < deadline:
+        while len(self._pool) and not self.is_hurried and time.monotonic() < deadline:
             if time.monotonic() >= quiet:
                 self._pool.close_quiet(QUIET_SECONDS)
             self._turn(0.05)
