@@ -8,7 +8,6 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from crypto_predict.prerequisites import needed
 
@@ -17,7 +16,7 @@ with needed("api.py", "requirements-api.txt"):
     from crypto_predict.baked import store
     from crypto_predict.command_line import CommandLine
     from crypto_predict.errors import CryptoPredictError, UnusableModel
-    from crypto_predict.settings import ServeSettings, duration, web_address, whole_number
+    from crypto_predict.settings import ServeSettings, duration, file_path, web_address, whole_number
     from crypto_predict.web.announcement import announce, greeting
     from crypto_predict.web.app import assemble, create_service, now
     from crypto_predict.web.server import CannotListen, Server
@@ -121,7 +120,7 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
         SystemExit: With 2 after a bad argument, whose value is named; with 0 after ``--help``.
     """
     command = CommandLine(environ, prog="api.py", description=__doc__ or "", epilog=TEACHING)
-    command.add_option("--model", Path, "model.pkl", "the model file that train.py wrote", "FILE")
+    command.add_option("--model", file_path, "model.pkl", "the model file that train.py wrote", "FILE")
     command.add_option(
         "--host",
         str,

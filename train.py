@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -95,4 +96,6 @@ def failed(message: str, code: int) -> int:
 
 if __name__ == "__main__":
     with needed(*PREREQUISITES):  # for late imports
-        sys.exit(main(sys.argv[1:], os.environ))
+        code = main(sys.argv[1:], os.environ)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the work is done: Ctrl-C would only break libraries' clean-up
+    sys.exit(code)

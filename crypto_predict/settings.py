@@ -189,6 +189,17 @@ class ServeSettings:
     repository_url: str | None = None  # where the project is, which the documentation links to
 
 
+def file_path(text: str) -> Path:
+    """Read the path of a file.
+
+    Raises:
+        InvalidValue: It is empty, which `Path` takes for the folder one is in.
+    """
+    if not text:
+        raise InvalidValue("path", text, "the path of a file")
+    return Path(text)
+
+
 def boolean(text: str) -> bool:
     """Read ``1``, ``true``, ``yes``, ``on`` and their opposites."""
     if text.lower() in _TRUE:

@@ -150,6 +150,24 @@ def test_no_password_of_an_address_gets_into_an_error_or_a_log(fault: Fault, cap
     assert [secret for secret in (PASSWORD, ENCODED, SENT) if secret in told] == []
 
 
+def test_a_password_that_begins_like_the_user_name_is_masked_to_its_end() -> None:
+    with exchange([]) as server:
+        server.inject(replay.refused(400, "no access for admin with admin-7351"))
+        source = Alpaca(SourceSettings(server.url.replace("//", "//admin:admin-7351@")), QUICK)
+        with pytest.raises(SourceError, match=r"no access for \*\*\* with \*\*\*\"") as caught:
+            next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
+    assert "7351" not in str(caught.value)
+
+
+def test_a_short_user_name_is_masked_as_a_word_alone() -> None:
+    """Of one letter it would stand in every other word of a message."""
+    with exchange([]) as server:
+        server.inject(replay.refused(400, "your request was refused, u"))
+        source = Alpaca(SourceSettings(server.url.replace("//", "//u:hush@")), QUICK)
+        with pytest.raises(SourceError, match=r"your request was refused, \*\*\*\""):
+            next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
+
+
 @pytest.mark.parametrize(
     "proxy",
     [

@@ -267,6 +267,8 @@ def test_a_backtest_has_a_hundred_cutoffs_unless_asked_otherwise() -> None:
         (["--horizons", "1,366"], "'366'"),
         (["--every", "0"], "'0'"),
         (["--unknown"], "--unknown"),
+        (["--output", ""], "--output: '' is not the path of a file"),
+        (["--ledger="], "--ledger: '' is not the path of a file"),
     ],
 )
 def test_a_bad_argument_is_named_and_ends_with_2(
@@ -347,6 +349,17 @@ def test_what_is_read_or_written_already_is_not_overwritten(
     assert in_process("--pair=BTC/USD", "--source=file:prices.csv", *arguments) == 2
     assert named in capsys.readouterr().err
     assert {name: Path(name).read_text() for name in kept} == kept
+
+
+def test_a_pipe_by_the_number_of_its_descriptor_is_refused_before_the_work(capsys: pytest.CaptureFixture[str]) -> None:
+    """As /dev/stdout is one: a link that leads to no path."""
+    reader, writer = os.pipe()
+    try:
+        assert in_process("--source", "simulated", "--backtest", f"/dev/fd/{writer}") == 2
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert f"--backtest: '/dev/fd/{writer}' is not a regular file" in capsys.readouterr().err
 
 
 def test_a_loop_of_links_is_refused_before_the_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

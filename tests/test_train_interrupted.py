@@ -71,14 +71,14 @@ class Output:
         """The files of the folder, temporary ones too."""
         return {path.name for path in self.folder.iterdir()}
 
-    def train(self, last: date, number: int, action: str) -> subprocess.CompletedProcess[str]:
+    def train(self, last: date, number: int, action: str, *options: str) -> subprocess.CompletedProcess[str]:
         """Train in a process of its own, which ends so when it touches the folder for the n-th time."""
         carried = ("--ledger", str(self.ledger)) if self.ledger.exists() else ()
         market = ("--source", "simulated", "--days", "60", "--no-gate", "--until", str(last))
         epoch = {"SOURCE_DATE_EPOCH": str(int(_midnight(last)) + 600), "GIT_REVISION": "0" * 40}
         command = [sys.executable, "-c", TRAIN, str(self.folder), str(number), action]
         return subprocess.run(
-            [*command, *market, "--output", str(self.model), *carried],
+            [*command, *market, "--output", str(self.model), *carried, *options],
             cwd=ROOT,
             env={**os.environ, **epoch},
             capture_output=True,
@@ -87,10 +87,10 @@ class Output:
             check=False,
         )
 
-    def next_training(self, last: date) -> int:
+    def next_training(self, last: date, *options: str) -> int:
         """The exit code of an ordinary training that carries the ledger on, if there is one."""
         carried = ("--ledger", str(self.ledger)) if self.ledger.exists() else ()
-        return release(self.folder, last, *carried, "--days", "60", "--no-gate")
+        return release(self.folder, last, *carried, "--days", "60", "--no-gate", *options)
 
 
 def _midnight(day: date) -> float:
@@ -165,6 +165,51 @@ def test_a_first_training_that_is_killed_before_its_model_is_there_released_noth
     assert output.next_training(SECOND) == 0
     assert output.builds() == [BUILDS[SECOND]]
     assert output.names() == {"model.pkl", "model.ledger.jsonl"}
+
+
+def test_a_training_that_fails_after_a_killed_one_does_not_make_its_entries_a_release(tmp_path: Path) -> None:
+    """It removes the temporary model, so it must drop the entries too: nothing else tells that they are of none."""
+    output = Output(tmp_path)
+    assert output.train(FIRST, 6, str(int(signal.SIGKILL))).returncode == -signal.SIGKILL
+    assert output.next_training(SECOND, "--until", "1969-01-01") == 3
+    assert output.names() == set()
+    assert output.next_training(THIRD) == 0
+    assert output.builds() == [BUILDS[THIRD]]
+
+
+def test_what_precedes_a_killed_release_stays(first: Output, tmp_path: Path) -> None:
+    """A ledger from elsewhere, carried on beside an output that is new."""
+    output = Output(tmp_path)
+    killed = output.train(SECOND, 6, str(int(signal.SIGKILL)), "--ledger", str(first.ledger))
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert output.builds() == [BUILDS[FIRST], BUILDS[SECOND]]
+    assert output.next_training(SECOND, "--until", "1969-01-01") == 3
+    assert output.builds() == [BUILDS[FIRST]]
+    assert output.next_training(THIRD) == 0
+    assert output.builds() == [BUILDS[FIRST], BUILDS[THIRD]]
+    assert output.names() == {"model.pkl", "model.ledger.jsonl"}
+
+
+def test_a_model_by_any_suffix_is_the_commit_point(first: Output, tmp_path: Path) -> None:
+    """``--output model.bin`` has its ledger in model.ledger.jsonl as well."""
+    output = copy(first, tmp_path)
+    model = output.model.rename(tmp_path / "model.bin")
+    named = ("--output", str(model))
+    assert output.train(SECOND, 6, str(int(signal.SIGKILL)), *named).returncode == -signal.SIGKILL
+    assert output.builds() == [BUILDS[FIRST], BUILDS[SECOND]]
+    assert output.next_training(THIRD, *named) == 0
+    assert output.builds() == [BUILDS[FIRST], BUILDS[THIRD]]
+
+
+def test_an_interrupt_at_the_very_end_is_no_traceback() -> None:
+    """Libraries clean up behind them when the interpreter ends, and Ctrl-C would break into that."""
+    late = "import atexit, os, runpy, signal, sys; atexit.register(os.kill, os.getpid(), signal.SIGINT); "
+    run = "sys.argv = ['train.py', '--output', '/dev/null']; runpy.run_path('train.py', run_name='__main__')"
+    ended = subprocess.run(
+        [sys.executable, "-c", late + run], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert ended.returncode == 2
+    assert ended.stderr == "train.py: error: --output: '/dev/null' is not a regular file\n"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Set
 from concurrent.futures import Future
 from threading import Thread
 from typing import Any, TypeVar
@@ -31,6 +32,7 @@ LONGEST_ANSWER = 4 * 2**20
 MOST_VALUES = 320_000
 
 _CHUNK = 2**16  # bytes
+_SHORTEST_SECRET = 4  # characters that are looked for inside of words too
 _MAY_PASS = (requests.ConnectionError, Timeout, ChunkedEncodingError, ContentDecodingError)
 _ADVICE = {
     401: "it wants keys, and none are set: use another source",
@@ -78,7 +80,7 @@ class BoundedSession(requests.Session):
         self.allowance: Allowance | None = None
         self._policy = policy
         self._keys = dict(keys)
-        self._secrets = (*keys.values(), *_secrets_of(address), *(_secrets_of(*getproxies().values())))
+        self._secrets = _any_of({*keys.values(), *_secrets_of(address, *getproxies().values())})
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **options: Any) -> requests.Response:
         """Ask, and read the whole answer.
@@ -155,9 +157,7 @@ class BoundedSession(requests.Session):
 
     def _presentable(self, text: str) -> str:
         """Foreign text fit for a log: without secrets and control characters, and not long."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        text = masked(text)
+        text = masked(self._secrets.sub("***", text))
         text = "".join(letter if letter.isprintable() else " " for letter in text[:500])
         return text if len(text) <= 200 else f"{text[:200]}..."
 
@@ -177,6 +177,16 @@ def _secrets_of(*addresses: str) -> set[str]:
             sent = base64.b64encode(unquote(user).encode("utf-8", "replace")).decode()
             found.update(part for part in (*parts, *map(unquote, parts), sent) if part)
     return found
+
+
+def _any_of(secrets: Set[str]) -> re.Pattern[str]:
+    """What finds each of these texts, the longest first: of two that begin alike, no end may be left.
+
+    A very short one is looked for as a whole word. A user called u would make "Connection ref***sed" otherwise.
+    """
+    ordered = sorted(secrets, key=lambda secret: (-len(secret), secret))
+    words = (re.escape(one) if len(one) >= _SHORTEST_SECRET else rf"(?<!\w){re.escape(one)}(?!\w)" for one in ordered)
+    return re.compile("|".join(words) or "(?!)")
 
 
 def _message(response: requests.Response) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import SimpleNamespace
 
 from crypto_predict.command_line import CommandLine
@@ -15,6 +14,7 @@ from crypto_predict.settings import (
     SourceSettings,
     TrainSettings,
     day,
+    file_path,
     instant_of_epoch,
     label,
     whole_number,
@@ -88,13 +88,17 @@ def _add_history(command: CommandLine) -> None:
 
 
 def _add_outputs(command: CommandLine) -> None:
-    command.add_option("--output", Path, "model.pkl", "the model file to write", "FILE")
+    command.add_option("--output", file_path, "model.pkl", "the model file to write", "FILE")
     command.add_option(
-        "--prophet-json", Path, None, "also write Prophet's own JSON; several pairs need {base} in the name", "FILE"
+        "--prophet-json",
+        file_path,
+        None,
+        "also write Prophet's own JSON; several pairs need {base} in the name",
+        "FILE",
     )
     command.add_option(
         "--picture",
-        Path,
+        file_path,
         None,
         "also draw the forecast as .svg, .png or .pdf; several pairs need {base} in the name",
         "FILE",
@@ -102,7 +106,7 @@ def _add_outputs(command: CommandLine) -> None:
 
 
 def _add_backtest(command: CommandLine) -> None:
-    command.add_option("--backtest", Path, None, "also write every forecast of the backtest, as CSV", "FILE")
+    command.add_option("--backtest", file_path, None, "also write every forecast of the backtest, as CSV", "FILE")
     command.add_list_option(
         "--horizons", whole_number("horizons", 1, 365), "1,7,30,90", "days ahead at which the forecast is scored", "N,N"
     )
@@ -114,13 +118,13 @@ def _add_backtest(command: CommandLine) -> None:
 def _add_release(command: CommandLine) -> None:
     command.add_option(
         "--ledger",
-        Path,
+        file_path,
         None,
         "the ledger of earlier releases, which is scored and carried on beside the model",
         "FILE",
     )
     command.add_option(
-        "--champion", Path, None, "the model that this one would replace; a worse one is refused", "FILE"
+        "--champion", file_path, None, "the model that this one would replace; a worse one is refused", "FILE"
     )
     command.add_flag("--no-gate", "write the model whatever the gate finds; the model card records it")
 

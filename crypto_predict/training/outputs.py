@@ -18,6 +18,7 @@ from crypto_predict.baked.files import (
     remove_stale,
     stale_temporaries,
     temporary_for,
+    write_atomically,
 )
 from crypto_predict.baked.schema import Model
 from crypto_predict.baked.unpickle import MOST_OPCODES
@@ -98,7 +99,8 @@ def _inputs(settings: TrainSettings) -> list[tuple[str, Path, Path | None]]:
 def _check_file(option: str, path: Path) -> None:
     real = real_path(path)
     try:
-        if os.path.lexists(real) and not real.is_file():  # a loop of links too
+        # A loop of links too, and /dev/stdout, whose link leads to no path where it is a pipe.
+        if (os.path.lexists(real) or path.exists()) and not path.is_file():
             raise InvalidValue(option, str(path), "a regular file")
         if not os.access(real.parent, os.W_OK | os.X_OK):
             raise InvalidValue(option, str(path), "a file in a folder that exists and can be written to")
@@ -161,31 +163,54 @@ def alone(settings: TrainSettings) -> Iterator[None]:
         yield
 
 
-def clean_up(settings: TrainSettings) -> datetime | None:
-    """Remove the temporary files of trainings that were killed. The locks must be held.
+def clean_up(settings: TrainSettings) -> bool:
+    """Remove what killed trainings left behind. The locks must be held.
+
+    Temporary files are removed. So are the ledger entries of a first release that was killed between ledger and model:
+    no model names them, and only the temporary file of the model shows that they were never released.
 
     Returns:
-        The training time of a first release that was killed after writing its ledger and before its model; None if
-        there was none.
+        Whether the ledger beside the output was removed, because it had no other entries.
     """
-    incomplete = None
+    gone = False
     if not settings.output.exists():
+        ledger = ledger_path(settings.output)
         models = filter(None, map(_loaded, stale_temporaries(settings.output)))
-        incomplete = next((one.card.trained_at for one in models if _is_of(ledger_path(settings.output), one)), None)
+        if (incomplete := next((one for one in models if _is_of(ledger, one)), None)) is not None:
+            gone = _drop_incomplete(ledger, incomplete.card.trained_at)
     for _, paths in _outputs(settings):
         for path in paths:
             remove_stale(path)
-    return incomplete
+    return gone
 
 
-def model_beside(ledger: Path) -> Model | None:
-    """Return the model beside a ledger, if any; it names the last entry that was released."""
-    if not ledger.name.endswith(LEDGER_SUFFIX):
-        return None
-    return _loaded(ledger.with_name(ledger.name.removesuffix(LEDGER_SUFFIX) + MODEL_SUFFIX))
+def _drop_incomplete(path: Path, made_at: datetime) -> bool:
+    """Cut a ledger before the release of an instant. Return whether nothing was left and the file was removed."""
+    try:
+        ledger = read_ledger(path, before=made_at)
+    except BrokenLedger:  # reported to the training that names it
+        return False
+    if ledger.entries:
+        write_atomically(path, ledger.content())
+    else:
+        real_path(path).unlink()
+    return not ledger.entries
 
 
-def keep_ledger(output: Path, ledger: Ledger, incomplete: datetime | None) -> None:
+def released_with(ledger: Path, output: Path) -> list[Model]:
+    """Return the models beside a ledger that were written with it; each names the last entry at its time.
+
+    These are the one of the ledger's own name, and the one at the output if this ledger is written beside it.
+    """
+    paths: dict[Path, None] = {}
+    if ledger.name.endswith(LEDGER_SUFFIX):
+        paths[real_path(ledger.with_name(ledger.name.removesuffix(LEDGER_SUFFIX) + MODEL_SUFFIX))] = None
+    if real_path(ledger) == real_path(ledger_path(output)):
+        paths[real_path(output)] = None  # whatever its suffix is
+    return [model for path in paths if (model := _loaded(path)) is not None]
+
+
+def keep_ledger(output: Path, ledger: Ledger) -> None:
     """Keep the ledger beside an output under another name if `ledger`, which replaces it, does not continue it.
 
     A record cannot be made again. Entries that were never released are not worth keeping.
@@ -194,7 +219,7 @@ def keep_ledger(output: Path, ledger: Ledger, incomplete: datetime | None) -> No
         OSError: The copy cannot be made.
     """
     path = ledger_path(output)
-    if not path.exists() or _begins_with(ledger.content(), path, _released_size(path, output, incomplete)):
+    if not path.exists() or _begins_with(ledger.content(), path, _released_size(path, output)):
         return
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -205,14 +230,11 @@ def keep_ledger(output: Path, ledger: Ledger, incomplete: datetime | None) -> No
     )
 
 
-def _released_size(path: Path, output: Path, incomplete: datetime | None) -> int:
+def _released_size(path: Path, output: Path) -> int:
     """Return the size of a ledger up to the last entry that was released, in bytes."""
     size = path.stat().st_size
     if (model := _loaded(output)) is not None:
         return size_up_to(path, model.scorecard.head) or size
-    if incomplete is not None:
-        with contextlib.suppress(BrokenLedger):
-            return read_ledger(path, before=incomplete).size
     return size
 
 

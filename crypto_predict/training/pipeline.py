@@ -42,9 +42,9 @@ from crypto_predict.training.outputs import (
     clean_up,
     keep_ledger,
     ledger_path,
-    model_beside,
     path_for,
     readable,
+    released_with,
 )
 from crypto_predict.training.picture import save_picture
 
@@ -119,8 +119,7 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
 def _train(settings: TrainSettings, now: datetime, trained_at: datetime) -> TrainingRun:
     """Train while no other process writes the outputs."""
     champion = store.load(settings.champion) if settings.champion is not None else None
-    incomplete = clean_up(settings)
-    ledger = _earlier_ledger(settings, champion, incomplete)
+    ledger = _earlier_ledger(settings, champion, gone=clean_up(settings))
     ledger.check_follows(trained_at)
     sources = open_sources(settings.sources, settings.exchanges, settings.seed, settings.pairs)
     with logging_redirect_tqdm(), tqdm(total=len(settings.pairs), bar_format=_BAR, disable=None) as progress:
@@ -134,7 +133,7 @@ def _train(settings: TrainSettings, now: datetime, trained_at: datetime) -> Trai
         raise Refused(model.card.gate.reasons)
     data = readable(model, settings)
     _draw(settings, sources, trained, model, now)
-    _write(settings, trained, data, ledger, incomplete)
+    _write(settings, trained, data, ledger)
     return TrainingRun(model, settings.output, {pair: result.seconds for pair, result in trained.items()})
 
 
@@ -143,16 +142,20 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _earlier_ledger(settings: TrainSettings, champion: Model | None, incomplete: datetime | None) -> Ledger:
-    """The ledger that is carried on, up to the entry that the newest of the models released with it names."""
+def _earlier_ledger(settings: TrainSettings, champion: Model | None, *, gone: bool) -> Ledger:
+    """The ledger that is carried on, up to the entry that the newest of the models released with it names.
+
+    It is a new one where that beside the output is meant, and `gone` by now.
+    """
     path = settings.ledger
     if path is None:
         if champion is not None and champion.scorecard.entries:
             _log.warning("the live record begins anew: --champion has a ledger, and --ledger does not name it")
         return Ledger.empty()
-    beside = model_beside(path)  # read before the ledger, which is written before it
-    before = incomplete if real_path(path) == real_path(ledger_path(settings.output)) else None
-    return read_ledger(path, [one.scorecard.head for one in (beside, champion) if one is not None], before)
+    if gone and real_path(path) == real_path(ledger_path(settings.output)):
+        return Ledger.empty()
+    beside = released_with(path, settings.output)  # read before the ledger, which is written before them
+    return read_ledger(path, [one.scorecard.head for one in (*beside, champion) if one is not None])
 
 
 def _read_histories(
@@ -277,12 +280,11 @@ def _write(
     trained: Mapping[Pair, TrainedPair],
     data: bytes,
     ledger: Ledger,
-    incomplete: datetime | None,
 ) -> None:
     """Write every file that was asked for, the model last: it is the commit point of the release."""
     for pair, result in trained.items():
         if settings.prophet_json is not None:
             write_atomically(path_for(settings.prophet_json, pair), result.fitted.prophet.to_json().encode())
-    keep_ledger(settings.output, ledger, incomplete)
+    keep_ledger(settings.output, ledger)
     # In this order, as readers drop ledger entries after the one that the model names.
     write_in_order({ledger_path(settings.output): ledger.content(), settings.output: data})
