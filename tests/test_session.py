@@ -110,11 +110,12 @@ def test_an_exchange_that_cannot_be_reached_is_told_apart_from_one_that_answers(
     fault: Fault, unreachable: bool
 ) -> None:
     """Invented prices may stand in for the one, and never for the other."""
-    impatient = replace(QUICK, attempts=1, read_timeout=0.3, answer_timeout=0.6)
+    once = replace(QUICK, attempts=1)
+    policy = replace(once, read_timeout=0.3, answer_timeout=0.6) if unreachable else replace(once, answer_timeout=30)
     with exchange(minutes(10)) as server:
         server.inject(fault, times=9)
         with pytest.raises(SourceError) as caught:
-            read(server, 10, impatient)
+            read(server, 10, policy)
     assert isinstance(caught.value, Unreachable) is unreachable
 
 

@@ -402,11 +402,11 @@ def test_histories_that_fill_more_than_a_model_are_refused_before_the_fit() -> N
         check_room({Pair(f"A{number}", "USD"): century for number in range(7)}, settings)
 
 
-@pytest.mark.parametrize("seconds", ["253402300799", str(int(time.time()) + 600)])
-def test_a_training_time_after_now_is_refused(seconds: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("later", [600, 10**10])
+def test_a_training_time_after_now_is_refused(later: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing could ever be released after it with the same ledger."""
     files = ("--source", "simulated", "--output", str(tmp_path / "model.pkl"))
-    assert in_process(*files, environ={"SOURCE_DATE_EPOCH": seconds}) == 2
+    assert in_process(*files, environ={"SOURCE_DATE_EPOCH": str(int(time.time()) + later)}) == 2
     assert "SOURCE_DATE_EPOCH: " in (errors := capsys.readouterr().err)
     assert " is not before now, " in errors
     assert list(tmp_path.iterdir()) == []
