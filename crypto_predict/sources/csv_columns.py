@@ -135,7 +135,7 @@ def _times(names: Sequence[str]) -> list[int]:
     for group in _TIMES:
         if places := _places(names, group):
             return places
-    return [0] if names[0] == "" else []
+    return [0] if names[:1] == [""] else []
 
 
 def _volumes(names: Sequence[str], base: str | None) -> list[int]:
