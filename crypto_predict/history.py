@@ -287,7 +287,9 @@ class _Delivery:
 
     def _off_grid(self, candle: Candle) -> str:
         since = f", {candle.open_time - self._above.open_time} after the one before" if self._above else ""
-        return f"{_place(candle)}{since}; one every {self._request.interval.length} is expected (UTC)"
+        length = self._request.interval.length
+        grid = "a day at 00:00 UTC" if length == DAY else f"every {length} from 00:00 UTC on"
+        return f"{_place(candle)}{since}; one {grid} is expected"
 
     def _note(self, kind: str, describe: Callable[[], str]) -> None:
         self._kinds[kind] += 1

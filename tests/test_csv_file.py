@@ -142,6 +142,22 @@ EXPORTS: dict[str, tuple[str, Sequence[str]]] = {
         ),
         ["'Datetime' is the opening in UTC"],
     ),
+    "yfinance 0.2.51": (
+        (
+            "Price,Close,High,Low,Open,Volume\nTicker,BTC-USD,BTC-USD,BTC-USD,BTC-USD,BTC-USD\nDate,,,,,\n"
+            "2024-01-01,11,12,9,10,5.5\n2024-01-02,10.75,11.5,10.5,11,0\n2024-01-03,20,20,10.75,10.75,1000000\n"
+        ),
+        ["'Date' is the opening in UTC"],
+    ),
+    "yfinance 0.2.51, hourly and adjusted": (
+        (
+            "Price,Adj Close,Close,High,Low,Open,Volume\nTicker,BTC-USD,BTC-USD,BTC-USD,BTC-USD,BTC-USD,BTC-USD\n"
+            "Datetime,,,,,,\n2024-01-01 00:00:00+00:00,99,11,12,9,10,5.5\n"
+            "2024-01-02 00:00:00+00:00,99,10.75,11.5,10.5,11,0\n"
+            "2024-01-03 00:00:00+00:00,99,20,20,10.75,10.75,1000000\n"
+        ),
+        ["'Datetime' is the opening in UTC"],
+    ),
     "CryptoDataDownload": (
         (
             "https://www.CryptoDataDownload.com\nunix,date,symbol,open,high,low,close,Volume BTC,Volume USD\n"
@@ -223,6 +239,39 @@ def test_the_exports_of_others_are_read_and_one_line_says_what_was_assumed(
     assert read_csv(path, base="BTC") == DAYS
     [line] = caplog.messages
     assert line == f"file:{path}: assumed that {'; '.join(assumed)}"
+
+
+YFINANCE = ["Price,Close,High,Low,Open", "Ticker,BTC-USD,BTC-USD,BTC-USD,BTC-USD", "Date,,,,"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        (
+            ["Price,Close,Close,High,High", "Ticker,BTC-USD,ETH-USD,BTC-USD,ETH-USD", "Date,,,,"],
+            "line 2: 2 tickers, where a file must hold one: BTC-USD, ETH-USD",
+        ),
+        (
+            [YFINANCE[0], "Ticker,A,B,C,D,E,F", YFINANCE[2]],
+            "line 2: 6 tickers, where a file must hold one: A, B, C, D, E, ...",
+        ),
+        (["Price,Close,High,Low", "Ticker,A,A,A", "Date,,,"], "line 1: missing columns: open; the columns found are"),
+        ([*YFINANCE[:2], "2024-01-01,11,12,9,10"], "line 1: missing columns: time; the columns found are ['Price', "),
+        (YFINANCE[:1], "line 1: missing columns: time; the columns found are ['Price', "),
+        ([YFINANCE[0], "", 'Ticker,"A'], "line 3: it is not CSV"),
+        (YFINANCE, "there is no row below the header"),
+        ([*YFINANCE, "", "2024-01-01,11,12,9,ten"], "line 5: open 'ten' is not a number"),
+    ],
+)
+def test_a_fault_of_a_table_with_three_header_lines_is_told_with_its_line(
+    path: Path, lines: Sequence[str], fault: str
+) -> None:
+    [told] = faults_of(path, "\n".join(lines))
+    assert told.startswith(fault)
+
+
+def test_a_column_called_price_does_not_make_a_header_of_three_lines(path: Path) -> None:
+    assert read(path, f"Price,{HEADER}\n" + "\n".join(f"9,{row}" for row in ROWS)) == DAYS
 
 
 def test_a_table_in_our_own_format_is_read_without_a_word(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -391,6 +440,7 @@ COMPRESSED = gzip.compress("\n".join([HEADER, *MONTHS]).encode())
         (b"", ["it is empty"]),
         (b"\n \r\n\n", ["it is empty"]),
         (gzip.compress(b""), ["it is empty"]),
+        (b"\xef\xbb\xbf\n", ["line 1: missing columns: time, open, high, low, close"]),
         (HEADER.encode(), ["there is no row below the header"]),
         (f"{HEADER}\n\n\n".encode(), ["there is no row below the header"]),
         (b"\x7fELF\x02\x01\x01\0\0\0\0", ["line 1: it holds a NUL byte, so this is not text"]),
@@ -411,7 +461,18 @@ COMPRESSED = gzip.compress("\n".join([HEADER, *MONTHS]).encode())
         (f"{HEADER}\n2024-01-01,10,12,9,11,5 \u20ac\n".encode("cp1252"), ["line 2: byte 0x80 is not UTF-8 text"]),
     ],
     ids=[
-        *("empty", "blank", "empty gzip", "header", "header and blanks", "binary", "picture", "UTF-16", "gzip twice"),
+        *(
+            "empty",
+            "blank",
+            "empty gzip",
+            "BOM only",
+            "header",
+            "header and blanks",
+            "binary",
+            "picture",
+            "UTF-16",
+            "gzip twice",
+        ),
         *("no trailer", "cut in the stream", "magic only", "wrong checksum", "garbage behind", "damaged"),
         *("one long line", "a long second line", "wrong encoding"),
     ],

@@ -236,7 +236,7 @@ NOON = timedelta(hours=12)
                 (
                     "open where none can",
                     1,
-                    "2024-05-16 12:00:00, 12:00:00 after the one before; one every 1 day, 0:00:00 is expected (UTC)",
+                    "2024-05-16 12:00:00, 12:00:00 after the one before; one a day at 00:00 UTC is expected",
                 )
             ],
         ),

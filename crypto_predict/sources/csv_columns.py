@@ -9,6 +9,9 @@ Names are compared in lower case, with one underscore for whatever is not a lett
 * ``volume``, ``vol``, ``v``; else ``volume_btc`` for a base currency BTC; else the one that begins with ``volume_``
 
 Further columns are ignored, ``Adj Close`` among them.
+
+yfinance writes a header of three lines, read as one: ``Price,Close,High,Low,Open,Volume``, then ``Ticker`` and the
+ticker of each column, then the name of the time column alone. All columns must be of one ticker.
 """
 
 from __future__ import annotations
@@ -64,7 +67,7 @@ class Columns:
         Raises:
             BadRow: Columns are missing or ambiguous; all of them at once.
         """
-        names = [re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") for name in header]
+        names = _names(header)
         times, volumes = _times(names), _volumes(names, base)
         prices = [_places(names, frozenset({name, name[0]})) for name in PRICES]
         found = {TIME: times, **dict(zip(PRICES, prices, strict=True)), "volume": volumes}
@@ -126,6 +129,28 @@ class Columns:
             return None
 
 
+def continues(header: Sequence[str]) -> bool:
+    """Whether the time column is still to be named in a further line, as in a header that yfinance writes."""
+    return header[:1] == ["Price"] and not _times(_names(header))
+
+
+def joined(header: Sequence[str], fields: Sequence[str]) -> list[str]:
+    """Return a header that continues, with what its next line adds.
+
+    Raises:
+        BadRow: The line names several tickers.
+    """
+    first, others = fields[:1], fields[1:]
+    if first == ["Ticker"] and len(tickers := list(dict.fromkeys(others))) > 1:
+        shown = ", ".join(ticker[:20] for ticker in tickers[:5])
+        raise BadRow(f"{len(tickers)} tickers, where a file must hold one: {shown}{', ...' if tickers[5:] else ''}")
+    return [*(header[:1] if any(others) else first), *header[1:]]
+
+
+def _names(header: Sequence[str]) -> list[str]:
+    return [re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") for name in header]
+
+
 def _places(names: Sequence[str], wanted: frozenset[str]) -> list[int]:
     return [place for place, name in enumerate(names) if name in wanted]
 
@@ -135,7 +160,7 @@ def _times(names: Sequence[str]) -> list[int]:
     for group in _TIMES:
         if places := _places(names, group):
             return places
-    return [0] if names[0] == "" else []
+    return [0] if names[:1] == [""] else []
 
 
 def _volumes(names: Sequence[str], base: str | None) -> list[int]:

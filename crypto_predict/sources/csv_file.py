@@ -26,14 +26,14 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from crypto_predict.errors import UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Span
 from crypto_predict.settings import SourceSettings
-from crypto_predict.sources.csv_columns import BadRow, Columns
+from crypto_predict.sources.csv_columns import BadRow, Columns, continues, joined
 
 MOST_LINES = SourceSettings().candles
 MOST_LINE_BYTES = 10_000
@@ -43,6 +43,7 @@ MOST_FAULTS = 1_000  # a hostile file has no end of them
 _GZIP_MAGIC = b"\x1f\x8b"
 _PREAMBLE = re.compile(r"#.*|\W*https?://\S*|sep=.", re.IGNORECASE)  # a line before the header
 _MOST_PREAMBLE = 10  # lines
+_MOST_FURTHER = 2  # lines of a header, below its first
 _DELIMITERS = ",;\t|"
 
 _log = logging.getLogger(__name__)
@@ -163,6 +164,15 @@ def _lines(file: BinaryIO, most: int) -> Iterator[tuple[int, bytes]]:
         raise _Unreadable(f"it has more than {most:,} lines; SOURCE_CANDLES allows more")
 
 
+@contextmanager
+def _header_line(number: int) -> Iterator[None]:
+    """A fault of this line, which belongs to the header, ends the reading."""
+    try:
+        yield
+    except BadRow as error:
+        raise _Unreadable(f"line {number}: {error}") from error
+
+
 class _Table:
     """The rows, the faults and what was assumed, so far."""
 
@@ -219,10 +229,16 @@ class _Table:
         if not number:
             raise _Unreadable("it is empty")
         self._delimiter = max(_DELIMITERS, key=lambda delimiter: line.count(delimiter.encode()))
-        try:
-            return Columns.of(self._fields(line), self._base)
-        except BadRow as error:
-            raise _Unreadable(f"line {number}: {error}") from error
+        with _header_line(number):
+            header = self._fields(line)
+        if continues(header):
+            for further, line in islice(lines, _MOST_FURTHER):
+                with _header_line(further):
+                    header = joined(header, self._fields(line))
+                if not continues(header):
+                    break
+        with _header_line(number):
+            return Columns.of(header, self._base)
 
     def _fields(self, line: bytes) -> list[str]:
         """The fields of one line. A quoted field cannot run over its end: one lost quote must not swallow the rest."""
