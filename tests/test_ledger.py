@@ -261,7 +261,7 @@ def test_what_lies_beyond_the_entry_that_the_model_names_is_dropped_with_a_warni
     ledger = loads(DATA, NAMED, [before.head])
     assert ledger == before
     assert (ledger.dumps(), ledger.scorecard()) == (before.dumps(), before.scorecard())
-    assert f"ledger.jsonl: the last {len(LINES) - kept} entries are dropped" in caplog.text
+    assert f"ledger.jsonl: entries dropped from the end: {len(LINES) - kept}." in caplog.text
     # However damaged it is: nobody reads it.
     assert loads(DATA[:-40], NAMED, [before.head]) == before
 

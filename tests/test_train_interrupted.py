@@ -153,7 +153,7 @@ def test_a_training_that_is_killed_leaves_a_whole_release_and_the_next_one_mends
     assert output.builds() == [*released, BUILDS[THIRD]]
     assert whole(output) == BUILDS[THIRD]
     assert output.names() == {"model.pkl", "model.ledger.jsonl"}
-    assert ("entries are dropped" in caplog.text) == (renamed == 1)
+    assert ("entries dropped" in caplog.text) == (renamed == 1)
 
 
 def test_a_first_training_that_is_killed_before_its_model_is_there_released_nothing(tmp_path: Path) -> None:

@@ -320,9 +320,7 @@ def _read(opened: Callable[[], IO[bytes]], path: Path, heads: Collection[str], b
         )
     if dropped:
         _log.warning(
-            "%s: the last %d entries are dropped: they belong to a training that was interrupted",
-            path,
-            dropped,
+            "%s: entries dropped from the end: %d. They belong to a training that was interrupted", path, dropped
         )
     return chain.ledger(_Stored(path, opened, size, digest.hexdigest()), ())
 
