@@ -69,8 +69,9 @@ RUN case "$TARGETARCH" in \
 COPY LICENSE api.py /app/
 # What api.py imports, directly or not, and nothing else; tests/test_image.py compares.
 COPY crypto_predict/__init__.py crypto_predict/command_line.py crypto_predict/errors.py crypto_predict/logs.py \
-     crypto_predict/market.py crypto_predict/prerequisites.py crypto_predict/settings.py crypto_predict/version.py \
+     crypto_predict/prerequisites.py crypto_predict/settings.py crypto_predict/version.py \
      crypto_predict/wording.py /app/crypto_predict/
+COPY crypto_predict/market /app/crypto_predict/market
 COPY crypto_predict/baked /app/crypto_predict/baked
 COPY crypto_predict/web /app/crypto_predict/web
 # The byte code of every module that is loaded once these are imported, the standard library's too: the base has none,

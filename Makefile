@@ -82,7 +82,7 @@ bench: $(VENV)/dev.stamp ## Measure against the usual tutorial and bare Flask
 
 .PHONY: notebook
 notebook: $(VENV)/dev.stamp ## Run train.ipynb in place and keep pictures of its figures (wants Chromium)
-	@SOURCE='$(or $(SOURCE),$(WITHOUT_SOURCE))' $(BIN)/python -m tests.notebook
+	@SOURCE='$(or $(SOURCE),$(WITHOUT_SOURCE))' $(BIN)/python -m tests.support.notebook
 
 .PHONY: lock
 lock: $(VENV)/dev.stamp ## Renew the locked requirements from pyproject.toml

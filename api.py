@@ -19,7 +19,7 @@ with needed("api.py", "requirements-api.txt"):
     from crypto_predict.settings import ServeSettings, duration, file_path, web_address, whole_number
     from crypto_predict.web.announcement import announce, greeting
     from crypto_predict.web.app import assemble, create_service, now
-    from crypto_predict.web.server import CannotListen, Server
+    from crypto_predict.web.server.server import CannotListen, Server
 
 EXIT_CODES: dict[type[CryptoPredictError], int] = {CannotListen: 1, UnusableModel: 3}
 

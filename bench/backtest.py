@@ -12,9 +12,9 @@ from statistics import fmean
 import pandas as pd
 
 from bench.models import BTC, DAYS, history_of
-from crypto_predict.forecasting.backtest import HORIZONS, Row, replay, splits
-from crypto_predict.forecasting.combination import LEARNED
-from crypto_predict.forecasting.scoring import score
+from crypto_predict.forecasting.candidates.combination import LEARNED
+from crypto_predict.forecasting.evaluation.replay import HORIZONS, Row, replay, splits
+from crypto_predict.forecasting.evaluation.scoring import score
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import History
 

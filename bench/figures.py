@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from bench import backtest, load, models
 from bench.server import Server, running
-from crypto_predict.web.server import WAITRESS
+from crypto_predict.web.server.server import WAITRESS
 
 THREADS = 8
 PEER_SETTINGS = json.dumps({**WAITRESS, "threads": THREADS})  # those of our own server

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from crypto_predict.baked import store
-from crypto_predict.forecasting.backtest import HORIZONS
+from crypto_predict.forecasting.evaluation.replay import HORIZONS
 from crypto_predict.history import History, read_history
 from crypto_predict.market import Interval, Pair
 from crypto_predict.settings import GateThresholds, SourceSettings, TrainSettings

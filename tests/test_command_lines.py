@@ -21,9 +21,9 @@ import api
 from crypto_predict import prerequisites
 from crypto_predict.baked import store
 from crypto_predict.training import options
-from tests.models import make_model
-from tests.serving import ROOT
+from tests.support.models import make_model
 from tests.support.processes import Finished, run_measured
+from tests.support.serving import ROOT
 
 COMMANDS: dict[str, Callable[[list[str], Mapping[str, str]], object]] = {
     "train.py": options.read_settings,

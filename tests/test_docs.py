@@ -10,8 +10,8 @@ import pytest
 
 from crypto_predict.web.openapi import document
 from crypto_predict.web.provenance import HEADERS
-from tests.models import make_model
-from tests.serving import ROOT
+from tests.support.models import make_model
+from tests.support.serving import ROOT
 
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
 GO_LIVE = (ROOT / "docs" / "go-live.md").read_text(encoding="utf-8")

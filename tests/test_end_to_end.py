@@ -15,11 +15,11 @@ import pytest
 from bench.server import running
 from crypto_predict.history import SETTLE
 from crypto_predict.market import Interval
-from tests.histories import make_candle, wandering
-from tests.models import BTC
-from tests.replay import server as replay
-from tests.replay.alpaca import AlpacaExchange, Paging
-from tests.replay.server import ReplayServer
+from tests.support.histories import make_candle, wandering
+from tests.support.models import BTC
+from tests.support.replay import server as replay
+from tests.support.replay.alpaca import AlpacaExchange, Paging
+from tests.support.replay.server import ReplayServer
 
 REAL = Path("../shared/data/binance_BTC-USDT_1d.csv")
 DAYS = 500  # that have closed

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from nbformat import NotebookNode
 
-from tests.notebook import NOTEBOOK, load, run
+from tests.support.notebook import NOTEBOOK, load, run
 
 SECTIONS = [
     "1 The data",
@@ -90,7 +90,7 @@ def test_it_imports_the_package_and_defines_nothing(kept: NotebookNode) -> None:
     defined = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
     assert [ast.unparse(node) for node in nodes if isinstance(node, defined)] == []
     modules = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
-    assert {"crypto_predict.forecasting.backtest", "crypto_predict.forecasting.scoring"} <= modules
+    assert {"crypto_predict.forecasting.evaluation.replay", "crypto_predict.forecasting.evaluation.scoring"} <= modules
 
 
 def test_the_kept_figures_are_pictures(kept: NotebookNode, fresh: NotebookNode) -> None:

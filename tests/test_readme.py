@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from crypto_predict.training.picture import FOLLOWED
-from tests.histories import as_csv, make_history
-from tests.serving import ROOT
 from tests.support.clones import Clone, clone
+from tests.support.histories import as_csv, make_history
+from tests.support.serving import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import pairwise
 
-from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS, Band, PairForecast, Seasonality, Trend, price_decimals
+from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS, Band, PairForecast, Seasonality, Trend
 from crypto_predict.errors import NoProphetInterval, OutOfRange
-from crypto_predict.market import DAY
+from crypto_predict.market import DAY, price_decimals
 
 COMBINED = "combined"
 PROPHET = "prophet"

@@ -6,7 +6,6 @@ day stands for the close of that UTC day, as it does for Prophet: the candle ope
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from crypto_predict.baked.scorecard import Scorecard
 from crypto_predict.baked.scores import Backtest
-from crypto_predict.market import DAY, Pair
+from crypto_predict.market import DAY, Gap, Pair
 
 VERSION = 3  # of the schema; raised whenever an older program could misread the file
 HORIZON_DAYS = 365  # how far past its last candle a model answers
@@ -161,15 +160,6 @@ class PairForecast:
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
-    """Candles that the source does not have."""
-
-    start: datetime  # the first missing opening, included
-    end: datetime  # the next opening that exists, not included
-    missing: int  # candles
-
-
-@dataclass(frozen=True, slots=True)
 class Standing:
     """Where a forecast stands some days after the last candle. Prices, not logarithms."""
 
@@ -272,8 +262,3 @@ def size_faults(days: Mapping[Pair, int]) -> list[str]:
     if (total := sum(days.values())) > MOST_DAYS:
         found.append(f"{total:,} days of all pairs are more than a model can hold ({MOST_DAYS:,})")
     return found
-
-
-def price_decimals(price: float) -> int:
-    """How many decimals a price of this size is written with: five significant digits, and never fewer than cents."""
-    return max(2, 4 - math.floor(math.log10(price)))

@@ -10,8 +10,8 @@ from datetime import date
 class Score:
     """How forecasts over one horizon did out of sample, beside persistence ("the price stays what it is").
 
-    Errors are of log price unless they say price. `crypto_predict.metrics` has the formulas and their sources. A figure
-    is None where there were too few forecasts to work it out.
+    Errors are of log price unless they say price. `forecasting.evaluation.metrics` has the formulas and their sources.
+    A figure is None if there were too few forecasts to compute it.
     """
 
     horizon_days: int

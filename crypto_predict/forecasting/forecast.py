@@ -12,11 +12,11 @@ from crypto_predict.baked.evaluation import Curve
 from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, PairForecast
 from crypto_predict.errors import UnusableHistory
 from crypto_predict.forecasting.arrays import FloatArray, at_horizons
-from crypto_predict.forecasting.backtest import Replay
-from crypto_predict.forecasting.bands import fitted_band, forecast_bands
-from crypto_predict.forecasting.candidates import CANDIDATES, PROPHET
-from crypto_predict.forecasting.interval import half_widths_ahead
-from crypto_predict.forecasting.prophet_fit import ProphetFit, fit_prophet
+from crypto_predict.forecasting.candidates.models import CANDIDATES, PROPHET
+from crypto_predict.forecasting.candidates.prophet_fit import ProphetFit, fit_prophet
+from crypto_predict.forecasting.distribution.bands import fitted_band, forecast_bands
+from crypto_predict.forecasting.distribution.interval import half_widths_ahead
+from crypto_predict.forecasting.evaluation.replay import Replay
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import History
 from crypto_predict.market import DAY

@@ -8,7 +8,7 @@ from pathlib import Path
 from crypto_predict.baked import files, store
 from crypto_predict.baked.schema import Model
 from crypto_predict.errors import OtherSchema, ReleaseFailed
-from crypto_predict.forecasting.ledger import Ledger, read_ledger
+from crypto_predict.forecasting.record.ledger import Ledger, read_ledger
 from crypto_predict.release import engine
 
 FOLDER, MODEL, LEDGER = "/app", "model.pkl", "model.ledger.jsonl"  # where the Dockerfile puts them

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from crypto_predict.baked.schema import Card, Model, PairCard, price_decimals
+from crypto_predict.baked.schema import Card, Model, PairCard
 from crypto_predict.baked.scores import Score
-from crypto_predict.market import Pair
+from crypto_predict.market import Pair, price_decimals
 from crypto_predict.release.markdown import bullets, code, escape, table
 from crypto_predict.release.picture import picture
 from crypto_predict.wording import counted

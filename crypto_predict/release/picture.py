@@ -6,8 +6,8 @@ import math
 from datetime import timedelta
 
 from crypto_predict.baked.evaluation import Evaluator, Prediction
-from crypto_predict.baked.schema import PairForecast, price_decimals
-from crypto_predict.market import Pair
+from crypto_predict.baked.schema import PairForecast
+from crypto_predict.market import Pair, price_decimals
 
 DAYS = 90  # on either side of the last close
 STEP = 3  # days from one point to the next

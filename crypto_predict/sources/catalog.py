@@ -74,7 +74,7 @@ def _open_file(name: str, settings: SourceSettings, pairs: Sequence[Pair]) -> Cs
 
 def _open_alpaca(settings: SourceSettings, seed: int) -> Source:  # noqa: ARG001 an exchange rolls no dice
     # The SDK takes a second to import, which a mistyped option or another source need not wait for.
-    from crypto_predict.sources.alpaca import Alpaca  # noqa: PLC0415 see above
+    from crypto_predict.sources.alpaca.history import Alpaca  # noqa: PLC0415 see above
 
     return Alpaca(settings)
 

@@ -24,11 +24,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import accumulate, groupby, pairwise
+from itertools import accumulate, pairwise
 from random import Random
 
-from crypto_predict.baked.schema import price_decimals
-from crypto_predict.market import DAY, Candle, Interval, Pair, Span
+from crypto_predict.market import DAY, Candle, Interval, Pair, Span, aggregate, price_decimals
 
 GENESIS = datetime(2017, 1, 1, tzinfo=UTC)  # the first candle opens here
 
@@ -114,7 +113,7 @@ class Simulated:
             return
         first = Interval.DAY_1.floor(span.start)
         minutes = (minute for day in days if day.candle.open_time >= first for minute in self._minutes(pair, day))
-        yield from (candle for candle in aggregated(minutes, interval) if candle.open_time in span)
+        yield from (candle for candle in aggregate(minutes, interval) if candle.open_time in span)
 
     def _minutes(self, pair: Pair, day: _Day) -> Iterator[Candle]:
         return _minutes(_Market.of(pair), day, self._random(pair, f"{day.candle.open_time:%Y-%m-%d}"))
@@ -122,20 +121,6 @@ class Simulated:
     def _random(self, pair: Pair, purpose: str) -> Random:
         digest = hashlib.sha256(f"{self._seed} {pair} {purpose}".encode()).digest()
         return Random(int.from_bytes(digest, "big"))  # noqa: S311 prices, not secrets
-
-
-def aggregated(candles: Iterator[Candle], interval: Interval) -> Iterator[Candle]:
-    """Ascending candles joined into longer ones: first open, highest high, lowest low, last close, summed volume."""
-    for opening, group in groupby(candles, key=lambda candle: interval.floor(candle.open_time)):
-        parts = list(group)
-        yield Candle(
-            open_time=opening,
-            open=parts[0].open,
-            high=max(part.high for part in parts),
-            low=min(part.low for part in parts),
-            close=parts[-1].close,
-            volume=sum(part.volume for part in parts),
-        )
 
 
 @dataclass(frozen=True, slots=True)

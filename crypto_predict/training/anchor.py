@@ -8,7 +8,7 @@ from datetime import datetime
 
 from crypto_predict.baked.schema import Anchor
 from crypto_predict.errors import SourceError, UnusableHistory
-from crypto_predict.forecasting.quality import anchor_faults
+from crypto_predict.forecasting.gate.quality import anchor_faults
 from crypto_predict.history import History, hours_since
 from crypto_predict.market import DAY, Candle, Interval
 from crypto_predict.settings import GateThresholds

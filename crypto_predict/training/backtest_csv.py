@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, fields
 
-from crypto_predict.forecasting.backtest import Row
+from crypto_predict.forecasting.evaluation.replay import Row
 from crypto_predict.market import Pair
 
 COLUMNS = ("pair", *(field.name for field in fields(Row)))

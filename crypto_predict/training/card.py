@@ -12,7 +12,7 @@ from pathlib import Path
 from crypto_predict.baked.evaluation import Evaluator
 from crypto_predict.baked.schema import COVERAGE, Card, Gate, PairCard, PairForecast, Standing
 from crypto_predict.baked.scores import Backtest
-from crypto_predict.forecasting.backtest import HORIZONS
+from crypto_predict.forecasting.evaluation.replay import HORIZONS
 from crypto_predict.history import History
 from crypto_predict.market import Pair
 from crypto_predict.settings import TrainSettings

@@ -23,8 +23,8 @@ from crypto_predict.baked.files import (
 from crypto_predict.baked.schema import Model
 from crypto_predict.baked.unpickle import MOST_OPCODES
 from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableModel
-from crypto_predict.forecasting.backtest import HORIZONS
-from crypto_predict.forecasting.ledger import Ledger, read_ledger, size_up_to
+from crypto_predict.forecasting.evaluation.replay import HORIZONS
+from crypto_predict.forecasting.record.ledger import Ledger, read_ledger, size_up_to
 from crypto_predict.history import History
 from crypto_predict.market import Pair
 from crypto_predict.settings import TrainSettings

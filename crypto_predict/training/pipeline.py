@@ -18,13 +18,13 @@ from crypto_predict.baked.files import real_path, write_atomically, write_in_ord
 from crypto_predict.baked.schema import Anchor, Model
 from crypto_predict.baked.scores import Backtest
 from crypto_predict.errors import InvalidValue, Refused, UnusableHistory
-from crypto_predict.forecasting.backtest import HORIZONS, LEAST_HISTORY, Replay, Row, replay, splits
-from crypto_predict.forecasting.combination import LEARNED
+from crypto_predict.forecasting.candidates.combination import LEARNED
+from crypto_predict.forecasting.evaluation.replay import HORIZONS, LEAST_HISTORY, Replay, Row, replay, splits
+from crypto_predict.forecasting.evaluation.scoring import only, score
 from crypto_predict.forecasting.forecast import FittedForecast, forecast_pair
-from crypto_predict.forecasting.gate import calibration_faults, champion_faults, verdict
-from crypto_predict.forecasting.ledger import Ledger, read_ledger
-from crypto_predict.forecasting.quality import history_faults
-from crypto_predict.forecasting.scoring import only, score
+from crypto_predict.forecasting.gate.quality import history_faults
+from crypto_predict.forecasting.gate.verdict import calibration_faults, champion_faults, verdict
+from crypto_predict.forecasting.record.ledger import Ledger, read_ledger
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import MIN_CANDLES, History, closing_limit, read_history
 from crypto_predict.market import Interval, Pair

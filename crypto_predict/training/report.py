@@ -8,10 +8,10 @@ from textwrap import fill
 from typing import Any
 
 from crypto_predict.baked import plain
-from crypto_predict.baked.schema import Card, PairCard, price_decimals
+from crypto_predict.baked.schema import Card, PairCard
 from crypto_predict.baked.scores import Backtest, ProphetScore, Score, YearScore
-from crypto_predict.forecasting.scoring import Verdict, verdict
-from crypto_predict.market import Pair
+from crypto_predict.forecasting.evaluation.scoring import Verdict, verdict
+from crypto_predict.market import Pair, price_decimals
 from crypto_predict.training.pipeline import TrainingRun
 from crypto_predict.wording import counted, days_listed, listed
 

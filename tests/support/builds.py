@@ -6,8 +6,8 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests import engine
-from tests.engine import docker
+from tests.support import engine
+from tests.support.engine import docker
 
 _MAKES_LAYER = re.compile(r"(ADD|COPY|RUN|WORKDIR)\b")
 

@@ -13,7 +13,7 @@ from types import TracebackType
 
 import pytest
 
-from tests.serving import read_answer, request
+from tests.support.serving import read_answer, request
 
 Address = tuple[str, int]
 

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.engine import free_port
-from tests.serving import ROOT
+from tests.support.engine import free_port
+from tests.support.serving import ROOT
 
 START_SECONDS = 90
 STOP_SECONDS = 30

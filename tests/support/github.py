@@ -24,7 +24,7 @@ import certifi
 import trustme
 from aiohttp import hdrs, web
 
-from tests.replay.server import ReplayServer
+from tests.support.replay.server import ReplayServer
 
 REPOSITORY = "Owner/crypto-predict"
 TOKEN = "ghs_0123456789abcdefghijklmnopqrstuvwxyz"  # valid nowhere else

@@ -8,8 +8,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.serving import ROOT
 from tests.support.github import REPOSITORY, TOKEN, GitHub
+from tests.support.serving import ROOT
 from tests.support.sigstore import Authority, wrapped_gh
 
 RUN = f"https://github.com/{REPOSITORY}/actions/runs/42"

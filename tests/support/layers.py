@@ -9,7 +9,7 @@ import requests
 
 from bench import images
 from bench.image import OUR_FIRST_STEP
-from tests.engine import docker, forget
+from tests.support.engine import docker, forget
 
 MODEL_FILES = ["app/model.ledger.jsonl", "app/model.pkl"]
 _INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")

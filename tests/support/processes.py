@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.serving import ROOT
+from tests.support.serving import ROOT
 
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR")  # of the environment; the test passes everything else
 

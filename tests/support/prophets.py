@@ -6,8 +6,8 @@ import numpy as np
 
 from crypto_predict.baked.schema import KNOTS
 from crypto_predict.forecasting.arrays import FloatArray, IntArray
-from crypto_predict.forecasting.candidates import CANDIDATES, Answers
-from crypto_predict.forecasting.prophet_alone import ProphetReplay, replay_prophet
+from crypto_predict.forecasting.candidates.models import CANDIDATES, Answers
+from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, replay_prophet
 from crypto_predict.forecasting.series import DailySeries
 
 NOISE = 0.1  # standard deviation around the curve

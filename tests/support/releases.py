@@ -9,9 +9,9 @@ import pytest
 
 from crypto_predict.baked import store
 from crypto_predict.baked.schema import Model
-from crypto_predict.forecasting.ledger import Ledger
-from tests.engine import build, docker, forget, running_registry
-from tests.models import TRAINED_AT, make_model
+from crypto_predict.forecasting.record.ledger import Ledger
+from tests.support.engine import build, docker, forget, running_registry
+from tests.support.models import TRAINED_AT, make_model
 from tests.support.registries import digest_at
 from tests.support.repositories import Repository
 

@@ -26,8 +26,8 @@ from typing import Any, Protocol, Self
 from urllib.parse import parse_qs, urlsplit
 
 from crypto_predict.release.render import Clock
-from tests.engine import free_port
-from tests.serving import ROOT
+from tests.support.engine import free_port
+from tests.support.serving import ROOT
 
 SERVICE, KEY = "srv-x", "s3cr3t-key"
 HEALTHY_SECONDS = 30.0  # Render's 15 minutes

@@ -23,15 +23,15 @@ from typing import Any
 import pytest
 
 from crypto_predict.market import Interval
-from tests.engine import DAYS, docker, right_now, running_registry, why_no_engine
-from tests.histories import make_candle, wandering
-from tests.models import BTC
-from tests.replay.alpaca import AlpacaExchange
-from tests.replay.server import ReplayServer
-from tests.serving import ROOT
 from tests.support import github, render
+from tests.support.engine import DAYS, docker, right_now, running_registry, why_no_engine
+from tests.support.histories import make_candle, wandering
+from tests.support.models import BTC
 from tests.support.registries import digest_at
+from tests.support.replay.alpaca import AlpacaExchange
+from tests.support.replay.server import ReplayServer
 from tests.support.repositories import Repository
+from tests.support.serving import ROOT
 from tests.support.sigstore import Authority, wrapped_gh
 
 ACTIONS = ROOT / "tests" / "actions"

@@ -4,7 +4,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from tests.serving import ROOT
+from tests.support.serving import ROOT
 
 
 def read_yaml(name: str) -> Any:

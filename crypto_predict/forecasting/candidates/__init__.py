@@ -1,0 +1,1 @@
+"""Point forecasts: the candidate models, Prophet among them, and how they are combined."""

@@ -1,0 +1,108 @@
+"""The forecast of Prophet alone, with an interval calibrated to 80 % coverage out of sample.
+
+The forecast is the fitted curve of trend and seasonalities, even where the curve is off the newest price. Its errors
+have three causes: the scatter of closes around the curve, the move of the market until the target, and a trend that
+does not continue. The first two give a standard deviation: the square root of the residual variance plus the predicted
+variance of the move (`volatility`). The half-width of the interval is this deviation times a multiplier, the conformal
+quantile of past absolute errors in units of the deviation, as in `interval`. While few non-overlapping errors are
+known, the multiplier is shrunk towards that of the next shorter horizon, and that of the shortest towards the
+Gaussian one.
+
+The interval is symmetric around the curve in log price. A bias of Prophet widens both sides.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crypto_predict.baked.schema import COVERAGE, KNOTS, Band
+from crypto_predict.forecasting.arrays import FloatArray, IntArray, spacing
+from crypto_predict.forecasting.candidates.models import Answers
+from crypto_predict.forecasting.distribution.interval import GAUSSIAN, conformal_multiplier
+from crypto_predict.forecasting.distribution.volatility import Volatility
+from crypto_predict.forecasting.series import DailySeries
+
+PRIOR_ERRORS = 4  # weight of the prior, in non-overlapping errors: fewer than 4 have no conformal 80 % quantile
+
+
+@dataclass(frozen=True)
+class ProphetReplay:
+    """The forecasts of Prophet alone at every cutoff of a backtest; NaN where it could not be fitted."""
+
+    horizons: tuple[int, ...]  # days ahead, ascending, `KNOTS` among them
+    curve: FloatArray  # (m, horizons) log price
+    errors: FloatArray  # (m, horizons) actual minus forecast log price; NaN where the outcome is not known
+    half_widths: FloatArray  # (m, horizons) half-widths of the interval in log price, from errors due at the cutoff
+
+    def at(self, horizon: int) -> tuple[FloatArray, FloatArray]:
+        """Return forecasts and half-widths at one of the horizons, (m,) each."""
+        column = self.horizons.index(horizon)
+        return self.curve[:, column], self.half_widths[:, column]
+
+    def bands(self) -> tuple[Band, ...]:
+        """Return the interval at the last cutoff, `KNOTS` days ahead; empty if no error is known to calibrate it."""
+        half_widths = [float(self.at(knot)[1][-1]) for knot in KNOTS]
+        if not np.isfinite(self.errors).any() or not np.isfinite(half_widths).all():
+            return ()
+        return tuple(Band(-half_width, half_width) for half_width in half_widths)
+
+
+def replay_prophet(
+    series: DailySeries, cutoffs: IntArray, horizons: Sequence[int], answers: Sequence[Answers]
+) -> ProphetReplay:
+    """Calibrate the interval at every cutoff on the errors that were known by then.
+
+    Args:
+        series: The whole history.
+        cutoffs: (m,) indices into the series, ascending.
+        horizons: Days ahead, ascending, `KNOTS` among them.
+        answers: (m,) the forecasts at each cutoff; `curve` at these horizons.
+    """
+    curve = np.array([one.curve for one in answers])  # (m, horizons)
+    noise = np.array([one.noise for one in answers])  # (m,)
+    increments = np.array([series.increments(cutoffs, horizon) for horizon in horizons]).T  # (m, horizons)
+    errors = series.log_close[cutoffs, None] + increments - curve
+    volatility = Volatility(series.log_close)
+    at_knots = np.empty((len(cutoffs), len(KNOTS)))
+    multipliers = np.full(len(cutoffs), GAUSSIAN)
+    for column, knot in enumerate(KNOTS):
+        deviation = np.sqrt(noise**2 + volatility.variance(knot)[cutoffs])
+        scores = np.abs(errors[:, horizons.index(knot)]) / deviation
+        multipliers = _multipliers(scores, cutoffs, knot, multipliers)
+        at_knots[:, column] = multipliers * deviation
+    at_knots = np.maximum.accumulate(at_knots, axis=1)  # not narrower further ahead
+    half_widths = np.array([_at_horizon(at_knots, horizon) for horizon in horizons]).T
+    return ProphetReplay(tuple(horizons), curve, errors, half_widths)
+
+
+def _multipliers(scores: FloatArray, cutoffs: IntArray, horizon: int, prior: FloatArray) -> FloatArray:
+    """Return (m,) the half-width in deviations at every cutoff, from the scores that were known by then.
+
+    Args:
+        scores: (m,) absolute errors in deviations; NaN where it will never be known.
+        cutoffs: (m,) days, ascending.
+        horizon: Days ahead.
+        prior: (m,) the multiplier to start from.
+    """
+    issued, past, due = np.empty(len(cutoffs)), list[float](), 0
+    share = min(1.0, spacing(cutoffs) / horizon)  # how much of an error does not overlap with the one before
+    for index, cutoff in enumerate(cutoffs):
+        while cutoffs[due] + horizon <= cutoff:
+            if np.isfinite(scores[due]):
+                insort(past, float(scores[due]))
+            due += 1
+        issued[index] = conformal_multiplier(past, COVERAGE, share * len(past), float(prior[index]), PRIOR_ERRORS)
+    return issued
+
+
+def _at_horizon(at_knots: FloatArray, horizon: int) -> FloatArray:
+    """Return half-widths (m,) at a horizon from (m, knots) at `KNOTS`: linear in the square as in `Evaluator`."""
+    after = bisect_left(KNOTS, horizon)
+    if KNOTS[after] == horizon:
+        return at_knots[:, after]
+    share = (horizon - KNOTS[after - 1]) / (KNOTS[after] - KNOTS[after - 1])
+    return np.asarray(np.sqrt((1 - share) * at_knots[:, after - 1] ** 2 + share * at_knots[:, after] ** 2))

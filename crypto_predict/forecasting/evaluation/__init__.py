@@ -1,0 +1,1 @@
+"""Out-of-sample evaluation: replay at past cutoffs, scores, metrics."""

@@ -1,0 +1,215 @@
+"""Files that are written whole or not at all, and the lock that one writer at a time holds."""
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from crypto_predict.baked.files import (
+    keep_aside,
+    locked,
+    real_path,
+    remove_stale,
+    stale_temporaries,
+    temporary_for,
+    write_atomically,
+    write_in_order,
+)
+from crypto_predict.errors import InvalidValue
+
+ROOT = Path(__file__).parents[2]
+AS_ROOT = os.geteuid() == 0
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("bits", [0o600, 0o640, 0o444, 0o664])
+def test_a_file_that_is_replaced_keeps_its_mode(bits: int, tmp_path: Path) -> None:
+    """A file that only its owner may read stays private."""
+    path = tmp_path / "model.pkl"
+    path.touch()
+    path.chmod(bits)
+    write_atomically(path, b"new")
+    assert (path.read_bytes(), mode(path)) == (b"new", bits)
+
+
+def test_a_new_file_has_the_mode_that_the_umask_says(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "model.pkl", b"new")
+    (tmp_path / "other").touch()
+    assert mode(tmp_path / "model.pkl") == mode(tmp_path / "other")
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root may give files away")
+def test_a_file_that_is_replaced_keeps_its_owner(tmp_path: Path) -> None:
+    """A training by root leaves a server of another user its model."""
+    path = tmp_path / "model.pkl"
+    path.touch()
+    path.chmod(0o600)
+    os.chown(path, 65_532, 65_532)
+    write_atomically(path, b"new")
+    assert (path.stat().st_uid, path.stat().st_gid, mode(path)) == (65_532, 65_532, 0o600)
+
+
+def test_the_content_may_come_in_pieces(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "ledger.jsonl", (b"%d\n" % number for number in range(3)))
+    assert (tmp_path / "ledger.jsonl").read_bytes() == b"0\n1\n2\n"
+
+
+def test_a_piece_that_cannot_be_had_leaves_all_as_it_was(tmp_path: Path) -> None:
+    """Both are complete before the first is put in its place."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_bytes(b"old")
+
+    def broken() -> bytes:
+        raise ValueError("nothing more")
+
+    with pytest.raises(ValueError, match="nothing more"):
+        write_in_order({first: b"new", second: (broken() for _ in range(1))})
+    assert first.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["first"]
+
+
+def test_a_file_that_was_new_is_removed_again_if_the_last_cannot_be_put_in_its_place(tmp_path: Path) -> None:
+    """The last is the commit point."""
+    (tmp_path / "model.pkl").mkdir()
+    with pytest.raises(OSError, match="Is a directory") as error:
+        write_in_order({tmp_path / "ledger.jsonl": b"new", tmp_path / "model.pkl": b"new"})
+    assert error.value.filename == str(tmp_path / "model.pkl"), "an error names the output, not a temporary file"
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pkl"]
+
+
+def make_loop(path: Path) -> None:
+    path.symlink_to(path.with_name("other"))
+    path.with_name("other").symlink_to(path)
+
+
+@pytest.mark.parametrize("make", [make_loop, Path.mkdir, lambda path: path.symlink_to("missing/folder/file")])
+def test_what_cannot_be_replaced_is_an_error_of_the_system(make: Callable[[Path], None], tmp_path: Path) -> None:
+    """Never a RuntimeError, which some versions of Python raise for a loop of links."""
+    path = tmp_path / "model.pkl"
+    make(path)
+    before = sorted(os.listdir(tmp_path))  # noqa: PTH208 names are all that is needed
+    with pytest.raises(OSError, match=r"model\.pkl"):
+        write_atomically(path, b"new")
+    assert sorted(os.listdir(tmp_path)) == before  # noqa: PTH208 as above
+
+
+def test_a_path_of_a_loop_is_itself(tmp_path: Path) -> None:
+    make_loop(tmp_path / "model.pkl")
+    assert real_path(tmp_path / "model.pkl").parent == real_path(tmp_path)
+
+
+def test_what_a_killed_process_left_is_found_and_removed(tmp_path: Path) -> None:
+    """Of this output alone: another training may be writing another file beside it."""
+    path = tmp_path / "model.pkl"
+    mine, others = temporary_for(path), temporary_for(tmp_path / "other.pkl")
+    for left in (mine, others):
+        left.touch()
+    assert stale_temporaries(path) == [mine]
+    remove_stale(path)
+    assert list(tmp_path.iterdir()) == [others]
+
+
+def test_what_is_kept_aside_outlives_its_replacement(tmp_path: Path) -> None:
+    path, aside = tmp_path / "ledger.jsonl", tmp_path / "ledger.1.jsonl"
+    path.write_bytes(b"old")
+    keep_aside(path, aside)
+    keep_aside(path, aside)
+    write_atomically(path, b"new")
+    assert (path.read_bytes(), aside.read_bytes()) == (b"new", b"old")
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from crypto_predict.baked.files import locked
+with locked(Path(sys.argv[1]), "--output"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def holder_of(path: Path) -> "subprocess.Popen[str]":
+    """A process that holds the lock until its standard input ends."""
+    command = [sys.executable, "-c", HOLD, str(path)]
+    holder = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    return holder
+
+
+def linked(path: Path) -> Path:
+    link = path.with_name("link.pkl")
+    link.symlink_to(path)
+    return link
+
+
+def through_another_folder(path: Path) -> Path:
+    folder = path.with_name("folder")
+    folder.symlink_to(path.parent)
+    return folder / path.name
+
+
+@pytest.mark.parametrize("alias", [lambda path: path, linked, through_another_folder])
+def test_an_output_has_one_lock_by_whichever_name_it_goes(alias: Callable[[Path], Path], tmp_path: Path) -> None:
+    path = tmp_path / "model.pkl"
+    name = alias(path)
+    with holder_of(path) as holder:
+        with (
+            pytest.raises(
+                InvalidValue, match=rf"is not free: process {holder.pid} on .+ since 2\d\d\d-.+ UTC writes it"
+            ),
+            locked(name, "--output"),
+        ):
+            pass
+        with locked(tmp_path / "other.pkl", "--output"):
+            pass
+        assert holder.stdin is not None
+        holder.stdin.close()
+    with locked(name, "--output"):
+        pass
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path: Path) -> None:
+    """The lock file that is left behind locks nothing."""
+    path = tmp_path / "model.pkl"
+    with holder_of(path) as holder:
+        holder.kill()
+    assert [left.name for left in tmp_path.iterdir()] == [".model.pkl.lock"]
+    with locked(path, "--output"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+COUNT = """
+import sys, time
+from pathlib import Path
+from crypto_predict.baked.files import locked
+from crypto_predict.errors import InvalidValue
+path, done = Path(sys.argv[1]), 0
+while done < 30:
+    try:
+        with locked(path, "--output"):
+            count = int(path.read_text())
+            time.sleep(0.001)
+            path.write_text(str(count + 1))
+            done += 1
+    except InvalidValue:
+        pass
+"""
+
+
+def test_two_processes_never_hold_the_lock_at_once(tmp_path: Path) -> None:
+    """Its file is removed and made again all the time, which must not split it in two."""
+    path = tmp_path / "count"
+    path.write_text("0")
+    workers = [subprocess.Popen([sys.executable, "-c", COUNT, str(path)], cwd=ROOT) for _ in range(3)]
+    assert [worker.wait(timeout=100) for worker in workers] == [0, 0, 0]
+    assert path.read_text() == "90"

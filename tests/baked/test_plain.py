@@ -1,0 +1,257 @@
+import json
+import math
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_predict.baked.plain import Undecodable, decode, encode
+from crypto_predict.baked.schema import Model
+from crypto_predict.market import Pair
+from tests.support import strategies
+from tests.support.strategies import COUNTS, INSTANTS, NUMBERS, TEXTS
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A dataclass inside another, which knows what it must be."""
+
+    number: float
+
+    def faults(self) -> list[str]:
+        """Nothing below zero."""
+        return ["it is negative"] if self.number < 0 else []
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One field of every kind."""
+
+    text: str
+    count: int
+    number: float
+    switch: bool
+    nothing: None
+    day: date
+    instant: datetime
+    pair: Pair
+    maybe: str | None
+    leaf: Leaf
+    maybe_leaf: Leaf | None
+    numbers: tuple[float, ...]
+    leaves: tuple[Leaf, ...]
+    by_name: dict[str, int]
+    by_pair: dict[Pair, Leaf]
+
+
+LEAVES = st.builds(Leaf, st.floats(min_value=0, allow_infinity=False))
+SAMPLES = st.builds(
+    Sample,
+    text=TEXTS,
+    count=st.integers(),
+    number=NUMBERS,
+    switch=st.booleans(),
+    nothing=st.none(),
+    day=st.dates(),
+    instant=INSTANTS,
+    pair=strategies.pairs,
+    maybe=st.none() | TEXTS,
+    leaf=LEAVES,
+    maybe_leaf=st.none() | LEAVES,
+    numbers=st.lists(NUMBERS, max_size=3).map(tuple),
+    leaves=st.lists(LEAVES, max_size=3).map(tuple),
+    by_name=st.dictionaries(TEXTS, COUNTS, max_size=3),
+    by_pair=st.dictionaries(strategies.pairs, LEAVES, max_size=3),
+)
+SAMPLE = Sample(
+    text="hello",
+    count=3,
+    number=1.5,
+    switch=True,
+    nothing=None,
+    day=date(2024, 5, 17),
+    instant=datetime(2024, 5, 17, 12, tzinfo=UTC),
+    pair=Pair("BTC", "USD"),
+    maybe=None,
+    leaf=Leaf(1.0),
+    maybe_leaf=None,
+    numbers=(1.0, 2.0),
+    leaves=(Leaf(1.0), Leaf(2.0)),
+    by_name={"a": 1},
+    by_pair={Pair("BTC", "USD"): Leaf(1.0)},
+)
+
+
+def faults_of(**changes: Any) -> tuple[str, ...]:
+    """What decoding says of the sample with these fields changed."""
+    with pytest.raises(Undecodable) as error:
+        decode(Sample, {**encode(SAMPLE), **changes})
+    return error.value.faults
+
+
+def is_plain(data: Any) -> bool:
+    """Whether nothing but plain data is in it, subclasses excluded."""
+    if type(data) is dict:
+        return all(type(key) is str and is_plain(item) for key, item in data.items())
+    if type(data) is list:
+        return all(map(is_plain, data))
+    return data is None or type(data) in (str, int, float, bool)
+
+
+@given(SAMPLES)
+def test_what_was_encoded_is_decoded_to_the_same_value(sample: Sample) -> None:
+    assert decode(Sample, encode(sample)) == sample
+
+
+@given(strategies.models())
+def test_a_whole_model_survives_too(model: Model) -> None:
+    assert decode(Model, encode(model)) == model
+
+
+@given(SAMPLES)
+def test_what_is_encoded_is_plain_and_survives_json(sample: Sample) -> None:
+    """The card is served as JSON, and its readers decode it with nothing else."""
+    data = encode(sample)
+    assert is_plain(data)
+    assert decode(Sample, json.loads(json.dumps(data))) == sample
+
+
+@given(SAMPLES)
+def test_encoding_decoded_data_gives_the_same_data(sample: Sample) -> None:
+    """There is one way to write each value: a digest of the data identifies the value."""
+    data = encode(sample)
+    assert encode(decode(Sample, data)) == data
+
+
+def test_the_written_form_is_what_people_expect() -> None:
+    assert encode(SAMPLE) == {
+        "text": "hello",
+        "count": 3,
+        "number": 1.5,
+        "switch": True,
+        "nothing": None,
+        "day": "2024-05-17",
+        "instant": "2024-05-17T12:00:00Z",
+        "pair": "BTC/USD",
+        "maybe": None,
+        "leaf": {"number": 1.0},
+        "maybe_leaf": None,
+        "numbers": [1.0, 2.0],
+        "leaves": [{"number": 1.0}, {"number": 2.0}],
+        "by_name": {"a": 1},
+        "by_pair": {"BTC/USD": {"number": 1.0}},
+    }
+
+
+def test_instants_of_other_zones_become_utc() -> None:
+    zone = timezone(timedelta(hours=5, minutes=30))
+    sample = replace(SAMPLE, instant=datetime(2024, 5, 17, 17, 30, tzinfo=zone))
+    decoded = decode(Sample, encode(sample))
+    assert decoded == SAMPLE
+    assert decoded.instant.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("field", "data", "expected"),
+    [
+        ("text", 1, "text, found 1"),
+        ("text", None, "text, found None"),
+        ("count", True, "a whole number, found True"),
+        ("count", 1.0, "a whole number, found 1.0"),
+        ("count", "1", "a whole number, found '1'"),
+        ("number", True, "a finite number, found True"),
+        ("number", math.nan, "a finite number, found nan"),
+        ("number", math.inf, "a finite number, found inf"),
+        ("number", 10**400, f"a finite number, found 1{'0' * 39}..."),
+        ("number", "1.5", "a finite number, found '1.5'"),
+        ("switch", 1, "true or false, found 1"),
+        ("nothing", 0, "nothing, found 0"),
+        ("day", "2024-02-30", "an ISO date, found '2024-02-30'"),
+        ("day", 20240517, "an ISO date, found 20240517"),
+        ("instant", "2024-05-17T12:00:00", "an ISO instant in UTC, found '2024-05-17T12:00:00'"),
+        ("instant", "0001-01-01T00:00:00+23:00", "an ISO instant in UTC, found '0001-01-01T00:00:00+23:00'"),
+        ("instant", None, "an ISO instant in UTC, found None"),
+        ("pair", "bitcoin", "a pair such as BTC/USD, found 'bitcoin'"),
+        ("pair", ["BTC", "USD"], "a pair such as BTC/USD, found list"),
+        ("maybe", 5, "text, found 5"),
+        ("leaf", None, "a mapping, found None"),
+        ("leaf", [1.0], "a mapping, found list"),
+        ("maybe_leaf", 5, "a mapping, found 5"),
+        ("numbers", "12", "a list, found '12'"),
+        ("leaves", {"0": {"number": 1.0}}, "a list, found dict"),
+        ("by_name", [["a", 1]], "a mapping, found list"),
+        ("text", ["x" * 1000], "text, found list"),
+        ("day", "x" * 1000, f"an ISO date, found '{'x' * 39}..."),
+    ],
+)
+def test_data_of_the_wrong_kind_is_told_with_its_place(field: str, data: Any, expected: str) -> None:
+    assert faults_of(**{field: data}) == (f"{field}: expected {expected}",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"leaf": {"number": "x"}}, "leaf.number"),
+        ({"numbers": [1.0, "x"]}, "numbers[1]"),
+        ({"leaves": [{"number": 1.0}, {"number": "x"}]}, "leaves[1].number"),
+        ({"by_name": {"a": "x"}}, "by_name['a']"),
+        ({"by_pair": {"BTC/USD": {"number": "x"}}}, "by_pair['BTC/USD'].number"),
+        ({"by_pair": {"bitcoin": {"number": 1.0}}}, "key of by_pair"),
+        ({"by_name": {1: 1}}, "key of by_name"),
+    ],
+)
+def test_the_place_leads_down_to_the_value(changes: dict[str, Any], place: str) -> None:
+    [fault] = faults_of(**changes)
+    assert fault.startswith(f"{place}: expected ")
+
+
+def test_missing_and_unknown_fields_are_told_together() -> None:
+    data = encode(SAMPLE)
+    del data["text"], data["day"]
+    with pytest.raises(Undecodable, match=r"^the model: missing \['day', 'text'\], unknown \['colour'\]$"):
+        decode(Sample, {**data, "colour": "red"})
+
+
+def test_all_faults_are_told_at_once() -> None:
+    found = faults_of(text=1, number="x", leaves=[{"number": None}, {"number": -1.0}, {}])
+    assert found == (
+        "text: expected text, found 1",
+        "number: expected a finite number, found 'x'",
+        "leaves[0].number: expected a finite number, found None",
+        "leaves[1]: it is negative",
+        "leaves[2]: missing ['number'], unknown nothing",
+    )
+
+
+@pytest.mark.parametrize(("wrong", "kept", "told"), [(50, 50, "; and 40 more"), (1000, 100, "; and at least 90 more")])
+def test_a_long_list_of_faults_is_cut_in_the_message_and_bounded_in_the_error(wrong: int, kept: int, told: str) -> None:
+    """Decoding ends at the last fault that is kept: a hostile file may have a million."""
+    with pytest.raises(Undecodable, match=f"{told}$") as error:
+        decode(Sample, {**encode(SAMPLE), "numbers": ["x"] * wrong})
+    assert len(error.value.faults) == kept
+
+
+def test_keys_that_mean_the_same_are_refused() -> None:
+    """One of the two would be lost."""
+    leaf = {"number": 1.0}
+    assert faults_of(by_pair={"BTC/USD": leaf, "BTC-USD": leaf}) == ("by_pair: 2 keys mean 1 different ones",)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*encode(SAMPLE), "unknown"]), ANYTHING))
+def test_whatever_the_data_is_the_answer_is_a_value_or_our_own_error(changes: dict[str, Any]) -> None:
+    data = {**encode(SAMPLE), **changes}
+    with suppress(Undecodable):
+        value = decode(Sample, data)
+        assert decode(Sample, encode(value)) == value
+        assert set(data) == set(encode(SAMPLE))

@@ -1,0 +1,358 @@
+import copyreg
+import math
+import os
+import pickle
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crypto_predict.baked import schema, store, unpickle
+from crypto_predict.baked.evaluation import Evaluator
+from crypto_predict.errors import UnusableModel
+from tests.baked.test_store import DATA, NAMED, ROOT, payload, pickled, reason, sealed
+
+
+# What runs when a pickle is trusted. Each entry makes a pickle that creates the file of the given name.
+def by_reduce(marker: str, protocol: int) -> bytes:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.system, (f"touch {marker}",)
+
+    return pickle.dumps(Evil(), protocol)
+
+
+def text(marker: str) -> bytes:
+    """The command as an opcode that pushes it."""
+    return f"S'touch {marker}'\n".encode()
+
+
+def by_stack_global(marker: str) -> bytes:
+    return b"\x80\x04\x8c\x05posix\x8c\x06system\x93" + text(marker) + b"\x85R."
+
+
+def by_global(marker: str) -> bytes:
+    return b"cposix\nsystem\n(" + text(marker) + b"tR."
+
+
+def by_inst(marker: str) -> bytes:
+    return b"(" + text(marker) + b"iposix\nsystem\n."
+
+
+def by_obj(marker: str) -> bytes:
+    return b"(cposix\nsystem\n" + text(marker) + b"o."
+
+
+def by_build(marker: str) -> bytes:
+    """Hands the state to ``__setstate__`` of an object, which was made to be ``os.system``."""
+    return b"\x80\x02cargparse\nNamespace\n)\x81}S'__setstate__'\ncposix\nsystem\nsb" + text(marker) + b"b."
+
+
+def by_extension(marker: str) -> bytes:
+    return b"\x80\x02\x82\xf0" + text(marker) + b"\x85R."
+
+
+def inside_a_model(marker: str) -> bytes:
+    """An envelope as it should be, with a call where a number should be."""
+    hostile = by_stack_global(marker)[2:-1]
+    at = DATA.index(b"\x8c\x04seed") + len(b"\x8c\x04seed")
+    grown = DATA[:at] + hostile + DATA[at + 2 :]
+    return grown[:3] + struct.pack("<Q", len(grown) - 11) + grown[11:]  # the frame says how long it is
+
+
+HOSTILE: list[Callable[[str], bytes]] = [
+    *(lambda marker, protocol=protocol: by_reduce(marker, protocol) for protocol in range(6)),
+    *(by_stack_global, by_global, by_inst, by_obj, by_build, by_extension, inside_a_model),
+]
+
+
+@pytest.fixture
+def extension() -> Iterator[None]:
+    """An extension code that stands for ``os.system``, as some library might have registered one."""
+    copyreg.add_extension("posix", "system", 0xF0)
+    yield
+    copyreg.remove_extension("posix", "system", 0xF0)
+
+
+@pytest.mark.usefixtures("extension")
+@pytest.mark.parametrize("make", HOSTILE)
+def test_a_hostile_pickle_runs_nothing(make: Callable[[str], bytes], tmp_path: Path) -> None:
+    """Each of these runs a command when Python's own ``pickle.load`` reads it, and that is shown first."""
+    marker, path = tmp_path / "ran", tmp_path / "model.pkl"
+    path.write_bytes(make(str(marker)))
+    with path.open("rb") as file:
+        pickle.load(file)
+    assert marker.exists(), "this pickle is harmless and proves nothing"
+    marker.unlink()
+    with pytest.raises(UnusableModel, match=r"it holds the pickle opcode [A-Z0-9_]+, which plain data never needs"):
+        store.load(path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "opcode"),
+    [
+        (b"Pmodule\n.", "PERSID"),
+        (b"\x80\x02NQ.", "BINPERSID"),
+        (b"\x80\x02ccollections\nOrderedDict\n.", "GLOBAL"),
+        (b"\x80\x02N)\x81.", "EMPTY_TUPLE"),
+        (b"\x80\x04N}}\x92.", "NEWOBJ_EX"),
+        (b"\x80\x02\x83\x01\x02.", "EXT2"),
+        (b"\x80\x02\x84\x01\x02\x03\x04.", "EXT4"),
+        (b"\x80\x02]q\x00(h\x00h\x00e.", "BINPUT"),
+        (b"\x80\x02Nr\xff\xff\xff\x7f.", "LONG_BINPUT"),
+        (b"\x80\x04]\x94.", "MEMOIZE"),
+        (b"\x80\x02]222eee.", "DUP"),
+        (b"\x80\x02g0\n.", "GET"),
+        (b"\x80\x04\x8f.", "EMPTY_SET"),
+        (b"\x80\x05\x97.", "NEXT_BUFFER"),
+        (b"\x80\x02K\x01\x85.", "TUPLE1"),
+        (b"I5\n.", "INT"),
+        (b"F0.5\n.", "FLOAT"),
+        (b"S'x'\n.", "STRING"),
+    ],
+)
+def test_an_opcode_that_plain_data_never_needs_is_refused_by_name(data: bytes, opcode: str) -> None:
+    """Persistent names, extension codes, buffers, and the memo, with which a few bytes multiply into gigabytes."""
+    assert reason(data) == f"it holds the pickle opcode {opcode}, which plain data never needs: do not run it"
+
+
+ENVELOPE = b"\x80\x04}(\x8c\x06schemaK" + bytes([schema.VERSION]) + b"\x8c\x06sha256\x8c\x00\x8c\x07payload"
+FULL = store.MOST_BYTES - 10
+MANY = unpickle.MOST_OPCODES
+TOO_MANY = "it has more than 750,000 pickle opcodes, more than a model can have"
+TRUNCATED = "it is truncated, or not a pickle of plain data, at byte "
+
+
+def a_text(size: int) -> bytes:
+    """The opcode of a text of so many bytes."""
+    return b"X" + struct.pack("<I", size) + b"x" * size
+
+
+def colliding_keys() -> bytes:
+    """Numbers that differ by multiples of 2^16: their hashes take the same places in a small table."""
+    keys = (b"\x8a\x08" + struct.pack("<q", number << 44) for number in range(80_000))
+    return b"\x80\x04}(" + b"".join(key + b"N" for key in keys) + b"u."
+
+
+BOMBS: dict[str, tuple[bytes, str]] = {
+    "dictionaries": (b"\x80\x04" + b"}" * FULL + b".", TOO_MANY),
+    "marks": (b"\x80\x04" + b"(" * FULL + b".", TOO_MANY),
+    "small mappings": (b"\x80\x04](" + b"}\x8c\x01xNs" * (MANY // 4 - 4) + b"e.", "it is not an envelope"),
+    "small lists": (b"\x80\x04](" + b"]Na" * (MANY // 3 - 4) + b"e.", "it is not an envelope"),
+    "one text": (
+        b"\x80\x04" + a_text(FULL - 10) + b".",
+        "it holds a text of 6,291,436 bytes; at most 16,384 are allowed",
+    ),
+    "a text that is not there": (b"\x80\x04X\x00\x04\x00\x00x.", TRUNCATED),
+    "a longer one": (b"\x80\x04\x8d" + b"\xff" * 7 + b"\x3fx.", "it holds the pickle opcode BINUNICODE8"),
+    "bytes that are not there": (b"\x80\x05\x96" + b"\xff" * 7 + b"\x3fx.", "it holds the pickle opcode BYTEARRAY8"),
+    "a number that is not there": (b"\x80\x02\x8b\xff\xff\xff\x7f\x01.", "it holds the pickle opcode LONG4"),
+    "a large number": (
+        b"\x80\x02\x8a\xff" + b"\x7f" * 255 + b".",
+        "it holds a number of 255 bytes; at most 8 are allowed",
+    ),
+    "an unknown opcode": (b"\x80\x02\xff.", TRUNCATED),
+    "a frame that is not there": (b"\x80\x04\x95" + b"\xff" * 7 + b"\x3fN.", TRUNCATED),
+    "a huge memo": (b"\x80\x02Nr\xff\xff\xff\x7f.", "it holds the pickle opcode LONG_BINPUT"),
+    "a deep list": (b"\x80\x04" + b"]" * (MANY // 2 - 2) + b"a" * (MANY // 2 - 3) + b".", "it is not an envelope"),
+    "a deep payload": (
+        ENVELOPE + b"]" * (MANY // 2 - 9) + b"a" * (MANY // 2 - 10) + b"u.",
+        "its data is nested too deeply",
+    ),
+    "a deep mapping": (ENVELOPE + b"}\x8c\x01x" * MANY + b"N" + b"s" * MANY + b"u.", TOO_MANY),
+    "colliding numbers as keys": (colliding_keys(), "a key of a mapping is int, not text"),
+    "lists as keys": (b"\x80\x04}]Ns.", "a key of a mapping is list, not text"),
+    "a key twice": (b"\x80\x04}(\x8c\x01aN\x8c\x01aNu.", "a key of a mapping is repeated"),
+    "a key once more": (b"\x80\x04}\x8c\x01aNs\x8c\x01aNs.", "a key of a mapping is repeated"),
+    "an object too many": (b"\x80\x04NN.", "it ends with 2 objects and 0 open marks"),
+    "a mark left open": (b"\x80\x04N(.", "it ends with 1 objects and 1 open marks"),
+}
+
+
+def changed(**fields: Any) -> bytes:
+    """A sealed model with these fields of its forecast."""
+    data = payload()
+    data["forecasts"]["BTC/USD"] |= fields
+    return sealed(data)
+
+
+def losses(count: int) -> list[dict[str, Any]]:
+    """Backtest losses, the smallest rows of a model."""
+    return [{"cutoff": "2024-01-01", "horizon_days": 1, "error": 0.5, "winkler": 0.5} for _ in range(count)]
+
+
+def with_losses(count: int) -> bytes:
+    data = payload()
+    nothing: dict[str, Any] = {"scores": [], "years": [], "candidates": [], "prophet": {"scores": [], "words": ""}}
+    backtest = {"first_cutoff": "2024-01-01", "last_cutoff": "2024-01-01", "cutoffs": 1, **nothing}
+    data["card"]["pairs"]["BTC/USD"]["backtest"] = backtest | {"losses": losses(count)}
+    return sealed(data)
+
+
+def with_packages(packages: dict[str, Any]) -> bytes:
+    data = payload()
+    data["card"]["packages"] = packages
+    return sealed(data)
+
+
+def of_pairs(count: int, **fields: Any) -> bytes:
+    """A model of so many pairs that are alike."""
+    data = payload()
+    names = [f"C{number}/USD" for number in range(count)]
+    data["forecasts"] = dict.fromkeys(names, data["forecasts"]["BTC/USD"] | fields)
+    data["card"]["pairs"] = dict.fromkeys(names, data["card"]["pairs"]["BTC/USD"])
+    return sealed(data)
+
+
+def nearly_ten_thousand_years() -> bytes:
+    data = payload()
+    anchor = {"at": "9999-01-01T12:00:00Z", "price": 67_010.0}
+    data["forecasts"]["BTC/USD"] |= {"first": "0001-01-01", "last": "9998-12-31", "trend": LEVEL, "anchor": anchor}
+    return sealed(data)
+
+
+LEVEL = {"start": "2023-01-01", "days": 502, "growth": 0.0, "offset": 1.0, "changepoints": [], "deltas": []}
+WAVES = [{"name": "yearly", "period": 365.25, "coefficients": [0.0] * 202}]
+# What is well formed, sealed with the right digest, and must end all the same; or be loaded, for nothing is wrong.
+SEALED: dict[str, tuple[Callable[[], bytes], str]] = {
+    "as many losses as fit": (lambda: with_losses(60_000), "loaded"),
+    "as many pairs as fit": (lambda: of_pairs(36), "loaded"),
+    "too many pairs": (lambda: of_pairs(37), "its content is not a model: the model: 37 pairs are more than"),
+    "9,997 years": (
+        nearly_ten_thousand_years,
+        "its content is not a model: the model: 3,652,925 days of all pairs are more than",
+    ),
+    "36 pairs of a century": (
+        lambda: of_pairs(36, first="1923-01-01", trend=LEVEL),
+        "its content is not a model: the model: 1,346,112 days of all pairs are more than",
+    ),
+    "prices of nothing": (
+        lambda: changed(scale=-11.7),
+        "its forecast of BTC/USD cannot be evaluated: its log price may fall to ",
+    ),
+    "prices beyond numbers": (
+        lambda: changed(scale=1e5),
+        "its forecast of BTC/USD cannot be evaluated: its log price may reach ",
+    ),
+    "slow seasonalities": (
+        lambda: changed(seasonalities=WAVES),
+        "its forecast of BTC/USD cannot be evaluated: its seasonalities have 202 coefficients",
+    ),
+    "control characters": (
+        lambda: with_packages({f"p{number}": "\x01" * 16_000 for number in range(380)}),
+        "its content is not a model: card: p0 ",
+    ),
+    "wide characters": (
+        lambda: with_packages({f"p{number}": "\U0001f4a3" * 4_000 for number in range(380)}),
+        "its content is not a model: card: p0 ",
+    ),
+    "wrong numbers": (
+        lambda: changed(prophet_weights=["x"] * 300_000),
+        "its content is not a model: forecasts['BTC/USD'].prophet_weights[0]: expected a finite number",
+    ),
+    "unknown members": (
+        lambda: changed(**{f"m{number}": None for number in range(240_000)}),
+        "its content is not a model: forecasts['BTC/USD']: missing nothing, unknown ['",
+    ),
+    "a long name of many": (
+        lambda: with_packages({"n" * 16_000: ["x"] * 300_000}),
+        "its content is not a model: card.packages['nnn",
+    ),
+}
+
+
+LOAD_AND_MEASURE = """
+import sys, time
+from pathlib import Path
+from crypto_predict.baked import store
+from crypto_predict.errors import UnusableModel
+from tests.support.peaks import peak
+started = time.process_time()
+try:
+    store.load(Path(sys.argv[1]))
+    reason = "loaded"
+except UnusableModel as error:
+    reason = error.reason
+print(time.process_time() - started, peak(), reason)
+"""
+
+
+@pytest.mark.parametrize("name", [*BOMBS, *SEALED])
+def test_loading_takes_at_most_2_s_and_200_mb_whatever_the_file(name: str, tmp_path: Path) -> None:
+    """In a process of its own; the bounds are the promise that a server's start can be planned with."""
+    data, expected = BOMBS[name] if name in BOMBS else (SEALED[name][0](), SEALED[name][1])
+    (tmp_path / "model.pkl").write_bytes(data)
+    command = [sys.executable, "-c", LOAD_AND_MEASURE, str(tmp_path / "model.pkl")]
+    child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    seconds, peak, told = child.stdout.split(maxsplit=2)
+    assert told.startswith(expected)
+    assert told.count("\n") == 1
+    assert len(told) < 5_000
+    assert float(seconds) < 2
+    assert float(peak) < 200 * 2**20
+
+
+OPCODES = b"N\x88\x89GKMJ\x8a\x8cX}su]ae(\x80\x95"
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(st.sampled_from([OPCODES[i : i + 1] for i in range(len(OPCODES))]), st.binary(max_size=9))))
+def test_whatever_follows_allowed_opcodes_the_answer_is_ours(stream: list[tuple[bytes, bytes]]) -> None:
+    """Arguments that are missing, too long or other opcodes: an error in one line, never a traceback."""
+    assert reason(b"\x80\x04" + b"".join(opcode + argument for opcode, argument in stream) + b".")
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(max_size=300),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=5), inner, max_size=5),
+    max_leaves=50,
+)
+
+
+@given(PLAIN)
+def test_plain_data_is_read_as_python_reads_it(data: Any) -> None:
+    assert unpickle.loads(pickled(data)) == data == pickle.loads(pickled(data))
+
+
+def places(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every value inside plain data."""
+    inner = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in inner:
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+PLACES = list(places(payload()))
+NUMBERS = (-1, 0, 2**62, -11.7, 1e308, -1e308, 5e-324, 0.0)
+WILD: st.SearchStrategy[Any] = st.sampled_from([*NUMBERS, None, True, "", "\x1b[2J", [], {}])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(PLACES), WILD | PLAIN), min_size=1, max_size=3))
+def test_a_changed_model_is_refused_or_answers_for_its_whole_range(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
+    """Even with a valid digest: what loads can be evaluated, to prices above 0 inside their interval."""
+    data = payload()
+    for path, value in changes:
+        target = data
+        with suppress(KeyError, IndexError, TypeError):  # an earlier change may have taken it away
+            for part in path[:-1]:
+                target = target[part]
+            target[path[-1]] = value
+    try:
+        model = store.loads(sealed(data), NAMED)
+    except UnusableModel:
+        return
+    for forecast in model.forecasts.values():
+        evaluator = Evaluator(forecast)
+        for day in range((forecast.end - forecast.first).days + 1):
+            prediction = evaluator.at_close(forecast.first + timedelta(days=day))
+            assert 0 < prediction.low <= prediction.price <= prediction.high < math.inf

@@ -1,0 +1,205 @@
+"""How much is taken of what candidates say: nothing where nothing can be forecast, nothing learned from the future."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crypto_predict.forecasting.arrays import FloatArray, IntArray
+from crypto_predict.forecasting.candidates.combination import SIGNIFICANCE, Combination, combine, shrunk
+from tests.support.markets import random_walk, trending
+
+SEEDS = range(40)
+DAYS, FIRST = 1500, 365
+
+
+def rules(log_close: FloatArray, cutoffs: IntArray, horizon: int) -> FloatArray:
+    """(m, 5) what simple rules say: the drift of a year, that of a month, an AR(1) and two ways back to a mean."""
+    returns = np.diff(log_close, prepend=log_close[0])
+    return np.array([_rules_at(log_close[: at + 1], returns[max(1, at - 364) : at + 1], horizon) for at in cutoffs])
+
+
+def _rules_at(past: FloatArray, returns: FloatArray, horizon: int) -> list[float]:
+    share = float(returns[1:] @ returns[:-1] / (returns @ returns))
+    repeated = sum(share**day for day in range(1, horizon + 1))
+    means = past[-10:].mean() - past[-1], past[-200:].mean() - past[-1]
+    return [returns.mean() * horizon, returns[-30:].mean() * horizon, returns[-1] * repeated, *means]
+
+
+def happened(log_close: FloatArray, cutoffs: IntArray, horizon: int) -> FloatArray:
+    """(m,) the increments that came about, NaN beyond the end."""
+    found = np.full(len(cutoffs), np.nan)
+    due = cutoffs + horizon < len(log_close)
+    found[due] = log_close[cutoffs[due] + horizon] - log_close[cutoffs[due]]
+    return found
+
+
+def combined(log_close: FloatArray, every: int, horizon: int) -> tuple[Combination, FloatArray]:
+    """The rules combined over one market, and what happened."""
+    cutoffs = np.arange(FIRST, len(log_close), every)
+    outcome = happened(log_close, cutoffs, horizon)
+    return combine(cutoffs, rules(log_close, cutoffs, horizon), outcome, horizon), outcome
+
+
+def relative_error(combination: Combination, outcome: FloatArray) -> float:
+    """Mean absolute error relative to persistence's."""
+    due = np.isfinite(outcome)
+    return float(np.abs(outcome - combination.increments)[due].mean() / np.abs(outcome)[due].mean())
+
+
+@pytest.mark.parametrize(("every", "horizon"), [(1, 1), (3, 1), (3, 7), (7, 7), (7, 30)])
+def test_where_nothing_can_be_forecast_tomorrow_equals_today(every: int, horizon: int) -> None:
+    """At any cutoff, weights are there by chance in at most 1 % of the markets, which is the level of the test.
+
+    It is made again every week for three years, in which a few markets more have a lucky time; none loses by it.
+    """
+    trusted, errors = [], []
+    for seed in SEEDS:
+        combination, outcome = combined(random_walk(seed, DAYS), every, horizon)
+        trusted.append(combination.weights.any(axis=1))
+        errors.append(relative_error(combination, outcome))
+        if not trusted[-1].any():
+            assert not combination.increments.any()
+            assert errors[-1] == 1.0
+    assert np.mean(trusted) <= SIGNIFICANCE
+    assert np.mean([seed.any() for seed in trusted]) <= 0.2
+    assert max(errors) <= 1.002
+
+
+@pytest.mark.parametrize("share", [0.5, -0.5])
+def test_a_market_that_can_be_forecast_is(share: float) -> None:
+    for seed in range(5):
+        combination, outcome = combined(trending(seed, DAYS, share), 1, 1)
+        assert np.all(combination.weights[-1].sum() > 0.5)
+        assert relative_error(combination, outcome) < 0.95
+
+
+def test_the_candidate_that_is_right_has_the_weight() -> None:
+    rng = np.random.default_rng(0)
+    outcome = rng.standard_normal(600)
+    said = rng.standard_normal((600, 5))
+    said[:, 3] = outcome
+    weights = combine(np.arange(600), said, outcome, 1).weights[-1]
+    assert weights[3] > 0.95
+    assert np.delete(weights, 3).sum() < 0.05
+
+
+def test_weights_begin_small_and_grow_with_what_is_known() -> None:
+    """A candidate that was right 42 times out of 42 is believed as if it had been wrong 16 times before that."""
+    outcome = np.random.default_rng(0).choice([-1.0, 1.0], 600)
+    said = np.zeros((600, 5))
+    said[:, 3] = outcome
+    weights = combine(np.arange(600), said, outcome, 1).weights[:, 3]
+    assert not weights[:42].any()
+    assert weights[42] == pytest.approx(42 / (42 + 16), abs=0.02)
+    assert np.all(np.diff(weights) >= -1e-3)
+
+
+def test_a_candidate_that_is_always_wrong_has_no_weight() -> None:
+    """Nobody is believed the opposite."""
+    outcome = np.random.default_rng(0).standard_normal(600)
+    said = np.zeros((600, 5))
+    said[:, 2] = -outcome
+    assert not combine(np.arange(600), said, outcome, 1).weights.any()
+
+
+def test_candidates_that_all_say_the_same_share_the_weight() -> None:
+    outcome = np.random.default_rng(0).standard_normal(600)
+    combination = combine(np.arange(600), np.repeat(outcome[:, None], 5, axis=1), outcome, 1)
+    assert combination.weights[-1].sum() == pytest.approx(1, abs=0.05)
+    assert combination.increments[-1] == pytest.approx(outcome[-1], rel=0.05)
+
+
+@st.composite
+def forecasts(draw: st.DrawFn) -> tuple[IntArray, FloatArray, FloatArray, int]:
+    """Cutoffs, forecasts of any use and size, outcomes some of which are unknown, and a horizon."""
+    rng = np.random.default_rng(draw(st.integers(0, 10_000)))
+    count, every = draw(st.integers(1, 250)), draw(st.integers(1, 10))
+    outcome = rng.standard_normal(count) * 10.0 ** draw(st.integers(-6, 3))
+    use = rng.choice([0.0, 0.5, 1.0, -1.0], size=5) * 10.0 ** rng.integers(-3, 4, 5)
+    noise = rng.standard_normal((count, 5)) * 10.0 ** draw(st.integers(-9, 1))
+    said = use * (outcome[:, None] + noise * np.abs(outcome).max())
+    outcome[rng.random(count) < draw(st.sampled_from([0.0, 0.1, 1.0]))] = np.nan
+    return np.arange(count) * every, said, outcome, draw(st.sampled_from([1, 2, 7, 30]))
+
+
+@given(forecasts())
+@settings(max_examples=60)
+def test_weights_are_shares_and_the_increments_what_they_say(
+    made: tuple[IntArray, FloatArray, FloatArray, int],
+) -> None:
+    combination = combine(*made)
+    assert np.all(combination.weights >= 0)
+    assert np.all(combination.weights.sum(axis=1) <= 1 + 1e-12)
+    assert combination.increments == pytest.approx(np.sum(made[1] * combination.weights, axis=1))
+
+
+@given(forecasts(), st.data())
+@settings(max_examples=60)
+def test_what_happens_after_a_cutoff_changes_no_weight_up_to_it(
+    made: tuple[IntArray, FloatArray, FloatArray, int], data: st.DataObject
+) -> None:
+    """Outcomes that were not known yet, and forecasts that were not made yet, may be anything."""
+    cutoffs, said, outcome, horizon = made
+    at = data.draw(st.integers(0, len(cutoffs) - 1), label="cutoff")
+    later = cutoffs + horizon > cutoffs[at]
+    otherwise = np.where(later, data.draw(st.sampled_from([np.nan, 0.0, -7.0, 1e3])), outcome)
+    said_otherwise = np.where((cutoffs > cutoffs[at])[:, None], 5.0, said)
+    before, after = combine(*made), combine(cutoffs, said_otherwise, otherwise, horizon)
+    assert before.weights[: at + 1].tobytes() == after.weights[: at + 1].tobytes()
+    assert before.increments[: at + 1].tobytes() == after.increments[: at + 1].tobytes()
+
+
+@pytest.mark.parametrize("at", [1000, 1050, 1100])
+@pytest.mark.parametrize("horizon", [1, 7])
+def test_nor_does_it_where_weights_are_learned(at: int, horizon: int) -> None:
+    """The same in a market whose weights are anything but zero: what lies one day further on is not seen."""
+    log_close, cutoffs = trending(1, DAYS, 0.8), np.arange(FIRST, DAYS)
+    outcome, said = happened(log_close, cutoffs, horizon), rules(log_close, cutoffs, horizon)
+    first_unknown = at - horizon + 1  # its span ends the day after the cutoff
+    otherwise = outcome.copy()
+    otherwise[first_unknown:] *= -1
+    before, after = combine(cutoffs, said, outcome, horizon), combine(cutoffs, said, otherwise, horizon)
+    assert before.weights[: at + 1].tobytes() == after.weights[: at + 1].tobytes()
+    assert before.weights[at].any()
+    assert before.weights.tobytes() != after.weights.tobytes()
+
+
+def test_forecasts_whose_outcome_is_unknown_teach_nothing() -> None:
+    """Whatever was said of them, the weights are those of the others."""
+    rng = np.random.default_rng(0)
+    outcome = rng.standard_normal(500)
+    said = outcome[:, None] + rng.standard_normal((500, 5))
+    unknown = rng.random(500) < 0.2
+    wild = np.where(unknown[:, None], -1e6 * said, said)
+    missing = np.where(unknown, np.nan, outcome)
+    plain, other = (combine(np.arange(500), one, missing, 1).weights for one in (said, wild))
+    assert plain[-1].any()
+    assert plain.tobytes() == other.tobytes()
+
+
+def test_where_no_outcome_is_known_nothing_is_taken() -> None:
+    said = np.ones((300, 5))
+    assert not combine(np.arange(300), said, np.full(300, np.nan), 1).weights.any()
+
+
+def test_more_noise_takes_from_the_weight() -> None:
+    rng = np.random.default_rng(0)
+    outcome, noise = rng.standard_normal(800), rng.standard_normal((800, 5))
+    totals = [
+        float(combine(np.arange(800), outcome[:, None] + size * noise, outcome, 1).weights[-1].sum())
+        for size in (0.1, 1.0, 3.0, 30.0)
+    ]
+    assert totals == sorted(totals, reverse=True)
+    assert totals[0] > 0.9
+    assert totals[-1] < 0.1
+
+
+def test_trust_begins_at_the_critical_value_and_never_reaches_all() -> None:
+    """The positive part of James and Stein, at the one-sided 1 % of the normal distribution."""
+    assert [shrunk(statistic) for statistic in (-5.0, 0.0, 2.326)] == [0.0, 0.0, 0.0]
+    shares = [shrunk(statistic) for statistic in (2.327, 3.0, 5.0, 50.0)]
+    assert 0 < shares[0] < 0.001
+    assert shares == sorted(shares)
+    assert shares[1] == pytest.approx(1 - (2.32635 / 3) ** 2, abs=1e-5)
+    assert shares[-1] < 1 == shrunk(float("inf"))

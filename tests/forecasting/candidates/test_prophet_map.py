@@ -1,0 +1,237 @@
+"""The exact fit of Prophet's model, against Prophet itself."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from crypto_predict.forecasting.arrays import FloatArray, IntArray
+from crypto_predict.forecasting.candidates import prophet_fit  # noqa: F401 its import is what keeps Prophet's quiet
+from crypto_predict.forecasting.candidates.prophet_map import ProphetMap, fit_map
+from tests.support.markets import FIRST_DAY, random_walk, trending
+
+from prophet import Prophet  # isort: skip  after what keeps its import quiet
+
+AHEAD = np.arange(91)  # days
+SLOPE, LINE, SEASON, NOISE = 0.05, 5.0, 10.0, 0.5  # the scales of Prophet's priors
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Those of Prophet's model, in its scaled units."""
+
+    k: float
+    m: float
+    delta: FloatArray
+    beta: FloatArray
+    sigma_obs: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """One history, and both fits of it."""
+
+    days: IntArray
+    log_close: FloatArray
+    ours: ProphetMap
+    prophet: Any  # fitted from its own start
+    started: Any  # fitted from where our fit ended
+    scaled: FloatArray  # (n,) what Prophet fits to
+    time: FloatArray  # (n,) Prophet's scaled time
+    slopes: FloatArray  # (n, C) the time since each changepoint
+    waves: FloatArray  # (n, K) the seasonal features
+
+
+# (days, of which are missing at random)
+HISTORIES = [(45, 0), (60, 10), (100, 0), (365, 30), (729, 0), (731, 0), (900, 150), (1825, 0)]
+
+
+@pytest.fixture(scope="module", params=HISTORIES, ids=[f"{days} days without {gaps}" for days, gaps in HISTORIES])
+def case(request: pytest.FixtureRequest) -> Case:
+    count, gaps = request.param
+    market = random_walk if count % 2 else lambda seed, days: trending(seed, days, 0.6)
+    kept = np.sort(np.random.default_rng(count).permutation(np.arange(1, count - 1))[gaps:])
+    kept = np.concatenate([[0], kept, [count - 1]])
+    days, log_close = FIRST_DAY + kept, market(count, count)[kept]
+    ours, model = fit_map(days, log_close), fitted(days, log_close)
+    time = model.history["t"].to_numpy()
+    return Case(
+        days=days,
+        log_close=log_close,
+        ours=ours,
+        prophet=model,
+        started=fitted(days, log_close, parameters_of(ours)),
+        scaled=model.history["y_scaled"].to_numpy(),
+        time=time,
+        slopes=np.maximum(time[:, None] - model.changepoints_t, 0.0),
+        waves=model.make_all_seasonality_features(model.history)[0].to_numpy(),
+    )
+
+
+def fitted(days: IntArray, log_close: FloatArray, start: Parameters | None = None) -> Any:
+    """Prophet, fitted by its own optimiser."""
+    model = Prophet(uncertainty_samples=0)
+    init = {} if start is None else {"init": vars(start)}
+    return model.fit(pd.DataFrame({"ds": dates(days), "y": log_close}), seed=0, **init)
+
+
+def dates(days: IntArray) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex([pd.Timestamp.fromordinal(int(day)) for day in days])
+
+
+def parameters_of(fit: ProphetMap) -> Parameters:
+    return Parameters(float(fit.line[0]), float(fit.line[1]), fit.deltas, fit.coefficients, fit.noise)
+
+
+def prophets_parameters(model: Any) -> Parameters:
+    flat = {name: np.asarray(model.params[name]).reshape(-1) for name in ("k", "m", "delta", "beta", "sigma_obs")}
+    return Parameters(
+        float(flat["k"][0]), float(flat["m"][0]), flat["delta"], flat["beta"], float(flat["sigma_obs"][0])
+    )
+
+
+def negative_log_posterior(case: Case, at: Parameters) -> float:
+    """Up to a constant, as "Forecasting at Scale" has it, with the features that Prophet made of the history."""
+    residuals = residuals_of(case, at)
+    return float(
+        len(residuals) * np.log(at.sigma_obs)
+        + residuals @ residuals / (2 * at.sigma_obs**2)
+        + (at.k**2 + at.m**2) / (2 * LINE**2)
+        + np.abs(at.delta).sum() / SLOPE
+        + at.beta @ at.beta / (2 * SEASON**2)
+        + at.sigma_obs**2 / (2 * NOISE**2)
+    )
+
+
+def residuals_of(case: Case, at: Parameters) -> FloatArray:
+    fit = at.k * case.time + at.m + case.slopes @ at.delta + case.waves @ at.beta
+    return np.asarray(case.scaled - fit, dtype=np.float64)
+
+
+def increments(curve: FloatArray) -> FloatArray:
+    return np.asarray(curve[1:] - curve[0])
+
+
+def predicted(model: Any, days: IntArray) -> FloatArray:
+    return np.asarray(model.predict(pd.DataFrame({"ds": dates(days)}))["yhat"].to_numpy())
+
+
+def test_changepoints_and_seasonalities_are_those_that_prophet_chooses(case: Case) -> None:
+    assert case.ours.changepoints.tolist() == pytest.approx(case.prophet.changepoints_t.tolist(), rel=1e-12)
+    assert case.ours.scale == case.prophet.y_scale
+    assert list(case.ours.seasonalities) == [
+        (season["period"], season["fourier_order"]) for season in case.prophet.seasonalities.values()
+    ]
+
+
+def test_the_objective_is_the_posterior_of_prophets_model(case: Case) -> None:
+    assert case.ours.objective == pytest.approx(negative_log_posterior(case, parameters_of(case.ours)), abs=1e-5)
+
+
+def test_prophets_own_optimiser_finds_nothing_better(case: Case) -> None:
+    assert case.ours.objective <= negative_log_posterior(case, prophets_parameters(case.prophet))
+
+
+def test_prophet_started_at_the_maximum_stays_there(case: Case) -> None:
+    """Changes of slope below 1e-5 count as none, which is all that is left to gain."""
+    gained = case.ours.objective - negative_log_posterior(case, prophets_parameters(case.started))
+    assert gained < 2e-3
+    ahead = case.days[-1] + AHEAD
+    assert increments(case.ours.at(ahead)) == pytest.approx(increments(predicted(case.started, ahead)), abs=1e-3)
+
+
+def test_the_curve_is_what_prophet_predicts_with_these_parameters(case: Case) -> None:
+    ours = parameters_of(case.ours)
+    model = Prophet(uncertainty_samples=0)
+    vars(model).update({**vars(case.started), "params": {n: np.atleast_2d(p) for n, p in vars(ours).items()}})
+    days = np.arange(case.days[0], case.days[-1] + 91)
+    assert case.ours.at(days) == pytest.approx(predicted(model, days), rel=1e-9)
+
+
+def test_no_parameter_can_be_moved_to_a_better_place(case: Case) -> None:
+    """One at a time, either way, by a little and by a lot."""
+    ours = parameters_of(case.ours)
+    least = negative_log_posterior(case, ours)
+    for size in (1e-3, 1e-2, 1e-1):
+        for way in (-size, size):
+            moved = [replace(ours, k=ours.k + way), replace(ours, m=ours.m + way)]
+            moved += [replace(ours, delta=with_added(ours.delta, j, way)) for j in range(len(ours.delta))]
+            moved += [replace(ours, beta=with_added(ours.beta, j, way)) for j in range(len(ours.beta))]
+            moved.append(replace(ours, sigma_obs=ours.sigma_obs * (1 + way)))
+            assert min(negative_log_posterior(case, one) for one in moved) > least
+
+
+def with_added(values: FloatArray, index: int, amount: float) -> FloatArray:
+    changed = values.copy()
+    changed[index] += amount
+    return changed
+
+
+def test_the_gradient_vanishes_but_where_a_change_of_slope_is_not_worth_its_price(case: Case) -> None:
+    """The conditions of Karush, Kuhn and Tucker, which only the maximum fulfils for a given noise.
+
+    The likelihood's gradient balances each prior's. That of a Laplace prior is 1 / 0.05 = 20 either way, and anything
+    up to it holds a change of slope at zero.
+    """
+    ours = parameters_of(case.ours)
+    pull = residuals_of(case, ours) / ours.sigma_obs**2
+    scale = float(np.abs(pull).sum())  # what the sums below cancel from
+    assert pull @ case.time == pytest.approx(ours.k / LINE**2, abs=1e-6 * scale)
+    assert pull.sum() == pytest.approx(ours.m / LINE**2, abs=1e-6 * scale)
+    assert pull @ case.waves == pytest.approx(ours.beta / SEASON**2, abs=1e-6 * scale)
+    price = (pull @ case.slopes) * SLOPE  # 1 at a full price, -1 at the other way's
+    assert np.all(np.abs(price) < 1 + 1e-2)
+    bought = np.abs(ours.delta) > 1e-2
+    assert price[bought] == pytest.approx(np.sign(ours.delta[bought]), abs=1e-2)
+
+
+def test_the_noise_is_the_best_there_is(case: Case) -> None:
+    ours = parameters_of(case.ours)
+    nearby = ours.sigma_obs * (1 + np.array([-1e-3, 1e-3]))
+    assert min(negative_log_posterior(case, replace(ours, sigma_obs=float(one))) for one in nearby) > (
+        negative_log_posterior(case, ours)
+    )
+
+
+def test_the_same_history_gives_the_same_fit_bit_for_bit(case: Case) -> None:
+    again = fit_map(case.days.copy(), case.log_close.copy())
+    ahead = case.days[-1] + AHEAD
+    assert again.at(ahead).tobytes() == case.ours.at(ahead).tobytes()
+    assert (again.noise, again.objective) == (case.ours.noise, case.ours.objective)
+
+
+@pytest.mark.parametrize("days", [30, 33, 100, 365, 800, 1825])
+@pytest.mark.parametrize("level", [0.0, 5.5, -20.0])
+def test_a_market_that_never_moves_is_a_flat_curve(days: int, level: float) -> None:
+    """Its noise is nothing, by which everything else is divided."""
+    fit = fit_map(np.arange(FIRST_DAY, FIRST_DAY + days), np.full(days, level))
+    assert fit.at(np.arange(FIRST_DAY, FIRST_DAY + days + 90)) == pytest.approx(np.full(days + 90, level), abs=1e-6)
+
+
+@pytest.mark.parametrize("days", [60, 400, 1825])
+@pytest.mark.parametrize("daily", [0.001, -0.01])
+def test_constant_growth_goes_on(days: int, daily: float) -> None:
+    grown = 12 + daily * np.arange(days + 90.0)
+    fit = fit_map(np.arange(FIRST_DAY, FIRST_DAY + days), grown[:days])
+    assert fit.at(np.arange(FIRST_DAY, FIRST_DAY + days + 90)) == pytest.approx(grown, abs=1e-4)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e-3, 50.0], ids=["as it is", "a stable coin", "wild"])
+@pytest.mark.parametrize("level", [-10.0, 0.0, 10.0])
+def test_any_level_and_any_size_of_moves_is_fitted(factor: float, level: float) -> None:
+    """The curve is never further off, on the whole, than the plain mean is."""
+    log_close = level + factor * (random_walk(3, 800) - 10)
+    days = np.arange(FIRST_DAY, FIRST_DAY + 800)
+    residuals = log_close - fit_map(days, log_close).at(days)
+    assert np.mean(residuals**2) < np.var(log_close)
+
+
+@pytest.mark.parametrize("shape", [np.zeros_like, np.ones_like, lambda at: at * 0.01], ids=["zero", "one", "line"])
+@pytest.mark.parametrize("count", [3, 4, 10, 31])
+def test_a_handful_of_candles_has_a_fit(count: int, shape: Callable[[FloatArray], FloatArray]) -> None:
+    log_close = shape(np.arange(float(count)))
+    days = np.arange(FIRST_DAY, FIRST_DAY + count)
+    assert fit_map(days, log_close).at(days) == pytest.approx(log_close, abs=1e-4)

@@ -1,0 +1,299 @@
+"""The backtest: what would have been forecast, with nothing but what lay before it."""
+
+import csv
+import functools
+import multiprocessing
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_predict.forecasting.arrays import FloatArray
+from crypto_predict.forecasting.candidates.models import CANDIDATES, PROPHET
+from crypto_predict.forecasting.candidates.prophet_map import fit_map
+from crypto_predict.forecasting.distribution.interval import half_widths
+from crypto_predict.forecasting.evaluation.replay import (
+    FIRST_CUTOFF,
+    HORIZONS,
+    LEAST_HISTORY,
+    Replay,
+    Row,
+    replay,
+    splits,
+)
+from crypto_predict.forecasting.series import DailySeries
+from tests.support.markets import FIRST_DAY, random_walk, series_of, trending
+
+DATA = Path(__file__).parents[4] / "shared" / "data"
+LONGEST = 1825
+# Of these days, 78 cutoffs are shared among processes; up to the day at which the history is cut, 57 are done by one.
+DAYS, EVERY, CUT = 904, 7, 904 - 21 * 7
+ASKED = (1, 7, 10)
+
+
+def market() -> FloatArray:
+    """One that can be forecast, so that weights are anything but zero."""
+    return trending(1, DAYS, 0.9)
+
+
+def replayed(series: DailySeries, every: int = EVERY, longest: int = LONGEST) -> Replay:
+    done = replay(series, ASKED, every, longest)
+    assert done is not None
+    return done
+
+
+@pytest.fixture(scope="module")
+def whole() -> Replay:
+    """The whole history, by several processes."""
+    return replayed(series_of(market()))
+
+
+@pytest.fixture(scope="module")
+def cut() -> Replay:
+    """The history as it was some months earlier, by one process."""
+    return replayed(series_of(market()[:CUT]))
+
+
+def same(ours: Replay, theirs: Replay) -> bool:
+    """Whether two replays are the same bit for bit."""
+    pairs = zip(ours.combinations, theirs.combinations, strict=True)
+    return (
+        ours.predicted.tobytes() == theirs.predicted.tobytes()
+        and ours.half_widths.tobytes() == theirs.half_widths.tobytes()
+        and ours.prophet.curve.tobytes() == theirs.prophet.curve.tobytes()
+        and ours.prophet.half_widths.tobytes() == theirs.prophet.half_widths.tobytes()
+        and all(one.weights.tobytes() == other.weights.tobytes() for one, other in pairs)
+        and list(ours.rows(ASKED)) == list(theirs.rows(ASKED))
+    )
+
+
+@given(count=st.integers(2, 3000), every=st.integers(1, 400))
+def test_cutoffs_ascend_to_the_last_day_and_have_a_year_or_half_the_history_behind_them(count: int, every: int) -> None:
+    cutoffs = list(splits(count, every))
+    behind = min(FIRST_CUTOFF, count // 2)  # days, the cutoff's own among them
+    assert cutoffs[-1] == count - 1
+    assert cutoffs[0] + 1 >= behind
+    assert cutoffs[0] - every + 1 < behind
+    assert np.all(np.diff(cutoffs) == every)
+
+
+@pytest.mark.parametrize(("count", "cutoffs"), [(0, []), (1, [0]), (2, [0, 1])])
+def test_the_shortest_histories_have_no_cutoff_before_their_first_day(count: int, cutoffs: list[int]) -> None:
+    assert list(splits(count, 1)) == cutoffs
+
+
+def test_cutoffs_are_made_as_they_are_asked_for() -> None:
+    endless = splits(10**15, 1)
+    assert isinstance(endless, Iterator)
+    assert next(endless) == FIRST_CUTOFF - 1
+
+
+def test_what_happened_later_changes_no_forecast_made_before(whole: Replay, cut: Replay) -> None:
+    """The one law of a backtest: the history cut at a day gives the same rows up to it."""
+    count = len(cut.cutoffs)
+    assert whole.cutoffs[:count].tolist() == cut.cutoffs.tolist()
+    assert whole.predicted[:count].tobytes() == cut.predicted.tobytes()
+    assert whole.half_widths[:count].tobytes() == cut.half_widths.tobytes()
+    for ours, theirs in zip(whole.combinations, cut.combinations, strict=True):
+        assert ours.weights[:count].tobytes() == theirs.weights.tobytes()
+        assert ours.increments[:count].tobytes() == theirs.increments.tobytes()
+    assert whole.prophet.curve[:count].tobytes() == cut.prophet.curve.tobytes()
+    assert whole.prophet.half_widths[:count].tobytes() == cut.prophet.half_widths.tobytes()
+    last = cut.series.day(len(cut.series) - 1)
+    assert [row for row in whole.rows(ASKED) if row.target <= last] == list(cut.rows(ASKED))
+    assert any(row.prediction != row.persistence for row in cut.rows(ASKED))  # or this would have shown little
+
+
+def test_how_many_processes_share_the_work_changes_nothing(whole: Replay, cut: Replay) -> None:
+    """As many cutoffs as are worth a process, and fewer: the same days, the same answers, bit for bit."""
+    assert len(cut.cutoffs) < 60 <= len(whole.cutoffs)
+    assert same(cut, replayed(series_of(market()[:CUT])))
+    assert whole.predicted[: len(cut.cutoffs)].tobytes() == cut.predicted.tobytes()
+
+
+def test_a_worker_that_dies_costs_time_and_nothing_else(whole: Replay) -> None:
+    """As one does that is killed for want of memory."""
+    done, others = 0, multiprocessing.active_children()
+
+    def killing(count: int) -> None:
+        nonlocal done
+        done += count
+        for worker in multiprocessing.active_children():
+            if worker not in others:
+                worker.kill()
+
+    survived = replay(series_of(market()), ASKED, EVERY, LONGEST, killing)
+    assert survived is not None
+    assert same(whole, survived)
+    assert done == len(whole.cutoffs)
+
+
+@pytest.mark.parametrize("every", [7, 30])
+def test_progress_reaches_the_number_of_cutoffs(every: int) -> None:
+    told: list[int] = []
+    done = replay(series_of(random_walk(2, LEAST_HISTORY)), [1], every, LONGEST, told.append)
+    assert done is not None
+    assert sum(told) == len(done.cutoffs) == len(list(splits(LEAST_HISTORY, every)))
+
+
+def test_there_is_one_row_for_every_cutoff_and_horizon_whose_outcome_is_known(whole: Replay) -> None:
+    rows = [(row.cutoff, row.horizon_days) for row in whole.rows(ASKED)]
+    assert rows == [
+        (whole.series.day(int(cutoff)), horizon)
+        for cutoff in whole.cutoffs
+        for horizon in ASKED
+        if cutoff + horizon < DAYS
+    ]
+
+
+def test_rows_agree_with_the_prices_and_with_themselves(whole: Replay) -> None:
+    closes = dict(zip((whole.series.day(index) for index in range(DAYS)), np.exp(market()).tolist(), strict=True))
+    for row in whole.rows(ASKED):
+        assert row.target - row.cutoff == timedelta(days=row.horizon_days)
+        assert row.persistence == pytest.approx(closes[row.cutoff], rel=1e-12)
+        assert row.actual == pytest.approx(closes[row.target], rel=1e-12)
+        assert 0 < row.low <= row.prediction <= row.high
+        assert row.low < row.persistence < row.high
+
+
+def test_a_row_is_what_was_combined_and_how_far_the_interval_reaches(whole: Replay) -> None:
+    for column, horizon in enumerate(ASKED):
+        combination, half_width = whole.combinations[column], half_widths(market(), horizon)[whole.cutoffs]
+        for index, row in enumerate(whole.rows([horizon])):
+            predicted = float(whole.predicted[index, :, column] @ combination.weights[index])
+            assert np.log(row.prediction / row.persistence) == pytest.approx(predicted, abs=1e-12)
+            assert np.log(row.high / row.persistence) == pytest.approx(max(half_width[index], predicted), abs=1e-12)
+            assert np.log(row.low / row.persistence) == pytest.approx(min(-half_width[index], predicted), abs=1e-12)
+
+
+def test_prophet_alone_stands_where_its_curve_does(whole: Replay) -> None:
+    """The combination weighs its increments; Prophet alone keeps the level of its curve."""
+    own, column = list(CANDIDATES).index(PROPHET), whole.prophet.horizons.index(7)
+    index, cutoff = 40, int(whole.cutoffs[40])
+    fitted = fit_map(whole.series.days[: cutoff + 1], whole.series.log_close[: cutoff + 1])
+    now, later = fitted.at(whole.series.days[cutoff] + np.array([0, 7]))
+    assert whole.prophet.curve[index, column] == pytest.approx(later, rel=1e-12)
+    assert whole.predicted[index, own, ASKED.index(7)] == pytest.approx(later - now, abs=1e-12)
+    assert abs(now - whole.series.log_close[cutoff]) > 1e-3
+
+
+def test_a_market_that_can_be_forecast_is_forecast_better_than_by_persistence(whole: Replay) -> None:
+    trusted = {whole.series.day(int(day)) for day in whole.cutoffs[whole.combinations[0].weights.any(axis=1)]}
+    rows = [row for row in whole.rows([1]) if row.cutoff in trusted]
+    errors = [abs(np.log(row.actual / row.prediction)) for row in rows]
+    assert len(rows) > 20
+    assert np.mean(errors) < 0.9 * np.mean([abs(np.log(row.actual / row.persistence)) for row in rows])
+
+
+def test_what_happened_is_known_where_both_days_are(whole: Replay) -> None:
+    actual = whole.actual(7)
+    assert np.flatnonzero(np.isnan(actual)).tolist() == [len(whole.cutoffs) - 1]
+    cutoff = int(whole.cutoffs[10])
+    assert actual[10] == market()[cutoff + 7] - market()[cutoff]
+
+
+def test_a_history_too_short_to_say_anything_has_no_backtest() -> None:
+    assert replay(series_of(random_walk(3, LEAST_HISTORY - 1)), [1], 30, LONGEST) is None
+    assert replay(series_of(random_walk(3, LEAST_HISTORY)), [1], 30, LONGEST) is not None
+
+
+def test_a_day_without_a_candle_is_neither_cutoff_nor_target() -> None:
+    """Nobody can have bought at a price that was not there."""
+    missing = {89, 109, 120, 126}  # two cutoffs; the targets of others a day and a week ahead
+    series = series_of(random_walk(4, 150), missing)
+    done = replay(series, (1, 7), 10, LONGEST)
+    assert done is not None
+    cutoffs = [79, 89, 99, 109, 119, 129, 139, 149]
+    assert done.cutoffs.tolist() == cutoffs
+    days = [(row.cutoff.toordinal() - FIRST_DAY, row.horizon_days) for row in done.rows((1, 7))]
+    assert days == [(79, 1), (79, 7), (99, 1), (99, 7), (129, 1), (129, 7), (139, 1), (139, 7)]
+    assert np.flatnonzero(np.isfinite(done.actual(1))).tolist() == [0, 2, 5, 6]
+
+
+def test_a_long_outage_is_passed_through() -> None:
+    """A window that holds nothing but the outage has nothing to fit a curve to, and no row."""
+    done = replay(series_of(random_walk(5, 500), range(150, 450)), [1], 25, 100)
+    assert done is not None
+    assert np.isfinite(done.predicted).all()
+    assert {row.cutoff.toordinal() - FIRST_DAY for row in done.rows([1])} == {474}
+
+
+def test_no_forecast_sees_more_of_the_history_than_it_may() -> None:
+    log_close = random_walk(6, 500)
+    otherwise = np.concatenate([random_walk(7, 200), log_close[200:]])
+    short, other = (replayed(series_of(closes), every=50, longest=100) for closes in (log_close, otherwise))
+    seen = short.cutoffs >= 299
+    assert short.predicted[seen].tobytes() == other.predicted[seen].tobytes()
+    assert short.predicted[~seen].tobytes() != other.predicted[~seen].tobytes()
+
+
+@pytest.mark.parametrize("horizons", [(10,), (7, 1, 7, 30), (200,)])
+def test_any_horizons_are_forecast_once_each_in_ascending_order(horizons: tuple[int, ...]) -> None:
+    done = replay(series_of(random_walk(8, 150)), horizons, 20, LONGEST)
+    assert done is not None
+    assert done.horizons == tuple(sorted(set(horizons)))
+    assert done.predicted.shape == (len(done.cutoffs), len(CANDIDATES), len(done.horizons))
+    assert {row.horizon_days for row in done.rows(horizons)} == {horizon for horizon in horizons if horizon < 80}
+
+
+def test_a_market_that_never_moves_is_forecast_to_stand() -> None:
+    done = replay(series_of(np.full(800, 5.5)), (1, 7), 100, LONGEST)
+    assert done is not None
+    for row in done.rows((1, 7)):
+        assert row == replace(row, prediction=row.actual, persistence=row.actual)
+        assert row.high / row.low == pytest.approx(1, abs=1e-4)
+
+
+def true_series(base: str) -> DailySeries:
+    """A true history, which has a candle for every day."""
+    path = DATA / f"binance_{base}-USDT_1d.csv"
+    if not path.exists():
+        pytest.skip(f"needs the true history {path.name}")
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    days = np.array([date.fromisoformat(row["time"][:10]).toordinal() for row in rows])
+    assert np.all(np.diff(days) == 1)
+    return DailySeries(days, np.log([float(row["close"]) for row in rows]), np.ones(len(rows), dtype=np.bool_))
+
+
+@functools.cache
+def true_replay(base: str, every: int) -> Replay:
+    done = replay(true_series(base), HORIZONS, every, LONGEST)
+    assert done is not None
+    return done
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+def test_on_true_histories_the_interval_of_prophet_alone_holds_four_fifths(horizon: int) -> None:
+    """Of four coins together, which is still little: 90 days ahead some fifteen forecasts of each do not overlap."""
+    inside: list[float] = []
+    for base, every in (("BTC", 21), ("ETH", 49), ("BNB", 49), ("LTC", 49)):
+        alone = true_replay(base, every).prophet
+        column = alone.horizons.index(horizon)
+        errors = alone.errors[:, column]
+        known = np.isfinite(errors)
+        inside += (np.abs(errors) <= alone.half_widths[:, column])[known].tolist()
+    assert len(inside) > 200
+    assert 0.74 <= np.mean(inside) <= 0.88
+
+
+@pytest.mark.parametrize(
+    ("base", "every", "most"),
+    [("BTC", 21, 1.0 + 1e-9), ("ETH", 49, 1.01), ("BNB", 49, 1.01), ("LTC", 49, 1.01)],
+)
+def test_on_true_histories_no_horizon_is_forecast_worse_than_by_persistence(base: str, every: int, most: float) -> None:
+    done = true_replay(base, every)
+    for horizon in HORIZONS:
+        rows = [row for row in done.rows([horizon]) if row.cutoff >= date(2020, 1, 1)]
+        assert len(rows) >= 38
+        assert mean_error(rows, "prediction") <= most * mean_error(rows, "persistence")
+
+
+def mean_error(rows: list[Row], of: str) -> float:
+    """Mean absolute error in log price."""
+    return float(np.mean([abs(np.log(row.actual / getattr(row, of))) for row in rows]))

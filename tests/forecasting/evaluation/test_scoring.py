@@ -1,0 +1,264 @@
+import math
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from datetime import date, timedelta
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pytest
+
+from crypto_predict.baked.schema import KNOTS
+from crypto_predict.baked.scores import Backtest, ProphetScore
+from crypto_predict.forecasting.candidates.combination import Combination
+from crypto_predict.forecasting.candidates.models import CANDIDATES
+from crypto_predict.forecasting.evaluation.replay import Replay, replay
+from crypto_predict.forecasting.evaluation.scoring import gaussian_half_widths, only, prophet_words, score, words
+from crypto_predict.forecasting.series import DailySeries
+from tests.support.histories import flat, make_history, wandering
+from tests.support.prophets import prophet_replay
+
+DAYS = 200
+
+
+def series(days: int = DAYS) -> DailySeries:
+    return DailySeries.of(make_history(days))
+
+
+def forecasting(increments: Any, cutoffs: range, horizon: int = 1, half_width: float = 0.05) -> Replay:
+    """A backtest in which the forecast at the cutoff `c` was `increments(c)` from the last close."""
+    at = np.array(cutoffs)
+    predicted = np.zeros((len(at), len(CANDIDATES), 1))
+    predicted[:, 0, 0] = [increments(cutoff) for cutoff in at.tolist()]
+    weights = np.zeros((len(at), len(CANDIDATES)))
+    weights[:, 0] = 1.0
+    combination = Combination(predicted[:, 0, 0], weights)
+    half_widths, alone = np.full((len(at), 1), half_width), prophet_replay(series(), at, [horizon])
+    return Replay(series(), at, (horizon,), predicted, (combination,), half_widths, alone)
+
+
+def truth(cutoff: int, horizon: int = 1) -> float:
+    """The increment that came about; nothing where it lies in the future."""
+    return math.log(wandering(cutoff + horizon) / wandering(cutoff)) if cutoff + horizon < DAYS else 0.0
+
+
+@pytest.mark.parametrize(
+    ("horizon", "relative", "p_value", "expected"),
+    [
+        (1, 0.979, 0.012, "better than persistence at 1 day by 2.1%, p = 0.01"),
+        (7, 1.5, 0.0004, "worse than persistence at 7 days by 50.0%, p < 0.01"),
+        (7, 0.93, 0.41, "no better than persistence at 7 days, p = 0.41"),
+        (7, 1.07, 0.41, "no better than persistence at 7 days, p = 0.41"),
+        (30, 0.93, 0.05, "no better than persistence at 30 days, p = 0.05"),
+        (30, 0.9999, 0.0001, "no better than persistence at 30 days, p < 0.01"),
+        (
+            1,
+            1.0,
+            1.0,
+            "no better than persistence at 1 day, p = 1.00: it is persistence, no candidate has earned a weight",
+        ),
+        (90, None, 1.0, "not comparable with persistence at 90 days: too few forecasts, or a price that never moved"),
+        (90, 0.9, None, "not comparable with persistence at 90 days: too few forecasts, or a price that never moved"),
+    ],
+)
+def test_the_words_say_what_the_figures_amount_to(
+    horizon: int, relative: float | None, p_value: float | None, expected: str
+) -> None:
+    """And never more: what chance explains, or what is too small to be written, is no difference."""
+    assert words(horizon, relative, p_value) == expected
+
+
+def scored(backtest: Backtest | None) -> Backtest:
+    assert backtest is not None
+    return backtest
+
+
+def test_a_perfect_forecast_has_no_error() -> None:
+    one = scored(score(forecasting(truth, range(100, DAYS)), [1])).scores[0]
+    assert one.forecasts == 99
+    assert one.mae == pytest.approx(0, abs=1e-12)
+    assert one.relative_mae == pytest.approx(0, abs=1e-12)
+    assert one.skill == pytest.approx(1)
+    assert (one.direction, one.direction_high) == (1.0, 1.0)
+    assert one.words == "better than persistence at 1 day by 100.0%, p < 0.01"
+
+
+def test_a_forecast_of_the_opposite_is_twice_as_wrong_as_persistence() -> None:
+    one = scored(score(forecasting(lambda cutoff: -truth(cutoff), range(100, DAYS)), [1])).scores[0]
+    assert one.relative_mae == pytest.approx(2)
+    assert one.skill == pytest.approx(-1)
+    assert (one.direction, one.direction_low) == (0.0, 0.0)
+    assert one.words == "worse than persistence at 1 day by 100.0%, p < 0.01"
+
+
+@pytest.mark.parametrize("move", [0.2, -0.2])
+def test_a_forecast_beyond_its_interval_widens_it(move: float) -> None:
+    """An interval that does not hold its own forecast would be absurd; what is scored is what is baked."""
+    past = forecasting(lambda _: move, range(100, 150), half_width=0.05)
+    for row in past.rows([1]):
+        low, high = (math.log(end / row.persistence) for end in (row.low, row.high))
+        assert (low, high) == pytest.approx((min(-0.05, move), max(0.05, move)))
+
+
+def test_persistence_is_no_better_than_itself_and_says_so() -> None:
+    """It forecasts no direction either."""
+    one = scored(score(forecasting(lambda _: 0.0, range(100, DAYS)), [1])).scores[0]
+    assert (one.relative_mae, one.skill, one.p_value) == (1.0, 0.0, 1.0)
+    assert (one.direction, one.direction_low, one.direction_high) == (None, None, None)
+    assert one.words.endswith("it is persistence, no candidate has earned a weight")
+
+
+def test_too_few_forecasts_are_not_compared() -> None:
+    """Five of seven days that overlap say nothing beyond chance."""
+    one = scored(score(forecasting(lambda _: 0.0, range(188, DAYS), horizon=7), [7])).scores[0]
+    assert (one.forecasts, one.p_value) == (5, None)
+    assert one.words.startswith("not comparable")
+
+
+def of_prophet(curve: Any, cutoffs: range, horizon: int = 7) -> Replay:
+    """A backtest in which Prophet's curve was level, `curve(c)` above the last close at the cutoff `c`."""
+    at, past = np.array(cutoffs), series()
+    off = np.array([curve(cutoff) for cutoff in cutoffs])
+    asked = len({*KNOTS, horizon})
+    alone = prophet_replay(past, at, [horizon], np.repeat((past.log_close[at] + off)[:, None], asked, axis=1))
+    return replace(forecasting(lambda _: 0.0, cutoffs, horizon), prophet=alone)
+
+
+def test_prophet_alone_is_scored_with_its_own_interval_beside_persistence() -> None:
+    """Worked out anew from its errors, and from half-widths that were known at each cutoff."""
+    past = of_prophet(lambda cutoff: 0.2 * math.sin(cutoff), range(100, DAYS))
+    found = scored(score(past, [7])).prophet
+    assert found is not None
+    due = slice(0, DAYS - 100 - 7)
+    log_close = past.series.log_close
+    move = (log_close[107:] - log_close[100 : DAYS - 7])[: DAYS - 107]
+    error = move - 0.2 * np.sin(np.arange(100, DAYS - 7))
+    half_width = past.prophet.at(7)[1][due]
+    missed = 10 * np.maximum(0, np.abs(error) - half_width)
+    gaussian = gaussian_half_widths(log_close, 7)[100 : DAYS - 7]
+    reference = 2 * gaussian + 10 * np.maximum(0, np.abs(move) - gaussian)
+    [one] = found.scores
+    assert (one.horizon_days, one.forecasts) == (7, DAYS - 107)
+    assert one.relative_mae == pytest.approx(np.abs(error).mean() / np.abs(move).mean(), rel=1e-5)
+    assert one.coverage == pytest.approx(np.mean(np.abs(error) <= half_width), rel=1e-5)
+    assert one.relative_winkler == pytest.approx(np.mean(2 * half_width + missed) / np.mean(reference), rel=1e-5)
+
+
+def test_where_prophet_could_not_be_fitted_the_others_are_scored_all_the_same() -> None:
+    few = scored(score(of_prophet(lambda cutoff: 0.1 if cutoff > 150 else math.nan, range(100, DAYS)), [7]))
+    assert few.prophet is not None
+    assert (few.scores[0].forecasts, few.prophet.scores[0].forecasts) == (93, 42)
+    none = scored(score(of_prophet(lambda _: math.nan, range(100, DAYS)), [7]))
+    assert (none.scores[0].forecasts, none.prophet) == (93, None)
+
+
+def test_the_words_on_prophet_alone_name_every_horizon_once() -> None:
+    known = [ProphetScore(1, 90, 4.883, 0.791, 4.1), ProphetScore(7, 84, 2.178, 0.805, 2.0)]
+    assert prophet_words(known) == (
+        "Prophet alone: error 4.88 and 2.18 times persistence's at 1 and 7 days; its interval held 79 and 80 % of the "
+        "outcomes"
+    )
+    assert prophet_words(known[:1]) == (
+        "Prophet alone: error 4.88 times persistence's at 1 day; its interval held 79 % of the outcomes"
+    )
+    assert prophet_words([ProphetScore(1, 90, None, 1.0, None)]) == (
+        "Prophet alone: not comparable with persistence; its interval held 100 % of the outcomes"
+    )
+
+
+def test_horizons_that_nobody_asked_for_are_left_out_of_the_words_too() -> None:
+    past = replay(series(), [1, 7], 25, DAYS)
+    assert past is not None
+    both, week = scored(score(past, [1, 7])), only(scored(score(past, [1, 7])), [7])
+    assert both.prophet is not None
+    assert week.prophet is not None
+    assert week.prophet.scores == both.prophet.scores[1:]
+    assert week.prophet.words == prophet_words(both.prophet.scores[1:])
+
+
+def test_nothing_that_has_come_due_is_no_score() -> None:
+    assert score(forecasting(lambda _: 0.0, range(DAYS - 5, DAYS), horizon=7), [7]) is None
+
+
+def test_every_candidate_is_scored_alone_beside_its_weight() -> None:
+    """The first was right, the others said nothing, which is persistence."""
+    found = scored(score(forecasting(truth, range(100, DAYS)), [1])).candidates
+    assert [one.candidate for one in found] == list(CANDIDATES)
+    assert [one.weight for one in found] == [1.0, 0.0, 0.0, 0.0, 0.0]
+    assert [one.relative_mae for one in found] == pytest.approx([0.0, 1.0, 1.0, 1.0, 1.0], abs=1e-12)
+
+
+def test_the_years_are_those_of_the_cutoffs_and_add_up() -> None:
+    """A forecast of January made in December is December's."""
+    days = 500
+    past = replay(series(days), [7], every=20, longest=days)
+    assert past is not None
+    backtest = scored(score(past, [7]))
+    rows = list(past.rows([7]))
+    expected = {year: len(list(group)) for year, group in groupby(rows, key=lambda row: row.cutoff.year)}
+    assert {one.year: one.forecasts for one in backtest.years} == expected
+    assert set(expected) == {2021, 2022}
+    inside = sum(one.forecasts * one.coverage for one in backtest.years)
+    assert inside == pytest.approx(backtest.scores[0].forecasts * backtest.scores[0].coverage, rel=1e-5)
+
+
+def test_one_loss_a_week_is_kept_and_always_of_the_same_days() -> None:
+    """A successor trained a day later has the same weeks, so that the two can be compared."""
+    earlier, later = (scored(score(forecasting(truth, range(first, DAYS)), [1])).losses for first in (100, 100 + 7))
+    weeks = [loss.cutoff.toordinal() // 7 for loss in earlier]
+    assert len(weeks) == len(set(weeks)) == 15
+    assert [loss.cutoff for loss in later[1:]] == [loss.cutoff for loss in earlier[2:]]
+    assert {loss.cutoff - timedelta(days=loss.cutoff.toordinal() % 7) for loss in earlier[1:]} == {
+        loss.cutoff for loss in earlier[1:]
+    }
+
+
+def test_a_market_that_never_moves_is_scored_without_dividing_by_zero() -> None:
+    """Stablecoins exist."""
+    past = replay(DailySeries.of(make_history(DAYS, flat)), [1, 7], every=10, longest=DAYS)
+    assert past is not None
+    backtest = scored(score(past, [1, 7]))
+    for one in backtest.scores:
+        assert (one.mae, one.coverage) == (0.0, 1.0)
+        assert (one.mase, one.rmsse, one.relative_mae, one.skill, one.relative_winkler, one.direction) == (None,) * 6
+        assert one.words.startswith("not comparable with persistence")
+    assert not_finite(backtest) == []
+
+
+@pytest.mark.parametrize("every", [1, 9, 100])
+def test_every_figure_is_a_finite_number_or_none(every: int) -> None:
+    """JSON knows neither NaN nor infinity, and a card that holds them cannot be served."""
+    cutoffs = range(100, DAYS, every)
+    assert not_finite(scored(score(forecasting(truth, cutoffs), [1]))) == []
+    assert not_finite(scored(score(forecasting(lambda _: 0.01, cutoffs, half_width=0.0), [1]))) == []
+
+
+def not_finite(value: Any) -> list[float]:
+    """Every number in it, however deep, that is none."""
+    return [number for number in numbers(value) if not math.isfinite(number)]
+
+
+def numbers(value: Any) -> Iterator[float]:
+    if is_dataclass(value):
+        for field in fields(value):
+            yield from numbers(getattr(value, field.name))
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from numbers(item)
+    elif isinstance(value, float):
+        yield value
+
+
+def test_the_first_and_last_cutoff_are_named() -> None:
+    backtest = scored(score(forecasting(truth, range(100, DAYS, 9)), [1]))
+    start = date(2021, 1, 1)
+    assert (backtest.first_cutoff, backtest.last_cutoff) == (start + timedelta(100), start + timedelta(199))
+    assert backtest.cutoffs == 12
+
+
+def test_the_gaussian_interval_of_persistence_knows_the_past_year_and_nothing_after() -> None:
+    closes = series(600).log_close
+    half_width = gaussian_half_widths(closes, 4)
+    assert np.isnan(half_width[:30]).all()
+    assert half_width[500] == pytest.approx(1.2815515655446004 * 2 * np.diff(closes[135:501]).std(ddof=1))
+    assert gaussian_half_widths(closes[:501], 4)[500] == half_width[500]

@@ -1,0 +1,248 @@
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from prophet.serialize import model_from_json
+
+from crypto_predict.baked.evaluation import Curve, Evaluator
+from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS, Anchor, Band, PairForecast
+from crypto_predict.forecasting.candidates.combination import Combination
+from crypto_predict.forecasting.candidates.models import CANDIDATES, PROPHET
+from crypto_predict.forecasting.candidates.prophet_fit import fit_prophet
+from crypto_predict.forecasting.distribution.bands import fitted_band, forecast_bands
+from crypto_predict.forecasting.evaluation.replay import Replay, replay
+from crypto_predict.forecasting.forecast import FittedForecast, forecast_pair
+from crypto_predict.forecasting.series import DailySeries
+from crypto_predict.history import History, read_history
+from crypto_predict.market import DAY, Interval
+from crypto_predict.sources.csv_file import CsvFile
+from tests.support.histories import flat, make_history, wandering
+from tests.support.prophets import prophet_replay
+
+REAL = Path("../shared/data/binance_BTC-USDT_1d.csv")
+HISTORY = make_history()
+HORIZONS = (1, 7, 30)
+
+
+def at_close(history: History) -> Anchor:
+    """The last daily close, where there is no newer price."""
+    last = history.candles[-1]
+    return Anchor(last.open_time + DAY, last.close)
+
+
+def fit(history: History, anchor: Anchor | None = None, past: Replay | None = None) -> FittedForecast:
+    return forecast_pair(history, anchor or at_close(history), past, seed=0)
+
+
+def taking(candidate: str, weight: float) -> Replay:
+    """A backtest whose lesson is to take this share of one candidate, which says 1 % a day."""
+    series = DailySeries.of(HISTORY)
+    index = list(CANDIDATES).index(candidate)
+    predicted, weights = np.zeros((1, len(CANDIDATES), len(HORIZONS))), np.zeros((1, len(CANDIDATES)))
+    predicted[0, index], weights[0, index] = 0.01 * np.array(HORIZONS), weight
+    combinations = tuple(Combination(weight * predicted[:, index, column], weights) for column in range(len(HORIZONS)))
+    cutoffs, half_widths = np.array([len(series) - 1]), np.full((1, len(HORIZONS)), 0.1)
+    alone = prophet_replay(series, cutoffs, HORIZONS)
+    return Replay(series, cutoffs, HORIZONS, predicted, combinations, half_widths, alone)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> FittedForecast:
+    return fit(HISTORY)
+
+
+def assert_equals_prophet(fitted: FittedForecast) -> None:
+    forecast = fitted.forecast
+    days = pd.date_range(forecast.first, forecast.end)
+    expected = fitted.prophet.model.predict(pd.DataFrame({"ds": days}))["yhat"].to_numpy()
+    curve = Curve(forecast.scale, forecast.trend, forecast.seasonalities)
+    actual = np.array([curve.at(day.toordinal()) for day in days])
+    np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=0)
+
+
+def test_the_baked_curve_equals_prophets_own_predict(fitted: FittedForecast) -> None:
+    """Serving carries no Prophet, so what it computes in plain Python must be the same, to 1e-9 relative."""
+    assert_equals_prophet(fitted)
+
+
+@pytest.mark.parametrize("days", [30, 200, 1825])
+def test_the_baked_curve_equals_prophets_for_every_set_of_seasonalities(days: int) -> None:
+    """Prophet adds a yearly seasonality only from two years of history on."""
+    fitted = fit(make_history(days))
+    assert {s.name for s in fitted.forecast.seasonalities} == ({"weekly", "yearly"} if days > 730 else {"weekly"})
+    assert_equals_prophet(fitted)
+
+
+def test_the_baked_curve_equals_prophets_over_a_history_with_gaps() -> None:
+    assert_equals_prophet(fit(make_history(missing=frozenset({5, 6, 7, 400, 898}))))
+
+
+def test_the_forecast_of_real_history_equals_prophets_too() -> None:
+    if not REAL.exists():
+        pytest.skip(f"{REAL} is not here")
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    history = read_history([CsvFile(str(REAL))], make_history().pair, Interval.DAY_1, 1825, None, now)
+    assert history.candles[-1].close == 107_146.5
+    assert_equals_prophet(fit(history))
+
+
+@pytest.mark.parametrize("hours", [0, 1, 18, 23])
+def test_the_forecast_starts_at_the_newest_price(hours: int) -> None:
+    """Prophet's curve stands well off the market at the end of a history; the forecast must not."""
+    close = at_close(HISTORY)
+    anchor = Anchor(close.at + timedelta(hours=hours), 1.03 * close.price if hours else close.price)
+    evaluator = Evaluator(fit(HISTORY, anchor, taking(PROPHET, 1.0)).forecast)
+    assert evaluator.forecast.last_close == wandering(899)
+    assert evaluator.at(anchor.at + timedelta(seconds=1)).price == pytest.approx(anchor.price, rel=1e-5)
+
+
+def test_without_a_backtest_the_price_stays_what_it_is(fitted: FittedForecast) -> None:
+    """Nothing has earned any trust then."""
+    evaluator, forecast = Evaluator(fitted.forecast), fitted.forecast
+    days = [forecast.last + timedelta(days=horizon) for horizon in (1, 30, HORIZON_DAYS)]
+    assert {evaluator.at_close(day).price for day in days} == {round(forecast.anchor.price, 2)}
+
+
+@pytest.mark.parametrize("weight", [0.25, 1.0])
+@pytest.mark.parametrize("elapsed", [0.0, 0.75])
+def test_prophet_s_share_of_its_curve_s_way_is_taken(weight: float, elapsed: float) -> None:
+    """From the anchor on, which may lie between two closes; less and less of it beyond what was ever tested."""
+    close = at_close(HISTORY)
+    forecast = fit(HISTORY, Anchor(close.at + elapsed * DAY, 21_000.0), taking(PROPHET, weight)).forecast
+    curve = Curve(forecast.scale, forecast.trend, forecast.seasonalities)
+    last = forecast.last.toordinal()
+    start = curve.at(last) + elapsed * (curve.at(last + 1) - curve.at(last))
+    for horizon in (1, 4, 30, 90, 365):
+        predicted = Evaluator(forecast).at_close(date.fromordinal(last + horizon)).price
+        share = weight * min(1, 30 / horizon)
+        assert predicted == pytest.approx(21_000 * math.exp(share * (curve.at(last + horizon) - start)), rel=1e-6)
+
+
+@pytest.mark.parametrize("elapsed", [0.0, 0.75])
+def test_what_the_other_candidates_say_is_added(elapsed: float) -> None:
+    """What they said of the time before the anchor has passed; beyond what was tested they say no more."""
+    close = at_close(HISTORY)
+    forecast = fit(HISTORY, Anchor(close.at + elapsed * DAY, 21_000.0), taking("theta", 0.5)).forecast
+    assert set(forecast.prophet_weights) == {0.0}
+    for horizon in (1, 7, 30, 90, 365):
+        predicted = Evaluator(forecast).at_close(forecast.last + timedelta(days=horizon)).price
+        added = 0.005 * (min(horizon, 30) - elapsed)
+        assert predicted == pytest.approx(21_000 * math.exp(added), rel=1e-6)
+
+
+def test_the_fitted_band_holds_four_fifths_of_the_sample(fitted: FittedForecast) -> None:
+    evaluator = Evaluator(fitted.forecast)
+    predictions = [evaluator.at_close(candle.open_time.date()) for candle in HISTORY.candles]
+    inside = [p.low <= c.close <= p.high for p, c in zip(predictions, HISTORY.candles, strict=True)]
+    assert sum(inside) / len(inside) == pytest.approx(0.8, abs=0.005)
+
+
+@pytest.mark.parametrize("past", [None, taking(PROPHET, 1.0), taking("theta", 1.0)], ids=["none", "prophet", "theta"])
+def test_the_interval_grows_with_the_horizon_and_holds_forecast_and_anchor(past: Replay | None) -> None:
+    """It is centred on the price that is known, whatever the point forecast says."""
+    forecast = fit(HISTORY, None, past).forecast
+    evaluator = Evaluator(forecast)
+    days = [forecast.last + timedelta(days=horizon) for horizon in range(1, HORIZON_DAYS + 1)]
+    predictions = [evaluator.at_close(day) for day in days]
+    assert all(p.low <= p.price <= p.high for p in predictions)
+    assert all(p.low < forecast.anchor.price < p.high for p in predictions)
+    assert all(near.low >= far.low and near.high <= far.high for near, far in pairwise(predictions))
+    assert predictions[99].high / forecast.anchor.price > (predictions[0].high / forecast.anchor.price) ** 3
+
+
+def standing(off: float) -> Replay:
+    """A backtest in which Prophet's curve stood so far off the market at two cutoffs, the last one included."""
+    past = taking(PROPHET, 0.0)
+    cutoffs = np.array([500, len(past.series) - 1])
+    curve = np.repeat((past.series.log_close[cutoffs] + off)[:, None], len(KNOTS), axis=1)
+    return replace(past, prophet=prophet_replay(past.series, cutoffs, HORIZONS, curve))
+
+
+def test_prophet_alone_gets_the_interval_of_its_own_errors() -> None:
+    near, far = (fit(HISTORY, None, standing(off)).forecast.prophet_bands for off in (0.1, 0.5))
+    assert len(near) == len(far) == len(KNOTS)
+    assert far[0].high > near[0].high
+
+
+def test_an_interval_of_prophet_alone_that_no_number_can_hold_costs_nothing_else() -> None:
+    """Prophet may go anywhere after a market broke; the combined forecast is none the worse for it."""
+    wild, tame = (fit(HISTORY, None, standing(off)).forecast for off in (1e5, 0.1))
+    assert wild.prophet_bands == ()
+    assert wild == replace(tame, prophet_bands=())
+
+
+def test_the_later_the_anchor_the_less_can_happen_until_the_next_close() -> None:
+    close = at_close(HISTORY)
+    anchors = [Anchor(close.at + timedelta(hours=hours), close.price) for hours in (0, 8, 16, 23)]
+    widths = [fit(HISTORY, anchor).forecast.forecast_bands[0].high for anchor in anchors]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[-1] < 0.4 * widths[0]
+
+
+def test_a_move_since_the_last_close_widens_the_interval() -> None:
+    """The market is on the move, and the next days will be wilder than the last ones were."""
+    close = at_close(HISTORY)
+    calm, wild = (
+        fit(HISTORY, Anchor(close.at + timedelta(hours=12), price)).forecast
+        for price in (close.price, 0.85 * close.price)
+    )
+    assert wild.forecast_bands[6].high > 1.05 * calm.forecast_bands[6].high
+
+
+def test_a_gap_does_not_widen_the_band() -> None:
+    """One return over a week of missing days is as large as seven, not as one day's."""
+
+    def drift(day: int) -> float:
+        return 100 * math.exp(0.05 * (-1) ** day + 0.0001 * day)
+
+    whole = fit(make_history(400, drift)).forecast
+    gapped = fit(make_history(400, drift, missing=frozenset(range(100, 106)))).forecast
+    assert gapped.forecast_bands[0].high == pytest.approx(whole.forecast_bands[0].high, rel=0.02)
+
+
+def test_the_same_history_gives_the_same_forecast(fitted: FittedForecast) -> None:
+    assert fit(make_history()).forecast == fitted.forecast
+
+
+def test_a_price_that_never_moves_is_forecast_to_stay() -> None:
+    """Stablecoins exist, and zero volatility must not divide anything by zero."""
+    history = make_history(150, flat)
+    past = replay(DailySeries.of(history), HORIZONS, every=25, longest=150)
+    forecast: PairForecast = fit(history, None, past).forecast
+    prediction = Evaluator(forecast).at_close(forecast.end)
+    assert prediction.low == pytest.approx(250, abs=0.02)
+    assert prediction.price == pytest.approx(250, abs=0.01)
+    assert prediction.high == pytest.approx(250, abs=0.02)
+
+
+def test_bands_always_hold_the_curve_they_are_drawn_around() -> None:
+    """Also where every residual lies on one side, and where the forecast goes beyond its interval."""
+    assert fitted_band(np.array([0.1, 0.2, 0.3])).low == 0
+    assert fitted_band(np.array([-0.3, -0.2])).high == 0
+    around = forecast_bands(np.array([0.1, 0.1, 0.1]), np.array([0.0, 0.15, -0.15]))
+    assert around == (Band(-0.1, 0.1), Band(-0.25, 0.0), Band(0.0, 0.25))
+
+
+@pytest.mark.parametrize(
+    "close",
+    [
+        lambda day: 100 * 1.001**day,
+        lambda day: 100 * math.exp(0.01 * math.sin(2 * math.pi * day / 7)),
+        lambda day: 100 * math.exp(0.3 * math.sin(2 * math.pi * day / 365.25)),
+    ],
+    ids=["growth", "week", "year"],
+)
+def test_a_curve_without_noise_is_fitted_at_once(close: Callable[[int], float]) -> None:
+    """Stan finds nothing to climb there, and would try for minutes."""
+    history = make_history(900, close)
+    fit = fit_prophet(history, seed=0)
+    curve = Curve(fit.scale, fit.trend(), fit.seasonalities())
+    fitted = [curve.at(candle.open_time.toordinal()) for candle in history.candles]
+    assert fitted == pytest.approx(fit.log_close.tolist(), abs=0.02)
+    assert model_from_json(fit.to_json()).predict(fit.model.history).yhat.tolist() == pytest.approx(fitted, rel=1e-9)

@@ -1,0 +1,59 @@
+"""A daily history as arrays."""
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_predict.forecasting.series import DailySeries
+from tests.support.histories import START, make_history, wandering
+
+DAYS = 40
+# The first and the last day have a candle: a history begins and ends with one.
+GAPS = st.frozensets(st.integers(1, DAYS - 2))
+
+
+@given(missing=GAPS)
+def test_every_day_is_there_once_and_knows_whether_it_has_a_candle(missing: frozenset[int]) -> None:
+    series = DailySeries.of(make_history(DAYS, missing=missing))
+    assert [series.day(index) for index in range(len(series))] == [
+        START.date() + timedelta(days=day) for day in range(DAYS)
+    ]
+    assert np.flatnonzero(~series.known).tolist() == sorted(missing)
+
+
+@given(missing=GAPS)
+def test_a_day_has_its_own_close_or_else_the_latest_before_it(missing: frozenset[int]) -> None:
+    """The close of a later day would be a look into the future."""
+    series = DailySeries.of(make_history(DAYS, missing=missing))
+    for day in range(DAYS):
+        latest = max(earlier for earlier in range(day + 1) if earlier not in missing)
+        assert series.log_close[day] == np.log(wandering(latest))
+
+
+@given(missing=GAPS, index=st.integers(0, DAYS - 1), longest=st.integers(1, DAYS + 5))
+def test_what_is_known_at_a_close_are_that_day_and_the_days_before_it(
+    missing: frozenset[int], index: int, longest: int
+) -> None:
+    series = DailySeries.of(make_history(DAYS, missing=missing))
+    known = series.until(index, longest)
+    assert len(known) == min(longest, index + 1)
+    assert known.days[-1] == series.days[index]
+    assert known.log_close.tolist() == series.log_close[: index + 1][-longest:].tolist()
+    assert known.known.tolist() == series.known[: index + 1][-longest:].tolist()
+
+
+@pytest.mark.parametrize("index", [1, 20, 38])
+def test_what_is_known_at_a_close_is_the_whole_of_a_history_that_ends_there(index: int) -> None:
+    missing = frozenset({5, 6, 30})
+    ended = DailySeries.of(make_history(index + 1, missing=missing))
+    known = DailySeries.of(make_history(DAYS, missing=missing)).until(index, DAYS)
+    for ours, theirs in zip(vars(known).values(), vars(ended).values(), strict=True):
+        assert ours.tolist() == theirs.tolist()
+
+
+def test_a_single_candle_is_a_series() -> None:
+    series = DailySeries.of(make_history(1))
+    assert (len(series), series.known.tolist()) == (1, [True])

@@ -1,0 +1,478 @@
+import hashlib
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_predict.errors import Refused, RefusedKeys, SourceError, Unreachable, UnusableHistory
+from crypto_predict.history import MIN_CANDLES, SETTLE, Defect, History, closing_limit, find_gaps, read_history
+from crypto_predict.market import DAY, EPOCH, Candle, Gap, Interval, Pair, Span
+from crypto_predict.sources.csv_file import CsvFile
+from crypto_predict.sources.port import Source
+from crypto_predict.sources.simulated import Simulated
+
+BTC = Pair("BTC", "USD")
+NOW = datetime(2024, 5, 18, 12, 30, tzinfo=UTC)
+TODAY = datetime(2024, 5, 18, tzinfo=UTC)
+
+
+@dataclass
+class Exchange:
+    """A source that has these candles, whatever is wrong with them, or raises this error."""
+
+    held: Sequence[Candle] = ()
+    error: SourceError | UnusableHistory | None = None
+    name: str = "exchange"
+    simulated: bool = False
+    asked: Span | None = None  # what it was asked for
+
+    def end(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
+        """`limit` rounded down."""
+        return interval.floor(limit)
+
+    def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:  # noqa: ARG002 the same
+        """All that is held, in the span or not, and then the error."""
+        self.asked = span
+        yield from self.held
+        if self.error is not None:
+            raise self.error
+
+
+def candle(opening: datetime, close: float = 100.0) -> Candle:
+    """A sound candle."""
+    return Candle(opening, 100.0, max(100.0, close), min(100.0, close), close, 3.0)
+
+
+def days(first: datetime, count: int) -> list[Candle]:
+    """Sound daily candles, every close another."""
+    return [candle(first + number * DAY, 100.0 + number / 8) for number in range(count)]
+
+
+FORTY = days(TODAY - 40 * DAY, 40)
+MADE_UP = Exchange(days(TODAY - 50 * DAY, 50), name="simulated", simulated=True)
+DOWN = Exchange(error=Unreachable("exchange", "connection refused"))
+
+
+def read(*sources: Source, keep: int = 1825, until: date | None = None, now: datetime = NOW) -> History:
+    """The daily history of these sources."""
+    return read_history(sources, BTC, Interval.DAY_1, keep, until, now)
+
+
+def faults_of(*sources: Source, until: date | None = None, keep: int = 1825) -> tuple[str, ...]:
+    """Why these sources have no usable history."""
+    with pytest.raises(UnusableHistory) as error:
+        read(*sources, until=until, keep=keep)
+    assert error.value.subject == "BTC/USD"
+    return error.value.faults
+
+
+def test_a_sound_history_is_taken_whole_and_carries_its_facts() -> None:
+    assert read(Exchange(FORTY)) == History(BTC, Interval.DAY_1, "exchange", False, tuple(FORTY), (), 0)
+
+
+@pytest.mark.parametrize(
+    ("now", "last"),
+    [
+        (TODAY + timedelta(hours=12), TODAY - DAY),
+        (TODAY + SETTLE, TODAY - DAY),
+        (TODAY + SETTLE - timedelta(microseconds=1), TODAY - 2 * DAY),
+        (TODAY, TODAY - 2 * DAY),
+    ],
+)
+def test_a_candle_enters_only_once_it_has_been_closed_for_five_seconds(now: datetime, last: datetime) -> None:
+    """An exchange shows a candle while it is still being made, and its close is not yet one."""
+    history = read(Exchange(days(TODAY - 40 * DAY, 41)), now=now)
+    assert history.candles[-1].open_time == last
+    assert history.gaps == ()
+
+
+@pytest.mark.parametrize("until", [date(2024, 5, 1), date(2024, 4, 9)])
+def test_nothing_after_until_is_read(until: date) -> None:
+    source = Exchange(days(TODAY - 100 * DAY, 101))
+    history = read(source, until=until)
+    assert history.candles[-1].open_time.date() == until
+    assert source.asked is not None
+    assert source.asked.end == datetime(until.year, until.month, until.day, tzinfo=UTC) + DAY
+
+
+@pytest.mark.parametrize("until", [date(2024, 5, 17), date(2024, 5, 18), date(2050, 1, 1), date.max])
+def test_until_a_day_that_is_not_over_means_until_now(until: date) -> None:
+    assert read(Exchange(FORTY), until=until).candles == tuple(FORTY)
+
+
+def test_until_yesterday_does_not_let_in_a_candle_that_closed_this_very_second() -> None:
+    assert read(Exchange(FORTY), until=date(2024, 5, 17), now=TODAY).candles == tuple(FORTY[:-1])
+
+
+@pytest.mark.parametrize("keep", [30, 35, 40])
+def test_the_span_is_so_many_days_up_to_the_newest_closed_candle(keep: int) -> None:
+    source = Exchange(FORTY)
+    assert read(source, keep=keep).candles == tuple(FORTY[-keep:])
+    assert source.asked == Span(TODAY - keep * DAY, TODAY)
+
+
+@pytest.mark.parametrize("until", [None, date(1970, 3, 1)])
+def test_no_span_reaches_back_before_1970(until: date | None) -> None:
+    source = Exchange(days(EPOCH - 9 * DAY, 50))
+    assert read(source, keep=36_500, until=until).candles[0].open_time == EPOCH
+    assert source.asked is not None
+    assert source.asked.start == EPOCH
+
+
+@pytest.mark.parametrize("until", [date(1, 1, 1), date(1969, 12, 30), date(1969, 12, 31)])
+def test_until_a_day_before_1970_there_is_nothing_and_nothing_is_asked(until: date) -> None:
+    source = Exchange(FORTY)
+    [fault] = faults_of(source, until=until, keep=36_500)
+    assert fault.startswith("exchange: no candle of BTC/USD from ")
+    assert source.asked is None
+
+
+def test_repeated_candles_are_kept_once_and_the_last_copy_wins() -> None:
+    """Exchanges revise a candle and send it again."""
+    revised = replace(FORTY[20], close=100.5)
+    history = read(Exchange([*FORTY, revised]))
+    assert history.candles == (*FORTY[:20], revised, *FORTY[21:])
+
+
+@given(st.permutations(range(40)))
+def test_the_order_in_which_candles_arrive_does_not_matter(order: list[int]) -> None:
+    assert read(Exchange([FORTY[number] for number in order])).candles == tuple(FORTY)
+
+
+IMPOSSIBLE = [
+    replace(FORTY[20], open=math.nan),
+    replace(FORTY[20], high=50.0),
+    replace(FORTY[20], low=-1.0),
+    replace(FORTY[20], close=math.inf),
+    replace(FORTY[20], volume=-2.0),
+]
+
+
+@pytest.mark.parametrize("bad", IMPOSSIBLE)
+def test_an_impossible_candle_is_quarantined_counted_and_leaves_a_gap(bad: Candle) -> None:
+    """It must neither reach the fit nor vanish without a word."""
+    history = read(Exchange([*FORTY[:20], bad, *FORTY[21:]]))
+    assert history.candles == (*FORTY[:20], *FORTY[21:])
+    assert history.quarantined == 1
+    assert history.gaps == (Gap(FORTY[20].open_time, FORTY[21].open_time, 1),)
+
+
+def test_a_candle_between_two_openings_is_quarantined() -> None:
+    askew = replace(FORTY[20], open_time=FORTY[20].open_time + timedelta(minutes=1))
+    history = read(Exchange([*FORTY, askew]))
+    assert (history.candles, history.quarantined, history.gaps) == (tuple(FORTY), 1, ())
+
+
+@pytest.mark.parametrize(("bad", "usable"), [(40, True), (41, False), (80, False)])
+def test_a_source_of_which_more_than_half_is_impossible_is_not_believed(bad: int, usable: bool) -> None:
+    """Who errs that often errs in what looks sound, too."""
+    eighty = days(TODAY - 80 * DAY, 80)
+    source = Exchange([replace(c, close=-1.0) if n < bad else c for n, c in enumerate(eighty)])
+    if usable:
+        assert read(source).quarantined == bad
+    else:
+        [fault] = faults_of(source)
+        expected = "the first: 2024-02-28: close -1.0 is not a positive number"
+        assert fault == f"exchange: {bad} of 80 candles are impossible; {expected}"
+
+
+def test_gaps_are_recorded_with_their_ends_and_never_filled() -> None:
+    kept = [*FORTY[:10], *FORTY[11:20], *FORTY[23:]]
+    history = read(Exchange(kept))
+    assert history.candles == tuple(kept)
+    assert history.gaps == (
+        Gap(FORTY[10].open_time, FORTY[11].open_time, 1),
+        Gap(FORTY[20].open_time, FORTY[23].open_time, 3),
+    )
+
+
+@given(st.sets(st.integers(0, 300), min_size=1), st.sampled_from(Interval))
+def test_gaps_and_candles_together_fill_the_span_exactly(kept: set[int], interval: Interval) -> None:
+    candles = [candle(EPOCH + number * interval.length) for number in sorted(kept)]
+    gaps = find_gaps(candles, interval)
+    openings = {c.open_time for c in candles}
+    missing = {gap.start + number * interval.length for gap in gaps for number in range(gap.missing)}
+    assert all(gap.start + gap.missing * interval.length == gap.end for gap in gaps)
+    assert openings.isdisjoint(missing)
+    assert openings | missing == {EPOCH + n * interval.length for n in range(min(kept), max(kept) + 1)}
+
+
+@pytest.mark.parametrize("count", [1, MIN_CANDLES - 1])
+def test_too_few_candles_are_told_with_the_number_that_is_needed(count: int) -> None:
+    [fault] = faults_of(Exchange(FORTY[-count:]))
+    assert fault == f"exchange: {count} usable candles of BTC/USD, 30 are needed"
+
+
+def test_thirty_candles_are_enough() -> None:
+    assert len(read(Exchange(FORTY[-30:])).candles) == 30
+
+
+def test_a_candle_from_the_future_makes_a_source_unusable() -> None:
+    """A clock is wrong somewhere, and which candle is the last one is then anybody's guess."""
+    [fault] = faults_of(Exchange([*FORTY, candle(TODAY + DAY)]))
+    assert fault == "exchange: 1 of 41 candles open in the future; the first: 2024-05-19"
+
+
+NOON = timedelta(hours=12)
+
+
+@pytest.mark.parametrize(
+    ("delivered", "defects"),
+    [
+        (FORTY, []),
+        ([*FORTY, FORTY[20]], [("repeat an opening", 1, "2024-04-28 after 2024-04-28")]),
+        ([*FORTY[:3], FORTY[4], FORTY[3], *FORTY[5:]], [("stand after a later one", 1, "2024-04-11 after 2024-04-12")]),
+        (FORTY[::-1], [("stand after a later one", 39, "2024-05-16 after 2024-05-17")]),
+        (
+            [*FORTY[:-1], replace(FORTY[-1], open_time=FORTY[-1].open_time - NOON)],
+            [
+                (
+                    "open where none can",
+                    1,
+                    "2024-05-16 12:00:00, 12:00:00 after the one before; one a day at 00:00 UTC is expected",
+                )
+            ],
+        ),
+        (
+            [replace(FORTY[0], low=-1.0), *FORTY[1:]],
+            [("are impossible", 1, "2024-04-08: low -1.0 is not a positive number")],
+        ),
+        ([*FORTY, candle(TODAY + DAY)], [("open in the future", 1, "2024-05-19")]),
+        (
+            [*FORTY[10:], *FORTY[:20]],
+            [
+                ("stand after a later one", 1, "2024-04-08 after 2024-05-17"),
+                ("repeat an opening", 10, "2024-04-18 after 2024-04-18"),
+            ],
+        ),
+    ],
+    ids=["sound", "repeated", "swapped", "reversed", "off grid", "impossible", "future", "two kinds"],
+)
+def test_what_was_wrong_with_a_delivery_is_shown_to_the_judge(
+    delivered: list[Candle], defects: list[tuple[str, int, str]]
+) -> None:
+    """What is repaired, or left out, must not be repaired or left out in silence."""
+    shown: list[Defect] = []
+
+    def judge(history: History) -> list[str]:
+        shown.extend(history.defects)
+        return ["seen"]
+
+    with pytest.raises(Refused):
+        read_history([Exchange(delivered)], BTC, Interval.DAY_1, 1825, None, NOW, judge)
+    assert shown == [Defect(kind, count, len(delivered), first) for kind, count, first in defects]
+
+
+def test_a_defect_in_a_file_is_told_with_its_lines(tmp_path: Path) -> None:
+    (tmp_path / "prices.csv").write_text(
+        "time,open,high,low,close,volume\n2024-05-01,1,1,1,1,1\n2024-05-02,1,1,1,1,1\n2024-05-01,1,1,1,1,1\n"
+    )
+    with pytest.raises(Refused) as error:
+        judged(str, CsvFile(str(tmp_path / "prices.csv")))
+    assert error.value.reasons[0].endswith(
+        "1 of 3 candles repeat an opening; the first: 2024-05-01 in line 4 after 2024-05-01 in line 2"
+    )
+
+
+def judged(say: Callable[[Defect], str], *sources: Source) -> History:
+    """The history of the first of these sources whose delivery had no defect."""
+
+    def judge(history: History) -> list[str]:
+        return [say(defect) for defect in history.defects]
+
+    return read_history(sources, BTC, Interval.DAY_1, 1825, None, NOW, judge)
+
+
+def test_a_refused_source_gives_way_to_the_next_one(caplog: pytest.LogCaptureFixture) -> None:
+    repeating = Exchange([*FORTY, FORTY[20]], name="repeating")
+    assert judged(str, repeating, Exchange(FORTY, name="second")).source == "second"
+    assert "BTC/USD: no history from repeating: 1 of 41 candles repeat an opening" in caplog.text
+
+
+def test_where_every_source_is_out_the_refusal_tells_why_each_is() -> None:
+    """Invented prices never stand in for data that was refused."""
+    repeating = Exchange([*FORTY, FORTY[20]], name="repeating")
+    with pytest.raises(Refused) as error:
+        judged(lambda defect: defect.kind, DOWN, repeating, CsvFile("no-such-file.csv"), MADE_UP)
+    assert error.value.reasons == (
+        "BTC/USD: exchange: connection refused",
+        "BTC/USD: repeating: repeat an opening",
+        "BTC/USD: file:no-such-file.csv: there is no such file",
+        "BTC/USD: simulated: not used, since invented prices stand in only for what cannot be reached",
+    )
+
+
+def test_the_judge_comes_before_what_no_fit_can_use() -> None:
+    """What is refused for its faults must not pass for a history that is merely too short."""
+    for delivered in ([*FORTY[:5], FORTY[4]], [candle(TODAY + DAY)], [replace(c, low=-1.0) for c in FORTY]):
+        with pytest.raises(Refused):
+            judged(str, Exchange(delivered))
+    with pytest.raises(UnusableHistory, match="5 usable candles"):
+        judged(str, Exchange(FORTY[:5]))
+
+
+def test_what_closes_too_late_is_told_apart_from_nothing_at_all() -> None:
+    [fault] = faults_of(Exchange(FORTY), until=date(2024, 1, 1))
+    assert fault == "exchange: no candle closes by 2024-01-02 00:00; the first one opens 2024-04-08"
+
+
+@pytest.mark.parametrize(
+    ("until", "limit"),
+    [
+        (None, NOW - SETTLE),
+        (date(2024, 5, 18), NOW - SETTLE),
+        (date(2024, 5, 17), TODAY),
+        (date(2024, 5, 1), datetime(2024, 5, 2, tzinfo=UTC)),
+    ],
+)
+def test_the_limit_is_the_present_or_the_end_of_a_day(until: date | None, limit: datetime) -> None:
+    assert closing_limit(until, NOW) == limit
+
+
+def test_a_source_that_ends_early_is_used_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    assert read(Exchange(FORTY[:-3])).candles[-1] == FORTY[-4]
+    assert "the newest candle of exchange closed 2024-05-15" in caplog.text
+
+
+def test_the_first_source_with_a_usable_history_wins(caplog: pytest.LogCaptureFixture) -> None:
+    second = Exchange(FORTY, name="second")
+    third = Exchange(FORTY, name="third")
+    assert read(DOWN, second, third).source == "second"
+    assert third.asked is None
+    assert "BTC/USD: no history from exchange: connection refused" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        DOWN,
+        Exchange(),
+        Exchange(FORTY[:25], SourceError("exchange", "stopped in the middle")),
+        Exchange(FORTY[:3]),
+        Exchange([*FORTY, candle(TODAY + DAY)]),
+        Exchange(error=UnusableHistory("exchange", ["faulty"])),
+    ],
+    ids=["unreachable", "nothing for the pair", "breaks off", "too little", "from the future", "faulty"],
+)
+def test_another_real_source_is_tried_whatever_is_wrong_with_the_first(first: Source) -> None:
+    assert read(first, Exchange(FORTY, name="second")).source == "second"
+
+
+def test_invented_prices_stand_in_for_what_cannot_be_reached() -> None:
+    assert read(DOWN, DOWN, MADE_UP).simulated
+
+
+def test_keys_that_are_refused_end_the_search() -> None:
+    """Keys are set for that source; using another one would hide that they are wrong."""
+    for other in (MADE_UP, Exchange(FORTY, name="second")):
+        with pytest.raises(RefusedKeys, match="exchange: correct them"):
+            read(Exchange(error=RefusedKeys("exchange", "correct them")), other)
+    assert read(DOWN, Exchange(FORTY, name="second")).source == "second"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        Exchange(FORTY[:3]),
+        Exchange([*FORTY, candle(TODAY + DAY)]),
+        CsvFile("no-such-file.csv"),
+        Exchange(),
+        Exchange(error=SourceError("exchange", "it sent too much")),
+    ],
+    ids=["too little", "from the future", "a file mistyped", "nothing for the pair", "a bound met"],
+)
+def test_invented_prices_never_hide_what_was_reached(first: Source) -> None:
+    """A mistyped path or pair must not give a forecast of an invented market."""
+    faults = faults_of(first, DOWN, MADE_UP)
+    assert len(faults) == 3
+    assert faults[0].startswith(f"{first.name}: ")
+    assert faults[1:] == (
+        "exchange: connection refused",
+        "simulated: not used, since invented prices stand in only for what cannot be reached",
+    )
+
+
+def test_the_fault_of_every_source_is_told_in_order(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_text("time,open,high,low,close,volume\n2024-01-01,1,1,1,1,1\nsoon,1,1,1,1,1\n2024-01-02,x,1,1,1,1\n")
+    faults = faults_of(DOWN, CsvFile(str(path)), Exchange(FORTY[:5], name="thin"))
+    assert "line 3: time 'soon' is not an ISO date or date-time (and 1 more)" in caplog.text
+    assert faults == (
+        "exchange: connection refused",
+        f"file:{path}: line 3: time 'soon' is not an ISO date or date-time",
+        f"file:{path}: line 4: open 'x' is not a number",
+        "thin: 5 usable candles of BTC/USD, 30 are needed",
+    )
+
+
+def test_a_missing_file_is_named_as_it_was_looked_for() -> None:
+    """A pattern would not show which file is missing."""
+    [fault] = faults_of(CsvFile("prices_{base}-{quote}_1d.csv"))
+    assert fault == "file:prices_BTC-USD_1d.csv: there is no such file"
+
+
+def test_invented_prices_cannot_be_overlooked_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        history = read(Simulated(0))
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert history.simulated
+    assert len(warnings) == 1
+    assert "SIMULATED PRICES for BTC/USD" in warnings[0]
+    assert warnings[0].count("\n") >= 3
+
+
+def test_real_prices_raise_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    read(Exchange(FORTY))
+    assert caplog.records == []
+
+
+def test_a_file_is_read_to_its_own_end(tmp_path: Path) -> None:
+    """A file from last year is no worse for it: its days count back from its last row."""
+    path = tmp_path / "prices.csv"
+    rows = [f"{c.open_time:%Y-%m-%d},{c.open},{c.high},{c.low},{c.close},{c.volume}" for c in days(EPOCH, 100)]
+    path.write_text("\n".join(["time,open,high,low,close,volume", *rows]))
+    history = read(CsvFile(str(path)), keep=60)
+    assert history.candles == tuple(days(EPOCH, 100)[40:])
+    assert history.source == f"file:{path}"
+
+
+def test_minutes_are_read_like_days() -> None:
+    start = NOW - timedelta(minutes=200)
+    minutes = [candle(start + number * timedelta(minutes=1)) for number in range(201)]
+    history = read_history([Exchange(minutes)], BTC, Interval.MINUTE_1, 1, None, NOW + SETTLE)
+    assert history.candles == tuple(minutes[:-1])
+
+
+def test_the_digest_is_that_of_the_documented_text() -> None:
+    """Anybody with the same candles can check a model card."""
+    candles = (
+        Candle(TODAY, 1.5, 2.0, 1.0, 1e-7, 0.0),
+        Candle(TODAY + DAY, 67_000, 67_000.1, 0.1 + 0.2, 67_000, 1e22),
+    )
+    text = (
+        "86400\n"
+        "2024-05-18T00:00:00Z,1.5,2.0,1.0,1e-07,0.0\n"
+        "2024-05-19T00:00:00Z,67000.0,67000.1,0.30000000000000004,67000.0,1e+22\n"
+    )
+    history = History(BTC, Interval.DAY_1, "exchange", False, candles, (), 0)
+    assert history.sha256() == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_the_digest_depends_on_candles_and_interval_alone() -> None:
+    history = read(Exchange(FORTY))
+    same = replace(history, source="another", pair=Pair("ETH", "EUR"), simulated=True, quarantined=3)
+    assert same.sha256() == history.sha256()
+    last = history.candles[-1]
+    others = [
+        replace(history, interval=Interval.HOUR_1),
+        replace(history, candles=history.candles[:-1]),
+        replace(history, candles=(*history.candles[:-1], replace(last, close=math.nextafter(last.close, 0)))),
+        replace(history, candles=(*history.candles[:-1], replace(last, open_time=last.open_time + DAY))),
+    ]
+    assert len({other.sha256() for other in (history, *others)}) == 5

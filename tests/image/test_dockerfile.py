@@ -1,0 +1,58 @@
+"""The Dockerfile and what is sent to the engine with it, apart from the image that becomes of them."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import engine
+from tests.support.serving import ROOT
+from tests.test_floors import PACKAGE
+
+SENT = ["LICENSE", "api.py", "train.py", "requirements-api.txt", "requirements-train.txt"]
+
+
+@engine.needs_engine
+def test_only_what_the_build_needs_is_sent_to_it(tmp_path: Path) -> None:
+    """No history, no environment, no model that lies about; and no secret that somebody keeps beside the source."""
+    context, sent = tmp_path / "context", tmp_path / "sent"
+    stray = [".env", ".git/config", ".venv/bin/python", "model.pkl", "tests/test_image.py", "champion/notes.txt"]
+    needed = [*SENT, "data/SOL.csv", "champion/model.pkl", "champion/model.ledger.jsonl", f"{PACKAGE}/errors.py"]
+    for name in [*needed, *stray, f"{PACKAGE}/__pycache__/errors.cpython-313.pyc"]:
+        (context / name).parent.mkdir(parents=True, exist_ok=True)
+        (context / name).touch()
+    shutil.copy(ROOT / ".dockerignore", context)
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
+    done = engine.try_build("--output", f"type=local,dest={sent}", arguments={}, context=context)
+    assert done.returncode == 0, done.stderr
+    assert sorted(str(path.relative_to(sent)) for path in sent.rglob("*") if path.is_file()) == sorted(needed)
+
+
+def test_nothing_of_the_dockerfile_needs_a_newer_engine_or_emulation() -> None:
+    """Neither heredocs nor linked copies nor another frontend; and the stage that ships executes nothing."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert not re.search(r"<<|--link|(?i:^\s*#\s*syntax\s*=)", text, re.MULTILINE)
+    shipped = text.partition("AS api\n")[2]
+    assert shipped
+    assert not re.search(r"(?m)^RUN\b", shipped)
+
+
+def test_a_folder_for_ones_own_histories_is_there_and_what_lies_in_it_stays_out_of_git() -> None:
+    """It is part of the build's context, and nobody should commit prices by accident."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is not a checkout")
+    ignored = ["git", "-C", str(ROOT), "check-ignore", "data/SOL.csv", "data/BTC-USD.csv.gz", "data/.gitkeep"]
+    done = subprocess.run(ignored, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["data/SOL.csv", "data/BTC-USD.csv.gz"]
+    assert (ROOT / "data" / ".gitkeep").exists()
+
+
+def test_hadolint_finds_nothing() -> None:
+    program = shutil.which("hadolint") or str(Path(sys.executable).with_name("hadolint"))
+    if not Path(program).exists():
+        pytest.skip("hadolint is not installed here")
+    done = subprocess.run([program, str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")

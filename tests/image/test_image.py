@@ -1,0 +1,199 @@
+"""The image as facts: what is in it, what is not, and how it runs where nothing may be written or done."""
+
+import json
+import re
+import subprocess
+from datetime import UTC, datetime, timedelta
+from email.parser import HeaderParser
+
+import pytest
+import requests
+
+from tests.support import engine
+from tests.support.engine import Container, docker, needs_engine, running_container
+from tests.support.layers import MODEL_FILES, Layer, inspect, layers_above_base
+from tests.support.serving import ROOT
+from tests.test_floors import MODULES, PACKAGE, imports_of, imports_within
+
+image = engine.image  # a fixture
+pytestmark = [needs_engine, pytest.mark.timeout(600)]
+
+MOST_BYTES = 12_500_000  # above the base
+
+
+def paths_of(container: Container) -> list[str]:
+    """Every endpoint, and every file of the documentation's page."""
+    document = requests.get(f"{container.url}/openapi.json", timeout=30).json()
+    tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}"
+    asked = {"/bitcoin": f"/bitcoin?date={tomorrow}", "/forecast/{pair}": "/forecast/BTC-USD"}
+    page = requests.get(f"{container.url}/docs", timeout=30).text
+    files = re.findall(r'(?:src|href)="(/docs/[^"]+)"', page)
+    return [asked.get(path, path) for path in document["paths"] if path != "/docs/{file}"] + files
+
+
+def ask_everything(container: Container) -> None:
+    """Ask for everything there is, once."""
+    paths = paths_of(container)
+    assert {"/readyz", "/version", "/metrics", "/docs/swagger-ui-bundle.js"} <= set(paths)
+    for path in paths:
+        assert requests.get(container.url + path, timeout=30).status_code == 200, path
+
+
+@pytest.fixture(scope="module")
+def layers(image: str, tmp_path_factory: pytest.TempPathFactory) -> list[Layer]:
+    """What the image adds to its base."""
+    return layers_above_base(image, tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture(scope="module")
+def files(layers: list[Layer]) -> Layer:
+    """The same, as one."""
+    return {name: content for layer in layers for name, content in layer.items()}
+
+
+def test_it_answers_everything_where_it_may_write_nothing_and_nothing_is_allowed(image: str) -> None:
+    """And it still ends with 0 when it is told to: no answer leaves anything behind that would hold it up."""
+    with running_container(image) as container:
+        ask_everything(container)
+        state = json.loads(docker("inspect", container.name))[0]["HostConfig"]
+        docker("stop", container.name)
+        assert container.served.wait() == 0
+    assert (state["ReadonlyRootfs"], state["CapDrop"]) == (True, ["ALL"])
+    assert container.served.events("stopped")[0]["unfinished"] == 0
+
+
+def test_it_is_not_run_by_root(image: str) -> None:
+    """By number, as orchestrators want it that refuse root: they cannot look a name up."""
+    user, _, group = inspect(image)["Config"]["User"].partition(":")
+    assert int(user) >= 1000
+    assert int(group) >= 1000
+
+
+def test_a_stop_is_a_signal_that_the_server_itself_receives(image: str) -> None:
+    """A shell as process 1 would swallow it, and every deploy would wait ten seconds and kill."""
+    config = inspect(image)["Config"]
+    assert config["Cmd"] == ["python", "api.py"]
+    assert config["Entrypoint"] is None
+    assert config["StopSignal"] == "SIGTERM"
+    with running_container(image) as container:
+        assert docker("exec", container.name, "cat", "/proc/1/cmdline").split("\0")[:2] == ["python", "api.py"]
+        docker("kill", "--signal", "SIGTERM", container.name)
+        assert container.served.wait() == 0
+    assert container.served.events("stopping")
+
+
+def test_it_listens_at_the_port_it_is_given(image: str) -> None:
+    port = engine.free_port()
+    with running_container(image, PORT=str(port)) as container:
+        assert container.served.address[1] == port
+        assert requests.get(f"http://127.0.0.1:{port}/livez", timeout=30).status_code == 200
+
+
+def test_it_becomes_healthy_once_it_is_ready(image: str) -> None:
+    with running_container(image, "--health-interval", "1s", PORT=str(engine.free_port())) as container:
+        filters = ("--filter", f"container={container.name}", "--filter", "event=health_status")
+        events = subprocess.Popen(
+            ["docker", "events", "--since", "10m", *filters, "--format", "{{.Status}}"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert events.stdout is not None
+            assert events.stdout.readline().strip() == "health_status: healthy"
+        finally:
+            events.kill()
+            events.communicate()
+
+
+def test_the_health_check_fails_where_nobody_answers(image: str) -> None:
+    """A check that cannot fail would call anything healthy."""
+    kind, *check = inspect(image)["Config"]["Healthcheck"]["Test"]
+    assert kind == "CMD"
+    with running_container(image) as container:
+        elsewhere = ["docker", "exec", "--env", f"PORT={engine.free_port()}", container.name, *check]
+        assert subprocess.run(elsewhere, capture_output=True, check=False).returncode == 1
+
+
+def test_the_labels_say_what_the_server_answers(image: str) -> None:
+    labels = inspect(image)["Config"]["Labels"]
+    with running_container(image) as container:
+        version = requests.get(f"{container.url}/version", timeout=30).json()
+    named = {
+        name: labels[f"org.opencontainers.image.{name}"] for name in ("version", "revision", "created", "licenses")
+    }
+    assert named == {
+        "version": version["build"],
+        "revision": version["git_revision"],
+        "created": version["trained_at"],
+        "licenses": "MIT",
+    }
+    assert labels["org.opencontainers.image.title"]
+    assert labels["org.opencontainers.image.description"]
+    assert labels["org.opencontainers.image.source"] == engine.RELEASE["REPOSITORY_URL"]
+
+
+def test_it_is_small(files: Layer) -> None:
+    """Every start on a new machine has to fetch them."""
+    assert sum(map(len, files.values())) <= MOST_BYTES
+
+
+def test_it_holds_the_modules_that_the_server_reaches_and_no_others(files: Layer) -> None:
+    """Whatever else it held would have to be fetched, and kept free of holes, for nothing."""
+    ours = {name for name in files if name.startswith("app/")}
+    reached = {str(MODULES[name].relative_to(ROOT)) for name in modules_reached()}
+    assert ours == {f"app/{name}" for name in reached | {"api.py", "LICENSE"}} | set(MODEL_FILES)
+
+
+def modules_reached() -> set[str]:
+    """Every module of ours that `api.py` imports, directly or not, and the packages they are in."""
+    reached: set[str] = set()
+    waiting = imports_of((ROOT / "api.py").read_text(encoding="utf-8"), "api") & MODULES.keys()
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        packages = {name.rsplit(".", depth)[0] for depth in range(1, name.count(".") + 1)}
+        waiting |= (imports_within(name) | packages) - reached
+    assert PACKAGE in reached
+    return reached
+
+
+def test_it_holds_what_serving_is_locked_to_and_no_other_library(files: Layer) -> None:
+    """No Prophet, no pandas, no NumPy, and no package that the lock does not name."""
+    metadata = [content for name, content in files.items() if name.endswith(".dist-info/METADATA")]
+    parsed = [HeaderParser().parsestr(content.decode()) for content in metadata]
+    installed = {f"{normal(one['Name'])}=={one['Version']}" for one in parsed}
+    lock = (ROOT / "requirements-api.txt").read_text(encoding="utf-8")
+    assert installed == {f"{normal(name)}=={version}" for name, version in re.findall(r"(?m)^([\w.-]+)==(\S+)", lock)}
+
+
+def normal(name: str) -> str:
+    """The name of a package as every index writes it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_it_holds_nothing_that_building_left_behind(files: Layer) -> None:
+    assert {name.partition("/")[0] for name in files} == {"app", "packages", "pycache"}
+    suspicious = re.compile(r"(^|/)(tests?|\.git|\.cache|__pycache__|requirements[^/]*\.txt|bench|train\.py)(/|$)")
+    assert [name for name in files if name.startswith(("app/", "packages/")) and suspicious.search(name)] == []
+
+
+def test_the_model_comes_last(layers: list[Layer]) -> None:
+    """A retrain leaves every other layer as it was, and who has them fetches the model alone."""
+    assert sorted(layers[-1]) == MODEL_FILES
+    assert not set(MODEL_FILES) & {name for layer in layers[:-1] for name in layer}
+
+
+def test_every_module_it_imports_has_its_byte_code(image: str) -> None:
+    """It cannot write any when it runs, so that each start would compile what is missing. Here it may write."""
+    lacking = byte_code_written(image, "/pycache")
+    assert lacking == []
+    assert len(byte_code_written(image, "/tmp")) > 100  # so the test would see it
+
+
+def byte_code_written(image: str, prefix: str) -> list[str]:
+    """The byte code that the server writes when it may, with this folder to look in."""
+    writing = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": prefix}
+    with running_container(image, "--user", "0", locked=False, **writing) as container:
+        ask_everything(container)
+        changes = docker("diff", container.name).splitlines()
+    return [change for change in changes if change.startswith("A ") and change.endswith(".pyc")]

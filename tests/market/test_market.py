@@ -1,0 +1,143 @@
+import math
+from dataclasses import FrozenInstanceError, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_predict.errors import InvalidValue
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
+
+NOON = datetime(2024, 5, 17, 12, tzinfo=UTC)
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+BASES, QUOTES = st.text(LETTERS, min_size=1, max_size=20), st.text(LETTERS, min_size=2, max_size=10)
+INSTANTS = st.datetimes(timezones=st.just(UTC))
+
+
+@pytest.mark.parametrize("text", ["BTC/USD", "BTC-USD", "btc_usd", " Btc/Usd ", "BTC/USD\n"])
+def test_a_pair_is_read_however_people_write_it(text: str) -> None:
+    assert Pair.parse(text) == Pair("BTC", "USD")
+
+
+NO_PAIRS = [
+    "/",
+    "BTC",
+    "BTC/",
+    "/USD",
+    "BTC/USD/EUR",
+    "BTC//USD",
+    "BTC/D",
+    "BTC/ABCDEFGHIJK",
+    "BTC$/USD",
+    "BTC:USD",
+    "BTC\\USD",
+    "../ETC",
+    "BTC/../USD",
+]
+LOOKALIKES = [
+    "\uff22\uff34\uff23/USD",  # full-width letters
+    "BTC/U\u017fD",  # a long s, whose capital is an S
+    "BTC/\u00df\u00df",  # whose capital is SSSS
+    "\u0663\u0664/USD",  # Arabic digits
+    "BTC\u2215USD",  # a division slash
+    "BTC\u00a0/USD",
+]
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "BTC / USD", "BTC/USD\nX", "BTC\0/USD", "B" * 10_000, *NO_PAIRS, *LOOKALIKES]
+)
+def test_what_is_no_pair_is_refused_by_value(text: str) -> None:
+    """Lookalikes, and letters that become ASCII only when capitalised, must not name a pair."""
+    with pytest.raises(InvalidValue) as error:
+        Pair.parse(text)
+    assert error.value.value == text
+
+
+@given(BASES, QUOTES)
+def test_a_pair_survives_its_text_and_its_slug(base: str, quote: str) -> None:
+    pair = Pair(base, quote)
+    assert Pair.parse(str(pair)) == Pair.parse(pair.slug) == Pair.parse(pair.slug.lower()) == pair
+
+
+def test_a_pair_is_written_with_a_slash_and_its_slug_is_one_path_segment() -> None:
+    assert (str(Pair("BTC", "USD")), Pair("BTC", "USD").slug) == ("BTC/USD", "BTC-USD")
+
+
+def test_pairs_are_values() -> None:
+    """They are dictionary keys on the model card."""
+    assert {Pair("BTC", "USD"): 1}[Pair.parse("btc-usd")] == 1
+    with pytest.raises(FrozenInstanceError):
+        Pair("BTC", "USD").base = "ETH"  # type: ignore[misc]  # that this is forbidden is what is tested
+
+
+@pytest.mark.parametrize(
+    ("interval", "expected"),
+    [
+        (Interval.MINUTE_1, datetime(2024, 5, 17, 13, 47, tzinfo=UTC)),
+        (Interval.MINUTE_5, datetime(2024, 5, 17, 13, 45, tzinfo=UTC)),
+        (Interval.MINUTE_10, datetime(2024, 5, 17, 13, 40, tzinfo=UTC)),
+        (Interval.HOUR_1, datetime(2024, 5, 17, 13, tzinfo=UTC)),
+        (Interval.DAY_1, datetime(2024, 5, 17, tzinfo=UTC)),
+    ],
+)
+def test_an_instant_falls_into_the_candle_that_opened_last(interval: Interval, expected: datetime) -> None:
+    assert interval.floor(datetime(2024, 5, 17, 13, 47, 59, 999_999, tzinfo=UTC)) == expected
+
+
+@given(st.sampled_from(Interval), INSTANTS)
+def test_the_opening_lies_less_than_one_interval_back_and_opens_itself(interval: Interval, instant: datetime) -> None:
+    """Before 1970 too, where a remainder of the wrong sign would round up."""
+    opening = interval.floor(instant)
+    assert timedelta(0) <= instant - opening < interval.length
+    assert (opening - EPOCH) % interval.length == timedelta(0)
+    assert interval.floor(opening) == opening
+
+
+def test_a_span_includes_its_start_and_not_its_end() -> None:
+    span = Span(NOON, NOON + timedelta(hours=1))
+    assert NOON in span
+    assert NOON + timedelta(minutes=59, seconds=59, microseconds=999_999) in span
+    assert NOON + timedelta(hours=1) not in span
+    assert NOON - timedelta(microseconds=1) not in span
+
+
+def test_an_empty_span_holds_nothing() -> None:
+    assert NOON not in Span(NOON, NOON)
+
+
+@pytest.mark.parametrize(
+    "prices",
+    [(10.0, 12.0, 9.0, 11.0, 0.0), (10.0, 10.0, 10.0, 10.0, 5.0), (5e-324, 5e-324, 5e-324, 5e-324, 1e300)],
+)
+def test_a_sound_candle_has_no_faults(prices: tuple[float, float, float, float, float]) -> None:
+    """No trade and no movement happen in thin markets."""
+    assert Candle(NOON, *prices).faults() == []
+
+
+@pytest.mark.parametrize("field", ["open", "high", "low", "close"])
+@pytest.mark.parametrize("price", [0.0, -0.0, -1.0, math.nan, math.inf, -math.inf])
+def test_a_price_that_is_no_positive_number_is_named(field: str, price: float) -> None:
+    changed: dict[str, Any] = {field: price}
+    faults = replace(Candle(NOON, 10.0, 12.0, 9.0, 11.0, 1.0), **changed).faults()
+    assert faults == [f"{field} {price} is not a positive number"]
+
+
+@pytest.mark.parametrize("volume", [-1.0, math.nan, math.inf])
+def test_a_volume_that_cannot_be_is_named(volume: float) -> None:
+    assert Candle(NOON, 10.0, 12.0, 9.0, 11.0, volume).faults() == [f"volume {volume} is not zero or a positive number"]
+
+
+@pytest.mark.parametrize(
+    "prices",
+    [(10.0, 9.0, 12.0, 11.0), (13.0, 12.0, 9.0, 11.0), (10.0, 12.0, 9.0, 8.0), (10.0, 12.0, 10.5, 11.0)],
+    ids=["high below low", "open above high", "close below low", "open below low"],
+)
+def test_prices_outside_low_and_high_are_a_fault(prices: tuple[float, float, float, float]) -> None:
+    assert len(Candle(NOON, *prices, volume=1.0).faults()) == 1
+
+
+def test_every_fault_of_a_candle_is_reported_at_once() -> None:
+    assert len(Candle(NOON, -1.0, math.nan, 0.0, math.inf, -5.0).faults()) == 5

@@ -1,0 +1,113 @@
+"""The issue about scheduled runs that fail, by the real `gh` on a GitHub on loopback."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crypto_predict.release.__main__ import DONE
+from crypto_predict.release.alert import TITLE
+from tests.support.github import BOT, GitHub
+from tests.support.jobs import RUN, Job
+from tests.support.replay.server import refused
+
+BUILD = "0.3.1-20240518121047"
+MARKER = "<!-- crypto-predict scheduled release: failures=3 -->"
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Iterator[Job]:
+    """The last job of a run."""
+    with GitHub(tmp_path) as github:
+        yield Job(tmp_path, github)
+
+
+def alert(job: Job, event: str = "schedule", *more: str, **results: str) -> str:
+    """Run the command, which never fails; return the run's page and the warnings."""
+    needs = {name: {"result": result, "outputs": {}} for name, result in {"version": "success", **results}.items()}
+    done = job.release("alert", "--event", event, *more, NEEDS=json.dumps(needs))
+    assert (done.code, done.outputs) == (DONE, {}), done.said
+    return done.page + "".join(line for line in done.said.splitlines() if line.startswith("::warning::"))
+
+
+def issues(job: Job) -> list[dict[str, Any]]:
+    return job.github.repository.issues
+
+
+def test_failures_open_an_issue_and_update_it_until_a_good_run_closes_it(job: Job) -> None:
+    """An update notifies nobody: four comments a day would drive away those who follow the issue."""
+    alert(job, "schedule", "--build", BUILD, test="success", train="failure", deploy="skipped")
+    (issue,) = issues(job)
+    assert issue["title"] == TITLE
+    assert "failed 1 time in a row. " in issue["body"]
+    assert f"[run]({RUN}) of `{BUILD}`, which failed or was cancelled in `train`" in issue["body"]
+    alert(job, test="cancelled", smoke="failure")
+    assert f"failed 2 times in a row, since {issue['created_at']}" in issue["body"]
+    assert f"[run]({RUN}), which failed or was cancelled in `test`, `smoke`" in issue["body"]
+    assert job.github.repository.comments == []
+    alert(job, "push", "--build", BUILD, test="success", deploy="skipped")
+    closed = f"This [run]({RUN}) of `{BUILD}` succeeded, after 2 scheduled runs that did not."
+    assert (issue["state"], job.github.repository.texts(1)) == ("closed", [closed])
+    alert(job)
+    alert(job, test="failure")
+    assert [one["state"] for one in issues(job)] == ["closed", "open"]
+    assert "failed 1 time in a row" in issues(job)[1]["body"]
+
+
+@pytest.mark.parametrize("event", ["push", "workflow_dispatch"])
+def test_who_started_a_run_is_notified_by_github_itself(job: Job, event: str) -> None:
+    alert(job, event, test="failure")
+    assert issues(job) == []
+
+
+def test_only_our_own_issue_is_changed_on_whichever_page_it_is(job: Job) -> None:
+    """Others differ from it in one thing each."""
+    repository = job.github.repository
+    ours = [repository.open(TITLE, MARKER), repository.open(TITLE, MARKER)]  # two runs at once have opened one each
+    users = ({"login": name, "type": kind} for name, kind in (("x", "User"), (BOT["login"], "User"), ("x[bot]", "Bot")))
+    changes: list[dict[str, Any]] = [{"user": user} for user in users]
+    changes += [{"pull_request": {"url": "x"}}, {"body": "failures=3"}]
+    changes += [{"body": ""}, {"body": MARKER.replace("3", "-1")}, {"state": "closed"}]
+    for change in changes:
+        repository.open(TITLE, MARKER).update(change)
+    others = [dict(issue) for issue in repository.issues[2:]]
+    for number in range(100):
+        repository.open(f"other {number}", user={"login": "x", "type": "User"})
+    alert(job, test="failure")
+    assert ("failures=4" in ours[0]["body"], ours[1]["body"]) == (True, MARKER)
+    alert(job)
+    assert [issue["state"] for issue in ours] == ["closed", "closed"]
+    assert (repository.issues[2 : 2 + len(others)], len(repository.comments)) == (others, 2)
+
+
+def test_neither_a_build_nor_a_count_can_break_the_issue(job: Job) -> None:
+    alert(job, "schedule", "--build", f"`@everyone`\n{MARKER}", test="failure")
+    (issue,) = issues(job)
+    assert f"`'@everyone' {MARKER}`" in issue["body"]
+    alert(job, test="failure")
+    assert "failed 2 times in a row" in issue["body"]
+    issue["body"] = MARKER.replace("3", "999999")
+    alert(job, test="failure")
+    assert "failures=999999" in issue["body"]
+
+
+def test_where_issues_are_switched_off_the_page_of_a_run_that_failed_says_so(job: Job) -> None:
+    """Every new fork is like that."""
+    job.github.repository.has_issues = False
+    assert "Switch them on in the repository's settings" in alert(job, test="failure")
+    assert alert(job) + alert(job, "push", test="failure") == ""
+
+
+def test_a_github_that_refuses_is_a_warning(job: Job) -> None:
+    """The run itself shows how the release ended."""
+    job.github.repository.permissions.clear()
+    for results in ({}, {"test": "failure"}):
+        assert "Resource not accessible by integration" in alert(job, **results)
+
+
+def test_a_github_that_fails_is_asked_again(job: Job) -> None:
+    job.github.inject(refused(502, "Server Error"), times=2)
+    assert alert(job, test="failure") == ""
+    assert len(issues(job)) == 1

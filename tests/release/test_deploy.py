@@ -1,0 +1,345 @@
+"""Deploying: against a small Render on loopback, which really starts the servers that it is told to."""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from crypto_predict.baked import store
+from crypto_predict.errors import InvalidValue, ReleaseFailed
+from crypto_predict.release import __main__
+from crypto_predict.release.deploy import Deployment, Target, deploy
+from crypto_predict.release.fetch import MOST_BYTES, NoAnswer, fetch
+from crypto_predict.release.job import Job
+from crypto_predict.release.render import LONGEST_PAUSE, PAUSES, SECRET, Clock, DeployHook, Patience, Site
+from tests.support.models import TRAINED_AT, make_model
+from tests.support.render import BELOW, KEY, Hooked, Render, Sited, SkippedTime, processes
+from tests.support.serving import ROOT
+
+IMAGES = [f"ghcr.io/o/crypto-predict@sha256:{digit * 64}" for digit in "1234"]
+OLD, NEW, BROKEN, OTHER = IMAGES
+OLD_BUILD, NEW_BUILD, OTHER_BUILD = (f"0.3.1-202405181{hour}1047" for hour in "028")
+RENDERS, QUICK = Patience(900.0, 5.0), Patience(60.0, 5.0)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The model in each image; the broken one is cut short, so that its server never starts."""
+    folder = tmp_path_factory.mktemp("models")
+    paths = {image: folder / f"{number}.pkl" for number, image in enumerate(IMAGES)}
+    for image, hours in ((OLD, -2), (NEW, 0), (OTHER, 6)):
+        store.save(make_model(trained_at=TRAINED_AT + timedelta(hours=hours)), paths[image])
+    paths[BROKEN].write_bytes(paths[NEW].read_bytes()[:-9])
+    return paths
+
+
+@pytest.fixture
+def render(models: dict[str, Path]) -> Iterator[Render]:
+    """A Render on which the old image is live."""
+    with Render(processes(models)) as render:
+        render.run(OLD)
+        yield render
+
+
+class Trial:
+    """A deploy as a job does it, in skipped time."""
+
+    def __init__(self, render: Render, folder: Path) -> None:
+        self.render, self.time, self.patience = render, SkippedTime(render), QUICK
+        self.environ = {"GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
+
+    def deploy(self, image: str = NEW, *, site: str = "", previous: str | None = OLD, hook_seconds: float = 30) -> None:
+        """Put the new build in place of the old."""
+        hook, page = DeployHook.at(self.render.hook, hook_seconds), Site(site or self.render.site)
+        last = Target(previous, OLD_BUILD) if previous else None
+        deployment = Deployment(hook, page, Target(image, NEW_BUILD), last, self.patience)
+        assert KEY not in repr(deployment)
+        deploy(deployment, Job(self.environ), self.time.clock)
+
+    def fails(self, image: str = NEW, **how: float | str | None) -> str:
+        """Return why it failed."""
+        with pytest.raises(ReleaseFailed) as caught:
+            self.deploy(image, **how)  # type: ignore[arg-type]  # the words of `deploy`
+        return str(caught.value)
+
+    def images(self) -> list[str]:
+        """Return what the hook was told, in order."""
+        return [asked.query["imgURL"][0] for asked in self.render.hooked]
+
+    def summary(self) -> str:
+        """Return the run's page."""
+        return Path(self.environ["GITHUB_STEP_SUMMARY"]).read_text()
+
+
+@pytest.fixture
+def trial(render: Render, tmp_path: Path) -> Trial:
+    return Trial(render, tmp_path)
+
+
+@pytest.fixture
+def idle() -> Iterator[Render]:
+    """A Render that accepts every deploy and starts nothing."""
+    with Render(processes({})) as render:
+        yield render
+
+
+def test_an_image_is_live_once_its_own_build_answers(trial: Trial) -> None:
+    """The hook accepts long before: its answer proves nothing. Caches must not answer for the site."""
+    trial.render.faults.held = 3
+    trial.deploy()
+    assert Site(trial.render.site).ask()[0] == NEW_BUILD
+    assert trial.render.switched == [OLD, NEW]
+    assert {asked.headers["cache-control"] for asked in trial.render.asked} == {"no-cache"}
+    assert f"{NEW_BUILD}`, is live" in trial.summary()
+
+
+@pytest.mark.parametrize("more", ["", "&imgURL=docker.io%2Fother#top", "\n"])
+def test_the_hook_gets_the_digest_once_and_keeps_its_own_query(idle: Render, more: str) -> None:
+    """Render does not notice that a tag has moved, and a person may have copied an address with an image in it."""
+    DeployHook.at(idle.hook + more).deploy(NEW, Clock())
+    (asked,) = idle.hooked
+    assert (asked.method, asked.query) == ("POST", {"key": [KEY], "imgURL": [NEW]})
+
+
+def test_a_site_may_be_written_with_a_slash_or_a_path(render: Render) -> None:
+    """It is a variable that a person has typed."""
+    for ending in ("/", BELOW, f"{BELOW}/", "  \n"):
+        assert Site(render.site + ending).ask()[0] == OLD_BUILD
+
+
+def test_ten_minutes_of_the_old_version_are_waited_for(trial: Trial) -> None:
+    """One request every five seconds: the switch comes with the 120th, before the 15 minutes are over."""
+    trial.render.faults.held, trial.patience = 120, RENDERS
+    trial.deploy()
+    assert trial.render.switched == [OLD, NEW]
+    assert 595 <= trial.time.seconds <= 600
+
+
+def test_an_old_version_that_stays_for_ever_is_deployed_again(trial: Trial) -> None:
+    """Otherwise the new one could still appear when nobody looks any more."""
+    trial.render.faults.held, trial.patience = None, RENDERS
+    failure = trial.fails()
+    assert f"did not answer as {NEW_BUILD} within 900 s; last: build {OLD_BUILD}" in failure
+    assert f"rolled back to {OLD_BUILD}, which answers again" in failure
+    assert trial.images() == [NEW, OLD]
+    assert 895 <= trial.time.seconds <= 900
+    assert "**Rolled back**" in trial.summary()
+
+
+@pytest.mark.parametrize(
+    ("image", "switched", "last"),
+    [(BROKEN, [OLD], OLD_BUILD), (OTHER, [OLD, OTHER, OLD], OTHER_BUILD)],
+    ids=["never starts", "another build"],
+)
+def test_an_image_that_never_starts_or_is_another_build_is_rolled_back(
+    trial: Trial, image: str, switched: list[str], last: str
+) -> None:
+    """The other one goes live and answers well, but it is not what was tested."""
+    assert f"last: build {last}\n  rolled back" in trial.fails(image)
+    assert Site(trial.render.site).ask()[0] == OLD_BUILD
+    assert trial.images() == [image, OLD]
+    assert trial.render.switched[: len(switched)] == switched
+
+
+def test_a_rollback_that_fails_as_well_is_reported_beside_the_first_failure(trial: Trial) -> None:
+    """The error has both, and what the site answers now."""
+    trial.render.faults.unhealthy = 2
+    trial.render.faults.site.extend([Sited(502)] * 500)
+    failure = trial.fails()
+    assert f"{NEW_BUILD} is not live" in failure
+    assert f"not rolled back: {trial.render.site} did not answer as {OLD_BUILD}" in failure
+    assert "answers now: status 502" in failure
+    assert "**Failed**" in trial.summary()
+
+
+def test_without_an_earlier_release_there_is_nothing_to_roll_back_to(trial: Trial) -> None:
+    assert "not rolled back: there is no earlier release" in trial.fails(BROKEN, previous=None)
+    assert trial.images() == [BROKEN]
+
+
+def test_a_sleeping_instance_may_answer_anything_while_it_wakes(trial: Trial) -> None:
+    """Whatever comes in place of a version is not a reason to give up."""
+    trial.render.faults.site.extend(map(Sited, [502, 503, 200, 404, 429, 301]))
+    trial.deploy()
+    assert len(trial.render.asked) > 6
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"null", b'{"build": 7}', b"[" * 60_000, b"\xff\xfe", b'\n{"build": "\\u202e\\nx"}'], ids=repr
+)
+def test_nonsense_in_place_of_a_version_is_not_a_version(idle: Render, body: bytes) -> None:
+    idle.faults.site.append(Sited(body=body))
+    build, words = Site(idle.site).ask()
+    assert build != NEW_BUILD
+    assert words.isprintable()
+
+
+def test_a_site_may_redirect_three_times(idle: Render) -> None:
+    """As from http to https and to a domain of one's own; more is a loop."""
+    moved = Sited(301, location="/version")
+    version = Sited(body=f'{{"build": "{OLD_BUILD}"}}'.encode())
+    idle.faults.site.extend([*[moved] * 3, version])
+    assert Site(idle.site).ask() == (OLD_BUILD, f"build {OLD_BUILD}")
+    idle.faults.site.extend([moved] * 4)
+    assert Site(idle.site).ask() == (None, "no answer: too many redirects")
+
+
+def test_a_site_that_sends_without_end_takes_neither_the_time_nor_the_memory(idle: Render) -> None:
+    """Not even from a curl that heeds its limit only where the length is announced."""
+    idle.faults.site.append(Sited(endless=True))
+    with pytest.raises(NoAnswer):
+        fetch(idle.site, 2)
+    assert idle.poured(1) < 25 * MOST_BYTES  # it is some 750 MB where nothing limits it
+
+
+def test_a_site_that_nobody_serves_is_waited_for(trial: Trial) -> None:
+    """A name that is not set up yet, an instance between two lives: both refuse the connection."""
+    assert "last: no answer: connection refused" in trial.fails(site="http://127.0.0.1:9")
+    assert trial.time.seconds > QUICK.seconds
+
+
+def test_a_hook_that_is_out_of_order_is_asked_again(trial: Trial) -> None:
+    trial.render.faults.hook.extend([Hooked(500), Hooked(503), Hooked(429, {"Retry-After": "60"})])
+    trial.deploy()
+    assert trial.images() == [NEW] * 4
+    assert trial.time.seconds >= PAUSES[0] + PAUSES[1] + 60  # as long as it asked for
+
+
+@pytest.mark.parametrize("wanted", ["86400", "9" * 400, "-1", "soon", "Wed, 21 Oct 2065 07:28:00 GMT"])
+def test_a_hook_that_wants_a_day_of_rest_is_not_obeyed(idle: Render, wanted: str) -> None:
+    """Neither is one whose wish cannot be read."""
+    idle.faults.hook.append(Hooked(429, {"Retry-After": wanted}))
+    DeployHook.at(idle.hook).deploy(NEW, (time := SkippedTime(idle)).clock)
+    assert time.seconds == (LONGEST_PAUSE if wanted.isdigit() else PAUSES[0])
+
+
+@pytest.mark.parametrize("fault", [Hooked(hangs=True), Hooked(drips=True)], ids=["hangs", "drips"])
+def test_a_hook_that_hangs_is_asked_again(trial: Trial, fault: Hooked) -> None:
+    """Also if a byte comes now and then, so that no single read is ever too late."""
+    trial.render.faults.hook.append(fault)
+    trial.deploy(hook_seconds=0.5)
+    assert trial.images() == [NEW] * 2
+
+
+def test_a_hook_that_answers_500_for_good_fails_and_the_old_image_is_deployed_again(trial: Trial) -> None:
+    """It may have started something all the same."""
+    trial.render.faults.hook.extend([Hooked(500)] * (len(PAUSES) + 1))
+    failure = trial.fails()
+    assert "failed 4 times, the last time: it answered 500 Internal Server Error\n  rolled back" in failure
+    assert trial.images() == [*[NEW] * 4, OLD]
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 307])
+def test_a_hook_that_refuses_is_not_asked_again(trial: Trial, status: int) -> None:
+    """A wrong secret stays wrong. A redirect is refused too: the secret must not go where it leads."""
+    moved = {"Location": f"{trial.render.site}/stolen?key={KEY}"}
+    trial.render.faults.hook.extend([Hooked(status, moved)] * 2)
+    failure = trial.fails()
+    assert f"answered {status}" in failure
+    assert ("redirects are not followed with a secret" in failure) == (status == 307)
+    assert f"check {SECRET}" in failure
+    assert f"answers now: build {OLD_BUILD}" in failure
+    assert trial.images() == [NEW, OLD]  # once each
+    assert {asked.path for asked in trial.render.asked} == {"/version"}
+
+
+def test_the_secret_is_in_no_error_log_page_or_process_list(
+    trial: Trial,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Not even if the server quotes it: in a body, a header, or in place of an answer."""
+    words, programs = tmp_path / "words", tmp_path / "programs"
+    programs.mkdir()
+    wrapper = f"#!/bin/sh\necho \"$@\" >> '{words}'\nexec '{shutil.which('curl')}' \"$@\"\n"  # everybody sees them
+    (programs / "curl").write_text(wrapper)
+    (programs / "curl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    caplog.set_level(logging.DEBUG)
+    quoting = Hooked(500, {"Location": trial.render.hook, "Retry-After": KEY}, echoes=True)
+    trial.render.faults.hook.extend([quoting, Hooked(hangs=True), quoting, Hooked(404, echoes=True), Hooked(404)])
+    failure = trial.fails(hook_seconds=0.5)
+    assert words.read_text().count("POST") == len(trial.images()) == 5
+    for text in (failure, trial.summary(), caplog.text, words.read_text(), *capfd.readouterr()):
+        assert KEY not in text
+        assert "srv-x" not in text
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"http://api.render.com/deploy/srv-x?key={KEY}",  # in the clear
+        f"api.render.com/deploy/srv-x?key={KEY}",
+        f"https:///deploy/srv-x?key={KEY}",
+        f"https://user:{KEY}@api.render.com/deploy/srv-x",
+        f"https://api.render.com/deploy/srv-x?key={KEY} and more",
+        f"https://api.render.com/deploy/srv-x?key={KEY}\r\nX: y",
+        f'https://api.render.com/deploy/srv-x?key={KEY}"\noutput = "x',
+        f"https://api.render.com:{KEY}/deploy/srv-x",
+        f"https://[{KEY}/deploy/srv-x",
+    ],
+)
+def test_a_hook_at_an_unsafe_address_is_refused_without_showing_it(address: str) -> None:
+    with pytest.raises(InvalidValue, match=SECRET) as caught:
+        DeployHook.at(address)
+    assert KEY not in str(caught.value) + repr(caught.value)
+
+
+WORDS = ("deploy", "--image", NEW, "--build", NEW_BUILD)
+BACK = ("--previous", OLD, "--previous-build", OLD_BUILD)
+
+
+def test_without_a_site_it_is_deployed_with_a_warning(trial: Trial, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody can check an address that nobody knows; the arguments of a first release are empty."""
+    environ = {**trial.environ, SECRET: trial.render.hook, "GITHUB_ACTIONS": "true"}
+    assert __main__.main([*WORDS, "--site", "", "--previous", "", "--previous-build", ""], environ) == 0
+    trial.render.settle()
+    assert trial.render.switched == [OLD, NEW]
+    assert "::warning::" in capsys.readouterr().out
+    assert "**not verified**" in trial.summary()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "named"),
+    [
+        ("--image", "ghcr.io/o/crypto-predict:latest", "--image"),
+        ("--image", f"{NEW}0", "--image"),
+        ("--build", "", "--image"),
+        ("--previous", OLD, "--previous"),
+        ("--site", "example.onrender.com", "--site"),
+        ("--site", "https://example.onrender.com/a b", "--site"),
+        ("--patience", "soon", "duration"),
+    ],
+)
+def test_bad_arguments_are_named_before_anything_is_deployed(
+    idle: Render, option: str, value: str, named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert __main__.main([*WORDS, option, value], {SECRET: idle.hook}) == 2
+    assert f"deploy: error: {named}:" in capsys.readouterr().err
+    assert __main__.main(WORDS, {}) == 2
+    assert f"deploy: error: {SECRET}:" in capsys.readouterr().err
+    assert idle.hooked == []
+
+
+@pytest.mark.parametrize(("held", "code", "last"), [(0, 0, "is live at"), (None, 1, f"rolled back to {OLD_BUILD}")])
+def test_as_a_process_it_deploys_or_loses_patience_and_rolls_back(
+    render: Render, held: int | None, code: int, last: str
+) -> None:
+    """The secret comes with the line break that a person pasted along."""
+    render.faults.held = held
+    words = (*WORDS, "--site", render.site, *BACK, "--patience", "3s" if held is None else "60s", "--every", "1s")
+    command = [sys.executable, "-m", "crypto_predict.release", *words]
+    environ = {**os.environ, SECRET: f"{render.hook}\n"}
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code
+    assert last in done.stderr
+    assert "Traceback" not in done.stderr
+    assert KEY not in done.stdout + done.stderr

@@ -1,0 +1,157 @@
+"""The smoke test of an image: what ships is let through, and whatever must not ship is refused, all faults at once."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crypto_predict.baked import store
+from crypto_predict.release.__main__ import main
+from tests.support.engine import build, docker, forget, image, needs_engine
+from tests.support.training import QUICK, REVISION, in_process, price_file
+
+__all__ = ["image"]
+
+pytestmark = [needs_engine, pytest.mark.timeout(600)]
+DONE, FAILED, REFUSED = 0, 1, 4
+LABEL = "org.opencontainers.image"
+Variant = Callable[..., str]
+
+
+@pytest.fixture
+def variant(image: str, tmp_path: Path, request: pytest.FixtureRequest) -> Variant:
+    """Makes images that differ from the real one in the lines of a Dockerfile, and in files of /app."""
+
+    def make(*lines: str, files: Mapping[str, bytes] | None = None) -> str:
+        folder = tmp_path / "variant"
+        folder.mkdir()
+        copies = [f"COPY {name} /app/" for name in files or {}]
+        (folder / "Dockerfile").write_text("\n".join([f"FROM {image}", *copies, *lines, ""]))
+        for name, content in (files or {}).items():
+            (folder / name).write_bytes(content)
+        tag = f"{image}-variant"
+        build(arguments={}, context=folder, tag=tag)
+        request.addfinalizer(lambda: forget(tag))
+        return tag
+
+    return make
+
+
+def smoke(reference: str, build: str, *options: str) -> int:
+    return main(["smoke", "--image", reference, "--build", build, "--json", *options], {})
+
+
+def build_of(image: str) -> str:
+    """What an image calls itself."""
+    labels = json.loads(docker("image", "inspect", "--format", "{{json .Config.Labels}}", image))
+    return str(labels[f"{LABEL}.version"])
+
+
+def trained(folder: Path, *arguments: str, epoch: int) -> tuple[dict[str, bytes], list[str]]:
+    """Model and ledger of another training, and the labels that its image would have."""
+    output = folder / "model.pkl"
+    environ = {"SOURCE_DATE_EPOCH": str(epoch), "MODEL_VERSION": "0.3.1", **REVISION}
+    assert in_process(*arguments, *QUICK, "--output", str(output), environ=environ) == DONE
+    card = store.load(output).card
+    labels = {
+        "version": card.build,
+        "revision": str(card.git_revision),
+        "created": f"{card.trained_at:%Y-%m-%dT%H:%M:%SZ}",
+    }
+    files = {name: (folder / name).read_bytes() for name in ("model.pkl", "model.ledger.jsonl")}
+    return files, [f'LABEL {LABEL}.{name}="{value}"' for name, value in labels.items()]
+
+
+def test_the_image_that_ships_is_fit_and_nothing_is_left_running(
+    image: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert smoke(image, build_of(image)) == DONE
+    printed = capsys.readouterr()
+    outputs = json.loads(printed.out)
+    assert int(outputs["bytes"]) > 1_000_000
+    assert 0 < float(outputs["start_seconds"]) < 60
+    assert "**Smoke test**: passed" in printed.err
+    assert docker("ps", "--all", "--quiet", "--filter", f"ancestor={image}") == ""
+
+
+def test_every_fault_is_reported_at_once(variant: Variant, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever repairs an image should not need a release for each fault."""
+    odd = variant("USER 0", f'LABEL {LABEL}.revision="{"f" * 40}"', f'LABEL {LABEL}.created="2020-01-01T00:00:00Z"')
+    assert smoke(odd, "9.9.9-20240518121047") == REFUSED
+    complaint = capsys.readouterr().err
+    answered = (f"/version has {member}" for member in ("build", "git_revision", "trained_at"))
+    for fault in ("it runs as root", f"its label {LABEL}.version is", *answered):
+        assert fault in complaint
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        # The server starts and nothing else notices; but no release could ever follow this one.
+        ({"files": {"model.ledger.jsonl": b'{"kind":"release"}\n'}}, "no usable ledger"),
+        ({"lines": ["USER 0", "RUN rm model.ledger.jsonl", "USER 65532"]}, "no usable ledger"),
+        ({"files": {"model.pkl": b"no model"}}, "no usable model"),
+        # It writes where a locked container cannot, as images do that were only ever tried unlocked.
+        ({"lines": ['CMD ["sh", "-c", "touch state && exec python api.py"]']}, "not ready .*Read-only file system"),
+        # A shell as process 1 does not pass signals on: requests in flight would be cut off at each deploy.
+        ({"lines": ['CMD ["sh", "-c", "python api.py; true"]']}, "asked to stop, it ended with 137"),
+    ],
+    ids=["broken ledger", "no ledger", "damaged model", "writes", "does not end"],
+)
+def test_an_image_that_cannot_run_or_be_followed_is_refused_with_what_it_wrote(
+    image: str, variant: Variant, change: dict[str, Any], fault: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = variant(*change.get("lines", []), files=change.get("files"))
+    assert smoke(changed, build_of(image)) == REFUSED
+    assert re.search(f"(?s){fault}", capsys.readouterr().err)
+
+
+def test_invented_prices_are_refused_but_in_a_trial(
+    variant: Variant, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files, labels = trained(tmp_path, "--source", "simulated", "--days", "300", epoch=int(time.time()))
+    invented = variant(*labels, files=files)
+    assert smoke(invented, build_of(invented)) == REFUSED
+    assert "its card says that the prices are simulated" in capsys.readouterr().err
+    assert smoke(invented, build_of(invented), "--allow-simulated") == DONE
+
+
+def test_an_old_model_is_refused_but_in_a_rollback(
+    variant: Variant, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Old: trained long ago, or with a history that ended long ago. Everything else holds in a rollback as well."""
+    files, labels = trained(tmp_path, *price_file(tmp_path, 400), epoch=1_716_034_247)
+    old = variant(*labels, files=files)
+    assert smoke(old, build_of(old)) == REFUSED
+    complaint = capsys.readouterr().err
+    assert "its card is stale: the model was trained at 2024-05-18" in complaint
+    assert "its card is stale: the last candle of BTC/USD closed at" in complaint
+    assert smoke(old, build_of(old), "--allow-stale") == DONE
+    assert smoke(old, "9.9.9-20240518121047", "--allow-stale") == REFUSED
+    complaint = capsys.readouterr().err
+    assert "/version has build" in complaint
+    assert "stale" not in complaint
+
+
+def test_a_model_that_the_gate_did_not_pass_is_refused_even_in_a_rollback(
+    variant: Variant, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files, labels = trained(tmp_path, *price_file(tmp_path, 400), "--no-gate", epoch=1_716_034_247)
+    lifted = variant(*labels, files=files)
+    assert smoke(lifted, build_of(lifted), "--allow-stale") == REFUSED
+    assert "its card says that the gate was lifted" in capsys.readouterr().err
+
+
+def test_an_image_that_the_engine_lacks_or_cannot_start_is_a_failure_that_leaves_nothing(
+    image: str, variant: Variant, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert smoke("crypto-predict-test:nowhere", "0.3.1-20240518121047") == FAILED
+    assert "No such image" in capsys.readouterr().err
+    commandless = variant('CMD ["no-such-program"]')
+    assert smoke(commandless, build_of(image)) == FAILED
+    assert "no-such-program" in capsys.readouterr().err
+    assert docker("ps", "--all", "--quiet", "--filter", f"ancestor={commandless}") == ""

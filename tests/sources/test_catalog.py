@@ -1,0 +1,78 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from crypto_predict.errors import InvalidValue
+from crypto_predict.market import Pair
+from crypto_predict.settings import SourceSettings
+from crypto_predict.sources.alpaca.history import Alpaca
+from crypto_predict.sources.catalog import open_sources, source_name
+from crypto_predict.sources.csv_file import CsvFile
+from crypto_predict.sources.simulated import Simulated
+
+ROOT = Path(__file__).parents[2]
+BTC, ETH, BTC_EUR = Pair("BTC", "USD"), Pair("ETH", "USD"), Pair("BTC", "EUR")
+
+
+@pytest.mark.parametrize(
+    "text", ["alpaca", "simulated", "file:prices.csv", "file:/data/{base}.csv.gz", "file:a b", "file: "]
+)
+def test_a_known_name_is_taken_as_it_is(text: str) -> None:
+    assert source_name(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "binance", "poloniex", "Alpaca", "alpaca ", "file", "file:", "prices.csv", "simulated:1", "x" * 10_000],
+)
+def test_an_unknown_name_is_refused_with_those_there_are(text: str) -> None:
+    with pytest.raises(InvalidValue, match=r"one of alpaca, simulated, file:PATH$") as error:
+        source_name(text)
+    assert (error.value.name, error.value.value) == ("source", text)
+
+
+def test_sources_are_opened_in_the_order_of_their_names() -> None:
+    names = ["simulated", "file:prices.csv", "alpaca"]
+    sources = open_sources(names, SourceSettings(), seed=0, pairs=[BTC])
+    assert [type(source) for source in sources] == [Simulated, CsvFile, Alpaca]
+    assert [source.name for source in sources] == names
+    assert [source.simulated for source in sources] == [True, False, False]
+
+
+def test_an_unknown_source_is_refused_before_any_is_asked() -> None:
+    with pytest.raises(InvalidValue, match="'binance' is not one of"):
+        open_sources(["alpaca", "binance"], SourceSettings(), seed=0, pairs=[BTC])
+
+
+@pytest.mark.parametrize("path", ["prices.csv", "{quote}.csv", "base.csv", "{BASE}.csv"])
+def test_one_file_for_several_pairs_is_refused(path: str) -> None:
+    """The forecast of one currency must not be made from the prices of another."""
+    with pytest.raises(InvalidValue, match=r"\{base\} and \{quote\}"):
+        open_sources([f"file:{path}"], SourceSettings(), seed=0, pairs=[BTC, ETH])
+
+
+@pytest.mark.parametrize(
+    ("path", "pairs"),
+    [
+        ("prices.csv", [BTC]),
+        ("prices.csv", [BTC, BTC]),
+        ("{base}.csv", [BTC, ETH]),
+        ("{quote}.csv", [BTC, BTC_EUR]),
+        ("{base}-{quote}.csv", [BTC, ETH, BTC_EUR]),
+    ],
+)
+def test_a_path_that_gives_every_pair_its_own_file_is_taken(path: str, pairs: list[Pair]) -> None:
+    [source] = open_sources([f"file:{path}"], SourceSettings(), seed=0, pairs=pairs)
+    assert source.name == f"file:{path}"
+
+
+def test_the_exchange_libraries_are_imported_only_when_an_exchange_is_opened() -> None:
+    """They take a second, which ``--help`` and a mistyped option need not wait for."""
+    program = (
+        "import sys; from crypto_predict.settings import SourceSettings; from crypto_predict.sources import catalog; "
+        "catalog.open_sources(['simulated', 'file:x'], SourceSettings(), 0, []); "
+        "sys.exit('alpaca' in sys.modules or 'pandas' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0

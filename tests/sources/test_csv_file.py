@@ -1,0 +1,651 @@
+import gzip
+import math
+import os
+import tracemalloc
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_predict.errors import UnusableHistory
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
+from crypto_predict.sources.csv_file import MOST_FAULTS, CsvFile, read_csv
+
+BTC = Pair("BTC", "USD")
+NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
+HEADER = "time,open,high,low,close,volume"
+DAYS = [
+    Candle(datetime(2024, 1, 1, tzinfo=UTC), 10.0, 12.0, 9.0, 11.0, 5.5),
+    Candle(datetime(2024, 1, 2, tzinfo=UTC), 11.0, 11.5, 10.5, 10.75, 0.0),
+    Candle(datetime(2024, 1, 3, tzinfo=UTC), 10.75, 20.0, 10.75, 20.0, 1e6),
+]
+ROWS = ["2024-01-01,10,12,9,11,5.5", "2024-01-02,11.0,11.5,10.5,10.75,0", "2024-01-03,10.75,20.,1.075e1,2E1,1000000"]
+SOUND = "\n".join([HEADER, *ROWS, ""])
+REAL = Path(__file__).parents[3] / "shared" / "data"
+
+
+def read(path: Path, content: str | bytes) -> list[Candle]:
+    """What is read from a file of this content."""
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return read_csv(path)
+
+
+def faults_of(path: Path, content: str | bytes) -> tuple[str, ...]:
+    """What is found wrong with a file of this content."""
+    with pytest.raises(UnusableHistory) as error:
+        read(path, content)
+    assert error.value.subject == f"file:{path}"
+    return error.value.faults
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "prices.csv"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        SOUND,
+        SOUND.rstrip("\n"),
+        SOUND.replace("\n", "\r\n"),
+        "\ufeff" + SOUND,
+        "\n \n" + SOUND.replace("\n", "\n\n") + "\n\t\n",
+        SOUND.replace(",", " , "),
+        "\n".join('"' + line.replace(",", '","') + '"' for line in [HEADER, *ROWS]),
+        SOUND.replace(HEADER, "TIME, Open ,HIGH,low,Close,Volume"),
+        gzip.compress(SOUND.encode()),
+        gzip.compress(SOUND[:40].encode()) + gzip.compress(SOUND[40:].encode()),
+    ],
+    ids=[
+        "plain",
+        "no last end",
+        "CRLF",
+        "BOM",
+        "blank lines",
+        "spaces",
+        "quotes",
+        "header case",
+        "gzip",
+        "gzip in two members",
+    ],
+)
+def test_the_same_table_is_read_however_it_is_written(path: Path, content: str | bytes) -> None:
+    assert read(path, content) == DAYS
+
+
+def test_a_name_ending_in_gz_does_not_make_a_file_compressed(tmp_path: Path) -> None:
+    """Browsers unpack downloads and keep the name."""
+    assert read(tmp_path / "prices.csv.gz", SOUND) == DAYS
+
+
+def test_columns_may_stand_in_any_order_and_others_are_ignored(path: Path) -> None:
+    """Exports carry trade counts, and text in languages of their own."""
+    text = "close,number,low,high,volume,open,time,note\n11,x,9,12,5.5,10,2024-01-01,gr\u00fcn\n"
+    assert read(path, text) == DAYS[:1]
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2024-01-02",
+        "20240102",
+        "2024-01-02 00:00:00",
+        "2024-01-02T00:00Z",
+        "2024-01-02T00:00:00.000000+00:00",
+        "2024-01-02T05:30+05:30",
+        "2024-01-01T19:00:00-05:00",
+    ],
+)
+def test_times_are_utc_unless_they_say_otherwise(path: Path, time: str) -> None:
+    assert read(path, f"{HEADER}\n{time},10,12,9,11,1\n")[0].open_time == datetime(2024, 1, 2, tzinfo=UTC)
+
+
+def test_time_ms_is_milliseconds_since_1970(path: Path) -> None:
+    text = "time_ms,open,high,low,close,volume\n1546300860000,10,12,9,11,1\n"
+    assert read(path, text)[0].open_time == datetime(2019, 1, 1, 0, 1, tzinfo=UTC)
+
+
+PRICES = st.floats(min_value=1e-12, max_value=1e12)
+
+
+@st.composite
+def sound_candles(draw: st.DrawFn) -> list[Candle]:
+    """Ascending days, with gaps, of prices that a market can have made."""
+    days = sorted(draw(st.sets(st.integers(0, 19_000), min_size=1, max_size=12)))
+    candles = []
+    for day in days:
+        low, first, second, high = sorted(draw(st.tuples(PRICES, PRICES, PRICES, PRICES)))
+        volume = draw(st.floats(min_value=0, max_value=1e15))
+        candles.append(Candle(EPOCH + timedelta(days=day), first, high, low, second, volume))
+    return candles
+
+
+# As data sites and exchanges write the three days of `DAYS`, and what is assumed of each. None has what the next has.
+EXPORTS: dict[str, tuple[str, Sequence[str]]] = {
+    "Yahoo Finance": (
+        (
+            "Date,Open,High,Low,Close,Adj Close,Volume\n2024-01-01,10,12,9,11,99,5.5\n"
+            "2024-01-02,11,11.5,10.5,10.75,99,0\n2024-01-03,10.75,20,10.75,20,99,1000000\n2024-01-04,null,null,null,null,null,null\n"
+        ),
+        ["'Date' is the opening in UTC", "rows without a price are gaps (1, the first in line 5)"],
+    ),
+    "yfinance": (
+        (
+            "Datetime,Open,High,Low,Close,Volume\n2024-01-01 00:00:00+00:00,10,12,9,11,5.5\n"
+            "2024-01-02 00:00:00+00:00,11,11.5,10.5,10.75,0\n2024-01-03 00:00:00+00:00,10.75,20,10.75,20,1000000\n"
+        ),
+        ["'Datetime' is the opening in UTC"],
+    ),
+    "yfinance 0.2.51": (
+        (
+            "Price,Close,High,Low,Open,Volume\nTicker,BTC-USD,BTC-USD,BTC-USD,BTC-USD,BTC-USD\nDate,,,,,\n"
+            "2024-01-01,11,12,9,10,5.5\n2024-01-02,10.75,11.5,10.5,11,0\n2024-01-03,20,20,10.75,10.75,1000000\n"
+        ),
+        ["'Date' is the opening in UTC"],
+    ),
+    "yfinance 0.2.51, hourly and adjusted": (
+        (
+            "Price,Adj Close,Close,High,Low,Open,Volume\nTicker,BTC-USD,BTC-USD,BTC-USD,BTC-USD,BTC-USD,BTC-USD\n"
+            "Datetime,,,,,,\n2024-01-01 00:00:00+00:00,99,11,12,9,10,5.5\n"
+            "2024-01-02 00:00:00+00:00,99,10.75,11.5,10.5,11,0\n"
+            "2024-01-03 00:00:00+00:00,99,20,20,10.75,10.75,1000000\n"
+        ),
+        ["'Datetime' is the opening in UTC"],
+    ),
+    "CryptoDataDownload": (
+        (
+            "https://www.CryptoDataDownload.com\nunix,date,symbol,open,high,low,close,Volume BTC,Volume USD\n"
+            "1704240000,2024-01-03 00:00:00,BTC/USD,10.75,20,10.75,20,1000000,9\n"
+            "1704153600000,2024-01-02 00:00:00,BTC/USD,11,11.5,10.5,10.75,0,9\n"
+            "1704067200.0,2024-01-01 00:00:00,BTC/USD,10,12,9,11,5.5,9\n"
+        ),
+        [
+            "line 1, 'https://www.CryptoDataDownload.com', is not part of the table",
+            "'unix' is the opening in UTC",
+            "'Volume BTC' is the volume",
+            "times are milliseconds since 1970",
+            "times are seconds since 1970",
+            "the order is newest first, which is sorted",
+        ],
+    ),
+    "Binance": (
+        (
+            "open_time,open,high,low,close,volume,close_time,quote_volume,count\n"
+            "1704067200000000,10,12,9,11,5.5,1704153599999999,9,9\n1704153600000000,11,11.5,10.5,10.75,0,1704239999999999,9,9\n"
+            "1704240000000000,10.75,20,10.75,20,1000000,1704326399999999,9,9\n"
+        ),
+        ["'open_time' is the opening in UTC", "times are microseconds since 1970"],
+    ),
+    "Bitfinex": (
+        (
+            "MTS,OPEN,CLOSE,HIGH,LOW,VOLUME\n1704067200000,10,11,12,9,5.5\n1704153600000,11,10.75,11.5,10.5,0\n"
+            "1704240000000,10.75,20,20,10.75,1000000\n"
+        ),
+        ["'MTS' is the opening in UTC"],
+    ),
+    "CoinMarketCap": (
+        (
+            '\ufefftimeOpen;timeClose;name;open;high;low;close;volume;marketCap;timestamp\n"2024-01-01T00:00:00.000Z";'
+            '"2024-01-01T23:59:59.999Z";"2781";10;12;9;11;5.5;9;"2024-01-01T23:59:59.999Z"\n"2024-01-02T00:00:00.000Z";'
+            '"2024-01-02T23:59:59.999Z";"2781";11;11.5;10.5;10.75;0;9;"2024-01-02T23:59:59.999Z"\n"2024-01-03T00:00:00.000Z";'
+            '"2024-01-03T23:59:59.999Z";"2781";10.75;20;10.75;20;1000000;9;"2024-01-03T23:59:59.999Z"\n'
+        ),
+        ["'timeOpen' is the opening in UTC"],
+    ),
+    "Kaggle": (
+        (
+            "Timestamp,Open,High,Low,Close,Volume_(BTC),Volume_(Currency)\r\n1704153600,11,11.5,10.5,10.75,0,9\r\n"
+            "1704067200,10,12,9,11,5.5,9\r\n1704240000,10.75,20,10.75,20,1000000,9\r\n"
+        ),
+        [
+            "'Timestamp' is the opening in UTC",
+            "'Volume_(BTC)' is the volume",
+            "times are seconds since 1970",
+            "the order is not by time, which is sorted",
+        ],
+    ),
+    "MetaTrader": (
+        (
+            "<DATE>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<VOL>\n2024.01.01\t10\t12\t9\t11\t5.5\n"
+            "2024.01.02\t11\t11.5\t10.5\t10.75\t0\n2024.01.03\t10.75\t20\t10.75\t20\t1000000\n"
+        ),
+        ["'<DATE>' is the opening in UTC", "'<VOL>' is the volume"],
+    ),
+    "pandas": (
+        (
+            "# written by pandas\n,o,h,l,c,v\n2024/01/01,10,12,9,11,5.5\n2024/01/02,11,11.5,10.5,10.75,0\n"
+            "2024/01/03,10.75,20,10.75,20,1000000\n"
+        ),
+        [
+            "line 1, '# written by pandas', is not part of the table",
+            "'' is the opening in UTC",
+            "'v' is the volume",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "assumed"), EXPORTS.values(), ids=EXPORTS.keys())
+def test_the_exports_of_others_are_read_and_one_line_says_what_was_assumed(
+    path: Path, content: str, assumed: Sequence[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    path.write_text(content, newline="")
+    assert read_csv(path, base="BTC") == DAYS
+    [line] = caplog.messages
+    assert line == f"file:{path}: assumed that {'; '.join(assumed)}"
+
+
+YFINANCE = ["Price,Close,High,Low,Open", "Ticker,BTC-USD,BTC-USD,BTC-USD,BTC-USD", "Date,,,,"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        (
+            ["Price,Close,Close,High,High", "Ticker,BTC-USD,ETH-USD,BTC-USD,ETH-USD", "Date,,,,"],
+            "line 2: 2 tickers, where a file must hold one: BTC-USD, ETH-USD",
+        ),
+        (
+            [YFINANCE[0], "Ticker,A,B,C,D,E,F", YFINANCE[2]],
+            "line 2: 6 tickers, where a file must hold one: A, B, C, D, E, ...",
+        ),
+        (["Price,Close,High,Low", "Ticker,A,A,A", "Date,,,"], "line 1: missing columns: open; the columns found are"),
+        ([*YFINANCE[:2], "2024-01-01,11,12,9,10"], "line 1: missing columns: time; the columns found are ['Price', "),
+        (YFINANCE[:1], "line 1: missing columns: time; the columns found are ['Price', "),
+        ([YFINANCE[0], "", 'Ticker,"A'], "line 3: it is not CSV"),
+        (YFINANCE, "there is no row below the header"),
+        ([*YFINANCE, "", "2024-01-01,11,12,9,ten"], "line 5: open 'ten' is not a number"),
+    ],
+)
+def test_a_fault_of_a_table_with_three_header_lines_is_told_with_its_line(
+    path: Path, lines: Sequence[str], fault: str
+) -> None:
+    [told] = faults_of(path, "\n".join(lines))
+    assert told.startswith(fault)
+
+
+def test_a_column_called_price_does_not_make_a_header_of_three_lines(path: Path) -> None:
+    assert read(path, f"Price,{HEADER}\n" + "\n".join(f"9,{row}" for row in ROWS)) == DAYS
+
+
+def test_a_table_in_our_own_format_is_read_without_a_word(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    read(path, SOUND)
+    assert caplog.messages == []
+
+
+def test_without_a_column_of_volume_it_is_0(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path.write_text("time,open,high,low,close\n2024-01-01,10,12,9,11\n")
+    assert read_csv(path) == [replace(DAYS[0], volume=0.0)]
+    assert caplog.messages == [f"file:{path}: assumed that the volume, which is missing, is 0"]
+
+
+@pytest.mark.parametrize("base", ["BTC", "ETH"])
+def test_of_several_volumes_that_of_the_base_currency_is_meant(path: Path, base: str) -> None:
+    path.write_text("time,open,high,low,close,Volume BTC,Volume ETH\n2024-01-01,10,12,9,11,1,2\n")
+    assert [candle.volume for candle in read_csv(path, base=base)] == [{"BTC": 1.0, "ETH": 2.0}[base]]
+
+
+@given(order=st.permutations(range(12)))
+def test_the_order_of_rows_does_not_matter(order: list[int], tmp_path_factory: pytest.TempPathFactory) -> None:
+    rows = [f"2024-01-{day + 1:02},10,12,9,11,{day}" for day in order]
+    candles = read(tmp_path_factory.getbasetemp() / "shuffled.csv", "\n".join([HEADER, *rows]))
+    assert [candle.volume for candle in candles] == list(range(12))
+
+
+def test_of_rows_of_one_time_the_last_of_the_file_stays_last(path: Path) -> None:
+    """Of repeated candles the last copy counts."""
+    rows = ["2024-01-02,10,12,9,11,1", "2024-01-01,10,12,9,11,2", "2024-01-02,10,12,9,11,3"]
+    assert [candle.volume for candle in read(path, "\n".join([HEADER, *rows]))] == [2, 1, 3]
+
+
+def test_a_file_without_any_price_is_refused(path: Path) -> None:
+    assert faults_of(path, f"{HEADER}\n2024-01-01,,,,,\n2024-01-02,null,null,null,null,1\n") == ("no row has a price",)
+
+
+@given(candles=sound_candles())
+def test_what_was_written_is_read_back_to_the_last_bit(
+    candles: list[Candle], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    rows = [f"{c.open_time:%Y-%m-%d},{c.open},{c.high},{c.low},{c.close},{c.volume}" for c in candles]
+    path = tmp_path_factory.getbasetemp() / "written.csv"
+    assert read(path, "\n".join([HEADER, *rows])) == candles
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ("2024-01-02,10,12,9,11", "5 fields, the header has 6"),
+        ("2024-01-02,10,12,9,11,1,", "7 fields, the header has 6"),
+        ("2024-01-02,1_0,12,9,11,1", "open '1_0' is not a number"),
+        ("2024-01-02,10,12,nine,11,1", "low 'nine' is not a number"),
+        ("2024-01-02,10,12,9,\u0661\u0661,1", "close '\u0661\u0661' is not a number"),
+        ("yesterday,10,12,9,11,1", "time 'yesterday' is not an ISO date or date-time"),
+        (",10,12,9,11,1", "time '' is not an ISO date or date-time"),
+        ("2024-02-30,10,12,9,11,1", "time '2024-02-30' is not an ISO date or date-time"),
+        ("2024-01-02T12:00+25:00,10,12,9,11,1", "time '2024-01-02T12:00+25:00' is not an ISO date or date-time"),
+        ("0001-01-01T00:00+14:00,10,12,9,11,1", "time '0001-01-01T00:00+14:00' is not an ISO date or date-time"),
+        ("17041536,10,12,9,11,1", "time '17041536' is not an ISO date or date-time"),
+        ("1704153600000x,10,12,9,11,1", "time '1704153600000x' is not an ISO date or date-time"),
+        ('2024-01-02,"10,12,9,11,1', "it is not CSV: unexpected end of data"),
+        ("2024-01-02,10,12,9,11\0,1", "it holds a NUL byte, so this is not text"),
+        ("x" * 5000 + ",10,12,9,11,1", f"time {'x' * 40!r} is not an ISO date or date-time"),
+    ],
+)
+def test_every_fault_of_a_row_is_told_with_its_line(path: Path, row: str, fault: str) -> None:
+    assert faults_of(path, f"{HEADER}\n{ROWS[0]}\n{row}\n") == (f"line 3: {fault}",)
+
+
+JANUARY_2, NAN, INF = datetime(2024, 1, 2, tzinfo=UTC), math.nan, math.inf
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ("2024-01-02,10,12,9,NaN,1", Candle(JANUARY_2, 10.0, 12.0, 9.0, NAN, 1.0)),
+        ("2024-01-02,10,12,9,,1", Candle(JANUARY_2, 10.0, 12.0, 9.0, NAN, 1.0)),
+        ("2024-01-02,null,12,9,11,N/A", Candle(JANUARY_2, NAN, 12.0, 9.0, 11.0, NAN)),
+        ("2024-01-02,10,inf,9,11,1", Candle(JANUARY_2, 10.0, INF, 9.0, 11.0, 1.0)),
+        ("2024-01-02,10,1e999,9,-Infinity,1", Candle(JANUARY_2, 10.0, INF, 9.0, -INF, 1.0)),
+        ("2024-01-02,0,9,12,-11,-1", Candle(JANUARY_2, 0.0, 9.0, 12.0, -11.0, -1.0)),
+        ("2024-01-02 12:00,10,12,9,11,1", Candle(JANUARY_2 + timedelta(hours=12), 10.0, 12.0, 9.0, 11.0, 1.0)),
+        ("2024-01-01,10,12,9,11,1", Candle(DAYS[0].open_time, 10.0, 12.0, 9.0, 11.0, 1.0)),
+        ("2999-01-01,10,12,9,11,1", Candle(datetime(2999, 1, 1, tzinfo=UTC), 10.0, 12.0, 9.0, 11.0, 1.0)),
+    ],
+    ids=["NaN", "empty", "null", "inf", "beyond", "impossible", "off grid", "repeated", "future"],
+)
+def test_a_row_that_can_be_read_is_handed_on_whatever_is_wrong_with_it(path: Path, row: str, expected: Candle) -> None:
+    """Who leaves out or repairs here hides from the gate what it must see; pandas writes NaN as an empty field."""
+    first, second = read(path, "\n".join([HEADER, ROWS[0], row]))
+    assert first == DAYS[0]
+    assert repr(second) == repr(expected), "NaN equals nothing, so the texts are compared"
+
+
+def test_each_candle_knows_its_line(path: Path) -> None:
+    assert [candle.line for candle in read(path, "\n".join([HEADER, ROWS[0], "", *ROWS[1:]]))] == [2, 4, 5]
+
+
+def test_all_faults_are_reported_at_once_each_with_its_own_line(path: Path) -> None:
+    """A file of a hundred typing errors is repaired in one go, not in a hundred; blank lines count as lines."""
+    rows = [ROWS[0], "soon,-1,twelve,9,11,1", "", ROWS[0], "2024-01-02,10,12,9", "2024-01-01T12:00,1,x,1,1,1", ROWS[2]]
+    assert faults_of(path, "\n".join([HEADER, *rows])) == (
+        "line 3: time 'soon' is not an ISO date or date-time; high 'twelve' is not a number",
+        "line 6: 4 fields, the header has 6",
+        "line 7: high 'x' is not a number",
+    )
+
+
+def test_a_lost_quote_does_not_swallow_the_rest_of_the_file(path: Path) -> None:
+    text = "\n".join([HEADER, ROWS[0], '"2024-01-02,11,11.5,10.5,10.75,0', "2024-01-03,1,1,x,1,1"])
+    lines = [fault.split(":")[0] for fault in faults_of(path, text)]
+    assert lines == ["line 3", "line 4"]
+
+
+@pytest.mark.parametrize(
+    ("time", "fault"),
+    [
+        ("1.5e12", "time_ms '1.5e12' is not a whole number of milliseconds since 1970"),
+        ("2024-01-01", "time_ms '2024-01-01' is not a whole number of milliseconds since 1970"),
+        ("1704153600000000", "time_ms 1704153600000000 lies beyond the year 9999: write milliseconds since 1970"),
+    ],
+)
+def test_a_time_that_is_not_in_milliseconds_is_told(path: Path, time: str, fault: str) -> None:
+    """Seconds and microseconds are what other exports hold."""
+    text = f"time_ms,open,high,low,close,volume\n{time},10,12,9,11,1\n"
+    assert faults_of(path, text) == (f"line 2: {fault}",)
+
+
+@pytest.mark.parametrize(
+    ("header", "fault"),
+    [
+        ("time,open,close", "missing columns: high, low; the columns found are ['time', 'open', 'close']"),
+        ("open,high,low,close,volume", "missing columns: time; the columns found are"),
+        (HEADER.replace(",", "/"), "missing columns: time, open, high, low, close; the columns found are"),
+        (f"{HEADER},time_ms", "several columns of time: time, time_ms; the columns found are"),
+        ("Date,Time,open,high,low,close", "several columns of time: Date, Time; the columns found are"),
+        (
+            f"{HEADER},close,C,time",
+            "several columns of time: time, time; several columns of close: close, close, C; the columns found are",
+        ),
+        (
+            "time,high,low,close,Volume BTC,Volume USD",
+            "missing columns: open; several columns of volume: Volume BTC, Volume USD; the columns found are",
+        ),
+        ("time,open,high,low,Adj Close", "missing columns: close; the columns found are"),
+        ("nan,nan,nan,nan,nan", "missing columns: time, open, high, low, close; the columns found are"),
+        (ROWS[0], "missing columns: time, open, high, low, close; the columns found are ['2024-01-01', '10'"),
+        (",".join(map(str, range(1000))), "missing columns: time, open, high, low, close"),
+        ('"time,open', "it is not CSV"),
+        ("time\0", "it holds a NUL byte"),
+    ],
+)
+def test_a_faulty_header_is_told_with_what_was_found(path: Path, header: str, fault: str) -> None:
+    [told] = faults_of(path, f"{header}\n{ROWS[0]}\n")
+    assert told.startswith(f"line 1: {fault}")
+    assert len(told) < 700
+
+
+MONTHS = [f"{EPOCH + timedelta(days=day):%Y-%m-%d},10,12,9,11,{day}" for day in range(200)]
+COMPRESSED = gzip.compress("\n".join([HEADER, *MONTHS]).encode())
+
+
+@pytest.mark.parametrize(
+    ("content", "faults"),
+    [
+        (b"", ["it is empty"]),
+        (b"\n \r\n\n", ["it is empty"]),
+        (gzip.compress(b""), ["it is empty"]),
+        (b"\xef\xbb\xbf\n", ["line 1: missing columns: time, open, high, low, close"]),
+        (HEADER.encode(), ["there is no row below the header"]),
+        (f"{HEADER}\n\n\n".encode(), ["there is no row below the header"]),
+        (b"\x7fELF\x02\x01\x01\0\0\0\0", ["line 1: it holds a NUL byte, so this is not text"]),
+        (b"\x89PNG\r\n\x1a\n", ["line 1: byte 0x89 is not UTF-8 text"]),
+        (SOUND.encode("utf-16"), ["line 1: it holds a NUL byte, so this is not text"]),
+        (gzip.compress(gzip.compress(SOUND.encode())), ["line 1: "]),
+        (COMPRESSED[:-8], ["it is a truncated or damaged gzip file: "]),
+        (COMPRESSED[:12], ["it is a truncated or damaged gzip file: "]),
+        (COMPRESSED[:2], ["it is a truncated or damaged gzip file: "]),
+        (COMPRESSED[:-6] + b"\0" * 6, ["it is a truncated or damaged gzip file: "]),
+        (COMPRESSED + b"garbage", ["it is a truncated or damaged gzip file: "]),
+        (b"\x1f\x8b\x08\x00" + b"\xff" * 60, ["it is a truncated or damaged gzip file: "]),
+        (b"," * 10_000_000, ["line 1 is longer than 10,000 bytes: this is not a table of candles"]),
+        (
+            f"{HEADER}\n{'9' * 10_000_000}".encode(),
+            ["line 2 is longer than 10,000 bytes: this is not a table of candles"],
+        ),
+        (f"{HEADER}\n2024-01-01,10,12,9,11,5 \u20ac\n".encode("cp1252"), ["line 2: byte 0x80 is not UTF-8 text"]),
+    ],
+    ids=[
+        *(
+            "empty",
+            "blank",
+            "empty gzip",
+            "BOM only",
+            "header",
+            "header and blanks",
+            "binary",
+            "picture",
+            "UTF-16",
+            "gzip twice",
+        ),
+        *("no trailer", "cut in the stream", "magic only", "wrong checksum", "garbage behind", "damaged"),
+        *("one long line", "a long second line", "wrong encoding"),
+    ],
+)
+def test_what_is_no_table_of_candles_is_told_clearly(path: Path, content: bytes, faults: list[str]) -> None:
+    """Faults of rows that could be read come first, then why reading ended."""
+    found = faults_of(path, content)
+    assert found[0].startswith(faults[0])
+    assert found[-1].startswith(faults[-1])
+
+
+def test_a_missing_file_a_folder_and_a_pipe_are_told_apart(tmp_path: Path) -> None:
+    """A pipe nobody writes to would keep a reader waiting for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "plain").touch()
+    expected = {
+        "missing.csv": "there is no such file",
+        ".": "it is a directory, not a file",
+        "pipe": "it is not a regular file",
+        "plain/below": "it cannot be read: Not a directory",
+        "x" * 5000: "it cannot be read: File name too long",
+        "nul\0": "it cannot be read: ",
+    }
+    for name, fault in expected.items():
+        with pytest.raises(UnusableHistory) as error:
+            read_csv(tmp_path / name)
+        assert len(error.value.faults) == 1
+        assert error.value.faults[0].startswith(fault)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_told(path: Path) -> None:
+    path.write_text(SOUND)
+    path.chmod(0)
+    with pytest.raises(UnusableHistory, match="it cannot be read: Permission denied"):
+        read_csv(path)
+
+
+def test_a_hostile_number_of_faults_ends_the_reading(path: Path) -> None:
+    """And the message shows the first twenty, which is what a person reads."""
+    with pytest.raises(UnusableHistory, match=r"\n  line 21: [^\n]+\n  \.\.\. and 981 more$") as error:
+        read(path, HEADER + "\nx" * 50_000)
+    found = error.value.faults
+    assert len(found) == MOST_FAULTS + 1
+    assert found[-1] == f"reading stopped at line {MOST_FAULTS + 1}"
+
+
+def test_a_decompression_bomb_takes_no_memory(path: Path) -> None:
+    """A file of a few kilobytes may promise gigabytes."""
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(f"{HEADER}\n".encode())
+        for _ in range(256):
+            file.write(b"\0" * 2**20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnusableHistory, match="line 2 is longer than 10,000 bytes"):
+            read_csv(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_with_more_lines_than_any_history_is_refused(path: Path) -> None:
+    """Blank ones count: a bomb may be made of nothing else."""
+    path.write_text(SOUND + "\n" * 6)
+    assert read_csv(path, most_lines=10) == DAYS
+    with pytest.raises(UnusableHistory, match="it has more than 9 lines; SOURCE_CANDLES allows more"):
+        read_csv(path, most_lines=9)
+
+
+def test_a_file_with_more_bytes_than_any_history_is_refused(path: Path) -> None:
+    """Long lines of many columns take time even where none of them is kept."""
+    path.write_text(SOUND.replace("\n", "," + "x" * 5_000 + "\n"))
+    assert read_csv(path, most_lines=100) == DAYS
+    with pytest.raises(UnusableHistory, match="it has more than 5,000 bytes; SOURCE_CANDLES allows more"):
+        read_csv(path, most_lines=10)
+
+
+CSV_LIKE = st.text(alphabet=st.sampled_from('0123456789-:TZ.,;+eE"\n\r\0 \u00e9naif'), max_size=200)
+CONTENTS = st.one_of(
+    st.binary(max_size=200),
+    st.binary(max_size=200).map(lambda tail: b"\x1f\x8b\x08" + tail),
+    CSV_LIKE.map(lambda tail: f"{HEADER}\n{tail}".encode()),
+    CSV_LIKE.map(lambda tail: gzip.compress(f"{SOUND}{tail}".encode())),
+)
+
+
+@given(content=CONTENTS)
+def test_any_content_gives_candles_or_our_own_error(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with suppress(UnusableHistory):
+        candles = read(tmp_path_factory.getbasetemp() / "any.csv", content)
+        assert candles
+        assert all(candle.open_time.utcoffset() == timedelta(0) for candle in candles)
+
+
+@pytest.fixture
+def source(path: Path) -> CsvFile:
+    path.write_text(SOUND)
+    return CsvFile(str(path))
+
+
+def test_a_file_is_called_what_the_user_wrote_and_is_not_simulated(tmp_path: Path) -> None:
+    source = CsvFile("data/{base}.csv")
+    assert (source.name, source.simulated) == ("file:data/{base}.csv", False)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("limit", "end"),
+    [
+        (NOW, datetime(2024, 1, 4, tzinfo=UTC)),
+        (datetime(2024, 1, 4, tzinfo=UTC), datetime(2024, 1, 4, tzinfo=UTC)),
+        (datetime(2024, 1, 3, 23, 59, tzinfo=UTC), datetime(2024, 1, 3, tzinfo=UTC)),
+        (datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC)),
+    ],
+)
+def test_a_file_ends_with_the_close_of_its_last_row_within_the_limit(
+    source: CsvFile, limit: datetime, end: datetime
+) -> None:
+    assert source.end(BTC, Interval.DAY_1, limit) == end
+
+
+def test_a_limit_before_the_first_close_is_the_end_itself(source: CsvFile) -> None:
+    """What the file holds then opens too late, which is for the history to tell."""
+    assert source.end(BTC, Interval.DAY_1, datetime(2024, 1, 1, 23, 59, tzinfo=UTC)) == datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def test_the_newest_row_ends_a_file_wherever_it_stands(path: Path) -> None:
+    path.write_text("\n".join([HEADER, *reversed(ROWS)]))
+    assert CsvFile(str(path)).end(BTC, Interval.DAY_1, NOW) == datetime(2024, 1, 4, tzinfo=UTC)
+
+
+def test_rows_are_given_from_the_span_on(path: Path) -> None:
+    """Those behind the span and repeated ones too: what opens in the future or comes twice must be seen."""
+    path.write_text("\n".join([HEADER, ROWS[2], ROWS[0], ROWS[1], ROWS[1]]))
+    span = Span(DAYS[0].open_time + timedelta(seconds=1), DAYS[2].open_time)
+    assert list(CsvFile(str(path)).candles(BTC, Interval.DAY_1, span)) == [DAYS[1], DAYS[1], DAYS[2]]
+
+
+def test_a_file_is_read_once(source: CsvFile, path: Path) -> None:
+    """The end and the candles must come from the same content, even where a download replaces the file in between."""
+    end = source.end(BTC, Interval.DAY_1, NOW)
+    path.unlink()
+    assert list(source.candles(BTC, Interval.DAY_1, Span(EPOCH, end))) == DAYS
+
+
+def test_placeholders_stand_for_the_currencies(tmp_path: Path) -> None:
+    source = CsvFile(str(tmp_path / "{quote}" / "{base}.csv"))
+    (tmp_path / "USD").mkdir()
+    for count, base in enumerate(["BTC", "ETH"], start=1):
+        (tmp_path / "USD" / f"{base}.csv").write_text("\n".join([HEADER, *ROWS[:count]]))
+    ends = [source.end(Pair(base, "USD"), Interval.DAY_1, NOW).day for base in ("BTC", "ETH")]
+    assert ends == [2, 3]
+    with pytest.raises(UnusableHistory, match=r"EUR/BTC\.csv: there is no such file"):
+        source.end(Pair("BTC", "EUR"), Interval.DAY_1, NOW)
+
+
+def real(name: str) -> Path:
+    """A file of real prices, where there is one."""
+    if not (REAL / name).exists():
+        pytest.skip(f"there is no {name} beside this repository")
+    return REAL / name
+
+
+@pytest.mark.parametrize("base", ["BTC", "ETH", "LTC", "BNB"])
+def test_years_of_real_days_are_read_without_a_fault(base: str) -> None:
+    candles = read_csv(real(f"binance_{base}-USDT_1d.csv"))
+    assert len(candles) > 2_700
+    assert candles[-1].open_time == datetime(2025, 6, 30, tzinfo=UTC)
+
+
+def test_a_quarter_of_real_minutes_is_read_without_a_fault() -> None:
+    path = real("bitfinex_BTC-USD_1m_2019Q1.csv.gz")
+    candles = read_csv(path)
+    assert len(candles) == 123_794
+    assert math.isclose(candles[0].close, 3833.1)

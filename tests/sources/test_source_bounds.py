@@ -1,0 +1,156 @@
+"""What a source may cost: hostile exchanges and files, met by the real command as a process of its own."""
+
+import gzip
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.histories import as_csv, make_history
+from tests.support.processes import Finished, run_measured
+from tests.support.replay import attacks, server
+from tests.support.replay.alpaca import Paging, Tokens
+from tests.support.replay.minutes import exchange
+from tests.support.replay.server import Fault, ReplayServer
+
+HEADER = b"time,open,high,low,close,volume\n"
+ROW = b"2021-01-01,10,12,9,11,1\n"
+MOST_MEMORY = 128 * 2**20  # bytes above what the program takes by itself
+KEYS = {"ALPACA_API_KEY": "PKT0THEKEY0THEKEY", "ALPACA_SECRET_KEY": "s3cretS3cretS3cret"}
+DAYS = ("--until", "2021-07-19", "--days", "150", "--every", "50")
+
+
+@pytest.fixture(scope="module")
+def usual_peak(tmp_path_factory: pytest.TempPathFactory) -> int:
+    """The memory of a run that ends before anything is read."""
+    return trained(tmp_path_factory.mktemp("nothing"), "--pair", "BTC/USD", "--source", "file:no-such-file.csv").peak
+
+
+def trained(folder: Path, *arguments: str, **environ: str) -> Finished:
+    """One training into this folder."""
+    command = [sys.executable, "train.py", "--output", str(folder / "model.pkl"), *arguments]
+    return run_measured(command, environ)
+
+
+def market() -> ReplayServer:
+    """An exchange with 200 sound days of BTC/USD."""
+    return exchange(make_history(200).candles, timeframe="1Day")
+
+
+@pytest.mark.parametrize(
+    ("fault", "environ", "met"),
+    [
+        (attacks.endless_pages(10_000), {}, "it sent more than 200,000 candles for one history; SOURCE_CANDLES"),
+        (attacks.endless_pages(1), {"SOURCE_SECONDS": "3"}, "it took longer than 3 s for one history"),
+        (attacks.endless_tokens(10**6), {}, "or is too long"),
+        (attacks.huge("{}", 31), {}, "sent more than 4 MiB in one answer"),
+        (attacks.huge("{}", 3), {}, "sent more than 320,000 values in one answer"),
+        (server.bomb, {}, "sent more than 4 MiB in one answer"),
+        (server.drip_body, {"SOURCE_SECONDS": "2"}, "it took longer than 2 s for one history"),
+    ],
+)
+def test_a_hostile_exchange_meets_a_bound_that_is_named(
+    fault: Fault, environ: dict[str, str], met: str, tmp_path: Path, usual_peak: int
+) -> None:
+    """Neither time nor memory is the exchange's to take; and invented prices do not hide what it did."""
+    with market() as served:
+        served.inject(fault, times=10_000)
+        run = trained(tmp_path, *DAYS, "--source", "alpaca,simulated", ALPACA_DATA_URL=served.url, **environ)
+    assert run.code == 3, run.errors
+    assert met in run.errors
+    assert "Traceback" not in run.errors
+    assert run.peak < usual_peak + MOST_MEMORY
+    assert not list(tmp_path.iterdir())
+
+
+def repeated(line: bytes, megabytes: int, head: bytes = HEADER) -> Callable[[Path], None]:
+    """Write a compressed file that repeats one line until it is so long."""
+
+    def write(path: Path) -> None:
+        with gzip.open(path, "wb", compresslevel=1) as file:
+            file.write(head)
+            for _ in range(megabytes):
+                file.write(line * (2**20 // len(line) or 1))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("write", "met"),
+    [
+        (repeated(ROW, 100), "it has more than 200,000 lines; SOURCE_CANDLES allows more"),
+        (repeated(b"\n", 100), "it has more than 200,000 lines"),
+        (repeated(b"x\n", 100), "... and 981 more"),
+        (repeated(ROW[:-1] + b"," * 4_000 + b"\n", 200, HEADER[:-1] + b",a" * 4_000 + b"\n"), "100,000,000 bytes"),
+        (repeated(b"9", 200), "line 2 is longer than 10,000 bytes"),
+        (os.mkfifo, "it is not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "it is not a regular file"),
+        (Path.mkdir, "it is a directory, not a file"),
+    ],
+    ids=["rows", "blank lines", "faulty rows", "columns", "one line", "pipe", "device", "directory"],
+)
+def test_a_hostile_file_meets_a_bound_that_is_named(
+    write: Callable[[Path], None], met: str, tmp_path: Path, usual_peak: int
+) -> None:
+    write(tmp_path / "prices.csv.gz")
+    run = trained(tmp_path, "--pair", "BTC/USD", "--source", f"file:{tmp_path}/prices.csv.gz")
+    assert run.code == 3, run.errors
+    assert met in run.errors
+    assert "Traceback" not in run.errors
+    assert run.peak < usual_peak + MOST_MEMORY
+
+
+def test_refused_keys_end_the_training_whatever_source_is_next(tmp_path: Path) -> None:
+    """A wrong key must not end in a model of invented prices, nor of a file's."""
+    (tmp_path / "BTC.csv").write_text(as_csv(make_history(200)))
+    for other in ("simulated", f"file:{tmp_path}/{{base}}.csv"):
+        with market() as served:
+            served.inject(server.refused(401, "unauthorized."), times=9)
+            run = trained(tmp_path, *DAYS, "--source", f"alpaca,{other}", ALPACA_DATA_URL=served.url, **KEYS)
+        assert (run.code, run.output) == (3, "")
+        assert "the keys in ALPACA_API_KEY and ALPACA_SECRET_KEY; correct them, or unset both" in run.errors
+        assert not any(key in run.errors for key in KEYS.values())
+        assert not (tmp_path / "model.pkl").exists()
+
+
+@pytest.mark.parametrize("status", [403, 503])
+def test_invented_prices_stand_in_for_an_exchange_that_refuses_this_location(status: int, tmp_path: Path) -> None:
+    with market() as served:
+        served.inject(server.answer(status, retry_after="9999"), times=9)
+        run = trained(tmp_path, *DAYS, "--source", "alpaca,simulated", ALPACA_DATA_URL=served.url)
+    assert run.code == 0, run.errors
+    assert "SIMULATED PRICES" in run.output
+
+
+def test_a_pair_that_the_exchange_does_not_have_is_not_invented(tmp_path: Path) -> None:
+    """A mistyped currency must not get an invented market."""
+    with market() as served:
+        run = trained(tmp_path, *DAYS, "--pair", "BTX/USD", "--source", "alpaca,simulated", ALPACA_DATA_URL=served.url)
+    assert run.code == 3
+    assert "alpaca: no candle of BTX/USD" in run.errors
+
+
+def test_a_sound_history_in_many_pages_meets_no_bound(tmp_path: Path) -> None:
+    candles = make_history(200).candles
+    with exchange(candles, Paging(rows=(7,), overlap=3, tokens=Tokens.ENDLESS), "1Day") as served:
+        run = trained(tmp_path, *DAYS, "--source", "alpaca", ALPACA_DATA_URL=served.url, SOURCE_CANDLES="2000")
+    assert run.code == 0, run.errors
+
+
+def test_a_password_in_an_address_is_never_printed(tmp_path: Path) -> None:
+    """Neither where all is well nor where nothing is, nor in the report."""
+    password = "hush%2Fhush"
+    with market() as served:
+        url = served.url.replace("//", f"//user:{password}@")
+        runs = [trained(tmp_path, *DAYS, "--source", "alpaca", "--json", ALPACA_DATA_URL=url)]
+        assert runs[0].code == 0, runs[0].errors
+    runs.append(trained(tmp_path, "--source", "alpaca", ALPACA_DATA_URL=url, SOURCE_SECONDS="5"))  # nobody is there now
+    runs += [
+        trained(tmp_path, "--source", "alpaca", ALPACA_DATA_URL=wrong)
+        for wrong in (f"{url}?key=hush", url.replace("%2F", "/"), "ftp://user:hush@host", "http://user:hush@[::1")
+    ]
+    assert [run.code for run in runs] == [0, 3, 2, 2, 2, 2]
+    assert not any("hush" in run.output + run.errors for run in runs)
+    assert b"hush" not in (tmp_path / "model.pkl").read_bytes()

@@ -1,0 +1,31 @@
+"""A market of minutes behind the replay server, and the real source that reads it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from crypto_predict.market import Candle, Interval, Pair, Span
+from crypto_predict.settings import SourceSettings
+from crypto_predict.sources.alpaca.history import Alpaca
+from crypto_predict.sources.retry import RetryPolicy
+from tests.support.replay.alpaca import AlpacaExchange, Paging
+from tests.support.replay.server import ReplayServer
+
+BTC = Pair("BTC", "USD")
+START = datetime(2023, 1, 1, tzinfo=UTC)
+QUICK = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=0.02, connect_timeout=10, read_timeout=10)
+
+
+def minutes(count: int) -> list[Candle]:
+    """So many minutes from `START`, each with prices of its own."""
+    return [Candle(START + timedelta(minutes=i), 9.0 + i, 12.0 + i, 8.0 + i, 10.0 + i, i / 4) for i in range(count)]
+
+
+def exchange(candles: Sequence[Candle], paging: Paging | None = None, timeframe: str = "1Min") -> ReplayServer:
+    """A server, not started yet, on which `candles` of BTC/USD are traded."""
+    return ReplayServer(AlpacaExchange({(BTC, timeframe): candles}, paging or Paging()))
+
+
+def read(server: ReplayServer, count: int, policy: RetryPolicy = QUICK, pair: Pair = BTC) -> list[Candle]:
+    """The first `count` minutes that the source gets from the server."""
+    source = Alpaca(SourceSettings(alpaca_data_url=server.url), policy)
+    return list(source.candles(pair, Interval.MINUTE_1, Span(START, START + timedelta(minutes=count))))

@@ -1,0 +1,139 @@
+"""Starting the real server as a real process, and asking it over real HTTP."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit
+
+from crypto_predict.settings import ServeSettings
+
+SETTINGS = ServeSettings(
+    model=Path("model.pkl"),
+    host="127.0.0.1",
+    port=0,
+    threads=4,
+    stale_after=timedelta(hours=24),
+    retrain_every=timedelta(hours=6),
+    log_level="info",
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 30
+STOP_SECONDS = 30
+ANSWER = (
+    b'{"date": "Sat, 01 Jun 2024 00:00:00 GMT", "prediction": 68812.22, "prediction low": 61263.97, '
+    b'"prediction_high": 77290.49}\n'
+)
+
+
+class Served:
+    """A running `api.py`, and what it wrote."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []  # of standard output, as they come
+        self._started = threading.Event()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        if not self._started.wait(START_SECONDS) or not self.events("serving"):
+            process.kill()
+            raise AssertionError(f"the server did not start: {self.lines} {process.communicate()[1]}")
+
+    @property
+    def url(self) -> str:
+        """Where it is asked: ``http://127.0.0.1:12345``."""
+        return str(self.events("serving")[0]["address"])
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        parts = urlsplit(self.url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        return parts.hostname, parts.port
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """What was logged under this name so far."""
+        return [event for event in map(json.loads, self.lines) if event["event"] == name]
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        """Send a signal and do not wait."""
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """The exit code, once the process has ended and all it wrote has been read."""
+        code = self.process.wait(STOP_SECONDS)
+        self._reader.join(STOP_SECONDS)
+        return code
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if '"event": "serving"' in line:
+                self._started.set()
+        self._started.set()
+
+
+def start(
+    arguments: list[str], environ: Mapping[str, str], python: str = sys.executable, *, merged: bool = False
+) -> subprocess.Popen[str]:
+    """Start `api.py` with these arguments and hardly any environment but `environ`; its outputs may be one."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    return subprocess.Popen(
+        [python, str(ROOT / "api.py"), *arguments],
+        env={**kept, **environ},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if merged else subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextlib.contextmanager
+def serving(model: Path, *options: str, python: str = sys.executable, **environ: str) -> Iterator[Served]:
+    """A server of `model` on a free port of this machine, stopped at the end."""
+    process = start(["--model", str(model), "--host", "127.0.0.1", "--port", "0", *options], environ, python)
+    try:
+        served = Served(process)
+        yield served
+        if process.poll() is None:
+            served.signal()
+            assert served.wait() == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def run(*arguments: str, **environ: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of an `api.py` that ends by itself."""
+    process = start(list(arguments), environ)
+    output, errors = process.communicate(timeout=START_SECONDS)
+    return process.returncode, output, errors
+
+
+def request(path: str, *headers: str) -> bytes:
+    """A GET request as it goes over the wire."""
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode("latin-1")
+
+
+def read_answer(stream: BinaryIO) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of the next answer on a connection."""
+    status = int(stream.readline().split()[1])
+    headers = {}
+    while (line := stream.readline().decode("latin-1").strip()) != "":
+        name, _, value = line.partition(": ")
+        headers[name.lower()] = value
+    length = 0 if status == HTTPStatus.NOT_MODIFIED else int(headers["content-length"])
+    body = stream.read(length)
+    assert len(body) == length
+    return status, headers, body

@@ -1,0 +1,33 @@
+"""Running `train.py`: as a process of its own, or in this one for the many cases."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import train
+from tests.support.histories import as_csv, make_history
+
+REVISION = {"GIT_REVISION": "0123456789abcdef0123456789abcdef01234567"}  # the checkout may change between two runs
+TRAINED_AT = {"SOURCE_DATE_EPOCH": "1716034247", **REVISION}  # 2024-05-18 12:10:47 UTC
+QUICK = ("--every", "25")  # few cutoffs, where the backtest is not the point
+
+
+def run_training(*arguments: str, environ: Mapping[str, str] = TRAINED_AT) -> subprocess.CompletedProcess[str]:
+    """The real command, as a process of its own."""
+    command = [sys.executable, "train.py", *arguments]
+    surroundings = {**os.environ, **environ}
+    return subprocess.run(command, capture_output=True, text=True, env=surroundings, timeout=100, check=False)
+
+
+def in_process(*arguments: str, environ: Mapping[str, str] = TRAINED_AT) -> int:
+    """The same command in this process; its exit code."""
+    return train.main(arguments, environ)
+
+
+def price_file(folder: Path, days: int) -> tuple[str, ...]:
+    """The arguments to train on so many days, made by hand and written into the folder, as of the last of them."""
+    history, path = make_history(days), folder / "prices.csv"
+    path.write_text(as_csv(history))
+    return ("--source", f"file:{path}", "--pair", "BTC/USD", "--until", f"{history.candles[-1].open_time:%Y-%m-%d}")

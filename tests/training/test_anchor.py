@@ -1,0 +1,218 @@
+"""The newest price: over real HTTP from the replay server, through the whole training, to the server's answers."""
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+import requests
+from aiohttp import web
+
+import train
+from crypto_predict.baked import store
+from crypto_predict.baked.schema import Anchor, Model
+from crypto_predict.errors import Refused
+from crypto_predict.market import DAY, Candle, Interval, Pair, Span
+from crypto_predict.sources.simulated import Simulated
+from crypto_predict.training import pipeline
+from crypto_predict.training.options import read_settings
+from tests.support.histories import START, as_csv, make_candle, make_history, wandering
+from tests.support.replay import server as replay
+from tests.support.replay.alpaca import AlpacaExchange
+from tests.support.replay.server import Answer, Fault, Handler, ReplayServer
+from tests.support.serving import serving
+from tests.support.training import QUICK
+
+BTC = Pair("BTC", "USD")
+HOUR = Interval.HOUR_1.length
+DAYS = 200
+TODAY = START + DAYS * DAY
+NOW = TODAY + timedelta(hours=9, minutes=20)
+LAST_CLOSE = wandering(DAYS - 1)
+DAILY = Anchor(TODAY, LAST_CLOSE)
+
+
+def hourly(count: int, factor: float = 1.002) -> list[Candle]:
+    """So many hours from the last daily close on, each of which opens where one closed and moves by the factor."""
+    closes = [LAST_CLOSE * factor**n for n in range(count + 1)]
+    return [make_candle(TODAY + n * HOUR, closes[n + 1], closes[n]) for n in range(count)]
+
+
+def exchange(hours: Sequence[Candle]) -> ReplayServer:
+    """Daily candles, the newest of which is not closed yet, and these hourly ones."""
+    days = [make_candle(START + n * DAY, wandering(n), wandering(n - 1)) for n in range(DAYS + 1)]
+    return ReplayServer(AlpacaExchange({(BTC, "1Day"): days, (BTC, "1Hour"): hours}))
+
+
+def trained(server: ReplayServer, folder: Path, *options: str, now: datetime = NOW) -> Model:
+    """What one training at this moment wrote."""
+    output = folder / "model.pkl"
+    environ = {"ALPACA_DATA_URL": server.url, "SOURCE_DATE_EPOCH": str(int(now.timestamp()))}
+    settings, _ = read_settings(["--days", str(DAYS), *QUICK, "--output", str(output), *options], environ)
+    pipeline.train(settings, now)
+    return store.load(output)
+
+
+def anchors(model: Model) -> set[Anchor]:
+    """The anchor as forecast, card and ledger have it: they must agree."""
+    return {model.forecasts[BTC].anchor, model.card.pairs[BTC].anchor}
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model trained at twenty past nine, when nine hours have closed."""
+    folder = tmp_path_factory.mktemp("fresh")
+    with exchange(hourly(10)) as server:
+        trained(server, folder)
+    return folder
+
+
+def test_the_forecast_sets_out_from_the_last_closed_hour(fresh: Path) -> None:
+    """The hour that is still open never counts."""
+    model = store.load(fresh / "model.pkl")
+    assert anchors(model) == {Anchor(TODAY + 9 * HOUR, hourly(9)[-1].close)}
+    assert model.forecasts[BTC].last_close == LAST_CLOSE
+    tomorrow = model.card.pairs[BTC].forecast[0]
+    assert tomorrow.prediction == pytest.approx(LAST_CLOSE * 1.002**9, rel=1e-3)
+    assert '"anchor":{"at":"2021-07-20T09:00:00Z"' in (fresh / "model.ledger.jsonl").read_text()
+
+
+def test_what_is_baked_is_what_is_answered_between_close_anchor_and_close(fresh: Path) -> None:
+    """From the last close to the anchor prices are known, and from there on the interval opens."""
+    forecast = store.load(fresh / "model.pkl").forecasts[BTC]
+    anchor, band = forecast.anchor.price, forecast.forecast_bands[0]
+    with serving(fresh / "model.pkl") as server:
+        known, newest, later, close = (
+            requests.get(f"{server.url}/bitcoin?date=2021-07-20{time}", timeout=30).json()
+            for time in ("T04:30:00Z", "T09:00:00Z", "T16:30:00Z", "")
+        )
+    assert [known[key] for key in list(known)[1:]] == [round(math.sqrt(LAST_CLOSE * anchor), 2)] * 3
+    assert [newest[key] for key in list(newest)[1:]] == [round(anchor, 2)] * 3
+    assert close["prediction"] == pytest.approx(anchor, rel=1e-3)
+    assert later["prediction"] == pytest.approx(math.sqrt(anchor * close["prediction"]), rel=1e-6)
+    assert later["prediction low"] == pytest.approx(later["prediction"] * math.exp(band.low / math.sqrt(2)), rel=1e-6)
+    assert close["prediction_high"] == pytest.approx(close["prediction"] * math.exp(band.high), rel=1e-6)
+
+
+def test_hours_without_a_trade_are_missing_and_do_no_harm(tmp_path: Path) -> None:
+    """The last hour in which anybody traded is the newest price there is."""
+    with exchange(hourly(7)[:3] + hourly(7)[5:]) as server:
+        assert anchors(trained(server, tmp_path)) == {Anchor(TODAY + 7 * HOUR, hourly(7)[-1].close)}
+
+
+def test_just_after_midnight_the_last_daily_close_is_the_newest_price(tmp_path: Path) -> None:
+    with exchange(hourly(1)) as server:
+        assert anchors(trained(server, tmp_path, now=TODAY + timedelta(minutes=30))) == {DAILY}
+
+
+def test_with_an_end_in_the_past_no_hour_is_asked_for(tmp_path: Path) -> None:
+    with exchange(hourly(10)) as server:
+        model = trained(server, tmp_path, "--until", "2021-07-16")
+        assert {asked.query["timeframe"] for asked in server.requests} == {"1Day"}
+    assert anchors(model) == {Anchor(TODAY - 3 * DAY, wandering(DAYS - 4))}
+
+
+def test_with_an_end_that_is_yet_to_come_they_are(tmp_path: Path) -> None:
+    with exchange(hourly(10)) as server:
+        model = trained(server, tmp_path, "--until", "2021-07-20")
+    assert anchors(model) == {Anchor(TODAY + 9 * HOUR, hourly(9)[-1].close)}
+
+
+def test_a_file_has_no_hours(tmp_path: Path) -> None:
+    """The day that is still open in it is none either."""
+    (tmp_path / "prices.csv").write_text(as_csv(make_history(DAYS + 1)))
+    with exchange(hourly(10)) as server:
+        assert anchors(trained(server, tmp_path, "--pair", "BTC/USD", "--source", f"file:{tmp_path}/prices.csv")) == {
+            DAILY
+        }
+        assert server.requests == []
+
+
+def test_an_invented_market_has_hours_too(tmp_path: Path) -> None:
+    with exchange([]) as server:
+        model = trained(server, tmp_path, "--source", "simulated")
+    newest = next(iter(Simulated(0).candles(BTC, Interval.HOUR_1, Span(TODAY + 8 * HOUR, TODAY + 9 * HOUR))))
+    assert anchors(model) == {Anchor(TODAY + 9 * HOUR, newest.close)}
+
+
+def rescaled(hour: Candle, factor: float) -> Candle:
+    """All of an hour in another unit."""
+    prices = {name: factor * getattr(hour, name) for name in ("open", "high", "low", "close")}
+    return replace(hour, **prices)
+
+
+def ticked(hour: Candle, factor: float) -> Candle:
+    """An hour of ordinary volume whose very last trade is in another unit."""
+    close = factor * hour.close
+    return replace(hour, close=close, high=max(hour.high, close), low=min(hour.low, close), volume=hour.volume / 24)
+
+
+def impossible(hour: Candle, _: float) -> Candle:
+    """An hour that closes above its own high."""
+    return replace(hour, close=2 * hour.high)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "factor", "reason"),
+    [
+        (rescaled, 10, "jump: the hour of 2021-07-20 08:00"),
+        (rescaled, 0.1, "jump: the hour of 2021-07-20 08:00"),
+        (ticked, 10, "jump: the hour of 2021-07-20 08:00"),
+        (ticked, 0.1, "jump: the hour of 2021-07-20 08:00"),
+        (impossible, 0, "the hour of 2021-07-20 08:00 is impossible: "),
+    ],
+)
+def test_an_hour_that_no_market_has_is_refused_and_without_the_gate_not_used(
+    spoil: object, factor: float, reason: str, tmp_path: Path
+) -> None:
+    """A forecast that set out from one bad tick would be wrong on every day."""
+    assert callable(spoil)
+    with exchange([*hourly(8), spoil(hourly(9)[-1], factor)]) as server:
+        with pytest.raises(Refused) as refusal:
+            trained(server, tmp_path)
+        assert train.exit_code(refusal.value) == 4
+        assert refusal.value.reasons[0].startswith(f"BTC/USD: alpaca: {reason}")
+        assert list(tmp_path.iterdir()) == []
+        model = trained(server, tmp_path, "--no-gate")
+    assert anchors(model) == {DAILY}
+    assert model.card.gate.reasons[0].startswith(f"BTC/USD: {reason}")
+
+
+@pytest.mark.parametrize("left", [0.6, 0.1])
+def test_a_crash_within_the_hour_is_true(left: float, tmp_path: Path) -> None:
+    """The market passed every price on its way, much was sold, and the forecast sets out from where it is now."""
+    crash = make_candle(TODAY + 8 * HOUR, left * LAST_CLOSE, hourly(8)[-1].close)
+    with exchange([*hourly(8), crash]) as server:
+        assert anchors(trained(server, tmp_path)) == {Anchor(TODAY + 9 * HOUR, crash.close)}
+
+
+def for_hours(fault: Fault) -> Fault:
+    """The fault, where hours are asked for; the true answer elsewhere."""
+
+    async def routed(request: web.Request, handler: Handler) -> Answer:
+        return await (fault(request, handler) if request.query["timeframe"] == "1Hour" else handler(request))
+
+    return routed
+
+
+@pytest.fixture(params=["500", "404"])
+def failing(request: pytest.FixtureRequest) -> Iterator[ReplayServer]:
+    faults = {
+        "500": replay.refused(500, "internal server error"),
+        "404": replay.refused(404, "not found"),
+    }
+    with exchange(hourly(10)) as server:
+        server.inject(for_hours(faults[request.param]), times=20)
+        yield server
+
+
+def test_without_hours_the_forecast_sets_out_from_the_last_daily_close(
+    failing: ReplayServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It costs freshness, which is told, and no release."""
+    with caplog.at_level(logging.WARNING):
+        assert anchors(trained(failing, tmp_path)) == {DAILY}
+    assert "BTC/USD: no hourly candles, the forecast sets out from the last daily close: alpaca: " in caplog.text

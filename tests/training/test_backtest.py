@@ -1,0 +1,425 @@
+"""The backtest through the command line: its rows, and the figures that card and report make of them."""
+
+import csv
+import io
+import pickle
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from dataclasses import dataclass, fields
+from datetime import date, timedelta
+from itertools import pairwise
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import psutil
+import pytest
+from prophet.serialize import model_from_json
+from scipy import stats
+
+from crypto_predict.baked import plain, store
+from crypto_predict.baked.evaluation import PROPHET, Evaluator
+from crypto_predict.baked.schema import Model
+from crypto_predict.baked.scores import Backtest, ProphetScore, Score
+from crypto_predict.market import Pair
+from tests.support.histories import START, as_csv, make_history, rhythmic
+from tests.support.training import in_process
+
+BTC = Pair("BTC", "USD")
+COLUMNS = "pair,cutoff,horizon_days,target,actual,prediction,low,high,persistence"
+DAYS, FITTED, EVERY, HORIZONS = 800, 600, 8, (1, 7, 30, 90)
+LAST = START.date() + timedelta(days=DAYS - 1)
+
+SIX_DIGITS = 5e-6  # that figures are written with
+
+Array = npt.NDArray[np.float64]
+Rows = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training on a market that can be forecast, and everything it told."""
+
+    folder: Path
+    report: str
+
+    @property
+    def rows(self) -> Rows:
+        """The rows of the CSV file."""
+        return read(self.folder / "backtest.csv")
+
+    @property
+    def model(self) -> Model:
+        """The model, read anew."""
+        return store.load(self.folder / "model.pkl")
+
+    @property
+    def backtest(self) -> Backtest:
+        """What the card says."""
+        found = self.model.card.pairs[BTC].backtest
+        assert found is not None
+        return found
+
+    def score(self, horizon: int) -> Score:
+        """What the card says of one horizon."""
+        (found,) = [score for score in self.backtest.scores if score.horizon_days == horizon]
+        return found
+
+    def prophet(self, horizon: int) -> ProphetScore:
+        """The same of Prophet alone."""
+        assert self.backtest.prophet is not None
+        (found,) = [score for score in self.backtest.prophet.scores if score.horizon_days == horizon]
+        return found
+
+
+def read(path: Path) -> Rows:
+    """The rows of a backtest file, whose first line is as agreed."""
+    lines = path.read_text().splitlines()
+    assert lines[0] == COLUMNS
+    return list(csv.DictReader(lines))
+
+
+def train_on(prices: Path, folder: Path, last: date) -> int:
+    files = [f"--output={folder}/model.pkl", f"--backtest={folder}/backtest.csv", f"--prophet-json={folder}/{{base}}"]
+    market = ("--pair", "BTC/USD", "--source", f"file:{prices}", "--days", str(FITTED), "--until", str(last))
+    return in_process(*market, "--every", str(EVERY), *files)
+
+
+@pytest.fixture(scope="module")
+def prices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("prices") / "rhythmic.csv"
+    path.write_text(as_csv(make_history(DAYS, rhythmic)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def training(prices: Path, tmp_path_factory: pytest.TempPathFactory) -> Training:
+    folder = tmp_path_factory.mktemp("training")
+    with redirect_stdout(io.StringIO()) as report:
+        assert train_on(prices, folder, LAST) == 0
+    return Training(folder, report.getvalue())
+
+
+def test_every_forecast_is_a_row_of_its_own(training: Training) -> None:
+    """Cutoffs end with the last day; a horizon that reaches beyond it has no outcome and no row."""
+    rows = training.rows
+    cutoffs = sorted({date.fromisoformat(row["cutoff"]) for row in rows})
+    newest = LAST - timedelta(days=EVERY)
+    assert cutoffs == [newest - timedelta(days=EVERY * n) for n in reversed(range(len(cutoffs)))]
+    assert cutoffs[0] - START.date() >= timedelta(days=364)
+    found = [(row["cutoff"], int(row["horizon_days"])) for row in rows]
+    due = [(cutoff, horizon) for cutoff in cutoffs for horizon in HORIZONS if cutoff + timedelta(horizon) <= LAST]
+    assert found == [(str(cutoff), horizon) for cutoff, horizon in due]
+
+
+def test_prices_are_the_closes_of_their_days(training: Training) -> None:
+    for row in training.rows:
+        cutoff, target = date.fromisoformat(row["cutoff"]), date.fromisoformat(row["target"])
+        assert target == cutoff + timedelta(days=int(row["horizon_days"]))
+        for name, day in (("actual", target), ("persistence", cutoff)):
+            assert float(row[name]) == pytest.approx(rhythmic((day - START.date()).days), rel=1e-11)
+        assert row["pair"] == "BTC/USD"
+
+
+def test_every_forecast_lies_inside_its_interval(training: Training) -> None:
+    for row in training.rows:
+        assert 0 < float(row["low"]) <= float(row["prediction"]) <= float(row["high"])
+        assert float(row["low"]) < float(row["persistence"]) < float(row["high"])
+
+
+@pytest.fixture(scope="module")
+def earlier(prices: Path, tmp_path_factory: pytest.TempPathFactory) -> Training:
+    """The same market as it was known two cutoffs before."""
+    folder = tmp_path_factory.mktemp("earlier")
+    assert train_on(prices, folder, LAST - timedelta(days=2 * EVERY)) == 0
+    return Training(folder, "")
+
+
+def test_no_forecast_depends_on_what_came_later(training: Training, earlier: Training) -> None:
+    """The same cutoffs had the same forecasts then."""
+    known = [row for row in training.rows if row["target"] <= str(earlier.model.forecasts[BTC].last)]
+    assert earlier.rows == known
+    assert any(row["prediction"] != row["persistence"] for row in known), "else there is little to compare"
+
+
+def test_the_backtest_makes_the_forecasts_that_would_have_been_released(training: Training, earlier: Training) -> None:
+    """The row of a cutoff is what a training on that day baked.
+
+    But for the last digits of Prophet's optimiser, and for an interval that may not shrink between two tested horizons.
+    """
+    released = {standing.horizon_days: standing for standing in earlier.model.card.pairs[BTC].forecast}
+    rows = [row for row in training.rows if row["cutoff"] == str(earlier.model.forecasts[BTC].last)]
+    assert [row["horizon_days"] for row in rows] == ["1", "7"]
+    for row in rows:
+        standing = released[int(row["horizon_days"])]
+        assert row["target"] == str(standing.day)
+        assert float(row["prediction"]) == pytest.approx(standing.prediction, rel=1e-6)
+        assert (float(row["low"]), float(row["high"])) == pytest.approx((standing.low, standing.high), rel=1e-3)
+
+
+@dataclass(frozen=True)
+class Column:
+    """The rows of one horizon as arrays, (n,) each, and what persistence's Gaussian interval was."""
+
+    actual: Array
+    prediction: Array
+    low: Array
+    high: Array
+    persistence: Array
+    gaussian: Array  # half-width in log price
+    years: Array
+
+    @classmethod
+    def of(cls, rows: Rows, horizon: int) -> "Column":
+        """Those of this horizon."""
+        chosen = [row for row in rows if int(row["horizon_days"]) == horizon]
+        cutoffs = [date.fromisoformat(row["cutoff"]) for row in chosen]
+        names = ("actual", "prediction", "low", "high", "persistence")
+        half_widths = [gaussian_half_width((cutoff - START.date()).days, horizon) for cutoff in cutoffs]
+        columns = {name: np.array([float(row[name]) for row in chosen]) for name in names}
+        years = np.array([cutoff.year for cutoff in cutoffs], dtype=np.float64)
+        return cls(**columns, gaussian=np.array(half_widths), years=years)
+
+    def only(self, chosen: npt.NDArray[np.bool_]) -> "Column":
+        """The rows that were chosen."""
+        return Column(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+
+def gaussian_half_width(day: int, horizon: int) -> float:
+    """Of a random walk with the deviation of the daily returns of the year that ends with this day's close."""
+    closes = np.array([rhythmic(past) for past in range(max(0, day - 365), day + 1)])
+    deviation = np.diff(np.log(closes)).std(ddof=1)
+    return float(NormalDist().inv_cdf(0.9) * deviation * np.sqrt(horizon))
+
+
+def winkler(actual: Array, low: Array, high: Array) -> Array:
+    """The interval score of the 80 % interval: its width, and ten times what it missed by."""
+    return np.asarray(high - low + 10 * np.maximum(0, np.maximum(low - actual, actual - high)))
+
+
+def figures(of: Column, steps: Array) -> dict[str, float]:
+    """The figures of one horizon by the names that a score has for them.
+
+    Args:
+        of: The rows.
+        steps: The daily returns before the first cutoff.
+    """
+    error, reference = np.log(of.actual / of.prediction), np.log(of.actual / of.persistence)
+    low, high, actual = np.log(of.low), np.log(of.high), np.log(of.actual)
+    ours, gaussian = winkler(actual, low, high), winkler(reference, -of.gaussian, of.gaussian)
+    pinball_low = np.where(actual >= low, 0.1 * (actual - low), 0.9 * (low - actual))
+    pinball_high = np.where(actual >= high, 0.9 * (actual - high), 0.1 * (high - actual))
+    sigma = (high - low) / 2 / stats.norm.ppf(0.9)
+    z = error / sigma
+    crps = sigma * (z * (2 * stats.norm.cdf(z) - 1) + 2 * stats.norm.pdf(z) - 1 / np.sqrt(np.pi))
+    return {
+        "forecasts": len(actual),
+        "mae": np.abs(error).mean(),
+        "rmse": np.sqrt((error**2).mean()),
+        "mae_price": np.abs(of.actual - of.prediction).mean(),
+        "rmse_price": np.sqrt(((of.actual - of.prediction) ** 2).mean()),
+        "mape": np.abs(1 - of.prediction / of.actual).mean(),
+        "mase": np.abs(error).mean() / np.abs(steps).mean(),
+        "rmsse": np.sqrt((error**2).mean() / (steps**2).mean()),
+        "pinball": (pinball_low + pinball_high).mean() / 2,
+        "crps": crps.mean(),
+        "winkler": ours.mean(),
+        "coverage": np.mean((of.low <= of.actual) & (of.actual <= of.high)),
+        "relative_mae": np.abs(error).mean() / np.abs(reference).mean(),
+        "relative_winkler": ours.mean() / gaussian.mean(),
+    }
+
+
+def steps_before(cutoff: date) -> Array:
+    """The daily returns up to a cutoff."""
+    return np.diff(np.log([rhythmic(day) for day in range((cutoff - START.date()).days + 1)]))
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+def test_the_card_s_figures_are_those_of_the_rows(training: Training, horizon: int) -> None:
+    """Worked out anew from what anybody can read."""
+    score, rows = training.score(horizon), Column.of(training.rows, horizon)
+    expected = figures(rows, steps_before(training.backtest.first_cutoff))
+    assert {name: getattr(score, name) for name in expected} == pytest.approx(expected, rel=SIX_DIGITS)
+    assert score.relative_mae is not None
+    assert score.skill == pytest.approx(1 - score.relative_mae, abs=1e-6)
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+def test_the_card_s_figures_of_each_year_are_those_of_its_rows(training: Training, horizon: int) -> None:
+    of = Column.of(training.rows, horizon)
+    found = [year for year in training.backtest.years if year.horizon_days == horizon]
+    assert [year.year for year in found] == sorted(set(of.years.tolist()))
+    for year in found:
+        expected = figures(of.only(of.years == year.year), steps_before(training.backtest.first_cutoff))
+        for name in ("forecasts", "relative_mae", "coverage", "relative_winkler"):
+            assert getattr(year, name) == pytest.approx(expected[name], rel=SIX_DIGITS)
+
+
+def test_the_direction_is_the_share_of_moves_that_were_told_right(training: Training) -> None:
+    """Where nothing was forecast to move there is no direction."""
+    of, score = Column.of(training.rows, 1), training.score(1)
+    moved = of.prediction != of.persistence
+    right = (of.prediction > of.persistence)[moved] == (of.actual > of.persistence)[moved]
+    interval = stats.binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+    found = (score.direction, score.direction_low, score.direction_high)
+    assert found == pytest.approx((right.mean(), interval.low, interval.high), rel=SIX_DIGITS)
+    assert training.score(90).direction is None
+
+
+def test_the_p_value_of_forecasts_that_do_not_overlap_is_student_s(training: Training) -> None:
+    of, score = Column.of(training.rows, 1), training.score(1)
+    differences = np.abs(np.log(of.actual / of.prediction)) - np.abs(np.log(of.actual / of.persistence))
+    assert score.p_value == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, rel=SIX_DIGITS)
+
+
+def test_the_losses_are_kept_for_a_successor(training: Training) -> None:
+    """One a week: cutoffs eight days apart are all of them."""
+    for horizon in HORIZONS:
+        of = Column.of(training.rows, horizon)
+        losses = [loss for loss in training.backtest.losses if loss.horizon_days == horizon]
+        errors = np.abs(np.log(of.actual / of.prediction))
+        winklers = winkler(np.log(of.actual), np.log(of.low), np.log(of.high))
+        np.testing.assert_allclose([loss.error for loss in losses], errors, rtol=SIX_DIGITS)
+        np.testing.assert_allclose([loss.winkler for loss in losses], winklers, rtol=SIX_DIGITS)
+
+
+def test_the_report_prints_the_figures_of_the_card(training: Training) -> None:
+    """What is read on the terminal is what was measured, by horizon and by year."""
+    lines = [" ".join(line.split()) for line in training.report.splitlines()]
+    for score in training.backtest.scores:
+        days = "1 day" if score.horizon_days == 1 else f"{score.horizon_days} days"
+        figures = f"{score.mape:.1%} {score.relative_mae:.3f} {score.coverage:.1%} {score.relative_winkler:.3f}"
+        assert score.p_value is not None
+        p_value = "<0.01" if score.p_value < 0.01 else f"{score.p_value:.2f}"
+        alone = training.prophet(score.horizon_days)
+        prophets = f"{alone.relative_mae:.3f} {alone.coverage:.1%}"
+        assert f"BTC/USD {days} {score.forecasts} {figures} {p_value} {prophets}" in lines
+    for year, horizons in ((2022, 4), (2023, 3)):  # no forecast of 90 days made in 2023 has come due
+        cells = [
+            f"{one.relative_mae:.3f} {one.coverage:.0%} {one.relative_winkler:.3f}"
+            for one in training.backtest.years
+            if one.year == year
+        ]
+        assert len(cells) == horizons
+        assert " ".join([str(year), *cells, *["-"] * (4 - horizons)]) in lines
+
+
+def test_a_market_that_can_be_forecast_is_forecast(training: Training) -> None:
+    """Tomorrow follows today and the week here: weights are earned, persistence is beaten, and the words say so."""
+    score = training.score(1)
+    assert score.relative_mae is not None
+    assert score.relative_mae < 0.95
+    assert score.words == f"better than persistence at 1 day by {1 - score.relative_mae:.1%}, p < 0.01"
+    weights = {one.candidate: one.weight for one in training.backtest.candidates if one.horizon_days == 1}
+    assert weights["prophet"] > 0.1
+    assert weights["autoregression"] > 0.1
+    assert sum(weights.values()) <= 1
+    forecast = training.model.forecasts[BTC]
+    assert forecast.prophet_weights[0] == pytest.approx(weights["prophet"], rel=1e-5)
+    tomorrow = Evaluator(forecast).at_close(forecast.last + timedelta(days=1)).price
+    assert tomorrow != round(forecast.last_close, 2)
+
+
+def test_prophet_s_part_of_the_forecast_is_prophet_s_own_prediction(training: Training) -> None:
+    """The level corrected, the weight taken, the other candidates added; prices of 10^9 are not rounded noticeably."""
+    forecast = training.model.forecasts[BTC]
+    assert forecast.first == LAST - timedelta(days=FITTED - 1)
+    prophet = model_from_json((training.folder / "BTC").read_text())
+    days = pd.date_range(forecast.last, forecast.end)
+    curve = prophet.predict(pd.DataFrame({"ds": days}))["yhat"].to_numpy()
+    correction = np.log(forecast.anchor.price) - curve[0]
+    assert forecast.level_correction == pytest.approx(correction, abs=1e-8)
+    weight = np.array(forecast.prophet_weights)
+    own = weight * (curve[1:] + correction) + (1 - weight) * np.log(forecast.anchor.price)
+    expected = np.exp(own + np.array(forecast.other_increments))
+    evaluator = Evaluator(forecast)
+    answered = [evaluator.at_close(day.date()).price for day in days[1:]]
+    np.testing.assert_allclose(answered, expected, rtol=1e-9)
+    assert weight[0] > 0.1
+
+
+def test_prophet_alone_is_prophet_s_own_prediction(training: Training) -> None:
+    """Its level and its way, past and future; prices of 10^9 are not rounded noticeably."""
+    forecast = training.model.forecasts[BTC]
+    prophet = model_from_json((training.folder / "BTC").read_text())
+    days = pd.date_range(forecast.first, forecast.end, freq="5D")
+    expected = np.exp(prophet.predict(pd.DataFrame({"ds": days}))["yhat"].to_numpy())
+    evaluator = Evaluator(forecast)
+    answered = [evaluator.at_close(day.date(), PROPHET) for day in days]
+    np.testing.assert_allclose([one.price for one in answered], expected, rtol=1e-9)
+    assert all(one.low < one.price < one.high for one in answered)
+    assert expected[-1] != pytest.approx(evaluator.at_close(days[-1].date()).price, rel=1e-3)
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+def test_prophet_alone_has_scores_of_its_own(training: Training, horizon: int) -> None:
+    alone = training.prophet(horizon)
+    assert alone.forecasts == training.score(horizon).forecasts
+    assert alone.relative_mae is not None
+    assert alone.relative_mae > 1
+    assert 0.6 < alone.coverage <= 1
+    assert training.backtest.prophet is not None
+    assert f"{alone.relative_mae:.2f}" in training.backtest.prophet.words
+
+
+def test_the_scores_of_prophet_alone_cost_a_release_little(training: Training) -> None:
+    """Every release is a layer of the image: what is new in the file of each pair stays below 2 kB."""
+    forecast, backtest = training.model.forecasts[BTC], training.backtest
+    assert len(pickle.dumps(plain.encode(forecast.prophet_bands))) < 700
+    assert len(pickle.dumps(plain.encode(backtest.prophet))) < 900
+
+
+def test_pairs_horizons_and_cutoffs_are_those_that_were_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "backtest.csv"
+    market = ("--source", "simulated", "--pair", "BTC/USD,ETH/USD", "--days", "220", "--until", "2025-06-30")
+    files = (f"--output={tmp_path / 'model.pkl'}", f"--backtest={path}")
+    assert in_process(*market, *files, "--horizons", "10,2", "--every", "30") == 0
+    rows = read(path)
+    found = [(row["pair"], row["cutoff"], row["horizon_days"]) for row in rows]
+    cutoffs = sorted({row["cutoff"] for row in rows})
+    assert found == [
+        (pair, day, horizon) for pair in ("BTC/USD", "ETH/USD") for day in cutoffs for horizon in ["2", "10"]
+    ]
+    steps = {date.fromisoformat(after) - date.fromisoformat(before) for before, after in pairwise(cutoffs)}
+    assert steps == {timedelta(days=30)}
+    assert cutoffs[-1] == "2025-05-31"
+
+
+def test_a_day_without_a_candle_is_no_cutoff_and_no_target(tmp_path: Path) -> None:
+    """Its price is nobody's; what stands in for it must not be scored."""
+    missing, last = START.date() + timedelta(days=150), START.date() + timedelta(days=199)
+    (tmp_path / "prices.csv").write_text(as_csv(make_history(200, missing=frozenset({150}))))
+    files = (f"--output={tmp_path / 'model.pkl'}", f"--backtest={tmp_path / 'backtest.csv'}")
+    source = ("--pair", "BTC/USD", "--source", f"file:{tmp_path / 'prices.csv'}", "--until", str(last))
+    assert in_process(*source, *files, "--every", "7", "--horizons", "1,7") == 0
+    rows = read(tmp_path / "backtest.csv")
+    assert str(missing - timedelta(days=7)) not in {row["cutoff"] for row in rows if row["horizon_days"] == "7"}
+    assert str(missing) not in {row["cutoff"] for row in rows} | {row["target"] for row in rows}
+    assert str(missing + timedelta(days=7)) in {row["cutoff"] for row in rows}
+
+
+def test_no_worker_outlives_a_training_that_is_killed(tmp_path: Path) -> None:
+    """A cancelled job would leave its workers asleep, some 170 MB each, for ever."""
+    (tmp_path / "prices.csv").write_text(as_csv(make_history(900)))
+    command = [
+        sys.executable,
+        "train.py",
+        "--no-gate",
+        "--pair",
+        "BTC/USD",
+        "--source",
+        f"file:{tmp_path / 'prices.csv'}",
+    ]
+    training = psutil.Popen([*command, "--output", str(tmp_path / "model.pkl")], stderr=subprocess.PIPE)
+    try:
+        while len(workers := training.children(recursive=True)) < 2:
+            assert training.poll() is None, "it ended before a second process had begun"
+    finally:
+        training.kill()
+        training.communicate()
+    gone, alive = psutil.wait_procs(workers, timeout=60)
+    assert (len(gone), alive) == (len(workers), [])

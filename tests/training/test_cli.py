@@ -1,0 +1,508 @@
+import contextlib
+import errno
+import json
+import os
+import pty
+import re
+import stat
+import subprocess
+import sys
+import termios
+import time
+import xml.etree.ElementTree as ET
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from prophet.serialize import model_from_json
+
+from crypto_predict.baked import store
+from crypto_predict.baked.evaluation import PROPHET, Curve, Evaluator
+from crypto_predict.baked.schema import MOST_PAIRS
+from crypto_predict.errors import InvalidValue, NoProphetInterval
+from crypto_predict.forecasting.evaluation.replay import splits
+from crypto_predict.market import Pair
+from crypto_predict.training.options import read_settings
+from crypto_predict.training.outputs import check_room
+from tests.support.histories import as_csv, make_history, wandering
+from tests.support.training import QUICK, TRAINED_AT, in_process, price_file, run_training
+
+BTC, ETH = Pair("BTC", "USD"), Pair("ETH", "USD")
+Run = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture
+def prices(tmp_path: Path) -> tuple[str, ...]:
+    """The arguments to train on 200 days, quickly."""
+    return (*price_file(tmp_path, 200), *QUICK)
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+    """One run of two pairs in an invented market, with everything that can be written."""
+    folder = tmp_path_factory.mktemp("simulated")
+    run = run_training(
+        *("--pair", "BTC/USD", "--pair", "ETH/USD", "--source", "simulated", "--until", "2025-06-30"),
+        *("--days", "400", "--every", "40"),
+        *("--output", str(folder / "model.pkl"), "--prophet-json", str(folder / "{base}.json")),
+        *("--picture", str(folder / "{base}-{quote}.svg")),
+    )
+    return run, folder
+
+
+def test_a_run_writes_the_model_and_ends_with_0(simulated: tuple[Run, Path]) -> None:
+    run, folder = simulated
+    assert run.returncode == 0, run.stderr
+    model = store.load(folder / "model.pkl")
+    assert list(model.forecasts) == [BTC, ETH]
+    assert model.forecasts[BTC].last == date(2025, 6, 30)
+    assert model.card.pairs[BTC].candles == 400
+
+
+def test_the_report_tells_span_candles_gaps_fit_time_and_where_the_forecast_stands(
+    simulated: tuple[Run, Path],
+) -> None:
+    run, folder = simulated
+    rows = [line.split() for line in run.stdout.splitlines()]
+    history = next(row for row in rows if row[:1] == ["BTC/USD"])
+    assert history[1:6] == ["2024-05-27", "2025-06-30", "400", "0", "0"]
+    assert float(history[6]) > 0
+    assert "source: simulated for BTC/USD and ETH/USD" in run.stdout
+    days = [row[3] for row in rows if row[:1] == ["ETH/USD"] and row[-1].endswith("%") and row[3].startswith("2025-")]
+    assert days == ["2025-07-01", "2025-07-07", "2025-07-30", "2025-09-28"]
+    standing = store.load(folder / "model.pkl").card.pairs[ETH].forecast[0]
+    assert f"{standing.prediction:,.2f}" in run.stdout
+
+
+def test_invented_prices_cannot_be_overlooked(simulated: tuple[Run, Path]) -> None:
+    """In the log, in the report, in the card and in the picture."""
+    run, folder = simulated
+    assert "SIMULATED" in run.stderr.upper()
+    assert "SIMULATED PRICES" in run.stdout
+    card = store.load(folder / "model.pkl").card
+    assert card.simulated
+    assert card.pairs[BTC].simulated
+    assert "SIMULATED PRICES" in (folder / "BTC-USD.svg").read_text()
+
+
+def test_the_card_tells_where_the_model_comes_from(simulated: tuple[Run, Path]) -> None:
+    _, folder = simulated
+    card = store.load(folder / "model.pkl").card
+    assert card.trained_at == datetime(2024, 5, 18, 12, 10, 47, tzinfo=UTC)
+    assert card.build == f"{card.version}-20240518121047"
+    assert card.python == ".".join(map(str, sys.version_info[:3]))
+    assert set(card.packages) >= {"prophet", "numpy", "pandas", "statsmodels"}
+    assert [standing.horizon_days for standing in card.pairs[BTC].forecast] == [1, 7, 30, 90]
+    assert len(card.pairs[BTC].history_sha256) == 64
+    assert (card.gate.passed, card.gate.enforced, card.gate.reasons) == (True, True, ())
+    assert card.gate.thresholds["most_coverage"] == 0.9
+
+
+def test_prophets_own_json_predicts_what_was_baked(simulated: tuple[Run, Path]) -> None:
+    _, folder = simulated
+    forecast = store.load(folder / "model.pkl").forecasts[BTC]
+    prophet = model_from_json((folder / "BTC.json").read_text())
+    days = pd.date_range(forecast.first, forecast.end, freq="37D")
+    expected = prophet.predict(pd.DataFrame({"ds": days}))["yhat"].tolist()
+    curve = Curve(forecast.scale, forecast.trend, forecast.seasonalities)
+    assert [curve.at(day.toordinal()) for day in days] == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_picture_is_a_drawing(simulated: tuple[Run, Path]) -> None:
+    _, folder = simulated
+    root = ET.parse(folder / "ETH-USD.svg").getroot()
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "forecast from 30 June 2025" in (folder / "ETH-USD.svg").read_text()
+
+
+def test_the_same_input_gives_the_same_files_byte_for_byte(prices: tuple[str, ...], tmp_path: Path) -> None:
+    """Two processes with different hash seeds: nothing about a run may leak into what it writes."""
+    written = []
+    for name in ("1", "2"):
+        folder = tmp_path / name
+        folder.mkdir()
+        files = [f"--output={folder}/model.pkl", f"--picture={folder}/it.svg", f"--backtest={folder}/backtest.csv"]
+        run = run_training(*prices, *files, environ={**TRAINED_AT, "PYTHONHASHSEED": name})
+        assert run.returncode == 0, run.stderr
+        written.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert written[0] == written[1]
+    assert written[0].keys() == {"model.pkl", "model.ledger.jsonl", "it.svg", "backtest.csv"}
+
+
+def test_the_progress_bar_ends_where_it_said_it_would(tmp_path: Path) -> None:
+    """Seen at a real terminal: the histories and every cutoff of both pairs, one of which has none."""
+    for name, days in (("BTC", 200), ("ETH", 60)):
+        (tmp_path / f"{name}.csv").write_text(as_csv(make_history(days)))
+    files = ["--source", f"file:{tmp_path}/{{base}}.csv", "--output", str(tmp_path / "model.pkl"), "--no-gate"]
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 120))
+    command = [sys.executable, "train.py", "--pair", "BTC/USD,ETH/USD", "--days", "150", *files, *QUICK]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs) as process:
+        os.close(theirs)
+        shown = read_terminal(ours)
+        assert process.wait(timeout=100) == 0, shown
+    counts = re.findall(r"(\d+)/(\d+) steps", shown)
+    assert counts[-1] == ("7", "7")  # two histories, and a cutoff every 25 of the last 100 days, both ends included
+    assert all(int(done) <= int(total) for done, total in counts)
+
+
+def read_terminal(descriptor: int) -> str:
+    """All that is written to a terminal until its other side closes."""
+    parts = []
+    with contextlib.suppress(OSError):  # how Linux says that the other side has closed
+        while part := os.read(descriptor, 4096):
+            parts.append(part)
+    os.close(descriptor)
+    return b"".join(parts).decode()
+
+
+def _scaled(factor: float, day: int) -> float:
+    return factor * wandering(day)
+
+
+def test_the_report_fits_a_hundred_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of four pairs with names as long as there are, dear and cheap, at more horizons than fit beside each other."""
+    names = ("ABCDEFGHIJ/KLMNOPQRST", "BTC/USD", "SHIB/USD", "1234567890/ABCDEFGHIJ")
+    for name, scale in zip(names, (1e9, 1.0, 1e-9, 1e6), strict=True):
+        history = make_history(500, partial(_scaled, scale))
+        (tmp_path / f"{name.partition('/')[0]}.csv").write_text(as_csv(history))
+    files = ("--source", f"file:{tmp_path}/{{base}}.csv", "--output", str(tmp_path / "model.pkl"))
+    horizons = ("--horizons", "1,2,3,5,7,14,30,60,90,180")
+    assert in_process("--pair", ",".join(names), *files, *horizons, "--no-gate", "--every", "40") == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if str(tmp_path) not in line]
+    assert max(map(len, lines)) <= 100
+    assert [row[0] for row in map(str.split, lines) if row[1:3] == ["180", "days"]] == list(names)
+    assert sum("it is persistence" in line for line in lines) <= 1
+    assert "days before" in next(line for line in lines if "stale: " in line)
+
+
+def test_the_report_can_be_read_by_a_machine(
+    prices: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "model.pkl"
+    assert in_process(*prices, "--output", str(output), "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["output"] == str(output)
+    assert report["seconds"]["BTC/USD"] > 0
+    assert report["card"]["pairs"]["BTC/USD"]["candles"] == 200
+    assert report["card"]["simulated"] is False
+    prophet = report["card"]["pairs"]["BTC/USD"]["backtest"]["prophet"]
+    assert [one["horizon_days"] for one in prophet["scores"]] == [1, 7, 30, 90]
+    assert prophet["words"].startswith("Prophet alone: error ")
+
+
+def test_a_history_too_short_for_a_backtest_gives_prophet_alone_no_interval(tmp_path: Path) -> None:
+    """What it says of the past needs none."""
+    output = tmp_path / "model.pkl"
+    assert in_process(*price_file(tmp_path, 60), "--no-gate", "--output", str(output)) == 0
+    forecast = store.load(output).forecasts[BTC]
+    evaluator = Evaluator(forecast)
+    assert evaluator.at_close(forecast.last, PROPHET) == evaluator.at_close(forecast.last)
+    with pytest.raises(NoProphetInterval):
+        evaluator.at_close(forecast.end, PROPHET)
+
+
+def test_every_option_can_come_from_the_environment(
+    prices: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environ = {
+        "PAIR": "ETH/USD",
+        "SOURCE": prices[1],
+        "DAYS": "140",
+        "UNTIL": "2021-06-30",
+        "OUTPUT": str(tmp_path / "from-environment.pkl"),
+        "PROPHET_JSON": str(tmp_path / "prophet.json"),
+        "PICTURE": str(tmp_path / "picture.png"),
+        "BACKTEST": str(tmp_path / "backtest.csv"),
+        "HORIZONS": "5,2",
+        "EVERY": "30",
+        "SEED": "7",
+        "NO_GATE": "1",
+        "JSON": "1",
+        "MODEL_VERSION": "9.8.7",
+        "GIT_REVISION": "abc",
+        "GATE_LEAST_COVERAGE": "0.25",
+    }
+    assert in_process(environ=environ) == 0
+    card = store.load(tmp_path / "from-environment.pkl").card
+    assert (card.days, card.seed, card.version, card.git_revision) == (140, 7, "9.8.7", "abc")
+    assert (card.gate.enforced, card.gate.thresholds["least_coverage"]) == (False, 0.25)
+    assert (card.pairs[ETH].candles, card.pairs[ETH].warm_up) == (140, 41)
+    assert card.pairs[ETH].history_sha256 == make_history(181).sha256()
+    assert card.pairs[ETH].last == datetime(2021, 6, 30, tzinfo=UTC)
+    assert (backtest := card.pairs[ETH].backtest) is not None
+    assert [score.horizon_days for score in backtest.scores] == [2, 5]
+    assert (backtest.last_cutoff - backtest.first_cutoff).days == 30 * (backtest.cutoffs - 1) > 0
+    assert json.loads(capsys.readouterr().out)["card"]["build"].startswith("9.8.7-")
+    assert (tmp_path / "prophet.json").exists()
+    assert (tmp_path / "backtest.csv").exists()
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_ledger_and_the_champion_can_be_named_by_the_environment() -> None:
+    settings, _ = read_settings([], {"LEDGER": "old.jsonl", "CHAMPION": "old.pkl"})
+    assert (settings.ledger, settings.champion) == (Path("old.jsonl"), Path("old.pkl"))
+
+
+def test_a_backtest_has_a_hundred_cutoffs_unless_asked_otherwise() -> None:
+    """At every horizon, on as much history as is asked for; fewer say nothing beyond chance."""
+    settings, _ = read_settings([], {})
+    cutoffs = list(splits(settings.days, settings.every))
+    assert settings.horizons == (1, 7, 30, 90)
+    assert all(sum(cutoff + horizon < settings.days for cutoff in cutoffs) >= 100 for horizon in settings.horizons)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--pair", "bitcoin"], "'bitcoin' is not two currencies such as BTC/USD"),
+        (["--source", "mtgox"], "mtgox"),
+        (["--days", "7"], "'7' is not a whole number from 30"),
+        (["--days", "many"], "'many'"),
+        (["--until", "2024-02-30"], "'2024-02-30' is not an ISO date"),
+        (["--seed", "-1"], "'-1'"),
+        (["--horizons", "1,0"], "'0' is not a whole number from 1 to 365"),
+        (["--horizons", "1,366"], "'366'"),
+        (["--every", "0"], "'0'"),
+        (["--unknown"], "--unknown"),
+        (["--output", ""], "--output: '' is not the path of a file"),
+        (["--ledger="], "--ledger: '' is not the path of a file"),
+    ],
+)
+def test_a_bad_argument_is_named_and_ends_with_2(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        in_process(*arguments)
+    assert end.value.code == 2
+    assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--output", "no-such-folder/model.pkl"], "--output: 'no-such-folder/model.pkl'"),
+        (["--output", "."], "--output"),
+        (["--output", "/"], "--output"),
+        (["--output", "/dev/null"], "--output: '/dev/null' is not a regular file"),
+        (["--output", "x" * 300], "File name too long"),
+        (["--output", "x" * 250], "File name too long"),  # of the temporary file
+        (["--picture", "forecast.bmp"], "--picture: 'forecast.bmp'"),
+        (["--backtest", "no-such-folder/backtest.csv"], "--backtest: 'no-such-folder/backtest.csv'"),
+        (["--pair", "BTC/USD,ETH/USD", "--prophet-json", "p.json"], "{base}-{quote}"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert in_process("--source", "simulated", *arguments) == 2
+    assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (
+            ["--output=prices.csv"],
+            "--source file:prices.csv: 'prices.csv' is not different from the files that are written",
+        ),
+        (
+            ["--backtest=prices.csv"],
+            "--source file:prices.csv: 'prices.csv' is not different from the files that are written",
+        ),
+        (
+            ["--picture=model.svg", "--output=model.svg"],
+            "--picture: 'model.svg' is not different from the other outputs",
+        ),
+        (["--backtest=model.ledger.jsonl"], "--backtest: 'model.ledger.jsonl' is not different from the other outputs"),
+        (
+            ["--backtest=old.jsonl", "--ledger=old.jsonl"],
+            "--ledger: 'old.jsonl' is not different from the files that are written",
+        ),
+        (
+            ["--output=old.jsonl", "--ledger=old.jsonl"],
+            "--ledger: 'old.jsonl' is not different from the files that are written",
+        ),
+        (
+            ["--backtest=old.pkl", "--champion=old.pkl"],
+            "--champion: 'old.pkl' is not different from the files that are written",
+        ),
+        (["--output=pipe"], "--output: 'pipe' is not a regular file"),
+        (["--backtest=pipe"], "--backtest: 'pipe' is not a regular file"),
+    ],
+)
+def test_what_is_read_or_written_already_is_not_overwritten(
+    arguments: list[str],
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A slip of the hand must not cost anyone their price history, nor the record of what was forecast."""
+    monkeypatch.chdir(tmp_path)
+    kept = {"prices.csv": as_csv(make_history(60)), "old.jsonl": "irreplaceable", "old.pkl": "a champion"}
+    for name, content in kept.items():
+        Path(name).write_text(content)
+    os.mkfifo("pipe")
+    assert in_process("--pair=BTC/USD", "--source=file:prices.csv", *arguments) == 2
+    assert named in capsys.readouterr().err
+    assert {name: Path(name).read_text() for name in kept} == kept
+
+
+def test_a_pipe_by_the_number_of_its_descriptor_is_refused_before_the_work(capsys: pytest.CaptureFixture[str]) -> None:
+    """As /dev/stdout is one: a link that leads to no path."""
+    reader, writer = os.pipe()
+    try:
+        assert in_process("--source", "simulated", "--backtest", f"/dev/fd/{writer}") == 2
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert f"--backtest: '/dev/fd/{writer}' is not a regular file" in capsys.readouterr().err
+
+
+def test_a_loop_of_links_is_refused_before_the_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Python raises errors of several types for it, by version."""
+    for one, other in (("a.pkl", "b.pkl"), ("b.pkl", "a.pkl")):
+        (tmp_path / one).symlink_to(tmp_path / other)
+    assert in_process("--source", "simulated", "--output", str(tmp_path / "a.pkl")) == 2
+    assert "a.pkl' is not a regular file" in capsys.readouterr().err
+    loop = str(tmp_path / "a.pkl")
+    fine = ("--source", "simulated", "--output", str(tmp_path / "model.pkl"))
+    assert in_process(*fine, "--champion", loop) == 2
+    assert in_process(*fine, "--ledger", loop) == 4
+    errors = capsys.readouterr().err.splitlines()
+    assert [line.rpartition(": ")[2] for line in errors] == [os.strerror(errno.ELOOP)] * 2
+
+
+def test_more_pairs_than_a_model_can_hold_are_refused_before_the_work(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is written can be read."""
+    pairs = ",".join(f"C{number}/USD" for number in range(MOST_PAIRS + 1))
+    assert in_process("--source", "simulated", "--pair", pairs) == 2
+    assert f"--pair: '{MOST_PAIRS + 1} pairs' is not few enough for one model ({MOST_PAIRS})" in capsys.readouterr().err
+
+
+def test_horizons_that_fill_more_than_a_model_are_refused_before_the_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    market = ("--source", "simulated", "--until", "2024-05-16", "--output", str(tmp_path / "model.pkl"), "--no-gate")
+    assert in_process(*market, "--horizons", ",".join(map(str, range(1, 366)))) == 2
+    assert "--horizons: '365 horizons of 1 pairs' is not few enough" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_histories_that_fill_more_than_a_model_are_refused_before_the_fit() -> None:
+    """A century of seven pairs."""
+    settings, _ = read_settings(["--days", "36500"], {})
+    century = make_history(36_500)
+    with pytest.raises(
+        InvalidValue, match="--days: 36500 is not few enough for these pairs: 258,055 days of all pairs"
+    ):
+        check_room({Pair(f"A{number}", "USD"): century for number in range(7)}, settings)
+
+
+@pytest.mark.parametrize("later", [600, 10**10])
+def test_a_training_time_after_now_is_refused(later: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing could ever be released after it with the same ledger."""
+    files = ("--source", "simulated", "--output", str(tmp_path / "model.pkl"))
+    assert in_process(*files, environ={"SOURCE_DATE_EPOCH": str(int(time.time()) + later)}) == 2
+    assert "SOURCE_DATE_EPOCH: " in (errors := capsys.readouterr().err)
+    assert " is not before now, " in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_blank_training_time_is_none(blank: str, tmp_path: Path) -> None:
+    """As a workflow leaves it that has nothing to say. NumPy reads the variable too."""
+    files = ("--no-gate", "--output", str(tmp_path / "model.pkl"))
+    run = run_training(*price_file(tmp_path, 60), *files, environ={"SOURCE_DATE_EPOCH": blank})
+    assert run.returncode == 0, run.stderr
+    age = datetime.now(UTC) - store.load(tmp_path / "model.pkl").card.trained_at
+    assert timedelta(0) <= age < timedelta(minutes=10)
+
+
+def test_retraining_keeps_the_mode_of_its_files(prices: tuple[str, ...], tmp_path: Path) -> None:
+    model = tmp_path / "model.pkl"
+    assert in_process(*prices, "--output", str(model)) == 0
+    for name in ("model.pkl", "model.ledger.jsonl"):
+        (tmp_path / name).chmod(0o600)
+    assert in_process(*prices, "--output", str(model), "--ledger", str(tmp_path / "model.ledger.jsonl")) == 0
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("model.pkl", "model.ledger.jsonl")]
+    assert modes == [0o600, 0o600]
+
+
+@pytest.mark.parametrize("variable", ["MODEL_VERSION", "GIT_REVISION"])
+@pytest.mark.parametrize("value", ["1.0\xe4", "1.0 beta", "1" * 200, "1.0\n", 'x"'])
+def test_the_name_of_a_release_is_a_label(
+    variable: str, value: str, prices: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It goes into metrics, headers and tags of images."""
+    files = (*prices, "--no-gate", "--output", str(tmp_path / "model.pkl"))
+    try:
+        code = in_process(*files, environ={**TRAINED_AT, variable: value})
+    except SystemExit as end:
+        code = int(str(end.code))
+    assert code == 2
+    assert repr(value)[:40] in capsys.readouterr().err
+    assert not (tmp_path / "model.pkl").exists()
+
+
+def test_an_output_whose_name_no_text_can_hold_is_trained_all_the_same(tmp_path: Path) -> None:
+    """File systems allow names that are not UTF-8; only the report has to write them otherwise."""
+    output = os.fsdecode(os.fsencode(tmp_path) + b"/mod\xe4l.pkl")
+    command = [sys.executable, "train.py", *price_file(tmp_path, 60), "--no-gate", "--output", output]
+    run = subprocess.run(command, capture_output=True, timeout=100, check=False)
+    if run.returncode == 2:
+        assert run.stderr.count(b"\n") == 1, "refused in one line"
+    else:
+        assert run.returncode == 0, run.stderr
+        assert Path(output).exists()
+
+
+@pytest.mark.parametrize("wild", [1e20, 1e300])
+def test_prices_beyond_any_forecast_are_refused_with_3(
+    wild: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What can be fitted but not evaluated would answer with errors later."""
+    history = make_history(100, lambda day: wild if day % 2 else 1.0)
+    (tmp_path / "wild.csv").write_text(as_csv(history))
+    files = ("--pair", "BTC/USD", "--source", f"file:{tmp_path / 'wild.csv'}", "--output", str(tmp_path / "model.pkl"))
+    assert in_process(*files, "--no-gate") == 3
+    assert "beyond every number" in capsys.readouterr().err
+    assert not (tmp_path / "model.pkl").exists()
+
+
+def test_a_report_that_nobody_reads_is_no_traceback(prices: tuple[str, ...], tmp_path: Path) -> None:
+    """The model is written by then, and the exit code tells that the report was not."""
+    command = [sys.executable, "train.py", *prices, "--output", str(tmp_path / "model.pkl")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    errors = process.stderr.read()
+    assert process.wait(timeout=100) == 1
+    assert errors.splitlines()[-1] == "train.py: error: the model was written, but not this report: Broken pipe"
+    assert store.load(tmp_path / "model.pkl").forecasts[BTC].last_close > 0
+
+
+def test_a_bad_environment_variable_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        in_process(environ={"DAYS": "soon"})
+    assert end.value.code == 2
+    assert "environment variable DAYS" in capsys.readouterr().err
+
+
+def test_help_teaches_without_waiting_for_the_forecasting_libraries(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        in_process("--help")
+    assert end.value.code == 0
+    shown = capsys.readouterr().out
+    assert "examples:" in shown
+    assert "exit codes:" in shown
+    imported = (
+        "import sys, train\ntry: train.main(['--help'], {})\nexcept SystemExit: sys.exit('prophet' in sys.modules)"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", imported], capture_output=True, check=False, timeout=60).returncode == 0
+    )

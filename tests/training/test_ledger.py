@@ -1,0 +1,314 @@
+"""The ledger through the command line: one release after the other, each with the ledger of the one before."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from crypto_predict.baked import store
+from crypto_predict.baked.schema import Model
+from crypto_predict.market import DAY, Interval, Pair, Span
+from crypto_predict.sources.simulated import Simulated
+from tests.support.training import REVISION, TRAINED_AT, in_process, price_file
+
+BTC, ETH = Pair("BTC", "USD"), Pair("ETH", "USD")
+FIRST, SECOND, THIRD = date(2025, 5, 31), date(2025, 6, 10), date(2025, 6, 30)
+
+
+@dataclass(frozen=True)
+class Released:
+    """What one training left in its folder."""
+
+    folder: Path
+
+    @property
+    def output(self) -> Path:
+        """The model file."""
+        return self.folder / "model.pkl"
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger beside it."""
+        return self.folder / "model.ledger.jsonl"
+
+    @property
+    def model(self) -> Model:
+        """The model, read anew."""
+        return store.load(self.output)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The ledger's lines, as any reader of JSON sees them."""
+        return [json.loads(line) for line in self.ledger.read_text().splitlines()]
+
+    def contents(self) -> dict[str, bytes]:
+        """Every file of the folder by its name."""
+        return {path.name: path.read_bytes() for path in self.folder.iterdir()}
+
+
+def release(folder: Path, last: date, *options: str, pairs: str = "BTC/USD") -> int:
+    """Train on an invented market up to this day, ten minutes after its end; the exit code."""
+    folder.mkdir(exist_ok=True)
+    epoch = int(datetime(last.year, last.month, last.day, 0, 10, tzinfo=UTC).timestamp()) + 86_400
+    market = ("--source", "simulated", "--days", "200", "--every", "50", "--pair", pairs, "--until", str(last))
+    output = ("--output", str(folder / "model.pkl"))
+    return in_process(*market, *output, *options, environ={"SOURCE_DATE_EPOCH": str(epoch), **REVISION})
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> list[Released]:
+    """Three releases, the second and third with a second pair, each with the ledger and the model of the one before."""
+    found: list[Released] = []
+    for last in (FIRST, SECOND, THIRD):
+        folder = tmp_path_factory.mktemp(f"{last}")
+        before = ("--ledger", str(found[-1].ledger), "--champion", str(found[-1].output)) if found else ()
+        assert release(folder, last, *before, pairs="BTC/USD,ETH/USD" if found else "BTC/USD") == 0
+        found.append(Released(folder))
+    return found
+
+
+def test_the_first_release_begins_a_ledger_beside_the_model(releases: list[Released]) -> None:
+    first = releases[0]
+    assert first.contents().keys() == {"model.pkl", "model.ledger.jsonl"}
+    (line,) = first.lines()
+    assert (line["kind"], line["pair"], line["made_at"]) == ("release", "BTC/USD", "2025-06-01T00:10:00Z")
+    scorecard = first.model.scorecard
+    assert (scorecard.entries, scorecard.head, scorecard.pairs) == (1, line["sha256"], {})
+    record = scorecard.simulated[BTC]
+    assert (record.due, record.pending, record.words) == (0, 30, "no forecast has come due yet")
+
+
+def test_what_is_released_is_what_the_model_forecasts(releases: list[Released]) -> None:
+    released, forecast = releases[0].lines()[0], releases[0].model.card.pairs[BTC].forecast
+    shown = {standing.horizon_days: standing for standing in forecast}
+    for horizon in (1, 7, 30):
+        said = [released[name][horizon - 1] for name in ("prediction", "low", "high")]
+        assert said == [shown[horizon].prediction, shown[horizon].low, shown[horizon].high]
+
+
+def test_every_ledger_begins_with_the_bytes_of_the_one_before(releases: list[Released]) -> None:
+    """Nothing that was said can be unsaid."""
+    data = [one.ledger.read_bytes() for one in releases]
+    assert data[1].startswith(data[0])
+    assert data[2].startswith(data[1])
+    assert len(data[0]) < len(data[1]) < len(data[2])
+
+
+def test_every_release_names_the_head_of_its_ledger(releases: list[Released]) -> None:
+    for one in releases:
+        lines = one.lines()
+        assert (one.model.scorecard.entries, one.model.scorecard.head) == (len(lines), lines[-1]["sha256"])
+
+
+def closes_of(pair: Pair) -> dict[str, float]:
+    """What the invented market really did, by ISO date."""
+    span = Span(datetime(2025, 5, 1, tzinfo=UTC), datetime(2025, 7, 1, tzinfo=UTC))
+    return {f"{c.open_time:%Y-%m-%d}": c.close for c in Simulated(0).candles(pair, Interval.DAY_1, span)}
+
+
+def came_due(lines: list[dict[str, Any]], pair: Pair, closes: dict[str, float]) -> np.ndarray[Any, Any]:
+    """(n, 6) horizon, actual, prediction, low, high and persistence of each forecast whose day has passed."""
+    rows = []
+    for line in lines:
+        if line["kind"] == "release" and line["pair"] == str(pair):
+            forecasts = zip(line["prediction"], line["low"], line["high"], strict=True)
+            for horizon, forecast in enumerate(forecasts, start=1):
+                target = str(date.fromisoformat(line["last"]) + timedelta(days=horizon))
+                if target in closes:
+                    rows.append((horizon, closes[target], *forecast, line["anchor"]["price"]))
+    return np.array(rows)
+
+
+@pytest.mark.parametrize(("pair", "due"), [(BTC, 50), (ETH, 20)])
+def test_the_live_record_is_what_the_market_made_of_the_forecasts(
+    releases: list[Released], pair: Pair, due: int
+) -> None:
+    """Worked out anew from what was released and from the market's own closes."""
+    rows = came_due(releases[2].lines(), pair, closes_of(pair))
+    horizons, actual, predicted, low, high, persistence = rows.T
+    errors, reference = np.abs(np.log(actual / predicted)), np.abs(np.log(actual / persistence))
+    record = releases[2].model.scorecard.simulated[pair]
+    assert (record.due, record.pending, record.overdue, record.hindsight) == (due, 30 * record.releases - due, 0, 0)
+    assert record.due == len(rows)
+    assert record.mae == pytest.approx(errors.mean())
+    assert record.relative_mae == pytest.approx(errors.mean() / reference.mean())
+    assert record.coverage == pytest.approx(np.mean((low <= actual) & (actual <= high)))
+    assert [score.horizon_days for score in record.by_horizon] == ([1, 3, 7, 14, 30] if due == 50 else [1, 3, 7, 14])
+    for score in record.by_horizon:
+        chosen = horizons == score.horizon_days
+        assert score.due == chosen.sum()
+        assert score.mae == pytest.approx(errors[chosen].mean())
+    assert [one.target for one in record.latest] == [THIRD - n * DAY for n in range(len(record.latest))]
+    assert record.latest[0].actual == closes_of(pair)["2025-06-30"]
+
+
+def test_the_record_of_an_invented_market_is_kept_apart(releases: list[Released]) -> None:
+    assert all(one.model.scorecard.pairs == {} for one in releases)
+
+
+def test_the_same_training_with_the_same_ledger_gives_the_same_bytes(releases: list[Released], tmp_path: Path) -> None:
+    """So does running it again with the ledger it wrote, in its place: a release is on record once."""
+    second, again = releases[1], Released(tmp_path / "again")
+    for options in (
+        ["--ledger", str(releases[0].ledger)],
+        ["--ledger", str(again.ledger), "--champion", str(again.output)],
+    ):
+        assert release(again.folder, SECOND, *options, pairs="BTC/USD,ETH/USD") == 0
+        assert again.contents() == second.contents()
+
+
+def test_a_ledger_that_is_not_carried_on_is_set_aside(
+    releases: list[Released], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It cannot be made again, and forgetting an option must not destroy it."""
+    again = Released(tmp_path / "again")
+    assert release(again.folder, FIRST) == 0
+    assert again.contents() == releases[0].contents()
+    assert release(again.folder, SECOND) == 0
+    (aside,) = again.contents().keys() - {"model.pkl", "model.ledger.jsonl"}
+    assert again.contents()[aside] == releases[0].ledger.read_bytes()
+    assert f"it is kept as {again.folder / aside}" in caplog.text
+    assert [line["kind"] for line in again.lines()] == ["release"]
+
+
+def test_a_champion_whose_ledger_nobody_names_is_warned_of(
+    releases: list[Released], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert release(tmp_path / "new", SECOND, "--champion", str(releases[0].output)) == 0
+    assert "the live record begins anew: --champion has a ledger, and --ledger does not name it" in caplog.text
+
+
+def test_outcomes_older_than_the_days_that_are_fitted_are_recorded_too(
+    releases: list[Released], tmp_path: Path
+) -> None:
+    """Two releases may be further apart than a short history is long."""
+    late = Released(tmp_path / "late")
+    assert release(late.folder, THIRD + 60 * DAY, "--ledger", str(releases[0].ledger), "--days", "30", "--no-gate") == 0
+    assert late.model.card.pairs[BTC].candles == 30
+    record = late.model.scorecard.simulated[BTC]
+    assert (record.due, record.overdue) == (30, 0)
+
+
+def tampered(data: bytes) -> bytes:
+    return data.replace(b'"close":', b'"close":1', 1)
+
+
+def cut_off(data: bytes) -> bytes:
+    return data[:-5]
+
+
+def without_the_first(data: bytes) -> bytes:
+    return data.partition(b"\n")[2]
+
+
+BREAKS = {
+    "tampered": (tampered, "damaged or altered"),
+    "cut off": (cut_off, "it is cut off"),
+    "first line lost": (without_the_first, "it does not follow the line before"),
+    "empty": (lambda _: b"", "it is empty"),
+}
+
+
+@pytest.mark.parametrize(("damage", "reason"), BREAKS.values(), ids=BREAKS.keys())
+def test_a_broken_ledger_ends_with_4_and_nothing_is_written(
+    damage: Any, reason: str, releases: list[Released], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.jsonl"
+    broken.write_bytes(damage(releases[1].ledger.read_bytes()))
+    assert release(tmp_path / "new", THIRD, "--ledger", str(broken), "--backtest", str(tmp_path / "backtest.csv")) == 4
+    assert f"no usable ledger in {broken}: " in (errors := capsys.readouterr().err)
+    assert reason in errors
+    assert list((tmp_path / "new").iterdir()) == []
+    assert not (tmp_path / "backtest.csv").exists()
+
+
+def test_a_ledger_that_lost_its_tail_is_refused_where_the_last_model_is_named(
+    releases: list[Released], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every line that is left is sound: only the model knows that there were more."""
+    shorter = tmp_path / "shorter.jsonl"
+    shorter.write_bytes(releases[0].ledger.read_bytes())
+    options = ("--ledger", str(shorter), "--champion", str(releases[1].output))
+    assert release(tmp_path / "new", THIRD, *options) == 4
+    assert "its end is missing, or it belongs to another model" in capsys.readouterr().err
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_release_before_the_newest_on_record_is_refused_before_the_work(
+    releases: list[Released], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A forgotten SOURCE_DATE_EPOCH, or a clock that went back. The history, which is not there, is not looked for."""
+    files = ("--pair", "BTC/USD", "--source", f"file:{tmp_path}/none.csv", "--output", str(tmp_path / "model.pkl"))
+    assert in_process(*files, "--ledger", str(releases[1].ledger), environ=TRAINED_AT) == 2
+    assert "training time: 2024-05-18 12:10:47+00:00 is not at or after" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_does_not_fit_on_the_disk_leaves_ledger_and_model_as_they_were(
+    releases: list[Released], tmp_path: Path
+) -> None:
+    """The ledger would fit, but must not name a release that never was. The limit is the system's own, of 16 KiB."""
+    folder = tmp_path / "full"
+    folder.mkdir()
+    standing = {"model.pkl": b"the previous model", "model.ledger.jsonl": releases[0].ledger.read_bytes()}
+    for name, content in standing.items():
+        (folder / name).write_bytes(content)
+    arguments = (*price_file(tmp_path, 60), "--no-gate", "--output", str(folder / "model.pkl"))
+    command = [sys.executable, "train.py", *arguments, "--ledger", str(folder / "model.ledger.jsonl")]
+    run = subprocess.run(
+        ["bash", "-c", 'ulimit -f 16; exec "$@"', "bash", *command],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert run.returncode == 1, run.stderr
+    assert run.stderr.splitlines()[-1].endswith("File too large; the model was not changed")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == standing
+
+
+def test_a_ledger_that_lost_its_tail_is_refused_by_the_model_beside_it(
+    releases: list[Released], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody has to name the model that stands there, and knows."""
+    (tmp_path / "model.pkl").write_bytes(releases[1].output.read_bytes())
+    (tmp_path / "model.ledger.jsonl").write_bytes(releases[0].ledger.read_bytes())
+    before = Released(tmp_path).contents()
+    assert release(tmp_path, THIRD, "--ledger", str(tmp_path / "model.ledger.jsonl")) == 4
+    assert "its end is missing, or it belongs to another model" in capsys.readouterr().err
+    assert Released(tmp_path).contents() == before
+
+
+def test_a_champion_elsewhere_says_where_a_ledger_without_a_model_ends(
+    releases: list[Released], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the files are called and wherever they stand; the ledger that was given stays as it was."""
+    ledger, champion, new = tmp_path / "old.jsonl", tmp_path / "old.pkl", Released(tmp_path / "new")
+    ledger.write_bytes(releases[1].ledger.read_bytes())
+    champion.write_bytes(releases[0].output.read_bytes())
+    assert release(new.folder, THIRD, "--ledger", str(ledger), "--champion", str(champion)) == 0
+    assert ". They belong to a training that was interrupted" in caplog.text
+    assert new.ledger.read_bytes().startswith(releases[0].ledger.read_bytes())
+    assert [line["made_at"] for line in new.lines() if line["kind"] == "release"] == [
+        "2025-06-01T00:10:00Z",
+        "2025-07-01T00:10:00Z",
+    ]
+    assert ledger.read_bytes() == releases[1].ledger.read_bytes()
+
+
+def test_what_is_dropped_is_kept_aside_unless_a_model_stands_where_it_is_written(
+    releases: list[Released], tmp_path: Path
+) -> None:
+    """An old champion and a newer ledger may be what somebody wanted; the record of the newer one is not lost."""
+    output, champion = Released(tmp_path / "output"), tmp_path / "old.pkl"
+    output.folder.mkdir()
+    output.ledger.write_bytes(releases[1].ledger.read_bytes())
+    champion.write_bytes(releases[0].output.read_bytes())
+    assert release(output.folder, THIRD, "--ledger", str(output.ledger), "--champion", str(champion)) == 0
+    (aside,) = output.contents().keys() - {"model.pkl", "model.ledger.jsonl"}
+    assert output.contents()[aside] == releases[1].ledger.read_bytes()

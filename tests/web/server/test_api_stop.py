@@ -1,0 +1,249 @@
+"""How the real `api.py` ends: what has begun is finished, and nothing more."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from crypto_predict.baked import store
+from crypto_predict.web import announcement
+from crypto_predict.web.server.server import QUIET_SECONDS, STOP_SECONDS
+from tests.support.models import BTC, ETH, make_model
+from tests.support.serving import ANSWER, ROOT, Served, read_answer, request, serving
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sound model file."""
+    path = tmp_path_factory.mktemp("model") / "model.pkl"
+    store.save(make_model(BTC, ETH), path)
+    return path
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_with_0(model: Path, number: int) -> None:
+    """Although a connection is being kept alive: an idle one holds nothing up."""
+    with serving(model) as served, requests.Session() as session:
+        session.get(f"{served.url}/livez", timeout=30)
+        served.signal(number)
+        assert served.wait() == 0
+    assert served.events("stopping")[0]["connections"] == 1
+    assert served.events("stopped")[0]["unfinished"] == 0
+    assert stopped_before_its_deadline(served)
+
+
+def stopped_before_its_deadline(served: Served) -> bool:
+    """Whether the stop ended because nothing was left to do, and not because time was up."""
+    return stop_seconds(served) < STOP_SECONDS
+
+
+def stop_seconds(served: Served) -> float:
+    """How long the stop took, by the log."""
+    began, ended = (datetime.fromisoformat(served.events(name)[0]["time"]) for name in ("stopping", "stopped"))
+    return (ended - began).total_seconds()
+
+
+def test_a_connection_that_was_idle_may_still_ask_when_the_stop_begins(model: Path) -> None:
+    """A request can cross the signal on its way, however long the connection was idle: it is still answered."""
+    with serving(model) as served, requests.Session() as session:
+        session.get(f"{served.url}/livez", timeout=30)
+        time.sleep(2 * QUIET_SECONDS)  # being idle is what is tested
+        served.signal()
+        assert served.wait() == 0
+    assert stop_seconds(served) >= QUIET_SECONDS - 0.001  # a slow machine only takes longer; the log rounds
+    assert stopped_before_its_deadline(served)
+
+
+def test_requests_that_have_begun_are_finished(model: Path) -> None:
+    """Half a request had arrived on two connections when the signal came; nobody new is let in, both are answered."""
+    with serving(model) as served:
+        halves = [request("/bitcoin?date=2024-06-01", "X-Long: " + "y" * 100), request("/readyz")]
+        connections = [socket.create_connection(served.address, timeout=30) for _ in halves]
+        streams = [connection.makefile("rb") for connection in connections]
+        for connection, stream, half in zip(connections, streams, halves, strict=True):
+            connection.sendall(request("/livez") + half[:30])
+            assert read_answer(stream)[0] == 200  # so what came with it has arrived as well
+        served.signal()
+        wait_until_refused(served)
+        for connection, half in zip(connections, halves, strict=True):
+            connection.sendall(half[30:])
+        price, readiness = (read_answer(stream) for stream in streams)
+        assert served.wait() == 0
+    assert price[0] == 200
+    assert price[2] == ANSWER
+    assert price[1]["connection"] == "close"  # the client learns not to ask here again
+    assert readiness[0] == 503
+    assert served.events("stopped")[0]["unfinished"] == 0
+
+
+def wait_until_refused(served: Served) -> None:
+    """Knock until nobody opens any more."""
+    while True:
+        try:
+            socket.create_connection(served.address, timeout=30).close()
+        except ConnectionRefusedError:
+            return
+        except ConnectionResetError:
+            continue
+
+
+def test_requests_that_nobody_has_accepted_yet_are_answered(model: Path) -> None:
+    """The system accepts connections on its own; while the server was held up, it could not know of them."""
+    with serving(model) as served:
+        served.signal(signal.SIGSTOP)
+        connections = [socket.create_connection(served.address, timeout=30) for _ in range(5)]
+        for connection in connections:
+            connection.sendall(request("/bitcoin?date=2024-06-01"))
+        served.signal(signal.SIGTERM)
+        served.signal(signal.SIGCONT)
+        answers = [read_answer(connection.makefile("rb")) for connection in connections]
+        assert served.wait() == 0
+    assert [body for _, _, body in answers] == [ANSWER] * 5
+
+
+def test_pipelined_requests_are_all_answered(model: Path) -> None:
+    """They stood in one line on one connection when the signal came."""
+    with serving(model, "--threads", "1") as served:
+        with socket.create_connection(served.address, timeout=30) as connection:
+            stream = connection.makefile("rb")
+            connection.sendall(request("/livez") + request("/bitcoin?date=2024-06-01") * 50)
+            assert read_answer(stream)[0] == 200
+            served.signal()
+            bodies = [read_answer(stream)[2] for _ in range(50)]
+        assert served.wait() == 0
+    assert bodies == [ANSWER] * 50
+    assert served.events("stopped")[0]["unfinished"] == 0
+
+
+def test_no_answer_is_cut_short_by_a_stop_under_load(model: Path) -> None:
+    """Clients that keep asking see whole answers until they are told to go, or are not let in."""
+    with serving(model, "--threads", "2") as served, ThreadPoolExecutor(8) as pool:
+        begun = threading.Barrier(9)
+        counts = [pool.submit(ask_until_refused, served.address, begun) for _ in range(8)]
+        begun.wait(timeout=30)
+        served.signal()
+        assert served.wait() == 0
+        answered = [count.result(timeout=30) for count in counts]
+    assert all(count > 0 for count in answered)
+    assert served.events("stopped")[0]["unfinished"] == 0
+    assert len(served.events("request")) == sum(answered)
+    assert {json.loads(line)["event"] for line in served.lines} <= {
+        "serving",
+        announcement.STALE,
+        "request",
+        "stopping",
+        "stopped",
+    }  # a queue of waiting requests is no event
+
+
+def ask_until_refused(address: tuple[str, int], begun: threading.Barrier) -> int:
+    """Ask over connections that are kept alive, until no connection is accepted. The number of answers, all whole."""
+    answered = 0
+    while True:
+        try:
+            connection = socket.create_connection(address, timeout=30)
+        except OSError:
+            return answered
+        with connection:
+            stream = connection.makefile("rb")
+            while True:
+                try:
+                    connection.sendall(request("/forecast/BTC-USD?start=2023-01-01&end=2025-05-17"))
+                    if stream.peek(1) == b"":  # closed between two requests: HTTP allows that
+                        break
+                except (BrokenPipeError, ConnectionResetError):
+                    break
+                status, headers, body = read_answer(stream)
+                assert status == 200
+                assert len(json.loads(body)) == 868
+                answered += 1
+                if answered == 5:
+                    begun.wait(timeout=30)
+                if headers.get("connection") == "close":
+                    break
+
+
+def test_a_second_signal_does_not_wait(model: Path) -> None:
+    """A request that is never finished would hold the stop up for its whole deadline."""
+    with serving(model) as served, socket.create_connection(served.address, timeout=30) as connection:
+        stream = connection.makefile("rb")
+        connection.sendall(request("/livez") + request("/livez")[:20])
+        assert read_answer(stream)[0] == 200
+        served.signal()
+        wait_until_refused(served)
+        served.signal()
+        assert served.wait() == 0
+    assert served.events("stopped")[0]["unfinished"] == 1
+    assert stopped_before_its_deadline(served)
+
+
+FLOOD = """
+import socket, struct, sys
+reset = struct.pack("ii", 1, 0)
+clients = []
+while True:
+    client = socket.socket()
+    client.setblocking(False)
+    client.connect_ex((sys.argv[1], int(sys.argv[2])))
+    clients.append(client)
+    if len(clients) > 200:
+        with clients.pop(0) as oldest:
+            oldest.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+"""
+
+
+def test_clients_that_keep_connecting_do_not_put_off_the_stop(model: Path) -> None:
+    """They connect faster than one thread can accept; what was there at the signal is taken, and no more."""
+    with serving(model) as served:
+        host, port = served.address
+        floods = [subprocess.Popen([sys.executable, "-c", FLOOD, host, str(port)]) for _ in range(3)]
+        try:
+            time.sleep(1.5)
+            assert [flood.poll() for flood in floods] == [None] * 3
+            served.signal()
+            assert served.wait() == 0
+        finally:
+            for flood in floods:
+                flood.kill()
+                flood.wait()
+    assert stopped_before_its_deadline(served)
+
+
+def test_as_process_1_it_stops_when_told_to(model: Path) -> None:
+    """Process 1 of a container has no default for SIGTERM: without a handler of its own it would have to be killed."""
+    command = [
+        "unshare",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        sys.executable,
+        str(ROOT / "api.py"),
+        "--model",
+        str(model),
+    ]
+    try:
+        subprocess.run([*command[:4], "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this machine does not let us make a process 1")
+    process = subprocess.Popen(
+        [*command, "--host", "127.0.0.1", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        served = Served(process)
+        (child,) = psutil.Process(process.pid).children()
+        child.send_signal(signal.SIGTERM)
+        assert served.wait() == 0
+    finally:
+        process.kill()
+        process.communicate()
+    assert served.events("stopped")[0]["unfinished"] == 0

@@ -1,0 +1,151 @@
+"""More clients than file descriptors, on the real process."""
+
+import contextlib
+import os
+import shlex
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from waitress.server import BaseWSGIServer, create_server
+
+from crypto_predict.baked import store
+from crypto_predict.web.server.connections import Connection
+from crypto_predict.web.server.pool import Pool
+from tests.support.clients import open_connections, seconds_until_alive
+from tests.support.models import BTC, make_model
+from tests.support.serving import ROOT, Served, read_answer, request
+
+FEW = 40
+WATCHED_SECONDS = 2.0
+
+
+@contextlib.contextmanager
+def limited(model: Path) -> Iterator[Served]:
+    """A server that its shell grants few descriptors."""
+    command = [sys.executable, str(ROOT / "api.py"), "--model", str(model), "--host", "127.0.0.1", "--port", "0"]
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", f"ulimit -n {FEW} && exec {shlex.join(command)}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield Served(process)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A sound model file."""
+    path = tmp_path / "model.pkl"
+    store.save(make_model(BTC), path)
+    return path
+
+
+def cpu_share(process: psutil.Process) -> float:
+    """The share of a core that a process takes for a while."""
+    before = sum(process.cpu_times()[:2])
+    time.sleep(WATCHED_SECONDS)
+    return (sum(process.cpu_times()[:2]) - before) / WATCHED_SECONDS
+
+
+def test_more_clients_than_descriptors_neither_keep_a_core_busy_nor_others_out(model: Path) -> None:
+    with limited(model) as served:
+        with open_connections(served.address, 3 * FEW) as clients:
+            assert cpu_share(psutil.Process(served.process.pid)) < 0.3
+            assert seconds_until_alive(served.address) < 1
+            for client in clients[-5:]:  # the newest still have their places
+                client.setblocking(True)
+                client.sendall(request("/docs/swagger-ui-bundle.js"))
+                assert read_answer(client.makefile("rb"))[0] == 200
+        assert seconds_until_alive(served.address) < 1
+        served.signal()
+        assert served.wait() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets us take descriptors from a running process")
+def test_descriptors_that_run_out_unexpectedly_do_no_harm(model: Path) -> None:
+    """Something else may hold them; then the server rests, and goes on when there are some."""
+    with limited(model) as served:
+        process = psutil.Process(served.process.pid)
+        with socket.create_connection(served.address, timeout=30) as client:
+            client.sendall(request("/livez"))
+            stream = client.makefile("rb")
+            assert read_answer(stream)[0] == 200
+            process.rlimit(psutil.RLIMIT_NOFILE, (process.num_fds() - 1, FEW))
+            client.sendall(request("/livez")[:20])
+            with open_connections(served.address, FEW):
+                assert cpu_share(process) < 0.3
+            process.rlimit(psutil.RLIMIT_NOFILE, (FEW, FEW))
+        assert seconds_until_alive(served.address) < 5
+        served.signal()
+        assert served.wait() == 0
+
+
+def test_a_connection_that_the_system_cannot_watch_is_closed() -> None:
+    """The system limits what is waited for: one connection is lost to that, not the loop and everybody with it."""
+    with watched(lambda _: None) as (connect, pool):
+        connect()
+        assert len(pool) == 1
+        break_selector(pool)
+        assert connect().recv(1) == b""
+        assert len(pool) == 1
+
+
+def test_an_answer_that_cannot_be_watched_is_given_up() -> None:
+    """What it held of the memory for unread answers is free again."""
+
+    def answer(connection: Connection) -> None:
+        connection.write_soon(bytes(50_000_000))
+        pool.hand_back(connection)
+
+    with watched(answer) as (connect, pool):
+        client = connect()
+        client.sendall(request("/"))
+        for key, _ in pool.selector.select(30):
+            key.data()
+        break_selector(pool)
+        pool.send_answers()
+        assert len(pool) == 0
+        assert pool.unread.size == 0
+
+
+@contextlib.contextmanager
+def watched(answer: Callable[[Connection], None]) -> Iterator[tuple[Callable[[], socket.socket], Pool]]:
+    """What connects a client to a pool whose requests `answer` gets, and the pool."""
+    listener = create_server(lambda *_: [], host="127.0.0.1", port=0, threads=1, map={})
+    assert isinstance(listener, BaseWSGIServer)
+    pool = Pool(1, answer, lambda: None, threading.Event())
+    clients: list[socket.socket] = []
+
+    def connect() -> socket.socket:
+        ours, theirs = socket.socketpair()
+        ours.settimeout(30)
+        clients.append(ours)
+        Connection(listener, theirs, ("127.0.0.1", 0), pool)
+        return ours
+
+    yield connect, pool
+    for client in clients:
+        client.close()
+    for wait in (pool.new, pool.sending):
+        for connection in tuple(wait.since):
+            connection.close()
+    pool.selector.close()
+    listener.task_dispatcher.shutdown()
+    listener.close()
+
+
+def break_selector(pool: Pool) -> None:
+    """Put something in the place of what watches the connections that the system refuses to add any to."""
+    with Path(os.devnull).open() as nothing:
+        os.dup2(nothing.fileno(), pool.selector.fileno())

@@ -1,0 +1,142 @@
+"""A reader of standard output that stops reading, on the real process."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from crypto_predict.baked import store
+from crypto_predict.logs import Lines
+from tests.support.models import BTC, make_model
+from tests.support.serving import ANSWER, ROOT, read_answer, request, start
+
+QUESTION = request("/bitcoin?date=2024-06-01")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A sound model file."""
+    path = tmp_path / "model.pkl"
+    store.save(make_model(BTC), path)
+    return path
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["standard output", "the two outputs in one pipe"])
+def test_a_log_that_nobody_reads_costs_lines_and_nothing_else(model: Path, both: bool) -> None:
+    """The service goes on, counts what it could not log, stops in time, and leaves whole lines."""
+    process = start(["--model", str(model), "--host", "127.0.0.1", "--port", "0"], {}, merged=both)
+    try:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        address = json.loads(first)["address"].removeprefix("http://").split(":")
+        with socket.create_connection((address[0], int(address[1])), timeout=30) as client:
+            stream = client.makefile("rb")
+            asked = 0
+            while dropped_lines(client) == 0:
+                for _ in range(20):
+                    client.sendall(QUESTION * 50)
+                    assert [read_answer(stream)[2] for _ in range(50)] == [ANSWER] * 50
+                    asked += 50
+                assert asked < 100 * Lines.MOST_BYTES / 100
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert time.monotonic() - began < 5
+        lines = process.stdout.read()
+    finally:
+        process.kill()
+        process.communicate()
+    assert lines.endswith("\n")
+    assert all("event" in json.loads(line) for line in lines.splitlines())
+
+
+def dropped_lines(client: socket.socket) -> float:
+    """How many lines the service says it has dropped."""
+    client.sendall(request("/metrics"))
+    metrics = read_answer(client.makefile("rb"))[2].decode()
+    found = re.search(r"^crypto_predict_log_lines_dropped_total (\S+)$", metrics, re.MULTILINE)
+    assert found is not None
+    return float(found[1])
+
+
+def test_a_second_signal_does_not_wait_for_a_slow_reader(model: Path) -> None:
+    """Who reads a little all the time would otherwise have the seconds that a stop grants to the log."""
+    process = start(["--model", str(model), "--host", "127.0.0.1", "--port", "0"], {})
+    try:
+        assert process.stdout is not None
+        host, port = json.loads(process.stdout.readline())["address"].removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as client:
+            stream = client.makefile("rb")
+            for _ in range(40):
+                client.sendall(QUESTION * 50)
+                assert [read_answer(stream)[0] for _ in range(50)] == [200] * 50
+        reader = threading.Thread(target=read_slowly, args=(process,))
+        reader.start()
+        process.send_signal(signal.SIGTERM)
+        time.sleep(1)  # the rest of the stop is over soon: what remains is the log
+        assert process.poll() is None
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert time.monotonic() - began < 2
+        reader.join()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def read_slowly(process: subprocess.Popen[str]) -> None:
+    """Read while the process runs, so little at a time that what waits would take longer than any stop."""
+    assert process.stdout is not None
+    while process.poll() is None:
+        os.read(process.stdout.fileno(), 2048)
+        time.sleep(0.1)
+
+
+HANGING = """
+import threading
+from crypto_predict.web.refusals import Refusing
+from crypto_predict.web.server.server import Server
+from tests.support.serving import SETTINGS
+
+def application(environ, start_response):
+    forever.acquire()
+
+forever = threading.Semaphore(0)
+server = Server(Refusing(application), SETTINGS, threading.Event())
+print(server.addresses[0][1], flush=True)
+server.run()
+"""
+
+
+@pytest.mark.parametrize(("signals", "seconds"), [(1, 13), (2, 3)], ids=["one signal", "two signals"])
+def test_a_stop_ends_whatever_the_threads_do(signals: int, seconds: float) -> None:
+    """A thread that hangs for ever is not waited for, and a second signal shortens the wait."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HANGING], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+            client.sendall(request("/"))
+            client.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+            began = time.monotonic()
+            for _ in range(signals):
+                process.send_signal(signal.SIGTERM)
+                time.sleep(0.5)
+            assert process.wait(30) == 0
+        assert time.monotonic() - began < seconds
+    finally:
+        process.kill()
+        process.communicate()

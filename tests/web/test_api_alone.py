@@ -1,0 +1,71 @@
+"""Serving needs nothing beyond `requirements-api.txt`: the image of the service carries no Prophet and no pandas."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from crypto_predict.baked import store
+from tests.support.models import make_model
+from tests.support.serving import ROOT, serving
+
+REQUIREMENTS = ROOT / "requirements-api.txt"
+TRAINING_ONLY = ["prophet", "pandas", "numpy", "alpaca", "cmdstanpy", "matplotlib", "pytest"]
+WEB = [
+    "crypto_predict.web.app",
+    "crypto_predict.web.openapi",
+    "crypto_predict.web.server.server",
+    "flask_swagger_ui",
+    "api",
+]
+
+
+@pytest.fixture(scope="module")
+def python() -> str:
+    """An interpreter that has these requirements and nothing else; made once for each content of the file."""
+    key = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:16]
+    home = ROOT / ".venv-api"
+    interpreter, stamp = home / "bin" / "python", home / key
+    if not stamp.exists():
+        shutil.rmtree(home, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+        install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+        subprocess.run([str(interpreter), *install, "-r", str(REQUIREMENTS)], check=True)
+        stamp.touch()
+    return str(interpreter)
+
+
+def imports(python: str, name: str) -> bool:
+    """Whether this interpreter can import a module."""
+    return subprocess.run([python, "-c", f"import {name}"], cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", TRAINING_ONLY)
+def test_what_training_needs_is_not_there(python: str, name: str) -> None:
+    """Otherwise the other tests of this file would prove nothing."""
+    assert not imports(python, name)
+
+
+@pytest.mark.parametrize("name", WEB)
+def test_every_part_of_the_server_can_be_imported(python: str, name: str) -> None:
+    """Also what the first answer does not load yet."""
+    assert imports(python, name)
+
+
+def test_the_server_answers(python: str, tmp_path: Path) -> None:
+    """Every route once, among them those that load more of their libraries when they are first asked."""
+    store.save(make_model(), tmp_path / "model.pkl")
+    with serving(tmp_path / "model.pkl", python=python) as served:
+        for path in (
+            "/bitcoin?date=2024-06-01",
+            "/forecast/BTC-USD",
+            "/model",
+            "/metrics",
+            "/openapi.json",
+            "/docs/swagger-ui.css",
+        ):
+            assert requests.get(served.url + path, timeout=30).status_code == 200

@@ -1,0 +1,385 @@
+"""The real `api.py` as a real process, asked over real HTTP."""
+
+import http.client
+import io
+import json
+import os
+import pickle
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import requests
+
+from crypto_predict.baked import schema, store
+from crypto_predict.web import announcement, caching
+from tests.support.models import BTC, ETH, make_forecast, make_model
+from tests.support.serving import ANSWER, Served, read_answer, request, run, serving, start
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sound model file."""
+    path = tmp_path_factory.mktemp("model") / "model.pkl"
+    store.save(make_model(BTC, ETH), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def served(model: Path) -> Iterator[Served]:
+    """One server for all tests that do not stop it."""
+    with serving(model) as served:
+        yield served
+
+
+def test_bitcoin_is_answered_over_http(served: Served) -> None:
+    answer = requests.get(f"{served.url}/bitcoin", params={"date": "2024-06-01"}, timeout=30)
+    assert answer.status_code == 200
+    assert answer.content == ANSWER
+    assert answer.headers["Content-Type"] == "application/json"
+
+
+def test_a_plus_sign_that_was_not_encoded_is_understood(served: Served) -> None:
+    """Typed into a browser or curl, the plus sign of an offset arrives as a space."""
+    plain = requests.get(f"{served.url}/bitcoin?date=2024-06-01T12:00+02:00", timeout=30)
+    encoded = requests.get(f"{served.url}/bitcoin", params={"date": "2024-06-01T12:00+02:00"}, timeout=30)
+    assert plain.status_code == 200
+    assert plain.content == encoded.content
+    assert plain.json()["date"] == "Sat, 01 Jun 2024 10:00:00 GMT"
+
+
+def test_one_connection_carries_many_requests(served: Served) -> None:
+    connection = http.client.HTTPConnection(*served.address, timeout=30)
+    for _ in range(3):
+        connection.request("GET", "/bitcoin?date=2024-06-01")
+        assert connection.getresponse().read() == ANSWER
+        sock = connection.sock
+        assert sock is not None
+    connection.close()
+
+
+def test_head_leaves_the_connection_in_order(served: Served) -> None:
+    """A body after HEAD would be read as the next answer."""
+    connection = http.client.HTTPConnection(*served.address, timeout=30)
+    for path in ("/bitcoin?date=2024-06-01", "/bitcoin?date=yesterday"):
+        connection.request("HEAD", path)
+        connection.getresponse().read()
+        connection.request("GET", "/bitcoin?date=2024-06-01")
+        assert connection.getresponse().read() == ANSWER
+    connection.close()
+
+
+@pytest.mark.parametrize("path", ["/bitcoin?date=2024-06-01", "/openapi.json"])
+def test_a_copy_that_is_still_good_keeps_the_connection(served: Served, path: str) -> None:
+    """An answer without a body needs no length, so the next one can follow it, unless the client says otherwise."""
+    etag = requests.get(f"{served.url}{path}", timeout=30).headers["ETag"]
+    asked = request(path, f"If-None-Match: {etag}")
+    with socket.create_connection(served.address, timeout=30) as connection:
+        stream = connection.makefile("rb")
+        for _ in range(2):
+            connection.sendall(asked)
+            status, headers, _ = read_answer(stream)
+            assert status == 304
+            assert "connection" not in headers
+        connection.sendall(request(path, f"If-None-Match: {etag}", "Connection: close"))
+        status, headers, _ = read_answer(stream)
+        assert (status, headers["connection"]) == (304, "close")
+        assert stream.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("data", "statuses"),
+    [
+        (request("/bitcoin?date=\x00"), {400}),
+        (request("/bitcoin?date=\xff\xfe"), {400}),
+        (request("/bitcoin?date=" + "9" * 10_000), {400}),
+        (request("/bitcoin?date=%00%ff%zz"), {400}),
+        (request("/" + "%ff" * 3_000), {404}),
+        (request("/bitcoin?date=2024-06-01", "X: " + "y" * 100_000), {431}),
+        (b"nonsense\r\n\r\n", {400, 404, 405}),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", {400, 404, 405}),
+        (request("/bitcoin?date=2024-06-01", "Content-Length: -1"), {400}),
+        (request("/bitcoin?date=2024-06-01", "Transfer-Encoding: nonsense"), {400, 501}),
+    ],
+    ids=range(10),
+)
+def test_nonsense_on_the_wire_is_refused_and_the_next_is_served(
+    served: Served, data: bytes, statuses: set[int]
+) -> None:
+    """Some of it is for Waitress to refuse, some for us; none of it is a 500 or the end."""
+    with socket.create_connection(served.address, timeout=30) as connection:
+        connection.sendall(data)
+        status, _, _ = read_answer(connection.makefile("rb"))
+    assert status in statuses
+    assert requests.get(f"{served.url}/livez", timeout=30).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "detail"),
+    [
+        (
+            request("/livez", "X: " + "y" * 65_536)[:65_536],
+            431,
+            "head of a request must be shorter than 16384 bytes",
+        ),
+        (request("/livez", "Content-Length: 65536"), 413, "body of a request must be shorter than 65536 bytes"),
+        (request("/livez").replace(b"GET", b"get"), 400, "'get' is not a method"),
+    ],
+    ids=["headers too long", "body too long", "malformed request line"],
+)
+def test_what_never_reaches_the_application_is_a_problem_too(
+    served: Served, data: bytes, status: int, detail: str
+) -> None:
+    """A client reads one kind of error, whoever refused."""
+    with socket.create_connection(served.address, timeout=30) as connection:
+        stream = connection.makefile("rb")
+        connection.sendall(data)
+        answered, headers, body = read_answer(stream)
+        assert stream.read() == b""  # and then it is closed, as announced
+    problem = json.loads(body)
+    assert answered == problem["status"] == status
+    assert problem.keys() == {"type", "title", "status", "detail"}
+    assert problem["type"] == "about:blank"
+    assert detail in problem["detail"]
+    assert headers["content-type"] == "application/problem+json"
+    assert headers["connection"] == "close"
+    assert {(name.lower(), value) for name, value in caching.COMMON} <= headers.items()
+
+
+def test_a_request_that_expects_to_continue_without_a_body_is_answered(served: Served) -> None:
+    """Some clients send the header with every request; there is nothing to wait for."""
+    with socket.create_connection(served.address, timeout=10) as connection:
+        stream = connection.makefile("rb")
+        for _ in range(2):
+            connection.sendall(request("/livez", "Expect: 100-continue"))
+            assert read_answer(stream)[0] == 200
+
+
+def spoilt(kind: str, directory: Path, model: Path) -> Path:
+    """A model file that nobody should serve."""
+    data = model.read_bytes()
+    envelope = pickle.loads(data)
+    path = directory / "model.pkl"
+    if kind == "absent":
+        return path
+    if kind == "a folder":
+        return directory
+    if kind == "a gigabyte":
+        with path.open("wb") as file:
+            file.truncate(2**30)
+        return path
+    contents = {
+        "empty": b"",
+        "truncated": data[: len(data) // 2],
+        "of a newer schema": plain_pickle(envelope | {"schema": schema.VERSION + 1}),
+        "tampered with": data.replace(b"0.3.1", b"0.3.2"),
+        "text": b"not a pickle at all",
+        "malicious": pickle.dumps(Malice(directory / "owned")),
+        "beyond numbers": store.dumps(replace(make_model(), forecasts={BTC: make_forecast(scale=1e308)})),
+    }
+    path.write_bytes(contents[kind])
+    return path
+
+
+def plain_pickle(data: object) -> bytes:
+    """A pickle without a memo, as model files are."""
+    buffer = io.BytesIO()
+    pickler = pickle.Pickler(buffer, protocol=store.PROTOCOL)
+    pickler.fast = True
+    pickler.dump(data)
+    return buffer.getvalue()
+
+
+class Malice:
+    """Unpickling this runs a command."""
+
+    def __init__(self, mark: Path) -> None:
+        self._mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch {self._mark}",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("absent", "there is no such file"),
+        ("a folder", "it is not a regular file"),
+        ("a gigabyte", "more than a model can have"),
+        ("empty", "it is empty"),
+        ("truncated", "truncated"),
+        ("of a newer schema", "newer"),
+        ("tampered with", "damaged or altered"),
+        ("text", "not a pickle of plain data"),
+        ("malicious", "do not run it"),
+        ("beyond numbers", "its forecast of BTC/USD cannot be evaluated"),
+    ],
+)
+def test_an_unusable_model_is_one_clear_line_and_3(kind: str, reason: str, tmp_path: Path, model: Path) -> None:
+    """Whoever starts the server learns which file and why, and nothing in it was run."""
+    path = spoilt(kind, tmp_path, model)
+    code, output, errors = run("--model", str(path))
+    assert (code, output) == (3, "")
+    (line,) = errors.splitlines()
+    assert line.startswith(f"api.py: no usable model in {path}: ")
+    assert reason in line
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "reason"),
+    [
+        (["--port", "65536"], {}, "a whole number from 0 to 65535"),
+        (["--threads", "0"], {}, "a whole number from 1 to 256"),
+        (["--stale-after", "soon"], {}, "a positive time such as"),
+        (["--log-level", "loud"], {}, "one of debug, info, warning, error"),
+        (["--colour", "red"], {}, "no such option `--colour`"),
+        ([], {"PORT": "http"}, "environment variable PORT"),
+        ([], {"RETRAIN_EVERY": "-1"}, "environment variable RETRAIN_EVERY"),
+    ],
+)
+def test_bad_arguments_are_named_and_2(arguments: list[str], environ: dict[str, str], reason: str) -> None:
+    code, output, errors = run(*arguments, **environ)
+    assert (code, output) == (2, "")
+    assert reason in errors
+    assert "Traceback" not in errors
+
+
+def test_help_teaches_every_option_with_its_environment_variable() -> None:
+    code, output, _ = run("--help")
+    assert code == 0
+    for name in ("MODEL", "HOST", "PORT", "THREADS", "STALE_AFTER", "RETRAIN_EVERY", "LOG_LEVEL"):
+        assert f"--{name.lower().replace('_', '-')}" in output
+        assert name in output
+    assert "/bitcoin?date=" in output
+    assert "exit codes" in output
+
+
+def test_a_port_in_use_is_one_clear_line_and_1(served: Served, model: Path) -> None:
+    host, port = served.address
+    code, output, errors = run("--model", str(model), "--host", host, "--port", str(port))
+    assert (code, output) == (1, "")
+    (line,) = errors.splitlines()
+    assert line.startswith(f"api.py: cannot listen at 127.0.0.1 port {port}: Address already in use; ")
+    assert "PORT=8001" in line
+
+
+def test_an_address_can_be_checked_without_a_model(served: Served) -> None:
+    """A taken port is found before minutes of training, when there may be no model yet."""
+    host, port = served.address
+    check = ("--check-address", "--model", "no-such-model.pkl", "--host", host)
+    code, output, errors = run(*check, "--port", str(port))
+    assert (code, output) == (1, "")
+    assert "Address already in use" in errors
+    assert run(*check, "--port", "0") == (0, "", "")
+
+
+def test_a_host_that_does_not_exist_is_one_clear_line_and_1(model: Path) -> None:
+    code, _, errors = run("--model", str(model), "--host", "nowhere.invalid", "--port", "0")
+    assert code == 1
+    assert errors == "api.py: cannot listen at nowhere.invalid port 0: the address does not exist\n"
+
+
+def test_the_environment_says_what_the_command_line_does_not(model: Path) -> None:
+    """In a container there is only the environment."""
+    with serving(model, "--log-level", "info", STALE_AFTER="1000000d", LOG_LEVEL="error") as served:
+        assert requests.get(f"{served.url}/fresh", timeout=30).json()["stale_after_seconds"] == 86_400_000_000
+        assert served.events(announcement.STALE) == []
+
+
+def test_the_start_says_where_and_how_to_ask(served: Served) -> None:
+    (start,) = served.events("serving")
+    assert start["pairs"] == ["BTC/USD", "ETH/USD"]
+    assert start["build"] == "0.3.1-20240518121047"
+    example = str(start["example"]).removeprefix("curl '").removesuffix("'")
+    assert requests.get(example, timeout=30).json()["prediction"] > 0
+    assert requests.get(start["documentation"], timeout=30).status_code == 200
+
+
+def test_simulated_prices_are_told_at_the_start(tmp_path: Path) -> None:
+    store.save(make_model(simulated=True), tmp_path / "model.pkl")
+    with serving(tmp_path / "model.pkl") as served:
+        served.signal()
+        assert served.wait() == 0
+    (warning,) = served.events(announcement.SIMULATED)
+    assert warning["level"] == "warning"
+
+
+def test_each_request_is_logged_by_the_time_the_server_has_stopped(model: Path) -> None:
+    """The lines wait in a buffer; a stop must not lose them."""
+    with serving(model) as served:
+        requests.get(f"{served.url}/bitcoin?date=2024-06-01", timeout=30)
+        requests.get(f"{served.url}/nowhere", timeout=30)
+        served.signal()
+        served.wait()
+    assert [(line["path"], line["status"]) for line in served.events("request")] == [
+        ("/bitcoin", 200),
+        ("/nowhere", 404),
+    ]
+
+
+def test_a_log_of_warnings_has_no_line_for_a_request(model: Path) -> None:
+    """Whoever asks for warnings gets warnings."""
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    options = ["--model", str(model), "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
+    process = start(options, {})
+    try:
+        wait_until_open(("127.0.0.1", port), process)
+        assert requests.get(f"http://127.0.0.1:{port}/bitcoin?date=2024-06-01", timeout=30).content == ANSWER
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.communicate()
+    assert [json.loads(line)["event"] for line in output.splitlines()] == [announcement.STALE]
+
+
+def wait_until_open(address: tuple[str, int], process: subprocess.Popen[str]) -> None:
+    """Knock until somebody opens."""
+    while process.poll() is None:
+        try:
+            return socket.create_connection(address, timeout=30).close()
+        except ConnectionRefusedError:
+            continue
+    raise AssertionError(f"the server did not start: {process.communicate()}")
+
+
+def test_a_server_can_be_started_again_at_the_same_port(model: Path) -> None:
+    """A restart must not wait for connections of the one before to be forgotten."""
+    with serving(model) as first:
+        requests.get(f"{first.url}/livez", timeout=30)
+    _, port = first.address
+    with serving(model, "--port", str(port)) as second:
+        assert second.address == first.address
+
+
+def test_a_clock_is_read_in_utc(served: Served) -> None:
+    """The time of a line is that of the wall, whatever the machine's time zone."""
+    (start,) = served.events("serving")
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(start["time"])).total_seconds()) < 3600
+
+
+def test_a_person_at_a_terminal_is_greeted_in_words(model: Path) -> None:
+    """Machines read the log; a person wants an address and something to ask."""
+    ours, its = pty.openpty()
+    command = [sys.executable, "api.py", "--model", str(model), "--host", "127.0.0.1", "--port", "0"]
+    process = subprocess.Popen(command, stdout=its, stderr=subprocess.PIPE, text=True)
+    os.close(its)
+    assert process.stderr is not None
+    try:
+        greeting = [process.stderr.readline() for _ in range(4)]
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+        os.close(ours)
+    assert re.fullmatch(r"Serving at (http://127.0.0.1:\d+), Swagger UI at \1/docs. Ask for example:\n", greeting[1])
+    assert re.fullmatch(r"  curl 'http://127.0.0.1:\d+/bitcoin\?date=\d{4}-\d\d-\d\d'\n", greeting[3])

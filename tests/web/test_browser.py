@@ -1,0 +1,155 @@
+"""Swagger UI in a real browser: it works, and it asks nobody but this server."""
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+from crypto_predict.baked import store
+from tests.support.models import BTC, ETH, make_model
+from tests.support.serving import Served, serving
+
+BROWSER, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SECONDS = 60
+
+pytestmark = pytest.mark.skipif(
+    not (BROWSER.exists() and DRIVER.exists()), reason=f"there is no {BROWSER} with {DRIVER} on this machine"
+)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    path = tmp_path_factory.mktemp("model") / "model.pkl"
+    store.save(make_model(BTC, ETH), path)
+    with serving(path) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    path = tmp_path_factory.mktemp("simulated") / "model.pkl"
+    store.save(make_model(BTC, ETH, simulated=True), path)
+    with serving(path) as served:
+        yield served
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Chrome]:
+    """A browser that has never been anywhere, and records what it asks for."""
+    options = ChromeOptions()
+    options.binary_location = str(BROWSER)
+    for flag in [*FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1200,1600"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    browser = Chrome(options, Service(str(DRIVER)))
+    yield browser
+    browser.quit()
+
+
+def logged(browser: Chrome, kind: str) -> list[dict[str, Any]]:
+    """What the browser wrote into one of its logs since it was last asked."""
+    return list(browser.get_log(kind))  # type: ignore[no-untyped-call]  # selenium's own omission
+
+
+def asked_of(browser: Chrome) -> set[str]:
+    """Scheme and host of everything the browser asked for over a network so far."""
+    messages = [json.loads(entry["message"])["message"] for entry in logged(browser, "performance")]
+    urls = [urlsplit(message["params"]["request"]["url"]) for message in messages if "request" in message["params"]]
+    return {f"{url.scheme}://{url.netloc}" for url in urls if url.scheme in {"http", "https", "ws", "wss", "ftp"}}
+
+
+def test_the_documentation_answers_a_question_without_leaving_the_machine(served: Served, browser: Chrome) -> None:
+    """From the start page to the answer: open, expand, "Try it out", "Execute", read."""
+    wait = WebDriverWait(browser, SECONDS)
+
+    def shown(parent: Chrome | WebElement, selector: str) -> WebElement:
+        wait.until(lambda _: parent.find_elements(By.CSS_SELECTOR, selector))
+        return parent.find_element(By.CSS_SELECTOR, selector)
+
+    browser.get(served.url)
+    operation = shown(browser, "#operations-forecast-bitcoin")
+    shown(operation, ".opblock-summary-control").click()
+    shown(operation, ".try-out__btn").click()
+    shown(operation, ".execute").click()
+    answer = shown(operation, ".live-responses-table .response-col_description .highlight-code").text
+
+    assert urlsplit(browser.current_url).path == "/docs"
+    assert '"date": "Sun, 16 Jun 2024 00:00:00 GMT"' in answer
+    assert '"prediction_high": 80874.26' in answer
+    assert shown(operation, ".live-responses-table tr.response .response-col_status").text.startswith("200")
+    assert asked_of(browser) == {served.url}
+    assert [entry["message"] for entry in logged(browser, "browser") if entry["level"] != "INFO"] == []
+
+
+def open_page(browser: Chrome, served: Served) -> list[WebElement]:
+    """Open the documentation and wait for its operations."""
+    browser.get(f"{served.url}/docs")
+    WebDriverWait(browser, SECONDS).until(lambda _: browser.find_elements(By.CSS_SELECTOR, ".opblock"))
+    return list(browser.find_elements(By.CSS_SELECTOR, ".opblock"))
+
+
+def test_invented_prices_are_announced_in_red(simulated: Served, browser: Chrome) -> None:
+    """At the top of the page, as wide as it is, and within what the page's policy allows."""
+    open_page(browser, simulated)
+    banner = browser.find_element(By.CSS_SELECTOR, "[role=alert]")
+    assert "The prices of BTC/USD and ETH/USD are simulated" in banner.text
+    assert banner.is_displayed()
+    assert banner.location["y"] == 0
+    assert banner.size["width"] >= 1100
+    assert banner.value_of_css_property("background-color") == "rgba(176, 0, 32, 1)"
+    assert banner.value_of_css_property("color") == "rgba(255, 255, 255, 1)"
+    assert [entry["message"] for entry in logged(browser, "browser") if entry["level"] != "INFO"] == []
+
+
+def test_real_prices_have_no_banner(served: Served, browser: Chrome) -> None:
+    open_page(browser, served)
+    assert browser.find_elements(By.CSS_SELECTOR, "[role=alert]") == []
+
+
+def has_examples(operation: WebElement, _: Chrome) -> bool:
+    """Whether an operation is expanded and shows its examples."""
+    return bool(operation.find_elements(By.CSS_SELECTOR, "tr.response .example"))
+
+
+def test_every_example_on_the_page_is_a_real_one(served: Served, browser: Chrome) -> None:
+    """Swagger UI makes values up where the document has none: `"string"`, `0`, `1`, an object without members."""
+    wait = WebDriverWait(browser, SECONDS)
+    operations = open_page(browser, served)
+    assert [operation.find_element(By.CSS_SELECTOR, ".opblock-summary-path").text for operation in operations] == [
+        "/bitcoin",
+        "/forecast/{pair}",
+        "/pairs",
+        "/model",
+        "/scorecard",
+        "/version",
+        "/livez",
+        "/readyz",
+        "/fresh",
+        "/metrics",
+    ]
+    for operation in operations:
+        operation.find_element(By.CSS_SELECTOR, ".opblock-summary-control").click()
+        wait.until(partial(has_examples, operation))
+        for shown in operation.find_elements(By.CSS_SELECTOR, "tr.response .example"):
+            assert len(shown.text) > 20
+            assert '"string"' not in shown.text
+            assert "additionalProp" not in shown.text

@@ -1,0 +1,95 @@
+import threading
+from collections.abc import Iterable
+
+import pytest
+from flask import Flask
+from hypothesis import given
+from hypothesis import strategies as st
+from werkzeug.test import Client
+
+from crypto_predict.web.app import create_app, create_service
+from crypto_predict.web.fast_lane import FastLane
+from crypto_predict.web.routes import create_flask_app
+from tests.support.models import BTC, ETH, TRAINED_AT, make_model
+from tests.support.serving import SETTINGS
+
+SERVICE = create_service(make_model(BTC, ETH), SETTINGS, lambda: TRAINED_AT, threading.Event())
+FLASK: Flask = create_flask_app(SERVICE)
+BEHIND: list[str] = []  # the questions that the fast lane handed on
+
+
+def behind(environ: dict[str, object], start_response: object) -> Iterable[bytes]:
+    BEHIND.append(str(environ["QUERY_STRING"]))
+    return FLASK(environ, start_response)  # type: ignore[arg-type]  # WSGI's own types are not public
+
+
+FAST = Client(FastLane(behind, SERVICE))
+SLOW = Client(FLASK)
+
+QUESTIONS = [
+    "date=2024-06-01",
+    "date=2023-01-01",
+    "date=2025-05-17",
+    "&date=2024-06-01&",
+    "date=2024%2D06%2D01",
+    "date=2024-06-01T12:34:56.789Z",
+    "date=2024-06-01T12:00%2B02:00",
+    "date=2024-06-01T12:00+02:00",
+    "date=2024-06-01%2012:00",
+    "",
+    "date",
+    "date=yesterday",
+    "date=2030-01-01",
+    "date=9999-12-31T23:59-02:00",
+    "date=2024-06-01&date=2024-06-01",
+    "date=2024-06-01&other=1",
+    "date=%ff%00",
+    "date=\xff",
+    "date=" + "1" * 10_000,
+]
+HEADERS: list[dict[str, str]] = [
+    {},
+    {"Origin": "https://example.org"},
+    {"If-None-Match": SERVICE.caching.etag},
+    {"If-None-Match": '"other"'},
+    {"If-Modified-Since": SERVICE.caching.last_modified},
+    {"Range": "bytes=0-1"},
+    {"Host": "a..b"},
+    {"Host": "x" * 300},
+    {"Host": "not a host!"},
+    {"Accept": "text/html", "Accept-Encoding": "gzip", "Cookie": "a=b", "Cache-Control": "no-cache"},
+]
+
+
+def assert_the_same(query: str, headers: dict[str, str], method: str = "GET") -> None:
+    fast, slow = (lane.open("/bitcoin", query_string=query, headers=headers, method=method) for lane in (FAST, SLOW))
+    assert fast.status == slow.status
+    assert list(fast.headers) == list(slow.headers)
+    assert fast.data == slow.data
+
+
+@pytest.mark.parametrize("headers", HEADERS, ids=str)
+@pytest.mark.parametrize("query", QUESTIONS, ids=lambda query: query[:40])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST"])
+def test_both_lanes_give_the_same_status_headers_and_bytes(query: str, headers: dict[str, str], method: str) -> None:
+    """The fast lane is a shorter way to the same answer, or it is a second program."""
+    assert_the_same(query, headers, method)
+
+
+@given(st.dates().map(str) | st.datetimes().map(str) | st.text(alphabet=st.characters(max_codepoint=255)))
+def test_both_lanes_agree_about_any_question(value: str) -> None:
+    assert_the_same(f"date={value}", {})
+
+
+@pytest.mark.parametrize("query", QUESTIONS[:9])
+def test_a_sound_question_does_not_reach_flask(query: str) -> None:
+    """Otherwise the fast lane would agree with Flask by never answering."""
+    BEHIND.clear()
+    assert FAST.get(f"/bitcoin?{query}").status_code == 200
+    assert BEHIND == []
+
+
+def test_the_whole_application_has_both_lanes_behind_one_door() -> None:
+    app = Client(create_app(make_model(BTC, ETH), SETTINGS, clock=lambda: TRAINED_AT))
+    assert list(app.get("/bitcoin?date=2024-06-01").headers) == list(SLOW.get("/bitcoin?date=2024-06-01").headers)
+    assert app.get("/pairs").data == SLOW.get("/pairs").data

@@ -1,0 +1,97 @@
+import json
+from datetime import UTC, datetime
+
+import pytest
+from werkzeug.test import Client
+
+from crypto_predict.web.app import create_app
+from tests.support.models import TRAINED_AT, make_model
+from tests.support.serving import SETTINGS
+
+
+class Watched:
+    """An application, and what it wrote about its requests."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.client = Client(create_app(make_model(), SETTINGS, clock=lambda: TRAINED_AT, log=self.log.append))
+
+    def lines(self) -> list[dict[str, object]]:
+        """The lines it logged."""
+        return [json.loads(line) for line in self.log]
+
+    def metric(self, series: str) -> float:
+        """The value of one series as Prometheus would read it; 0 where there is none."""
+        text = self.client.get("/metrics").get_data(as_text=True)
+        return next((float(line.split()[-1]) for line in text.splitlines() if line.startswith(f"{series} ")), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "status", "sent"),
+    [
+        ("GET", "/bitcoin", "date=2024-06-01", 200, True),
+        ("HEAD", "/bitcoin", "date=2024-06-01", 200, False),
+        ("GET", "/forecast/BTC-USD", "", 200, True),
+        ("GET", "/nowhere", "", 404, True),
+        ("POST", "/bitcoin", "", 405, True),
+    ],
+)
+def test_each_request_is_one_line(method: str, path: str, query: str, status: int, sent: bool) -> None:
+    watched = Watched()
+    answer = watched.client.open(f"{path}?{query}", method=method)
+    (line,) = watched.lines()
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(str(line.pop("time")))).total_seconds() < 60
+    assert float(str(line.pop("ms"))) >= 0
+    assert line == {
+        "level": "info",
+        "event": "request",
+        "method": method,
+        "path": path,
+        "query": query,
+        "status": status,
+        "bytes": len(answer.data) if sent else 0,
+    }
+
+
+def test_nothing_that_is_asked_can_break_or_flood_the_log() -> None:
+    """Path, query and method are a stranger's: escaped, and cut short."""
+    watched = Watched()
+    forged = '%0a{"event": "forged"}%22'
+    watched.client.open(f"/{forged}{'x' * 10_000}?{'y' * 10_000}", method="Z" * 1_000)
+    (line,) = watched.lines()
+    assert str(line["path"]).startswith('/\n{"event": "forged"}"')
+    assert len(watched.log[0]) < 1_000
+
+
+def test_requests_are_counted_by_route_method_and_status() -> None:
+    """A route's template, never its address: strangers choose addresses, and each series costs memory."""
+    watched = Watched()
+    for path in ("/bitcoin?date=2024-06-01", "/bitcoin?date=2024-06-02", "/bitcoin", "/forecast/BTC-USD", "/a", "/b"):
+        watched.client.get(path)
+    watched.client.open("/bitcoin", method="BREW")
+    name = "crypto_predict_requests_total"
+    assert watched.metric(f'{name}{{method="GET",route="/bitcoin",status="200"}}') == 2
+    assert watched.metric(f'{name}{{method="GET",route="/bitcoin",status="400"}}') == 1
+    assert watched.metric(f'{name}{{method="GET",route="/forecast/{{pair}}",status="200"}}') == 1
+    assert watched.metric(f'{name}{{method="GET",route="unmatched",status="404"}}') == 2
+    assert watched.metric(f'{name}{{method="other",route="unmatched",status="405"}}') == 1
+    assert watched.metric('crypto_predict_request_duration_seconds_count{route="/bitcoin"}') == 3
+
+
+def test_the_model_is_among_the_metrics() -> None:
+    """An alert on age needs no second source."""
+    watched = Watched()
+    info = '{build="0.3.1-20240518121047",simulated="false",version="0.3.1"}'
+    assert watched.metric(f"crypto_predict_model_info{info}") == 1
+    assert watched.metric("crypto_predict_model_trained_timestamp_seconds") == TRAINED_AT.timestamp()
+
+
+def test_the_process_is_among_the_metrics() -> None:
+    assert Watched().metric("process_resident_memory_bytes") > 0
+
+
+def test_two_applications_count_apart() -> None:
+    """No meter is shared between applications in one process."""
+    one, other = Watched(), Watched()
+    one.client.get("/pairs")
+    assert other.metric('crypto_predict_requests_total{method="GET",route="/pairs",status="200"}') == 0

@@ -1,0 +1,297 @@
+"""What the real server says of its prices and to conditions and strange headers, over a real socket."""
+
+import http.client
+import json
+import re
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import requests
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from crypto_predict.baked import store
+from crypto_predict.baked.schema import Anchor
+from crypto_predict.market import DAY
+from crypto_predict.release import smoke_checks
+from crypto_predict.web import announcement, conditions, provenance
+from tests.support.models import BTC, ETH, make_forecast, make_model
+from tests.support.serving import Served, read_answer, request, serving
+
+BITCOIN = "/bitcoin?date=2024-06-01"
+RESTING_ON_PRICES = [
+    BITCOIN,
+    f"{BITCOIN}&model=prophet",
+    "/bitcoin?date=2024-06-01T12:00:00Z",
+    "/forecast/BTC-USD",
+    "/forecast/BTC-USD?model=prophet",
+    "/pairs",
+    "/model",
+    "/scorecard",
+    "/version",
+    "/readyz",
+    "/fresh",
+    "/docs",
+    "/openapi.json",
+]
+OF_ONE_PAIR = re.compile("/(bitcoin|forecast)")
+NOT_RESTING = ["/livez", "/metrics", "/docs/start.js", "/nowhere", "/bitcoin", "/"]
+MARK = "Crypto-Predict-Simulated"
+
+
+def started(directory: Path, **changes: object) -> Iterator[Served]:
+    """A server of a model with these properties, which was trained long ago."""
+    store.save(make_model(BTC, ETH, **changes), directory / "model.pkl")  # type: ignore[arg-type]  # passed on as they are
+    with serving(directory / "model.pkl") as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    yield from started(tmp_path_factory.mktemp("real"))
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    yield from started(tmp_path_factory.mktemp("simulated"), simulated=True)
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Bitcoin's prices are real, Ether's are not."""
+    yield from started(tmp_path_factory.mktemp("mixed"), simulated={ETH})
+
+
+@pytest.mark.parametrize("path", RESTING_ON_PRICES)
+def test_invented_prices_are_marked_wherever_an_answer_rests_on_them(
+    real: Served, simulated: Served, mixed: Served, path: str
+) -> None:
+    """In GET, in HEAD, and where a cache is told that its copy is still good."""
+    for served, expected in ((real, None), (simulated, "true"), (mixed, None if OF_ONE_PAIR.match(path) else "true")):
+        for method, headers in (("GET", {}), ("HEAD", {}), ("GET", {"If-None-Match": "*"})):
+            answer = requests.request(method, f"{served.url}{path}", headers=headers, timeout=30)
+            assert answer.headers.get(MARK) == expected
+
+
+@pytest.mark.parametrize("path", NOT_RESTING)
+def test_what_rests_on_no_price_is_not_marked(simulated: Served, path: str) -> None:
+    answer = requests.get(f"{simulated.url}{path}", timeout=30, allow_redirects=False)
+    assert MARK not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("path", "values"),
+    [
+        ("/readyz", [True]),
+        ("/fresh", [True]),
+        ("/version", [True]),
+        ("/model", [True]),
+        ("/pairs", [False, True]),
+        ("/forecast/ETH-USD?end=2024-05-19", [True, True]),
+        ("/forecast/BTC-USD?end=2024-05-19", [False, False]),
+    ],
+)
+def test_newer_answers_have_a_member_that_says_so(mixed: Served, path: str, values: list[bool]) -> None:
+    """A program that reads the body alone must not miss it; here Ether's prices are invented."""
+    body = requests.get(f"{mixed.url}{path}", timeout=30).json()
+    assert [row["simulated"] for row in (body if isinstance(body, list) else [body])] == values
+
+
+def test_a_page_of_another_origin_may_read_every_header_of_ours(real: Served) -> None:
+    """A browser hides all others from a script."""
+    for path in (BITCOIN, "/forecast/BTC-USD", "/nowhere", "/docs"):
+        answer = requests.get(f"{real.url}{path}", headers={"Origin": "https://example.org"}, timeout=30)
+        assert set(answer.headers["Access-Control-Expose-Headers"].split(", ")) == {*provenance.HEADERS, "ETag"}
+
+
+def test_bitcoin_says_in_headers_what_rows_say_in_members(real: Served) -> None:
+    answer = requests.get(f"{real.url}{BITCOIN}", timeout=30)
+    assert [answer.headers.get(name) for name in provenance.HEADERS] == [
+        "forecast",
+        "2024-05-18T12:00:00Z",
+        "BTC/USD",
+        "combined",
+        None,
+    ]
+    row = requests.get(f"{real.url}/forecast/BTC-USD?start=2024-06-01&end=2024-06-01", timeout=30).json()[0]
+    assert row == {
+        "date": "2024-06-01",
+        "prediction": answer.json()["prediction"],
+        "low": answer.json()["prediction low"],
+        "high": answer.json()["prediction_high"],
+        "kind": "forecast",
+        "as_of": "2024-05-18T12:00:00Z",
+        "pair": "BTC/USD",
+        "model": "combined",
+        "simulated": False,
+    }
+
+
+@pytest.mark.parametrize("path", [BITCOIN, "/forecast/BTC-USD?start=2024-06-01"])
+def test_what_prophet_itself_says_can_be_asked(real: Served, path: str) -> None:
+    combined, prophet = (requests.get(f"{real.url}{path}&model={name}", timeout=30) for name in ("combined", "prophet"))
+    assert combined.content == requests.get(f"{real.url}{path}", timeout=30).content
+    assert (prophet.status_code, prophet.content == combined.content) == (200, False)
+    for name in ("", "arima", "PROPHET"):
+        refused = requests.get(f"{real.url}{path}&model={name}", timeout=30)
+        assert (refused.status_code, refused.json()["parameter"]) == (400, "model")
+
+
+def test_prophet_without_an_interval_is_refused_by_name(tmp_path: Path) -> None:
+    """A history too short for a backtest."""
+    store.save(replace(make_model(), forecasts={BTC: make_forecast(prophet_bands=())}), tmp_path / "model.pkl")
+    with serving(tmp_path / "model.pkl") as served:
+        for path in (f"{BITCOIN}&model=prophet", "/forecast/BTC-USD?model=prophet"):
+            refused = requests.get(f"{served.url}{path}", timeout=30)
+            assert (refused.status_code, refused.json()["parameter"]) == (422, "model")
+            assert "2024-05-17" in refused.json()["detail"]
+
+
+def test_a_stale_model_is_reported_in_days(real: Served, simulated: Served) -> None:
+    """At the start and at /fresh, with both ages."""
+    (warning,) = real.events(announcement.STALE)
+    assert all(re.fullmatch(r"[0-9,]+ days", warning[name]) for name in ("age", "newest_price_age"))
+    assert warning["stale_after"] == "24 hours"
+    stale = requests.get(f"{simulated.url}/fresh", timeout=30)
+    assert stale.status_code == 503
+    assert stale.json()["candle_age_seconds"] - stale.json()["age_seconds"] == 647
+    assert re.search(r"trained [0-9,]+ days ago, the newest price is [0-9,]+ days old", stale.json()["detail"])
+
+
+def test_a_condition_is_heeded_by_the_lane_that_is_asked_most(real: Served) -> None:
+    etag = requests.get(f"{real.url}{BITCOIN}", timeout=30).headers["ETag"]
+    for headers, status in (
+        ({"If-Match": '"other"'}, 412),
+        ({"If-Match": f'"other", {etag}'}, 200),
+        ({"If-Match": f"W/{etag}"}, 412),
+        ({"If-Unmodified-Since": "Fri, 17 May 2024 00:00:00 GMT"}, 412),
+        ({"If-None-Match": f"W/{etag}"}, 304),
+        ({"If-Modified-Since": "Sun, 01 Nov 99999999999 10:12:00 GMT"}, 200),
+    ):
+        answer = requests.get(f"{real.url}{BITCOIN}", headers=headers, timeout=30)
+        assert answer.status_code == status
+        assert answer.headers["Content-Type" if status == 412 else "ETag"] in {etag, "application/problem+json"}
+
+
+@pytest.mark.parametrize("target", ["http://example.org/", "http://example.org", "/", "//", "http://localhost:1/?a=b"])
+def test_no_redirect_names_a_host(real: Served, target: str) -> None:
+    """A request in absolute form too: whichever host it names, the way stays relative."""
+    with socket.create_connection(real.address, timeout=30) as connection:
+        connection.sendall(request(target))
+        status, headers, body = read_answer(connection.makefile("rb"))
+    assert (status, headers["location"]) == (302, "/docs")
+    assert b"localhost" not in body
+    assert b"example.org" not in body
+
+
+READ_BY_SOMEBODY = [
+    *(name.removeprefix("HTTP_").replace("_", "-").title() for name in sorted(conditions.HEADERS)),
+    *("Range", "If-Range", "Accept", "Accept-Encoding", "Accept-Language", "Accept-Charset", "Authorization", "Cookie"),
+    *("Content-Type", "Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers", "Forwarded"),
+    *("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "User-Agent", "Referer", "Cache-Control", "Pragma"),
+    *(
+        "Max-Forwards",
+        "Date",
+        "From",
+        "Te",
+        "Upgrade",
+        "Via",
+        "Warning",
+        "Proxy-Authorization",
+        "X-Http-Method-Override",
+    ),
+]
+HARD = [
+    *(
+        "9" * 5_000,
+        "-1",
+        "bytes=" + "9" * 400 + "-",
+        "bytes=" + ",".join(["0-1"] * 500),
+        "*",
+        '"',
+        'W/"',
+        "=?utf-8?b?/w==?=",
+    ),
+    *("Sun, 01 Nov 99999999999 10:12:00 GMT", "Mon, 01 Jan 0000 00:00:00 GMT", "Basic ====", "Digest " + "a=" * 500),
+    *(
+        "text/html;q=1e999",
+        "text/html;q=nan",
+        ";" * 2_000,
+        "," * 2_000,
+        "a=" + '"' * 500,
+        "\xff\xfe",
+        "%00%0d%0a",
+        "[::1",
+    ),
+    *('multipart/form-data; boundary="', "text/plain; charset=\xe4", "a/b; x*=utf-8''%ff", "GET", "HTTP/2.0, h2c"),
+]
+VALUES = st.sampled_from(HARD) | st.text(
+    st.characters(max_codepoint=255, exclude_characters="\r\n\0"), max_size=200
+).filter(lambda text: text.isprintable())
+
+
+@given(
+    st.sampled_from(["GET", "HEAD", "OPTIONS"]),
+    st.sampled_from([*RESTING_ON_PRICES, *NOT_RESTING]),
+    st.lists(st.tuples(st.sampled_from(READ_BY_SOMEBODY), VALUES), max_size=4),
+)
+@example("GET", BITCOIN, [("If-Modified-Since", "Sun, 01 Nov 99999999999 10:12:00 GMT")])
+@example(
+    "OPTIONS",
+    "/pairs",
+    [("Origin", "x"), ("Access-Control-Request-Method", "GET"), ("Access-Control-Request-Headers", "\xff")],
+)
+def test_no_header_is_a_fault_of_the_server(
+    real: Served, method: str, path: str, headers: list[tuple[str, str]]
+) -> None:
+    """Whatever a client sends, repeated or not: no parser of it may overflow or raise."""
+    data = request(path, *(f"{name}: {value}" for name, value in headers)).replace(b"GET", method.encode(), 1)
+    with socket.create_connection(real.address, timeout=30) as connection:
+        connection.sendall(data)
+        answer = http.client.HTTPResponse(connection, method=method)
+        answer.begin()
+    assert answer.status < 500 or path == "/fresh"  # which is stale here
+    assert answer.status in {200, 302, 304, 400, 404, 412, 503}
+
+
+def test_each_header_on_its_own_is_no_fault_either(real: Served) -> None:
+    """Every header that anybody reads, with every value that is hard to read."""
+    connection = http.client.HTTPConnection(*real.address, timeout=30)
+    for path in (BITCOIN, "/pairs", "/docs"):
+        for name in READ_BY_SOMEBODY:
+            for value in HARD:
+                connection.request("GET", path, headers={name: value})
+                answer = connection.getresponse()
+                answer.read()
+                assert answer.status in {200, 304, 412}, (name, value)
+    connection.close()
+
+
+def test_no_answer_repeats_a_header_of_the_request(real: Served) -> None:
+    """Beyond the one that a preflight asks to be allowed."""
+    mark = "x-no-such-thing"
+    headers = dict.fromkeys(READ_BY_SOMEBODY, mark)
+    for path in (*RESTING_ON_PRICES, *NOT_RESTING):
+        answer = requests.get(f"{real.url}{path}", headers=headers, timeout=30, allow_redirects=False)
+        assert mark not in json.dumps(dict(answer.headers))
+
+
+@pytest.mark.parametrize(("hours", "refused"), [(1, False), (25, True)])
+def test_a_release_is_refused_for_the_age_of_its_model_not_of_its_newest_price(
+    tmp_path: Path, hours: int, refused: bool
+) -> None:
+    """The gate has a limit of its own for that, 48 hours: a source may be late by a day, and no retrain helps."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    anchor = Anchor(at=now - timedelta(hours=30), price=67_000.0)
+    last = anchor.at.date() - DAY
+    model = make_model(trained_at=now - timedelta(hours=hours), last=last)
+    store.save(replace(model, forecasts={BTC: make_forecast(last=last, anchor=anchor)}), tmp_path / "model.pkl")
+    expected = smoke_checks.Expected(build="", labels={}, allow_simulated=False, allow_stale=False)
+    with serving(tmp_path / "model.pkl") as served:
+        assert requests.get(f"{served.url}/fresh", timeout=30).status_code == 503
+        faults = smoke_checks.faults(served.url, expected)
+    assert any("the model was trained" in fault for fault in faults) is refused

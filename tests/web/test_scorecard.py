@@ -1,0 +1,173 @@
+"""The live record over HTTP: is what was baked what is served, and does it hold as long as the model card does?"""
+
+import json
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import requests
+from openapi_schema_validator import OAS31Validator
+from werkzeug.test import Client
+
+from crypto_predict.baked import plain, store
+from crypto_predict.baked.schema import Model
+from crypto_predict.baked.scorecard import LiveForecast, LiveRecord, LiveScore, Scorecard
+from crypto_predict.market import Pair
+from crypto_predict.web.app import create_app
+from crypto_predict.web.openapi import document
+from crypto_predict.web.schemas import schema_of
+from tests.support.models import BTC, ETH, TRAINED_AT, make_model
+from tests.support.serving import SETTINGS, serving
+
+MADE_AT = datetime(2024, 5, 17, 6, 10, tzinfo=UTC)
+
+
+def live_forecast(day: int) -> LiveForecast:
+    """What was said of a day in May, and what happened."""
+    return LiveForecast(
+        made_at=MADE_AT - timedelta(days=17 - day),
+        build="0.3.1-20240517061000",
+        target=date(2024, 5, day),
+        horizon_days=1,
+        prediction=66_500.25,
+        low=64_000.0,
+        high=69_000.5,
+        persistence=66_400.0,
+        actual=66_900.5,
+    )
+
+
+DUE = LiveRecord(
+    since=MADE_AT - timedelta(days=60),
+    releases=240,
+    due=5_100,
+    days=60,
+    hindsight=0,
+    pending=2_100,
+    overdue=120,
+    mae=0.0421,
+    relative_mae=0.98,
+    skill=0.02,
+    coverage=0.81,
+    by_horizon=(LiveScore(1, 240, 60, 0.021, 0.99, 0.01, 0.8), LiveScore(30, 124, 31, 0.0, None, None, 1.0)),
+    latest=(live_forecast(17), live_forecast(16)),
+    words="5,100 forecasts of 60 days came due: error 0.98 of persistence's, 81 % inside the 80 % interval",
+)
+NONE_DUE = replace(
+    DUE,
+    mae=None,
+    relative_mae=None,
+    skill=None,
+    coverage=None,
+    releases=1,
+    due=0,
+    days=0,
+    pending=30,
+    overdue=0,
+    by_horizon=(),
+    latest=(),
+    words="no forecast has come due yet",
+)
+SCORECARD = Scorecard(
+    entries=301, head="0123456789abcdef" * 4, pairs={BTC: DUE, ETH: NONE_DUE}, simulated={Pair("DOGE", "USD"): DUE}
+)
+EMPTY = Scorecard(entries=0, head="0" * 64, pairs={}, simulated={})
+
+
+def model_of(scorecard: Scorecard) -> Model:
+    return replace(make_model(BTC, ETH), scorecard=scorecard)
+
+
+def client(scorecard: Scorecard = SCORECARD) -> Client:
+    """An application whose model was trained an hour ago."""
+    return Client(create_app(model_of(scorecard), SETTINGS, clock=lambda: TRAINED_AT + timedelta(hours=1)))
+
+
+CLIENT = client()
+
+
+@pytest.mark.parametrize("scorecard", [SCORECARD, EMPTY], ids=["due", "empty"])
+def test_the_scorecard_is_served_as_it_was_baked(scorecard: Scorecard) -> None:
+    """Every figure of it, down to the last digit."""
+    served = json.loads(client(scorecard).get("/scorecard").data)
+    assert plain.decode(Scorecard, served) == scorecard
+    assert served == plain.encode(scorecard)
+
+
+def test_a_server_of_the_model_file_serves_what_was_baked_into_it(tmp_path: Path) -> None:
+    store.save(model_of(SCORECARD), tmp_path / "model.pkl")
+    with serving(tmp_path / "model.pkl") as served:
+        answer = requests.get(f"{served.url}/scorecard", timeout=30)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "application/json"
+    assert plain.decode(Scorecard, answer.json()) == SCORECARD
+
+
+def test_real_and_invented_prices_are_told_apart() -> None:
+    served = json.loads(CLIENT.get("/scorecard").data)
+    assert list(served["pairs"]) == ["BTC/USD", "ETH/USD"]
+    assert list(served["simulated"]) == ["DOGE/USD"]
+
+
+def test_where_nothing_is_due_the_figures_are_null_and_the_words_say_why() -> None:
+    served = json.loads(CLIENT.get("/scorecard").data)["pairs"]["ETH/USD"]
+    assert (served["mae"], served["skill"], served["coverage"], served["latest"]) == (None, None, None, [])
+    assert served["words"] == "no forecast has come due yet"
+
+
+@pytest.mark.parametrize("scorecard", [SCORECARD, EMPTY], ids=["due", "empty"])
+def test_what_is_served_fits_the_document(scorecard: Scorecard) -> None:
+    described = document(model_of(scorecard))
+    content = described["paths"]["/scorecard"]["get"]["responses"]["200"]["content"]["application/json"]
+    assert content["schema"] == {"$ref": "#/components/schemas/Scorecard"}
+    assert described["components"]["schemas"]["Scorecard"] == schema_of(Scorecard)
+    OAS31Validator(schema_of(Scorecard)).validate(json.loads(client(scorecard).get("/scorecard").data))
+    assert not OAS31Validator(schema_of(Scorecard)).is_valid(plain.encode(SCORECARD) | {"entries": "many"})
+
+
+def test_it_holds_as_long_as_the_model_card_does() -> None:
+    """The same validators and the same lifetime: both change with the model and not before."""
+    card, scorecard = CLIENT.get("/model").headers, CLIENT.get("/scorecard").headers
+    for name in ("Cache-Control", "ETag", "Last-Modified", "Content-Type", "Access-Control-Allow-Origin"):
+        assert scorecard[name] == card[name]
+    assert scorecard["Cache-Control"] == "public, max-age=18000"
+
+
+def test_another_scorecard_has_another_tag() -> None:
+    assert client(EMPTY).get("/scorecard").headers["ETag"] != CLIENT.get("/scorecard").headers["ETag"]
+
+
+def test_a_copy_that_is_still_good_is_not_sent_again() -> None:
+    tag = CLIENT.get("/scorecard").headers["ETag"]
+    answer = CLIENT.get("/scorecard", headers={"If-None-Match": tag})
+    assert (answer.status_code, answer.data) == (304, b"")
+    assert CLIENT.get("/scorecard", headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+def test_head_says_what_get_says_without_a_body() -> None:
+    got, head = CLIENT.get("/scorecard"), CLIENT.head("/scorecard")
+    assert (head.status_code, head.data, list(head.headers)) == (200, b"", list(got.headers))
+
+
+def test_a_parameter_is_refused_by_its_name() -> None:
+    """Whoever asks for one pair must not be given all of them without a word."""
+    answer = CLIENT.get("/scorecard?pair=BTC-USD")
+    assert (answer.status_code, answer.content_type) == (400, "application/problem+json")
+    body = json.loads(answer.data)
+    assert body["parameter"] == "pair"
+    assert body["detail"] == "'pair' is no parameter here: this address takes no parameters"
+
+
+def test_it_is_counted_under_its_own_name() -> None:
+    served = client()
+    served.get("/scorecard")
+    assert '"/scorecard"' in served.get("/metrics").get_data(as_text=True)
+
+
+def test_a_record_of_invented_prices_is_marked_whichever_prices_the_model_has() -> None:
+    """A ledger may hold forecasts of a simulated market from before the first of a real one."""
+    marked = "Crypto-Predict-Simulated"
+    assert CLIENT.get("/scorecard").headers[marked] == "true"
+    assert marked not in client(EMPTY).get("/scorecard").headers
+    assert marked not in CLIENT.get("/model").headers

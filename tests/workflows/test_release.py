@@ -1,0 +1,224 @@
+"""The release workflow itself, from checkout to public record: every stage real but GitHub's own."""
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support import github, render
+from tests.support.engine import forget
+from tests.support.workflows import KEYS, World, ledger_of, manifest_of, market, needs_workflows, world
+
+pytestmark = [needs_workflows, pytest.mark.timeout(600)]
+
+
+@dataclass(frozen=True)
+class First:
+    """What the first release of a repository left."""
+
+    folder: Path
+    run: subprocess.CompletedProcess[str]
+    tags: dict[str, str]  # of the image, to digests
+    refs: dict[str, str]  # on GitHub
+    releases: list[dict[str, object]]
+    attested: list[str]
+    switched: list[str]  # images that went live
+    revision: str
+    image: str  # the name at that registry
+    build: str  # that the site answered with
+    sent: set[str]  # to the exchange, in headers
+    index: dict[str, object]
+    readme: str  # of the public record
+    record: list[str]  # its files
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> First:
+    """The first release ever of a repository: no tag, no image, no ledger to go on from."""
+    folder = tmp_path_factory.mktemp("first")
+    with world(folder) as made, market() as exchange:
+        run = made.release("push", exchange.url)
+        assert run.returncode == 0, run.stdout[-6000:] + run.stderr
+        return First(
+            folder=folder,
+            run=run,
+            tags=made.tags(),
+            refs=made.github.repository.refs(),
+            releases=made.github.repository.releases,
+            attested=made.attested,
+            switched=made.render.switched,
+            revision=made.clone.head(),
+            image=made.image,
+            build=made.ask("/version")["build"],
+            sent={value for asked in exchange.requests for value in asked.headers.values()},
+            index=manifest_of(f"{made.image}:latest"),
+            readme=made.recorded("README.md"),
+            record=made.github.repository.run("ls-tree", "--name-only", "record").splitlines(),
+        )
+
+
+@pytest.fixture
+def later(first: First, tmp_path: Path) -> Iterator[World]:
+    """The repository after its first release, which is live."""
+    with world(tmp_path, first.folder) as made:
+        made.render.run(f"{made.image}@{first.tags['latest']}")
+        made.render.hooked.clear()
+        yield made
+
+
+def test_a_first_release_is_published_under_three_tags_of_one_digest(first: First) -> None:
+    """Under the owner's name in lower case: a registry refuses capitals."""
+    assert set(first.tags) == {"latest", "0.1.0", first.build}
+    assert len(set(first.tags.values())) == 1
+    assert first.build.startswith("0.1.0-20")
+
+
+def test_what_was_published_is_attested_and_is_what_went_live(first: First) -> None:
+    """Provenance, and a bill of materials for each architecture, all of the index."""
+    reference = f"{first.image}@{first.tags['latest']}"
+    assert first.attested == [f"{kind} {reference}" for kind in ("provenance", "sbom", "sbom")]
+    assert first.switched == [reference]
+
+
+def test_the_tested_commit_bears_its_version_and_has_a_github_release(first: First) -> None:
+    assert first.refs["refs/tags/v0.1.0"] == first.revision
+    (release,) = first.releases
+    assert (release["tag_name"], release["body"]) == ("v0.1.0", "- feat: everything so far")
+
+
+def test_the_index_is_described_and_names_its_base(first: First) -> None:
+    annotations = first.index["annotations"]
+    assert isinstance(annotations, dict)
+    given = {name.removeprefix("org.opencontainers.image."): value for name, value in annotations.items()}
+    assert given["source"] == f"https://github.com/{github.REPOSITORY}"
+    assert (given["version"], given["revision"], given["licenses"]) == (first.build, first.revision, "MIT")
+    assert given["base.name"].endswith("python:3.13-slim")
+    assert given["base.digest"].startswith("sha256:")
+    assert given["description"]
+
+
+def test_the_public_record_has_ledger_scorecard_forecasts_and_picture(first: First) -> None:
+    assert first.record == ["BTC-USD.svg", "README.md", "forecasts.json", "ledger.jsonl", "scorecard.json"]
+    assert f"## Build {first.build}" in first.readme
+
+
+def test_the_run_s_page_tells_what_was_released(first: First) -> None:
+    """In the order in which it came true: `latest` is named once it has been moved."""
+    shown = first.run.stdout
+    published = f"**Published** `{first.tags['latest']}` as `{first.image}:"
+    parts = ("Smoke test**: passed", "xychart-beta", "### Scorecard", "is live at", published, "**Recorded**")
+    places = [shown.find(part) for part in parts]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
+def test_no_secret_is_in_the_log(first: First) -> None:
+    """Though each of them was used."""
+    said = first.run.stdout + first.run.stderr
+    assert set(KEYS.values()) <= first.sent
+    assert [secret for secret in (render.KEY, github.TOKEN, *KEYS.values()) if secret in said] == []
+
+
+def test_a_schedule_of_a_tagged_commit_retrains_without_the_tests(first: First, later: World, tmp_path: Path) -> None:
+    """The version stays, ledger and record go on, the open issue is closed, and the heartbeat is sent."""
+    later.github.repository.open("It fails", "<!-- crypto-predict scheduled release: failures=2 -->\n")
+    recorded = later.github.repository.run("rev-parse", "record")
+    with market() as exchange:
+        run = later.release("schedule", exchange.url, HEARTBEAT_URL=f"{later.render.site}/livez")
+    assert run.returncode == 0, run.stdout[-6000:]
+    assert "[release/test" not in run.stdout
+    assert later.render.asked[-1].path == "/livez"
+    tags = later.tags()
+    (build,) = set(tags) - set(first.tags)
+    assert build.startswith("0.1.0-20")
+    assert tags["latest"] == tags["0.1.0"] == tags[build] != first.tags["latest"]
+    assert tags[first.build] == first.tags[first.build]
+    assert later.ask("/version")["build"] == build
+    builds = [entry["build"] for entry in ledger_of(f"{later.image}:latest", tmp_path) if entry["kind"] == "release"]
+    assert builds == [first.build, build]
+    assert later.ask("/scorecard")["pairs"]["BTC/USD"]["releases"] == 2
+    assert [issue["state"] for issue in later.github.repository.issues] == ["closed"]
+    assert set(later.git_tags()) == {"v0.1.0"}
+    assert later.github.repository.run("rev-parse", "record^") == recorded
+    assert len(later.github.repository.releases) == 1
+
+
+def test_a_schedule_of_a_commit_without_a_tag_does_what_its_push_would_have_done(first: First, later: World) -> None:
+    """Its push failed, was cancelled or skipped: a breaking change never ships as the old version."""
+    revision = later.push("feat!: everything new")
+    with market() as exchange:
+        run = later.release("schedule", exchange.url)
+    assert run.returncode == 0, run.stdout[-6000:]
+    assert "[release/test" in run.stdout
+    assert later.git_tags()["v1.0.0"] == revision
+    assert later.tags()["1.0.0"] == later.tags()["latest"] != first.tags["latest"]
+
+
+def test_a_push_of_anything_is_at_least_a_patch(first: First, later: World) -> None:
+    """Two commits never share a version, whatever their messages are."""
+    revision = later.push("added SOL pair")
+    with market() as exchange:
+        run = later.release("push", exchange.url)
+    assert run.returncode == 0, run.stdout[-6000:]
+    tags = later.tags()
+    assert tags["latest"] == tags["0.1.1"] != first.tags["latest"]
+    assert tags["0.1.0"] == first.tags["0.1.0"]
+    assert later.git_tags()["v0.1.1"] == revision
+    assert later.ask("/version")["git_revision"] == revision
+    assert [release["tag_name"] for release in later.github.repository.releases][-1] == "v0.1.1"
+
+
+def test_an_old_run_that_is_started_again_releases_nothing(first: First, later: World) -> None:
+    """Neither where its commit was never tagged, nor where it was: old code would come back under `latest`."""
+    skipped = later.push("fix: its push was skipped")
+    later.push("feat: released instead")
+    with market() as exchange:
+        assert later.release("push", exchange.url).returncode == 0
+        before = later.tags()
+        of_skipped = later.release("push", exchange.url, at=skipped)
+        of_first = later.release("push", exchange.url, at=first.revision)
+    assert of_skipped.returncode != 0
+    assert "was released as part of v0.2.0: run the release of what main is now" in of_skipped.stdout
+    assert of_first.returncode != 0
+    assert "this run is older than the last release" in of_first.stdout
+    assert later.tags() == before
+    assert set(later.git_tags()) == {"v0.1.0", "v0.2.0"}
+
+
+def test_an_earlier_build_goes_live_again_by_hand(first: First, later: World) -> None:
+    """It is verified and tried first, and the next release follows it: what it finds at `latest` is that build."""
+    later.push("feat: something that turns out to be wrong")
+    with market() as exchange:
+        assert later.release("push", exchange.url).returncode == 0
+    assert later.ask("/version")["build"] != first.build
+    run = later.run("rollback.yml", "workflow_dispatch", "--input", f"build={first.build}")
+    assert run.returncode == 0, run.stdout[-6000:]
+    verified = [asked.path for asked in later.github.requests if "/attestations/" in asked.path]
+    assert first.tags["latest"] in verified[-2]
+    assert "Smoke test**: passed" in run.stdout
+    assert later.ask("/version")["build"] == first.build
+    assert later.tags()["latest"] == first.tags["latest"]
+
+
+def test_without_a_hook_nothing_is_deployed_and_the_release_is_promoted(first: First, later: World) -> None:
+    """A skipped job records no deployment. In a private repository that cannot attest, the release says so as well."""
+    del later.secrets["RENDER_DEPLOY_HOOK"]
+    later.github.repository.private = True
+    with market() as exchange:
+        run = later.release("workflow_dispatch", exchange.url)
+    assert run.returncode == 0, run.stdout[-6000:]
+    assert "[release/deploy" not in run.stdout
+    assert "**Not attested**: this repository is private" in run.stdout
+    assert later.tags()["latest"] != first.tags["latest"]
+    assert later.render.hooked == []
+
+
+def test_a_change_s_image_is_built_and_tried_without_any_secret(later: World) -> None:
+    """As for a pull request of a stranger, whose exchange cannot be reached either."""
+    later.secrets.clear()
+    run = later.run("ci.yml", "pull_request", "--job", "image", ALPACA_DATA_URL="http://127.0.0.1:9")
+    forget("crypto-predict:trial")
+    assert run.returncode == 0, run.stdout[-6000:]
+    assert "Smoke test**: passed" in run.stdout

@@ -1,0 +1,162 @@
+"""The retention workflow: what its options keep and remove, and how it behaves where there is no package.
+
+The action itself runs on GitHub only. It applies its rules in this order: an image that belongs to another one goes or
+stays with it; what `exclude-tags` matches stays; what is younger than `older-than` stays; `keep-n-tagged: 0` and
+`delete-untagged` remove the rest.
+"""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.support.replay.server import ReplayServer
+from tests.support.yaml_files import find_step, read_workflow
+
+WORKFLOW = read_workflow("retention.yml")
+FIND = find_step(WORKFLOW, "retention", "Find the package")
+OPTIONS = find_step(WORKFLOW, "retention", "Remove old builds")["with"]
+
+numbers = st.integers(min_value=0, max_value=10_000)
+versions = st.builds("{}.{}.{}".format, numbers, numbers, numbers)
+timestamps = st.datetimes(min_value=datetime(2020, 1, 1), max_value=datetime(2100, 1, 1))  # noqa: DTZ001 a tag has no zone
+
+
+def stays_forever(tag: str) -> bool:
+    """Whether an image with this tag stays, however old it is. The action searches, as JavaScript's `test` does."""
+    return re.search(OPTIONS["exclude-tags"], tag, re.ASCII) is not None
+
+
+@given(versions)
+def test_every_version_stays(version: str) -> None:
+    assert stays_forever(version)
+
+
+def test_latest_stays() -> None:
+    """However long ago the last release was: the next one follows its ledger."""
+    assert stays_forever("latest")
+
+
+@given(versions, timestamps)
+def test_an_old_build_goes(version: str, timestamp: datetime) -> None:
+    """Unless the same image is a version or `latest` too: one tag that stays is enough."""
+    assert not stays_forever(f"{version}-{timestamp:%Y%m%d%H%M%S}")
+
+
+@given(st.binary(min_size=32, max_size=32), st.sampled_from(["", ".sig", ".att"]))
+def test_an_attestation_is_never_judged_by_itself(digest: bytes, suffix: str) -> None:
+    """Its tag names the image it belongs to, with which it stays or goes."""
+    assert stays_forever(f"sha256-{digest.hex()}{suffix}")
+
+
+@given(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,40}", fullmatch=True))
+@example("latest-1")
+@example("not-latest")
+@example("v1.2.3")
+@example("1.2.3-rc.1")
+@example("1.2")
+@example("1.2.3.4")
+def test_no_other_tag_stays_forever(tag: str) -> None:
+    kept = tag == "latest" or tag.startswith("sha256-") or re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", tag)
+    assert stays_forever(tag) == bool(kept)
+
+
+def test_what_is_younger_than_thirty_days_stays_and_the_rest_goes() -> None:
+    """A release pushes by digest first: an image without a tag is young for hours, not for weeks.
+
+    Every other option of the action removes something: `delete-orphaned-images` even what is young.
+    """
+    judged = {name: value for name, value in OPTIONS.items() if name not in ("owner", "package", "dry-run")}
+    assert judged == {
+        "use-regex": True,
+        "exclude-tags": OPTIONS["exclude-tags"],
+        "older-than": "30 days",
+        "keep-n-tagged": 0,
+        "delete-untagged": True,
+    }
+
+
+def test_it_waits_for_a_release_and_pushes_none_out_of_the_queue() -> None:
+    assert WORKFLOW["concurrency"] == {"group": "release", "cancel-in-progress": False, "queue": "max"}
+    assert read_workflow("release.yml")["concurrency"]["group"] == "release"
+
+
+def test_a_run_by_hand_removes_nothing_unless_told_to() -> None:
+    assert WORKFLOW["on"]["workflow_dispatch"]["inputs"]["dry_run"]["default"] is True
+
+
+class Packages:
+    """GitHub's answers to the question for a package: a status for an organisation's and one for a person's."""
+
+    def __init__(self, orgs: int, users: int) -> None:
+        self.statuses = {"orgs": orgs, "users": users}
+
+    def routes(self) -> Iterable[web.AbstractRouteDef]:
+        """Return the one endpoint that the workflow asks."""
+        return [web.get("/{kind}/some-body/packages/container/crypto-predict/versions", self._answer)]
+
+    def unknown(self) -> web.Response:
+        """Answer as GitHub does where there is nothing."""
+        return web.json_response({"message": "Not Found"}, status=404)
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        return web.json_response({"message": "as told"}, status=self.statuses[request.match_info["kind"]])
+
+
+def find_package(api: str, folder: Path) -> tuple[subprocess.CompletedProcess[str], Mapping[str, str], str]:
+    """Run the step as a runner does; return how it ended, its outputs and the summary."""
+    environ = {
+        "PATH": os.environ["PATH"],
+        "GITHUB_REPOSITORY": "Some-Body/Crypto-Predict",
+        "GITHUB_REPOSITORY_OWNER": "Some-Body",
+        "GITHUB_API_URL": api,
+        "GITHUB_TOKEN": "ghs_0123456789",
+        "GITHUB_OUTPUT": str(folder / "output"),
+        "GITHUB_STEP_SUMMARY": str(folder / "summary"),
+    }
+    for file in ("output", "summary"):
+        (folder / file).touch()
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", FIND["run"]]
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+    outputs = dict(line.split("=", 1) for line in (folder / "output").read_text().splitlines())
+    return done, outputs, (folder / "summary").read_text()
+
+
+@pytest.mark.parametrize(("orgs", "users"), [(200, 404), (404, 200)], ids=["organisation", "person"])
+def test_the_package_is_found_under_its_name_in_lower_case(orgs: int, users: int, tmp_path: Path) -> None:
+    """Registries know no capitals, repositories do."""
+    with ReplayServer(Packages(orgs, users)) as server:
+        done, outputs, _ = find_package(server.url, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert outputs == {"owner": "some-body", "name": "crypto-predict"}
+
+
+def test_a_fork_without_a_package_is_told_so_and_stays_green(tmp_path: Path) -> None:
+    with ReplayServer(Packages(404, 404)) as server:
+        done, outputs, summary = find_package(server.url, tmp_path)
+    assert (done.returncode, outputs) == (0, {})
+    assert summary == done.stdout == "There is no package some-body/crypto-predict yet, and nothing to remove.\n"
+
+
+def test_an_answer_that_is_neither_yes_nor_no_fails_the_run(tmp_path: Path) -> None:
+    """Otherwise a lost permission would look like a fork without a package, for ever."""
+    with ReplayServer(Packages(403, 200)) as server:
+        done, outputs, _ = find_package(server.url, tmp_path)
+    assert (done.returncode, outputs) == (1, {})
+    assert "GitHub answered 403 for the package some-body/crypto-predict" in done.stdout
