@@ -11,7 +11,7 @@ Candles that cannot be used are left out and counted: repeated ones (the last co
 that do not open on the grid of their interval. A `Judge` decides whether a history with such defects may be used.
 """
 
-from crypto_predict.history.audit import Audit, Defect
+from crypto_predict.history.audit import Audit, Defect, place
 from crypto_predict.history.choice import (
     MIN_CANDLES,
     SETTLE,
@@ -33,5 +33,6 @@ __all__ = [
     "Judge",
     "candles_since",
     "closing_limit",
+    "place",
     "read_history",
 ]

@@ -174,21 +174,17 @@ def _read(source: CandleSource, request: _Request, judge: Judge | None) -> Histo
 def _audited(source: CandleSource, request: _Request, span: Span) -> tuple[History, Audit]:
     """Read a source and audit what it delivers."""
     audit, buffer = Audit(request.interval), CandleBuffer(request.interval)
-    first = None
+    first, latest = None, span.end - request.interval.length
     for candle, line in request.rows(source, span) if span.start < span.end else ():
         first = first or place(candle.open_time, line)
-        if candle.open_time <= request.now:
-            if candle.open_time < span.start or candle.open_time + request.interval.length > span.end:
-                continue
-        if audit.add(candle, request.now, line):
+        counts = candle.open_time > request.now or span.start <= candle.open_time <= latest
+        if counts and audit.add(candle, request.now, line):
             buffer.append(candle, line)
     if first is not None and not audit.received:
         limit = f"{span.end:%Y-%m-%d %H:%M}"
         raise UnusableHistory(source.id, [f"no candle closes by {limit}; the first one opens {first}"])
     if not audit.received:
-        raise SourceError(
-            source.id, f"no candle of {request.pair} from {span.start:%Y-%m-%d} to {span.end:%Y-%m-%d}"
-        )
+        raise SourceError(source.id, f"no candle of {request.pair} from {span.start:%Y-%m-%d} to {span.end:%Y-%m-%d}")
     history = History(
         pair=request.pair,
         interval=request.interval,

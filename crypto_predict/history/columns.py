@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TypeVar, overload
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,6 @@ from crypto_predict.market import EPOCH, Candle, Interval
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-Column = TypeVar("Column", FloatArray, IntArray)
 
 _BLOCK = 2**14  # candles that exist as objects at a time during an iteration
 _DAY = 86_400  # seconds
@@ -43,15 +42,19 @@ class Candles(Sequence[Candle]):
             buffer.append(candle)
         return buffer.candles()
 
+    def __post_init__(self) -> None:
+        for column in self._columns():
+            column.setflags(write=False)
+
     @cached_property
     def log_close(self) -> FloatArray:
         """Natural logarithm of the closes, (n,)."""
-        return _frozen(np.log(self.close))
+        return np.asarray(np.log(self.close))
 
     @cached_property
     def days(self) -> IntArray:
         """Proleptic Gregorian ordinals of the UTC days of the openings, (n,)."""
-        return _frozen(self.open_time // _DAY + EPOCH.toordinal())
+        return np.asarray(self.open_time // _DAY + EPOCH.toordinal())
 
     def __len__(self) -> int:
         return len(self.open_time)
@@ -65,8 +68,8 @@ class Candles(Sequence[Candle]):
     def __getitem__(self, index: int | slice) -> Candle | Candles:
         if isinstance(index, slice):
             return self._selected(index)
-        position = range(len(self))[index]
-        return next(iter(self[position : position + 1]))
+        seconds, *values = (column[index].item() for column in self._columns())
+        return Candle(EPOCH + timedelta(seconds=seconds), *values)
 
     def __iter__(self) -> Iterator[Candle]:
         for start in range(0, len(self), _BLOCK):
@@ -97,9 +100,16 @@ class Candles(Sequence[Candle]):
         return self.open_time, self.open, self.high, self.low, self.close, self.volume
 
     def _selected(self, selection: slice | IntArray) -> Candles:
-        open_time, *values = (_frozen(column[selection]) for column in self._columns())
-        line = None if self.line is None else _frozen(self.line[selection])
-        return Candles(self.interval, open_time, *values, line)
+        return Candles(
+            interval=self.interval,
+            open_time=self.open_time[selection],
+            open=self.open[selection],
+            high=self.high[selection],
+            low=self.low[selection],
+            close=self.close[selection],
+            volume=self.volume[selection],
+            line=None if self.line is None else self.line[selection],
+        )
 
 
 class CandleBuffer:
@@ -124,11 +134,6 @@ class CandleBuffer:
 
     def candles(self) -> Candles:
         """Return the candles added so far. Nothing is copied, so nothing can be added afterwards."""
-        values = (_frozen(np.asarray(column)) for column in self._values)
-        line = _frozen(np.asarray(self._lines)) if self._lines else None
-        return Candles(self._interval, _frozen(np.asarray(self._openings)), *values, line)
-
-
-def _frozen(column: Column) -> Column:
-    column.setflags(write=False)
-    return column
+        opens, highs, lows, closes, volumes = map(np.asarray, self._values)
+        lines = np.asarray(self._lines) if self._lines else None
+        return Candles(self._interval, np.asarray(self._openings), opens, highs, lows, closes, volumes, lines)

@@ -39,7 +39,9 @@ def pair_in_name(text: str) -> Pair:
     return Pair(name, "USD") if _CURRENCY.fullmatch(name) else Pair("BTC", "USD")
 
 
-def open_sources(names: Sequence[str], settings: SourceSettings, seed: int, pairs: Sequence[Pair]) -> list[CandleSource]:
+def open_sources(
+    names: Sequence[str], settings: SourceSettings, seed: int, pairs: Sequence[Pair]
+) -> list[CandleSource]:
     """The sources of these names, in their order; nothing is read and no connection made yet.
 
     Args:
@@ -78,4 +80,7 @@ def _open_simulated(settings: SourceSettings, seed: int) -> CandleSource:  # noq
     return Simulated(seed)
 
 
-_OPENERS: dict[str, Callable[[SourceSettings, int], CandleSource]] = {"alpaca": _open_alpaca, "simulated": _open_simulated}
+_OPENERS: dict[str, Callable[[SourceSettings, int], CandleSource]] = {
+    "alpaca": _open_alpaca,
+    "simulated": _open_simulated,
+}

@@ -63,7 +63,6 @@ class CsvFile:
         self._most_lines = most_lines
         self._read: dict[Path, list[Row]] = {}
 
-
     def path_for(self, pair: Pair) -> Path:
         """The file that holds `pair`; without placeholders in the path, one file serves whatever pair is asked for."""
         return Path(self._path.replace("{base}", pair.base).replace("{quote}", pair.quote))

@@ -28,9 +28,9 @@ from crypto_predict.forecasting.record.ledger import Ledger, read_ledger
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import MIN_CANDLES, History, closing_limit, read_history
 from crypto_predict.market import Interval, Pair
+from crypto_predict.market.ports import CandleSource
 from crypto_predict.settings import TrainSettings
 from crypto_predict.sources.catalog import open_sources
-from crypto_predict.sources.port import Source
 from crypto_predict.training import backtest_csv
 from crypto_predict.training.anchor import newest_price
 from crypto_predict.training.card import build_card, build_pair_card
@@ -66,6 +66,7 @@ class PairHistory:
 
     history: History  # of as many days as were asked for
     past: History  # the same with the warm-up before it
+    source: CandleSource  # of both
     anchor: Anchor
     faults: tuple[str, ...]
 
@@ -76,6 +77,7 @@ class TrainedPair:
 
     history: History
     past: History
+    source: CandleSource  # of both
     fitted: FittedForecast
     rows: tuple[Row, ...]  # of the backtest
     backtest: Backtest | None
@@ -131,7 +133,7 @@ def _train(settings: TrainSettings, now: datetime, trained_at: datetime) -> Trai
     if settings.enforce_gate and not model.card.gate.passed:
         raise Refused(model.card.gate.reasons)
     data = readable(model, settings)
-    _draw(settings, sources, trained, model, now)
+    _draw(settings, trained, model, now)
     _write(settings, trained, data, ledger)
     return TrainingRun(model, settings.output, {pair: result.seconds for pair, result in trained.items()})
 
@@ -172,7 +174,7 @@ def _earlier_ledger(settings: TrainSettings, champion: Model | None, *, gone: bo
 
 
 def _read_histories(
-    sources: Sequence[Source], settings: TrainSettings, now: datetime, progress: tqdm[Never]
+    sources: Sequence[CandleSource], settings: TrainSettings, now: datetime, progress: tqdm[Never]
 ) -> dict[Pair, PairHistory]:
     """The history of every pair, before the first of them is fitted: a refusal names the faults of all."""
     histories: dict[Pair, PairHistory] = {}
@@ -189,7 +191,7 @@ def _read_histories(
     return histories
 
 
-def _read_pair(sources: Sequence[Source], pair: Pair, settings: TrainSettings, now: datetime) -> PairHistory:
+def _read_pair(sources: Sequence[CandleSource], pair: Pair, settings: TrainSettings, now: datetime) -> PairHistory:
     """The history of one pair, and the newest price."""
     limit = closing_limit(settings.until, now)
 
@@ -197,15 +199,15 @@ def _read_pair(sources: Sequence[Source], pair: Pair, settings: TrainSettings, n
         return history_faults(history, settings.gate, limit, settings.days)
 
     enforced = judge if settings.enforce_gate else None  # what it lets pass has no fault
-    past = read_history(sources, pair, Interval.DAY_1, settings.days + WARM_UP, settings.until, now, enforced)
+    past, source = read_history(sources, pair, Interval.DAY_1, settings.days + WARM_UP, settings.until, now, enforced)
     history = past.last(settings.days)
     if len(history.candles) < MIN_CANDLES:  # the rest of them is warm-up, from before a gap
         fault = f"{len(history.candles)} usable candles in the last {settings.days} days, {MIN_CANDLES} are needed"
         raise UnusableHistory(f"{pair} from {history.source}", [fault])
-    anchor, faults = newest_price(sources, history, limit, settings.gate)
+    anchor, faults = newest_price(history, source, limit, settings.gate)
     if settings.enforce_gate and faults:
         raise Refused([f"{pair}: {history.source}: {fault}" for fault in faults])
-    return PairHistory(history, past, anchor, () if settings.enforce_gate else (*judge(past), *faults))
+    return PairHistory(history, past, source, anchor, () if settings.enforce_gate else (*judge(past), *faults))
 
 
 def _train_pair(
@@ -219,6 +221,7 @@ def _train_pair(
     return TrainedPair(
         history=history,
         past=read.past,
+        source=read.source,
         fitted=fitted,
         rows=() if replayed is None else tuple(replayed.rows(settings.horizons)),
         backtest=None if judged is None else only(judged, settings.horizons),
@@ -276,14 +279,12 @@ def _write_backtest(settings: TrainSettings, trained: Mapping[Pair, TrainedPair]
         write_atomically(settings.backtest, backtest_csv.as_csv(rows))
 
 
-def _draw(
-    settings: TrainSettings, sources: Sequence[Source], trained: Mapping[Pair, TrainedPair], model: Model, now: datetime
-) -> None:
+def _draw(settings: TrainSettings, trained: Mapping[Pair, TrainedPair], model: Model, now: datetime) -> None:
     """Draw every forecast, and the prices that followed one of the past: the training is over and cannot use them."""
     if settings.picture is None:
         return
     for pair, result in trained.items():
-        followed = [] if settings.until is None else candles_after(sources, result.history, now)
+        followed = [] if settings.until is None else candles_after(result.history, result.source, now)
         path = path_for(settings.picture, pair)
         save_picture(result.history, result.fitted.forecast, model.card, path, followed)
 
