@@ -45,8 +45,8 @@ def test_no_day_of_real_history_is_refused(base: str) -> None:
     refused = [
         (limit, found)
         for end in range(180, len(history.candles) + 1)
+        for limit in [history.candles[end - 1].open_time + DAY]
         for start in {max(0, end - 1825), end - 180}
-        if (limit := history.candles[end - 1].open_time + DAY)
         if (found := history_faults(replace(history, candles=history.candles[start:end]), LIMITS, limit, 1825))
     ]
     assert (len(history.candles) > 2_700, history.gaps) == (True, ())
