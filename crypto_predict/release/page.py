@@ -9,7 +9,7 @@ from crypto_predict.baked.schema import Card, Model, PairCard
 from crypto_predict.baked.scores import Score
 from crypto_predict.errors import CryptoPredictError, OutOfRange
 from crypto_predict.market import Pair, price_decimals
-from crypto_predict.release.images import model_of, take_out
+from crypto_predict.release.images import take_out, take_out_model
 from crypto_predict.release.job import Job
 from crypto_predict.release.markdown import bullets, code, escape, table
 from crypto_predict.release.picture import picture
@@ -32,9 +32,9 @@ _SCORES = (
 
 def summary(image: str, champion: str, into: Path, job: Job) -> None:
     """Show forecast, scorecard and changes on the run's page. Reads the subjects of new commits from CHANGES."""
-    model, _ = model_of(image, into)
+    model = take_out_model(image, into)
     try:
-        before = take_out(champion, into).model if champion else None
+        before = take_out(champion, into)[0] if champion else None
         since = changes(model, before) if before else "There is no earlier model of this schema."
     except CryptoPredictError as error:
         since = f"Not compared: {escape(str(error))}."

@@ -26,7 +26,7 @@ def version(repository: Repository, event: str = "push", **environ: str) -> int:
 
 
 def outputs_of(repository: Repository, event: str = "push") -> dict[str, str]:
-    """What the command hands on; it must succeed."""
+    """The outputs of the command, which must succeed."""
     file = repository.folder.parent / "outputs"
     file.write_text("")
     assert version(repository, event, GITHUB_OUTPUT=str(file)) == DONE
@@ -41,7 +41,7 @@ def repository(tmp_path: Path) -> Repository:
     return made
 
 
-def test_one_timestamp_is_in_everything_that_is_handed_on(repository: Repository) -> None:
+def test_all_outputs_contain_the_same_timestamp(repository: Repository) -> None:
     revision = repository.commit("fix: rounding")
     assert outputs_of(repository) == {
         "version": "0.3.1",
@@ -55,7 +55,7 @@ def test_one_timestamp_is_in_everything_that_is_handed_on(repository: Repository
     }
 
 
-def test_without_a_given_timestamp_it_is_the_clock_in_whole_seconds() -> None:
+def test_the_default_timestamp_is_the_present_in_whole_seconds() -> None:
     """An epoch in the middle of a second would not agree with the build."""
     before, now, after = datetime.now(UTC).replace(microsecond=0), timestamp({}), datetime.now(UTC)
     assert (before <= now <= after, now.microsecond) == (True, 0)
@@ -89,7 +89,7 @@ def test_every_commit_without_a_tag_gets_a_new_version_whatever_started_the_run(
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_a_tagged_commit_keeps_its_highest_tag(repository: Repository, event: str) -> None:
-    """Even if a later commit has a higher one: `X.Y.Z` names the image of exactly one commit."""
+    """Even if a later commit has a higher one: `X.Y.Z` names the images of exactly one commit."""
     repository.tag("v0.2.9")
     tagged = repository.head()
     repository.commit("feat: later")
@@ -102,7 +102,7 @@ def test_a_tagged_commit_keeps_its_highest_tag(repository: Repository, event: st
 def test_a_commit_that_a_newer_release_contains_is_refused(
     repository: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A workflow that was slow to start, or is started again."""
+    """As when an old run starts late, or again."""
     between = repository.commit("feat: in the middle")
     repository.tag("v0.4.0", repository.commit("fix: later"))
     repository.git("update-ref", MAIN, "HEAD")
@@ -149,8 +149,8 @@ def test_tags_that_are_not_versions_are_ignored_and_named_in_one_line(
     assert ("V9.9.9" in ignored, ignored[-3:], len(ignored) < 600) == (True, "...", True)
 
 
-def test_a_version_that_tags_something_else_is_not_given_to_a_commit(repository: Repository, tmp_path: Path) -> None:
-    """The push of the tag would be refused, with each run."""
+def test_a_version_that_tags_something_other_than_a_commit_is_skipped(repository: Repository, tmp_path: Path) -> None:
+    """Every run would fail to push the tag."""
     new = Repository.make(tmp_path / "new", "feat: first")
     for one, tag in ((repository, "v0.3.1"), (repository, "v7.0.0"), (new, f"v{__version__}")):
         one.tag(tag, one.git("hash-object", "-w", "--stdin", given=b"a file"))
@@ -160,7 +160,7 @@ def test_a_version_that_tags_something_else_is_not_given_to_a_commit(repository:
     assert outputs_of(new)["version"] == f"{major}.{minor}.{int(patch) + 1}"
 
 
-def test_a_version_that_a_rewritten_history_left_behind_is_not_given_twice(repository: Repository) -> None:
+def test_a_version_of_a_rewritten_history_is_not_used_twice(repository: Repository) -> None:
     repository.commit("feat: regretted")
     repository.tag("v0.4.0")
     repository.git("commit", "--amend", "--quiet", "--allow-empty", "-m", "feat: put better")
@@ -207,8 +207,8 @@ def test_a_hostile_message_is_only_a_message(repository: Repository) -> None:
     assert all(line.isprintable() and len(line) < 210 for line in changes)
 
 
-def test_a_message_that_git_would_not_write_is_one_message(repository: Repository, tmp_path: Path) -> None:
-    """A zero byte does not split it, another encoding is read, and the verdict on a signature is not part of it."""
+def test_unusual_messages_are_read_as_one_message_each(repository: Repository, tmp_path: Path) -> None:
+    """A zero byte does not split one, other encodings are read, and the check of a signature is not part of it."""
     repository.put(b"fix: a\0feat!: b\n")
     repository.git("config", "i18n.commitEncoding", "ISO-8859-1")
     repository.git("config", "i18n.logOutputEncoding", "ISO-8859-1")
