@@ -103,16 +103,17 @@ def _backtest(card: Card) -> Iterator[str]:
     if shown:
         inside = f"inside {card.coverage:.0%}"
         head = ("pair", "ahead", "forecasts", "error / persistence", inside, "Winkler / persistence", "in words")
-        yield table(head, [_score(pair, score) for pair, score in shown], "<<>>>><")
+        # After a colon most rows have the same sentence: it becomes a note.
+        notes = [note for note in dict.fromkeys(score.words.partition(": ")[2] for _, score in shown) if note]
+        yield table(head, [_score(pair, score, notes) for pair, score in shown], "<<>>>><")
         yield _SCORES
-        # What follows a colon is the same sentence for most rows.
-        reasons = dict.fromkeys(score.words.partition(": ")[2] for _, score in shown)
-        yield from (f"Where no better than persistence: {escape(reason)}." for reason in reasons if reason)
+        yield from (f"({number}) {escape(note)}." for number, note in enumerate(notes, start=1))
 
 
-def _score(pair: Pair, score: Score) -> tuple[str, ...]:
+def _score(pair: Pair, score: Score, notes: Sequence[str]) -> tuple[str, ...]:
     error, winkler = ("-" if x is None else f"{x:.3f}" for x in (score.relative_mae, score.relative_winkler))
-    words = escape(score.words.partition(": ")[0])
+    verdict, _, note = score.words.partition(": ")
+    words = f"{escape(verdict)} ({notes.index(note) + 1})" if note else escape(verdict)
     ahead = counted(score.horizon_days, "day")
     return str(pair), ahead, f"{score.forecasts:,}", error, f"{score.coverage:.1%}", winkler, words
 

@@ -1,4 +1,4 @@
-"""The version of a commit, on real repositories."""
+"""The version of a commit, on real repositories, and what messages mean for it."""
 
 import logging
 from datetime import UTC, datetime
@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.release.__main__ import BAD_ARGUMENTS, DONE, FAILED, main
-from crypto_predict.release.version import MOST_CHANGES, Bump, Version, timestamp
+from crypto_predict.release.job import one_line
+from crypto_predict.release.version import MOST_CHANGES, Bump, Version, bump_of, subject_of, timestamp
 from crypto_predict.version import __version__
 from tests.support.jobs import read_outputs
 from tests.support.repositories import Repository
@@ -17,6 +18,10 @@ from tests.support.repositories import Repository
 EPOCH = {"SOURCE_DATE_EPOCH": "1716034247"}  # 2024-05-18 12:10:47 UTC
 EVENTS = ("push", "schedule", "workflow_dispatch")
 MAIN = "refs/remotes/origin/main"
+ANY_TEXT = st.text(st.characters(exclude_categories=[]))  # bytes of git that are not UTF-8 become surrogates
+TYPES = st.sampled_from(["fix", "feat", "docs", "refactor", "Fix", "FEAT", "build-system", "i18n"])
+SCOPES = st.just("") | st.text(st.characters(exclude_characters="()\n"), min_size=1).map("({})".format)
+DESCRIPTIONS = st.text(st.characters(categories=["L", "N", "P"]), min_size=1)
 VERSIONS = st.builds(Version, *[st.integers(0, 999_999_999)] * 3)
 
 
@@ -242,3 +247,89 @@ def test_a_raised_version_is_higher_and_only_its_own_name_is_read_as_a_version(
     assert version.raised(bump) > version
     assert Version.from_tag(f"v{version}") == version
     assert Version.from_tag(name) is None
+
+
+@pytest.mark.parametrize(
+    ("message", "bump"),
+    [
+        ("fix: rounding", Bump.PATCH),
+        ("docs: spelling", Bump.PATCH),
+        ("added SOL pair", Bump.PATCH),
+        ("", Bump.PATCH),
+        ("feat(web, api):  two spaces", Bump.MINOR),
+        ("\n\nfeat: below empty lines\n", Bump.MINOR),
+        ("docs(api)!: the old address is gone", Bump.MAJOR),
+        ("revert: feat: a page", Bump.PATCH),
+        ('Revert "feat!: a new answer"', Bump.PATCH),
+        ("Merge branch 'feat: x'", Bump.PATCH),
+        ("feat : a page", Bump.PATCH),
+        ("feat: ", Bump.PATCH),
+        ("a feat: a page", Bump.PATCH),
+    ],
+)
+def test_the_header_decides_and_whatever_it_is_a_release_follows(message: str, bump: Bump) -> None:
+    assert bump_of([message]) is bump
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "fix: rounding\n\nBREAKING CHANGE: two digits only",
+        "fix: rounding\n\nBREAKING-CHANGE: two digits only",
+        "docs: rounding\n\nWhy.\n\nReviewed-by: Somebody\nBREAKING CHANGE: two digits only\nRefs #3",
+        "docs: rounding\r\n\r\nBREAKING CHANGE: two digits only\r\n",
+        "without a type\n\nBREAKING CHANGE: two digits only",
+        "fix: rounding\n\nBREAKING CHANGE:\nit is a long story",
+        "fix: rounding\nBREAKING CHANGE: without an empty line before it",
+        "BREAKING CHANGE: two digits only",
+    ],
+)
+def test_a_footer_announces_a_breaking_change(message: str) -> None:
+    assert bump_of([message]) is Bump.MAJOR
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "breaking change: only capitals count",
+        "BREAKING CHANGES: not a token of the specification",
+        "See the rules about\nBREAKING CHANGE: inside a paragraph of prose",
+        "  BREAKING CHANGE: indented, as a quotation is",
+        "NON-BREAKING CHANGE: quite the contrary",
+    ],
+)
+def test_prose_about_breaking_changes_breaks_nothing(body: str) -> None:
+    assert bump_of([f"fix: rounding\n\n{body}"]) is Bump.PATCH
+
+
+@given(kind=TYPES, scope=SCOPES, breaking=st.booleans(), description=DESCRIPTIONS)
+def test_every_header_of_the_specification_is_read(kind: str, scope: str, *, breaking: bool, description: str) -> None:
+    expected = Bump.MAJOR if breaking else Bump.MINOR if kind.lower() == "feat" else Bump.PATCH
+    assert bump_of([f"{kind}{scope}{'!' if breaking else ''}: {description}"]) is expected
+
+
+@given(messages=st.lists(ANY_TEXT), more=ANY_TEXT)
+def test_the_greatest_wins_in_any_order(messages: list[str], more: str) -> None:
+    """Any text can be read as a message."""
+    assert bump_of([*messages, more]) == max(bump_of(messages), bump_of([more]))
+    assert bump_of([more, *messages]) == bump_of([*messages, more])
+
+
+def test_reading_a_message_takes_time_in_proportion_to_its_length() -> None:
+    """A pattern that backtracks would take longer than a test may."""
+    for letters in ("a" * 5_000_000, "feat(" * 1_000_000, " " * 5_000_000 + ":", "\n" * 5_000_000, "a-" * 2_500_000):
+        assert bump_of([letters, f"x\n\n{letters}"]) is Bump.PATCH
+        assert len(subject_of(letters)) <= 210
+
+
+@given(text=ANY_TEXT | st.lists(st.sampled_from(["#", "##[", "x"])).map("".join), most=st.integers(1, 50))
+def test_text_from_outside_becomes_one_printable_line_without_a_command(text: str, most: int) -> None:
+    """A runner executes `##[command]` wherever it stands in a line."""
+    line = one_line(text, most)
+    assert (line.isprintable(), "##[" in line) == (True, False)
+    assert len(line) <= most + most // 3 + len("...")  # a letter more for each command that is broken up
+
+
+def test_a_subject_is_the_first_line_and_keeps_its_letters() -> None:
+    assert subject_of("\nfeat: Ünïcode, 漢字 and 🚀 (#12)\r\n\nand why\n") == "feat: Ünïcode, 漢字 and 🚀 (#12)"
+    assert subject_of("fix: \x1b[31mred\x07 \u202egnorw\u2028x") == "fix:  [31mred   gnorw x"

@@ -122,6 +122,18 @@ def test_every_forecast_is_shown_with_persistence() -> None:
         assert words in text
 
 
+def test_what_scores_have_in_common_is_said_once(trained: list[Path]) -> None:
+    """A forecast without evidence is persistence at every horizon."""
+    model = store.load(trained[0] / "model.pkl")
+    ((pair, facts),) = model.card.pairs.items()
+    assert facts.backtest is not None
+    scores = tuple(replace(score, words="no better: it is persistence") for score in facts.backtest.scores)
+    model.card.pairs[pair] = replace(facts, backtest=replace(facts.backtest, scores=scores))
+    text = page(model, DIGEST)
+    assert [row[-1] for row in tables(text)[1][1:]] == ["no better (1)"] * len(scores)
+    assert text.count("it is persistence") == text.count("(1) it is persistence.") == 1
+
+
 def test_a_page_of_a_dozen_pairs_stays_far_below_its_limit() -> None:
     """GitHub cuts a page above 1 MiB, and nobody reads twenty screens."""
     model = make_model(*(Pair(f"COIN{number}", "USD") for number in range(40)))
