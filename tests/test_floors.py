@@ -165,7 +165,7 @@ def test_all_that_the_server_reaches_is_free_of_training() -> None:
         ("history", "from crypto_predict.forecasting.forecast import forecast_pair"),
         ("sources.alpaca", "import prophet.serialize"),
         ("sources.alpaca", "import flask"),
-        ("forecasting.distribution.bands", "from tqdm import tqdm"),
+        ("forecasting.distribution.interval", "from tqdm import tqdm"),
         ("training.card", "from crypto_predict.web.app import create_app"),
         ("web.app", "from crypto_predict.history import History"),
         ("web.app", "from crypto_predict.forecasting import forecast"),

@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 from crypto_predict.baked.schema import COVERAGE
 from crypto_predict.baked.scorecard import LiveForecast, LiveRecord, LiveScore
-from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.record.entries import Outcome, Release
 from crypto_predict.wording import counted
 
@@ -58,7 +57,7 @@ class _Figures:
 
     @property
     def skill(self) -> float | None:
-        return metrics.skill(self.error, self.reference) if self.reference > 0 else None
+        return 1 - self.error / self.reference if self.reference > 0 else None
 
     @property
     def coverage(self) -> float:
