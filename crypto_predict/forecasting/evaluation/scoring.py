@@ -18,6 +18,7 @@ from crypto_predict.forecasting.distribution.interval import GAUSSIAN
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.evaluation.replay import Forecasts, Replay
 from crypto_predict.forecasting.series import FloatArray, spacing
+from crypto_predict.forecasting.significance import diebold_mariano
 from crypto_predict.wording import counted, days_listed, listed
 
 GAUSSIAN_STEPS = 365  # of returns behind persistence's Gaussian interval
@@ -78,7 +79,7 @@ def _score(replay: Replay, found: Forecasts, gaussian: FloatArray) -> Score:
     pinball = metrics.quantile_loss(actual, low, tail) + metrics.quantile_loss(actual, high, 1 - tail)
     crps = metrics.crps_gaussian(actual, predicted, (high - low) / (2 * GAUSSIAN))
     direction = metrics.direction(actual - found.persistence, predicted - found.persistence)
-    test = metrics.diebold_mariano(
+    test = diebold_mariano(
         np.abs(actual - predicted),
         np.abs(actual - found.persistence),
         overlap=max(1, math.ceil(found.horizon / spacing(found.cutoffs))),

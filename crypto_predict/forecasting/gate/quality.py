@@ -14,10 +14,10 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.forecasting.series import BoolArray, FloatArray, rolling_median
 from crypto_predict.history import History
 from crypto_predict.market import Candle
-from crypto_predict.settings import GateThresholds
 from crypto_predict.wording import counted, lasted
 
 _ENOUGH = 30  # days, for a share or a median to mean anything
