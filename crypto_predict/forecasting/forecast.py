@@ -49,7 +49,7 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
     series = DailySeries.of(history) if replay is None else replay.series
     prophet = fit_prophet(history, seed)
     curve = Curve(prophet.scale, prophet.trend(), prophet.seasonalities())
-    days = [candle.open_time.toordinal() for candle in history.candles]
+    days = history.candles.days.tolist()
     residuals = prophet.log_close - np.array([curve.at(day) for day in days])  # (n,)
     elapsed = (anchor.at - last.open_time) / DAY - 1  # of the day after the last candle
     ahead = np.array([curve.at(days[-1] + horizon) for horizon in range(HORIZON_DAYS + 1)])

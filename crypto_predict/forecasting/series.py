@@ -27,11 +27,10 @@ class DailySeries:
     @classmethod
     def of(cls, history: History) -> DailySeries:
         """Return the series of a daily history."""
-        candle_days = np.array([candle.open_time.toordinal() for candle in history.candles])
-        log_close = np.log([candle.close for candle in history.candles])
-        days = np.arange(candle_days[0], candle_days[-1] + 1)
-        latest = np.searchsorted(candle_days, days, side="right") - 1  # the candle of each day, or the one before
-        return cls(days, log_close[latest], candle_days[latest] == days)
+        candles = history.candles
+        days = np.arange(candles.days[0], candles.days[-1] + 1)
+        latest = np.searchsorted(candles.days, days, side="right") - 1  # the candle of each day, or the one before
+        return cls(days, candles.log_close[latest], candles.days[latest] == days)
 
     def __len__(self) -> int:
         return len(self.days)

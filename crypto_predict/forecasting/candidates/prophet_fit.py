@@ -83,8 +83,8 @@ def fit_prophet(history: History, seed: int) -> ProphetFit:
         history: Daily candles.
         seed: For Stan's optimiser.
     """
-    log_close = np.log([candle.close for candle in history.candles])  # (n,)
-    maximum = fit_map(np.array([candle.open_time.toordinal() for candle in history.candles]), log_close)
+    log_close = history.candles.log_close  # (n,)
+    maximum = fit_map(history.candles.days, log_close)
     start: dict[str, Any] = {
         "k": float(maximum.line[0]),
         "m": float(maximum.line[1]),
@@ -92,7 +92,7 @@ def fit_prophet(history: History, seed: int) -> ProphetFit:
         "beta": maximum.coefficients,
         "sigma_obs": maximum.noise,
     }
-    days = pd.to_datetime([candle.open_time.replace(tzinfo=None) for candle in history.candles])  # Prophet has no zone
+    days = pd.to_datetime(history.candles.open_time, unit="s")  # Prophet accepts no time zone
     frame = pd.DataFrame({"ds": days, "y": log_close})
     model: Any = Prophet(uncertainty_samples=0)  # its annotations lack the optimiser
     # Stan's Newton takes minutes on histories without noise, where nothing is left to improve.

@@ -16,7 +16,7 @@ import numpy as np
 
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.forecasting.series import BoolArray, FloatArray, rolling_median
-from crypto_predict.history import History
+from crypto_predict.history import Candles, History, place
 from crypto_predict.market import Candle
 from crypto_predict.wording import counted, lasted
 
@@ -39,7 +39,7 @@ def history_faults(history: History, thresholds: GateThresholds, limit: datetime
         days: How many days of history were requested.
     """
     found = [str(defect) for defect in history.defects]
-    if not history.candles:
+    if not len(history.candles):
         return [*found, "no usable candle is left"]
     candles = _Days.of(history)
     return [
@@ -95,7 +95,7 @@ def anchor_faults(hours: Sequence[Candle], last: Candle, thresholds: GateThresho
 class _Days:
     """Daily candles as arrays, prices in logarithms."""
 
-    candles: Sequence[Candle]
+    candles: Candles
     adjacent: BoolArray  # (n - 1,) whether a candle follows the one before without a gap
     open: FloatArray  # (n,)
     high: FloatArray  # (n,)
@@ -105,17 +105,15 @@ class _Days:
 
     @classmethod
     def of(cls, history: History) -> _Days:
-        rows = [(c.open, c.high, c.low, c.close, c.volume) for c in history.candles]
-        columns = np.array(rows, dtype=np.float64).T  # (5, n)
-        openings = np.array([c.open_time.timestamp() for c in history.candles])
-        adjacent = np.diff(openings) == history.interval.length.total_seconds()
-        open_, high, low, close = np.log(columns[:4])
-        return cls(history.candles, adjacent, open_, high, low, close, columns[4])
+        candles = history.candles
+        adjacent = np.diff(candles.open_time) == history.interval.seconds
+        open_, high, low = np.log(candles.open), np.log(candles.high), np.log(candles.low)
+        return cls(candles, adjacent, open_, high, low, candles.log_close, candles.volume)
 
     def day(self, index: int) -> str:
-        """Return the date of a candle, and its line in the file if it comes from one."""
-        candle = self.candles[index]
-        return f"{candle.open_time:%Y-%m-%d}" + (f" in line {candle.line}" if candle.line else "")
+        """Return the date of a candle, and its line if it comes from a file."""
+        line = None if self.candles.line is None else int(self.candles.line[index])
+        return place(self.candles[index].open_time, line)
 
 
 def _age_faults(history: History, thresholds: GateThresholds, limit: datetime) -> Iterator[str]:
@@ -210,7 +208,8 @@ def _longest_run(flags: BoolArray) -> tuple[int, int]:
 def _copy_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]:
     if np.ptp(days.volume) == 0:  # a made-up volume cannot distinguish a copy from a price that came back
         return
-    values = np.column_stack([days.open, days.high, days.low, days.close, days.volume])
+    candles = days.candles
+    values = np.column_stack([candles.open, candles.high, candles.low, candles.close, candles.volume])
     _, first, group = np.unique(values, axis=0, return_index=True, return_inverse=True)
     original = first[group.reshape(-1)]  # (n,) the first candle with the same values
     copies = np.flatnonzero((original != np.arange(len(original))) & (days.volume > 0))
