@@ -17,8 +17,8 @@ with needed("api.py", "requirements-api.txt"):
     from crypto_predict.command_line import CommandLine
     from crypto_predict.errors import CryptoPredictError, UnusableModel
     from crypto_predict.settings import ServeSettings, duration, file_path, web_address, whole_number
-    from crypto_predict.web.announcement import announce, greeting
     from crypto_predict.web.app import assemble, create_service, now
+    from crypto_predict.web.operations.announcement import announce, greeting
     from crypto_predict.web.server.server import CannotListen, Server
 
 EXIT_CODES: dict[type[CryptoPredictError], int] = {CannotListen: 1, UnusableModel: 3}
@@ -108,7 +108,8 @@ def serve(settings: ServeSettings, lines: logs.Lines) -> None:
     announce(model, server.addresses, now(), settings.stale_after)
     if sys.stdout and sys.stdout.isatty():
         print(greeting(model, server.addresses[0]), file=sys.stderr)
-    threading.Thread(target=service.answers.prepare, name="prepare", daemon=True).start()  # nobody waits for it
+    prepare = service.snapshots.current().rendering.prepare
+    threading.Thread(target=prepare, name="prepare", daemon=True).start()  # nobody waits for it
     server.run()
     lines.close(LOG_SECONDS, lambda: server.is_hurried)
 

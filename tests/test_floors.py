@@ -42,7 +42,7 @@ PARTS = {
     "forecasting": part(3, "prophet", "cmdstanpy", "statsmodels", "scipy", "threadpoolctl", "numpy", "pandas"),
     "training": part(4, "tqdm", "matplotlib", "numpy", "pandas"),
     "release": part(4),
-    "web": part(4, "flask", "flask_cors", "flask_swagger_ui", "apispec", "prometheus_client", "waitress", "werkzeug"),
+    "web": part(4, "flask", "flask_cors", "flask_swagger_ui", "prometheus_client", "waitress", "werkzeug"),
 }
 HIGHEST = 4
 BELOW_WEB = {name for name, part in PARTS.items() if part.floor <= 1}

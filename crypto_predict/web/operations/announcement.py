@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from crypto_predict import logs
 from crypto_predict.baked.schema import Model
-from crypto_predict.web.examples import example_path
-from crypto_predict.web.freshness import freshness
+from crypto_predict.web.documentation.examples import example_path
+from crypto_predict.web.operations.freshness import freshness
 from crypto_predict.wording import duration
 
 SIMULATED = "THE PRICES BEHIND THIS MODEL ARE SIMULATED: its answers say nothing about any real market"
@@ -43,8 +43,8 @@ def announce(model: Model, addresses: Sequence[tuple[str, int]], now: datetime, 
             _log,
             logging.WARNING,
             STALE,
-            age=duration(ages.model_age),
-            newest_price_age=duration(ages.price_age),
+            age=duration(timedelta(seconds=ages.age_seconds)),
+            newest_price_age=duration(timedelta(seconds=ages.candle_age_seconds)),
             stale_after=duration(stale_after),
         )
 
