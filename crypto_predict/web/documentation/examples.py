@@ -42,13 +42,6 @@ def example_day(model: Model) -> date:
     return example_start(model) + timedelta(days=29)
 
 
-def example_path(model: Model) -> str:
-    """Return a request for Bitcoin if the model holds it, else for the first pair."""
-    if any(pair.base == "BTC" for pair in model.forecasts):
-        return f"/bitcoin?date={example_day(model)}"
-    return f"/forecast/{next(iter(model.forecasts)).slug}"
-
-
 def example_answers(snapshot: Snapshot) -> dict[str, Any]:
     """Return an answer for each schema, by its name; long lists are cut."""
     answers, model = snapshot.answers, snapshot.answers.model

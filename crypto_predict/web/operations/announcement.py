@@ -1,4 +1,4 @@
-"""What a server says once it listens: where, with which model, and whatever must not be overlooked about it."""
+"""The log events and the message at start: the address, the model, and warnings that must not be overlooked."""
 
 from __future__ import annotations
 
@@ -8,22 +8,20 @@ from datetime import datetime, timedelta
 
 from crypto_predict import logs
 from crypto_predict.baked.schema import Model
-from crypto_predict.web.documentation.examples import example_path
 from crypto_predict.web.operations.freshness import freshness
 from crypto_predict.wording import duration
 
 SIMULATED = "THE PRICES BEHIND THIS MODEL ARE SIMULATED: its answers say nothing about any real market"
 STALE = "THIS MODEL IS STALE: train a new one, with prices up to now"
 
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 read, not bound: where a server at any address is asked
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 read, not bound: a server at any address listens there
 
 _log = logging.getLogger("crypto_predict.server")
 
 
 def announce(model: Model, addresses: Sequence[tuple[str, int]], now: datetime, stale_after: timedelta) -> None:
-    """Log that the server listens at `addresses`, and warn where the model is simulated or stale."""
-    url = base_url(*addresses[0])
-    card = model.card
+    """Log that the server listens at `addresses`, and warn if the model is simulated or stale."""
+    url, card = base_url(*addresses[0]), model.card
     logs.event(
         _log,
         logging.INFO,
@@ -37,25 +35,30 @@ def announce(model: Model, addresses: Sequence[tuple[str, int]], now: datetime, 
     )
     if card.simulated:
         logs.event(_log, logging.WARNING, SIMULATED)
-    ages = freshness(model, now, stale_after)
-    if ages.stale:
-        logs.event(
-            _log,
-            logging.WARNING,
-            STALE,
-            age=duration(timedelta(seconds=ages.age_seconds)),
-            newest_price_age=duration(timedelta(seconds=ages.candle_age_seconds)),
-            stale_after=duration(stale_after),
+    found = freshness(model, now, stale_after)
+    if found.stale:
+        age, newest_price_age = (
+            duration(timedelta(seconds=seconds)) for seconds in (found.age_seconds, found.candle_age_seconds)
         )
+        limit = duration(stale_after)
+        logs.event(_log, logging.WARNING, STALE, age=age, newest_price_age=newest_price_age, stale_after=limit)
 
 
 def greeting(model: Model, address: tuple[str, int]) -> str:
-    """The same for a person at a terminal: where the server is, and a first question."""
+    """Return the message for a person at a terminal: the address of the server and a first request."""
     url = base_url(*address)
     return f"\nServing at {url}, Swagger UI at {url}/docs. Ask for example:\n\n  curl '{url}{example_path(model)}'\n"
 
 
 def base_url(host: str, port: int) -> str:
-    """Where a person on this machine asks a server that listens at `host` and `port`."""
-    name = _ANYWHERE.get(host, host)
+    """Return the URL on this machine of a server that listens at `host` and `port`."""
+    name = _LOOPBACK.get(host, host)
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def example_path(model: Model) -> str:
+    """Return a request for Bitcoin a month ahead if the model holds it, else for its first pair."""
+    pair, forecast = next(iter(model.forecasts.items()))
+    if any(held.base == "BTC" for held in model.forecasts):
+        return f"/bitcoin?date={forecast.last + timedelta(days=30)}"
+    return f"/forecast/{pair.slug}"
