@@ -26,6 +26,7 @@ from crypto_predict.history import History, read_history
 from crypto_predict.market import DAY, Interval, Pair
 from crypto_predict.sources.simulated import Simulated
 from crypto_predict.web.answers import Answers
+from crypto_predict.web.questions import ForecastQuestion
 from tests.support.histories import history_of, make_candle
 from tests.support.models import BTC, ETH, make_forecast, make_model
 
@@ -543,12 +544,11 @@ def test_a_release_records_what_the_server_of_its_model_answers() -> None:
     """30 closes from the day after the last candle on, and where they come from."""
     model = make_model(BTC, ETH)
     first, second = releases(EMPTY.released(model.card, model.forecasts))
-    answers = Answers(model)
-    rows = json.loads(answers.forecast("BTC-USD", "").body)
-    assert [str(day) for day in first.targets()] == [row["date"] for row in rows]
-    assert list(first.prediction) == [row["prediction"] for row in rows]
-    assert list(first.low) == [row["low"] for row in rows]
-    assert list(first.high) == [row["high"] for row in rows]
+    rows = list(Answers(model).forecast(ForecastQuestion(BTC)))
+    assert list(first.targets()) == [row.moment for row in rows]
+    assert list(first.prediction) == [row.price.price for row in rows]
+    assert list(first.low) == [row.price.low for row in rows]
+    assert list(first.high) == [row.price.high for row in rows]
     card = model.card.pairs[BTC]
     assert (first.pair, second.pair) == (BTC, ETH)
     assert (first.source, first.simulated, first.history_sha256) == (card.source, card.simulated, card.history_sha256)
