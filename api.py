@@ -14,14 +14,12 @@ from crypto_predict.prerequisites import needed
 with needed("api.py", "requirements-api.txt"):
     from crypto_predict import logs
     from crypto_predict.baked import store
-    from crypto_predict.command_line import CommandLine
+    from crypto_predict.command_line import DONE, CommandLine, exit_code
     from crypto_predict.errors import CryptoPredictError, UnusableModel
     from crypto_predict.settings import ServeSettings, duration, file_path, web_address, whole_number
     from crypto_predict.web.announcement import announce, greeting
     from crypto_predict.web.app import assemble, create_service, now
     from crypto_predict.web.server.server import CannotListen, Server
-
-EXIT_CODES: dict[type[CryptoPredictError], int] = {CannotListen: 1, UnusableModel: 3}
 
 LOG_SECONDS = 5.0  # to write the remaining log lines at the end, unless a second signal comes
 
@@ -55,12 +53,12 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             check_address(settings.host, settings.port)
         else:
             serve(settings, lines)
-    except tuple(EXIT_CODES) as error:
+    except (CannotListen, UnusableModel) as error:
         print(f"api.py: {error}{_hint(error)}", file=sys.stderr)
-        return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+        return exit_code(error)
     finally:
         lines.close(LOG_SECONDS)
-    return 0
+    return DONE
 
 
 def check_address(host: str, port: int) -> None:

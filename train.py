@@ -14,44 +14,40 @@ from crypto_predict.prerequisites import needed
 PREREQUISITES = "train.py", "requirements-train.txt"
 
 with needed(*PREREQUISITES):
-    from crypto_predict.command_line import abandon_output
-    from crypto_predict.errors import (
-        BrokenLedger,
-        CryptoPredictError,
-        InvalidValue,
-        Refused,
-        SourceError,
-        UnusableHistory,
-        UnusableModel,
-    )
+    from crypto_predict.command_line import DONE, abandon_output, exit_code
+    from crypto_predict.errors import CryptoPredictError
     from crypto_predict.training.options import read_settings
-
-DONE, FAILED, BAD_ARGUMENTS, NO_HISTORY, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run one training from command line and environment to model file; returns the exit code."""
+    """Run one training, from the command line and environment to the model file; return the exit code."""
     settings, as_json = read_settings(arguments, environ)
     if not os.environ.get("SOURCE_DATE_EPOCH", "unset").strip():
-        del os.environ["SOURCE_DATE_EPOCH"]  # NumPy reads it too, and fails at an empty one
+        del os.environ["SOURCE_DATE_EPOCH"]  # NumPy reads it too, and fails if it is empty
     before = fingerprint(settings.output)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
-        # The forecasting libraries take seconds to import: --help and a mistyped option need not wait for them.
+        # The forecasting libraries take seconds to import; --help and a mistyped option need not wait for them.
         from crypto_predict.training import pipeline, report  # noqa: PLC0415 see above
 
         run = pipeline.train(settings, pipeline.utc_now())
     except CryptoPredictError as error:
-        return failed(str(error), exit_code(error))
+        return failed(str(error), error)
     except OSError as error:
         where = error.filename or settings.output
-        return failed(f"cannot write {where}: {error.strerror}; {outcome(settings.output, before)}", FAILED)
-    except KeyboardInterrupt:
-        return failed(f"interrupted; {outcome(settings.output, before)}", INTERRUPTED)
+        return failed(f"cannot write {where}: {error.strerror}; {outcome(settings.output, before)}", error)
+    except KeyboardInterrupt as error:
+        return failed(f"interrupted; {outcome(settings.output, before)}", error)
+    encoding = sys.stdout.encoding or "utf-8"
     try:
-        return show(report.as_json(run) if as_json else report.as_text(run))
-    except KeyboardInterrupt:
-        return failed("interrupted; the model was written, but not this report", INTERRUPTED)
+        text = report.as_json(run) if as_json else report.as_text(run)
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except KeyboardInterrupt as error:
+        return failed("interrupted; the model was written, but not this report", error)
+    except OSError as error:  # the reader has closed the pipe
+        abandon_output()
+        return failed(f"the model was written, but not this report: {error.strerror}", error)
+    return DONE
 
 
 def fingerprint(path: Path) -> tuple[int, ...] | None:
@@ -68,34 +64,14 @@ def outcome(output: Path, before: tuple[int, ...] | None) -> str:
     return "the model was not changed" if fingerprint(output) == before else "the model was written"
 
 
-def show(text: str) -> int:
-    """Print the report and return the exit code: writing fails if the reader has closed the pipe."""
-    encoding = sys.stdout.encoding or "utf-8"
-    try:
-        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
-    except OSError as error:
-        abandon_output()
-        return failed(f"the model was written, but not this report: {error.strerror}", FAILED)
-    return DONE
-
-
-def exit_code(error: CryptoPredictError) -> int:
-    """Return the exit code of an error."""
-    if isinstance(error, (InvalidValue, UnusableModel)):
-        return BAD_ARGUMENTS
-    if isinstance(error, (Refused, BrokenLedger)):
-        return REFUSED
-    return NO_HISTORY if isinstance(error, (UnusableHistory, SourceError)) else FAILED
-
-
-def failed(message: str, code: int) -> int:
-    """Print a message to standard error and return `code`."""
+def failed(message: str, error: BaseException) -> int:
+    """Print a message to standard error and return the exit code of `error`."""
     print(f"train.py: error: {message}", file=sys.stderr)
-    return code
+    return exit_code(error)
 
 
 if __name__ == "__main__":
     with needed(*PREREQUISITES):  # for late imports
         code = main(sys.argv[1:], os.environ)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the work is done: Ctrl-C would only break libraries' clean-up
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C would only interrupt the clean-up of libraries
     sys.exit(code)

@@ -1,7 +1,7 @@
-"""The options of a command, parsed by click from arguments and an environment that are passed in.
+"""The options and the exit codes of a command.
 
-Every option has an environment variable of the same name (``--stale-after``: ``STALE_AFTER``); an option on the command
-line wins.
+click parses the options from arguments and an environment that are passed in. Every option has an environment variable
+of the same name (``--stale-after``: ``STALE_AFTER``); an option on the command line wins.
 """
 
 from __future__ import annotations
@@ -16,12 +16,36 @@ from typing import Any, NoReturn
 
 import click
 
-from crypto_predict.errors import InvalidValue, shown
+from crypto_predict.errors import (
+    BrokenLedger,
+    InvalidValue,
+    Refused,
+    SourceError,
+    UnusableHistory,
+    UnusableModel,
+    shown,
+)
 from crypto_predict.settings import boolean, masked
+
+DONE, FAILED, BAD_ARGUMENTS, NO_HISTORY, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 130
+_EXIT_CODES: Mapping[type[BaseException], int] = {
+    InvalidValue: BAD_ARGUMENTS,
+    UnusableHistory: NO_HISTORY,
+    SourceError: NO_HISTORY,
+    UnusableModel: NO_HISTORY,
+    Refused: REFUSED,
+    BrokenLedger: REFUSED,
+    KeyboardInterrupt: INTERRUPTED,
+}
 
 # Line ends, other control characters, and surrogates, which stand for bytes that are not UTF-8.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LONGEST = 4_096  # characters; paths cannot be longer on any supported system
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code of a command that ends with `error`."""
+    return next((code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)), FAILED)
 
 
 class CommandLine:
@@ -75,7 +99,7 @@ class CommandLine:
         except OSError as error:  # standard output is closed
             abandon_output()
             click.echo(f"{self._prog}: error: cannot write the help: {error.strerror}", err=True)
-            raise SystemExit(1) from None
+            raise SystemExit(FAILED) from None
         except click.NoSuchOption as error:
             # For -pair, click reports -p.
             typed = next((word for word in arguments if word.startswith(error.option_name)), error.option_name)
@@ -91,7 +115,7 @@ class CommandLine:
     def fail(self, message: str) -> NoReturn:
         """Exit with code 2 and one line, in which passwords and keys of addresses are masked."""
         click.echo(f"{self._prog}: error: {_CONTROL.sub('?', masked(message))}", err=True)
-        raise SystemExit(2)
+        raise SystemExit(BAD_ARGUMENTS)
 
     def _unknown(self, name: str) -> str:
         known = [name for option in self._command.params for name in option.opts]

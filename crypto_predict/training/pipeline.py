@@ -17,7 +17,7 @@ from crypto_predict.baked import store
 from crypto_predict.baked.files import real_path, write_atomically, write_in_order
 from crypto_predict.baked.schema import Anchor, Model
 from crypto_predict.baked.scores import Backtest
-from crypto_predict.errors import InvalidValue, Refused, UnusableHistory
+from crypto_predict.errors import InvalidValue, Refused, UnusableHistory, UnusableModel
 from crypto_predict.forecasting.candidates.combination import LEARNED
 from crypto_predict.forecasting.evaluation.replay import HORIZONS, LEAST_HISTORY, Replay, Row, replay, splits
 from crypto_predict.forecasting.evaluation.scoring import only, score
@@ -100,10 +100,9 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
         now: The present, in UTC; a candle that is not closed by then never enters a fit.
 
     Raises:
-        InvalidValue: The settings contradict themselves or the ledger, an output cannot be written where they say,
-            another process writes it, or a model of so much could not be read back.
+        InvalidValue: The settings contradict themselves or the ledger, the champion cannot be read, an output cannot be
+            written where they say, another process writes it, or a model of so much could not be read back.
         BrokenLedger: The ledger that is to be carried on cannot be trusted.
-        UnusableModel: The champion cannot be read.
         Refused: The gate found what must not ship; all of it, of every pair.
         UnusableHistory: Some pair has no usable history in any source.
         OSError: A file cannot be written.
@@ -118,7 +117,7 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
 
 def _train(settings: TrainSettings, now: datetime, trained_at: datetime) -> TrainingRun:
     """Train while no other process writes the outputs."""
-    champion = store.load(settings.champion) if settings.champion is not None else None
+    champion = _champion(settings.champion)
     ledger = _earlier_ledger(settings, champion, gone=clean_up(settings))
     ledger.check_follows(trained_at)
     sources = open_sources(settings.sources, settings.exchanges, settings.seed, settings.pairs)
@@ -135,6 +134,20 @@ def _train(settings: TrainSettings, now: datetime, trained_at: datetime) -> Trai
     _draw(settings, sources, trained, model, now)
     _write(settings, trained, data, ledger)
     return TrainingRun(model, settings.output, {pair: result.seconds for pair, result in trained.items()})
+
+
+def _champion(path: Path | None) -> Model | None:
+    """Return the model that this one would replace.
+
+    Raises:
+        InvalidValue: The file is not a usable model.
+    """
+    if path is None:
+        return None
+    try:
+        return store.load(path)
+    except UnusableModel as error:
+        raise InvalidValue("--champion", str(path), f"a usable model: {error.reason}") from error
 
 
 def utc_now() -> datetime:

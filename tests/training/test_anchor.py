@@ -11,9 +11,9 @@ import pytest
 import requests
 from aiohttp import web
 
-import train
 from crypto_predict.baked import store
 from crypto_predict.baked.schema import Anchor, Model
+from crypto_predict.command_line import exit_code
 from crypto_predict.errors import Refused
 from crypto_predict.market import DAY, Candle, Interval, Pair, Span
 from crypto_predict.sources.simulated import Simulated
@@ -173,7 +173,7 @@ def test_an_hour_that_no_market_has_is_refused_and_without_the_gate_not_used(
     with exchange([*hourly(8), spoil(hourly(9)[-1], factor)]) as server:
         with pytest.raises(Refused) as refusal:
             trained(server, tmp_path)
-        assert train.exit_code(refusal.value) == 4
+        assert exit_code(refusal.value) == 4
         assert refusal.value.reasons[0].startswith(f"BTC/USD: alpaca: {reason}")
         assert list(tmp_path.iterdir()) == []
         model = trained(server, tmp_path, "--no-gate")
