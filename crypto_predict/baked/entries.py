@@ -131,13 +131,13 @@ def read_entry(line: bytes, previous: str) -> Entry:
     data, digest = _verified(line)
     version, before, kind = data.pop("format", None), data.pop("previous", None), data.pop("kind", None)
     if type(version) is not int or version < 1:
-        raise EntryFault(f"its format is {shown(version, 40)}, not a whole number from 1 on")
+        raise EntryFault(f"its format is {shown(version)}, not a whole number from 1 on")
     if version > FORMAT:
         raise EntryFault(f"it has the format {version}, this program reads {FORMAT}: update this program")
     if before != previous:
         raise EntryFault(f"it does not follow the line before: lines are missing, repeated or out of order; {RESTORE}")
     if type(kind) is not str or kind not in _KINDS:
-        raise EntryFault(f"its kind is {shown(kind, 40)}, not one of {', '.join(_KINDS)}")
+        raise EntryFault(f"its kind is {shown(kind)}, not one of {', '.join(_KINDS)}")
     try:
         return Entry(plain.decode(_KINDS[kind], data, kind), digest, line)
     except plain.Undecodable as error:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crypto_predict.baked import files, store
+from crypto_predict.baked.ledger import Ledger
 from crypto_predict.baked.schema import Model
 from crypto_predict.errors import OtherSchema, ReleaseFailed
-from crypto_predict.forecasting.record.ledger import Ledger, read_ledger
 from crypto_predict.release import engine
 
 FOLDER, MODEL, LEDGER = "/app", "model.pkl", "model.ledger.jsonl"  # where the Dockerfile puts them
@@ -43,7 +43,7 @@ def take_out(reference: str, folder: Path) -> Artifact:
     try:
         model = store.load(model_path)
     except OtherSchema:
-        return Artifact(model_path, ledger_path, None, read_ledger(ledger_path))
-    ledger = read_ledger(ledger_path, [model.scorecard.head])
+        return Artifact(model_path, ledger_path, None, Ledger.read(ledger_path))
+    ledger = Ledger.read(ledger_path, [model.scorecard.head])
     files.write_atomically(ledger_path, ledger.content())  # without what was never released
     return Artifact(model_path, ledger_path, model, ledger)

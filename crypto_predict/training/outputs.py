@@ -20,11 +20,11 @@ from crypto_predict.baked.files import (
     temporary_for,
     write_atomically,
 )
+from crypto_predict.baked.ledger import Ledger, size_up_to
 from crypto_predict.baked.schema import Model
 from crypto_predict.baked.unpickle import MOST_OPCODES
 from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableModel
 from crypto_predict.forecasting.evaluation.replay import HORIZONS
-from crypto_predict.forecasting.record.ledger import Ledger, read_ledger, size_up_to
 from crypto_predict.history import History
 from crypto_predict.market import Pair
 from crypto_predict.settings import TrainSettings
@@ -187,7 +187,7 @@ def clean_up(settings: TrainSettings) -> bool:
 def _drop_incomplete(path: Path, made_at: datetime) -> bool:
     """Cut a ledger before the release of an instant. Return whether nothing was left and the file was removed."""
     try:
-        ledger = read_ledger(path, before=made_at)
+        ledger = Ledger.read(path, before=made_at)
     except BrokenLedger:  # reported to the training that names it
         return False
     if ledger.entries:

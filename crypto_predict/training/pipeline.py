@@ -15,6 +15,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from crypto_predict.baked import store
 from crypto_predict.baked.files import real_path, write_atomically, write_in_order
+from crypto_predict.baked.ledger import Ledger
 from crypto_predict.baked.schema import Anchor, Model
 from crypto_predict.baked.scores import Backtest
 from crypto_predict.errors import InvalidValue, Refused, UnusableHistory, UnusableModel
@@ -24,7 +25,7 @@ from crypto_predict.forecasting.evaluation.scoring import only, score
 from crypto_predict.forecasting.forecast import FittedForecast, forecast_pair
 from crypto_predict.forecasting.gate.quality import history_faults
 from crypto_predict.forecasting.gate.verdict import calibration_faults, champion_faults, verdict
-from crypto_predict.forecasting.record.ledger import Ledger, read_ledger
+from crypto_predict.forecasting.record.record import Record
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import MIN_CANDLES, History, closing_limit, read_history
 from crypto_predict.market import Interval, Pair
@@ -118,8 +119,8 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
 def _train(settings: TrainSettings, now: datetime, trained_at: datetime) -> TrainingRun:
     """Train while no other process writes the outputs."""
     champion = _champion(settings.champion)
-    ledger = _earlier_ledger(settings, champion, gone=clean_up(settings))
-    ledger.check_follows(trained_at)
+    record = _earlier_record(settings, champion, gone=clean_up(settings))
+    record.check_follows(trained_at)
     sources = open_sources(settings.sources, settings.exchanges, settings.seed, settings.pairs)
     with logging_redirect_tqdm(), tqdm(total=len(settings.pairs), bar_format=_BAR, disable=None) as progress:
         read = _read_histories(sources, settings, now, progress)
@@ -127,12 +128,12 @@ def _train(settings: TrainSettings, now: datetime, trained_at: datetime) -> Trai
         progress.total = len(read) + sum(_cutoffs(one.past, settings) for one in read.values())
         trained = {pair: _train_pair(one, settings, champion, progress) for pair, one in read.items()}
     _write_backtest(settings, trained)
-    model, ledger = _assemble(settings, trained, ledger, trained_at)
+    model = _assemble(settings, trained, record, trained_at)
     if settings.enforce_gate and not model.card.gate.passed:
         raise Refused(model.card.gate.reasons)
     data = readable(model, settings)
     _draw(settings, sources, trained, model, now)
-    _write(settings, trained, data, ledger)
+    _write(settings, trained, data, record.ledger)
     return TrainingRun(model, settings.output, {pair: result.seconds for pair, result in trained.items()})
 
 
@@ -155,8 +156,8 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _earlier_ledger(settings: TrainSettings, champion: Model | None, *, gone: bool) -> Ledger:
-    """The ledger that is carried on, up to the entry that the newest of the models released with it names.
+def _earlier_record(settings: TrainSettings, champion: Model | None, *, gone: bool) -> Record:
+    """The record that is carried on, up to the entry that the newest of the models released with it names.
 
     It is a new one where that beside the output is meant, and `gone` by now.
     """
@@ -164,11 +165,11 @@ def _earlier_ledger(settings: TrainSettings, champion: Model | None, *, gone: bo
     if path is None:
         if champion is not None and champion.scorecard.entries:
             _log.warning("the live record begins anew: --champion has a ledger, and --ledger does not name it")
-        return Ledger.empty()
+        return Record()
     if gone and real_path(path) == real_path(ledger_path(settings.output)):
-        return Ledger.empty()
+        return Record()
     beside = released_with(path, settings.output)  # read before the ledger, which is written before them
-    return read_ledger(path, [one.scorecard.head for one in (*beside, champion) if one is not None])
+    return Record.read(path, [one.scorecard.head for one in (*beside, champion) if one is not None])
 
 
 def _read_histories(
@@ -253,9 +254,9 @@ def _score_faults(
 
 
 def _assemble(
-    settings: TrainSettings, trained: Mapping[Pair, TrainedPair], ledger: Ledger, trained_at: datetime
-) -> tuple[Model, Ledger]:
-    """The model with its card and scorecard, and the ledger that names its forecasts."""
+    settings: TrainSettings, trained: Mapping[Pair, TrainedPair], record: Record, trained_at: datetime
+) -> Model:
+    """Return the model with its card and scorecard; `record` has its forecasts afterwards."""
     forecasts = {pair: result.fitted.forecast for pair, result in trained.items()}
     gate = verdict(
         {pair: result.faults for pair, result in trained.items()}, settings.gate, enforced=settings.enforce_gate
@@ -265,8 +266,9 @@ def _assemble(
         for pair, result in trained.items()
     }
     card = build_card(settings, cards, gate, trained_at)
-    ledger = ledger.settled([result.past for result in trained.values()]).released(card, forecasts)
-    return Model(card, forecasts, ledger.scorecard()), ledger
+    record.settle(result.past for result in trained.values())
+    record.release(card, forecasts)
+    return Model(card, forecasts, record.scorecard())
 
 
 def _write_backtest(settings: TrainSettings, trained: Mapping[Pair, TrainedPair]) -> None:

@@ -66,7 +66,9 @@ class Record:
         """
         for history in histories:
             if history.interval is not Interval.DAY_1:
-                raise InvalidValue("interval", history.interval.length, "that of daily candles, whose closes are forecast")
+                raise InvalidValue(
+                    "interval", history.interval.length, "that of daily candles, whose closes are forecast"
+                )
             tally = self._tallies.get((history.pair, history.simulated))
             awaited = frozenset(tally.awaited) if tally else frozenset()
             for candle in history.candles:
