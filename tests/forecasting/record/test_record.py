@@ -26,7 +26,7 @@ from crypto_predict.market import DAY, Interval, Pair
 from crypto_predict.sources.simulated import Simulated
 from crypto_predict.web.answers import Answers
 from tests.support import ledgers
-from tests.support.histories import make_candle
+from tests.support.histories import history_of, make_candle
 from tests.support.ledgers import START, contents, make_outcome, make_release, members, sealed
 from tests.support.models import BTC, ETH, make_forecast, make_model
 
@@ -90,8 +90,8 @@ def history(
     simulated: bool = False,
 ) -> History:
     """The history of these closes."""
-    candles = tuple(make_candle(midnight(day), close) for day, close in sorted(closes.items()))
-    return History(pair, interval, source, simulated, candles, (), 0)
+    candles = [make_candle(midnight(day), close) for day, close in sorted(closes.items())]
+    return history_of(candles, pair, source, interval, simulated=simulated)
 
 
 def closes_after(last: date, *closes: float) -> dict[date, float]:
@@ -437,7 +437,7 @@ def test_where_nobody_spoke_of_tomorrow_the_latest_are_what_looked_least_far_ahe
 
 def market(now: datetime) -> History:
     """The invented market's last ninety days, as training reads them."""
-    return read_history([Simulated(7)], BTC, Interval.DAY_1, days=90, until=None, now=now)
+    return read_history([Simulated(7)], BTC, Interval.DAY_1, days=90, until=None, now=now)[0]
 
 
 def trained(record: Record, now: datetime) -> Record:
