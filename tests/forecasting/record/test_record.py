@@ -1,7 +1,6 @@
 """The record of released forecasts: its ledger only grows, and its figures are right."""
 
 import copy
-import json
 import math
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from crypto_predict.history import History, read_history
 from crypto_predict.market import DAY, Interval, Pair
 from crypto_predict.sources.simulated import Simulated
 from crypto_predict.web.answers import Answers
+from crypto_predict.web.questions import ForecastQuestion
 from tests.support import ledgers
 from tests.support.histories import history_of, make_candle
 from tests.support.ledgers import START, contents, make_outcome, make_release, members, sealed
@@ -231,12 +231,11 @@ def test_a_release_records_what_the_server_of_its_model_answers() -> None:
     record = Record()
     record.release(model.card, model.forecasts)
     first, second = releases(record)
-    answers = Answers(model)
-    rows = json.loads(answers.forecast("BTC-USD", "").body)
-    assert [str(day) for day in first.targets()] == [row["date"] for row in rows]
-    assert list(first.prediction) == [row["prediction"] for row in rows]
-    assert list(first.low) == [row["low"] for row in rows]
-    assert list(first.high) == [row["high"] for row in rows]
+    rows = list(Answers(model).forecast(ForecastQuestion(BTC)))
+    assert list(first.targets()) == [row.moment for row in rows]
+    assert list(first.prediction) == [row.price.price for row in rows]
+    assert list(first.low) == [row.price.low for row in rows]
+    assert list(first.high) == [row.price.high for row in rows]
     card = model.card.pairs[BTC]
     assert (first.pair, second.pair) == (BTC, ETH)
     assert (first.source, first.simulated, first.history_sha256) == (card.source, card.simulated, card.history_sha256)
