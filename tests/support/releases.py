@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from crypto_predict.baked import store
+from crypto_predict.baked.ledger import Ledger
 from crypto_predict.baked.schema import Model
-from crypto_predict.forecasting.record.ledger import Ledger
+from crypto_predict.forecasting.record.record import Record
 from tests.support.engine import build, docker, forget, running_registry
 from tests.support.models import TRAINED_AT, make_model
 from tests.support.registries import digest_at
@@ -47,14 +48,16 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
 def made_model() -> tuple[Model, Ledger]:
     """Return a model, and the ledger with its release and an earlier one."""
     before, model = make_model(trained_at=TRAINED_AT - timedelta(hours=6)), make_model()
-    ledger = Ledger.empty().released(before.card, before.forecasts).released(model.card, model.forecasts)
-    return replace(model, scorecard=ledger.scorecard()), ledger
+    record = Record()
+    record.release(before.card, before.forecasts)
+    record.release(model.card, model.forecasts)
+    return replace(model, scorecard=record.scorecard()), record.ledger
 
 
 def files() -> dict[str, bytes]:
     """Return the files of a release by name."""
     model, ledger = made_model()
-    return {MODEL: store.dumps(model), LEDGER: ledger.dumps()}
+    return {MODEL: store.dumps(model), LEDGER: b"".join(ledger.content())}
 
 
 def push(tag: str, folder: Path, files: Mapping[str, bytes], revision: str) -> str:
