@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import socket
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -15,11 +13,11 @@ with needed("api.py", "requirements-api.txt"):
     from crypto_predict import logs
     from crypto_predict.baked import store
     from crypto_predict.command_line import DONE, CommandLine, exit_code
-    from crypto_predict.errors import CryptoPredictError, UnusableModel
+    from crypto_predict.errors import UnusableModel
     from crypto_predict.settings import ServeSettings, duration, file_path, web_address, whole_number
     from crypto_predict.web.announcement import announce, greeting
     from crypto_predict.web.app import assemble, create_service, now
-    from crypto_predict.web.server.server import CannotListen, Server
+    from crypto_predict.web.server.server import CannotListen, Server, listen
 
 LOG_SECONDS = 5.0  # to write the remaining log lines at the end, unless a second signal comes
 
@@ -50,35 +48,16 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     logs.configure(settings.log_level, lines.write)
     try:
         if check_only:
-            check_address(settings.host, settings.port)
+            for listener in listen(settings.host, settings.port):
+                listener.close()
         else:
             serve(settings, lines)
     except (CannotListen, UnusableModel) as error:
-        print(f"api.py: {error}{_hint(error)}", file=sys.stderr)
+        print(f"api.py: {error}", file=sys.stderr)
         return exit_code(error)
     finally:
         lines.close(LOG_SECONDS)
     return DONE
-
-
-def check_address(host: str, port: int) -> None:
-    """Return if a server could listen there now.
-
-    Raises:
-        CannotListen: The address does not exist or is taken.
-    """
-    try:
-        for family, kind, _, _, address in socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        ):
-            with socket.socket(family, kind) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
-                probe.bind(address)
-                probe.listen(1)
-    except (socket.gaierror, ValueError) as error:
-        raise CannotListen(host, port, "the address does not exist") from error
-    except OSError as error:
-        raise CannotListen(host, port, error.strerror or str(error)) from error
 
 
 def serve(settings: ServeSettings, lines: logs.Lines) -> None:
@@ -140,13 +119,6 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
     options = vars(command.parse(arguments))
     check_only = bool(options.pop("check_address"))
     return ServeSettings(**options), check_only
-
-
-def _hint(error: CryptoPredictError) -> str:
-    """Return what to do if the address is taken."""
-    if isinstance(error, CannotListen) and error.reason == os.strerror(errno.EADDRINUSE):
-        return "; stop what listens there, or choose another port, as in PORT=8001"
-    return ""
 
 
 if __name__ == "__main__":
