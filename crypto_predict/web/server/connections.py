@@ -184,7 +184,6 @@ class Connection:
                 self._parse(is_pipelined=True)
             return
         # Closing with unread data would reset the connection, and the client might lose the answer.
-        self._arrived.clear()
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:

@@ -51,6 +51,7 @@ def _request(arrived: bytearray) -> Generator[Need, None, heads.Request]:
         else:
             yield from _skip(request.length, arrived)
     except Refusal as refusal:
+        arrived.clear()
         request.refusal = refusal.with_traceback(None)  # a traceback would keep the frames and their data alive
     except Exception:  # noqa: BLE001 a fault in here must not end the loop
         _log.exception("a request could not be read")
