@@ -67,7 +67,7 @@ RUN case "$TARGETARCH" in \
         /packages/flask_swagger_ui/dist/swagger-ui.js \
         /packages/flask_swagger_ui/dist/swagger-ui-standalone-preset.js
 COPY LICENSE api.py /app/
-# What api.py imports, directly or not, and nothing else; tests/test_image.py compares.
+# What api.py imports, directly or not, and nothing else; tests/image/test_image.py compares.
 COPY crypto_predict/__init__.py crypto_predict/command_line.py crypto_predict/errors.py crypto_predict/logs.py \
      crypto_predict/prerequisites.py crypto_predict/settings.py crypto_predict/version.py \
      crypto_predict/wording.py /app/crypto_predict/

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     settings, as_json = read_settings(arguments, environ)
     if not os.environ.get("SOURCE_DATE_EPOCH", "unset").strip():
         del os.environ["SOURCE_DATE_EPOCH"]  # NumPy reads it too, and fails if it is empty
-    before = fingerprint(settings.output)
+    before = fingerprint(settings.outputs.model)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
         # The forecasting libraries take seconds to import; --help and a mistyped option need not wait for them.
@@ -34,10 +34,10 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     except CryptoPredictError as error:
         return failed(str(error), error)
     except OSError as error:
-        where = error.filename or settings.output
-        return failed(f"cannot write {where}: {error.strerror}; {outcome(settings.output, before)}", error)
+        where = error.filename or settings.outputs.model
+        return failed(f"cannot write {where}: {error.strerror}; {outcome(settings.outputs.model, before)}", error)
     except KeyboardInterrupt as error:
-        return failed(f"interrupted; {outcome(settings.output, before)}", error)
+        return failed(f"interrupted; {outcome(settings.outputs.model, before)}", error)
     encoding = sys.stdout.encoding or "utf-8"
     try:
         text = report.as_json(run) if as_json else report.as_text(run)

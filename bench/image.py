@@ -23,7 +23,7 @@ from bench import models
 from bench.figures import PEER_SETTINGS, Figure, in_turn
 from bench.images import bytes_above_base, registry_failed
 from crypto_predict.errors import ReleaseFailed
-from crypto_predict.release import engine
+from crypto_predict.release import images
 from crypto_predict.release.programs import output_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -125,7 +125,7 @@ def _await_price(container: str, port: int) -> None:
     deadline = time.monotonic() + PATIENCE
     while not _answers(port, f"/bitcoin?date={tomorrow}"):
         if time.monotonic() > deadline:
-            raise RuntimeError(f"the container gave no 200: {engine.logs(container)}")
+            raise RuntimeError(f"the container gave no 200: {images.logs(container)}")
         time.sleep(0.005)
 
 

@@ -11,9 +11,10 @@ from crypto_predict.baked import store
 from crypto_predict.forecasting.evaluation.replay import HORIZONS
 from crypto_predict.history import History, read_history
 from crypto_predict.market import Interval, Pair
-from crypto_predict.settings import GateThresholds, SourceSettings, TrainSettings
+from crypto_predict.settings import SourceSettings
 from crypto_predict.sources.catalog import open_sources
 from crypto_predict.training.pipeline import train, utc_now
+from crypto_predict.training.settings import BacktestPlan, GatePlan, HistoryRequest, Outputs, TrainSettings
 
 BTC = Pair("BTC", "USD")
 DAYS = 1825
@@ -24,25 +25,10 @@ SEED = 0
 def bake(source: str, path: Path) -> None:
     """Train this project's model and write its file."""
     settings = TrainSettings(
-        pairs=(BTC,),
-        sources=(source,),
-        days=DAYS,
-        output=path,
-        until=None,
-        seed=SEED,
-        prophet_json=None,
-        picture=None,
-        exchanges=SourceSettings(),
-        trained_at=None,
-        version=None,
-        git_revision=None,
-        backtest=None,
-        horizons=HORIZONS,
-        every=CUTOFF_EVERY,
-        ledger=None,
-        champion=None,
-        gate=GateThresholds(),
-        enforce_gate=False,
+        HistoryRequest((BTC,), (source,), DAYS),
+        BacktestPlan(HORIZONS, CUTOFF_EVERY),
+        Outputs(path),
+        GatePlan(enforced=False),
     )
     train(settings, utc_now())
 

@@ -1,19 +1,19 @@
 """Crypto Predict: train once, bake the result, serve it fast.
 
-The modules stand on floors, and imports run downwards only:
+The parts stand on floors, and imports run downwards only:
 
 =====  ==========================================================================================
-floor  what lives there
+floor  parts
 =====  ==========================================================================================
-0      ``errors``, ``market`` (Pair, Interval, Span, Candle), ``version``, ``wording``,
-       ``prerequisites`` (Python and the packages)
+0      ``errors``, ``market`` (Pair, Interval, Span, Candle; the ports between parts), ``version``,
+       ``wording``, ``prerequisites`` (Python and the packages)
 1      ``settings``, ``command_line`` (options and environment), ``logs``,
-       ``metrics`` (how good forecasts were),
        ``baked`` (the model file: schema, safe loading, evaluation in plain Python)
-2      ``sources`` (one file an exchange), ``history`` (checks, gaps, digest)
-3      ``forecasting`` (candidates, their combination, the interval, the backtest, gate and ledger)
-4      ``training`` (history to model file) and ``web`` (model file to HTTP)
+2      ``sources`` (exchanges, CSV files, a simulated market), ``history`` (checks, gaps, digest)
+3      ``forecasting`` (candidates, distribution, evaluation, gate, record)
+4      ``training`` (history to model file), ``web`` (model file to HTTP),
+       ``release`` (commands of the release workflow)
 =====  ==========================================================================================
 
-``web`` knows floors 0 and 1 alone: the serving image carries neither Prophet nor pandas.
+``web`` imports floors 0 and 1 only: the serving image contains neither Prophet nor pandas.
 """

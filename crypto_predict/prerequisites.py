@@ -1,6 +1,6 @@
-"""Check what the commands need before they import anything else: Python 3.11 and the locked packages.
+"""Check the Python version and the packages before a command imports anything else.
 
-The syntax of this file is that of older Python 3 versions, which must be able to run it.
+This file must run on older Python 3 versions too.
 """
 
 from __future__ import annotations
@@ -12,32 +12,18 @@ from pathlib import Path
 
 OLDEST = (3, 11)  # the Python that pyproject.toml names
 
-_ROOT = Path(__file__).parents[1]
-
 
 @contextlib.contextmanager
 def needed(program: str, requirements: str) -> Iterator[None]:
-    """Exit with code 1 and one line if Python is too old or a package is missing.
-
-    Args:
-        program: The command, as in ``train.py``.
-        requirements: The file that locks its packages.
-    """
+    """Exit with code 1 and one line if Python is too old or a package of the file `requirements` is missing."""
+    advice = "type `make run`, which makes a virtual environment"
+    interpreter = Path(".venv", "bin", "python")
+    if (Path(__file__).parents[1] / interpreter).exists():
+        advice = f"type `{interpreter} {program}`"
     if sys.version_info < OLDEST:
-        sys.exit(
-            f"{program}: error: this is Python {sys.version.split()[0]}, 3.11 or newer is needed; {_advice(program)}"
-        )
+        sys.exit(f"{program}: error: this is Python {sys.version.split()[0]}, 3.11 or newer is needed; {advice}")
     try:
         yield
     except ModuleNotFoundError as error:
-        sys.exit(
-            f"{program}: error: {sys.executable} does not have the package {error.name}; {_advice(program)},"
-            f" or install {requirements} with pip"
-        )
-
-
-def _advice(program: str) -> str:
-    interpreter = Path(".venv", "bin", "python")
-    if (_ROOT / interpreter).exists():
-        return f"type `{interpreter} {program}`"
-    return "type `make run`, which makes a virtual environment"
+        missing = f"{sys.executable} does not have the package {error.name}"
+        sys.exit(f"{program}: error: {missing}; {advice}, or install {requirements} with pip")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from crypto_predict.errors import InvalidValue
-from crypto_predict.market import EPOCH, Pair
+from crypto_predict.market import EPOCH
 
 _DURATION = re.compile(r"([0-9]{1,9})([smhd]?)")
 _WEB_ADDRESS = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&*+,;=%-]{1,2000}")
@@ -148,31 +148,6 @@ class GateThresholds:
     def as_numbers(self) -> dict[str, float]:
         """Every threshold by its name, for the model card."""
         return {field.name: float(getattr(self, field.name)) for field in fields(self)}
-
-
-@dataclass(frozen=True, slots=True)
-class TrainSettings:
-    """What one training run is asked to do."""
-
-    pairs: tuple[Pair, ...]
-    sources: tuple[str, ...]  # names in order of preference
-    days: int  # longest history used
-    output: Path
-    until: date | None  # candles after this UTC day are ignored
-    seed: int
-    prophet_json: Path | None
-    picture: Path | None
-    exchanges: SourceSettings
-    trained_at: datetime | None  # SOURCE_DATE_EPOCH; None: now
-    version: str | None  # MODEL_VERSION, set by a release; None: the program's own
-    git_revision: str | None  # GIT_REVISION, set by a release; None: ask git
-    backtest: Path | None  # where every forecast of the backtest is written
-    horizons: tuple[int, ...]  # days ahead that are scored
-    every: int  # days from one cutoff of the backtest to the next
-    ledger: Path | None  # the earlier ledger, to be carried on; None: a new one is begun
-    champion: Path | None  # the model file that this one would replace
-    gate: GateThresholds
-    enforce_gate: bool  # False: what the gate finds is published and keeps nothing from being written
 
 
 @dataclass(frozen=True, slots=True)

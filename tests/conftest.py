@@ -14,4 +14,4 @@ settings.load_profile("steady")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take minutes, so that the run does not end with one of them on a single core."""
-    items.sort(key=lambda item: "/test_workflow_" not in item.nodeid)
+    items.sort(key=lambda item: "tests/workflows/" not in item.nodeid)

@@ -1,19 +1,15 @@
-"""One issue for scheduled runs that fail: opened by the first, updated by the next, closed by a good one.
+"""One issue for scheduled runs that fail: opened by the first, updated by the next, closed by a good run.
 
-Nobody watches a schedule. GitHub itself notifies whoever pushed or started a run by hand.
+GitHub itself notifies whoever pushed, or started a run by hand; nobody is notified of a scheduled run.
 """
-
-from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from crypto_predict.errors import ReleaseFailed
-from crypto_predict.release.gh import gh
 from crypto_predict.release.job import Job
 from crypto_predict.release.markdown import code
+from crypto_predict.release.programs import gh
 from crypto_predict.wording import counted
 
 TITLE = "The scheduled release is failing"
@@ -28,17 +24,13 @@ _OURS = (
 _OFF = "Issues are switched off: nobody is alerted when schedules fail. Switch them on in the repository's settings"
 
 
-def alert(event: str, needs: Mapping[str, Any], build: str, job: Job) -> None:
-    """Report how a run ended: open, update or close the issue.
+def alert(event: str, build: str, job: Job) -> None:
+    """Open, update or close the issue about scheduled runs that fail. Reads the jobs of the run from NEEDS.
 
-    What fails here is a warning: the run itself shows how the release ended.
-
-    Args:
-        event: What started the run.
-        needs: The jobs of the run by name, as GitHub's expression ``needs`` gives them, each with its `result`.
-        build: What was released, or meant to be; empty if the run did not come that far.
-        job: Names repository and run.
+    NEEDS is GitHub's expression `needs` as JSON. A failure of this command is a warning: the run itself shows how the
+    release ended.
     """
+    needs = json.loads(job.required("NEEDS"))
     failed = [name for name, result in needs.items() if result["result"] in {"failure", "cancelled"}]
     repository = job.required("GITHUB_REPOSITORY")
     page = f"{job.required('GITHUB_SERVER_URL')}/{repository}/actions/runs/{job.required('GITHUB_RUN_ID')}"

@@ -1,82 +1,193 @@
-"""Deploy an image to Render, wait until it answers, and deploy the last good one again if it does not."""
+"""Deploy an image to Render, wait until it answers, and deploy the last good one again if it does not.
 
-from __future__ import annotations
+Render starts an image on a request to its deploy hook, a secret address ("Deploy hooks" in its documentation). It does
+not notice that a tag has moved, so images are named by digest.
+"""
 
+import json
 import logging
 import re
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import NamedTuple
+from urllib.parse import quote, urlsplit
 
 from crypto_predict.errors import InvalidValue, ReleaseFailed
-from crypto_predict.release import markdown, registry
-from crypto_predict.release.job import Job
-from crypto_predict.release.render import Clock, DeployHook, Patience, Site
+from crypto_predict.release.fetch import NoAnswer, checked_address, fetch
+from crypto_predict.release.images import DIGEST
+from crypto_predict.release.job import Job, one_line
+from crypto_predict.release.markdown import bullets, code, escape
 
-_IMAGE = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:/-]*@{registry.DIGEST.pattern}")
+SECRET = "RENDER_DEPLOY_HOOK"  # noqa: S105 the name of the variable
+PAUSES = (5.0, 15.0, 45.0)  # seconds before a hook that failed is called again
+LONGEST_PAUSE = 120.0  # seconds, even if Retry-After is longer
+SITE_SECONDS = 20.0  # time limit for an answer of the site
+
+_BY_DIGEST = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:/-]*@{DIGEST.pattern}")
+_DURATION = re.compile("([0-9]{1,9})([smhd]?)")
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}  # seconds
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}  # the server's own words may quote the address
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """An image by digest, and the build that it answers as at ``/version``."""
+class DeployTarget(NamedTuple):
+    """An image by digest, and the build that it answers at ``/version``."""
 
     image: str
     build: str
 
-    @classmethod
-    def parse(cls, image: str, build: str, option: str) -> Target:
-        """Check both; raise `InvalidValue` naming the option."""
-        if not _IMAGE.fullmatch(image) or not build:
-            expected = "an image by digest, such as ghcr.io/o/crypto-predict@sha256:6a..., and its build"
-            raise InvalidValue(option, f"{image} {build}", expected)
-        return cls(image, build)
+
+class Patience(NamedTuple):
+    """How long to wait for a site, by which clock. Tests pass a clock on which waiting takes no time."""
+
+    seconds: float
+    every: float  # seconds from one request to the next
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
 
 
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """What is deployed where."""
+class Service:
+    """A service on Render. Neither its representation nor any error shows the address of the deploy hook.
 
-    hook: DeployHook
-    site: Site | None  # None: its address is unknown, and nothing is verified
-    target: Target
-    previous: Target | None  # the last good one; None if there is none
-    patience: Patience
+    Args:
+        hook: The address of the deploy hook.
+        site: Where the service answers, maybe below a path; empty if that is unknown, and nothing is verified.
+        patience: How long to wait for the site.
+        hook_seconds: Time limit for an answer of the hook.
 
-    def bring_up(self, target: Target, clock: Clock) -> float | None:
-        """Start an image and wait until it answers; return the seconds that took, None without a site."""
+    Raises:
+        InvalidValue: One of them is not an address, or a secret must not be sent to that of the hook.
+    """
+
+    def __init__(self, hook: str, site: str, patience: Patience, hook_seconds: float = 30.0) -> None:
+        self._hook = checked_address(SECRET, hook, secret=True)
+        self.site = checked_address("--site", site).rstrip("/") if site.strip() else ""
+        self._patience, self._hook_seconds = patience, hook_seconds
+
+    def deploy(self, target: DeployTarget) -> float | None:
+        """Start an image and wait until it answers; return the seconds that took, None without a site.
+
+        Raises:
+            ReleaseFailed: The hook failed or refused, or the site did not answer as this build in time.
+        """
         _log.info("deploying %s, build %s", target.image, target.build)
-        self.hook.deploy(target.image, clock)
-        return None if self.site is None else self.site.wait_for(target.build, self.patience, clock)
+        self.start(target.image)
+        return self._wait_for(target.build) if self.site else None
+
+    def start(self, image: str) -> None:
+        """Call the hook until it accepts the image: a second call does no harm."""
+        parts, wish = urlsplit(self._hook), 0.0
+        kept = [part for part in parts.query.split("&") if part and part.partition("=")[0] != "imgURL"]
+        address = parts._replace(query="&".join([*kept, f"imgURL={quote(image, safe='')}"])).geturl()
+        for pause in (0.0, *PAUSES):
+            self._patience.sleep(max(pause, min(wish, LONGEST_PAUSE)))
+            failure, wish = self._call(address)
+            if not failure:
+                return
+            _log.info("the deploy hook: %s", failure)
+        raise ReleaseFailed(f"the deploy hook failed {len(PAUSES) + 1} times, the last time: {failure}")
+
+    def answering(self) -> tuple[str | None, str]:
+        """Return the build that the site answers, None if it does not, and the answer in words."""
+        try:
+            answer = fetch(f"{self.site}/version", SITE_SECONDS, fresh=True)
+        except NoAnswer as error:
+            return None, str(error)
+        if answer.status != HTTPStatus.OK:
+            return None, f"status {answer.status}"
+        try:
+            build = json.loads(answer.body)["build"]
+        except (ValueError, RecursionError, KeyError, TypeError):  # a page of the host, or worse
+            build = None
+        return (build, f"build {one_line(build, 60)}") if isinstance(build, str) else (None, "not a version")
+
+    def _call(self, address: str) -> tuple[str, float]:
+        """Return why the hook failed, empty if it did not, and the seconds of Retry-After; raise if it refused."""
+        try:
+            answer = fetch(address, self._hook_seconds, method="POST")
+        except NoAnswer as error:
+            return str(error), 0.0
+        status = f"{answer.status} {_PHRASES.get(answer.status, '')}".strip()
+        if answer.status < 300:
+            return "", 0.0
+        if answer.status >= 500 or answer.status in {408, 429}:
+            wish = answer.headers.get("retry-after", "")
+            return f"it answered {status}", float(wish[:9]) if wish.isascii() and wish.isdigit() else 0.0
+        reason = "redirects are not followed with a secret; " if answer.status < 400 else ""
+        raise ReleaseFailed(f"the deploy hook answered {status}: {reason}check {SECRET} and the service's image")
+
+    def _wait_for(self, build: str) -> float:
+        """Request the version until this build answers, and return the seconds.
+
+        A free instance that sleeps takes most of a minute to start, and its host may answer anything until then.
+        """
+        (seconds, every, now, sleep), before = self._patience, ""
+        began = now()
+        while True:
+            found, words = self.answering()
+            waited = now() - began
+            if words != before:
+                _log.info("%s after %.0f s: %s", self.site, waited, words)
+            if found == build:
+                return waited
+            if waited + every > seconds:
+                raise ReleaseFailed(f"{self.site} did not answer as {build} within {seconds:.0f} s; last: {words}")
+            before = words
+            sleep(every)
 
 
-def deploy(deployment: Deployment, job: Job, clock: Clock) -> None:
+def deploy(  # noqa: PLR0913, PLR0917 the options of the command
+    image: str, build: str, site: str, previous: str, previous_build: str, patience: str, every: str, job: Job
+) -> None:
+    """Start an image on Render, wait until it answers, else start the last good one again."""
+    service = Service(
+        job.required(SECRET), site, Patience(_seconds("--patience", patience), _seconds("--every", every))
+    )
+    target = _target("--image", image, build)
+    deploy_or_roll_back(service, target, _target("--previous", previous, previous_build) if previous else None, job)
+
+
+def deploy_or_roll_back(service: Service, target: DeployTarget, previous: DeployTarget | None, job: Job) -> None:
     """Deploy, show the outcome on the run's page, and raise `ReleaseFailed` if the image is not live."""
-    named = f"{markdown.code(deployment.target.image)}, build {markdown.code(deployment.target.build)},"
+    named = f"{code(target.image)}, build {code(target.build)},"
     try:
-        seconds = deployment.bring_up(deployment.target, clock)
+        seconds = service.deploy(target)
     except ReleaseFailed as error:
         _log.info("%s", error)
-        rolled_back, outcome = _roll_back(deployment, clock)
-        title = "Rolled back" if rolled_back else "Failed"
-        facts = markdown.bullets([markdown.escape(text) for text in (f"not live: {error}", outcome)])
+        title, outcome = _roll_back(service, previous)
+        facts = bullets([escape(text) for text in (f"not live: {error}", outcome)])
         job.add_summary(f"### Deploy\n\n**{title}**: {named} is not live.\n\n{facts}")
-        raise ReleaseFailed(f"{deployment.target.build} is not live: {error}\n  {outcome}") from error
-    if seconds is None or deployment.site is None:
+        raise ReleaseFailed(f"{target.build} is not live: {error}\n  {outcome}") from error
+    if seconds is None:
         job.warn("the deploy is not verified: set the repository variable SITE_URL to the site's address")
         job.add_summary(f"### Deploy\n\n{named} was deployed, and **not verified**: `SITE_URL` is not set.")
     else:
-        where = markdown.code(deployment.site.address)
-        job.add_summary(f"### Deploy\n\n{named} is live at {where}: it answered after {seconds:.0f} s.")
+        job.add_summary(f"### Deploy\n\n{named} is live at {code(service.site)}: it answered after {seconds:.0f} s.")
 
 
-def _roll_back(deployment: Deployment, clock: Clock) -> tuple[bool, str]:
-    """Deploy the last good image again; return whether that worked, and the outcome in words."""
-    previous, site = deployment.previous, deployment.site
+def _roll_back(service: Service, previous: DeployTarget | None) -> tuple[str, str]:
+    """Deploy the last good image again; return the outcome as a title and as a sentence."""
     try:
         if previous is None:
             raise ReleaseFailed("there is no earlier release")
-        seconds = deployment.bring_up(previous, clock)
+        seconds = service.deploy(previous)
     except ReleaseFailed as error:
-        now = "" if site is None else f"; {site.address} answers now: {site.ask()[1]}"
-        return False, f"not rolled back: {error}{now}"
+        now = f"; {service.site} answers now: {service.answering()[1]}" if service.site else ""
+        return "Failed", f"not rolled back: {error}{now}"
     verified = "which answers again" if seconds is not None else "not verified: SITE_URL is not set"
-    return True, f"rolled back to {previous.build}, {verified}"
+    return "Rolled back", f"rolled back to {previous.build}, {verified}"
+
+
+def _target(option: str, image: str, build: str) -> DeployTarget:
+    if not _BY_DIGEST.fullmatch(image) or not build:
+        expected = "an image by digest, such as ghcr.io/o/crypto-predict@sha256:6a..., and its build"
+        raise InvalidValue(option, f"{image} {build}", expected)
+    return DeployTarget(image, build)
+
+
+def _seconds(option: str, text: str) -> float:
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None or int(match[1]) == 0:
+        raise InvalidValue(option, text, "a positive time such as 90s, 15m, 24h or 2d")
+    return float(match[1]) * _UNITS[match[2]]

@@ -1,6 +1,4 @@
-"""One HTTP request by ``curl``: a deadline for all of it, and no address in a process list or an error."""
-
-from __future__ import annotations
+"""One HTTP request by ``curl``: one time limit for all of it, and the address in no process list and no error."""
 
 import json
 from collections.abc import Mapping
@@ -10,23 +8,32 @@ from urllib.parse import urlsplit
 from crypto_predict.errors import InvalidValue, ReleaseFailed
 from crypto_predict.release.programs import ProgramFailed, output_of
 
-MOST_BYTES = 4 * 2**20  # of a body, and in a second: curl before 8.4 heeds the former only if the length is announced
+# Of a body, and of a second's transfer: curl before 8.4 applies --max-filesize only to an announced length.
+MOST_BYTES = 4 * 2**20
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-# Settings of the user's own are not read, and `--config -` reads the address from standard input.
+# The user's own settings are not read, and `--config -` reads the address from standard input.
 _CURL = ("curl", "--disable", "--silent", "--globoff", "--noproxy", ",".join(_LOOPBACK), "--config", "-")
+_LIMITS = ("--max-filesize", str(MOST_BYTES), "--limit-rate", str(MOST_BYTES), "--proto", "=http,https")
+_UNCACHED = ("--header", "Cache-Control: no-cache", "--location", "--max-redirs", "3")
 _REPORT = "\n%{header_json}%{http_code}"  # what curl writes after the body
-# curl's exit codes; its messages may quote the address.
-_REASONS = {6: "unknown host", 7: "connection refused", 28: "no whole answer in time", 47: "too many redirects"}
-_REASONS |= {60: "its certificate is not valid", 63: "the answer is too long"}
+# Exit codes of curl, whose own messages may quote the address.
+_REASONS = {
+    6: "unknown host",
+    7: "connection refused",
+    28: "no whole answer in time",
+    47: "too many redirects",
+    60: "its certificate is not valid",
+    63: "the answer is too long",
+}
 
 
 class NoAnswer(ReleaseFailed):
-    """The server gave no whole answer in time; the message does not contain the address."""
+    """The server did not answer, not in time, or not in HTTP. The message does not contain the address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response, whatever its status."""
+    """A response of any status."""
 
     status: int
     headers: Mapping[str, str]  # names in lower case
@@ -34,23 +41,13 @@ class Answer:
 
 
 def fetch(address: str, seconds: float, *, method: str = "GET", fresh: bool = False) -> Answer:
-    """Make one request.
+    """Make one request to an address that `checked_address` returned, within `seconds`; raise `NoAnswer` if it fails.
 
-    Args:
-        address: As `checked_address` returns it.
-        seconds: Time limit for the whole answer.
-        method: The HTTP method.
-        fresh: Ask caches not to answer, and follow redirects.
-
-    Raises:
-        NoAnswer: Nobody listens, the connection broke, it took too long, or the answer is not HTTP.
+    `fresh` asks caches not to answer, and follows redirects.
     """
-    most = str(MOST_BYTES)
-    limits = ("--max-time", f"{seconds:g}", "--max-filesize", most, "--limit-rate", most, "--proto", "=http,https")
-    more = ("--header", "Cache-Control: no-cache", "--location", "--max-redirs", "3") if fresh else ()
-    words = (*_CURL, *limits, *more, "--request", method, "--write-out", _REPORT)
+    words = (*_CURL, *_LIMITS, *(_UNCACHED if fresh else ()), "--max-time", f"{seconds:g}", "--request", method)
     try:
-        printed = output_of(*words, stdin=f'url = "{address}"\n', seconds=seconds + 10)
+        printed = output_of(*words, "--write-out", _REPORT, stdin=f'url = "{address}"\n', seconds=seconds + 10)
     except ProgramFailed as error:
         raise NoAnswer(f"no answer: {_REASONS.get(error.code, f'curl ended with {error.code}')}") from None
     body, _, report = printed.rpartition("\n{")
@@ -59,10 +56,10 @@ def fetch(address: str, seconds: float, *, method: str = "GET", fresh: bool = Fa
 
 
 def checked_address(name: str, address: str, *, secret: bool = False) -> str:
-    """Return the address, the value of what is called `name`, without white space around it.
+    """Return an address without white space around it; errors call it `name`.
 
     Raises:
-        InvalidValue: It is not an address, or it is `secret` and not https, except on this machine.
+        InvalidValue: It is not an address; or it is `secret` and neither https nor on this machine.
     """
     address = address.strip()
     invalid = InvalidValue(name, "***" if secret else address, "an address such as https://example.onrender.com")

@@ -1,6 +1,4 @@
-"""The workflow job around a command: where outputs, summary and warnings go. On a terminal they are printed."""
-
-from __future__ import annotations
+"""The workflow job around a command: its outputs, its page, its log. On a terminal all of them are printed."""
 
 import secrets
 import sys
@@ -23,14 +21,14 @@ class Job:
             _append(path, "".join(_output(name, value) for name, value in outputs.items()))
 
     def add_summary(self, markdown: str) -> None:
-        """Show Markdown on the run's page, or print it on a terminal."""
+        """Show Markdown on the run's page."""
         if path := self.environ.get("GITHUB_STEP_SUMMARY"):
             _append(path, f"{markdown.rstrip()}\n\n")
         else:
             print(markdown, file=sys.stderr)  # noqa: T201 a command's output
 
     def warn(self, message: str) -> None:
-        """Show a warning on the run's page, or print it on a terminal."""
+        """Show a warning on the run's page."""
         if self.environ.get("GITHUB_ACTIONS") == "true":
             escaped = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
             print(f"::warning::{escaped}", flush=True)  # noqa: T201 a workflow command
@@ -42,6 +40,13 @@ class Job:
         if value := self.environ.get(name, "").strip():
             return value
         raise InvalidValue(name, "", "set: this command needs it")
+
+
+def one_line(text: str, most: int = 200) -> str:
+    """Return text from outside as one printable line for the log, cut after `most` characters."""
+    line = "".join(letter if letter.isprintable() else " " for letter in text[:most]).strip()
+    # A runner executes `##[command]` wherever it stands in a line of the log.
+    return line.replace("##[", "## [") + ("..." if len(text) > most else "")
 
 
 def _append(path: str, text: str) -> None:

@@ -1,7 +1,5 @@
 """Markdown as GitHub shows it, from text that anybody may have written."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -14,13 +12,13 @@ _MARKUP = re.compile(r"""[^\w ,;:=?%'"(.-]|_|(?<![0-9])\.|\.(?![0-9])|^-""")
 def escape(text: str, most: int = 300) -> str:
     """Return the text on one line, as text: without markup, links, mentions or invisible characters, cut at `most`."""
     line = _visible(text)
-    shown = line if len(line) <= most else f"{line[: most - 3]}..."
-    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", shown)
+    cut = line if len(line) <= most else f"{line[: most - 3]}..."
+    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", cut)
 
 
-def code(text: str, most: int = 300) -> str:
+def code(text: str) -> str:
     """Return the text as code; nothing in it can end the code."""
-    return f"`{_visible(text)[:most].replace('`', chr(39)).replace('|', '/') or '?'}`"
+    return f"`{_visible(text)[:300].replace('`', chr(39)).replace('|', '/') or '?'}`"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], aligned: str) -> str:
@@ -35,5 +33,5 @@ def bullets(items: Sequence[str]) -> str:
 
 
 def _visible(text: str) -> str:
-    """Return the text on one line, without characters of the Unicode categories C."""
+    """Return the text on one line, with ``?`` for every character of the Unicode categories C."""
     return "".join("?" if unicodedata.category(one).startswith("C") else one for one in " ".join(text.split()))

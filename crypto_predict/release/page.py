@@ -1,13 +1,16 @@
-"""What a model says, as Markdown: the run's page, and the front page of the public record."""
-
-from __future__ import annotations
+"""A model in Markdown: the run's page, the front page of the public record, and what changed since the last model."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 
+from crypto_predict.baked.evaluation import Evaluator
 from crypto_predict.baked.schema import Card, Model, PairCard
 from crypto_predict.baked.scores import Score
+from crypto_predict.errors import CryptoPredictError, OutOfRange
 from crypto_predict.market import Pair, price_decimals
+from crypto_predict.release.images import model_of, take_out
+from crypto_predict.release.job import Job
 from crypto_predict.release.markdown import bullets, code, escape, table
 from crypto_predict.release.picture import picture
 from crypto_predict.wording import counted
@@ -22,28 +25,49 @@ _SIMULATED = """\
 > **SIMULATED PRICES: no exchange was used, this market is invented. Never trade or publish on it.**"""
 _INTERVAL = "Low and high: the central {:.0%} interval. Persistence: the newest price, where the forecast starts."
 _SCORES = (
-    "Out of sample, beside persistence (the price stays as it is) with a Gaussian interval of the past year's "
+    "Out of sample, compared with persistence (the price stays the same) with a Gaussian interval of the past year's "
     "volatility: below 1 is better than persistence."
 )
+
+
+def summary(image: str, champion: str, into: Path, job: Job) -> None:
+    """Show forecast, scorecard and changes on the run's page. Reads the subjects of new commits from CHANGES."""
+    model, _ = model_of(image, into)
+    try:
+        before = take_out(champion, into).model if champion else None
+        since = changes(model, before) if before else "There is no earlier model of this schema."
+    except CryptoPredictError as error:
+        since = f"Not compared: {escape(str(error))}."
+    subjects = [line for line in job.environ.get("CHANGES", "").splitlines() if line.strip()]
+    job.add_summary(page(model, image.partition("@")[2] or image, since, subjects))
 
 
 def page(model: Model, digest: str, since: str = "", subjects: Sequence[str] = ()) -> str:
     """Return the whole page, some kilobytes.
 
     Args:
-        model: A model that loads can be evaluated.
-        digest: Of its image.
+        model: The model, from a file that was loaded.
+        digest: The digest of its image.
         since: What changed since the last model, as Markdown.
-        subjects: Of the commits that it brings, written by anybody.
+        subjects: The subjects of the new commits, written by anybody.
     """
-    warning = [_SIMULATED] if model.card.simulated else []
-    parts = [f"## Build {escape(model.card.build)}", *warning, bullets([f"image: {code(digest)}", *_model(model.card)])]
-    parts += ["### Forecast", *_forecast(model), "### Scorecard", *_backtest(model.card), bullets(list(_live(model)))]
+    card = model.card
+    warning = [_SIMULATED] if card.simulated else []
+    parts = [f"## Build {escape(card.build)}", *warning, bullets([f"image: {code(digest)}", *_model(card)])]
+    parts += ["### Forecast", *_forecast(model), "### Scorecard", *_backtest(card), bullets(list(_live(model)))]
     parts += ["### Since the last model", since] if since else []
-    shown = [escape(subject, 120) for subject in subjects[:MOST_COMMITS]]
+    listed = [escape(subject, 120) for subject in subjects[:MOST_COMMITS]]
     more = [f"and {len(subjects) - MOST_COMMITS:,} more"] if len(subjects) > MOST_COMMITS else []
-    parts += ["### Commits", bullets(shown + more)] if shown else []
+    parts += ["### Commits", bullets(listed + more)] if listed else []
     return "\n\n".join([*parts, *warning])
+
+
+def changes(model: Model, champion: Model) -> str:
+    """Return the differences between a model and the one released before it, as Markdown."""
+    facts = bullets([*_packages(model.card, champion.card), *_histories(model.card.pairs, champion.card.pairs)])
+    rows = [row for pair in model.forecasts for row in _moves(pair, model, champion)]
+    moves = table(("pair", "for the close of", "was", "is", "moved"), rows, "<<>>>")
+    return f"{facts}\n\n{moves}" if rows else facts
 
 
 def _model(card: Card) -> Iterator[str]:
@@ -57,7 +81,13 @@ def _model(card: Card) -> Iterator[str]:
 
 
 def _forecast(model: Model) -> Iterator[str]:
-    rows = [row for pair, facts in islice(model.card.pairs.items(), MOST_PAIRS) for row in _standings(pair, facts)]
+    rows = []
+    for pair, facts in islice(model.card.pairs.items(), MOST_PAIRS):
+        decimals, newest = price_decimals(facts.last_close), facts.anchor.price
+        for row in facts.forecast:
+            prices = (f"{price:,.{decimals}f}" for price in (row.prediction, row.low, row.high, newest))
+            change = f"{row.prediction / newest - 1:+z.1%}"
+            rows.append((str(pair), counted(row.horizon_days, "day"), str(row.day), *prices, change))
     yield table(("pair", "ahead", "close of", "forecast", "low", "high", "persistence", "change"), rows, "<<<>>>>>")
     yield _INTERVAL.format(model.card.coverage)
     yield from (picture(pair, forecast) for pair, forecast in islice(model.forecasts.items(), MOST_PICTURES))
@@ -65,36 +95,72 @@ def _forecast(model: Model) -> Iterator[str]:
         yield f"{counted(left, 'pair')} more not drawn."
 
 
-def _standings(pair: Pair, facts: PairCard) -> Iterator[tuple[str, ...]]:
-    decimals, newest = price_decimals(facts.last_close), facts.anchor.price
-    for row in facts.forecast:
-        shown = (f"{price:,.{decimals}f}" for price in (row.prediction, row.low, row.high, newest))
-        yield str(pair), counted(row.horizon_days, "day"), str(row.day), *shown, f"{row.prediction / newest - 1:+z.1%}"
-
-
 def _backtest(card: Card) -> Iterator[str]:
     tested = {pair: facts.backtest.scores if facts.backtest else () for pair, facts in card.pairs.items()}
     if untested := [str(pair) for pair, scores in tested.items() if not scores]:
         yield f"Not scored, since the history is too short for a backtest: {', '.join(untested)}."
-    rows = [_score(pair, one) for pair, scores in islice(tested.items(), MOST_PAIRS) for one in scores[:MOST_LINES]]
-    if rows:
+    shown = [(pair, one) for pair, scores in islice(tested.items(), MOST_PAIRS) for one in scores[:MOST_LINES]]
+    if shown:
         inside = f"inside {card.coverage:.0%}"
         head = ("pair", "ahead", "forecasts", "error / persistence", inside, "Winkler / persistence", "in words")
-        yield table(head, rows, "<<>>>><")
+        yield table(head, [_score(pair, score) for pair, score in shown], "<<>>>><")
         yield _SCORES
+        # What follows a colon is the same sentence for most rows.
+        reasons = dict.fromkeys(score.words.partition(": ")[2] for _, score in shown)
+        yield from (f"Where no better than persistence: {escape(reason)}." for reason in reasons if reason)
 
 
 def _score(pair: Pair, score: Score) -> tuple[str, ...]:
     error, winkler = ("-" if x is None else f"{x:.3f}" for x in (score.relative_mae, score.relative_winkler))
+    words = escape(score.words.partition(": ")[0])
     ahead = counted(score.horizon_days, "day")
-    return str(pair), ahead, f"{score.forecasts:,}", error, f"{score.coverage:.1%}", winkler, escape(score.words)
+    return str(pair), ahead, f"{score.forecasts:,}", error, f"{score.coverage:.1%}", winkler, words
 
 
 def _live(model: Model) -> Iterator[str]:
-    """Describe the record of released forecasts: of invented prices only where the model's are invented."""
+    """Describe the record of released forecasts: of invented prices only if the model's are invented."""
     card = model.scorecard
     yield f"the ledger of released forecasts has {counted(card.entries, 'line')}"
     records = card.simulated if model.card.simulated else card.pairs
     for pair, record in islice(records.items(), MOST_PAIRS):
         releases = f"{counted(record.releases, 'release')} since {record.since:%Y-%m-%d}"
         yield f"{pair}: {escape(record.words)} ({releases}, {record.pending:,} still pending)"
+
+
+def _packages(card: Card, before: Card) -> Iterator[str]:
+    yield f"build {code(card.build)}, was {code(before.build)}"
+    now, was = ({"python": one.python, **one.packages} for one in (card, before))
+    moved = [
+        f"{escape(name)} {escape(now.get(name, 'removed'))}, was {escape(was.get(name, 'absent'))}"
+        for name in sorted({*now, *was})
+        if now.get(name) != was.get(name)
+    ]
+    yield f"packages: {'; '.join(moved) or 'as before'}"
+
+
+def _histories(pairs: dict[Pair, PairCard], before: dict[Pair, PairCard]) -> Iterator[str]:
+    for pair, facts in pairs.items():
+        yield f"{pair}: {_history(facts, before[pair]) if pair in before else 'new'}"
+    yield from (f"{pair}: removed" for pair in before if pair not in pairs)
+
+
+def _history(facts: PairCard, before: PairCard) -> str:
+    days = (facts.last - before.last).days
+    added = f"{counted(days, 'day')} of history added" if days >= 0 else f"{counted(-days, 'day')} of history FEWER"
+    source = "" if facts.source == before.source else f", from {escape(facts.source)}, was {escape(before.source)}"
+    same = ", the same history" if facts.history_sha256 == before.history_sha256 else ""
+    return f"{added}, up to {facts.last:%Y-%m-%d}{source}{same}"
+
+
+def _moves(pair: Pair, model: Model, champion: Model) -> Iterator[tuple[str, ...]]:
+    """Compare both models on the same days; skip those that the champion cannot answer for."""
+    if pair not in champion.forecasts:
+        return
+    before, now = Evaluator(champion.forecasts[pair]), Evaluator(model.forecasts[pair])
+    for standing in model.card.pairs[pair].forecast:
+        try:
+            was, price = before.at_close(standing.day).price, now.at_close(standing.day).price
+        except OutOfRange:
+            continue
+        prices = (f"{number:,.{now.decimals}f}" for number in (was, price))
+        yield str(pair), str(standing.day), *prices, f"{price / was - 1:+z.2%}" if was else "-"

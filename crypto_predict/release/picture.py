@@ -1,7 +1,5 @@
 """A forecast as a Mermaid chart, which GitHub draws in Markdown; inline images are not shown on a run's page."""
 
-from __future__ import annotations
-
 import math
 from datetime import timedelta
 
@@ -21,12 +19,15 @@ config:
 
 
 def picture(pair: Pair, forecast: PairForecast) -> str:
-    """Return the fitted curve up to the last close and the forecast after it, each with its interval, as two lines."""
+    """Return the fitted curve up to the last close and the forecast after it, with the ends of the intervals."""
     known = min(DAYS, (forecast.last - forecast.first).days) // STEP * STEP
-    evaluator = Evaluator(forecast)
-    points = [_point(evaluator, days) for days in range(-known, DAYS + 1, STEP)]
+    evaluator, last = Evaluator(forecast), forecast.last_close
+    points = [
+        evaluator.at_close(forecast.last + timedelta(days=days)) if days else Prediction(last, last, last)
+        for days in range(-known, DAYS + 1, STEP)
+    ]
     lows, highs, prices = zip(*((point.low, point.high, point.price) for point in points), strict=True)
-    decimals = price_decimals(forecast.last_close)
+    decimals = price_decimals(last)
     bottom, top = _range(min(lows), max(highs))
     lines = [
         f'  title "{pair}: fitted curve, then forecast with its 80 % interval"',
@@ -35,14 +36,6 @@ def picture(pair: Pair, forecast: PairForecast) -> str:
         *(f"  line [{', '.join(f'{price:.{decimals}f}' for price in line)}]" for line in (lows, highs, prices)),
     ]
     return "\n".join(["```mermaid", _SETTINGS, "xychart-beta", *lines, "```"])
-
-
-def _point(evaluator: Evaluator, days: int) -> Prediction:
-    """Return the prediction so many days from the last close, where the forecast starts."""
-    forecast = evaluator.forecast
-    if days == 0:
-        return Prediction(forecast.last_close, forecast.last_close, forecast.last_close)
-    return evaluator.at_close(forecast.last + timedelta(days=days))
 
 
 def _range(low: float, high: float) -> tuple[float, float]:

@@ -1,40 +1,46 @@
-"""Run the programs that a release needs: git, docker, gh, curl."""
+"""The programs that a release runs: git, gh, and docker for `images`. Every runner has them."""
 
-from __future__ import annotations
-
+import logging
 import os
+import re
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from crypto_predict.errors import ReleaseFailed
 
-MOST_SHOWN = 2_000  # characters of what a program wrote to standard error
+MAIN = "refs/remotes/origin/main"  # where actions/checkout with fetch-depth: 0 puts the tip of main
+
+# gh is called again after these failures, at most once after each pause.
+_TRANSIENT = re.compile(
+    r"\bHTTP (429|5[0-9]{2})\b|error connecting|connection (reset|refused)|timeout|EOF", re.IGNORECASE
+)
+_PAUSES = (1.0, 3.0, 9.0)  # seconds
+_TAGS = "refs/tags/"
+_PEELED = "^{}"  # ends the line with the target of an annotated tag
+_log = logging.getLogger(__name__)
 
 
 class ProgramFailed(ReleaseFailed):
-    """A program ended with an exit code other than 0; `complaint` is the end of what it wrote to standard error."""
+    """A program ended with the exit code `code`; `complaint` is the end of its standard error."""
 
     def __init__(self, words: Sequence[str], code: int, complaint: str) -> None:
         super().__init__(f"{' '.join(words[:3])} ... ended with {code}: {complaint}")
-        self.code = code
-        self.complaint = complaint
+        self.code, self.complaint = code, complaint
 
 
 def output_of(
     *words: str, seconds: float = 120, stdin: str = "", environ: Mapping[str, str] | None = None, both: bool = False
 ) -> str:
-    """Return what a program writes to standard output.
+    """Return the standard output of a program, and its standard error too if `both`.
 
-    Args:
-        words: The program and its arguments. Every user of the machine can see them: pass secrets by `stdin`.
-        seconds: Time limit.
-        stdin: What the program reads from standard input.
-        environ: Variables in addition to this process's own.
-        both: Append what the program writes to standard error.
+    Every user of the machine can see `words`: pass secrets by `stdin`. `environ` is added to the environment.
 
     Raises:
         ProgramFailed: The program ended with a code other than 0.
-        ReleaseFailed: The program is not installed, or exceeded the time limit.
+        ReleaseFailed: The program is not installed, or did not end within `seconds`.
     """
     env = {**os.environ, **(environ or {})}
     try:
@@ -46,5 +52,72 @@ def output_of(
     except subprocess.TimeoutExpired as error:
         raise ReleaseFailed(f"{' '.join(words[:3])} ... did not end within {seconds:.0f} s") from error
     if done.returncode:
-        raise ProgramFailed(words, done.returncode, done.stderr.strip()[-MOST_SHOWN:])
+        raise ProgramFailed(words, done.returncode, done.stderr.strip()[-2_000:])
     return done.stdout + done.stderr if both else done.stdout
+
+
+def gh(*words: str, stdin: str = "") -> str:
+    """Return the output of gh, which reads the token of the job from ``GH_TOKEN``.
+
+    Raises:
+        ProgramFailed: GitHub refused.
+        ReleaseFailed: GitHub did not answer, after several attempts.
+    """
+    for pause in (0.0, *_PAUSES):
+        time.sleep(pause)
+        try:
+            return output_of("gh", *words, stdin=stdin, environ={"NO_COLOR": "1"})
+        except ProgramFailed as error:
+            if not _TRANSIENT.search(error.complaint):
+                raise
+            failure = error
+            _log.info("%s", failure)
+    raise ReleaseFailed(f"GitHub does not answer: {failure}; run the failed job again")
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A git repository; `folder` is its working tree, or a folder in it."""
+
+    folder: Path
+
+    def ask(self, *words: str, environ: Mapping[str, str] | None = None) -> str:
+        """Return the output of a git command, without the line feed at its end."""
+        return output_of("git", "-C", str(self.folder), *words, environ=environ).rstrip("\n")
+
+    def head(self) -> str:
+        """Return the commit that is checked out."""
+        return self.ask("rev-parse", "HEAD^{commit}")
+
+    def main(self) -> str:
+        """Return the tip of main as it was fetched; empty if it was not."""
+        return self.ask("for-each-ref", "--format=%(objectname)", MAIN)
+
+    def tags(self) -> Mapping[str, str]:
+        """Return every tag by name, and the object that it points to, usually a commit."""
+        # With --head the command does not fail in a repository without tags.
+        lines = self.ask("show-ref", "--head", "--tags", "--dereference").splitlines()
+        found = (line.partition(f" {_TAGS}") for line in lines)
+        return {name.removesuffix(_PEELED): target for target, _, name in found if name}
+
+    def is_commit(self, target: str) -> bool:
+        """Return whether the object exists and is a commit."""
+        return self._succeeds("cat-file", "-e", f"{target}^{{commit}}")
+
+    def contains(self, commit: str, ancestor: str) -> bool:
+        """Return whether `ancestor` is `commit` or precedes it; False for an unknown ancestor."""
+        return self._succeeds("merge-base", "--is-ancestor", ancestor, commit)
+
+    def messages(self, since: str | None) -> list[str]:
+        """Return the messages of the commits after `since` (None: of all) up to HEAD, newest first."""
+        commits = "HEAD" if since is None else f"{since}..HEAD"
+        # Each message ends with NUL, which no message contains. Signatures must not be read as messages.
+        plain = ("-z", "--format=tformat:%B", "--no-show-signature", "--encoding=UTF-8")
+        return self.ask("log", *plain, commits, "--").split("\0")[:-1]
+
+    def _succeeds(self, *words: str) -> bool:
+        try:
+            self.ask(*words)
+        except ProgramFailed:
+            return False
+        return True

@@ -1,42 +1,57 @@
-"""Let tags name an image by its digest: one after the other, each read back, the last one last."""
+"""Put tags on an image, named by its digest, in the order given: each is read back, and `latest` is the last one."""
 
-from __future__ import annotations
-
+import logging
+import time
 from collections.abc import Sequence
 
 from crypto_predict.errors import InvalidValue, ReleaseFailed
-from crypto_predict.release import registry
 from crypto_predict.release.champion import ANYTHING, NOTHING
+from crypto_predict.release.images import DIGEST, digest_of, imagetools
 from crypto_predict.release.job import Job
 from crypto_predict.release.markdown import code
 
+# GHCR is eventually consistent: a tag read right after its push may still name the old digest.
+_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # seconds before the tag is read again
+_log = logging.getLogger(__name__)
 
-def publish(source: str, tags: Sequence[str], replacing: str, job: Job) -> None:
-    """Put the tags. A failure is repaired by the same call again.
 
-    Args:
-        source: The image by digest.
-        tags: In the repository of the image.
-        replacing: What the last tag must still name: a digest, ``nothing`` or ``anything``.
-        job: Shows what was published.
+def publish(source: str, to: Sequence[str], replacing: str, job: Job) -> None:
+    """Put tags on an image, in the order given, and read each back.
+
+    A failure is repaired by the same call again.
 
     Raises:
         InvalidValue: The source is not named by its digest.
-        ReleaseFailed: A registry failed, or another release has come between.
+        ReleaseFailed: A registry failed, or another release came between.
     """
     name, _, digest = source.partition("@")
-    if not name or not registry.DIGEST.fullmatch(digest):
+    if not name or not DIGEST.fullmatch(digest):
         raise InvalidValue("--from", source, "an image by digest, such as ghcr.io/o/crypto-predict@sha256:6a...")
-    found = registry.digest_of(tags[-1]) if replacing != ANYTHING else digest
+    found = digest_of(to[-1]) if replacing != ANYTHING else digest
     if found != digest and (found or NOTHING) != replacing:
         raise ReleaseFailed(
-            f"{tags[-1]} names {found or NOTHING}, not {replacing}: another release has come between, whose forecasts "
+            f"{to[-1]} names {found or NOTHING}, not {replacing}: another release has come between, whose forecasts "
             "this one's ledger does not have; run the release again"
         )
-    for number, tag in enumerate(tags):
+    for number, tag in enumerate(to):
         try:
-            registry.put_tag(source, tag)
+            _put(tag, source, digest)
         except ReleaseFailed as error:
-            left = ", ".join(tags[number:])
-            raise ReleaseFailed(f"{error}\n  not in place: {left}; run the failed jobs again") from error
-    job.add_summary(f"**Published** {code(digest)} as {', '.join(map(code, tags))}.")
+            raise ReleaseFailed(
+                f"{error}\n  not in place: {', '.join(to[number:])}; run the failed jobs again"
+            ) from error
+    job.add_summary(f"**Published** {code(digest)} as {', '.join(map(code, to))}.")
+
+
+def _put(tag: str, source: str, digest: str) -> None:
+    """Put a tag on an image of the same repository, and wait until the registry shows it."""
+    if digest_of(tag) == digest:
+        return
+    # Without preferring an index the image is copied as it is, and keeps its digest.
+    imagetools("create", "--prefer-index=false", "--tag", tag, source)
+    for pause in _PAUSES:
+        time.sleep(pause)
+        if (found := digest_of(tag)) == digest:
+            _log.info("%s is in place", tag)
+            return
+    raise ReleaseFailed(f"{tag} still names {found or 'nothing'} after it was put, not {digest}")

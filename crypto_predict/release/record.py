@@ -1,28 +1,24 @@
-"""The public record: each promoted release commits what it forecast to the branch `record`, an append-only history.
+"""The public record: each promoted release commits its forecasts to the branch `record`, an append-only history.
 
 The commits are also the activity without which GitHub disables a repository's schedules after 60 days.
 """
-
-from __future__ import annotations
 
 import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import Evaluator
-from crypto_predict.baked.schema import Model, PairForecast
+from crypto_predict.baked.schema import HORIZON_DAYS, Model, PairForecast
 from crypto_predict.errors import ReleaseFailed
-from crypto_predict.release import artifact
-from crypto_predict.release.git import Repository
+from crypto_predict.release.images import model_of
 from crypto_predict.release.job import Job
 from crypto_predict.release.markdown import code
 from crypto_predict.release.page import page
-from crypto_predict.release.programs import ProgramFailed
+from crypto_predict.release.programs import ProgramFailed, Repository
 
 BRANCH = "record"
 ATTEMPTS = 5  # another release may push between our fetch and our push
@@ -32,54 +28,48 @@ _AUTHOR = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for ke
 _log = logging.getLogger(__name__)
 
 
-def record(reference: str, pictures: Path | None, repository: Path, job: Job) -> None:
-    """Commit the record of a released image.
+def record(image: str, pictures: Path | None, repository: Path, job: Job) -> None:
+    """Commit ledger, scorecard and forecasts of a release to the branch `record` of the checkout's `origin`.
 
-    Args:
-        reference: The image by digest.
-        pictures: A folder with the pictures of its forecasts; None if there are none.
-        repository: A checkout, whose `origin` is pushed to; nothing in it is touched.
-        job: Shows the result.
+    The checkout itself stays as it is.
 
     Raises:
         BrokenLedger, UnusableModel: The files in the image are damaged.
-        ReleaseFailed: GitHub refused the commit.
+        ReleaseFailed: GitHub refused the commit, or the image has no model that this program can read.
     """
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        taken = artifact.take_out(reference, folder / "image")
-        if taken.model is None:
-            raise ReleaseFailed(f"{reference}: its model has another schema than this program's")
-        files = folder / "files"
+        files = Path(name) / "files"
+        model, ledger = model_of(image, Path(name) / "image")
         shutil.copytree(pictures, files) if pictures else files.mkdir()
-        shutil.copy(taken.ledger_path, files / "ledger.jsonl")
-        for path, text in _files(taken.model, reference.partition("@")[2]).items():
-            (files / path).write_text(text, encoding="utf-8")
+        shutil.copy(ledger, files / "ledger.jsonl")
+        _write(model, image.partition("@")[2], files)
         remote = Repository(repository).ask("remote", "get-url", "origin")
-        commit = _commit(Repository(files), remote, f"record: {taken.model.card.build}")
+        commit = _commit(Repository(files), remote, f"record: {model.card.build}")
     job.add_summary(f"**Recorded** on the branch `{BRANCH}`, commit {code(commit[:9])}.")
 
 
-def _files(model: Model, digest: str) -> Mapping[str, str]:
-    """Return name and content of each file made from the model."""
+def _write(model: Model, digest: str, folder: Path) -> None:
+    """Write the files that are made from the model."""
     forecasts = {str(pair): _rows(forecast) for pair, forecast in model.forecasts.items()}
-    return {
-        "README.md": page(model, digest) + "\n",
-        "scorecard.json": json.dumps(plain.encode(model.scorecard), indent=1) + "\n",
-        "forecasts.json": json.dumps({"build": model.card.build, "pairs": forecasts}, indent=1) + "\n",
+    contents = {
+        "README.md": page(model, digest),
+        "scorecard.json": json.dumps(plain.encode(model.scorecard), indent=1),
+        "forecasts.json": json.dumps({"build": model.card.build, "pairs": forecasts}, indent=1),
     }
+    for name, text in contents.items():
+        (folder / name).write_text(f"{text}\n", encoding="utf-8")
 
 
 def _rows(forecast: PairForecast) -> list[dict[str, str | float]]:
     """Return a row for each day after the last candle, as ``/forecast/{pair}`` answers it."""
     evaluator = Evaluator(forecast)
-    days = [forecast.last + timedelta(days=ahead) for ahead in range(1, (forecast.end - forecast.last).days + 1)]
+    days = [forecast.last + timedelta(days=ahead) for ahead in range(1, HORIZON_DAYS + 1)]
     points = ((day, evaluator.at_close(day)) for day in days)
     return [{"date": str(day), "prediction": p.price, "low": p.low, "high": p.high} for day, p in points]
 
 
 def _commit(work: Repository, remote: str, message: str) -> str:
-    """Commit the files of a folder on top of whatever the branch holds by then. The history is not fetched."""
+    """Commit the files of a folder on top of the remote branch, whose history is not fetched; return the commit."""
     ref = f"refs/heads/{BRANCH}"
     work.ask("init", "--quiet")
     work.ask("add", "--all", "--force", ".")

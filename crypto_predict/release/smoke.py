@@ -1,48 +1,66 @@
-"""Start an image as it will run, ask it everything, and refuse what must not ship. Every fault is reported at once."""
+"""Start an image as it will run, make every kind of request once, and refuse what must not be released."""
 
-from __future__ import annotations
-
+import json
+import math
 import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from crypto_predict.errors import CryptoPredictError, ReleaseFailed, UnfitImage
-from crypto_predict.release import artifact, engine, smoke_checks
-from crypto_predict.release.engine import LABELS, Image
+from crypto_predict.market import DAY
+from crypto_predict.release import images
+from crypto_predict.release.fetch import Answer, NoAnswer, fetch
+from crypto_predict.release.images import LABELS, Image
 from crypto_predict.release.job import Job
-from crypto_predict.release.smoke_checks import Expected
 
 START_SECONDS = 60.0  # to the first 200 at /readyz
+FOUR_KEYS = ["date", "prediction", "prediction low", "prediction_high"]
+PAGES = ("/docs", "/docs/swagger-ui-bundle.js", "/metrics", "/livez")
+REFUSED = {"/bitcoin": 400, "/bitcoin?date=tomorrow": 400, "/nothing": 404}  # bad requests, and their status
 
 
-def smoke(
-    reference: str, build: str, job: Job, *, allow_simulated: bool = False, allow_stale: bool = False
-) -> Mapping[str, str]:
-    """Test the image; return its `bytes` and the `start_seconds` to its first answer.
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a running server should be."""
 
-    Args:
-        reference: The very image that is to ship. One named by its digest is pulled.
-        build: What it must call itself.
-        job: Shows the result.
-        allow_simulated: Accept invented prices: for a trial, never for a release.
-        allow_stale: Accept an old model: for a rollback.
+    build: str
+    labels: Mapping[str, str]  # of its image
+    allow_simulated: bool
+    allow_stale: bool
+
+
+def smoke(image: str, build: str, job: Job, *, allow_simulated: bool, allow_stale: bool) -> Mapping[str, str]:
+    """Start an image without any rights, make every kind of request, and refuse what must not be released.
 
     Raises:
-        UnfitImage: It must not ship.
+        UnfitImage: It must not be released. Every fault is listed.
         ReleaseFailed: It could not be tested.
     """
-    image = engine.hold(reference)
-    faults = list(_label_faults(image, build))
-    expected = Expected(build, image.labels, allow_simulated, allow_stale)
-    start_seconds, found = _run(image, expected)
-    faults += [*found, *_artifact_faults(image)]
-    if faults:
-        raise UnfitImage(image.reference, faults)
-    size = f"{image.bytes / 1e6:,.1f} MB unpacked, base included"
+    pulled = images.pull(image)
+    expected = Expected(build, pulled.labels, allow_simulated, allow_stale)
+    start_seconds, found = _run(pulled, expected)
+    if faults := [*_label_faults(pulled, build), *found, *_artifact_faults(image)]:
+        raise UnfitImage(image, faults)
+    size = f"{pulled.bytes / 1e6:,.1f} MB unpacked, base included"
     job.add_summary(f"**Smoke test**: passed; first answer after {start_seconds:.2f} s; {size}.")
-    return {"bytes": str(image.bytes), "start_seconds": f"{start_seconds:.3f}"}
+    return {"bytes": str(pulled.bytes), "start_seconds": f"{start_seconds:.3f}"}
+
+
+def server_faults(site: str, expected: Expected) -> list[str]:
+    """Return every fault of the server at `site` (``http://127.0.0.1:8000``)."""
+    found: list[str] = []
+    for check in (_version, _card, _forecasts, _bitcoin, _pages):
+        try:
+            found += check(site, expected)
+        except (NoAnswer, ValueError, RecursionError, AttributeError, IndexError, KeyError, TypeError) as error:
+            found.append(f"{check.__name__.strip('_')}: the answer cannot be read, or lacks a member: {error!r}")
+    return found
 
 
 def _label_faults(image: Image, build: str) -> Iterator[str]:
@@ -56,25 +74,24 @@ def _run(image: Image, expected: Expected) -> tuple[float, list[str]]:
     """Return the seconds to the first answer, and the faults of the running image."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = int(listener.getsockname()[1])
-    began = time.monotonic()
-    with engine.running(image.reference, port) as container:
-        site = f"http://127.0.0.1:{port}"
-        while not smoke_checks.is_ready(site):
-            if time.monotonic() - began > START_SECONDS or not engine.is_running(container):
-                return 0.0, [f"it was not ready within {START_SECONDS:.0f} s; it wrote:\n{engine.logs(container)}"]
+    site, began = f"http://127.0.0.1:{port}", time.monotonic()
+    with images.running(image.reference, port) as container:
+        while not _is_ready(site):
+            if time.monotonic() - began > START_SECONDS or not images.is_running(container):
+                return 0.0, [f"it was not ready within {START_SECONDS:.0f} s; it wrote:\n{images.logs(container)}"]
             time.sleep(0.02)
         start_seconds = time.monotonic() - began
-        faults = smoke_checks.faults(site, expected)
-        if code := engine.stop(container):
-            faults.append(f"asked to stop, it ended with {code}; it wrote:\n{engine.logs(container)}")
+        faults = server_faults(site, expected)
+        if code := images.stop(container):
+            faults.append(f"asked to stop, it ended with {code}; it wrote:\n{images.logs(container)}")
     return start_seconds, faults
 
 
-def _artifact_faults(image: Image) -> list[str]:
+def _artifact_faults(image: str) -> list[str]:
     """Return the faults of model and ledger: with a broken ledger, no release could follow this one."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            taken = artifact.take_out(image.reference, Path(folder))
+            taken = images.take_out(image, Path(folder))
         except ReleaseFailed:
             raise
         except CryptoPredictError as error:
@@ -84,3 +101,85 @@ def _artifact_faults(image: Image) -> list[str]:
     if not any(release.build == taken.model.card.build for release in taken.ledger.newest):
         return [f"its ledger does not name {taken.model.card.build}, the model beside it"]
     return []
+
+
+def _version(site: str, expected: Expected) -> Iterator[str]:
+    version = _json(site, "/version")
+    if version["build"] != expected.build:
+        yield f"/version has build {version['build']!r}, not {expected.build!r}"
+    for member, label in (("build", "version"), ("git_revision", "revision"), ("trained_at", "created")):
+        if (value := expected.labels.get(f"{LABELS}{label}")) != version[member]:
+            yield f"/version has {member} {version[member]!r}, and the label {LABELS}{label} {value!r}"
+
+
+def _card(site: str, expected: Expected) -> Iterator[str]:
+    card = _json(site, "/model")
+    gate = card["gate"]
+    if card["simulated"] and not expected.allow_simulated:
+        yield "its card says that the prices are simulated"
+    if not (gate["passed"] and gate["enforced"]):
+        yield f"its card says that the gate was lifted: {gate['reasons']}"
+    if expected.allow_stale:
+        return
+    fresh = json.loads(_get(site, "/fresh").body)  # 503 for prices of a day ago too, which the gate accepts
+    if fresh["age_seconds"] > fresh["stale_after_seconds"]:
+        yield f"its card is stale: the model was trained at {card['trained_at']}"
+    for pair, facts in card["pairs"].items():
+        closed = datetime.fromisoformat(facts["last"]) + DAY
+        if datetime.now(UTC) - closed > timedelta(hours=gate["thresholds"]["stalest_hours"]):
+            yield f"its card is stale: the last candle of {pair} closed at {closed}"
+
+
+def _forecasts(site: str, _: Expected) -> Iterator[str]:
+    for pair in _json(site, "/pairs"):
+        for row in _json(site, pair["forecast"]):
+            prices = (row["low"], row["prediction"], row["high"])
+            if not _sound(*prices):
+                yield f"{pair['forecast']} forecasts {prices} for {row['date']}"
+
+
+def _bitcoin(site: str, _: Expected) -> Iterator[str]:
+    """Check the answer that existing callers expect, if the model has Bitcoin."""
+    for pair in _json(site, "/pairs"):
+        if pair["pair"].startswith("BTC/"):
+            answer = _json(site, f"/bitcoin?date={pair['last_day']}")
+            if list(answer) != FOUR_KEYS or not _sound(*(answer[FOUR_KEYS[key]] for key in (2, 1, 3))):
+                yield f"/bitcoin answers {answer}"
+            return
+
+
+def _pages(site: str, _: Expected) -> Iterator[str]:
+    if not _json(site, "/scorecard")["entries"]:
+        yield "its scorecard does not name a ledger"
+    if not str(_json(site, "/openapi.json")["openapi"]).startswith("3."):
+        yield "/openapi.json is not an OpenAPI document"
+    for path in PAGES:
+        if (status := _get(site, path).status) != HTTPStatus.OK:
+            yield f"{path} answers {status}"
+    for path, status in REFUSED.items():
+        answer = _get(site, path)
+        kind = answer.headers.get("content-type")
+        if (answer.status, kind) != (status, "application/problem+json"):
+            yield f"{path} answers {answer.status} as {kind}, not {status} with problem details"
+
+
+def _is_ready(site: str) -> bool:
+    try:
+        return _get(site, "/readyz").status == HTTPStatus.OK
+    except NoAnswer:
+        return False
+
+
+def _get(site: str, path: str) -> Answer:
+    return fetch(site + path, seconds=15)
+
+
+def _json(site: str, path: str) -> Any:
+    answer = _get(site, path)
+    if answer.status != HTTPStatus.OK:
+        raise ValueError(f"{path} answers {answer.status}")
+    return json.loads(answer.body)
+
+
+def _sound(low: float, prediction: float, high: float) -> bool:
+    return 0 < low <= prediction <= high < math.inf

@@ -1,42 +1,57 @@
-"""The version of a commit, from tags and Conventional Commits, and the build: the version and one timestamp."""
+"""The version of a commit: from its tag, or from the messages of the commits since the last one.
 
-from __future__ import annotations
+Messages are read as https://www.conventionalcommits.org (1.0.0), versions are ordered as https://semver.org says.
+"""
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import IntEnum
+from itertools import groupby
+from pathlib import Path
 
-from crypto_predict.errors import ReleaseFailed
-from crypto_predict.release.commits import Bump, bump_of, subject_of
-from crypto_predict.release.git import Repository
-from crypto_predict.release.sanitize import one_line
-from crypto_predict.settings import instant_of_epoch
+from crypto_predict.errors import InvalidValue, ReleaseFailed
+from crypto_predict.release.job import Job, one_line
+from crypto_predict.release.programs import Repository
 from crypto_predict.version import __version__
 from crypto_predict.wording import counted
 
 MOST_CHANGES = 30  # lines
 
 _TAG = re.compile(r"v(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})")
+# Type, scope in parentheses, "!" for a breaking change, colon and space, description.
+_HEADER = re.compile(r"(?P<type>[^\W\d_][\w-]*)(?:\([^()]+\))?(?P<breaking>!)?: +\S")
+# A footer is a token, then ": " or " #", then its value; a paragraph that begins with one may hold several.
+_FOOTER = re.compile(r"[A-Za-z][A-Za-z0-9-]*(?:: | #)\S")
+_BREAK = re.compile(r"BREAKING[ -]CHANGE:(?:\s|$)")  # its value may begin on the next line
 _log = logging.getLogger(__name__)
+
+
+class Bump(IntEnum):
+    """The number of a version that is raised."""
+
+    PATCH = 1
+    MINOR = 2
+    MAJOR = 3
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Version:
-    """A semantic version, ordered as https://semver.org orders them."""
+    """A semantic version."""
 
     major: int
     minor: int
     patch: int
 
     @classmethod
-    def from_tag(cls, name: str) -> Version | None:
+    def from_tag(cls, name: str) -> "Version | None":
         """Return the version that a tag such as ``v0.3.1`` names; None for any other tag."""
         match = _TAG.fullmatch(name)
         return cls(*map(int, match.groups())) if match else None
 
-    def raised(self, bump: Bump) -> Version:
+    def raised(self, bump: Bump) -> "Version":
         """Return the next version."""
         if bump is Bump.PATCH:
             return Version(self.major, self.minor, self.patch + 1)
@@ -49,34 +64,31 @@ class Version:
 FIRST = Version.from_tag(f"v{__version__}") or Version(0, 1, 0)  # of a repository without versions
 
 
-def timestamp(environ: Mapping[str, str]) -> datetime:
-    """Return the release's one timestamp, UTC in whole seconds: ``SOURCE_DATE_EPOCH`` if set, else now.
+def version(event: str, repository: Path, job: Job) -> Mapping[str, str]:  # noqa: ARG001 the workflow passes the event
+    """Print the version of the commit that is checked out, and the build's one timestamp.
+
+    A commit with a version tag keeps that version, whatever started the run. Any other commit gets the next version:
+    major or minor by Conventional Commits, else patch. `tagged` is whether the commit has its tag, which proves that
+    its tests passed. `changes` has the subjects of the commits since the highest tag, newest first, one a line.
 
     Raises:
         InvalidValue: ``SOURCE_DATE_EPOCH`` is not a timestamp.
+        ReleaseFailed: This is not a whole repository, or a later commit was released already.
     """
-    return instant_of_epoch(environ.get("SOURCE_DATE_EPOCH")) or datetime.now(UTC).replace(microsecond=0)
-
-
-def release_of(repository: Repository, at: datetime) -> dict[str, str]:
-    """Return what the commit that is checked out is released as, for the workflow to hand on.
-
-    `tagged` is whether it bears its version's tag already, which proves that its tests passed; `changes` are the
-    subjects of the commits since the highest tag, newest first, one a line. The timestamp `at` (UTC, whole seconds) is
-    in `build`, `epoch` and `created`.
-
-    Raises:
-        ReleaseFailed: It is not a whole repository, or a later commit was released already.
-    """
-    repository.require_whole()
-    head, tagged = repository.head(), _versions(repository)
+    at, git = timestamp(job.environ), Repository(repository)
+    if git.ask("rev-parse", "--is-shallow-repository") == "true":
+        raise ReleaseFailed(
+            f"the clone in {repository} is shallow: it lacks the tags and commits that decide the version; "
+            "check out with fetch-depth: 0, or run git fetch --unshallow --tags"
+        )
+    head, tagged = git.head(), _versions(git)
     of_head = [version for version, target in tagged.items() if target == head]
-    version, messages = (max(of_head), []) if of_head else _next_version(repository, head, tagged)
+    found, messages = (max(of_head), []) if of_head else _next_version(git, head, tagged)
     return {
-        "version": str(version),
-        "tag": f"v{version}",
+        "version": str(found),
+        "tag": f"v{found}",
         "tagged": str(bool(of_head)).lower(),
-        "build": f"{version}-{at:%Y%m%d%H%M%S}",
+        "build": f"{found}-{at:%Y%m%d%H%M%S}",
         "epoch": f"{at.timestamp():.0f}",
         "created": f"{at:%Y-%m-%dT%H:%M:%SZ}",
         "revision": head,
@@ -84,23 +96,59 @@ def release_of(repository: Repository, at: datetime) -> dict[str, str]:
     }
 
 
-def _next_version(repository: Repository, head: str, tagged: Mapping[Version, str]) -> tuple[Version, list[str]]:
+def timestamp(environ: Mapping[str, str]) -> datetime:
+    """Return ``SOURCE_DATE_EPOCH`` if it is set, else the present, as UTC in whole seconds."""
+    epoch = environ.get("SOURCE_DATE_EPOCH", "").strip()
+    if not epoch:
+        return datetime.now(UTC).replace(microsecond=0)
+    if not re.fullmatch("[0-9]{1,11}", epoch):
+        raise InvalidValue("SOURCE_DATE_EPOCH", epoch, "a whole number of seconds since 1970")
+    return datetime.fromtimestamp(int(epoch), UTC)
+
+
+def bump_of(messages: Iterable[str]) -> Bump:
+    """Return the greatest bump that these commits need; what is neither a feature nor a breaking change is a patch."""
+    return max(map(_bump_of_one, messages), default=Bump.PATCH)
+
+
+def subject_of(message: str) -> str:
+    """Return the first line of a message, safe to show."""
+    return one_line(message.strip().partition("\n")[0])
+
+
+def _bump_of_one(message: str) -> Bump:
+    first, *body = message.strip().split("\n")
+    header = _HEADER.match(first)
+    if (header and header["breaking"]) or _has_break([first]) or _has_break(body):
+        return Bump.MAJOR
+    # The specification ignores case, except in BREAKING CHANGE.
+    return Bump.MINOR if header and header["type"].lower() == "feat" else Bump.PATCH
+
+
+def _has_break(lines: Iterable[str]) -> bool:
+    """Return whether a footer names a breaking change; the same words inside a paragraph of prose do not count."""
+    paragraphs = (list(group) for has_text, group in groupby(lines, lambda line: bool(line.strip())) if has_text)
+    footers = (lines for lines in paragraphs if _FOOTER.match(lines[0]) or _BREAK.match(lines[0]))
+    return any(any(map(_BREAK.match, lines)) for lines in footers)
+
+
+def _next_version(git: Repository, head: str, tagged: Mapping[Version, str]) -> tuple[Version, list[str]]:
     """Return the version of a commit without a tag, and the messages of the commits that it brings."""
-    last = next((one for one in sorted(tagged, reverse=True) if repository.is_commit(tagged[one])), None)
+    last = next((one for one in sorted(tagged, reverse=True) if git.is_commit(tagged[one])), None)
     base = tagged[last] if last else None
-    if base and repository.contains(base, head) and head != repository.main():
+    if base and git.contains(base, head) and head != git.main():
         raise ReleaseFailed(f"{head} was released as part of v{last}: run the release of what main is now")
-    messages = repository.messages(base)
-    version = last.raised(bump_of(messages)) if last else FIRST
-    while version in tagged:  # a tag of something that is not a commit
-        version = version.raised(Bump.PATCH)
-    _log.info("%s since %s: %s", counted(len(messages), "commit"), last or "the beginning", version)
-    return version, messages
+    messages = git.messages(base)
+    found = last.raised(bump_of(messages)) if last else FIRST
+    while found in tagged:  # a tag of something that is not a commit
+        found = found.raised(Bump.PATCH)
+    _log.info("%s since %s: %s", counted(len(messages), "commit"), last or "the beginning", found)
+    return found, messages
 
 
-def _versions(repository: Repository) -> dict[Version, str]:
+def _versions(git: Repository) -> dict[Version, str]:
     """Return the tags that are versions, and the object that each points to; log the others."""
-    read = [(name, Version.from_tag(name), target) for name, target in repository.tags().items()]
+    read = [(name, Version.from_tag(name), target) for name, target in git.tags().items()]
     if ignored := [name for name, version, _ in read if version is None]:
         _log.info("ignored, not of the form vX.Y.Z: %s", one_line(", ".join(ignored), 500))
     return {version: target for _, version, target in read if version}

@@ -5,35 +5,46 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from crypto_predict.baked.evaluation import Evaluator
-from crypto_predict.baked.schema import COVERAGE, Card, Gate, PairCard, PairForecast, Standing
-from crypto_predict.baked.scores import Backtest
+from crypto_predict.baked.schema import COVERAGE, Card, Gate, PairCard, Standing
 from crypto_predict.forecasting.evaluation.replay import HORIZONS
-from crypto_predict.history import History
+from crypto_predict.forecasting.evaluation.scoring import only
 from crypto_predict.market import Pair
-from crypto_predict.settings import TrainSettings
+from crypto_predict.training.pair import TrainedPair
+from crypto_predict.training.settings import ReleaseFacts
 from crypto_predict.version import __version__
 
 _PACKAGES = ("cmdstanpy", "numpy", "pandas", "prophet", "scipy", "statsmodels")  # those that decide the numbers
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def build_card(settings: TrainSettings, pairs: Mapping[Pair, PairCard], gate: Gate, trained_at: datetime) -> Card:
-    """The card of a whole model; `trained_at` is in UTC."""
-    version = settings.version or __version__
+def build_card(  # noqa: PLR0913 the facts of a card
+    pairs: Mapping[Pair, PairCard], gate: Gate, release: ReleaseFacts, trained_at: datetime, *, days: int, seed: int
+) -> Card:
+    """Build the card of a whole model.
+
+    Args:
+        pairs: The card of each pair.
+        gate: The verdict.
+        release: Version and git revision.
+        trained_at: UTC.
+        days: Longest history that a fit sees.
+        seed: Of the fit.
+    """
+    version = release.version or __version__
     return Card(
         version=version,
         build=f"{version}-{trained_at:%Y%m%d%H%M%S}",
-        git_revision=settings.git_revision or _git_revision(),
+        git_revision=release.git_revision or _git_revision(),
         trained_at=trained_at,
         python=platform.python_version(),
         packages={name: importlib.metadata.version(name) for name in _PACKAGES},
-        days=settings.days,
-        seed=settings.seed,
+        days=days,
+        seed=seed,
         coverage=COVERAGE,
         simulated=any(pair.simulated for pair in pairs.values()),
         pairs=dict(pairs),
@@ -41,15 +52,10 @@ def build_card(settings: TrainSettings, pairs: Mapping[Pair, PairCard], gate: Ga
     )
 
 
-def build_pair_card(history: History, past: History, forecast: PairForecast, backtest: Backtest | None) -> PairCard:
-    """The card of one pair: its history, its backtest, and where its forecast stands in 1, 7, 30 and 90 days.
-
-    Args:
-        history: What was fitted.
-        past: The same with the days before it that only the backtest and the interval know.
-        forecast: As it will be baked.
-        backtest: Of that past.
-    """
+def build_pair_card(trained: TrainedPair, horizons: Sequence[int]) -> PairCard:
+    """Build the card of one pair: its history, its backtest at `horizons`, and its forecast in 1, 7, 30 and 90 days."""
+    history, past, forecast = trained.read.history, trained.read.past, trained.fitted.forecast
+    evaluator = Evaluator(forecast)
     return PairCard(
         source=history.source,
         simulated=history.simulated,
@@ -62,23 +68,19 @@ def build_pair_card(history: History, past: History, forecast: PairForecast, bac
         history_sha256=past.sha256(),
         last_close=forecast.last_close,
         anchor=forecast.anchor,
-        forecast=_standings(forecast),
-        backtest=backtest,
+        forecast=tuple(_standing(evaluator, horizon) for horizon in HORIZONS),
+        backtest=None if trained.backtest is None else only(trained.backtest, horizons),
     )
 
 
-def _standings(forecast: PairForecast) -> tuple[Standing, ...]:
-    evaluator = Evaluator(forecast)
-    days = [forecast.last + timedelta(days=horizon) for horizon in HORIZONS]
-    predictions = [evaluator.at_close(day) for day in days]
-    return tuple(
-        Standing(horizon, day, prediction.price, prediction.low, prediction.high)
-        for horizon, day, prediction in zip(HORIZONS, days, predictions, strict=True)
-    )
+def _standing(evaluator: Evaluator, horizon: int) -> Standing:
+    day = evaluator.forecast.last + timedelta(days=horizon)
+    prediction = evaluator.at_close(day)
+    return Standing(horizon, day, prediction.price, prediction.low, prediction.high)
 
 
 def _git_revision() -> str | None:
-    """The commit this program was checked out at; None where it runs outside a checkout."""
+    """Return the commit that this program was checked out at; None outside of a checkout."""
     if not (_ROOT / ".git").exists():
         return None
     command = ["git", "-C", str(_ROOT), "rev-parse", "HEAD"]

@@ -12,7 +12,6 @@ from crypto_predict.market import Pair
 from crypto_predict.settings import (
     GateThresholds,
     SourceSettings,
-    TrainSettings,
     day,
     file_path,
     instant_of_epoch,
@@ -20,6 +19,15 @@ from crypto_predict.settings import (
     whole_number,
 )
 from crypto_predict.sources.catalog import FILE, pair_in_name, source_name
+from crypto_predict.training.settings import (
+    BacktestPlan,
+    EarlierRelease,
+    GatePlan,
+    HistoryRequest,
+    Outputs,
+    ReleaseFacts,
+    TrainSettings,
+)
 
 DEFAULT_PAIR = Pair("BTC", "USD")
 
@@ -136,23 +144,21 @@ def _file_of_one_pair(sources: Sequence[str]) -> str | None:
 
 def _settings(options: SimpleNamespace, environ: Mapping[str, str]) -> TrainSettings:
     return TrainSettings(
-        pairs=options.pair or (DEFAULT_PAIR,),
-        sources=options.source,
-        days=options.days,
-        output=options.output,
-        until=options.until,
+        history=HistoryRequest(
+            pairs=options.pair or (DEFAULT_PAIR,),
+            sources=options.source,
+            days=options.days,
+            until=options.until,
+            access=SourceSettings.from_environ(environ),
+        ),
+        backtest=BacktestPlan(tuple(sorted(options.horizons)), options.every),
+        outputs=Outputs(options.output, options.backtest, options.prophet_json, options.picture),
+        gate=GatePlan(GateThresholds.from_environ(environ), enforced=not options.no_gate),
+        earlier=EarlierRelease(options.ledger, options.champion),
+        release=ReleaseFacts(
+            trained_at=instant_of_epoch(environ.get("SOURCE_DATE_EPOCH")),
+            version=label("MODEL_VERSION", environ.get("MODEL_VERSION")),
+            git_revision=label("GIT_REVISION", environ.get("GIT_REVISION")),
+        ),
         seed=options.seed,
-        prophet_json=options.prophet_json,
-        picture=options.picture,
-        exchanges=SourceSettings.from_environ(environ),
-        trained_at=instant_of_epoch(environ.get("SOURCE_DATE_EPOCH")),
-        version=label("MODEL_VERSION", environ.get("MODEL_VERSION")),
-        git_revision=label("GIT_REVISION", environ.get("GIT_REVISION")),
-        backtest=options.backtest,
-        horizons=tuple(sorted(options.horizons)),
-        every=options.every,
-        ledger=options.ledger,
-        champion=options.champion,
-        gate=GateThresholds.from_environ(environ),
-        enforce_gate=not options.no_gate,
     )

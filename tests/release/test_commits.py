@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.release.commits import Bump, bump_of, subject_of
-from crypto_predict.release.sanitize import one_line
+from crypto_predict.release.job import one_line
+from crypto_predict.release.version import Bump, bump_of, subject_of
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]))  # bytes of git that are not UTF-8 become surrogates
 TYPES = st.sampled_from(["fix", "feat", "docs", "refactor", "Fix", "FEAT", "build-system", "i18n"])

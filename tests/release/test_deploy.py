@@ -14,10 +14,17 @@ import pytest
 from crypto_predict.baked import store
 from crypto_predict.errors import InvalidValue, ReleaseFailed
 from crypto_predict.release import __main__
-from crypto_predict.release.deploy import Deployment, Target, deploy
+from crypto_predict.release.deploy import (
+    LONGEST_PAUSE,
+    PAUSES,
+    SECRET,
+    DeployTarget,
+    Patience,
+    Service,
+    deploy_or_roll_back,
+)
 from crypto_predict.release.fetch import MOST_BYTES, NoAnswer, fetch
 from crypto_predict.release.job import Job
-from crypto_predict.release.render import LONGEST_PAUSE, PAUSES, SECRET, Clock, DeployHook, Patience, Site
 from tests.support.models import TRAINED_AT, make_model
 from tests.support.render import BELOW, KEY, Hooked, Render, Sited, SkippedTime, processes
 from tests.support.serving import ROOT
@@ -25,7 +32,7 @@ from tests.support.serving import ROOT
 IMAGES = [f"ghcr.io/o/crypto-predict@sha256:{digit * 64}" for digit in "1234"]
 OLD, NEW, BROKEN, OTHER = IMAGES
 OLD_BUILD, NEW_BUILD, OTHER_BUILD = (f"0.3.1-202405181{hour}1047" for hour in "028")
-RENDERS, QUICK = Patience(900.0, 5.0), Patience(60.0, 5.0)
+RENDERS, QUICK = 900.0, 60.0  # seconds of patience
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +63,11 @@ class Trial:
 
     def deploy(self, image: str = NEW, *, site: str = "", previous: str | None = OLD, hook_seconds: float = 30) -> None:
         """Put the new build in place of the old."""
-        hook, page = DeployHook.at(self.render.hook, hook_seconds), Site(site or self.render.site)
-        last = Target(previous, OLD_BUILD) if previous else None
-        deployment = Deployment(hook, page, Target(image, NEW_BUILD), last, self.patience)
-        assert KEY not in repr(deployment)
-        deploy(deployment, Job(self.environ), self.time.clock)
+        patience = self.time.patience(self.patience)
+        service = Service(self.render.hook, site or self.render.site, patience, hook_seconds)
+        assert KEY not in repr(service)
+        last = DeployTarget(previous, OLD_BUILD) if previous else None
+        deploy_or_roll_back(service, DeployTarget(image, NEW_BUILD), last, Job(self.environ))
 
     def fails(self, image: str = NEW, **how: float | str | None) -> str:
         """Return why it failed."""
@@ -89,11 +96,16 @@ def idle() -> Iterator[Render]:
         yield render
 
 
+def answering(site: str) -> tuple[str | None, str]:
+    """What the release finds at a site."""
+    return Service("https://api.render.com/deploy/srv-x", site, Patience(0, 1)).answering()
+
+
 def test_an_image_is_live_once_its_own_build_answers(trial: Trial) -> None:
     """The hook accepts long before: its answer proves nothing. Caches must not answer for the site."""
     trial.render.faults.held = 3
     trial.deploy()
-    assert Site(trial.render.site).ask()[0] == NEW_BUILD
+    assert answering(trial.render.site)[0] == NEW_BUILD
     assert trial.render.switched == [OLD, NEW]
     assert {asked.headers["cache-control"] for asked in trial.render.asked} == {"no-cache"}
     assert f"{NEW_BUILD}`, is live" in trial.summary()
@@ -102,7 +114,7 @@ def test_an_image_is_live_once_its_own_build_answers(trial: Trial) -> None:
 @pytest.mark.parametrize("more", ["", "&imgURL=docker.io%2Fother#top", "\n"])
 def test_the_hook_gets_the_digest_once_and_keeps_its_own_query(idle: Render, more: str) -> None:
     """Render does not notice that a tag has moved, and a person may have copied an address with an image in it."""
-    DeployHook.at(idle.hook + more).deploy(NEW, Clock())
+    Service(idle.hook + more, "", Patience(0, 1)).start(NEW)
     (asked,) = idle.hooked
     assert (asked.method, asked.query) == ("POST", {"key": [KEY], "imgURL": [NEW]})
 
@@ -110,7 +122,7 @@ def test_the_hook_gets_the_digest_once_and_keeps_its_own_query(idle: Render, mor
 def test_a_site_may_be_written_with_a_slash_or_a_path(render: Render) -> None:
     """It is a variable that a person has typed."""
     for ending in ("/", BELOW, f"{BELOW}/", "  \n"):
-        assert Site(render.site + ending).ask()[0] == OLD_BUILD
+        assert answering(render.site + ending)[0] == OLD_BUILD
 
 
 def test_ten_minutes_of_the_old_version_are_waited_for(trial: Trial) -> None:
@@ -142,7 +154,7 @@ def test_an_image_that_never_starts_or_is_another_build_is_rolled_back(
 ) -> None:
     """The other one goes live and answers well, but it is not what was tested."""
     assert f"last: build {last}\n  rolled back" in trial.fails(image)
-    assert Site(trial.render.site).ask()[0] == OLD_BUILD
+    assert answering(trial.render.site)[0] == OLD_BUILD
     assert trial.images() == [image, OLD]
     assert trial.render.switched[: len(switched)] == switched
 
@@ -175,7 +187,7 @@ def test_a_sleeping_instance_may_answer_anything_while_it_wakes(trial: Trial) ->
 )
 def test_nonsense_in_place_of_a_version_is_not_a_version(idle: Render, body: bytes) -> None:
     idle.faults.site.append(Sited(body=body))
-    build, words = Site(idle.site).ask()
+    build, words = answering(idle.site)
     assert build != NEW_BUILD
     assert words.isprintable()
 
@@ -185,9 +197,9 @@ def test_a_site_may_redirect_three_times(idle: Render) -> None:
     moved = Sited(301, location="/version")
     version = Sited(body=f'{{"build": "{OLD_BUILD}"}}'.encode())
     idle.faults.site.extend([*[moved] * 3, version])
-    assert Site(idle.site).ask() == (OLD_BUILD, f"build {OLD_BUILD}")
+    assert answering(idle.site) == (OLD_BUILD, f"build {OLD_BUILD}")
     idle.faults.site.extend([moved] * 4)
-    assert Site(idle.site).ask() == (None, "no answer: too many redirects")
+    assert answering(idle.site) == (None, "no answer: too many redirects")
 
 
 def test_a_site_that_sends_without_end_takes_neither_the_time_nor_the_memory(idle: Render) -> None:
@@ -201,7 +213,7 @@ def test_a_site_that_sends_without_end_takes_neither_the_time_nor_the_memory(idl
 def test_a_site_that_nobody_serves_is_waited_for(trial: Trial) -> None:
     """A name that is not set up yet, an instance between two lives: both refuse the connection."""
     assert "last: no answer: connection refused" in trial.fails(site="http://127.0.0.1:9")
-    assert trial.time.seconds > QUICK.seconds
+    assert trial.time.seconds > QUICK
 
 
 def test_a_hook_that_is_out_of_order_is_asked_again(trial: Trial) -> None:
@@ -215,7 +227,8 @@ def test_a_hook_that_is_out_of_order_is_asked_again(trial: Trial) -> None:
 def test_a_hook_that_wants_a_day_of_rest_is_not_obeyed(idle: Render, wanted: str) -> None:
     """Neither is one whose wish cannot be read."""
     idle.faults.hook.append(Hooked(429, {"Retry-After": wanted}))
-    DeployHook.at(idle.hook).deploy(NEW, (time := SkippedTime(idle)).clock)
+    time = SkippedTime(idle)
+    Service(idle.hook, "", time.patience(QUICK)).start(NEW)
     assert time.seconds == (LONGEST_PAUSE if wanted.isdigit() else PAUSES[0])
 
 
@@ -289,7 +302,7 @@ def test_the_secret_is_in_no_error_log_page_or_process_list(
 )
 def test_a_hook_at_an_unsafe_address_is_refused_without_showing_it(address: str) -> None:
     with pytest.raises(InvalidValue, match=SECRET) as caught:
-        DeployHook.at(address)
+        Service(address, "", Patience(0, 1))
     assert KEY not in str(caught.value) + repr(caught.value)
 
 
@@ -316,7 +329,7 @@ def test_without_a_site_it_is_deployed_with_a_warning(trial: Trial, capsys: pyte
         ("--previous", OLD, "--previous"),
         ("--site", "example.onrender.com", "--site"),
         ("--site", "https://example.onrender.com/a b", "--site"),
-        ("--patience", "soon", "duration"),
+        ("--patience", "soon", "--patience"),
     ],
 )
 def test_bad_arguments_are_named_before_anything_is_deployed(

@@ -18,8 +18,7 @@ from crypto_predict.baked.schema import Gate, PairForecast
 from crypto_predict.market import Pair
 from crypto_predict.release import markdown
 from crypto_predict.release.__main__ import main
-from crypto_predict.release.changes import changes
-from crypto_predict.release.page import page
+from crypto_predict.release.page import changes, page
 from crypto_predict.release.picture import DAYS, STEP, picture
 from tests.support.engine import build, forget, needs_engine
 from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model

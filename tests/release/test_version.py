@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.release.__main__ import BAD_ARGUMENTS, DONE, FAILED, main
-from crypto_predict.release.commits import Bump
-from crypto_predict.release.version import MOST_CHANGES, Version, timestamp
+from crypto_predict.release.version import MOST_CHANGES, Bump, Version, timestamp
 from crypto_predict.version import __version__
 from tests.support.jobs import read_outputs
 from tests.support.repositories import Repository

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 from urllib.parse import parse_qs, urlsplit
 
-from crypto_predict.release.render import Clock
+from crypto_predict.release.deploy import Patience
 from tests.support.engine import free_port
 from tests.support.serving import ROOT
 
@@ -325,12 +325,15 @@ class Render:
 
 
 class SkippedTime:
-    """A clock on which time passes only while somebody sleeps, and at once: Render finishes what it is doing first."""
+    """A clock on which only sleeping takes time, and no real time: Render finishes its work first."""
 
     def __init__(self, render: Render) -> None:
         self.seconds = 0.0
-        self.clock = Clock(lambda: self.seconds, self._sleep)
         self._render = render
+
+    def patience(self, seconds: float, every: float = 5.0) -> Patience:
+        """Return a patience that waits by this clock."""
+        return Patience(seconds, every, lambda: self.seconds, self._sleep)
 
     def _sleep(self, seconds: float) -> None:
         self._render.settle()

@@ -215,4 +215,4 @@ def test_without_hours_the_forecast_sets_out_from_the_last_daily_close(
     """It costs freshness, which is told, and no release."""
     with caplog.at_level(logging.WARNING):
         assert anchors(trained(failing, tmp_path)) == {DAILY}
-    assert "BTC/USD: no hourly candles, the forecast sets out from the last daily close: alpaca: " in caplog.text
+    assert "BTC/USD: no hourly candles, the forecast starts at the last daily close: alpaca: " in caplog.text

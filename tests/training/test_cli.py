@@ -243,15 +243,16 @@ def test_every_option_can_come_from_the_environment(
 
 def test_the_ledger_and_the_champion_can_be_named_by_the_environment() -> None:
     settings, _ = read_settings([], {"LEDGER": "old.jsonl", "CHAMPION": "old.pkl"})
-    assert (settings.ledger, settings.champion) == (Path("old.jsonl"), Path("old.pkl"))
+    assert (settings.earlier.ledger, settings.earlier.champion) == (Path("old.jsonl"), Path("old.pkl"))
 
 
 def test_a_backtest_has_a_hundred_cutoffs_unless_asked_otherwise() -> None:
     """At every horizon, on as much history as is asked for; fewer say nothing beyond chance."""
     settings, _ = read_settings([], {})
-    cutoffs = list(splits(settings.days, settings.every))
-    assert settings.horizons == (1, 7, 30, 90)
-    assert all(sum(cutoff + horizon < settings.days for cutoff in cutoffs) >= 100 for horizon in settings.horizons)
+    days, plan = settings.history.days, settings.backtest
+    cutoffs = list(splits(days, plan.every))
+    assert plan.horizons == (1, 7, 30, 90)
+    assert all(sum(cutoff + horizon < days for cutoff in cutoffs) >= 100 for horizon in plan.horizons)
 
 
 @pytest.mark.parametrize(
@@ -394,12 +395,10 @@ def test_horizons_that_fill_more_than_a_model_are_refused_before_the_fit(
 
 def test_histories_that_fill_more_than_a_model_are_refused_before_the_fit() -> None:
     """A century of seven pairs."""
-    settings, _ = read_settings(["--days", "36500"], {})
-    century = make_history(36_500)
     with pytest.raises(
         InvalidValue, match="--days: 36500 is not few enough for these pairs: 258,055 days of all pairs"
     ):
-        check_room({Pair(f"A{number}", "USD"): century for number in range(7)}, settings)
+        check_room({Pair(f"A{number}", "USD"): 36_500 for number in range(7)}, 36_500, (1, 7, 30, 90))
 
 
 @pytest.mark.parametrize("later", [600, 10**10])

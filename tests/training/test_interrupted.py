@@ -26,6 +26,7 @@ BUILDS = {FIRST: "-20250601001000", SECOND: "-20250611001000", THIRD: "-20250701
 
 TRAIN = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for jobs in the background
 folder, number, action = os.path.realpath(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 seen = []
 def hook(event, args):

@@ -180,7 +180,7 @@ def test_a_champion_whose_ledger_nobody_names_is_warned_of(
     releases: list[Released], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert release(tmp_path / "new", SECOND, "--champion", str(releases[0].output)) == 0
-    assert "the live record begins anew: --champion has a ledger, and --ledger does not name it" in caplog.text
+    assert "the live record starts again: --champion has a ledger, and --ledger does not name it" in caplog.text
 
 
 def test_outcomes_older_than_the_days_that_are_fitted_are_recorded_too(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from crypto_predict.baked import store
 from crypto_predict.baked.schema import Anchor
 from crypto_predict.market import DAY
-from crypto_predict.release import smoke_checks
+from crypto_predict.release.smoke import Expected, server_faults
 from crypto_predict.web import announcement, conditions, provenance
 from tests.support.models import BTC, ETH, make_forecast, make_model
 from tests.support.serving import Served, read_answer, request, serving
@@ -290,8 +290,8 @@ def test_a_release_is_refused_for_the_age_of_its_model_not_of_its_newest_price(
     last = anchor.at.date() - DAY
     model = make_model(trained_at=now - timedelta(hours=hours), last=last)
     store.save(replace(model, forecasts={BTC: make_forecast(last=last, anchor=anchor)}), tmp_path / "model.pkl")
-    expected = smoke_checks.Expected(build="", labels={}, allow_simulated=False, allow_stale=False)
+    expected = Expected(build="", labels={}, allow_simulated=False, allow_stale=False)
     with serving(tmp_path / "model.pkl") as served:
         assert requests.get(f"{served.url}/fresh", timeout=30).status_code == 503
-        faults = smoke_checks.faults(served.url, expected)
+        faults = server_faults(served.url, expected)
     assert any("the model was trained" in fault for fault in faults) is refused

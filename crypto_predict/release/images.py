@@ -1,0 +1,147 @@
+"""Images: in a registry, in the Docker engine, and the model and ledger inside them."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crypto_predict.baked import files, store
+from crypto_predict.baked.schema import Model
+from crypto_predict.errors import OtherSchema, ReleaseFailed
+from crypto_predict.forecasting.record.ledger import Ledger, read_ledger
+from crypto_predict.release.programs import ProgramFailed, output_of
+
+DIGEST = re.compile("sha256:[0-9a-f]{64}")
+LABELS = "org.opencontainers.image."  # prefix of the standard labels
+FOLDER, MODEL, LEDGER = "/app", "model.pkl", "model.ledger.jsonl"  # where the Dockerfile puts them
+SECONDS = 300.0  # time limit of a pull, or of a request to a registry
+
+# An answer about something that the registry does not have. GHCR answers 403 for a package that does not exist yet.
+# Any other answer is a failure: an outage that is taken for a first release would lose the record of all forecasts.
+# Each of these contains a space, so that the name of an image never matches.
+_ABSENT = re.compile(
+    r": not found$|: (403|404|denied|insufficient_scope)\b|access denied|(manifest|name) unknown", re.MULTILINE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image in the engine."""
+
+    reference: str
+    labels: Mapping[str, str]
+    user: str  # empty: root
+    bytes: int  # of all layers, those of the base included
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A model and its ledger, copied out of an image."""
+
+    model_path: Path
+    ledger_path: Path
+    model: Model | None  # None: written with another schema, which this program cannot read
+    ledger: Ledger
+
+
+def imagetools(*words: str) -> str:
+    """Return the output of ``docker buildx imagetools``, with Docker's credentials; loopback is asked without TLS."""
+    return output_of("docker", "buildx", "imagetools", *words, seconds=SECONDS)
+
+
+def digest_of(tag: str) -> str | None:
+    """Return the digest that a tag names, of the index if it names one; None if the registry does not have the tag.
+
+    Raises:
+        ReleaseFailed: The registry does not answer, or answers with an error.
+    """
+    try:
+        found = imagetools("inspect", "--format", "{{print .Manifest.Digest}}", tag).strip()
+    except ProgramFailed as error:
+        if _ABSENT.search(error.complaint):
+            return None
+        raise
+    if not DIGEST.fullmatch(found):
+        raise ReleaseFailed(f"docker buildx imagetools printed {found!r} for {tag}, which is not a digest")
+    return found
+
+
+def pull(reference: str) -> Image:
+    """Describe an image, which is pulled if it is named by its digest; raise `ReleaseFailed` if it does not exist."""
+    if "@" in reference:
+        output_of("docker", "pull", "--quiet", reference, seconds=SECONDS)
+    found: dict[str, Any] = json.loads(output_of("docker", "image", "inspect", reference))[0]
+    config = found["Config"]
+    return Image(reference, dict(config.get("Labels") or {}), str(config.get("User") or ""), int(found["Size"]))
+
+
+def take_out(reference: str, folder: Path) -> Artifact:
+    """Copy model and ledger out of an image, pulled if it is named by its digest, and read both without trust.
+
+    Raises:
+        BrokenLedger: The ledger is absent, damaged, or belongs to another model.
+        UnusableModel: The model is damaged.
+        ReleaseFailed: The image has no model, or cannot be read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    model_path, ledger_path = folder / MODEL, folder / LEDGER
+    for path in (model_path, ledger_path):
+        path.unlink(missing_ok=True)  # of another image
+    pull(reference)
+    container = output_of("docker", "create", reference, "never-run").strip()
+    try:
+        output_of("docker", "cp", f"{container}:{FOLDER}/.", str(folder))
+    finally:
+        output_of("docker", "rm", "--force", container)
+    if not model_path.exists():
+        raise ReleaseFailed(f"{reference} has no {FOLDER}/{MODEL}: it is not an image of this project")
+    try:
+        model = store.load(model_path)
+    except OtherSchema:
+        return Artifact(model_path, ledger_path, None, read_ledger(ledger_path))
+    ledger = read_ledger(ledger_path, [model.scorecard.head])
+    files.write_atomically(ledger_path, ledger.content())  # without what was never released
+    return Artifact(model_path, ledger_path, model, ledger)
+
+
+def model_of(reference: str, folder: Path) -> tuple[Model, Path]:
+    """Return the model of an image, and the path of its ledger; raise as `take_out`, and for another schema."""
+    taken = take_out(reference, folder)
+    if taken.model is None:
+        raise ReleaseFailed(f"{reference}: its model has another schema than this program's")
+    return taken.model, taken.ledger_path
+
+
+@contextmanager
+def running(reference: str, port: int) -> Iterator[str]:
+    """Run an image that listens at `port` on loopback, read-only and without capabilities; give its container.
+
+    It uses the machine's network, since not every engine has a network of its own.
+    """
+    locked = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+    listening = ("--network", "host", "--env", f"PORT={port}", "--env", "HOST=127.0.0.1")
+    container = output_of("docker", "create", *locked, *listening, reference).strip()
+    try:
+        output_of("docker", "start", container)
+        yield container
+    finally:
+        output_of("docker", "rm", "--force", container)
+
+
+def stop(container: str) -> int:
+    """Stop a container as a deploy does, which kills it after 10 s; return its exit code."""
+    output_of("docker", "stop", "-t", "10", container)  # the long option has another name in each engine
+    return int(output_of("docker", "inspect", "--format", "{{.State.ExitCode}}", container))
+
+
+def is_running(container: str) -> bool:
+    """Return whether a container still runs."""
+    return output_of("docker", "inspect", "--format", "{{.State.Running}}", container).strip() == "true"
+
+
+def logs(container: str) -> str:
+    """Return the last 50 lines that a container wrote."""
+    return output_of("docker", "logs", "--tail", "50", container, both=True)

@@ -1,0 +1,143 @@
+"""The release before this one: the champion, the ledger that is continued, and what a killed training left."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+from crypto_predict.baked import store
+from crypto_predict.baked.files import keep_aside, real_path, remove_stale, stale_temporaries, write_atomically
+from crypto_predict.baked.schema import Model
+from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableModel
+from crypto_predict.forecasting.record.ledger import Ledger, read_ledger, size_up_to
+from crypto_predict.training.outputs import File
+from crypto_predict.training.settings import Outputs
+
+_SUFFIX = ".ledger.jsonl"
+
+_log = logging.getLogger(__name__)
+
+
+def read_champion(path: Path | None) -> Model | None:
+    """Load the model that this one would replace.
+
+    Raises:
+        InvalidValue: The file is not a usable model.
+    """
+    if path is None:
+        return None
+    try:
+        return store.load(path)
+    except UnusableModel as error:
+        raise InvalidValue("--champion", str(path), f"a usable model: {error.reason}") from error
+
+
+def clean_up(outputs: Outputs, files: Iterable[File]) -> bool:
+    """Remove what killed trainings left: temporary files, and ledger entries of a first release without its model.
+
+    No model names these entries; only the temporary file of the model shows that they were never released. The locks
+    must be held.
+
+    Returns:
+        Whether the ledger was removed, because it had no other entries.
+    """
+    removed = False
+    if not outputs.model.exists():
+        models = filter(None, map(_loaded, stale_temporaries(outputs.model)))
+        incomplete = next((model for model in models if _ends_with(outputs.ledger, model.scorecard.head)), None)
+        if incomplete is not None:
+            removed = _drop_release(outputs.ledger, incomplete.card.trained_at)
+    for _, path in files:
+        remove_stale(path)
+    return removed
+
+
+def _drop_release(path: Path, made_at: datetime) -> bool:
+    """Cut a ledger before the release of an instant. Return whether nothing was left and the file was removed."""
+    try:
+        ledger = read_ledger(path, before=made_at)
+    except BrokenLedger:  # reported by the training that names it
+        return False
+    if ledger.entries:
+        write_atomically(path, ledger.content())
+    else:
+        real_path(path).unlink()
+    return not ledger.entries
+
+
+def continue_ledger(path: Path | None, outputs: Outputs, champion: Model | None, *, removed: bool) -> Ledger:
+    """Read the ledger to be continued; begin a new one without `path`, or if it was `removed` beside the output.
+
+    A ledger is read up to the last entry that is named by the champion, by the model beside it, or by the model at the
+    output if the ledger is written beside that.
+
+    Raises:
+        BrokenLedger: The ledger cannot be trusted.
+    """
+    if path is None:
+        if champion is not None and champion.scorecard.entries:
+            _log.warning("the live record starts again: --champion has a ledger, and --ledger does not name it")
+        return Ledger.empty()
+    beside_output = real_path(path) == real_path(outputs.ledger)
+    if beside_output and removed:
+        return Ledger.empty()
+    models = [champion]  # read before the ledger, as trainings write the ledger first
+    if path.name.endswith(_SUFFIX):
+        models.append(_loaded(path.with_name(f"{path.name.removesuffix(_SUFFIX)}.pkl")))
+    if beside_output:
+        models.append(_loaded(outputs.model))  # its suffix may not be .pkl
+    return read_ledger(path, [model.scorecard.head for model in models if model is not None])
+
+
+def keep_ledger(outputs: Outputs, ledger: Ledger) -> None:
+    """Keep the ledger beside the output under another name if `ledger`, which replaces it, does not continue it.
+
+    A record cannot be made again. Entries that were never released are not kept.
+
+    Raises:
+        OSError: The copy cannot be made.
+    """
+    path = outputs.ledger
+    if not path.exists() or _begins_with(ledger.content(), path, _released_size(outputs)):
+        return
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    aside = path.with_name(f"{path.stem}.{digest[:12]}{path.suffix}")
+    keep_aside(path, aside)
+    _log.warning("the ledger %s is not continued; it is kept as %s (continue it with --ledger)", path, aside)
+
+
+def _released_size(outputs: Outputs) -> int:
+    """Return the size in bytes of the ledger beside the output, up to the last entry that was released."""
+    model = _loaded(outputs.model)
+    released = None if model is None else size_up_to(outputs.ledger, model.scorecard.head)
+    return released or outputs.ledger.stat().st_size
+
+
+def _begins_with(content: Iterable[bytes], path: Path, size: int) -> bool:
+    """Return whether the content begins with the first `size` bytes of the file."""
+    with path.open("rb") as file:
+        for chunk in content:
+            expected = file.read(min(len(chunk), size))
+            if not chunk.startswith(expected):
+                return False
+            size -= len(expected)
+    return size == 0
+
+
+def _ends_with(ledger: Path, head: str) -> bool:
+    """Return whether the last entry of a ledger has the digest `head`."""
+    with contextlib.suppress(OSError):
+        return size_up_to(ledger, head) == ledger.stat().st_size
+    return False
+
+
+def _loaded(path: Path) -> Model | None:
+    try:
+        return store.load(path)
+    except UnusableModel:  # it does not exist, or has an older schema
+        return None
