@@ -37,14 +37,22 @@ exit codes: 0 stopped, 1 cannot listen, 2 bad arguments, 3 no usable model
 """
 
 
-def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Serve until a signal says stop.
+OPTIONS = (
+    ("--model", file_path, "model.pkl", "the model file that train.py wrote", "FILE"),
+    ("--host", str, "0.0.0.0", "the address to listen at", "HOST"),  # noqa: S104 for requests from outside a container
+    ("--port", whole_number("port", 0, 65_535), "8000", "the port to listen at; 0 picks one", "PORT"),
+    ("--threads", whole_number("threads", 1, 256), "8", "requests worked on at once", "N"),
+    ("--stale-after", duration, "24h", "the age of the model or its newest price at which /fresh is 503", "TIME"),
+    ("--retrain-every", duration, "6h", "answers may be cached until the next retrain", "TIME"),
+    ("--repository-url", web_address, "", "where the project is, linked to in /docs", "URL"),
+    ("--log-level", logs.level_name, "info", f"the least that is logged: {', '.join(logs.LEVELS)}", "LEVEL"),
+)
 
-    Returns:
-        The exit code.
-    """
+
+def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Serve until a signal stops the server; return the exit code."""
     settings, check_only = read_settings(arguments, environ)
-    lines = logs.Lines(sys.stdout.fileno() if sys.stdout else None)
+    lines = logs.Lines(sys.stdout.fileno() if sys.stdout else -1)
     logs.configure(settings.log_level, lines.write)
     try:
         if check_only:
@@ -60,12 +68,27 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     return DONE
 
 
+def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[ServeSettings, bool]:
+    """Return the settings from options and environment, and whether only to check the address.
+
+    Raises:
+        SystemExit: With 2 after a bad argument, with 0 after ``--help``.
+    """
+    command = CommandLine(environ, prog="api.py", description=__doc__ or "", epilog=TEACHING)
+    for option in OPTIONS:
+        command.add_option(*option)
+    command.add_flag("--check-address", "only check that the address is free, and end with 0 or 1")
+    options = vars(command.parse(arguments))
+    check_only = bool(options.pop("check_address"))
+    return ServeSettings(**options), check_only
+
+
 def serve(settings: ServeSettings, lines: logs.Lines) -> None:
-    """Load the model and answer questions about it, until a signal says stop; `lines` are closed then.
+    """Load the model and serve it until a signal stops the server; then close `lines`.
 
     Raises:
         CannotListen: The address does not exist or is taken.
-        UnusableModel: There is nothing to serve.
+        UnusableModel: The model file is missing or not valid.
     """
     model = store.load(settings.model)
     draining = threading.Event()
@@ -85,40 +108,9 @@ def serve(settings: ServeSettings, lines: logs.Lines) -> None:
     announce(model, server.addresses, now(), settings.stale_after)
     if sys.stdout and sys.stdout.isatty():
         print(greeting(model, server.addresses[0]), file=sys.stderr)
-    threading.Thread(target=service.answers.prepare, name="prepare", daemon=True).start()  # nobody waits for it
+    threading.Thread(target=service.answers.prepare, name="prepare", daemon=True).start()
     server.run()
     lines.close(LOG_SECONDS, lambda: server.is_hurried)
-
-
-def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[ServeSettings, bool]:
-    """Return the settings from options and environment, and whether only to check the address.
-
-    Raises:
-        SystemExit: With 2 after a bad argument, whose value is named; with 0 after ``--help``.
-    """
-    command = CommandLine(environ, prog="api.py", description=__doc__ or "", epilog=TEACHING)
-    command.add_option("--model", file_path, "model.pkl", "the model file that train.py wrote", "FILE")
-    command.add_option(
-        "--host",
-        str,
-        "0.0.0.0",  # noqa: S104 a container is asked from outside of it
-        "the address to listen at",
-        "HOST",
-    )
-    command.add_option("--port", whole_number("port", 0, 65_535), "8000", "the port to listen at; 0 picks one", "PORT")
-    command.add_option("--threads", whole_number("threads", 1, 256), "8", "requests worked on at once", "N")
-    command.add_option(
-        "--stale-after", duration, "24h", "the age of the model or its newest price at which /fresh is 503", "TIME"
-    )
-    command.add_option("--retrain-every", duration, "6h", "answers may be cached until the next retrain", "TIME")
-    command.add_option("--repository-url", web_address, "", "where the project is, linked to in /docs", "URL")
-    command.add_option(
-        "--log-level", logs.level_name, "info", f"the least that is logged: {', '.join(logs.LEVELS)}", "LEVEL"
-    )
-    command.add_flag("--check-address", "only check that the address is free, and end with 0 or 1")
-    options = vars(command.parse(arguments))
-    check_only = bool(options.pop("check_address"))
-    return ServeSettings(**options), check_only
 
 
 if __name__ == "__main__":
