@@ -14,10 +14,7 @@
 * ``schemas``, ``openapi``: the OpenAPI document
 * ``swagger``: Swagger UI from local files
 * ``app``: puts all of it together
-* ``server``: Waitress with its own event loop and a graceful stop
-* ``pool``: all connections: time limits, scheduling of requests, eviction
-* ``connections``: one client's connection; ``reading`` parses its bytes into requests
-* ``heads``, ``bodies``: the head and the body of a request, by RFC 9112
-* ``memory``: returns the memory of sent answers to the system
-* ``tasks``, ``refusals``: one request and its answer; requests that the server refuses
+* ``server``: an HTTP/1.1 server with a graceful stop, on the threads and tasks of Waitress. Its modules: ``server``
+  (event loop), ``pool`` (time limits, scheduling, eviction), ``connections``, ``parser`` and ``heads`` (RFC 9112)
+* ``refusals``: answers to requests that the server refuses
 """
