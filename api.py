@@ -12,9 +12,9 @@ from crypto_predict.prerequisites import needed
 with needed("api.py", "requirements-api.txt"):
     from crypto_predict import logs
     from crypto_predict.baked import store
-    from crypto_predict.command_line import DONE, CommandLine, exit_code
+    from crypto_predict.command_line import DONE, CommandLine, Option, exit_code
     from crypto_predict.errors import UnusableModel
-    from crypto_predict.settings import ServeSettings, duration, file_path, web_address, whole_number
+    from crypto_predict.settings import ServeSettings, boolean, duration, file_path, web_address, whole_number
     from crypto_predict.web.announcement import announce, greeting
     from crypto_predict.web.app import assemble, create_service, now
     from crypto_predict.web.server.server import CannotListen, Server, listen
@@ -36,16 +36,23 @@ Logs are JSON lines on standard output. SIGTERM or Ctrl-C finishes the requests 
 exit codes: 0 stopped, 1 cannot listen, 2 bad arguments, 3 no usable model
 """
 
-
-OPTIONS = (
-    ("--model", file_path, "model.pkl", "the model file that train.py wrote", "FILE"),
-    ("--host", str, "0.0.0.0", "the address to listen at", "HOST"),  # noqa: S104 for requests from outside a container
-    ("--port", whole_number("port", 0, 65_535), "8000", "the port to listen at; 0 picks one", "PORT"),
-    ("--threads", whole_number("threads", 1, 256), "8", "requests worked on at once", "N"),
-    ("--stale-after", duration, "24h", "the age of the model or its newest price at which /fresh is 503", "TIME"),
-    ("--retrain-every", duration, "6h", "answers may be cached until the next retrain", "TIME"),
-    ("--repository-url", web_address, "", "where the project is, linked to in /docs", "URL"),
-    ("--log-level", logs.level_name, "info", f"the least that is logged: {', '.join(logs.LEVELS)}", "LEVEL"),
+COMMAND = CommandLine(
+    "api.py",
+    __doc__ or "",
+    [
+        Option("--model", file_path, "the model file that train.py wrote", "FILE", default="model.pkl"),
+        Option("--host", str, "the address to listen at", "HOST", default="0.0.0.0"),  # noqa: S104 for containers
+        Option("--port", whole_number("port", 0, 65_535), "the port to listen at; 0 picks one", "PORT", default="8000"),
+        Option("--threads", whole_number("threads", 1, 256), "requests worked on at once", "N", default="8"),
+        Option("--stale-after", duration, "age of model or newest price at which /fresh is 503", "TIME", default="24h"),
+        Option("--retrain-every", duration, "answers may be cached until the next retrain", "TIME", default="6h"),
+        Option("--repository-url", web_address, "where the project is, linked to in /docs", "URL"),
+        Option(
+            "--log-level", logs.level_name, f"lowest level logged: {', '.join(logs.LEVELS)}", "LEVEL", default="info"
+        ),
+        Option("--check-address", boolean, "only check that the address is free, and end with 0 or 1"),
+    ],
+    TEACHING,
 )
 
 
@@ -74,11 +81,7 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
     Raises:
         SystemExit: With 2 after a bad argument, with 0 after ``--help``.
     """
-    command = CommandLine(environ, prog="api.py", description=__doc__ or "", epilog=TEACHING)
-    for option in OPTIONS:
-        command.add_option(*option)
-    command.add_flag("--check-address", "only check that the address is free, and end with 0 or 1")
-    options = vars(command.parse(arguments))
+    options = vars(COMMAND.parse(arguments, environ))
     check_only = bool(options.pop("check_address"))
     return ServeSettings(**options), check_only
 

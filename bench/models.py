@@ -53,4 +53,5 @@ def first_and_last_day(path: Path) -> tuple[int, int]:
 def history_of(source: str, pair: Pair, days: int) -> History:
     """The daily history that is measured on."""
     sources = open_sources((source,), SourceSettings(), SEED, (pair,))
-    return read_history(sources, pair, Interval.DAY_1, days, None, utc_now())
+    history, _ = read_history(sources, pair, Interval.DAY_1, days, None, utc_now())
+    return history

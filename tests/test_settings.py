@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.command_line import CommandLine
+from crypto_predict.command_line import CommandLine, Option
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Pair
 from crypto_predict.settings import (
@@ -24,13 +24,15 @@ from crypto_predict.settings import (
 
 def parse(environ: Mapping[str, str], *arguments: str) -> SimpleNamespace:
     """A command with one option of each kind."""
-    command = CommandLine(environ, prog="command", description="A command.")
-    command.add_option("--port", whole_number("port", 0, 65_535), "8000", "100 % of the port", "N")
-    command.add_option("--stale-after", duration, "24h", "when a model is old", "TIME")
-    command.add_option("--until", day, None, "last day", "DATE")
-    command.add_list_option("--pair", Pair.parse, "BTC/USD", "pairs", "PAIR")
-    command.add_flag("--json", "as JSON")
-    return command.parse(arguments)
+    options = [
+        Option("--port", whole_number("port", 0, 65_535), "100 % of the port", "N", default="8000"),
+        Option("--stale-after", duration, "when a model is old", "TIME", default="24h"),
+        Option("--until", day, "last day", "DATE"),
+        Option("--pair", Pair.parse, "pairs", "PAIR", default=("BTC/USD",), multiple=True),
+        Option("--json", boolean, "as JSON"),
+    ]
+    command = CommandLine("command", "A command.", options)
+    return command.parse(arguments, environ)
 
 
 def test_without_anything_said_the_defaults_hold() -> None:
@@ -128,7 +130,7 @@ def test_help_is_given_whatever_the_environment_holds(capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit) as end:
         parse({"PORT": "http"}, "--help")
     assert end.value.code == 0
-    assert "environment: PORT" in capsys.readouterr().out
+    assert "env var: PORT" in capsys.readouterr().out
 
 
 def test_the_help_names_every_default_and_every_variable(capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,11 +138,11 @@ def test_the_help_names_every_default_and_every_variable(capsys: pytest.CaptureF
         parse({}, "--help")
     shown = " ".join(capsys.readouterr().out.split())
     assert end.value.code == 0
-    assert "100 % of the port (default: 8000; environment: PORT)" in shown
-    assert "when a model is old (default: 24h; environment: STALE_AFTER)" in shown
-    assert "last day (environment: UNTIL)" in shown
-    assert "pairs (default: BTC/USD; environment: PAIR)" in shown
-    assert "as JSON (environment: JSON)" in shown
+    assert "100 % of the port [env var: PORT; default: 8000]" in shown
+    assert "when a model is old [env var: STALE_AFTER; default: 24h]" in shown
+    assert "last day [env var: UNTIL]" in shown
+    assert "pairs [env var: PAIR; default: BTC/USD]" in shown
+    assert "as JSON [env var: JSON]" in shown
 
 
 @pytest.mark.parametrize("text", ["1", "true", "YES", "On"])

@@ -50,7 +50,7 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
     prophet = fit_prophet(history, seed)
     trend, seasonalities = prophet.trend(), prophet.seasonalities()
     curve = Curve(prophet.scale, trend, seasonalities)
-    days = [candle.open_time.toordinal() for candle in history.candles]
+    days = history.candles.days.tolist()
     residuals = prophet.log_close - np.array([curve.at(day) for day in days])  # (n,)
     elapsed = (anchor.at - history.candles[-1].open_time) / DAY - 1  # of the day after the last candle
     ahead = np.array([curve.at(days[-1] + horizon) for horizon in (0, *_AHEAD.tolist())])  # (366,)

@@ -22,14 +22,14 @@ class DailySeries:
     @classmethod
     def of(cls, history: History) -> DailySeries:
         """The series of a daily history."""
-        at = np.array([candle.open_time.toordinal() for candle in history.candles])
+        at = history.candles.days
         days = np.arange(at[0], at[-1] + 1)
         known = np.zeros(len(days), dtype=np.bool_)
         known[at - at[0]] = True
         latest = np.maximum.accumulate(np.where(known, np.arange(len(days)), 0))
-        closes = np.zeros(len(days))
-        closes[at - at[0]] = [candle.close for candle in history.candles]
-        return cls(days, np.log(closes[latest]), known)
+        log_closes = np.zeros(len(days))
+        log_closes[at - at[0]] = history.candles.log_close
+        return cls(days, log_closes[latest], known)
 
     def __len__(self) -> int:
         return len(self.days)

@@ -16,8 +16,8 @@ from crypto_predict.baked.schema import Model
 from crypto_predict.errors import InvalidValue, Refused
 from crypto_predict.forecasting.gate.verdict import verdict
 from crypto_predict.market import Pair
+from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.catalog import open_sources
-from crypto_predict.sources.port import Source
 from crypto_predict.training.backtest_csv import as_csv
 from crypto_predict.training.card import build_card, build_pair_card
 from crypto_predict.training.earlier import clean_up, continue_ledger, keep_ledger, read_champion
@@ -93,7 +93,7 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
         for pair, one in trained.items():
             if outputs.picture is not None:
                 # Only the picture shows the prices after a forecast of the past.
-                followed = [] if request.until is None else candles_after(sources, read[pair].history, now)
+                followed = [] if request.until is None else candles_after(read[pair].history, read[pair].source, now)
                 save_picture(read[pair].history, forecasts[pair], card, path_for(outputs.picture, pair), followed)
             if outputs.prophet_json is not None:
                 write_atomically(path_for(outputs.prophet_json, pair), one.fitted.prophet.to_json().encode())
@@ -104,7 +104,7 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
 
 
 def _read_histories(
-    sources: Sequence[Source], request: HistoryRequest, gate: GatePlan, now: datetime, progress: tqdm[Never]
+    sources: Sequence[CandleSource], request: HistoryRequest, gate: GatePlan, now: datetime, progress: tqdm[Never]
 ) -> dict[Pair, PairHistory]:
     """Read the history of every pair before the first one is fitted: a refusal names the faults of all pairs."""
     histories: dict[Pair, PairHistory] = {}

@@ -87,7 +87,7 @@ def test_the_forecast_of_real_history_equals_prophets_too() -> None:
     if not REAL.exists():
         pytest.skip(f"{REAL} is not here")
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    history = read_history([CsvFile(str(REAL))], make_history().pair, Interval.DAY_1, 1825, None, now)
+    history, _ = read_history([CsvFile(str(REAL))], make_history().pair, Interval.DAY_1, 1825, None, now)
     assert history.candles[-1].close == 107_146.5
     assert_equals_prophet(fit(history))
 

@@ -17,11 +17,10 @@ import requests
 
 from crypto_predict.history import SETTLE
 from crypto_predict.market import Interval
-from crypto_predict.sources.csv_file import read_csv
 from tests.support import engine
 from tests.support.builds import Build
 from tests.support.engine import docker, needs_engine, running_container
-from tests.support.histories import as_csv, flat, make_candle, make_history
+from tests.support.histories import as_csv, flat, make_candle, make_history, read_candles
 from tests.support.layers import MODEL_FILES, files_of, inspect, layers_above_base, pushed_layers
 from tests.support.models import BTC
 from tests.support.replay.alpaca import AlpacaExchange
@@ -225,7 +224,7 @@ def test_real_history_is_trained_on_and_answered_for(image: str) -> None:
     if not REAL.exists():
         pytest.skip(f"{REAL} is not here")
     tag = f"{image}-real"
-    with ReplayServer(AlpacaExchange({(BTC, "1Day"): read_csv(REAL)})) as exchange:
+    with ReplayServer(AlpacaExchange({(BTC, "1Day"): read_candles(REAL)})) as exchange:
         arguments = {"ALPACA_DATA_URL": exchange.url, "UNTIL": "2025-06-30", **engine.QUICK}
         engine.build(arguments={**engine.release_arguments(engine.right_now()), **arguments}, tag=tag)
     with running_container(tag) as container:

@@ -65,7 +65,7 @@ def strict_json(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
-def test_the_first_release_begins_a_branch_of_its_own(job: Job, published: Published) -> None:
+def test_the_first_release_creates_the_branch(job: Job, published: Published) -> None:
     done = record(job, published)
     assert done.code == DONE, done.said
     (commit,) = commits(job)
@@ -75,7 +75,7 @@ def test_the_first_release_begins_a_branch_of_its_own(job: Job, published: Publi
     assert written == f"github-actions[bot]: record: {BUILD}"
 
 
-def test_the_files_are_json_and_say_what_the_model_says(job: Job, published: Published) -> None:
+def test_the_files_are_json_with_the_content_of_the_model(job: Job, published: Published) -> None:
     record(job, published)
     model, ledger = releases.made_model()
     assert strict_json(show(job, "scorecard.json")) == plain.encode(model.scorecard)
@@ -107,7 +107,7 @@ def test_each_release_follows_the_one_before_and_a_deleted_branch_begins_again(j
     assert len(commits(job)) == 1
 
 
-def test_a_push_that_comes_between_is_followed(job: Job, published: Published) -> None:
+def test_a_push_by_somebody_else_in_between_is_kept(job: Job, published: Published) -> None:
     record(job, published)
     git, (first,) = job.github.repository, commits(job)
     author = ("-c", "user.name=Somebody", "-c", "user.email=somebody@example.org")

@@ -53,10 +53,9 @@ class Repository:
     attestations: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # bundles by "sha256:..."
     refused: dict[str, str] = field(default_factory=dict)  # pattern of refs to the message that refuses their update
 
-    def open(self, title: str, body: str = "", user: Mapping[str, str] = BOT, **more: Any) -> dict[str, Any]:
+    def open(self, title: str, body: str = "", user: Mapping[str, str] = BOT) -> dict[str, Any]:
         """Open an issue and return it."""
         number = 1 + max((issue["number"] for issue in self.issues), default=0)
-        address = f"https://github.com/{REPOSITORY}/issues/{number}"
         self.issues.append(
             {
                 "number": number,
@@ -64,10 +63,7 @@ class Repository:
                 "body": body,
                 "user": dict(user),
                 "state": "open",
-                "labels": [],
-                "html_url": address,
-                "created_at": _now(),
-                **more,
+                "created_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             }
         )
         return self.issues[-1]
@@ -167,7 +163,6 @@ class GitHubSide:
             web.post(issues, self._rest("issues", self._open_issue)),
             web.patch(f"{issues}/{{number}}", self._rest("issues", self._change_issue)),
             web.post(f"{issues}/{{number}}/comments", self._rest("issues", self._comment)),
-            web.get(f"{base}/git/ref/{{ref:.+}}", self._rest("contents", self._show_ref)),
             web.get(f"{base}/releases/tags/{{tag:.+}}", self._rest("contents", self._show_release)),
             web.post(f"{base}/releases", self._rest("contents", self._release)),
             web.get(f"{attestations}/{{digest}}", self._rest("attestations", self._list_attestations)),
@@ -199,31 +194,17 @@ class GitHubSide:
         return granted == "write" or (granted == "read" and not write)
 
     async def _describe(self, _: web.Request) -> web.Response:
-        owner, name = REPOSITORY.split("/")
-        return web.json_response(
-            {
-                "name": name,
-                "full_name": REPOSITORY,
-                "owner": {"login": owner},
-                "private": self._repository.private,
-                "visibility": "private" if self._repository.private else "public",
-                "has_issues": self._repository.has_issues,
-                "default_branch": self._repository.run("symbolic-ref", "--short", "HEAD"),
-            }
-        )
+        return web.json_response({"private": self._repository.private, "has_issues": self._repository.has_issues})
 
     async def _list_issues(self, request: web.Request) -> web.Response:
         """Newest first. Without issues there are still pull requests, which GitHub lists here too."""
         state = request.query.get("state", "open")
-        labels = set(filter(None, request.query.get("labels", "").split(",")))
         return _page(
             request,
             [
                 issue
                 for issue in reversed(self._repository.issues)
-                if state in (issue["state"], "all")
-                and labels <= {label["name"] for label in issue["labels"]}
-                and (self._repository.has_issues or "pull_request" in issue)
+                if state in (issue["state"], "all") and (self._repository.has_issues or "pull_request" in issue)
             ],
         )
 
@@ -233,10 +214,7 @@ class GitHubSide:
             return _refused(410, "Issues has been disabled in this repository.")
         if not given.get("title"):
             return _invalid("Issue", "missing_field", "title")
-        labels = [{"name": name} for name in given.get("labels", ())]
-        return web.json_response(
-            self._repository.open(given["title"], given.get("body", ""), labels=labels), status=201
-        )
+        return web.json_response(self._repository.open(given["title"], given.get("body", "")), status=201)
 
     async def _change_issue(self, request: web.Request) -> web.Response:
         issue = self._issue(request)
@@ -254,52 +232,26 @@ class GitHubSide:
         return web.json_response({"id": len(self._repository.comments), "body": text, "user": BOT}, status=201)
 
     def _issue(self, request: web.Request) -> dict[str, Any] | web.Response:
-        """Return the issue that a request names, or the answer that there is none."""
+        """Return the issue that a request names, or the refusal."""
         if not self._repository.has_issues:
             return _refused(410, "Issues has been disabled in this repository.")
         found = (issue for issue in self._repository.issues if str(issue["number"]) == request.match_info["number"])
         return next(found, self.unknown())
 
-    async def _show_ref(self, request: web.Request) -> web.Response:
-        ref = f"refs/{request.match_info['ref']}"
-        name = self._repository.refs().get(ref)
-        if name is None:
-            return self.unknown()
-        kind = self._repository.run("cat-file", "-t", name)
-        return web.json_response({"ref": ref, "object": {"type": kind, "sha": name}})
-
     async def _show_release(self, request: web.Request) -> web.Response:
-        release = self._published(request.match_info["tag"])
-        return self.unknown() if release is None else web.json_response(release)
-
-    def _published(self, tag: str) -> dict[str, Any] | None:
-        releases = (one for one in self._repository.releases if one["tag_name"] == tag and not one["draft"])
-        return next(releases, None)
+        tag = request.match_info["tag"]
+        found = [release for release in self._repository.releases if release["tag_name"] == tag]
+        return web.json_response(found[0]) if found else self.unknown()
 
     async def _release(self, request: web.Request) -> web.Response:
-        """Publish a release. GitHub makes its tag at `target_commitish` where the repository does not have it."""
+        """Publish a release. GitHub makes its tag at HEAD if the repository does not have it."""
         given = await _body(request)
-        tag, draft = given.get("tag_name"), given.get("draft", False)
-        if not tag:
-            return _invalid("Release", "missing_field", "tag_name")
-        if self._published(tag) is not None:
+        tag = given["tag_name"]
+        if any(release["tag_name"] == tag for release in self._repository.releases):
             return _invalid("Release", "already_exists", "tag_name")
-        if not draft and f"refs/tags/{tag}" not in self._repository.refs():
-            target = given.get("target_commitish", "HEAD")
-            try:
-                self._repository.run("update-ref", f"refs/tags/{tag}", f"{target}^{{commit}}", "")
-            except subprocess.CalledProcessError:
-                return _invalid("Release", "invalid", "target_commitish")
-        release = {
-            "id": len(self._repository.releases) + 1,
-            "tag_name": tag,
-            "name": given.get("name", tag),
-            "body": given.get("body", ""),
-            "draft": draft,
-            "prerelease": given.get("prerelease", False),
-            "html_url": f"https://github.com/{REPOSITORY}/releases/tag/{tag}",
-            "created_at": _now(),
-        }
+        if f"refs/tags/{tag}" not in self._repository.refs():
+            self._repository.run("update-ref", f"refs/tags/{tag}", "HEAD^{commit}", "")
+        release = {"tag_name": tag, "name": given.get("name", tag), "body": given.get("body", "")}
         self._repository.releases.append(release)
         return web.json_response(release, status=201)
 
@@ -321,7 +273,7 @@ class GitHubSide:
         return web.json_response({"id": sum(map(len, self._repository.attestations.values()))}, status=201)
 
     async def _serve_git(self, request: web.Request) -> web.Response:
-        """Answer by git's own program, once the caller may do this."""
+        """Check that the caller may do this, and let git answer."""
         if request.host != GIT:
             return self.unknown()
         pushes = "git-receive-pack" in (request.match_info["service"], request.query.get("service"))
@@ -422,7 +374,3 @@ def _refused(status: int, message: str, **more: Any) -> web.Response:
 def _git_environ() -> dict[str, str]:
     """Return an environment in which git reads no configuration of the machine."""
     return {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

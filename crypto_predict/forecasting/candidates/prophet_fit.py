@@ -82,11 +82,9 @@ def fit_prophet(history: History, seed: int) -> ProphetFit:
         history: Daily candles.
         seed: For Stan's optimiser.
     """
-    log_close = np.log([candle.close for candle in history.candles])  # (n,)
-    days = pd.to_datetime(
-        [candle.open_time.replace(tzinfo=None) for candle in history.candles]
-    )  # Prophet takes no zone
-    maximum = fit_map(np.array([candle.open_time.toordinal() for candle in history.candles]), log_close)
+    log_close = history.candles.log_close  # (n,)
+    days = pd.to_datetime(history.candles.open_time, unit="s")  # Prophet takes no zone
+    maximum = fit_map(history.candles.days, log_close)
     start: dict[str, Any] = {
         "k": float(maximum.line[0]),
         "m": float(maximum.line[1]),

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from crypto_predict.forecasting.arrays import BoolArray, FloatArray, rolling_median
-from crypto_predict.history import History
+from crypto_predict.history import Candles, History, place
 from crypto_predict.market import Candle
 from crypto_predict.settings import GateThresholds
 from crypto_predict.wording import counted, lasted
@@ -39,7 +39,7 @@ def history_faults(history: History, thresholds: GateThresholds, limit: datetime
         days: How many days of history were asked for.
     """
     found = [str(defect) for defect in history.defects]
-    if not history.candles:
+    if not len(history.candles):
         return [*found, "no usable candle is left"]
     series = _Series.of(history)
     return [
@@ -101,7 +101,7 @@ def _hour_faults(hour: Candle, before: float, volume: float, thresholds: GateThr
 class _Series:
     """The candles as arrays, prices in logarithms."""
 
-    candles: tuple[Candle, ...]
+    candles: Candles
     adjacent: BoolArray  # (n - 1,) whether a candle follows the one before without a gap
     open: FloatArray  # (n,)
     high: FloatArray  # (n,)
@@ -112,17 +112,15 @@ class _Series:
     @classmethod
     def of(cls, history: History) -> _Series:
         """The arrays of a daily history of at least one candle."""
-        rows = [(c.open, c.high, c.low, c.close, c.volume) for c in history.candles]
-        columns = np.array(rows, dtype=np.float64).T  # (5, n)
-        openings = np.array([c.open_time.timestamp() for c in history.candles])
-        adjacent = np.diff(openings) == history.interval.length.total_seconds()
-        open_, high, low, close = np.log(columns[:4])
-        return cls(history.candles, adjacent, open_, high, low, close, columns[4])
+        candles = history.candles
+        adjacent = np.diff(candles.open_time) == history.interval.seconds
+        open_, high, low = np.log(candles.open), np.log(candles.high), np.log(candles.low)
+        return cls(candles, adjacent, open_, high, low, candles.log_close, candles.volume)
 
     def day(self, index: int) -> str:
-        """The day of one candle, and its line in the file where it comes from one."""
-        candle = self.candles[index]
-        return f"{candle.open_time:%Y-%m-%d}" + (f" in line {candle.line}" if candle.line else "")
+        """Return the day of one candle, and its line if it comes from a file."""
+        line = None if self.candles.line is None else int(self.candles.line[index])
+        return place(self.candles[index].open_time, line)
 
 
 def _age_faults(history: History, thresholds: GateThresholds, limit: datetime) -> list[str]:
@@ -231,9 +229,10 @@ def _copy_faults(series: _Series, thresholds: GateThresholds) -> list[str]:
         return []
     first: dict[tuple[float, ...], int] = {}
     copies = []
-    for index, candle in enumerate(series.candles):
-        values = (candle.open, candle.high, candle.low, candle.close, candle.volume)
-        if candle.volume > 0 and first.setdefault(values, index) != index:
+    candles = series.candles
+    columns = (candles.open, candles.high, candles.low, candles.close, candles.volume)
+    for index, values in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+        if series.volume[index] > 0 and first.setdefault(values, index) != index:
             copies.append((index, first[values]))
     if len(copies) <= thresholds.most_copies:
         return []

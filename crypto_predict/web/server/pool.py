@@ -13,6 +13,7 @@ REQUEST_SECONDS = 10.0  # from the first byte of a request to its last, and from
 STALL_SECONDS = 10.0  # in which the client takes no byte of an answer
 IDLE_SECONDS = 120.0  # between two requests; less where another connection needs the place
 LINGER_SECONDS = 2.0  # for a client to read the last answer and close
+QUIET_SECONDS = 0.25  # all that an idle connection has when the server stops: a request may still be on its way
 YOUNG_SECONDS = 0.05  # a connection that has waited for less is not dropped to make room
 
 UNREAD_BYTES = 8 * 2**20  # of unsent answers to slow readers, over all connections
@@ -66,8 +67,8 @@ class SharedBytes:
 class Pool:
     """All connections, by what they wait for. Only the I/O thread changes them.
 
-    When all threads are busy, requests wait in three queues that are served in turn: first requests of a connection,
-    later ones, and pipelined ones. So however long one queue is, the others go on.
+    Requests wait in three queues that are served in turn: first requests of a connection, later ones, and pipelined
+    ones. So however long one queue is, the others go on.
 
     Args:
         threads: The number of worker threads.
@@ -94,8 +95,8 @@ class Pool:
         self._start = start
         self._wake = wake
         self._answered = deque[Member]()
-        self._first, self._later, self._pipelined = deque[Member](), deque[Member](), deque[Member]()
-        self._queues = deque([self._first, self._later, self._pipelined])
+        self._queues = deque(deque[Member]() for _ in range(3))
+        self._first, self._later, self._pipelined = self._queues
 
     def __len__(self) -> int:
         return sum(map(len, self._waits))
@@ -144,8 +145,9 @@ class Pool:
             connection.refuse(408, f"a request must be complete {REQUEST_SECONDS:.0f} s after its first byte")
         while connection := _longest(self.sending, now - STALL_SECONDS):
             self._drop(connection)
+        most = QUIET_SECONDS if self.draining.is_set() else IDLE_SECONDS
         for wait, seconds in ((self.new, REQUEST_SECONDS), (self.idle, IDLE_SECONDS), (self.lingering, LINGER_SECONDS)):
-            while connection := _longest(wait, now - seconds):
+            while connection := _longest(wait, now - min(seconds, most)):
                 connection.close()
 
     def make_room(self) -> bool:
@@ -157,13 +159,6 @@ class Pool:
                 self._drop(min(longest, key=lambda pair: pair[0])[1])
                 return True
         return False
-
-    def close_quiet(self, seconds: float) -> None:
-        """Close each connection that for so many seconds has waited for a request, or for its client to close."""
-        latest = time.monotonic() - seconds
-        for wait in (self.new, self.idle, self.lingering):
-            while connection := _longest(wait, latest):
-                connection.close()
 
     def _drop(self, connection: Member) -> None:
         self.dropped += 1

@@ -30,7 +30,7 @@ from crypto_predict import logs
 from crypto_predict.errors import CryptoPredictError
 from crypto_predict.settings import ServeSettings
 from crypto_predict.web.server.connections import Connection, Site
-from crypto_predict.web.server.pool import Pool
+from crypto_predict.web.server.pool import QUIET_SECONDS, Pool
 
 if sys.platform != "win32":
     import resource
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 STOP_SECONDS = 10.0  # for the requests in flight
-QUIET_SECONDS = 0.25  # before an idle connection is closed: a request or an answer may still be on its way
 THREADS_SECONDS = 1  # for idle worker threads to end
 
 MOST_CONNECTIONS = 1_000
@@ -48,7 +47,7 @@ SEND_BUFFER_BYTES = 65_536  # kernel buffer of each connection; Linux doubles it
 BACKLOG = 1_024  # connections that the kernel accepts in advance
 ACCEPTED_AT_ONCE = 64
 WAIT_SECONDS = 0.1  # for events; also the pause in accepting when no further connection fits
-EXPIRY_SECONDS = 0.5  # between two checks of the time limits
+EXPIRY_SECONDS = 0.25  # between two checks of the time limits
 
 LARGE_BYTES = 131_072  # the initial threshold of glibc
 
@@ -90,30 +89,31 @@ def listen(host: str, port: int) -> list[socket.socket]:
         raise CannotListen(host, port, "the address does not exist") from error
     except OSError as error:
         reason = os.strerror(error.errno or errno.EIO)
-        hint = "; stop what listens there, or choose another port, as in PORT=8001"
-        raise CannotListen(host, port, reason + hint * (error.errno == errno.EADDRINUSE)) from error
+        if error.errno == errno.EADDRINUSE:
+            reason += "; stop what listens there, or choose another port, as in PORT=8001"
+        raise CannotListen(host, port, reason) from error
     return listeners
 
 
 class Server:
-    """Serve one WSGI application. The constructor begins to listen and installs the handlers of SIGTERM and SIGINT.
+    """Serve a WSGI application, which must contain `refusals.Refusing`. `draining` is set when the stop begins.
 
-    Args:
-        application: Must contain `refusals.Refusing`.
-        settings: Where to listen, and with how many threads.
-        draining: Set when the stop begins.
+    The constructor begins to listen and installs the handlers of SIGTERM and SIGINT.
 
     Raises:
         CannotListen: The address does not exist or is taken.
     """
 
     def __init__(self, application: WSGIApplication, settings: ServeSettings, draining: threading.Event) -> None:
-        _map_large_blocks()
+        if sys.platform == "linux":
+            # By default glibc raises this threshold when a mapped block is freed. Later blocks then come from its
+            # arenas, which thousands of unread answers would fragment, and are not returned to the system.
+            with suppress(AttributeError):  # musl does not have mallopt
+                ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
         self._draining = draining
         self._signals = 0  # received so far
         self._sleeping = False  # waiting for events
-        self._resting = False  # not accepting
-        self._accepts_at = 0.0  # the end of a pause in accepting, by the monotonic clock
+        self._resumes_at: float | None = None  # the end of a pause in accepting, by the monotonic clock
         self._expires_at = 0.0  # the next check of the time limits, by the monotonic clock
         self._most_connections = _most_connections()
         self._sites = {one: Site(application, one.getsockname()[1]) for one in listen(settings.host, settings.port)}
@@ -173,7 +173,7 @@ class Server:
             self._expires_at = now + EXPIRY_SECONDS
             self._pool.expire()
         self._pool.work()
-        if self._resting and now >= self._accepts_at:
+        if self._resumes_at is not None and now >= self._resumes_at:
             self._resume_accepting()
 
     def _accept(self, listener: socket.socket) -> bool:
@@ -195,14 +195,13 @@ class Server:
         return True
 
     def _pause_accepting(self, seconds: float) -> None:
-        self._accepts_at = time.monotonic() + seconds
-        if not self._resting:
-            self._resting = True
+        if self._resumes_at is None:
             for listener in self._sites:
                 self._pool.selector.unregister(listener)
+        self._resumes_at = time.monotonic() + seconds
 
     def _resume_accepting(self) -> None:
-        self._resting = False
+        self._resumes_at = None
         for listener in self._sites:
             self._pool.selector.register(listener, selectors.EVENT_READ, partial(self._accept, listener))
 
@@ -219,25 +218,12 @@ class Server:
         self._pause_accepting(float("inf"))
         for listener in self._sites:
             listener.close()
-        quiet = time.monotonic() + QUIET_SECONDS
+        self._expires_at = time.monotonic() + QUIET_SECONDS  # idle connections are closed then
         while len(self._pool) and not self.is_hurried and time.monotonic() < deadline:
-            if time.monotonic() >= quiet:
-                self._pool.close_quiet(QUIET_SECONDS)
             self._turn()
         unfinished = self._pool.busy
         self._threads.shutdown(timeout=0 if unfinished else THREADS_SECONDS)
         logs.event(_log, logging.WARNING if unfinished else logging.INFO, "stopped", unfinished=unfinished)
-
-
-def _map_large_blocks() -> None:
-    """Have glibc map large blocks directly, so that freeing them returns the memory of sent answers to the system.
-
-    By default glibc raises this threshold when a mapped block is freed. Later blocks then come from its arenas, which
-    thousands of unread answers would fragment. Other C libraries do not raise it.
-    """
-    if sys.platform == "linux":
-        with suppress(AttributeError):  # musl does not have mallopt
-            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def _most_connections() -> int:

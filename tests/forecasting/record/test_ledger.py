@@ -26,7 +26,7 @@ from crypto_predict.history import History, read_history
 from crypto_predict.market import DAY, Interval, Pair
 from crypto_predict.sources.simulated import Simulated
 from crypto_predict.web.answers import Answers
-from tests.support.histories import make_candle
+from tests.support.histories import history_of, make_candle
 from tests.support.models import BTC, ETH, make_forecast, make_model
 
 NAMED = Path("ledger.jsonl")  # what errors call bytes that came from nowhere
@@ -78,8 +78,8 @@ def history(
     simulated: bool = False,
 ) -> History:
     """The history of these closes."""
-    candles = tuple(make_candle(midnight(day), close) for day, close in sorted(closes.items()))
-    return History(pair, interval, source, simulated, candles, (), 0)
+    candles = [make_candle(midnight(day), close) for day, close in sorted(closes.items())]
+    return history_of(candles, pair, source, interval, simulated=simulated)
 
 
 def closes_after(last: date, *closes: float) -> dict[date, float]:
@@ -745,7 +745,7 @@ def test_where_nobody_spoke_of_tomorrow_the_latest_are_what_looked_least_far_ahe
 
 def market(now: datetime) -> History:
     """The invented market's last ninety days, as training reads them."""
-    return read_history([Simulated(7)], BTC, Interval.DAY_1, days=90, until=None, now=now)
+    return read_history([Simulated(7)], BTC, Interval.DAY_1, days=90, until=None, now=now)[0]
 
 
 def trained(ledger: Ledger, now: datetime) -> Ledger:

@@ -1,4 +1,4 @@
-"""The run's page: what it says of a release, in Markdown that nobody can write into."""
+"""The run's page about a release. Text from outside cannot add markup to it."""
 
 import math
 import re
@@ -32,7 +32,7 @@ MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
 def tables(text: str) -> list[list[list[str]]]:
-    """Every table of a page as rows of cells, its head included."""
+    """Every table of a page as rows of cells, with its head."""
     return [
         [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)]
         for table in re.findall(r"<table>(.*?)</table>", MARKDOWN.render(text), re.DOTALL)
@@ -55,7 +55,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def image_of(folder: Path, request: pytest.FixtureRequest) -> str:
-    """An image that holds nothing but what is in the folder, in /app."""
+    """An image with only the files of the folder, in /app."""
     (folder.parent / "Dockerfile").write_text("FROM scratch\nCOPY app /app\n")
     tag = f"crypto-predict-test:{folder.parent.name}"
     build(arguments={}, context=folder.parent, tag=tag)
@@ -67,7 +67,7 @@ def image_of(folder: Path, request: pytest.FixtureRequest) -> str:
 def test_a_real_release_shows_forecast_scores_record_and_changes(
     trained: list[Path], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Out of two images: the one released, and the one before it."""
+    """From two images: the one released, and the one before it."""
     champion, model = (store.load(folder / "model.pkl") for folder in trained)
     old, new = (image_of(folder, request) for folder in trained)
     environ = {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"), "CHANGES": "feat: more\n\nfix: less\n"}
@@ -96,10 +96,10 @@ def test_a_real_release_shows_forecast_scores_record_and_changes(
 
 
 @needs_engine
-def test_an_image_without_model_or_ledger_has_no_page_whatever_was_copied_before(
+def test_an_image_without_model_or_ledger_has_no_page_even_if_an_earlier_one_was_copied(
     trained: list[Path], tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A folder may hold another release's files, which must not be taken for the image's."""
+    """The folder may have the files of another release, which are not those of the image."""
     (bare := tmp_path / "app").mkdir()
     (bare / "api.py").touch()
     whole, other = image_of(trained[0], request), image_of(bare, request)
@@ -113,13 +113,25 @@ def test_an_image_without_model_or_ledger_has_no_page_whatever_was_copied_before
     assert "no usable ledger" in capsys.readouterr().err
 
 
-def test_every_forecast_stands_beside_persistence() -> None:
+def test_every_forecast_is_shown_with_persistence() -> None:
     head, *rows = tables(text := page(make_model(BTC, ETH), DIGEST))[0]
     assert head == ["pair", "ahead", "close of", "forecast", "low", "high", "persistence", "change"]
     facts = ["1 day", "2024-05-18", "67,000.00", "65,000.00", "69,000.00", "67,010.00", "+0.0%"]
     assert rows == [["BTC/USD", *facts], ["ETH/USD", *facts]]
     for words in (DIGEST, "012345678", "Not scored, since the history is too short for a backtest: BTC/USD, ETH/USD."):
         assert words in text
+
+
+def test_what_scores_have_in_common_is_said_once(trained: list[Path]) -> None:
+    """A forecast without evidence is persistence at every horizon."""
+    model = store.load(trained[0] / "model.pkl")
+    ((pair, facts),) = model.card.pairs.items()
+    assert facts.backtest is not None
+    scores = tuple(replace(score, words="no better: it is persistence") for score in facts.backtest.scores)
+    model.card.pairs[pair] = replace(facts, backtest=replace(facts.backtest, scores=scores))
+    text = page(model, DIGEST)
+    assert [row[-1] for row in tables(text)[1][1:]] == ["no better (1)"] * len(scores)
+    assert text.count("it is persistence") == text.count("(1) it is persistence.") == 1
 
 
 def test_a_page_of_a_dozen_pairs_stays_far_below_its_limit() -> None:
@@ -136,7 +148,7 @@ def test_simulated_prices_are_announced_at_both_ends() -> None:
     assert "SIMULATED" not in page(make_model(), DIGEST)
 
 
-def test_a_gate_that_was_lifted_is_shown_with_its_reasons() -> None:
+def test_a_lifted_gate_is_shown_with_its_reasons() -> None:
     gate = Gate(passed=False, enforced=False, reasons=("BTC/USD: 12 % missing", HOSTILE), thresholds={})
     model = make_model()
     html = MARKDOWN.render(page(replace(model, card=replace(model.card, gate=gate)), DIGEST))
@@ -144,7 +156,7 @@ def test_a_gate_that_was_lifted_is_shown_with_its_reasons() -> None:
     assert "<script>" not in html
 
 
-def test_what_changed_is_listed_by_build_package_and_source() -> None:
+def test_changes_are_listed_by_build_package_and_source() -> None:
     before = make_model(BTC, ETH, trained_at=TRAINED_AT - timedelta(hours=6))
     card = replace(before.card, python="3.11.6", packages={"prophet": "1.4.9", "pystan": "3.10.0"})
     facts = card.pairs[BTC]
@@ -160,21 +172,21 @@ def test_what_changed_is_listed_by_build_package_and_source() -> None:
         assert words in html
 
 
-def test_a_history_that_grew_shorter_is_pointed_out() -> None:
+def test_a_history_that_became_shorter_is_pointed_out() -> None:
     longer = make_model()
     longer.card.pairs[BTC] = replace(longer.card.pairs[BTC], last=longer.card.pairs[BTC].last + timedelta(days=3))
     assert "3 days of history FEWER" in changes(make_model(), longer)
 
 
 def test_a_champion_whose_forecast_has_ended_is_not_compared_by_price() -> None:
-    """After more than a year without a release it has no forecast for these days."""
+    """After more than a year it has no forecast for these days."""
     ancient = make_model()
     ancient.forecasts[BTC] = make_forecast(last=date(2023, 1, 31))
     assert tables(changes(make_model(), ancient)) == []
 
 
-def test_commits_are_listed_whoever_wrote_them() -> None:
-    """A subject forms no markup, and takes no more than its line."""
+def test_commit_subjects_are_listed_without_their_markup() -> None:
+    """Anybody may have written them. Each takes one line."""
     subjects = ["feat: more", HOSTILE, "# heading", "1. one", "- nested", "> quote", "===", "\x1b[31mred\u202e"]
     section = MARKDOWN.render(page(make_model(), DIGEST, "", subjects)).partition("<h3>Commits</h3>")[2]
     items = re.findall(r"<li>(.*)</li>", section)
@@ -188,7 +200,7 @@ def lines_of(chart: str) -> list[list[float]]:
     return [[float(number) for number in line.split(", ")] for line in re.findall(r"line \[(.*)\]", chart)]
 
 
-def test_the_picture_shows_what_the_server_answers() -> None:
+def test_the_picture_shows_the_answers_of_the_server() -> None:
     forecast = make_forecast()
     low, high, price = lines_of(picture(BTC, forecast))
     evaluator = Evaluator(forecast)
@@ -202,20 +214,20 @@ def test_the_picture_shows_what_the_server_answers() -> None:
 
 
 @pytest.mark.parametrize("times", [1e-13, 1e-6, 1.0, 1e5])
-def test_a_picture_of_any_price_has_round_ends_and_no_exponent(times: float) -> None:
-    """Mermaid reads no exponents, and a range that cuts a line off would hide it."""
+def test_a_picture_of_any_price_has_no_exponent_and_cuts_no_line(times: float) -> None:
+    """Mermaid does not read exponents, and hides what lies outside the axis."""
     chart = picture(BTC, scaled(make_forecast(), times))
     assert re.findall(r"[0-9]e[+-]?[0-9]", chart) == []
     (axis,) = re.findall(r'y-axis "USD" ([0-9.]+) --> ([0-9.]+)', chart)
     bottom, top = map(float, axis)
     drawn = [price for line in lines_of(chart) for price in line]
     assert bottom <= min(drawn) < max(drawn) <= top
-    assert max(drawn) - min(drawn) > (top - bottom) / 2  # it fills the picture
+    assert max(drawn) - min(drawn) > (top - bottom) / 2  # the lines fill the picture
     assert len({len(line) for line in lines_of(chart)}) == 1
 
 
 def scaled(forecast: PairForecast, times: float) -> PairForecast:
-    """The same market, counted in another unit."""
+    """The same market in another unit."""
     anchor = replace(forecast.anchor, price=forecast.anchor.price * times)
     trend = replace(forecast.trend, offset=forecast.trend.offset + math.log(times) / forecast.scale)
     return replace(forecast, last_close=forecast.last_close * times, anchor=anchor, trend=trend)
@@ -223,8 +235,8 @@ def scaled(forecast: PairForecast, times: float) -> PairForecast:
 
 @given(st.text(max_size=80))
 @pytest.mark.parametrize("template", ["- {}", "| a |\n| --- |\n| {} |", "## {}"])
-def test_escaped_text_is_shown_as_it_is(template: str, text: str) -> None:
-    """Whatever it is: in a list, a table and a heading it stays text on one line."""
+def test_escaped_text_is_shown_unchanged(template: str, text: str) -> None:
+    """In a list, a table and a heading it stays text on one line."""
     tokens = MARKDOWN.parse(template.format(f"{markdown.escape(text)} end"))
     children = [token for token in tokens if token.type == "inline"][-1].children or []
     assert {child.type for child in children} <= {"text", "text_special"}
@@ -233,6 +245,6 @@ def test_escaped_text_is_shown_as_it_is(template: str, text: str) -> None:
 
 
 @given(st.text(max_size=40))
-def test_nothing_ends_code_but_its_end(text: str) -> None:
+def test_no_text_can_end_code_early(text: str) -> None:
     html = MARKDOWN.render(f"| a |\n| --- |\n| {markdown.code(text)} and more |")
     assert re.fullmatch(r"(?s).*<td><code>[^<]*</code> and more</td>.*", html)
