@@ -15,8 +15,8 @@ with needed("api.py", "requirements-api.txt"):
     from crypto_predict.command_line import DONE, CommandLine, Option, exit_code
     from crypto_predict.errors import UnusableModel
     from crypto_predict.settings import ServeSettings, boolean, duration, file_path, web_address, whole_number
-    from crypto_predict.web.announcement import announce, greeting
     from crypto_predict.web.app import assemble, create_service, now
+    from crypto_predict.web.operations.announcement import announce, greeting
     from crypto_predict.web.server.server import CannotListen, Server, listen
 
 LOG_SECONDS = 5.0  # to write the remaining log lines at the end, unless a second signal comes
@@ -111,7 +111,8 @@ def serve(settings: ServeSettings, lines: logs.Lines) -> None:
     announce(model, server.addresses, now(), settings.stale_after)
     if sys.stdout and sys.stdout.isatty():
         print(greeting(model, server.addresses[0]), file=sys.stderr)
-    threading.Thread(target=service.answers.prepare, name="prepare", daemon=True).start()
+    prepare = service.snapshots.current().rendering.prepare
+    threading.Thread(target=prepare, name="prepare", daemon=True).start()
     server.run()
     lines.close(LOG_SECONDS, lambda: server.is_hurried)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from crypto_predict.baked import files, store
+from crypto_predict.baked.ledger import Ledger
 from crypto_predict.baked.schema import Model
 from crypto_predict.errors import OtherSchema, ReleaseFailed
-from crypto_predict.forecasting.record.ledger import Ledger, read_ledger
 from crypto_predict.release.programs import ProgramFailed, output_of
 
 DIGEST = re.compile("sha256:[0-9a-f]{64}")
@@ -93,8 +93,8 @@ def take_out(reference: str, folder: Path) -> tuple[Model | None, Ledger]:
     try:
         model = store.load(model_path)
     except OtherSchema:
-        return None, read_ledger(ledger_path)
-    ledger = read_ledger(ledger_path, [model.scorecard.head])
+        return None, Ledger.read(ledger_path)
+    ledger = Ledger.read(ledger_path, [model.scorecard.head])
     files.write_atomically(ledger_path, ledger.content())  # without what was never released
     return model, ledger
 

@@ -156,7 +156,7 @@ def test_a_module_that_cannot_be_imported_ends_the_build(image: str, tmp_path: P
     (context / PACKAGE / "web" / "openapi.py").unlink()
     done = engine.try_build("--target", "serving", arguments={}, context=context, tag=f"{image}-broken")
     assert done.returncode != 0
-    assert "No module named 'crypto_predict.web.openapi'" in done.stderr
+    assert "No module named 'crypto_predict.web.documentation.openapi'" in done.stderr
 
 
 def test_the_next_release_carries_the_ledger_on(next_release: Release, tmp_path: Path) -> None:
@@ -307,4 +307,4 @@ def machines(tag: str) -> dict[str, int]:
 def test_a_machine_that_there_are_no_wheels_for_is_named(image: str) -> None:
     done = engine.try_build("--target", "serving", "--platform", "linux/s390x", arguments={}, tag=f"{image}-s390x")
     assert done.returncode != 0
-    assert "there are no wheels for s390x" in done.stderr
+    assert "no wheels for the architecture s390x" in done.stderr

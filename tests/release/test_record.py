@@ -79,7 +79,7 @@ def test_the_files_are_json_with_the_content_of_the_model(job: Job, published: P
     record(job, published)
     model, ledger = releases.made_model()
     assert strict_json(show(job, "scorecard.json")) == plain.encode(model.scorecard)
-    assert show(job, "ledger.jsonl") == ledger.dumps().decode().strip()
+    assert show(job, "ledger.jsonl") == b"".join(ledger.content()).decode().strip()
     forecasts, forecast = strict_json(show(job, "forecasts.json")), model.forecasts[BTC]
     rows = forecasts["pairs"]["BTC/USD"]
     assert (forecasts["build"], len(rows), rows[-1]["date"]) == (BUILD, 365, str(forecast.end))

@@ -1,4 +1,4 @@
-"""The commands of a release as a job runs them: processes with a home and an environment of their own."""
+"""The commands of a release as a job runs them: processes with their own home and environment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RUN = f"https://github.com/{REPOSITORY}/actions/runs/42"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of a job that has ended."""
+    """The result of a step of a job."""
 
     code: int
     outputs: dict[str, str]  # for later steps
@@ -52,7 +52,7 @@ class Job:
 
     @property
     def authority(self) -> Authority:
-        """Who signs attestations."""
+        """The authority that signs attestations."""
         return Authority(self.folder / "sigstore")
 
     def release(self, *words: str, **environ: str) -> Step:

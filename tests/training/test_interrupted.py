@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from crypto_predict.baked import store
-from crypto_predict.forecasting.record.ledger import read_ledger
+from crypto_predict.baked.ledger import Ledger
 from tests.training.test_ledger import release
 
 ROOT = Path(__file__).parents[2]
@@ -125,7 +125,7 @@ def copy(output: Output, folder: Path) -> Output:
 def whole(output: Output) -> str:
     """The build of the model, once it and its ledger have been found whole."""
     model = store.load(output.model)
-    assert read_ledger(output.ledger, [model.scorecard.head]).entries == model.scorecard.entries
+    assert Ledger.read(output.ledger, [model.scorecard.head]).entries == model.scorecard.entries
     return model.card.build[model.card.build.index("-") :]
 
 

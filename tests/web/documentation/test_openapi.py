@@ -17,9 +17,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from crypto_predict.baked import store
 from crypto_predict.version import __version__
-from crypto_predict.web import provenance, routes
+from crypto_predict.web import rendering, routes
 from crypto_predict.web.app import create_service, now
-from crypto_predict.web.openapi import document
+from crypto_predict.web.documentation.openapi import document
 from tests.support.models import BTC, ETH, make_model
 from tests.support.serving import SETTINGS, Served, serving
 
@@ -146,7 +146,7 @@ def test_headers_of_an_answer_are_documented(served: Served) -> None:
     answer = requests.get(f"{served.url}/bitcoin?date={NOW.date()}", timeout=30)
     documented = RESPONSES["/bitcoin 200"]["headers"]
     ours = {name for name in answer.headers if name.startswith("Crypto-Predict-")}
-    assert ours | {provenance.SIMULATED, "ETag", "Last-Modified", "Cache-Control"} == documented.keys()
+    assert ours | {rendering.SIMULATED, "ETag", "Last-Modified", "Cache-Control"} == documented.keys()
 
 
 def test_the_document_says_what_the_model_was_trained_on() -> None:

@@ -8,7 +8,7 @@ from werkzeug.test import Client
 
 from crypto_predict.baked.schema import Anchor, Model
 from crypto_predict.web.app import create_app
-from crypto_predict.web.freshness import freshness, newest_price
+from crypto_predict.web.operations.freshness import freshness, newest_price
 from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model
 from tests.support.serving import SETTINGS
 
@@ -71,7 +71,7 @@ def test_of_several_pairs_the_one_whose_newest_price_is_oldest_counts() -> None:
     old = Anchor(at=model.forecasts[ETH].last_close_time, price=3_000.0)
     model.forecasts[ETH] = make_forecast(anchor=old)
     assert newest_price(model) == old.at
-    assert freshness(model, old.at + timedelta(days=2), LIMIT).price_age == timedelta(days=2)
+    assert freshness(model, old.at + timedelta(days=2), LIMIT).candle_age_seconds == 2 * 86_400
 
 
 def test_a_retrain_each_six_hours_never_lets_a_model_become_stale() -> None:

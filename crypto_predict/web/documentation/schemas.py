@@ -1,4 +1,4 @@
-"""JSON Schemas of the dataclasses that are served as they are, so that document and answer cannot drift apart."""
+"""JSON Schemas of dataclasses that are served as they are, so that document and answer cannot differ."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crypto_predict.market import Pair
 
 Schema = dict[str, Any]
 
-PAIR: Schema = {"type": "string", "pattern": "^[A-Z0-9]{2,10}/[A-Z0-9]{2,10}$", "examples": ["BTC/USD"]}
+PAIR: Schema = {"type": "string", "pattern": "^[A-Z0-9]{1,20}/[A-Z0-9]{2,10}$", "examples": ["BTC/USD"]}
 
 _SCALARS: dict[Any, Schema] = {
     str: {"type": "string"},
@@ -27,7 +27,11 @@ _SCALARS: dict[Any, Schema] = {
 
 
 def schema_of(kind: Any) -> Schema:
-    """The schema of what `plain.encode` makes of a value of this type."""
+    """Return the schema of what `plain.encode` makes of a value of this type.
+
+    Raises:
+        TypeError: Values of this type, or of a field's, are not served.
+    """
     if kind in _SCALARS:
         return dict(_SCALARS[kind])
     if dataclasses.is_dataclass(kind):
@@ -39,11 +43,11 @@ def schema_of(kind: Any) -> Schema:
         return {"type": "array", "items": schema_of(arms[0])}
     if origin is dict:
         return {"type": "object", "additionalProperties": schema_of(arms[1])}
-    raise TypeError(f"{kind} is not among what a model file holds")
+    raise TypeError(f"{kind} has no schema")
 
 
 def record(properties: dict[str, Schema]) -> Schema:
-    """An object that has these properties, all of them and no others."""
+    """Return the schema of an object that has all of these properties and no others."""
     return {
         "type": "object",
         "properties": properties,

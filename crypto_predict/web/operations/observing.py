@@ -7,7 +7,7 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
 from crypto_predict import logs
-from crypto_predict.web.metrics import Metrics
+from crypto_predict.web.operations.metrics import Metrics
 from crypto_predict.web.questions import shortened
 
 if TYPE_CHECKING:

@@ -4,10 +4,9 @@ from datetime import timedelta
 import pytest
 
 from crypto_predict.baked.schema import Model
-from crypto_predict.web import announcement
-from crypto_predict.web.announcement import announce, base_url
 from crypto_predict.web.app import now
-from crypto_predict.web.examples import example_path
+from crypto_predict.web.operations import announcement
+from crypto_predict.web.operations.announcement import announce, base_url, example_path
 from tests.support.models import BTC, ETH, TRAINED_AT, make_model
 
 HOURS_24 = timedelta(hours=24)
