@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.command_line import CommandLine
+from crypto_predict.command_line import CommandLine, Option
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Pair
 from crypto_predict.settings import (
-    GateThresholds,
     SourceSettings,
     boolean,
     day,
@@ -24,13 +23,15 @@ from crypto_predict.settings import (
 
 def parse(environ: Mapping[str, str], *arguments: str) -> SimpleNamespace:
     """A command with one option of each kind."""
-    command = CommandLine(environ, prog="command", description="A command.")
-    command.add_option("--port", whole_number("port", 0, 65_535), "8000", "100 % of the port", "N")
-    command.add_option("--stale-after", duration, "24h", "when a model is old", "TIME")
-    command.add_option("--until", day, None, "last day", "DATE")
-    command.add_list_option("--pair", Pair.parse, "BTC/USD", "pairs", "PAIR")
-    command.add_flag("--json", "as JSON")
-    return command.parse(arguments)
+    options = [
+        Option("--port", whole_number("port", 0, 65_535), "100 % of the port", "N", default="8000"),
+        Option("--stale-after", duration, "when a model is old", "TIME", default="24h"),
+        Option("--until", day, "last day", "DATE"),
+        Option("--pair", Pair.parse, "pairs", "PAIR", default=("BTC/USD",), multiple=True),
+        Option("--json", boolean, "as JSON"),
+    ]
+    command = CommandLine("command", "A command.", options)
+    return command.parse(arguments, environ)
 
 
 def test_without_anything_said_the_defaults_hold() -> None:
@@ -128,7 +129,7 @@ def test_help_is_given_whatever_the_environment_holds(capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit) as end:
         parse({"PORT": "http"}, "--help")
     assert end.value.code == 0
-    assert "environment: PORT" in capsys.readouterr().out
+    assert "env var: PORT" in capsys.readouterr().out
 
 
 def test_the_help_names_every_default_and_every_variable(capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,11 +137,11 @@ def test_the_help_names_every_default_and_every_variable(capsys: pytest.CaptureF
         parse({}, "--help")
     shown = " ".join(capsys.readouterr().out.split())
     assert end.value.code == 0
-    assert "100 % of the port (default: 8000; environment: PORT)" in shown
-    assert "when a model is old (default: 24h; environment: STALE_AFTER)" in shown
-    assert "last day (environment: UNTIL)" in shown
-    assert "pairs (default: BTC/USD; environment: PAIR)" in shown
-    assert "as JSON (environment: JSON)" in shown
+    assert "100 % of the port [env var: PORT; default: 8000]" in shown
+    assert "when a model is old [env var: STALE_AFTER; default: 24h]" in shown
+    assert "last day [env var: UNTIL]" in shown
+    assert "pairs [env var: PAIR; default: BTC/USD]" in shown
+    assert "as JSON [env var: JSON]" in shown
 
 
 @pytest.mark.parametrize("text", ["1", "true", "YES", "On"])
@@ -269,27 +270,3 @@ def test_keys_are_never_printed() -> None:
     settings = SourceSettings("http://u:hush@127.0.0.1:9", "hush-key", "hush-secret")
     assert "hush" not in repr(settings) + str(settings) + f"{settings}"
     assert "http://***@127.0.0.1:9" in repr(settings)
-
-
-def test_every_threshold_of_the_gate_can_be_moved_by_the_environment() -> None:
-    numbers = GateThresholds().as_numbers()
-    moved = GateThresholds.from_environ({f"GATE_{name.upper()}": str(value + 1) for name, value in numbers.items()})
-    assert moved.as_numbers() == {name: value + 1 for name, value in numbers.items()}
-    assert GateThresholds.from_environ({"GATE_STALEST_HOURS": ""}) == GateThresholds()
-
-
-@pytest.mark.parametrize(
-    ("variable", "text", "expected"),
-    [
-        ("GATE_STALEST_HOURS", "soon", "a number from 0 up"),
-        ("GATE_STALEST_HOURS", "nan", "a number from 0 up"),
-        ("GATE_MOST_MISSING", "-0.1", "a number from 0 up"),
-        ("GATE_WORSE_P", "inf", "a number from 0 up"),
-        ("GATE_LONGEST_GAP", "1.5", "a whole number from 0 up"),
-        ("GATE_LEAST_COMMON", "x" * 500, "a whole number from 0 up"),
-    ],
-)
-def test_a_faulty_threshold_is_named_with_its_value(variable: str, text: str, expected: str) -> None:
-    with pytest.raises(InvalidValue) as error:
-        GateThresholds.from_environ({variable: text})
-    assert (error.value.name, error.value.value, error.value.expected) == (variable, text, expected)

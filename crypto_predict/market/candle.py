@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
@@ -21,10 +21,12 @@ class Candle:
     low: float
     close: float
     volume: float
-    line: int | None = field(default=None, kw_only=True, compare=False, repr=False)  # of the file it comes from
 
     def faults(self) -> list[str]:
-        """Return every reason why no market can have made this candle."""
+        """Return every reason why a market cannot have made this candle."""
+        inside = 0 < self.low <= self.open <= self.high < math.inf and self.low <= self.close <= self.high
+        if inside and 0 <= self.volume < math.inf:
+            return []
         prices = {"open": self.open, "high": self.high, "low": self.low, "close": self.close}
         found = [
             f"{name} {price} is not a positive number"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from crypto_predict.market.candle import Candle, Gap, Quote
 from crypto_predict.market.interval import Interval, Span
@@ -55,6 +55,15 @@ class CandleSource(Protocol):
             SourceError: The source cannot be reached, or its answer is malformed, after every retry.
             UnusableHistory: The source holds nothing that can be read as candles.
         """
+        ...
+
+
+@runtime_checkable
+class RowSource(CandleSource, Protocol):
+    """A source whose candles are the rows of a file."""
+
+    def rows(self, pair: Pair, interval: Interval, span: Span) -> Iterator[tuple[Candle, int]]:
+        """Return what `candles` returns, each candle with its line in the file."""
         ...
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crypto_predict.errors import BrokenLedger, ReleaseFailed, UnfitImage, UnusableModel
-from crypto_predict.release.images import LABELS, digest_of, pull, take_out
+from crypto_predict.release.images import LABELS, LEDGER, MODEL, digest_of, pull, take_out
 from crypto_predict.release.job import Job
 from crypto_predict.release.programs import ProgramFailed, Repository, gh
 
@@ -118,8 +118,8 @@ def _check_follows(repository: Repository, last: Published, job: Job) -> None:
 
 
 def _take_files(reference: str, folder: Path, job: Job) -> Mapping[str, str]:
-    taken = take_out(reference, folder)
-    if taken.model is None:
+    model, ledger = take_out(reference, folder)
+    if model is None:
         job.warn("the last model has another schema: it is not compared with the new one, its ledger goes on")
-    _log.info("%s: %d entries in its ledger", reference, taken.ledger.entries)
-    return {"champion": str(taken.model_path) if taken.model else "", "ledger": str(taken.ledger_path)}
+    _log.info("%s: %d entries in its ledger", reference, ledger.entries)
+    return {"champion": str(folder / MODEL) if model else "", "ledger": str(folder / LEDGER)}

@@ -1,16 +1,20 @@
 """One HTTP request by ``curl``: one time limit for all of it, and the address in no process list and no error."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from crypto_predict.errors import InvalidValue, ReleaseFailed
 from crypto_predict.release.programs import ProgramFailed, output_of
 
 # Of a body, and of a second's transfer: curl before 8.4 applies --max-filesize only to an announced length.
 MOST_BYTES = 4 * 2**20
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_LOOPBACK = ("localhost", "127.0.0.1")
+# Without user, password, white space, and what curl's configuration would quote.
+_ADDRESS = re.compile(
+    r"""(?P<scheme>https?)://(?P<host>[a-z0-9._-]+)(:[0-9]{1,5})?([/?#][!#-?A-\[\]-~]*)?""", re.IGNORECASE
+)
 # The user's own settings are not read, and `--config -` reads the address from standard input.
 _CURL = ("curl", "--disable", "--silent", "--globoff", "--noproxy", ",".join(_LOOPBACK), "--config", "-")
 _LIMITS = ("--max-filesize", str(MOST_BYTES), "--limit-rate", str(MOST_BYTES), "--proto", "=http,https")
@@ -62,14 +66,7 @@ def checked_address(name: str, address: str, *, secret: bool = False) -> str:
         InvalidValue: It is not an address; or it is `secret` and neither https nor on this machine.
     """
     address = address.strip()
-    invalid = InvalidValue(name, "***" if secret else address, "an address such as https://example.onrender.com")
-    try:
-        parts = urlsplit(address)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise invalid from None
-    schemes = {"https", "http"} if not secret or host in _LOOPBACK else {"https"}
-    plain = address.isascii() and address.isprintable() and not set(' "\\@') & set(address)
-    if parts.scheme not in schemes or not host or not plain:
-        raise invalid
+    match = _ADDRESS.fullmatch(address)
+    if match is None or (secret and match["scheme"].lower() != "https" and match["host"] not in _LOOPBACK):
+        raise InvalidValue(name, "***" if secret else address, "an address such as https://example.onrender.com")
     return address

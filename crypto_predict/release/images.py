@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from crypto_predict.baked import files, store
+from crypto_predict.baked.ledger import Ledger
 from crypto_predict.baked.schema import Model
 from crypto_predict.errors import OtherSchema, ReleaseFailed
-from crypto_predict.forecasting.record.ledger import Ledger, read_ledger
 from crypto_predict.release.programs import ProgramFailed, output_of
 
 DIGEST = re.compile("sha256:[0-9a-f]{64}")
@@ -35,16 +35,6 @@ class Image:
     labels: Mapping[str, str]
     user: str  # empty: root
     bytes: int  # of all layers, those of the base included
-
-
-@dataclass(frozen=True, slots=True)
-class Artifact:
-    """A model and its ledger, copied out of an image."""
-
-    model_path: Path
-    ledger_path: Path
-    model: Model | None  # None: written with another schema, which this program cannot read
-    ledger: Ledger
 
 
 def imagetools(*words: str) -> str:
@@ -78,8 +68,10 @@ def pull(reference: str) -> Image:
     return Image(reference, dict(config.get("Labels") or {}), str(config.get("User") or ""), int(found["Size"]))
 
 
-def take_out(reference: str, folder: Path) -> Artifact:
-    """Copy model and ledger out of an image, pulled if it is named by its digest, and read both without trust.
+def take_out(reference: str, folder: Path) -> tuple[Model | None, Ledger]:
+    """Copy `MODEL` and `LEDGER` out of an image, pulled if it is named by its digest, and read both without trust.
+
+    The model is None if it was written with another schema, which this program cannot read.
 
     Raises:
         BrokenLedger: The ledger is absent, damaged, or belongs to another model.
@@ -101,18 +93,18 @@ def take_out(reference: str, folder: Path) -> Artifact:
     try:
         model = store.load(model_path)
     except OtherSchema:
-        return Artifact(model_path, ledger_path, None, read_ledger(ledger_path))
-    ledger = read_ledger(ledger_path, [model.scorecard.head])
+        return None, Ledger.read(ledger_path)
+    ledger = Ledger.read(ledger_path, [model.scorecard.head])
     files.write_atomically(ledger_path, ledger.content())  # without what was never released
-    return Artifact(model_path, ledger_path, model, ledger)
+    return model, ledger
 
 
-def model_of(reference: str, folder: Path) -> tuple[Model, Path]:
-    """Return the model of an image, and the path of its ledger; raise as `take_out`, and for another schema."""
-    taken = take_out(reference, folder)
-    if taken.model is None:
+def take_out_model(reference: str, folder: Path) -> Model:
+    """Do as `take_out`, and raise `ReleaseFailed` for another schema."""
+    model, _ = take_out(reference, folder)
+    if model is None:
         raise ReleaseFailed(f"{reference}: its model has another schema than this program's")
-    return taken.model, taken.ledger_path
+    return model
 
 
 @contextmanager

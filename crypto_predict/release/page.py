@@ -9,7 +9,7 @@ from crypto_predict.baked.schema import Card, Model, PairCard
 from crypto_predict.baked.scores import Score
 from crypto_predict.errors import CryptoPredictError, OutOfRange
 from crypto_predict.market import Pair, price_decimals
-from crypto_predict.release.images import model_of, take_out
+from crypto_predict.release.images import take_out, take_out_model
 from crypto_predict.release.job import Job
 from crypto_predict.release.markdown import bullets, code, escape, table
 from crypto_predict.release.picture import picture
@@ -32,9 +32,9 @@ _SCORES = (
 
 def summary(image: str, champion: str, into: Path, job: Job) -> None:
     """Show forecast, scorecard and changes on the run's page. Reads the subjects of new commits from CHANGES."""
-    model, _ = model_of(image, into)
+    model = take_out_model(image, into)
     try:
-        before = take_out(champion, into).model if champion else None
+        before = take_out(champion, into)[0] if champion else None
         since = changes(model, before) if before else "There is no earlier model of this schema."
     except CryptoPredictError as error:
         since = f"Not compared: {escape(str(error))}."
@@ -103,16 +103,17 @@ def _backtest(card: Card) -> Iterator[str]:
     if shown:
         inside = f"inside {card.coverage:.0%}"
         head = ("pair", "ahead", "forecasts", "error / persistence", inside, "Winkler / persistence", "in words")
-        yield table(head, [_score(pair, score) for pair, score in shown], "<<>>>><")
+        # After a colon most rows have the same sentence: it becomes a note.
+        notes = [note for note in dict.fromkeys(score.words.partition(": ")[2] for _, score in shown) if note]
+        yield table(head, [_score(pair, score, notes) for pair, score in shown], "<<>>>><")
         yield _SCORES
-        # What follows a colon is the same sentence for most rows.
-        reasons = dict.fromkeys(score.words.partition(": ")[2] for _, score in shown)
-        yield from (f"Where no better than persistence: {escape(reason)}." for reason in reasons if reason)
+        yield from (f"({number}) {escape(note)}." for number, note in enumerate(notes, start=1))
 
 
-def _score(pair: Pair, score: Score) -> tuple[str, ...]:
+def _score(pair: Pair, score: Score, notes: Sequence[str]) -> tuple[str, ...]:
     error, winkler = ("-" if x is None else f"{x:.3f}" for x in (score.relative_mae, score.relative_winkler))
-    words = escape(score.words.partition(": ")[0])
+    verdict, _, note = score.words.partition(": ")
+    words = f"{escape(verdict)} ({notes.index(note) + 1})" if note else escape(verdict)
     ahead = counted(score.horizon_days, "day")
     return str(pair), ahead, f"{score.forecasts:,}", error, f"{score.coverage:.1%}", winkler, words
 

@@ -14,7 +14,7 @@ from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import Evaluator
 from crypto_predict.baked.schema import HORIZON_DAYS, Model, PairForecast
 from crypto_predict.errors import ReleaseFailed
-from crypto_predict.release.images import model_of
+from crypto_predict.release.images import LEDGER, take_out_model
 from crypto_predict.release.job import Job
 from crypto_predict.release.markdown import code
 from crypto_predict.release.page import page
@@ -38,10 +38,10 @@ def record(image: str, pictures: Path | None, repository: Path, job: Job) -> Non
         ReleaseFailed: GitHub refused the commit, or the image has no model that this program can read.
     """
     with tempfile.TemporaryDirectory() as name:
-        files = Path(name) / "files"
-        model, ledger = model_of(image, Path(name) / "image")
+        files, taken = Path(name) / "files", Path(name) / "image"
+        model = take_out_model(image, taken)
         shutil.copytree(pictures, files) if pictures else files.mkdir()
-        shutil.copy(ledger, files / "ledger.jsonl")
+        shutil.copy(taken / LEDGER, files / "ledger.jsonl")
         _write(model, image.partition("@")[2], files)
         remote = Repository(repository).ask("remote", "get-url", "origin")
         commit = _commit(Repository(files), remote, f"record: {model.card.build}")

@@ -36,7 +36,7 @@ class Expected:
 
 
 def smoke(image: str, build: str, job: Job, *, allow_simulated: bool, allow_stale: bool) -> Mapping[str, str]:
-    """Start an image without any rights, make every kind of request, and refuse what must not be released.
+    """Start an image read-only, make every kind of request, and refuse what must not be released.
 
     Raises:
         UnfitImage: It must not be released. Every fault is listed.
@@ -91,16 +91,15 @@ def _artifact_faults(image: str) -> list[str]:
     """Return the faults of model and ledger: with a broken ledger, no release could follow this one."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            taken = images.take_out(image, Path(folder))
+            model, ledger = images.take_out(image, Path(folder))
         except ReleaseFailed:
             raise
         except CryptoPredictError as error:
             return [str(error)]
-    if taken.model is None:
+    if model is None:
         return ["its model has another schema than this program's"]
-    if not any(release.build == taken.model.card.build for release in taken.ledger.newest):
-        return [f"its ledger does not name {taken.model.card.build}, the model beside it"]
-    return []
+    build = model.card.build
+    return [] if any(one.build == build for one in ledger.newest) else [f"its ledger does not name its model, {build}"]
 
 
 def _version(site: str, expected: Expected) -> Iterator[str]:

@@ -8,9 +8,9 @@ from pathlib import PurePath
 
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Pair
+from crypto_predict.market.ports import CandleSource
 from crypto_predict.settings import SourceSettings
 from crypto_predict.sources.csv_file import CsvFile
-from crypto_predict.sources.port import Source
 from crypto_predict.sources.simulated import Simulated
 
 FILE = "file:"
@@ -39,12 +39,9 @@ def pair_in_name(text: str) -> Pair:
     return Pair(name, "USD") if _CURRENCY.fullmatch(name) else Pair("BTC", "USD")
 
 
-def has_hours(name: str) -> bool:
-    """Whether the source of this name gives hourly candles beside daily ones; a file holds one kind."""
-    return not name.startswith(FILE)
-
-
-def open_sources(names: Sequence[str], settings: SourceSettings, seed: int, pairs: Sequence[Pair]) -> list[Source]:
+def open_sources(
+    names: Sequence[str], settings: SourceSettings, seed: int, pairs: Sequence[Pair]
+) -> list[CandleSource]:
     """The sources of these names, in their order; nothing is read and no connection made yet.
 
     Args:
@@ -59,7 +56,7 @@ def open_sources(names: Sequence[str], settings: SourceSettings, seed: int, pair
     return [_open(source_name(name), settings, seed, pairs) for name in names]
 
 
-def _open(name: str, settings: SourceSettings, seed: int, pairs: Sequence[Pair]) -> Source:
+def _open(name: str, settings: SourceSettings, seed: int, pairs: Sequence[Pair]) -> CandleSource:
     if name.startswith(FILE):
         return _open_file(name, settings, pairs)
     return _OPENERS[name](settings, seed)
@@ -72,15 +69,18 @@ def _open_file(name: str, settings: SourceSettings, pairs: Sequence[Pair]) -> Cs
     return file
 
 
-def _open_alpaca(settings: SourceSettings, seed: int) -> Source:  # noqa: ARG001 an exchange rolls no dice
+def _open_alpaca(settings: SourceSettings, seed: int) -> CandleSource:  # noqa: ARG001 an exchange rolls no dice
     # The SDK takes a second to import, which a mistyped option or another source need not wait for.
     from crypto_predict.sources.alpaca.history import Alpaca  # noqa: PLC0415 see above
 
     return Alpaca(settings)
 
 
-def _open_simulated(settings: SourceSettings, seed: int) -> Source:  # noqa: ARG001 nothing is reached
+def _open_simulated(settings: SourceSettings, seed: int) -> CandleSource:  # noqa: ARG001 nothing is reached
     return Simulated(seed)
 
 
-_OPENERS: dict[str, Callable[[SourceSettings, int], Source]] = {"alpaca": _open_alpaca, "simulated": _open_simulated}
+_OPENERS: dict[str, Callable[[SourceSettings, int], CandleSource]] = {
+    "alpaca": _open_alpaca,
+    "simulated": _open_simulated,
+}

@@ -92,7 +92,7 @@ class Columns:
         columns.notices += _notices(columns, header, names)
         return columns
 
-    def candle(self, fields: Sequence[str], line: int) -> Candle | None:
+    def candle(self, fields: Sequence[str]) -> Candle | None:
         """Return the candle of one row, or None for a row without any price. An empty field is NaN.
 
         Raises:
@@ -109,7 +109,7 @@ class Columns:
         if all(map(math.isnan, prices)):
             return None
         first, high, low, close = prices
-        return Candle(opening, first, high, low, close, volume, line=line)
+        return Candle(opening, first, high, low, close, volume)
 
     def assumed(self) -> list[str]:
         """Return the assumptions so far, including the units of times."""

@@ -46,58 +46,57 @@ _MOST_PREAMBLE = 10  # lines
 _MOST_FURTHER = 2  # lines of a header, below its first
 _DELIMITERS = ",;\t|"
 
+Row = tuple[Candle, int]  # a candle and its line
+
 _log = logging.getLogger(__name__)
 
 
 class CsvFile:
-    """A file of candles as a source. It is read once and remembered; more than `most_lines` lines are refused."""
+    """A file of daily candles as a source. It is read once; more than `most_lines` lines are refused."""
+
+    simulated = False
+    intervals = frozenset({Interval.DAY_1})
 
     def __init__(self, path: str, most_lines: int = MOST_LINES) -> None:
+        self.id = f"file:{path}"  # as the user wrote it
         self._path = path
         self._most_lines = most_lines
-        self._read: dict[Path, list[Candle]] = {}
-
-    @property
-    def name(self) -> str:
-        """``file:`` and the path as the user wrote it."""
-        return f"file:{self._path}"
-
-    @property
-    def simulated(self) -> bool:
-        """A file's prices count as real."""
-        return False
+        self._read: dict[Path, list[Row]] = {}
 
     def path_for(self, pair: Pair) -> Path:
         """The file that holds `pair`; without placeholders in the path, one file serves whatever pair is asked for."""
         return Path(self._path.replace("{base}", pair.base).replace("{quote}", pair.quote))
 
-    def end(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:
+    def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:
         """The close of the newest row that closes at or before `limit` (UTC); `limit` rounded down where none does.
 
         Raises:
             UnusableHistory: The file cannot be read.
         """
-        closes = (
-            row.open_time + interval.length for row in self._rows(pair) if row.open_time <= limit - interval.length
-        )
+        latest = limit - interval.length  # the rows may reach to the end of the year 9999
+        closes = (row.open_time + interval.length for row, _ in self._all_rows(pair) if row.open_time <= latest)
         return max(closes, default=interval.floor(limit))
 
-    def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:  # noqa: ARG002 the port's signature
-        """The rows that open in `span` or later, in the order of time.
+    def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
+        """Return the candles that open in `span` or later, in the order of time.
 
         Raises:
             UnusableHistory: The file cannot be read.
         """
-        yield from (candle for candle in self._rows(pair) if candle.open_time >= span.start)
+        return (candle for candle, _ in self.rows(pair, interval, span))
 
-    def _rows(self, pair: Pair) -> list[Candle]:
+    def rows(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Row]:  # noqa: ARG002 the port's signature
+        """Return what `candles` returns, each candle with its line."""
+        return (row for row in self._all_rows(pair) if row[0].open_time >= span.start)
+
+    def _all_rows(self, pair: Pair) -> list[Row]:
         path = self.path_for(pair)
         if path not in self._read:
             self._read[path] = read_csv(path, self._most_lines, pair.base)
         return self._read[path]
 
 
-def read_csv(path: Path, most_lines: int = MOST_LINES, base: str | None = None) -> list[Candle]:
+def read_csv(path: Path, most_lines: int = MOST_LINES, base: str | None = None) -> list[Row]:
     """Every row of the file that has a price, ascending, and at least one. The assumptions are logged in one line.
 
     Args:
@@ -177,7 +176,7 @@ class _Table:
     """The rows, the faults and what was assumed, so far."""
 
     def __init__(self, base: str | None) -> None:
-        self.rows: list[Candle] = []
+        self.rows: list[Row] = []
         self.faults: list[str] = []
         self.notices: list[str] = []
         self._base = base
@@ -194,7 +193,7 @@ class _Table:
         last = 0
         for last, line in lines:
             try:
-                candle = columns.candle(self._fields(line), last)
+                candle = columns.candle(self._fields(line))
             except BadRow as error:
                 self.faults.append(f"line {last}: {error}")
                 if len(self.faults) == MOST_FAULTS:
@@ -211,12 +210,12 @@ class _Table:
 
     def sort(self) -> None:
         """Bring the rows into the order of time; those of one time stay in theirs."""
-        openings = [candle.open_time for candle in self.rows]
+        openings = [candle.open_time for candle, _ in self.rows]
         if all(earlier <= later for earlier, later in pairwise(openings)):
             return
         newest_first = all(earlier >= later for earlier, later in pairwise(openings))
         self.notices.append(f"the order is {'newest first' if newest_first else 'not by time'}, which is sorted")
-        self.rows.sort(key=lambda candle: candle.open_time)
+        self.rows.sort(key=lambda row: row[0].open_time)
 
     def _columns(self, lines: Iterator[tuple[int, bytes]]) -> Columns:
         number, line = next(lines, (0, b""))
@@ -256,4 +255,4 @@ class _Table:
         if candle is None:
             self._without_price.append(line)
         else:
-            self.rows.append(candle)
+            self.rows.append((candle, line))

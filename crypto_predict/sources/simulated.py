@@ -88,20 +88,14 @@ _DOLLARS = {  # long-run levels
 class Simulated:
     """The invented market as a source; `seed` chooses one of many. A candle depends on seed, pair and time alone."""
 
+    id = "simulated"
+    simulated = True
+    intervals = frozenset(Interval)
+
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
-    @property
-    def name(self) -> str:
-        """``simulated``."""
-        return "simulated"
-
-    @property
-    def simulated(self) -> bool:
-        """Nobody ever paid these prices."""
-        return True
-
-    def end(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
+    def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
         """`limit` (UTC) rounded down to the interval: this market never sleeps."""
         return interval.floor(limit)
 

@@ -10,11 +10,10 @@ from datetime import datetime
 from crypto_predict.baked.schema import HORIZON_DAYS, Anchor
 from crypto_predict.errors import Refused, SourceError, UnusableHistory
 from crypto_predict.forecasting.gate.quality import anchor_faults, history_faults
-from crypto_predict.history import MIN_CANDLES, History, closing_limit, hours_since, read_history
-from crypto_predict.market import DAY, Candle, Interval, Pair, Span
-from crypto_predict.settings import GateThresholds
-from crypto_predict.sources.catalog import has_hours
-from crypto_predict.sources.port import Source
+from crypto_predict.forecasting.gate.thresholds import GateThresholds
+from crypto_predict.history import MIN_CANDLES, History, candles_since, closing_limit, read_history
+from crypto_predict.market import DAY, Candle, Interval, Pair
+from crypto_predict.market.ports import CandleSource
 from crypto_predict.training.settings import GatePlan, HistoryRequest
 
 # Days read before those that a fit sees. With them, the first forecasts of the backtest have a year behind them, and
@@ -30,12 +29,13 @@ class PairHistory:
 
     history: History  # of as many days as a fit sees
     past: History  # the same with the warm-up before it
+    source: CandleSource  # of both
     anchor: Anchor  # the newest price, where the forecast starts
     faults: tuple[str, ...]  # found by a gate that is not enforced
 
 
 def read_pair(
-    sources: Sequence[Source], pair: Pair, request: HistoryRequest, gate: GatePlan, now: datetime
+    sources: Sequence[CandleSource], pair: Pair, request: HistoryRequest, gate: GatePlan, now: datetime
 ) -> PairHistory:
     """Read the history of one pair, and the newest price.
 
@@ -49,19 +49,21 @@ def read_pair(
         return history_faults(history, gate.thresholds, limit, request.days)
 
     days = request.days + WARM_UP
-    past = read_history(sources, pair, Interval.DAY_1, days, request.until, now, judge if gate.enforced else None)
+    past, source = read_history(
+        sources, pair, Interval.DAY_1, days, request.until, now, judge if gate.enforced else None
+    )
     history = past.last(request.days)
     if len(history.candles) < MIN_CANDLES:  # the others are warm-up, from before a gap
         fault = f"{len(history.candles)} usable candles in the last {request.days} days, {MIN_CANDLES} are needed"
         raise UnusableHistory(f"{pair} from {history.source}", [fault])
-    anchor, faults = newest_price(sources, history, limit, gate.thresholds)
+    anchor, faults = newest_price(history, source, limit, gate.thresholds)
     if gate.enforced and faults:
         raise Refused([f"{pair}: {history.source}: {fault}" for fault in faults])
-    return PairHistory(history, past, anchor, () if gate.enforced else (*judge(past), *faults))
+    return PairHistory(history, past, source, anchor, () if gate.enforced else (*judge(past), *faults))
 
 
 def newest_price(
-    sources: Sequence[Source], history: History, limit: datetime, thresholds: GateThresholds
+    history: History, source: CandleSource, limit: datetime, thresholds: GateThresholds
 ) -> tuple[Anchor, list[str]]:
     """Return the close of the newest closed hourly candle, or of the last daily one if there is no newer; its faults.
 
@@ -69,39 +71,34 @@ def newest_price(
     closed by `limit` (UTC).
     """
     last = history.candles[-1]
-    hours = _hours(sources, history, limit)
+    hours = _hours(history, source, limit)
     faults = anchor_faults(hours, last, thresholds) if hours else []
     if not hours or faults:
         return Anchor(last.open_time + DAY, last.close), faults
     return Anchor(hours[-1].open_time + Interval.HOUR_1.length, hours[-1].close), []
 
 
-def _hours(sources: Sequence[Source], history: History, limit: datetime) -> list[Candle]:
+def _hours(history: History, source: CandleSource, limit: datetime) -> list[Candle]:
     """Return the closed hourly candles since the last daily close; without them the forecast is only less fresh."""
-    if not has_hours(history.source):
+    if Interval.HOUR_1 not in source.intervals:
         return []
-    source = next(source for source in sources if source.name == history.source)
     try:
-        return hours_since(source, history, limit)
+        # The last hour of the day is left out: with it, the day itself would be known.
+        return candles_since(history, source, Interval.HOUR_1, DAY - Interval.HOUR_1.length, limit)
     except (SourceError, UnusableHistory) as error:
         _log.warning("%s: no hourly candles, the forecast starts at the last daily close: %s", history.pair, error)
         return []
 
 
-def candles_after(sources: Sequence[Source], history: History, now: datetime) -> list[Candle]:
+def candles_after(history: History, source: CandleSource, now: datetime) -> list[Candle]:
     """Return the sound daily candles of the `HORIZON_DAYS` days after `history`, ascending, from the same source.
 
     If the source fails, log a warning and return none. Only pictures show these candles, after the training.
     """
-    source = next(source for source in sources if source.name == history.source)
-    start = history.candles[-1].open_time + DAY
     try:
-        end = min(source.end(history.pair, Interval.DAY_1, closing_limit(None, now)), start + HORIZON_DAYS * DAY)
-        if end <= start:
-            return []
-        span = Span(start, end)
-        found = {one.open_time: one for one in source.candles(history.pair, Interval.DAY_1, span) if not one.faults()}
+        limit = closing_limit(None, now)
+        candles = candles_since(history, source, Interval.DAY_1, HORIZON_DAYS * DAY, limit)
     except (SourceError, UnusableHistory) as error:
         _log.warning("%s: the picture does not show the prices that followed: %s", history.pair, error)
         return []
-    return [found[opening] for opening in sorted(found) if opening in span and opening + DAY <= span.end]
+    return [candle for candle in candles if not candle.faults()]

@@ -5,7 +5,6 @@ A date that cannot be parsed is ignored, as the standard demands. An entity tag 
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -15,15 +14,8 @@ if TYPE_CHECKING:
 
 HEADERS = frozenset({"HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE"})
 
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_MONTH = f"(?P<month>{'|'.join(_MONTHS)})"
-_TIME = "(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
 # RFC 9110, section 5.6.7: the preferred form, and the two obsolete ones that must be accepted.
-_HTTP_DATES = (
-    re.compile(f"[A-Z][a-z]{{2}}, (?P<day>[0-9]{{2}}) {_MONTH} (?P<year>[0-9]{{4}}) {_TIME} GMT"),
-    re.compile(f"[A-Z][a-z]{{5,8}}, (?P<day>[0-9]{{2}})-{_MONTH}-(?P<year>[0-9]{{2}}) {_TIME} GMT"),
-    re.compile(f"[A-Z][a-z]{{2}} {_MONTH} (?P<day>[ 0-9][0-9]) {_TIME} (?P<year>[0-9]{{4}})"),
-)
+_HTTP_DATES = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
 
 
 def evaluate(environ: WSGIEnvironment, etag: str | None, last_modified: str | None) -> HTTPStatus | None:
@@ -69,15 +61,9 @@ def _tags(field: str) -> set[str]:
 
 def _date(field: str | None) -> datetime | None:
     """Parse an HTTP date; None if the text is anything else."""
-    match = next((match for form in _HTTP_DATES if (match := form.fullmatch(field or ""))), None)
-    if match is None:
-        return None
-    year = int(match["year"])
-    if len(match["year"]) == 2:
-        year += 1900 if year > 68 else 2000  # as POSIX reads two digits
-    day, hour, minute = (int(match[name]) for name in ("day", "hour", "minute"))
-    second = min(int(match["second"]), 59)  # a leap second has 60
-    try:
-        return datetime(year, _MONTHS.index(match["month"]) + 1, day, hour, minute, second, tzinfo=UTC)
-    except ValueError:  # a day or an hour out of range
-        return None
+    for form in _HTTP_DATES:
+        try:
+            return datetime.strptime(field or "", form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+    return None

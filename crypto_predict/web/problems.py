@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
+from crypto_predict.baked import plain
 from crypto_predict.errors import CryptoPredictError, InvalidValue, NoProphetInterval, UnknownPair
 from crypto_predict.web.answers import NoBitcoin, OutsideModel
-from crypto_predict.web.freshness import Freshness
+from crypto_predict.web.operations.freshness import Freshness
 from crypto_predict.web.questions import BadParameter, shortened
+from crypto_predict.web.rendering import Rendered, simulated_header
 
 CONTENT_TYPE = "application/problem+json"
 
 
 class Draining(CryptoPredictError):
-    """The server is finishing what it has begun, and takes nothing new."""
+    """The server finishes the requests it has and accepts no new ones."""
 
     def __init__(self) -> None:
         super().__init__("this server is stopping: it finishes the requests it has and takes no new ones")
@@ -30,7 +32,7 @@ class StaleModel(CryptoPredictError):
         self.freshness = freshness
 
 
-# Errors that are not here are the server's own fault.
+# Any other error is a fault of the server.
 STATUS: dict[type[CryptoPredictError], HTTPStatus] = {
     BadParameter: HTTPStatus.BAD_REQUEST,
     InvalidValue: HTTPStatus.BAD_REQUEST,
@@ -42,23 +44,7 @@ STATUS: dict[type[CryptoPredictError], HTTPStatus] = {
     StaleModel: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What went wrong with one request. Its type is ``about:blank``: the status says the kind, the detail the rest."""
-
-    status: int
-    detail: str
-    members: Mapping[str, object] = field(default_factory=dict)  # beyond those that every problem has
-
-    def body(self) -> bytes:
-        """The problem as JSON."""
-        title = TITLES.get(self.status, "Error")
-        common = {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail}
-        return f"{json.dumps({**common, **self.members})}\n".encode()
-
-
-# Names before Python 3.13 differ.
+# Python 3.13 renamed three of them.
 TITLES = {status.value: status.phrase for status in HTTPStatus} | {
     413: "Content Too Large",
     414: "URI Too Long",
@@ -66,18 +52,35 @@ TITLES = {status.value: status.phrase for status in HTTPStatus} | {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why one request failed. Its type is ``about:blank``: the status gives the kind, the detail the rest."""
+
+    status: int
+    detail: str
+    members: Mapping[str, object] = field(default_factory=dict)  # in addition to those of every problem
+
+    def rendered(self) -> Rendered:
+        """Return the problem as JSON, and the headers that describe it."""
+        title = TITLES.get(self.status, "Error")
+        common = {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail}
+        body = f"{json.dumps({**common, **self.members})}\n".encode()
+        headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
+        return Rendered(body, [*headers, *simulated_header(self.members.get("simulated") is True)])
+
+
 def of_error(error: CryptoPredictError) -> Problem:
-    """The problem that one of the errors in the table is."""
+    """Return the problem of an error in `STATUS`."""
     return Problem(STATUS[type(error)].value, str(error), _members(error))
 
 
 def precondition_failed() -> Problem:
-    """A condition of the request (RFC 9110, section 13) that the current answer does not meet."""
+    """Return the problem of a condition (RFC 9110, section 13) that the current answer does not meet."""
     return Problem(412, "this answer is not the version that If-Match or If-Unmodified-Since names")
 
 
 def internal() -> Problem:
-    """A fault of the server; clients get no details."""
+    """Return the problem of a fault of the server; clients get no details."""
     return Problem(500, "this is a fault of the server; it has been logged")
 
 
@@ -89,9 +92,9 @@ def _members(error: CryptoPredictError) -> dict[str, object]:
             return {"parameter": error.name}
         case NoProphetInterval():
             return {"parameter": "model"}
-        case UnknownPair() if not isinstance(error, NoBitcoin):  # /bitcoin takes no pair
+        case UnknownPair() if not isinstance(error, NoBitcoin):  # /bitcoin has no parameter for the pair
             return {"parameter": "pair"}
         case StaleModel():
-            return error.freshness.members()
+            return dict(plain.encode(error.freshness))
         case _:
             return {}

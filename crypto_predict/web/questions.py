@@ -1,82 +1,114 @@
-"""Reading questions: query strings to parameters, and text to days and instants.
+"""Parse query strings and paths into questions.
 
-Pure functions, shared by every way in. Text is a stranger's: it may be anything, and is only ever quoted shortened.
+Pure functions. A client may send any text: messages repeat it shortened.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from datetime import date, datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from urllib.parse import parse_qsl
 
-from crypto_predict.errors import CryptoPredictError, InvalidValue
+from crypto_predict.baked.evaluation import COMBINED, MODELS
+from crypto_predict.errors import CryptoPredictError, InvalidValue, UnknownPair
+from crypto_predict.market import Pair
 
-# In the part of the pattern language that Python and ECMAScript, which OpenAPI speaks, have in common.
+# These patterns mean the same in Python and in ECMAScript, which OpenAPI uses.
 DAY_PATTERN = "(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 TIME_PATTERN = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?"
 # A plus sign in a query string means a space, so a space before an offset was meant as a plus sign.
 OFFSET_PATTERN = "[Zz]|[+ -]([01][0-9]|2[0-3])(:?[0-5][0-9])?"
 MOMENT_PATTERN = f"^{DAY_PATTERN}([Tt ]{TIME_PATTERN}({OFFSET_PATTERN})?)?$"
 
-MOMENT_EXPECTED = "an ISO date such as 2024-06-01 or an ISO date-time such as 2024-06-01T12:00:00Z"
 DAY_EXPECTED = "an ISO date such as 2024-06-01"
+MOMENT_EXPECTED = f"{DAY_EXPECTED} or an ISO date-time such as 2024-06-01T12:00:00Z"
 
 _MOMENT = re.compile(f"(?P<day>{DAY_PATTERN})([Tt ](?P<time>{TIME_PATTERN})(?P<offset>{OFFSET_PATTERN})?)?")
 _DAY = re.compile(DAY_PATTERN)
-
-_SHOWN = 80  # characters of a stranger's text that are worth repeating
+_LONGEST = 80  # characters of a client's text that a message repeats
 
 
 class BadParameter(CryptoPredictError):
-    """The parameter `parameter` is missing, repeated or unknown, or contradicts another; `fault` says so in words."""
+    """The parameter `parameter` is missing, repeated or unknown, or contradicts another one, as `fault` explains."""
 
     def __init__(self, parameter: str, fault: str) -> None:
         super().__init__(fault)
         self.parameter = parameter
 
 
-def parameters(query: str, known: tuple[str, ...]) -> dict[str, str]:
-    """The parameters in a query string, each of them known and given once.
+@dataclass(frozen=True, slots=True)
+class BitcoinQuestion:
+    """The parameters of ``/bitcoin``."""
+
+    moment: date | datetime  # a day stands for its close; an instant is aware of its time zone
+    model: str = COMBINED
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastQuestion:
+    """The parameters of ``/forecast/{pair}``; a day that was not given is None."""
+
+    pair: Pair
+    start: date | None = None  # included
+    end: date | None = None  # included
+    model: str = COMBINED
+
+
+def bitcoin(query: str) -> BitcoinQuestion:
+    """Parse the query of ``/bitcoin``.
 
     Raises:
-        BadParameter: One is unknown or repeated.
+        BadParameter, InvalidValue: A parameter is missing, repeated, unknown or malformed.
+    """
+    given = parameters(query, ("date", "model"))
+    if "date" not in given:
+        raise BadParameter("date", f"date is missing: it must be {MOMENT_EXPECTED}")
+    return BitcoinQuestion(moment("date", given["date"]), _model(given))
+
+
+def forecast(pair: str, query: str, held: Sequence[Pair]) -> ForecastQuestion:
+    """Parse the path and the query of ``/forecast/{pair}``, where the model holds the pairs `held`.
+
+    Raises:
+        BadParameter, InvalidValue: The pair is malformed, or a parameter is repeated, unknown or malformed.
+        UnknownPair: The pair is not one of `held`.
+    """
+    known = Pair.parse(pair)
+    if known not in held:
+        raise UnknownPair(str(known), list(map(str, held)))
+    given = parameters(query, ("start", "end", "model"))
+    model = _model(given)
+    days = {name: day(name, text) for name, text in given.items() if name != "model"}
+    return ForecastQuestion(known, days.get("start"), days.get("end"), model)
+
+
+def parameters(query: str, known: tuple[str, ...]) -> dict[str, str]:
+    """Return the parameters of a query string by their names.
+
+    Raises:
+        BadParameter: One is not `known`, or given more than once.
     """
     given = parse_qsl(query, keep_blank_values=True, errors="replace")
     found = dict(given)
     for name in found:
         if name not in known:
-            raise BadParameter(shortened(name), _unknown(name, known))
+            shown = shortened(name)
+            taken = f"which takes {' and '.join(known)}" if known else "which takes no parameters"
+            raise BadParameter(shown, f"{shown!r} is not a parameter of this address, {taken}")
     if len(found) < len(given):
         name = next(name for name in found if [other for other, _ in given].count(name) > 1)
         raise BadParameter(name, f"{name} is given more than once")
     return found
 
 
-def required(given: Mapping[str, str], name: str, expected: str) -> str:
-    """The text of a parameter.
-
-    Raises:
-        BadParameter: It is missing.
-    """
-    if name not in given:
-        raise BadParameter(name, f"{name} is missing: it must be {expected}")
-    return given[name]
-
-
-def choice(name: str, text: str, choices: tuple[str, ...]) -> str:
-    """Read one of several words.
-
-    Raises:
-        InvalidValue: The text is none of them.
-    """
-    if text not in choices:
-        raise InvalidValue(name, text, f"one of {', '.join(choices)}")
-    return text
-
-
 def moment(name: str, text: str) -> date | datetime:
-    """Read a day, or an instant, which is in UTC unless it says otherwise and always aware of its time zone.
+    """Parse a day or an instant. An instant without an offset is in UTC.
+
+    Returns:
+        A date, or a date-time in UTC. The first and last hours of the calendar, which some time zones place
+        outside the years 1 to 9999 of UTC, keep their offset.
 
     Raises:
         InvalidValue: The text is neither, or names a day or an hour that does not exist.
@@ -84,20 +116,24 @@ def moment(name: str, text: str) -> date | datetime:
     match = _MOMENT.fullmatch(text)
     if match is None:
         raise InvalidValue(name, text, MOMENT_EXPECTED)
-    day_text, time, offset = match["day"], match["time"], match["offset"]
+    time, offset = match["time"], match["offset"] or "Z"
     try:
         if time is None:
-            return date.fromisoformat(day_text)
-        return datetime.fromisoformat(f"{day_text}T{time}{(offset or 'Z').upper().replace(' ', '+')}")
+            return date.fromisoformat(match["day"])
+        instant = datetime.fromisoformat(f"{match['day']}T{time}{offset.upper().replace(' ', '+')}")
     except ValueError as error:
         raise InvalidValue(name, text, MOMENT_EXPECTED) from error
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        return instant
 
 
 def day(name: str, text: str) -> date:
-    """Read a day.
+    """Parse a day.
 
     Raises:
-        InvalidValue: The text is no ISO date, or names a day that does not exist.
+        InvalidValue: The text is not an ISO date, or the day does not exist.
     """
     try:
         if _DAY.fullmatch(text):
@@ -108,10 +144,12 @@ def day(name: str, text: str) -> date:
 
 
 def shortened(text: str) -> str:
-    """The text, cut where it is too long to be worth repeating."""
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    """Return the text, cut after 80 characters."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
-def _unknown(name: str, known: tuple[str, ...]) -> str:
-    taken = f"this address takes {' and '.join(known)}" if known else "this address takes no parameters"
-    return f"{shortened(name)!r} is no parameter here: {taken}"
+def _model(given: dict[str, str]) -> str:
+    name = given.get("model", COMBINED)
+    if name not in MODELS:
+        raise InvalidValue("model", name, f"one of {', '.join(MODELS)}")
+    return name

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from crypto_predict.errors import CryptoPredictError
-from crypto_predict.web import problems
-from crypto_predict.web.caching import COMMON
+from crypto_predict.web.problems import TITLES, Problem
+from crypto_predict.web.rendering import COMMON
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -39,9 +39,6 @@ class Refusing:
         refusal = environ.get(KEY)
         if refusal is None:
             return self._application(environ, start_response)
-        body = problems.Problem(refusal.status, refusal.detail).body()
-        headers = [("Content-Type", problems.CONTENT_TYPE), ("Content-Length", str(len(body)))]
-        start_response(
-            f"{refusal.status} {problems.TITLES[refusal.status]}", [*headers, ("Cache-Control", "no-store"), *COMMON]
-        )
+        body, headers = Problem(refusal.status, refusal.detail).rendered()
+        start_response(f"{refusal.status} {TITLES[refusal.status]}", [*headers, *COMMON])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

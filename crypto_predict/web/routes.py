@@ -1,10 +1,13 @@
-"""The Flask application. Views do what is HTTP's and leave the rest to `Service`."""
+"""The endpoints: a question is parsed, answered and rendered. Flask routes requests to them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from functools import cache, partial
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache, partial
 from http import HTTPStatus
 
 from flask import Flask, Request, Response, redirect, request
@@ -14,33 +17,68 @@ from werkzeug.routing import MapAdapter
 from werkzeug.wrappers import Response as AnyResponse
 
 from crypto_predict.errors import CryptoPredictError
-from crypto_predict.web import conditions, metrics, problems, swagger
-from crypto_predict.web.answers import Answer
-from crypto_predict.web.caching import COMMON, Headers
-from crypto_predict.web.observing import ROUTE
+from crypto_predict.web import conditions, problems, questions, rendering
+from crypto_predict.web.documentation import swagger
+from crypto_predict.web.operations import metrics
+from crypto_predict.web.operations.freshness import freshness
+from crypto_predict.web.operations.metrics import Metrics
+from crypto_predict.web.operations.observing import ROUTE
 from crypto_predict.web.problems import Problem
-from crypto_predict.web.provenance import simulated_header
-from crypto_predict.web.questions import shortened
-from crypto_predict.web.service import Service
+from crypto_predict.web.rendering import COMMON, Headers, Rendered, Rendering, simulated_header
+from crypto_predict.web.snapshots import Snapshot, Snapshots
 
-PREFLIGHT_SECONDS = 86_400  # a preflight's answer never changes
-FILE_SECONDS = 86_400  # Swagger UI's files change with a release
+PREFLIGHT_SECONDS = 86_400  # lifetime of the answer to a preflight, which never changes
+FILE_SECONDS = 86_400  # lifetime of the files of Swagger UI, which change with a release
+ERROR = "crypto_predict.error"  # the error of a query that was evaluated before Flask, in the WSGI environment
 
 
-class _HostlessFlask(Flask):
-    """No answer depends on the host that was asked: none is refused for it, and no redirect names one."""
+@dataclass(frozen=True)
+class Service:
+    """What the routes need."""
 
-    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Match a request by method and path alone; an empty path is the root (RFC 9112, section 3.2.2)."""
-        if request is None:
-            return None
-        return self.url_map.bind("", path_info=request.path, default_method=request.method)
+    snapshots: Snapshots
+    metrics: Metrics
+    clock: Callable[[], datetime]  # now, in UTC
+    stale_after: timedelta
+    repository_url: str | None
+    draining: threading.Event  # set when the server stops
+
+    def cached_headers(self, snapshot: Snapshot, rendered: Rendered) -> Headers:
+        """Return the headers of an answer that caches may keep until the next change."""
+        return [*rendered.headers, *snapshot.validity.until_change(self.clock()), *COMMON]
+
+    def revalidated_headers(self, snapshot: Snapshot, rendered: Rendered) -> Headers:
+        """Return the headers of an answer by which releases are distinguished."""
+        return [*rendered.headers, *snapshot.validity.revalidated(), *COMMON]
+
+
+def bitcoin(snapshot: Snapshot, query: str) -> Rendered:
+    """Answer ``/bitcoin``. A day that is asked for in the shortest way is rendered once."""
+    rendered = snapshot.closes.get(query)
+    if rendered is None:
+        question = questions.bitcoin(query)
+        rendered = rendering.bitcoin(snapshot.answers.bitcoin(question))
+        if not isinstance(question.moment, datetime) and query == f"date={question.moment}":
+            snapshot.closes[query] = rendered
+    return rendered
+
+
+def forecast(snapshot: Snapshot, query: str, pair: str) -> Rendered:
+    """Answer ``/forecast/{pair}``."""
+    question = questions.forecast(pair, query, snapshot.answers.held)
+    return snapshot.rendering.forecast(snapshot.answers.forecast(question))
+
+
+def _fixed(read: Callable[[Rendering], Rendered], snapshot: Snapshot, query: str) -> Rendered:
+    """Answer an address without parameters."""
+    questions.parameters(query, ())
+    return read(snapshot.rendering)
 
 
 def create_flask_app(service: Service) -> Flask:
-    """The application with every route."""
+    """Create the application with every route."""
     app = _HostlessFlask(__name__, static_folder=None)
-    app.url_map.merge_slashes = False  # an address is itself, never another one's redirect
+    app.url_map.merge_slashes = False  # do not redirect //a to /a
     _add_model_routes(app, service)
     _add_operator_routes(app, service)
     _add_documentation_routes(app, service)
@@ -52,91 +90,92 @@ def create_flask_app(service: Service) -> Flask:
     return app
 
 
+class _HostlessFlask(Flask):
+    """Ignores the host of a request: every host is accepted, and redirects do not name one."""
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Match a request by method and path alone; an empty path is the root (RFC 9112, section 3.2.2)."""
+        if request is None:
+            return None
+        return self.url_map.bind("", path_info=request.path, default_method=request.method)
+
+
 def template(rule: str) -> str:
-    """A route as OpenAPI and the metrics write it: ``/forecast/{pair}``."""
+    """Return a route in the notation of OpenAPI and the metrics: ``/forecast/{pair}``."""
     return rule.replace("<path:", "{").replace("<", "{").replace(">", "}")
 
 
 def _add_model_routes(app: Flask, service: Service) -> None:
-    answers = service.answers
-    kept, asked_anew = service.kept_headers, service.release_headers
-    app.add_url_rule("/bitcoin", "bitcoin", lambda: _json(answers.bitcoin(_query()), kept))
-    app.add_url_rule("/forecast/<path:pair>", "forecast", lambda pair: _json(answers.forecast(pair, _query()), kept))
-    app.add_url_rule("/pairs", "pairs", lambda: _json(answers.pairs(_query()), kept))
-    app.add_url_rule("/model", "model", lambda: _json(answers.model(_query()), kept))
-    app.add_url_rule("/scorecard", "scorecard", lambda: _json(answers.scorecard(_query()), kept))
-    app.add_url_rule("/version", "version", lambda: _json(answers.version(_query()), asked_anew))
+    def add(rule: str, endpoint: Callable[..., Rendered], headers: Callable[[Snapshot, Rendered], Headers]) -> None:
+        def view(**path: str) -> Response:
+            if ERROR in request.environ:
+                raise request.environ[ERROR]
+            snapshot = service.snapshots.current()
+            rendered = endpoint(snapshot, request.environ.get("QUERY_STRING", ""), **path)
+            return Response(rendered.body, headers=headers(snapshot, rendered))
+
+        app.add_url_rule(rule, rule, view)
+
+    @lru_cache(maxsize=1)
+    def document(snapshot: Snapshot) -> Rendered:
+        from crypto_predict.web.documentation import openapi  # noqa: PLC0415 no other answer waits for this import
+
+        model = snapshot.answers.model
+        return rendering.render(openapi.document(model, service.repository_url), simulated=model.card.simulated)
+
+    cached, revalidated = service.cached_headers, service.revalidated_headers
+    add("/bitcoin", bitcoin, cached)
+    add("/forecast/<path:pair>", forecast, cached)
+    add("/pairs", partial(_fixed, lambda rendering: rendering.pairs), cached)
+    add("/model", partial(_fixed, lambda rendering: rendering.model), cached)
+    add("/scorecard", partial(_fixed, lambda rendering: rendering.scorecard), cached)
+    add("/version", partial(_fixed, lambda rendering: rendering.version), revalidated)
+    add("/openapi.json", lambda snapshot, *_: document(snapshot), revalidated)
 
 
 def _add_operator_routes(app: Flask, service: Service) -> None:
-    app.add_url_rule("/livez", "livez", lambda: _state(status="alive"))
-    app.add_url_rule("/readyz", "readyz", partial(_readyz, service))
-    app.add_url_rule("/fresh", "fresh", partial(_fresh, service))
-    app.add_url_rule("/metrics", "metrics", partial(_metrics, service))
+    def ready() -> Response:
+        if service.draining.is_set():
+            raise problems.Draining
+        return _state({"status": "ready", "simulated": service.snapshots.current().answers.model.card.simulated})
+
+    def fresh() -> Response:
+        ages = freshness(service.snapshots.current().answers.model, service.clock(), service.stale_after)
+        if ages.stale:
+            raise problems.StaleModel(ages)
+        return _state({"status": "fresh", **asdict(ages)})
+
+    def exposition() -> Response:
+        headers = {"Cache-Control": "no-store"}
+        return Response(service.metrics.exposition(), content_type=metrics.CONTENT_TYPE, headers=headers)
+
+    app.add_url_rule("/livez", "livez", lambda: _state({"status": "alive"}))
+    app.add_url_rule("/readyz", "readyz", ready)
+    app.add_url_rule("/fresh", "fresh", fresh)
+    app.add_url_rule("/metrics", "metrics", exposition)
 
 
 def _add_documentation_routes(app: Flask, service: Service) -> None:
-    @cache
-    def openapi() -> Answer:
-        from crypto_predict.web.openapi import document  # noqa: PLC0415 no other answer waits for what it imports
+    def page() -> Response:
+        card = service.snapshots.current().answers.model.card
+        policy = [("Content-Security-Policy", swagger.CONTENT_SECURITY_POLICY), ("Cache-Control", "no-cache")]
+        headers = [*policy, *simulated_header(card.simulated)]
+        return Response(swagger.page(card), content_type=swagger.PAGE_TYPE, headers=headers)
 
-        body = f"{json.dumps(document(service.model, service.repository_url))}\n".encode()
-        return Answer(body, simulated_header(service.model.card.simulated))
+    def page_file(file: str) -> Response:
+        if file not in swagger.FILES:
+            raise NotFound
+        headers = {"Cache-Control": f"public, max-age={FILE_SECONDS}"}
+        return Response(swagger.read(file), content_type=swagger.FILES[file], headers=headers)
 
     app.add_url_rule("/", "root", lambda: redirect("/docs"))
-    app.add_url_rule("/openapi.json", "openapi", lambda: _json(openapi(), service.release_headers))
-    app.add_url_rule("/docs", "docs", partial(_docs, service))
-    app.add_url_rule("/docs/<file>", "docs_file", _docs_file)
+    app.add_url_rule("/docs", "docs", page)
+    app.add_url_rule("/docs/<file>", "docs_file", page_file)
 
 
-def _query() -> str:
-    query: str = request.environ.get("QUERY_STRING", "")
-    return query
-
-
-def _json(answer: Answer, headers_of: Callable[[Answer], Headers]) -> Response:
-    return Response(answer.body, headers=headers_of(answer))
-
-
-def _state(**members: object) -> Response:
-    headers = [("Cache-Control", "no-store"), *_marked(members)]
+def _state(members: dict[str, object]) -> Response:
+    headers = [("Cache-Control", "no-store"), *simulated_header(members.get("simulated") is True)]
     return Response(f"{json.dumps(members)}\n", content_type="application/json", headers=headers)
-
-
-def _marked(members: Mapping[str, object]) -> Headers:
-    """The header that repeats the member `simulated`."""
-    return simulated_header(members.get("simulated") is True)
-
-
-def _readyz(service: Service) -> Response:
-    service.check_ready()
-    return _state(status="ready", simulated=service.model.card.simulated)
-
-
-def _fresh(service: Service) -> Response:
-    return _state(status="fresh", **service.check_fresh().members())
-
-
-def _metrics(service: Service) -> Response:
-    return Response(
-        service.metrics.exposition(), content_type=metrics.CONTENT_TYPE, headers={"Cache-Control": "no-store"}
-    )
-
-
-def _docs(service: Service) -> Response:
-    headers = [
-        ("Content-Security-Policy", swagger.CONTENT_SECURITY_POLICY),
-        ("Cache-Control", "no-cache"),
-        *simulated_header(service.model.card.simulated),
-    ]
-    return Response(swagger.page(service.model.card), content_type=swagger.PAGE_TYPE, headers=headers)
-
-
-def _docs_file(file: str) -> Response:
-    if file not in swagger.FILES:
-        raise NotFound
-    lifetime = {"Cache-Control": f"public, max-age={FILE_SECONDS}"}
-    return Response(swagger.read(file), content_type=swagger.FILES[file], headers=lifetime)
 
 
 def _project_error(error: CryptoPredictError) -> AnyResponse:
@@ -144,48 +183,39 @@ def _project_error(error: CryptoPredictError) -> AnyResponse:
 
 
 def _http_error(error: HTTPException) -> AnyResponse:
-    response = error.get_response(request.environ)  # carries Allow and its like
+    response = error.get_response(request.environ)  # has headers such as Allow
     if response.status_code < 400:
         return response
-    problem = problems.internal() if response.status_code >= 500 else Problem(response.status_code, _said(error))
-    return _problem(response, problem)
-
-
-def _said(error: HTTPException) -> str:
-    if error.code == 405:
-        return f"{shortened(request.method)} is not possible here: this service is only read"
-    if error.code == 404:
-        return "there is nothing at this address; /docs lists what there is"
-    return error.description or "this request cannot be answered"
+    if response.status_code >= 500:
+        return _problem(response, problems.internal())
+    details = {
+        404: "this address does not exist; /docs lists those that do",
+        405: f"{questions.shortened(request.method)} is not supported: this service is read-only",
+    }
+    default = error.description or "this request cannot be answered"
+    return _problem(response, Problem(response.status_code, details.get(response.status_code, default)))
 
 
 def _problem(response: AnyResponse, problem: Problem) -> AnyResponse:
+    body, headers = problem.rendered()
     response.status_code = problem.status
-    response.set_data(problem.body())
-    response.content_type = problems.CONTENT_TYPE
-    response.headers["Cache-Control"] = "no-store"
-    response.headers.extend(_marked(problem.members))
+    response.set_data(body)
+    response.headers.update(headers)
     return response
 
 
 def _finish(response: AnyResponse) -> AnyResponse:
-    """Heed the conditions of the request, say which route it was, add the headers that every answer carries."""
-    response = _conditioned(response)
+    """Evaluate the conditions of the request, record its route, and add the headers of every answer."""
+    if request.method in {"GET", "HEAD"} and 200 <= response.status_code < 300:
+        etag, last_modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
+        status = conditions.evaluate(request.environ, etag, last_modified)
+        if status == HTTPStatus.PRECONDITION_FAILED:
+            response = _problem(Response(), problems.precondition_failed())
+        elif status == HTTPStatus.NOT_MODIFIED:
+            response.status_code = status
+            response.set_data(b"")
     if request.url_rule is not None:
         request.environ[ROUTE] = template(request.url_rule.rule)
     for name, value in COMMON:
         response.headers.setdefault(name, value)
-    return response
-
-
-def _conditioned(response: AnyResponse) -> AnyResponse:
-    """The answer, or what the conditions of the request put in its place. Only what would be sent has conditions."""
-    if request.method not in {"GET", "HEAD"} or not 200 <= response.status_code < 300:
-        return response
-    status = conditions.evaluate(request.environ, response.headers.get("ETag"), response.headers.get("Last-Modified"))
-    if status == HTTPStatus.PRECONDITION_FAILED:
-        return _problem(Response(), problems.precondition_failed())
-    if status == HTTPStatus.NOT_MODIFIED:
-        response.status_code = 304
-        response.set_data(b"")
     return response

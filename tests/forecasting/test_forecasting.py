@@ -15,9 +15,8 @@ from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS, Anchor, Band, PairF
 from crypto_predict.forecasting.candidates.combination import Combination
 from crypto_predict.forecasting.candidates.models import CANDIDATES, PROPHET
 from crypto_predict.forecasting.candidates.prophet_fit import fit_prophet
-from crypto_predict.forecasting.distribution.bands import fitted_band, forecast_bands
 from crypto_predict.forecasting.evaluation.replay import Replay, replay
-from crypto_predict.forecasting.forecast import FittedForecast, forecast_pair
+from crypto_predict.forecasting.forecast import FittedForecast, fitted_band, forecast_bands, forecast_pair
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import History, read_history
 from crypto_predict.market import DAY, Interval
@@ -87,7 +86,7 @@ def test_the_forecast_of_real_history_equals_prophets_too() -> None:
     if not REAL.exists():
         pytest.skip(f"{REAL} is not here")
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    history = read_history([CsvFile(str(REAL))], make_history().pair, Interval.DAY_1, 1825, None, now)
+    history, _ = read_history([CsvFile(str(REAL))], make_history().pair, Interval.DAY_1, 1825, None, now)
     assert history.candles[-1].close == 107_146.5
     assert_equals_prophet(fit(history))
 

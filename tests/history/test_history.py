@@ -1,7 +1,7 @@
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.errors import Refused, RefusedKeys, SourceError, Unreachable, UnusableHistory
-from crypto_predict.history import MIN_CANDLES, SETTLE, Defect, History, closing_limit, find_gaps, read_history
+from crypto_predict.history import MIN_CANDLES, SETTLE, Candles, Defect, History, closing_limit, read_history
 from crypto_predict.market import DAY, EPOCH, Candle, Gap, Interval, Pair, Span
+from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.csv_file import CsvFile
-from crypto_predict.sources.port import Source
 from crypto_predict.sources.simulated import Simulated
+from tests.support.histories import history_of
 
 BTC = Pair("BTC", "USD")
 NOW = datetime(2024, 5, 18, 12, 30, tzinfo=UTC)
@@ -28,11 +29,12 @@ class Exchange:
 
     held: Sequence[Candle] = ()
     error: SourceError | UnusableHistory | None = None
-    name: str = "exchange"
+    id: str = "exchange"
     simulated: bool = False
+    intervals: frozenset[Interval] = frozenset(Interval)
     asked: Span | None = None  # what it was asked for
 
-    def end(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
+    def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
         """`limit` rounded down."""
         return interval.floor(limit)
 
@@ -49,22 +51,27 @@ def candle(opening: datetime, close: float = 100.0) -> Candle:
     return Candle(opening, 100.0, max(100.0, close), min(100.0, close), close, 3.0)
 
 
+def daily(candles: Iterable[Candle]) -> Candles:
+    """These candles as the columns of a history."""
+    return Candles.of(candles, Interval.DAY_1)
+
+
 def days(first: datetime, count: int) -> list[Candle]:
     """Sound daily candles, every close another."""
     return [candle(first + number * DAY, 100.0 + number / 8) for number in range(count)]
 
 
 FORTY = days(TODAY - 40 * DAY, 40)
-MADE_UP = Exchange(days(TODAY - 50 * DAY, 50), name="simulated", simulated=True)
+MADE_UP = Exchange(days(TODAY - 50 * DAY, 50), id="simulated", simulated=True)
 DOWN = Exchange(error=Unreachable("exchange", "connection refused"))
 
 
-def read(*sources: Source, keep: int = 1825, until: date | None = None, now: datetime = NOW) -> History:
+def read(*sources: CandleSource, keep: int = 1825, until: date | None = None, now: datetime = NOW) -> History:
     """The daily history of these sources."""
-    return read_history(sources, BTC, Interval.DAY_1, keep, until, now)
+    return read_history(sources, BTC, Interval.DAY_1, keep, until, now)[0]
 
 
-def faults_of(*sources: Source, until: date | None = None, keep: int = 1825) -> tuple[str, ...]:
+def faults_of(*sources: CandleSource, until: date | None = None, keep: int = 1825) -> tuple[str, ...]:
     """Why these sources have no usable history."""
     with pytest.raises(UnusableHistory) as error:
         read(*sources, until=until, keep=keep)
@@ -73,7 +80,7 @@ def faults_of(*sources: Source, until: date | None = None, keep: int = 1825) -> 
 
 
 def test_a_sound_history_is_taken_whole_and_carries_its_facts() -> None:
-    assert read(Exchange(FORTY)) == History(BTC, Interval.DAY_1, "exchange", False, tuple(FORTY), (), 0)
+    assert read(Exchange(FORTY)) == history_of(FORTY, BTC, "exchange")
 
 
 @pytest.mark.parametrize(
@@ -103,17 +110,17 @@ def test_nothing_after_until_is_read(until: date) -> None:
 
 @pytest.mark.parametrize("until", [date(2024, 5, 17), date(2024, 5, 18), date(2050, 1, 1), date.max])
 def test_until_a_day_that_is_not_over_means_until_now(until: date) -> None:
-    assert read(Exchange(FORTY), until=until).candles == tuple(FORTY)
+    assert read(Exchange(FORTY), until=until).candles == daily(FORTY)
 
 
 def test_until_yesterday_does_not_let_in_a_candle_that_closed_this_very_second() -> None:
-    assert read(Exchange(FORTY), until=date(2024, 5, 17), now=TODAY).candles == tuple(FORTY[:-1])
+    assert read(Exchange(FORTY), until=date(2024, 5, 17), now=TODAY).candles == daily(FORTY[:-1])
 
 
 @pytest.mark.parametrize("keep", [30, 35, 40])
 def test_the_span_is_so_many_days_up_to_the_newest_closed_candle(keep: int) -> None:
     source = Exchange(FORTY)
-    assert read(source, keep=keep).candles == tuple(FORTY[-keep:])
+    assert read(source, keep=keep).candles == daily(FORTY[-keep:])
     assert source.asked == Span(TODAY - keep * DAY, TODAY)
 
 
@@ -137,12 +144,12 @@ def test_repeated_candles_are_kept_once_and_the_last_copy_wins() -> None:
     """Exchanges revise a candle and send it again."""
     revised = replace(FORTY[20], close=100.5)
     history = read(Exchange([*FORTY, revised]))
-    assert history.candles == (*FORTY[:20], revised, *FORTY[21:])
+    assert history.candles == daily([*FORTY[:20], revised, *FORTY[21:]])
 
 
 @given(st.permutations(range(40)))
 def test_the_order_in_which_candles_arrive_does_not_matter(order: list[int]) -> None:
-    assert read(Exchange([FORTY[number] for number in order])).candles == tuple(FORTY)
+    assert read(Exchange([FORTY[number] for number in order])).candles == daily(FORTY)
 
 
 IMPOSSIBLE = [
@@ -158,7 +165,7 @@ IMPOSSIBLE = [
 def test_an_impossible_candle_is_quarantined_counted_and_leaves_a_gap(bad: Candle) -> None:
     """It must neither reach the fit nor vanish without a word."""
     history = read(Exchange([*FORTY[:20], bad, *FORTY[21:]]))
-    assert history.candles == (*FORTY[:20], *FORTY[21:])
+    assert history.candles == daily([*FORTY[:20], *FORTY[21:]])
     assert history.quarantined == 1
     assert history.gaps == (Gap(FORTY[20].open_time, FORTY[21].open_time, 1),)
 
@@ -166,7 +173,7 @@ def test_an_impossible_candle_is_quarantined_counted_and_leaves_a_gap(bad: Candl
 def test_a_candle_between_two_openings_is_quarantined() -> None:
     askew = replace(FORTY[20], open_time=FORTY[20].open_time + timedelta(minutes=1))
     history = read(Exchange([*FORTY, askew]))
-    assert (history.candles, history.quarantined, history.gaps) == (tuple(FORTY), 1, ())
+    assert (history.candles, history.quarantined, history.gaps) == (daily(FORTY), 1, ())
 
 
 @pytest.mark.parametrize(("bad", "usable"), [(40, True), (41, False), (80, False)])
@@ -185,7 +192,7 @@ def test_a_source_of_which_more_than_half_is_impossible_is_not_believed(bad: int
 def test_gaps_are_recorded_with_their_ends_and_never_filled() -> None:
     kept = [*FORTY[:10], *FORTY[11:20], *FORTY[23:]]
     history = read(Exchange(kept))
-    assert history.candles == tuple(kept)
+    assert history.candles == daily(kept)
     assert history.gaps == (
         Gap(FORTY[10].open_time, FORTY[11].open_time, 1),
         Gap(FORTY[20].open_time, FORTY[23].open_time, 3),
@@ -195,7 +202,7 @@ def test_gaps_are_recorded_with_their_ends_and_never_filled() -> None:
 @given(st.sets(st.integers(0, 300), min_size=1), st.sampled_from(Interval))
 def test_gaps_and_candles_together_fill_the_span_exactly(kept: set[int], interval: Interval) -> None:
     candles = [candle(EPOCH + number * interval.length) for number in sorted(kept)]
-    gaps = find_gaps(candles, interval)
+    gaps = history_of(candles, interval=interval).gaps
     openings = {c.open_time for c in candles}
     missing = {gap.start + number * interval.length for gap in gaps for number in range(gap.missing)}
     assert all(gap.start + gap.missing * interval.length == gap.end for gap in gaps)
@@ -280,24 +287,24 @@ def test_a_defect_in_a_file_is_told_with_its_lines(tmp_path: Path) -> None:
     )
 
 
-def judged(say: Callable[[Defect], str], *sources: Source) -> History:
+def judged(say: Callable[[Defect], str], *sources: CandleSource) -> History:
     """The history of the first of these sources whose delivery had no defect."""
 
     def judge(history: History) -> list[str]:
         return [say(defect) for defect in history.defects]
 
-    return read_history(sources, BTC, Interval.DAY_1, 1825, None, NOW, judge)
+    return read_history(sources, BTC, Interval.DAY_1, 1825, None, NOW, judge)[0]
 
 
 def test_a_refused_source_gives_way_to_the_next_one(caplog: pytest.LogCaptureFixture) -> None:
-    repeating = Exchange([*FORTY, FORTY[20]], name="repeating")
-    assert judged(str, repeating, Exchange(FORTY, name="second")).source == "second"
+    repeating = Exchange([*FORTY, FORTY[20]], id="repeating")
+    assert judged(str, repeating, Exchange(FORTY, id="second")).source == "second"
     assert "BTC/USD: no history from repeating: 1 of 41 candles repeat an opening" in caplog.text
 
 
 def test_where_every_source_is_out_the_refusal_tells_why_each_is() -> None:
     """Invented prices never stand in for data that was refused."""
-    repeating = Exchange([*FORTY, FORTY[20]], name="repeating")
+    repeating = Exchange([*FORTY, FORTY[20]], id="repeating")
     with pytest.raises(Refused) as error:
         judged(lambda defect: defect.kind, DOWN, repeating, CsvFile("no-such-file.csv"), MADE_UP)
     assert error.value.reasons == (
@@ -341,8 +348,8 @@ def test_a_source_that_ends_early_is_used_and_the_log_says_so(caplog: pytest.Log
 
 
 def test_the_first_source_with_a_usable_history_wins(caplog: pytest.LogCaptureFixture) -> None:
-    second = Exchange(FORTY, name="second")
-    third = Exchange(FORTY, name="third")
+    second = Exchange(FORTY, id="second")
+    third = Exchange(FORTY, id="third")
     assert read(DOWN, second, third).source == "second"
     assert third.asked is None
     assert "BTC/USD: no history from exchange: connection refused" in caplog.text
@@ -360,8 +367,8 @@ def test_the_first_source_with_a_usable_history_wins(caplog: pytest.LogCaptureFi
     ],
     ids=["unreachable", "nothing for the pair", "breaks off", "too little", "from the future", "faulty"],
 )
-def test_another_real_source_is_tried_whatever_is_wrong_with_the_first(first: Source) -> None:
-    assert read(first, Exchange(FORTY, name="second")).source == "second"
+def test_another_real_source_is_tried_whatever_is_wrong_with_the_first(first: CandleSource) -> None:
+    assert read(first, Exchange(FORTY, id="second")).source == "second"
 
 
 def test_invented_prices_stand_in_for_what_cannot_be_reached() -> None:
@@ -370,10 +377,10 @@ def test_invented_prices_stand_in_for_what_cannot_be_reached() -> None:
 
 def test_keys_that_are_refused_end_the_search() -> None:
     """Keys are set for that source; using another one would hide that they are wrong."""
-    for other in (MADE_UP, Exchange(FORTY, name="second")):
+    for other in (MADE_UP, Exchange(FORTY, id="second")):
         with pytest.raises(RefusedKeys, match="exchange: correct them"):
             read(Exchange(error=RefusedKeys("exchange", "correct them")), other)
-    assert read(DOWN, Exchange(FORTY, name="second")).source == "second"
+    assert read(DOWN, Exchange(FORTY, id="second")).source == "second"
 
 
 @pytest.mark.parametrize(
@@ -387,11 +394,11 @@ def test_keys_that_are_refused_end_the_search() -> None:
     ],
     ids=["too little", "from the future", "a file mistyped", "nothing for the pair", "a bound met"],
 )
-def test_invented_prices_never_hide_what_was_reached(first: Source) -> None:
+def test_invented_prices_never_hide_what_was_reached(first: CandleSource) -> None:
     """A mistyped path or pair must not give a forecast of an invented market."""
     faults = faults_of(first, DOWN, MADE_UP)
     assert len(faults) == 3
-    assert faults[0].startswith(f"{first.name}: ")
+    assert faults[0].startswith(f"{first.id}: ")
     assert faults[1:] == (
         "exchange: connection refused",
         "simulated: not used, since invented prices stand in only for what cannot be reached",
@@ -401,7 +408,7 @@ def test_invented_prices_never_hide_what_was_reached(first: Source) -> None:
 def test_the_fault_of_every_source_is_told_in_order(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "prices.csv"
     path.write_text("time,open,high,low,close,volume\n2024-01-01,1,1,1,1,1\nsoon,1,1,1,1,1\n2024-01-02,x,1,1,1,1\n")
-    faults = faults_of(DOWN, CsvFile(str(path)), Exchange(FORTY[:5], name="thin"))
+    faults = faults_of(DOWN, CsvFile(str(path)), Exchange(FORTY[:5], id="thin"))
     assert "line 3: time 'soon' is not an ISO date or date-time (and 1 more)" in caplog.text
     assert faults == (
         "exchange: connection refused",
@@ -438,30 +445,29 @@ def test_a_file_is_read_to_its_own_end(tmp_path: Path) -> None:
     rows = [f"{c.open_time:%Y-%m-%d},{c.open},{c.high},{c.low},{c.close},{c.volume}" for c in days(EPOCH, 100)]
     path.write_text("\n".join(["time,open,high,low,close,volume", *rows]))
     history = read(CsvFile(str(path)), keep=60)
-    assert history.candles == tuple(days(EPOCH, 100)[40:])
+    assert history.candles == daily(days(EPOCH, 100)[40:])
     assert history.source == f"file:{path}"
 
 
 def test_minutes_are_read_like_days() -> None:
     start = NOW - timedelta(minutes=200)
     minutes = [candle(start + number * timedelta(minutes=1)) for number in range(201)]
-    history = read_history([Exchange(minutes)], BTC, Interval.MINUTE_1, 1, None, NOW + SETTLE)
-    assert history.candles == tuple(minutes[:-1])
+    history, _ = read_history([Exchange(minutes)], BTC, Interval.MINUTE_1, 1, None, NOW + SETTLE)
+    assert history.candles == Candles.of(minutes[:-1], Interval.MINUTE_1)
 
 
 def test_the_digest_is_that_of_the_documented_text() -> None:
     """Anybody with the same candles can check a model card."""
-    candles = (
+    candles = [
         Candle(TODAY, 1.5, 2.0, 1.0, 1e-7, 0.0),
         Candle(TODAY + DAY, 67_000, 67_000.1, 0.1 + 0.2, 67_000, 1e22),
-    )
+    ]
     text = (
         "86400\n"
         "2024-05-18T00:00:00Z,1.5,2.0,1.0,1e-07,0.0\n"
         "2024-05-19T00:00:00Z,67000.0,67000.1,0.30000000000000004,67000.0,1e+22\n"
     )
-    history = History(BTC, Interval.DAY_1, "exchange", False, candles, (), 0)
-    assert history.sha256() == hashlib.sha256(text.encode()).hexdigest()
+    assert history_of(candles).sha256() == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_the_digest_depends_on_candles_and_interval_alone() -> None:
@@ -472,7 +478,7 @@ def test_the_digest_depends_on_candles_and_interval_alone() -> None:
     others = [
         replace(history, interval=Interval.HOUR_1),
         replace(history, candles=history.candles[:-1]),
-        replace(history, candles=(*history.candles[:-1], replace(last, close=math.nextafter(last.close, 0)))),
-        replace(history, candles=(*history.candles[:-1], replace(last, open_time=last.open_time + DAY))),
+        history_of([*history.candles[:-1], replace(last, close=math.nextafter(last.close, 0))]),
+        history_of([*history.candles[:-1], replace(last, open_time=last.open_time + DAY)]),
     ]
     assert len({other.sha256() for other in (history, *others)}) == 5

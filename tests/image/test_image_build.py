@@ -17,11 +17,10 @@ import requests
 
 from crypto_predict.history import SETTLE
 from crypto_predict.market import Interval
-from crypto_predict.sources.csv_file import read_csv
 from tests.support import engine
 from tests.support.builds import Build
 from tests.support.engine import docker, needs_engine, running_container
-from tests.support.histories import as_csv, flat, make_candle, make_history
+from tests.support.histories import as_csv, flat, make_candle, make_history, read_candles
 from tests.support.layers import MODEL_FILES, files_of, inspect, layers_above_base, pushed_layers
 from tests.support.models import BTC
 from tests.support.replay.alpaca import AlpacaExchange
@@ -157,7 +156,7 @@ def test_a_module_that_cannot_be_imported_ends_the_build(image: str, tmp_path: P
     (context / PACKAGE / "web" / "openapi.py").unlink()
     done = engine.try_build("--target", "serving", arguments={}, context=context, tag=f"{image}-broken")
     assert done.returncode != 0
-    assert "No module named 'crypto_predict.web.openapi'" in done.stderr
+    assert "No module named 'crypto_predict.web.documentation.openapi'" in done.stderr
 
 
 def test_the_next_release_carries_the_ledger_on(next_release: Release, tmp_path: Path) -> None:
@@ -225,7 +224,7 @@ def test_real_history_is_trained_on_and_answered_for(image: str) -> None:
     if not REAL.exists():
         pytest.skip(f"{REAL} is not here")
     tag = f"{image}-real"
-    with ReplayServer(AlpacaExchange({(BTC, "1Day"): read_csv(REAL)})) as exchange:
+    with ReplayServer(AlpacaExchange({(BTC, "1Day"): read_candles(REAL)})) as exchange:
         arguments = {"ALPACA_DATA_URL": exchange.url, "UNTIL": "2025-06-30", **engine.QUICK}
         engine.build(arguments={**engine.release_arguments(engine.right_now()), **arguments}, tag=tag)
     with running_container(tag) as container:
@@ -308,4 +307,4 @@ def machines(tag: str) -> dict[str, int]:
 def test_a_machine_that_there_are_no_wheels_for_is_named(image: str) -> None:
     done = engine.try_build("--target", "serving", "--platform", "linux/s390x", arguments={}, tag=f"{image}-s390x")
     assert done.returncode != 0
-    assert "there are no wheels for s390x" in done.stderr
+    assert "no wheels for the architecture s390x" in done.stderr

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from crypto_predict.web.openapi import document
+from crypto_predict.web.documentation.openapi import document
 from tests.support.models import BTC, make_model
 from tests.support.yaml_files import read_yaml
 

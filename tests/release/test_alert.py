@@ -28,8 +28,8 @@ def alert(job: Job, event: str = "schedule", *more: str, **results: str) -> str:
     """Run the command, which never fails; return the run's page and the warnings."""
     needs = {name: {"result": result, "outputs": {}} for name, result in {"version": "success", **results}.items()}
     done = job.release("alert", "--event", event, *more, NEEDS=json.dumps(needs))
-    assert (done.code, done.outputs) == (DONE, {}), done.said
-    return done.page + "".join(line for line in done.said.splitlines() if line.startswith("::warning::"))
+    assert (done.code, done.outputs) == (DONE, {}), done.log
+    return done.page + "".join(line for line in done.log.splitlines() if line.startswith("::warning::"))
 
 
 def issues(job: Job) -> list[dict[str, Any]]:
@@ -37,7 +37,7 @@ def issues(job: Job) -> list[dict[str, Any]]:
 
 
 def test_failures_open_an_issue_and_update_it_until_a_good_run_closes_it(job: Job) -> None:
-    """An update notifies nobody: four comments a day would drive away those who follow the issue."""
+    """An update of the body notifies nobody; four comments a day would annoy those who follow the issue."""
     alert(job, "schedule", "--build", BUILD, test="success", train="failure", deploy="skipped")
     (issue,) = issues(job)
     assert issue["title"] == TITLE
@@ -57,13 +57,14 @@ def test_failures_open_an_issue_and_update_it_until_a_good_run_closes_it(job: Jo
 
 
 @pytest.mark.parametrize("event", ["push", "workflow_dispatch"])
-def test_who_started_a_run_is_notified_by_github_itself(job: Job, event: str) -> None:
+def test_a_failed_push_or_run_by_hand_opens_no_issue(job: Job, event: str) -> None:
+    """GitHub already notifies the person who started it."""
     alert(job, event, test="failure")
     assert issues(job) == []
 
 
-def test_only_our_own_issue_is_changed_on_whichever_page_it_is(job: Job) -> None:
-    """Others differ from it in one thing each."""
+def test_only_our_own_issue_is_changed_whatever_page_lists_it(job: Job) -> None:
+    """Each other issue differs from it in one property."""
     repository = job.github.repository
     ours = [repository.open(TITLE, MARKER), repository.open(TITLE, MARKER)]  # two runs at once have opened one each
     users = ({"login": name, "type": kind} for name, kind in (("x", "User"), (BOT["login"], "User"), ("x[bot]", "Bot")))
@@ -93,8 +94,8 @@ def test_neither_a_build_nor_a_count_can_break_the_issue(job: Job) -> None:
     assert "failures=999999" in issue["body"]
 
 
-def test_where_issues_are_switched_off_the_page_of_a_run_that_failed_says_so(job: Job) -> None:
-    """Every new fork is like that."""
+def test_if_issues_are_switched_off_the_page_of_a_failed_run_says_so(job: Job) -> None:
+    """They are in every new fork."""
     job.github.repository.has_issues = False
     assert "Switch them on in the repository's settings" in alert(job, test="failure")
     assert alert(job) + alert(job, "push", test="failure") == ""

@@ -24,7 +24,7 @@ EMPTY = {"digest": "", "build": "", "champion": "", "ledger": ""}
 FIRST = {"follows": "nothing", **EMPTY}
 MAIN = "refs/remotes/origin/main"
 OTHER = f"sha256:{'5' * 64}"
-FOREIGN = {
+OTHER_SIGNATURES = {
     "unsigned": None,
     "another workflow": Signer(workflow=".github/workflows/ci.yml"),
     "another branch": Signer(ref="refs/heads/topic"),
@@ -50,7 +50,7 @@ class Place:
         self.sign()
 
     def sign(self, signer: Signer = RELEASE, digest: str | None = None) -> None:
-        """Attest the image, or another one in its place, as this workflow would."""
+        """Attest the image, or the one with `digest` instead, as this workflow would."""
         bundle = self.job.authority.sign(self.tag.rpartition(":")[0], digest or self.digest, signer=signer)
         self.job.github.repository.attest(bundle, self.digest)
 
@@ -91,31 +91,31 @@ def test_the_first_release_has_no_champion(place: Place) -> None:
     with failing(registry, lambda *_: 403) as denying:
         assert place.champion(tag=f"{denying}/{name}").outputs == FIRST
     located = place.job.release("locate", "--image", unknown)
-    assert (located.code, "does not exist: the package's page" in located.said) == (FAILED, True)
+    assert (located.code, "does not exist: the package's page" in located.log) == (FAILED, True)
 
 
 def test_a_registry_that_fails_is_not_taken_for_a_first_release(place: Place) -> None:
-    """The record of every forecast would end with its outage."""
+    """An outage would end the record of all forecasts."""
     registry, _, name = place.tag.partition("/")
     with failing(registry, lambda *_: 500) as broken:
         for address in (broken, "127.0.0.1:9"):
             done = place.champion(tag=f"{address}/{name}")
-            assert (done.code, done.outputs, "with begin_anew" in done.said) == (FAILED, {}, True)
+            assert (done.code, done.outputs, "with begin_anew" in done.log) == (FAILED, {}, True)
         anew = place.champion("--begin-anew", tag=f"{broken}/{name}")
     assert anew.outputs == {"follows": "anything", **EMPTY}
-    assert "::warning::the last release cannot be used, and there is none to roll back to" in anew.said
+    assert "::warning::the last release cannot be used, and there is none to roll back to" in anew.log
 
 
-@pytest.mark.parametrize("signer", FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.parametrize("signer", OTHER_SIGNATURES.values(), ids=OTHER_SIGNATURES)
 def test_nothing_is_taken_from_an_image_that_the_release_workflow_did_not_sign(
     place: Place, signer: Signer | None
 ) -> None:
     if signer is not None:
         place.sign(signer, OTHER if signer is RELEASE else None)
-        place.job.github.repository.private = True  # what is there must be good there as well
+        place.job.github.repository.private = True  # a wrong attestation is refused there too
     for step in (place.champion(), place.job.release("locate", "--image", place.tag)):
         assert (step.code, step.outputs, place.taken.exists()) == (REFUSED, {}, False)
-        assert "its attestation by .github/workflows/release.yml could not be verified" in step.said
+        assert "its attestation by .github/workflows/release.yml could not be verified" in step.log
     assert place.champion("--begin-anew").outputs == {"follows": place.digest, **EMPTY}
 
 
@@ -123,37 +123,38 @@ def test_a_private_repository_may_not_be_able_to_attest(place: Place) -> None:
     place.job.github.repository.private = True
     done = place.champion()
     assert (done.code, done.outputs["build"]) == (DONE, BUILD)
-    assert "::warning::" in done.said
-    assert "may not be able to attest" in done.said
+    assert "::warning::" in done.log
+    assert "may not be able to attest" in done.log
 
 
 @pytest.mark.parametrize("options", [(), ("--begin-anew",)])
 def test_an_old_run_that_is_started_again_cannot_follow_a_newer_release(place: Place, options: tuple[str, ...]) -> None:
-    """It would bring old code back under everybody's `latest`."""
+    """It would bring old code back under `latest`."""
     place.sign()
     place.checkout.git("checkout", "--quiet", f"{BUILT}~1")
     done = place.champion(*options)
     assert (done.code, done.outputs) == (FAILED, {})
-    assert "this run is older than the last release; run the release of what main is now, or roll back" in done.said
+    assert "this run is older than the last release; run the release of what main is now, or roll back" in done.log
 
 
 def test_a_rewritten_main_may_follow_a_release_that_it_does_not_contain(place: Place, tmp_path: Path) -> None:
-    """Only its tip: of any other commit, nobody can tell whether it is newer."""
+    """Only its tip: any other commit may be an old one."""
     place.sign()
     place.checkout = Repository.make(tmp_path / "rewritten", "feat: all anew")
     assert place.champion().code == FAILED
     place.checkout.git("update-ref", MAIN, "HEAD")
     done = place.champion()
     assert (done.code, done.outputs["follows"], bool(done.outputs["ledger"])) == (DONE, place.digest, True)
-    assert "::warning::" in done.said
-    assert "the history of main was rewritten" in done.said
+    assert "::warning::" in done.log
+    assert "the history of main was rewritten" in done.log
 
 
 def broken_files() -> dict[str, tuple[Mapping[str, bytes], int, str]]:
     """The files of releases that cannot be followed, with exit code and complaint."""
     whole = releases.files()
     changed = whole[LEDGER].replace(b'"low":[', b'"low":[1', 1)
-    shorter = b"".join(whole[LEDGER].splitlines(keepends=True)[:-1])  # whole in itself: only the model knows better
+    # A valid chain, but not the one that the model names.
+    shorter = b"".join(whole[LEDGER].splitlines(keepends=True)[:-1])
     return {
         "changed ledger": ({**whole, LEDGER: changed}, REFUSED, "line 1"),
         "shorter ledger": ({**whole, LEDGER: shorter}, REFUSED, "its end is missing"),
@@ -170,8 +171,8 @@ def test_a_broken_release_stops_the_next_one_until_the_record_begins_anew(
     place.publish(files)
     done = place.champion()
     assert (done.code, done.outputs) == (code, {})
-    assert complaint in done.said
-    assert "run the release by hand with begin_anew" in done.said
+    assert complaint in done.log
+    assert "run the release by hand with begin_anew" in done.log
     anew = place.champion("--begin-anew").outputs
     assert anew == {**EMPTY, "follows": place.digest, "digest": place.digest, "build": BUILD}
 
@@ -185,4 +186,4 @@ def test_a_model_of_another_schema_is_not_compared_and_its_ledger_goes_on(place:
     place.publish({**files, MODEL: older})
     done = place.champion()
     assert (done.outputs["champion"], bool(done.outputs["ledger"])) == ("", True)
-    assert "::warning::the last model has another schema" in done.said
+    assert "::warning::the last model has another schema" in done.log

@@ -1,4 +1,4 @@
-"""Deploying: against a small Render on loopback, which really starts the servers that it is told to."""
+"""Deploys to a small Render on loopback, which really starts the servers."""
 
 import logging
 import os
@@ -26,7 +26,7 @@ from crypto_predict.release.deploy import (
 from crypto_predict.release.fetch import MOST_BYTES, NoAnswer, fetch
 from crypto_predict.release.job import Job
 from tests.support.models import TRAINED_AT, make_model
-from tests.support.render import BELOW, KEY, Hooked, Render, Sited, SkippedTime, processes
+from tests.support.render import BELOW, KEY, HookFault, Render, SiteAnswer, SkippedTime, processes
 from tests.support.serving import ROOT
 
 IMAGES = [f"ghcr.io/o/crypto-predict@sha256:{digit * 64}" for digit in "1234"]
@@ -37,7 +37,7 @@ RENDERS, QUICK = 900.0, 60.0  # seconds of patience
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The model in each image; the broken one is cut short, so that its server never starts."""
+    """The model in each image. The broken one is truncated, so its server never starts."""
     folder = tmp_path_factory.mktemp("models")
     paths = {image: folder / f"{number}.pkl" for number, image in enumerate(IMAGES)}
     for image, hours in ((OLD, -2), (NEW, 0), (OTHER, 6)):
@@ -55,14 +55,14 @@ def render(models: dict[str, Path]) -> Iterator[Render]:
 
 
 class Trial:
-    """A deploy as a job does it, in skipped time."""
+    """A deploy as in a job, on a clock on which waiting takes no time."""
 
     def __init__(self, render: Render, folder: Path) -> None:
         self.render, self.time, self.patience = render, SkippedTime(render), QUICK
         self.environ = {"GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
 
     def deploy(self, image: str = NEW, *, site: str = "", previous: str | None = OLD, hook_seconds: float = 30) -> None:
-        """Put the new build in place of the old."""
+        """Replace the old build by the new one."""
         patience = self.time.patience(self.patience)
         service = Service(self.render.hook, site or self.render.site, patience, hook_seconds)
         assert KEY not in repr(service)
@@ -76,8 +76,8 @@ class Trial:
         return str(caught.value)
 
     def images(self) -> list[str]:
-        """Return what the hook was told, in order."""
-        return [asked.query["imgURL"][0] for asked in self.render.hooked]
+        """Return the images that the hook was called with, in order."""
+        return [request.query["imgURL"][0] for request in self.render.hook_requests]
 
     def summary(self) -> str:
         """Return the run's page."""
@@ -102,39 +102,39 @@ def answering(site: str) -> tuple[str | None, str]:
 
 
 def test_an_image_is_live_once_its_own_build_answers(trial: Trial) -> None:
-    """The hook accepts long before: its answer proves nothing. Caches must not answer for the site."""
+    """The hook's own answer comes earlier and proves nothing. Caches must not answer for the site."""
     trial.render.faults.held = 3
     trial.deploy()
     assert answering(trial.render.site)[0] == NEW_BUILD
     assert trial.render.switched == [OLD, NEW]
-    assert {asked.headers["cache-control"] for asked in trial.render.asked} == {"no-cache"}
+    assert {request.headers["cache-control"] for request in trial.render.site_requests} == {"no-cache"}
     assert f"{NEW_BUILD}`, is live" in trial.summary()
 
 
 @pytest.mark.parametrize("more", ["", "&imgURL=docker.io%2Fother#top", "\n"])
 def test_the_hook_gets_the_digest_once_and_keeps_its_own_query(idle: Render, more: str) -> None:
-    """Render does not notice that a tag has moved, and a person may have copied an address with an image in it."""
+    """Render does not notice that a tag moved, and the copied address may already name an image."""
     Service(idle.hook + more, "", Patience(0, 1)).start(NEW)
-    (asked,) = idle.hooked
-    assert (asked.method, asked.query) == ("POST", {"key": [KEY], "imgURL": [NEW]})
+    (request,) = idle.hook_requests
+    assert (request.method, request.query) == ("POST", {"key": [KEY], "imgURL": [NEW]})
 
 
 def test_a_site_may_be_written_with_a_slash_or_a_path(render: Render) -> None:
-    """It is a variable that a person has typed."""
+    """A person typed it."""
     for ending in ("/", BELOW, f"{BELOW}/", "  \n"):
         assert answering(render.site + ending)[0] == OLD_BUILD
 
 
-def test_ten_minutes_of_the_old_version_are_waited_for(trial: Trial) -> None:
-    """One request every five seconds: the switch comes with the 120th, before the 15 minutes are over."""
+def test_a_deploy_waits_while_the_old_version_answers_for_ten_minutes(trial: Trial) -> None:
+    """One request every five seconds: the switch comes with the 120th, within the 15 minutes."""
     trial.render.faults.held, trial.patience = 120, RENDERS
     trial.deploy()
     assert trial.render.switched == [OLD, NEW]
     assert 595 <= trial.time.seconds <= 600
 
 
-def test_an_old_version_that_stays_for_ever_is_deployed_again(trial: Trial) -> None:
-    """Otherwise the new one could still appear when nobody looks any more."""
+def test_an_old_version_that_never_goes_away_is_deployed_again(trial: Trial) -> None:
+    """Otherwise the new one could go live later, unverified."""
     trial.render.faults.held, trial.patience = None, RENDERS
     failure = trial.fails()
     assert f"did not answer as {NEW_BUILD} within 900 s; last: build {OLD_BUILD}" in failure
@@ -152,7 +152,7 @@ def test_an_old_version_that_stays_for_ever_is_deployed_again(trial: Trial) -> N
 def test_an_image_that_never_starts_or_is_another_build_is_rolled_back(
     trial: Trial, image: str, switched: list[str], last: str
 ) -> None:
-    """The other one goes live and answers well, but it is not what was tested."""
+    """The other build goes live and answers, but it is not the one that was tested."""
     assert f"last: build {last}\n  rolled back" in trial.fails(image)
     assert answering(trial.render.site)[0] == OLD_BUILD
     assert trial.images() == [image, OLD]
@@ -162,7 +162,7 @@ def test_an_image_that_never_starts_or_is_another_build_is_rolled_back(
 def test_a_rollback_that_fails_as_well_is_reported_beside_the_first_failure(trial: Trial) -> None:
     """The error has both, and what the site answers now."""
     trial.render.faults.unhealthy = 2
-    trial.render.faults.site.extend([Sited(502)] * 500)
+    trial.render.faults.site.extend([SiteAnswer(502)] * 500)
     failure = trial.fails()
     assert f"{NEW_BUILD} is not live" in failure
     assert f"not rolled back: {trial.render.site} did not answer as {OLD_BUILD}" in failure
@@ -176,90 +176,90 @@ def test_without_an_earlier_release_there_is_nothing_to_roll_back_to(trial: Tria
 
 
 def test_a_sleeping_instance_may_answer_anything_while_it_wakes(trial: Trial) -> None:
-    """Whatever comes in place of a version is not a reason to give up."""
-    trial.render.faults.site.extend(map(Sited, [502, 503, 200, 404, 429, 301]))
+    """Any answer but a version means: ask again."""
+    trial.render.faults.site.extend(map(SiteAnswer, [502, 503, 200, 404, 429, 301]))
     trial.deploy()
-    assert len(trial.render.asked) > 6
+    assert len(trial.render.site_requests) > 6
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"null", b'{"build": 7}', b"[" * 60_000, b"\xff\xfe", b'\n{"build": "\\u202e\\nx"}'], ids=repr
 )
-def test_nonsense_in_place_of_a_version_is_not_a_version(idle: Render, body: bytes) -> None:
-    idle.faults.site.append(Sited(body=body))
+def test_an_answer_that_is_not_a_version_is_recognized(idle: Render, body: bytes) -> None:
+    idle.faults.site.append(SiteAnswer(body=body))
     build, words = answering(idle.site)
     assert build != NEW_BUILD
     assert words.isprintable()
 
 
 def test_a_site_may_redirect_three_times(idle: Render) -> None:
-    """As from http to https and to a domain of one's own; more is a loop."""
-    moved = Sited(301, location="/version")
-    version = Sited(body=f'{{"build": "{OLD_BUILD}"}}'.encode())
+    """From http to https, and to a custom domain; more is a loop."""
+    moved = SiteAnswer(301, location="/version")
+    version = SiteAnswer(body=f'{{"build": "{OLD_BUILD}"}}'.encode())
     idle.faults.site.extend([*[moved] * 3, version])
     assert answering(idle.site) == (OLD_BUILD, f"build {OLD_BUILD}")
     idle.faults.site.extend([moved] * 4)
     assert answering(idle.site) == (None, "no answer: too many redirects")
 
 
-def test_a_site_that_sends_without_end_takes_neither_the_time_nor_the_memory(idle: Render) -> None:
-    """Not even from a curl that heeds its limit only where the length is announced."""
-    idle.faults.site.append(Sited(endless=True))
+def test_an_endless_answer_costs_neither_time_nor_memory(idle: Render) -> None:
+    """Also with a curl that applies its limit only to an announced length."""
+    idle.faults.site.append(SiteAnswer(endless=True))
     with pytest.raises(NoAnswer):
         fetch(idle.site, 2)
-    assert idle.poured(1) < 25 * MOST_BYTES  # it is some 750 MB where nothing limits it
+    assert idle.poured(1) < 25 * MOST_BYTES  # some 750 MB without a limit
 
 
-def test_a_site_that_nobody_serves_is_waited_for(trial: Trial) -> None:
-    """A name that is not set up yet, an instance between two lives: both refuse the connection."""
+def test_a_site_that_refuses_connections_is_asked_until_the_patience_ends(trial: Trial) -> None:
+    """As a name that is not set up yet, or an instance that restarts."""
     assert "last: no answer: connection refused" in trial.fails(site="http://127.0.0.1:9")
     assert trial.time.seconds > QUICK
 
 
-def test_a_hook_that_is_out_of_order_is_asked_again(trial: Trial) -> None:
-    trial.render.faults.hook.extend([Hooked(500), Hooked(503), Hooked(429, {"Retry-After": "60"})])
+def test_a_hook_that_fails_is_called_again(trial: Trial) -> None:
+    trial.render.faults.hook.extend([HookFault(500), HookFault(503), HookFault(429, {"Retry-After": "60"})])
     trial.deploy()
     assert trial.images() == [NEW] * 4
-    assert trial.time.seconds >= PAUSES[0] + PAUSES[1] + 60  # as long as it asked for
+    assert trial.time.seconds >= PAUSES[0] + PAUSES[1] + 60  # as long as it request for
 
 
 @pytest.mark.parametrize("wanted", ["86400", "9" * 400, "-1", "soon", "Wed, 21 Oct 2065 07:28:00 GMT"])
-def test_a_hook_that_wants_a_day_of_rest_is_not_obeyed(idle: Render, wanted: str) -> None:
-    """Neither is one whose wish cannot be read."""
-    idle.faults.hook.append(Hooked(429, {"Retry-After": wanted}))
+def test_a_hook_cannot_ask_for_a_longer_pause_than_two_minutes(idle: Render, wanted: str) -> None:
+    """A Retry-After that cannot be read is ignored."""
+    idle.faults.hook.append(HookFault(429, {"Retry-After": wanted}))
     time = SkippedTime(idle)
     Service(idle.hook, "", time.patience(QUICK)).start(NEW)
     assert time.seconds == (LONGEST_PAUSE if wanted.isdigit() else PAUSES[0])
 
 
-@pytest.mark.parametrize("fault", [Hooked(hangs=True), Hooked(drips=True)], ids=["hangs", "drips"])
-def test_a_hook_that_hangs_is_asked_again(trial: Trial, fault: Hooked) -> None:
-    """Also if a byte comes now and then, so that no single read is ever too late."""
+@pytest.mark.parametrize("fault", [HookFault(hangs=True), HookFault(drips=True)], ids=["hangs", "drips"])
+def test_a_hook_that_hangs_is_called_again(trial: Trial, fault: HookFault) -> None:
+    """Also if a byte arrives now and then, so that no single read exceeds a time limit."""
     trial.render.faults.hook.append(fault)
     trial.deploy(hook_seconds=0.5)
     assert trial.images() == [NEW] * 2
 
 
 def test_a_hook_that_answers_500_for_good_fails_and_the_old_image_is_deployed_again(trial: Trial) -> None:
-    """It may have started something all the same."""
-    trial.render.faults.hook.extend([Hooked(500)] * (len(PAUSES) + 1))
+    """It may have started the image nevertheless."""
+    trial.render.faults.hook.extend([HookFault(500)] * (len(PAUSES) + 1))
     failure = trial.fails()
     assert "failed 4 times, the last time: it answered 500 Internal Server Error\n  rolled back" in failure
     assert trial.images() == [*[NEW] * 4, OLD]
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 307])
-def test_a_hook_that_refuses_is_not_asked_again(trial: Trial, status: int) -> None:
-    """A wrong secret stays wrong. A redirect is refused too: the secret must not go where it leads."""
+def test_a_hook_that_refuses_is_not_called_again(trial: Trial, status: int) -> None:
+    """A wrong secret stays wrong. A redirect is not followed: the secret must not go elsewhere."""
     moved = {"Location": f"{trial.render.site}/stolen?key={KEY}"}
-    trial.render.faults.hook.extend([Hooked(status, moved)] * 2)
+    trial.render.faults.hook.extend([HookFault(status, moved)] * 2)
     failure = trial.fails()
     assert f"answered {status}" in failure
     assert ("redirects are not followed with a secret" in failure) == (status == 307)
     assert f"check {SECRET}" in failure
     assert f"answers now: build {OLD_BUILD}" in failure
     assert trial.images() == [NEW, OLD]  # once each
-    assert {asked.path for asked in trial.render.asked} == {"/version"}
+    assert {request.path for request in trial.render.site_requests} == {"/version"}
 
 
 def test_the_secret_is_in_no_error_log_page_or_process_list(
@@ -269,16 +269,18 @@ def test_the_secret_is_in_no_error_log_page_or_process_list(
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Not even if the server quotes it: in a body, a header, or in place of an answer."""
+    """Not even if the server quotes it in a body or a header."""
     words, programs = tmp_path / "words", tmp_path / "programs"
     programs.mkdir()
-    wrapper = f"#!/bin/sh\necho \"$@\" >> '{words}'\nexec '{shutil.which('curl')}' \"$@\"\n"  # everybody sees them
+    # A process list shows the words of every program.
+    wrapper = f"#!/bin/sh\necho \"$@\" >> '{words}'\nexec '{shutil.which('curl')}' \"$@\"\n"
     (programs / "curl").write_text(wrapper)
     (programs / "curl").chmod(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
     caplog.set_level(logging.DEBUG)
-    quoting = Hooked(500, {"Location": trial.render.hook, "Retry-After": KEY}, echoes=True)
-    trial.render.faults.hook.extend([quoting, Hooked(hangs=True), quoting, Hooked(404, echoes=True), Hooked(404)])
+    quoting = HookFault(500, {"Location": trial.render.hook, "Retry-After": KEY}, echoes=True)
+    hangs, refuses = HookFault(hangs=True), HookFault(404, echoes=True)
+    trial.render.faults.hook.extend([quoting, hangs, quoting, refuses, HookFault(404)])
     failure = trial.fails(hook_seconds=0.5)
     assert words.read_text().count("POST") == len(trial.images()) == 5
     for text in (failure, trial.summary(), caplog.text, words.read_text(), *capfd.readouterr()):
@@ -311,7 +313,7 @@ BACK = ("--previous", OLD, "--previous-build", OLD_BUILD)
 
 
 def test_without_a_site_it_is_deployed_with_a_warning(trial: Trial, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nobody can check an address that nobody knows; the arguments of a first release are empty."""
+    """Without an address nothing can be verified. The arguments of a first release are empty."""
     environ = {**trial.environ, SECRET: trial.render.hook, "GITHUB_ACTIONS": "true"}
     assert __main__.main([*WORDS, "--site", "", "--previous", "", "--previous-build", ""], environ) == 0
     trial.render.settle()
@@ -339,14 +341,14 @@ def test_bad_arguments_are_named_before_anything_is_deployed(
     assert f"deploy: error: {named}:" in capsys.readouterr().err
     assert __main__.main(WORDS, {}) == 2
     assert f"deploy: error: {SECRET}:" in capsys.readouterr().err
-    assert idle.hooked == []
+    assert idle.hook_requests == []
 
 
 @pytest.mark.parametrize(("held", "code", "last"), [(0, 0, "is live at"), (None, 1, f"rolled back to {OLD_BUILD}")])
-def test_as_a_process_it_deploys_or_loses_patience_and_rolls_back(
+def test_the_command_deploys_or_rolls_back_after_its_patience(
     render: Render, held: int | None, code: int, last: str
 ) -> None:
-    """The secret comes with the line break that a person pasted along."""
+    """The secret has a line feed at its end, as after a careless paste."""
     render.faults.held = held
     words = (*WORDS, "--site", render.site, *BACK, "--patience", "3s" if held is None else "60s", "--every", "1s")
     command = [sys.executable, "-m", "crypto_predict.release", *words]

@@ -1,4 +1,4 @@
-"""Publishing on a real registry: by digest, in order, and so that a failure can be repeated."""
+"""Publishing on a real registry: by digest, in order, and repeatable after a failure."""
 
 from collections import Counter
 from pathlib import Path
@@ -38,7 +38,7 @@ def digests(registry: str, *tags: str) -> list[str | None]:
 
 
 def test_the_tags_name_the_very_digest_one_after_the_other(registry: str, digest: str, tmp_path: Path) -> None:
-    """With every architecture and attestation, or the digest would be another one. The last is what everybody pulls."""
+    """With every architecture and attestation, otherwise the digest would differ."""
     put, page = [], tmp_path / "page"
 
     def watch(method: str, path: str) -> bool:
@@ -70,18 +70,18 @@ def test_a_registry_that_fails_half_way_leaves_latest_and_a_repeat_repairs_it(
     assert digests(registry, *TAGS) == [digest] * 3
 
 
-def test_what_is_in_place_is_not_pushed_again(registry: str, digest: str) -> None:
-    """A repeat cannot fail where the first attempt succeeded, and is not taken for another release."""
+def test_a_tag_that_is_in_place_is_not_pushed_again(registry: str, digest: str) -> None:
+    """A repeat cannot fail where the first attempt succeeded, and does not count as another release."""
     assert publish(registry, digest, "0.3.1", "latest") == DONE
     with failing(registry, lambda method, _: method not in {"GET", "HEAD"}) as read_only:
         assert publish(read_only, digest, "0.3.1", "latest", replacing=f"sha256:{'5' * 64}") == DONE
 
 
 @pytest.mark.parametrize("replacing", ["nothing", f"sha256:{'5' * 64}"])
-def test_a_release_that_another_one_has_overtaken_moves_nothing(
+def test_a_release_that_another_one_overtook_moves_no_tag(
     registry: str, digest: str, replacing: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its ledger lacks the forecasts of the one between."""
+    """Its ledger lacks the forecasts of the other release."""
     between = push(registry, tmp_path, "latest")
     assert publish(registry, digest, "0.3.1", "latest", replacing=replacing) == FAILED
     assert "another release has come between" in capsys.readouterr().err
@@ -89,7 +89,7 @@ def test_a_release_that_another_one_has_overtaken_moves_nothing(
 
 
 def test_a_release_moves_latest_from_the_one_that_it_follows(registry: str, digest: str, tmp_path: Path) -> None:
-    """Or from anything, where the record begins anew and the registry would not say what it has."""
+    """Or from anything, if the record begins anew and the registry did not answer."""
     assert publish(registry, digest, "latest") == DONE
     for tag, replacing in (("second", digest), ("third", "anything")):
         follower = push(registry, tmp_path, tag)
@@ -97,8 +97,8 @@ def test_a_release_moves_latest_from_the_one_that_it_follows(registry: str, dige
         assert digests(registry, "latest") == [follower]
 
 
-def test_a_registry_may_take_its_time_to_show_what_was_pushed(registry: str, digest: str, tmp_path: Path) -> None:
-    """GHCR may answer with the old digest for some seconds. The command asks twice each time."""
+def test_a_registry_may_show_a_push_only_after_some_seconds(registry: str, digest: str, tmp_path: Path) -> None:
+    """GHCR may answer with the old digest until then. The command makes two requests each time."""
     before, reads = push(registry, tmp_path, "latest"), Counter[str]()
 
     def stale(method: str, path: str) -> str | bool:
@@ -112,7 +112,7 @@ def test_a_registry_may_take_its_time_to_show_what_was_pushed(registry: str, dig
 
 @pytest.mark.parametrize("image", [IMAGE, "owner/404", "owner/denied"])
 def test_a_registry_that_fails_is_not_taken_for_a_first_release(registry: str, digest: str, image: str) -> None:
-    """Whatever the image is called: the message names it."""
+    """Whatever the name of the image, which the message contains."""
     with failing(registry, lambda method, _: method != "PUT") as broken:
         assert publish(broken, digest, "latest", image=image) == FAILED
     assert digests(registry, "latest") == [None]

@@ -65,9 +65,9 @@ def strict_json(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
-def test_the_first_release_begins_a_branch_of_its_own(job: Job, published: Published) -> None:
+def test_the_first_release_creates_the_branch(job: Job, published: Published) -> None:
     done = record(job, published)
-    assert done.code == DONE, done.said
+    assert done.code == DONE, done.log
     (commit,) = commits(job)
     assert f"**Recorded** on the branch `record`, commit `{commit[:9]}`." in done.page
     assert set(job.github.repository.run("ls-tree", "--name-only", "record").split()) == FILES
@@ -75,11 +75,11 @@ def test_the_first_release_begins_a_branch_of_its_own(job: Job, published: Publi
     assert written == f"github-actions[bot]: record: {BUILD}"
 
 
-def test_the_files_are_json_and_say_what_the_model_says(job: Job, published: Published) -> None:
+def test_the_files_are_json_with_the_content_of_the_model(job: Job, published: Published) -> None:
     record(job, published)
     model, ledger = releases.made_model()
     assert strict_json(show(job, "scorecard.json")) == plain.encode(model.scorecard)
-    assert show(job, "ledger.jsonl") == ledger.dumps().decode().strip()
+    assert show(job, "ledger.jsonl") == b"".join(ledger.content()).decode().strip()
     forecasts, forecast = strict_json(show(job, "forecasts.json")), model.forecasts[BTC]
     rows = forecasts["pairs"]["BTC/USD"]
     assert (forecasts["build"], len(rows), rows[-1]["date"]) == (BUILD, 365, str(forecast.end))
@@ -107,7 +107,7 @@ def test_each_release_follows_the_one_before_and_a_deleted_branch_begins_again(j
     assert len(commits(job)) == 1
 
 
-def test_a_push_that_comes_between_is_followed(job: Job, published: Published) -> None:
+def test_a_push_by_somebody_else_in_between_is_kept(job: Job, published: Published) -> None:
     record(job, published)
     git, (first,) = job.github.repository, commits(job)
     author = ("-c", "user.name=Somebody", "-c", "user.email=somebody@example.org")
@@ -119,7 +119,7 @@ def test_a_push_that_comes_between_is_followed(job: Job, published: Published) -
 
     job.github.inject(overtake, when=lambda request: request.path.endswith("/git-receive-pack"))
     done = record(job, published)
-    assert done.code == DONE, done.said
+    assert done.code == DONE, done.log
     assert commits(job)[1:] == [between, first]
 
 
@@ -127,6 +127,6 @@ def test_a_branch_that_cannot_be_pushed_is_named_with_the_reason(job: Job, publi
     job.github.repository.refused[REF] = "protected branch hook declined"
     done = record(job, published)
     assert done.code == FAILED
-    assert "the branch record cannot be pushed; look for a rule that protects it" in done.said
-    assert "protected branch hook declined" in done.said
+    assert "the branch record cannot be pushed; look for a rule that protects it" in done.log
+    assert "protected branch hook declined" in done.log
     assert job.github.repository.refs() == {}

@@ -1,4 +1,4 @@
-"""The smoke test of an image: what ships is let through, and whatever must not ship is refused, all faults at once."""
+"""The smoke test of an image: it passes what may be released, and refuses the rest with all faults at once."""
 
 import json
 import re
@@ -24,7 +24,7 @@ Variant = Callable[..., str]
 
 @pytest.fixture
 def variant(image: str, tmp_path: Path, request: pytest.FixtureRequest) -> Variant:
-    """Makes images that differ from the real one in the lines of a Dockerfile, and in files of /app."""
+    """Build images that differ from the real one in lines of a Dockerfile, and in files of /app."""
 
     def make(*lines: str, files: Mapping[str, bytes] | None = None) -> str:
         folder = tmp_path / "variant"
@@ -46,7 +46,7 @@ def smoke(reference: str, build: str, *options: str) -> int:
 
 
 def build_of(image: str) -> str:
-    """What an image calls itself."""
+    """The build in the labels of an image."""
     labels = json.loads(docker("image", "inspect", "--format", "{{json .Config.Labels}}", image))
     return str(labels[f"{LABEL}.version"])
 
@@ -66,9 +66,7 @@ def trained(folder: Path, *arguments: str, epoch: int) -> tuple[dict[str, bytes]
     return files, [f'LABEL {LABEL}.{name}="{value}"' for name, value in labels.items()]
 
 
-def test_the_image_that_ships_is_fit_and_nothing_is_left_running(
-    image: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_good_image_passes_and_leaves_no_container(image: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert smoke(image, build_of(image)) == DONE
     printed = capsys.readouterr()
     outputs = json.loads(printed.out)
@@ -79,7 +77,7 @@ def test_the_image_that_ships_is_fit_and_nothing_is_left_running(
 
 
 def test_every_fault_is_reported_at_once(variant: Variant, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whoever repairs an image should not need a release for each fault."""
+    """A repair should not need a release for each fault."""
     odd = variant("USER 0", f'LABEL {LABEL}.revision="{"f" * 40}"', f'LABEL {LABEL}.created="2020-01-01T00:00:00Z"')
     assert smoke(odd, "9.9.9-20240518121047") == REFUSED
     complaint = capsys.readouterr().err
@@ -91,18 +89,18 @@ def test_every_fault_is_reported_at_once(variant: Variant, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        # The server starts and nothing else notices; but no release could ever follow this one.
+        # The server starts without it, but no release could follow this one.
         ({"files": {"model.ledger.jsonl": b'{"kind":"release"}\n'}}, "no usable ledger"),
         ({"lines": ["USER 0", "RUN rm model.ledger.jsonl", "USER 65532"]}, "no usable ledger"),
         ({"files": {"model.pkl": b"no model"}}, "no usable model"),
-        # It writes where a locked container cannot, as images do that were only ever tried unlocked.
+        # It writes to the file system, which is read-only.
         ({"lines": ['CMD ["sh", "-c", "touch state && exec python api.py"]']}, "not ready .*Read-only file system"),
-        # A shell as process 1 does not pass signals on: requests in flight would be cut off at each deploy.
+        # A shell as process 1 does not forward signals: each deploy would cut off requests in flight.
         ({"lines": ['CMD ["sh", "-c", "python api.py; true"]']}, "asked to stop, it ended with 137"),
     ],
     ids=["broken ledger", "no ledger", "damaged model", "writes", "does not end"],
 )
-def test_an_image_that_cannot_run_or_be_followed_is_refused_with_what_it_wrote(
+def test_an_image_that_cannot_run_or_be_followed_is_refused_with_its_output(
     image: str, variant: Variant, change: dict[str, Any], fault: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     changed = variant(*change.get("lines", []), files=change.get("files"))
@@ -110,7 +108,7 @@ def test_an_image_that_cannot_run_or_be_followed_is_refused_with_what_it_wrote(
     assert re.search(f"(?s){fault}", capsys.readouterr().err)
 
 
-def test_invented_prices_are_refused_but_in_a_trial(
+def test_simulated_prices_are_refused_except_in_a_trial(
     variant: Variant, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files, labels = trained(tmp_path, "--source", "simulated", "--days", "300", epoch=int(time.time()))
@@ -120,10 +118,10 @@ def test_invented_prices_are_refused_but_in_a_trial(
     assert smoke(invented, build_of(invented), "--allow-simulated") == DONE
 
 
-def test_an_old_model_is_refused_but_in_a_rollback(
+def test_an_old_model_is_refused_except_in_a_rollback(
     variant: Variant, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Old: trained long ago, or with a history that ended long ago. Everything else holds in a rollback as well."""
+    """Old: trained long ago, or with a history that ended long ago. A rollback checks everything else."""
     files, labels = trained(tmp_path, *price_file(tmp_path, 400), epoch=1_716_034_247)
     old = variant(*labels, files=files)
     assert smoke(old, build_of(old)) == REFUSED
@@ -146,7 +144,7 @@ def test_a_model_that_the_gate_did_not_pass_is_refused_even_in_a_rollback(
     assert "its card says that the gate was lifted" in capsys.readouterr().err
 
 
-def test_an_image_that_the_engine_lacks_or_cannot_start_is_a_failure_that_leaves_nothing(
+def test_an_image_that_does_not_exist_or_cannot_start_is_a_failure_and_leaves_no_container(
     image: str, variant: Variant, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert smoke("crypto-predict-test:nowhere", "0.3.1-20240518121047") == FAILED

@@ -1,4 +1,4 @@
-"""The version of a commit, on real repositories."""
+"""The version of a commit, on real repositories, and what messages mean for it."""
 
 import logging
 from datetime import UTC, datetime
@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.release.__main__ import BAD_ARGUMENTS, DONE, FAILED, main
-from crypto_predict.release.version import MOST_CHANGES, Bump, Version, timestamp
+from crypto_predict.release.job import one_line
+from crypto_predict.release.version import MOST_CHANGES, Bump, Version, bump_of, subject_of, timestamp
 from crypto_predict.version import __version__
 from tests.support.jobs import read_outputs
 from tests.support.repositories import Repository
@@ -17,6 +18,10 @@ from tests.support.repositories import Repository
 EPOCH = {"SOURCE_DATE_EPOCH": "1716034247"}  # 2024-05-18 12:10:47 UTC
 EVENTS = ("push", "schedule", "workflow_dispatch")
 MAIN = "refs/remotes/origin/main"
+ANY_TEXT = st.text(st.characters(exclude_categories=[]))  # bytes of git that are not UTF-8 become surrogates
+TYPES = st.sampled_from(["fix", "feat", "docs", "refactor", "Fix", "FEAT", "build-system", "i18n"])
+SCOPES = st.just("") | st.text(st.characters(exclude_characters="()\n"), min_size=1).map("({})".format)
+DESCRIPTIONS = st.text(st.characters(categories=["L", "N", "P"]), min_size=1)
 VERSIONS = st.builds(Version, *[st.integers(0, 999_999_999)] * 3)
 
 
@@ -26,7 +31,7 @@ def version(repository: Repository, event: str = "push", **environ: str) -> int:
 
 
 def outputs_of(repository: Repository, event: str = "push") -> dict[str, str]:
-    """What the command hands on; it must succeed."""
+    """The outputs of the command, which must succeed."""
     file = repository.folder.parent / "outputs"
     file.write_text("")
     assert version(repository, event, GITHUB_OUTPUT=str(file)) == DONE
@@ -41,7 +46,7 @@ def repository(tmp_path: Path) -> Repository:
     return made
 
 
-def test_one_timestamp_is_in_everything_that_is_handed_on(repository: Repository) -> None:
+def test_all_outputs_contain_the_same_timestamp(repository: Repository) -> None:
     revision = repository.commit("fix: rounding")
     assert outputs_of(repository) == {
         "version": "0.3.1",
@@ -55,7 +60,7 @@ def test_one_timestamp_is_in_everything_that_is_handed_on(repository: Repository
     }
 
 
-def test_without_a_given_timestamp_it_is_the_clock_in_whole_seconds() -> None:
+def test_the_default_timestamp_is_the_present_in_whole_seconds() -> None:
     """An epoch in the middle of a second would not agree with the build."""
     before, now, after = datetime.now(UTC).replace(microsecond=0), timestamp({}), datetime.now(UTC)
     assert (before <= now <= after, now.microsecond) == (True, 0)
@@ -89,7 +94,7 @@ def test_every_commit_without_a_tag_gets_a_new_version_whatever_started_the_run(
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_a_tagged_commit_keeps_its_highest_tag(repository: Repository, event: str) -> None:
-    """Even if a later commit has a higher one: `X.Y.Z` names the image of exactly one commit."""
+    """Even if a later commit has a higher one: `X.Y.Z` names the images of exactly one commit."""
     repository.tag("v0.2.9")
     tagged = repository.head()
     repository.commit("feat: later")
@@ -102,7 +107,7 @@ def test_a_tagged_commit_keeps_its_highest_tag(repository: Repository, event: st
 def test_a_commit_that_a_newer_release_contains_is_refused(
     repository: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A workflow that was slow to start, or is started again."""
+    """As when an old run starts late, or again."""
     between = repository.commit("feat: in the middle")
     repository.tag("v0.4.0", repository.commit("fix: later"))
     repository.git("update-ref", MAIN, "HEAD")
@@ -149,8 +154,8 @@ def test_tags_that_are_not_versions_are_ignored_and_named_in_one_line(
     assert ("V9.9.9" in ignored, ignored[-3:], len(ignored) < 600) == (True, "...", True)
 
 
-def test_a_version_that_tags_something_else_is_not_given_to_a_commit(repository: Repository, tmp_path: Path) -> None:
-    """The push of the tag would be refused, with each run."""
+def test_a_version_that_tags_something_other_than_a_commit_is_skipped(repository: Repository, tmp_path: Path) -> None:
+    """Every run would fail to push the tag."""
     new = Repository.make(tmp_path / "new", "feat: first")
     for one, tag in ((repository, "v0.3.1"), (repository, "v7.0.0"), (new, f"v{__version__}")):
         one.tag(tag, one.git("hash-object", "-w", "--stdin", given=b"a file"))
@@ -160,7 +165,7 @@ def test_a_version_that_tags_something_else_is_not_given_to_a_commit(repository:
     assert outputs_of(new)["version"] == f"{major}.{minor}.{int(patch) + 1}"
 
 
-def test_a_version_that_a_rewritten_history_left_behind_is_not_given_twice(repository: Repository) -> None:
+def test_a_version_of_a_rewritten_history_is_not_used_twice(repository: Repository) -> None:
     repository.commit("feat: regretted")
     repository.tag("v0.4.0")
     repository.git("commit", "--amend", "--quiet", "--allow-empty", "-m", "feat: put better")
@@ -207,8 +212,8 @@ def test_a_hostile_message_is_only_a_message(repository: Repository) -> None:
     assert all(line.isprintable() and len(line) < 210 for line in changes)
 
 
-def test_a_message_that_git_would_not_write_is_one_message(repository: Repository, tmp_path: Path) -> None:
-    """A zero byte does not split it, another encoding is read, and the verdict on a signature is not part of it."""
+def test_unusual_messages_are_read_as_one_message_each(repository: Repository, tmp_path: Path) -> None:
+    """A zero byte does not split one, other encodings are read, and the check of a signature is not part of it."""
     repository.put(b"fix: a\0feat!: b\n")
     repository.git("config", "i18n.commitEncoding", "ISO-8859-1")
     repository.git("config", "i18n.logOutputEncoding", "ISO-8859-1")
@@ -242,3 +247,89 @@ def test_a_raised_version_is_higher_and_only_its_own_name_is_read_as_a_version(
     assert version.raised(bump) > version
     assert Version.from_tag(f"v{version}") == version
     assert Version.from_tag(name) is None
+
+
+@pytest.mark.parametrize(
+    ("message", "bump"),
+    [
+        ("fix: rounding", Bump.PATCH),
+        ("docs: spelling", Bump.PATCH),
+        ("added SOL pair", Bump.PATCH),
+        ("", Bump.PATCH),
+        ("feat(web, api):  two spaces", Bump.MINOR),
+        ("\n\nfeat: below empty lines\n", Bump.MINOR),
+        ("docs(api)!: the old address is gone", Bump.MAJOR),
+        ("revert: feat: a page", Bump.PATCH),
+        ('Revert "feat!: a new answer"', Bump.PATCH),
+        ("Merge branch 'feat: x'", Bump.PATCH),
+        ("feat : a page", Bump.PATCH),
+        ("feat: ", Bump.PATCH),
+        ("a feat: a page", Bump.PATCH),
+    ],
+)
+def test_the_header_decides_and_whatever_it_is_a_release_follows(message: str, bump: Bump) -> None:
+    assert bump_of([message]) is bump
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "fix: rounding\n\nBREAKING CHANGE: two digits only",
+        "fix: rounding\n\nBREAKING-CHANGE: two digits only",
+        "docs: rounding\n\nWhy.\n\nReviewed-by: Somebody\nBREAKING CHANGE: two digits only\nRefs #3",
+        "docs: rounding\r\n\r\nBREAKING CHANGE: two digits only\r\n",
+        "without a type\n\nBREAKING CHANGE: two digits only",
+        "fix: rounding\n\nBREAKING CHANGE:\nit is a long story",
+        "fix: rounding\nBREAKING CHANGE: without an empty line before it",
+        "BREAKING CHANGE: two digits only",
+    ],
+)
+def test_a_footer_announces_a_breaking_change(message: str) -> None:
+    assert bump_of([message]) is Bump.MAJOR
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "breaking change: only capitals count",
+        "BREAKING CHANGES: not a token of the specification",
+        "See the rules about\nBREAKING CHANGE: inside a paragraph of prose",
+        "  BREAKING CHANGE: indented, as a quotation is",
+        "NON-BREAKING CHANGE: quite the contrary",
+    ],
+)
+def test_prose_about_breaking_changes_breaks_nothing(body: str) -> None:
+    assert bump_of([f"fix: rounding\n\n{body}"]) is Bump.PATCH
+
+
+@given(kind=TYPES, scope=SCOPES, breaking=st.booleans(), description=DESCRIPTIONS)
+def test_every_header_of_the_specification_is_read(kind: str, scope: str, *, breaking: bool, description: str) -> None:
+    expected = Bump.MAJOR if breaking else Bump.MINOR if kind.lower() == "feat" else Bump.PATCH
+    assert bump_of([f"{kind}{scope}{'!' if breaking else ''}: {description}"]) is expected
+
+
+@given(messages=st.lists(ANY_TEXT), more=ANY_TEXT)
+def test_the_greatest_wins_in_any_order(messages: list[str], more: str) -> None:
+    """Any text can be read as a message."""
+    assert bump_of([*messages, more]) == max(bump_of(messages), bump_of([more]))
+    assert bump_of([more, *messages]) == bump_of([*messages, more])
+
+
+def test_reading_a_message_takes_time_in_proportion_to_its_length() -> None:
+    """A pattern that backtracks would take longer than a test may."""
+    for letters in ("a" * 5_000_000, "feat(" * 1_000_000, " " * 5_000_000 + ":", "\n" * 5_000_000, "a-" * 2_500_000):
+        assert bump_of([letters, f"x\n\n{letters}"]) is Bump.PATCH
+        assert len(subject_of(letters)) <= 210
+
+
+@given(text=ANY_TEXT | st.lists(st.sampled_from(["#", "##[", "x"])).map("".join), most=st.integers(1, 50))
+def test_text_from_outside_becomes_one_printable_line_without_a_command(text: str, most: int) -> None:
+    """A runner executes `##[command]` wherever it stands in a line."""
+    line = one_line(text, most)
+    assert (line.isprintable(), "##[" in line) == (True, False)
+    assert len(line) <= most + most // 3 + len("...")  # a letter more for each command that is broken up
+
+
+def test_a_subject_is_the_first_line_and_keeps_its_letters() -> None:
+    assert subject_of("\nfeat: Ünïcode, 漢字 and 🚀 (#12)\r\n\nand why\n") == "feat: Ünïcode, 漢字 and 🚀 (#12)"
+    assert subject_of("fix: \x1b[31mred\x07 \u202egnorw\u2028x") == "fix:  [31mred   gnorw x"

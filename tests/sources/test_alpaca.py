@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from crypto_predict.errors import InvalidValue, SourceError
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
+from crypto_predict.market.ports import CandleSource
 from crypto_predict.settings import SourceSettings
 from crypto_predict.sources.alpaca.history import LIMITS, Alpaca
-from crypto_predict.sources.port import Source
 from tests.support.replay import server as replay
 from tests.support.replay.alpaca import Paging, Tokens, bar
 from tests.support.replay.minutes import BTC, QUICK, START, exchange, minutes, read
@@ -239,7 +239,7 @@ def test_one_page_more_than_needed_is_held_and_no_others() -> None:
 def test_every_interval_is_asked_for_by_its_name(interval: Interval, timeframe: str) -> None:
     candles = [replace(candle, open_time=START + i * interval.length) for i, candle in enumerate(minutes(7))]
     with exchange(candles, timeframe=timeframe) as server:
-        source: Source = Alpaca(SourceSettings(alpaca_data_url=f"{server.url}/"), QUICK)
+        source: CandleSource = Alpaca(SourceSettings(alpaca_data_url=f"{server.url}/"), QUICK)
         assert list(source.candles(BTC, interval, Span(START, START + 7 * interval.length))) == candles
     [asked] = server.requests
     assert asked.query == {
@@ -302,7 +302,7 @@ def test_an_address_that_is_none_is_refused_and_no_password_in_it_shown(address:
 @given(seconds=st.floats(0, 4e9), interval=st.sampled_from(Interval))
 def test_the_history_ends_at_the_limit_rounded_down(seconds: float, interval: Interval) -> None:
     limit = EPOCH + timedelta(seconds=seconds)
-    end = Alpaca(SourceSettings()).end(BTC, interval, limit)
+    end = Alpaca(SourceSettings()).newest_close(BTC, interval, limit)
     assert end <= limit < end + interval.length
     assert interval.floor(end) == end
 

@@ -37,7 +37,7 @@ def test_sources_are_opened_in_the_order_of_their_names() -> None:
     names = ["simulated", "file:prices.csv", "alpaca"]
     sources = open_sources(names, SourceSettings(), seed=0, pairs=[BTC])
     assert [type(source) for source in sources] == [Simulated, CsvFile, Alpaca]
-    assert [source.name for source in sources] == names
+    assert [source.id for source in sources] == names
     assert [source.simulated for source in sources] == [True, False, False]
 
 
@@ -65,7 +65,7 @@ def test_one_file_for_several_pairs_is_refused(path: str) -> None:
 )
 def test_a_path_that_gives_every_pair_its_own_file_is_taken(path: str, pairs: list[Pair]) -> None:
     [source] = open_sources([f"file:{path}"], SourceSettings(), seed=0, pairs=pairs)
-    assert source.name == f"file:{path}"
+    assert source.id == f"file:{path}"
 
 
 def test_the_exchange_libraries_are_imported_only_when_an_exchange_is_opened() -> None:

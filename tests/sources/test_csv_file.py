@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from crypto_predict.errors import UnusableHistory
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
 from crypto_predict.sources.csv_file import MOST_FAULTS, CsvFile, read_csv
+from tests.support.histories import read_candles
 
 BTC = Pair("BTC", "USD")
 NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
@@ -32,7 +33,7 @@ REAL = Path(__file__).parents[3] / "shared" / "data"
 def read(path: Path, content: str | bytes) -> list[Candle]:
     """What is read from a file of this content."""
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return read_csv(path)
+    return read_candles(path)
 
 
 def faults_of(path: Path, content: str | bytes) -> tuple[str, ...]:
@@ -236,7 +237,7 @@ def test_the_exports_of_others_are_read_and_one_line_says_what_was_assumed(
     path: Path, content: str, assumed: Sequence[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     path.write_text(content, newline="")
-    assert read_csv(path, base="BTC") == DAYS
+    assert read_candles(path, base="BTC") == DAYS
     [line] = caplog.messages
     assert line == f"file:{path}: assumed that {'; '.join(assumed)}"
 
@@ -281,14 +282,14 @@ def test_a_table_in_our_own_format_is_read_without_a_word(path: Path, caplog: py
 
 def test_without_a_column_of_volume_it_is_0(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path.write_text("time,open,high,low,close\n2024-01-01,10,12,9,11\n")
-    assert read_csv(path) == [replace(DAYS[0], volume=0.0)]
+    assert read_candles(path) == [replace(DAYS[0], volume=0.0)]
     assert caplog.messages == [f"file:{path}: assumed that the volume, which is missing, is 0"]
 
 
 @pytest.mark.parametrize("base", ["BTC", "ETH"])
 def test_of_several_volumes_that_of_the_base_currency_is_meant(path: Path, base: str) -> None:
     path.write_text("time,open,high,low,close,Volume BTC,Volume ETH\n2024-01-01,10,12,9,11,1,2\n")
-    assert [candle.volume for candle in read_csv(path, base=base)] == [{"BTC": 1.0, "ETH": 2.0}[base]]
+    assert [candle.volume for candle in read_candles(path, base)] == [{"BTC": 1.0, "ETH": 2.0}[base]]
 
 
 @given(order=st.permutations(range(12)))
@@ -366,8 +367,10 @@ def test_a_row_that_can_be_read_is_handed_on_whatever_is_wrong_with_it(path: Pat
     assert repr(second) == repr(expected), "NaN equals nothing, so the texts are compared"
 
 
-def test_each_candle_knows_its_line(path: Path) -> None:
-    assert [candle.line for candle in read(path, "\n".join([HEADER, ROWS[0], "", *ROWS[1:]]))] == [2, 4, 5]
+def test_each_candle_comes_with_its_line(path: Path) -> None:
+    path.write_text("\n".join([HEADER, ROWS[0], "", *ROWS[1:]]))
+    rows = CsvFile(str(path)).rows(BTC, Interval.DAY_1, Span(DAYS[1].open_time, DAYS[2].open_time))
+    assert list(rows) == [(DAYS[1], 4), (DAYS[2], 5)]
 
 
 def test_all_faults_are_reported_at_once_each_with_its_own_line(path: Path) -> None:
@@ -538,7 +541,7 @@ def test_a_decompression_bomb_takes_no_memory(path: Path) -> None:
 def test_a_file_with_more_lines_than_any_history_is_refused(path: Path) -> None:
     """Blank ones count: a bomb may be made of nothing else."""
     path.write_text(SOUND + "\n" * 6)
-    assert read_csv(path, most_lines=10) == DAYS
+    assert read_candles(path, most_lines=10) == DAYS
     with pytest.raises(UnusableHistory, match="it has more than 9 lines; SOURCE_CANDLES allows more"):
         read_csv(path, most_lines=9)
 
@@ -546,7 +549,7 @@ def test_a_file_with_more_lines_than_any_history_is_refused(path: Path) -> None:
 def test_a_file_with_more_bytes_than_any_history_is_refused(path: Path) -> None:
     """Long lines of many columns take time even where none of them is kept."""
     path.write_text(SOUND.replace("\n", "," + "x" * 5_000 + "\n"))
-    assert read_csv(path, most_lines=100) == DAYS
+    assert read_candles(path, most_lines=100) == DAYS
     with pytest.raises(UnusableHistory, match="it has more than 5,000 bytes; SOURCE_CANDLES allows more"):
         read_csv(path, most_lines=10)
 
@@ -576,7 +579,7 @@ def source(path: Path) -> CsvFile:
 
 def test_a_file_is_called_what_the_user_wrote_and_is_not_simulated(tmp_path: Path) -> None:
     source = CsvFile("data/{base}.csv")
-    assert (source.name, source.simulated) == ("file:data/{base}.csv", False)
+    assert (source.id, source.simulated) == ("file:data/{base}.csv", False)
     assert not list(tmp_path.iterdir())
 
 
@@ -592,17 +595,19 @@ def test_a_file_is_called_what_the_user_wrote_and_is_not_simulated(tmp_path: Pat
 def test_a_file_ends_with_the_close_of_its_last_row_within_the_limit(
     source: CsvFile, limit: datetime, end: datetime
 ) -> None:
-    assert source.end(BTC, Interval.DAY_1, limit) == end
+    assert source.newest_close(BTC, Interval.DAY_1, limit) == end
 
 
 def test_a_limit_before_the_first_close_is_the_end_itself(source: CsvFile) -> None:
     """What the file holds then opens too late, which is for the history to tell."""
-    assert source.end(BTC, Interval.DAY_1, datetime(2024, 1, 1, 23, 59, tzinfo=UTC)) == datetime(2024, 1, 1, tzinfo=UTC)
+    assert source.newest_close(BTC, Interval.DAY_1, datetime(2024, 1, 1, 23, 59, tzinfo=UTC)) == datetime(
+        2024, 1, 1, tzinfo=UTC
+    )
 
 
 def test_the_newest_row_ends_a_file_wherever_it_stands(path: Path) -> None:
     path.write_text("\n".join([HEADER, *reversed(ROWS)]))
-    assert CsvFile(str(path)).end(BTC, Interval.DAY_1, NOW) == datetime(2024, 1, 4, tzinfo=UTC)
+    assert CsvFile(str(path)).newest_close(BTC, Interval.DAY_1, NOW) == datetime(2024, 1, 4, tzinfo=UTC)
 
 
 def test_rows_are_given_from_the_span_on(path: Path) -> None:
@@ -614,7 +619,7 @@ def test_rows_are_given_from_the_span_on(path: Path) -> None:
 
 def test_a_file_is_read_once(source: CsvFile, path: Path) -> None:
     """The end and the candles must come from the same content, even where a download replaces the file in between."""
-    end = source.end(BTC, Interval.DAY_1, NOW)
+    end = source.newest_close(BTC, Interval.DAY_1, NOW)
     path.unlink()
     assert list(source.candles(BTC, Interval.DAY_1, Span(EPOCH, end))) == DAYS
 
@@ -624,10 +629,10 @@ def test_placeholders_stand_for_the_currencies(tmp_path: Path) -> None:
     (tmp_path / "USD").mkdir()
     for count, base in enumerate(["BTC", "ETH"], start=1):
         (tmp_path / "USD" / f"{base}.csv").write_text("\n".join([HEADER, *ROWS[:count]]))
-    ends = [source.end(Pair(base, "USD"), Interval.DAY_1, NOW).day for base in ("BTC", "ETH")]
+    ends = [source.newest_close(Pair(base, "USD"), Interval.DAY_1, NOW).day for base in ("BTC", "ETH")]
     assert ends == [2, 3]
     with pytest.raises(UnusableHistory, match=r"EUR/BTC\.csv: there is no such file"):
-        source.end(Pair("BTC", "EUR"), Interval.DAY_1, NOW)
+        source.newest_close(Pair("BTC", "EUR"), Interval.DAY_1, NOW)
 
 
 def real(name: str) -> Path:
@@ -639,13 +644,13 @@ def real(name: str) -> Path:
 
 @pytest.mark.parametrize("base", ["BTC", "ETH", "LTC", "BNB"])
 def test_years_of_real_days_are_read_without_a_fault(base: str) -> None:
-    candles = read_csv(real(f"binance_{base}-USDT_1d.csv"))
+    candles = read_candles(real(f"binance_{base}-USDT_1d.csv"))
     assert len(candles) > 2_700
     assert candles[-1].open_time == datetime(2025, 6, 30, tzinfo=UTC)
 
 
 def test_a_quarter_of_real_minutes_is_read_without_a_fault() -> None:
     path = real("bitfinex_BTC-USD_1m_2019Q1.csv.gz")
-    candles = read_csv(path)
+    candles = read_candles(path)
     assert len(candles) == 123_794
     assert math.isclose(candles[0].close, 3833.1)

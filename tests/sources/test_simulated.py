@@ -173,12 +173,12 @@ def test_prices_stay_in_the_order_of_magnitude_of_the_real_ones(pair: Pair, leve
 def test_the_market_never_sleeps_and_says_that_it_is_invented() -> None:
     source = Simulated(7)
     noon = datetime(2025, 6, 30, 12, 34, 56, tzinfo=UTC)
-    assert source.end(BTC, Interval.DAY_1, noon) == datetime(2025, 6, 30, tzinfo=UTC)
-    assert source.end(BTC, Interval.MINUTE_5, noon) == datetime(2025, 6, 30, 12, 30, tzinfo=UTC)
-    assert (source.name, source.simulated) == ("simulated", True)
+    assert source.newest_close(BTC, Interval.DAY_1, noon) == datetime(2025, 6, 30, tzinfo=UTC)
+    assert source.newest_close(BTC, Interval.MINUTE_5, noon) == datetime(2025, 6, 30, 12, 30, tzinfo=UTC)
+    assert (source.id, source.simulated) == ("simulated", True)
 
 
 def test_it_serves_as_a_history() -> None:
-    history = read_history([Simulated(0)], BTC, Interval.DAY_1, 1825, date(2025, 6, 30), TODAY + 30 * DAY)
-    assert history.candles == all_days(BTC)[-1825:]
+    history, _ = read_history([Simulated(0)], BTC, Interval.DAY_1, 1825, date(2025, 6, 30), TODAY + 30 * DAY)
+    assert tuple(history.candles) == all_days(BTC)[-1825:]
     assert (history.gaps, history.quarantined, history.simulated) == ((), 0, True)

@@ -1,7 +1,7 @@
-"""GitHub on loopback, reached by its own addresses: REST at https://api.github.com, git at https://github.com.
+"""GitHub on loopback, at its real addresses: REST at https://api.github.com, git at https://github.com.
 
-Programs are not patched. They get the environment of `GitHub.environ()`, which leads them through a proxy that connects
-to these two hosts only, and makes them trust the certificate of this server.
+Programs are not patched. With the environment of `GitHub.environ()` they use a proxy, which connects to these two hosts
+only, and trust the certificate of this server.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 @dataclass
 class Repository:
-    """What GitHub stores of one repository; tests read it and change it at any time."""
+    """What GitHub stores about one repository. Tests read and change it."""
 
     git: Path  # bare repository; pushes arrive here
     private: bool = False
     has_issues: bool = True
-    # What TOKEN may do: "read" or "write"; without an entry nothing.
+    # The rights of TOKEN: "read" or "write"; no right without an entry.
     permissions: dict[str, str] = field(
         default_factory=lambda: {"contents": "write", "issues": "write", "attestations": "write"}
     )
@@ -53,10 +53,9 @@ class Repository:
     attestations: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # bundles by "sha256:..."
     refused: dict[str, str] = field(default_factory=dict)  # pattern of refs to the message that refuses their update
 
-    def open(self, title: str, body: str = "", user: Mapping[str, str] = BOT, **more: Any) -> dict[str, Any]:
+    def open(self, title: str, body: str = "", user: Mapping[str, str] = BOT) -> dict[str, Any]:
         """Open an issue and return it."""
         number = 1 + max((issue["number"] for issue in self.issues), default=0)
-        address = f"https://github.com/{REPOSITORY}/issues/{number}"
         self.issues.append(
             {
                 "number": number,
@@ -64,10 +63,7 @@ class Repository:
                 "body": body,
                 "user": dict(user),
                 "state": "open",
-                "labels": [],
-                "html_url": address,
-                "created_at": _now(),
-                **more,
+                "created_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             }
         )
         return self.issues[-1]
@@ -87,7 +83,7 @@ class Repository:
         return dict(line.split() for line in lines)
 
     def run(self, *words: str) -> str:
-        """Return what a git command answers in the bare repository."""
+        """Return the output of a git command in the bare repository."""
         command = ["git", "-C", str(self.git), *words]
         return subprocess.run(command, check=True, capture_output=True, text=True, env=_git_environ()).stdout.strip()
 
@@ -109,7 +105,7 @@ class GitHub(ReplayServer):
         self._clients: dict[asyncio.Task[None], asyncio.StreamWriter] = {}  # of the proxy, by their tasks
 
     def environ(self) -> dict[str, str]:
-        """Return the variables that lead gh, git, pip and Python here; the token is the caller's to add."""
+        """Return the variables that make gh, git, pip and Python use this server; add the token yourself."""
         assert self._proxy is not None
         address = f"http://127.0.0.1:{self._proxy.sockets[0].getsockname()[1]}"
         proxies = {"https_proxy": address, "http_proxy": address, "no_proxy": "127.0.0.1,localhost"}
@@ -167,7 +163,6 @@ class GitHubSide:
             web.post(issues, self._rest("issues", self._open_issue)),
             web.patch(f"{issues}/{{number}}", self._rest("issues", self._change_issue)),
             web.post(f"{issues}/{{number}}/comments", self._rest("issues", self._comment)),
-            web.get(f"{base}/git/ref/{{ref:.+}}", self._rest("contents", self._show_ref)),
             web.get(f"{base}/releases/tags/{{tag:.+}}", self._rest("contents", self._show_release)),
             web.post(f"{base}/releases", self._rest("contents", self._release)),
             web.get(f"{attestations}/{{digest}}", self._rest("attestations", self._list_attestations)),
@@ -199,31 +194,17 @@ class GitHubSide:
         return granted == "write" or (granted == "read" and not write)
 
     async def _describe(self, _: web.Request) -> web.Response:
-        owner, name = REPOSITORY.split("/")
-        return web.json_response(
-            {
-                "name": name,
-                "full_name": REPOSITORY,
-                "owner": {"login": owner},
-                "private": self._repository.private,
-                "visibility": "private" if self._repository.private else "public",
-                "has_issues": self._repository.has_issues,
-                "default_branch": self._repository.run("symbolic-ref", "--short", "HEAD"),
-            }
-        )
+        return web.json_response({"private": self._repository.private, "has_issues": self._repository.has_issues})
 
     async def _list_issues(self, request: web.Request) -> web.Response:
-        """Newest first. Without issues there are still pull requests, which GitHub lists here too."""
+        """List the newest first. GitHub lists pull requests too, even if issues are switched off."""
         state = request.query.get("state", "open")
-        labels = set(filter(None, request.query.get("labels", "").split(",")))
         return _page(
             request,
             [
                 issue
                 for issue in reversed(self._repository.issues)
-                if state in (issue["state"], "all")
-                and labels <= {label["name"] for label in issue["labels"]}
-                and (self._repository.has_issues or "pull_request" in issue)
+                if state in (issue["state"], "all") and (self._repository.has_issues or "pull_request" in issue)
             ],
         )
 
@@ -233,10 +214,7 @@ class GitHubSide:
             return _refused(410, "Issues has been disabled in this repository.")
         if not given.get("title"):
             return _invalid("Issue", "missing_field", "title")
-        labels = [{"name": name} for name in given.get("labels", ())]
-        return web.json_response(
-            self._repository.open(given["title"], given.get("body", ""), labels=labels), status=201
-        )
+        return web.json_response(self._repository.open(given["title"], given.get("body", "")), status=201)
 
     async def _change_issue(self, request: web.Request) -> web.Response:
         issue = self._issue(request)
@@ -254,57 +232,31 @@ class GitHubSide:
         return web.json_response({"id": len(self._repository.comments), "body": text, "user": BOT}, status=201)
 
     def _issue(self, request: web.Request) -> dict[str, Any] | web.Response:
-        """Return the issue that a request names, or the answer that there is none."""
+        """Return the issue that a request names, or the refusal."""
         if not self._repository.has_issues:
             return _refused(410, "Issues has been disabled in this repository.")
         found = (issue for issue in self._repository.issues if str(issue["number"]) == request.match_info["number"])
         return next(found, self.unknown())
 
-    async def _show_ref(self, request: web.Request) -> web.Response:
-        ref = f"refs/{request.match_info['ref']}"
-        name = self._repository.refs().get(ref)
-        if name is None:
-            return self.unknown()
-        kind = self._repository.run("cat-file", "-t", name)
-        return web.json_response({"ref": ref, "object": {"type": kind, "sha": name}})
-
     async def _show_release(self, request: web.Request) -> web.Response:
-        release = self._published(request.match_info["tag"])
-        return self.unknown() if release is None else web.json_response(release)
-
-    def _published(self, tag: str) -> dict[str, Any] | None:
-        releases = (one for one in self._repository.releases if one["tag_name"] == tag and not one["draft"])
-        return next(releases, None)
+        tag = request.match_info["tag"]
+        found = [release for release in self._repository.releases if release["tag_name"] == tag]
+        return web.json_response(found[0]) if found else self.unknown()
 
     async def _release(self, request: web.Request) -> web.Response:
-        """Publish a release. GitHub makes its tag at `target_commitish` where the repository does not have it."""
+        """Publish a release. GitHub makes its tag at HEAD if the repository does not have it."""
         given = await _body(request)
-        tag, draft = given.get("tag_name"), given.get("draft", False)
-        if not tag:
-            return _invalid("Release", "missing_field", "tag_name")
-        if self._published(tag) is not None:
+        tag = given["tag_name"]
+        if any(release["tag_name"] == tag for release in self._repository.releases):
             return _invalid("Release", "already_exists", "tag_name")
-        if not draft and f"refs/tags/{tag}" not in self._repository.refs():
-            target = given.get("target_commitish", "HEAD")
-            try:
-                self._repository.run("update-ref", f"refs/tags/{tag}", f"{target}^{{commit}}", "")
-            except subprocess.CalledProcessError:
-                return _invalid("Release", "invalid", "target_commitish")
-        release = {
-            "id": len(self._repository.releases) + 1,
-            "tag_name": tag,
-            "name": given.get("name", tag),
-            "body": given.get("body", ""),
-            "draft": draft,
-            "prerelease": given.get("prerelease", False),
-            "html_url": f"https://github.com/{REPOSITORY}/releases/tag/{tag}",
-            "created_at": _now(),
-        }
+        if f"refs/tags/{tag}" not in self._repository.refs():
+            self._repository.run("update-ref", f"refs/tags/{tag}", "HEAD^{commit}", "")
+        release = {"tag_name": tag, "name": given.get("name", tag), "body": given.get("body", "")}
         self._repository.releases.append(release)
         return web.json_response(release, status=201)
 
     async def _list_attestations(self, request: web.Request) -> web.Response:
-        """GitHub answers 404 where nothing is attested, as `gh attestation verify` shows."""
+        """List attestations. GitHub answers 404 without any, as `gh attestation verify` shows."""
         wanted = request.query.get("predicate_type", "*")
         pattern = PREDICATES.get(wanted, wanted)
         found = [
@@ -321,7 +273,7 @@ class GitHubSide:
         return web.json_response({"id": sum(map(len, self._repository.attestations.values()))}, status=201)
 
     async def _serve_git(self, request: web.Request) -> web.Response:
-        """Answer by git's own program, once the caller may do this."""
+        """Check that the caller may do this, and let git answer."""
         if request.host != GIT:
             return self.unknown()
         pushes = "git-receive-pack" in (request.match_info["service"], request.query.get("service"))
@@ -336,7 +288,7 @@ class GitHubSide:
 
 
 def _make_bare(folder: Path) -> None:
-    """Make the bare repository, with a hook that refuses what `Repository.refused` names."""
+    """Make the bare repository, with a hook that refuses the refs in `Repository.refused`."""
     command = ["git", "init", "--quiet", "--bare", "--initial-branch", "main", str(folder)]
     subprocess.run(command, check=True, env=_git_environ())
     hook = folder / "hooks" / "update"
@@ -361,7 +313,7 @@ def _run_backend(repository: Repository, request: web.Request, body: bytes) -> w
         "REQUEST_METHOD": request.method,
         "QUERY_STRING": request.query_string,
         "CONTENT_TYPE": request.content_type,
-        "REMOTE_USER": BOT["login"],  # lets it receive; who may push was checked before
+        "REMOTE_USER": BOT["login"],  # allows pushes; the token was checked before
         "REFUSED": "\n".join(f"{pattern}\t{message}" for pattern, message in repository.refused.items()),
     }
     done = subprocess.run(["git", "http-backend"], input=body, capture_output=True, check=True, env=environ)
@@ -388,7 +340,7 @@ async def _body(request: web.Request) -> dict[str, Any]:
 def _page(
     request: web.Request, rows: list[dict[str, Any]], wrap: Callable[[list[dict[str, Any]]], Any] = list
 ) -> web.Response:
-    """Return the page that a request asks for, and the next one's address in its Link header."""
+    """Return the page of a list, with the address of the next one in its Link header."""
     size = min(100, int(request.query.get("per_page", "30")))
     number = int(request.query.get("page", "1"))
     headers = {}
@@ -398,7 +350,7 @@ def _page(
 
 
 def _is_token(authorization: str | None) -> bool:
-    """Whether this is basic authentication with the token, for any user."""
+    """Return whether this is basic authentication with the token, for any user."""
     scheme, _, credentials = (authorization or "").partition(" ")
     with contextlib.suppress(ValueError):
         return scheme.lower() == "basic" and base64.b64decode(credentials).decode().partition(":")[2] == TOKEN
@@ -422,7 +374,3 @@ def _refused(status: int, message: str, **more: Any) -> web.Response:
 def _git_environ() -> dict[str, str]:
     """Return an environment in which git reads no configuration of the machine."""
     return {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,13 +1,16 @@
 """Histories made by hand, for tests that need one without a source."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from math import exp, pi, sin
+from pathlib import Path
 from random import Random
 
-from crypto_predict.history import History
+from crypto_predict.history import Audit, Candles, History
 from crypto_predict.market import Candle, Interval, Pair
+from crypto_predict.sources.csv_file import MOST_LINES, read_csv
 
+BTC = Pair("BTC", "USD")
 START = datetime(2021, 1, 1, tzinfo=UTC)
 
 
@@ -49,8 +52,27 @@ def make_history(
 ) -> History:
     """A daily history of so many days from 2021-01-01, without the days in `missing`; each opens where one closed."""
     kept = [day for day in range(days) if day not in missing]
-    candles = tuple(make_candle(START + timedelta(days=day), close(day), close(day - 1)) for day in kept)
-    return History(Pair("BTC", "USD"), Interval.DAY_1, "file:hand-made.csv", False, candles, (), 0)
+    return history_of([make_candle(START + timedelta(days=day), close(day), close(day - 1)) for day in kept])
+
+
+def history_of(
+    candles: Iterable[Candle],
+    pair: Pair = BTC,
+    source: str = "file:hand-made.csv",
+    interval: Interval = Interval.DAY_1,
+    *,
+    simulated: bool = False,
+) -> History:
+    """A history of these candles, as they are, with their gaps."""
+    columns, audit = Candles.of(candles, interval), Audit(interval)
+    for candle in columns:
+        audit.add(candle, candle.open_time)
+    return History(pair, interval, source, simulated, columns, audit.gaps(), 0)
+
+
+def read_candles(path: Path, base: str | None = None, most_lines: int = MOST_LINES) -> list[Candle]:
+    """The candles of a CSV file, without their lines."""
+    return [candle for candle, _ in read_csv(path, most_lines, base)]
 
 
 def as_csv(history: History) -> str:

@@ -1,24 +1,20 @@
-"""A small Render on this machine: a deploy hook that really starts the image it is told to, and a site in front of it.
+"""A small Render on this machine: a deploy hook that really starts images, and a site in front of them.
 
-As at Render, the old instance goes on answering until the new one is healthy; one that never is, is never switched to,
-and a newer deploy takes the place of one under way.
-
-``python -m tests.support.render --port 8701 --site-port 8702`` runs it by itself, with Docker for a launcher.
+As at Render, the old instance answers until the new one is healthy. An instance that never is healthy never goes live,
+and a newer deploy replaces one under way.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import http.client
 import json
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,7 +26,7 @@ from tests.support.engine import free_port
 from tests.support.serving import ROOT
 
 SERVICE, KEY = "srv-x", "s3cr3t-key"
-HEALTHY_SECONDS = 30.0  # Render's 15 minutes
+HEALTHY_SECONDS = 30.0  # until an instance is given up; at Render 15 minutes
 BELOW = "/crypto"  # the site answers below this path as well
 WAKING = b"<html><body>Service waking up</body></html>"
 
@@ -41,7 +37,7 @@ class Instance(Protocol):
     port: int  # on loopback
 
     def ended(self) -> bool:
-        """Whether it has given up by itself."""
+        """Return whether it has ended by itself."""
         ...
 
     def close(self) -> None:
@@ -53,7 +49,7 @@ Launcher = Callable[[str], Instance]  # from an image by digest; raises CannotLa
 
 
 class CannotLaunch(Exception):
-    """There is no such image, or it cannot be started."""
+    """The image does not exist, or cannot be started."""
 
 
 @dataclass
@@ -64,7 +60,7 @@ class Process:
     process: subprocess.Popen[bytes]
 
     def ended(self) -> bool:
-        """Whether it has ended by itself, as it does over a damaged model."""
+        """Return whether it has ended by itself, as with a damaged model."""
         return self.process.poll() is not None
 
     def close(self) -> None:
@@ -74,7 +70,7 @@ class Process:
 
 
 def processes(models: Mapping[str, Path]) -> Launcher:
-    """A launcher for which an image is a model file."""
+    """Return a launcher for which an image is a model file."""
 
     def launch(image: str) -> Instance:
         if image not in models:
@@ -95,7 +91,7 @@ class Container:
     name: str
 
     def ended(self) -> bool:
-        """Whether it has ended by itself."""
+        """Return whether it has ended by itself."""
         return _docker("inspect", "--format", "{{.State.Running}}", self.name) != "true"
 
     def close(self) -> None:
@@ -105,7 +101,7 @@ class Container:
 
 
 def containers(image: str) -> Instance:
-    """A launcher that pulls an image and runs it, as Render does."""
+    """Pull an image and run it, as Render does; a launcher."""
     port = free_port()
     if "@" in image:
         _docker("pull", "--quiet", image)
@@ -121,7 +117,7 @@ def _docker(*words: str) -> str:
 
 
 @dataclass
-class Asked:
+class Request:
     """A request as it arrived, at the hook or at the site."""
 
     method: str
@@ -134,26 +130,26 @@ class Asked:
 class Faults:
     """What goes wrong, and for how long. Changed while Render runs."""
 
-    hook: deque[Hooked] = field(default_factory=deque)  # what the next calls of the hook meet in its place
-    site: deque[Sited] = field(default_factory=deque)  # the site's next answers
-    held: int | None = 0  # how often the site is still asked for its version before it switches; None: never does
-    unhealthy: int = 0  # how many of the next images are never found healthy
+    hook: deque[HookFault] = field(default_factory=deque)  # what the hook does on its next calls
+    site: deque[SiteAnswer] = field(default_factory=deque)  # the site's next answers
+    held: int | None = 0  # requests for the version until the site switches; None: it never does
+    unhealthy: int = 0  # number of the next images that never are healthy
 
 
 @dataclass(frozen=True)
-class Hooked:
-    """What the hook does in place of its work."""
+class HookFault:
+    """What the hook does instead of a deploy."""
 
     status: int = 500
     headers: Mapping[str, str] = field(default_factory=dict)
-    hangs: bool = False  # says nothing until Render ends
+    hangs: bool = False  # does not answer until Render ends
     drips: bool = False  # sends a header that never ends, 20 bytes a second
     echoes: bool = False  # quotes the whole request, as careless gateways do
 
 
 @dataclass(frozen=True)
-class Sited:
-    """What the site answers in place of the live instance."""
+class SiteAnswer:
+    """What the site answers instead of the live instance."""
 
     status: int = 200
     body: bytes = WAKING
@@ -164,22 +160,20 @@ class Sited:
 class Render:
     """A context manager: inside, the hook is at `hook` and the site at `site`."""
 
-    def __init__(
-        self, launcher: Launcher, *, port: int = 0, site_port: int = 0, healthy_seconds: float = HEALTHY_SECONDS
-    ) -> None:
+    def __init__(self, launcher: Launcher) -> None:
         self.faults = Faults()
-        self.hooked: list[Asked] = []
-        self.asked: list[Asked] = []  # at the site
+        self.hook_requests: list[Request] = []
+        self.site_requests: list[Request] = []  # at the site
         self.switched: list[str] = []  # images that went live, in order
         self._poured: list[int] = []  # bytes of each endless answer that has ended
-        self._launcher, self._healthy_seconds = launcher, healthy_seconds
+        self._launcher = launcher
         self._live: Instance | None = None
         self._next: tuple[str, Instance] | None = None  # healthy, and held back
-        self._waiting: deque[str] = deque()  # images told to deploy
+        self._waiting: deque[str] = deque()  # images to deploy
         self._working = False
         self._ending = threading.Event()
         self._changed = threading.Condition(threading.RLock())
-        self._servers = [_Server(port, self._hook), _Server(site_port, self._site)]
+        self._servers = [_Server(self._hook), _Server(self._site)]
         self._worker = threading.Thread(target=self._work, daemon=True)
 
     @property
@@ -208,18 +202,18 @@ class Render:
                 instance.close()
 
     def run(self, image: str) -> None:
-        """Have an image live before anything begins."""
+        """Deploy an image, and wait until it is live."""
         self._accept(image)
         self.settle()
         assert self.switched[-1:] == [image]
 
     def settle(self) -> None:
-        """Wait until every deploy so far has gone live, been given up or is held back."""
+        """Wait until every deploy so far is live, given up or held back."""
         with self._changed:
             assert self._changed.wait_for(lambda: not self._working and not self._waiting, timeout=90)
 
     def poured(self, answers: int) -> int:
-        """Wait until so many endless answers have ended, and return how many bytes they sent."""
+        """Wait until this number of endless answers have ended, and return the bytes they sent."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self._poured) == answers, timeout=60)
             return sum(self._poured)
@@ -259,7 +253,7 @@ class Render:
         if self.faults.unhealthy:
             self.faults.unhealthy -= 1
             return False
-        deadline = time.monotonic() + self._healthy_seconds
+        deadline = time.monotonic() + HEALTHY_SECONDS
         while time.monotonic() < deadline and not instance.ended() and not self._waiting and not self._ending.is_set():
             if _status(instance.port) == 200:
                 return True
@@ -275,18 +269,19 @@ class Render:
             old.close()
 
     def _hook(self, handler: _Handler) -> None:
-        self.hooked.append(asked := handler.asked())
+        self.hook_requests.append(request := handler.request_made())
         if self.faults.hook:
             self._fail(handler, self.faults.hook.popleft())
-        elif asked.method != "POST" or asked.path != f"/deploy/{SERVICE}" or asked.query.get("key") != [KEY]:
+        elif request.method != "POST" or request.path != f"/deploy/{SERVICE}" or request.query.get("key") != [KEY]:
             handler.answer(401, b"Unauthorized", "text/plain")
-        elif len(images := asked.query.get("imgURL", [])) != 1:
+        elif len(images := request.query.get("imgURL", [])) != 1:
             handler.answer(400, b"imgURL is needed once", "text/plain")
         else:
             self._accept(images[0])
-            handler.answer(200, json.dumps({"deploy": {"id": f"dep-{len(self.hooked)}"}}).encode(), "application/json")
+            accepted = {"deploy": {"id": f"dep-{len(self.hook_requests)}"}}
+            handler.answer(200, json.dumps(accepted).encode(), "application/json")
 
-    def _fail(self, handler: _Handler, fault: Hooked) -> None:
+    def _fail(self, handler: _Handler, fault: HookFault) -> None:
         if fault.hangs:
             self._ending.wait()
             return
@@ -297,8 +292,8 @@ class Render:
         handler.answer(fault.status, body, "text/plain", fault.headers)
 
     def _site(self, handler: _Handler) -> None:
-        self.asked.append(asked := handler.asked())
-        if asked.path.endswith("/version"):
+        self.site_requests.append(request := handler.request_made())
+        if request.path.endswith("/version"):
             self._count_down()
         live = self._live
         fault = self.faults.site.popleft() if self.faults.site else None
@@ -309,7 +304,7 @@ class Render:
                 self._changed.notify_all()
             return
         if fault is not None or live is None:
-            fault = fault or Sited(502)
+            fault = fault or SiteAnswer(502)
             moved = {"Location": fault.location} if fault.location else {}
             handler.answer(fault.status, fault.body, "text/html", moved)
             return
@@ -343,9 +338,9 @@ class SkippedTime:
 class _Server:
     """A server on loopback that hands every request to one function."""
 
-    def __init__(self, port: int, handle: Callable[[_Handler], None]) -> None:
+    def __init__(self, handle: Callable[[_Handler], None]) -> None:
         handler = type("Handler", (_Handler,), {"handle_one": staticmethod(handle)})
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
@@ -367,10 +362,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.handle_one(self)
 
-    def asked(self) -> Asked:
+    def request_made(self) -> Request:
         parts = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        return Asked(self.command, parts.path, parse_qs(parts.query), headers)
+        return Request(self.command, parts.path, parse_qs(parts.query), headers)
 
     def answer(self, status: int, body: bytes, kind: str, headers: Mapping[str, str] | None = None) -> None:
         self.send_response(status)
@@ -396,7 +391,7 @@ class _Handler(BaseHTTPRequestHandler):
         return sent
 
     def log_message(self, *_: Any) -> None:
-        """Nothing: the tests read `asked`."""
+        """Log nothing: the tests read the requests."""
 
 
 def _status(port: int) -> int:
@@ -414,25 +409,3 @@ def _answer(port: int, path: str) -> tuple[int, str, bytes]:
         return response.status, response.headers.get_content_type(), response.read()
     finally:
         connection.close()
-
-
-def main(arguments: Iterable[str]) -> None:
-    """Run until told to end."""
-    parser = argparse.ArgumentParser(prog="python -m tests.support.render", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="of the deploy hook")
-    parser.add_argument("--site-port", type=int, default=0, help="of the site")
-    parser.add_argument("--healthy-seconds", type=float, default=HEALTHY_SECONDS, help="given to a new instance")
-    parser.add_argument("--unhealthy", type=int, default=0, help="so many of the next images are never found healthy")
-    options = parser.parse_args(list(arguments))
-    ending = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
-    ports = {"port": options.port, "site_port": options.site_port}
-    with Render(containers, **ports, healthy_seconds=options.healthy_seconds) as render:
-        render.faults.unhealthy = options.unhealthy
-        print(f"hook {render.hook}\nsite {render.site}", flush=True)  # noqa: T201 what whoever started it needs
-        ending.wait()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from crypto_predict.baked import store
-from crypto_predict.forecasting.record.ledger import read_ledger
+from crypto_predict.baked.ledger import Ledger
 from tests.support.forks import forked_training
 from tests.support.processes import Finished
 from tests.training.test_ledger import release
@@ -118,7 +118,7 @@ def copy(output: Output, folder: Path) -> Output:
 def whole(output: Output) -> str:
     """The build of the model, once it and its ledger have been found whole."""
     model = store.load(output.model)
-    assert read_ledger(output.ledger, [model.scorecard.head]).entries == model.scorecard.entries
+    assert Ledger.read(output.ledger, [model.scorecard.head]).entries == model.scorecard.entries
     return model.card.build[model.card.build.index("-") :]
 
 

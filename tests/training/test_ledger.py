@@ -292,7 +292,7 @@ def test_a_champion_elsewhere_says_where_a_ledger_without_a_model_ends(
     ledger.write_bytes(releases[1].ledger.read_bytes())
     champion.write_bytes(releases[0].output.read_bytes())
     assert release(new.folder, THIRD, "--ledger", str(ledger), "--champion", str(champion)) == 0
-    assert ". They belong to a training that was interrupted" in caplog.text
+    assert ". Their training was interrupted" in caplog.text
     assert new.ledger.read_bytes().startswith(releases[0].ledger.read_bytes())
     assert [line["made_at"] for line in new.lines() if line["kind"] == "release"] == [
         "2025-06-01T00:10:00Z",

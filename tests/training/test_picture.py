@@ -19,15 +19,15 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox, BboxBase
 
 from crypto_predict.baked.schema import Anchor, PairForecast
-from crypto_predict.forecasting.arrays import FloatArray
 from crypto_predict.forecasting.forecast import forecast_pair
+from crypto_predict.forecasting.series import FloatArray
 from crypto_predict.history import History
 from crypto_predict.market import DAY, Candle, Interval, Pair, Span
-from crypto_predict.sources.csv_file import CsvFile, read_csv
+from crypto_predict.sources.csv_file import CsvFile
 from crypto_predict.sources.simulated import GENESIS, Simulated
 from crypto_predict.training.histories import candles_after
 from crypto_predict.training.picture import FOLLOWED, draw_picture, save_picture
-from tests.support.histories import START, as_csv, make_candle, make_history, wandering
+from tests.support.histories import START, as_csv, history_of, make_candle, make_history, read_candles, wandering
 from tests.support.models import make_model
 from tests.support.replay import server as replay
 from tests.support.replay.alpaca import AlpacaExchange
@@ -61,14 +61,14 @@ def real(name: str) -> Market:
     path = REAL / f"binance_{name}_1d.csv"
     if not path.exists():
         pytest.skip(f"there is no {path} on this machine")
-    return Pair.parse(name), f"file:{path.name}", read_csv(path)[-1200:]
+    return Pair.parse(name), f"file:{path.name}", read_candles(path)[-1200:]
 
 
 def split(market: Market, followed: int) -> tuple[History, list[Candle]]:
     """The market as a history, without its last days, and those."""
     pair, source, candles = market
-    known = tuple(candles[: len(candles) - followed])
-    return History(pair, Interval.DAY_1, source, source == "simulated", known, (), 0), candles[len(known) :]
+    known = candles[: len(candles) - followed]
+    return history_of(known, pair, source, simulated=source == "simulated"), candles[len(known) :]
 
 
 def forecast_of(history: History) -> PairForecast:
@@ -176,15 +176,15 @@ def test_without_an_end_in_the_past_nothing_followed(tmp_path: Path) -> None:
 def test_what_followed_is_what_the_source_has_of_the_year_after(days: int) -> None:
     source, history = Simulated(1), split(simulated("BTC/USD", 1), 0)[0]
     close = history.candles[-1].open_time + DAY
-    followed = candles_after([source], history, close + days * DAY + timedelta(minutes=1))
+    followed = candles_after(history, source, close + days * DAY + timedelta(minutes=1))
     assert followed == list(source.candles(BTC, Interval.DAY_1, Span(close, close + min(days, YEAR) * DAY)))
 
 
 def test_an_impossible_candle_is_not_among_what_followed(tmp_path: Path) -> None:
     (tmp_path / "prices.csv").write_text(as_csv(make_history(200)) + "2021-07-20,1,2,3,nan,5\n2021-07-21,2,3,1,2,5\n")
     source = CsvFile(str(tmp_path / "prices.csv"))
-    history = replace(make_history(200), source=source.name)
-    (followed,) = candles_after([source], history, START + 400 * DAY)
+    history = replace(make_history(200), source=source.id)
+    (followed,) = candles_after(history, source, START + 400 * DAY)
     assert (followed.open_time, followed.close) == (START + 201 * DAY, 2.0)
 
 

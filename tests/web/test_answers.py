@@ -1,208 +1,174 @@
-import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.baked import plain
-from crypto_predict.baked.evaluation import Evaluator
-from crypto_predict.errors import InvalidValue, UnknownPair
+from crypto_predict.baked.evaluation import COMBINED, PROPHET, Evaluator
+from crypto_predict.errors import NoProphetInterval, UnknownPair
 from crypto_predict.market import Pair
-from crypto_predict.web.answers import Answers, OutsideModel
-from crypto_predict.web.questions import BadParameter
-from tests.support.models import BTC, ETH, make_forecast, make_model
+from crypto_predict.web.answers import Answers, OutsideModel, PairRange, Row, Series, Version
+from crypto_predict.web.questions import BadParameter, BitcoinQuestion, ForecastQuestion
+from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model
 
-MODEL = make_model(BTC, ETH)
+MODEL = make_model(BTC, ETH, simulated={ETH})
 ANSWERS = Answers(MODEL)
 FORECAST = make_forecast()
 DAYS = st.dates(FORECAST.first, FORECAST.end)
+MODELS = st.sampled_from([COMBINED, PROPHET])
 INSTANTS = st.datetimes(
     datetime.combine(FORECAST.first, datetime.min.time()),
     datetime.combine(FORECAST.end, datetime.max.time()),
     timezones=st.just(UTC),
 )
+CLOSE = datetime(2024, 5, 18, tzinfo=UTC)  # of the last daily candle
+ANCHOR = datetime(2024, 5, 18, 12, tzinfo=UTC)  # the newest price
 
 
-def test_bitcoin_is_answered_with_exactly_the_four_keys_its_callers_know() -> None:
-    """One key has a space, the others do not; existing callers read them by name, and some by order."""
-    body = ANSWERS.bitcoin("date=2024-06-01").body
-    assert body == (
-        b'{"date": "Sat, 01 Jun 2024 00:00:00 GMT", "prediction": 68812.22, "prediction low": 61263.97, '
-        b'"prediction_high": 77290.49}\n'
-    )
-    assert list(json.loads(body)) == ["date", "prediction", "prediction low", "prediction_high"]
+def forecast(pair: Pair, start: date | None = None, end: date | None = None, model: str = COMBINED) -> list[Row]:
+    return list(ANSWERS.forecast(ForecastQuestion(pair, start, end, model)))
 
 
-@given(DAYS)
-def test_a_date_is_answered_with_the_close_of_that_day(day: date) -> None:
-    answer = json.loads(ANSWERS.bitcoin(f"date={day}").body)
-    price = Evaluator(FORECAST).at_close(day)
-    assert (answer["prediction"], answer["prediction low"], answer["prediction_high"]) == (
-        price.price,
-        price.low,
-        price.high,
-    )
-    assert answer["date"] == f"{day:%a, %d %b %Y} 00:00:00 GMT"
+@given(DAYS, MODELS)
+def test_a_day_is_answered_with_its_close(day: date, model: str) -> None:
+    row = ANSWERS.bitcoin(BitcoinQuestion(day, model))
+    assert (row.moment, row.price) == (day, Evaluator(FORECAST).at_close(day, model))
 
 
-@given(INSTANTS)
-def test_a_date_time_is_answered_with_the_price_at_that_instant(instant: datetime) -> None:
-    """The answer's date is the instant asked for, to the second, in UTC."""
-    answer = json.loads(ANSWERS.bitcoin(f"date={instant:%Y-%m-%dT%H:%M:%S.%fZ}").body)
-    assert answer["prediction"] == Evaluator(FORECAST).at(instant).price
-    assert answer["date"] == f"{instant:%a, %d %b %Y %H:%M:%S} GMT"
+@given(INSTANTS, MODELS)
+def test_an_instant_is_answered_with_the_price_at_that_instant(instant: datetime, model: str) -> None:
+    row = ANSWERS.bitcoin(BitcoinQuestion(instant, model))
+    assert (row.moment, row.price) == (instant, Evaluator(FORECAST).at(instant, model))
 
 
-def test_the_same_instant_in_two_time_zones_is_one_question() -> None:
-    assert ANSWERS.bitcoin("date=2024-06-01T12:00%2B02:00") == ANSWERS.bitcoin("date=2024-06-01T10:00Z")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "2022-12-31",
-        "2025-05-18",
-        "0001-01-01",
-        "9999-12-31",
-        "2022-12-31T23:59:59Z",
-        "2025-05-18T00:00:01Z",
-        "0001-01-01T00:00+14:00",
-        "9999-12-31T23:59-12:00",
-    ],
-)
-def test_outside_the_model_the_answer_names_the_range(text: str) -> None:
-    """Year 1 and year 9999 have hours that no UTC date can express; they lie outside like everything else there."""
+@pytest.mark.parametrize("moment", [date(2022, 12, 31), date(2025, 5, 18), datetime(2025, 5, 18, 0, 0, 1, tzinfo=UTC)])
+def test_an_error_outside_the_model_names_the_range(moment: date | datetime) -> None:
     with pytest.raises(OutsideModel, match="2023-01-01 to 2025-05-17") as caught:
-        ANSWERS.bitcoin(f"date={text.replace('+', '%2B')}")
+        ANSWERS.bitcoin(BitcoinQuestion(moment))
     assert caught.value.parameter == "date"
 
 
-@pytest.mark.parametrize("text", ["2023-01-01", "2025-05-17", "2023-01-01T00:00Z", "2025-05-18T00:00Z"])
-def test_both_ends_of_the_range_are_answered(text: str) -> None:
+def test_both_ends_of_the_range_are_answered() -> None:
     """The last close is the instant at which the day after it begins."""
-    assert json.loads(ANSWERS.bitcoin(f"date={text}").body)["prediction"] > 0
+    last_close = datetime(2025, 5, 18, tzinfo=UTC)
+    for moment in (FORECAST.first, datetime(2023, 1, 1, tzinfo=UTC), FORECAST.end, last_close):
+        assert ANSWERS.bitcoin(BitcoinQuestion(moment)).price.price > 0
 
 
-def test_bitcoin_is_asked_of_whatever_it_is_priced_in() -> None:
+def test_bitcoin_is_answered_in_any_quote_currency() -> None:
     """A model trained on BTC/USDT still answers for Bitcoin."""
-    answers = Answers(make_model(ETH, Pair("BTC", "USDT")))
-    assert answers.bitcoin("date=2024-06-01").body == ANSWERS.bitcoin("date=2024-06-01").body
+    question = BitcoinQuestion(date(2024, 6, 1))
+    row = Answers(make_model(ETH, Pair("BTC", "USDT"))).bitcoin(question)
+    assert row.price == ANSWERS.bitcoin(question).price
+    assert row.provenance.pair == Pair("BTC", "USDT")
 
 
-def test_a_model_without_bitcoin_says_what_it_holds() -> None:
+def test_the_error_of_a_model_without_bitcoin_names_its_pairs() -> None:
     with pytest.raises(UnknownPair, match="'BTC/USD' is not in this model, which holds ETH/USD"):
-        Answers(make_model(ETH)).bitcoin("date=2024-06-01")
+        Answers(make_model(ETH)).bitcoin(BitcoinQuestion(date(2024, 6, 1)))
 
 
-@given(DAYS, DAYS)
-def test_a_forecast_has_a_row_for_each_day_both_ends_included(one: date, other: date) -> None:
-    """Each row says what ``/bitcoin`` says of that day."""
+@given(DAYS, DAYS, MODELS)
+def test_a_forecast_has_a_row_for_each_day_both_ends_included(one: date, other: date, model: str) -> None:
+    """Each row equals the answer of ``/bitcoin`` for that day."""
     start, end = min(one, other), max(one, other)
-    rows = json.loads(ANSWERS.forecast("BTC-USD", f"start={start}&end={end}").body)
-    assert [row["date"] for row in rows] == [str(start + timedelta(days=n)) for n in range((end - start).days + 1)]
-    single = json.loads(ANSWERS.bitcoin(f"date={end}").body)
-    assert (
-        rows[-1].items()
-        >= {
-            "date": str(end),
-            "prediction": single["prediction"],
-            "low": single["prediction low"],
-            "high": single["prediction_high"],
-        }.items()
-    )
+    rows = forecast(BTC, start, end, model)
+    assert [row.moment for row in rows] == [start + timedelta(days=n) for n in range((end - start).days + 1)]
+    assert rows[-1] == ANSWERS.bitcoin(BitcoinQuestion(end, model))
 
 
 @pytest.mark.parametrize(
-    ("query", "first", "last"),
+    ("start", "end", "first", "last"),
     [
-        ("", "2024-05-18", "2024-06-16"),
-        ("start=2024-01-01", "2024-01-01", "2024-01-30"),
-        ("end=2024-05-20", "2024-05-18", "2024-05-20"),
-        ("start=2025-05-10", "2025-05-10", "2025-05-17"),
-        ("start=2023-01-01&end=2025-05-17", "2023-01-01", "2025-05-17"),
+        (None, None, "2024-05-18", "2024-06-16"),
+        ("2024-01-01", None, "2024-01-01", "2024-01-30"),
+        (None, "2024-05-20", "2024-05-18", "2024-05-20"),
+        ("2025-05-10", None, "2025-05-10", "2025-05-17"),
+        ("2023-01-01", "2025-05-17", "2023-01-01", "2025-05-17"),
     ],
 )
-def test_a_forecast_begins_after_the_last_candle_and_lasts_thirty_days(query: str, first: str, last: str) -> None:
-    """Unless something else is said; and never beyond the range."""
-    rows = json.loads(ANSWERS.forecast("ETH-USD", query).body)
-    assert (rows[0]["date"], rows[-1]["date"]) == (first, last)
-
-
-@pytest.mark.parametrize("text", ["BTC-USD", "BTC/USD", "btc-usd", "btc/usd", "Btc_Usd"])
-def test_a_pair_may_be_written_in_several_ways(text: str) -> None:
-    assert ANSWERS.forecast(text, "") == ANSWERS.forecast("BTC-USD", "")
+def test_a_forecast_covers_thirty_days_after_the_last_candle_by_default(
+    start: str | None, end: str | None, first: str, last: str
+) -> None:
+    """It never goes beyond the range."""
+    days = [None if text is None else date.fromisoformat(text) for text in (start, end)]
+    rows = forecast(ETH, days[0], days[1])
+    assert (str(rows[0].moment), str(rows[-1].moment)) == (first, last)
 
 
 @pytest.mark.parametrize("name", ["start", "end"])
-def test_the_end_of_a_forecast_that_lies_outside_is_named(name: str) -> None:
+def test_a_day_of_a_forecast_outside_the_range_is_named(name: str) -> None:
     with pytest.raises(OutsideModel, match=f"{name}: 2030-01-01 lies outside .* 2023-01-01 to 2025-05-17") as caught:
-        ANSWERS.forecast("BTC-USD", f"{name}=2030-01-01")
+        forecast(BTC, date(2030, 1, 1) if name == "start" else None, date(2030, 1, 1) if name == "end" else None)
     assert caught.value.parameter == name
 
 
 def test_a_forecast_that_ends_before_it_starts_is_refused() -> None:
     with pytest.raises(BadParameter, match="end 2024-06-01 lies before start 2024-06-02"):
-        ANSWERS.forecast("BTC-USD", "start=2024-06-02&end=2024-06-01")
+        forecast(BTC, date(2024, 6, 2), date(2024, 6, 1))
 
 
-@pytest.mark.parametrize("text", ["", "BTC", "BTC-USD-EUR", "B-U", "\x00", "BTC//USD", "x" * 10_000])
-def test_what_is_no_pair_is_refused(text: str) -> None:
-    with pytest.raises(InvalidValue, match="two currencies such as BTC/USD"):
-        ANSWERS.forecast(text, "")
+@pytest.mark.parametrize(
+    ("moment", "model", "kind", "as_of"),
+    [
+        (date(2023, 1, 1), COMBINED, "fitted", CLOSE),
+        (date(2024, 5, 17), COMBINED, "fitted", CLOSE),
+        (date(2024, 5, 18), COMBINED, "forecast", ANCHOR),
+        (date(2025, 5, 17), COMBINED, "forecast", ANCHOR),
+        (CLOSE, COMBINED, "fitted", CLOSE),  # the close of the day before
+        (CLOSE + timedelta(seconds=1), COMBINED, "fitted", ANCHOR),  # between two known prices
+        (ANCHOR, COMBINED, "fitted", ANCHOR),
+        (ANCHOR + timedelta(seconds=1), COMBINED, "forecast", ANCHOR),
+        (date(2024, 5, 17), PROPHET, "fitted", CLOSE),
+        (date(2024, 5, 18), PROPHET, "forecast", CLOSE),
+        (CLOSE + timedelta(seconds=1), PROPHET, "forecast", CLOSE),  # Prophet does not start from the newest price
+    ],
+)
+def test_a_price_has_its_provenance(moment: date | datetime, model: str, kind: str, as_of: datetime) -> None:
+    provenance = ANSWERS.bitcoin(BitcoinQuestion(moment, model)).provenance
+    assert (provenance.kind, provenance.as_of, provenance.pair, provenance.model) == (kind, as_of, BTC, model)
 
 
-def test_a_pair_that_the_model_lacks_is_refused_with_those_it_holds() -> None:
-    with pytest.raises(UnknownPair, match="'DOGE/USD' is not in this model, which holds BTC/USD, ETH/USD"):
-        ANSWERS.forecast("DOGE-USD", "")
+def test_invented_prices_are_marked_by_pair() -> None:
+    assert {row.provenance.simulated for row in forecast(ETH)} == {True}
+    assert {row.provenance.simulated for row in forecast(BTC)} == {False}
+
+
+def test_the_newest_price_is_the_daily_close_if_there_are_no_hourly_ones() -> None:
+    """Then a forecast and the fitted curve start from the same price."""
+    anchor = replace(FORECAST.anchor, at=FORECAST.last_close_time)
+    series = Series(BTC, COMBINED, Evaluator(make_forecast(anchor=anchor)), simulated=False)
+    assert series.row(CLOSE).provenance.as_of == series.row(CLOSE + timedelta(seconds=1)).provenance.as_of == CLOSE
+    assert series.row(CLOSE + timedelta(seconds=1)).provenance.kind == "forecast"
+
+
+def test_without_a_backtest_prophet_alone_answers_only_for_the_past() -> None:
+    """An unknown interval is an error, never invented."""
+    answers = Answers(replace(make_model(), forecasts={BTC: make_forecast(prophet_bands=())}))
+    past = ForecastQuestion(BTC, date(2024, 5, 10), date(2024, 5, 17), PROPHET)
+    assert len(list(answers.forecast(past))) == 8
+    for question in (ForecastQuestion(BTC, model=PROPHET), replace(past, end=date(2024, 5, 18))):
+        with pytest.raises(NoProphetInterval):
+            list(answers.forecast(question))
+    with pytest.raises(NoProphetInterval):
+        answers.bitcoin(BitcoinQuestion(date(2024, 5, 18), PROPHET))
 
 
 def test_the_pairs_are_listed_with_their_ranges() -> None:
-    pairs = json.loads(ANSWERS.pairs("").body)
-    assert [pair["pair"] for pair in pairs] == ["BTC/USD", "ETH/USD"]
-    assert pairs[1] == {
-        "pair": "ETH/USD",
-        "first_day": "2023-01-01",
-        "last_candle": "2024-05-17",
-        "last_day": "2025-05-17",
-        "forecast": "/forecast/ETH-USD",
-        "as_of": "2024-05-18T12:00:00Z",
-        "simulated": False,
-    }
+    one, other = ANSWERS.pairs()
+    assert (one.pair, one.simulated) == (BTC, False)
+    assert other == PairRange(
+        pair=ETH,
+        first_day=date(2023, 1, 1),
+        last_candle=date(2024, 5, 17),
+        last_day=date(2025, 5, 17),
+        forecast="/forecast/ETH-USD",
+        as_of=ANCHOR,
+        simulated=True,
+    )
 
 
-def test_the_card_is_served_whole() -> None:
-    """Whoever doubts an answer finds everything about its origin in one place."""
-    assert json.loads(ANSWERS.model("").body) == plain.encode(MODEL.card)
-
-
-def test_the_version_tells_one_release_from_the_next() -> None:
-    assert json.loads(ANSWERS.version("").body) == {
-        "version": "0.3.1",
-        "build": "0.3.1-20240518121047",
-        "git_revision": MODEL.card.git_revision,
-        "trained_at": "2024-05-18T12:10:47Z",
-        "simulated": False,
-    }
-
-
-@pytest.mark.parametrize("answer", [ANSWERS.pairs, ANSWERS.model, ANSWERS.version])
-def test_what_takes_no_parameters_refuses_any(answer: object) -> None:
-    assert callable(answer)
-    with pytest.raises(BadParameter, match="takes no parameters"):
-        answer("pair=BTC-USD")
-
-
-def test_the_same_question_gets_the_same_bytes_from_another_process() -> None:
-    """Nothing of the answers depends on what was asked before."""
-    fresh = Answers(make_model(BTC, ETH))
-    assert fresh.forecast("BTC-USD", "") == ANSWERS.forecast("BTC-USD", "")
-    assert fresh.bitcoin("date=2024-07-01T01:02:03") == ANSWERS.bitcoin("date=2024-07-01T01:02:03")
-
-
-def test_what_was_prepared_is_what_would_have_been_answered() -> None:
-    """Rendering beforehand may save time and nothing else."""
-    prepared = Answers(make_model(BTC, ETH))
-    prepared.prepare()
-    question = ("BTC-USD", "start=2023-01-01&end=2025-05-17")
-    assert prepared.forecast(*question) == Answers(make_model(BTC, ETH)).forecast(*question)
+def test_the_version_identifies_the_release() -> None:
+    revision = MODEL.card.git_revision
+    assert ANSWERS.version == Version("0.3.1", "0.3.1-20240518121047", revision, TRAINED_AT, simulated=True)

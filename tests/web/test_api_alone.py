@@ -17,7 +17,7 @@ REQUIREMENTS = ROOT / "requirements-api.txt"
 TRAINING_ONLY = ["prophet", "pandas", "numpy", "alpaca", "cmdstanpy", "matplotlib", "pytest"]
 WEB = [
     "crypto_predict.web.app",
-    "crypto_predict.web.openapi",
+    "crypto_predict.web.documentation.openapi",
     "crypto_predict.web.server.server",
     "flask_swagger_ui",
     "api",

@@ -20,7 +20,8 @@ import pytest
 import requests
 
 from crypto_predict.baked import schema, store
-from crypto_predict.web import announcement, caching
+from crypto_predict.web import rendering
+from crypto_predict.web.operations import announcement
 from tests.support.models import BTC, ETH, make_forecast, make_model
 from tests.support.serving import ANSWER, Served, read_answer, request, run, serving, start
 
@@ -151,7 +152,7 @@ def test_what_never_reaches_the_application_is_a_problem_too(
     assert detail in problem["detail"]
     assert headers["content-type"] == "application/problem+json"
     assert headers["connection"] == "close"
-    assert {(name.lower(), value) for name, value in caching.COMMON} <= headers.items()
+    assert {(name.lower(), value) for name, value in rendering.COMMON} <= headers.items()
 
 
 def test_a_request_that_expects_to_continue_without_a_body_is_answered(served: Served) -> None:

@@ -18,7 +18,8 @@ from crypto_predict.baked import store
 from crypto_predict.baked.schema import Anchor
 from crypto_predict.market import DAY
 from crypto_predict.release.smoke import Expected, server_faults
-from crypto_predict.web import announcement, conditions, provenance
+from crypto_predict.web import conditions, rendering
+from crypto_predict.web.operations import announcement
 from tests.support.models import BTC, ETH, make_forecast, make_model
 from tests.support.serving import Served, read_answer, request, serving
 
@@ -105,12 +106,12 @@ def test_a_page_of_another_origin_may_read_every_header_of_ours(real: Served) ->
     """A browser hides all others from a script."""
     for path in (BITCOIN, "/forecast/BTC-USD", "/nowhere", "/docs"):
         answer = requests.get(f"{real.url}{path}", headers={"Origin": "https://example.org"}, timeout=30)
-        assert set(answer.headers["Access-Control-Expose-Headers"].split(", ")) == {*provenance.HEADERS, "ETag"}
+        assert set(answer.headers["Access-Control-Expose-Headers"].split(", ")) == {*rendering.PROVENANCE, "ETag"}
 
 
 def test_bitcoin_says_in_headers_what_rows_say_in_members(real: Served) -> None:
     answer = requests.get(f"{real.url}{BITCOIN}", timeout=30)
-    assert [answer.headers.get(name) for name in provenance.HEADERS] == [
+    assert [answer.headers.get(name) for name in rendering.PROVENANCE] == [
         "forecast",
         "2024-05-18T12:00:00Z",
         "BTC/USD",

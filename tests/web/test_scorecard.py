@@ -15,8 +15,8 @@ from crypto_predict.baked.schema import Model
 from crypto_predict.baked.scorecard import LiveForecast, LiveRecord, LiveScore, Scorecard
 from crypto_predict.market import Pair
 from crypto_predict.web.app import create_app
-from crypto_predict.web.openapi import document
-from crypto_predict.web.schemas import schema_of
+from crypto_predict.web.documentation.openapi import document
+from crypto_predict.web.documentation.schemas import schema_of
 from tests.support.models import BTC, ETH, TRAINED_AT, make_model
 from tests.support.serving import SETTINGS, serving
 
@@ -156,7 +156,7 @@ def test_a_parameter_is_refused_by_its_name() -> None:
     assert (answer.status_code, answer.content_type) == (400, "application/problem+json")
     body = json.loads(answer.data)
     assert body["parameter"] == "pair"
-    assert body["detail"] == "'pair' is no parameter here: this address takes no parameters"
+    assert body["detail"] == "'pair' is not a parameter of this address, which takes no parameters"
 
 
 def test_it_is_counted_under_its_own_name() -> None:

@@ -1,4 +1,4 @@
-"""What goes wrong in a release, by the workflow itself: none of it leaves `latest` at what was not verified."""
+"""Faults in a release, run by the workflow itself: after none of them `latest` names an unverified image."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,12 +24,12 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
 
 @pytest.fixture
 def later(released: tuple[Path, dict[str, str]], tmp_path: Path) -> Iterator[World]:
-    """The repository after its first release, which is live. Whatever happens, `latest` and the site stay."""
+    """The repository after its first release, which is live. After the test `latest` and the site must be the same."""
     folder, tags = released
     with world(tmp_path, folder) as made:
         live = f"{made.image}@{tags['latest']}"
         made.render.run(live)
-        made.render.hooked.clear()
+        made.render.hook_requests.clear()
         build = made.ask("/version")["build"]
         yield made
         assert {tag: digest_at(f"{made.image}:{tag}") for tag in tags} == tags
@@ -38,7 +38,7 @@ def later(released: tuple[Path, dict[str, str]], tmp_path: Path) -> Iterator[Wor
 
 @pytest.fixture
 def tampered(released: tuple[Path, dict[str, str]], tmp_path: Path) -> Iterator[World]:
-    """The repository after its first release, once somebody has put another image under `latest`."""
+    """The repository after its first release, and after somebody put another image under `latest`."""
     folder, tags = released
     with world(tmp_path / "world", folder) as made:
         (tmp_path / "Dockerfile").write_text(f"FROM {made.image}@{tags['latest']}\nLABEL tampered=yes\n")
@@ -47,51 +47,51 @@ def tampered(released: tuple[Path, dict[str, str]], tmp_path: Path) -> Iterator[
         yield made
 
 
-def test_what_the_gate_refuses_is_not_published_and_raises_the_alarm(later: World) -> None:
-    """The exchange has brought nothing for ten days. One issue says so."""
+def test_a_model_that_the_gate_refuses_is_not_published_and_opens_an_issue(later: World) -> None:
+    """The newest candle of the exchange is ten days old."""
     with market(closed=10) as exchange:
         run = later.release("schedule", exchange.url)
     assert run.returncode != 0
     assert "refused by the gate" in run.stdout
-    assert later.render.hooked == []
+    assert later.render.hook_requests == []
     (issue,) = later.github.repository.issues
     assert (issue["state"], "`train`" in issue["body"]) == ("open", True)
 
 
-def test_where_issues_are_switched_off_the_run_s_page_says_so(later: World) -> None:
-    """As in every new fork. Here no exchange can be reached at all."""
+def test_if_issues_are_switched_off_the_run_s_page_says_so(later: World) -> None:
+    """As in every new fork. No exchange can be reached."""
     later.github.repository.has_issues = False
     run = later.release("schedule", "http://127.0.0.1:9")
     assert run.returncode != 0
     assert "Issues are switched off" in run.stdout
 
 
-def test_what_the_smoke_test_refuses_is_neither_attested_nor_published(later: World) -> None:
-    """An invented market is allowed here: the gate passes it, a release does not."""
+def test_an_image_that_the_smoke_test_refuses_is_neither_attested_nor_published(later: World) -> None:
+    """Simulated prices: the gate accepts them, a release does not."""
     before = list(later.attested)
     run = later.release("schedule", "http://127.0.0.1:9", SOURCE="alpaca,simulated")
     assert run.returncode != 0
     assert "its card says that the prices are simulated" in run.stdout
     assert later.attested == before
-    assert later.render.hooked == []
+    assert later.render.hook_requests == []
 
 
-def test_a_deploy_that_does_not_come_up_is_rolled_back(later: World, released: tuple[Path, dict[str, str]]) -> None:
-    """The commit keeps its tag, since its tests passed; the image gets no name."""
+def test_a_deploy_that_does_not_answer_is_rolled_back(later: World, released: tuple[Path, dict[str, str]]) -> None:
+    """The commit keeps its tag, since its tests passed; the image gets no tag."""
     later.push("fix: something that does not start at the host")
     later.render.faults.unhealthy = 1
     with market() as exchange:
         run = later.release("push", exchange.url, DEPLOY_PATIENCE="15s")
     assert run.returncode != 0
     assert "rolled back to" in run.stdout
-    asked = [asked.query["imgURL"][0].partition("@")[2] for asked in later.render.hooked]
-    assert asked[1:] == [released[1]["latest"]]
+    deployed = [request.query["imgURL"][0].partition("@")[2] for request in later.render.hook_requests]
+    assert deployed[1:] == [released[1]["latest"]]
     assert set(later.tags()) == set(released[1])
     assert set(later.git_tags()) == {"v0.1.0", "v0.1.1"}
 
 
 def test_tests_that_fail_leave_the_commit_without_a_tag(later: World) -> None:
-    """So the next scheduled run tests it again, and does not train it."""
+    """So the next scheduled run tests it again before it trains."""
     later.push("feat: a test that fails")
     with market() as exchange:
         run = later.release("push", exchange.url, tests="tests/test_nothing.py")
@@ -111,7 +111,7 @@ def test_a_tag_that_github_refuses_stops_the_release_before_it_is_built(later: W
 
 
 def test_an_image_that_somebody_put_under_latest_is_not_followed(tampered: World, tmp_path: Path) -> None:
-    """Nothing is taken from what the release workflow did not sign; begun anew by hand, the release goes on."""
+    """Nothing is taken from an unsigned image. By hand, a release can begin the record anew."""
     latest = f"{tampered.image}:latest"
     before = digest_at(latest)
     with market() as exchange:
@@ -125,8 +125,8 @@ def test_an_image_that_somebody_put_under_latest_is_not_followed(tampered: World
     assert len([entry for entry in ledger_of(latest, tmp_path) if entry["kind"] == "release"]) == 1
 
 
-def test_a_build_that_was_never_published_cannot_be_gone_back_to(later: World) -> None:
+def test_a_rollback_to_a_build_that_was_never_published_fails(later: World) -> None:
     run = later.run("rollback.yml", "workflow_dispatch", "--input", "build=0.0.1-20200101000000")
     assert run.returncode != 0
     assert "0.0.1-20200101000000 does not exist" in run.stdout
-    assert later.render.hooked == []
+    assert later.render.hook_requests == []

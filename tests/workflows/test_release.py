@@ -1,4 +1,4 @@
-"""The release workflow itself, from checkout to public record: every stage real but GitHub's own."""
+"""The release workflow itself, from checkout to public record: everything is real but GitHub and Render."""
 
 import subprocess
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ class First:
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> First:
-    """The first release ever of a repository: no tag, no image, no ledger to go on from."""
+    """The first release of a repository: without an earlier tag, image or ledger."""
     folder = tmp_path_factory.mktemp("first")
     with world(folder) as made, market() as exchange:
         run = made.release("push", exchange.url)
@@ -52,7 +52,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> First:
             revision=made.clone.head(),
             image=made.image,
             build=made.ask("/version")["build"],
-            sent={value for asked in exchange.requests for value in asked.headers.values()},
+            sent={value for request in exchange.requests for value in request.headers.values()},
             index=manifest_of(f"{made.image}:latest"),
             readme=made.recorded("README.md"),
             record=made.github.repository.run("ls-tree", "--name-only", "record").splitlines(),
@@ -64,25 +64,25 @@ def later(first: First, tmp_path: Path) -> Iterator[World]:
     """The repository after its first release, which is live."""
     with world(tmp_path, first.folder) as made:
         made.render.run(f"{made.image}@{first.tags['latest']}")
-        made.render.hooked.clear()
+        made.render.hook_requests.clear()
         yield made
 
 
 def test_a_first_release_is_published_under_three_tags_of_one_digest(first: First) -> None:
-    """Under the owner's name in lower case: a registry refuses capitals."""
+    """The owner's name is in lower case: a registry refuses capitals."""
     assert set(first.tags) == {"latest", "0.1.0", first.build}
     assert len(set(first.tags.values())) == 1
     assert first.build.startswith("0.1.0-20")
 
 
-def test_what_was_published_is_attested_and_is_what_went_live(first: First) -> None:
+def test_the_published_image_is_attested_and_is_the_one_that_went_live(first: First) -> None:
     """Provenance, and a bill of materials for each architecture, all of the index."""
     reference = f"{first.image}@{first.tags['latest']}"
     assert first.attested == [f"{kind} {reference}" for kind in ("provenance", "sbom", "sbom")]
     assert first.switched == [reference]
 
 
-def test_the_tested_commit_bears_its_version_and_has_a_github_release(first: First) -> None:
+def test_the_tested_commit_has_a_version_tag_and_a_github_release(first: First) -> None:
     assert first.refs["refs/tags/v0.1.0"] == first.revision
     (release,) = first.releases
     assert (release["tag_name"], release["body"]) == ("v0.1.0", "- feat: everything so far")
@@ -104,8 +104,8 @@ def test_the_public_record_has_ledger_scorecard_forecasts_and_picture(first: Fir
     assert f"## Build {first.build}" in first.readme
 
 
-def test_the_run_s_page_tells_what_was_released(first: First) -> None:
-    """In the order in which it came true: `latest` is named once it has been moved."""
+def test_the_run_s_page_shows_what_was_released(first: First) -> None:
+    """In the order of events: `latest` is named after it was moved."""
     shown = first.run.stdout
     published = f"**Published** `{first.tags['latest']}` as `{first.image}:"
     parts = ("Smoke test**: passed", "xychart-beta", "### Scorecard", "is live at", published, "**Recorded**")
@@ -115,21 +115,21 @@ def test_the_run_s_page_tells_what_was_released(first: First) -> None:
 
 
 def test_no_secret_is_in_the_log(first: First) -> None:
-    """Though each of them was used."""
-    said = first.run.stdout + first.run.stderr
+    """Although each of them was used."""
+    log = first.run.stdout + first.run.stderr
     assert set(KEYS.values()) <= first.sent
-    assert [secret for secret in (render.KEY, github.TOKEN, *KEYS.values()) if secret in said] == []
+    assert [secret for secret in (render.KEY, github.TOKEN, *KEYS.values()) if secret in log] == []
 
 
 def test_a_schedule_of_a_tagged_commit_retrains_without_the_tests(first: First, later: World, tmp_path: Path) -> None:
-    """The version stays, ledger and record go on, the open issue is closed, and the heartbeat is sent."""
+    """The version stays, ledger and record continue, the open issue is closed, and the heartbeat is sent."""
     later.github.repository.open("It fails", "<!-- crypto-predict scheduled release: failures=2 -->\n")
     recorded = later.github.repository.run("rev-parse", "record")
     with market() as exchange:
         run = later.release("schedule", exchange.url, HEARTBEAT_URL=f"{later.render.site}/livez")
     assert run.returncode == 0, run.stdout[-6000:]
     assert "[release/test" not in run.stdout
-    assert later.render.asked[-1].path == "/livez"
+    assert later.render.site_requests[-1].path == "/livez"
     tags = later.tags()
     (build,) = set(tags) - set(first.tags)
     assert build.startswith("0.1.0-20")
@@ -145,8 +145,8 @@ def test_a_schedule_of_a_tagged_commit_retrains_without_the_tests(first: First, 
     assert len(later.github.repository.releases) == 1
 
 
-def test_a_schedule_of_a_commit_without_a_tag_does_what_its_push_would_have_done(first: First, later: World) -> None:
-    """Its push failed, was cancelled or skipped: a breaking change never ships as the old version."""
+def test_a_schedule_of_a_commit_without_a_tag_does_the_same_as_its_push(first: First, later: World) -> None:
+    """Its push failed, was cancelled or skipped: a breaking change is never released as the old version."""
     revision = later.push("feat!: everything new")
     with market() as exchange:
         run = later.release("schedule", exchange.url)
@@ -156,7 +156,7 @@ def test_a_schedule_of_a_commit_without_a_tag_does_what_its_push_would_have_done
     assert later.tags()["1.0.0"] == later.tags()["latest"] != first.tags["latest"]
 
 
-def test_a_push_of_anything_is_at_least_a_patch(first: First, later: World) -> None:
+def test_every_push_raises_at_least_the_patch_version(first: First, later: World) -> None:
     """Two commits never share a version, whatever their messages are."""
     revision = later.push("added SOL pair")
     with market() as exchange:
@@ -171,7 +171,7 @@ def test_a_push_of_anything_is_at_least_a_patch(first: First, later: World) -> N
 
 
 def test_an_old_run_that_is_started_again_releases_nothing(first: First, later: World) -> None:
-    """Neither where its commit was never tagged, nor where it was: old code would come back under `latest`."""
+    """Whether its commit has a tag or not: old code would come back under `latest`."""
     skipped = later.push("fix: its push was skipped")
     later.push("feat: released instead")
     with market() as exchange:
@@ -188,14 +188,14 @@ def test_an_old_run_that_is_started_again_releases_nothing(first: First, later: 
 
 
 def test_an_earlier_build_goes_live_again_by_hand(first: First, later: World) -> None:
-    """It is verified and tried first, and the next release follows it: what it finds at `latest` is that build."""
+    """It is verified and tested first. The next release follows it, since `latest` names it."""
     later.push("feat: something that turns out to be wrong")
     with market() as exchange:
         assert later.release("push", exchange.url).returncode == 0
     assert later.ask("/version")["build"] != first.build
     run = later.run("rollback.yml", "workflow_dispatch", "--input", f"build={first.build}")
     assert run.returncode == 0, run.stdout[-6000:]
-    verified = [asked.path for asked in later.github.requests if "/attestations/" in asked.path]
+    verified = [request.path for request in later.github.requests if "/attestations/" in request.path]
     assert first.tags["latest"] in verified[-2]
     assert "Smoke test**: passed" in run.stdout
     assert later.ask("/version")["build"] == first.build
@@ -203,7 +203,7 @@ def test_an_earlier_build_goes_live_again_by_hand(first: First, later: World) ->
 
 
 def test_without_a_hook_nothing_is_deployed_and_the_release_is_promoted(first: First, later: World) -> None:
-    """A skipped job records no deployment. In a private repository that cannot attest, the release says so as well."""
+    """A skipped job records no deployment. A private repository that cannot attest releases with a note."""
     del later.secrets["RENDER_DEPLOY_HOOK"]
     later.github.repository.private = True
     with market() as exchange:
@@ -212,11 +212,11 @@ def test_without_a_hook_nothing_is_deployed_and_the_release_is_promoted(first: F
     assert "[release/deploy" not in run.stdout
     assert "**Not attested**: this repository is private" in run.stdout
     assert later.tags()["latest"] != first.tags["latest"]
-    assert later.render.hooked == []
+    assert later.render.hook_requests == []
 
 
-def test_a_change_s_image_is_built_and_tried_without_any_secret(later: World) -> None:
-    """As for a pull request of a stranger, whose exchange cannot be reached either."""
+def test_the_image_of_a_change_is_built_and_tested_without_any_secret(later: World) -> None:
+    """As for a pull request from a fork. No exchange can be reached."""
     later.secrets.clear()
     run = later.run("ci.yml", "pull_request", "--job", "image", ALPACA_DATA_URL="http://127.0.0.1:9")
     forget("crypto-predict:trial")

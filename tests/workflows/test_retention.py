@@ -1,7 +1,7 @@
-"""The retention workflow: what its options keep and remove, and how it behaves where there is no package.
+"""The retention workflow: what its options keep and remove, and what it does without a package.
 
-The action itself runs on GitHub only. It applies its rules in this order: an image that belongs to another one goes or
-stays with it; what `exclude-tags` matches stays; what is younger than `older-than` stays; `keep-n-tagged: 0` and
+The action itself runs on GitHub only. It applies its rules in this order: platforms and attestations stay or go with
+their image; what `exclude-tags` matches stays; what is younger than `older-than` stays; `keep-n-tagged: 0` and
 `delete-untagged` remove the rest.
 """
 
@@ -30,7 +30,7 @@ timestamps = st.datetimes(min_value=datetime(2020, 1, 1), max_value=datetime(210
 
 
 def stays_forever(tag: str) -> bool:
-    """Whether an image with this tag stays, however old it is. The action searches, as JavaScript's `test` does."""
+    """Return whether an image with this tag stays at any age. The action searches, as JavaScript's `test` does."""
     return re.search(OPTIONS["exclude-tags"], tag, re.ASCII) is not None
 
 
@@ -40,19 +40,19 @@ def test_every_version_stays(version: str) -> None:
 
 
 def test_latest_stays() -> None:
-    """However long ago the last release was: the next one follows its ledger."""
+    """Even after a long time without releases: the next one continues its ledger."""
     assert stays_forever("latest")
 
 
 @given(versions, timestamps)
 def test_an_old_build_goes(version: str, timestamp: datetime) -> None:
-    """Unless the same image is a version or `latest` too: one tag that stays is enough."""
+    """Unless the same image is also a version or `latest`: one tag that stays is enough."""
     assert not stays_forever(f"{version}-{timestamp:%Y%m%d%H%M%S}")
 
 
 @given(st.binary(min_size=32, max_size=32), st.sampled_from(["", ".sig", ".att"]))
-def test_an_attestation_is_never_judged_by_itself(digest: bytes, suffix: str) -> None:
-    """Its tag names the image it belongs to, with which it stays or goes."""
+def test_an_attestation_is_never_removed_by_its_own_tag(digest: bytes, suffix: str) -> None:
+    """Its tag names its image, with which it stays or goes."""
     assert stays_forever(f"sha256-{digest.hex()}{suffix}")
 
 
@@ -69,7 +69,7 @@ def test_no_other_tag_stays_forever(tag: str) -> None:
 
 
 def test_what_is_younger_than_thirty_days_stays_and_the_rest_goes() -> None:
-    """A release pushes by digest first: an image without a tag is young for hours, not for weeks.
+    """A release first pushes by digest: an image is without a tag for hours, not for weeks.
 
     Every other option of the action removes something: `delete-orphaned-images` even what is young.
     """
@@ -83,35 +83,35 @@ def test_what_is_younger_than_thirty_days_stays_and_the_rest_goes() -> None:
     }
 
 
-def test_it_waits_for_a_release_and_pushes_none_out_of_the_queue() -> None:
+def test_it_waits_for_a_release_and_removes_none_from_the_queue() -> None:
     assert WORKFLOW["concurrency"] == {"group": "release", "cancel-in-progress": False, "queue": "max"}
     assert read_workflow("release.yml")["concurrency"]["group"] == "release"
 
 
-def test_a_run_by_hand_removes_nothing_unless_told_to() -> None:
+def test_a_run_by_hand_removes_nothing_by_default() -> None:
     assert WORKFLOW["on"]["workflow_dispatch"]["inputs"]["dry_run"]["default"] is True
 
 
 class Packages:
-    """GitHub's answers to the question for a package: a status for an organisation's and one for a person's."""
+    """GitHub's answers about a package: one status for an organisation's, one for a person's."""
 
     def __init__(self, orgs: int, users: int) -> None:
         self.statuses = {"orgs": orgs, "users": users}
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """Return the one endpoint that the workflow asks."""
+        """Return the one endpoint that the workflow uses."""
         return [web.get("/{kind}/some-body/packages/container/crypto-predict/versions", self._answer)]
 
     def unknown(self) -> web.Response:
-        """Answer as GitHub does where there is nothing."""
+        """Answer as GitHub does for an unknown address."""
         return web.json_response({"message": "Not Found"}, status=404)
 
     async def _answer(self, request: web.Request) -> web.Response:
-        return web.json_response({"message": "as told"}, status=self.statuses[request.match_info["kind"]])
+        return web.json_response({"message": "as the test set it"}, status=self.statuses[request.match_info["kind"]])
 
 
 def find_package(api: str, folder: Path) -> tuple[subprocess.CompletedProcess[str], Mapping[str, str], str]:
-    """Run the step as a runner does; return how it ended, its outputs and the summary."""
+    """Run the step as a runner does; return the process, its outputs and the summary."""
     environ = {
         "PATH": os.environ["PATH"],
         "GITHUB_REPOSITORY": "Some-Body/Crypto-Predict",
@@ -140,22 +140,22 @@ def find_package(api: str, folder: Path) -> tuple[subprocess.CompletedProcess[st
 
 @pytest.mark.parametrize(("orgs", "users"), [(200, 404), (404, 200)], ids=["organisation", "person"])
 def test_the_package_is_found_under_its_name_in_lower_case(orgs: int, users: int, tmp_path: Path) -> None:
-    """Registries know no capitals, repositories do."""
+    """Registries do not accept capitals."""
     with ReplayServer(Packages(orgs, users)) as server:
         done, outputs, _ = find_package(server.url, tmp_path)
     assert done.returncode == 0, done.stderr
     assert outputs == {"owner": "some-body", "name": "crypto-predict"}
 
 
-def test_a_fork_without_a_package_is_told_so_and_stays_green(tmp_path: Path) -> None:
+def test_in_a_fork_without_a_package_the_run_succeeds_with_a_note(tmp_path: Path) -> None:
     with ReplayServer(Packages(404, 404)) as server:
         done, outputs, summary = find_package(server.url, tmp_path)
     assert (done.returncode, outputs) == (0, {})
-    assert summary == done.stdout == "There is no package some-body/crypto-predict yet, and nothing to remove.\n"
+    assert summary == done.stdout == "The package some-body/crypto-predict does not exist yet: nothing to remove.\n"
 
 
-def test_an_answer_that_is_neither_yes_nor_no_fails_the_run(tmp_path: Path) -> None:
-    """Otherwise a lost permission would look like a fork without a package, for ever."""
+def test_any_other_answer_fails_the_run(tmp_path: Path) -> None:
+    """Otherwise a lost permission would look like a fork without a package."""
     with ReplayServer(Packages(403, 200)) as server:
         done, outputs, _ = find_package(server.url, tmp_path)
     assert (done.returncode, outputs) == (1, {})

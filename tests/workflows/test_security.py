@@ -9,7 +9,7 @@ WORKFLOW = read_workflow("security.yml")
 SCANNERS = ("locks", "image", "scorecard")
 
 
-def test_the_stage_that_is_replaced_by_an_empty_model_is_the_one_that_trains() -> None:
+def test_the_stage_replaced_by_an_empty_model_is_the_one_that_trains() -> None:
     """A renamed stage would not be replaced, and every change would train a second time."""
     build = find_step(WORKFLOW, "image", "Build the image of the change")["with"]
     stage, _, folder = build["build-contexts"].partition("=")
@@ -25,8 +25,8 @@ def test_the_stage_that_is_replaced_by_an_empty_model_is_the_one_that_trains() -
     assert re.search(rf"^FROM .* AS {build['target']}$", dockerfile, re.MULTILINE)
 
 
-def test_every_lock_is_audited_and_what_audits_is_locked_too() -> None:
-    """A new lock is found by its name."""
+def test_every_lock_is_audited_by_a_locked_program() -> None:
+    """The workflow finds a new lock by its name."""
     install = find_step(WORKFLOW, "locks", "Install pip-audit")["run"]
     (lock,) = re.findall(r"--require-hashes --requirement (\S+)", install)
     assert "pip-audit==" in (ROOT / lock).read_text(encoding="utf-8")
@@ -34,8 +34,8 @@ def test_every_lock_is_audited_and_what_audits_is_locked_too() -> None:
     assert {path.parent for path in ROOT.glob("**/requirements*.txt") if ".venv" not in str(path)} == {ROOT}
 
 
-def test_no_job_that_runs_a_scanner_has_a_secret_or_may_write() -> None:
-    """Whoever takes over a scanner finds nothing to take; a token for scorecard.dev opens nothing here."""
+def test_no_job_with_a_scanner_has_a_secret_or_may_write() -> None:
+    """A malicious scanner finds nothing to steal; a token for scorecard.dev gives no access here."""
     for name in SCANNERS:
         job = WORKFLOW["jobs"][name]
         allowed = {"contents": "read"} | ({"id-token": "write"} if name == "scorecard" else {})
@@ -45,7 +45,7 @@ def test_no_job_that_runs_a_scanner_has_a_secret_or_may_write() -> None:
 
 
 def test_no_release_waits_for_this_workflow() -> None:
-    """Whatever is found, the model is retrained."""
+    """A finding does not stop the retraining."""
     assert WORKFLOW["concurrency"]["group"] != read_workflow("release.yml")["concurrency"]["group"]
     for name in ("release.yml", "rollback.yml"):
         assert "security.yml" not in (ROOT / ".github/workflows" / name).read_text(encoding="utf-8")

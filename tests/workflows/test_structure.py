@@ -1,4 +1,4 @@
-"""What the release's workflows must say where `act` cannot show it: permissions, queues, alarms, conditions."""
+"""Properties of the release's workflows that `act` cannot show: permissions, queues, alerts, conditions."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def test_no_queued_run_is_lost(name: str) -> None:
 
 
 def test_only_one_job_can_sign_and_it_runs_nothing_of_ours() -> None:
-    """What trains reads an exchange and runs a hundred libraries: none of them gets the identity of the workflow."""
+    """Training reads an exchange and runs a hundred libraries, which must not get the identity of the workflow."""
     signers = [name for name, job in JOBS.items() if "id-token" in job["permissions"]]
     assert signers == ["attest"]
     actions = [step["uses"].partition("@")[0] for step in JOBS["attest"]["steps"] if "uses" in step]
@@ -39,14 +39,14 @@ def test_no_job_may_write_more_than_it_does() -> None:
     assert RELEASE["permissions"] == {}
 
 
-def test_the_alarm_hears_of_every_job_however_it_ends() -> None:
-    """A job that exceeds its time ends as cancelled, and so does a whole run that somebody cancels."""
+def test_the_alert_depends_on_every_job_however_it_ends() -> None:
+    """A job that exceeds its time ends as cancelled, and so does a run that somebody cancels."""
     assert set(JOBS["alert"]["needs"]) == set(JOBS) - {"alert"}
     assert JOBS["alert"]["if"].startswith("${{ always() ")
 
 
-def test_what_follows_a_skipped_job_has_a_condition_of_its_own() -> None:
-    """GitHub skips whatever needs a skipped job, directly or not, unless its condition says otherwise."""
+def test_every_job_after_a_skipped_one_has_its_own_condition() -> None:
+    """GitHub skips every job that needs a skipped job, directly or not, unless its condition says otherwise."""
     after_skipped = {"test", "tag"}
     for name, job in JOBS.items():
         needs = job.get("needs", [])
@@ -56,17 +56,17 @@ def test_what_follows_a_skipped_job_has_a_condition_of_its_own() -> None:
     assert after_skipped == set(JOBS) - {"version"}
 
 
-def test_the_image_is_tried_on_machines_of_both_architectures() -> None:
+def test_the_image_is_tested_on_machines_of_both_architectures() -> None:
     assert JOBS["smoke"]["strategy"]["matrix"]["runner"] == ["ubuntu-24.04", "ubuntu-24.04-arm"]
 
 
-def test_nothing_in_a_release_names_an_image_before_it_is_promoted() -> None:
+def test_no_job_tags_an_image_before_it_is_promoted() -> None:
     (build,) = (step["with"] for step in JOBS["train"]["steps"] if step.get("id") == "build")
     assert "push-by-digest=true" in build["outputs"]
     assert "tags" not in build
     assert [name for name, job in JOBS.items() if "release publish" in str(job)] == ["promote"]
 
 
-def test_a_good_run_and_no_other_is_a_heartbeat() -> None:
+def test_only_a_good_run_sends_a_heartbeat() -> None:
     (step,) = (step for step in JOBS["alert"]["steps"] if "HEARTBEAT_URL" in str(step))
     assert step["if"] == "needs.record.result == 'success' && vars.HEARTBEAT_URL != ''"

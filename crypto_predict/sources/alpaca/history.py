@@ -49,8 +49,9 @@ class Alpaca:
     Keys are sent only when both are set. They raise Alpaca's limit on requests and give the same candles.
     """
 
-    name = "alpaca"
+    id = "alpaca"
     simulated = False
+    intervals = frozenset(_TIMEFRAMES)
 
     def __init__(self, settings: SourceSettings, policy: RetryPolicy = _PRODUCTION) -> None:
         """Read the settings; nothing is asked yet.
@@ -67,7 +68,7 @@ class Alpaca:
         self._client = _Client(address, tuple(keys.values()), self._session)
         self._host = host_of(address)
 
-    def end(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
+    def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
         """`limit` rounded down to the interval: the exchange trades day and night."""
         return interval.floor(limit)
 
@@ -86,10 +87,10 @@ class Alpaca:
         """The pages as they come, each cut to `span`."""
         query = {"symbols": str(pair), "timeframe": _TIMEFRAMES[interval], "limit": LIMITS.page}
         cursor = _Cursor(span, interval.length, start=span.start)
-        allowance = self._session.allowance = Allowance(self.name, self._bounds)
+        allowance = self._session.allowance = Allowance(self.id, self._bounds)
         while not cursor.exhausted:
             policy = self._policy.within(allowance.seconds())
-            page = policy.run(self.name, lambda: self._ask({**query, **cursor.position()}, str(pair), allowance))
+            page = policy.run(self.id, lambda: self._ask({**query, **cursor.position()}, str(pair), allowance))
             allowance.take(len(page.candles))
             candles = [candle for candle in page.candles if candle.open_time in span]
             cursor.advance(candles, page.next_token)

@@ -11,24 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.forecasting.gate.quality import anchor_faults, history_faults
-from crypto_predict.history import History, find_gaps, read_history
+from crypto_predict.forecasting.gate.thresholds import GateThresholds
+from crypto_predict.history import read_history
 from crypto_predict.market import DAY, Candle, Interval, Pair, Span
-from crypto_predict.settings import GateThresholds, SourceSettings
+from crypto_predict.settings import SourceSettings
 from crypto_predict.sources.alpaca.history import Alpaca
-from crypto_predict.sources.csv_file import read_csv
 from crypto_predict.sources.simulated import GENESIS, Simulated
-from tests.support.histories import START, make_candle, make_history, wandering
+from tests.support.histories import START, history_of, make_candle, make_history, read_candles, wandering
 from tests.support.models import BTC
 from tests.support.replay.alpaca import AlpacaExchange, Paging
 from tests.support.replay.server import ReplayServer
 
 REAL = Path(__file__).parents[4] / "shared" / "data"
 LIMITS = GateThresholds()
-
-
-def history_of(candles: Sequence[Candle]) -> History:
-    """These candles as a daily history."""
-    return History(BTC, Interval.DAY_1, "file:x.csv", False, tuple(candles), find_gaps(candles, Interval.DAY_1), 0)
 
 
 def faults(candles: Sequence[Candle], days: int = 1825) -> list[str]:
@@ -41,20 +36,21 @@ def real_days(base: str) -> list[Candle]:
     path = REAL / f"binance_{base}-USDT_1d.csv"
     if not path.exists():
         pytest.skip(f"there is no {path.name} beside this repository")
-    return read_csv(path)
+    return read_candles(path)
 
 
 @pytest.mark.parametrize("base", ["BTC", "ETH", "BNB", "LTC"])
 def test_no_day_of_real_history_is_refused(base: str) -> None:
     """Every day could have been the day of a release, of a market that is half a year old or older than five years."""
-    candles = real_days(base)
+    history = history_of(real_days(base))
     refused = [
-        (candles[end - 1].open_time, found)
-        for end in range(180, len(candles) + 1)
+        (limit, found)
+        for end in range(180, len(history.candles) + 1)
+        for limit in [history.candles[end - 1].open_time + DAY]
         for start in {max(0, end - 1825), end - 180}
-        if (found := faults(candles[start:end]))
+        if (found := history_faults(replace(history, candles=history.candles[start:end]), LIMITS, limit, 1825))
     ]
-    assert len(candles) > 2_700
+    assert (len(history.candles) > 2_700, history.gaps) == (True, ())
     assert refused == []
 
 
@@ -81,11 +77,11 @@ def test_a_history_from_an_exchange_is_not_refused() -> None:
     today = Interval.DAY_1.floor(now)
     candles = [make_candle(today - (400 - n) * DAY, wandering(n), wandering(n - 1)) for n in range(401)]
     with ReplayServer(AlpacaExchange({(BTC, "1Day"): candles}, Paging(rows=(40, 70), overlap=3))) as server:
-        read = read_history(
+        read, _ = read_history(
             *([Alpaca(SourceSettings(server.url))], BTC, Interval.DAY_1, 1825, None, now),
             judge=lambda history: history_faults(history, LIMITS, now, 1825),
         )
-    assert read.candles == tuple(candles[:-1])
+    assert list(read.candles) == candles[:-1]
 
 
 def with_way(*closes: float) -> list[Candle]:

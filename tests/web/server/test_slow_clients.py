@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from crypto_predict.baked import store
-from crypto_predict.web import swagger
+from crypto_predict.web.documentation import swagger
 from crypto_predict.web.server.heads import HEAD_BYTES
 from crypto_predict.web.server.server import MOST_CONNECTIONS
 from tests.support.clients import Address, Prober, open_connections, push, read_to_end, seconds_until_alive

@@ -1,0 +1,156 @@
+"""Judge candles one by one, as a source delivers them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from crypto_predict.market import DAY, EPOCH, Candle, Gap, Interval
+
+# Kinds of defects. They complete "N candles ...".
+REPEATED = "repeat an opening"
+UNORDERED = "stand after a later one"
+FUTURE = "open in the future"
+OFF_GRID = "open where none can"
+IMPOSSIBLE = "are impossible"
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """One kind of defect in the candles of a source."""
+
+    kind: str  # completes "N candles ..."
+    count: int  # candles with this defect
+    received: int  # candles, sound ones included
+    first: str  # opening and details of the first one
+
+    def __str__(self) -> str:
+        return f"{self.count} of {self.received} candles {self.kind}; the first: {self.first}"
+
+
+class Audit:
+    """The defects, the quarantine and the gaps of a stream of candles.
+
+    Candles may arrive in any order. Of several candles with the same opening the last one counts. A candle that is
+    newer than all before it takes constant time. Candles are not stored.
+
+    Attributes:
+        received: Number of candles so far.
+        quarantine: Openings (UTC) whose candle cannot be used: it is off the grid, or its values are impossible.
+    """
+
+    def __init__(self, interval: Interval) -> None:
+        self.received = 0
+        self.quarantine: set[datetime] = set()
+        self._interval = interval
+        self._usable = _Runs()
+        self._counts: Counter[str] = Counter()
+        self._first: dict[str, str] = {}  # by kind
+        self._previous: tuple[datetime, int | None] | None = None  # opening and line
+
+    def add(self, candle: Candle, now: datetime, line: int | None = None) -> bool:
+        """Judge one candle and return whether it can be used.
+
+        Args:
+            candle: As received.
+            now: The present, in UTC.
+            line: The line of the file that it comes from.
+        """
+        self.received += 1
+        opening = candle.open_time
+        if opening > now:
+            self._note(FUTURE, place(opening, line))
+            return False
+        step, offset = divmod(opening - EPOCH, self._interval.length)
+        known = opening in self.quarantine or (not offset and step in self._usable)
+        self._note_position(opening, line, known=known)
+        faults = [] if offset else candle.faults()
+        if offset:
+            self._note(OFF_GRID, f"{place(opening, line)}{self._off_grid(opening)}")
+        elif faults:
+            self._note(IMPOSSIBLE, f"{place(opening, line)}: {'; '.join(faults)}")
+        self._previous = opening, line
+        if offset or faults:
+            self.quarantine.add(opening)
+            if not offset:
+                self._usable.discard(step)
+            return False
+        self.quarantine.discard(opening)
+        self._usable.add(step)
+        return True
+
+    def defects(self, *kinds: str) -> tuple[Defect, ...]:
+        """Return the defects of these kinds; without arguments, of all kinds."""
+        return tuple(
+            Defect(kind, count, self.received, self._first[kind])
+            for kind, count in self._counts.items()
+            if not kinds or kind in kinds
+        )
+
+    def gaps(self) -> tuple[Gap, ...]:
+        """Return the gaps between the usable candles, ascending."""
+        length = self._interval.length
+        return tuple(
+            Gap(EPOCH + end * length, EPOCH + start * length, start - end)
+            for end, start in zip(self._usable.ends, islice(self._usable.starts, 1, None), strict=False)
+        )
+
+    def _note_position(self, opening: datetime, line: int | None, *, known: bool) -> None:
+        before, line_before = self._previous or (opening, None)
+        if known:
+            earlier = place(opening, line_before if before == opening else None)
+            self._note(REPEATED, f"{place(opening, line)} after {earlier}")
+        elif opening < before:
+            self._note(UNORDERED, f"{place(opening, line)} after {place(before, line_before)}")
+
+    def _off_grid(self, opening: datetime) -> str:
+        length = self._interval.length
+        since = f", {opening - self._previous[0]} after the one before" if self._previous else ""
+        grid = "a day at 00:00 UTC" if length == DAY else f"every {length} from 00:00 UTC on"
+        return f"{since}; one {grid} is expected"
+
+    def _note(self, kind: str, first: str) -> None:
+        self._counts[kind] += 1
+        self._first.setdefault(kind, first)
+
+
+def place(opening: datetime, line: int | None) -> str:
+    """Return the opening of a candle, and its line if it comes from a file: ``2024-05-17 in line 7``."""
+    text = opening.isoformat(" ").removesuffix("+00:00").removesuffix(" 00:00:00")
+    return text if line is None else f"{text} in line {line}"
+
+
+class _Runs:
+    """A set of integers, stored as ascending runs. Run k contains ``range(starts[k], ends[k])``."""
+
+    def __init__(self) -> None:
+        self.starts: list[int] = []
+        self.ends: list[int] = []
+
+    def __contains__(self, number: int) -> bool:
+        run = bisect_right(self.starts, number) - 1
+        return run >= 0 and number < self.ends[run]
+
+    def add(self, number: int) -> None:
+        if number in self:
+            return
+        after = bisect_right(self.starts, number)
+        starts, ends = [number], [number + 1]
+        first = last = after  # the runs that the new one replaces
+        if after and self.ends[after - 1] == number:
+            first, starts = after - 1, [self.starts[after - 1]]
+        if after < len(self.starts) and self.starts[after] == number + 1:
+            last, ends = after + 1, [self.ends[after]]
+        self.starts[first:last], self.ends[first:last] = starts, ends
+
+    def discard(self, number: int) -> None:
+        if number not in self:
+            return
+        run = bisect_right(self.starts, number) - 1
+        parts = [(self.starts[run], number), (number + 1, self.ends[run])]
+        kept = [(start, end) for start, end in parts if start < end]
+        self.starts[run : run + 1] = [start for start, _ in kept]
+        self.ends[run : run + 1] = [end for _, end in kept]

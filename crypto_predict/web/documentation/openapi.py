@@ -1,0 +1,264 @@
+"""The OpenAPI 3.1 document. Its examples are requests that the given model can answer, and those answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any, NamedTuple
+
+from crypto_predict.baked.evaluation import COMBINED, MODELS
+from crypto_predict.baked.schema import Card, Model
+from crypto_predict.baked.scorecard import Scorecard
+from crypto_predict.version import __version__
+from crypto_predict.web import answers, problems, rendering
+from crypto_predict.web.documentation.examples import example_answers, example_day, example_problems, example_start
+from crypto_predict.web.documentation.schemas import PAIR, Schema, record, schema_of
+from crypto_predict.web.operations import metrics
+from crypto_predict.web.operations.freshness import Freshness
+from crypto_predict.web.questions import MOMENT_PATTERN
+from crypto_predict.web.snapshots import BakedSnapshots, Snapshot
+from crypto_predict.wording import counted, listed
+
+DESCRIPTION = """\
+The price of Bitcoin and other currencies on any day of the model's range, as a forecast with its central 80 % interval.
+
+Times are UTC unless they say otherwise. A **date** means the closing price of that UTC day, a **date-time** the price
+at that instant. Past days are answered with the fitted curve, future ones with the forecast. The same model gives the
+same answer to the same question, byte for byte. Errors are RFC 9457 problem details.
+
+{model}
+
+The [model card](/model) has the rest: gaps, backtest, versions.
+"""
+SIMULATED = """\
+**The prices of {pairs} are simulated: every answer about them is invented.** Such an answer carries the header
+`Crypto-Predict-Simulated: true`, and every answer but that of `/bitcoin` the member `simulated`.
+
+"""
+MODEL_PARAMETER = """\
+`combined` is the forecast that earned its place out of sample: persistence, Prophet and others, weighted by horizon.
+`prophet` is the forecast of Prophet alone, with its own interval.
+"""
+FRESHNESS = """\
+A stale model still answers. The newest price is the one that the forecast starts from: the close of the newest hourly
+candle, or of the newest daily one if the source has no hourly ones. Of several pairs the oldest one counts.
+"""
+LIVE_RECORD = """\
+Every release records its forecasts for the next 30 closes in a ledger, to which entries are only ever appended; `head`
+is the digest of its last entry. A forecast is due once the close that it predicts is known. Errors are of log price,
+and relative to persistence, the newest price at the time of the release. Forecasts overlap and err together: `days`
+counts the different closes they were measured by. Forecasts of simulated prices are kept apart.
+"""
+
+_TEXT: Schema = {"type": "string"}
+_PRICE: Schema = {"type": "number", "exclusiveMinimum": 0}
+_MODEL: Schema = {"type": "string", "enum": list(MODELS)}
+_KIND: Schema = {"type": "string", "enum": [answers.FITTED, answers.FORECAST]}
+_LISTED = 10  # pairs in the description
+
+_FAULTS = {  # name to status and description
+    "BadParameter": ("400", "A parameter is missing, repeated, unknown or malformed; `parameter` names it."),
+    "UnknownPair": ("404", "The model holds no forecast for this pair; `detail` lists those it holds."),
+    "OutsideModel": (
+        "422",
+        "The model has no answer for this time, as `detail` explains; `parameter` names the time, or the model.",
+    ),
+    "NotReady": ("503", "The server is stopping: it finishes the requests it has and takes no new ones."),
+    "Stale": ("503", "The model or its newest price is too old; `detail` names which, and how old both are."),
+}
+
+
+class _Operation(NamedTuple):
+    tag: str
+    schema: str  # of the answer
+    summary: str
+    faults: tuple[str, ...] = ("BadParameter",)
+    description: str = ""
+
+
+_QUERY_FAULTS = ("BadParameter", "UnknownPair", "OutsideModel")
+_OPERATIONS = {
+    "/bitcoin": _Operation(
+        "forecast", "BitcoinPrediction", "The price of Bitcoin on a day or at an instant", _QUERY_FAULTS
+    ),
+    "/forecast/{pair}": _Operation(
+        "forecast", "ForecastDay", "The price of a pair on each day of a span, at most the whole range", _QUERY_FAULTS
+    ),
+    "/pairs": _Operation("forecast", "PairRange", "The pairs of the model, and the days it answers for"),
+    "/model": _Operation("model", "Card", "The model card: what to know before trusting the model"),
+    "/scorecard": _Operation(
+        "model", "Scorecard", "The live record: the outcomes of earlier forecasts", description=LIVE_RECORD
+    ),
+    "/version": _Operation("model", "Version", "The release, and when its model was trained"),
+    "/livez": _Operation("operation", "Alive", "Is the process alive?", ()),
+    "/readyz": _Operation("operation", "Readiness", "May it be sent requests?", ("NotReady",)),
+    "/fresh": _Operation("operation", "Freshness", "Are the model and its newest price young?", ("Stale",), FRESHNESS),
+    "/metrics": _Operation("operation", "Metrics", "What Prometheus collects", ()),
+}
+
+
+def document(model: Model, repository_url: str | None = None) -> dict[str, Any]:
+    """Return the whole document; it links to the project if `repository_url` is known."""
+    snapshot = BakedSnapshots(model, timedelta(hours=6)).current()
+    examples = example_answers(snapshot)
+    link = {"externalDocs": {"url": repository_url, "description": "The project"}} if repository_url else {}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Crypto Predict",
+            "version": __version__,
+            "description": _description(model.card),
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "tags": [
+            {"name": "forecast", "description": "What will it cost?"},
+            {"name": "model", "description": "Where do the answers come from?"},
+            {"name": "operation", "description": "For operators"},
+        ],
+        "paths": {path: {"get": _operation(path, model, examples)} for path in _OPERATIONS},
+        "components": {"schemas": _schemas(), "responses": _responses(model), "headers": _headers(snapshot)},
+        **link,
+    }
+
+
+def _description(card: Card) -> str:
+    """Describe the service, and the prices that this model was trained on."""
+    lines = [
+        f"- {pair} from `{facts.source}`: {counted(facts.candles, 'candle')}, "
+        f"{facts.first:%Y-%m-%d} to {facts.last:%Y-%m-%d}"
+        for pair, facts in list(card.pairs.items())[:_LISTED]
+    ]
+    if len(card.pairs) > _LISTED:
+        lines.append(f"- and {counted(len(card.pairs) - _LISTED, 'more pair')}, see [/pairs](/pairs)")
+    trained = f"**This model**: release {card.build}, trained {card.trained_at:%Y-%m-%d %H:%M} UTC on daily candles."
+    invented = listed([str(pair) for pair, facts in card.pairs.items() if facts.simulated])
+    warning = SIMULATED.format(pairs=invented) if card.simulated else ""
+    return warning + DESCRIPTION.format(model="\n".join([trained, "", *lines]))
+
+
+def _schemas() -> dict[str, Schema]:
+    problem = record({"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT})
+    ages = schema_of(Freshness)["properties"]
+    fault: Schema = {"type": "string", "description": "The parameter at fault, if one is."}
+    problem["properties"] |= {"parameter": fault, **ages}
+    day = {"date": schema_of(date), "prediction": _PRICE, "low": _PRICE, "high": _PRICE}
+    provenance = schema_of(answers.Provenance)["properties"] | {"kind": _KIND, "model": _MODEL}
+    four_keys = {"date": _TEXT, "prediction": _PRICE, "prediction low": _PRICE, "prediction_high": _PRICE}
+    return {
+        "Problem": problem,
+        "BitcoinPrediction": record(four_keys),
+        "ForecastDay": {"type": "array", "items": record(day | provenance)},
+        "PairRange": {"type": "array", "items": schema_of(answers.PairRange)},
+        "Card": schema_of(Card),
+        "Scorecard": schema_of(Scorecard),
+        "Version": schema_of(answers.Version),
+        "Alive": record({"status": _TEXT}),
+        "Readiness": record({"status": _TEXT, "simulated": {"type": "boolean"}}),
+        "Freshness": record({"status": _TEXT, **ages}),
+        "Metrics": _TEXT,
+    }
+
+
+def _responses(model: Model) -> dict[str, Any]:
+    """Return the responses that operations share, by their names."""
+    errors = {name: (_FAULTS[name][1], problems.of_error(error)) for name, error in example_problems(model).items()}
+    errors["PreconditionFailed"] = ("The condition of the request does not hold.", problems.precondition_failed())
+    found = {
+        name: _response(text, problems.CONTENT_TYPE, "Problem", json.loads(problem.rendered().body))
+        for name, (text, problem) in errors.items()
+    }
+    kept = _refs("headers", "ETag", "Cache-Control", rendering.SIMULATED)
+    return found | {"NotModified": {"description": "The copy you have is still good.", "headers": kept}}
+
+
+def _headers(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the documented headers, by their names."""
+    trained_at, series = snapshot.answers.model.card.trained_at, next(iter(snapshot.answers.series.values()))
+    provenance = dict(rendering.provenance_headers(series.forecast))
+    values = {**dict(snapshot.validity.until_change(trained_at)), **provenance, rendering.SIMULATED: "true"}
+    described: dict[str, tuple[str, Schema]] = {
+        "ETag": ("Changes with the model and the program.", _TEXT),
+        "Last-Modified": ("When the model was trained.", _TEXT),
+        "Cache-Control": ("How long the answer holds: until the next retrain.", _TEXT),
+        rendering.KIND: ("`fitted` up to the newest price, `forecast` after it.", _KIND),
+        rendering.AS_OF: ("The instant of the newest price behind the answer.", {**_TEXT, "format": "date-time"}),
+        rendering.PAIR: ("The pair of the price.", PAIR),
+        rendering.MODEL: ("The model of the price.", _MODEL),
+        rendering.SIMULATED: ("Present if the answer rests on invented prices.", {**_TEXT, "enum": ["true"]}),
+    }
+    return {
+        name: {"description": text, "schema": schema, "example": values[name]}
+        for name, (text, schema) in described.items()
+    }
+
+
+def _operation(path: str, model: Model, examples: Mapping[str, Any]) -> dict[str, Any]:
+    operation = _OPERATIONS[path]
+    name, schema = path.split("/")[1], operation.schema
+    content_type = metrics.CONTENT_TYPE if schema == "Metrics" else "application/json"
+    answer = _response("The answer.", content_type, schema, examples[schema])
+    responses = {"200": answer} | {_FAULTS[fault][0]: _ref("responses", fault) for fault in operation.faults}
+    if operation.tag != "operation":
+        headers = ["ETag", "Last-Modified", "Cache-Control", rendering.SIMULATED]
+        answer["headers"] = _refs("headers", *headers, *(rendering.PROVENANCE if name == "bitcoin" else ()))
+        responses |= {"304": _ref("responses", "NotModified"), "412": _ref("responses", "PreconditionFailed")}
+    elif "simulated" in examples[schema]:
+        answer["headers"] = _refs("headers", rendering.SIMULATED)
+    return {
+        "operationId": name,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "description": operation.description,
+        "parameters": _parameters(model).get(path, []),
+        "responses": responses,
+    }
+
+
+def _parameters(model: Model) -> dict[str, list[dict[str, Any]]]:
+    """Return the parameters by path."""
+    pair, start, day = next(iter(model.forecasts)), example_start(model), example_day(model)
+    moments = {
+        "day": {"summary": "The close of a day", "value": day.isoformat()},
+        "instant": {"summary": "An instant", "value": f"{day}T12:30:00Z"},
+        "offset": {"summary": "An instant in another time zone", "value": f"{day}T12:30+02:00"},
+    }
+    moment = "An ISO 8601 date, for the closing price of that UTC day, or date-time, for that instant."
+    currencies = "Two currencies: `BTC-USD`, or `BTC/USD` encoded as `BTC%2FUSD`; upper and lower case are equal."
+    pattern = {**_TEXT, "pattern": "^[A-Za-z0-9]{1,20}[/_-][A-Za-z0-9]{2,10}$"}
+    choice = _parameter("model", MODEL_PARAMETER, _MODEL | {"default": COMBINED}, example=COMBINED)
+    ends = [
+        _parameter(name, text, schema_of(date), example=example.isoformat())
+        for name, text, example in (
+            ("start", "The first day; by default the day after the last candle.", start),
+            ("end", "The last day, included; by default 30 days from the start.", start + timedelta(days=6)),
+        )
+    ]
+    return {
+        "/bitcoin": [
+            _parameter("date", moment, {**_TEXT, "pattern": MOMENT_PATTERN}, required=True, examples=moments),
+            choice,
+        ],
+        "/forecast/{pair}": [
+            _parameter("pair", currencies, pattern, **{"in": "path"}, required=True, example=pair.slug),
+            *ends,
+            choice,
+        ],
+    }
+
+
+def _parameter(name: str, description: str, schema: Schema, **rest: Any) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": description, "schema": schema, **rest}
+
+
+def _response(description: str, content_type: str, schema: str, example: object) -> dict[str, Any]:
+    content = {content_type: {"schema": _ref("schemas", schema), "example": example}}
+    return {"description": description, "content": content}
+
+
+def _ref(kind: str, name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+def _refs(kind: str, *names: str) -> dict[str, Any]:
+    return {name: _ref(kind, name) for name in names}

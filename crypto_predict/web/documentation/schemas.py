@@ -1,0 +1,56 @@
+"""JSON Schemas of dataclasses that are served as they are, so that document and answer cannot differ."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from datetime import date, datetime
+from typing import Any
+
+from crypto_predict.market import Pair
+
+Schema = dict[str, Any]
+
+PAIR: Schema = {"type": "string", "pattern": "^[A-Z0-9]{1,20}/[A-Z0-9]{2,10}$", "examples": ["BTC/USD"]}
+
+_SCALARS: dict[Any, Schema] = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+    types.NoneType: {"type": "null"},
+    date: {"type": "string", "format": "date"},
+    datetime: {"type": "string", "format": "date-time"},
+    Pair: PAIR,
+}
+
+
+def schema_of(kind: Any) -> Schema:
+    """Return the schema of what `plain.encode` makes of a value of this type.
+
+    Raises:
+        TypeError: Values of this type, or of a field's, are not served.
+    """
+    if kind in _SCALARS:
+        return dict(_SCALARS[kind])
+    if dataclasses.is_dataclass(kind):
+        return record({name: schema_of(hint) for name, hint in typing.get_type_hints(kind).items()})
+    origin, arms = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:
+        return {"anyOf": [schema_of(arm) for arm in arms]}
+    if origin is tuple:
+        return {"type": "array", "items": schema_of(arms[0])}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": schema_of(arms[1])}
+    raise TypeError(f"{kind} has no schema")
+
+
+def record(properties: dict[str, Schema]) -> Schema:
+    """Return the schema of an object that has all of these properties and no others."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }

@@ -1,0 +1,1 @@
+"""What operators need: freshness, metrics, the access log, the messages at start."""

@@ -1,0 +1,56 @@
+"""The age of the model, and of the newest price that its forecasts start from.
+
+A model is stale if either is too old: training today on last year's prices does not make it fresh.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from crypto_predict.baked.schema import Model
+from crypto_predict.wording import duration
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """The ages of one model at one instant, and the limit of both, as they are served at ``/fresh``."""
+
+    age_seconds: int  # since the training
+    candle_age_seconds: int  # since the newest price; of several pairs the oldest
+    stale_after_seconds: int
+    simulated: bool
+
+    @property
+    def stale(self) -> bool:
+        """Whether the model or its newest price is too old."""
+        return max(self.age_seconds, self.candle_age_seconds) > self.stale_after_seconds
+
+    def __str__(self) -> str:
+        """Name what is too old, and both ages."""
+        ages = {"the model": self.age_seconds, "the newest price": self.candle_age_seconds}
+        old = [name for name, age in ages.items() if age > self.stale_after_seconds]
+        verdict = f"{' and '.join(old)} {'is' if len(old) == 1 else 'are'} too old" if old else "the model is fresh"
+        model, price, limit = (
+            duration(timedelta(seconds=seconds))
+            for seconds in (self.age_seconds, self.candle_age_seconds, self.stale_after_seconds)
+        )
+        return f"{verdict}: the model was trained {model} ago, the newest price is {price} old; the limit is {limit}"
+
+
+def newest_price(model: Model) -> datetime:
+    """Return the instant of the newest price that a forecast starts from; of several pairs the oldest.
+
+    That is the close of the newest hourly candle, or of the newest daily one if the source has no hourly ones.
+    """
+    return min(forecast.anchor.at for forecast in model.forecasts.values())
+
+
+def freshness(model: Model, now: datetime, stale_after: timedelta) -> Freshness:
+    """Return the ages of `model` at the instant `now`."""
+    return Freshness(
+        age_seconds=int((now - model.card.trained_at).total_seconds()),
+        candle_age_seconds=int((now - newest_price(model)).total_seconds()),
+        stale_after_seconds=int(stale_after.total_seconds()),
+        simulated=model.card.simulated,
+    )

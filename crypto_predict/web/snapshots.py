@@ -1,0 +1,83 @@
+"""What is served now, and how long it holds.
+
+A route asks its `Snapshots` for the current snapshot at every request. Validators and expiry belong to the snapshot:
+those of a baked model change with the release.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from email.utils import format_datetime
+from typing import Protocol
+
+from crypto_predict.baked import store
+from crypto_predict.baked.schema import Model
+from crypto_predict.version import __version__
+from crypto_predict.web.answers import Answers
+from crypto_predict.web.rendering import Headers, Rendered, Rendering
+
+SHORTEST = 60  # seconds that an answer may be cached if the next change is due or overdue
+LONGEST = 31_536_000  # seconds: no cache keeps an answer for more than a year
+
+
+class Validity:
+    """The validators (RFC 9110, section 8.8) and the expiry of everything in a snapshot.
+
+    Args:
+        etag: A strong entity tag: equal for equal answers, in every process.
+        changed_at: The time of the last change, UTC.
+        lasts: The expected time from then to the next change.
+    """
+
+    def __init__(self, etag: str, changed_at: datetime, lasts: timedelta) -> None:
+        self._changed_at = changed_at
+        self._lasts = lasts
+        self._validators = [("ETag", etag), ("Last-Modified", format_datetime(changed_at, usegmt=True))]
+
+    def until_change(self, now: datetime) -> Headers:
+        """Return the headers of an answer that may be cached until the next change."""
+        remaining = (self._lasts - (now - self._changed_at)).total_seconds()
+        seconds = min(max(int(remaining), SHORTEST), LONGEST)
+        return [("Cache-Control", f"public, max-age={seconds}"), *self._validators]
+
+    def revalidated(self) -> Headers:
+        """Return the headers of an answer that caches must revalidate at each request."""
+        return [("Cache-Control", "no-cache"), *self._validators]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """The answers between two changes. A change makes another snapshot."""
+
+    answers: Answers
+    rendering: Rendering
+    validity: Validity
+    closes: dict[str, Rendered] = field(default_factory=dict)  # of /bitcoin, by query; one for each day of the range
+
+
+class Snapshots(Protocol):
+    """Where the answers come from."""
+
+    def current(self) -> Snapshot:
+        """Return what is served now."""
+
+
+class BakedSnapshots:
+    """The one snapshot of a model file, which is replaced together with the program at the next release.
+
+    Args:
+        model: The model.
+        retrain_every: The time from its training to the next one.
+    """
+
+    def __init__(self, model: Model, retrain_every: timedelta) -> None:
+        digest = hashlib.sha256(store.dumps(model) + __version__.encode()).hexdigest()
+        answers = Answers(model)
+        validity = Validity(f'"{digest[:32]}"', model.card.trained_at, retrain_every)
+        self._snapshot = Snapshot(answers, Rendering(answers), validity)
+
+    def current(self) -> Snapshot:
+        """Return what is served now."""
+        return self._snapshot

@@ -1,0 +1,203 @@
+"""The OpenAPI document: is it valid, is it complete, and does the running server keep to it?"""
+
+import json
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from crypto_predict.baked import store
+from crypto_predict.version import __version__
+from crypto_predict.web import rendering, routes
+from crypto_predict.web.app import create_service, now
+from crypto_predict.web.documentation.openapi import document
+from tests.support.models import BTC, ETH, make_model
+from tests.support.serving import SETTINGS, Served, serving
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+# A model that has just been trained, on prices of the last day: a stale one answers /fresh with 503, as it should.
+MODEL = make_model(BTC, ETH, trained_at=NOW, last=(NOW - timedelta(hours=36)).date())
+DOCUMENT = document(MODEL)
+OPERATIONS = {path: item["get"] for path, item in DOCUMENT["paths"].items()}
+UNLISTED = {  # routes that the document leaves out, and why
+    "/": "redirects to /docs",
+    "/docs": "is the page that shows the document",
+    "/docs/{file}": "is what that page loads",
+    "/openapi.json": "is the document",
+}
+PLACEHOLDERS = {"string", "additionalProp1", 0, 1}  # what Swagger UI makes up where there is no example
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    path = tmp_path_factory.mktemp("model") / "model.pkl"
+    store.save(MODEL, path)
+    with serving(path, "--log-level", "info", "--stale-after", "2d") as served:
+        yield served
+
+
+def test_the_document_is_valid() -> None:
+    OpenAPIV31SpecValidator(DOCUMENT).validate()
+
+
+def test_the_served_document_is_this_one(served: Served) -> None:
+    answer = requests.get(f"{served.url}/openapi.json", timeout=30)
+    assert answer.json() == DOCUMENT
+    assert answer.json()["openapi"] == "3.1.0"
+    assert answer.json()["info"]["version"] == __version__
+
+
+def test_every_route_is_documented_and_every_documented_route_exists() -> None:
+    """A route that nobody can find and a promise that nobody keeps are both noticed here."""
+    service = create_service(make_model(), SETTINGS, now, threading.Event())
+    rules = {routes.template(rule.rule) for rule in routes.create_flask_app(service).url_map.iter_rules()}
+    assert rules - UNLISTED.keys() == set(OPERATIONS)
+    assert UNLISTED.keys() <= rules
+
+
+@pytest.mark.parametrize("path", OPERATIONS)
+def test_every_operation_says_what_it_is_for(path: str) -> None:
+    operation = OPERATIONS[path]
+    assert operation["summary"]
+    assert operation["operationId"]
+    assert operation["tags"][0] in {tag["name"] for tag in DOCUMENT["tags"]}
+    assert all(parameter["description"] for parameter in operation.get("parameters", []))
+
+
+def examples(parameter: dict[str, Any]) -> list[str]:
+    """What Swagger UI offers for a parameter."""
+    named = [example["value"] for example in parameter.get("examples", {}).values()]
+    return [*named, *([parameter["example"]] if "example" in parameter else [])]
+
+
+def example_urls() -> Iterator[tuple[str, dict[str, str]]]:
+    """Every documented question as it is asked when nothing is changed, and each further example of a parameter."""
+    for path, operation in OPERATIONS.items():
+        parameters = operation.get("parameters", [])
+        most = max((len(examples(parameter)) for parameter in parameters), default=1)
+        for index in range(most):
+            chosen = {one["name"]: examples(one)[min(index, len(examples(one)) - 1)] for one in parameters}
+            in_path = {one["name"] for one in parameters if one["in"] == "path"}
+            query = {name: value for name, value in chosen.items() if name not in in_path}
+            yield path.format(**chosen), query
+
+
+@pytest.mark.parametrize(("path", "query"), list(example_urls()))
+def test_every_example_works_as_it_is(served: Served, path: str, query: dict[str, str]) -> None:
+    """Swagger UI's "Try it out" must not begin with an error."""
+    assert requests.get(f"{served.url}{path}", params=query, timeout=30).status_code == 200
+
+
+def resolved(node: Any) -> Any:
+    """The same with every reference replaced by what it refers to."""
+    if isinstance(node, list):
+        return [resolved(member) for member in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        target: Any = DOCUMENT
+        for name in node["$ref"].removeprefix("#/").split("/"):
+            target = target[name]
+        return resolved(target)
+    return {name: resolved(member) for name, member in node.items()}
+
+
+RESPONSES = {
+    f"{path} {status}": response
+    for path, operation in resolved(OPERATIONS).items()
+    for status, response in operation["responses"].items()
+}
+
+
+@pytest.mark.parametrize("response", RESPONSES.values(), ids=RESPONSES)
+def test_every_answer_has_an_example_that_fits_its_schema(response: dict[str, Any]) -> None:
+    """Where none is given, Swagger UI shows `"string"` and `0`: an answer that this service never gives."""
+    for kind in response.get("content", {}).values():
+        OAS31Validator(kind["schema"]).validate(kind["example"])
+        assert kind["example"] not in ([], {}, *PLACEHOLDERS)
+    for header in response.get("headers", {}).values():
+        OAS31Validator(header["schema"]).validate(header["example"])
+        assert header["example"] not in PLACEHOLDERS
+
+
+@pytest.mark.parametrize(("path", "query"), list(example_urls()))
+def test_an_example_has_the_members_of_the_real_answer(served: Served, path: str, query: dict[str, str]) -> None:
+    """An example is an answer of this model, so what it leaves out or makes up is noticed here."""
+    answer = requests.get(f"{served.url}{path}", params=query, timeout=30)
+    template = next(known for known in OPERATIONS if re.fullmatch(re.sub(r"{[a-z]+}", "[^/]+", known), path))
+    (kind,) = RESPONSES[f"{template} 200"]["content"].values()
+    if "json" not in answer.headers["Content-Type"]:
+        return
+    real, shown = (body[0] if isinstance(body, list) else body for body in (answer.json(), kind["example"]))
+    assert list(shown) == list(real)
+    OAS31Validator(kind["schema"]).validate(answer.json())
+
+
+def test_headers_of_an_answer_are_documented(served: Served) -> None:
+    answer = requests.get(f"{served.url}/bitcoin?date={NOW.date()}", timeout=30)
+    documented = RESPONSES["/bitcoin 200"]["headers"]
+    ours = {name for name in answer.headers if name.startswith("Crypto-Predict-")}
+    assert ours | {rendering.SIMULATED, "ETag", "Last-Modified", "Cache-Control"} == documented.keys()
+
+
+def test_the_document_says_what_the_model_was_trained_on() -> None:
+    """Whoever opens the page learns when, from where and over which time, and where to find the rest."""
+    text = DOCUMENT["info"]["description"]
+    card = MODEL.card.pairs[BTC]
+    for part in (f"{NOW:%Y-%m-%d %H:%M} UTC", "`alpaca`", f"{card.first:%Y-%m-%d} to {card.last:%Y-%m-%d}", "(/model)"):
+        assert part in text
+    assert "simulated" not in text
+
+
+def test_the_document_links_to_the_project_where_that_is_known(served: Served, tmp_path: Path) -> None:
+    """By the address that the image was built with; a program that does not know one makes none up."""
+    assert "externalDocs" not in requests.get(f"{served.url}/openapi.json", timeout=30).json()
+    store.save(MODEL, tmp_path / "model.pkl")
+    with serving(tmp_path / "model.pkl", REPOSITORY_URL="https://example.org/crypto-predict") as linked:
+        links = requests.get(f"{linked.url}/openapi.json", timeout=30).json()["externalDocs"]
+    assert links == {"url": "https://example.org/crypto-predict", "description": "The project"}
+
+
+def test_the_document_warns_of_invented_prices() -> None:
+    text = document(make_model(BTC, ETH, simulated={ETH}))["info"]["description"]
+    assert text.startswith("**The prices of ETH/USD are simulated")
+
+
+def schemathesis(served: Served, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Ask everything that the document allows and much that it forbids, the same at every run of a day."""
+    command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{served.url}/openapi.json"]
+    steady = ["--seed", "1", "--max-examples", "20", "--generation-database", "none", "--no-color", "--checks", "all"]
+    # All warnings but that many questions are refused: a document cannot say which days a model knows.
+    warnings = ["--warnings", "missing_test_data,missing_deserializer,unsupported_regex,method_not_allowed"]
+    return subprocess.run(
+        [*command, *steady, *warnings, *options], cwd=folder, capture_output=True, text=True, timeout=100, check=False
+    )
+
+
+def test_the_running_server_keeps_to_the_document(served: Served, tmp_path: Path) -> None:
+    """One check is left out, that whatever fits the document is accepted: days outside the range are not."""
+    result = schemathesis(served, tmp_path, "--exclude-checks", "positive_data_acceptance")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "No issues found" in result.stdout
+
+
+def test_what_fits_the_document_and_is_refused_is_a_day_that_this_model_does_not_know(
+    served: Served, tmp_path: Path
+) -> None:
+    """Or a last day before the first. Nothing else that the document allows is refused."""
+    result = schemathesis(served, tmp_path, "--mode", "positive")
+    found = set(re.findall(r"^- (.*)$", result.stdout, re.MULTILINE))
+    assert {title.split(" ", 1)[1] for title in found} == {"Schema-valid request rejected"}, result.stdout
+    details = [json.loads(body)["detail"] for body in re.findall(r"`({.*})`", result.stdout)]
+    assert details
+    for detail in details:
+        assert re.match("(date|start|end): .* lies outside the range of this model|end .* lies before start", detail)

@@ -1,0 +1,59 @@
+from datetime import date, datetime
+
+import pytest
+from openapi_schema_validator import OAS31Validator
+
+from crypto_predict.baked import plain
+from crypto_predict.baked.schema import Card, Model, PairCard
+from crypto_predict.market import Gap, Pair
+from crypto_predict.web.documentation.schemas import record, schema_of
+from tests.support.models import BTC, ETH, make_model
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_a_card_as_it_is_served_fits_its_schema(simulated: bool) -> None:
+    """The document is derived from the dataclass, so it must describe what encoding the dataclass gives."""
+    OAS31Validator(schema_of(Card)).validate(plain.encode(make_model(BTC, ETH, simulated=simulated).card))
+
+
+def test_a_whole_model_fits_its_schema() -> None:
+    """Every type that a model file holds can be described."""
+    OAS31Validator(schema_of(Model)).validate(plain.encode(make_model()))
+
+
+def test_what_does_not_fit_is_told_apart() -> None:
+    """A schema that accepts everything describes nothing."""
+    card = plain.encode(make_model().card)
+    for spoilt in (card | {"days": "many"}, card | {"more": 1}, {k: v for k, v in card.items() if k != "days"}):
+        assert not OAS31Validator(schema_of(Card)).is_valid(spoilt)
+
+
+@pytest.mark.parametrize(
+    ("kind", "schema"),
+    [
+        (str | None, {"anyOf": [{"type": "string"}, {"type": "null"}]}),
+        (tuple[float, ...], {"type": "array", "items": {"type": "number"}}),
+        (dict[Pair, int], {"type": "object", "additionalProperties": {"type": "integer"}}),
+        (date, {"type": "string", "format": "date"}),
+        (datetime, {"type": "string", "format": "date-time"}),
+        (None.__class__, {"type": "null"}),
+    ],
+)
+def test_each_kind_of_value_has_its_schema(kind: object, schema: dict[str, object]) -> None:
+    assert schema_of(kind) == schema
+
+
+def test_dataclasses_hold_each_other() -> None:
+    assert schema_of(PairCard)["properties"]["gaps"]["items"] == schema_of(Gap)
+
+
+def test_what_no_model_holds_has_no_schema() -> None:
+    """A field of a new kind is noticed here, not by a reader of a wrong document."""
+    with pytest.raises(TypeError, match="set"):
+        schema_of(set[int])
+
+
+def test_a_record_needs_all_its_properties_and_takes_no_others() -> None:
+    schema = record({"a": {"type": "string"}})
+    assert schema["required"] == ["a"]
+    assert schema["additionalProperties"] is False

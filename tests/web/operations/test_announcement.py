@@ -1,0 +1,61 @@
+import logging
+from datetime import timedelta
+
+import pytest
+
+from crypto_predict.baked.schema import Model
+from crypto_predict.web.app import now
+from crypto_predict.web.operations import announcement
+from crypto_predict.web.operations.announcement import announce, base_url, example_path
+from tests.support.models import BTC, ETH, TRAINED_AT, make_model
+
+HOURS_24 = timedelta(hours=24)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000"),
+        ("0.0.0.0", "http://127.0.0.1:8000"),
+        ("::", "http://[::1]:8000"),
+        ("::1", "http://[::1]:8000"),
+        ("192.0.2.7", "http://192.0.2.7:8000"),
+    ],
+)
+def test_the_address_is_one_that_can_be_asked(host: str, url: str) -> None:
+    """What is listened at everywhere is asked at this machine."""
+    assert base_url(host, 8000) == url
+
+
+@pytest.mark.parametrize(
+    ("simulated", "age", "warnings"),
+    [
+        (False, timedelta(hours=23), []),
+        (True, timedelta(hours=23), [announcement.SIMULATED]),
+        (False, timedelta(hours=24), [announcement.STALE]),  # ten minutes after its newest price it was trained
+        (True, timedelta(days=9), [announcement.SIMULATED, announcement.STALE]),
+    ],
+)
+def test_whatever_must_not_be_overlooked_is_a_warning(
+    caplog: pytest.LogCaptureFixture, simulated: bool, age: timedelta, warnings: list[str]
+) -> None:
+    """Invented prices, an old model and an old newest price are said at every start."""
+    with caplog.at_level(logging.INFO):
+        announce(make_model(simulated=simulated), [("127.0.0.1", 8000)], TRAINED_AT + age, HOURS_24)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == warnings
+
+
+@pytest.mark.parametrize(
+    ("model", "path"),
+    [
+        (make_model(BTC, ETH), "/bitcoin?date=2024-06-16"),
+        (make_model(ETH, BTC), "/bitcoin?date=2024-06-16"),
+        (make_model(ETH), "/forecast/ETH-USD"),
+    ],
+)
+def test_the_example_is_a_question_that_this_model_answers(model: Model, path: str) -> None:
+    assert example_path(model) == path
+
+
+def test_the_clock_knows_its_time_zone() -> None:
+    assert now().utcoffset() == timedelta(0)

@@ -1,0 +1,99 @@
+"""Is a model called stale when it is old, and when the prices it starts from are?"""
+
+import json
+from datetime import date, datetime, timedelta
+
+import pytest
+from werkzeug.test import Client
+
+from crypto_predict.baked.schema import Anchor, Model
+from crypto_predict.web.app import create_app
+from crypto_predict.web.operations.freshness import freshness, newest_price
+from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model
+from tests.support.serving import SETTINGS
+
+LIMIT = timedelta(hours=24)
+ANCHOR = make_forecast().anchor.at  # ten minutes before the training
+
+
+def ask(model: Model, now: datetime) -> tuple[int, dict[str, object]]:
+    """Status and body of ``/fresh`` at an instant."""
+    answer = Client(create_app(model, SETTINGS, clock=lambda: now)).get("/fresh")
+    return answer.status_code, json.loads(answer.data)
+
+
+def test_a_fresh_model_says_how_old_it_and_its_newest_price_are_and_may_become() -> None:
+    assert ask(make_model(), ANCHOR + LIMIT) == (
+        200,
+        {
+            "status": "fresh",
+            "age_seconds": 86_400 - 647,
+            "candle_age_seconds": 86_400,
+            "stale_after_seconds": 86_400,
+            "simulated": False,
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("trained_ago", "verdict"),
+    [
+        (
+            timedelta(minutes=5),
+            "the newest price is too old: the model was trained 5 minutes ago",
+        ),
+        (
+            timedelta(days=3),
+            "the model and the newest price are too old: the model was trained 3 days ago",
+        ),
+    ],
+)
+def test_a_model_of_old_prices_is_stale_whenever_it_was_trained(trained_ago: timedelta, verdict: str) -> None:
+    """A training that finds no new candle succeeds, so its time alone says nothing of the prices."""
+    now = ANCHOR + timedelta(days=148)
+    status, body = ask(make_model(trained_at=now - trained_ago), now)
+    assert status == 503
+    assert body["detail"] == f"{verdict}, the newest price is 148 days old; the limit is 24 hours"
+    assert (body["age_seconds"], body["candle_age_seconds"]) == (trained_ago.total_seconds(), 148 * 86_400)
+    assert body["simulated"] is False
+
+
+def test_an_old_model_of_prices_that_are_young_is_stale() -> None:
+    """A clock that runs ahead where the history was read must not hide the age of the model."""
+    status, body = ask(make_model(last=date(2024, 5, 20)), TRAINED_AT + LIMIT + timedelta(seconds=1))
+    assert status == 503
+    assert str(body["detail"]).startswith("the model is too old: the model was trained 24 hours ago, ")
+
+
+def test_of_several_pairs_the_one_whose_newest_price_is_oldest_counts() -> None:
+    """No pair's answers may be older than what is said."""
+    model = make_model(BTC, ETH)
+    old = Anchor(at=model.forecasts[ETH].last_close_time, price=3_000.0)
+    model.forecasts[ETH] = make_forecast(anchor=old)
+    assert newest_price(model) == old.at
+    assert freshness(model, old.at + timedelta(days=2), LIMIT).candle_age_seconds == 2 * 86_400
+
+
+def test_a_retrain_each_six_hours_never_lets_a_model_become_stale() -> None:
+    """The hourly anchor counts, not the daily close, which is 30 hours old before the next training replaces it."""
+    trained_at = datetime.fromisoformat("2024-05-18T23:50:00Z")
+    model = make_model(trained_at=trained_at)
+    model.forecasts[BTC] = make_forecast(anchor=Anchor(at=trained_at.replace(minute=0), price=67_000.0))
+    next_training = trained_at + timedelta(hours=6)
+    assert next_training - model.forecasts[BTC].last_close_time > LIMIT
+    assert ask(model, next_training)[0] == 200
+
+
+def test_a_stale_model_still_answers() -> None:
+    """An outage would be worse than an old forecast."""
+    stale = Client(create_app(make_model(), SETTINGS, clock=lambda: TRAINED_AT + timedelta(days=9)))
+    assert stale.get("/fresh").status_code == 503
+    assert stale.get("/bitcoin?date=2024-06-01").status_code == 200
+    assert stale.get("/readyz").status_code == 200
+
+
+def test_the_newest_price_is_among_the_metrics() -> None:
+    """An alert on its age needs no second source."""
+    text = Client(create_app(make_model(), SETTINGS)).get("/metrics").get_data(as_text=True)
+    name = "crypto_predict_model_newest_price_timestamp_seconds"
+    assert [float(line.split()[1]) for line in text.splitlines() if line.startswith(name)] == [ANCHOR.timestamp()]
