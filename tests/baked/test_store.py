@@ -55,13 +55,13 @@ def reason(data: bytes) -> str:
     return error.value.reason
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(strategies.models())
 def test_what_was_saved_is_loaded_to_the_same_model(model: Model) -> None:
     assert store.loads(store.dumps(model), NAMED) == model
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(strategies.models())
 def test_equal_models_give_equal_bytes(model: Model) -> None:
     """Whichever way they were made: a copy shares none of the strings and numbers that the original shares inside."""
@@ -167,7 +167,7 @@ def test_a_truncated_file_is_refused_wherever_it_was_cut(length: int) -> None:
     )
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.integers(0, len(DATA) - 1), st.integers(1, 255))
 def test_a_flipped_byte_never_gives_another_model(position: int, mask: int) -> None:
     """A bad disk or a cut connection: the answer is the same model or none, whichever bits were hit."""
@@ -177,7 +177,7 @@ def test_a_flipped_byte_never_gives_another_model(position: int, mask: int) -> N
         assert store.loads(bytes(damaged), NAMED) == MODEL
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.integers(0, len(DATA)), st.integers(0, 40), st.binary(max_size=40))
 def test_a_piece_replaced_by_anything_never_gives_another_model(position: int, length: int, piece: bytes) -> None:
     with suppress(UnusableModel):
@@ -368,7 +368,7 @@ for model in itertools.cycle([MODEL, make_model(ETH)]):
 def test_a_writer_killed_at_any_moment_leaves_a_whole_model(tmp_path: Path) -> None:
     """Power fails without asking. What the killed process leaves half-written is never called a model."""
     path = tmp_path / "model.pkl"
-    for saves in (1, 2, 3, 5, 8, 13, 21, 34):
+    for saves in (1, 3, 8, 21):
         command = [sys.executable, "-c", SAVE_FOR_EVER, str(path)]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as child:
             assert child.stdout is not None
