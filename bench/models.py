@@ -11,7 +11,6 @@ from crypto_predict.baked import store
 from crypto_predict.forecasting.evaluation.replay import HORIZONS
 from crypto_predict.history import History, read_history
 from crypto_predict.market import Interval, Pair
-from crypto_predict.settings import SourceSettings
 from crypto_predict.sources.catalog import open_sources
 from crypto_predict.training.pipeline import train, utc_now
 from crypto_predict.training.settings import BacktestPlan, GatePlan, HistoryRequest, Outputs, TrainSettings
@@ -52,6 +51,6 @@ def first_and_last_day(path: Path) -> tuple[int, int]:
 
 def history_of(source: str, pair: Pair, days: int) -> History:
     """The daily history that is measured on."""
-    sources = open_sources((source,), SourceSettings(), SEED, (pair,))
+    sources = open_sources((source,), {}, SEED, (pair,))
     history, _ = read_history(sources, pair, Interval.DAY_1, days, None, utc_now())
     return history
