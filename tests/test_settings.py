@@ -10,7 +10,6 @@ from crypto_predict.command_line import CommandLine, Option
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Pair
 from crypto_predict.settings import (
-    GateThresholds,
     boolean,
     day,
     duration,
@@ -243,27 +242,3 @@ def test_a_label_is_taken_as_it_is_and_an_empty_one_is_absent(text: str | None, 
 )
 def test_what_an_address_holds_of_secrets_is_masked(text: str, expected: str) -> None:
     assert masked(text) == expected
-
-
-def test_every_threshold_of_the_gate_can_be_moved_by_the_environment() -> None:
-    numbers = GateThresholds().as_numbers()
-    moved = GateThresholds.from_environ({f"GATE_{name.upper()}": str(value + 1) for name, value in numbers.items()})
-    assert moved.as_numbers() == {name: value + 1 for name, value in numbers.items()}
-    assert GateThresholds.from_environ({"GATE_STALEST_HOURS": ""}) == GateThresholds()
-
-
-@pytest.mark.parametrize(
-    ("variable", "text", "expected"),
-    [
-        ("GATE_STALEST_HOURS", "soon", "a number from 0 up"),
-        ("GATE_STALEST_HOURS", "nan", "a number from 0 up"),
-        ("GATE_MOST_MISSING", "-0.1", "a number from 0 up"),
-        ("GATE_WORSE_P", "inf", "a number from 0 up"),
-        ("GATE_LONGEST_GAP", "1.5", "a whole number from 0 up"),
-        ("GATE_LEAST_COMMON", "x" * 500, "a whole number from 0 up"),
-    ],
-)
-def test_a_faulty_threshold_is_named_with_its_value(variable: str, text: str, expected: str) -> None:
-    with pytest.raises(InvalidValue) as error:
-        GateThresholds.from_environ({variable: text})
-    assert (error.value.name, error.value.value, error.value.expected) == (variable, text, expected)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
+from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.market import Pair
-from crypto_predict.settings import GateThresholds
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.forecasting.gate.quality import anchor_faults, history_faults
+from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.history import read_history
 from crypto_predict.market import DAY, Candle, Interval, Pair, Span
-from crypto_predict.settings import GateThresholds
 from crypto_predict.sources.alpaca.history import Alpaca
 from crypto_predict.sources.alpaca.settings import AlpacaSettings
 from crypto_predict.sources.simulated import GENESIS, Simulated
