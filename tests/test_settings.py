@@ -10,7 +10,6 @@ from crypto_predict.command_line import CommandLine, Option
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Pair
 from crypto_predict.settings import (
-    GateThresholds,
     SourceSettings,
     boolean,
     day,
@@ -271,27 +270,3 @@ def test_keys_are_never_printed() -> None:
     settings = SourceSettings("http://u:hush@127.0.0.1:9", "hush-key", "hush-secret")
     assert "hush" not in repr(settings) + str(settings) + f"{settings}"
     assert "http://***@127.0.0.1:9" in repr(settings)
-
-
-def test_every_threshold_of_the_gate_can_be_moved_by_the_environment() -> None:
-    numbers = GateThresholds().as_numbers()
-    moved = GateThresholds.from_environ({f"GATE_{name.upper()}": str(value + 1) for name, value in numbers.items()})
-    assert moved.as_numbers() == {name: value + 1 for name, value in numbers.items()}
-    assert GateThresholds.from_environ({"GATE_STALEST_HOURS": ""}) == GateThresholds()
-
-
-@pytest.mark.parametrize(
-    ("variable", "text", "expected"),
-    [
-        ("GATE_STALEST_HOURS", "soon", "a number from 0 up"),
-        ("GATE_STALEST_HOURS", "nan", "a number from 0 up"),
-        ("GATE_MOST_MISSING", "-0.1", "a number from 0 up"),
-        ("GATE_WORSE_P", "inf", "a number from 0 up"),
-        ("GATE_LONGEST_GAP", "1.5", "a whole number from 0 up"),
-        ("GATE_LEAST_COMMON", "x" * 500, "a whole number from 0 up"),
-    ],
-)
-def test_a_faulty_threshold_is_named_with_its_value(variable: str, text: str, expected: str) -> None:
-    with pytest.raises(InvalidValue) as error:
-        GateThresholds.from_environ({variable: text})
-    assert (error.value.name, error.value.value, error.value.expected) == (variable, text, expected)

@@ -36,7 +36,7 @@ class Expected:
 
 
 def smoke(image: str, build: str, job: Job, *, allow_simulated: bool, allow_stale: bool) -> Mapping[str, str]:
-    """Start an image without any rights, make every kind of request, and refuse what must not be released.
+    """Start an image read-only, make every kind of request, and refuse what must not be released.
 
     Raises:
         UnfitImage: It must not be released. Every fault is listed.

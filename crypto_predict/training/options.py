@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 from crypto_predict.command_line import CommandLine, Option
 from crypto_predict.errors import InvalidValue, shown
+from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.market import Pair
 from crypto_predict.settings import (
-    GateThresholds,
     SourceSettings,
     boolean,
     day,

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
+from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.market import Pair
-from crypto_predict.settings import GateThresholds, SourceSettings
+from crypto_predict.settings import SourceSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox, BboxBase
 
 from crypto_predict.baked.schema import Anchor, PairForecast
-from crypto_predict.forecasting.arrays import FloatArray
 from crypto_predict.forecasting.forecast import forecast_pair
+from crypto_predict.forecasting.series import FloatArray
 from crypto_predict.history import History
 from crypto_predict.market import DAY, Candle, Interval, Pair, Span
 from crypto_predict.sources.csv_file import CsvFile

@@ -16,7 +16,6 @@ from typing import Any
 from crypto_predict.baked.entries import Outcome, Release
 from crypto_predict.baked.schema import COVERAGE
 from crypto_predict.baked.scorecard import LiveForecast, LiveRecord, LiveScore
-from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.wording import counted
 
 HORIZONS = (1, 3, 7, 14, 30)  # days ahead that are also scored separately
@@ -48,7 +47,7 @@ class _Figures:
             "days": len(self.targets),
             "mae": self.error / self.due if self.due else None,
             "relative_mae": self.error / self.reference if relative else None,
-            "skill": metrics.skill(self.error, self.reference) if relative else None,
+            "skill": 1 - self.error / self.reference if relative else None,
             "coverage": self.inside / self.due if self.due else None,
         }
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_predict.baked.schema import COVERAGE, KNOTS
-from crypto_predict.forecasting.arrays import BoolArray, FloatArray
 from crypto_predict.forecasting.distribution.interval import BURN_IN, half_widths, half_widths_ahead, multipliers
 from crypto_predict.forecasting.distribution.volatility import Volatility
-from crypto_predict.forecasting.evaluation.metrics import winkler
+from crypto_predict.forecasting.evaluation.metrics import interval_score
+from crypto_predict.forecasting.series import BoolArray, FloatArray
 from crypto_predict.market import Pair
 from tests.support.markets import DAILY, random_walk, shocked
 
@@ -202,8 +202,5 @@ def judged(pair: Pair, horizon: int) -> tuple[float, float]:
     days = slice(first, len(log_close) - horizon)
     moves = (log_close[horizon:] - log_close[:-horizon])[days]
     ours, gaussian = half_widths(log_close, horizon)[days], gaussian_half_widths(log_close, horizon)[days]
-    scores = [
-        winkler(moves.tolist(), (-half_width).tolist(), half_width.tolist(), coverage=COVERAGE)
-        for half_width in (ours, gaussian)
-    ]
+    scores = [interval_score(moves, -half_width, half_width, COVERAGE).mean() for half_width in (ours, gaussian)]
     return float(np.mean(np.abs(moves) <= ours)), scores[0] / scores[1]

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.forecasting.arrays import FloatArray
-from crypto_predict.forecasting.distribution.volatility import DECAY, LEAST_DAYS, SHOCK, Volatility
+from crypto_predict.forecasting.distribution.volatility import DECAY, LEAST_STEPS, SHOCK, Volatility
+from crypto_predict.forecasting.series import FloatArray
 from tests.support.markets import DAILY, random_walk, shocked
 
 HORIZONS = (0.01, 0.5, 1, 2, 7, 30, 90, 365)
@@ -37,7 +37,7 @@ def test_a_variance_is_a_positive_number_in_any_market(name: str, horizon: float
     assert min(variances) > 0
 
 
-@given(seed=st.integers(0, 1000), at=st.integers(LEAST_DAYS, 298), horizon=st.sampled_from(HORIZONS))
+@given(seed=st.integers(0, 1000), at=st.integers(LEAST_STEPS, 298), horizon=st.sampled_from(HORIZONS))
 def test_what_comes_later_changes_no_variance_before_it(seed: int, at: int, horizon: float) -> None:
     log_close = random_walk(seed, 300)
     otherwise = log_close.copy()

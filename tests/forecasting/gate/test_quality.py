@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.forecasting.gate.quality import anchor_faults, history_faults
+from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.history import read_history
 from crypto_predict.market import DAY, Candle, Interval, Pair, Span
-from crypto_predict.settings import GateThresholds, SourceSettings
+from crypto_predict.settings import SourceSettings
 from crypto_predict.sources.alpaca.history import Alpaca
 from crypto_predict.sources.simulated import GENESIS, Simulated
 from tests.support.histories import START, history_of, make_candle, make_history, read_candles, wandering
