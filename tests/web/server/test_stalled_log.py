@@ -97,7 +97,7 @@ def read_slowly(process: subprocess.Popen[str]) -> None:
     """Read while the process runs, so slowly that the waiting lines would take longer than any stop."""
     assert process.stdout is not None
     while process.poll() is None:
-        os.read(process.stdout.fileno(), 2048)
+        os.read(process.stdout.fileno(), 4096)
         time.sleep(0.1)
 
 
