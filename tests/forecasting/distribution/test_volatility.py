@@ -27,6 +27,11 @@ def gaussian(seed: int, days: int) -> FloatArray:
     return np.cumsum(DAILY * np.random.default_rng(seed).standard_normal(days))
 
 
+def newest_variance(log_close: FloatArray) -> float:
+    """The variance of the step after the last close."""
+    return float(Volatility.of(log_close).variance(1)[-1])
+
+
 @pytest.mark.parametrize("name", list(STILL))
 @pytest.mark.parametrize("horizon", HORIZONS)
 def test_a_variance_is_a_positive_number_in_any_market(name: str, horizon: float) -> None:
@@ -80,16 +85,14 @@ def shocked_gaussian(seed: int, days: int, at: int) -> FloatArray:
 
 def test_a_regime_is_caught_up_with_within_weeks() -> None:
     ratios = [
-        Volatility.of(shocked(seed, 1000, 950)).variance(1)[-1]
-        / Volatility.of(shocked(seed, 1000, 1000)).variance(1)[-1]
-        for seed in range(20)
+        newest_variance(shocked(seed, 1000, 950)) / newest_variance(shocked(seed, 1000, 1000)) for seed in range(20)
     ]
     assert np.median(np.sqrt(ratios)) == pytest.approx(3, rel=0.25)
 
 
 def after_one_move(calm: FloatArray, size: float) -> float:
     """The variance a day after one more day, whose move is so many standard deviations."""
-    return float(Volatility.of(np.append(calm, calm[-1] + size * DAILY)).variance(1)[-1])
+    return newest_variance(np.append(calm, calm[-1] + size * DAILY))
 
 
 def test_one_shock_counts_for_no_more_than_three_standard_deviations() -> None:
@@ -97,11 +100,7 @@ def test_one_shock_counts_for_no_more_than_three_standard_deviations() -> None:
     ratios = []
     for seed in range(20):
         calm = gaussian(seed, 1000)
-        before, large, huge = (
-            Volatility.of(calm).variance(1)[-1],
-            after_one_move(calm, 30.0),
-            after_one_move(calm, 1000.0),
-        )
+        before, large, huge = newest_variance(calm), after_one_move(calm, 30.0), after_one_move(calm, 1000.0)
         assert large == pytest.approx(huge, rel=1e-9)
         ratios.append(huge / before)
     assert np.median(ratios) == pytest.approx(DECAY + (1 - DECAY) * SHOCK**2, rel=0.25)
@@ -112,7 +111,7 @@ def test_moves_ten_times_as_large_on_most_days_of_a_week_are_believed() -> None:
     """A market that wakes from stillness is a regime by then, not a row of accidents."""
     calm = gaussian(2, 1000)
     awake = np.append(calm, calm[-1] + np.cumsum(DAILY * np.array([10, -12, 9, 11, -10, 8, -11])))
-    assert np.sqrt(Volatility.of(awake).variance(1)[-1] / Volatility.of(calm).variance(1)[-1]) > 4
+    assert np.sqrt(newest_variance(awake) / newest_variance(calm)) > 4
 
 
 @pytest.mark.parametrize("horizon", [1, 30, 365])
