@@ -22,7 +22,7 @@ class Step:
     code: int
     outputs: dict[str, str]  # for later steps
     page: str  # what it put on the run's page
-    said: str  # standard output and standard error, warnings included
+    log: str  # standard output and standard error, warnings included
 
 
 @dataclass
@@ -63,9 +63,9 @@ class Job:
         given = {name: str(file) for name, file in files.items()} | environ
         done = self.run(sys.executable, "-m", "crypto_predict.release", *words, **given)
         outputs, page = read_outputs(files["GITHUB_OUTPUT"]), files["GITHUB_STEP_SUMMARY"].read_text()
-        said = done.stdout + done.stderr
-        assert TOKEN not in said + page
-        return Step(done.returncode, outputs, page, said)
+        log = done.stdout + done.stderr
+        assert TOKEN not in log + page
+        return Step(done.returncode, outputs, page, log)
 
     def run(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """Run any program."""

@@ -19,7 +19,7 @@ from tests.support.sigstore import PROVENANCE, RELEASE, SPDX, Authority, Signer,
 
 IMAGE = REPOSITORY.lower()
 WORKFLOW = f"{REPOSITORY}/.github/workflows/release.yml"
-ACTIONS = Path(__file__).parent / "actions"
+ACTIONS = Path(__file__).parents[1] / "actions"
 ATTESTING = """
 on: push
 jobs:
