@@ -246,8 +246,8 @@ def _torn_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]:
     if bursts.max() > thresholds.most_torn:
         first = int(np.argmax(bursts > thresholds.most_torn))
         yield (
-            f"torn: on {bursts[first]} of {_TORN_DAYS} days from {days.day(first + 1)} on the range misses the close of "
-            f"the day before by more than {_percent(_TORN)} (shuffle?); at most {thresholds.most_torn} are allowed"
+            f"torn: on {bursts[first]} of {_TORN_DAYS} days from {days.day(first + 1)} on the range misses the close "
+            f"of the day before by more than {_percent(_TORN)} (shuffle?); at most {thresholds.most_torn} are allowed"
         )
 
 
