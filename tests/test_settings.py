@@ -10,7 +10,6 @@ from crypto_predict.command_line import CommandLine, Option
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Pair
 from crypto_predict.settings import (
-    SourceSettings,
     boolean,
     day,
     duration,
@@ -231,20 +230,6 @@ def test_a_label_is_taken_as_it_is_and_an_empty_one_is_absent(text: str | None, 
     assert label("MODEL_VERSION", text) == expected
 
 
-def test_the_bounds_of_a_source_come_from_the_environment() -> None:
-    environ = {"SOURCE_SECONDS": "20", "SOURCE_CANDLES": "5000"}
-    settings = SourceSettings.from_environ(environ)
-    assert (settings.seconds, settings.candles) == (20, 5000)
-    assert SourceSettings.from_environ(dict.fromkeys(environ, "")) == SourceSettings()
-
-
-@pytest.mark.parametrize("variable", ["SOURCE_SECONDS", "SOURCE_CANDLES"])
-@pytest.mark.parametrize("text", ["0", "-1", "1e9", "many", "9" * 30])
-def test_a_bound_that_is_none_is_refused(variable: str, text: str) -> None:
-    with pytest.raises(InvalidValue, match=variable):
-        SourceSettings.from_environ({variable: text})
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -257,16 +242,3 @@ def test_a_bound_that_is_none_is_refused(variable: str, text: str) -> None:
 )
 def test_what_an_address_holds_of_secrets_is_masked(text: str, expected: str) -> None:
     assert masked(text) == expected
-
-
-def test_exchange_settings_come_from_the_environment_alone_and_empty_means_absent() -> None:
-    environ = {"ALPACA_DATA_URL": "http://127.0.0.1:9", "ALPACA_API_KEY": "key", "ALPACA_SECRET_KEY": ""}
-    assert SourceSettings.from_environ(environ) == SourceSettings("http://127.0.0.1:9", "key", None)
-    assert SourceSettings.from_environ({}) == SourceSettings()
-
-
-def test_keys_are_never_printed() -> None:
-    """Settings end up in logs and tracebacks."""
-    settings = SourceSettings("http://u:hush@127.0.0.1:9", "hush-key", "hush-secret")
-    assert "hush" not in repr(settings) + str(settings) + f"{settings}"
-    assert "http://***@127.0.0.1:9" in repr(settings)
