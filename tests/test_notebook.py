@@ -1,4 +1,4 @@
-"""The notebook: it runs anywhere, its sections state their question and result, and its saved outputs show on any page."""
+"""The notebook runs anywhere, its sections have a question and a result, and its saved outputs show on any page."""
 
 import ast
 import re
@@ -73,9 +73,7 @@ def test_simulated_prices_are_marked(fresh: NotebookNode) -> None:
 
 
 @pytest.mark.parametrize("which", ["saved", "fresh"])
-def test_every_section_begins_with_its_question_and_ends_with_its_result(
-    which: str, request: pytest.FixtureRequest
-) -> None:
+def test_every_section_has_a_question_and_a_result(which: str, request: pytest.FixtureRequest) -> None:
     """The numbers of the result are printed from the data, so they cannot be outdated."""
     cells = request.getfixturevalue(which).cells
     titles = [index for index, cell in enumerate(cells) if cell.source.startswith("## ")]
