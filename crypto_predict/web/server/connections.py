@@ -273,7 +273,7 @@ class Connection:
         except Exception:  # noqa: BLE001 any fault is answered with 500, and the thread goes on
             _log.exception("a request was not answered")
             self._answer.clear()
-            self._request.refusal = Refusal(500, problems.internal().detail)
+            self._request.refusal = Refusal(500, problems.INTERNAL.detail)
             self._perform(self._request)
         finally:
             self._pool.hand_back(self)

@@ -63,7 +63,7 @@ class Reader:
             )  # a traceback would keep the frames, and with them the data, alive
         except Exception:  # noqa: BLE001 a fault in here must not end the loop
             _log.exception("a request could not be read")
-            request.refusal = Refusal(500, problems.internal().detail)
+            request.refusal = Refusal(500, problems.INTERNAL.detail)
         if self._body is not None and request.refusal is None:
             self._request = request
             return None
