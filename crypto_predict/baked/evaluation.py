@@ -77,9 +77,10 @@ class Evaluator:
             OutOfRange: The day is not between the first candle and 365 days after the last, both included.
             NoProphetInterval: `PROPHET` is asked for a day after the last candle, and the model has no backtest.
         """
-        if day < self.forecast.first:
+        ordinal = day.toordinal()
+        if ordinal < self._first:
             raise OutOfRange(day, self.forecast.first, self.forecast.end)
-        return self._predict(day, day.toordinal(), 0.0, model)
+        return self._predict(day, ordinal, 0.0, model)
 
     def at(self, instant: datetime, model: str = COMBINED) -> Prediction:
         """Return the prediction for an instant, between the closes before and after it.
@@ -101,9 +102,9 @@ class Evaluator:
 
     def _predict(self, asked: date | datetime, ordinal: int, share: float, model: str) -> Prediction:
         """Return the prediction at `share` of the day that follows a close."""
-        if not (self._first - 1, 0.0) <= (ordinal, share) <= (self._end, 0.0):
+        if not self._first - 1 <= ordinal <= self._end or (ordinal == self._end and share):
             raise OutOfRange(asked, self.forecast.first, self.forecast.end)
-        if (ordinal, share) > (self._last, 0.0) and model == PROPHET and not self.forecast.prophet_bands:
+        if model == PROPHET and not self.forecast.prophet_bands and (ordinal, share) > (self._last, 0.0):
             raise NoProphetInterval(asked, self.forecast.last)
         point = self._between(ordinal, share, model) if share else self._point(ordinal, model)
         return Prediction(
