@@ -79,7 +79,9 @@ def test_every_option_and_its_default_stand_in_the_guide_and_no_other(command: s
 
 def test_every_variable_that_is_read_stands_in_the_guide_and_no_other() -> None:
     """Those of the options follow from their names; these can be found nowhere else."""
-    sources = [ROOT / "crypto_predict" / "settings.py", ROOT / "crypto_predict" / "training" / "options.py"]
+    package = ROOT / "crypto_predict"
+    names = ("settings.py", "training/options.py", "sources/limits.py")
+    sources = [*(package / name for name in names), *package.glob("sources/*/settings.py")]
     code = "".join(path.read_text(encoding="utf-8") for path in sources)
     read = set(re.findall(r"\"((?:ALPACA|SOURCE|MODEL|GIT)_[A-Z_]+)\"", code))
     rows = re.findall(r"^\| (`[A-Z_`, ]+`)[^|]* \|", OPTIONS, re.MULTILINE)

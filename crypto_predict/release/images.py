@@ -32,9 +32,19 @@ class Image:
     """An image in the engine."""
 
     reference: str
-    labels: Mapping[str, str]
+    labels: Mapping[str, str]  # see `LABELS`
     user: str  # empty: root
     bytes: int  # of all layers, those of the base included
+
+    @property
+    def digest(self) -> str:
+        """The digest, if the reference names it."""
+        return self.reference.partition("@")[2]
+
+    @property
+    def build(self) -> str:
+        """The build, from a label; empty without it."""
+        return self.labels.get(f"{LABELS}version", "")
 
 
 def imagetools(*words: str) -> str:

@@ -72,7 +72,7 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
         removed = clean_up(outputs, files)
         record = continue_record(settings.earlier.ledger, outputs, champion, removed=removed)
         record.check_follows(trained_at)
-        sources = open_sources(request.sources, request.access, settings.seed, request.pairs)
+        sources = open_sources(request.sources, request.environ, settings.seed, request.pairs)
         with logging_redirect_tqdm(), tqdm(total=len(request.pairs), bar_format=_BAR, disable=None) as progress:
             read = _read_histories(sources, request, gate, now, progress)
             check_room({pair: len(one.past.candles) for pair, one in read.items()}, request.days, plan.horizons)
