@@ -1,23 +1,23 @@
-# The image of the service: the model is trained while the image is built, natively, whatever machine the image is for.
+# The image of the service. The model is trained during the build, natively, also for other architectures.
 #
 #   docker build --build-arg SOURCE_DATE_EPOCH="$(date +%s)" --tag crypto-predict .
 #
-# Without SOURCE_DATE_EPOCH the engine may take a model that it trained before from its cache.
+# Without SOURCE_DATE_EPOCH the engine may reuse a model from its cache.
 
-# A release names it by its digest: all stages, for every architecture, then have the same base.
+# A release names the base by its digest, so that it is the same in all stages and architectures.
 ARG BASE=python:3.13-slim
 
 FROM --platform=$BUILDPLATFORM $BASE AS train
-# WORKDIR depends on SOURCE_DATE_EPOCH: what takes long comes before it, or every build would install anew.
+# WORKDIR depends on SOURCE_DATE_EPOCH. The slow steps come before it, so that they are cached.
 COPY requirements-train.txt /training/
 RUN pip install --no-cache-dir --root-user-action=ignore --require-hashes --requirement /training/requirements-train.txt
 COPY train.py /training/
 COPY crypto_predict /training/crypto_predict
-# What the last release left, if there was one: model.pkl and model.ledger.jsonl.
+# model.pkl and model.ledger.jsonl of the last release, if they exist.
 COPY champion* /training/champion/
-# Histories of one's own, for SOURCE=file:data/NAME.csv.
+# CSV files for SOURCE=file:data/NAME.csv, if they exist.
 COPY data* /training/data/
-# Every option of train.py is read from the environment too, where an empty one counts as unset; `train.py --help`.
+# Every option of train.py can be an environment variable (`train.py --help`); an empty one counts as unset.
 ARG PAIR=""
 ARG SOURCE=""
 ARG DAYS=""
@@ -32,13 +32,13 @@ ARG SOURCE_SECONDS=""
 ARG SOURCE_CANDLES=""
 ARG MODEL_VERSION=""
 ARG GIT_REVISION=""
-# The one timestamp of a build. A new one trains anew: a cached step would ship a stale model.
+# The timestamp of a build. A new one trains a new model instead of using the cache.
 ARG SOURCE_DATE_EPOCH=""
 WORKDIR /training
 RUN --mount=type=secret,id=alpaca_api_key \
     --mount=type=secret,id=alpaca_secret_key \
     mkdir --parents /layer/app /picture \
-    # -B: byte code written here would only fill the cache
+    # -B: do not write byte code, which would only fill the cache
     && ALPACA_API_KEY="$(cat /run/secrets/alpaca_api_key 2>/dev/null)" \
        ALPACA_SECRET_KEY="$(cat /run/secrets/alpaca_secret_key 2>/dev/null)" \
        python -B train.py --output /layer/app/model.pkl --picture "/picture/{base}-{quote}.svg" \
@@ -46,18 +46,18 @@ RUN --mount=type=secret,id=alpaca_api_key \
     && touch --date="@${SOURCE_DATE_EPOCH:-0}" /layer/app/* /layer/app
 
 # The forecasts as pictures, one file a pair: docker build --target picture --output type=local,dest=picture .
-# With the arguments of a build before, nothing is trained again.
+# With the arguments of an earlier build, nothing is trained again.
 FROM scratch AS picture
 COPY --from=train /picture/ /
 
-# Whatever machine the image is for, nothing is executed on it, so that none is emulated: its wheels are only unpacked.
+# Nothing is executed for another architecture, so nothing is emulated: its wheels are only unpacked.
 FROM --platform=$BUILDPLATFORM $BASE AS serving
 ARG TARGETARCH
 COPY requirements-api.txt /build/
 RUN case "$TARGETARCH" in \
         amd64) machine=x86_64 ;; \
         arm64) machine=aarch64 ;; \
-        *) echo "there are no wheels for $TARGETARCH" >&2; exit 1 ;; \
+        *) echo "no wheels for the architecture $TARGETARCH" >&2; exit 1 ;; \
     esac \
     && pip install --no-cache-dir --root-user-action=ignore --no-compile --target /packages \
         --only-binary=:all: --platform "manylinux_2_28_$machine" --platform "manylinux2014_$machine" \
@@ -74,15 +74,15 @@ COPY crypto_predict/__init__.py crypto_predict/command_line.py crypto_predict/er
 COPY crypto_predict/market /app/crypto_predict/market
 COPY crypto_predict/baked /app/crypto_predict/baked
 COPY crypto_predict/web /app/crypto_predict/web
-# The byte code of every module that is loaded once these are imported, the standard library's too: the base has none,
-# and the image cannot write any when it runs. All but api are imported by some answers only, and by the health check.
+# Compile every module that these imports load, the standard library's too: the base has no byte code, and the image
+# cannot write any when it runs. All but api are imported by some answers only, and by the health check.
 RUN PYTHONPATH=/app:/packages python -B -c "\
 import sys, api, crypto_predict.web.documentation.openapi, encodings.idna, flask_swagger_ui, http.client, importlib.readers; \
 specs = [getattr(module, '__spec__', None) for module in sys.modules.values()]; \
 print(*sorted({spec.origin for spec in specs if spec and str(spec.origin).endswith('.py')}), sep='\n')" > /build/sources.txt \
     && PYTHONPYCACHEPREFIX=/pycache python -B -m compileall -q --invalidation-mode unchecked-hash -i /build/sources.txt
-# Equal content makes equal layers, which a registry stores and sends once: no file keeps the time of its copying or the
-# permissions of a checkout, and what rarely changes lies apart.
+# Equal content must make equal layers, which a registry stores and sends once. So times and permissions are fixed, and
+# what rarely changes is a layer of its own.
 RUN chmod --recursive u=rwX,go=rX /app /packages /pycache \
     && mkdir --parents /layers/packages /layers/program/pycache \
     && cp --recursive /app /layers/program/ \

@@ -1,19 +1,19 @@
-# Crypto Predict: every command a person needs. `make help` lists them.
+# Every command of Crypto Predict. `make help` lists them.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
-# Where the history comes from, in order of preference; the last name works without any network.
+# The sources of history, in order of preference; the last one works without a network.
 WITHOUT_SOURCE := alpaca,simulated
 TESTS ?= tests
-# Tests at once: some wait for containers while others work.
+# Tests at the same time: one more than cores, since some wait for containers.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 
 VENV ?= .venv
 BIN := $(VENV)/bin
-# HOST, PORT and SOURCE may come from the environment, where an empty one counts as unset.
+# HOST, PORT and SOURCE may be environment variables; an empty one counts as unset.
 HISTORY = --source '$(or $(SOURCE),$(WITHOUT_SOURCE))'
 ADDRESS = --host '$(or $(HOST),127.0.0.1)' --port '$(or $(PORT),8000)'
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
@@ -24,20 +24,20 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 $(BIN)/python:
-	@command -v $(PYTHON) >/dev/null || { echo "there is no $(PYTHON): Crypto Predict needs Python 3.11 or newer"; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: Crypto Predict needs Python 3.11 or newer"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "$$($(PYTHON) --version) is too old: Crypto Predict needs Python 3.11 or newer (make PYTHON=python3.12 ...)"; exit 1; }
 	@echo "Making the virtual environment $(VENV)"
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-# A stamp is older than a lock that has changed since, which is then installed again.
+# A lock that is newer than its stamp has changed, and is installed again.
 $(VENV)/run.stamp: requirements-api.txt requirements-train.txt | $(BIN)/python
-	@echo "Installing what training and serving need"
+	@echo "Installing the packages for training and serving"
 	@$(PIP) -r requirements-api.txt -r requirements-train.txt
 	@touch $@
 
 $(VENV)/dev.stamp: requirements-dev.txt | $(BIN)/python
-	@echo "Installing what the tests need"
+	@echo "Installing the packages for the tests"
 	@$(PIP) -r requirements-dev.txt
 	@touch $@
 
@@ -48,7 +48,7 @@ run: $(VENV)/run.stamp ## Train a model and serve it at http://127.0.0.1:8000
 	@$(BIN)/python api.py $(ADDRESS) --model model.pkl
 
 .PHONY: serve
-serve: $(VENV)/run.stamp ## Serve the model that is there, without training
+serve: $(VENV)/run.stamp ## Serve the present model, without training
 	@$(BIN)/python api.py $(ADDRESS) --model model.pkl
 
 .PHONY: test
@@ -72,16 +72,16 @@ lint: $(VENV)/dev.stamp ## Check format, style, types, workflows and Dockerfile
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
 
 .PHONY: format
-format: $(VENV)/dev.stamp ## Format the code and mend what ruff can mend
+format: $(VENV)/dev.stamp ## Format the code and fix what ruff can fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(VENV)/dev.stamp ## Measure against the usual tutorial and bare Flask
+bench: $(VENV)/dev.stamp ## Compare the speed with the usual tutorial and bare Flask
 	@$(BIN)/python -m bench
 
 .PHONY: notebook
-notebook: $(VENV)/dev.stamp ## Run train.ipynb in place and keep pictures of its figures (wants Chromium)
+notebook: $(VENV)/dev.stamp ## Run train.ipynb in place and save pictures of its figures (needs Chromium)
 	@SOURCE='$(or $(SOURCE),$(WITHOUT_SOURCE))' $(BIN)/python -m tests.support.notebook
 
 .PHONY: lock

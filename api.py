@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import socket
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -15,11 +13,11 @@ with needed("api.py", "requirements-api.txt"):
     from crypto_predict import logs
     from crypto_predict.baked import store
     from crypto_predict.command_line import DONE, CommandLine, Option, exit_code
-    from crypto_predict.errors import CryptoPredictError, UnusableModel
+    from crypto_predict.errors import UnusableModel
     from crypto_predict.settings import ServeSettings, boolean, duration, file_path, web_address, whole_number
     from crypto_predict.web.app import create_app, create_service, now
     from crypto_predict.web.operations.announcement import announce, greeting
-    from crypto_predict.web.server.server import CannotListen, Server
+    from crypto_predict.web.server.server import CannotListen, Server, listen
 
 LOG_SECONDS = 5.0  # to write the remaining log lines at the end, unless a second signal comes
 
@@ -38,30 +36,19 @@ Logs are JSON lines on standard output. SIGTERM or Ctrl-C finishes the requests 
 exit codes: 0 stopped, 1 cannot listen, 2 bad arguments, 3 no usable model
 """
 
-
 COMMAND = CommandLine(
     "api.py",
     __doc__ or "",
     [
         Option("--model", file_path, "the model file that train.py wrote", "FILE", default="model.pkl"),
-        Option("--host", str, "the address to listen at", "HOST", default="0.0.0.0"),  # noqa: S104 a container is asked from outside
+        Option("--host", str, "the address to listen at", "HOST", default="0.0.0.0"),  # noqa: S104 for containers
         Option("--port", whole_number("port", 0, 65_535), "the port to listen at; 0 picks one", "PORT", default="8000"),
         Option("--threads", whole_number("threads", 1, 256), "requests worked on at once", "N", default="8"),
-        Option(
-            "--stale-after",
-            duration,
-            "the age of the model or its newest price at which /fresh is 503",
-            "TIME",
-            default="24h",
-        ),
+        Option("--stale-after", duration, "age of model or newest price at which /fresh is 503", "TIME", default="24h"),
         Option("--retrain-every", duration, "answers may be cached until the next retrain", "TIME", default="6h"),
         Option("--repository-url", web_address, "where the project is, linked to in /docs", "URL"),
         Option(
-            "--log-level",
-            logs.level_name,
-            f"the least that is logged: {', '.join(logs.LEVELS)}",
-            "LEVEL",
-            default="info",
+            "--log-level", logs.level_name, f"lowest level logged: {', '.join(logs.LEVELS)}", "LEVEL", default="info"
         ),
         Option("--check-address", boolean, "only check that the address is free, and end with 0 or 1"),
     ],
@@ -70,53 +57,41 @@ COMMAND = CommandLine(
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Serve until a signal says stop.
-
-    Returns:
-        The exit code.
-    """
+    """Serve until a signal stops the server; return the exit code."""
     settings, check_only = read_settings(arguments, environ)
-    lines = logs.Lines(sys.stdout.fileno() if sys.stdout else None)
+    lines = logs.Lines(sys.stdout.fileno() if sys.stdout else -1)
     logs.configure(settings.log_level, lines.write)
     try:
         if check_only:
-            check_address(settings.host, settings.port)
+            for listener in listen(settings.host, settings.port):
+                listener.close()
         else:
             serve(settings, lines)
     except (CannotListen, UnusableModel) as error:
-        print(f"api.py: {error}{_hint(error)}", file=sys.stderr)
+        print(f"api.py: {error}", file=sys.stderr)
         return exit_code(error)
     finally:
         lines.close(LOG_SECONDS)
     return DONE
 
 
-def check_address(host: str, port: int) -> None:
-    """Return if a server could listen there now.
+def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[ServeSettings, bool]:
+    """Return the settings from options and environment, and whether only to check the address.
 
     Raises:
-        CannotListen: The address does not exist or is taken.
+        SystemExit: With 2 after a bad argument, with 0 after ``--help``.
     """
-    try:
-        for family, kind, _, _, address in socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        ):
-            with socket.socket(family, kind) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
-                probe.bind(address)
-                probe.listen(1)
-    except (socket.gaierror, ValueError) as error:
-        raise CannotListen(host, port, "the address does not exist") from error
-    except OSError as error:
-        raise CannotListen(host, port, error.strerror or str(error)) from error
+    options = vars(COMMAND.parse(arguments, environ))
+    check_only = bool(options.pop("check_address"))
+    return ServeSettings(**options), check_only
 
 
 def serve(settings: ServeSettings, lines: logs.Lines) -> None:
-    """Load the model and answer questions about it, until a signal says stop; `lines` are closed then.
+    """Load the model and serve it until a signal stops the server; then close `lines`.
 
     Raises:
         CannotListen: The address does not exist or is taken.
-        UnusableModel: There is nothing to serve.
+        UnusableModel: The model file is missing or not valid.
     """
     model = store.load(settings.model)
     draining = threading.Event()
@@ -137,27 +112,9 @@ def serve(settings: ServeSettings, lines: logs.Lines) -> None:
     if sys.stdout and sys.stdout.isatty():
         print(greeting(model, server.addresses[0]), file=sys.stderr)
     prepare = service.snapshots.current().rendering.prepare
-    threading.Thread(target=prepare, name="prepare", daemon=True).start()  # nobody waits for it
+    threading.Thread(target=prepare, name="prepare", daemon=True).start()
     server.run()
     lines.close(LOG_SECONDS, lambda: server.is_hurried)
-
-
-def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[ServeSettings, bool]:
-    """Return the settings from options and environment, and whether only to check the address.
-
-    Raises:
-        SystemExit: With 2 after a bad argument, whose value is named; with 0 after ``--help``.
-    """
-    options = vars(COMMAND.parse(arguments, environ))
-    check_only = bool(options.pop("check_address"))
-    return ServeSettings(**options), check_only
-
-
-def _hint(error: CryptoPredictError) -> str:
-    """Return what to do if the address is taken."""
-    if isinstance(error, CannotListen) and error.reason == os.strerror(errno.EADDRINUSE):
-        return "; stop what listens there, or choose another port, as in PORT=8001"
-    return ""
 
 
 if __name__ == "__main__":

@@ -1,83 +1,63 @@
-"""The image against that of the usual tutorial: what has to be fetched, and how long it is until the first answer.
+"""The image against that of the usual tutorial: its size, and the time until the first answer.
 
 Both are built in the same run, from the same base and with the same versions, and started in turn.
 """
 
 from __future__ import annotations
 
-import http.client
 import re
 import secrets
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import stamina
 
 from bench import models
-from bench.figures import PEER_SETTINGS, Figure, in_turn
-from bench.images import bytes_above_base, registry_failed
+from bench.figures import Figure, in_turn
+from bench.images import layers_above_base, registry_failed
+from bench.server import await_answer, free_port
+from bench.servers import PEER_SETTINGS
 from crypto_predict.errors import ReleaseFailed
-from crypto_predict.release import images
 from crypto_predict.release.programs import output_of
 
 ROOT = Path(__file__).resolve().parent.parent
 OUR_FIRST_STEP, NAIVE_FIRST_STEP = "ARG MODEL_BUILD", "WORKDIR /app"  # below FROM, in the stage that ships
-MEGABYTE = 10**6
-LIMIT = 45  # MB above the base, all that was ever allowed
+LIMIT = 45  # MB above the base, the most that was ever allowed
 USUAL = 319  # MB above the base: the tutorial's image when the limit was set
 ROUNDS = 7
 BUILD_SECONDS = 1800
-PATIENCE = 120  # seconds until a container that has not answered counts as broken
 _NEEDED = ("prophet", "pandas", "flask", "waitress", "flask-cors")  # by the tutorial's server
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """One image that has been built, and what its server is told besides."""
-
-    image: str
-    first_step: str  # below FROM in its Dockerfile
-    arguments: tuple[str, ...] = ()
-
-    def megabytes(self, folder: Path) -> float:
-        """The size of its layers above the base; `folder` is for its archive."""
-        return bytes_above_base(self.image, self.first_step, folder) / MEGABYTE
-
-
-def measure(folder: Path) -> list[Figure]:
-    """Build both images, using `folder` for what the tutorial's is made of, and compare them.
+def measure(folder: Path) -> Iterator[Figure]:
+    """Build both images, using `folder` for the parts of the tutorial's, and compare them.
 
     Raises:
-        ReleaseFailed: There is no engine, or it cannot build or run one of them.
+        ReleaseFailed: The engine cannot build or run one of them.
         RuntimeError: One of them does not answer.
     """
     with _built(folder) as (ours, naive):
-        sizes = ours.megabytes(folder), naive.megabytes(folder)
-        starts = in_turn({"ours": lambda: _start(ours), "naive": lambda: _start(naive)}, rounds=ROUNDS)
-    name = "image, layers above its base"
-    return [
-        Figure(name, *sizes, "naive", "MB", LIMIT / USUAL, at_least=False),
-        Figure(name, sizes[0], LIMIT, "limit", "MB", 1, at_least=False),
-        Figure("docker run to the first 200", starts["ours"], starts["naive"], "naive", "s", 0.5, at_least=False),
-    ]
+        our_size, naive_size = _megabytes(ours, OUR_FIRST_STEP, folder), _megabytes(naive, NAIVE_FIRST_STEP, folder)
+        starts = in_turn(
+            {"ours": lambda: _start(ours), "naive": lambda: _start(naive, "--waitress", PEER_SETTINGS)}, ROUNDS
+        )
+    yield Figure("image, layers above its base", our_size, naive_size, "naive", "MB", LIMIT / USUAL)
+    yield Figure("image, layers above its base", our_size, LIMIT, "limit", "MB", 1)
+    yield Figure("docker run to the first 200", starts["ours"], starts["naive"], "naive", "s", 0.5)
 
 
 @contextmanager
-def _built(folder: Path) -> Iterator[tuple[Peer, Peer]]:
-    """Both images, for as long as the context lasts."""
+def _built(folder: Path) -> Iterator[tuple[str, str]]:
+    """Build both images for as long as the context lasts. Which prices ours is trained on changes neither figure."""
     ours, naive = (f"crypto-predict-bench-{secrets.token_hex(6)}:{name}" for name in ("ours", "naive"))
     try:
-        # Where the prices come from changes neither figure.
         _build(ROOT, ROOT / "Dockerfile", ours, "SOURCE=simulated", f"EVERY={models.CUTOFF_EVERY}")
-        context = _naive_context(folder)
-        _build(context, ROOT / "bench" / "naive.Dockerfile", naive)
-        yield Peer(ours, OUR_FIRST_STEP), Peer(naive, NAIVE_FIRST_STEP, ("--waitress", PEER_SETTINGS))
+        _build(_naive_context(folder), ROOT / "bench" / "naive.Dockerfile", naive)
+        yield ours, naive
     finally:
         output_of("docker", "image", "rm", "--force", ours, naive)
 
@@ -94,7 +74,7 @@ def _build(context: Path, dockerfile: Path, image: str, *arguments: str) -> None
 
 
 def _naive_context(folder: Path) -> Path:
-    """A folder with everything that the tutorial's image is made of."""
+    """Return a folder with everything that the tutorial's image is made of."""
     context = folder / "naive"
     context.mkdir()
     shutil.copy(ROOT / "bench" / "naive.py", context)
@@ -105,36 +85,20 @@ def _naive_context(folder: Path) -> Path:
     return context
 
 
-def _start(peer: Peer) -> float:
-    """Seconds from ``docker run`` to the first price."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = int(listener.getsockname()[1])
-    arguments = (*peer.arguments, "--port", str(port)) if peer.arguments else ()
-    words = ["docker", "run", "--detach", "--network", "host", "--env", f"PORT={port}", peer.image, *arguments]
+def _megabytes(image: str, first_step: str, folder: Path) -> float:
+    """Return the size of all files in the layers above the base, not compressed."""
+    return sum(member.size for layer in layers_above_base(image, first_step, folder) for member in layer) / 10**6
+
+
+def _start(image: str, *arguments: str) -> float:
+    """Return the seconds from ``docker run`` to the first price."""
+    port = free_port()
+    arguments = (*arguments, "--port", str(port)) if arguments else ()  # ours reads PORT
+    words = ["docker", "run", "--detach", "--network", "host", "--env", f"PORT={port}", image, *arguments]
     started = time.perf_counter()
     container = output_of(*words).strip()
     try:
-        _await_price(container, port)
+        await_answer(port, f"/bitcoin?date={datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}")
         return time.perf_counter() - started
     finally:
         output_of("docker", "rm", "--force", container)
-
-
-def _await_price(container: str, port: int) -> None:
-    tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}"
-    deadline = time.monotonic() + PATIENCE
-    while not _answers(port, f"/bitcoin?date={tomorrow}"):
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"the container gave no 200: {images.logs(container)}")
-        time.sleep(0.005)
-
-
-def _answers(port: int, path: str) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()

@@ -1,4 +1,4 @@
-"""Images of a container engine: what they add to their base, and whether a registry is why one cannot be had."""
+"""Images of a container engine: the layers above their base, and failures of registries."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def registry_failed(complaint: str) -> bool:
 def layers_above_base(image: str, first_step: str, folder: Path) -> Iterator[tarfile.TarFile]:
     """Open the layers that an image adds to its base, in order.
 
-    The base need not be in the engine's store: BuildKit does not put it there. The sizes that engines report are not
-    used, as they mean different things in different stores.
+    The sizes that engines report are not used, as they mean different things in different stores; nor does BuildKit put
+    the base into the engine's store.
 
     Args:
         image: An image in the engine's store.
         first_step: Beginning of the first instruction below FROM, as ``docker history`` shows it.
-        folder: Where the image's archive is kept while the layers are read.
+        folder: For the image's archive while the layers are read.
 
     Raises:
         ReleaseFailed: The engine does not have the image.
@@ -53,11 +53,6 @@ def layers_above_base(image: str, first_step: str, folder: Path) -> Iterator[tar
                     yield layer
     finally:
         archive.unlink(missing_ok=True)
-
-
-def bytes_above_base(image: str, first_step: str, folder: Path) -> int:
-    """Return the size of all files in these layers, not compressed."""
-    return sum(member.size for layer in layers_above_base(image, first_step, folder) for member in layer)
 
 
 def _file(archive: tarfile.TarFile, name: str) -> IO[bytes]:

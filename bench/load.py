@@ -1,6 +1,6 @@
 """A small HTTP/1.1 client that keeps a server busy over persistent connections and times every answer.
 
-It reads no more of an answer than status and length, so that the server and not the client is what is measured.
+It reads only status and length of an answer, so that the server and not the client is measured.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _END_OF_HEAD = b"\r\n\r\n"
@@ -19,7 +19,7 @@ _DEADLINE = 600  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one round of requests took."""
+    """The times of one round of requests."""
 
     seconds: float
     latencies: Sequence[float]  # seconds, one a request
@@ -35,16 +35,8 @@ class Load:
         return statistics.median(self.latencies)
 
 
-@dataclass(slots=True)
-class _Round:
-    """What the connections of one round share."""
-
-    requests: Iterator[bytes]
-    latencies: list[float] = field(default_factory=list)
-
-
 def drive(port: int, paths: Sequence[str], clients: int) -> Load:
-    """Ask for every path once, from so many clients, each sending its next request when it has its answer.
+    """Request every path once, from `clients` connections, each sending its next request when it has its answer.
 
     Raises:
         RuntimeError: An answer was not 200: then nothing was measured.
@@ -53,36 +45,36 @@ def drive(port: int, paths: Sequence[str], clients: int) -> Load:
 
 
 async def _drive(port: int, paths: Sequence[str], clients: int) -> Load:
-    shared = _Round(iter([f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode() for path in paths]))
-    loop = asyncio.get_running_loop()
+    requests = iter([f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode() for path in paths])
+    loop, latencies = asyncio.get_running_loop(), list[float]()
     connections = []
     for _ in range(clients):
-        _, connection = await loop.create_connection(lambda: _Connection(shared, loop), "127.0.0.1", port)
+        _, connection = await loop.create_connection(lambda: _Connection(requests, latencies), "127.0.0.1", port)
         connections.append(connection)
     started = time.perf_counter()
     for connection in connections:
         connection.send_next()
     await asyncio.gather(*(connection.done for connection in connections))
-    return Load(time.perf_counter() - started, shared.latencies)
+    return Load(time.perf_counter() - started, latencies)
 
 
 class _Connection(asyncio.Protocol):
     """One client: a request, its whole answer, the next request."""
 
-    def __init__(self, shared: _Round, loop: asyncio.AbstractEventLoop) -> None:
-        self.done: asyncio.Future[None] = loop.create_future()
-        self._shared = shared
+    def __init__(self, requests: Iterator[bytes], latencies: list[float]) -> None:
+        self.done = asyncio.get_running_loop().create_future()
+        self._requests, self._latencies = requests, latencies
         self._received = b""
         self._sent_at = 0.0
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # what create_connection makes
+        assert isinstance(transport, asyncio.Transport)  # as create_connection makes it
         self._transport = transport
 
     def send_next(self) -> None:
-        """Send the next request that no other client has taken; end where there is none."""
-        request = next(self._shared.requests, None)
+        """Send the next request that no other client has taken; end if there is none."""
+        request = next(self._requests, None)
         if request is None:
             self.done.set_result(None)
             self._transport.close()
@@ -91,11 +83,13 @@ class _Connection(asyncio.Protocol):
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        """Take note of the time once an answer is whole."""
+        """Record the time once an answer is complete."""
         self._received += data
-        if not _is_whole(self._received):
+        end = self._received.find(_END_OF_HEAD)
+        length = _LENGTH.search(self._received, 0, end) if end >= 0 else None
+        if length is None or len(self._received) < end + len(_END_OF_HEAD) + int(length[1]):
             return
-        self._shared.latencies.append(time.perf_counter() - self._sent_at)
+        self._latencies.append(time.perf_counter() - self._sent_at)
         if not self._received.startswith(b"HTTP/1.1 200 "):
             self._fail(f"answer was {self._received[:200]!r}")
             return
@@ -108,12 +102,3 @@ class _Connection(asyncio.Protocol):
     def _fail(self, reason: str) -> None:
         if not self.done.done():
             self.done.set_exception(RuntimeError(reason))
-
-
-def _is_whole(received: bytes) -> bool:
-    """Whether head and body have arrived."""
-    head_end = received.find(_END_OF_HEAD)
-    if head_end < 0:
-        return False
-    length = _LENGTH.search(received, 0, head_end)
-    return length is not None and len(received) >= head_end + len(_END_OF_HEAD) + int(length[1])

@@ -5,15 +5,17 @@ The parts stand on floors, and imports run downwards only:
 =====  ==========================================================================================
 floor  parts
 =====  ==========================================================================================
-0      ``errors``, ``market`` (Pair, Interval, Span, Candle; the ports between parts), ``version``,
-       ``wording``, ``prerequisites`` (Python and the packages)
-1      ``settings``, ``command_line`` (options and environment), ``logs``,
-       ``baked`` (the model file: schema, safe loading, evaluation in plain Python)
-2      ``sources`` (exchanges, CSV files, a simulated market), ``history`` (checks, gaps, digest)
-3      ``forecasting`` (candidates, distribution, evaluation, gate, record)
-4      ``training`` (history to model file), ``web`` (model file to HTTP),
-       ``release`` (commands of the release workflow)
+0      ``market`` (pair, interval, candle; the interfaces between parts), ``errors``,
+       ``version``, ``wording`` (numbers in words), ``prerequisites`` (Python and packages)
+1      ``baked`` (the model file and the ledger: schema, safe loading, evaluation in plain
+       Python), ``settings`` and ``command_line`` (options and environment), ``logs``
+2      ``sources`` (an adapter for each exchange), ``history`` (checks, gaps, choice of a source)
+3      ``forecasting``: ``candidates`` (models), ``distribution`` (interval), ``evaluation``
+       (backtest and scores), ``gate`` (what may be released), ``record`` (released forecasts)
+4      ``training`` (history to model file), ``web`` (model file to HTTP; ``web.server``: sockets),
+       ``release`` (the commands of the release workflow)
 =====  ==========================================================================================
 
-``web`` imports floors 0 and 1 only: the serving image contains neither Prophet nor pandas.
+``web`` imports floors 0 and 1 only: the serving image has neither Prophet nor pandas. ``release`` imports floor 0 and
+``baked`` only, and needs just the standard library.
 """

@@ -3,8 +3,9 @@ import json
 import pytest
 
 from bench import load
-from bench.figures import Figure, Questions, table
+from bench.figures import Figure, table
 from bench.server import running
+from bench.servers import Questions
 
 BARE = ["-m", "bench.bare", "--waitress", json.dumps({"threads": 2})]
 

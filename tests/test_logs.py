@@ -159,7 +159,7 @@ def test_a_log_that_nobody_can_read_stops_nothing(descriptor: str | None) -> Non
     """The reader of a pipe may go away, and a process may have no standard output: the service goes on."""
     pipe = Pipe()
     os.close(pipe.reader)
-    lines = pipe.lines if descriptor else logs.Lines(None)
+    lines = pipe.lines if descriptor else logs.Lines(-1)
     for _ in range(100):
         lines.write("x" * 100)
     lines.close(10)

@@ -37,7 +37,7 @@ def test_horizons_are_in_days(days: Sequence[int], expected: str) -> None:
         (87_600, "3,650 days"),
     ],
 )
-def test_what_lasts_two_days_or_more_is_in_days(hours: float, expected: str) -> None:
+def test_two_days_or_more_are_in_days(hours: float, expected: str) -> None:
     """3538 hours are hard to recognise as five months."""
     assert lasted(hours) == expected
 
@@ -56,6 +56,6 @@ def test_what_lasts_two_days_or_more_is_in_days(hours: float, expected: str) -> 
         (timedelta(days=1_000_000), "1,000,000 days"),
     ],
 )
-def test_a_length_of_time_is_said_in_the_unit_a_person_would_choose(span: timedelta, expected: str) -> None:
-    """Nobody divides 3,552 hours by 24."""
+def test_a_length_of_time_is_in_the_most_readable_unit(span: timedelta, expected: str) -> None:
+    """3,552 hours are hard to read."""
     assert duration(span) == expected

@@ -1,8 +1,8 @@
 """Dataclasses as plain data (dict, list, str, int, float, bool, None) and back.
 
 ``decode(type, encode(value)) == value`` for every dataclass whose fields are plain values, dates, instants, pairs,
-tuples, dicts by string or pair, and further dataclasses. A dataclass may have a method ``faults() -> list[str]``;
-decoding asks it. Nothing is trusted on the way in: faults are collected, each with the path at which it stands.
+tuples, dicts by string or pair, and further dataclasses. If a dataclass is `Checked`, decoding calls its ``faults()``.
+The data is not trusted: all faults are collected, each with its path.
 """
 
 from __future__ import annotations
@@ -14,21 +14,19 @@ import math
 import types
 import typing
 from collections.abc import Callable, Set
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Protocol, TypeVar
 
-from crypto_predict.errors import CryptoPredictError, InvalidValue
+from crypto_predict.errors import CryptoPredictError, InvalidValue, shown
 from crypto_predict.market import Pair
 
 T = TypeVar("T")
-Decoder = Callable[[Any], Any]
 
 MOST_FAULTS = 100  # kept; a hostile file may have a million
 
 
 @typing.runtime_checkable
-class Judged(Protocol):
+class Checked(Protocol):
     """A dataclass with rules for its values."""
 
     def faults(self) -> list[str]:
@@ -36,7 +34,7 @@ class Judged(Protocol):
 
 
 class Undecodable(CryptoPredictError):
-    """Plain data that does not match a dataclass; `faults` names the places, at most `MOST_FAULTS`."""
+    """Plain data that does not match a dataclass; `faults` names the paths, at most `MOST_FAULTS`."""
 
     def __init__(self, faults: list[str]) -> None:
         least = "at least " if len(faults) == MOST_FAULTS else ""
@@ -45,159 +43,131 @@ class Undecodable(CryptoPredictError):
         self.faults = tuple(faults)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a value stands. It is written out for a fault alone: a path for every value would take quadratic time."""
+class _Faults(list[str]):
+    """The faults found so far."""
 
-    outer: _Place | None
-    part: str  # of the path: .name, [0] or ['key']
-
-    def __str__(self) -> str:
-        parts = []
-        place: _Place | None = self
-        while place is not None:
-            parts.append(place.part)
-            place = place.outer
-        return "".join(reversed(parts)).removeprefix(".") or "the model"
+    def add(self, path: str, fault: str) -> None:
+        self.append(f"{path.removeprefix('.') or 'the model'}: {fault}")
+        if len(self) == MOST_FAULTS:
+            raise Undecodable(self)
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
-    """A key of the mapping that stands at `place`."""
-
-    place: _Place
-
-    def __str__(self) -> str:
-        return f"key of {self.place}"
-
-
-_Decode = Callable[[Any, Any, "_Faults"], Any]  # of the data, its place, and where faults go
-
-
-class _Faults:
-    """The faults found so far; decoding ends at the last one that is kept."""
-
-    def __init__(self) -> None:
-        self.found: list[str] = []
-
-    def add(self, place: object, fault: str) -> None:
-        self.found.append(f"{place}: {fault}")
-        if len(self.found) == MOST_FAULTS:
-            raise Undecodable(self.found)
+_Decoder = Callable[[Any, str, _Faults], Any]  # of the data, its path, and the faults to add to; returns None if faulty
 
 
 def encode(value: Any) -> Any:
-    """The value as plain data: dataclasses and dicts as dicts, tuples as lists, dates, instants and pairs as text."""
+    """Return a value as plain data: dataclasses and dicts as dicts, tuples as lists, others as text."""
     if dataclasses.is_dataclass(value) and not isinstance(value, Pair):
         return {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
         return {str(key): encode(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
         return [encode(item) for item in value]
-    if isinstance(value, datetime):
+    if isinstance(value, date):  # or a datetime
         return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, date):
-        return value.isoformat()
     return str(value) if isinstance(value, Pair) else value
 
 
 def decode(cls: type[T], data: Any, name: str = "") -> T:
-    """The dataclass `cls` out of plain data; `name` is what faults call the whole, which is a model unless said.
+    """Return the dataclass `cls` made of plain data; `name` is the name of the whole in faults, by default "the model".
 
     Raises:
         Undecodable: The data does not match the dataclass.
     """
-    faults, kind = _Faults(), typing.cast("Any", cls)
-    value = _decoder(kind)(data, _Place(None, name), faults)
-    if faults.found:
-        raise Undecodable(faults.found)
+    faults = _Faults()
+    value = _decoder(typing.cast("Any", cls))(data, name, faults)
+    if faults:
+        raise Undecodable(faults)
     return typing.cast("T", value)
 
 
 @functools.cache
-def _decoder(kind: Any) -> _Decode:
-    """What decodes values of a type, prepared once: type hints are slow to look at, and asked for every band."""
-    origin = typing.get_origin(kind)
+def _decoder(kind: Any) -> _Decoder:
+    """Return the decoder of a type. Built once, because type hints are slow to inspect."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind) and kind is not Pair:
         return _dataclass_decoder(kind)
     if origin is types.UnionType:  # only `X | None` is used
-        inner = _decoder(next(arm for arm in typing.get_args(kind) if arm is not types.NoneType))
-        return lambda data, place, faults: None if data is None else inner(data, place, faults)
+        inner = _decoder(arguments[0])
+        return lambda data, path, faults: None if data is None else inner(data, path, faults)
     if origin is tuple:
-        return _tuple_decoder(typing.get_args(kind)[0])
+        return _tuple_decoder(arguments[0])
     if origin is dict:
-        return _dict_decoder(*typing.get_args(kind))
-    return _scalar_decoder(kind)
+        return _dict_decoder(*arguments)
+    return _scalar_decoder(*_SCALARS[kind])
 
 
-def _dataclass_decoder(cls: Any) -> _Decode:
+def _dataclass_decoder(cls: Any) -> _Decoder:
     fields = {name: (_decoder(kind), f".{name}") for name, kind in typing.get_type_hints(cls).items()}
-    judges = issubclass(cls, Judged)
+    checked = issubclass(cls, Checked)
 
-    def decode_dataclass(data: Any, place: _Place, faults: _Faults) -> Any:
+    def decode_dataclass(data: Any, path: str, faults: _Faults) -> Any:
         if not isinstance(data, dict):
-            return faults.add(place, f"expected a mapping, found {_shown(data)}")
+            faults.add(path, f"expected a mapping, found {shown(data)}")
+            return None
         if data.keys() != fields.keys():
             missing, unknown = fields.keys() - data.keys(), data.keys() - fields.keys()
-            return faults.add(place, f"missing {_named(missing)}, unknown {_named(unknown)}")
-        before = len(faults.found)
-        values = {name: read(data[name], _Place(place, part), faults) for name, (read, part) in fields.items()}
-        if len(faults.found) > before:
+            faults.add(path, f"missing {_named(missing)}, unknown {_named(unknown)}")
+            return None
+        before = len(faults)
+        values = {name: read(data[name], path + part, faults) for name, (read, part) in fields.items()}
+        if len(faults) > before:
             return None
         value = cls(**values)
-        if judges:
+        if checked:
             for fault in value.faults():
-                faults.add(place, fault)
+                faults.add(path, fault)
         return value
 
     return decode_dataclass
 
 
-def _tuple_decoder(kind: Any) -> _Decode:
+def _tuple_decoder(kind: Any) -> _Decoder:
     read = _decoder(kind)
 
-    def decode_tuple(data: Any, place: _Place, faults: _Faults) -> Any:
+    def decode_tuple(data: Any, path: str, faults: _Faults) -> Any:
         if not isinstance(data, list):
-            return faults.add(place, f"expected a list, found {_shown(data)}")
+            faults.add(path, f"expected a list, found {shown(data)}")
+            return None
         if kind is float and all(type(item) is float for item in data) and all(map(math.isfinite, data)):
             return tuple(data)  # most of a model
-        return tuple([read(item, _Place(place, f"[{index}]"), faults) for index, item in enumerate(data)])
+        return tuple([read(item, f"{path}[{index}]", faults) for index, item in enumerate(data)])
 
     return decode_tuple
 
 
-def _dict_decoder(key_kind: Any, kind: Any) -> _Decode:
+def _dict_decoder(key_kind: Any, kind: Any) -> _Decoder:
     read_key, read = _decoder(key_kind), _decoder(kind)
 
-    def decode_dict(data: Any, place: _Place, faults: _Faults) -> Any:
+    def decode_dict(data: Any, path: str, faults: _Faults) -> Any:
         if not isinstance(data, dict):
-            return faults.add(place, f"expected a mapping, found {_shown(data)}")
+            faults.add(path, f"expected a mapping, found {shown(data)}")
+            return None
         decoded = {
-            read_key(key, _Key(place), faults): read(item, _Place(place, f"[{_shown(key)}]"), faults)
+            read_key(key, f"key of {path.removeprefix('.')}", faults): read(item, f"{path}[{shown(key)}]", faults)
             for key, item in data.items()
         }
         if len(decoded) < len(data):
-            faults.add(place, f"{len(data)} keys mean {len(decoded)} different ones")
+            faults.add(path, f"{len(data)} keys mean {len(decoded)} different ones")
         return decoded
 
     return decode_dict
 
 
-def _scalar_decoder(kind: Any) -> _Decode:
-    expected, read = _SCALARS[kind]
-
-    def decode_scalar(data: Any, place: _Place, faults: _Faults) -> Any:
+def _scalar_decoder(expected: str, read: Callable[[Any], Any]) -> _Decoder:
+    def decode_scalar(data: Any, path: str, faults: _Faults) -> Any:
         try:
             return read(data)
         except (ValueError, TypeError, OverflowError, InvalidValue):
-            return faults.add(place, f"expected {expected}, found {_shown(data)}")
+            faults.add(path, f"expected {expected}, found {shown(data)}")
+            return None
 
     return decode_scalar
 
 
-def _exactly(kind: type) -> Decoder:
+def _exactly(kind: type) -> Callable[[Any], Any]:
     def read(data: Any) -> Any:
-        if type(data) is not kind:  # bool is no int here
+        if type(data) is not kind:  # a bool is not accepted as an int
             raise TypeError
         return data
 
@@ -217,7 +187,7 @@ def _instant(data: Any) -> datetime:
     return instant.astimezone(UTC)
 
 
-_SCALARS: dict[Any, tuple[str, Decoder]] = {
+_SCALARS: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     str: ("text", _exactly(str)),
     int: ("a whole number", _exactly(int)),
     bool: ("true or false", _exactly(bool)),
@@ -230,11 +200,6 @@ _SCALARS: dict[Any, tuple[str, Decoder]] = {
 
 
 def _named(keys: Set[Any]) -> str:
-    """Some of the keys, in order."""
-    names = sorted(_shown(key) for key in itertools.islice(keys, 20))
+    """Return some of the keys, in order."""
+    names = sorted(shown(key) for key in itertools.islice(keys, 20))
     return f"[{', '.join(names)}]" if names else "nothing"
-
-
-def _shown(data: Any) -> str:
-    text = repr(data) if isinstance(data, (str, int, float, bool, types.NoneType)) else type(data).__name__
-    return text if len(text) <= 40 else f"{text[:40]}..."

@@ -7,6 +7,7 @@ at most 64 bits, and texts have a maximum length.
 
 from __future__ import annotations
 
+import pickle
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -15,9 +16,27 @@ MOST_OPCODES = 750_000  # a pair takes some 16,000; an opcode of one byte can ma
 MOST_TEXT = 16 * 2**10  # bytes; the longest text is a source, which may be a path
 _MOST_INTEGER = 8  # bytes
 
-_FLOAT, _INT4, _INT2 = struct.Struct(">d"), struct.Struct("<i"), struct.Struct("<H")
-_UINT4, _UINT8 = struct.Struct("<I"), struct.Struct("<Q")
-_STOP = ord(".")
+_NUMBERS = {
+    pickle.BINFLOAT[0]: struct.Struct(">d"),
+    pickle.BININT1[0]: struct.Struct("<B"),
+    pickle.BININT2[0]: struct.Struct("<H"),
+    pickle.BININT[0]: struct.Struct("<i"),
+}
+_NEW: dict[int, Callable[[], Any]] = {
+    pickle.NONE[0]: lambda: None,
+    pickle.NEWTRUE[0]: lambda: True,
+    pickle.NEWFALSE[0]: lambda: False,
+    pickle.EMPTY_LIST[0]: list,
+    pickle.EMPTY_DICT[0]: dict,
+}
+_SIZE_BYTES = {  # of what is preceded by its size
+    pickle.SHORT_BINUNICODE[0]: 1,
+    pickle.BINUNICODE[0]: 4,
+    pickle.LONG1[0]: 1,
+    pickle.FRAME[0]: 8,
+}
+_LONG, _FRAME = pickle.LONG1[0], pickle.FRAME[0]
+_MARK, _PROTO, _STOP = pickle.MARK[0], pickle.PROTO[0], pickle.STOP[0]
 
 
 class NotPlain(ValueError):
@@ -30,152 +49,91 @@ def loads(data: bytes) -> Any:
     Raises:
         NotPlain: The pickle is truncated, holds anything but plain data, or exceeds a maximum.
     """
-    return _Machine(data).run()
+    stack: list[Any] = []
+    marks: list[int] = []  # heights of the stack
+    at = 0  # offset of the next byte
+    try:
+        for _ in range(MOST_OPCODES):
+            opcode = data[at]
+            at += 1
+            if opcode in _SIZE_BYTES:
+                start = at + _SIZE_BYTES[opcode]
+                size = int.from_bytes(data[at:start], "little")
+                if start + size > len(data):
+                    raise IndexError
+                at = start
+                if opcode != _FRAME:  # the limits of frames only matter to readers of streams
+                    at += size
+                    stack.append(_value(opcode, data[start:at]))
+            elif opcode in _NUMBERS:
+                number = _NUMBERS[opcode]
+                stack.append(number.unpack_from(data, at)[0])
+                at += number.size
+            elif opcode == _MARK:
+                marks.append(len(stack))
+            elif opcode in _NEW:
+                stack.append(_NEW[opcode]())
+            elif opcode in _ADD:
+                add, count = _ADD[opcode]
+                height = len(stack) - count if count else marks.pop()
+                objects = stack[height:]
+                del stack[height:]
+                add(stack[-1], objects)
+            elif opcode == _PROTO:
+                at += 1
+            elif opcode == _STOP:
+                return _result(stack, len(marks), len(data) - at)
+            else:
+                name = _name(opcode)
+                raise NotPlain(f"it holds the pickle opcode {name}, which plain data never needs: do not run it")
+    except (IndexError, struct.error, UnicodeDecodeError) as error:
+        raise NotPlain(f"it is truncated, or not a pickle of plain data, at byte {at:,}") from error
+    raise NotPlain(f"it has more than {MOST_OPCODES:,} pickle opcodes, more than a model can have")
 
 
-class _Machine:
-    """The pickle machine: a stack of objects and a stack of marks."""
+def _value(opcode: int, content: bytes) -> str | int:
+    if opcode == _LONG:
+        if len(content) > _MOST_INTEGER:
+            raise NotPlain(f"it holds a number of {len(content)} bytes; at most {_MOST_INTEGER} are allowed")
+        return int.from_bytes(content, "little", signed=True)
+    if len(content) > MOST_TEXT:
+        raise NotPlain(f"it holds a text of {len(content):,} bytes; at most {MOST_TEXT:,} are allowed")
+    return content.decode()
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0  # offset of the next byte
-        self._stack: list[Any] = []
-        self._marks: list[int] = []
 
-    def run(self) -> Any:
-        data, known = self._data, _HANDLERS
-        try:
-            for _ in range(MOST_OPCODES):
-                opcode = data[self._at]
-                self._at += 1
-                if opcode == _STOP:
-                    return self._result()
-                handler = known[opcode]
-                if handler is None:
-                    raise NotPlain(
-                        f"it holds the pickle opcode {_name(opcode)}, which plain data never needs: do not run it"
-                    )
-                handler(self)
-        except (IndexError, struct.error, UnicodeDecodeError) as error:
-            raise NotPlain(f"it is truncated, or not a pickle of plain data, at byte {self._at:,}") from error
-        raise NotPlain(f"it has more than {MOST_OPCODES:,} pickle opcodes, more than a model can have")
+def _extend(target: Any, objects: list[Any]) -> None:
+    if type(target) is not list:
+        raise IndexError
+    target.extend(objects)
 
-    def _result(self) -> Any:
-        if self._at != len(self._data):
-            raise NotPlain(f"{len(self._data) - self._at} bytes follow its end")
-        if len(self._stack) != 1 or self._marks:
-            raise NotPlain(
-                f"it ends with {len(self._stack)} objects and {len(self._marks)} open marks, expected one object"
-            )
-        return self._stack[0]
 
-    def _unpacked(self, kind: struct.Struct) -> Any:
-        (value,) = kind.unpack_from(self._data, self._at)
-        self._at += kind.size
-        return value
+def _update(target: Any, objects: list[Any]) -> None:
+    """Update a dict with keys and values in turn."""
+    if type(target) is not dict or len(objects) % 2:
+        raise IndexError
+    keys, before = objects[::2], len(target)
+    for key in keys:  # before any is hashed: numbers with colliding hashes would take quadratic time
+        if type(key) is not str:
+            raise NotPlain(f"a key of a mapping is {type(key).__name__}, not text")
+    target.update(zip(keys, objects[1::2], strict=True))
+    if len(target) != before + len(keys):
+        raise NotPlain("a key of a mapping is repeated")
 
-    def _taken(self, size: int) -> bytes:
-        start = self._at
-        self._at += size
-        if self._at > len(self._data):
-            raise IndexError
-        return self._data[start : self._at]
 
-    def protocol(self) -> None:
-        self._at += 1
+_ADD: dict[int, tuple[Callable[[Any, list[Any]], None], int]] = {  # how many objects; 0: those after the last mark
+    pickle.APPEND[0]: (_extend, 1),
+    pickle.APPENDS[0]: (_extend, 0),
+    pickle.SETITEM[0]: (_update, 2),
+    pickle.SETITEMS[0]: (_update, 0),
+}
 
-    def frame(self) -> None:
-        """Skip a frame length, which only matters to stream readers, but refuse one beyond the end."""
-        if self._unpacked(_UINT8) > len(self._data) - self._at:
-            raise IndexError
 
-    def mark(self) -> None:
-        self._marks.append(len(self._stack))
-
-    def none(self) -> None:
-        self._stack.append(None)
-
-    def true(self) -> None:
-        self._stack.append(True)
-
-    def false(self) -> None:
-        self._stack.append(False)
-
-    def float8(self) -> None:
-        self._stack.append(_FLOAT.unpack_from(self._data, self._at)[0])
-        self._at += 8
-
-    def int1(self) -> None:
-        self._stack.append(self._data[self._at])
-        self._at += 1
-
-    def int2(self) -> None:
-        self._stack.append(self._unpacked(_INT2))
-
-    def int4(self) -> None:
-        self._stack.append(self._unpacked(_INT4))
-
-    def long(self) -> None:
-        (size,) = self._taken(1)
-        if size > _MOST_INTEGER:
-            raise NotPlain(f"it holds a number of {size} bytes; at most {_MOST_INTEGER} are allowed")
-        self._stack.append(int.from_bytes(self._taken(size), "little", signed=True))
-
-    def short_text(self) -> None:
-        start = self._at + 1
-        self._at = start + self._data[start - 1]
-        if self._at > len(self._data):
-            raise IndexError
-        self._stack.append(self._data[start : self._at].decode())
-
-    def text(self) -> None:
-        size = self._unpacked(_UINT4)
-        if size > MOST_TEXT:
-            raise NotPlain(f"it holds a text of {size:,} bytes; at most {MOST_TEXT:,} are allowed")
-        self._stack.append(self._taken(size).decode())
-
-    def empty_dict(self) -> None:
-        self._stack.append({})
-
-    def empty_list(self) -> None:
-        self._stack.append([])
-
-    def append(self) -> None:
-        self._extend([self._stack.pop()])
-
-    def appends(self) -> None:
-        self._extend(self._marked())
-
-    def set_item(self) -> None:
-        value, key = self._stack.pop(), self._stack.pop()
-        self._update([key, value])
-
-    def set_items(self) -> None:
-        self._update(self._marked())
-
-    def _marked(self) -> list[Any]:
-        height = self._marks.pop()
-        items = self._stack[height:]
-        del self._stack[height:]
-        return items
-
-    def _extend(self, items: list[Any]) -> None:
-        target = self._stack[-1]
-        if type(target) is not list:
-            raise IndexError
-        target.extend(items)
-
-    def _update(self, items: list[Any]) -> None:
-        target, keys = self._stack[-1], items[::2]
-        if type(target) is not dict or len(items) % 2:
-            raise IndexError
-        for key in keys:  # before any is hashed: numbers with colliding hashes would take quadratic time
-            if type(key) is not str:
-                raise NotPlain(f"a key of a mapping is {type(key).__name__}, not text")
-        before = len(target)
-        target.update(zip(keys, items[1::2], strict=True))
-        if len(target) != before + len(keys):
-            raise NotPlain("a key of a mapping is repeated")
+def _result(stack: list[Any], marks: int, rest: int) -> Any:
+    if rest:
+        raise NotPlain(f"{rest} bytes follow its end")
+    if len(stack) != 1 or marks:
+        raise NotPlain(f"it ends with {len(stack)} objects and {marks} open marks, expected one object")
+    return stack[0]
 
 
 def _name(opcode: int) -> str:
@@ -190,31 +148,3 @@ def _name(opcode: int) -> str:
     if opcode not in names:
         raise IndexError
     return names[opcode]
-
-
-def _handlers() -> list[Callable[[_Machine], None] | None]:
-    by_opcode: dict[bytes, Callable[[_Machine], None]] = {
-        b"\x80": _Machine.protocol,
-        b"\x95": _Machine.frame,
-        b"(": _Machine.mark,
-        b"N": _Machine.none,
-        b"\x88": _Machine.true,
-        b"\x89": _Machine.false,
-        b"G": _Machine.float8,
-        b"K": _Machine.int1,
-        b"M": _Machine.int2,
-        b"J": _Machine.int4,
-        b"\x8a": _Machine.long,
-        b"\x8c": _Machine.short_text,
-        b"X": _Machine.text,
-        b"}": _Machine.empty_dict,
-        b"s": _Machine.set_item,
-        b"u": _Machine.set_items,
-        b"]": _Machine.empty_list,
-        b"a": _Machine.append,
-        b"e": _Machine.appends,
-    }
-    return [by_opcode.get(bytes([opcode])) for opcode in range(256)]
-
-
-_HANDLERS = _handlers()

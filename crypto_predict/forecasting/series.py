@@ -1,47 +1,48 @@
-"""A daily history as arrays: one value a day, without gaps, for whatever counts in days."""
+"""Histories as arrays, and what several parts of a forecast do with arrays."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
+import numpy.typing as npt
 
-from crypto_predict.forecasting.arrays import BoolArray, FloatArray, IntArray
 from crypto_predict.history import History
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class DailySeries:
-    """Closes on a grid of days. A day without a candle has the close of the day before, and is not `known`."""
+    """Closes on a grid of days. A day without a candle repeats the previous close and is not `known`."""
 
-    days: IntArray  # (n,) proleptic Gregorian ordinals, each one more than the one before
-    log_close: FloatArray  # (n,) natural logarithm of the close of each day
-    known: BoolArray  # (n,) whether that day has a candle
+    days: IntArray  # (n,) proleptic Gregorian ordinals, consecutive
+    log_close: FloatArray  # (n,) natural logarithm of the close
+    known: BoolArray  # (n,) whether the day has a candle
 
     @classmethod
     def of(cls, history: History) -> DailySeries:
-        """The series of a daily history."""
-        at = history.candles.days
-        days = np.arange(at[0], at[-1] + 1)
-        known = np.zeros(len(days), dtype=np.bool_)
-        known[at - at[0]] = True
-        latest = np.maximum.accumulate(np.where(known, np.arange(len(days)), 0))
-        log_closes = np.zeros(len(days))
-        log_closes[at - at[0]] = history.candles.log_close
-        return cls(days, log_closes[latest], known)
+        """Return the series of a daily history."""
+        candles = history.candles
+        days = np.arange(candles.days[0], candles.days[-1] + 1)
+        latest = np.searchsorted(candles.days, days, side="right") - 1  # the candle of each day, or the one before
+        return cls(days, candles.log_close[latest], candles.days[latest] == days)
 
     def __len__(self) -> int:
         return len(self.days)
 
-    def day(self, index: int) -> date:
-        """The date of the day at `index`."""
+    def day(self, index: int | np.int64) -> date:
+        """Return the date at `index`."""
         return date.fromordinal(int(self.days[index]))
 
     def increments(self, cutoffs: IntArray, horizon: int) -> FloatArray:
-        """(m,) the increments of log price over the `horizon` days after the days at the indices `cutoffs` (m,).
+        """Return (m,) the change of log price over the `horizon` steps after the indices `cutoffs` (m,).
 
-        NaN where the increment is not known yet, or one of both days has no candle.
+        NaN where the target lies after the end, or where cutoff or target has no candle.
         """
         targets = cutoffs + horizon
         due = targets < len(self)
@@ -51,6 +52,29 @@ class DailySeries:
         return found
 
     def until(self, index: int, longest: int) -> DailySeries:
-        """What was known at the close of the day at `index`: that day and those before it, `longest` at most."""
+        """Return the last `longest` steps up to `index`, included: what was known at that close."""
         kept = slice(max(0, index + 1 - longest), index + 1)
         return DailySeries(self.days[kept], self.log_close[kept], self.known[kept])
+
+
+def spacing(positions: IntArray) -> float:
+    """Return the median distance of ascending positions (n,), such as cutoffs; 1 if there are fewer than two."""
+    return float(np.median(np.diff(positions))) if len(positions) > 1 else 1.0
+
+
+def rolling_median(values: FloatArray, window: int) -> FloatArray:
+    """Return the medians of every `window` consecutive values, (n - window + 1,); empty if there are fewer."""
+    if len(values) < window:
+        return np.empty(0)
+    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(values, window), axis=1), dtype=np.float64)
+
+
+def at_horizons(values: FloatArray | Sequence[float], known: Sequence[int], wanted: Sequence[int]) -> FloatArray:
+    """Interpolate values by horizon: linear in the logarithm of the horizon, constant beyond both ends.
+
+    Args:
+        values: (k,)
+        known: (k,) the horizons of the values, ascending.
+        wanted: (n,) the horizons to return values at.
+    """
+    return np.asarray(np.interp(np.log(wanted), np.log(known), values), dtype=np.float64)

@@ -6,11 +6,10 @@ this repository did not sign.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from crypto_predict.errors import BrokenLedger, ReleaseFailed, UnfitImage, UnusableModel
-from crypto_predict.release.images import LABELS, LEDGER, MODEL, digest_of, pull, take_out
+from crypto_predict.release.images import LABELS, LEDGER, MODEL, Image, digest_of, pull, take_out
 from crypto_predict.release.job import Job
 from crypto_predict.release.programs import ProgramFailed, Repository, gh
 
@@ -18,16 +17,6 @@ NOTHING, ANYTHING = "nothing", "anything"  # what `latest` must name when a rele
 WORKFLOW = ".github/workflows/release.yml"
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A published image that was pulled. Build and revision are labels, empty if it does not have them."""
-
-    reference: str  # by digest
-    digest: str
-    build: str
-    revision: str  # the commit that it was built from
 
 
 def locate(image: str, job: Job) -> Mapping[str, str]:
@@ -74,14 +63,10 @@ def champion(image: str, into: Path, repository: Path, job: Job, *, begin_anew: 
     return {**outputs, "follows": last.digest}
 
 
-def _pull(tag: str) -> Published | None:
+def _pull(tag: str) -> Image | None:
     """Pull the image that a tag names, by its digest; None if the registry does not have the tag."""
     digest = digest_of(tag)
-    if digest is None:
-        return None
-    reference = f"{tag.rpartition(':')[0]}@{digest}"
-    labels = pull(reference).labels
-    return Published(reference, digest, labels.get(f"{LABELS}version", ""), labels.get(f"{LABELS}revision", ""))
+    return None if digest is None else pull(f"{tag.rpartition(':')[0]}@{digest}")
 
 
 def _verify(reference: str, job: Job) -> None:
@@ -101,20 +86,17 @@ def _verify(reference: str, job: Job) -> None:
         job.warn(f"{reference}: {fault}; this repository is private and may not be able to attest")
 
 
-def _check_follows(repository: Repository, last: Published, job: Job) -> None:
-    """Refuse a commit that does not contain the one released last, as when an old run is started again.
-
-    After a rewrite of the history, the tip of main may follow whatever was released before.
-    """
-    head = repository.head()
-    if repository.contains(head, last.revision):
+def _check_follows(repository: Repository, last: Image, job: Job) -> None:
+    """Refuse a commit that neither contains the one released last, as in an old run, nor is the tip of main."""
+    head, revision = repository.head(), last.labels.get(f"{LABELS}revision", "")
+    if repository.contains(head, revision):
         return
     if head != repository.main():
         raise ReleaseFailed(
-            f"{head} does not contain {last.revision or 'the unnamed commit'}, which {last.build} was built from: this "
+            f"{head} does not contain {revision or 'the unnamed commit'}, which {last.build} was built from: this "
             "run is older than the last release; run the release of what main is now, or roll back"
         )
-    job.warn(f"{head} does not contain {last.revision}, the commit released last: the history of main was rewritten")
+    job.warn(f"{head} does not contain {revision}, the commit released last: the history of main was rewritten")
 
 
 def _take_files(reference: str, folder: Path, job: Job) -> Mapping[str, str]:

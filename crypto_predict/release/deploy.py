@@ -48,16 +48,10 @@ class Patience(NamedTuple):
 
 
 class Service:
-    """A service on Render. Neither its representation nor any error shows the address of the deploy hook.
+    """A service on Render: the address of its deploy hook, which no error shows, and its `site`, where it answers.
 
-    Args:
-        hook: The address of the deploy hook.
-        site: Where the service answers, maybe below a path; empty if that is unknown, and nothing is verified.
-        patience: How long to wait for the site.
-        hook_seconds: Time limit for an answer of the hook.
-
-    Raises:
-        InvalidValue: One of them is not an address, or a secret must not be sent to that of the hook.
+    The site may have a path; it is empty if it is unknown, and then nothing is verified. `hook_seconds` is the time
+    limit for an answer of the hook. Raise `InvalidValue` if the addresses are not valid, or not safe for a secret.
     """
 
     def __init__(self, hook: str, site: str, patience: Patience, hook_seconds: float = 30.0) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from crypto_predict.baked import files, store
+from crypto_predict.baked.ledger import Ledger
 from crypto_predict.baked.schema import Model
 from crypto_predict.errors import OtherSchema, ReleaseFailed
-from crypto_predict.forecasting.record.ledger import Ledger, read_ledger
 from crypto_predict.release.programs import ProgramFailed, output_of
 
 DIGEST = re.compile("sha256:[0-9a-f]{64}")
@@ -32,9 +32,19 @@ class Image:
     """An image in the engine."""
 
     reference: str
-    labels: Mapping[str, str]
+    labels: Mapping[str, str]  # see `LABELS`
     user: str  # empty: root
     bytes: int  # of all layers, those of the base included
+
+    @property
+    def digest(self) -> str:
+        """The digest, if the reference names it."""
+        return self.reference.partition("@")[2]
+
+    @property
+    def build(self) -> str:
+        """The build, from a label; empty without it."""
+        return self.labels.get(f"{LABELS}version", "")
 
 
 def imagetools(*words: str) -> str:
@@ -93,8 +103,8 @@ def take_out(reference: str, folder: Path) -> tuple[Model | None, Ledger]:
     try:
         model = store.load(model_path)
     except OtherSchema:
-        return None, read_ledger(ledger_path)
-    ledger = read_ledger(ledger_path, [model.scorecard.head])
+        return None, Ledger.read(ledger_path)
+    ledger = Ledger.read(ledger_path, [model.scorecard.head])
     files.write_atomically(ledger_path, ledger.content())  # without what was never released
     return model, ledger
 

@@ -43,13 +43,9 @@ def summary(image: str, champion: str, into: Path, job: Job) -> None:
 
 
 def page(model: Model, digest: str, since: str = "", subjects: Sequence[str] = ()) -> str:
-    """Return the whole page, some kilobytes.
+    """Return the whole page, some kilobytes, of a model in the image with this digest.
 
-    Args:
-        model: The model, from a file that was loaded.
-        digest: The digest of its image.
-        since: What changed since the last model, as Markdown.
-        subjects: The subjects of the new commits, written by anybody.
+    `since` has the changes since the last model as Markdown, `subjects` those of the new commits, written by anybody.
     """
     card = model.card
     warning = [_SIMULATED] if card.simulated else []

@@ -32,10 +32,10 @@ from typing import BinaryIO, cast
 
 from crypto_predict.errors import UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Span
-from crypto_predict.settings import SourceSettings
 from crypto_predict.sources.csv_columns import BadRow, Columns, continues, joined
+from crypto_predict.sources.limits import Bounds
 
-MOST_LINES = SourceSettings().candles
+MOST_LINES = Bounds().candles
 MOST_LINE_BYTES = 10_000
 LINE_BYTES = 500  # of a line on average, at most
 MOST_FAULTS = 1_000  # a hostile file has no end of them

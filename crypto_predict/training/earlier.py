@@ -11,9 +11,10 @@ from pathlib import Path
 
 from crypto_predict.baked import store
 from crypto_predict.baked.files import keep_aside, real_path, remove_stale, stale_temporaries, write_atomically
+from crypto_predict.baked.ledger import Ledger, size_up_to
 from crypto_predict.baked.schema import Model
 from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableModel
-from crypto_predict.forecasting.record.ledger import Ledger, read_ledger, size_up_to
+from crypto_predict.forecasting.record.record import Record
 from crypto_predict.training.outputs import File
 from crypto_predict.training.settings import Outputs
 
@@ -59,7 +60,7 @@ def clean_up(outputs: Outputs, files: Iterable[File]) -> bool:
 def _drop_release(path: Path, made_at: datetime) -> bool:
     """Cut a ledger before the release of an instant. Return whether nothing was left and the file was removed."""
     try:
-        ledger = read_ledger(path, before=made_at)
+        ledger = Ledger.read(path, before=made_at)
     except BrokenLedger:  # reported by the training that names it
         return False
     if ledger.entries:
@@ -69,7 +70,7 @@ def _drop_release(path: Path, made_at: datetime) -> bool:
     return not ledger.entries
 
 
-def continue_ledger(path: Path | None, outputs: Outputs, champion: Model | None, *, removed: bool) -> Ledger:
+def continue_record(path: Path | None, outputs: Outputs, champion: Model | None, *, removed: bool) -> Record:
     """Read the ledger to be continued; begin a new one without `path`, or if it was `removed` beside the output.
 
     A ledger is read up to the last entry that is named by the champion, by the model beside it, or by the model at the
@@ -81,16 +82,16 @@ def continue_ledger(path: Path | None, outputs: Outputs, champion: Model | None,
     if path is None:
         if champion is not None and champion.scorecard.entries:
             _log.warning("the live record starts again: --champion has a ledger, and --ledger does not name it")
-        return Ledger.empty()
+        return Record()
     beside_output = real_path(path) == real_path(outputs.ledger)
     if beside_output and removed:
-        return Ledger.empty()
+        return Record()
     models = [champion]  # read before the ledger, as trainings write the ledger first
     if path.name.endswith(_SUFFIX):
         models.append(_loaded(path.with_name(f"{path.name.removesuffix(_SUFFIX)}.pkl")))
     if beside_output:
         models.append(_loaded(outputs.model))  # its suffix may not be .pkl
-    return read_ledger(path, [model.scorecard.head for model in models if model is not None])
+    return Record.read(path, [model.scorecard.head for model in models if model is not None])
 
 
 def keep_ledger(outputs: Outputs, ledger: Ledger) -> None:

@@ -10,10 +10,10 @@ from datetime import datetime
 from crypto_predict.baked.schema import HORIZON_DAYS, Anchor
 from crypto_predict.errors import Refused, SourceError, UnusableHistory
 from crypto_predict.forecasting.gate.quality import anchor_faults, history_faults
+from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.history import MIN_CANDLES, History, candles_since, closing_limit, read_history
 from crypto_predict.market import DAY, Candle, Interval, Pair
 from crypto_predict.market.ports import CandleSource
-from crypto_predict.settings import GateThresholds
 from crypto_predict.training.settings import GatePlan, HistoryRequest
 
 # Days read before those that a fit sees. With them, the first forecasts of the backtest have a year behind them, and

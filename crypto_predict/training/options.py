@@ -8,10 +8,9 @@ from types import SimpleNamespace
 
 from crypto_predict.command_line import CommandLine, Option
 from crypto_predict.errors import InvalidValue, shown
+from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.market import Pair
 from crypto_predict.settings import (
-    GateThresholds,
-    SourceSettings,
     boolean,
     day,
     file_path,
@@ -132,7 +131,7 @@ def _settings(options: SimpleNamespace, environ: Mapping[str, str]) -> TrainSett
             sources=options.source,
             days=options.days,
             until=options.until,
-            access=SourceSettings.from_environ(environ),
+            environ=environ,
         ),
         backtest=BacktestPlan(tuple(sorted(options.horizons)), options.every),
         outputs=Outputs(options.output, options.backtest, options.prophet_json, options.picture),

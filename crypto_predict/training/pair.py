@@ -14,9 +14,9 @@ from crypto_predict.forecasting.candidates.combination import LEARNED
 from crypto_predict.forecasting.evaluation.replay import HORIZONS, LEAST_HISTORY, Row, replay, splits
 from crypto_predict.forecasting.evaluation.scoring import score
 from crypto_predict.forecasting.forecast import FittedForecast, forecast_pair
+from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.forecasting.gate.verdict import calibration_faults, champion_faults
 from crypto_predict.forecasting.series import DailySeries
-from crypto_predict.settings import GateThresholds
 from crypto_predict.training.histories import PairHistory
 from crypto_predict.training.settings import BacktestPlan
 

@@ -1,4 +1,4 @@
-"""A picture of a forecast: what the market did, what the model made of it, where it goes, and what followed."""
+"""A picture of a forecast: the market, the fitted curve, the forecast, and the prices that followed."""
 
 from __future__ import annotations
 
@@ -62,21 +62,13 @@ _DECIMALS = re.compile(rb"(\.\d\d)\d+")
 def save_picture(
     history: History, forecast: PairForecast, card: Card, path: Path, followed: Sequence[Candle] = ()
 ) -> None:
-    """Draw the picture of `draw_picture` into a file, as SVG, PNG or PDF; an SVG follows its viewer's dark mode.
-
-    Args:
-        history: What the forecast was trained on.
-        forecast: As baked.
-        card: Says which version it is, and whether the prices were simulated.
-        path: Its ending decides the format.
-        followed: Candles after the forecast was made.
+    """Save what `draw_picture` draws as SVG, PNG or PDF, by the suffix; an SVG follows the dark mode of its viewer.
 
     Raises:
         OSError: The file cannot be written.
     """
     kind = path.suffix.lstrip(".").lower()
-    # Without the time of drawing, so that equal runs draw equal files.
-    metadata = {"Date": None} if kind == "svg" else {}
+    metadata = {"Date": None} if kind == "svg" else {}  # equal runs draw equal files
     buffer = io.BytesIO()
     with rc_context(_STYLE):
         draw_picture(history, forecast, card, followed).savefig(buffer, format=kind, dpi=110, metadata=metadata)
@@ -87,50 +79,54 @@ def save_picture(
 def draw_picture(history: History, forecast: PairForecast, card: Card, followed: Sequence[Candle] = ()) -> Figure:
     """Draw the last two years of closes, the fitted curve, the forecast with its interval, and the closes after it.
 
-    Nothing but lines is drawn inside the axes: title and legend stand above, the prices of the last day to the right.
+    Inside the axes are only lines: title and legend stand above, the prices of the last day to the right.
+
+    Args:
+        history: The prices that the forecast was trained on.
+        forecast: As baked.
+        card: For the version.
+        followed: Candles after the forecast was made.
     """
     figure = Figure(figsize=(10, 5), layout="constrained")
     axes = figure.add_subplot()
-    _draw_past(axes, history, forecast)
-    prices = _draw_future(axes, forecast)
+    start = max(forecast.first, forecast.last - timedelta(days=SHOWN_DAYS))
+    evaluator = Evaluator(forecast)
+    _draw_closes(axes, [one for one in history.candles if one.open_time.date() >= start], _INK, "market")
+    fitted = _days(start, forecast.last)
+    prices = [evaluator.at_close(day).price for day in fitted.tolist()]
+    axes.plot(fitted, prices, color=_FITTED, lw=1.2, label="fitted curve", zorder=1)
+    last_prices = _draw_future(axes, evaluator)
     if followed:
         _draw_closes(axes, followed, _ACTUAL, FOLLOWED)
         if followed[-1].open_time.date() == forecast.end:
-            prices["actual"] = followed[-1].close
-    axes.set_xlim(_axis([_start(forecast)])[0], _axis([forecast.end])[0])
+            last_prices["actual"] = followed[-1].close
+    shown = _days(start, forecast.end)
+    axes.set_xlim(shown[0], shown[-1])
     _label(axes, history, card)
     _scale(axes)
-    _label_last_day(axes, prices)
+    _label_last_day(axes, last_prices)
     return figure
 
 
-def _start(forecast: PairForecast) -> date:
-    return max(forecast.first, forecast.last - timedelta(days=SHOWN_DAYS))
-
-
-def _draw_past(axes: Axes, history: History, forecast: PairForecast) -> None:
-    start, evaluator = _start(forecast), Evaluator(forecast)
-    fitted = _days(start, forecast.last)
-    prices = [evaluator.at_close(day).price for day in fitted]
-    _draw_closes(axes, [one for one in history.candles if one.open_time.date() >= start], _INK, "market")
-    axes.plot(_axis(fitted), prices, color=_FITTED, lw=1.2, label="fitted curve", zorder=1)
-
-
-def _draw_future(axes: Axes, forecast: PairForecast) -> dict[str, float]:
+def _draw_future(axes: Axes, evaluator: Evaluator) -> dict[str, float]:
     """Draw forecast and interval; return the prices of the last day by their names."""
-    evaluator = Evaluator(forecast)
-    days = _days(forecast.last + timedelta(days=1), forecast.end)
-    predictions = [evaluator.at_close(day) for day in days]
+    last = evaluator.forecast.last
+    days = _days(last + timedelta(days=1), evaluator.forecast.end)
+    predictions = [evaluator.at_close(day) for day in days.tolist()]
     lows, highs = [p.low for p in predictions], [p.high for p in predictions]
-    axes.fill_between(_axis(days), lows, highs, color=_FORECAST, alpha=0.16, lw=0, label="80 % interval")
-    axes.plot(_axis(days), [p.price for p in predictions], color=_FORECAST, lw=1.8, label="forecast")
-    axes.axvline(_axis([forecast.last])[0], color=_QUIET, lw=0.8, ls=(0, (2, 3)), zorder=0)
+    axes.fill_between(days, lows, highs, color=_FORECAST, alpha=0.16, lw=0, label="80 % interval")
+    axes.plot(days, [p.price for p in predictions], color=_FORECAST, lw=1.8, label="forecast")
+    axes.axvline(_days(last, last)[0], color=_QUIET, lw=0.8, ls=(0, (2, 3)), zorder=0)
     return {"low": lows[-1], "forecast": predictions[-1].price, "high": highs[-1]}
 
 
 def _draw_closes(axes: Axes, candles: Sequence[Candle], colour: str, label: str) -> None:
-    days = _axis([candle.open_time.date() for candle in candles])
+    days = np.array([candle.open_time.date() for candle in candles], dtype="datetime64[D]")
     axes.plot(days, [candle.close for candle in candles], color=colour, lw=1.3, label=label)
+
+
+def _days(first: date, last: date) -> npt.NDArray[np.datetime64]:
+    return np.arange(np.datetime64(first), np.datetime64(last) + 1)
 
 
 def _label(axes: Axes, history: History, card: Card) -> None:
@@ -155,8 +151,9 @@ def _label(axes: Axes, history: History, card: Card) -> None:
 def _scale(axes: Axes) -> None:
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    ticks = LogLocator(subs=(1, 2, 5)) if high / low > WIDE_RANGE else MaxNLocator(6, steps=[1, 2, 2.5, 5, 10])
-    axes.yaxis.set_major_locator(ticks)
+    axes.yaxis.set_major_locator(
+        LogLocator(subs=(1, 2, 5)) if high / low > WIDE_RANGE else MaxNLocator(6, steps=[1, 2, 2.5, 5, 10])
+    )
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(_price))
     months = AutoDateLocator(minticks=5, maxticks=12)  # type: ignore[no-untyped-call]  # matplotlib's own
@@ -182,14 +179,6 @@ def _label_last_day(axes: Axes, prices: Mapping[str, float]) -> None:
 
 def _price(price: float, _: int | None = None) -> str:
     return f"{price:,.0f}" if price >= 10 else f"{price:.4g}"
-
-
-def _days(first: date, last: date) -> list[date]:
-    return [date.fromordinal(ordinal) for ordinal in range(first.toordinal(), last.toordinal() + 1)]
-
-
-def _axis(days: list[date]) -> npt.NDArray[np.datetime64]:
-    return np.array(days, dtype="datetime64[D]")
 
 
 def _small_and_adaptive(svg: bytes) -> bytes:

@@ -20,7 +20,7 @@ from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.catalog import open_sources
 from crypto_predict.training.backtest_csv import as_csv
 from crypto_predict.training.card import build_card, build_pair_card
-from crypto_predict.training.earlier import clean_up, continue_ledger, keep_ledger, read_champion
+from crypto_predict.training.earlier import clean_up, continue_record, keep_ledger, read_champion
 from crypto_predict.training.histories import PairHistory, candles_after, read_pair
 from crypto_predict.training.outputs import check_outputs, check_room, locked_outputs, path_for, readable
 from crypto_predict.training.pair import count_cutoffs, find_faults, train_pair
@@ -70,9 +70,9 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
     with locked_outputs(files):
         champion = read_champion(settings.earlier.champion)
         removed = clean_up(outputs, files)
-        ledger = continue_ledger(settings.earlier.ledger, outputs, champion, removed=removed)
-        ledger.check_follows(trained_at)
-        sources = open_sources(request.sources, request.access, settings.seed, request.pairs)
+        record = continue_record(settings.earlier.ledger, outputs, champion, removed=removed)
+        record.check_follows(trained_at)
+        sources = open_sources(request.sources, request.environ, settings.seed, request.pairs)
         with logging_redirect_tqdm(), tqdm(total=len(request.pairs), bar_format=_BAR, disable=None) as progress:
             read = _read_histories(sources, request, gate, now, progress)
             check_room({pair: len(one.past.candles) for pair, one in read.items()}, request.days, plan.horizons)
@@ -85,10 +85,11 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
         forecasts = {pair: one.fitted.forecast for pair, one in trained.items()}
         cards = {pair: build_pair_card(one, plan.horizons) for pair, one in trained.items()}
         card = build_card(cards, judged, settings.release, trained_at, days=request.days, seed=settings.seed)
-        ledger = ledger.settled([one.past for one in read.values()]).released(card, forecasts)
+        record.settle(one.past for one in read.values())
+        record.release(card, forecasts)
         if gate.enforced and not judged.passed:
             raise Refused(judged.reasons)
-        model = Model(card, forecasts, ledger.scorecard())
+        model = Model(card, forecasts, record.scorecard())
         data = readable(model, outputs.model)
         for pair, one in trained.items():
             if outputs.picture is not None:
@@ -97,9 +98,9 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
                 save_picture(read[pair].history, forecasts[pair], card, path_for(outputs.picture, pair), followed)
             if outputs.prophet_json is not None:
                 write_atomically(path_for(outputs.prophet_json, pair), one.fitted.prophet.to_json().encode())
-        keep_ledger(outputs, ledger)
+        keep_ledger(outputs, record.ledger)
         # In this order, as readers drop the ledger entries after the one that the model names.
-        write_in_order({outputs.ledger: ledger.content(), outputs.model: data})
+        write_in_order({outputs.ledger: record.ledger.content(), outputs.model: data})
     return TrainingRun(model, outputs.model, {pair: one.seconds for pair, one in trained.items()})
 
 

@@ -1,26 +1,27 @@
-"""What a training run tells: a table for a person, or JSON for a machine."""
+"""The report of a training run: tables for a person, or JSON for a machine."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from textwrap import fill
 from typing import Any
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.schema import Card, PairCard
-from crypto_predict.baked.scores import Backtest, ProphetScore, Score, YearScore
+from crypto_predict.baked.scores import Backtest, Score
 from crypto_predict.forecasting.evaluation.scoring import Verdict, verdict
 from crypto_predict.market import Pair, price_decimals
 from crypto_predict.training.pipeline import TrainingRun
 from crypto_predict.wording import counted, days_listed, listed
 
 Row = Sequence[str]
-Tested = Mapping[Pair, Backtest]
+Tested = dict[Pair, Backtest]
 
 WIDTH = 100  # columns
 _YEAR_HORIZONS = 4  # that fit beside each other
-_NO_CENTS, _TOO_LONG, _MOST_DECIMALS = 1e6, 1e10, 10  # of a price: from where it is shortened
+_NO_CENTS, _TOO_LONG, _MOST_DECIMALS = 1e6, 1e10, 10  # limits from which a price is shortened
 _HISTORY_HEAD = ("pair", "first day", "last day", "candles", "gaps", "missing", "took", "last close")
 _FORECAST_HEAD = ("pair", "in", "on", "forecast", "low", "high", "change")
 _SCORE_HEAD = ("pair", "ahead", "forecasts", "off by", "error", "inside", "Winkler", "p", "Prophet", "inside")
@@ -30,164 +31,40 @@ _SCORE_FOOT = (
     "is better; inside: outcomes in the 80 % interval; p: of an error that differs from persistence's by chance; "
     "Prophet, inside: error and coverage of Prophet alone, with its own interval"
 )
+_wrap = partial(fill, width=WIDTH, break_long_words=False, break_on_hyphens=False)
 _SIMULATED = "!!! SIMULATED PRICES: no exchange was used, the market is invented. Never trade or publish on it !!!"
 
 
-def as_text(run: TrainingRun) -> str:
-    """The run as tables: what it was trained on, where the forecast stands, and how such forecasts did.
-
-    Lines have at most `WIDTH` columns, but for a path that is longer.
-    """
-    card = run.model.card
-    history = [_history_row(pair, facts, run.seconds[pair]) for pair, facts in card.pairs.items()]
-    forecasts = [row for pair, facts in card.pairs.items() for row in _forecast_rows(pair, facts)]
-    parts = [
-        _table(_HISTORY_HEAD, history),
-        _wrapped(_sources(card)),
-        _table(_FORECAST_HEAD, forecasts),
-        _wrapped(f"low and high: the central {card.coverage:.0%} interval; change: from the last close"),
-        "\n".join(_wrapped(_anchor_line(pair, facts)) for pair, facts in card.pairs.items()),
-        *_backtest_parts(card),
-        *_gate_parts(card),
-        f"wrote {run.output}: version {card.build}",
-    ]
-    if card.simulated:
-        parts = [_SIMULATED, *parts, _SIMULATED]
-    return "\n\n".join(parts)
-
-
-def _sources(card: Card) -> str:
-    pairs: dict[str, list[str]] = {}
-    for pair, facts in card.pairs.items():
-        pairs.setdefault(facts.source, []).append(str(pair))
-    return "source: " + "; ".join(f"{source} for {listed(names)}" for source, names in pairs.items())
-
-
-def _anchor_line(pair: Pair, facts: PairCard) -> str:
-    at = facts.anchor.at
-    return f"{pair} sets out from the newest price, {_price(facts.anchor.price, facts)} at {at:%Y-%m-%d %H:%M} UTC"
-
-
-def _backtest_parts(card: Card) -> list[str]:
-    """How such forecasts did out of sample: over all cutoffs, and by the year of the cutoff."""
-    tested = {
-        pair: facts.backtest
-        for pair, facts in card.pairs.items()
-        if facts.backtest is not None and facts.backtest.scores
-    }
-    parts = [
-        f"{pair} is not scored: the history is too short for a backtest" for pair in card.pairs if pair not in tested
-    ]
-    if tested:
-        scores = [row for pair, backtest in tested.items() for row in _score_rows(pair, backtest)]
-        parts += [_table(_SCORE_HEAD, scores), _wrapped(_SCORE_FOOT), "\n".join(map(_wrapped, _verdicts(tested)))]
-    return [*parts, *(part for pair, backtest in tested.items() for part in _year_parts(pair, backtest))]
-
-
-def _score_rows(pair: Pair, backtest: Backtest) -> list[Row]:
-    prophet = {one.horizon_days: one for one in backtest.prophet.scores} if backtest.prophet else {}
-    return [
-        (
-            str(pair),
-            counted(score.horizon_days, "day"),
-            f"{score.forecasts:,}",
-            _share(score.mape),
-            _relative(score.relative_mae),
-            f"{score.coverage:.1%}",
-            _relative(score.relative_winkler),
-            _p_value(score.p_value),
-            *_prophet_cells(prophet.get(score.horizon_days)),
-        )
-        for score in backtest.scores
-    ]
-
-
-def _prophet_cells(score: ProphetScore | None) -> tuple[str, str]:
-    return ("-", "-") if score is None else (_relative(score.relative_mae), f"{score.coverage:.1%}")
-
-
-def _verdicts(tested: Tested) -> list[str]:
-    """Each verdict once, with the pairs and horizons that it is true of."""
-    found: dict[Verdict, dict[tuple[int, ...], list[str]]] = {}
-    for pair, backtest in tested.items():
-        of_pair: dict[Verdict, list[int]] = {}
-        for score in backtest.scores:
-            of_pair.setdefault(verdict(score.relative_mae, score.p_value), []).append(score.horizon_days)
-        for kind, horizons in of_pair.items():
-            found.setdefault(kind, {}).setdefault(tuple(horizons), []).append(str(pair))
-    lines = []
-    for kind, by_horizons in found.items():
-        where = [f"{listed(pairs)} at {days_listed(horizons)}" for horizons, pairs in by_horizons.items()]
-        lines.append(f"forecast of {'; '.join(where)}: {kind.value}")
-    return lines
-
-
-def _year_parts(pair: Pair, backtest: Backtest) -> list[str]:
-    """A row for each year of cutoffs, in as many tables as the horizons need."""
-    title = f"{pair} by year of the cutoff: error, inside and Winkler score, as above"
-    return [title, *(_table(*_year_table(backtest, few)) for few in _batches(backtest.scores, _YEAR_HORIZONS))]
-
-
-def _year_table(backtest: Backtest, scores: Sequence[Score]) -> tuple[Row, list[Row]]:
-    horizons = [score.horizon_days for score in scores]
-    cells = {(one.year, one.horizon_days): one for one in backtest.years}
-    years = sorted({one.year for one in backtest.years})
-    rows: list[Row] = [(str(year), *(_year_cell(cells.get((year, days))) for days in horizons)) for year in years]
-    return ("year", *(counted(horizon, "day") for horizon in horizons)), rows
-
-
-def _batches(scores: Sequence[Score], size: int) -> Iterator[Sequence[Score]]:
-    for start in range(0, len(scores), size):
-        yield scores[start : start + size]
-
-
-def _year_cell(score: YearScore | None) -> str:
-    if score is None:
-        return "-"
-    return f"{_relative(score.relative_mae)}  {score.coverage:4.0%}  {_relative(score.relative_winkler)}"
-
-
-def _gate_parts(card: Card) -> list[str]:
-    if card.gate.passed:
-        return []
-    lifted = "" if card.gate.enforced else " (lifted by --no-gate)"
-    reasons = (_wrapped(reason, "  ", "    ") for reason in card.gate.reasons)
-    return ["\n".join([f"the gate{lifted}:", *reasons])]
-
-
-def _wrapped(text: str, first: str = "", others: str = "") -> str:
-    """The text in lines of at most `WIDTH`, with an indent for the first of them and one for the others."""
-    return fill(
-        text, WIDTH, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
-    )
-
-
-def _relative(ratio: float | None) -> str:
-    if ratio is None:
-        return "-"
-    if ratio < 100:
-        return f"{ratio:.3f}"
-    return f"{ratio:.0f}" if ratio < 1e6 else f"{ratio:.0e}"
-
-
-def _share(share: float) -> str:
-    return f"{share:.1%}" if share < 10 else f"{share:.0e}"
-
-
-def _p_value(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.2f}" if value >= 0.01 else "<0.01"
-
-
 def as_json(run: TrainingRun) -> str:
-    """The run as one JSON object: the file written, the seconds each pair took, and the whole model card."""
+    """Format one JSON object: the file written, the seconds each pair took, and the whole model card."""
     report: dict[str, Any] = {
         "output": str(run.output),
         "seconds": {str(pair): round(seconds, 3) for pair, seconds in run.seconds.items()},
         "card": plain.encode(run.model.card),
     }
     return json.dumps(report, indent=2)
+
+
+def as_text(run: TrainingRun) -> str:
+    """Format tables: the histories, the forecasts, and how such forecasts did out of sample.
+
+    Lines have at most `WIDTH` columns, except for a longer path.
+    """
+    card = run.model.card
+    parts = [
+        _table(_HISTORY_HEAD, [_history_row(pair, facts, run.seconds[pair]) for pair, facts in card.pairs.items()]),
+        _wrap(_sources(card)),
+        _table(_FORECAST_HEAD, [row for pair, facts in card.pairs.items() for row in _forecast_rows(pair, facts)]),
+        _wrap(f"low and high: the central {card.coverage:.0%} interval; change: from the last close"),
+        "\n".join(_wrap(_anchor_line(pair, facts)) for pair, facts in card.pairs.items()),
+        *_backtest_parts(card),
+    ]
+    if not card.gate.passed:
+        lifted = "" if card.gate.enforced else " (lifted by --no-gate)"
+        reasons = (_wrap(reason, initial_indent="  ", subsequent_indent="    ") for reason in card.gate.reasons)
+        parts.append("\n".join([f"the gate{lifted}:", *reasons]))
+    parts.append(f"wrote {run.output}: version {card.build}")
+    return "\n\n".join([_SIMULATED, *parts, _SIMULATED] if card.simulated else parts)
 
 
 def _history_row(pair: Pair, facts: PairCard, seconds: float) -> Row:
@@ -203,6 +80,13 @@ def _history_row(pair: Pair, facts: PairCard, seconds: float) -> Row:
     )
 
 
+def _sources(card: Card) -> str:
+    pairs: dict[str, list[str]] = {}
+    for pair, facts in card.pairs.items():
+        pairs.setdefault(facts.source, []).append(str(pair))
+    return "source: " + "; ".join(f"{source} for {listed(names)}" for source, names in pairs.items())
+
+
 def _forecast_rows(pair: Pair, facts: PairCard) -> list[Row]:
     return [
         (
@@ -216,8 +100,89 @@ def _forecast_rows(pair: Pair, facts: PairCard) -> list[Row]:
     ]
 
 
+def _anchor_line(pair: Pair, facts: PairCard) -> str:
+    at = facts.anchor.at
+    return f"{pair} sets out from the newest price, {_price(facts.anchor.price, facts)} at {at:%Y-%m-%d %H:%M} UTC"
+
+
+def _backtest_parts(card: Card) -> Iterator[str]:
+    tested = {pair: facts.backtest for pair, facts in card.pairs.items() if facts.backtest and facts.backtest.scores}
+    for pair in card.pairs:
+        if pair not in tested:
+            yield f"{pair} is not scored: the history is too short for a backtest"
+    if tested:
+        yield _table(_SCORE_HEAD, [row for pair, backtest in tested.items() for row in _score_rows(pair, backtest)])
+        yield _wrap(_SCORE_FOOT)
+        yield "\n".join(map(_wrap, _verdicts(tested)))
+    for pair, backtest in tested.items():
+        yield from _year_parts(pair, backtest)
+
+
+def _score_rows(pair: Pair, backtest: Backtest) -> Iterator[Row]:
+    prophet = {one.horizon_days: one for one in backtest.prophet.scores} if backtest.prophet else {}
+    for score in backtest.scores:
+        alone = prophet.get(score.horizon_days)
+        yield (
+            str(pair),
+            counted(score.horizon_days, "day"),
+            f"{score.forecasts:,}",
+            f"{score.mape:.1%}" if score.mape < 10 else f"{score.mape:.0e}",
+            _relative(score.relative_mae),
+            f"{score.coverage:.1%}",
+            _relative(score.relative_winkler),
+            _p_value(score),
+            _relative(alone.relative_mae if alone else None),
+            f"{alone.coverage:.1%}" if alone else "-",
+        )
+
+
+def _verdicts(tested: Tested) -> Iterator[str]:
+    """Yield each verdict once, with its pairs and horizons."""
+    found: dict[Verdict, dict[Pair, list[int]]] = {}
+    for pair, backtest in tested.items():
+        for score in backtest.scores:
+            by_pair = found.setdefault(verdict(score.relative_mae, score.p_value), {})
+            by_pair.setdefault(pair, []).append(score.horizon_days)
+    for kind, by_pair in found.items():
+        pairs: dict[str, list[str]] = {}
+        for pair, horizons in by_pair.items():
+            pairs.setdefault(days_listed(horizons), []).append(str(pair))
+        yield f"forecast of {'; '.join(f'{listed(names)} at {days}' for days, names in pairs.items())}: {kind.value}"
+
+
+def _year_parts(pair: Pair, backtest: Backtest) -> Iterator[str]:
+    """Yield a title, and as many tables with a row for each year of cutoffs as the horizons need."""
+    yield f"{pair} by year of the cutoff: error, inside and Winkler score, as above"
+    cells = {
+        (one.year, one.horizon_days): (
+            f"{_relative(one.relative_mae)}  {one.coverage:4.0%}  {_relative(one.relative_winkler)}"
+        )
+        for one in backtest.years
+    }
+    years = sorted({year for year, _ in cells})
+    horizons = [score.horizon_days for score in backtest.scores]
+    for start in range(0, len(horizons), _YEAR_HORIZONS):
+        few = horizons[start : start + _YEAR_HORIZONS]
+        rows = [(str(year), *(cells.get((year, horizon), "-") for horizon in few)) for year in years]
+        yield _table(("year", *(counted(horizon, "day") for horizon in few)), rows)
+
+
+def _relative(ratio: float | None) -> str:
+    if ratio is None:
+        return "-"
+    if ratio < 100:
+        return f"{ratio:.3f}"
+    return f"{ratio:.0f}" if ratio < 1e6 else f"{ratio:.0e}"
+
+
+def _p_value(score: Score) -> str:
+    if score.p_value is None:
+        return "-"
+    return f"{score.p_value:.2f}" if score.p_value >= 0.01 else "<0.01"
+
+
 def _price(price: float, facts: PairCard) -> str:
-    """With the decimals of the pair's prices; cents are left out of a million, and digits where there are too many."""
+    """Format a price with the decimals of its pair, without cents from a million, and in five digits if too long."""
     decimals = price_decimals(facts.last_close)
     if decimals > _MOST_DECIMALS or price >= _TOO_LONG:
         return f"{price:.5g}"
@@ -225,7 +190,7 @@ def _price(price: float, facts: PairCard) -> str:
 
 
 def _table(head: Row, rows: Sequence[Row]) -> str:
-    """Columns as wide as their widest cell, those of numbers aligned to the right."""
+    """Format columns as wide as their widest cell, those of numbers aligned to the right."""
     columns = [_aligned(cells) for cells in zip(head, *rows, strict=True)]
     lines = ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
     return "\n".join([lines[0], "  ".join("-" * len(cells[0]) for cells in columns), *lines[1:]])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
+from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.market import Pair
-from crypto_predict.settings import GateThresholds, SourceSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class HistoryRequest:
     sources: tuple[str, ...]  # names in order of preference
     days: int  # longest history that a fit sees
     until: date | None = None  # candles after this UTC day are ignored
-    access: SourceSettings = field(default_factory=SourceSettings)
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # settings of the sources, with their keys
 
 
 @dataclass(frozen=True, slots=True)

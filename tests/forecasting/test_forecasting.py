@@ -15,9 +15,8 @@ from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS, Anchor, Band, PairF
 from crypto_predict.forecasting.candidates.combination import Combination
 from crypto_predict.forecasting.candidates.models import CANDIDATES, PROPHET
 from crypto_predict.forecasting.candidates.prophet_fit import fit_prophet
-from crypto_predict.forecasting.distribution.bands import fitted_band, forecast_bands
 from crypto_predict.forecasting.evaluation.replay import Replay, replay
-from crypto_predict.forecasting.forecast import FittedForecast, forecast_pair
+from crypto_predict.forecasting.forecast import FittedForecast, fitted_band, forecast_bands, forecast_pair
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import History, read_history
 from crypto_predict.market import DAY, Interval

@@ -1,5 +1,6 @@
-"""A daily history as arrays."""
+"""A daily history as arrays, and what is done with arrays."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.forecasting.series import DailySeries
+from crypto_predict.forecasting.series import DailySeries, at_horizons, rolling_median, spacing
 from tests.support.histories import START, make_history, wandering
 
 DAYS = 40
@@ -57,3 +58,20 @@ def test_what_is_known_at_a_close_is_the_whole_of_a_history_that_ends_there(inde
 def test_a_single_candle_is_a_series() -> None:
     series = DailySeries.of(make_history(1))
     assert (len(series), series.known.tolist()) == (1, [True])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"), [([1], [3.0]), ([10], [5.0]), ([100], [7.0]), ([1000], [7.0]), ([1, 100], [3.0, 7.0])]
+)
+def test_between_horizons_values_lie_on_a_line_in_the_logarithm(wanted: Sequence[int], expected: list[float]) -> None:
+    assert at_horizons(np.array([3.0, 7.0]), [1, 100], wanted).tolist() == pytest.approx(expected)
+
+
+def test_a_rolling_median_has_one_value_for_each_whole_window() -> None:
+    assert rolling_median(np.array([5.0, 1.0, 3.0, 9.0]), 3).tolist() == [3.0, 3.0]
+    assert rolling_median(np.array([5.0, 1.0]), 3).tolist() == []
+
+
+def test_cutoffs_are_as_far_apart_as_most_of_them_are() -> None:
+    assert spacing(np.array([10, 17, 24, 27])) == 7
+    assert spacing(np.array([10])) == 1

@@ -13,7 +13,7 @@ from tests.support import engine
 from tests.support.engine import Container, docker, needs_engine, running_container
 from tests.support.layers import MODEL_FILES, Layer, inspect, layers_above_base
 from tests.support.serving import ROOT
-from tests.test_floors import MODULES, PACKAGE, imports_of, imports_within
+from tests.test_floors import IMPORTS, MODULES, PACKAGE
 
 image = engine.image  # a fixture
 pytestmark = [needs_engine, pytest.mark.timeout(600)]
@@ -147,12 +147,12 @@ def test_it_holds_the_modules_that_the_server_reaches_and_no_others(files: Layer
 def modules_reached() -> set[str]:
     """Every module of ours that `api.py` imports, directly or not, and the packages they are in."""
     reached: set[str] = set()
-    waiting = imports_of((ROOT / "api.py").read_text(encoding="utf-8"), "api") & MODULES.keys()
+    waiting = IMPORTS["api"] & MODULES.keys()
     while waiting:
         name = waiting.pop()
         reached.add(name)
         packages = {name.rsplit(".", depth)[0] for depth in range(1, name.count(".") + 1)}
-        waiting |= (imports_within(name) | packages) - reached
+        waiting |= ((IMPORTS[name] & MODULES.keys()) | packages) - reached
     assert PACKAGE in reached
     return reached
 

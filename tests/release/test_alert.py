@@ -28,8 +28,8 @@ def alert(job: Job, event: str = "schedule", *more: str, **results: str) -> str:
     """Run the command, which never fails; return the run's page and the warnings."""
     needs = {name: {"result": result, "outputs": {}} for name, result in {"version": "success", **results}.items()}
     done = job.release("alert", "--event", event, *more, NEEDS=json.dumps(needs))
-    assert (done.code, done.outputs) == (DONE, {}), done.said
-    return done.page + "".join(line for line in done.said.splitlines() if line.startswith("::warning::"))
+    assert (done.code, done.outputs) == (DONE, {}), done.log
+    return done.page + "".join(line for line in done.log.splitlines() if line.startswith("::warning::"))
 
 
 def issues(job: Job) -> list[dict[str, Any]]:

@@ -91,7 +91,7 @@ def test_the_first_release_has_no_champion(place: Place) -> None:
     with failing(registry, lambda *_: 403) as denying:
         assert place.champion(tag=f"{denying}/{name}").outputs == FIRST
     located = place.job.release("locate", "--image", unknown)
-    assert (located.code, "does not exist: the package's page" in located.said) == (FAILED, True)
+    assert (located.code, "does not exist: the package's page" in located.log) == (FAILED, True)
 
 
 def test_a_registry_that_fails_is_not_taken_for_a_first_release(place: Place) -> None:
@@ -100,10 +100,10 @@ def test_a_registry_that_fails_is_not_taken_for_a_first_release(place: Place) ->
     with failing(registry, lambda *_: 500) as broken:
         for address in (broken, "127.0.0.1:9"):
             done = place.champion(tag=f"{address}/{name}")
-            assert (done.code, done.outputs, "with begin_anew" in done.said) == (FAILED, {}, True)
+            assert (done.code, done.outputs, "with begin_anew" in done.log) == (FAILED, {}, True)
         anew = place.champion("--begin-anew", tag=f"{broken}/{name}")
     assert anew.outputs == {"follows": "anything", **EMPTY}
-    assert "::warning::the last release cannot be used, and there is none to roll back to" in anew.said
+    assert "::warning::the last release cannot be used, and there is none to roll back to" in anew.log
 
 
 @pytest.mark.parametrize("signer", OTHER_SIGNATURES.values(), ids=OTHER_SIGNATURES)
@@ -115,7 +115,7 @@ def test_nothing_is_taken_from_an_image_that_the_release_workflow_did_not_sign(
         place.job.github.repository.private = True  # a wrong attestation is refused there too
     for step in (place.champion(), place.job.release("locate", "--image", place.tag)):
         assert (step.code, step.outputs, place.taken.exists()) == (REFUSED, {}, False)
-        assert "its attestation by .github/workflows/release.yml could not be verified" in step.said
+        assert "its attestation by .github/workflows/release.yml could not be verified" in step.log
     assert place.champion("--begin-anew").outputs == {"follows": place.digest, **EMPTY}
 
 
@@ -123,8 +123,8 @@ def test_a_private_repository_may_not_be_able_to_attest(place: Place) -> None:
     place.job.github.repository.private = True
     done = place.champion()
     assert (done.code, done.outputs["build"]) == (DONE, BUILD)
-    assert "::warning::" in done.said
-    assert "may not be able to attest" in done.said
+    assert "::warning::" in done.log
+    assert "may not be able to attest" in done.log
 
 
 @pytest.mark.parametrize("options", [(), ("--begin-anew",)])
@@ -134,7 +134,7 @@ def test_an_old_run_that_is_started_again_cannot_follow_a_newer_release(place: P
     place.checkout.git("checkout", "--quiet", f"{BUILT}~1")
     done = place.champion(*options)
     assert (done.code, done.outputs) == (FAILED, {})
-    assert "this run is older than the last release; run the release of what main is now, or roll back" in done.said
+    assert "this run is older than the last release; run the release of what main is now, or roll back" in done.log
 
 
 def test_a_rewritten_main_may_follow_a_release_that_it_does_not_contain(place: Place, tmp_path: Path) -> None:
@@ -145,17 +145,16 @@ def test_a_rewritten_main_may_follow_a_release_that_it_does_not_contain(place: P
     place.checkout.git("update-ref", MAIN, "HEAD")
     done = place.champion()
     assert (done.code, done.outputs["follows"], bool(done.outputs["ledger"])) == (DONE, place.digest, True)
-    assert "::warning::" in done.said
-    assert "the history of main was rewritten" in done.said
+    assert "::warning::" in done.log
+    assert "the history of main was rewritten" in done.log
 
 
 def broken_files() -> dict[str, tuple[Mapping[str, bytes], int, str]]:
     """The files of releases that cannot be followed, with exit code and complaint."""
     whole = releases.files()
     changed = whole[LEDGER].replace(b'"low":[', b'"low":[1', 1)
-    shorter = b"".join(
-        whole[LEDGER].splitlines(keepends=True)[:-1]
-    )  # a valid chain, but not the one that the model names
+    # A valid chain, but not the one that the model names.
+    shorter = b"".join(whole[LEDGER].splitlines(keepends=True)[:-1])
     return {
         "changed ledger": ({**whole, LEDGER: changed}, REFUSED, "line 1"),
         "shorter ledger": ({**whole, LEDGER: shorter}, REFUSED, "its end is missing"),
@@ -172,8 +171,8 @@ def test_a_broken_release_stops_the_next_one_until_the_record_begins_anew(
     place.publish(files)
     done = place.champion()
     assert (done.code, done.outputs) == (code, {})
-    assert complaint in done.said
-    assert "run the release by hand with begin_anew" in done.said
+    assert complaint in done.log
+    assert "run the release by hand with begin_anew" in done.log
     anew = place.champion("--begin-anew").outputs
     assert anew == {**EMPTY, "follows": place.digest, "digest": place.digest, "build": BUILD}
 
@@ -187,4 +186,4 @@ def test_a_model_of_another_schema_is_not_compared_and_its_ledger_goes_on(place:
     place.publish({**files, MODEL: older})
     done = place.champion()
     assert (done.outputs["champion"], bool(done.outputs["ledger"])) == ("", True)
-    assert "::warning::the last model has another schema" in done.said
+    assert "::warning::the last model has another schema" in done.log

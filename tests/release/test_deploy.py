@@ -26,7 +26,7 @@ from crypto_predict.release.deploy import (
 from crypto_predict.release.fetch import MOST_BYTES, NoAnswer, fetch
 from crypto_predict.release.job import Job
 from tests.support.models import TRAINED_AT, make_model
-from tests.support.render import BELOW, KEY, Hooked, Render, Sited, SkippedTime, processes
+from tests.support.render import BELOW, KEY, HookFault, Render, SiteAnswer, SkippedTime, processes
 from tests.support.serving import ROOT
 
 IMAGES = [f"ghcr.io/o/crypto-predict@sha256:{digit * 64}" for digit in "1234"]
@@ -77,7 +77,7 @@ class Trial:
 
     def images(self) -> list[str]:
         """Return the images that the hook was called with, in order."""
-        return [asked.query["imgURL"][0] for asked in self.render.hooked]
+        return [request.query["imgURL"][0] for request in self.render.hook_requests]
 
     def summary(self) -> str:
         """Return the run's page."""
@@ -107,7 +107,7 @@ def test_an_image_is_live_once_its_own_build_answers(trial: Trial) -> None:
     trial.deploy()
     assert answering(trial.render.site)[0] == NEW_BUILD
     assert trial.render.switched == [OLD, NEW]
-    assert {asked.headers["cache-control"] for asked in trial.render.asked} == {"no-cache"}
+    assert {request.headers["cache-control"] for request in trial.render.site_requests} == {"no-cache"}
     assert f"{NEW_BUILD}`, is live" in trial.summary()
 
 
@@ -115,8 +115,8 @@ def test_an_image_is_live_once_its_own_build_answers(trial: Trial) -> None:
 def test_the_hook_gets_the_digest_once_and_keeps_its_own_query(idle: Render, more: str) -> None:
     """Render does not notice that a tag moved, and the copied address may already name an image."""
     Service(idle.hook + more, "", Patience(0, 1)).start(NEW)
-    (asked,) = idle.hooked
-    assert (asked.method, asked.query) == ("POST", {"key": [KEY], "imgURL": [NEW]})
+    (request,) = idle.hook_requests
+    assert (request.method, request.query) == ("POST", {"key": [KEY], "imgURL": [NEW]})
 
 
 def test_a_site_may_be_written_with_a_slash_or_a_path(render: Render) -> None:
@@ -162,7 +162,7 @@ def test_an_image_that_never_starts_or_is_another_build_is_rolled_back(
 def test_a_rollback_that_fails_as_well_is_reported_beside_the_first_failure(trial: Trial) -> None:
     """The error has both, and what the site answers now."""
     trial.render.faults.unhealthy = 2
-    trial.render.faults.site.extend([Sited(502)] * 500)
+    trial.render.faults.site.extend([SiteAnswer(502)] * 500)
     failure = trial.fails()
     assert f"{NEW_BUILD} is not live" in failure
     assert f"not rolled back: {trial.render.site} did not answer as {OLD_BUILD}" in failure
@@ -177,16 +177,16 @@ def test_without_an_earlier_release_there_is_nothing_to_roll_back_to(trial: Tria
 
 def test_a_sleeping_instance_may_answer_anything_while_it_wakes(trial: Trial) -> None:
     """Any answer but a version means: ask again."""
-    trial.render.faults.site.extend(map(Sited, [502, 503, 200, 404, 429, 301]))
+    trial.render.faults.site.extend(map(SiteAnswer, [502, 503, 200, 404, 429, 301]))
     trial.deploy()
-    assert len(trial.render.asked) > 6
+    assert len(trial.render.site_requests) > 6
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"null", b'{"build": 7}', b"[" * 60_000, b"\xff\xfe", b'\n{"build": "\\u202e\\nx"}'], ids=repr
 )
 def test_an_answer_that_is_not_a_version_is_recognized(idle: Render, body: bytes) -> None:
-    idle.faults.site.append(Sited(body=body))
+    idle.faults.site.append(SiteAnswer(body=body))
     build, words = answering(idle.site)
     assert build != NEW_BUILD
     assert words.isprintable()
@@ -194,8 +194,8 @@ def test_an_answer_that_is_not_a_version_is_recognized(idle: Render, body: bytes
 
 def test_a_site_may_redirect_three_times(idle: Render) -> None:
     """From http to https, and to a custom domain; more is a loop."""
-    moved = Sited(301, location="/version")
-    version = Sited(body=f'{{"build": "{OLD_BUILD}"}}'.encode())
+    moved = SiteAnswer(301, location="/version")
+    version = SiteAnswer(body=f'{{"build": "{OLD_BUILD}"}}'.encode())
     idle.faults.site.extend([*[moved] * 3, version])
     assert answering(idle.site) == (OLD_BUILD, f"build {OLD_BUILD}")
     idle.faults.site.extend([moved] * 4)
@@ -204,7 +204,7 @@ def test_a_site_may_redirect_three_times(idle: Render) -> None:
 
 def test_an_endless_answer_costs_neither_time_nor_memory(idle: Render) -> None:
     """Also with a curl that applies its limit only to an announced length."""
-    idle.faults.site.append(Sited(endless=True))
+    idle.faults.site.append(SiteAnswer(endless=True))
     with pytest.raises(NoAnswer):
         fetch(idle.site, 2)
     assert idle.poured(1) < 25 * MOST_BYTES  # some 750 MB without a limit
@@ -217,23 +217,23 @@ def test_a_site_that_refuses_connections_is_asked_until_the_patience_ends(trial:
 
 
 def test_a_hook_that_fails_is_called_again(trial: Trial) -> None:
-    trial.render.faults.hook.extend([Hooked(500), Hooked(503), Hooked(429, {"Retry-After": "60"})])
+    trial.render.faults.hook.extend([HookFault(500), HookFault(503), HookFault(429, {"Retry-After": "60"})])
     trial.deploy()
     assert trial.images() == [NEW] * 4
-    assert trial.time.seconds >= PAUSES[0] + PAUSES[1] + 60  # as long as it asked for
+    assert trial.time.seconds >= PAUSES[0] + PAUSES[1] + 60  # as long as it request for
 
 
 @pytest.mark.parametrize("wanted", ["86400", "9" * 400, "-1", "soon", "Wed, 21 Oct 2065 07:28:00 GMT"])
 def test_a_hook_cannot_ask_for_a_longer_pause_than_two_minutes(idle: Render, wanted: str) -> None:
     """A Retry-After that cannot be read is ignored."""
-    idle.faults.hook.append(Hooked(429, {"Retry-After": wanted}))
+    idle.faults.hook.append(HookFault(429, {"Retry-After": wanted}))
     time = SkippedTime(idle)
     Service(idle.hook, "", time.patience(QUICK)).start(NEW)
     assert time.seconds == (LONGEST_PAUSE if wanted.isdigit() else PAUSES[0])
 
 
-@pytest.mark.parametrize("fault", [Hooked(hangs=True), Hooked(drips=True)], ids=["hangs", "drips"])
-def test_a_hook_that_hangs_is_called_again(trial: Trial, fault: Hooked) -> None:
+@pytest.mark.parametrize("fault", [HookFault(hangs=True), HookFault(drips=True)], ids=["hangs", "drips"])
+def test_a_hook_that_hangs_is_called_again(trial: Trial, fault: HookFault) -> None:
     """Also if a byte arrives now and then, so that no single read exceeds a time limit."""
     trial.render.faults.hook.append(fault)
     trial.deploy(hook_seconds=0.5)
@@ -242,7 +242,7 @@ def test_a_hook_that_hangs_is_called_again(trial: Trial, fault: Hooked) -> None:
 
 def test_a_hook_that_answers_500_for_good_fails_and_the_old_image_is_deployed_again(trial: Trial) -> None:
     """It may have started the image nevertheless."""
-    trial.render.faults.hook.extend([Hooked(500)] * (len(PAUSES) + 1))
+    trial.render.faults.hook.extend([HookFault(500)] * (len(PAUSES) + 1))
     failure = trial.fails()
     assert "failed 4 times, the last time: it answered 500 Internal Server Error\n  rolled back" in failure
     assert trial.images() == [*[NEW] * 4, OLD]
@@ -252,14 +252,14 @@ def test_a_hook_that_answers_500_for_good_fails_and_the_old_image_is_deployed_ag
 def test_a_hook_that_refuses_is_not_called_again(trial: Trial, status: int) -> None:
     """A wrong secret stays wrong. A redirect is not followed: the secret must not go elsewhere."""
     moved = {"Location": f"{trial.render.site}/stolen?key={KEY}"}
-    trial.render.faults.hook.extend([Hooked(status, moved)] * 2)
+    trial.render.faults.hook.extend([HookFault(status, moved)] * 2)
     failure = trial.fails()
     assert f"answered {status}" in failure
     assert ("redirects are not followed with a secret" in failure) == (status == 307)
     assert f"check {SECRET}" in failure
     assert f"answers now: build {OLD_BUILD}" in failure
     assert trial.images() == [NEW, OLD]  # once each
-    assert {asked.path for asked in trial.render.asked} == {"/version"}
+    assert {request.path for request in trial.render.site_requests} == {"/version"}
 
 
 def test_the_secret_is_in_no_error_log_page_or_process_list(
@@ -272,15 +272,15 @@ def test_the_secret_is_in_no_error_log_page_or_process_list(
     """Not even if the server quotes it in a body or a header."""
     words, programs = tmp_path / "words", tmp_path / "programs"
     programs.mkdir()
-    wrapper = (
-        f"#!/bin/sh\necho \"$@\" >> '{words}'\nexec '{shutil.which('curl')}' \"$@\"\n"  # a process list shows them
-    )
+    # A process list shows the words of every program.
+    wrapper = f"#!/bin/sh\necho \"$@\" >> '{words}'\nexec '{shutil.which('curl')}' \"$@\"\n"
     (programs / "curl").write_text(wrapper)
     (programs / "curl").chmod(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
     caplog.set_level(logging.DEBUG)
-    quoting = Hooked(500, {"Location": trial.render.hook, "Retry-After": KEY}, echoes=True)
-    trial.render.faults.hook.extend([quoting, Hooked(hangs=True), quoting, Hooked(404, echoes=True), Hooked(404)])
+    quoting = HookFault(500, {"Location": trial.render.hook, "Retry-After": KEY}, echoes=True)
+    hangs, refuses = HookFault(hangs=True), HookFault(404, echoes=True)
+    trial.render.faults.hook.extend([quoting, hangs, quoting, refuses, HookFault(404)])
     failure = trial.fails(hook_seconds=0.5)
     assert words.read_text().count("POST") == len(trial.images()) == 5
     for text in (failure, trial.summary(), caplog.text, words.read_text(), *capfd.readouterr()):
@@ -341,7 +341,7 @@ def test_bad_arguments_are_named_before_anything_is_deployed(
     assert f"deploy: error: {named}:" in capsys.readouterr().err
     assert __main__.main(WORDS, {}) == 2
     assert f"deploy: error: {SECRET}:" in capsys.readouterr().err
-    assert idle.hooked == []
+    assert idle.hook_requests == []
 
 
 @pytest.mark.parametrize(("held", "code", "last"), [(0, 0, "is live at"), (None, 1, f"rolled back to {OLD_BUILD}")])

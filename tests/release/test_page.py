@@ -122,7 +122,7 @@ def test_every_forecast_is_shown_with_persistence() -> None:
         assert words in text
 
 
-def test_what_scores_have_in_common_is_said_once(trained: list[Path]) -> None:
+def test_what_scores_have_in_common_is_shown_once(trained: list[Path]) -> None:
     """A forecast without evidence is persistence at every horizon."""
     model = store.load(trained[0] / "model.pkl")
     ((pair, facts),) = model.card.pairs.items()

@@ -67,7 +67,7 @@ def strict_json(text: str) -> Any:
 
 def test_the_first_release_creates_the_branch(job: Job, published: Published) -> None:
     done = record(job, published)
-    assert done.code == DONE, done.said
+    assert done.code == DONE, done.log
     (commit,) = commits(job)
     assert f"**Recorded** on the branch `record`, commit `{commit[:9]}`." in done.page
     assert set(job.github.repository.run("ls-tree", "--name-only", "record").split()) == FILES
@@ -79,7 +79,7 @@ def test_the_files_are_json_with_the_content_of_the_model(job: Job, published: P
     record(job, published)
     model, ledger = releases.made_model()
     assert strict_json(show(job, "scorecard.json")) == plain.encode(model.scorecard)
-    assert show(job, "ledger.jsonl") == ledger.dumps().decode().strip()
+    assert show(job, "ledger.jsonl") == b"".join(ledger.content()).decode().strip()
     forecasts, forecast = strict_json(show(job, "forecasts.json")), model.forecasts[BTC]
     rows = forecasts["pairs"]["BTC/USD"]
     assert (forecasts["build"], len(rows), rows[-1]["date"]) == (BUILD, 365, str(forecast.end))
@@ -119,7 +119,7 @@ def test_a_push_by_somebody_else_in_between_is_kept(job: Job, published: Publish
 
     job.github.inject(overtake, when=lambda request: request.path.endswith("/git-receive-pack"))
     done = record(job, published)
-    assert done.code == DONE, done.said
+    assert done.code == DONE, done.log
     assert commits(job)[1:] == [between, first]
 
 
@@ -127,6 +127,6 @@ def test_a_branch_that_cannot_be_pushed_is_named_with_the_reason(job: Job, publi
     job.github.repository.refused[REF] = "protected branch hook declined"
     done = record(job, published)
     assert done.code == FAILED
-    assert "the branch record cannot be pushed; look for a rule that protects it" in done.said
-    assert "protected branch hook declined" in done.said
+    assert "the branch record cannot be pushed; look for a rule that protects it" in done.log
+    assert "protected branch hook declined" in done.log
     assert job.github.repository.refs() == {}

@@ -2,14 +2,14 @@
 
 import gzip
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.support.forks import forked_training
 from tests.support.histories import as_csv, make_history
-from tests.support.processes import Finished, run_measured
+from tests.support.processes import Finished
 from tests.support.replay import attacks, server
 from tests.support.replay.alpaca import Paging, Tokens
 from tests.support.replay.minutes import exchange
@@ -30,8 +30,7 @@ def usual_peak(tmp_path_factory: pytest.TempPathFactory) -> int:
 
 def trained(folder: Path, *arguments: str, **environ: str) -> Finished:
     """One training into this folder."""
-    command = [sys.executable, "train.py", "--output", str(folder / "model.pkl"), *arguments]
-    return run_measured(command, environ)
+    return forked_training("--output", str(folder / "model.pkl"), *arguments, environ=environ)
 
 
 def market() -> ReplayServer:

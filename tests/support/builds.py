@@ -1,4 +1,4 @@
-"""What a build did, step by step, by what the engine reports of it."""
+"""The steps of an image build, from the report of the engine."""
 
 import json
 import re
@@ -17,17 +17,17 @@ class Build:
     """One build of a context with these arguments."""
 
     tag: str
-    report: str  # of the engine, on its steps
+    report: str  # of the engine, about its steps
     arguments: dict[str, str]
     context: Path
 
     def cached(self) -> set[str]:
-        """The steps that were not executed again: their instructions."""
+        """Return the instructions of the steps that were taken from the cache."""
         cached = set(re.findall(r"(?m)^#(\d+) CACHED$", self.report))
         return {step for number, _, step in self._steps() if number in cached}
 
     def executed(self) -> dict[str, list[int]]:
-        """The steps that were: for each stage their positions, 2 for the first instruction below FROM."""
+        """Return the positions of the executed steps by stage; 2 is the first instruction below FROM."""
         done = set(re.findall(r"(?m)^#(\d+) DONE ", self.report))
         found: dict[str, list[int]] = {}
         for number, place, _ in self._steps():
@@ -37,10 +37,10 @@ class Build:
         return found
 
     def new_cache(self) -> int:
-        """Bytes that the steps of this build which were executed left in the engine's cache.
+        """Return the bytes that the executed steps of this build added to the engine's cache.
 
-        The stages are made into images, out of the cache: their layers are what the cache holds of each step. So other
-        builds of the same engine do not count, which its own record of the cache does not tell apart.
+        Each stage is built again, from the cache, as an image: its layers are what the cache has of the steps. The
+        engine's own record of its cache would include other builds.
         """
         return sum(
             size
@@ -50,11 +50,11 @@ class Build:
         )
 
     def _steps(self) -> list[tuple[str, str, str]]:
-        """Number, place and instruction of each step: ``("7", "train 2/8", "COPY ...")``."""
+        """Return number, place and instruction of each step: ``("7", "train 2/8", "COPY ...")``."""
         return re.findall(r"(?m)^#(\d+) \[(\w+ +\d+/\d+)\] (.*)$", self.report)
 
     def _sizes_of_steps(self, stage: str) -> list[int]:
-        """The bytes of the layer that each instruction below FROM made."""
+        """Return the bytes of the layer of each instruction below FROM."""
         tag = f"{self.tag}-{secrets.token_hex(3)}"
         report = engine.build("--target", stage, arguments=self.arguments, context=self.context, tag=tag)
         history = docker("history", "--no-trunc", "--human=false", "--format", "{{json .}}", tag)

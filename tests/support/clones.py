@@ -1,4 +1,4 @@
-"""A fresh clone of this project, in which the commands of its documents are executed as they are written."""
+"""A fresh clone of this project, for the commands of its documents."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ ADDRESS = "http://127.0.0.1:8000"  # in the documents
 
 @dataclass(frozen=True)
 class Clone:
-    """A folder with what is tracked, and with a virtual environment that has been installed before."""
+    """A folder with the tracked files and an installed virtual environment."""
 
     folder: Path
-    environ: Mapping[str, str]  # beyond what a shell needs
-    port: int  # where its server listens, in place of the documents' 8000
+    environ: Mapping[str, str]  # in addition to what a shell needs
+    port: int  # of its server, instead of 8000 as in the documents
 
     def run(self, *command: str, text: str | None = None) -> str:
-        """Execute a command to its end, with the documents' address replaced; return what it prints."""
+        """Run a command with the address of the documents replaced; return its output."""
         replaced = [word.replace(ADDRESS, f"http://127.0.0.1:{self.port}") for word in command]
         done = subprocess.run(
             replaced,
@@ -49,7 +49,7 @@ class Clone:
 
     @contextlib.contextmanager
     def running(self, line: str) -> Iterator[None]:
-        """Execute a line of shell that starts a server, which answers inside; stop it at the end as Ctrl-C does."""
+        """Run a line of shell that starts a server, wait until it answers, and stop it at the end like Ctrl-C."""
         log = self.folder / "log"
         with log.open("w") as written:
             process = subprocess.Popen(
@@ -83,7 +83,7 @@ class Clone:
 
 
 def clone(folder: Path, **environ: str) -> Clone:
-    """Copy what git tracks, and stand in for the installation: the links are this interpreter's environment."""
+    """Copy the tracked files, and link to this interpreter's environment instead of an installation."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():

@@ -1,7 +1,7 @@
-"""GitHub on loopback, reached by its own addresses: REST at https://api.github.com, git at https://github.com.
+"""GitHub on loopback, at its real addresses: REST at https://api.github.com, git at https://github.com.
 
-Programs are not patched. They get the environment of `GitHub.environ()`, which leads them through a proxy that connects
-to these two hosts only, and makes them trust the certificate of this server.
+Programs are not patched. With the environment of `GitHub.environ()` they use a proxy, which connects to these two hosts
+only, and trust the certificate of this server.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 @dataclass
 class Repository:
-    """What GitHub stores of one repository; tests read it and change it at any time."""
+    """What GitHub stores about one repository. Tests read and change it."""
 
     git: Path  # bare repository; pushes arrive here
     private: bool = False
     has_issues: bool = True
-    # What TOKEN may do: "read" or "write"; without an entry nothing.
+    # The rights of TOKEN: "read" or "write"; no right without an entry.
     permissions: dict[str, str] = field(
         default_factory=lambda: {"contents": "write", "issues": "write", "attestations": "write"}
     )
@@ -83,7 +83,7 @@ class Repository:
         return dict(line.split() for line in lines)
 
     def run(self, *words: str) -> str:
-        """Return what a git command answers in the bare repository."""
+        """Return the output of a git command in the bare repository."""
         command = ["git", "-C", str(self.git), *words]
         return subprocess.run(command, check=True, capture_output=True, text=True, env=_git_environ()).stdout.strip()
 
@@ -105,7 +105,7 @@ class GitHub(ReplayServer):
         self._clients: dict[asyncio.Task[None], asyncio.StreamWriter] = {}  # of the proxy, by their tasks
 
     def environ(self) -> dict[str, str]:
-        """Return the variables that lead gh, git, pip and Python here; the token is the caller's to add."""
+        """Return the variables that make gh, git, pip and Python use this server; add the token yourself."""
         assert self._proxy is not None
         address = f"http://127.0.0.1:{self._proxy.sockets[0].getsockname()[1]}"
         proxies = {"https_proxy": address, "http_proxy": address, "no_proxy": "127.0.0.1,localhost"}
@@ -197,7 +197,7 @@ class GitHubSide:
         return web.json_response({"private": self._repository.private, "has_issues": self._repository.has_issues})
 
     async def _list_issues(self, request: web.Request) -> web.Response:
-        """Newest first. Without issues there are still pull requests, which GitHub lists here too."""
+        """List the newest first. GitHub lists pull requests too, even if issues are switched off."""
         state = request.query.get("state", "open")
         return _page(
             request,
@@ -256,7 +256,7 @@ class GitHubSide:
         return web.json_response(release, status=201)
 
     async def _list_attestations(self, request: web.Request) -> web.Response:
-        """GitHub answers 404 where nothing is attested, as `gh attestation verify` shows."""
+        """List attestations. GitHub answers 404 without any, as `gh attestation verify` shows."""
         wanted = request.query.get("predicate_type", "*")
         pattern = PREDICATES.get(wanted, wanted)
         found = [
@@ -288,7 +288,7 @@ class GitHubSide:
 
 
 def _make_bare(folder: Path) -> None:
-    """Make the bare repository, with a hook that refuses what `Repository.refused` names."""
+    """Make the bare repository, with a hook that refuses the refs in `Repository.refused`."""
     command = ["git", "init", "--quiet", "--bare", "--initial-branch", "main", str(folder)]
     subprocess.run(command, check=True, env=_git_environ())
     hook = folder / "hooks" / "update"
@@ -313,7 +313,7 @@ def _run_backend(repository: Repository, request: web.Request, body: bytes) -> w
         "REQUEST_METHOD": request.method,
         "QUERY_STRING": request.query_string,
         "CONTENT_TYPE": request.content_type,
-        "REMOTE_USER": BOT["login"],  # lets it receive; who may push was checked before
+        "REMOTE_USER": BOT["login"],  # allows pushes; the token was checked before
         "REFUSED": "\n".join(f"{pattern}\t{message}" for pattern, message in repository.refused.items()),
     }
     done = subprocess.run(["git", "http-backend"], input=body, capture_output=True, check=True, env=environ)
@@ -340,7 +340,7 @@ async def _body(request: web.Request) -> dict[str, Any]:
 def _page(
     request: web.Request, rows: list[dict[str, Any]], wrap: Callable[[list[dict[str, Any]]], Any] = list
 ) -> web.Response:
-    """Return the page that a request asks for, and the next one's address in its Link header."""
+    """Return the page of a list, with the address of the next one in its Link header."""
     size = min(100, int(request.query.get("per_page", "30")))
     number = int(request.query.get("page", "1"))
     headers = {}
@@ -350,7 +350,7 @@ def _page(
 
 
 def _is_token(authorization: str | None) -> bool:
-    """Whether this is basic authentication with the token, for any user."""
+    """Return whether this is basic authentication with the token, for any user."""
     scheme, _, credentials = (authorization or "").partition(" ")
     with contextlib.suppress(ValueError):
         return scheme.lower() == "basic" and base64.b64decode(credentials).decode().partition(":")[2] == TOKEN

@@ -1,4 +1,4 @@
-"""Images of several platforms as OCI image layouts: made by hand, wrapped around one image, or attested.
+"""OCI image layouts of several platforms: made by hand, or around one image; with attestations.
 
 Attestations are stored as BuildKit stores them, see "Image attestation storage" in its documentation.
 """
@@ -47,11 +47,11 @@ class Layout:
 
     @property
     def media_type(self) -> str:
-        """Whether it is an image or an index."""
+        """The media type: of an image or of an index."""
         return str(self._head()["mediaType"])
 
     def wrap(self, platforms: Sequence[str], annotations: Mapping[str, str]) -> None:
-        """Put one image into an index, in which it stands for every platform."""
+        """Put one image into an index, for every platform."""
         image = self._head()
         manifests = [{**image, "platform": _platform(platform)} for platform in platforms]
         index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests, "annotations": dict(annotations)}

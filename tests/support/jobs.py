@@ -1,4 +1,4 @@
-"""The commands of a release as a job runs them: processes with a home and an environment of their own."""
+"""The commands of a release as a job runs them: processes with their own home and environment."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ RUN = f"https://github.com/{REPOSITORY}/actions/runs/42"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of a job that has ended."""
+    """The result of a step of a job."""
 
     code: int
     outputs: dict[str, str]  # for later steps
     page: str  # what it put on the run's page
-    said: str  # standard output and standard error, warnings included
+    log: str  # standard output and standard error, warnings included
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Job:
 
     @property
     def authority(self) -> Authority:
-        """Who signs attestations."""
+        """The authority that signs attestations."""
         return Authority(self.folder / "sigstore")
 
     def release(self, *words: str, **environ: str) -> Step:
@@ -63,9 +63,9 @@ class Job:
         given = {name: str(file) for name, file in files.items()} | environ
         done = self.run(sys.executable, "-m", "crypto_predict.release", *words, **given)
         outputs, page = read_outputs(files["GITHUB_OUTPUT"]), files["GITHUB_STEP_SUMMARY"].read_text()
-        said = done.stdout + done.stderr
-        assert TOKEN not in said + page
-        return Step(done.returncode, outputs, page, said)
+        log = done.stdout + done.stderr
+        assert TOKEN not in log + page
+        return Step(done.returncode, outputs, page, log)
 
     def run(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """Run any program."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tests.support.serving import ROOT
 
-_KEPT = ("PATH", "HOME", "LANG", "TMPDIR")  # of the environment; the test passes everything else
+KEPT = ("PATH", "HOME", "LANG", "TMPDIR")  # of the environment; the test passes everything else
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Finished:
 
 def run_measured(command: Sequence[str | bytes], environ: Mapping[str, str | bytes], seconds: float = 100) -> Finished:
     """Run a command in the project's folder with a minimal environment and `environ`; kill it after `seconds`."""
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     began = time.monotonic()
     program = [sys.executable, "-c", _MEASURE, str(seconds), *command]
     done = subprocess.run(program, env={**kept, **environ}, cwd=ROOT, capture_output=True, check=False)

@@ -1,4 +1,4 @@
-"""Ask a real registry on loopback, and a registry that fails on cue."""
+"""Read a real registry on loopback, and make it fail."""
 
 import contextlib
 import http.client
@@ -14,11 +14,11 @@ from tests.support.indexes import INDEX, MANIFEST
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"  # what older engines push
 _HOP = {"transfer-encoding", "connection", "content-length", "date", "server"}  # headers that a proxy makes itself
 
-needs_skopeo = pytest.mark.skipif(shutil.which("skopeo") is None, reason="there is no skopeo here")
+needs_skopeo = pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")
 
 
 def digest_at(reference: str) -> str | None:
-    """The digest that a tag of a registry on loopback names, asked over plain HTTP; None where there is no such tag."""
+    """Return the digest that a tag of a registry on loopback names, read over plain HTTP; None without such a tag."""
     name, _, tag = reference.rpartition(":")
     host, _, repository = name.partition("/")
     connection = http.client.HTTPConnection(host, timeout=30)
@@ -32,19 +32,19 @@ def digest_at(reference: str) -> str | None:
         connection.close()
 
 
-# From method and path of a request to a status, True for 500, the path that is asked in its place, or False.
+# From method and path of a request to a status, True for 500, another path to request instead, or False.
 Fails = Callable[[str, str], bool | int | str]
 
 
 @contextlib.contextmanager
 def failing(registry: str, fails: Fails, of: str = "") -> Iterator[str]:
-    """The registry by way of a proxy that answers requests whose path ends with `of` otherwise; gives its address."""
+    """Put a proxy before a registry, which applies `fails` to paths that end with `of`; yield its address."""
 
     class Proxy(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def handle_one_request(self) -> None:
-            """Answer whatever method it is in one and the same way."""
+            """Answer every method in the same way."""
             self.raw_requestline = self.rfile.readline(65_537)
             if not self.raw_requestline or not self.parse_request():
                 self.close_connection = True
@@ -80,7 +80,7 @@ def failing(registry: str, fails: Fails, of: str = "") -> Iterator[str]:
             self.wfile.write(b"" if self.command == "HEAD" else body)
 
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 http.server's signature
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -1,4 +1,4 @@
-"""Images as a release leaves them: a model and its ledger in /app, with labels, pushed to a registry."""
+"""Images of releases: a model and its ledger in /app, with labels, in a registry."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from crypto_predict.baked import store
+from crypto_predict.baked.ledger import Ledger
 from crypto_predict.baked.schema import Model
-from crypto_predict.forecasting.record.ledger import Ledger
+from crypto_predict.forecasting.record.record import Record
 from tests.support.engine import build, docker, forget, running_registry
 from tests.support.models import TRAINED_AT, make_model
 from tests.support.registries import digest_at
@@ -36,7 +37,7 @@ class Published:
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
-    """A release in a real registry, for all tests of a file that imports this fixture."""
+    """A release in a real registry, for all tests of a file."""
     folder = tmp_path_factory.mktemp("registry")
     revision = Repository.make(folder / "checkout", *COMMITS).git("rev-parse", BUILT)
     with running_registry(folder) as address:
@@ -45,16 +46,18 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
 
 
 def made_model() -> tuple[Model, Ledger]:
-    """A model and the ledger with its release and the one before."""
+    """Return a model, and the ledger with its release and an earlier one."""
     before, model = make_model(trained_at=TRAINED_AT - timedelta(hours=6)), make_model()
-    ledger = Ledger.empty().released(before.card, before.forecasts).released(model.card, model.forecasts)
-    return replace(model, scorecard=ledger.scorecard()), ledger
+    record = Record()
+    record.release(before.card, before.forecasts)
+    record.release(model.card, model.forecasts)
+    return replace(model, scorecard=record.scorecard()), record.ledger
 
 
 def files() -> dict[str, bytes]:
-    """The files of a release by name."""
+    """Return the files of a release by name."""
     model, ledger = made_model()
-    return {MODEL: store.dumps(model), LEDGER: ledger.dumps()}
+    return {MODEL: store.dumps(model), LEDGER: b"".join(ledger.content())}
 
 
 def push(tag: str, folder: Path, files: Mapping[str, bytes], revision: str) -> str:

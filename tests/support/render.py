@@ -26,7 +26,7 @@ from tests.support.engine import free_port
 from tests.support.serving import ROOT
 
 SERVICE, KEY = "srv-x", "s3cr3t-key"
-HEALTHY_SECONDS = 30.0  # Render's 15 minutes
+HEALTHY_SECONDS = 30.0  # until an instance is given up; at Render 15 minutes
 BELOW = "/crypto"  # the site answers below this path as well
 WAKING = b"<html><body>Service waking up</body></html>"
 
@@ -117,7 +117,7 @@ def _docker(*words: str) -> str:
 
 
 @dataclass
-class Asked:
+class Request:
     """A request as it arrived, at the hook or at the site."""
 
     method: str
@@ -130,14 +130,14 @@ class Asked:
 class Faults:
     """What goes wrong, and for how long. Changed while Render runs."""
 
-    hook: deque[Hooked] = field(default_factory=deque)  # what the hook does on its next calls
-    site: deque[Sited] = field(default_factory=deque)  # the site's next answers
+    hook: deque[HookFault] = field(default_factory=deque)  # what the hook does on its next calls
+    site: deque[SiteAnswer] = field(default_factory=deque)  # the site's next answers
     held: int | None = 0  # requests for the version until the site switches; None: it never does
     unhealthy: int = 0  # number of the next images that never are healthy
 
 
 @dataclass(frozen=True)
-class Hooked:
+class HookFault:
     """What the hook does instead of a deploy."""
 
     status: int = 500
@@ -148,7 +148,7 @@ class Hooked:
 
 
 @dataclass(frozen=True)
-class Sited:
+class SiteAnswer:
     """What the site answers instead of the live instance."""
 
     status: int = 200
@@ -162,8 +162,8 @@ class Render:
 
     def __init__(self, launcher: Launcher) -> None:
         self.faults = Faults()
-        self.hooked: list[Asked] = []
-        self.asked: list[Asked] = []  # at the site
+        self.hook_requests: list[Request] = []
+        self.site_requests: list[Request] = []  # at the site
         self.switched: list[str] = []  # images that went live, in order
         self._poured: list[int] = []  # bytes of each endless answer that has ended
         self._launcher = launcher
@@ -269,18 +269,19 @@ class Render:
             old.close()
 
     def _hook(self, handler: _Handler) -> None:
-        self.hooked.append(asked := handler.asked())
+        self.hook_requests.append(request := handler.request_made())
         if self.faults.hook:
             self._fail(handler, self.faults.hook.popleft())
-        elif asked.method != "POST" or asked.path != f"/deploy/{SERVICE}" or asked.query.get("key") != [KEY]:
+        elif request.method != "POST" or request.path != f"/deploy/{SERVICE}" or request.query.get("key") != [KEY]:
             handler.answer(401, b"Unauthorized", "text/plain")
-        elif len(images := asked.query.get("imgURL", [])) != 1:
+        elif len(images := request.query.get("imgURL", [])) != 1:
             handler.answer(400, b"imgURL is needed once", "text/plain")
         else:
             self._accept(images[0])
-            handler.answer(200, json.dumps({"deploy": {"id": f"dep-{len(self.hooked)}"}}).encode(), "application/json")
+            accepted = {"deploy": {"id": f"dep-{len(self.hook_requests)}"}}
+            handler.answer(200, json.dumps(accepted).encode(), "application/json")
 
-    def _fail(self, handler: _Handler, fault: Hooked) -> None:
+    def _fail(self, handler: _Handler, fault: HookFault) -> None:
         if fault.hangs:
             self._ending.wait()
             return
@@ -291,8 +292,8 @@ class Render:
         handler.answer(fault.status, body, "text/plain", fault.headers)
 
     def _site(self, handler: _Handler) -> None:
-        self.asked.append(asked := handler.asked())
-        if asked.path.endswith("/version"):
+        self.site_requests.append(request := handler.request_made())
+        if request.path.endswith("/version"):
             self._count_down()
         live = self._live
         fault = self.faults.site.popleft() if self.faults.site else None
@@ -303,7 +304,7 @@ class Render:
                 self._changed.notify_all()
             return
         if fault is not None or live is None:
-            fault = fault or Sited(502)
+            fault = fault or SiteAnswer(502)
             moved = {"Location": fault.location} if fault.location else {}
             handler.answer(fault.status, fault.body, "text/html", moved)
             return
@@ -361,10 +362,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.handle_one(self)
 
-    def asked(self) -> Asked:
+    def request_made(self) -> Request:
         parts = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        return Asked(self.command, parts.path, parse_qs(parts.query), headers)
+        return Request(self.command, parts.path, parse_qs(parts.query), headers)
 
     def answer(self, status: int, body: bytes, kind: str, headers: Mapping[str, str] | None = None) -> None:
         self.send_response(status)
@@ -390,7 +391,7 @@ class _Handler(BaseHTTPRequestHandler):
         return sent
 
     def log_message(self, *_: Any) -> None:
-        """Log nothing: the tests read `asked`."""
+        """Log nothing: the tests read the requests."""
 
 
 def _status(port: int) -> int:

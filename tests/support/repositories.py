@@ -1,4 +1,4 @@
-"""Real git repositories for tests, the same whoever runs them."""
+"""Real git repositories for tests, independent of the user's settings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Repository:
 
     @classmethod
     def make(cls, folder: Path, *messages: str) -> Repository:
-        """A new one, with a commit for each message."""
+        """Make a repository with a commit for each message."""
         folder.mkdir(parents=True)
         repository = cls(folder)
         repository.git("init", "--quiet", "--initial-branch=main")
@@ -36,17 +36,17 @@ class Repository:
         return repository
 
     def git(self, *words: str, given: bytes = b"") -> str:
-        """What git answers."""
+        """Return the output of git."""
         return self.raw(*words, given=given).decode(errors="replace").rstrip("\n")
 
     def raw(self, *words: str, given: bytes = b"") -> bytes:
-        """The bytes that git answers."""
+        """Return the output of git as bytes."""
         surroundings = {**os.environ, **_PERSON, **_OWN_SETTINGS}
         command = ["git", "-C", str(self.folder), *words]
         return subprocess.run(command, input=given, env=surroundings, capture_output=True, check=True).stdout
 
     def commit(self, message: str | bytes) -> str:
-        """Commit nothing but this message, to the byte; the commit's name."""
+        """Make an empty commit with exactly this message; return its hash."""
         given = message if isinstance(message, bytes) else message.encode()
         self.git(
             "commit", "--quiet", "--allow-empty", "--allow-empty-message", "--cleanup=verbatim", "-F-", given=given
@@ -54,7 +54,7 @@ class Repository:
         return self.head()
 
     def put(self, message: bytes, headers: str = "") -> None:
-        """Commit as whoever writes objects by hand can, with more headers or with bytes that git would not let pass."""
+        """Commit by writing the object itself, with more headers or with bytes that `git commit` refuses."""
         person = "A Person <person@example.org> 1716034247 +0000"
         origin = f"tree {self.git('rev-parse', 'HEAD^{tree}')}\nparent {self.head()}\n"
         text = f"{origin}author {person}\ncommitter {person}\n{headers}\n".encode() + message
@@ -62,22 +62,22 @@ class Repository:
         self.git("update-ref", "HEAD", made)
 
     def head(self) -> str:
-        """The commit that is checked out."""
+        """Return the commit that is checked out."""
         return self.git("rev-parse", "HEAD")
 
     def tag(self, name: str, target: str = "HEAD", *, annotated: bool = False) -> None:
-        """Tag something."""
+        """Put a tag on an object."""
         self.git("tag", *(["-a", "-m", "an annotation"] if annotated else []), name, target)
 
     def branch(self, name: str, start: str) -> None:
-        """Begin a branch somewhere, and check it out."""
+        """Create a branch at `start`, and check it out."""
         self.git("checkout", "--quiet", "-b", name, start)
 
     def orphan(self, name: str) -> None:
-        """Begin a branch that has nothing to do with the others."""
+        """Create a branch without history."""
         self.git("checkout", "--quiet", "--orphan", name)
 
     def clone(self, folder: Path, *options: str) -> Repository:
-        """A clone, made as over a network."""
+        """Make a clone, as over a network."""
         self.git("clone", "--quiet", *options, f"file://{self.folder}", str(folder))
         return Repository(folder)

@@ -1,4 +1,4 @@
-"""Attestations as GitHub Actions signs them, by an authority of the test's own, for the real `gh attestation verify`.
+"""Attestations like those of GitHub Actions, signed by an authority of the tests, for `gh attestation verify`.
 
 An attestation is an in-toto statement about an image (its subject) in a signed DSSE envelope. The signing key is used
 once; its certificate names the repository and the workflow, and a transparency log confirms when it was used.
@@ -95,7 +95,7 @@ RELEASE = Signer()
 
 
 class Authority:
-    """A certificate authority and a transparency log; their keys stay in `folder`, where they are made once."""
+    """A certificate authority and a transparency log; their keys are made once, in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -170,7 +170,7 @@ class Authority:
         return builder.sign(self._key, SHA256())
 
     def _log(self, payload: bytes, signature: bytes, certificate: x509.Certificate) -> dict[str, Any]:
-        """Return the log's entry of a signature: the only one of its tree, whose root is therefore the entry's hash."""
+        """Return the log's entry of a signature: the only one of its tree, so its hash is the root."""
         verifier = _text(certificate.public_bytes(Encoding.PEM))
         digest = {"algorithm": "sha256", "value": hashlib.sha256(payload).hexdigest()}
         signatures = [{"signature": _text(signature), "verifier": verifier}]
@@ -230,7 +230,7 @@ class Authority:
 
 
 def wrapped_gh(folder: Path, authority: Authority) -> None:
-    """Write a program `gh` into `folder`, to put in front of PATH: the real one, trusting `authority` alone."""
+    """Write a program `gh` into `folder`, for the start of PATH: the real one, which trusts only `authority`."""
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / "gh"
     real = Path(sys.executable).with_name("gh")
@@ -248,7 +248,7 @@ _NAME = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANIZATION)])
 
 
 def _kept_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """Return the private key in a file, which is made if it is not there."""
+    """Return the private key in a file, which is made if it does not exist."""
     if not path.exists():
         made = ec.generate_private_key(ec.SECP256R1())
         path.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))

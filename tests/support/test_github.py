@@ -1,4 +1,4 @@
-"""The real gh and git use the GitHub on loopback, and are refused where GitHub refuses."""
+"""The real gh and git work with the GitHub on loopback, which refuses what GitHub refuses."""
 
 import os
 import subprocess
@@ -91,7 +91,7 @@ def test_a_push_needs_the_token_and_write_permission(
     assert github.repository.refs() == {}
 
 
-def test_one_ref_is_refused_with_a_message_as_github_refuses_workflows(github: GitHub, checkout: Path) -> None:
+def test_a_ref_can_be_refused_with_a_message(github: GitHub, checkout: Path) -> None:
     github.repository.refused["refs/tags/*"] = WORKFLOWS
     done = push(github, checkout, "main", "main:refs/tags/v1.0.0")
     assert done.returncode != 0
@@ -125,7 +125,7 @@ def test_an_issue_is_opened_commented_on_and_closed(github: GitHub) -> None:
     assert run(github, "gh", "api", ISSUES) == "[]"
 
 
-def test_where_issues_are_switched_off_none_is_opened(github: GitHub) -> None:
+def test_if_issues_are_switched_off_none_is_opened(github: GitHub) -> None:
     github.repository.has_issues = False
     assert run(github, "gh", "api", f"repos/{REPOSITORY}", "--jq", ".has_issues") == "false"
     assert "HTTP 410" in try_run(github, ["gh", "api", ISSUES, "-f", "title=red"]).stderr
@@ -143,7 +143,7 @@ def test_a_release_is_published_once_and_makes_its_tag(github: GitHub, checkout:
     assert "HTTP 422" in again.stderr
 
 
-def test_a_fault_meets_only_the_requests_that_it_was_injected_for(github: GitHub) -> None:
+def test_a_fault_affects_only_the_requests_that_it_was_injected_for(github: GitHub) -> None:
     github.inject(refused(502, "Server Error"), when=lambda request: request.method == "POST")
     github.inject(reset, when=lambda request: request.path.endswith("/crypto-predict"))
     assert run(github, "gh", "api", ISSUES) == "[]"

@@ -1,4 +1,4 @@
-"""The real `gh attestation verify` accepts what the test's authority signed, and refuses everything else."""
+"""The real `gh attestation verify` accepts what the authority of the tests signed, and nothing else."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from tests.support.sigstore import PROVENANCE, RELEASE, SPDX, Authority, Signer,
 
 IMAGE = REPOSITORY.lower()
 WORKFLOW = f"{REPOSITORY}/.github/workflows/release.yml"
-ACTIONS = Path(__file__).parent / "actions"
+ACTIONS = Path(__file__).parents[1] / "actions"
 ATTESTING = """
 on: push
 jobs:
@@ -174,7 +174,7 @@ def test_another_authority_is_refused(image: Image, tmp_path: Path) -> None:
     assert image.verify().returncode == 1
 
 
-def test_what_a_workflow_attests_verifies(image: Image, checkout: Path) -> None:
+def test_an_attestation_made_by_a_workflow_verifies(image: Image, checkout: Path) -> None:
     done = image.attest(checkout)
     assert done.returncode == 0, done.stdout
     named = f"{image.name}@{image.digest}"

@@ -1,7 +1,7 @@
-"""Running the workflows themselves: `act` with real registries, a real engine, an exchange, a GitHub and a Render.
+"""Run the workflows themselves: `act` with real registries, a real engine, an exchange, a GitHub and a Render.
 
-Only what is GitHub's own is played: `tests/support/github.py` stands for its addresses, and `tests/actions` has
-stand-ins of the actions, which do the same with the engine at hand.
+`tests/support/github.py` replaces the addresses of GitHub, and `tests/actions` the actions: they do the same with the
+engine of this machine.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ BASE = "python:3.13-slim"
 IMAGE = github.REPOSITORY.lower()  # registries refuse capitals
 KEYS = {"ALPACA_API_KEY": "AK-5e0c3b1f9d7a2846", "ALPACA_SECRET_KEY": "SK-c4d81a6f20e9b735"}
 RUN_SECONDS = 500
-TESTS = "tests/test_wording.py"  # of the workflow: as good as any other, and those of the workflow would run themselves
+TESTS = "tests/test_wording.py"  # what the workflow tests: all tests would run the workflow again
 
 
 def _program(name: str) -> str | None:
@@ -48,7 +48,7 @@ def _program(name: str) -> str | None:
 
 
 def why_no_workflow() -> str:
-    """Return why no workflow can be run here; empty where one can."""
+    """Return why workflows cannot be run here; empty if they can."""
     missing = [name for name in ("act", "skopeo", "git", "curl") if _program(name) is None]
     return why_no_engine() or (f"not here: {', '.join(missing)}" if missing else "")
 
@@ -105,7 +105,7 @@ class World:
         return self.github.repository.run("show", f"record:{path}")
 
     def tags(self) -> dict[str, str]:
-        """Return what is published: every tag, and the digest that it names."""
+        """Return every published tag, and the digest that it names."""
         with (
             contextlib.suppress(urllib.error.HTTPError),
             _open(f"http://{self.registry}/v2/{IMAGE}/tags/list") as answer,
@@ -114,18 +114,18 @@ class World:
         return {}
 
     def ask(self, path: str) -> Any:
-        """Return what the live site answers."""
+        """Return the JSON that the live site answers."""
         with _open(self.render.site + path) as answer:
             return json.load(answer)
 
     def release(self, event: str, exchange: str, *more: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run the release as this event would, on what an exchange has; `more` is passed to act."""
+        """Run the release for this event, with the candles of an exchange; `more` is passed to act."""
         return self.run("release.yml", event, *more, ALPACA_DATA_URL=exchange, **variables)
 
     def run(
         self, workflow: str, event: str, *more: str, at: str = "main", tests: str = TESTS, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a workflow as this event would, on a commit, with these variables of the repository."""
+        """Run a workflow for this event, on a commit, with these variables of the repository."""
         given = {
             "REGISTRY": self.registry,
             "SITE_URL": self.render.site,
@@ -134,7 +134,7 @@ class World:
             "BASE": base(),
             **variables,
         }
-        # Without a mirror the base image comes from Docker Hub itself, past the proxy.
+        # Without a mirror the base image comes from Docker Hub, without the proxy.
         direct = f"{self.github.environ()['NO_PROXY']},.docker.io,.docker.com"
         environ = {
             **self.github.environ(),
@@ -181,7 +181,7 @@ class World:
         return copy
 
     def _surroundings(self) -> dict[str, str]:
-        """Return what act inherits: how to reach the engine, a home of its own, and a gh that trusts the authority."""
+        """Return the environment of act: the engine, a separate home, and a gh that trusts the authority."""
         kept = {name: os.environ[name] for name in ("DOCKER_HOST", "LANG") if name in os.environ}
         if "MULTI_PLATFORM_ENGINE" in os.environ:
             kept["DOCKER_HOST"] = os.environ["MULTI_PLATFORM_ENGINE"]
@@ -194,7 +194,7 @@ class World:
 
 @contextlib.contextmanager
 def world(folder: Path, earlier: Path | None = None) -> Iterator[World]:
-    """Give a world in a folder: new, or one that goes on from the folder of an earlier one."""
+    """Make a world in a folder: a new one, or one that continues the world of another folder."""
     published = folder / "published"
     if earlier is None:
         published.mkdir(parents=True)
@@ -218,7 +218,7 @@ def world(folder: Path, earlier: Path | None = None) -> Iterator[World]:
 
 @functools.cache
 def base() -> str:
-    """Return the base image by a name that reaches it: where the engine has a mirror of Docker Hub, the mirror's."""
+    """Return the name of the base image: at a mirror of Docker Hub if the engine has one."""
     mirrors = json.loads(docker("info", "--format", "{{json .RegistryConfig.Mirrors}}")) or []
     hosts = [mirror.removeprefix("http://").strip("/") for mirror in mirrors if mirror.startswith("http://127.")]
     return f"{hosts[0]}/library/{BASE}" if hosts else BASE
@@ -226,7 +226,7 @@ def base() -> str:
 
 @contextlib.contextmanager
 def market(closed: int = 0) -> Iterator[ReplayServer]:
-    """An exchange on loopback with days of Bitcoin up to today, or up to so many days ago."""
+    """Serve an exchange on loopback with days of Bitcoin up to today, or up to `closed` days ago."""
     today = Interval.DAY_1.floor(right_now())
     days = range(DAYS + 1 - closed)
     candles = [make_candle(today - timedelta(days=DAYS - n), wandering(n), wandering(n - 1)) for n in days]
@@ -242,7 +242,7 @@ def manifest_of(reference: str) -> dict[str, Any]:
 
 
 def ledger_of(reference: str, folder: Path) -> list[dict[str, Any]]:
-    """The entries of the ledger in an image."""
+    """Return the entries of the ledger in an image."""
     docker("pull", "--quiet", reference)
     container = docker("create", reference)
     docker("cp", f"{container}:/app/model.ledger.jsonl", str(folder / "ledger"))
@@ -264,7 +264,7 @@ def _make_repository(repository: Repository) -> None:
 
 
 def _for_act(workflow: Path) -> Path:
-    """Return a copy of a workflow without the one key that act does not know."""
+    """Return a copy of a workflow without the key that act does not support."""
     text = workflow.read_text()
     assert text.count("  queue: max\n") <= 1
     copy = workflow.parents[2] / workflow.name
@@ -273,7 +273,7 @@ def _for_act(workflow: Path) -> Path:
 
 
 def _stand_ins(workflow: Path) -> Iterator[str]:
-    """Give act's options that name the stand-in of each action that a workflow uses."""
+    """Return the options of act that replace each action of a workflow by the one in `tests/actions`."""
     for action, commit in sorted(set(re.findall(r"uses: ([\w/-]+)@([0-9a-f]{40})", workflow.read_text()))):
         yield from ("--local-repository", f"{action}@{commit}={ACTIONS / action.partition('/')[2]}")
 

@@ -1,7 +1,7 @@
 """Trainings that end in the middle, or meet another one: what is left is whole, and the next training mends the rest.
 
-Real processes of ``train.py``. An audit hook, which Python calls before each file is opened, renamed or removed, ends
-them there.
+Every training is a process. An audit hook, which Python calls before each file is opened, renamed or removed, ends it
+there.
 """
 
 import errno
@@ -10,41 +10,42 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from crypto_predict.baked import store
-from crypto_predict.forecasting.record.ledger import read_ledger
+from crypto_predict.baked.ledger import Ledger
+from tests.support.forks import forked_training
+from tests.support.processes import Finished
 from tests.training.test_ledger import release
 
 ROOT = Path(__file__).parents[2]
 FIRST, SECOND, THIRD = date(2025, 5, 31), date(2025, 6, 10), date(2025, 6, 30)
 BUILDS = {FIRST: "-20250601001000", SECOND: "-20250611001000", THIRD: "-20250701001000"}
 
-TRAIN = """
-import os, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for jobs in the background
-folder, number, action = os.path.realpath(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-seen = []
-def hook(event, args):
-    if event not in {"open", "os.rename", "os.remove"} or (event == "open" and not args[2] & os.O_CREAT):
-        return
-    if str(args[0]).startswith(folder):
-        seen.append(f"{event} {args[0]}")
-        if len(seen) == number:
-            if action == "EIO":
-                raise OSError(5, "Input/output error", str(args[0]))
-            os.kill(os.getpid(), int(action))
-import train
-from crypto_predict.training import pipeline, report  # before the hook, which slows every import
-sys.addaudithook(hook)
-code = train.main(sys.argv[4:], os.environ)
-print(*seen, sep="\\n")
-sys.exit(code)
-"""
+
+def interfere(folder: str, number: int, action: str) -> None:
+    """Print each step in the folder; at the n-th, raise an error of the disk, or send the process a signal."""
+    seen = []
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        if event not in {"open", "os.rename", "os.remove"} or (event == "open" and not args[2] & os.O_CREAT):
+            return
+        if str(args[0]).startswith(folder):
+            seen.append(event)
+            os.write(1, f"{event} {args[0]}\n".encode())
+            if len(seen) == number and action == "EIO":
+                raise OSError(errno.EIO, os.strerror(errno.EIO), str(args[0]))
+            if len(seen) == number:
+                os.kill(os.getpid(), int(action))
+
+    sys.addaudithook(hook)
 
 
 @dataclass(frozen=True)
@@ -64,38 +65,30 @@ class Output:
         return self.folder / "model.ledger.jsonl"
 
     def builds(self) -> list[str]:
-        """The builds that the ledger names, without their version."""
+        """Return the builds in the ledger, without their version."""
         lines = [json.loads(line) for line in self.ledger.read_text().splitlines()]
         return [line["build"][line["build"].index("-") :] for line in lines if line["kind"] == "release"]
 
     def names(self) -> set[str]:
-        """The files of the folder, temporary ones too."""
+        """Return the files of the folder, temporary ones too."""
         return {path.name for path in self.folder.iterdir()}
 
-    def train(self, last: date, number: int, action: str, *options: str) -> subprocess.CompletedProcess[str]:
+    def train(self, last: date, number: int, action: str, *options: str) -> Finished:
         """Train in a process of its own, which ends so when it touches the folder for the n-th time."""
         carried = ("--ledger", str(self.ledger)) if self.ledger.exists() else ()
-        market = ("--source", "simulated", "--days", "60", "--no-gate", "--until", str(last))
+        market = ("--source", "simulated", "--days", "60", "--every", "50", "--no-gate", "--until", str(last))
         epoch = {"SOURCE_DATE_EPOCH": str(int(_midnight(last)) + 600), "GIT_REVISION": "0" * 40}
-        command = [sys.executable, "-c", TRAIN, str(self.folder), str(number), action]
-        return subprocess.run(
-            [*command, *market, "--output", str(self.model), *carried, *options],
-            cwd=ROOT,
-            env={**os.environ, **epoch},
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
+        before = partial(interfere, str(self.folder), number, action)
+        return forked_training(*market, "--output", str(self.model), *carried, *options, environ=epoch, before=before)
 
     def next_training(self, last: date, *options: str) -> int:
-        """The exit code of an ordinary training that carries the ledger on, if there is one."""
+        """Train without interruption, continuing the ledger if there is one; return the exit code."""
         carried = ("--ledger", str(self.ledger)) if self.ledger.exists() else ()
         return release(self.folder, last, *carried, "--days", "60", "--no-gate", *options)
 
 
 def _midnight(day: date) -> float:
-    """The end of a day in seconds since 1970."""
+    """Return the end of a day in seconds since 1970."""
     return (day.toordinal() + 1 - date(1970, 1, 1).toordinal()) * 86_400
 
 
@@ -103,34 +96,34 @@ def _midnight(day: date) -> float:
 def first(tmp_path_factory: pytest.TempPathFactory) -> Output:
     """One release."""
     output = Output(tmp_path_factory.mktemp("first"))
-    assert output.train(FIRST, 0, "0").returncode == 0
+    assert output.train(FIRST, 0, "0").code == 0
     return output
 
 
 @pytest.fixture(scope="module")
 def steps(first: Output, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What a second training does in its folder, step by step."""
+    """The file operations of a second training."""
     run = copy(first, tmp_path_factory.mktemp("steps")).train(SECOND, 0, "0")
-    assert run.returncode == 0, run.stderr
-    return [line for line in run.stdout.splitlines() if line.startswith(("open ", "os."))]
+    assert run.code == 0, run.errors
+    return [line for line in run.output.splitlines() if line.startswith(("open ", "os."))]
 
 
 def copy(output: Output, folder: Path) -> Output:
-    """The same files in another folder."""
+    """Copy the files to another folder."""
     for path in output.folder.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     return Output(folder)
 
 
 def whole(output: Output) -> str:
-    """The build of the model, once it and its ledger have been found whole."""
+    """Check model and ledger, and return the build of the model."""
     model = store.load(output.model)
-    assert read_ledger(output.ledger, [model.scorecard.head]).entries == model.scorecard.entries
+    assert Ledger.read(output.ledger, [model.scorecard.head]).entries == model.scorecard.entries
     return model.card.build[model.card.build.index("-") :]
 
 
-def test_the_ledger_is_put_in_its_place_before_the_model(steps: list[str]) -> None:
-    """Two locks, two temporary files, two renames, two locks removed: every one of them is a place to die."""
+def test_the_ledger_is_renamed_before_the_model(steps: list[str]) -> None:
+    """Two locks, two temporary files, two renames, two locks removed."""
     kinds = [step.split()[0] for step in steps]
     assert kinds == ["open"] * 4 + ["os.rename"] * 2 + ["os.remove"] * 2
     renamed = [Path(step.split()[1]).name for step in steps if step.startswith("os.rename")]
@@ -138,12 +131,12 @@ def test_the_ledger_is_put_in_its_place_before_the_model(steps: list[str]) -> No
 
 
 @pytest.mark.parametrize("step", range(4, 8))
-def test_a_training_that_is_killed_leaves_a_whole_release_and_the_next_one_mends_the_rest(
+def test_a_killed_training_leaves_a_valid_release_and_the_next_one_cleans_up(
     step: int, first: Output, steps: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """SIGKILL before each step, whatever it is: an older ledger is continued, and an incomplete release is dropped."""
+    """SIGKILL before each step: the older ledger is continued, and an incomplete release is dropped."""
     output = copy(first, tmp_path)
-    assert output.train(SECOND, step, str(int(signal.SIGKILL))).returncode == -signal.SIGKILL
+    assert output.train(SECOND, step, str(int(signal.SIGKILL))).code == -signal.SIGKILL
     renamed = sum("os.rename" in done for done in steps[: step - 1])
     released = [BUILDS[FIRST], *([BUILDS[SECOND]] if renamed == 2 else [])]
     assert whole(output) == released[-1]
@@ -157,10 +150,10 @@ def test_a_training_that_is_killed_leaves_a_whole_release_and_the_next_one_mends
     assert ("entries dropped" in caplog.text) == (renamed == 1)
 
 
-def test_a_first_training_that_is_killed_before_its_model_is_there_released_nothing(tmp_path: Path) -> None:
+def test_a_first_training_killed_before_its_model_releases_nothing(tmp_path: Path) -> None:
     """Without a model, the temporary model file identifies the ledger's release."""
     output = Output(tmp_path)
-    assert output.train(FIRST, 6, str(int(signal.SIGKILL))).returncode == -signal.SIGKILL
+    assert output.train(FIRST, 6, str(int(signal.SIGKILL))).code == -signal.SIGKILL
     assert output.builds() == [BUILDS[FIRST]]
     assert not output.model.exists()
     assert output.next_training(SECOND) == 0
@@ -168,21 +161,21 @@ def test_a_first_training_that_is_killed_before_its_model_is_there_released_noth
     assert output.names() == {"model.pkl", "model.ledger.jsonl"}
 
 
-def test_a_training_that_fails_after_a_killed_one_does_not_make_its_entries_a_release(tmp_path: Path) -> None:
-    """It removes the temporary model, so it must drop the entries too: nothing else tells that they are of none."""
+def test_a_failed_training_after_a_killed_one_does_not_release_its_entries(tmp_path: Path) -> None:
+    """It removes the temporary model, the only sign that these entries were not released, so it drops them too."""
     output = Output(tmp_path)
-    assert output.train(FIRST, 6, str(int(signal.SIGKILL))).returncode == -signal.SIGKILL
+    assert output.train(FIRST, 6, str(int(signal.SIGKILL))).code == -signal.SIGKILL
     assert output.next_training(SECOND, "--until", "1969-01-01") == 3
     assert output.names() == set()
     assert output.next_training(THIRD) == 0
     assert output.builds() == [BUILDS[THIRD]]
 
 
-def test_what_precedes_a_killed_release_stays(first: Output, tmp_path: Path) -> None:
-    """A ledger from elsewhere, carried on beside an output that is new."""
+def test_entries_before_a_killed_release_are_kept(first: Output, tmp_path: Path) -> None:
+    """A ledger from elsewhere is continued beside a new output."""
     output = Output(tmp_path)
     killed = output.train(SECOND, 6, str(int(signal.SIGKILL)), "--ledger", str(first.ledger))
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert killed.code == -signal.SIGKILL, killed.errors
     assert output.builds() == [BUILDS[FIRST], BUILDS[SECOND]]
     assert output.next_training(SECOND, "--until", "1969-01-01") == 3
     assert output.builds() == [BUILDS[FIRST]]
@@ -196,14 +189,14 @@ def test_a_model_by_any_suffix_is_the_commit_point(first: Output, tmp_path: Path
     output = copy(first, tmp_path)
     model = output.model.rename(tmp_path / "model.bin")
     named = ("--output", str(model))
-    assert output.train(SECOND, 6, str(int(signal.SIGKILL)), *named).returncode == -signal.SIGKILL
+    assert output.train(SECOND, 6, str(int(signal.SIGKILL)), *named).code == -signal.SIGKILL
     assert output.builds() == [BUILDS[FIRST], BUILDS[SECOND]]
     assert output.next_training(THIRD, *named) == 0
     assert output.builds() == [BUILDS[FIRST], BUILDS[THIRD]]
 
 
-def test_an_interrupt_at_the_very_end_is_no_traceback() -> None:
-    """Libraries clean up behind them when the interpreter ends, and Ctrl-C would break into that."""
+def test_an_interrupt_during_clean_up_prints_no_traceback() -> None:
+    """Libraries clean up when the interpreter ends, and Ctrl-C would interrupt that."""
     late = "import atexit, os, runpy, signal, sys; atexit.register(os.kill, os.getpid(), signal.SIGINT); "
     run = "sys.argv = ['train.py', '--output', '/dev/null']; runpy.run_path('train.py', run_name='__main__')"
     ended = subprocess.run(
@@ -221,15 +214,15 @@ def test_an_interrupt_at_the_very_end_is_no_traceback() -> None:
         (7, str(int(signal.SIGINT)), 130, "interrupted; the model was written"),
     ],
 )
-def test_an_error_reports_correctly_whether_the_model_was_written(  # noqa: PLR0913, PLR0917 what happened, and what must follow
+def test_an_error_reports_correctly_whether_the_model_was_written(  # noqa: PLR0913, PLR0917 cause and expected result
     step: int, action: str, code: int, message: str, first: Output, tmp_path: Path
 ) -> None:
-    """A disk that fails, or Ctrl-C, in the middle of writing: one line, no temporary file, and a whole release."""
+    """After a disk error or Ctrl-C while writing: one line, no temporary file, and a valid release."""
     output = copy(first, tmp_path)
     run = output.train(SECOND, step, action)
-    assert run.returncode == code, run.stderr
-    assert run.stderr.splitlines()[-1].endswith(message)
-    assert "Traceback" not in run.stderr
+    assert run.code == code, run.errors
+    assert run.errors.splitlines()[-1].endswith(message)
+    assert "Traceback" not in run.errors
     assert not any(name.endswith(".tmp") for name in output.names())
     released = BUILDS[SECOND] if message.endswith("written") else BUILDS[FIRST]
     assert whole(output) == released
@@ -240,13 +233,13 @@ def test_an_error_reports_correctly_whether_the_model_was_written(  # noqa: PLR0
 def test_a_first_release_that_fails_leaves_no_ledger(tmp_path: Path) -> None:
     output = Output(tmp_path)
     run = output.train(FIRST, 6, "EIO")
-    assert run.returncode == 1
-    assert run.stderr.splitlines()[-1].endswith(f"{os.strerror(errno.EIO)}; the model was not changed")
+    assert run.code == 1
+    assert run.errors.splitlines()[-1].endswith(f"{os.strerror(errno.EIO)}; the model was not changed")
     assert output.names() == set()
 
 
 def test_a_second_training_names_the_process_that_holds_the_lock_and_ends_with_2(first: Output, tmp_path: Path) -> None:
-    """The first one stands still in the middle of it, and ends as if nothing had been."""
+    """The holder is killed later, which changes nothing."""
     output = copy(first, tmp_path)
     command = [sys.executable, "-c", HOLD, str(output.model)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
@@ -255,9 +248,10 @@ def test_a_second_training_names_the_process_that_holds_the_lock_and_ends_with_2
         (tmp_path / "links").mkdir()
         (tmp_path / "links" / "model.pkl").symlink_to(output.model)
         alias = tmp_path / "links" / "model.pkl"
-        run = train_into(alias)
-        assert run.returncode == 2, run.stderr
-        assert f" is not free: process {holder.pid} on " in run.stderr.splitlines()[-1]
+        market = ("--source", "simulated", "--days", "60", "--every", "50", "--no-gate", "--until", str(SECOND))
+        run = forked_training(*market, "--output", str(alias), environ={})
+        assert run.code == 2, run.errors
+        assert f" is not free: process {holder.pid} on " in run.errors.splitlines()[-1]
         holder.kill()
     assert whole(output) == BUILDS[FIRST]
     assert output.next_training(SECOND) == 0, "the kernel releases the lock of the dead"
@@ -274,27 +268,16 @@ with locked(Path(sys.argv[1]), "--output"):
 """
 
 
-def train_into(output: Path) -> subprocess.CompletedProcess[str]:
-    market = ("--source", "simulated", "--days", "60", "--no-gate", "--until", str(SECOND))
-    command = [sys.executable, "train.py", *market, "--output", str(output)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
-
-
 def test_two_trainings_at_once_never_lose_a_release(first: Output, tmp_path: Path) -> None:
-    """Whichever comes first: every one that ended with 0 is on record, and the others wrote nothing."""
+    """Every training that ended with 0 is in the ledger, and the others wrote nothing."""
     output = copy(first, tmp_path)
-    carried = ("--ledger", str(output.ledger), "--days", "60", "--no-gate", "--source", "simulated")
-    commands = [
-        [sys.executable, "train.py", *carried, "--until", str(last), "--output", str(output.model)]
-        for last in (SECOND, SECOND, SECOND)
+    carried = ("--ledger", str(output.ledger), "--days", "60", "--every", "50", "--no-gate", "--source", "simulated")
+    trainings = [
+        partial(forked_training, *carried, "--until", str(SECOND), "--output", str(output.model), environ={})
+        for _ in range(3)
     ]
-    runs = [
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for command in commands
-    ]
-    codes = []
-    for run in runs:
-        run.communicate(timeout=100)
-        codes.append(run.returncode)
+    with ThreadPoolExecutor() as pool:
+        codes = [run.result().code for run in [pool.submit(training) for training in trainings]]
     assert set(codes) <= {0, 2}
     assert 0 in codes
     assert len(output.builds()) == 1 + codes.count(0)

@@ -29,7 +29,7 @@ def later(released: tuple[Path, dict[str, str]], tmp_path: Path) -> Iterator[Wor
     with world(tmp_path, folder) as made:
         live = f"{made.image}@{tags['latest']}"
         made.render.run(live)
-        made.render.hooked.clear()
+        made.render.hook_requests.clear()
         build = made.ask("/version")["build"]
         yield made
         assert {tag: digest_at(f"{made.image}:{tag}") for tag in tags} == tags
@@ -53,7 +53,7 @@ def test_a_model_that_the_gate_refuses_is_not_published_and_opens_an_issue(later
         run = later.release("schedule", exchange.url)
     assert run.returncode != 0
     assert "refused by the gate" in run.stdout
-    assert later.render.hooked == []
+    assert later.render.hook_requests == []
     (issue,) = later.github.repository.issues
     assert (issue["state"], "`train`" in issue["body"]) == ("open", True)
 
@@ -73,7 +73,7 @@ def test_an_image_that_the_smoke_test_refuses_is_neither_attested_nor_published(
     assert run.returncode != 0
     assert "its card says that the prices are simulated" in run.stdout
     assert later.attested == before
-    assert later.render.hooked == []
+    assert later.render.hook_requests == []
 
 
 def test_a_deploy_that_does_not_answer_is_rolled_back(later: World, released: tuple[Path, dict[str, str]]) -> None:
@@ -84,8 +84,8 @@ def test_a_deploy_that_does_not_answer_is_rolled_back(later: World, released: tu
         run = later.release("push", exchange.url, DEPLOY_PATIENCE="15s")
     assert run.returncode != 0
     assert "rolled back to" in run.stdout
-    asked = [asked.query["imgURL"][0].partition("@")[2] for asked in later.render.hooked]
-    assert asked[1:] == [released[1]["latest"]]
+    deployed = [request.query["imgURL"][0].partition("@")[2] for request in later.render.hook_requests]
+    assert deployed[1:] == [released[1]["latest"]]
     assert set(later.tags()) == set(released[1])
     assert set(later.git_tags()) == {"v0.1.0", "v0.1.1"}
 
@@ -129,4 +129,4 @@ def test_a_rollback_to_a_build_that_was_never_published_fails(later: World) -> N
     run = later.run("rollback.yml", "workflow_dispatch", "--input", "build=0.0.1-20200101000000")
     assert run.returncode != 0
     assert "0.0.1-20200101000000 does not exist" in run.stdout
-    assert later.render.hooked == []
+    assert later.render.hook_requests == []

@@ -52,7 +52,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> First:
             revision=made.clone.head(),
             image=made.image,
             build=made.ask("/version")["build"],
-            sent={value for asked in exchange.requests for value in asked.headers.values()},
+            sent={value for request in exchange.requests for value in request.headers.values()},
             index=manifest_of(f"{made.image}:latest"),
             readme=made.recorded("README.md"),
             record=made.github.repository.run("ls-tree", "--name-only", "record").splitlines(),
@@ -64,7 +64,7 @@ def later(first: First, tmp_path: Path) -> Iterator[World]:
     """The repository after its first release, which is live."""
     with world(tmp_path, first.folder) as made:
         made.render.run(f"{made.image}@{first.tags['latest']}")
-        made.render.hooked.clear()
+        made.render.hook_requests.clear()
         yield made
 
 
@@ -116,9 +116,9 @@ def test_the_run_s_page_shows_what_was_released(first: First) -> None:
 
 def test_no_secret_is_in_the_log(first: First) -> None:
     """Although each of them was used."""
-    said = first.run.stdout + first.run.stderr
+    log = first.run.stdout + first.run.stderr
     assert set(KEYS.values()) <= first.sent
-    assert [secret for secret in (render.KEY, github.TOKEN, *KEYS.values()) if secret in said] == []
+    assert [secret for secret in (render.KEY, github.TOKEN, *KEYS.values()) if secret in log] == []
 
 
 def test_a_schedule_of_a_tagged_commit_retrains_without_the_tests(first: First, later: World, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_schedule_of_a_tagged_commit_retrains_without_the_tests(first: First, 
         run = later.release("schedule", exchange.url, HEARTBEAT_URL=f"{later.render.site}/livez")
     assert run.returncode == 0, run.stdout[-6000:]
     assert "[release/test" not in run.stdout
-    assert later.render.asked[-1].path == "/livez"
+    assert later.render.site_requests[-1].path == "/livez"
     tags = later.tags()
     (build,) = set(tags) - set(first.tags)
     assert build.startswith("0.1.0-20")
@@ -195,7 +195,7 @@ def test_an_earlier_build_goes_live_again_by_hand(first: First, later: World) ->
     assert later.ask("/version")["build"] != first.build
     run = later.run("rollback.yml", "workflow_dispatch", "--input", f"build={first.build}")
     assert run.returncode == 0, run.stdout[-6000:]
-    verified = [asked.path for asked in later.github.requests if "/attestations/" in asked.path]
+    verified = [request.path for request in later.github.requests if "/attestations/" in request.path]
     assert first.tags["latest"] in verified[-2]
     assert "Smoke test**: passed" in run.stdout
     assert later.ask("/version")["build"] == first.build
@@ -212,7 +212,7 @@ def test_without_a_hook_nothing_is_deployed_and_the_release_is_promoted(first: F
     assert "[release/deploy" not in run.stdout
     assert "**Not attested**: this repository is private" in run.stdout
     assert later.tags()["latest"] != first.tags["latest"]
-    assert later.render.hooked == []
+    assert later.render.hook_requests == []
 
 
 def test_the_image_of_a_change_is_built_and_tested_without_any_secret(later: World) -> None:

@@ -13,18 +13,17 @@ The interval is symmetric around the curve in log price. A bias of Prophet widen
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from crypto_predict.baked.schema import COVERAGE, KNOTS, Band
-from crypto_predict.forecasting.arrays import FloatArray, IntArray, spacing
 from crypto_predict.forecasting.candidates.models import Answers
 from crypto_predict.forecasting.distribution.interval import GAUSSIAN, conformal_multiplier
 from crypto_predict.forecasting.distribution.volatility import Volatility
-from crypto_predict.forecasting.series import DailySeries
+from crypto_predict.forecasting.series import DailySeries, FloatArray, IntArray, spacing
 
 PRIOR_ERRORS = 4  # weight of the prior, in non-overlapping errors: fewer than 4 have no conformal 80 % quantile
 
@@ -38,17 +37,12 @@ class ProphetReplay:
     errors: FloatArray  # (m, horizons) actual minus forecast log price; NaN where the outcome is not known
     half_widths: FloatArray  # (m, horizons) half-widths of the interval in log price, from errors due at the cutoff
 
-    def at(self, horizon: int) -> tuple[FloatArray, FloatArray]:
-        """Return forecasts and half-widths at one of the horizons, (m,) each."""
-        column = self.horizons.index(horizon)
-        return self.curve[:, column], self.half_widths[:, column]
-
     def bands(self) -> tuple[Band, ...]:
         """Return the interval at the last cutoff, `KNOTS` days ahead; empty if no error is known to calibrate it."""
-        half_widths = [float(self.at(knot)[1][-1]) for knot in KNOTS]
+        half_widths = self.half_widths[-1, np.searchsorted(self.horizons, KNOTS)]
         if not np.isfinite(self.errors).any() or not np.isfinite(half_widths).all():
             return ()
-        return tuple(Band(-half_width, half_width) for half_width in half_widths)
+        return tuple(Band(-half_width, half_width) for half_width in half_widths.tolist())
 
 
 def replay_prophet(
@@ -66,7 +60,7 @@ def replay_prophet(
     noise = np.array([one.noise for one in answers])  # (m,)
     increments = np.array([series.increments(cutoffs, horizon) for horizon in horizons]).T  # (m, horizons)
     errors = series.log_close[cutoffs, None] + increments - curve
-    volatility = Volatility(series.log_close)
+    volatility = Volatility.of(series.log_close)
     at_knots = np.empty((len(cutoffs), len(KNOTS)))
     multipliers = np.full(len(cutoffs), GAUSSIAN)
     for column, knot in enumerate(KNOTS):
@@ -74,8 +68,8 @@ def replay_prophet(
         scores = np.abs(errors[:, horizons.index(knot)]) / deviation
         multipliers = _multipliers(scores, cutoffs, knot, multipliers)
         at_knots[:, column] = multipliers * deviation
-    at_knots = np.maximum.accumulate(at_knots, axis=1)  # not narrower further ahead
-    half_widths = np.array([_at_horizon(at_knots, horizon) for horizon in horizons]).T
+    squares = np.maximum.accumulate(at_knots, axis=1) ** 2  # not narrower further ahead
+    half_widths = np.sqrt([np.interp(horizons, KNOTS, row) for row in squares])  # between knots as in `Evaluator`
     return ProphetReplay(tuple(horizons), curve, errors, half_widths)
 
 
@@ -83,7 +77,7 @@ def _multipliers(scores: FloatArray, cutoffs: IntArray, horizon: int, prior: Flo
     """Return (m,) the half-width in deviations at every cutoff, from the scores that were known by then.
 
     Args:
-        scores: (m,) absolute errors in deviations; NaN where it will never be known.
+        scores: (m,) absolute errors in deviations; NaN where unknown.
         cutoffs: (m,) days, ascending.
         horizon: Days ahead.
         prior: (m,) the multiplier to start from.
@@ -97,12 +91,3 @@ def _multipliers(scores: FloatArray, cutoffs: IntArray, horizon: int, prior: Flo
             due += 1
         issued[index] = conformal_multiplier(past, COVERAGE, share * len(past), float(prior[index]), PRIOR_ERRORS)
     return issued
-
-
-def _at_horizon(at_knots: FloatArray, horizon: int) -> FloatArray:
-    """Return half-widths (m,) at a horizon from (m, knots) at `KNOTS`: linear in the square as in `Evaluator`."""
-    after = bisect_left(KNOTS, horizon)
-    if KNOTS[after] == horizon:
-        return at_knots[:, after]
-    share = (horizon - KNOTS[after - 1]) / (KNOTS[after] - KNOTS[after - 1])
-    return np.asarray(np.sqrt((1 - share) * at_knots[:, after - 1] ** 2 + share * at_knots[:, after] ** 2))

@@ -1,8 +1,8 @@
-"""The rolling-origin evaluation: what would have been forecast at each cutoff, with nothing but what lay before it.
+"""The rolling-origin evaluation: the forecast of every past cutoff, from nothing but the history before it.
 
-A cutoff is a day at whose close the forecast is made; the history up to and including that close is known, everything
-after it is not. The target `horizon` days ahead is the close of the day that many days later (Tashman, "Out-of-sample
-tests of forecasting accuracy", International Journal of Forecasting 16, 2000).
+A cutoff is an index into the series: the history up to and including its close is known, everything after it is not.
+The target is the close `horizon` steps later (Tashman, "Out-of-sample tests of forecasting accuracy", International
+Journal of Forecasting 16, 2000). A step is one place of the series, a day here: the candidates are daily models.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from multiprocessing.connection import wait
+from operator import attrgetter
 from threading import Thread
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from crypto_predict.baked.schema import KNOTS
-from crypto_predict.forecasting.arrays import FloatArray, IntArray
 from crypto_predict.forecasting.candidates.combination import Combination, combine
 from crypto_predict.forecasting.candidates.models import Answers, ask_all
 from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, replay_prophet
 from crypto_predict.forecasting.distribution.interval import half_widths
-from crypto_predict.forecasting.series import DailySeries
+from crypto_predict.forecasting.series import BoolArray, DailySeries, FloatArray, IntArray
 
-HORIZONS = (1, 7, 30, 90)  # days, scored unless others are asked for
-FIRST_CUTOFF = 365  # days of history before the first cutoff, or half of a history shorter than two years
-LEAST_HISTORY = 120  # days; a shorter history says nothing about how a forecast does
-_WORTH_A_PROCESS = 200  # cutoffs; fewer are done before a second process has imported what it needs
+HORIZONS = (1, 7, 30, 90)  # steps, scored by default
+FIRST_CUTOFF = 365  # steps of history before the first cutoff, or half of a history shorter than two such spans
+LEAST_HISTORY = 120  # steps; a shorter history has no backtest
+_WORTH_A_PROCESS = 200  # cutoffs; fewer are finished before a second process has started
 
 Progress = Callable[[int], object]
 
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One forecast and what came of it. Prices in the quote currency."""
+    """One forecast and its outcome. Prices in the quote currency."""
 
     cutoff: date
     horizon_days: int
@@ -55,50 +55,71 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Forecasts:
+    """The forecasts over one horizon whose outcome is known, by ascending cutoff: (n,) each, in log price."""
+
+    horizon: int
+    cutoffs: IntArray  # indices into the series
+    actual: FloatArray
+    predicted: FloatArray
+    low: FloatArray
+    high: FloatArray
+    persistence: FloatArray  # the close of the cutoff
+
+    def only(self, chosen: BoolArray) -> Forecasts:
+        """Return the `chosen` (n,) ones."""
+        prices = (self.actual, self.predicted, self.low, self.high, self.persistence)
+        return Forecasts(self.horizon, self.cutoffs[chosen], *(price[chosen] for price in prices))
+
+
+@dataclass(frozen=True)
 class Replay:
     """Every forecast that could be made over one history."""
 
     series: DailySeries
-    cutoffs: IntArray  # (m,) indices into the series, ascending; the last one is the last day
-    horizons: tuple[int, ...]
+    cutoffs: IntArray  # (m,) indices into the series, ascending; the last one is the last step
+    horizons: tuple[int, ...]  # steps, ascending
     predicted: FloatArray  # (m, candidates, horizons) increments of log price
     combinations: tuple[Combination, ...]  # by horizon
     half_widths: FloatArray  # (m, horizons) half-widths of the interval in log price
     prophet: ProphetReplay  # Prophet alone at the same cutoffs
 
-    def rows(self, horizons: Sequence[int] = HORIZONS) -> Iterator[Row]:
-        """The forecasts whose outcome is known, cutoff by cutoff. A day without a candle is no target and no cutoff."""
-        columns = [(self.horizons.index(horizon), horizon) for horizon in horizons]
-        for row, cutoff in enumerate(self.cutoffs):
-            for column, horizon in columns:
-                target = cutoff + horizon
-                if target < len(self.series) and self.series.known[cutoff] and self.series.known[target]:
-                    yield self._row(row, column, int(cutoff), int(target))
+    def forecasts(self, horizon: int) -> Forecasts:
+        """Return the forecasts of one horizon. Neither cutoff nor target is a step without a candle."""
+        column, due = self.horizons.index(horizon), np.isfinite(self.actual(horizon))
+        cutoffs = self.cutoffs[due]
+        centre = self.series.log_close[cutoffs]
+        predicted = centre + self.combinations[column].increments[due]
+        half_width = self.half_widths[due, column]
+        return Forecasts(
+            horizon,
+            cutoffs,
+            actual=self.series.log_close[cutoffs + horizon],
+            predicted=predicted,
+            low=np.minimum(centre - half_width, predicted),
+            high=np.maximum(centre + half_width, predicted),
+            persistence=centre,
+        )
+
+    def rows(self, horizons: Sequence[int] = HORIZONS) -> list[Row]:
+        """Return the same forecasts in prices, sorted by cutoff, then by horizon."""
+        rows = []
+        for found in map(self.forecasts, horizons):
+            columns = np.exp([found.actual, found.predicted, found.low, found.high, found.persistence])
+            for cutoff, prices in zip(found.cutoffs.tolist(), columns.T.tolist(), strict=True):
+                target = self.series.day(cutoff + found.horizon)
+                rows.append(Row(self.series.day(cutoff), found.horizon, target, *prices))
+        return sorted(rows, key=attrgetter("cutoff", "horizon_days"))
 
     def actual(self, horizon: int) -> FloatArray:
-        """(m,) the increments of log price that came about; NaN where it is not known yet, or a day has no candle."""
+        """Return (m,) the actual increments of log price; NaN where unknown, or where a step has no candle."""
         return self.series.increments(self.cutoffs, horizon)
-
-    def _row(self, row: int, column: int, cutoff: int, target: int) -> Row:
-        log_close = self.series.log_close
-        centre, half_width = log_close[cutoff], self.half_widths[row, column]
-        forecast = centre + self.combinations[column].increments[row]
-        return Row(
-            cutoff=self.series.day(cutoff),
-            horizon_days=self.horizons[column],
-            target=self.series.day(target),
-            actual=float(np.exp(log_close[target])),
-            prediction=float(np.exp(forecast)),
-            low=float(np.exp(min(centre - half_width, forecast))),
-            high=float(np.exp(max(centre + half_width, forecast))),
-            persistence=float(np.exp(centre)),
-        )
 
 
 def splits(count: int, every: int) -> Iterator[int]:
-    """The cutoffs in a history of `count` days: the last day, and each `every` days before it, ascending.
+    """Yield the cutoffs in a history of `count` steps, ascending: the last step, and each `every` steps before it.
 
-    The first has a year of history behind it, or half of a history shorter than two years.
+    The first has `FIRST_CUTOFF` steps of history, or half of a history shorter than twice that.
     """
     first = max(0, min(FIRST_CUTOFF, count // 2) - 1)
     yield from range(first + (count - 1 - first) % every, count, every)
@@ -107,24 +128,24 @@ def splits(count: int, every: int) -> Iterator[int]:
 def replay(
     series: DailySeries, horizons: Iterable[int], every: int, longest: int, progress: Progress = bool
 ) -> Replay | None:
-    """Make every forecast of the history again; None where it is too short for any.
+    """Repeat every forecast of the history; None if it is shorter than `LEAST_HISTORY`.
 
-    The result does not depend on how many processes share the work.
+    The result does not depend on the number of processes.
 
     Args:
         series: The whole history.
-        horizons: Days ahead.
-        every: Days from one cutoff to the next.
-        longest: Days of history that any forecast sees.
-        progress: Told how many more cutoffs are done.
+        horizons: Steps ahead.
+        every: Steps between cutoffs.
+        longest: Steps of history that each forecast uses at most.
+        progress: Called with the number of cutoffs finished since the last call.
     """
     if len(series) < LEAST_HISTORY:
         return None
     asked = tuple(sorted(set(horizons)))
+    alone = tuple(sorted({*KNOTS, *asked}))
     cutoffs = np.array(list(splits(len(series), every)))
     known = [series.until(int(cutoff), longest) for cutoff in cutoffs]
-    alone = tuple(sorted({*KNOTS, *asked}))
-    answers = list(_answers(known, asked, alone, progress))
+    answers = list(_answers(partial(ask_all, horizons=asked, alone=alone), known, progress))
     predicted = np.array([one.increments for one in answers])
     combinations = tuple(
         combine(cutoffs, predicted[:, :, column], series.increments(cutoffs, horizon), horizon)
@@ -132,43 +153,35 @@ def replay(
     )
     widths = np.array([half_widths(series.log_close, horizon)[cutoffs] for horizon in asked]).T
     widths = np.maximum.accumulate(widths, axis=1)  # never smaller further ahead, as in what is baked
-    return Replay(
-        series, cutoffs, asked, predicted, combinations, widths, replay_prophet(series, cutoffs, alone, answers)
-    )
+    prophet = replay_prophet(series, cutoffs, alone, answers)
+    return Replay(series, cutoffs, asked, predicted, combinations, widths, prophet)
 
 
 def _answers(
-    known: Sequence[DailySeries], horizons: Sequence[int], alone: Sequence[int], progress: Progress
+    ask: Callable[[DailySeries], Answers], known: Sequence[DailySeries], progress: Progress
 ) -> Iterator[Answers]:
-    """What every candidate says at each cutoff, in order; by as many processes as there are cores."""
-    ask = partial(ask_all, horizons=horizons, alone=alone)
+    """Yield the candidates' forecasts at each cutoff, in order, from as many processes as there are cores."""
     done = 0
     if len(known) >= _WORTH_A_PROCESS:
+        # A spawned process inherits no lock that another thread holds, as a forked one does.
+        context = multiprocessing.get_context("spawn")
         try:
-            for answers in _by_processes(ask, known):
-                progress(1)
-                done += 1
-                yield answers
+            with ProcessPoolExecutor(os.cpu_count(), context, initializer=_begin_work) as pool:
+                for answers in pool.map(ask, known, chunksize=8):
+                    progress(1)
+                    done += 1
+                    yield answers
         except BrokenProcessPool as error:
-            _log.warning("the backtest goes on in one process: %s", error)
-    with threadpool_limits(1):
+            _log.warning("the backtest continues in one process: %s", error)
+    with threadpool_limits(1):  # the matrices are small: threads would only wait for one another
         for answers in map(ask, known[done:]):
             progress(1)
             yield answers
 
 
-def _by_processes(ask: Callable[[DailySeries], Answers], known: Sequence[DailySeries]) -> Iterator[Answers]:
-    # A process that is started anew inherits no lock that another thread holds, as a forked one does. The matrices are
-    # small: threads within each process would only wait for one another.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), context, initializer=_begin_work) as pool:
-        yield from pool.map(ask, known, chunksize=8)
-
-
 def _begin_work() -> None:
-    """Make a process one that uses a single thread and does not outlive the one it works for, however that ends."""
-    # It holds for the libraries that are loaded. By now they all are: it took them to find this function.
-    threadpool_limits(1)
+    """Limit a worker process to one thread, and end it when its parent ends, however that happens."""
+    threadpool_limits(1)  # applies to loaded libraries: finding this function has loaded all of them
     parent = multiprocessing.parent_process()
     if parent is not None:
         Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
@@ -176,4 +189,4 @@ def _begin_work() -> None:
 
 def _end_with(sentinel: int) -> None:
     wait([sentinel])
-    os._exit(1)  # the thread that waits for work would never look up
+    os._exit(1)  # the main thread may wait for work for ever

@@ -1,214 +1,175 @@
-"""From the forecasts of a backtest to the figures of the model card, always beside persistence."""
+"""The figures of the model card from the forecasts of a backtest, always relative to persistence."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from crypto_predict.baked.schema import COVERAGE
 from crypto_predict.baked.scores import Backtest, CandidateScore, Loss, ProphetBacktest, ProphetScore, Score, YearScore
-from crypto_predict.forecasting.arrays import FloatArray, IntArray, spacing
 from crypto_predict.forecasting.candidates.models import CANDIDATES
 from crypto_predict.forecasting.distribution.interval import GAUSSIAN
 from crypto_predict.forecasting.evaluation import metrics
-from crypto_predict.forecasting.evaluation.replay import Replay, Row
+from crypto_predict.forecasting.evaluation.replay import Forecasts, Replay
+from crypto_predict.forecasting.series import FloatArray, spacing
+from crypto_predict.forecasting.significance import diebold_mariano
 from crypto_predict.wording import counted, days_listed, listed
 
-GAUSSIAN_DAYS = 365  # of daily returns behind persistence's Gaussian interval
+GAUSSIAN_STEPS = 365  # of returns behind persistence's Gaussian interval
 SIGNIFICANCE = 0.05  # two-sided, of the words
-_WORTH_SAYING = 0.0005  # of the error: less reads as 0.0 %, however certain it is
+_LEAST_DIFFERENCE = 0.0005  # of the relative error: less reads as 0.0 %, however significant
 _LEAST_RETURNS = 30
 
 
 def score(replay: Replay, horizons: Sequence[int]) -> Backtest | None:
-    """The whole backtest at these horizons; None where no forecast has come due at any of them."""
-    scored = [forecasts for horizon in horizons if (forecasts := _Forecasts.of(replay, horizon)) is not None]
-    if not scored:
+    """Return the whole backtest at these horizons; None if no forecast has come due at any of them."""
+    due = [found for horizon in horizons if len((found := replay.forecasts(horizon)).cutoffs)]
+    if not due:
         return None
+    gaussian = gaussian_half_widths(replay.series.log_close, 1)
+    prophet = [_prophet_score(replay, found, gaussian) for found in due]
     return Backtest(
-        first_cutoff=replay.series.day(int(replay.cutoffs[0])),
-        last_cutoff=replay.series.day(int(replay.cutoffs[-1])),
+        first_cutoff=replay.series.day(replay.cutoffs[0]),
+        last_cutoff=replay.series.day(replay.cutoffs[-1]),
         cutoffs=len(replay.cutoffs),
-        scores=tuple(forecasts.score() for forecasts in scored),
-        years=tuple(year for forecasts in scored for year in forecasts.by_year()),
-        candidates=tuple(one for forecasts in scored for one in _candidates(replay, forecasts.horizon)),
-        prophet=_prophet([one.score_of_prophet(replay) for one in scored]),
-        losses=tuple(loss for forecasts in scored for loss in forecasts.losses()),
+        scores=tuple(_score(replay, found, gaussian) for found in due),
+        years=tuple(year for found in due for year in _years(replay, found, gaussian)),
+        candidates=tuple(candidate for found in due for candidate in _candidates(replay, found.horizon)),
+        prophet=_prophet([one for one in prophet if one is not None]),
+        losses=tuple(loss for found in due for loss in _losses(replay, found)),
     )
 
 
 def only(backtest: Backtest, horizons: Sequence[int]) -> Backtest:
-    """The same with the scores of these horizons alone; the losses stay, for they are what releases are compared by."""
+    """Return the scores of these horizons alone. All losses stay, since the next release is compared by them."""
+    prophet = () if backtest.prophet is None else backtest.prophet.scores
     return replace(
         backtest,
         scores=tuple(score for score in backtest.scores if score.horizon_days in horizons),
         years=tuple(year for year in backtest.years if year.horizon_days in horizons),
         candidates=tuple(one for one in backtest.candidates if one.horizon_days in horizons),
-        prophet=_prophet([one for one in _scores_of_prophet(backtest) if one.horizon_days in horizons]),
+        prophet=_prophet([one for one in prophet if one.horizon_days in horizons]),
     )
 
 
 def gaussian_half_widths(log_close: FloatArray, horizon: int) -> FloatArray:
-    """(n,) half-widths of persistence's interval if log price is a Gaussian random walk: z sigma sqrt(h).
+    """Return (n,) half-widths of persistence's interval if log price is a Gaussian random walk: z sigma sqrt(h).
 
-    Sigma is the standard deviation of the daily returns of the past year; NaN before there are thirty of them.
+    Sigma is the standard deviation of the last 365 one-step returns; NaN before there are thirty of them.
     """
-    returns = np.diff(log_close)
-    sigma = np.full(len(log_close), np.nan)
-    for end in range(_LEAST_RETURNS, len(log_close)):
-        sigma[end] = np.std(returns[max(0, end - GAUSSIAN_DAYS) : end], ddof=1)
+    returns = pd.Series(np.diff(log_close, prepend=np.nan))
+    sigma = returns.rolling(GAUSSIAN_STEPS, min_periods=_LEAST_RETURNS).std().to_numpy()
     return np.asarray(GAUSSIAN * sigma * np.sqrt(horizon))
 
 
-@dataclass(frozen=True)
-class _Forecasts:
-    """The forecasts over one horizon whose outcome is known, in the order of their cutoffs; (n,) each."""
+def _score(replay: Replay, found: Forecasts, gaussian: FloatArray) -> Score:
+    """Return every figure of one horizon."""
+    actual, predicted, low, high = found.actual, found.predicted, found.low, found.high
+    prices, price_forecasts = np.exp(actual), np.exp(predicted)
+    mae, rmse = metrics.mae(actual, predicted), metrics.rmse(actual, predicted)
+    steps = np.diff(replay.series.log_close[: int(replay.cutoffs[0]) + 1])
+    naive_mae, naive_rmse = np.mean(np.abs(steps)), np.sqrt(np.mean(steps**2))  # of persistence before the backtest
+    tail = (1 - COVERAGE) / 2
+    pinball = metrics.quantile_loss(actual, low, tail) + metrics.quantile_loss(actual, high, 1 - tail)
+    crps = metrics.crps_gaussian(actual, predicted, (high - low) / (2 * GAUSSIAN))
+    direction = metrics.direction(actual - found.persistence, predicted - found.persistence)
+    test = diebold_mariano(
+        np.abs(actual - predicted),
+        np.abs(actual - found.persistence),
+        overlap=max(1, math.ceil(found.horizon / spacing(found.cutoffs))),
+    )
+    summary = _summary(found, gaussian)
+    relative, p_value = summary["relative_mae"], None if test is None else _figure(test.p_value)
+    return Score(
+        horizon_days=found.horizon,
+        mae=_figure(mae),
+        rmse=_figure(rmse),
+        mae_price=_figure(metrics.mae(prices, price_forecasts)),
+        rmse_price=_figure(metrics.rmse(prices, price_forecasts)),
+        mape=_figure(metrics.mape(prices, price_forecasts)),
+        mase=_figure(mae / naive_mae) if naive_mae else None,
+        rmsse=_figure(rmse / naive_rmse) if naive_rmse else None,
+        pinball=_figure(np.mean(pinball) / 2),
+        crps=_figure(np.mean(crps)),
+        winkler=_figure(np.mean(metrics.interval_score(actual, low, high, COVERAGE))),
+        skill=None if relative is None else _figure(1 - relative),
+        direction=None if direction is None else _figure(direction.share),
+        direction_low=None if direction is None else _figure(direction.low),
+        direction_high=None if direction is None else _figure(direction.high),
+        p_value=p_value,
+        words=words(found.horizon, relative, p_value),
+        **summary,
+    )
 
-    horizon: int
-    rows: tuple[Row, ...]
-    spacing: float  # days between cutoffs
-    step: float  # mean absolute daily return before the first cutoff
-    square_step: float  # mean square of the same
-    actual: FloatArray  # log price, as are the next four
-    predicted: FloatArray
-    low: FloatArray
-    high: FloatArray
-    persistence: FloatArray
-    gaussian: FloatArray  # half-width of persistence's interval
 
-    @classmethod
-    def of(cls, replay: Replay, horizon: int) -> _Forecasts | None:
-        """Those of a replay; None where none has come due."""
-        rows = tuple(replay.rows([horizon]))
-        if not rows:
-            return None
-        cutoffs = np.array([row.cutoff.toordinal() for row in rows])
-        before = replay.series.log_close[: int(replay.cutoffs[0]) + 1].tolist()
-        half_widths = gaussian_half_widths(replay.series.log_close, horizon)
-        return cls(
-            horizon=horizon,
-            rows=rows,
-            spacing=spacing(cutoffs),
-            step=metrics.naive_scale(before),
-            square_step=metrics.naive_square_scale(before),
-            actual=np.log([row.actual for row in rows]),
-            predicted=np.log([row.prediction for row in rows]),
-            low=np.log([row.low for row in rows]),
-            high=np.log([row.high for row in rows]),
-            persistence=np.log([row.persistence for row in rows]),
-            gaussian=half_widths[cutoffs - replay.series.days[0]],
-        )
+def _years(replay: Replay, found: Forecasts, gaussian: FloatArray) -> Iterator[YearScore]:
+    """Yield the summary of each calendar year of cutoffs."""
+    years = np.array([replay.series.day(cutoff).year for cutoff in found.cutoffs])
+    for year in np.unique(years).tolist():
+        summary = _summary(found.only(years == year), gaussian)
+        yield YearScore(year=year, horizon_days=found.horizon, **summary)
 
-    def only(self, chosen: IntArray) -> _Forecasts:
-        """Those at the indices `chosen`."""
-        rows = tuple(self.rows[index] for index in chosen)
-        arrays = (self.actual, self.predicted, self.low, self.high, self.persistence, self.gaussian)
-        return _Forecasts(
-            self.horizon, rows, self.spacing, self.step, self.square_step, *(array[chosen] for array in arrays)
-        )
 
-    def score(self) -> Score:
-        """Every figure of the card."""
-        actual, predicted = self.actual.tolist(), self.predicted.tolist()
-        prices, forecasts = [row.actual for row in self.rows], [row.prediction for row in self.rows]
-        low, high = self.low.tolist(), self.high.tolist()
-        sigma = ((self.high - self.low) / (2 * GAUSSIAN)).tolist()
-        tail = (1 - COVERAGE) / 2
-        direction = metrics.direction(
-            (self.actual - self.persistence).tolist(), (self.predicted - self.persistence).tolist()
-        )
-        relative, p_value = self.relative_mae(), self._p_value()
-        return Score(
-            horizon_days=self.horizon,
-            forecasts=len(self.rows),
-            mae=_figure(metrics.mae(actual, predicted)),
-            rmse=_figure(metrics.rmse(actual, predicted)),
-            mae_price=_figure(metrics.mae(prices, forecasts)),
-            rmse_price=_figure(metrics.rmse(prices, forecasts)),
-            mape=_figure(metrics.mape(prices, forecasts)),
-            mase=_figure(metrics.mase(actual, predicted, self.step)) if self.step else None,
-            rmsse=_figure(metrics.rmsse(actual, predicted, self.square_step)) if self.square_step else None,
-            pinball=_figure((metrics.pinball(actual, low, tail) + metrics.pinball(actual, high, 1 - tail)) / 2),
-            crps=_figure(metrics.crps_gaussian(actual, predicted, sigma)),
-            winkler=_figure(metrics.winkler(actual, low, high, COVERAGE)),
-            coverage=_figure(self.coverage()),
-            relative_mae=relative,
-            skill=None if relative is None else _figure(1 - relative),
-            relative_winkler=self.relative_winkler(),
-            direction=None if direction is None else _figure(direction.share),
-            direction_low=None if direction is None else _figure(direction.low),
-            direction_high=None if direction is None else _figure(direction.high),
-            p_value=p_value,
-            words=words(self.horizon, relative, p_value),
-        )
+def _prophet_score(replay: Replay, found: Forecasts, gaussian: FloatArray) -> ProphetScore | None:
+    """Return the summary of Prophet alone at the same cutoffs; None if it could not be fitted at any of them."""
+    column = replay.prophet.horizons.index(found.horizon)
+    rows = np.searchsorted(replay.cutoffs, found.cutoffs)
+    curve, half_width = replay.prophet.curve[rows, column], replay.prophet.half_widths[rows, column]
+    alone = replace(found, predicted=curve, low=curve - half_width, high=curve + half_width).only(np.isfinite(curve))
+    if not len(alone.cutoffs):
+        return None
+    return ProphetScore(horizon_days=found.horizon, **_summary(alone, gaussian))
 
-    def by_year(self) -> Iterator[YearScore]:
-        """The same in short, by the calendar year of the cutoff."""
-        years = np.array([row.cutoff.year for row in self.rows])
-        for year in np.unique(years):
-            part = self.only(np.flatnonzero(years == year))
-            yield YearScore(
-                year=int(year),
-                horizon_days=self.horizon,
-                forecasts=len(part.rows),
-                relative_mae=part.relative_mae(),
-                coverage=_figure(part.coverage()),
-                relative_winkler=part.relative_winkler(),
-            )
 
-    def score_of_prophet(self, replay: Replay) -> ProphetScore | None:
-        """How Prophet alone did at the same cutoffs; None where it could be fitted at none of them."""
-        at = np.searchsorted(replay.series.days[replay.cutoffs], [row.cutoff.toordinal() for row in self.rows])
-        curve, half_width = (values[at] for values in replay.prophet.at(self.horizon))
-        part = replace(self, predicted=curve, low=curve - half_width, high=curve + half_width).only(
-            np.flatnonzero(np.isfinite(curve))
-        )
-        if not part.rows:
-            return None
-        return ProphetScore(
-            horizon_days=self.horizon,
-            forecasts=len(part.rows),
-            relative_mae=part.relative_mae(),
-            coverage=_figure(part.coverage()),
-            relative_winkler=part.relative_winkler(),
-        )
+def _candidates(replay: Replay, horizon: int) -> Iterator[CandidateScore]:
+    """Yield every candidate alone at the cutoffs whose outcome is known, and its weight in the newest forecast."""
+    column, actual = replay.horizons.index(horizon), replay.actual(horizon)
+    due = np.isfinite(actual)
+    weights = replay.combinations[column].weights[-1]
+    for index, name in enumerate(CANDIDATES):
+        errors = np.abs(actual[due] - replay.predicted[due, index, column])
+        yield CandidateScore(name, horizon, _ratio(errors, np.abs(actual[due])), _figure(weights[index]))
 
-    def losses(self) -> Iterator[Loss]:
-        """What each forecast cost, of the first cutoff in every week since the epoch."""
-        week = None
-        for row, actual, predicted, low, high in zip(
-            self.rows, self.actual, self.predicted, self.low, self.high, strict=True
-        ):
-            if (newest := row.cutoff.toordinal() // 7) != week:
-                week = newest
-                winkler = metrics.interval_score(float(actual), float(low), float(high), COVERAGE)
-                yield Loss(row.cutoff, self.horizon, _figure(abs(float(actual - predicted))), _figure(winkler))
 
-    def coverage(self) -> float:
-        """The share of outcomes inside the interval."""
-        return metrics.coverage(self.actual.tolist(), self.low.tolist(), self.high.tolist())
+def _losses(replay: Replay, found: Forecasts) -> Iterator[Loss]:
+    """Yield the losses of the first cutoff in every week since the epoch."""
+    errors = np.abs(found.actual - found.predicted)
+    winkler = metrics.interval_score(found.actual, found.low, found.high, COVERAGE)
+    _, first = np.unique(replay.series.days[found.cutoffs] // 7, return_index=True)
+    for index in first:
+        day = replay.series.day(found.cutoffs[index])
+        yield Loss(day, found.horizon, _figure(errors[index]), _figure(winkler[index]))
 
-    def relative_mae(self) -> float | None:
-        """The mean absolute error of log price, to that of persistence."""
-        return _ratio(np.abs(self.actual - self.predicted), np.abs(self.actual - self.persistence))
 
-    def relative_winkler(self) -> float | None:
-        """The Winkler score, to that of persistence with its Gaussian interval."""
-        ours = _winkler(self.actual, self.low, self.high)
-        return _ratio(ours, _winkler(self.actual, self.persistence - self.gaussian, self.persistence + self.gaussian))
+def _summary(found: Forecasts, gaussian: FloatArray) -> dict[str, Any]:
+    """Return the figures that all scores share: relative to persistence, with its Gaussian interval.
 
-    def _p_value(self) -> float | None:
-        ours, theirs = np.abs(self.actual - self.predicted), np.abs(self.actual - self.persistence)
-        overlap = max(1, int(np.ceil(self.horizon / self.spacing)))
-        test = metrics.diebold_mariano(ours.tolist(), theirs.tolist(), overlap)
-        return None if test is None else _figure(test.p_value)
+    Args:
+        found: At least one forecast.
+        gaussian: Half-widths of that interval one step ahead of every close of the series.
+    """
+    half_width = gaussian[found.cutoffs] * np.sqrt(found.horizon)
+    naive_winkler = metrics.interval_score(
+        found.actual, found.persistence - half_width, found.persistence + half_width, COVERAGE
+    )
+    winkler = metrics.interval_score(found.actual, found.low, found.high, COVERAGE)
+    inside = (found.low <= found.actual) & (found.actual <= found.high)
+    return {
+        "forecasts": len(found.cutoffs),
+        "relative_mae": _ratio(np.abs(found.actual - found.predicted), np.abs(found.actual - found.persistence)),
+        "coverage": _figure(np.mean(inside)),
+        "relative_winkler": _ratio(winkler, naive_winkler),
+    }
 
 
 class Verdict(Enum):
-    """What a comparison of errors with persistence amounts to."""
+    """The result of a comparison of errors with persistence."""
 
     BETTER = "better than persistence"
     WORSE = "worse than persistence"
@@ -218,16 +179,16 @@ class Verdict(Enum):
 
 
 def verdict(relative_mae: float | None, p_value: float | None) -> Verdict:
-    """Whether an error relative to persistence's differs from 1 by more than chance explains."""
+    """Judge whether an error relative to persistence's differs from 1 significantly."""
     if relative_mae is None or p_value is None:
         return Verdict.UNKNOWN
-    if p_value < SIGNIFICANCE and abs(1 - relative_mae) >= _WORTH_SAYING:
+    if p_value < SIGNIFICANCE and abs(1 - relative_mae) >= _LEAST_DIFFERENCE:
         return Verdict.BETTER if relative_mae < 1 else Verdict.WORSE
     return Verdict.PERSISTENCE if relative_mae == 1 and p_value == 1 else Verdict.SAME
 
 
 def words(horizon: int, relative_mae: float | None, p_value: float | None) -> str:
-    """What a comparison with persistence amounts to: "no better than persistence at 7 days, p = 0.41"."""
+    """Describe a comparison with persistence: "no better than persistence at 7 days, p = 0.41"."""
     at = f"at {counted(horizon, 'day')}"
     if relative_mae is None or p_value is None:
         return f"not comparable with persistence {at}: too few forecasts, or a price that never moved"
@@ -242,44 +203,23 @@ def words(horizon: int, relative_mae: float | None, p_value: float | None) -> st
 
 
 def prophet_words(scores: Sequence[ProphetScore]) -> str:
-    """What the scores of Prophet alone amount to, at one horizon or more."""
+    """Describe the scores of Prophet alone, at one horizon or more."""
     errors = {one.horizon_days: f"{one.relative_mae:.2f}" for one in scores if one.relative_mae is not None}
     compared = f"error {listed(list(errors.values()))} times persistence's at {days_listed(list(errors))}"
     held = f"its interval held {listed([f'{100 * one.coverage:.0f}' for one in scores])} % of the outcomes"
     return f"Prophet alone: {compared if errors else 'not comparable with persistence'}; {held}"
 
 
-def _prophet(scores: Sequence[ProphetScore | None]) -> ProphetBacktest | None:
-    known = tuple(one for one in scores if one is not None)
-    return ProphetBacktest(known, prophet_words(known)) if known else None
-
-
-def _scores_of_prophet(backtest: Backtest) -> tuple[ProphetScore, ...]:
-    return () if backtest.prophet is None else backtest.prophet.scores
-
-
-def _candidates(replay: Replay, horizon: int) -> Iterator[CandidateScore]:
-    """Every candidate alone at the cutoffs whose outcome is known, and its weight in the newest forecast."""
-    column = replay.horizons.index(horizon)
-    actual = replay.actual(horizon)
-    due = np.flatnonzero(np.isfinite(actual))
-    weights = replay.combinations[column].weights[-1]
-    for index, name in enumerate(CANDIDATES):
-        error = np.abs(actual[due] - replay.predicted[due, index, column])
-        yield CandidateScore(name, horizon, _ratio(error, np.abs(actual[due])), _figure(float(weights[index])))
-
-
-def _winkler(actual: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
-    rows = zip(actual.tolist(), low.tolist(), high.tolist(), strict=True)
-    return np.array([metrics.interval_score(*row, COVERAGE) for row in rows])
+def _prophet(scores: Sequence[ProphetScore]) -> ProphetBacktest | None:
+    return ProphetBacktest(tuple(scores), prophet_words(scores)) if scores else None
 
 
 def _ratio(ours: FloatArray, theirs: FloatArray) -> float | None:
-    """Of the means; None where theirs is zero or not known."""
+    """Return the ratio of the means; None where the second is zero or unknown."""
     reference = float(np.mean(theirs))
     return _figure(float(np.mean(ours)) / reference) if reference > 0 else None
 
 
-def _figure(value: float) -> float:
-    """Six significant digits: more would only pretend."""
+def _figure(value: float | np.floating[Any]) -> float:
+    """Round to six significant digits: more would suggest a precision that is not there."""
     return float(f"{value:.6g}")

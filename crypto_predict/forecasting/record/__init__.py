@@ -1,1 +1,5 @@
-"""The record of released forecasts: the ledger, its entries, and the live scores they give."""
+"""The record of released forecasts: how they compare with the prices that followed.
+
+* ``record``: a ledger, its forecasts and outcomes, and the scorecard made of them
+* ``tally``: the figures of one pair, updated entry by entry
+"""

@@ -12,53 +12,67 @@ import selectors
 import socket
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crypto_predict.web import problems
-from crypto_predict.web.refusals import Refusal
-from crypto_predict.web.server import heads
-from crypto_predict.web.server.pool import REQUEST_SECONDS, Pool, Wait
-from crypto_predict.web.server.reading import Reader
-from crypto_predict.web.server.tasks import Task
+from waitress.adjustments import Adjustments
+from waitress.task import WSGITask
+
+from crypto_predict.web import problems, refusals
+from crypto_predict.web.server import heads, parser
+from crypto_predict.web.server.pool import Pool, Wait
 
 if TYPE_CHECKING:
-    from waitress.server import BaseWSGIServer
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 RECEIVED_BYTES = 4_096  # at once; pipelined requests are better left to the system
 JOINED_BYTES = 65_536  # answers up to this size leave in one piece
 
 _NO_REQUEST = heads.Request()
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_ADJUSTMENTS = Adjustments(ident="crypto-predict")
 
 _log = logging.getLogger("crypto_predict.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """An application at one port, with the attributes that Waitress' tasks read of a server."""
+
+    application: WSGIApplication
+    effective_port: int
+    server_name: str = "waitress.invalid"  # for HTTP/1.0 clients that do not name a host
+    adj: Adjustments = _ADJUSTMENTS
 
 
 class Connection:
     """One client's connection. It is also the task of a worker thread, which calls `service`.
 
     Args:
-        server: The server of Waitress that accepted it.
+        site: What the client has connected to.
         client: Its socket.
         address: Host and port of the client.
         pool: All connections; this one joins them.
     """
 
-    def __init__(self, server: BaseWSGIServer, client: socket.socket, address: tuple[Any, ...], pool: Pool) -> None:
+    def __init__(self, site: Site, client: socket.socket, address: tuple[Any, ...], pool: Pool) -> None:
         client.setblocking(False)
-        self.server = server  # Waitress' tasks read this, `adj` and `addr`
-        self.adj = server.adj
+        self.server = site  # Waitress' tasks read this, `adj` and `addr`
+        self.adj = site.adj
         self.addr = address
         self._socket = client
         self._pool = pool
-        self._reader = Reader()
+        self._arrived = bytearray()  # of a request that is not complete
+        self._requests = parser.requests(self._arrived)
         self._request = _NO_REQUEST  # the one being answered
-        self._answer: list[bytes] = []
-        self._sent = 0  # bytes of its first part
+        self._answer: list[bytes] = []  # what a worker thread has written
+        self._unsent: list[bytes] = []  # parts of the answer that are being sent
+        self._sent = 0  # bytes of the first of these
         self._closes = False  # the connection, after this answer
         self._is_first = True  # nothing has been answered yet
         self._events = 0  # that the selector waits for
         self._wait: Wait | None = pool.new  # None: closed
-        pool.new.since[self] = time.monotonic()
+        pool.new[self] = time.monotonic()
         self._listen(selectors.EVENT_READ)
 
     # What the I/O thread calls.
@@ -67,7 +81,7 @@ class Connection:
         """Handle an event of the socket: it is readable, writable or closed."""
         wait, pool = self._wait, self._pool
         if wait is pool.sending:
-            self._send()
+            self.send()
         elif wait is pool.working:
             self._listen(0)  # pipelined requests are read after the answer
         elif wait is pool.lingering:
@@ -76,71 +90,63 @@ class Connection:
         elif wait is not None:
             self._read()
 
-    def begin(self) -> None:
-        """Read the request that has arrived, and hand it over if it is complete."""
-        if self._wait is None:
-            return
-        if self._request is _NO_REQUEST:
-            request = self._reader.next()
-            if request is None:
-                self._await_body()
-                return
-            self._request = request
-        if self._pool.free > 0:
-            self._answer = []
-            self._wait_for(self._pool.working)
-            self._pool.hand_over(self)
-        else:
-            self._line_up()
-
-    def send_answer(self) -> None:
+    def answered(self) -> None:
         """Send what a worker thread has written."""
         self._request = _NO_REQUEST
         if self._wait is None:
             return
-        if sum(map(len, self._answer)) <= JOINED_BYTES:
-            self._answer = [b"".join(self._answer)]
-        self._send()
+        parts, self._answer = self._answer, []
+        if sum(map(len, parts)) <= JOINED_BYTES:
+            parts = [b"".join(parts)]
+        self._unsent = parts
+        self._pool.unread.hold(parts)
+        self.send()
 
-    def send_more(self) -> None:
-        """Send more of an answer, if that is possible."""
-        if self._wait is self._pool.sending:
-            self._send()
+    def send(self) -> None:
+        """Send as much of the answer as fits into the send buffer."""
+        taken = 0
+        while self._unsent:
+            part = self._unsent[0]
+            try:
+                taken = self._socket.send(memoryview(part)[self._sent :] if self._sent else part)
+            except BlockingIOError:
+                break
+            except OSError:
+                self.close()
+                return
+            self._sent += taken
+            if self._sent == len(part):
+                self._sent = 0
+                self._pool.unread.release([self._unsent.pop(0)])
+        if not self._unsent:
+            self._end_answer()
+        elif taken or self._wait is not self._pool.sending:
+            self._wait_for(self._pool.sending)
 
-    def expire(self) -> None:
-        """Refuse the rest of a request, or close."""
-        if self._wait is self._pool.sending:
-            self.drop()
-        elif self._wait is self._pool.reading:
-            self._refuse(408, f"a request must be complete {REQUEST_SECONDS:.0f} s after its first byte")
-        else:
-            self.close()
-
-    def drop(self) -> None:
-        """Close before the client is done, and count that."""
-        self._pool.dropped += 1
-        self.close()
+    def refuse(self, status: int, detail: str) -> None:
+        """Refuse a request that is not complete, and close after that."""
+        self._arrived.clear()
+        self._schedule(heads.Request(refusal=refusals.Refusal(status, detail)))
 
     def close(self) -> None:
         """Close, whatever it is waiting for."""
         if self._wait is None:
             return
-        if self._wait is self._pool.sending:
-            for part in self._answer:
-                self._pool.unread.release(part)
-        del self._wait.since[self]
+        self._pool.unread.release(self._unsent)
+        self._unsent.clear()
+        del self._wait[self]
         self._wait = None
         self._listen(0)
         self._socket.close()
 
     def _read(self) -> None:
-        data = self._receive(min(RECEIVED_BYTES, heads.HEAD_BYTES - len(self._reader.arrived)))
+        data = self._receive(min(RECEIVED_BYTES, heads.HEAD_BYTES - len(self._arrived)))
         if data:
-            self._reader.arrived += data
-            self._advance()
+            self._arrived += data
+            self._parse()
         elif data is not None:
-            if self._reader.has_begun:
-                self._refuse(400, "the connection ended before the request did")
+            if self._wait is self._pool.reading:
+                self.refuse(400, "the connection ended before the request did")
             else:
                 self.close()
 
@@ -153,76 +159,31 @@ class Connection:
         except OSError:
             return b""
 
-    def _advance(self, *, is_ahead: bool = False) -> None:
-        """Begin the request that has arrived, or wait for the rest of it."""
-        if self._reader.find_head():
-            if (self._pool.free > 0 and not is_ahead) or self._reader.is_in_body:
-                self.begin()
-            else:
-                self._line_up(is_ahead=is_ahead)
-        elif self._reader.has_begun:
-            self._await_rest()
-
-    def _await_rest(self) -> None:
-        if self._wait is not self._pool.reading:
+    def _parse(self, *, is_pipelined: bool = False) -> None:
+        """Have the request answered that has arrived, or wait for the rest of it."""
+        found = next(self._requests)
+        if isinstance(found, heads.Request):
+            self._schedule(found, is_pipelined=is_pipelined)
+            return
+        if found is not parser.Need.REQUEST and self._wait is not self._pool.reading:
             self._wait_for(self._pool.reading)
-            self._listen(selectors.EVENT_READ)
-
-    def _await_body(self) -> None:
-        self._await_rest()
-        if self._reader.take_expectation():
+        if found is parser.Need.BODY:
             with suppress(OSError):  # a client sends the body after a while in any case
                 self._socket.send(_CONTINUE)
 
-    def _line_up(self, *, is_ahead: bool = False) -> None:
+    def _schedule(self, request: heads.Request, *, is_pipelined: bool = False) -> None:
+        self._request = request
         self._wait_for(self._pool.working)
-        self._pool.line_up(self, is_first=self._is_first, is_ahead=is_ahead)
-
-    def _refuse(self, status: int, detail: str) -> None:
-        self._reader.refuse(Refusal(status, detail))
-        if self._pool.free > 0:
-            self.begin()
-        else:
-            self._line_up()
-
-    def _send(self) -> None:
-        """Send as much of the answer as fits into the send buffer."""
-        answer, waited = self._answer, self._wait is self._pool.sending
-        taken = 0
-        while answer:
-            part = answer[0]
-            try:
-                taken = self._socket.send(memoryview(part)[self._sent :] if self._sent else part)
-            except BlockingIOError:
-                break
-            except OSError:
-                self.close()
-                return
-            self._sent += taken
-            if self._sent == len(part):
-                del answer[0]
-                self._sent = 0
-                if waited:
-                    self._pool.unread.release(part)
-        if not answer:
-            self._end_answer()
-        elif taken or not waited:
-            if not waited:
-                for part in answer:
-                    self._pool.unread.hold(part)
-            self._wait_for(self._pool.sending)
-            self._listen(selectors.EVENT_WRITE)
+        self._pool.schedule(self, is_first=self._is_first, is_pipelined=is_pipelined)
 
     def _end_answer(self) -> None:
-        self._listen(selectors.EVENT_READ)
         if not self._closes:
             self._is_first = False
             self._wait_for(self._pool.idle)
-            if self._reader.arrived:
-                self._advance(is_ahead=True)
+            if self._arrived:
+                self._parse(is_pipelined=True)
             return
         # Closing with unread data would reset the connection, and the client might lose the answer.
-        self._reader.arrived.clear()
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
@@ -231,10 +192,13 @@ class Connection:
             self._wait_for(self._pool.lingering)
 
     def _wait_for(self, wait: Wait) -> None:
-        if self._wait is not None:
-            del self._wait.since[self]
-            wait.since[self] = time.monotonic()
-            self._wait = wait
+        if self._wait is None:
+            return
+        del self._wait[self]
+        wait[self] = time.monotonic()
+        self._wait = wait
+        if wait is not self._pool.working:
+            self._listen(selectors.EVENT_WRITE if wait is self._pool.sending else selectors.EVENT_READ)
 
     def _listen(self, events: int) -> None:
         """Have the selector wait for these events. Close where the system refuses: it has a limit for them."""
@@ -258,7 +222,7 @@ class Connection:
     @property
     def is_last(self) -> bool:
         """Whether the server is stopping and the client has not sent a further request."""
-        if not self._pool.draining.is_set() or self._reader.arrived:
+        if not self._pool.draining.is_set() or self._arrived:
             return False
         try:
             return not self._socket.recv(1, socket.MSG_PEEK)
@@ -269,17 +233,17 @@ class Connection:
         """Answer the request."""
         self._closes = True
         try:
-            self._perform(self._request)
+            self._perform()
         except Exception:  # noqa: BLE001 any fault is answered with 500, and the thread goes on
             _log.exception("a request was not answered")
             self._answer.clear()
-            self._request.refusal = Refusal(500, problems.INTERNAL.detail)
-            self._perform(self._request)
+            self._request.refusal = refusals.Refusal(500, problems.INTERNAL.detail)
+            self._perform()
         finally:
             self._pool.hand_back(self)
 
-    def _perform(self, request: heads.Request) -> None:
-        task = Task(self, request)  # type: ignore[arg-type]  # ours offers what a task uses of Waitress' channel
+    def _perform(self) -> None:
+        task = _Task(self, self._request)  # type: ignore[arg-type]  # has what a task uses of Waitress' channel
         task.service()
         self._closes = task.close_on_finish
 
@@ -295,3 +259,30 @@ class Connection:
 
     def cancel(self) -> None:
         """Do nothing: Waitress calls this for queued requests when the server stops."""
+
+
+class _Task(WSGITask):
+    """Passes refusals to the application, and closes the connection only if necessary."""
+
+    channel: Connection  # type: ignore[assignment]  # has what a task uses of Waitress' channel
+    request: heads.Request  # type: ignore[assignment]  # the stubs declare the type of its error
+
+    def get_environment(self) -> WSGIEnvironment:
+        """Return the WSGI environment of the request."""
+        environ = super().get_environment()
+        environ["PATH_INFO"] = self.request.path  # Waitress would merge the slashes at its beginning
+        del environ["wsgi.file_wrapper"]  # connections take bytes only
+        if self.request.refusal is not None:
+            environ[refusals.KEY] = self.request.refusal
+        return environ
+
+    def build_response_header(self) -> bytes:
+        """Return the head of the answer, with ``Connection: close`` if it is the last one."""
+        if self.request.refusal is not None or self.channel.is_last:
+            self.request.headers["CONNECTION"] = "close"  # as if the client had asked for it
+        return super().build_response_header()
+
+    def set_close_on_finish(self) -> None:
+        """Close after an answer without a length, unless its status allows no body (304), or if the client asks."""
+        if self.has_body or self.version == "1.0" or self.request.headers.get("CONNECTION") == "close":
+            super().set_close_on_finish()

@@ -1,11 +1,12 @@
-"""Parse the head of an HTTP/1.1 request strictly by RFC 9112, in linear time."""
+"""Parse the head of an HTTP/1.1 request by RFC 9112, strictly and in linear time."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from io import BytesIO
-from ipaddress import IPv6Address
-from itertools import islice
+from ipaddress import AddressValueError, IPv6Address
 from urllib.parse import unquote_to_bytes
 
 from crypto_predict.web.questions import shortened
@@ -14,7 +15,9 @@ from crypto_predict.web.refusals import Refusal
 HEAD_BYTES = 16_384  # request line and header fields: enough for cookies and a long address
 FIELDS = 100  # header fields: a parsed field takes several times its bytes
 BODY_BYTES = 65_536  # bodies are not used, only skipped
+BODY_TOO_LONG = f"the body of a request must be shorter than {BODY_BYTES} bytes"
 
+_NOT_A_LINE = "the first line of a request must be a method, an address and a version: GET /docs HTTP/1.1"
 _TEXT = bytes([*b"\t\r\n", *range(0x20, 0x7F), *range(0x80, 0x100)])  # bytes that a head may hold
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VERSION = re.compile(r"HTTP/([0-9])\.([0-9])")
@@ -22,57 +25,42 @@ _ABSOLUTE = re.compile(r"(?i:https?)://(?P<authority>[^/?#]*)(?P<rest>.*)")
 _AUTHORITY = re.compile(
     r"(?:\[(?P<address>[0-9A-Fa-f:.]{2,45})\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)(?::(?P<port>[0-9]{0,5}))?"
 )
-_LENGTH = re.compile(r"[0-9]{1,19}")
 
 
+@dataclass(slots=True)
 class Request:
     """One request, with the attributes that Waitress' tasks read."""
 
-    __slots__ = (
-        "chunked",
-        "command",
-        "expects_continue",
-        "headers",
-        "length",
-        "path",
-        "query",
-        "refusal",
-        "request_uri",
-        "url_scheme",
-        "version",
-    )
-
-    def __init__(self) -> None:
-        self.command = ""
-        self.path = ""
-        self.query = ""
-        self.request_uri = ""
-        self.url_scheme = "http"
-        self.version = "1.1"
-        self.headers: dict[str, str] = {}  # by WSGI name without HTTP_: {"USER_AGENT": ...}
-        self.length = 0  # of the body, in bytes
-        self.chunked = False
-        self.expects_continue = False
-        self.refusal: Refusal | None = None
+    command: str = ""
+    path: str = ""
+    query: str = ""
+    request_uri: str = ""
+    url_scheme: str = "http"
+    version: str = "1.1"
+    headers: dict[str, str] = field(default_factory=dict)  # by WSGI name without HTTP_: {"USER_AGENT": ...}
+    length: int = 0  # of the body, in bytes
+    chunked: bool = False
+    expects_continue: bool = False
+    refusal: Refusal | None = None
 
     def get_body_stream(self) -> BytesIO:
         """Return an empty stream: the body has been discarded before the application is called."""
         return BytesIO()
 
 
-def check_begin(head: bytearray, checked: int) -> None:
-    """Check an incomplete head, whose first `checked` bytes were checked before.
+def check(head: bytearray, checked: int, size: int) -> None:
+    """Check the lines in `head[:size]`, whose first `checked` bytes were checked before. The last line may be cut.
 
     Raises:
         Refusal: It cannot become a valid head, or it is too long.
     """
-    if head[checked:].translate(None, _TEXT):
+    fresh = head[checked - head.endswith(b"\r", 0, checked) : size]
+    if fresh.translate(None, _TEXT):
         raise Refusal(400, "the head of a request cannot hold control characters")
-    fresh = head[checked - head.endswith(b"\r", 0, checked) :]
     ends = fresh.count(b"\r\n")
     if fresh.count(b"\n") > ends or fresh.count(b"\r", 0, -1) > ends:
         raise Refusal(400, "each line of a request's head ends with CR LF")
-    if len(head) >= HEAD_BYTES:
+    if size >= HEAD_BYTES:
         line, end, _ = head.partition(b"\r\n")
         if line.count(b" ") > 2:
             raise Refusal(400, _NOT_A_LINE)
@@ -81,53 +69,58 @@ def check_begin(head: bytearray, checked: int) -> None:
         raise Refusal(431, f"the head of a request must be shorter than {HEAD_BYTES} bytes")
 
 
-def read(head: bytes | bytearray, request: Request) -> None:
-    """Read a complete head, without the empty line at its end, into `request`. After a fault the rest is not read.
+def read(head: bytes, request: Request) -> None:
+    """Read a checked head, without the empty line at its end, into `request`. After a fault the rest is not read.
 
     Raises:
         Refusal: The head is not valid, or requires a feature that this server does not support.
     """
-    if head.translate(None, _TEXT):
-        raise Refusal(400, "the head of a request cannot hold control characters")
-    text = head.decode("latin-1")
-    lines = text.split("\r\n")
-    if text.count("\r") >= len(lines) or text.count("\n") >= len(lines):
-        raise Refusal(400, "each line of a request's head ends with CR LF")
-    authority = _read_first_line(lines[0], request)
-    if len(lines) > FIELDS + 1:
+    first, *fields = head.decode("latin-1").split("\r\n")
+    authority = _read_first_line(first, request)
+    if len(fields) > FIELDS:
         raise Refusal(431, f"a request must have at most {FIELDS} header fields")
-    _read_fields(lines, request.headers)
-    _check_host(request, authority)
-    _read_connection(request)
-    _read_framing(request)
-    _read_expectation(request)
-
-
-_NOT_A_LINE = "the first line of a request must be a method, an address and a version: GET /docs HTTP/1.1"
+    headers = request.headers
+    _read_fields(fields, headers)
+    if request.version == "1.0":
+        headers.pop("EXPECT", None)  # RFC 9110 (10.1.1): ignore it
+    elif "HOST" not in headers:
+        raise Refusal(400, "a request must have one Host header field, this one has none")
+    if "TRANSFER_ENCODING" in headers:  # ambiguous framing allows request smuggling
+        if "CONTENT_LENGTH" in headers:
+            raise Refusal(400, "a request cannot have both Transfer-Encoding and Content-Length")
+        if request.version == "1.0":
+            raise Refusal(400, "a request of HTTP/1.0 cannot have Transfer-Encoding")
+    for name, is_valid, status, reason in _FIELD_RULES:
+        if name in headers and not is_valid(headers[name]):
+            raise Refusal(status, reason.format(repr(shortened(headers[name]))))
+    request.length = int(headers.pop("CONTENT_LENGTH", 0))
+    request.chunked = headers.pop("TRANSFER_ENCODING", None) is not None
+    request.expects_continue = "EXPECT" in headers
+    if request.length >= BODY_BYTES:
+        raise Refusal(413, BODY_TOO_LONG)
+    if authority is not None:
+        headers["HOST"] = authority
+    if "CONNECTION" in headers:  # Waitress' tasks compare it with one option
+        options = _items(headers["CONNECTION"])
+        headers["CONNECTION"] = next((option for option in ("close", "keep-alive") if option in options), "")
 
 
 def _read_first_line(line: str, request: Request) -> str | None:
-    """Read the request line. Return the authority if the target has one."""
+    """Read the request line. Return the authority if its target has one."""
     parts = line.split(" ")
     if len(parts) != 3:
         raise Refusal(400, _NOT_A_LINE)
     method, target, version = parts
-    request.version = _version(version)
+    match = _VERSION.fullmatch(version)
+    if match is None:
+        raise Refusal(400, f"{shortened(version)!r} is not an HTTP version, such as HTTP/1.1")
+    if match[1] != "1":
+        raise Refusal(505, f"{version} is not supported: use HTTP/1.1")
+    request.version = "1.0" if match[2] == "0" else "1.1"  # clients of a later HTTP/1.x understand 1.1
     if not _TOKEN.fullmatch(method) or method != method.upper():
         raise Refusal(400, f"{shortened(method)!r} is not a method: methods are upper case, such as GET")
     request.command = method
     return _read_target(target, request)
-
-
-def _version(text: str) -> str:
-    """Return 1.0 or 1.1: clients of a later HTTP/1.x understand answers of 1.1."""
-    match = _VERSION.fullmatch(text)
-    if match is None:
-        raise Refusal(400, f"{shortened(text)!r} is not an HTTP version, such as HTTP/1.1")
-    major, minor = match.groups()
-    if major != "1":
-        raise Refusal(505, f"{text} is not supported: use HTTP/1.1")
-    return "1.0" if minor == "0" else "1.1"
 
 
 def _read_target(target: str, request: Request) -> str | None:
@@ -135,14 +128,15 @@ def _read_target(target: str, request: Request) -> str | None:
     authority = None
     if request.command == "CONNECT":
         raise Refusal(501 if _is_authority(target) else 400, "this server is not a proxy")
+    if target == "*" and request.command == "OPTIONS":
+        target = "/"  # every address has the same methods
+    elif match := _ABSOLUTE.fullmatch(target):
+        authority, rest = match["authority"], match["rest"]
+        if not _is_authority(authority):
+            raise Refusal(400, f"{shortened(authority)!r} is not a host, with or without a port")
+        target = rest if rest.startswith("/") else f"/{rest}"
     if not target.startswith("/"):
-        if target == "*" and request.command == "OPTIONS":
-            target = "/"  # every address has the same methods
-        elif match := _ABSOLUTE.fullmatch(target):
-            authority, rest = match.group("authority", "rest")
-            target = rest if rest.startswith("/") else f"/{rest}"
-        else:
-            raise Refusal(400, f"{shortened(target)!r} is not an address: it must start with / or http://")
+        raise Refusal(400, f"{shortened(target)!r} is not an address: it must start with / or http://")
     if "#" in target or "\t" in target:
         raise Refusal(400, f"{shortened(target)!r} is not an address: it cannot have a fragment (#...) or a tab")
     request.request_uri = target
@@ -152,7 +146,7 @@ def _read_target(target: str, request: Request) -> str | None:
 
 
 def _read_fields(lines: list[str], headers: dict[str, str]) -> None:
-    for line in islice(lines, 1, None):
+    for line in lines:
         name, colon, value = line.partition(":")
         if not colon or not _TOKEN.fullmatch(name):
             raise Refusal(400, f"{shortened(line)!r} is not a header field: expected a name, a colon and a value")
@@ -167,17 +161,6 @@ def _read_fields(lines: list[str], headers: dict[str, str]) -> None:
         headers[key] = value
 
 
-def _check_host(request: Request, authority: str | None) -> None:
-    host = request.headers.get("HOST")
-    if host is None and request.version != "1.0":
-        raise Refusal(400, "a request must have one Host header field, this one has none")
-    for name in (host, authority):
-        if name is not None and not _is_authority(name):
-            raise Refusal(400, f"{shortened(name)!r} is not a host, with or without a port")
-    if authority is not None:
-        request.headers["HOST"] = authority
-
-
 def _is_authority(text: str) -> bool:
     """Whether a text is a host, with or without a port."""
     match = _AUTHORITY.fullmatch(text)
@@ -186,54 +169,30 @@ def _is_authority(text: str) -> bool:
     if match["address"]:
         try:
             IPv6Address(match["address"])
-        except ValueError:
+        except AddressValueError:
             return False
     return True
 
 
-def _read_connection(request: Request) -> None:
-    """Reduce the Connection field to the one option that Waitress' tasks compare it with."""
-    field = request.headers.get("CONNECTION")
-    if field is not None:
-        options = _items(field)
-        request.headers["CONNECTION"] = next((word for word in ("close", "keep-alive") if word in options), "")
+def _is_known_coding(text: str) -> bool:
+    return set(_items(text)) <= {"chunked", ""}
 
 
-def _read_framing(request: Request) -> None:
-    """Read how long the body is. Ambiguous framing is refused, as it allows request smuggling."""
-    length = request.headers.pop("CONTENT_LENGTH", None)
-    codings = request.headers.pop("TRANSFER_ENCODING", None)
-    if codings is not None:
-        if length is not None:
-            raise Refusal(400, "a request cannot have both Transfer-Encoding and Content-Length")
-        if request.version == "1.0":
-            raise Refusal(400, "a request of HTTP/1.0 cannot have Transfer-Encoding")
-        if set(_items(codings)) - {"chunked", ""}:
-            raise Refusal(501, f"Transfer-Encoding {shortened(codings)!r} is not supported: use chunked alone")
-        if _items(codings) != ["chunked"]:
-            raise Refusal(400, f"Transfer-Encoding {shortened(codings)!r} is not valid: use chunked, once")
-        request.chunked = True
-    elif length is not None:
-        if not _LENGTH.fullmatch(length):
-            raise Refusal(400, f"Content-Length {shortened(length)!r} is not a number of bytes")
-        request.length = int(length)
-        if request.length >= BODY_BYTES:
-            raise too_long_a_body()
+def _items(text: str) -> list[str]:
+    """Return the items of a comma-separated list, in lower case."""
+    return [item.strip(" \t") for item in text.lower().split(",")]
 
 
-def too_long_a_body() -> Refusal:
-    """Return the refusal of a request whose body is too long."""
-    return Refusal(413, f"the body of a request must be shorter than {BODY_BYTES} bytes")
-
-
-def _read_expectation(request: Request) -> None:
-    expected = request.headers.get("EXPECT")
-    if expected is not None and request.version != "1.0":
-        if expected.lower() != "100-continue":
-            raise Refusal(417, f"Expect {shortened(expected)!r} is not supported: use 100-continue")
-        request.expects_continue = True
-
-
-def _items(field: str) -> list[str]:
-    """The items of a comma-separated list, in lower case."""
-    return [item.strip(" \t").lower() for item in field.split(",")]
+# Fields with one valid form: by name, the check of a value, and the status and reason of a refusal.
+_FIELD_RULES: tuple[tuple[str, Callable[[str], object], int, str], ...] = (
+    ("HOST", _is_authority, 400, "{} is not a host, with or without a port"),
+    ("TRANSFER_ENCODING", _is_known_coding, 501, "Transfer-Encoding {} is not supported: use chunked alone"),
+    (
+        "TRANSFER_ENCODING",
+        lambda text: text.lower() == "chunked",
+        400,
+        "Transfer-Encoding {} is not valid: use chunked, once",
+    ),
+    ("CONTENT_LENGTH", re.compile("[0-9]{1,19}").fullmatch, 400, "Content-Length {} is not a number of bytes"),
+    ("EXPECT", lambda text: text.lower() == "100-continue", 417, "Expect {} is not supported: use 100-continue"),
+)

@@ -6,14 +6,14 @@ import selectors
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 REQUEST_SECONDS = 10.0  # from the first byte of a request to its last, and from a new connection to its first byte
 STALL_SECONDS = 10.0  # in which the client takes no byte of an answer
 IDLE_SECONDS = 120.0  # between two requests; less where another connection needs the place
 LINGER_SECONDS = 2.0  # for a client to read the last answer and close
+QUIET_SECONDS = 0.25  # all that an idle connection has when the server stops: a request may still be on its way
 YOUNG_SECONDS = 0.05  # a connection that has waited for less is not dropped to make room
 
 UNREAD_BYTES = 8 * 2**20  # of unsent answers to slow readers, over all connections
@@ -23,146 +23,21 @@ AT_HAND = 2  # requests queued in advance, so that a worker thread need not wait
 class Member(Protocol):
     """The methods of a connection that a pool calls."""
 
-    def begin(self) -> None:
-        """Hand over the request that has arrived, if it is complete."""
-
-    def send_answer(self) -> None:
+    def answered(self) -> None:
         """Send what a worker thread has written."""
 
-    def send_more(self) -> None:
+    def send(self) -> None:
         """Send more of an answer, if that is possible."""
 
-    def expire(self) -> None:
-        """Handle the end of the time limit."""
-
-    def drop(self) -> None:
-        """Close before the client is done, and count that."""
+    def refuse(self, status: int, detail: str) -> None:
+        """Refuse a request that is not complete."""
 
     def close(self) -> None:
         """Close, whatever it is waiting for."""
 
 
-@dataclass(eq=False, slots=True)
-class Wait:
-    """The connections that wait for one thing, each for at most `seconds`."""
-
-    seconds: float
-    since: dict[Member, float] = field(default_factory=dict)  # of the monotonic clock; the longest wait is first
-
-    def longest(self, latest: float = float("inf")) -> Member | None:
-        """Return the connection that has waited longest, if it began to wait at `latest` or before."""
-        for connection, since in self.since.items():
-            return connection if since <= latest else None
-        return None
-
-
-class Pool:
-    """All connections, by what they wait for. Only the I/O thread changes them.
-
-    When all threads are busy, requests wait in three queues that are served in turn: first requests of a connection,
-    later ones, and pipelined ones. So however long one queue is, the others go on.
-
-    Args:
-        threads: The number of worker threads.
-        hand_over: Gives a connection to the worker threads, which call its `service`.
-        wake: Ends the wait of the I/O thread; called by worker threads.
-        draining: Set while the server is stopping.
-    """
-
-    def __init__(
-        self, threads: int, hand_over: Callable[[Any], None], wake: Callable[[], None], draining: threading.Event
-    ) -> None:
-        self.selector = selectors.DefaultSelector()
-        self.free = threads + AT_HAND  # requests that can be handed over at the moment
-        self.draining = draining
-        self.unread = SharedBytes()
-        self.dropped = 0  # connections, for a time limit or to free a place or memory
-        self.new = Wait(REQUEST_SECONDS)  # for a first request
-        self.reading = Wait(REQUEST_SECONDS)  # for the rest of a request
-        self.working = Wait(float("inf"))  # for a worker thread
-        self.sending = Wait(STALL_SECONDS)  # for the client to read
-        self.idle = Wait(IDLE_SECONDS)  # for the next request
-        self.lingering = Wait(LINGER_SECONDS)  # for the client to close
-        self._waits = (self.new, self.reading, self.working, self.sending, self.idle, self.lingering)
-        self._hand_over = hand_over
-        self._wake = wake
-        self._answered: deque[Member] = deque()
-        self._first, self._known, self._ahead = deque[Member](), deque[Member](), deque[Member]()
-        self._turns = deque([self._first, self._known, self._ahead])
-
-    def __len__(self) -> int:
-        return sum(len(wait.since) for wait in self._waits)
-
-    @property
-    def busy(self) -> int:
-        """Return how many connections have a request whose answer has not been sent."""
-        return sum(len(wait.since) for wait in (self.reading, self.working, self.sending))
-
-    @property
-    def has_answers(self) -> bool:
-        """Whether worker threads have handed back connections."""
-        return bool(self._answered)
-
-    def hand_over(self, connection: Member) -> None:
-        """Give a connection with a request to the worker threads."""
-        self.free -= 1
-        self._hand_over(connection)
-
-    def line_up(self, connection: Member, *, is_first: bool, is_ahead: bool) -> None:
-        """Queue a connection until a request can be handed over."""
-        kind = self._ahead if is_ahead else self._first if is_first else self._known
-        kind.append(connection)
-
-    def hand_back(self, connection: Member) -> None:
-        """Take a connection back from a worker thread."""
-        self._answered.append(connection)
-        self._wake()
-
-    def send_answers(self) -> None:
-        """Send the answers of worker threads, and hand over queued requests."""
-        for _ in range(len(self._answered)):  # later ones are sent after the next events
-            self.free += 1
-            self._answered.popleft().send_answer()
-            while self.unread.size > UNREAD_BYTES and (slowest := self.sending.longest()):
-                slowest.drop()
-
-        while self.free > 0 and (connection := self._next_in_line()):
-            connection.begin()
-
-    def _next_in_line(self) -> Member | None:
-        for _ in range(len(self._turns)):
-            self._turns.rotate()
-            if self._turns[0]:
-                return self._turns[0].popleft()
-        return None
-
-    def expire(self) -> None:
-        """Refuse or close the connections whose time limit has passed."""
-        # The selector reports a socket as writable only when much of its buffer is free, so a slow reader would look
-        # stalled. Trying often also keeps bytes taken before a stall from counting as progress during it.
-        for slow in tuple(self.sending.since):
-            slow.send_more()
-        now = time.monotonic()
-        for wait in self._waits:
-            while connection := wait.longest(now - wait.seconds):
-                connection.expire()
-
-    def make_room(self) -> bool:
-        """Drop the connection that can best be spared. Return whether one could be dropped."""
-        latest = time.monotonic() - YOUNG_SECONDS
-        for waits in ((self.lingering,), (self.idle,), (self.new, self.reading), (self.sending,)):
-            longest = [(wait.since[one], one) for wait in waits if (one := wait.longest(latest))]
-            if longest:
-                min(longest, key=lambda pair: pair[0])[1].drop()
-                return True
-        return False
-
-    def close_quiet(self, seconds: float) -> None:
-        """Close each connection that for so many seconds has waited for a request, or for its client to close."""
-        latest = time.monotonic() - seconds
-        for wait in (self.new, self.idle, self.lingering):
-            while connection := wait.longest(latest):
-                connection.close()
+# Connections that wait for one thing, and since when by the monotonic clock. The longest wait is first.
+Wait = dict[Member, float]
 
 
 class SharedBytes:
@@ -172,17 +47,126 @@ class SharedBytes:
         self.size = 0
         self._holders: dict[int, int] = {}  # references by identity
 
-    def hold(self, text: bytes) -> None:
-        """Add a reference."""
-        holders = self._holders.get(id(text), 0)
-        self._holders[id(text)] = holders + 1
-        if not holders:
-            self.size += len(text)
+    def hold(self, texts: Iterable[bytes]) -> None:
+        """Add a reference to each text."""
+        for text in texts:
+            holders = self._holders.get(id(text), 0)
+            self._holders[id(text)] = holders + 1
+            if not holders:
+                self.size += len(text)
 
-    def release(self, text: bytes) -> None:
-        """Remove a reference."""
-        holders = self._holders.pop(id(text)) - 1
-        if holders:
-            self._holders[id(text)] = holders
-        else:
-            self.size -= len(text)
+    def release(self, texts: Iterable[bytes]) -> None:
+        """Remove a reference to each text."""
+        for text in texts:
+            self._holders[id(text)] -= 1
+            if not self._holders[id(text)]:
+                del self._holders[id(text)]
+                self.size -= len(text)
+
+
+class Pool:
+    """All connections, by what they wait for. Only the I/O thread changes them.
+
+    Requests wait in three queues that are served in turn: first requests of a connection, later ones, and pipelined
+    ones. So however long one queue is, the others go on.
+
+    Args:
+        threads: The number of worker threads.
+        start: Gives a connection to the worker threads, which call its `service`.
+        wake: Ends the wait of the I/O thread; called by worker threads.
+        draining: Set while the server is stopping.
+    """
+
+    def __init__(
+        self, threads: int, start: Callable[[Any], None], wake: Callable[[], None], draining: threading.Event
+    ) -> None:
+        self.selector = selectors.DefaultSelector()
+        self.draining = draining
+        self.unread = SharedBytes()
+        self.dropped = 0  # connections, for a time limit or to free a place or memory
+        self.new: Wait = {}  # for a first request
+        self.reading: Wait = {}  # for the rest of a request
+        self.working: Wait = {}  # for a worker thread
+        self.sending: Wait = {}  # for the client to read
+        self.idle: Wait = {}  # for the next request
+        self.lingering: Wait = {}  # for the client to close
+        self._waits = (self.new, self.reading, self.working, self.sending, self.idle, self.lingering)
+        self._free = threads + AT_HAND  # requests that can be started at the moment
+        self._start = start
+        self._wake = wake
+        self._answered = deque[Member]()
+        self._queues = deque(deque[Member]() for _ in range(3))
+        self._first, self._later, self._pipelined = self._queues
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waits))
+
+    @property
+    def busy(self) -> int:
+        """Return how many connections have a request whose answer has not been sent."""
+        return len(self.reading) + len(self.working) + len(self.sending)
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether worker threads have handed back connections."""
+        return bool(self._answered)
+
+    def schedule(self, connection: Member, *, is_first: bool, is_pipelined: bool) -> None:
+        """Queue a connection with a request for a worker thread."""
+        queue = self._pipelined if is_pipelined else self._first if is_first else self._later
+        queue.append(connection)
+
+    def hand_back(self, connection: Member) -> None:
+        """Take a connection back from a worker thread."""
+        self._answered.append(connection)
+        self._wake()
+
+    def work(self) -> None:
+        """Send the answers of worker threads, and start queued requests."""
+        for _ in range(len(self._answered)):  # later ones are sent after the next events
+            self._free += 1
+            self._answered.popleft().answered()
+            while self.unread.size > UNREAD_BYTES and (slowest := _longest(self.sending)):
+                self._drop(slowest)
+        while self._free > 0 and any(self._queues):
+            self._queues.rotate()
+            if self._queues[0]:
+                self._free -= 1
+                self._start(self._queues[0].popleft())
+
+    def expire(self) -> None:
+        """Refuse or close the connections whose time limit has passed."""
+        # The selector reports a socket as writable only when much of its buffer is free, so a slow reader would look
+        # stalled. Trying often also keeps bytes taken before a stall from counting as progress during it.
+        for slow in tuple(self.sending):
+            slow.send()
+        now = time.monotonic()
+        while connection := _longest(self.reading, now - REQUEST_SECONDS):
+            connection.refuse(408, f"a request must be complete {REQUEST_SECONDS:.0f} s after its first byte")
+        while connection := _longest(self.sending, now - STALL_SECONDS):
+            self._drop(connection)
+        most = QUIET_SECONDS if self.draining.is_set() else IDLE_SECONDS
+        for wait, seconds in ((self.new, REQUEST_SECONDS), (self.idle, IDLE_SECONDS), (self.lingering, LINGER_SECONDS)):
+            while connection := _longest(wait, now - min(seconds, most)):
+                connection.close()
+
+    def make_room(self) -> bool:
+        """Drop the connection that can best be spared. Return whether one could be dropped."""
+        latest = time.monotonic() - YOUNG_SECONDS
+        for waits in ((self.lingering,), (self.idle,), (self.new, self.reading), (self.sending,)):
+            longest = [(wait[one], one) for wait in waits if (one := _longest(wait, latest))]
+            if longest:
+                self._drop(min(longest, key=lambda pair: pair[0])[1])
+                return True
+        return False
+
+    def _drop(self, connection: Member) -> None:
+        self.dropped += 1
+        connection.close()
+
+
+def _longest(wait: Wait, latest: float = float("inf")) -> Member | None:
+    """Return the connection that has waited longest, if it began to wait at `latest` or before."""
+    for connection, since in wait.items():
+        return connection if since <= latest else None
+    return None

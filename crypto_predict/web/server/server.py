@@ -1,8 +1,7 @@
-"""Waitress with its own event loop and a graceful stop.
+"""An HTTP/1.1 server with a graceful stop: its own event loop, and Waitress' worker threads and WSGI.
 
-Waitress provides the listening sockets, the worker threads and WSGI. Its reading, sending and stopping are replaced:
-reading takes time quadratic in the length of a request, unread answers take unbounded memory, and stopping drops unsent
-answers.
+Waitress' own loop is not used: it reads in time quadratic in the length of a request, holds unread answers in unbounded
+memory, and drops unsent answers when it stops.
 
 After SIGTERM or SIGINT the server accepts nothing more. It reads and answers every request that has begun, for at most
 `STOP_SECONDS`, and returns. A second signal ends this wait. The handlers are explicit, so they also work for process 1
@@ -11,37 +10,35 @@ of a container.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import logging
+import os
 import selectors
 import signal
 import socket
+import sys
 import threading
 import time
-import warnings
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from waitress.server import BaseWSGIServer, create_server
+from waitress.task import ThreadedTaskDispatcher
 
 from crypto_predict import logs
 from crypto_predict.errors import CryptoPredictError
 from crypto_predict.settings import ServeSettings
-from crypto_predict.web.server import heads, memory
-from crypto_predict.web.server.connections import Connection
-from crypto_predict.web.server.pool import Pool
+from crypto_predict.web.server.connections import Connection, Site
+from crypto_predict.web.server.pool import QUIET_SECONDS, Pool
 
-try:
+if sys.platform != "win32":
     import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 STOP_SECONDS = 10.0  # for the requests in flight
-QUIET_SECONDS = 0.25  # before an idle connection is closed: a request or an answer may still be on its way
 THREADS_SECONDS = 1  # for idle worker threads to end
 
 MOST_CONNECTIONS = 1_000
@@ -49,23 +46,12 @@ SPARE_DESCRIPTORS = 24  # for everything that is not a connection
 SEND_BUFFER_BYTES = 65_536  # kernel buffer of each connection; Linux doubles it
 BACKLOG = 1_024  # connections that the kernel accepts in advance
 ACCEPTED_AT_ONCE = 64
-EXPIRY_SECONDS = 0.5  # between two checks of the time limits
-REST_SECONDS = 0.1  # pause in accepting when no further connection fits
+WAIT_SECONDS = 0.1  # for events; also the pause in accepting when no further connection fits
+EXPIRY_SECONDS = 0.25  # between two checks of the time limits
 
-WAITRESS: dict[str, Any] = {
-    "ident": "crypto-predict",
-    # Only the peers in `bench` use Waitress' own connections. They need these to be fast: headers and body leave in one
-    # piece, and poll() has no limit of 1,024 file descriptors as select() has.
-    "send_bytes": 18_000,
-    "outbuf_overflow": 16 * 2**20,
-    "asyncore_use_poll": True,
-    "backlog": BACKLOG,
-    "connection_limit": MOST_CONNECTIONS,
-    "max_request_header_size": heads.HEAD_BYTES,
-    "max_request_body_size": heads.BODY_BYTES,
-    "log_socket_errors": False,
-}
+LARGE_BYTES = 131_072  # the initial threshold of glibc
 
+_M_MMAP_THRESHOLD = -3  # of malloc.h
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _log = logging.getLogger("crypto_predict.server")
@@ -81,43 +67,73 @@ class CannotListen(CryptoPredictError):
         self.reason = reason
 
 
-class Server:
-    """Serve one WSGI application. The constructor begins to listen and installs the handlers of SIGTERM and SIGINT.
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Return a listening socket for each address of the host; all addresses of this machine if it is empty or ``*``.
 
-    Args:
-        application: Must contain `refusals.Refusing`.
-        settings: Where to listen, and with how many threads.
-        draining: Set when the stop begins.
+    Raises:
+        CannotListen: The address does not exist or is taken.
+    """
+    listeners = []
+    try:
+        found = socket.getaddrinfo(
+            host.strip("[]*") or None, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
+        )
+        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+            listener = socket.create_server(address, family=family, backlog=BACKLOG)
+            # Accepted sockets inherit these.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            listener.setblocking(False)
+            listeners.append(listener)
+    except (socket.gaierror, ValueError) as error:
+        raise CannotListen(host, port, "the address does not exist") from error
+    except OSError as error:
+        reason = os.strerror(error.errno or errno.EIO)
+        if error.errno == errno.EADDRINUSE:
+            reason += "; stop what listens there, or choose another port, as in PORT=8001"
+        raise CannotListen(host, port, reason) from error
+    return listeners
+
+
+class Server:
+    """Serve a WSGI application, which must contain `refusals.Refusing`. `draining` is set when the stop begins.
+
+    The constructor begins to listen and installs the handlers of SIGTERM and SIGINT.
 
     Raises:
         CannotListen: The address does not exist or is taken.
     """
 
     def __init__(self, application: WSGIApplication, settings: ServeSettings, draining: threading.Event) -> None:
-        memory.give_back_large_blocks()
+        if sys.platform == "linux":
+            # By default glibc raises this threshold when a mapped block is freed. Later blocks then come from its
+            # arenas, which thousands of unread answers would fragment, and are not returned to the system.
+            with suppress(AttributeError):  # musl does not have mallopt
+                ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
         self._draining = draining
         self._signals = 0  # received so far
         self._sleeping = False  # waiting for events
-        self._resting = True  # not accepting
-        self._accepts_at = 0.0  # when resting: the end of the rest, by the monotonic clock
+        self._resumes_at: float | None = None  # the end of a pause in accepting, by the monotonic clock
         self._expires_at = 0.0  # the next check of the time limits, by the monotonic clock
         self._most_connections = _most_connections()
-        self._servers = _listen(application, settings)
-        self._tasks = next(iter(self._servers.values())).task_dispatcher
-        self._pool = Pool(settings.threads, self._tasks.add_task, self._wake, draining)
+        self._sites = {one: Site(application, one.getsockname()[1]) for one in listen(settings.host, settings.port)}
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue during load needs no warning
+        self._threads = ThreadedTaskDispatcher()
+        self._threads.set_thread_count(settings.threads)
+        self._pool = Pool(settings.threads, self._threads.add_task, self._wake, draining)
         self._wakeup_reader, self._wakeup_writer = socket.socketpair()
         for end in (self._wakeup_reader, self._wakeup_writer):
             end.setblocking(False)
         self._pool.selector.register(self._wakeup_reader, selectors.EVENT_READ, partial(self._wakeup_reader.recv, 4096))
-        self._accept_again()
+        self._resume_accepting()
+        signal.set_wakeup_fd(self._wakeup_writer.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Return every host and port; for port 0 the port that the system chose."""
-        names = [listener.getsockname() for listener in self._servers]
-        return [(host, int(port)) for host, port in names]
+        return [listener.getsockname()[:2] for listener in self._sites]
 
     @property
     def dropped_connections(self) -> int:
@@ -132,134 +148,87 @@ class Server:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then finish what has begun."""
         while not self._signals:
-            self._turn(1.0)
+            self._turn()
         self._drain()
 
     def _on_signal(self, _number: int, _frame: object) -> None:
-        """Count the signal and wake the loop. A handler may interrupt anything, so it must not take a lock."""
         self._signals += 1
-        self._end_wait()
 
     def _wake(self) -> None:
-        """Wake the loop if it waits for events."""
+        """End the wait for events, if there is one."""
         if self._sleeping:
             self._sleeping = False
-            self._end_wait()
+            with suppress(BlockingIOError):  # the buffer is full, so the loop wakes anyway
+                self._wakeup_writer.send(b"x")
 
-    def _end_wait(self) -> None:
-        with suppress(BlockingIOError):  # the buffer is full, so the loop wakes anyway
-            self._wakeup_writer.send(b"x")
-
-    def _turn(self, seconds: float) -> None:
-        """Wait for events for at most so many seconds, and handle them: one iteration of the loop."""
-        if self._resting:
-            seconds = min(seconds, REST_SECONDS)
+    def _turn(self) -> None:
+        """Wait for events and handle them: one iteration of the loop."""
         self._sleeping = True
-        events = self._pool.selector.select(0.0 if self._pool.has_answers else seconds)
+        events = self._pool.selector.select(0.0 if self._pool.has_answers else WAIT_SECONDS)
         self._sleeping = False
         for key, _ in events:
             key.data()
-        self._pool.send_answers()
         now = time.monotonic()
         if now >= self._expires_at:
             self._expires_at = now + EXPIRY_SECONDS
             self._pool.expire()
-        if self._resting and now >= self._accepts_at:
-            self._accept_again()
+        self._pool.work()
+        if self._resumes_at is not None and now >= self._resumes_at:
+            self._resume_accepting()
 
     def _accept(self, listener: socket.socket) -> bool:
         """Accept pending connections. Return whether there may be more."""
-        server = self._servers[listener]
         for _ in range(ACCEPTED_AT_ONCE):
-            if len(self._pool) > self._most_connections and not self._pool.make_room():
-                self._rest()
-                return False
-            try:
-                client, address = listener.accept()
-            except BlockingIOError:
-                return False
-            except OSError as error:
-                if error.errno in _EXHAUSTED and not self._pool.make_room():
-                    self._rest()
+            is_full = len(self._pool) > self._most_connections
+            if not is_full:
+                try:
+                    client, address = listener.accept()
+                except BlockingIOError:
                     return False
-                continue
-            try:
-                server.set_socket_options(client)
-            except OSError:  # macOS: the client has closed already
-                client.close()
-            else:
-                Connection(server, client, address, self._pool)
+                except OSError as error:
+                    is_full = error.errno in _EXHAUSTED
+                else:
+                    Connection(self._sites[listener], client, address, self._pool)
+            if is_full and not self._pool.make_room():
+                self._pause_accepting(WAIT_SECONDS)  # retrying at once would keep a core busy
+                return False
         return True
 
-    def _rest(self) -> None:
-        """Stop accepting for `REST_SECONDS`: retrying at once would keep a core busy."""
-        self._accepts_at = time.monotonic() + REST_SECONDS
-        if not self._resting:
-            self._resting = True
-            for listener in self._servers:
+    def _pause_accepting(self, seconds: float) -> None:
+        if self._resumes_at is None:
+            for listener in self._sites:
                 self._pool.selector.unregister(listener)
+        self._resumes_at = time.monotonic() + seconds
 
-    def _accept_again(self) -> None:
-        self._resting = False
-        for listener in self._servers:
+    def _resume_accepting(self) -> None:
+        self._resumes_at = None
+        for listener in self._sites:
             self._pool.selector.register(listener, selectors.EVENT_READ, partial(self._accept, listener))
 
     def _drain(self) -> None:
         deadline = time.monotonic() + STOP_SECONDS
         self._draining.set()
         logs.event(_log, logging.INFO, "stopping", connections=len(self._pool))
-        for listener in self._servers:
+        for listener in self._sites:
             # Closing the listener would reset connections that are pending. Accept at most one backlog of them: clients
             # that keep connecting must not delay the stop.
             for _ in range(0, BACKLOG + ACCEPTED_AT_ONCE, ACCEPTED_AT_ONCE):
                 if not self._accept(listener):
                     break
-        self._close_listeners()
-        self._turn(0.0)  # begin the requests that have arrived
-        quiet = time.monotonic() + QUIET_SECONDS
-        while len(self._pool) and not self.is_hurried and time.monotonic() < deadline:
-            if time.monotonic() >= quiet:
-                self._pool.close_quiet(QUIET_SECONDS)
-            self._turn(0.05)
-        unfinished = self._pool.busy
-        self._tasks.shutdown(timeout=0 if unfinished else THREADS_SECONDS)
-        logs.event(_log, logging.WARNING if unfinished else logging.INFO, "stopped", unfinished=unfinished)
-
-    def _close_listeners(self) -> None:
-        self._rest()
-        self._accepts_at = float("inf")
-        for listener in self._servers:
+        self._pause_accepting(float("inf"))
+        for listener in self._sites:
             listener.close()
-
-
-def _listen(application: WSGIApplication, settings: ServeSettings) -> dict[socket.socket, BaseWSGIServer]:
-    """Return Waitress' servers by their listening sockets, one for each address of the host. They share threads."""
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue during load needs no warning
-    dispatchers: dict[int, Any] = {}
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # send_bytes is deprecated
-        try:
-            create_server(
-                application,
-                map=dispatchers,
-                host=settings.host,
-                port=settings.port,
-                threads=settings.threads,
-                **WAITRESS,
-            )
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "the address does not exist"
-            raise CannotListen(settings.host, settings.port, reason) from error
-    servers = {
-        cast("socket.socket", one.socket): one for one in dispatchers.values() if isinstance(one, BaseWSGIServer)
-    }
-    for listener in servers:  # accepted sockets inherit the size
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-    return servers
+        self._expires_at = time.monotonic() + QUIET_SECONDS  # idle connections are closed then
+        while len(self._pool) and not self.is_hurried and time.monotonic() < deadline:
+            self._turn()
+        unfinished = self._pool.busy
+        self._threads.shutdown(timeout=0 if unfinished else THREADS_SECONDS)
+        logs.event(_log, logging.WARNING if unfinished else logging.INFO, "stopped", unfinished=unfinished)
 
 
 def _most_connections() -> int:
     """Return the maximum number of connections: fewer where the system grants few file descriptors."""
-    if resource is None:
+    if sys.platform == "win32":
         return MOST_CONNECTIONS
     granted, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if granted == resource.RLIM_INFINITY:

@@ -1,4 +1,4 @@
-"""Sign as the action does in the release workflow, with the authority of the tests, and send the bundle to GitHub."""
+"""Sign like the action, with the authority of the tests, and send the bundle to GitHub."""
 
 import json
 import os

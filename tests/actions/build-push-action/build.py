@@ -1,7 +1,7 @@
-"""Build and push as the action would, with what the engine at hand can do.
+"""Build and push like the action, with the engine of this machine.
 
-What BuildKit cannot do in such an engine is done here: pushing an index by digest alone, and the bills of materials,
-whose scanner is an image that only Docker Hub has. An engine that builds for one platform only stands for both.
+This program pushes an index by digest alone, and makes the bills of materials, since the image of BuildKit's scanner is
+only at Docker Hub. If the engine builds for one platform only, its image is used for both.
 """
 
 import os
@@ -15,7 +15,7 @@ from tests.support.indexes import INDEX, SBOM_TYPE, Layout
 
 
 def main() -> None:
-    """Build, and push or write where the action is told to."""
+    """Build, and push or write according to the inputs of the action."""
     environ = os.environ
     arguments = [word for line in lines("BUILD_ARGS") for word in ("--build-arg", line)]
     named = (line.partition("=") for line in lines("SECRET_ENVS"))
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def push(build: list[str], name: str) -> None:
-    """Push the index of all platforms by its digest, and hand the digest on."""
+    """Push the index of all platforms by its digest, and output the digest."""
     scratch = f"{name.partition('/')[0]}/scratch/{secrets.token_hex(6)}:built"
     how = ["--push"]
     if builds_for_all_platforms():
@@ -62,7 +62,7 @@ def copy(*words: str) -> None:
 
 
 def builds_for_all_platforms() -> bool:
-    """Return whether the engine stores indexes: whether it has containerd's image store."""
+    """Return whether the engine has containerd's image store, which can store indexes."""
     shown = subprocess.run(
         ["docker", "info", "--format", "{{.DriverStatus}}"], check=True, capture_output=True, text=True
     )
@@ -70,7 +70,7 @@ def builds_for_all_platforms() -> bool:
 
 
 def bill_of_materials(image: str, platform: str) -> dict[str, object]:
-    """Return an SPDX document of what the image's own package lists name; both platforms have the same packages."""
+    """Return an SPDX document of the packages in the image, which are the same on both platforms."""
     script = "cat /var/lib/dpkg/status; ls /packages"
     words = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "sh", image, "-c", script]
     shown = subprocess.run(words, check=True, capture_output=True, text=True).stdout

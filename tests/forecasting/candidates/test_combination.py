@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_predict.forecasting.arrays import FloatArray, IntArray
 from crypto_predict.forecasting.candidates.combination import SIGNIFICANCE, Combination, combine, shrunk
+from crypto_predict.forecasting.series import FloatArray, IntArray
 from tests.support.markets import random_walk, trending
 
 SEEDS = range(40)

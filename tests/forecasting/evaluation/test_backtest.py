@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.forecasting.arrays import FloatArray
 from crypto_predict.forecasting.candidates.models import CANDIDATES, PROPHET
 from crypto_predict.forecasting.candidates.prophet_map import fit_map
 from crypto_predict.forecasting.distribution.interval import half_widths
@@ -26,7 +25,7 @@ from crypto_predict.forecasting.evaluation.replay import (
     replay,
     splits,
 )
-from crypto_predict.forecasting.series import DailySeries
+from crypto_predict.forecasting.series import DailySeries, FloatArray
 from tests.support.markets import FIRST_DAY, random_walk, series_of, trending
 
 DATA = Path(__file__).parents[4] / "shared" / "data"

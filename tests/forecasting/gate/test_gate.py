@@ -8,9 +8,9 @@ import pytest
 
 from crypto_predict.baked.schema import Gate
 from crypto_predict.baked.scores import Backtest, Loss, Score
+from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.forecasting.gate.verdict import calibration_faults, champion_faults, verdict
 from crypto_predict.market import Pair
-from crypto_predict.settings import GateThresholds
 
 LIMITS = GateThresholds()
 FIRST = date(2021, 1, 4)

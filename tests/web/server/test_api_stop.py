@@ -17,7 +17,8 @@ import requests
 
 from crypto_predict.baked import store
 from crypto_predict.web.operations import announcement
-from crypto_predict.web.server.server import QUIET_SECONDS, STOP_SECONDS
+from crypto_predict.web.server.pool import QUIET_SECONDS
+from crypto_predict.web.server.server import STOP_SECONDS
 from tests.support.models import BTC, ETH, make_model
 from tests.support.serving import ANSWER, ROOT, Served, read_answer, request, serving
 

@@ -1,11 +1,11 @@
-"""The lines of a ledger: releases, with the forecasts they published, and outcomes, with what really happened.
+"""The lines of a ledger: releases, which are published forecasts, and outcomes, the closing prices that followed.
 
 A line is one JSON object (ASCII, members in order, no spaces) and a line feed::
 
     {"anchor":{...},"build":"...",...,"kind":"release",...,"previous":"<digest>",...,"sha256":"<digest>"}
 
-``sha256``, the last member, is the SHA-256 of the line as it would be without it: of what stands before ``,"sha256"``
-and a closing brace, in hexadecimal. ``previous`` is the ``sha256`` of the line before, and 64 zeros in the first.
+``sha256``, the last member, is the SHA-256 of the line without this member, in hexadecimal. ``previous`` is the
+``sha256`` of the line before, and 64 zeros in the first line.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.schema import Anchor
-from crypto_predict.errors import UnusableHistory
-from crypto_predict.market import Pair
+from crypto_predict.errors import UnusableHistory, shown
+from crypto_predict.market import DAY, Pair
 
 FORMAT = 1  # of a line; raised whenever an older program could misread it
-DAYS = 30  # ahead, that every release puts on record
+DAYS = 30  # ahead, recorded of every release
 NO_ENTRY = "0" * 64  # the digest before the first entry
 MOST_LINE_BYTES = 64 * 2**10
 RESTORE = "take the ledger that was released with the last model"
@@ -35,7 +34,7 @@ _LINE = re.compile(rb'(\{.*),"sha256":"([0-9a-f]{64})"\}')
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What one model published about one pair: its forecasts for the closes 1 to 30 days after its last candle.
+    """The forecasts that one model published for one pair: the closes 1 to 30 days after its last candle.
 
     Prices are in the pair's quote currency, as the server of that model answers them.
     """
@@ -45,50 +44,46 @@ class Release:
     source: str  # of the history
     history_sha256: str
     made_at: datetime  # when the model was trained, by the clock or by SOURCE_DATE_EPOCH
-    build: str  # the model's
-    anchor: Anchor  # the newest price at the time; what persistence forecasts for every day
+    build: str  # of the model
+    anchor: Anchor  # the newest price at that time; the forecast of persistence for every day
     last: date  # the last candle's day
     prediction: tuple[float, ...]  # (30,) for the closes of the days `last` + 1, + 2, ...
     low: tuple[float, ...]  # (30,) of the central 80 % interval
     high: tuple[float, ...]  # (30,)
 
-    def target(self, horizon_days: int) -> date:
-        """The day whose close is forecast so many days ahead."""
-        return self.last + timedelta(days=horizon_days)
-
     def targets(self) -> list[date]:
-        """Every day whose close is forecast, in order."""
-        return [self.target(horizon) for horizon in range(1, DAYS + 1)]
+        """Return the days whose closes are forecast, in order."""
+        return [self.last + horizon * DAY for horizon in range(1, DAYS + 1)]
 
     def faults(self) -> list[str]:
-        """What keeps this release from being scored."""
+        """Return the reasons why this release cannot be scored."""
         found = []
-        if self.last > date.max - timedelta(days=DAYS):
+        if self.last > date.max - DAYS * DAY:
             found.append(f"last day {self.last} leaves no room for {DAYS} days of forecast in the calendar")
         if not _SHA256.fullmatch(self.history_sha256):
             found.append("history_sha256 is not 64 hexadecimal digits")
         if not len(self.prediction) == len(self.low) == len(self.high) == DAYS:
             found.append(f"{len(self.prediction)}, {len(self.low)} and {len(self.high)} forecasts, not {DAYS} of each")
-        elif not all(0 <= low <= price <= high and price > 0 for low, price, high in self._intervals()):
+        elif not all(
+            0 <= low <= price <= high and price > 0
+            for low, price, high in zip(self.low, self.prediction, self.high, strict=True)
+        ):
             found.append("a forecast is not a positive price inside its interval")
         return found
-
-    def _intervals(self) -> Iterator[tuple[float, float, float]]:
-        return zip(self.low, self.prediction, self.high, strict=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a pair cost at the close of a day that was forecast. The first one on record stands."""
+    """The closing price of a day that was forecast. Of several outcomes of a day the first one counts."""
 
     pair: Pair
-    simulated: bool  # whether the price is invented; an outcome only ever meets forecasts of its own kind
+    simulated: bool  # whether the price is invented; outcomes are compared with forecasts of the same kind only
     day: date
     close: float  # in the pair's quote currency
-    source: str  # of the history that brought it
+    source: str  # of the history that contained it
 
     def faults(self) -> list[str]:
-        """What keeps this from being a price."""
+        """Return the reasons why this is not a price."""
         return [] if self.close > 0 else [f"close must be positive, not {self.close}"]
 
 
@@ -106,45 +101,43 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 class EntryFault(ValueError):
-    """What is wrong with one line, and what to do."""
+    """The fault of one line, and what to do about it."""
 
 
 def entry_after(content: Release | Outcome, previous: str) -> Entry:
-    """The line that follows the one with the digest `previous`.
+    """Return the entry that follows the one with the digest `previous`.
 
     Raises:
-        UnusableHistory: It gives no forecasts or outcomes that can be scored.
+        UnusableHistory: The forecasts or the price cannot be scored.
     """
-    name = _NAMES[type(content)]
+    name, subject = _NAMES[type(content)], f"{content.pair} from {content.source:.80}"
     if faults := content.faults():
-        raise UnusableHistory(f"{content.pair} from {content.source}", [f"no {name} can be made of it: {faults[0]}"])
+        raise UnusableHistory(subject, [f"its {name} cannot be recorded: {faults[0]}"])
     data = {"format": FORMAT, "kind": name, "previous": previous, **plain.encode(content)}
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
     digest = _sha256(text.encode())
     line = f'{text[:-1]},"sha256":"{digest}"}}'.encode()
     if len(line) > MOST_LINE_BYTES:
-        raise UnusableHistory(
-            f"{content.pair} from {content.source:.80}", [f"its {name} takes more than {MOST_LINE_BYTES:,} bytes"]
-        )
+        raise UnusableHistory(subject, [f"its {name} takes more than {MOST_LINE_BYTES:,} bytes"])
     return Entry(content, digest, line)
 
 
 def read_entry(line: bytes, previous: str) -> Entry:
-    """The entry in a line, which must follow the one with the digest `previous`.
+    """Return the entry in a line, which must follow the one with the digest `previous`.
 
     Raises:
-        EntryFault: The line is damaged, altered, out of its place, or not what this program reads.
+        EntryFault: The line is damaged, altered, in the wrong place, or of another format.
     """
-    data, digest = _opened(line)
+    data, digest = _verified(line)
     version, before, kind = data.pop("format", None), data.pop("previous", None), data.pop("kind", None)
     if type(version) is not int or version < 1:
-        raise EntryFault(f"its format is {_shown(version)}, not a whole number from 1 on")
+        raise EntryFault(f"its format is {shown(version)}, not a whole number from 1 on")
     if version > FORMAT:
         raise EntryFault(f"it has the format {version}, this program reads {FORMAT}: update this program")
     if before != previous:
         raise EntryFault(f"it does not follow the line before: lines are missing, repeated or out of order; {RESTORE}")
     if type(kind) is not str or kind not in _KINDS:
-        raise EntryFault(f"its kind is {_shown(kind)}, not one of {', '.join(_KINDS)}")
+        raise EntryFault(f"its kind is {shown(kind)}, not one of {', '.join(_KINDS)}")
     try:
         return Entry(plain.decode(_KINDS[kind], data, kind), digest, line)
     except plain.Undecodable as error:
@@ -152,28 +145,21 @@ def read_entry(line: bytes, previous: str) -> Entry:
         raise EntryFault(f"it cannot be read: {error.faults[0]:.200}{more}; {RESTORE}") from error
 
 
-def _opened(line: bytes) -> tuple[dict[str, Any], str]:
-    """The members of a line whose digest is right, and that digest."""
+def _verified(line: bytes) -> tuple[dict[str, Any], str]:
+    """Return the members of a line and its digest, which must be right."""
     if len(line) > MOST_LINE_BYTES:
         raise EntryFault(f"it has {len(line):,} bytes, more than an entry can have ({MOST_LINE_BYTES:,}); {RESTORE}")
     match = _LINE.fullmatch(line)
     if match is None:
-        raise EntryFault(f"it is no entry, which is a JSON object that ends with its sha256; {RESTORE}")
+        raise EntryFault(f"it is not an entry, which is a JSON object that ends with its sha256; {RESTORE}")
     text, digest = match[1] + b"}", match[2].decode()
     if (actual := _sha256(text)) != digest:
-        raise EntryFault(
-            f"it has the digest {actual[:12]}..., not the one written in it: damaged or altered; {RESTORE}"
-        )
+        raise EntryFault(f"its digest is {actual[:12]}..., not the one written in it: damaged or altered; {RESTORE}")
     try:
-        data: dict[str, Any] = json.loads(text.decode())  # what begins with a brace is an object or no JSON
+        data: dict[str, Any] = json.loads(text.decode())  # JSON that begins with a brace is an object
     except (ValueError, RecursionError) as error:
-        raise EntryFault(f"it is no JSON: {error}; {RESTORE}") from error
+        raise EntryFault(f"it is not JSON: {error}; {RESTORE}") from error
     return data, digest
-
-
-def _shown(value: Any) -> str:
-    """A member in short; what is nested is not looked into, for it may be nested too deeply to be shown."""
-    return type(value).__name__ if isinstance(value, (dict, list)) else f"{value!r:.40}"
 
 
 def _sha256(data: bytes) -> str:

@@ -1,0 +1,159 @@
+"""This server, the tutorial's and bare Flask under load: rates, latencies, cold starts and memory."""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from tqdm import tqdm
+
+from bench import models
+from bench.figures import Figure, in_turn
+from bench.load import drive
+from bench.server import Server, running
+
+THREADS = 8
+# The limits of our own server, and what makes Waitress fast: headers and body leave in one piece, and poll() has no
+# limit of 1,024 file descriptors as select() has.
+PEER_SETTINGS = json.dumps(
+    {
+        "threads": THREADS,
+        "ident": "crypto-predict",
+        "send_bytes": 18_000,
+        "outbuf_overflow": 16 * 2**20,
+        "asyncore_use_poll": True,
+        "backlog": 1_024,
+        "connection_limit": 1_000,
+        "max_request_header_size": 16_384,
+        "max_request_body_size": 65_536,
+        "log_socket_errors": False,
+    }
+)
+CLIENTS = 8
+ROUNDS = 5
+REQUESTS, NAIVE_REQUESTS = 4000, 80  # a round; the naive server answers some thirty a second
+SINGLE_REQUESTS, NAIVE_SINGLE_REQUESTS, FORECAST_REQUESTS = 400, 40, 200  # the same with one client
+COLD_STARTS = 7
+
+
+class Questions:
+    """Requests in random order, the same in every run, for days from `first` to `last` (ordinals)."""
+
+    def __init__(self, first: int, last: int) -> None:
+        self._random = random.Random(0)
+        self._first, self._last = first, last
+        end = date.fromordinal(last)
+        self.first = f"/bitcoin?date={end}"
+        self.year = f"/forecast/BTC-USD?start={end - timedelta(days=364)}&end={end}"
+
+    def days(self, count: int) -> list[str]:
+        """Ask for closing prices, on days all over the range."""
+        days = (self._random.randint(self._first, self._last) for _ in range(count))
+        return [f"/bitcoin?date={date.fromordinal(day)}" for day in days]
+
+    def instants(self, count: int) -> list[str]:
+        """Ask for prices at seconds all over the range, hardly one of them twice."""
+        start = datetime.combine(date.fromordinal(self._first), datetime.min.time(), UTC)
+        seconds = (self._random.randrange((self._last - self._first) * 86_400) for _ in range(count))
+        return [f"/bitcoin?date={start + timedelta(seconds=second):%Y-%m-%dT%H:%M:%SZ}" for second in seconds]
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """The servers and their questions."""
+
+    model: Path
+    naive_model: Path
+    ask: Questions
+
+    def ours(self) -> AbstractContextManager[Server]:
+        """Start this project's server."""
+        command = ["api.py", "--model", str(self.model), "--host", "127.0.0.1", "--threads", str(THREADS)]
+        return running(command, self.ask.first)
+
+    def naive(self) -> AbstractContextManager[Server]:
+        """Start the tutorial's server."""
+        command = ["-m", "bench.naive", "--model", str(self.naive_model), "--waitress", PEER_SETTINGS]
+        return running(command, self.ask.first)
+
+
+def measure(source: str, folder: Path) -> list[Figure]:
+    """Train both models in `folder` from `source`, then measure the servers."""
+    peers = Peers(folder / "model.pkl", folder / "naive.pkl", Questions(*models.bake(source, folder / "model.pkl")))
+    models.pickle_prophet(source, peers.naive_model)
+    stages = tqdm((_rates, _latencies, _cold_starts, _memory), bar_format="{desc} |{bar:30}| {n_fmt}/{total_fmt}")
+    return [figure for stage in stages for figure in stage(peers)]
+
+
+def _rates(peers: Peers) -> Iterator[Figure]:
+    ask, bare = peers.ask, running(["-m", "bench.bare", "--waitress", PEER_SETTINGS], peers.ask.first)
+    with peers.ours() as ours, peers.naive() as naive, bare as constant:
+        rates = in_turn(
+            {
+                "days": lambda: drive(ours.port, ask.days(REQUESTS), CLIENTS).rate,
+                "bare": lambda: drive(constant.port, ask.days(REQUESTS), CLIENTS).rate,
+                "instants": lambda: drive(ours.port, ask.instants(REQUESTS), CLIENTS).rate,
+                "naive": lambda: drive(naive.port, ask.days(NAIVE_REQUESTS), CLIENTS).rate,
+            },
+            ROUNDS,
+        )
+    names = {"days": "requests a second, 8 clients, dates", "instants": "the same, date-times that never repeat"}
+    for key, name in names.items():
+        yield Figure(name, rates[key], rates["naive"], "naive", "/s", 60, at_least=True)
+        yield Figure(name, rates[key], rates["bare"], "bare Flask", "/s", 1, at_least=True)
+
+
+def _latencies(peers: Peers) -> Iterator[Figure]:
+    ask = peers.ask
+    with peers.ours() as ours, peers.naive() as naive:
+        times = in_turn(
+            {
+                "ours": lambda: 1000 * drive(ours.port, ask.days(SINGLE_REQUESTS), 1).median_latency,
+                "year": lambda: 1000 * drive(ours.port, [ask.year] * FORECAST_REQUESTS, 1).median_latency,
+                "naive": lambda: 1000 * drive(naive.port, ask.days(NAIVE_SINGLE_REQUESTS), 1).median_latency,
+            },
+            ROUNDS,
+        )
+    first = statistics.median(_first_year(peers) for _ in range(COLD_STARTS))
+    yield Figure("median latency, 1 client", times["ours"], times["naive"], "naive", "ms", 1 / 20)
+    yield Figure("/forecast/BTC-USD over 365 days", times["year"], times["naive"], "naive, one day", "ms", 1 / 10)
+    yield Figure("the same, first after a start", first, times["naive"], "naive, one day", "ms", 1 / 10)
+
+
+def _first_year(peers: Peers) -> float:
+    """Return the milliseconds of the first question for a year, right after a server's first answer."""
+    with peers.ours() as server:
+        return 1000 * drive(server.port, [peers.ask.year], 1).median_latency
+
+
+def _cold_starts(peers: Peers) -> Iterator[Figure]:
+    times = in_turn(
+        {"ours": lambda: _cold_start(peers.ours()), "naive": lambda: _cold_start(peers.naive())}, COLD_STARTS
+    )
+    yield Figure("cold start to the first 200", times["ours"], times["naive"], "naive", "ms", 0.45)
+
+
+def _cold_start(peer: AbstractContextManager[Server]) -> float:
+    with peer as server:
+        return 1000 * server.cold_start
+
+
+def _memory(peers: Peers) -> Iterator[Figure]:
+    """The naive server is asked 1,000 times, not 10,000: that would take minutes, and can only add to its memory."""
+    ask = peers.ask
+    with peers.ours() as ours, peers.naive() as naive:
+        drive(ours.port, ask.instants(1_000), CLIENTS)
+        early = ours.resident_memory() / 2**20
+        drive(ours.port, ask.instants(9_000), CLIENTS)
+        late = ours.resident_memory() / 2**20
+        drive(naive.port, ask.days(1_000), CLIENTS)
+        yield Figure(
+            "resident memory after 10,000 requests", late, naive.resident_memory() / 2**20, "naive", "MiB", 0.4
+        )
+    yield Figure("the same, against after 1,000", late, early, "itself", "MiB", 1.02)

@@ -1,0 +1,61 @@
+"""Tests of equal accuracy: whether one forecaster's losses differ from another's beyond chance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from crypto_predict.forecasting.series import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class DieboldMariano:
+    """The outcome of a test of equal accuracy."""
+
+    statistic: float  # positive where the losses exceed the reference's
+    p_value: float  # two-sided
+
+
+def diebold_mariano(losses: FloatArray, reference_losses: FloatArray, overlap: int) -> DieboldMariano | None:
+    """Test whether the mean losses of two forecasters differ beyond chance.
+
+    Diebold and Mariano, "Comparing predictive accuracy", Journal of Business and Economic Statistics 13, 1995, with
+    autocovariances up to ``overlap - 1``. Harvey, Leybourne and Newbold, "Testing the equality of prediction mean
+    squared errors", International Journal of Forecasting 13, 1997, give the factor and Student's t for small samples.
+
+    Args:
+        losses: (n,) in the order of the cutoffs.
+        reference_losses: (n,) of the other forecaster, at the same cutoffs.
+        overlap: How many consecutive cutoffs have overlapping forecast spans, from 1. It is the horizon (h in the
+            papers) where cutoffs are one step apart.
+
+    Returns:
+        None if n <= overlap, where the factor is not positive.
+    """
+    differences = losses - reference_losses
+    n, mean = len(differences), float(np.mean(differences))
+    if n <= overlap:
+        return None
+    deviation = math.sqrt(_long_run_variance(differences - mean, overlap) / n)
+    ratio = math.copysign(math.inf, mean) if mean else 0.0  # of a difference that never varies
+    if deviation > 0:
+        ratio = mean / deviation
+    statistic = ratio * math.sqrt((n + 1 - 2 * overlap + overlap * (overlap - 1) / n) / n)
+    return DieboldMariano(statistic, 2 * float(special.stdtr(n - 1, -abs(statistic))))
+
+
+def _long_run_variance(deviations: FloatArray, lags: int) -> float:
+    """Return the variance of ``sqrt(n)`` times the mean of n values whose autocovariances end before `lags`.
+
+    Bartlett's weights (Newey and West, Econometrica 55, 1987) apply if the plain sum is not positive.
+    """
+    n = len(deviations)
+    covariances = np.array([deviations[: n - lag] @ deviations[lag:] for lag in range(lags)]) / n
+    plain = covariances[0] + 2 * covariances[1:].sum()
+    if plain > 0:
+        return float(plain)
+    bartlett = (1 - np.arange(1, lags) / lags) @ covariances[1:]
+    return max(0.0, float(covariances[0] + 2 * bartlett))  # in exact arithmetic never below zero

@@ -1,0 +1,135 @@
+"""Parse the bytes of a connection into requests, however they are split into packets.
+
+The generators share a buffer with the caller, who appends bytes as they arrive and then resumes them. They remove
+what they have parsed, and yield when they need more. The body of a request is checked, measured and discarded.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Generator, Iterator
+from enum import Enum, auto
+
+from crypto_predict.web import problems
+from crypto_predict.web.refusals import Refusal
+from crypto_predict.web.server import heads
+
+LINE_BYTES = 4_096  # of a chunk-size line with its extensions, or of a trailer field
+
+_SIZE = re.compile(rb"([0-9A-Fa-f]+)[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
+_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
+
+_log = logging.getLogger("crypto_predict.server")
+
+
+class Need(Enum):
+    """What must arrive before parsing can continue."""
+
+    REQUEST = auto()  # the first byte of a request
+    REST = auto()  # the rest of a request
+    BODY = auto()  # a body, which the client sends after 100 Continue
+
+
+def requests(arrived: bytearray) -> Iterator[heads.Request | Need]:
+    """Yield each request, valid or refused, and before it what is needed to complete it.
+
+    The connection must be closed after a refused request.
+    """
+    while True:
+        yield (yield from _request(arrived))
+
+
+def _request(arrived: bytearray) -> Generator[Need, None, heads.Request]:
+    request = heads.Request()
+    try:
+        heads.read((yield from _head(arrived)), request)
+        if request.expects_continue and (request.length or request.chunked) and not arrived:
+            yield Need.BODY
+        if request.chunked:
+            yield from _skip_chunks(arrived)
+        else:
+            yield from _skip(request.length, arrived)
+    except Refusal as refusal:
+        arrived.clear()
+        request.refusal = refusal.with_traceback(None)  # a traceback would keep the frames and their data alive
+    except Exception:  # noqa: BLE001 a fault in here must not end the loop
+        _log.exception("a request could not be read")
+        request.refusal = Refusal(500, problems.INTERNAL.detail)
+    return request
+
+
+def _head(arrived: bytearray) -> Generator[Need, None, bytes]:
+    """Remove the next head, and return it without the empty line at its end."""
+    checked = 0
+    while True:
+        while arrived.startswith(b"\r\n"):  # RFC 9112 (2.2) lets empty lines precede a request
+            del arrived[:2]
+            checked = 0
+        end = arrived.find(b"\r\n\r\n", max(0, checked - 3))
+        size = len(arrived) if end < 0 else end + 2
+        heads.check(arrived, checked, size)
+        if end >= 0:
+            break
+        checked = size
+        yield Need.REST if arrived else Need.REQUEST
+    head = bytes(arrived[:end])
+    del arrived[: end + 4]
+    return head
+
+
+def _skip(length: int, arrived: bytearray) -> Generator[Need, None, None]:
+    """Remove the next `length` bytes."""
+    while length > len(arrived):
+        length -= len(arrived)
+        arrived.clear()
+        yield Need.REST
+    del arrived[:length]
+
+
+def _skip_chunks(arrived: bytearray) -> Generator[Need, None, None]:
+    """Remove a body in chunks (RFC 9112, section 7.1).
+
+    Raises:
+        Refusal: The body is not valid, or too long.
+    """
+    total = 0
+    while size := _size((yield from _line(arrived))):
+        total += size
+        if total >= heads.BODY_BYTES:
+            raise Refusal(413, heads.BODY_TOO_LONG)
+        yield from _skip(size, arrived)
+        while len(arrived) < 2:
+            yield Need.REST
+        if not arrived.startswith(b"\r\n"):
+            raise Refusal(400, "a chunk of the body does not end where its size says")
+        del arrived[:2]
+    for _ in range(heads.FIELDS):
+        trailer = yield from _line(arrived)
+        if not trailer:
+            return
+        if not _TRAILER.fullmatch(trailer):
+            raise Refusal(400, "a trailer field after the body must be a name, a colon and a value")
+    raise Refusal(431, f"a body must have at most {heads.FIELDS} trailer fields")
+
+
+def _size(line: bytes) -> int:
+    match = _SIZE.fullmatch(line)
+    if match is None:
+        raise Refusal(400, "the size of a chunk must be a hexadecimal number")
+    return int(match[1], 16)
+
+
+def _line(arrived: bytearray) -> Generator[Need, None, bytes]:
+    """Remove the next line, and return it without CR LF."""
+    searched = 0
+    while (end := arrived.find(b"\n", searched)) < 0 and len(arrived) < LINE_BYTES:
+        searched = len(arrived)
+        yield Need.REST
+    line = bytes(arrived[:end])
+    if not 0 < end <= LINE_BYTES or not line.endswith(b"\r"):
+        raise Refusal(
+            400, f"a line between the chunks of a body must end with CR LF and have at most {LINE_BYTES} bytes"
+        )
+    del arrived[: end + 1]
+    return line[:-1]

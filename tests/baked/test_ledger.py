@@ -1,0 +1,362 @@
+"""The ledger file: any damage is found, and only the part that was released is read."""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crypto_predict.baked import ledger as ledger_module
+from crypto_predict.baked import store
+from crypto_predict.baked.entries import DAYS, EntryFault, Outcome, Release
+from crypto_predict.baked.ledger import Ledger, size_up_to
+from crypto_predict.errors import BrokenLedger
+from crypto_predict.market import DAY
+from tests.support.ledgers import START, contents, data_of, make_ledger, make_outcome, make_release, members, sealed
+from tests.support.models import ETH, make_model
+
+DATA = make_ledger(make_release(), make_outcome(), make_release(START + DAY), make_release(START + DAY, ETH))
+LINES = DATA.splitlines(keepends=True)
+RELEASE, OUTCOME = members(make_release()), members(make_outcome())
+
+
+def beginning(lines: int) -> bytes:
+    """The first lines of the ledger."""
+    return b"".join(LINES[:lines])
+
+
+def head_of(data: bytes) -> str:
+    """The digest of a ledger's last entry."""
+    return str(json.loads(data.splitlines()[-1])["sha256"])
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file for all tests, as Hypothesis runs many examples in one test."""
+    return tmp_path_factory.mktemp("ledger") / "ledger.jsonl"
+
+
+def read(path: Path, data: bytes, *heads: str) -> Ledger:
+    path.write_bytes(data)
+    return Ledger.read(path, heads)
+
+
+def broken(path: Path, data: bytes) -> BrokenLedger:
+    """The error of reading these bytes."""
+    with pytest.raises(BrokenLedger) as caught:
+        read(path, data)
+    where = "" if caught.value.line is None else f"line {caught.value.line}: "
+    assert str(caught.value) == f"no usable ledger in {path}: {where}{caught.value.reason}"
+    assert "\n" not in caught.value.reason
+    assert len(caught.value.reason) < 500
+    return caught.value
+
+
+def nested(depth: int) -> list[Any]:
+    """A list in a list in a list."""
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def test_the_example_holds_entries_of_both_kinds_and_two_pairs() -> None:
+    """The other tests damage it."""
+    assert [type(one) for one in contents(DATA)] == [Release, Outcome, Release, Release]
+    assert contents(DATA)[-1].pair == ETH
+
+
+def test_a_ledger_is_read_as_it_was_written(path: Path) -> None:
+    ledger = read(path, DATA)
+    assert data_of(ledger) == DATA
+    assert (ledger.entries, ledger.head, ledger.size) == (4, head_of(DATA), len(DATA))
+    assert ledger.newest == [make_release(START + DAY), make_release(START + DAY, ETH)]
+
+
+def test_what_is_appended_follows_what_was_read(path: Path) -> None:
+    ledger = read(path, beginning(2))
+    ledger.append(make_release(START + DAY))
+    ledger.append(make_release(START + DAY, ETH))
+    assert data_of(ledger) == DATA
+    assert ledger.size == len(DATA)
+    with pytest.raises(EntryFault, match="before an earlier one"):
+        ledger.append(make_release())
+
+
+def test_the_content_of_each_entry_is_visited_in_order(path: Path) -> None:
+    """With the line in the error if the visitor refuses one."""
+    found: list[Release | Outcome] = []
+    path.write_bytes(DATA)
+    Ledger.read(path, visit=found.append)
+    assert found == contents(DATA)
+
+    def refuse(content: Release | Outcome) -> None:
+        if content.pair == ETH:
+            raise EntryFault("it is refused")
+
+    with pytest.raises(BrokenLedger, match="line 4: it is refused"):
+        Ledger.read(path, visit=refuse)
+
+
+def test_the_chain_is_the_one_that_is_documented() -> None:
+    """Anybody can check it with a SHA-256 and a JSON parser."""
+    previous = "0" * 64
+    for line in LINES:
+        text, digest = line[:-78] + b"}", line[-67:-3].decode()
+        assert line == text[:-1] + f',"sha256":"{digest}"}}\n'.encode()
+        assert hashlib.sha256(text).hexdigest() == digest
+        assert json.loads(text)["previous"] == previous
+        assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":")).encode()
+        previous = digest
+    assert previous == head_of(DATA)
+    assert sealed(*(line[:-78] + b"}" for line in LINES)) == DATA
+
+
+def line_at(position: int) -> int:
+    """The number of the line that the byte at this position belongs to."""
+    return DATA[:position].count(b"\n") + 1
+
+
+@settings(max_examples=300)
+@given(st.integers(0, len(DATA) - 1), st.integers(1, 255))
+def test_a_changed_byte_is_found_wherever_it_stands(path: Path, position: int, difference: int) -> None:
+    changed = bytearray(DATA)
+    changed[position] ^= difference
+    assert broken(path, bytes(changed)).line == line_at(position)
+
+
+@given(st.integers(0, len(DATA)), st.integers(0, 255))
+def test_an_inserted_byte_is_found_wherever_it_stands(path: Path, position: int, byte: int) -> None:
+    """A line feed before another one begins an empty line after the one it stands in."""
+    changed = DATA[:position] + bytes([byte]) + DATA[position:]
+    assert broken(path, changed).line in {line_at(position), line_at(position) + 1}
+
+
+@given(st.integers(0, len(DATA) - 1))
+def test_a_missing_byte_is_found_wherever_it_stood(path: Path, position: int) -> None:
+    assert broken(path, DATA[:position] + DATA[position + 1 :]).line == line_at(position)
+
+
+@given(st.integers(1, len(DATA) - 1))
+def test_a_file_that_is_cut_off_is_refused_unless_whole_entries_are_left(path: Path, length: int) -> None:
+    cut = DATA[:length]
+    if cut.endswith(b"\n"):
+        assert data_of(read(path, cut)) == cut
+    else:
+        assert broken(path, cut).line == line_at(length)
+
+
+@given(st.lists(st.integers(0, len(LINES) - 1), min_size=1, max_size=6))
+def test_lines_missing_repeated_or_out_of_order_are_refused(path: Path, order: list[int]) -> None:
+    if order == list(range(len(order))):
+        return  # the whole, or its beginning
+    wrong = next(index for index, number in enumerate(order) if index != number)
+    fault = broken(path, b"".join(LINES[index] for index in order))
+    assert fault.line == wrong + 1
+    assert "missing, repeated or out of order" in fault.reason
+
+
+@pytest.mark.parametrize("kept", range(1, len(LINES)))
+def test_a_missing_end_is_found_by_the_digest_in_the_model(path: Path, kept: int) -> None:
+    """The chain is whole up to where it was cut."""
+    assert read(path, beginning(kept)).entries == kept
+    with pytest.raises(BrokenLedger, match=f"do not contain {head_of(DATA)[:12]}"):
+        read(path, beginning(kept), head_of(DATA))
+
+
+def test_a_rewritten_ledger_is_found_by_the_digest_in_the_model(path: Path) -> None:
+    """A forger can compute new digests for all following lines, but cannot change the one in the model."""
+    forged, genuine = sealed(RELEASE, {**OUTCOME, "close": 100.9}), sealed(RELEASE, OUTCOME)
+    head = head_of(genuine)
+    assert read(path, genuine, head).head == head
+    with pytest.raises(BrokenLedger, match="belongs to another model"):
+        read(path, forged, head)
+
+
+@pytest.mark.parametrize("kept", range(1, len(LINES)))
+def test_entries_after_the_one_that_the_model_names_are_dropped_with_a_warning(
+    path: Path, kept: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The ledger is written before the model: a training that was killed in between released nothing."""
+    before = beginning(kept)
+    ledger = read(path, DATA, head_of(before))
+    assert data_of(ledger) == before
+    assert ledger == read(path, before)
+    assert f"ledger.jsonl: entries dropped from the end: {len(LINES) - kept}." in caplog.text
+    # Damage after that entry does not matter.
+    assert read(path, DATA[:-40], head_of(before)) == ledger
+
+
+def test_with_several_models_the_ledger_ends_at_the_last_entry_that_one_of_them_names(path: Path) -> None:
+    """A champion may be older than the model beside the ledger; the chain must contain the entries of both."""
+    heads = [head_of(beginning(kept)) for kept in (1, 3)]
+    assert read(path, DATA, *heads).entries == read(path, DATA, *heads[::-1]).entries == 3
+    with pytest.raises(BrokenLedger, match="do not contain"):
+        read(path, DATA, heads[0], "f" * 64)
+
+
+def test_a_first_release_that_was_not_completed_is_dropped_by_its_time(path: Path) -> None:
+    """No model exists yet that could name an entry."""
+    path.write_bytes(DATA)
+    assert Ledger.read(path, before=make_release(START + DAY).made_at).entries == 2
+    path.write_bytes(LINES[0])
+    assert Ledger.read(path, before=make_release().made_at) == Ledger()
+
+
+def test_a_model_without_a_ledger_can_be_continued_by_any_ledger(path: Path) -> None:
+    assert read(path, DATA, Ledger().head) == read(path, DATA)
+
+
+def test_the_size_up_to_an_entry_is_found_by_its_digest(path: Path) -> None:
+    path.write_bytes(DATA)
+    for count in range(1, len(LINES) + 1):
+        assert size_up_to(path, head_of(beginning(count))) == len(beginning(count))
+    assert size_up_to(path, "f" * 64) is None
+
+
+def test_a_file_that_changes_after_it_was_read_is_not_copied(path: Path) -> None:
+    """Training takes minutes, and the new ledger begins with the bytes that were verified."""
+    ledger = read(path, DATA)
+    for changed in (DATA.replace(b'"close":101.0', b'"close":109.0'), DATA[:-1]):
+        path.write_bytes(changed)
+        with pytest.raises(BrokenLedger, match="changed during the training"):
+            data_of(ledger)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"format": 2}, "format 2, this program reads 1: update this program"),
+        ({"format": 0}, "format is 0"),
+        ({"format": True}, "format is True"),
+        ({"format": "1" * 1000}, "format is '111"),
+        ({"kind": "rumour"}, "kind is 'rumour', not one of release, outcome"),
+        ({"kind": nested(600)}, "kind is list, not one of"),
+        ({"format": nested(600)}, "format is list"),
+        ({"anchor": nested(600)}, "release.anchor: expected a mapping, found list"),
+        ({"kind": "outcome"}, "outcome: missing ['close', 'day']"),
+        ({"previous": "f" * 64}, "out of order"),
+        ({"previous": None}, "out of order"),
+        ({"more": 1}, "unknown ['more']"),
+        ({"pair": "money"}, "release.pair: expected a pair"),
+        ({"pair": 7}, "release.pair"),
+        ({"simulated": 1}, "release.simulated: expected true or false, found 1"),
+        ({"source": None}, "release.source"),
+        ({"build": 3.1}, "release.build"),
+        ({"history_sha256": "F" * 64}, "history_sha256"),
+        ({"made_at": "2024-05-18T12:00:00"}, "release.made_at: expected an ISO instant"),
+        ({"made_at": 1716034247}, "release.made_at"),
+        ({"last": "2024-02-30"}, "release.last: expected an ISO date"),
+        ({"last": "9999-12-20"}, "leaves no room"),
+        ({"anchor": 100.0}, "release.anchor: expected a mapping"),
+        ({"anchor": {"at": "2024-05-18T00:00:00Z", "price": 0}}, "release.anchor: price must be positive"),
+        ({"prediction": [math.nan] * DAYS}, "release.prediction[0]: expected a finite number, found nan"),
+        ({"prediction": [math.inf] * DAYS}, "finite"),
+        ({"prediction": ["100"] * DAYS}, "finite"),
+        ({"prediction": [True] * DAYS}, "finite"),
+        ({"prediction": [10**400] * DAYS}, "finite"),
+        ({"prediction": None}, "expected a list"),
+        ({"prediction": [100.0] * (DAYS - 1)}, "29, 30 and 30 forecasts"),
+        ({"low": []}, "30, 0 and 30 forecasts"),
+        ({"low": [1e9] * DAYS}, "inside its interval"),
+        ({"high": [1.0] * DAYS}, "inside its interval"),
+        ({"prediction": [0.0] * DAYS, "low": [0.0] * DAYS}, "not a positive price"),
+    ],
+)
+def test_an_invalid_release_is_refused_with_its_fault(path: Path, changes: dict[str, Any], fault: str) -> None:
+    """Its digest is right, as a faulty program or a forger would write it."""
+    found = broken(path, sealed({**RELEASE, **changes}))
+    assert found.line == 1
+    assert fault in found.reason
+
+
+@pytest.mark.parametrize("close", [0, -1.0, math.nan, -math.inf, None, "100", False])
+def test_an_outcome_without_a_price_is_refused(path: Path, close: object) -> None:
+    assert "close" in broken(path, sealed({**OUTCOME, "close": close})).reason
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (b"{}", "format is None"),
+        (b'{"a":1]}', "not JSON"),
+        (b'{"a":"\xff"}', "not JSON"),
+        (b'{"a":' + b"1" * 5_000 + b"}", "not JSON"),
+        (b'{"a":' * 9_000 + b"1" + b"}" * 9_000, ""),  # too deep for one Python, without a format for another
+        (b'{"a":"' + b"x" * 70_000 + b'"}', "more than an entry can have"),
+        (b'{"a":1}{"b":2}', "not JSON"),
+        (b'{"a":1}', "format is None"),
+        (b'\xef\xbb\xbf{"a":1}', "not an entry"),
+        (b'[{"a":1}', "not an entry"),
+    ],
+)
+def test_a_line_of_another_format_is_refused(path: Path, text: bytes, fault: str) -> None:
+    assert fault in broken(path, sealed(text)).reason
+
+
+def test_releases_that_go_back_in_time_are_refused(path: Path) -> None:
+    fault = broken(path, sealed({**RELEASE, "made_at": "2024-05-18T12:00:01Z"}, OUTCOME, RELEASE))
+    assert fault.line == 3
+    assert "before an earlier one of 2024-05-18 12:00:01" in fault.reason
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        DATA.replace(b"\n", b"\r\n"),
+        b"\xef\xbb\xbf" + DATA,
+        DATA.decode().encode("utf-16"),
+        b"\n" + DATA,
+        DATA + b"\n",
+        DATA.replace(b",", b", "),
+        bytes(1_000_000),
+        store.dumps(make_model()),
+    ],
+    ids=["carriage returns", "byte order mark", "UTF-16", "line before", "line after", "spaces", "zeros", "a model"],
+)
+def test_damage_by_an_editor_or_a_transfer_is_refused(path: Path, data: bytes) -> None:
+    assert "take the ledger that was released with the last model" in broken(path, data).reason
+
+
+def make_nothing(_: Path) -> None:
+    """Leave the path as it is."""
+
+
+def make_large(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(ledger_module.MOST_BYTES + 1)  # takes no room on the disk
+
+
+@pytest.mark.parametrize(
+    ("make", "fault"),
+    [
+        (make_nothing, "the file does not exist; to begin a new ledger, omit --ledger"),
+        (Path.touch, "it is empty; to begin a new ledger, omit --ledger"),
+        (Path.mkdir, "not a regular file"),
+        (make_large, "1,073,741,825 bytes are more than a ledger may have"),
+    ],
+    ids=["absent", "empty", "a folder", "too large"],
+)
+def test_a_path_without_a_ledger_is_refused(make: Callable[[Path], object], fault: str, tmp_path: Path) -> None:
+    """An empty file too: it may have lost its record, and must not pass for a new ledger."""
+    path = tmp_path / "ledger.jsonl"
+    make(path)
+    with pytest.raises(BrokenLedger, match=fault) as caught:
+        Ledger.read(path)
+    assert caught.value.path == path
+
+
+def test_many_releases_at_once_are_refused(path: Path) -> None:
+    """They are kept in memory to be compared with the next release."""
+    assert "more than 10,000 releases were made at 2024-05-18" in broken(path, sealed(*[RELEASE] * 10_001)).reason
+
+
+def test_decades_of_releases_fit() -> None:
+    """Four a day of four pairs for fifty years, with an outcome a day."""
+    release_bytes, outcome_bytes = len(LINES[0]), len(LINES[1])
+    assert (4 * release_bytes + outcome_bytes) * 4 * 365 * 50 < ledger_module.MOST_BYTES

@@ -1,0 +1,484 @@
+"""The record of released forecasts: its ledger only grows, and its figures are right."""
+
+import copy
+import math
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crypto_predict.baked import files, plain
+from crypto_predict.baked.entries import DAYS, Outcome, Release
+from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Band, PairForecast
+from crypto_predict.baked.scorecard import LiveForecast, LiveRecord, Scorecard
+from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableHistory
+from crypto_predict.forecasting.record import record as record_module
+from crypto_predict.forecasting.record.record import Record
+from crypto_predict.history import History, read_history
+from crypto_predict.market import DAY, Interval, Pair
+from crypto_predict.sources.simulated import Simulated
+from crypto_predict.web.answers import Answers
+from crypto_predict.web.questions import ForecastQuestion
+from tests.support import ledgers
+from tests.support.histories import history_of, make_candle
+from tests.support.ledgers import START, contents, make_outcome, make_release, members, sealed
+from tests.support.models import BTC, ETH, make_forecast, make_model
+
+RELEASE, OUTCOME = members(make_release()), members(make_outcome())
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file for all tests, as Hypothesis runs many examples in one test."""
+    return tmp_path_factory.mktemp("ledger") / "ledger.jsonl"
+
+
+def midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min, UTC)
+
+
+def forecast_from(last: date, price: float, hours: float = 0, drift: float = 0.0, reach: float = 0.1) -> PairForecast:
+    """From `price`, so many hours after the close of `last`, up by `drift` in log price a day, `reach` either way."""
+    return make_forecast(
+        first=last - 60 * DAY,
+        last=last,
+        last_close=price,
+        anchor=Anchor(midnight(last) + DAY + timedelta(hours=hours), price),
+        prophet_weights=(0.0,) * HORIZON_DAYS,
+        other_increments=tuple(drift * horizon for horizon in range(1, HORIZON_DAYS + 1)),
+        forecast_bands=(Band(-reach, reach),) * HORIZON_DAYS,
+    )
+
+
+def release(  # noqa: PLR0913 each is one fact of a release
+    record: Record,
+    last: date,
+    price: float = 100.0,
+    *,
+    hours: float = 0,
+    drift: float = 0.0,
+    reach: float = 0.1,
+    pair: Pair = BTC,
+    simulated: bool = False,
+    late: timedelta = timedelta(minutes=10),
+) -> Record:
+    """Append one release, made so long after its anchor, and return the record."""
+    forecast = forecast_from(last, price, hours, drift, reach)
+    model = make_model(pair, trained_at=forecast.anchor.at + late, simulated=simulated)
+    record.release(model.card, {pair: forecast})
+    return record
+
+
+def settle(record: Record, *histories: History) -> Record:
+    """Append the outcomes in histories, and return the record."""
+    record.settle(histories)
+    return record
+
+
+def history(
+    closes: Mapping[date, float],
+    pair: Pair = BTC,
+    source: str = "alpaca",
+    interval: Interval = Interval.DAY_1,
+    *,
+    simulated: bool = False,
+) -> History:
+    """The history of these closes."""
+    candles = [make_candle(midnight(day), close) for day, close in sorted(closes.items())]
+    return history_of(candles, pair, source, interval, simulated=simulated)
+
+
+def closes_after(last: date, *closes: float) -> dict[date, float]:
+    """Closes of the days after `last`."""
+    return {last + (index + 1) * DAY: close for index, close in enumerate(closes)}
+
+
+def data_of(record: Record) -> bytes:
+    return ledgers.data_of(record.ledger)
+
+
+def releases(record: Record) -> list[Release]:
+    return [one for one in contents(data_of(record)) if isinstance(one, Release)]
+
+
+def outcomes(record: Record) -> dict[date, float]:
+    """The recorded closes of real Bitcoin; of several of a day the first."""
+    found: dict[date, float] = {}
+    for one in contents(data_of(record)):
+        if isinstance(one, Outcome) and (one.pair, one.simulated) == (BTC, False):
+            found.setdefault(one.day, one.close)
+    return found
+
+
+def live_of(record: Record, pair: Pair = BTC) -> LiveRecord:
+    return record.scorecard().pairs[pair]
+
+
+def test_a_year_of_releases_takes_some_2_mb() -> None:
+    """Four releases a day of a pair that costs 123,456.78."""
+    record = Record()
+    for day in range(10):
+        for hours in (0, 6, 12, 18):
+            record = release(record, START + day * DAY, 123_456.78, hours=hours, drift=0.001)
+        record = settle(record, history({START + (day + 1) * DAY: 123_456.78}))
+    assert 30_000 < record.ledger.size < 2_200_000 * 10 / 365
+
+
+READ_AND_MEASURE = """
+import sys
+from pathlib import Path
+from crypto_predict.forecasting.record.record import Record
+from tests.support.peaks import peak
+before = peak()
+record = Record.read(Path(sys.argv[1]))
+lives = record.scorecard().pairs
+sizes = sum(map(len, record.ledger.content()))
+print(peak() - before, record.ledger.entries, sum(live.due for live in lives.values()), sizes)
+"""
+
+
+def test_a_long_ledger_takes_little_memory(tmp_path: Path) -> None:
+    """Fifteen months of four releases a day have 2 MB: outcomes are kept, and forecasts that wait for one."""
+    path, start = tmp_path / "ledger.jsonl", date(2020, 1, 1)
+    content: list[bytes | dict[str, Any]] = []
+    for day in range(450):
+        last = start + day * DAY
+        if day:
+            content.append({**OUTCOME, "day": str(last), "close": 100.0 + day % 7})
+        for hours in (0, 6, 12, 18):
+            at = midnight(last) + DAY + timedelta(hours=hours)
+            anchor = {"at": plain.encode(at), "price": 100.0}
+            content.append({**RELEASE, "last": str(last), "made_at": plain.encode(at), "anchor": anchor})
+    path.write_bytes(sealed(*content))
+    command = [sys.executable, "-c", READ_AND_MEASURE, str(path)]
+    child = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True)
+    grown, entries, due, size = map(int, child.stdout.split())
+    assert (entries, size) == (len(content), path.stat().st_size)
+    assert due == 4 * sum(min(30, 449 - day) for day in range(450))
+    assert size > 2_000_000
+    assert grown < 4 * 2**20
+
+
+def test_a_full_ledger_is_refused_before_the_training(tmp_path: Path) -> None:
+    """Decades of releases fit, even if no outcome ever comes; the one that would not is refused in time."""
+    most = record_module.MOST_PENDING * 9 // 10 // DAYS
+    made_at = [plain.encode(midnight(START) + timedelta(days=1, hours=6 * number)) for number in range(most + 1)]
+    path = tmp_path / "ledger.jsonl"
+    path.write_bytes(sealed(*[{**RELEASE, "made_at": at} for at in made_at]))
+    with pytest.raises(InvalidValue, match="450,030 forecasts pending' is not small enough"):
+        Record.read(path).check_follows(midnight(START) + 9999 * DAY)
+
+
+def test_a_ledger_of_too_many_pairs_is_refused(tmp_path: Path) -> None:
+    """The figures of each pair are kept in memory."""
+    path = tmp_path / "ledger.jsonl"
+    path.write_bytes(sealed(*[{**OUTCOME, "pair": f"C{number}/USD"} for number in range(1_000)]))
+    with pytest.raises(BrokenLedger, match="line 501: C500/USD is one pair more than a ledger can have"):
+        Record.read(path)
+
+
+# What is appended
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from([BTC, ETH]),
+        st.booleans(),  # simulated
+        st.integers(0, 3),  # days until the next release
+        st.sets(st.integers(1, 12)),  # days after the start whose candles there are
+        st.floats(1, 1e6),
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=40)
+@given(STEPS)
+def test_appending_keeps_the_earlier_bytes(path: Path, steps: list[tuple[Pair, bool, int, set[int], float]]) -> None:
+    """And all of them can be read again, to the same figures."""
+    record, last = Record(), START
+    for pair, simulated, wait, days, price in steps:
+        last += wait * DAY
+        closes = {START + day * DAY: price * (1 + day / 100) for day in days}
+        before = data_of(record)
+        settle(record, history(closes, pair, simulated=simulated))
+        settled = data_of(record)
+        release(record, last, price, pair=pair, simulated=simulated)
+        path.write_bytes(data_of(record))
+        assert settled.startswith(before)
+        assert data_of(record).startswith(settled)
+        assert Record.read(path) == record
+        assert Record.read(path).scorecard() == record.scorecard()
+    settled_days = [(one.pair, one.simulated, one.day) for one in contents(data_of(record)) if isinstance(one, Outcome)]
+    assert len(set(settled_days)) == len(settled_days)
+
+
+def test_the_same_run_appends_the_same_bytes() -> None:
+    """Training again at the same instant gives the same files."""
+    record = settle(release(Record(), START, drift=0.01), history(closes_after(START, 101.0)))
+    again = [release(copy.deepcopy(record), START + 2 * DAY) for _ in range(2)]
+    assert data_of(again[0]) == data_of(again[1]) != data_of(record)
+
+
+def test_a_release_records_what_the_server_of_its_model_answers() -> None:
+    """30 closes from the day after the last candle on, and where they come from."""
+    model = make_model(BTC, ETH)
+    record = Record()
+    record.release(model.card, model.forecasts)
+    first, second = releases(record)
+    rows = list(Answers(model).forecast(ForecastQuestion(BTC)))
+    assert list(first.targets()) == [row.moment for row in rows]
+    assert list(first.prediction) == [row.price.price for row in rows]
+    assert list(first.low) == [row.price.low for row in rows]
+    assert list(first.high) == [row.price.high for row in rows]
+    card = model.card.pairs[BTC]
+    assert (first.pair, second.pair) == (BTC, ETH)
+    assert (first.source, first.simulated, first.history_sha256) == (card.source, card.simulated, card.history_sha256)
+    assert (first.made_at, first.build, first.anchor) == (model.card.trained_at, model.card.build, card.anchor)
+
+
+def test_a_release_before_the_newest_one_is_refused() -> None:
+    """The clock was set back, or SOURCE_DATE_EPOCH is missing. The same release is not appended twice."""
+    record = release(Record(), START + DAY)
+    assert release(record, START + DAY) == release(Record(), START + DAY)
+    with pytest.raises(InvalidValue, match="at or after the ledger's newest release, 2024-05-19 00:10:00"):
+        release(record, START)
+
+
+def test_a_forecast_that_is_no_price_is_never_written() -> None:
+    """It could not be read again, and the whole record with it."""
+    with pytest.raises(
+        UnusableHistory, match="BTC/USD from alpaca: its release cannot be recorded: a forecast is not a positive price"
+    ):
+        release(Record(), START, drift=-50.0)
+
+
+def test_only_days_that_were_forecast_get_an_outcome() -> None:
+    """The last candle's own day, the days before it and the 31st after it do not."""
+    record = release(Record(), START)
+    closes = {START + day * DAY: 100.0 + day for day in range(-20, 60)}
+    expected = {START + day * DAY: 100.0 + day for day in range(1, 31)}
+    assert outcomes(settle(record, history(closes))) == expected
+
+
+def test_settling_twice_adds_nothing() -> None:
+    record = settle(release(Record(), START), history(closes_after(START, 101.0, 102.0)))
+    before = data_of(record)
+    assert data_of(settle(record, history(closes_after(START, 101.0, 102.0)))) == before
+    assert settle(Record(), history(closes_after(START, 101.0))) == Record()
+
+
+def test_the_first_outcome_of_a_day_counts(path: Path) -> None:
+    """A different price in a later history, of this source or another, changes nothing."""
+    record = settle(release(Record(), START), history(closes_after(START, 101.0)))
+    later = settle(record, history(closes_after(START, 999.0, 102.0), source="file:other.csv"))
+    assert outcomes(later) == closes_after(START, 101.0, 102.0)
+    path.write_bytes(sealed(RELEASE, OUTCOME, {**OUTCOME, "close": 999.0}))
+    assert [one.actual for one in live_of(Record.read(path)).latest] == [101.0]
+
+
+def test_a_day_that_is_forecast_again_after_its_outcome_is_known_needs_no_other() -> None:
+    """Where a model is trained as if it were earlier, its forecasts are due at once, and are called what they are."""
+    record = settle(release(Record(), START), history(closes_after(START, 101.0)))
+    record = release(record, START, 100.0, late=timedelta(hours=24))
+    live = live_of(record)
+    assert (live.due, live.days, live.hindsight) == (2, 1, 1)
+    assert live.words.endswith("interval; 1 of them made in hindsight, by a history that was cut off")
+
+
+def test_a_history_that_is_not_daily_is_refused() -> None:
+    """Its candles' closes are not those that were forecast."""
+    with pytest.raises(InvalidValue, match="daily"):
+        settle(release(Record(), START), history(closes_after(START, 101.0), interval=Interval.HOUR_1))
+
+
+def test_invented_and_real_prices_never_meet() -> None:
+    """A fallback on the simulated market must not score what was said of the real one."""
+    record = release(release(Record(), START), START, simulated=True)
+    record = settle(record, history(closes_after(START, 50.0, 60.0), source="simulated", simulated=True))
+    scorecard = record.scorecard()
+    assert (scorecard.pairs[BTC].due, scorecard.pairs[BTC].pending) == (0, 30)
+    assert (scorecard.simulated[BTC].due, scorecard.simulated[BTC].pending) == (2, 28)
+    real = settle(record, history(closes_after(START, 101.0))).scorecard()
+    assert [forecast.actual for forecast in real.pairs[BTC].latest] == [101.0]
+    assert real.simulated == scorecard.simulated
+
+
+def test_a_market_that_nobody_forecast_has_no_outcomes() -> None:
+    record = release(Record(), START)
+    before = data_of(record)
+    settle(record, history(closes_after(START, 101.0), simulated=True), history(closes_after(START, 101.0), ETH))
+    assert data_of(record) == before
+
+
+def test_pairs_never_meet() -> None:
+    record = release(release(Record(), START), START, pair=ETH)
+    settle(record, history(closes_after(START, 101.0), ETH))
+    assert (live_of(record, BTC).due, live_of(record, ETH).due) == (0, 1)
+    assert list(record.scorecard().pairs) == [BTC, ETH]
+
+
+# What it says
+
+
+def test_without_a_release_there_is_no_record() -> None:
+    scorecard = Record().scorecard()
+    assert (scorecard.entries, scorecard.head, scorecard.pairs, scorecard.simulated) == (0, "0" * 64, {}, {})
+
+
+def test_a_first_release_has_everything_ahead_of_it() -> None:
+    live = live_of(release(Record(), START))
+    assert (live.releases, live.due, live.days, live.pending, live.overdue) == (1, 0, 0, 30, 0)
+    assert (live.mae, live.relative_mae, live.skill, live.coverage) == (None, None, None, None)
+    assert (live.by_horizon, live.latest) == ((), ())
+    assert live.words == "no forecast has come due yet"
+
+
+def test_the_figures_are_those_worked_out_by_hand() -> None:
+    """Said: 100 x e^0.1 tomorrow, e^0.2 the day after, each 10 % up or down in log price. It was e^0.15 on both.
+
+    Errors 0.05 and 0.05; persistence's, which says 100 for both, 0.15 and 0.15; both outcomes inside.
+    """
+    record = release(Record(), START, drift=0.1)
+    settle(record, history(closes_after(START, *[100 * math.exp(0.15)] * 2)))
+    live = live_of(record)
+    assert (live.releases, live.due, live.days, live.pending, live.overdue, live.hindsight) == (1, 2, 2, 28, 0, 0)
+    assert live.since == midnight(START) + DAY + timedelta(minutes=10)
+    assert live.mae == pytest.approx(0.05, abs=1e-4)  # prices are published in cents
+    assert live.relative_mae == pytest.approx(1 / 3, abs=1e-3)
+    assert live.skill == pytest.approx(2 / 3, abs=1e-3)
+    assert live.coverage == 1.0
+    assert live.words == "2 forecasts of 2 days came due: error 0.33 of persistence's, 100 % inside the 80 % interval"
+    (tomorrow,) = live.by_horizon
+    assert (tomorrow.horizon_days, tomorrow.due, tomorrow.days, tomorrow.coverage) == (1, 1, 1, 1.0)
+    assert tomorrow.mae == pytest.approx(0.05, abs=1e-4)
+    newest, older = live.latest
+    assert (newest.target, newest.horizon_days) == (START + 2 * DAY, 2)
+    assert older == LiveForecast(
+        made_at=live.since,
+        build="0.3.1-20240518001000",
+        target=START + DAY,
+        horizon_days=1,
+        prediction=110.52,
+        low=100.0,
+        high=122.14,
+        persistence=100.0,
+        actual=100 * math.exp(0.15),
+    )
+
+
+def test_where_persistence_was_never_wrong_nothing_is_relative_to_it() -> None:
+    live = live_of(settle(release(Record(), START, drift=0.1), history(closes_after(START, 100.0))))
+    assert (live.relative_mae, live.skill, live.by_horizon[0].relative_mae) == (None, None, None)
+    assert (
+        live.words
+        == "1 forecast of 1 day came due: error 0.1 in log price, persistence's 0, 100 % inside the 80 % interval"
+    )
+
+
+def test_both_ends_of_the_interval_belong_to_it() -> None:
+    record = release(Record(), START, reach=math.log(2))
+    live = live_of(settle(record, history(closes_after(START, 50.0, 200.0, 49.99, 200.01))))
+    assert live.coverage == 0.5
+
+
+def test_a_day_without_a_candle_stays_pending_and_is_counted() -> None:
+    """It may yet come; what the history has passed over is told apart from what lies ahead."""
+    gapped = {START + DAY: 101.0, START + 3 * DAY: 103.0}
+    record = release(settle(release(Record(), START), history(gapped)), START + 3 * DAY)
+    live = live_of(record)
+    assert (live.due, live.pending, live.overdue) == (2, 58, 1)
+    live = live_of(settle(record, history(closes_after(START, 101.0, 102.0, 103.0))))
+    assert (live.due, live.pending, live.overdue) == (3, 57, 0)
+    assert live_of(release(release(Record(), START), START + DAY)).overdue == 1  # the last candle's own day
+
+
+def forty_days() -> Record:
+    """Four releases a day from four prices for forty days, each day settled before the next."""
+    record = Record()
+    for day in range(40):
+        for hours in (0, 6, 12, 18):
+            record = release(record, START + day * DAY, 100.0 + hours, hours=hours)
+        record = settle(record, history({START + (day + 1) * DAY: 103.0}))
+    return record
+
+
+def test_overlapping_forecasts_are_counted_and_so_are_the_days_they_were_about() -> None:
+    """Four releases a day say thirty times four things of each day, which is still one day."""
+    live = live_of(forty_days())
+    assert (live.releases, live.days) == (160, 40)
+    assert live.due == 4 * (10 * 30 + sum(range(1, 31)))
+    assert live.due + live.pending == 160 * 30
+    assert live.words.startswith("3,060 forecasts of 40 days came due: ")
+    assert [score.horizon_days for score in live.by_horizon] == [1, 3, 7, 14, 30]
+    assert [score.due for score in live.by_horizon] == [4 * (41 - horizon) for horizon in (1, 3, 7, 14, 30)]
+    assert [score.days for score in live.by_horizon] == [41 - horizon for horizon in (1, 3, 7, 14, 30)]
+
+
+def test_the_latest_are_one_a_day_and_the_first_that_was_said_of_tomorrow() -> None:
+    """The last release before a close knows most of the day already, and would flatter."""
+    latest = live_of(forty_days()).latest
+    assert [forecast.target for forecast in latest] == [START + day * DAY for day in range(40, 10, -1)]
+    assert {forecast.horizon_days for forecast in latest} == {1}
+    assert {forecast.persistence for forecast in latest} == {100.0}
+
+
+def test_where_nobody_spoke_of_tomorrow_the_latest_are_what_looked_least_far_ahead() -> None:
+    record = release(release(Record(), START), START + 2 * DAY)
+    latest = live_of(settle(record, history(closes_after(START, *[101.0] * 5)))).latest
+    assert [forecast.horizon_days for forecast in latest] == [3, 2, 1, 2, 1]
+
+
+def market(now: datetime) -> History:
+    """The invented market's last ninety days, as training reads them."""
+    return read_history([Simulated(7)], BTC, Interval.DAY_1, days=90, until=None, now=now)[0]
+
+
+def trained(record: Record, now: datetime) -> Record:
+    """The record after one training: what has come due is settled, and new forecasts are released."""
+    days = market(now)
+    record = settle(record, days)
+    candle = days.candles[-1]
+    return release(record, candle.open_time.date(), candle.close, drift=0.002, reach=0.04, simulated=True)
+
+
+def test_the_whole_life_of_a_ledger(tmp_path: Path) -> None:
+    """Released on day 0, carried on through files on days 5 and 40, scored against what the market really did."""
+    begin = datetime(2025, 1, 1, 0, 5, tzinfo=UTC)
+    path = tmp_path / "ledger.jsonl"
+    record = trained(Record(), begin)
+    for day in (5, 40):
+        before = record
+        files.write_atomically(path, before.ledger.content())
+        record = trained(Record.read(path), begin + day * DAY)
+        assert data_of(record).startswith(path.read_bytes())
+        assert Record.read(path, [before.scorecard().head]) == before
+
+    live = record.scorecard().simulated[BTC]
+    closes = {c.open_time.date(): c.close for c in market(begin + 41 * DAY).candles}
+    first, second = date(2024, 12, 31), date(2025, 1, 5)  # the last candles of the releases of days 0 and 5
+    said = [
+        (last + horizon * DAY, round(closes[last] * math.exp(0.002 * horizon), 2), closes[last], horizon)
+        for last in (first, second)
+        for horizon in range(1, 31)
+    ]
+    errors = [abs(math.log(price / closes[day])) for day, price, _, _ in said]
+    persistence = [abs(math.log(price / closes[day])) for day, _, price, _ in said]
+    inside = [abs(math.log(price / closes[day])) <= 0.04 for day, price, _, _ in said]
+    assert (live.releases, live.due, live.days, live.pending, live.overdue) == (3, 60, 35, 30, 0)
+    assert live.mae == pytest.approx(sum(errors) / 60)
+    assert live.relative_mae == pytest.approx(sum(errors) / sum(persistence))
+    assert live.skill == pytest.approx(1 - sum(errors) / sum(persistence))
+    assert live.coverage == pytest.approx(sum(inside) / 60)
+    assert 0 < sum(inside) < 60
+    weeks = [error for error, (_, _, _, horizon) in zip(errors, said, strict=True) if horizon == 7]
+    assert [score.mae for score in live.by_horizon if score.horizon_days == 7] == [pytest.approx(sum(weeks) / 2)]
+    assert [forecast.target for forecast in live.latest] == [second + day * DAY for day in range(30, 0, -1)]
+    assert [forecast.actual for forecast in live.latest] == [closes[forecast.target] for forecast in live.latest]
+    assert record.scorecard().entries == 3 + 35
+    assert plain.decode(Scorecard, plain.encode(record.scorecard())) == record.scorecard()

@@ -1,0 +1,61 @@
+"""Trainings in processes of their own which need not import the libraries again.
+
+The first one starts a server, which imports them; every training is a fork of that server. Importing takes longer than
+the training of a short history. Tests that need a new interpreter use `run_training` or `run_measured`.
+"""
+
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.support.processes import KEPT, Finished
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(
+    ["pytest", "train", "crypto_predict.training.pipeline", "crypto_predict.training.report"]
+)
+
+
+def forked_training(
+    *arguments: str, environ: Mapping[str, str], before: Callable[[], None] | None = None, seconds: float = 100
+) -> Finished:
+    """Execute `before`, which must be picklable, and ``train.py ARGUMENTS``; kill the process after `seconds`."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        began = time.monotonic()
+        process = _SERVER.Process(target=_train, args=(folder, arguments, dict(environ), before))
+        process.start()
+        process.join(seconds)
+        process.kill()
+        process.join()
+        taken = time.monotonic() - began
+        assert process.exitcode is not None
+        output, errors = (folder / "1").read_text(), (folder / "2").read_text()
+        peak = int((folder / "peak").read_text()) if process.exitcode >= 0 else 0  # a killed process leaves none
+        return Finished(process.exitcode, output, errors, taken, peak)
+
+
+def _train(
+    folder: Path, arguments: tuple[str, ...], environ: dict[str, str], before: Callable[[], None] | None
+) -> None:
+    for descriptor in (1, 2):
+        os.dup2(os.open(folder / str(descriptor), os.O_CREAT | os.O_WRONLY | os.O_APPEND), descriptor)
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    os.environ.clear()
+    os.environ.update({**kept, **environ})
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for jobs in the background
+    import train  # noqa: PLC0415 the server has imported it; whoever starts a training need not
+
+    if before:
+        before()
+    try:
+        sys.exit(train.main(arguments, os.environ))
+    finally:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        (folder / "peak").write_text(str(peak if sys.platform == "darwin" else peak * 1024))

@@ -1,0 +1,79 @@
+"""Ledgers made by hand, for tests that need one without training."""
+
+import hashlib
+import json
+from datetime import UTC, date, datetime
+from typing import Any
+
+from crypto_predict.baked.entries import DAYS, NO_ENTRY, Outcome, Release, entry_after, read_entry
+from crypto_predict.baked.ledger import Ledger
+from crypto_predict.baked.schema import Anchor
+from crypto_predict.market import DAY, Pair
+from tests.support.models import BTC
+
+START = date(2024, 5, 17)  # the last candle of the first release
+
+
+def make_release(last: date = START, pair: Pair = BTC) -> Release:
+    """A release made ten minutes after the candle of `last` closed, at a price of 100."""
+    close = datetime(last.year, last.month, last.day, tzinfo=UTC) + DAY
+    prices = tuple(round(100 * 1.01**horizon, 2) for horizon in range(1, DAYS + 1))
+    return Release(
+        pair=pair,
+        simulated=False,
+        source="alpaca",
+        history_sha256="0" * 64,
+        made_at=close.replace(minute=10),
+        build=f"0.3.1-{close:%Y%m%d}001000",
+        anchor=Anchor(close, 100.0),
+        last=last,
+        prediction=prices,
+        low=tuple(round(price * 0.9, 2) for price in prices),
+        high=tuple(round(price * 1.1, 2) for price in prices),
+    )
+
+
+def make_outcome(day: date = START + DAY, close: float = 101.0, pair: Pair = BTC) -> Outcome:
+    """The outcome of a day."""
+    return Outcome(pair, False, day, close, "alpaca")
+
+
+def make_ledger(*contents: Release | Outcome) -> bytes:
+    """The bytes of a ledger with these entries."""
+    ledger = Ledger()
+    for content in contents:
+        ledger.append(content)
+    return data_of(ledger)
+
+
+def data_of(ledger: Ledger) -> bytes:
+    """The bytes of a ledger."""
+    return b"".join(ledger.content())
+
+
+def contents(data: bytes) -> list[Release | Outcome]:
+    """The content of each entry of a ledger."""
+    found, previous = [], NO_ENTRY
+    for line in data.splitlines():
+        entry = read_entry(line, previous)
+        found.append(entry.content)
+        previous = entry.sha256
+    return found
+
+
+def members(content: Release | Outcome) -> dict[str, Any]:
+    """The members of a first line with this content, except those that chain it."""
+    data = json.loads(entry_after(content, NO_ENTRY).line)
+    return {name: value for name, value in data.items() if name not in {"sha256", "previous"}}
+
+
+def sealed(*contents: bytes | dict[str, Any]) -> bytes:
+    """A ledger of any content, chained as the documentation says."""
+    lines, previous = [], NO_ENTRY
+    for content in contents:
+        text = content
+        if isinstance(text, dict):
+            text = json.dumps({"previous": previous, **text}, sort_keys=True, separators=(",", ":")).encode()
+        previous = hashlib.sha256(text).hexdigest()
+        lines.append(text[:-1] + f',"sha256":"{previous}"}}\n'.encode())
+    return b"".join(lines)
