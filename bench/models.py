@@ -12,7 +12,6 @@ from crypto_predict.baked import store
 from crypto_predict.forecasting.evaluation.replay import HORIZONS
 from crypto_predict.history import History, read_history
 from crypto_predict.market import Interval, Pair
-from crypto_predict.settings import SourceSettings
 from crypto_predict.sources.catalog import open_sources
 from crypto_predict.training.pipeline import train, utc_now
 from crypto_predict.training.settings import BacktestPlan, GatePlan, HistoryRequest, Outputs, TrainSettings
@@ -46,6 +45,6 @@ def fit_prophet(history: History) -> Any:
 
 def read(source: str) -> History:
     """Read the daily history that is measured on."""
-    sources = open_sources((source,), SourceSettings(), 0, (BTC,))
+    sources = open_sources((source,), {}, 0, (BTC,))
     history, _ = read_history(sources, BTC, Interval.DAY_1, DAYS, None, utc_now())
     return history

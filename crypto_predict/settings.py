@@ -6,7 +6,7 @@ Environments are passed in. `command_line` parses the options; this module needs
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -21,45 +21,6 @@ _LABEL = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,99}")
 _USER = re.compile(r"//.*@")  # greedy: a password may hold a slash, an @ or a space that should have been encoded
 _QUERY = re.compile(r"(://[^\s?]*)\?[^\s\"'<>]+")
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
-
-
-@dataclass(frozen=True, slots=True)
-class SourceSettings:
-    """How the exchanges are reached, and how much of any source is read. Keys are optional and never printed."""
-
-    alpaca_data_url: str | None = None  # None: the exchange's own address
-    alpaca_api_key: str | None = None
-    alpaca_secret_key: str | None = None
-    # A silent exchange is given up after two minutes; one that answers has six years of days in one answer.
-    seconds: int = 300  # the longest that one history may take
-    # A hundred years of days, or twenty of hours; as objects they take some 80 MB.
-    candles: int = 200_000  # the most that one history may have
-
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> SourceSettings:
-        """Read ``ALPACA_DATA_URL``, ``ALPACA_API_KEY``, ``ALPACA_SECRET_KEY``, ``SOURCE_SECONDS``, ``SOURCE_CANDLES``.
-
-        An empty value counts as absent.
-
-        Raises:
-            InvalidValue: A bound is not a whole number in its range.
-        """
-        bounds = {
-            name: whole_number(variable, 1, most)(text)
-            for name, variable, most in (("seconds", "SOURCE_SECONDS", 86_400), ("candles", "SOURCE_CANDLES", 10**7))
-            if (text := environ.get(variable))
-        }
-        return cls(
-            alpaca_data_url=environ.get("ALPACA_DATA_URL") or None,
-            alpaca_api_key=environ.get("ALPACA_API_KEY") or None,
-            alpaca_secret_key=environ.get("ALPACA_SECRET_KEY") or None,
-            **bounds,
-        )
-
-    def __repr__(self) -> str:
-        """Without the keys and what an address may hold of them: a settings object may end up in a log."""
-        url = None if self.alpaca_data_url is None else masked(self.alpaca_data_url)
-        return f"SourceSettings(alpaca_data_url={url!r}, seconds={self.seconds}, candles={self.candles})"
 
 
 @dataclass(frozen=True, slots=True)

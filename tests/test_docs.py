@@ -10,6 +10,7 @@ import pytest
 
 from crypto_predict.web.documentation.openapi import document
 from crypto_predict.web.rendering import PROVENANCE
+from tests.support.applications import snapshot_of
 from tests.support.models import make_model
 from tests.support.serving import ROOT
 
@@ -79,7 +80,9 @@ def test_every_option_and_its_default_stand_in_the_guide_and_no_other(command: s
 
 def test_every_variable_that_is_read_stands_in_the_guide_and_no_other() -> None:
     """Those of the options follow from their names; these can be found nowhere else."""
-    sources = [ROOT / "crypto_predict" / "settings.py", ROOT / "crypto_predict" / "training" / "options.py"]
+    package = ROOT / "crypto_predict"
+    names = ("settings.py", "training/options.py", "sources/limits.py")
+    sources = [*(package / name for name in names), *package.glob("sources/*/settings.py")]
     code = "".join(path.read_text(encoding="utf-8") for path in sources)
     read = set(re.findall(r"\"((?:ALPACA|SOURCE|MODEL|GIT)_[A-Z_]+)\"", code))
     rows = re.findall(r"^\| (`[A-Z_`, ]+`)[^|]* \|", OPTIONS, re.MULTILINE)
@@ -90,7 +93,7 @@ def test_every_variable_that_is_read_stands_in_the_guide_and_no_other() -> None:
 
 
 def test_every_address_and_every_header_stand_in_the_guide_and_no_other() -> None:
-    paths = {path for path in document(make_model())["paths"] if not path.startswith("/docs")}
+    paths = {path for path in document(snapshot_of(make_model()))["paths"] if not path.startswith("/docs")}
     rows = re.findall(r"^\| (`/.*?) \| ", API, re.MULTILINE)
     named = {address for row in rows for address in re.findall(r"`(/[a-z/{}]*)", row)}
     assert named == paths - {"/", "/openapi.json"}

@@ -1,10 +1,13 @@
-"""Where history comes from: one port, one file an exchange, and the table that opens them by name.
+"""The sources of past candles. Each implements `market.ports.CandleSource`.
 
-* ``port``: what every source can do
-* ``retry``: the one policy for timeouts, waiting and giving up
-* ``session``: HTTP bounded in time and size, its failures told in our own words
-* ``alpaca``: Alpaca's crypto bars through the official SDK, without keys
-* ``csv_file``: ``file:PATH``, CSV or CSV.gz; ``csv_columns``: which of its columns holds what
-* ``simulated``: a deterministic market for machines that reach no exchange
-* ``catalog``: names as written in ``--source`` to sources
+``alpaca``
+    An exchange. Every exchange has a folder with its settings and its wire format, and one line in `catalog`.
+``csv_file``, ``csv_columns``
+    ``file:PATH``: CSV and CSV.gz files, and the names of their columns.
+``simulated``
+    A deterministic market for machines without a network.
+``session``, ``retry``, ``limits``
+    HTTP for all exchanges: bounded answers, one retry policy, rate budgets.
+``catalog``
+    Opens sources by their names in ``--source``.
 """

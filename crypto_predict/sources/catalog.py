@@ -1,21 +1,27 @@
-"""From names as written in ``--source`` to sources: ``alpaca``, ``simulated``, ``file:PATH``."""
+"""The names of ``--source`` and the sources behind them: exchanges, ``simulated``, ``file:PATH``."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
+from pkgutil import resolve_name
 
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Pair
 from crypto_predict.market.ports import CandleSource
-from crypto_predict.settings import SourceSettings
 from crypto_predict.sources.csv_file import CsvFile
+from crypto_predict.sources.limits import Bounds
 from crypto_predict.sources.simulated import Simulated
 
+# An exchange is imported when it is opened: an SDK takes a second.
+_EXCHANGES = {
+    "alpaca": "crypto_predict.sources.alpaca.history:Alpaca",
+}
+SIMULATED = Simulated.id
 FILE = "file:"
 
-_QUOTES = ("USDT", "USDC", "USD", "EUR", "GBP", "JPY", "BTC", "ETH")  # as file names have them, the likeliest first
+_QUOTES = ("USDT", "USDC", "USD", "EUR", "GBP", "JPY", "BTC", "ETH")  # in file names, the likeliest first
 _CURRENCY = re.compile(r"[A-Z0-9]{2,5}")
 
 
@@ -23,15 +29,16 @@ def source_name(text: str) -> str:
     """Read one name of ``--source``.
 
     Raises:
-        InvalidValue: There is no such source.
+        InvalidValue: A source with this name does not exist.
     """
-    if text in _OPENERS or (text.startswith(FILE) and text != FILE):
+    names = [*_EXCHANGES, SIMULATED]
+    if text in names or (text.startswith(FILE) and text != FILE):
         return text
-    raise InvalidValue("source", text, f"one of {', '.join(_OPENERS)}, {FILE}PATH")
+    raise InvalidValue("source", text, f"one of {', '.join(names)}, {FILE}PATH")
 
 
 def pair_in_name(text: str) -> Pair:
-    """The pair that a file's name seems to hold, as a suggestion: SOL/USD for ``file:data/SOL.csv``."""
+    """Return the pair that a file's name seems to contain, as a suggestion: SOL/USD for ``file:data/SOL.csv``."""
     name = PurePath(text.removeprefix(FILE)).name.partition(".")[0].upper()
     for quote in _QUOTES:
         if found := re.search(rf"(?<![A-Z0-9])([A-Z0-9]{{2,10}}?)[-_]?{quote}(?![A-Z0-9])", name):
@@ -40,47 +47,30 @@ def pair_in_name(text: str) -> Pair:
 
 
 def open_sources(
-    names: Sequence[str], settings: SourceSettings, seed: int, pairs: Sequence[Pair]
+    names: Sequence[str], environ: Mapping[str, str], seed: int, pairs: Sequence[Pair]
 ) -> list[CandleSource]:
-    """The sources of these names, in their order; nothing is read and no connection made yet.
+    """Return the sources of these names, in the same order. Nothing is read and no connection is made yet.
 
     Args:
-        names: As `source_name` allows them.
-        settings: How exchanges are reached.
+        names: As `source_name` accepts them.
+        environ: The environment variables, with the settings of the exchanges and the bounds of a history.
         seed: Of the simulated market.
-        pairs: What will be asked of the sources.
+        pairs: What will be read.
 
     Raises:
-        InvalidValue: There is no such source, or one file would have to serve several pairs.
+        InvalidValue: A name or a setting is not valid, or several pairs would be read from one file.
     """
-    return [_open(source_name(name), settings, seed, pairs) for name in names]
+    bounds = Bounds.from_environ(environ)
+    return [_open(source_name(name), environ, bounds, seed, pairs) for name in names]
 
 
-def _open(name: str, settings: SourceSettings, seed: int, pairs: Sequence[Pair]) -> CandleSource:
-    if name.startswith(FILE):
-        return _open_file(name, settings, pairs)
-    return _OPENERS[name](settings, seed)
-
-
-def _open_file(name: str, settings: SourceSettings, pairs: Sequence[Pair]) -> CsvFile:
-    file = CsvFile(name.removeprefix(FILE), settings.candles)
+def _open(name: str, environ: Mapping[str, str], bounds: Bounds, seed: int, pairs: Sequence[Pair]) -> CandleSource:
+    if name == SIMULATED:
+        return Simulated(seed)
+    if name in _EXCHANGES:
+        source: CandleSource = resolve_name(_EXCHANGES[name]).from_environ(environ, bounds)
+        return source
+    file = CsvFile(name.removeprefix(FILE), bounds.candles)
     if len({file.path_for(pair) for pair in pairs}) < len(set(pairs)):
         raise InvalidValue("source", name, "one file a pair: write {base} and {quote} where the file names differ")
     return file
-
-
-def _open_alpaca(settings: SourceSettings, seed: int) -> CandleSource:  # noqa: ARG001 an exchange rolls no dice
-    # The SDK takes a second to import, which a mistyped option or another source need not wait for.
-    from crypto_predict.sources.alpaca.history import Alpaca  # noqa: PLC0415 see above
-
-    return Alpaca(settings)
-
-
-def _open_simulated(settings: SourceSettings, seed: int) -> CandleSource:  # noqa: ARG001 nothing is reached
-    return Simulated(seed)
-
-
-_OPENERS: dict[str, Callable[[SourceSettings, int], CandleSource]] = {
-    "alpaca": _open_alpaca,
-    "simulated": _open_simulated,
-}

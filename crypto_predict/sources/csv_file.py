@@ -32,10 +32,10 @@ from typing import BinaryIO, cast
 
 from crypto_predict.errors import UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Span
-from crypto_predict.settings import SourceSettings
 from crypto_predict.sources.csv_columns import BadRow, Columns, continues, joined
+from crypto_predict.sources.limits import Bounds
 
-MOST_LINES = SourceSettings().candles
+MOST_LINES = Bounds().candles
 MOST_LINE_BYTES = 10_000
 LINE_BYTES = 500  # of a line on average, at most
 MOST_FAULTS = 1_000  # a hostile file has no end of them
@@ -65,7 +65,7 @@ class CsvFile:
 
     def path_for(self, pair: Pair) -> Path:
         """The file that holds `pair`; without placeholders in the path, one file serves whatever pair is asked for."""
-        return Path(self._path.replace("{base}", pair.base).replace("{quote}", pair.quote))
+        return pair.fill(Path(self._path))
 
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:
         """The close of the newest row that closes at or before `limit` (UTC); `limit` rounded down where none does.

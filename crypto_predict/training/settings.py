@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.market import Pair
-from crypto_predict.settings import SourceSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class HistoryRequest:
     sources: tuple[str, ...]  # names in order of preference
     days: int  # longest history that a fit sees
     until: date | None = None  # candles after this UTC day are ignored
-    access: SourceSettings = field(default_factory=SourceSettings)
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # settings of the sources, with their keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class ReleaseFacts:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """The files to write; None if a file is not wanted. `path_for` inserts the pair where there is one file a pair."""
+    """The files to write; None if a file is not wanted. `Pair.fill` inserts the pair where there is one file a pair."""
 
     model: Path
     backtest: Path | None = None  # every forecast of the backtest, as CSV

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from crypto_predict.errors import InvalidValue, SourceError
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
 from crypto_predict.market.ports import CandleSource
-from crypto_predict.settings import SourceSettings
-from crypto_predict.sources.alpaca.history import LIMITS, Alpaca
+from crypto_predict.sources.alpaca.history import PAGE, Alpaca
+from crypto_predict.sources.alpaca.settings import AlpacaSettings
+from crypto_predict.sources.limits import Bounds
 from tests.support.replay import server as replay
 from tests.support.replay.alpaca import Paging, Tokens, bar
 from tests.support.replay.minutes import BTC, QUICK, START, exchange, minutes, read
@@ -58,17 +59,17 @@ PASSING = {
     "bars: null": (replay.answer(200, '{"bars": null, "next_page_token": null}'), "no list of bars"),
     "bars: list": (replay.answer(200, '{"bars": [], "next_page_token": null}'), "no list of bars"),
     "pair: null": (replay.answer(200, '{"bars": {"BTC/USD": null}}'), "no list of bars"),
-    "bar: number": (replay.answer(200, '{"bars": {"BTC/USD": [1]}}'), "a bar that is no object"),
+    "bar: number": (replay.answer(200, '{"bars": {"BTC/USD": [1]}}'), "a bar that is not an object"),
     "nested too deep": (replay.answer(200, "[" * 100_000), "no JSON"),
     "number too long": (replay.answer(200, f'{{"bars": {"1" * 10_000}}}'), "no JSON"),
-    "no high": (replay.altered(row_changed(h=None)), "a bar whose 'h' is missing or no number"),
-    "string price": (replay.altered(row_changed(c="35000.0")), "a bar whose 'c' is missing or no number"),
-    "boolean volume": (replay.altered(row_changed(v=True)), "a bar whose 'v' is missing or no number"),
-    "price beyond": (replay.altered(row_changed(o=10**400)), "a bar whose 'o' is beyond every number"),
+    "no high": (replay.altered(row_changed(h=None)), "a bar whose 'h' is missing or not a number"),
+    "string price": (replay.altered(row_changed(c="35000.0")), "a bar whose 'c' is missing or not a number"),
+    "boolean volume": (replay.altered(row_changed(v=True)), "a bar whose 'v' is missing or not a number"),
+    "price beyond": (replay.altered(row_changed(o=10**400)), "a bar whose 'o' is too large"),
     "no time": (replay.altered(row_changed(t=None)), "a bar whose time 't' is missing"),
-    "time in words": (replay.altered(row_changed(t="noon")), "a bar whose time 't' is missing or no RFC 3339"),
-    "time without zone": (replay.altered(row_changed(t="2023-01-01T00:02:00")), "no RFC 3339"),
-    "time out of range": (replay.altered(row_changed(t="0001-01-01T00:00:00+05:00")), "no calendar knows"),
+    "time in words": (replay.altered(row_changed(t="noon")), "a bar whose time 't' is missing or not an RFC 3339"),
+    "time without zone": (replay.altered(row_changed(t="2023-01-01T00:02:00")), "not an RFC 3339 time"),
+    "time out of range": (replay.altered(row_changed(t="0001-01-01T00:00:00+05:00")), "is out of range"),
     "token: number": (replay.altered(with_token(7)), "a page token that is not text"),
     "token: too long": (replay.altered(with_token("x" * 2_001)), "or is too long"),
     "too many bars": (
@@ -216,9 +217,9 @@ def test_impossible_prices_are_passed_on(key: str, field: str, value: float) -> 
 
 def test_one_page_more_than_needed_is_held_and_no_others() -> None:
     """Five years of minutes must not be read before the first of them is used."""
-    count = 3 * LIMITS.page
+    count = 3 * PAGE
     with exchange(minutes(count)) as server:
-        source = Alpaca(SourceSettings(alpaca_data_url=server.url), QUICK)
+        source = Alpaca(AlpacaSettings(server.url), policy=QUICK)
         candles = source.candles(BTC, Interval.MINUTE_1, Span(START, START + timedelta(minutes=count)))
         assert next(candles).open_time == START
         assert len(server.requests) == 2
@@ -239,7 +240,7 @@ def test_one_page_more_than_needed_is_held_and_no_others() -> None:
 def test_every_interval_is_asked_for_by_its_name(interval: Interval, timeframe: str) -> None:
     candles = [replace(candle, open_time=START + i * interval.length) for i, candle in enumerate(minutes(7))]
     with exchange(candles, timeframe=timeframe) as server:
-        source: CandleSource = Alpaca(SourceSettings(alpaca_data_url=f"{server.url}/"), QUICK)
+        source: CandleSource = Alpaca(AlpacaSettings.from_environ({"ALPACA_DATA_URL": f"{server.url}/"}))
         assert list(source.candles(BTC, interval, Span(START, START + 7 * interval.length))) == candles
     [asked] = server.requests
     assert asked.query == {
@@ -258,17 +259,30 @@ def test_every_interval_is_asked_for_by_its_name(interval: Interval, timeframe: 
 def test_keys_are_sent_only_when_both_are_set(key: str | None, secret: str | None, sent: bool) -> None:
     """Alpaca answers without keys, and refuses half a pair of them."""
     with exchange(minutes(3)) as server:
-        source = Alpaca(SourceSettings(server.url, key, secret), QUICK)
+        environ = {"ALPACA_DATA_URL": server.url, "ALPACA_API_KEY": key or "", "ALPACA_SECRET_KEY": secret or ""}
+        source = Alpaca.from_environ(environ, Bounds())
         list(source.candles(BTC, Interval.MINUTE_1, Span(START, START + timedelta(minutes=3))))
     [asked] = server.requests
     given = {name: value for name, value in asked.headers.items() if name.startswith(("apca", "authorization"))}
     assert given == ({"apca-api-key-id": KEY, "apca-api-secret-key": SECRET} if sent else {})
 
 
+def test_settings_come_from_the_environment_and_an_empty_value_means_absent() -> None:
+    environ = {"ALPACA_DATA_URL": "http://127.0.0.1:9/", "ALPACA_API_KEY": KEY, "ALPACA_SECRET_KEY": SECRET}
+    assert AlpacaSettings.from_environ(environ) == AlpacaSettings("http://127.0.0.1:9", KEY, SECRET)
+    assert AlpacaSettings.from_environ(dict.fromkeys(environ, "")) == AlpacaSettings()
+
+
+def test_keys_and_passwords_are_never_printed() -> None:
+    """Settings end up in logs and tracebacks."""
+    settings = AlpacaSettings("http://u:hush@127.0.0.1:9", "hush-key", "hush-secret")
+    assert "hush" not in repr(settings) + str(settings) + f"{settings}"
+
+
 @pytest.mark.parametrize("secret", ["two words", "line\nbreak", "naïve", "tab\t", "nul\0"])
 def test_a_key_no_header_can_hold_is_refused_unseen(secret: str) -> None:
     with pytest.raises(InvalidValue, match="ALPACA_SECRET_KEY") as caught:
-        Alpaca(SourceSettings(None, KEY, secret))
+        AlpacaSettings.from_environ({"ALPACA_API_KEY": KEY, "ALPACA_SECRET_KEY": secret})
     assert secret not in str(caught.value)
 
 
@@ -295,14 +309,14 @@ def test_a_key_no_header_can_hold_is_refused_unseen(secret: str) -> None:
 )
 def test_an_address_that_is_none_is_refused_and_no_password_in_it_shown(address: str) -> None:
     with pytest.raises(InvalidValue, match="ALPACA_DATA_URL") as caught:
-        Alpaca(SourceSettings(address))
+        AlpacaSettings.from_environ({"ALPACA_DATA_URL": address})
     assert "hush" not in str(caught.value)
 
 
 @given(seconds=st.floats(0, 4e9), interval=st.sampled_from(Interval))
 def test_the_history_ends_at_the_limit_rounded_down(seconds: float, interval: Interval) -> None:
     limit = EPOCH + timedelta(seconds=seconds)
-    end = Alpaca(SourceSettings()).newest_close(BTC, interval, limit)
+    end = Alpaca(AlpacaSettings()).newest_close(BTC, interval, limit)
     assert end <= limit < end + interval.length
     assert interval.floor(end) == end
 
@@ -313,7 +327,7 @@ def test_real_history_comes_back_whole() -> None:
     candles = real_history()
     span = Span(candles[0].open_time, candles[-1].open_time + timedelta(days=1))
     with exchange(candles, Paging(rows=(130, 420), overlap=2), timeframe="1Day") as server:
-        source = Alpaca(SourceSettings(alpaca_data_url=server.url), QUICK)
+        source = Alpaca(AlpacaSettings(server.url), policy=QUICK)
         assert list(source.candles(BTC, Interval.DAY_1, span)) == candles
     assert len(candles) > 2000
 

@@ -6,7 +6,6 @@ import pytest
 
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Pair
-from crypto_predict.settings import SourceSettings
 from crypto_predict.sources.alpaca.history import Alpaca
 from crypto_predict.sources.catalog import open_sources, source_name
 from crypto_predict.sources.csv_file import CsvFile
@@ -35,7 +34,7 @@ def test_an_unknown_name_is_refused_with_those_there_are(text: str) -> None:
 
 def test_sources_are_opened_in_the_order_of_their_names() -> None:
     names = ["simulated", "file:prices.csv", "alpaca"]
-    sources = open_sources(names, SourceSettings(), seed=0, pairs=[BTC])
+    sources = open_sources(names, {}, seed=0, pairs=[BTC])
     assert [type(source) for source in sources] == [Simulated, CsvFile, Alpaca]
     assert [source.id for source in sources] == names
     assert [source.simulated for source in sources] == [True, False, False]
@@ -43,14 +42,14 @@ def test_sources_are_opened_in_the_order_of_their_names() -> None:
 
 def test_an_unknown_source_is_refused_before_any_is_asked() -> None:
     with pytest.raises(InvalidValue, match="'binance' is not one of"):
-        open_sources(["alpaca", "binance"], SourceSettings(), seed=0, pairs=[BTC])
+        open_sources(["alpaca", "binance"], {}, seed=0, pairs=[BTC])
 
 
 @pytest.mark.parametrize("path", ["prices.csv", "{quote}.csv", "base.csv", "{BASE}.csv"])
 def test_one_file_for_several_pairs_is_refused(path: str) -> None:
     """The forecast of one currency must not be made from the prices of another."""
     with pytest.raises(InvalidValue, match=r"\{base\} and \{quote\}"):
-        open_sources([f"file:{path}"], SourceSettings(), seed=0, pairs=[BTC, ETH])
+        open_sources([f"file:{path}"], {}, seed=0, pairs=[BTC, ETH])
 
 
 @pytest.mark.parametrize(
@@ -64,15 +63,15 @@ def test_one_file_for_several_pairs_is_refused(path: str) -> None:
     ],
 )
 def test_a_path_that_gives_every_pair_its_own_file_is_taken(path: str, pairs: list[Pair]) -> None:
-    [source] = open_sources([f"file:{path}"], SourceSettings(), seed=0, pairs=pairs)
+    [source] = open_sources([f"file:{path}"], {}, seed=0, pairs=pairs)
     assert source.id == f"file:{path}"
 
 
 def test_the_exchange_libraries_are_imported_only_when_an_exchange_is_opened() -> None:
     """They take a second, which ``--help`` and a mistyped option need not wait for."""
     program = (
-        "import sys; from crypto_predict.settings import SourceSettings; from crypto_predict.sources import catalog; "
-        "catalog.open_sources(['simulated', 'file:x'], SourceSettings(), 0, []); "
+        "import sys; from crypto_predict.sources import catalog; "
+        "catalog.open_sources(['simulated', 'file:x'], {}, 0, []); "
         "sys.exit('alpaca' in sys.modules or 'pandas' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0

@@ -8,8 +8,8 @@ import pytest
 
 from crypto_predict.errors import RefusedKeys, SourceError, Unreachable
 from crypto_predict.market import Interval, Span
-from crypto_predict.settings import SourceSettings
 from crypto_predict.sources.alpaca.history import Alpaca
+from crypto_predict.sources.alpaca.settings import AlpacaSettings
 from tests.support.replay import server as replay
 from tests.support.replay.minutes import BTC, QUICK, START, exchange, minutes, read
 from tests.support.replay.server import Fault
@@ -76,7 +76,7 @@ def test_retry_after_is_obeyed() -> None:
 def test_an_exchange_out_of_reach_is_a_source_error() -> None:
     with exchange([]) as server:
         gone = server.url
-    source = Alpaca(SourceSettings(alpaca_data_url=gone), QUICK)
+    source = Alpaca(AlpacaSettings(gone), policy=QUICK)
     with pytest.raises(SourceError, match=r"cannot be reached: .*; check the network and the address"):
         next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=3))))
 
@@ -86,7 +86,7 @@ def test_keys_that_are_refused_are_told_apart_by_the_names_of_their_variables(st
     """Whoever set them must correct them; another source would hide that."""
     with exchange([]) as server:
         server.inject(replay.refused(status, "no"))
-        source = Alpaca(SourceSettings(server.url, KEY, SECRET), QUICK)
+        source = Alpaca(AlpacaSettings(server.url, KEY, SECRET), policy=QUICK)
         with pytest.raises(RefusedKeys, match="the keys in ALPACA_API_KEY and ALPACA_SECRET_KEY; correct them"):
             next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
         assert len(server.requests) == 1
@@ -125,7 +125,7 @@ def test_no_key_gets_into_an_error_or_a_log(status: int, caplog: pytest.LogCaptu
     caplog.set_level(logging.DEBUG)
     with exchange([]) as server:
         server.inject(replay.echoing_keys(status), times=9)
-        source = Alpaca(SourceSettings(server.url, KEY, SECRET), QUICK)
+        source = Alpaca(AlpacaSettings(server.url, KEY, SECRET), policy=QUICK)
         with pytest.raises(SourceError, match=r"refused: \*\*\*, \*\*\*") as caught:
             next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
     told = "".join(traceback.format_exception(caught.value)) + caplog.text + "".join(map(repr, caplog.records))
@@ -142,8 +142,8 @@ def test_no_password_of_an_address_gets_into_an_error_or_a_log(fault: Fault, cap
     caplog.set_level(logging.DEBUG)
     with exchange([]) as server:
         server.inject(fault, times=9)
-        settings = SourceSettings(server.url.replace("//", f"//user:{ENCODED}@"))
-        source = Alpaca(settings, replace(QUICK, attempts=2, read_timeout=0.3))
+        settings = AlpacaSettings(server.url.replace("//", f"//user:{ENCODED}@"))
+        source = Alpaca(settings, policy=replace(QUICK, attempts=2, read_timeout=0.3))
         with pytest.raises(SourceError) as caught:
             next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
         assert server.requests[0].headers["authorization"] == f"Basic {SENT}"
@@ -154,7 +154,7 @@ def test_no_password_of_an_address_gets_into_an_error_or_a_log(fault: Fault, cap
 def test_a_password_that_begins_like_the_user_name_is_masked_to_its_end() -> None:
     with exchange([]) as server:
         server.inject(replay.refused(400, "no access for admin with admin-7351"))
-        source = Alpaca(SourceSettings(server.url.replace("//", "//admin:admin-7351@")), QUICK)
+        source = Alpaca(AlpacaSettings(server.url.replace("//", "//admin:admin-7351@")), policy=QUICK)
         with pytest.raises(SourceError, match=r"no access for \*\*\* with \*\*\*\"") as caught:
             next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
     assert "7351" not in str(caught.value)
@@ -164,7 +164,7 @@ def test_a_short_user_name_is_masked_as_a_word_alone() -> None:
     """Of one letter it would stand in every other word of a message."""
     with exchange([]) as server:
         server.inject(replay.refused(400, "your request was refused, u"))
-        source = Alpaca(SourceSettings(server.url.replace("//", "//u:hush@")), QUICK)
+        source = Alpaca(AlpacaSettings(server.url.replace("//", "//u:hush@")), policy=QUICK)
         with pytest.raises(SourceError, match=r"your request was refused, \*\*\*\""):
             next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
 
@@ -189,7 +189,7 @@ def test_no_password_of_a_proxy_gets_into_an_error_or_a_log(
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("http_proxy", proxy)
     monkeypatch.setenv("no_proxy", "")
-    source = Alpaca(SourceSettings("http://data.alpaca.invalid"), replace(QUICK, attempts=2))
+    source = Alpaca(AlpacaSettings("http://data.alpaca.invalid"), policy=replace(QUICK, attempts=2))
     with pytest.raises(SourceError) as caught:
         next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
     told = "".join(traceback.format_exception(caught.value)) + caplog.text
@@ -199,7 +199,7 @@ def test_no_password_of_a_proxy_gets_into_an_error_or_a_log(
 
 @pytest.mark.parametrize("address", ["http://a..b", f"http://{'a' * 70}.com", "http://exa mple.com"])
 def test_an_address_no_host_can_have_is_a_source_error(address: str) -> None:
-    source = Alpaca(SourceSettings(address), QUICK)
+    source = Alpaca(AlpacaSettings(address), policy=QUICK)
     with pytest.raises(SourceError) as caught:
         next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
     assert "tried" not in caught.value.reason

@@ -1,7 +1,7 @@
-"""Alpaca's crypto bars, through the official SDK and without keys.
+"""Alpaca's crypto bars, through the official SDK, with or without keys.
 
-The SDK builds the address, the headers and the request; paging, waiting and judging the answer are done here, since its
-own follow an empty page token for ever, keep duplicates, ignore ``Retry-After`` and know no timeout.
+The SDK builds the address, the headers and the request. Paging, retries and checks are done here: the SDK follows an
+empty page token for ever, keeps duplicates, ignores ``Retry-After`` and sets no timeout.
 
 Wire format::
 
@@ -13,21 +13,21 @@ Wire format::
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
 
-from alpaca.common.enums import BaseURL
 from alpaca.data.historical.crypto import CryptoHistoricalDataClient
 
-from crypto_predict.errors import InvalidValue, SourceError, Unreachable
+from crypto_predict.errors import SourceError, Unreachable
 from crypto_predict.market import Candle, Interval, Pair, Span
-from crypto_predict.settings import SourceSettings, masked
-from crypto_predict.sources.retry import Allowance, Failure, Limits, Pace, RetryPolicy
-from crypto_predict.sources.session import BoundedSession, host_of
+from crypto_predict.sources.alpaca.settings import AlpacaSettings
+from crypto_predict.sources.limits import Allowance, Bounds, RateBudget
+from crypto_predict.sources.retry import Failure, RetryPolicy
+from crypto_predict.sources.session import BoundedSession, answer_within, host_of
 
-LIMITS = Limits(page=10_000, per_minute=100)
+PAGE = 10_000  # candles in one answer
+REQUESTS_A_MINUTE = 100
 
 _TIMEFRAMES = {
     Interval.MINUTE_1: "1Min",
@@ -36,75 +36,81 @@ _TIMEFRAMES = {
     Interval.HOUR_1: "1Hour",
     Interval.DAY_1: "1Day",
 }
-_MOST_IDLE = 10  # pages in a row without a new candle, after which a page token is not followed any more
-_LONGEST_TOKEN = 2_000  # characters; all of them are remembered
-_PRODUCTION = RetryPolicy()
+_MOST_IDLE = 10  # pages in a row without a new candle, after which page tokens are not followed any more
+_LONGEST_TOKEN = 2_000  # characters; all tokens are remembered
+_BOUNDS, _PRODUCTION = Bounds(), RetryPolicy()
 
 _log = logging.getLogger(__name__)
 
 
 class Alpaca:
-    """Candles of Alpaca's own venue, from about April 2021 on; hours without a trade may be missing.
+    """Candles of Alpaca's own venue, from about April 2021 on. Hours without a trade may be missing.
 
-    Keys are sent only when both are set. They raise Alpaca's limit on requests and give the same candles.
+    Keys raise Alpaca's limit on requests; the candles are the same.
     """
 
     id = "alpaca"
     simulated = False
     intervals = frozenset(_TIMEFRAMES)
 
-    def __init__(self, settings: SourceSettings, policy: RetryPolicy = _PRODUCTION) -> None:
-        """Read the settings; nothing is asked yet.
+    def __init__(self, settings: AlpacaSettings, bounds: Bounds = _BOUNDS, policy: RetryPolicy = _PRODUCTION) -> None:
+        self._bounds = bounds
+        self._policy = policy
+        self._budget = RateBudget(REQUESTS_A_MINUTE)
+        self._client = _Client(settings, BoundedSession(policy, settings.keys(), settings.data_url))
+        self._host = host_of(settings.data_url)
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str], bounds: Bounds) -> Alpaca:
+        """Open the source. No connection is made yet.
 
         Raises:
-            InvalidValue: The address is none, or a key holds what no key can.
+            InvalidValue: A setting is not valid.
         """
-        keys = _keys(settings)
-        address = _address(settings.alpaca_data_url or BaseURL.DATA.value)
-        self._bounds = settings
-        self._policy = policy
-        self._pace = Pace(LIMITS.per_minute)
-        self._session = BoundedSession(policy, keys, address)
-        self._client = _Client(address, tuple(keys.values()), self._session)
-        self._host = host_of(address)
+        return cls(AlpacaSettings.from_environ(environ), bounds)
 
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
-        """`limit` rounded down to the interval: the exchange trades day and night."""
+        """Return `limit` rounded down to the interval: the exchange trades day and night."""
         return interval.floor(limit)
 
     def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
-        """Every candle that opens in `span`, in ascending order, each opening once: the last copy wins.
+        """Return every candle that opens in `span`, ascending, each opening once: the last copy wins.
 
-        Two pages of candles at most are held at a time. A pair that Alpaca does not know has none.
+        At most two pages of candles are held at a time. A pair that Alpaca does not have gives no candles.
 
         Raises:
-            SourceError: Alpaca cannot be reached, refuses, or answers nonsense, after every retry; or it takes longer
-                or sends more candles than the settings allow.
+            SourceError: After every retry, Alpaca cannot be reached, refuses, or sends another format; or one history
+                exceeds the bounds.
         """
-        return _in_order(self._pages(pair, interval, span), hold=LIMITS.page)
+        return _in_order(self._pages(pair, interval, span), hold=PAGE)
 
     def _pages(self, pair: Pair, interval: Interval, span: Span) -> Iterator[list[Candle]]:
-        """The pages as they come, each cut to `span`."""
-        query = {"symbols": str(pair), "timeframe": _TIMEFRAMES[interval], "limit": LIMITS.page}
+        """Yield the pages as they arrive, each cut to `span`."""
+        query = {"symbols": str(pair), "timeframe": _TIMEFRAMES[interval], "limit": PAGE}
         cursor = _Cursor(span, interval.length, start=span.start)
-        allowance = self._session.allowance = Allowance(self.id, self._bounds)
+        allowance = Allowance(self.id, self._bounds)
         while not cursor.exhausted:
-            policy = self._policy.within(allowance.seconds())
-            page = policy.run(self.id, lambda: self._ask({**query, **cursor.position()}, str(pair), allowance))
+            page = self._policy.run(
+                self.id,
+                lambda: self._ask({**query, **cursor.position()}, str(pair), allowance),
+                allowance.seconds(),
+            )
             allowance.take(len(page.candles))
             candles = [candle for candle in page.candles if candle.open_time in span]
             cursor.advance(candles, page.next_token)
             yield candles
 
     def _ask(self, query: dict[str, object], symbol: str, allowance: Allowance) -> _Page:
-        """One attempt at one page.
+        """Ask for one page once.
 
         Raises:
-            Failure: No answer, a refusal, or something that is not in Alpaca's format.
+            Failure: The answer is missing, a refusal, or not in Alpaca's format.
+            SourceError: The time for one history is over.
         """
-        self._pace.wait(allowance.seconds)
+        self._budget.spend(most=allowance.seconds)
         try:
-            return _read_page(self._answer(query), symbol)
+            with answer_within(allowance.seconds()):
+                return _read_page(self._answer(query), symbol)
         except _Malformed as error:
             reason = f"{self._host} answered 200, but not in Alpaca's format: {error}; try later or another source"
             becomes = Unreachable if isinstance(error, _NotJson) else SourceError
@@ -113,25 +119,24 @@ class Alpaca:
     def _answer(self, query: dict[str, object]) -> object:
         try:
             return self._client.get("/crypto/us/bars", query)
-        except (ValueError, RecursionError) as error:  # from reading JSON; everything of HTTP is a Failure by now
+        except (ValueError, RecursionError) as error:  # from reading JSON; errors of HTTP are a Failure already
             raise _NotJson("no JSON, perhaps a page of a proxy in between") from error
 
 
 class _Client(CryptoHistoricalDataClient):
-    """The SDK's client on a session of ours, which raises before the SDK's own retries could begin."""
+    """The SDK's client with our session. The session raises before the SDK's own retries begin."""
 
-    def __init__(self, address: str, keys: Sequence[str], session: BoundedSession) -> None:
-        api_key, secret_key = keys or (None, None)
-        super().__init__(api_key, secret_key, url_override=address)
+    def __init__(self, settings: AlpacaSettings, session: BoundedSession) -> None:
+        super().__init__(settings.api_key, settings.secret_key, url_override=settings.data_url)
         self._session = session
 
 
 class _Malformed(ValueError):
-    """An answer is not in Alpaca's format; says what is wrong with it, without quoting it."""
+    """An answer is not in Alpaca's format. The message does not quote it."""
 
 
 class _NotJson(_Malformed):
-    """An answer does not have Alpaca's format."""
+    """An answer is not JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +147,7 @@ class _Page:
 
 @dataclass(slots=True)
 class _Cursor:
-    """Where the next page begins: at a page token, or at an instant where tokens lead nowhere."""
+    """Where the next page begins: at a page token, or at an instant if tokens lead nowhere."""
 
     span: Span
     length: timedelta  # of one candle
@@ -154,13 +159,17 @@ class _Cursor:
     followed: set[str] = field(default_factory=set)  # tokens
 
     def position(self) -> dict[str, object]:
-        """The parameters that ask for the next page."""
+        """Return the parameters of the next page."""
         token = {} if self.token is None else {"page_token": self.token}
         return {"start": self.start.isoformat(), "end": self.span.end.isoformat(), **token}
 
     def advance(self, candles: Sequence[Candle], next_token: str | None) -> None:
-        """Go on behind a page that brought `candles` and `next_token`."""
-        self._note(candles)
+        """Move on after a page with `candles` and `next_token`."""
+        latest = max((candle.open_time for candle in candles), default=None)
+        if latest is not None and (self.newest is None or latest > self.newest):
+            self.newest, self.idle = latest, 0
+        else:
+            self.idle += 1
         if next_token is None:
             self.exhausted = True
         elif next_token and next_token not in self.followed and self.idle < _MOST_IDLE:
@@ -169,15 +178,8 @@ class _Cursor:
         else:
             self._continue_by_time()
 
-    def _note(self, candles: Sequence[Candle]) -> None:
-        latest = max((candle.open_time for candle in candles), default=None)
-        if latest is not None and (self.newest is None or latest > self.newest):
-            self.newest, self.idle = latest, 0
-        else:
-            self.idle += 1
-
     def _continue_by_time(self) -> None:
-        """Ask for what comes after the newest candle; where that has been asked already, there is nothing more."""
+        """Continue after the newest candle. If that has been tried already, nothing more is left."""
         resume = self.start if self.newest is None else self.newest + self.length
         self.exhausted = not self.start < resume < self.span.end
         self.start, self.token = resume, None
@@ -186,9 +188,9 @@ class _Cursor:
 
 
 def _in_order(pages: Iterable[Sequence[Candle]], hold: int) -> Iterator[Candle]:
-    """The candles of overlapping pages in ascending order, each opening once: the last copy wins.
+    """Yield the candles of overlapping pages in ascending order, each opening once: the last copy wins.
 
-    The newest `hold` are kept back, since the next page may bring them again.
+    The newest `hold` candles are held back, because the next page may contain them again.
     """
     held: dict[datetime, Candle] = {}  # opening to candle
     given: datetime | None = None
@@ -211,8 +213,8 @@ def _read_page(answer: object, symbol: str) -> _Page:
     rows = bars.get(symbol, []) if isinstance(bars, dict) else None
     if not isinstance(answer, dict) or not isinstance(rows, list):
         raise _Malformed("no list of bars")
-    if len(rows) > LIMITS.page:
-        raise _Malformed(f"{len(rows):,} bars, and no more than {LIMITS.page:,} were asked for")
+    if len(rows) > PAGE:
+        raise _Malformed(f"{len(rows):,} bars, and no more than {PAGE:,} were asked for")
     token = answer.get("next_page_token")
     if not (token is None or (isinstance(token, str) and len(token) <= _LONGEST_TOKEN)):
         raise _Malformed("a page token that is not text, or is too long")
@@ -221,7 +223,7 @@ def _read_page(answer: object, symbol: str) -> _Page:
 
 def _read_candle(row: object) -> Candle:
     if not isinstance(row, dict):
-        raise _Malformed("a bar that is no object")
+        raise _Malformed("a bar that is not an object")
     return Candle(_opening(row), *(_number(row, key) for key in ("o", "h", "l", "c", "v")))
 
 
@@ -232,53 +234,19 @@ def _opening(row: dict[str, object]) -> datetime:
     except ValueError:
         instant = None
     if instant is None or instant.utcoffset() is None:
-        raise _Malformed("a bar whose time 't' is missing or no RFC 3339 time")
+        raise _Malformed("a bar whose time 't' is missing or not an RFC 3339 time")
     try:
         return instant.astimezone(UTC)
     except OverflowError:
-        raise _Malformed("a bar whose time 't' no calendar knows") from None
+        raise _Malformed("a bar whose time 't' is out of range") from None
 
 
 def _number(row: dict[str, object], key: str) -> float:
-    """A number as it is, be it NaN or negative: judging prices is the history's part."""
+    """Return a number unchanged, even NaN or a negative one: `history` judges prices."""
     value = row.get(key)
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise _Malformed(f"a bar whose {key!r} is missing or no number")
+        raise _Malformed(f"a bar whose {key!r} is missing or not a number")
     try:
         return float(value)
     except OverflowError:
-        raise _Malformed(f"a bar whose {key!r} is beyond every number") from None
-
-
-def _keys(settings: SourceSettings) -> dict[str, str]:
-    """Both keys by their variables, or none.
-
-    Raises:
-        InvalidValue: One holds a character that no HTTP header may hold.
-    """
-    named = {"ALPACA_API_KEY": settings.alpaca_api_key, "ALPACA_SECRET_KEY": settings.alpaca_secret_key}
-    given = {name: key for name, key in named.items() if key}
-    for name, key in given.items():
-        if not (key.isascii() and key.isprintable()) or " " in key:
-            raise InvalidValue(name, "(not shown)", "a key as Alpaca gives it: letters and digits alone")
-    if len(given) == 1:
-        _log.warning("only %s is set, and Alpaca wants both keys or none: asking without", *given)
-    return given if len(given) == 2 else {}
-
-
-def _address(url: str) -> str:
-    """The base address without the slash that the SDK adds itself.
-
-    Raises:
-        InvalidValue: It is no http or https address.
-    """
-    try:
-        parts = urlsplit(url)
-        sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
-        # A password with a slash in it would end the host, and the rest of it stand in every message.
-        sound = sound and url.isprintable() and not (parts.query or parts.fragment or "@" in parts.path)
-    except ValueError:
-        sound = False
-    if not sound:
-        raise InvalidValue("ALPACA_DATA_URL", masked(url), "an address such as https://data.alpaca.markets")
-    return url.rstrip("/")
+        raise _Malformed(f"a bar whose {key!r} is too large") from None

@@ -235,7 +235,7 @@ class Connection:
         except Exception:  # noqa: BLE001 any fault is answered with 500, and the thread goes on
             _log.exception("a request was not answered")
             self._answer.clear()
-            self._request.refusal = refusals.Refusal(500, problems.internal().detail)
+            self._request.refusal = refusals.Refusal(500, problems.INTERNAL.detail)
             self._perform()
         finally:
             self._pool.hand_back(self)

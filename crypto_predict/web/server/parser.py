@@ -55,7 +55,7 @@ def _request(arrived: bytearray) -> Generator[Need, None, heads.Request]:
         request.refusal = refusal.with_traceback(None)  # a traceback would keep the frames and their data alive
     except Exception:  # noqa: BLE001 a fault in here must not end the loop
         _log.exception("a request could not be read")
-        request.refusal = Refusal(500, problems.internal().detail)
+        request.refusal = Refusal(500, problems.INTERNAL.detail)
     return request
 
 

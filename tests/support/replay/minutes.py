@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from crypto_predict.market import Candle, Interval, Pair, Span
-from crypto_predict.settings import SourceSettings
 from crypto_predict.sources.alpaca.history import Alpaca
+from crypto_predict.sources.alpaca.settings import AlpacaSettings
 from crypto_predict.sources.retry import RetryPolicy
 from tests.support.replay.alpaca import AlpacaExchange, Paging
 from tests.support.replay.server import ReplayServer
@@ -27,5 +27,5 @@ def exchange(candles: Sequence[Candle], paging: Paging | None = None, timeframe:
 
 def read(server: ReplayServer, count: int, policy: RetryPolicy = QUICK, pair: Pair = BTC) -> list[Candle]:
     """The first `count` minutes that the source gets from the server."""
-    source = Alpaca(SourceSettings(alpaca_data_url=server.url), policy)
+    source = Alpaca(AlpacaSettings(server.url), policy=policy)
     return list(source.candles(pair, Interval.MINUTE_1, Span(START, START + timedelta(minutes=count))))

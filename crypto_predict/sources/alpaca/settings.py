@@ -1,0 +1,65 @@
+"""How Alpaca is reached."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from crypto_predict.errors import InvalidValue
+from crypto_predict.settings import masked
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AlpacaSettings:
+    """Address and keys. They are never printed: an address may contain a password."""
+
+    data_url: str = field(default="https://data.alpaca.markets", repr=False)
+    api_key: str | None = field(default=None, repr=False)
+    secret_key: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> AlpacaSettings:
+        """Read ``ALPACA_DATA_URL``, ``ALPACA_API_KEY`` and ``ALPACA_SECRET_KEY``. An empty value counts as absent.
+
+        A single key is not used: Alpaca needs both or neither.
+
+        Raises:
+            InvalidValue: The address is not an address, or a key contains a character that HTTP headers cannot contain.
+        """
+        url = _address(environ["ALPACA_DATA_URL"]) if environ.get("ALPACA_DATA_URL") else cls().data_url
+        keys = {name: key for name in ("ALPACA_API_KEY", "ALPACA_SECRET_KEY") if (key := environ.get(name))}
+        for name, key in keys.items():
+            if not (key.isascii() and key.isprintable()) or " " in key:
+                raise InvalidValue(name, "(not shown)", "a key from Alpaca, which has letters and digits only")
+        if len(keys) == 1:
+            _log.warning("only %s is set, and Alpaca needs both keys or neither: no key is used", *keys)
+            keys = {}
+        return cls(url, *keys.values())
+
+    def keys(self) -> dict[str, str]:
+        """Return both keys by the names of their variables, or nothing."""
+        if self.api_key is None or self.secret_key is None:
+            return {}
+        return {"ALPACA_API_KEY": self.api_key, "ALPACA_SECRET_KEY": self.secret_key}
+
+
+def _address(url: str) -> str:
+    """Return the base address without the slash that the SDK adds itself.
+
+    Raises:
+        InvalidValue: It is not an http or https address.
+    """
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+        # A slash in a password would end the host, and the rest of the password would be printed in messages.
+        sound = sound and url.isprintable() and not (parts.query or parts.fragment or "@" in parts.path)
+    except ValueError:
+        sound = False
+    if not sound:
+        raise InvalidValue("ALPACA_DATA_URL", masked(url), "an address such as https://data.alpaca.markets")
+    return url.rstrip("/")

@@ -1,0 +1,99 @@
+"""What one history may take of a source, and what an exchange allows a program to ask."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from threading import Lock
+
+from crypto_predict.errors import SourceError
+from crypto_predict.settings import whole_number
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The most that one history may take of any source."""
+
+    seconds: int = 300  # an exchange that answers sends six years of days in one answer
+    candles: int = 200_000  # a hundred years of days, or twenty of hours
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Bounds:
+        """Read ``SOURCE_SECONDS`` and ``SOURCE_CANDLES``. An empty value counts as absent.
+
+        Raises:
+            InvalidValue: A bound is not a whole number in its range.
+        """
+        seconds = whole_number("SOURCE_SECONDS", 1, 86_400)(environ.get("SOURCE_SECONDS") or str(cls().seconds))
+        candles = whole_number("SOURCE_CANDLES", 1, 10**7)(environ.get("SOURCE_CANDLES") or str(cls().candles))
+        return cls(seconds, candles)
+
+
+class Allowance:
+    """What one history may still take of `source`.
+
+    Raises:
+        SourceError: From both methods, if a bound is exceeded. It names the setting.
+    """
+
+    def __init__(self, source: str, bounds: Bounds) -> None:
+        self._source = source
+        self._bounds = bounds
+        self._end = time.monotonic() + bounds.seconds
+        self._candles = 0
+
+    def seconds(self) -> float:
+        """Return the seconds that are left, more than 0."""
+        left = self._end - time.monotonic()
+        if left <= 0:
+            reason = f"it took longer than {self._bounds.seconds} s for one history, of which {self._candles:,} candles"
+            raise SourceError(self._source, f"{reason} came; SOURCE_SECONDS allows more")
+        return left
+
+    def take(self, candles: int) -> None:
+        """Count candles that were received."""
+        self._candles += candles
+        if self._candles > self._bounds.candles:
+            reason = f"it sent more than {self._bounds.candles:,} candles for one history"
+            raise SourceError(self._source, f"{reason}; SOURCE_CANDLES allows more")
+
+
+class RateBudget:
+    """Limits the weight of the requests that begin in any 60 seconds. Several threads may share it."""
+
+    def __init__(
+        self,
+        per_minute: int,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._left = per_minute
+        self._spent: deque[tuple[float, int]] = deque()  # seconds on the clock and weight, oldest first
+        self._lock = Lock()
+        self._clock = clock
+        self._sleep = sleep
+
+    def spend(self, weight: int = 1, most: Callable[[], float] = lambda: math.inf) -> None:
+        """Wait until a request of `weight` may begin, and count it.
+
+        Args:
+            weight: At most the weight that is allowed in a minute.
+            most: Returns the longest time in seconds to sleep at once, or raises.
+        """
+        while (wait := self._wait_or_spend(weight)) > 0:
+            self._sleep(min(wait, most()))
+
+    def _wait_or_spend(self, weight: int) -> float:
+        """Count the request and return 0, or return the seconds until the oldest request is forgotten."""
+        with self._lock:
+            now = self._clock()
+            while self._spent and self._spent[0][0] + 60 <= now:
+                self._left += self._spent.popleft()[1]
+            if weight > self._left:
+                return self._spent[0][0] + 60 - now
+            self._left -= weight
+            self._spent.append((now, weight))
+            return 0

@@ -1,0 +1,78 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_predict.errors import InvalidValue
+from crypto_predict.sources.limits import Bounds, RateBudget
+
+
+class Clock:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0  # seconds
+
+    def __call__(self) -> float:
+        """The time."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Move on."""
+        self.now += seconds
+
+
+def test_the_bounds_come_from_the_environment() -> None:
+    environ = {"SOURCE_SECONDS": "20", "SOURCE_CANDLES": "5000"}
+    assert Bounds.from_environ(environ) == Bounds(seconds=20, candles=5000)
+    assert Bounds.from_environ(dict.fromkeys(environ, "")) == Bounds()
+
+
+@pytest.mark.parametrize("variable", ["SOURCE_SECONDS", "SOURCE_CANDLES"])
+@pytest.mark.parametrize("text", ["0", "-1", "1e9", "many", "9" * 30])
+def test_an_invalid_bound_is_refused(variable: str, text: str) -> None:
+    with pytest.raises(InvalidValue, match=variable):
+        Bounds.from_environ({variable: text})
+
+
+@given(
+    per_minute=st.integers(5, 20),
+    requests=st.lists(st.tuples(st.floats(0, 90), st.integers(1, 5)), max_size=60),
+)
+def test_sixty_seconds_never_contain_more_weight_than_allowed(
+    per_minute: int, requests: list[tuple[float, int]]
+) -> None:
+    clock = Clock()
+    budget = RateBudget(per_minute, clock=clock, sleep=clock.sleep)
+    begun = []
+    for pause, weight in requests:
+        clock.sleep(pause)
+        budget.spend(weight)
+        begun.append((clock(), weight))
+    for start, _ in begun:
+        assert sum(weight for time, weight in begun if start <= time < start + 60 - 1e-9) <= per_minute
+
+
+def test_requests_below_the_limit_do_not_wait() -> None:
+    """Five years of days are one request; the limit must not slow them."""
+    clock = Clock()
+    budget = RateBudget(100, clock=clock, sleep=clock.sleep)
+    for _ in range(100):
+        budget.spend()
+    assert clock.now == 0
+
+
+def test_several_threads_share_one_budget() -> None:
+    """The limit of an exchange applies to an address, whatever number of threads asks."""
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        raise TimeoutError
+
+    budget = RateBudget(100, clock=lambda: 0.0, sleep=sleep)
+    with ThreadPoolExecutor(8) as threads:
+        results = [threads.submit(budget.spend) for _ in range(120)]
+    assert sum(result.exception() is None for result in results) == 100
+    assert waits == [60] * 20
