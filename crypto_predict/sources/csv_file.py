@@ -65,7 +65,7 @@ class CsvFile:
 
     def path_for(self, pair: Pair) -> Path:
         """The file that holds `pair`; without placeholders in the path, one file serves whatever pair is asked for."""
-        return Path(self._path.replace("{base}", pair.base).replace("{quote}", pair.quote))
+        return pair.fill(Path(self._path))
 
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:
         """The close of the newest row that closes at or before `limit` (UTC); `limit` rounded down where none does.
