@@ -65,7 +65,7 @@ class CsvFile:
 
     def path_for(self, pair: Pair) -> Path:
         """Return the file with the candles of `pair`. Without placeholders it is always the same."""
-        return Path(self._path.replace("{base}", pair.base).replace("{quote}", pair.quote))
+        return pair.fill(Path(self._path))
 
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:
         """Return the close of the newest row that closes at or before `limit` (UTC), by default `limit` rounded down.

@@ -238,7 +238,7 @@ def payload() -> dict[str, Any]:
 def test_a_changed_number_does_not_match_the_digest() -> None:
     envelope = pickle.loads(DATA)
     envelope["payload"]["forecasts"]["BTC/USD"]["last_close"] += 1
-    assert reason(pickled(envelope)).endswith("not the one written in it: damaged or altered")
+    assert reason(pickled(envelope)).endswith("not as written: damaged or altered")
 
 
 @pytest.mark.parametrize("digest", ["", "0" * 64, None, 5, ["0" * 64]])

@@ -6,7 +6,6 @@ import re
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,9 +14,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crypto_predict.baked import store
-from crypto_predict.baked.schema import Anchor
-from crypto_predict.market import DAY
-from crypto_predict.release.smoke import Expected, server_faults
 from crypto_predict.web import conditions, rendering
 from crypto_predict.web.operations import announcement
 from tests.support.models import BTC, ETH, make_forecast, make_model
@@ -279,20 +275,3 @@ def test_no_answer_repeats_a_header_of_the_request(real: Served) -> None:
     for path in (*RESTING_ON_PRICES, *NOT_RESTING):
         answer = requests.get(f"{real.url}{path}", headers=headers, timeout=30, allow_redirects=False)
         assert mark not in json.dumps(dict(answer.headers))
-
-
-@pytest.mark.parametrize(("hours", "refused"), [(1, False), (25, True)])
-def test_a_release_is_refused_for_the_age_of_its_model_not_of_its_newest_price(
-    tmp_path: Path, hours: int, refused: bool
-) -> None:
-    """The gate has a limit of its own for that, 48 hours: a source may be late by a day, and no retrain helps."""
-    now = datetime.now(UTC).replace(microsecond=0)
-    anchor = Anchor(at=now - timedelta(hours=30), price=67_000.0)
-    last = anchor.at.date() - DAY
-    model = make_model(trained_at=now - timedelta(hours=hours), last=last)
-    store.save(replace(model, forecasts={BTC: make_forecast(last=last, anchor=anchor)}), tmp_path / "model.pkl")
-    expected = Expected(build="", labels={}, allow_simulated=False, allow_stale=False)
-    with serving(tmp_path / "model.pkl") as served:
-        assert requests.get(f"{served.url}/fresh", timeout=30).status_code == 503
-        faults = server_faults(served.url, expected)
-    assert any("the model was trained" in fault for fault in faults) is refused

@@ -79,7 +79,7 @@ def test_what_comes_later_changes_no_reach_before_it(seed: int, at: int, horizon
 @pytest.mark.parametrize("horizon", [1, 7, 30])
 def test_while_no_move_has_ended_the_multiplier_is_the_gaussian_one(horizon: int) -> None:
     log_close = random_walk(0, 300)
-    issued = multipliers(log_close, Volatility(log_close), horizon)
+    issued = multipliers(log_close, Volatility.of(log_close), horizon)
     assert issued[: BURN_IN + horizon].tolist() == pytest.approx([GAUSSIAN] * (BURN_IN + horizon))
     assert np.ptp(issued[BURN_IN + horizon :]) > 0
 
@@ -89,14 +89,14 @@ def test_the_multiplier_is_learned_from_how_moves_were_spread() -> None:
     rng = np.random.default_rng(0)
     for spread, expected in ((rng.standard_normal(4000), GAUSSIAN), (rng.choice([-1.0, 1.0], 4000), 1.0)):
         log_close = np.cumsum(DAILY * spread)
-        learned = multipliers(log_close, Volatility(log_close), 1)[-1000:]
+        learned = multipliers(log_close, Volatility.of(log_close), 1)[-1000:]
         assert learned.mean() == pytest.approx(expected, abs=0.05)
 
 
 def test_few_moves_are_believed_as_far_as_they_go() -> None:
     """Beside them the Gaussian multiplier counts for sixty: after 140, that is three tenths of the whole."""
     log_close = np.cumsum(DAILY * np.random.default_rng(0).choice([-1.0, 1.0], 300))
-    issued = multipliers(log_close, Volatility(log_close), 1)
+    issued = multipliers(log_close, Volatility.of(log_close), 1)
     assert issued[BURN_IN + 1] > 1.25
     assert issued[200] == pytest.approx(0.7 * 1.0 + 0.3 * 1.13, abs=0.03)
 
