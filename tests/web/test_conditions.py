@@ -7,14 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from werkzeug.test import Client
 
 from crypto_predict.web import conditions
-from crypto_predict.web.app import create_app
+from tests.support.applications import client
 from tests.support.models import BTC, ETH, TRAINED_AT, make_model
-from tests.support.serving import SETTINGS
 
-CLIENT = Client(create_app(make_model(BTC, ETH), SETTINGS, clock=lambda: TRAINED_AT + timedelta(hours=1)))
+CLIENT = client(make_model(BTC, ETH), lambda: TRAINED_AT + timedelta(hours=1))
 WITH_VALIDATORS = [
     "/bitcoin?date=2024-06-01",
     "/forecast/BTC-USD",
@@ -116,8 +114,8 @@ def test_what_would_not_be_sent_anyway_has_no_conditions(path: str, status: int,
 def test_a_server_that_drains_says_so_whatever_the_condition() -> None:
     draining = threading.Event()
     draining.set()
-    client = Client(create_app(make_model(), SETTINGS, clock=lambda: TRAINED_AT, draining=draining))
-    assert client.get("/readyz", headers={"If-None-Match": "*"}).status_code == 503
+    stopping = client(make_model(), draining=draining)
+    assert stopping.get("/readyz", headers={"If-None-Match": "*"}).status_code == 503
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "POST", "DELETE"])

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import Client
 
-from crypto_predict.web.app import create_app, create_service
+from crypto_predict.web.app import create_service
 from crypto_predict.web.fast_lane import FastLane
 from crypto_predict.web.routes import create_flask_app
+from tests.support.applications import client
 from tests.support.models import BTC, ETH, TRAINED_AT, make_model
 from tests.support.serving import SETTINGS
 
@@ -92,6 +93,6 @@ def test_a_sound_question_does_not_reach_flask(query: str) -> None:
 
 
 def test_the_whole_application_has_both_lanes_behind_one_door() -> None:
-    app = Client(create_app(make_model(BTC, ETH), SETTINGS, clock=lambda: TRAINED_AT))
+    app = client(make_model(BTC, ETH))
     assert list(app.get("/bitcoin?date=2024-06-01").headers) == list(SLOW.get("/bitcoin?date=2024-06-01").headers)
     assert app.get("/pairs").data == SLOW.get("/pairs").data

@@ -8,11 +8,10 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from werkzeug.test import Client, TestResponse
+from werkzeug.test import TestResponse
 
-from crypto_predict.web.app import create_app
+from tests.support.applications import client
 from tests.support.models import BTC, ETH, TRAINED_AT, make_model
-from tests.support.serving import SETTINGS
 
 PROBLEM = "application/problem+json"
 JSON = "application/json"
@@ -21,12 +20,7 @@ EVERY_ANSWER = [*MODEL_ANSWERS, "/version", "/openapi.json", "/livez", "/readyz"
 EVERY_FAULT = ["/bitcoin", "/bitcoin?date=2030-01-01", "/forecast/DOGE-USD", "/nowhere", "/docs/nothing.js"]
 
 
-def client(age: timedelta = timedelta(hours=1), draining: threading.Event | None = None) -> Client:
-    """An application whose model was trained `age` ago."""
-    return Client(create_app(make_model(BTC, ETH), SETTINGS, clock=lambda: TRAINED_AT + age, draining=draining))
-
-
-CLIENT = client()
+CLIENT = client(make_model(BTC, ETH), lambda: TRAINED_AT + timedelta(hours=1))
 
 
 def problem(response: TestResponse, status: int) -> dict[str, object]:
@@ -218,7 +212,7 @@ def test_a_probe_may_carry_what_it_likes(path: str) -> None:
 
 def test_a_server_that_drains_is_alive_but_not_ready() -> None:
     draining = threading.Event()
-    served = client(draining=draining)
+    served = client(make_model(BTC, ETH), draining=draining)
     assert served.get("/readyz").status_code == 200
     draining.set()
     problem(served.get("/readyz"), 503)
@@ -232,9 +226,8 @@ def test_a_fault_of_the_server_is_logged_and_not_told(caplog: pytest.LogCaptureF
     def broken() -> datetime:
         raise RuntimeError("the secret inside")
 
-    app = create_app(make_model(), SETTINGS, clock=broken)
     with caplog.at_level(logging.ERROR):
-        response = Client(app).get("/fresh")
+        response = client(make_model(), broken).get("/fresh")
     body = problem(response, 500)
     assert "secret" not in json.dumps(body)
     assert "the secret inside" in caplog.text
@@ -246,7 +239,7 @@ def test_no_text_of_the_card_reaches_a_header(path: str) -> None:
     """Headers are Latin-1 without line ends; a release's name, a source or a revision may be anything."""
     model = make_model(BTC, simulated=True)
     card = replace(model.card, version="1.0\n\u00e4\u2603", build="\r\nSet-Cookie: a=b", git_revision="\u2028")
-    served = Client(create_app(replace(model, card=card), SETTINGS, clock=lambda: TRAINED_AT))
+    served = client(replace(model, card=card))
     response = served.get(path)
     assert response.status_code == 200
     assert all(value.isascii() and value.isprintable() for _, value in response.headers)

@@ -14,11 +14,11 @@ from crypto_predict.baked import plain, store
 from crypto_predict.baked.schema import Model
 from crypto_predict.baked.scorecard import LiveForecast, LiveRecord, LiveScore, Scorecard
 from crypto_predict.market import Pair
-from crypto_predict.web.app import create_app
 from crypto_predict.web.documentation.openapi import document
 from crypto_predict.web.documentation.schemas import schema_of
+from tests.support.applications import client, snapshot_of
 from tests.support.models import BTC, ETH, TRAINED_AT, make_model
-from tests.support.serving import SETTINGS, serving
+from tests.support.serving import serving
 
 MADE_AT = datetime(2024, 5, 17, 6, 10, tzinfo=UTC)
 
@@ -79,18 +79,18 @@ def model_of(scorecard: Scorecard) -> Model:
     return replace(make_model(BTC, ETH), scorecard=scorecard)
 
 
-def client(scorecard: Scorecard = SCORECARD) -> Client:
+def client_of(scorecard: Scorecard = SCORECARD) -> Client:
     """An application whose model was trained an hour ago."""
-    return Client(create_app(model_of(scorecard), SETTINGS, clock=lambda: TRAINED_AT + timedelta(hours=1)))
+    return client(model_of(scorecard), lambda: TRAINED_AT + timedelta(hours=1))
 
 
-CLIENT = client()
+CLIENT = client_of()
 
 
 @pytest.mark.parametrize("scorecard", [SCORECARD, EMPTY], ids=["due", "empty"])
 def test_the_scorecard_is_served_as_it_was_baked(scorecard: Scorecard) -> None:
     """Every figure of it, down to the last digit."""
-    served = json.loads(client(scorecard).get("/scorecard").data)
+    served = json.loads(client_of(scorecard).get("/scorecard").data)
     assert plain.decode(Scorecard, served) == scorecard
     assert served == plain.encode(scorecard)
 
@@ -118,11 +118,11 @@ def test_where_nothing_is_due_the_figures_are_null_and_the_words_say_why() -> No
 
 @pytest.mark.parametrize("scorecard", [SCORECARD, EMPTY], ids=["due", "empty"])
 def test_what_is_served_fits_the_document(scorecard: Scorecard) -> None:
-    described = document(model_of(scorecard))
+    described = document(snapshot_of(model_of(scorecard)))
     content = described["paths"]["/scorecard"]["get"]["responses"]["200"]["content"]["application/json"]
     assert content["schema"] == {"$ref": "#/components/schemas/Scorecard"}
     assert described["components"]["schemas"]["Scorecard"] == schema_of(Scorecard)
-    OAS31Validator(schema_of(Scorecard)).validate(json.loads(client(scorecard).get("/scorecard").data))
+    OAS31Validator(schema_of(Scorecard)).validate(json.loads(client_of(scorecard).get("/scorecard").data))
     assert not OAS31Validator(schema_of(Scorecard)).is_valid(plain.encode(SCORECARD) | {"entries": "many"})
 
 
@@ -135,7 +135,7 @@ def test_it_holds_as_long_as_the_model_card_does() -> None:
 
 
 def test_another_scorecard_has_another_tag() -> None:
-    assert client(EMPTY).get("/scorecard").headers["ETag"] != CLIENT.get("/scorecard").headers["ETag"]
+    assert client_of(EMPTY).get("/scorecard").headers["ETag"] != CLIENT.get("/scorecard").headers["ETag"]
 
 
 def test_a_copy_that_is_still_good_is_not_sent_again() -> None:
@@ -160,7 +160,7 @@ def test_a_parameter_is_refused_by_its_name() -> None:
 
 
 def test_it_is_counted_under_its_own_name() -> None:
-    served = client()
+    served = client_of()
     served.get("/scorecard")
     assert '"/scorecard"' in served.get("/metrics").get_data(as_text=True)
 
@@ -169,5 +169,5 @@ def test_a_record_of_invented_prices_is_marked_whichever_prices_the_model_has() 
     """A ledger may hold forecasts of a simulated market from before the first of a real one."""
     marked = "Crypto-Predict-Simulated"
     assert CLIENT.get("/scorecard").headers[marked] == "true"
-    assert marked not in client(EMPTY).get("/scorecard").headers
+    assert marked not in client_of(EMPTY).get("/scorecard").headers
     assert marked not in CLIENT.get("/model").headers

@@ -20,13 +20,14 @@ from crypto_predict.version import __version__
 from crypto_predict.web import rendering, routes
 from crypto_predict.web.app import create_service, now
 from crypto_predict.web.documentation.openapi import document
+from tests.support.applications import snapshot_of
 from tests.support.models import BTC, ETH, make_model
 from tests.support.serving import SETTINGS, Served, serving
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 # A model that has just been trained, on prices of the last day: a stale one answers /fresh with 503, as it should.
 MODEL = make_model(BTC, ETH, trained_at=NOW, last=(NOW - timedelta(hours=36)).date())
-DOCUMENT = document(MODEL)
+DOCUMENT = document(snapshot_of(MODEL))
 OPERATIONS = {path: item["get"] for path, item in DOCUMENT["paths"].items()}
 UNLISTED = {  # routes that the document leaves out, and why
     "/": "redirects to /docs",
@@ -168,7 +169,7 @@ def test_the_document_links_to_the_project_where_that_is_known(served: Served, t
 
 
 def test_the_document_warns_of_invented_prices() -> None:
-    text = document(make_model(BTC, ETH, simulated={ETH}))["info"]["description"]
+    text = document(snapshot_of(make_model(BTC, ETH, simulated={ETH})))["info"]["description"]
     assert text.startswith("**The prices of ETH/USD are simulated")
 
 

@@ -4,13 +4,11 @@ import json
 from datetime import date, datetime, timedelta
 
 import pytest
-from werkzeug.test import Client
 
 from crypto_predict.baked.schema import Anchor, Model
-from crypto_predict.web.app import create_app
 from crypto_predict.web.operations.freshness import freshness, newest_price
+from tests.support.applications import client
 from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model
-from tests.support.serving import SETTINGS
 
 LIMIT = timedelta(hours=24)
 ANCHOR = make_forecast().anchor.at  # ten minutes before the training
@@ -18,7 +16,7 @@ ANCHOR = make_forecast().anchor.at  # ten minutes before the training
 
 def ask(model: Model, now: datetime) -> tuple[int, dict[str, object]]:
     """Status and body of ``/fresh`` at an instant."""
-    answer = Client(create_app(model, SETTINGS, clock=lambda: now)).get("/fresh")
+    answer = client(model, lambda: now).get("/fresh")
     return answer.status_code, json.loads(answer.data)
 
 
@@ -86,7 +84,7 @@ def test_a_retrain_each_six_hours_never_lets_a_model_become_stale() -> None:
 
 def test_a_stale_model_still_answers() -> None:
     """An outage would be worse than an old forecast."""
-    stale = Client(create_app(make_model(), SETTINGS, clock=lambda: TRAINED_AT + timedelta(days=9)))
+    stale = client(make_model(), lambda: TRAINED_AT + timedelta(days=9))
     assert stale.get("/fresh").status_code == 503
     assert stale.get("/bitcoin?date=2024-06-01").status_code == 200
     assert stale.get("/readyz").status_code == 200
@@ -94,6 +92,6 @@ def test_a_stale_model_still_answers() -> None:
 
 def test_the_newest_price_is_among_the_metrics() -> None:
     """An alert on its age needs no second source."""
-    text = Client(create_app(make_model(), SETTINGS)).get("/metrics").get_data(as_text=True)
+    text = client(make_model()).get("/metrics").get_data(as_text=True)
     name = "crypto_predict_model_newest_price_timestamp_seconds"
     assert [float(line.split()[1]) for line in text.splitlines() if line.startswith(name)] == [ANCHOR.timestamp()]

@@ -2,11 +2,9 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from werkzeug.test import Client
 
-from crypto_predict.web.app import create_app
+from tests.support.applications import client
 from tests.support.models import TRAINED_AT, make_model
-from tests.support.serving import SETTINGS
 
 
 class Watched:
@@ -14,7 +12,7 @@ class Watched:
 
     def __init__(self) -> None:
         self.log: list[str] = []
-        self.client = Client(create_app(make_model(), SETTINGS, clock=lambda: TRAINED_AT, log=self.log.append))
+        self.client = client(make_model(), log=self.log.append)
 
     def lines(self) -> list[dict[str, object]]:
         """The lines it logged."""
