@@ -142,11 +142,12 @@ def test_every_command_line_is_accepted_or_refused_in_one_line(words: list[str],
 def test_a_mistake_is_reported_in_one_line_with_its_value_and_what_to_do(
     program: str, arguments: list[bytes], environ: dict[str, bytes], expected: str
 ) -> None:
-    run = run_measured([sys.executable, program, *arguments], environ)
-    assert (run.code, run.output) == (2, "")
-    assert run.errors.startswith(f"{program}: error: ")
-    assert expected in run.errors
-    assert len(run.errors.splitlines()) == 1
+    variables = {name: os.fsdecode(value) for name, value in environ.items()}
+    code, errors = outcome(program, [os.fsdecode(word) for word in arguments], variables)
+    assert code == 2
+    assert errors.startswith(f"{program}: error: ")
+    assert expected in errors
+    assert len(errors.splitlines()) == 1
 
 
 @pytest.mark.parametrize("text", ["file:{base}.csv", "alpaca", "simulated", "simulated,file:data/{base}-{quote}.csv"])

@@ -94,7 +94,13 @@ def _skip_chunks(arrived: bytearray) -> Generator[Need, None, None]:
         Refusal: The body is not valid, or too long.
     """
     total = 0
-    while size := _size((yield from _line(arrived))):
+    while True:
+        match = _SIZE.fullmatch((yield from _line(arrived)))
+        if match is None:
+            raise Refusal(400, "the size of a chunk must be a hexadecimal number")
+        size = int(match[1], 16)
+        if size == 0:
+            break
         total += size
         if total >= heads.BODY_BYTES:
             raise Refusal(413, heads.BODY_TOO_LONG)
@@ -111,13 +117,6 @@ def _skip_chunks(arrived: bytearray) -> Generator[Need, None, None]:
         if not _TRAILER.fullmatch(trailer):
             raise Refusal(400, "a trailer field after the body must be a name, a colon and a value")
     raise Refusal(431, f"a body must have at most {heads.FIELDS} trailer fields")
-
-
-def _size(line: bytes) -> int:
-    match = _SIZE.fullmatch(line)
-    if match is None:
-        raise Refusal(400, "the size of a chunk must be a hexadecimal number")
-    return int(match[1], 16)
 
 
 def _line(arrived: bytearray) -> Generator[Need, None, bytes]:
