@@ -15,7 +15,7 @@ with needed("api.py", "requirements-api.txt"):
     from crypto_predict.command_line import DONE, CommandLine, Option, exit_code
     from crypto_predict.errors import UnusableModel
     from crypto_predict.settings import ServeSettings, boolean, duration, file_path, web_address, whole_number
-    from crypto_predict.web.app import assemble, create_service, now
+    from crypto_predict.web.app import create_app, create_service, now
     from crypto_predict.web.operations.announcement import announce, greeting
     from crypto_predict.web.server.server import CannotListen, Server, listen
 
@@ -97,7 +97,7 @@ def serve(settings: ServeSettings, lines: logs.Lines) -> None:
     draining = threading.Event()
     log = lines.write if settings.log_level in {"debug", "info"} else None
     service = create_service(model, settings, now, draining)
-    server = Server(assemble(service, log), settings, draining)
+    server = Server(create_app(service, log), settings, draining)
     service.metrics.add_total(
         "crypto_predict_log_lines_dropped",
         "Log lines dropped because they were not read in time.",

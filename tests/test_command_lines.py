@@ -1,4 +1,4 @@
-"""Odd command lines and environments: one line that says what is wrong and what to type, and never a traceback."""
+"""Unusual command lines and environments: one line with the fault and what to type, and never a traceback."""
 
 import ast
 import contextlib
@@ -63,8 +63,8 @@ ODD = st.one_of(
 ).filter(lambda text: "\0" not in text)  # which neither can hold
 
 
-def told(program: str, arguments: list[str], environ: Mapping[str, str]) -> tuple[object, str]:
-    """The exit code, or None where the settings were read, and what was written to standard error."""
+def outcome(program: str, arguments: list[str], environ: Mapping[str, str]) -> tuple[object, str]:
+    """Return the exit code, or None if the settings were read, and the standard error."""
     errors = io.StringIO()
     with contextlib.redirect_stderr(errors):
         try:
@@ -75,10 +75,10 @@ def told(program: str, arguments: list[str], environ: Mapping[str, str]) -> tupl
 
 
 @given(place=st.sampled_from(PLACES), text=ODD)
-def test_whatever_is_given_is_taken_or_refused_in_one_line(place: tuple[str, str], text: str) -> None:
+def test_every_value_is_accepted_or_refused_in_one_line(place: tuple[str, str], text: str) -> None:
     program, name = place
     given_as = ([f"{name}={text}"], {}) if name.startswith("--") else ([], {name: text})
-    code, errors = told(program, *given_as)
+    code, errors = outcome(program, *given_as)
     if code is None:
         assert errors == ""
         return
@@ -91,8 +91,8 @@ def test_whatever_is_given_is_taken_or_refused_in_one_line(place: tuple[str, str
 
 
 @given(words=st.lists(ODD, max_size=3), program=st.sampled_from(list(COMMANDS)))
-def test_whatever_is_typed_is_taken_or_refused_in_one_line(words: list[str], program: str) -> None:
-    code, errors = told(program, words, {})
+def test_every_command_line_is_accepted_or_refused_in_one_line(words: list[str], program: str) -> None:
+    code, errors = outcome(program, words, {})
     assert (code, errors) == (None, "") or (code == 2 and len(errors.splitlines()) == 1)
 
 
@@ -139,14 +139,15 @@ def test_whatever_is_typed_is_taken_or_refused_in_one_line(words: list[str], pro
         ("api.py", [b"model.pkl"], {}, "unexpected argument 'model.pkl'; `python api.py --help` lists the options"),
     ],
 )
-def test_a_mistake_is_one_line_with_the_value_and_what_to_do(
+def test_a_mistake_is_reported_in_one_line_with_its_value_and_what_to_do(
     program: str, arguments: list[bytes], environ: dict[str, bytes], expected: str
 ) -> None:
-    run = run_measured([sys.executable, program, *arguments], environ)
-    assert (run.code, run.output) == (2, "")
-    assert run.errors.startswith(f"{program}: error: ")
-    assert expected in run.errors
-    assert len(run.errors.splitlines()) == 1
+    variables = {name: os.fsdecode(value) for name, value in environ.items()}
+    code, errors = outcome(program, [os.fsdecode(word) for word in arguments], variables)
+    assert code == 2
+    assert errors.startswith(f"{program}: error: ")
+    assert expected in errors
+    assert len(errors.splitlines()) == 1
 
 
 @pytest.mark.parametrize("text", ["file:{base}.csv", "alpaca", "simulated", "simulated,file:data/{base}-{quote}.csv"])
@@ -156,7 +157,7 @@ def test_a_source_of_any_pair_needs_no_pair(text: str) -> None:
 
 
 def test_empty_variables_count_as_unset(tmp_path: Path) -> None:
-    """Compose files, workflows and Makefiles pass unset variables as empty ones, and libraries read some of them."""
+    """Compose files, workflows and Makefiles pass unset variables as empty ones; libraries read some of them too."""
     names = [name.upper().replace("-", "_") for name in NAMES["train.py"]]
     empty = dict.fromkeys([*names, *VARIABLES["train.py"], "ALPACA_DATA_URL", "ALPACA_API_KEY"], "")
     arguments = ["--source", "simulated", "--output", str(tmp_path / "model.pkl"), "--days", "200", "--every", "50"]
@@ -165,7 +166,7 @@ def test_empty_variables_count_as_unset(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("program", list(COMMANDS))
-def test_a_help_that_cannot_be_written_is_one_line(program: str) -> None:
+def test_help_that_cannot_be_written_ends_with_one_line(program: str) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, program, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False
@@ -183,8 +184,8 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("program", list(COMMANDS))
-def test_outside_the_environment_one_line_says_what_to_type(program: str, bare_python: str) -> None:
-    """It is the most frequent first command."""
+def test_outside_the_virtual_environment_one_line_says_what_to_type(program: str, bare_python: str) -> None:
+    """It is the most frequent first mistake."""
     run = run_measured([bare_python, program], {})
     assert (run.code, run.output) == (1, "")
     (line,) = run.errors.splitlines()
@@ -193,8 +194,8 @@ def test_outside_the_environment_one_line_says_what_to_type(program: str, bare_p
     assert f"requirements-{'train' if program == 'train.py' else 'api'}.txt" in line
 
 
-def test_a_package_that_is_imported_late_is_missed_in_one_line_too(tmp_path: Path) -> None:
-    """Installed for serving only, say: the options are read, and then there is nothing to train with."""
+def test_a_missing_package_that_is_imported_late_is_reported_in_one_line(tmp_path: Path) -> None:
+    """For example, if only the packages for serving are installed."""
     shutil.copytree(Path(click.__file__).parent, tmp_path / "click")
     arguments = ["train.py", "--source", "simulated", "--output", str(tmp_path / "model.pkl")]
     run = run_measured([sys.executable, "-S", *arguments], {"PYTHONPATH": str(tmp_path)})
@@ -211,8 +212,8 @@ runpy.run_path(sys.argv[1], run_name="__main__")
 
 
 @pytest.mark.parametrize("program", list(COMMANDS))
-def test_a_python_that_is_too_old_is_told_in_one_line(program: str) -> None:
-    """Few machines have one, so this one says that it is."""
+def test_a_python_that_is_too_old_is_reported_in_one_line(program: str) -> None:
+    """This Python pretends to be old."""
     run = run_measured([sys.executable, "-c", OLD_PYTHON, program], {"PYTHONPATH": str(ROOT)})
     assert run.code == 1
     (line,) = run.errors.splitlines()
@@ -222,8 +223,8 @@ def test_a_python_that_is_too_old_is_told_in_one_line(program: str) -> None:
 @pytest.mark.parametrize(
     "name", ["train.py", "api.py", "crypto_predict/__init__.py", "crypto_predict/prerequisites.py"]
 )
-def test_an_old_python_can_read_what_tells_it_so(name: str) -> None:
-    """A syntax error would come first otherwise."""
+def test_an_old_python_can_parse_the_modules_that_report_it(name: str) -> None:
+    """Otherwise it would report a syntax error."""
     ast.parse((ROOT / name).read_text(encoding="utf-8"), feature_version=(3, 8))
     assert f'requires-python = ">={".".join(map(str, prerequisites.OLDEST))}"' in (ROOT / "pyproject.toml").read_text()
 
@@ -249,7 +250,7 @@ def make(tmp_path: Path) -> Callable[..., Finished]:
 
 
 def test_make_run_finds_a_taken_port_before_it_trains(make: Callable[..., Finished], tmp_path: Path) -> None:
-    """Minutes of training would be for nothing."""
+    """Otherwise minutes of training would be lost."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         run = make("run", PORT=str(taken.getsockname()[1]), SOURCE="simulated", HOST="")
     assert run.code == 2  # make's own code
@@ -267,14 +268,14 @@ def test_make_takes_host_and_port_from_the_environment(
     assert "cannot listen at nowhere.invalid port 8001: the address does not exist" in run.errors
 
 
-def test_make_serve_says_where_there_is_no_model(make: Callable[..., Finished]) -> None:
+def test_make_serve_reports_a_missing_model(make: Callable[..., Finished]) -> None:
     run = make("serve", PORT="0")
     assert run.code == 2
     assert "api.py: no usable model in model.pkl: there is no such file; train one with" in run.errors
 
 
-def test_make_serve_serves_the_model_that_is_there(make: Callable[..., Finished], tmp_path: Path) -> None:
-    """Without training: only the address ends it here, which there is no other way to do at once."""
+def test_make_serve_serves_the_existing_model(make: Callable[..., Finished], tmp_path: Path) -> None:
+    """Without training. A taken address ends it."""
     store.save(make_model(), tmp_path / "model.pkl")
     before = (tmp_path / "model.pkl").read_bytes()
     with socket.create_server(("127.0.0.1", 0)) as taken:

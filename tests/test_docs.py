@@ -10,6 +10,7 @@ import pytest
 
 from crypto_predict.web.documentation.openapi import document
 from crypto_predict.web.rendering import PROVENANCE
+from tests.support.applications import snapshot_of
 from tests.support.models import make_model
 from tests.support.serving import ROOT
 
@@ -71,7 +72,7 @@ def test_every_option_and_its_default_stand_in_the_guide_and_no_other(command: s
     options = shown.partition("\nexamples:")[0]
     described = dict(re.findall(r"^  (?:-\w, )?(--[a-z-]+)(.*?)(?=^  -|\Z)", options, re.MULTILINE | re.DOTALL))
     described.pop("--help", None)
-    defaults = {name: re.findall(r"\(default:\s+([^;)]+)", text) for name, text in described.items()}
+    defaults = {name: re.findall(r"[(\s]default:\s+([^;)\]]+)", text) for name, text in described.items()}
     chapter = OPTIONS.partition(f": `{command}`\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `(--[a-z-]+)[^|]*\| (?:`([^`]*)`)? *\|", chapter, re.MULTILINE)
     assert {name: [default] if default else [] for name, default in rows} == defaults
@@ -92,7 +93,7 @@ def test_every_variable_that_is_read_stands_in_the_guide_and_no_other() -> None:
 
 
 def test_every_address_and_every_header_stand_in_the_guide_and_no_other() -> None:
-    paths = {path for path in document(make_model())["paths"] if not path.startswith("/docs")}
+    paths = {path for path in document(snapshot_of(make_model()))["paths"] if not path.startswith("/docs")}
     rows = re.findall(r"^\| (`/.*?) \| ", API, re.MULTILINE)
     named = {address for row in rows for address in re.findall(r"`(/[a-z/{}]*)", row)}
     assert named == paths - {"/", "/openapi.json"}

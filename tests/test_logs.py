@@ -14,7 +14,7 @@ from crypto_predict.errors import InvalidValue
 
 @pytest.fixture
 def root_logger() -> Iterator[logging.Logger]:
-    """The root logger, put back as it was afterwards."""
+    """The root logger, restored after the test."""
     root = logging.getLogger()
     before, level = list(root.handlers), root.level
     yield root
@@ -23,7 +23,7 @@ def root_logger() -> Iterator[logging.Logger]:
 
 
 @pytest.fixture
-def written(root_logger: logging.Logger) -> list[str]:  # noqa: ARG001 it is put back by the fixture
+def written(root_logger: logging.Logger) -> list[str]:  # noqa: ARG001 the fixture restores it
     """The lines that are written at level info and above."""
     lines: list[str] = []
     logs.configure("info", lines.append)
@@ -31,7 +31,7 @@ def written(root_logger: logging.Logger) -> list[str]:  # noqa: ARG001 it is put
 
 
 def test_an_event_is_one_json_object_with_its_fields(written: list[str]) -> None:
-    """Machines read the log: time, level and event stand first, the event's own fields after them."""
+    """Time, level and event come first, then the fields of the event."""
     logs.event(logging.getLogger("test"), logging.WARNING, "100 % full", disk="/dev/sda", left=0)
     line = json.loads(written[0])
     assert list(line) == ["time", "level", "event", "disk", "left"]
@@ -41,13 +41,13 @@ def test_an_event_is_one_json_object_with_its_fields(written: list[str]) -> None
 
 
 def test_other_libraries_write_the_same_lines(written: list[str]) -> None:
-    """A log of two formats is read by no machine."""
+    """A log with two formats is hard to parse."""
     logging.getLogger("elsewhere").error("lost %s of %s", 3, 4)
     assert json.loads(written[0])["event"] == "lost 3 of 4"
 
 
 def test_a_traceback_stays_on_the_line_of_its_event(written: list[str]) -> None:
-    """A traceback over many lines would be taken for many events."""
+    """A traceback over several lines would look like several events."""
     try:
         raise ValueError("why")
     except ValueError:
@@ -56,14 +56,15 @@ def test_a_traceback_stays_on_the_line_of_its_event(written: list[str]) -> None:
     assert "ValueError: why" in json.loads(line)["traceback"]
 
 
-def test_what_is_below_the_level_is_not_written(written: list[str]) -> None:
+def test_events_below_the_level_are_not_written(written: list[str]) -> None:
+    """The level here is info."""
     logs.event(logging.getLogger("test"), logging.DEBUG, "detail")
     assert written == []
 
 
 @given(st.text(), st.text())
 def test_no_text_can_break_or_forge_a_line(name: str, value: str) -> None:
-    """Whoever controls a value must not control the log: no line break, no control character, nothing beyond ASCII."""
+    """A line holds printable ASCII only, whatever its values: clients choose some of them."""
     line = logs.line(0.0, "info", name, {"value": value})
     assert line.isascii()
     assert line.isprintable()
@@ -72,7 +73,7 @@ def test_no_text_can_break_or_forge_a_line(name: str, value: str) -> None:
 
 @given(st.text())
 def test_quoted_text_reads_back_as_json(value: str) -> None:
-    """The request log puts its lines together by hand, of texts that are quoted by this."""
+    """The access log formats its lines with this function."""
     assert json.loads(logs.quoted(value)) == value
     assert logs.quoted(value).isascii()
 
@@ -85,14 +86,14 @@ class Pipe:
         self.lines = logs.Lines(self.writer)
 
     def rest(self) -> bytes:
-        """All that was written and not read yet, once nobody writes any more."""
+        """Close the writing end and return all bytes that were not read yet."""
         os.close(self.writer)
         with open(self.reader, "rb") as stream:  # noqa: PTH123 a descriptor has no path
             return stream.read()
 
 
 def test_lines_arrive_in_order_and_whole() -> None:
-    """Those of requests and those of events go one way, so that no line stands within another."""
+    """A line is never written inside another one."""
     pipe = Pipe()
     written = [f"{number} {'x' * (number % 300)}" for number in range(200)]
     for line in written:
@@ -102,8 +103,8 @@ def test_lines_arrive_in_order_and_whole() -> None:
     assert pipe.lines.dropped == 0
 
 
-def test_lines_arrive_without_a_stop() -> None:
-    """Whoever watches a log wants to see it now."""
+def test_lines_are_written_while_the_process_runs() -> None:
+    """They do not wait for `close`."""
     pipe = Pipe()
     for line in (b"one", b"two"):
         pipe.lines.write(line.decode())
@@ -111,8 +112,8 @@ def test_lines_arrive_without_a_stop() -> None:
     pipe.lines.close(10)
 
 
-def test_a_reader_that_stalls_costs_lines_and_nothing_else() -> None:
-    """The writer never waits; what does not fit is counted, what arrives is whole, and the end comes all the same."""
+def test_a_reader_that_stalls_loses_lines_and_blocks_nothing() -> None:
+    """Writing does not wait, dropped lines are counted, other lines are whole, and `close` returns."""
     pipe = Pipe()
     line = "x" * 299
     count = 3 * logs.Lines.MOST_BYTES // 300
@@ -127,8 +128,8 @@ def test_a_reader_that_stalls_costs_lines_and_nothing_else() -> None:
     assert held.endswith(b"\n")
 
 
-def test_lines_flow_again_when_the_reader_goes_on() -> None:
-    """A reader may be restarted."""
+def test_lines_are_written_again_when_the_reader_continues() -> None:
+    """A stall can be temporary."""
     pipe = Pipe()
     count = 2 * logs.Lines.MOST_BYTES // 300
     for _ in range(count):
@@ -141,8 +142,8 @@ def test_lines_flow_again_when_the_reader_goes_on() -> None:
     pipe.lines.close(10)
 
 
-def test_a_descriptor_that_does_not_block_gets_every_line() -> None:
-    """Another program that shares it may have made it so."""
+def test_a_non_blocking_descriptor_receives_every_line() -> None:
+    """Another process that shares it may have set this mode."""
     pipe = Pipe()
     os.set_blocking(pipe.writer, False)
     for number in range(1_000):
@@ -155,8 +156,8 @@ def test_a_descriptor_that_does_not_block_gets_every_line() -> None:
 
 
 @pytest.mark.parametrize("descriptor", [None, "closed"])
-def test_a_log_that_nobody_can_read_stops_nothing(descriptor: str | None) -> None:
-    """The reader of a pipe may go away, and a process may have no standard output: the service goes on."""
+def test_a_log_that_cannot_be_written_stops_nothing(descriptor: str | None) -> None:
+    """The reader of a pipe may exit, and a process may have no standard output: the lines are dropped and counted."""
     pipe = Pipe()
     os.close(pipe.reader)
     lines = pipe.lines if descriptor else logs.Lines(-1)

@@ -1,4 +1,4 @@
-"""The notebook: it runs anywhere, it says what one learns, and what is kept of it shows on any page."""
+"""The notebook runs anywhere, its sections have a question and a result, and its saved outputs show on any page."""
 
 import ast
 import re
@@ -26,14 +26,14 @@ ABSOLUTE_PATH = re.compile(r"(?<![\w/:.<])(?:[A-Z]:\\\w|/\w[\w.-]*/\w)")
 
 
 @pytest.fixture(scope="module")
-def kept() -> NotebookNode:
-    """The notebook as it stands, with the outputs that are kept of it."""
+def saved() -> NotebookNode:
+    """The notebook in the repository, with its saved outputs."""
     return load()
 
 
 @pytest.fixture(scope="module")
 def fresh() -> NotebookNode:
-    """The notebook after a run on an invented market; figures as JSON, since pictures of them want a browser."""
+    """The notebook after a run on the simulated market; figures as JSON, since static pictures need a browser."""
     return run(load(), {**QUICK, "PLOTLY_RENDERER": "json"})
 
 
@@ -42,7 +42,7 @@ def code_of(notebook: NotebookNode) -> list[NotebookNode]:
 
 
 def with_figure(notebook: NotebookNode, kind: str) -> list[int]:
-    """The cells that show a figure of this kind."""
+    """Return the indices of the cells that show a figure of this kind."""
     return [
         index
         for index, cell in enumerate(notebook.cells)
@@ -51,7 +51,7 @@ def with_figure(notebook: NotebookNode, kind: str) -> list[int]:
 
 
 def texts_of(notebook: NotebookNode) -> Iterator[str]:
-    """Everything there is to read: sources and outputs, without the bytes of pictures."""
+    """Yield all text: sources and outputs, without the bytes of pictures."""
     for cell in notebook.cells:
         yield cell.source
         for output in cell.get("outputs", []):
@@ -59,59 +59,58 @@ def texts_of(notebook: NotebookNode) -> Iterator[str]:
             yield from (text for kind, text in output.get("data", {}).items() if kind.startswith("text/"))
 
 
-def test_it_runs_from_top_to_bottom_without_a_complaint(fresh: NotebookNode) -> None:
-    """Whatever a library warns of would stand between the reader and the experiment."""
+def test_it_runs_from_top_to_bottom_without_warnings(fresh: NotebookNode) -> None:
     assert [cell.execution_count for cell in code_of(fresh)] == list(range(1, len(code_of(fresh)) + 1))
     outputs = [output for cell in code_of(fresh) for output in cell.outputs]
     assert [output for output in outputs if output.output_type == "error"] == []
     assert [output.text for output in outputs if output.get("name") == "stderr"] == []
 
 
-def test_invented_prices_cannot_be_overlooked(fresh: NotebookNode) -> None:
+def test_simulated_prices_are_marked(fresh: NotebookNode) -> None:
     text = "\n".join(texts_of(fresh))
     assert "***  SIMULATED PRICES for BTC/USD" in text
-    assert "These prices are invented: nothing here says anything about a real market." in text
+    assert "These prices are simulated: nothing here applies to a real market." in text
 
 
-@pytest.mark.parametrize("which", ["kept", "fresh"])
-def test_every_section_says_what_one_learns_and_what_was_seen(which: str, request: pytest.FixtureRequest) -> None:
-    """The numbers in the closing words are printed from the data, so they cannot go stale."""
+@pytest.mark.parametrize("which", ["saved", "fresh"])
+def test_every_section_has_a_question_and_a_result(which: str, request: pytest.FixtureRequest) -> None:
+    """The numbers of the result are printed from the data, so they cannot be outdated."""
     cells = request.getfixturevalue(which).cells
     titles = [index for index, cell in enumerate(cells) if cell.source.startswith("## ")]
     assert [cells[index].source.splitlines()[0].removeprefix("## ") for index in titles] == SECTIONS
     for start, end in zip(titles, [*titles[1:], len(cells)], strict=True):
-        assert "One learns" in cells[start].source
+        assert "This section shows" in cells[start].source
         assert "**Seen.**" in cells[end - 1].outputs[-1].data["text/markdown"]
 
 
-def test_it_imports_the_package_and_defines_nothing(kept: NotebookNode) -> None:
-    """What is worth a name is worth a test, and has its place in the package."""
-    nodes = [node for cell in code_of(kept) for node in ast.walk(ast.parse(cell.source))]
+def test_it_imports_the_package_and_defines_no_function_or_class(saved: NotebookNode) -> None:
+    """Functions belong in the package, where they are tested."""
+    nodes = [node for cell in code_of(saved) for node in ast.walk(ast.parse(cell.source))]
     defined = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
     assert [ast.unparse(node) for node in nodes if isinstance(node, defined)] == []
     modules = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
     assert {"crypto_predict.forecasting.evaluation.replay", "crypto_predict.forecasting.evaluation.scoring"} <= modules
 
 
-def test_the_kept_figures_are_pictures(kept: NotebookNode, fresh: NotebookNode) -> None:
-    """A page that runs no JavaScript, as GitHub's, shows nothing of a figure but a picture."""
-    assert with_figure(kept, "image/png") == with_figure(fresh, "application/json")
-    assert len(with_figure(kept, "image/png")) >= len(SECTIONS)
+def test_the_saved_figures_are_pictures(saved: NotebookNode, fresh: NotebookNode) -> None:
+    """Pages without JavaScript, such as GitHub's, show figures only as pictures."""
+    assert with_figure(saved, "image/png") == with_figure(fresh, "application/json")
+    assert len(with_figure(saved, "image/png")) >= len(SECTIONS)
 
 
-def test_the_kept_run_is_whole_and_of_real_prices(kept: NotebookNode) -> None:
-    assert [cell.execution_count for cell in code_of(kept)] == list(range(1, len(code_of(kept)) + 1))
-    outputs = [output for cell in code_of(kept) for output in cell.outputs]
+def test_the_saved_run_is_complete_and_uses_real_prices(saved: NotebookNode) -> None:
+    assert [cell.execution_count for cell in code_of(saved)] == list(range(1, len(code_of(saved)) + 1))
+    outputs = [output for cell in code_of(saved) for output in cell.outputs]
     assert {output.output_type for output in outputs} <= {"display_data", "execute_result"}
-    assert "invented" not in "".join(text for output in outputs for text in output.data.get("text/plain", ""))
+    assert "simulated" not in "".join(text for output in outputs for text in output.data.get("text/plain", ""))
 
 
-def test_what_is_kept_names_no_place_and_no_time(kept: NotebookNode) -> None:
-    """Neither folders of whoever ran it, nor when and with what that was: every run would change the file."""
-    assert [match for text in texts_of(kept) for match in ABSOLUTE_PATH.findall(text)] == []
-    assert all(cell.metadata == {} for cell in kept.cells)
-    assert set(kept.metadata) == {"kernelspec", "language_info"}
-    assert kept.metadata.language_info == {"name": "python"}
+def test_the_saved_run_contains_no_path_and_no_time(saved: NotebookNode) -> None:
+    """Otherwise every run, and every machine, would change the file."""
+    assert [match for text in texts_of(saved) for match in ABSOLUTE_PATH.findall(text)] == []
+    assert all(cell.metadata == {} for cell in saved.cells)
+    assert set(saved.metadata) == {"kernelspec", "language_info"}
+    assert saved.metadata.language_info == {"name": "python"}
     assert NOTEBOOK.stat().st_size < MOST_BYTES
 
 
@@ -125,6 +124,5 @@ def test_what_is_kept_names_no_place_and_no_time(kept: NotebookNode) -> None:
         ("a/b/c </td>", 0),
     ],
 )
-def test_a_path_is_recognised(text: str, found: int) -> None:
-    """The check above is worth what it catches."""
+def test_absolute_paths_are_recognised(text: str, found: int) -> None:
     assert len(ABSOLUTE_PATH.findall(text)) == found

@@ -21,7 +21,7 @@ from crypto_predict.settings import (
 
 
 def parse(environ: Mapping[str, str], *arguments: str) -> SimpleNamespace:
-    """A command with one option of each kind."""
+    """Parse a command with one option of each kind."""
     options = [
         Option("--port", whole_number("port", 0, 65_535), "100 % of the port", "N", default="8000"),
         Option("--stale-after", duration, "when a model is old", "TIME", default="24h"),
@@ -33,7 +33,7 @@ def parse(environ: Mapping[str, str], *arguments: str) -> SimpleNamespace:
     return command.parse(arguments, environ)
 
 
-def test_without_anything_said_the_defaults_hold() -> None:
+def test_without_options_the_defaults_apply() -> None:
     options = parse({})
     assert (options.port, options.stale_after, options.until) == (8000, timedelta(hours=24), None)
     assert (options.pair, options.json) == ((Pair("BTC", "USD"),), False)
@@ -48,7 +48,7 @@ def test_an_environment_variable_replaces_the_default() -> None:
 
 
 def test_an_option_wins_over_the_environment() -> None:
-    """Lists too: what is written on the command line replaces what the environment says and is not added to it."""
+    """A list on the command line replaces that of the environment."""
     environ = {"PORT": "80", "STALE_AFTER": "2d", "UNTIL": "2025-06-30", "PAIR": "ETH/USD"}
     options = parse(environ, "--port", "81", "--stale-after", "90s", "--until", "2024-01-01", "--pair", "LTC/USD")
     assert (options.port, options.stale_after, options.until) == (81, timedelta(seconds=90), date(2024, 1, 1))
@@ -56,7 +56,7 @@ def test_an_option_wins_over_the_environment() -> None:
 
 
 def test_an_empty_environment_variable_counts_as_absent() -> None:
-    """Compose files and workflows write empty ones for what is not set."""
+    """Compose files and workflows pass unset variables as empty ones."""
     assert parse(dict.fromkeys(["PORT", "STALE_AFTER", "UNTIL", "PAIR", "JSON"], "")) == parse({})
 
 
@@ -65,7 +65,7 @@ def test_a_list_may_be_repeated_and_may_hold_commas_and_drops_duplicates() -> No
     assert options.pair == (Pair("BTC", "USD"), Pair("ETH", "USD"), Pair("LTC", "USD"))
 
 
-def test_two_commands_share_nothing() -> None:
+def test_parsing_twice_shares_no_state() -> None:
     parse({}, "--pair", "ETH/USD")
     assert parse({}, "--pair", "LTC/USD").pair == (Pair("LTC", "USD"),)
 
@@ -112,7 +112,7 @@ def test_a_faulty_option_is_named_with_its_value_and_ends_with_2(
 def test_a_faulty_environment_variable_is_named_and_ends_with_2(
     variable: str, value: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody finds a mistyped variable by reading a complaint about an option that was never given."""
+    """Not the option, which was not given."""
     with pytest.raises(SystemExit) as end:
         parse({variable: value})
     assert end.value.code == 2
@@ -120,11 +120,11 @@ def test_a_faulty_environment_variable_is_named_and_ends_with_2(
 
 
 def test_a_faulty_variable_does_not_matter_to_an_option_that_is_given() -> None:
-    """The command line wins, so that one can get past a variable one cannot change."""
+    """The command line wins, so a variable that cannot be changed can be overridden."""
     assert parse({"PORT": "http"}, "--port", "9000").port == 9000
 
 
-def test_help_is_given_whatever_the_environment_holds(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_is_shown_despite_faulty_variables(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         parse({"PORT": "http"}, "--help")
     assert end.value.code == 0
@@ -144,12 +144,12 @@ def test_the_help_names_every_default_and_every_variable(capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize("text", ["1", "true", "YES", "On"])
-def test_yes_has_several_spellings(text: str) -> None:
+def test_true_has_several_spellings(text: str) -> None:
     assert boolean(text) is True
 
 
 @pytest.mark.parametrize("text", ["", "0", "False", "no", "OFF"])
-def test_no_has_several_spellings(text: str) -> None:
+def test_false_has_several_spellings(text: str) -> None:
     assert boolean(text) is False
 
 
@@ -164,8 +164,8 @@ def test_whole_numbers_are_read_between_their_bounds_both_included(number: int) 
 
 
 @pytest.mark.parametrize("text", ["", " 1", "1.0", "1e3", "0x10", "1_000", "+1", "\u0661", "--1", "9" * 5000, "one"])
-def test_what_is_no_plain_whole_number_is_refused(text: str) -> None:
-    """Python's own ``int`` takes several of these."""
+def test_only_plain_whole_numbers_are_accepted(text: str) -> None:
+    """Python's ``int`` accepts several of these."""
     with pytest.raises(InvalidValue, match="n: "):
         whole_number("n", -(10**17), 10**17)(text)
 
@@ -185,7 +185,7 @@ def test_durations_are_read_with_their_unit(text: str, expected: timedelta) -> N
 
 
 @pytest.mark.parametrize("text", ["", "0", "0h", "-1h", "1.5h", "h", "1w", "1h30m", "1234567890", "\u0661h"])
-def test_what_is_no_positive_duration_is_refused(text: str) -> None:
+def test_only_positive_durations_are_accepted(text: str) -> None:
     with pytest.raises(InvalidValue) as error:
         duration(text)
     assert error.value.value == text
@@ -194,7 +194,7 @@ def test_what_is_no_positive_duration_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "yesterday", "2024-02-30", "2024-13-01", "0000-01-01", "30.06.2025", "2024-06-01T00"]
 )
-def test_what_is_no_date_is_refused(text: str) -> None:
+def test_only_iso_dates_are_accepted(text: str) -> None:
     with pytest.raises(InvalidValue, match="ISO date"):
         day(text)
 
@@ -214,19 +214,19 @@ def test_the_training_time_is_read_from_source_date_epoch(text: str | None, expe
 
 
 @pytest.mark.parametrize("text", ["-1", "1.5", "now", "253402300800", "9" * 30])
-def test_a_training_time_that_cannot_be_is_refused(text: str) -> None:
+def test_an_invalid_training_time_is_refused(text: str) -> None:
     with pytest.raises(InvalidValue, match="SOURCE_DATE_EPOCH"):
         instant_of_epoch(text)
 
 
 @pytest.mark.parametrize("text", ["1.0\xe4", "1.0\udce4", "1 0", "a\nb", "-1", "x" * 101, "1/2", '1"'])
-def test_a_label_that_a_metric_could_not_show_is_refused(text: str) -> None:
+def test_an_invalid_label_is_refused(text: str) -> None:
     with pytest.raises(InvalidValue, match="MODEL_VERSION: "):
         label("MODEL_VERSION", text)
 
 
 @pytest.mark.parametrize(("text", "expected"), [(None, None), ("", None), ("1.2.3-rc.1+b_2", "1.2.3-rc.1+b_2")])
-def test_a_label_is_taken_as_it_is_and_an_empty_one_is_absent(text: str | None, expected: str | None) -> None:
+def test_a_label_is_unchanged_and_an_empty_one_counts_as_unset(text: str | None, expected: str | None) -> None:
     assert label("MODEL_VERSION", text) == expected
 
 
@@ -240,5 +240,5 @@ def test_a_label_is_taken_as_it_is_and_an_empty_one_is_absent(text: str | None, 
         ("is this right? Yes", "is this right? Yes"),
     ],
 )
-def test_what_an_address_holds_of_secrets_is_masked(text: str, expected: str) -> None:
+def test_secrets_in_addresses_are_masked(text: str, expected: str) -> None:
     assert masked(text) == expected

@@ -10,22 +10,20 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import glob
 import logging
 import os
 import platform
-import re
 import secrets
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
 from crypto_predict.errors import InvalidValue
 
 Content = bytes | Iterable[bytes]
 
-_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
 _UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS})
 
 _log = logging.getLogger(__name__)
@@ -33,9 +31,7 @@ _log = logging.getLogger(__name__)
 
 def real_path(path: Path) -> Path:
     """Follow all symbolic links of a path; of a loop of links return the path itself."""
-    return Path(
-        os.path.realpath(path)
-    )  # Path.resolve raises for a loop, with an error type that depends on the version
+    return Path(os.path.realpath(path))  # Path.resolve raises for a loop, in some versions a RuntimeError
 
 
 def temporary_for(path: Path) -> Path:
@@ -67,12 +63,12 @@ def write_in_order(files: Mapping[Path, Content]) -> None:
     new: list[Path] = []  # renamed, did not exist before
     try:
         for path, content in files.items():
-            with _naming(path):
+            with _errors_name(path):
                 real = real_path(path)
                 temporaries[real] = temporary_for(real)
                 _write_synced(temporaries[real], content, like=real)
         for real in list(temporaries):
-            with _naming(real):
+            with _errors_name(real):
                 if not os.path.lexists(real):
                     new.append(real)
                 temporaries[real].replace(real)
@@ -88,7 +84,7 @@ def write_in_order(files: Mapping[Path, Content]) -> None:
 
 
 def keep_aside(path: Path, aside: Path) -> None:
-    """Keep the content of `path` under the name `aside`, too, by a hard link or else a copy. It survives a replacement.
+    """Keep the content of `path` under the name `aside` too, by a hard link or else a copy. It survives a replacement.
 
     Raises:
         OSError: Neither can be made.
@@ -96,21 +92,20 @@ def keep_aside(path: Path, aside: Path) -> None:
     real = real_path(path)
     if aside.exists():
         return
-    with _naming(aside):
+    with _errors_name(aside):
         try:
             aside.hardlink_to(real)
         except OSError:  # hard links are not supported, or only allowed to the owner
             temporary = temporary_for(real)
             with real.open("rb") as file:
-                _write_synced(temporary, _chunks(file), like=real)
+                _write_synced(temporary, iter(lambda: file.read(2**20), b""), like=real)
             temporary.replace(aside)
 
 
 def stale_temporaries(path: Path) -> list[Path]:
     """Return the temporary files of killed processes beside an output. Its lock must be held."""
     real = real_path(path)
-    names = sorted(os.listdir(real.parent))  # noqa: PTH208 only names are needed
-    return [real.parent / name for name in names if (found := _TEMPORARY.fullmatch(name)) and found[1] == real.name]
+    return sorted(real.parent.glob(f".{glob.escape(real.name)}.{'[0-9a-f]' * 8}.tmp"))
 
 
 def remove_stale(path: Path) -> None:
@@ -136,16 +131,14 @@ def locked(path: Path, name: str) -> Iterator[None]:
     """
     real = real_path(path)
     lock = real.with_name(f".{real.name}.lock")
-    with _naming(lock):
-        descriptor = _acquired(lock)
+    with _errors_name(lock):
+        descriptor = _acquire(lock)
     if descriptor is None:
-        holder = _holder(lock)
-        raise InvalidValue(
-            name, str(path), f"free: {holder} writes it; wait until that process ends, or name another file"
-        )
+        advice = "wait until that process ends, or name another file"
+        raise InvalidValue(name, str(path), f"free: {_holder(lock)} writes it; {advice}")
     try:
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        with contextlib.suppress(OSError):  # a full disk: the lock is held all the same, only not described
+        with contextlib.suppress(OSError):  # on a full disk the lock is held without a note
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()} since {since}\n".encode(), 0)
         yield
@@ -155,10 +148,14 @@ def locked(path: Path, name: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _acquired(lock: Path) -> int | None:
+def _acquire(lock: Path) -> int | None:
     """Lock the file and return its descriptor; None if another process holds the lock."""
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW
     while True:
-        descriptor = _opened(lock)
+        try:
+            descriptor = os.open(lock, flags | os.O_RDWR | os.O_CREAT, 0o666)
+        except PermissionError:  # left by a process of another user
+            descriptor = os.open(lock, flags | os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -176,14 +173,6 @@ def _acquired(lock: Path) -> int | None:
         os.close(descriptor)  # the previous holder has removed this file: try again
 
 
-def _opened(lock: Path) -> int:
-    flags = os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        return os.open(lock, flags | os.O_RDWR | os.O_CREAT, 0o666)
-    except PermissionError:  # left by a process of another user
-        return os.open(lock, flags | os.O_RDONLY)
-
-
 def _holder(lock: Path) -> str:
     try:
         note = lock.read_bytes()[:200].decode("ascii", "replace").strip()
@@ -193,7 +182,7 @@ def _holder(lock: Path) -> str:
 
 
 def _write_synced(path: Path, content: Content, *, like: Path) -> None:
-    """Write a new file with the mode and the owner of the file that it will replace, if there is one."""
+    """Write a new file with the mode and the owner of the file that it will replace, if that exists."""
     try:
         before = like.stat()
     except FileNotFoundError:
@@ -227,14 +216,9 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _chunks(file: IO[bytes]) -> Iterator[bytes]:
-    while chunk := file.read(2**20):
-        yield chunk
-
-
 @contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Put this path into errors, in place of a temporary one or none."""
+def _errors_name(path: Path) -> Iterator[None]:
+    """Raise errors with this path instead of that of a temporary file."""
     try:
         yield
     except OSError as error:

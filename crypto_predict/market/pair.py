@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market.interval import Interval
@@ -34,6 +35,10 @@ class Pair:
     def slug(self) -> str:
         """The pair as one path segment: ``BTC-USD``."""
         return f"{self.base}-{self.quote}"
+
+    def fill(self, template: Path) -> Path:
+        """Insert the currencies for ``{base}`` and ``{quote}`` in a path."""
+        return Path(str(template).replace("{base}", self.base).replace("{quote}", self.quote))
 
     def __str__(self) -> str:
         return f"{self.base}/{self.quote}"

@@ -34,7 +34,6 @@ _TIMES = (
     frozenset({TIME, TIME_MS, "date", "datetime", "timestamp", "gmt_time", "date_utc"}),
 )
 _VOLUMES = frozenset({"volume", "vol", "v"})
-_VOLUME_OF = "volume_"
 
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
 _MISSING = frozenset({"", "na", "n/a", "null", "none"})  # in lower case
@@ -57,7 +56,7 @@ class Columns:
     in_milliseconds: bool  # by the name of the time column
     prices: tuple[int, ...]  # in the order of PRICES
     volume: int | None
-    notices: list[str] = field(default_factory=list)
+    notices: list[str]
     units: set[str] = field(default_factory=set)  # of the times since 1970 read so far
 
     @classmethod
@@ -82,15 +81,16 @@ class Columns:
         if faults:
             shown = [name[:20] for name in header[:20]]
             raise BadRow(f"{'; '.join(faults)}; the columns found are {shown}")
-        columns = cls(
-            width=len(names),
-            time=times[0],
-            in_milliseconds=names[times[0]] in {TIME_MS, "mts"},
-            prices=tuple(places[0] for places in prices),
-            volume=volumes[0] if volumes else None,
-        )
-        columns.notices += _notices(columns, header, names)
-        return columns
+        time, volume = times[0], volumes[0] if volumes else None
+        notices = []
+        if names[time] not in {TIME, TIME_MS}:
+            notices.append(f"{header[time][:40]!r} is the opening in UTC")
+        if volume is None:
+            notices.append("the volume, which is missing, is 0")
+        elif names[volume] != "volume":
+            notices.append(f"{header[volume][:40]!r} is the volume")
+        in_milliseconds = names[time] in {TIME_MS, "mts"}
+        return cls(len(names), time, in_milliseconds, tuple(places[0] for places in prices), volume, notices)
 
     def candle(self, fields: Sequence[str]) -> Candle | None:
         """Return the candle of one row, or None for a row without any price. An empty field is NaN.
@@ -101,10 +101,14 @@ class Columns:
         if len(fields) != self.width:
             raise BadRow(f"{len(fields)} fields, the header has {self.width}")
         faults: list[str] = []
-        opening = self._opening(fields[self.time], faults)
+        opening = EPOCH
+        try:
+            opening = self._opening(fields[self.time])
+        except ValueError as error:
+            faults.append(str(error))
         prices = [_number(name, fields[place], faults) for name, place in zip(PRICES, self.prices, strict=True)]
         volume = 0.0 if self.volume is None else _number("volume", fields[self.volume], faults)
-        if faults or opening is None:
+        if faults:
             raise BadRow("; ".join(faults))
         if all(map(math.isnan, prices)):
             return None
@@ -115,27 +119,27 @@ class Columns:
         """Return the assumptions so far, including the units of times."""
         return [*self.notices, *(f"times are {unit} since 1970" for unit in sorted(self.units))]
 
-    def _opening(self, text: str, faults: list[str]) -> datetime | None:
+    def _opening(self, text: str) -> datetime:
+        if self.in_milliseconds:
+            return _milliseconds(text)
+        if found := _SINCE_1970.fullmatch(text):
+            unit, _, parts = next(unit for unit in _UNITS if len(found[1]) <= unit[1])
+            self.units.add(unit)
+            return EPOCH + timedelta(microseconds=int(found[1]) * 10**6 // parts)
         try:
-            if self.in_milliseconds:
-                return _milliseconds(text)
-            if found := _SINCE_1970.fullmatch(text):
-                unit, _, parts = next(unit for unit in _UNITS if len(found[1]) <= unit[1])
-                self.units.add(unit)
-                return EPOCH + timedelta(microseconds=int(found[1]) * 10**6 // parts)
-            return _iso(text)
-        except ValueError as error:
-            faults.append(str(error))
-            return None
+            instant = datetime.fromisoformat(_YEAR_FIRST.sub(r"\1-\2-\3", text.removesuffix(" UTC")))
+            return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"time {text[:40]!r} is not an ISO date or date-time") from error
 
 
 def continues(header: Sequence[str]) -> bool:
-    """Whether the time column is still to be named in a further line, as in a header that yfinance writes."""
+    """Return whether the next line belongs to the header, as in files from yfinance."""
     return header[:1] == ["Price"] and not _times(_names(header))
 
 
 def joined(header: Sequence[str], fields: Sequence[str]) -> list[str]:
-    """Return a header that continues, with what its next line adds.
+    """Return a header that continues, together with its next line.
 
     Raises:
         BadRow: The line names several tickers.
@@ -165,22 +169,10 @@ def _times(names: Sequence[str]) -> list[int]:
 
 def _volumes(names: Sequence[str], base: str | None) -> list[int]:
     """Return the columns that may be the volume in the base currency: at most one in a valid header."""
-    if places := _places(names, _VOLUMES):
-        return places
-    if base and (places := _places(names, frozenset({f"{_VOLUME_OF}{base.lower()}"}))):
-        return places
-    return [place for place, name in enumerate(names) if name.startswith(_VOLUME_OF)]
-
-
-def _notices(columns: Columns, header: Sequence[str], names: Sequence[str]) -> list[str]:
-    notices = []
-    if names[columns.time] not in {TIME, TIME_MS}:
-        notices.append(f"{header[columns.time][:40]!r} is the opening in UTC")
-    if columns.volume is None:
-        notices.append("the volume, which is missing, is 0")
-    elif names[columns.volume] != "volume":
-        notices.append(f"{header[columns.volume][:40]!r} is the volume")
-    return notices
+    for group in (_VOLUMES, frozenset({f"volume_{(base or '').lower()}"})):
+        if places := _places(names, group):
+            return places
+    return [place for place, name in enumerate(names) if name.startswith("volume_")]
 
 
 def _number(name: str, text: str, faults: list[str]) -> float:
@@ -190,14 +182,6 @@ def _number(name: str, text: str, faults: list[str]) -> float:
     if text.lower() not in _MISSING:
         faults.append(f"{name} {text[:40]!r} is not a number")
     return math.nan
-
-
-def _iso(text: str) -> datetime:
-    try:
-        instant = datetime.fromisoformat(_YEAR_FIRST.sub(r"\1-\2-\3", text.removesuffix(" UTC")))
-        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"time {text[:40]!r} is not an ISO date or date-time") from error
 
 
 def _milliseconds(text: str) -> datetime:

@@ -1,18 +1,18 @@
-"""``file:PATH``: candles from a CSV or CSV.gz file of the user's own.
+"""``file:PATH``: candles from a CSV or CSV.gz file.
 
 The first line names the columns, in any order and in any case: ``time,open,high,low,close,volume``, or as Yahoo
 Finance, CryptoDataDownload and exchanges write them (see `csv_columns`). ``time`` is the opening of the candle: an ISO
 8601 date or date-time (UTC unless it has an offset), or a time since 1970 in seconds, milli-, micro- or nanoseconds,
-by its length; ``time_ms`` is milliseconds. Lines before the header that hold an address, a comment (``#``) or
+by its length; ``time_ms`` is milliseconds. Lines before the header that contain an address, a comment (``#``) or
 ``sep=`` are skipped, and so are blank lines. Fields are separated by comma, semicolon, tab or ``|``. The text is UTF-8.
-Whether the file is compressed is read from its content, not from its name. ``{base}`` and ``{quote}`` in the path stand
-for the pair's currencies.
+Compression is recognised by the content, not by the name. ``{base}`` and ``{quote}`` in the path stand for the
+currencies of the pair.
 
-Rows may stand in any order and are sorted by time; a row without any price is left out, as a gap. Either is logged,
-with everything else that was assumed, in one line. Nothing else is repaired, left out or resampled. A file that is not
-a table of candles, or has a row that cannot be read, is refused with every fault at once, each with its line. Rows that
-can be read are passed on unchanged, even if repeated or impossible: ``nan`` and ``inf`` are numbers, and an empty
-field, as spreadsheets and pandas write missing values, is NaN. Each candle has its line number.
+Rows may have any order and are sorted by time. A row without any price is left out, as a gap. Both are logged in one
+line, with every other assumption. Nothing else is repaired, left out or resampled. A file that is not a table of
+candles, or has a row that cannot be read, is refused with every fault at once, each with its line. Rows that can be
+read are returned unchanged, even if they are repeated or impossible: ``nan`` and ``inf`` are numbers, and an empty
+field is NaN, as spreadsheets and pandas write it.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from crypto_predict.sources.limits import Bounds
 MOST_LINES = Bounds().candles
 MOST_LINE_BYTES = 10_000
 LINE_BYTES = 500  # of a line on average, at most
-MOST_FAULTS = 1_000  # a hostile file has no end of them
+MOST_FAULTS = 1_000
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _PREAMBLE = re.compile(r"#.*|\W*https?://\S*|sep=.", re.IGNORECASE)  # a line before the header
 _MOST_PREAMBLE = 10  # lines
-_MOST_FURTHER = 2  # lines of a header, below its first
+_MOST_FURTHER = 2  # lines of a header after its first
 _DELIMITERS = ",;\t|"
 
 Row = tuple[Candle, int]  # a candle and its line
@@ -64,21 +64,21 @@ class CsvFile:
         self._read: dict[Path, list[Row]] = {}
 
     def path_for(self, pair: Pair) -> Path:
-        """The file that holds `pair`; without placeholders in the path, one file serves whatever pair is asked for."""
-        return Path(self._path.replace("{base}", pair.base).replace("{quote}", pair.quote))
+        """Return the file with the candles of `pair`. Without placeholders it is always the same."""
+        return pair.fill(Path(self._path))
 
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:
-        """The close of the newest row that closes at or before `limit` (UTC); `limit` rounded down where none does.
+        """Return the close of the newest row that closes at or before `limit` (UTC), by default `limit` rounded down.
 
         Raises:
             UnusableHistory: The file cannot be read.
         """
         latest = limit - interval.length  # the rows may reach to the end of the year 9999
-        closes = (row.open_time + interval.length for row, _ in self._all_rows(pair) if row.open_time <= latest)
+        closes = (row.open_time + interval.length for row, _ in self._rows(pair) if row.open_time <= latest)
         return max(closes, default=interval.floor(limit))
 
     def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
-        """Return the candles that open in `span` or later, in the order of time.
+        """Return the candles that open in `span` or later, ascending.
 
         Raises:
             UnusableHistory: The file cannot be read.
@@ -87,9 +87,9 @@ class CsvFile:
 
     def rows(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Row]:  # noqa: ARG002 the port's signature
         """Return what `candles` returns, each candle with its line."""
-        return (row for row in self._all_rows(pair) if row[0].open_time >= span.start)
+        return (row for row in self._rows(pair) if row[0].open_time >= span.start)
 
-    def _all_rows(self, pair: Pair) -> list[Row]:
+    def _rows(self, pair: Pair) -> list[Row]:
         path = self.path_for(pair)
         if path not in self._read:
             self._read[path] = read_csv(path, self._most_lines, pair.base)
@@ -97,12 +97,12 @@ class CsvFile:
 
 
 def read_csv(path: Path, most_lines: int = MOST_LINES, base: str | None = None) -> list[Row]:
-    """Every row of the file that has a price, ascending, and at least one. The assumptions are logged in one line.
+    """Return every row with a price, ascending, at least one. The assumptions are logged in one line.
 
     Args:
         path: The file.
-        most_lines: More are refused; so is a file of more than `LINE_BYTES` a line on average.
-        base: The currency whose volume is meant, where several are there; None: not known.
+        most_lines: More are refused, and so is a file with more than `LINE_BYTES` a line on average.
+        base: The currency whose volume is read, if the file has several.
 
     Raises:
         UnusableHistory: With every fault of the file.
@@ -122,16 +122,16 @@ def read_csv(path: Path, most_lines: int = MOST_LINES, base: str | None = None) 
 
 
 class _Unreadable(Exception):
-    """Reading cannot go on."""
+    """Reading cannot continue."""
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """The file's content, decompressed. Whatever goes wrong while it is open becomes `_Unreadable`."""
+    """Open the file for its decompressed content. Every error while it is open becomes `_Unreadable`."""
     try:
         if path.is_dir():
             raise _Unreadable("it is a directory, not a file")
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe could keep us waiting for ever
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe may never end
             raise _Unreadable("it is not a regular file")
         with path.open("rb") as file:
             compressed = file.read(2) == _GZIP_MAGIC
@@ -141,12 +141,12 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise _Unreadable("there is no such file") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _Unreadable(f"it is a truncated or damaged gzip file: {error}") from error
-    except (OSError, ValueError) as error:  # ValueError: a path that no system call takes
+    except (OSError, ValueError) as error:  # ValueError: a path that no system call accepts
         raise _Unreadable(f"it cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _lines(file: BinaryIO, most: int) -> Iterator[tuple[int, bytes]]:
-    """Every line that is not blank, with its number; never more in memory than one line of bounded length."""
+    """Yield every line that is not blank, with its number. At most one line of bounded length is in memory."""
     left = most * LINE_BYTES + MOST_LINE_BYTES  # bytes
     for number in range(1, most + 1):
         line = file.readline(MOST_LINE_BYTES + 1)
@@ -163,17 +163,8 @@ def _lines(file: BinaryIO, most: int) -> Iterator[tuple[int, bytes]]:
         raise _Unreadable(f"it has more than {most:,} lines; SOURCE_CANDLES allows more")
 
 
-@contextmanager
-def _header_line(number: int) -> Iterator[None]:
-    """A fault of this line, which belongs to the header, ends the reading."""
-    try:
-        yield
-    except BadRow as error:
-        raise _Unreadable(f"line {number}: {error}") from error
-
-
 class _Table:
-    """The rows, the faults and what was assumed, so far."""
+    """The rows, faults and assumptions so far."""
 
     def __init__(self, base: str | None) -> None:
         self.rows: list[Row] = []
@@ -181,35 +172,37 @@ class _Table:
         self.notices: list[str] = []
         self._base = base
         self._delimiter = ","
-        self._without_price: list[int] = []  # lines
 
     def read(self, lines: Iterator[tuple[int, bytes]]) -> None:
-        """Read the header, then every row.
+        """Read the header and every row.
 
         Raises:
-            _Unreadable: Reading ended early; the faults found before stand.
+            _Unreadable: Reading ended early. The faults found before remain.
         """
         columns = self._columns(lines)
-        last = 0
-        for last, line in lines:
+        number, priceless = 0, []
+        for number, line in lines:
             try:
                 candle = columns.candle(self._fields(line))
             except BadRow as error:
-                self.faults.append(f"line {last}: {error}")
+                self.faults.append(f"line {number}: {error}")
                 if len(self.faults) == MOST_FAULTS:
-                    raise _Unreadable(f"reading stopped at line {last}") from None
+                    raise _Unreadable(f"reading stopped at line {number}") from None
+                continue
+            if candle is None:
+                priceless.append(number)
             else:
-                self._keep(candle, last)
-        if not last:
+                self.rows.append((candle, number))
+        if not number:
             raise _Unreadable("there is no row below the header")
         if not (self.rows or self.faults):
             raise _Unreadable("no row has a price")
         self.notices += columns.assumed()
-        if missing := self._without_price:
-            self.notices.append(f"rows without a price are gaps ({len(missing):,}, the first in line {missing[0]})")
+        if priceless:
+            self.notices.append(f"rows without a price are gaps ({len(priceless):,}, the first in line {priceless[0]})")
 
     def sort(self) -> None:
-        """Bring the rows into the order of time; those of one time stay in theirs."""
+        """Sort the rows by time. Rows with the same time keep their order."""
         openings = [candle.open_time for candle, _ in self.rows]
         if all(earlier <= later for earlier, later in pairwise(openings)):
             return
@@ -228,19 +221,21 @@ class _Table:
         if not number:
             raise _Unreadable("it is empty")
         self._delimiter = max(_DELIMITERS, key=lambda delimiter: line.count(delimiter.encode()))
-        with _header_line(number):
+        current = number
+        try:
             header = self._fields(line)
-        if continues(header):
-            for further, line in islice(lines, _MOST_FURTHER):
-                with _header_line(further):
-                    header = joined(header, self._fields(line))
+            for further, line in islice(lines, _MOST_FURTHER) if continues(header) else ():
+                current = further
+                header = joined(header, self._fields(line))
                 if not continues(header):
                     break
-        with _header_line(number):
+            current = number
             return Columns.of(header, self._base)
+        except BadRow as error:
+            raise _Unreadable(f"line {current}: {error}") from error
 
     def _fields(self, line: bytes) -> list[str]:
-        """The fields of one line. A quoted field cannot run over its end: one lost quote must not swallow the rest."""
+        """Return the fields of one line. A quoted field ends with its line, so that one lost quote costs one line."""
         if b"\0" in line:
             raise BadRow("it holds a NUL byte, so this is not text")
         try:
@@ -250,9 +245,3 @@ class _Table:
             raise BadRow(f"byte {line[error.start]:#04x} is not UTF-8 text") from error
         except csv.Error as error:
             raise BadRow(f"it is not CSV: {error}") from error
-
-    def _keep(self, candle: Candle | None, line: int) -> None:
-        if candle is None:
-            self._without_price.append(line)
-        else:
-            self.rows.append((candle, line))

@@ -1,20 +1,20 @@
-"""``simulated``: an invented market, the same for everybody who names the same seed.
+"""``simulated``: an invented market, the same for everybody who uses the same seed.
 
 The daily log price is a mean-reverting random walk with stochastic volatility and jumps:
 
-* the volatility's logarithm is autoregressive of order one (Taylor, "Modelling Financial Time Series", 1986):
-  ``h' = PERSISTENCE h + VOLATILITY_OF_VOLATILITY z``; a day's diffusion is ``DAILY_VOLATILITY exp(h)``
+* the logarithm of volatility is autoregressive of order one (Taylor, "Modelling Financial Time Series", 1986):
+  ``h' = PERSISTENCE h + VOLATILITY_OF_VOLATILITY z``; the diffusion of a day is ``DAILY_VOLATILITY exp(h)``
 * jumps arrive at random and are normal in log price (Merton, "Option pricing when underlying stock returns are
   discontinuous", 1976)
-* the drift is mild and pulls towards the pair's long-run level (Schwartz, "The stochastic behavior of commodity
-  prices", 1997, model 1), so that a Bitcoin keeps costing something like a Bitcoin
+* the drift is small and pulls towards the pair's long-run level (Schwartz, "The stochastic behavior of commodity
+  prices", 1997, model 1)
 * each weekday has its own drift, volatility and turnover; weekends are calm
-* a day's high and low are the extremes of a Brownian bridge from open to close, each drawn from its exact law
+* the high and low of a day are the extremes of a Brownian bridge from open to close, each drawn from its exact law
   (Glasserman, "Monte Carlo Methods in Financial Engineering", 2003, section 6.4)
 
-Together that is an annual volatility of some 60 %. Minutes are a bridge through the day's open, extremes and close, so
-a day can be known without its minutes, and still equals the sum of them. All of it is the standard library's, and only
-``Random.random``, whose sequence Python promises to keep; prices are rounded, which hides the last bits of ``math``.
+The annual volatility is about 60 %. Minutes are a bridge through the open, extremes and close of the day, so a day
+does not depend on its minutes and still equals their sum. Only ``Random.random`` is used, whose sequence Python
+promises to keep. Prices are rounded, which hides the last bits of ``math``.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ PERSISTENCE = 0.97
 VOLATILITY_OF_VOLATILITY = 0.085
 JUMPS_A_DAY = 0.02
 JUMP_MEAN, JUMP_DEVIATION = -0.01, 0.06  # of the log price
-PULL_A_DAY = 0.002  # the share of the distance to the long-run level: half of it in a year
+PULL_A_DAY = 0.002  # share of the distance to the long-run level: half of it in a year
 TURNOVER = 50e6  # a day, in dollars
-VOLUME_STEPS = 2**24  # an ordinary day's volume is so many steps, each a power of two, so that sums are exact
+VOLUME_STEPS = 2**24  # in the volume of an ordinary day; a step is a power of two, so that sums are exact
 
 MINUTES = 1440  # a day
-FIRST_EXTREME, SECOND_EXTREME = (60, 700), (740, 1380)  # the minutes between which each falls
+FIRST_EXTREME, SECOND_EXTREME = (60, 700), (740, 1380)  # ranges of minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ _DOLLARS = {  # long-run levels
 
 
 class Simulated:
-    """The invented market as a source; `seed` chooses one of many. A candle depends on seed, pair and time alone."""
+    """The invented market as a source. A candle depends only on seed, pair and time."""
 
     id = "simulated"
     simulated = True
@@ -96,21 +96,24 @@ class Simulated:
         self._seed = seed
 
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
-        """`limit` (UTC) rounded down to the interval: this market never sleeps."""
+        """Return `limit` (UTC) rounded down to the interval."""
         return interval.floor(limit)
 
     def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
-        """The candles that open in `span`, none of them before 2017."""
-        days = _days(_Market.of(pair), self._random(pair, "days"), span.end)
+        """Return the candles that open in `span`, from 2017 on."""
+        market = _Market.of(pair)
+        days = _days(market, self._random(pair, "days"), span.end)
         if interval is Interval.DAY_1:
             yield from (day.candle for day in days if day.candle.open_time in span)
             return
         first = Interval.DAY_1.floor(span.start)
-        minutes = (minute for day in days if day.candle.open_time >= first for minute in self._minutes(pair, day))
+        minutes = (
+            minute
+            for day in days
+            if day.candle.open_time >= first
+            for minute in _minutes(market, day, self._random(pair, f"{day.candle.open_time:%Y-%m-%d}"))
+        )
         yield from (candle for candle in aggregate(minutes, interval) if candle.open_time in span)
-
-    def _minutes(self, pair: Pair, day: _Day) -> Iterator[Candle]:
-        return _minutes(_Market.of(pair), day, self._random(pair, f"{day.candle.open_time:%Y-%m-%d}"))
 
     def _random(self, pair: Pair, purpose: str) -> Random:
         digest = hashlib.sha256(f"{self._seed} {pair} {purpose}".encode()).digest()
@@ -119,7 +122,7 @@ class Simulated:
 
 @dataclass(frozen=True, slots=True)
 class _Market:
-    """What is particular to one pair."""
+    """The constants of one pair."""
 
     level: float  # long-run price
     decimals: int  # of a price
@@ -127,19 +130,17 @@ class _Market:
 
     @classmethod
     def of(cls, pair: Pair) -> _Market:
-        """The market of any pair, known or not."""
         level = _dollars(pair.base) / _dollars(pair.quote)
         volume = TURNOVER / _dollars(pair.base)
         step = math.ldexp(1.0, math.floor(math.log2(volume / VOLUME_STEPS)))
         return cls(level, price_decimals(level) + 2, step)
 
     def rounded(self, price: float) -> float:
-        """The price, on the market's grid."""
         return round(price, self.decimals)
 
 
 def _dollars(currency: str) -> float:
-    """What one of a currency costs in the long run; the unknown get something between a cent and a hundred dollars."""
+    """Return the long-run price of a currency. An unknown one costs between a cent and a hundred dollars."""
     if currency in _DOLLARS:
         return _DOLLARS[currency]
     share = int.from_bytes(hashlib.sha256(currency.encode()).digest()[:6], "big") / 2**48
@@ -154,7 +155,7 @@ class _Day:
 
 
 def _days(market: _Market, random: Random, end: datetime) -> Iterator[_Day]:
-    """Every day from the genesis on that opens before `end`; each takes the same number of draws."""
+    """Yield every day from the genesis on that opens before `end`. Each takes the same number of draws."""
     opening, log_open, log_volatility = GENESIS, math.log(market.level), 0.0
     while opening < end:
         weekday = _WEEK[opening.weekday()]
@@ -170,13 +171,13 @@ def _days(market: _Market, random: Random, end: datetime) -> Iterator[_Day]:
 
 
 def _extremes(random: Random, change: float, volatility: float) -> tuple[float, float]:
-    """The highest and the lowest of a Brownian bridge from 0 to `change`, each by its own law."""
+    """Return the highest and lowest point of a Brownian bridge from 0 to `change`."""
     up, down = (math.sqrt(change**2 + 2 * volatility**2 * _exponential(random)) for _ in range(2))
     return (change + up) / 2, (change - down) / 2
 
 
 def _minutes(market: _Market, day: _Day, random: Random) -> Iterator[Candle]:
-    """The day's minutes, which add up to the day's candle exactly."""
+    """Yield the minutes of a day. Together they are exactly the candle of the day."""
     prices = _path(market, day, random)
     volumes = _shares(day.steps, [_exponential(random) for _ in range(MINUTES)])
     wick = day.volatility / math.sqrt(MINUTES) / 2
@@ -194,14 +195,14 @@ def _minutes(market: _Market, day: _Day, random: Random) -> Iterator[Candle]:
 
 
 def _path(market: _Market, day: _Day, random: Random) -> list[float]:
-    """The price at the edges of the day's minutes: open, a way that touches high and low and stays within, close."""
+    """Return the prices at the edges of the minutes, from open to close. They touch high and low and stay within."""
     extremes = [day.candle.high, day.candle.low]
     if random.random() < 0.5:
         extremes.reverse()
     knots = [
         (0, day.candle.open),
-        (_between(random, *FIRST_EXTREME), extremes[0]),
-        (_between(random, *SECOND_EXTREME), extremes[1]),
+        (_minute_in(random, FIRST_EXTREME), extremes[0]),
+        (_minute_in(random, SECOND_EXTREME), extremes[1]),
         (MINUTES, day.candle.close),
     ]
     deviation = day.volatility / math.sqrt(MINUTES)
@@ -214,21 +215,21 @@ def _path(market: _Market, day: _Day, random: Random) -> list[float]:
 
 
 def _bridge(random: Random, ends: tuple[float, float], steps: int, deviation: float) -> list[float]:
-    """A random walk of so many steps from one end to the other, without the ends."""
+    """Return a random walk of `steps` steps between `ends`, without the ends."""
     walk = list(accumulate(deviation * _normal(random) for _ in range(steps)))
     slope = (ends[1] - ends[0] - walk[-1]) / steps
     return [ends[0] + walk[step - 1] + step * slope for step in range(1, steps)]
 
 
 def _folded(price: float, low: float, high: float) -> float:
-    """A price that left the range, thrown back into it as by a mirror."""
+    """Reflect a price outside the range back into it."""
     if price > high:
         return max(low, high - (price - high))
     return min(high, low + (low - price)) if price < low else price
 
 
 def _shares(total: int, weights: Sequence[float]) -> list[int]:
-    """A whole number, divided by weight into whole numbers that add up to it."""
+    """Divide a whole number by weight into whole numbers with the same sum."""
     scale = total / math.fsum(weights)  # a plain sum rounds differently from one Python to the next
     edges = [0, *(min(total, round(scale * weight)) for weight in accumulate(weights))]
     edges[-1] = total
@@ -240,12 +241,12 @@ def _jump(random: Random) -> float:
     return size if random.random() < JUMPS_A_DAY else 0.0
 
 
-def _between(random: Random, first: int, last: int) -> int:
-    return first + int(random.random() * (last - first))
+def _minute_in(random: Random, span: tuple[int, int]) -> int:
+    return span[0] + int(random.random() * (span[1] - span[0]))
 
 
 def _normal(random: Random) -> float:
-    """A standard normal number (Box and Muller, 1958)."""
+    """Return a standard normal number (Box and Muller, 1958)."""
     return math.sqrt(2 * _exponential(random)) * math.cos(2 * math.pi * random.random())
 
 

@@ -19,6 +19,7 @@ from crypto_predict.settings import (
     whole_number,
 )
 from crypto_predict.sources.catalog import FILE, pair_in_name, source_name
+from crypto_predict.sources.limits import Bounds
 from crypto_predict.training.settings import (
     BacktestPlan,
     EarlierRelease,
@@ -37,7 +38,7 @@ examples:
   python train.py                                        Bitcoin from Alpaca, five years back, no key needed
   python train.py --pair BTC/USD --pair ETH/USD          several pairs in one model
   python train.py --pair SOL/USD --source file:SOL.csv   your own CSV or CSV.gz: time,open,high,low,close,volume
-  python train.py --source alpaca,simulated              an invented market where no exchange can be reached
+  python train.py --source alpaca,simulated              a simulated market if no exchange can be reached
   python train.py --until 2025-06-30                     as if that were yesterday
   python train.py --picture forecast.svg                 a picture beside the model
   python train.py --backtest backtest.csv                every forecast of the backtest, one a row
@@ -110,18 +111,15 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
         SystemExit: With 2 after a bad argument, whose value is named; with 0 after ``--help``.
     """
     options = COMMAND.parse(arguments, environ)
-    if not options.pair and (file := _file_of_one_pair(options.source)):
-        typed = shlex.join(["python", "train.py", *arguments, "--pair", str(pair_in_name(file))])
-        COMMAND.fail(f"the pair of {shown(file)} is not named; type: {typed} (or set PAIR)")
+    files = [name for name in options.source if name.startswith(FILE) and "{base}" not in name]
+    if files and not options.pair:
+        typed = shlex.join(["python", "train.py", *arguments, "--pair", str(pair_in_name(files[0]))])
+        COMMAND.fail(f"the pair of {shown(files[0])} is not named; type: {typed} (or set PAIR)")
     try:
+        Bounds.from_environ(environ)  # read again where the sources are opened, after slow imports
         return _settings(options, environ), options.json
     except InvalidValue as error:
         COMMAND.fail(str(error))
-
-
-def _file_of_one_pair(sources: Sequence[str]) -> str | None:
-    """Return the first source that is a file of a single pair."""
-    return next((name for name in sources if name.startswith(FILE) and "{base}" not in name), None)
 
 
 def _settings(options: SimpleNamespace, environ: Mapping[str, str]) -> TrainSettings:

@@ -24,11 +24,6 @@ _OPCODES_OF_PAIR, _OPCODES_OF_LOSS = 7_000, 11  # of a model file, a little more
 File = tuple[str, Path]  # the option that names it, and its path
 
 
-def path_for(template: Path, pair: Pair) -> Path:
-    """Insert the currencies of the pair for ``{base}`` and ``{quote}``."""
-    return Path(str(template).replace("{base}", pair.base).replace("{quote}", pair.quote))
-
-
 def check_outputs(outputs: Outputs, request: HistoryRequest, earlier: EarlierRelease) -> list[File]:
     """Check before minutes of training that all outputs can be written, and that none replaces an input.
 
@@ -67,7 +62,7 @@ def _written(outputs: Outputs, pairs: Sequence[Pair]) -> Iterator[File]:
         yield "--backtest", outputs.backtest
     for option, template in (("--prophet-json", outputs.prophet_json), ("--picture", outputs.picture)):
         if template is not None:
-            yield from ((option, path_for(template, pair)) for pair in pairs)
+            yield from ((option, pair.fill(template)) for pair in pairs)
 
 
 def _read(
@@ -75,7 +70,7 @@ def _read(
 ) -> Iterator[tuple[str, Path, Path | None]]:
     """Yield the files to read: the option, the path, and the one output that may replace the file."""
     for template in (Path(name.removeprefix(FILE)) for name in request.sources if name.startswith(FILE)):
-        for path in (path_for(template, pair) for pair in request.pairs):
+        for path in (pair.fill(template) for pair in request.pairs):
             yield f"--source {FILE}{path}", path, None
     if earlier.ledger is not None:
         yield "--ledger", earlier.ledger, outputs.ledger
@@ -123,7 +118,7 @@ def check_room(candles: Mapping[Pair, int], days: int, horizons: Sequence[int]) 
         InvalidValue: There are too many days, or losses of too many horizons.
     """
     answered = {pair: count + schema.HORIZON_DAYS for pair, count in candles.items()}
-    if faults := schema.size_faults(answered):
+    if faults := list(schema.size_faults(answered)):
         raise InvalidValue("--days", days, f"few enough for these pairs: {faults[0]}")
     losses = sum(answered.values()) // 7 * len({*HORIZONS, *horizons})
     if _OPCODES_OF_PAIR * len(candles) + _OPCODES_OF_LOSS * losses > MOST_OPCODES:

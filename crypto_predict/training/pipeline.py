@@ -22,7 +22,7 @@ from crypto_predict.training.backtest_csv import as_csv
 from crypto_predict.training.card import build_card, build_pair_card
 from crypto_predict.training.earlier import clean_up, continue_record, keep_ledger, read_champion
 from crypto_predict.training.histories import PairHistory, candles_after, read_pair
-from crypto_predict.training.outputs import check_outputs, check_room, locked_outputs, path_for, readable
+from crypto_predict.training.outputs import check_outputs, check_room, locked_outputs, readable
 from crypto_predict.training.pair import count_cutoffs, find_faults, train_pair
 from crypto_predict.training.picture import save_picture
 from crypto_predict.training.settings import GatePlan, HistoryRequest, TrainSettings
@@ -95,9 +95,9 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
             if outputs.picture is not None:
                 # Only the picture shows the prices after a forecast of the past.
                 followed = [] if request.until is None else candles_after(read[pair].history, read[pair].source, now)
-                save_picture(read[pair].history, forecasts[pair], card, path_for(outputs.picture, pair), followed)
+                save_picture(read[pair].history, forecasts[pair], card, pair.fill(outputs.picture), followed)
             if outputs.prophet_json is not None:
-                write_atomically(path_for(outputs.prophet_json, pair), one.fitted.prophet.to_json().encode())
+                write_atomically(pair.fill(outputs.prophet_json), one.fitted.prophet.to_json().encode())
         keep_ledger(outputs, record.ledger)
         # In this order, as readers drop the ledger entries after the one that the model names.
         write_in_order({outputs.ledger: record.ledger.content(), outputs.model: data})

@@ -40,7 +40,7 @@ class GatePlan:
 
 @dataclass(frozen=True, slots=True)
 class EarlierRelease:
-    """The files of the release before this one; None if there is none."""
+    """The files of the release before this one."""
 
     ledger: Path | None = None  # continued beside the model
     champion: Path | None = None  # the model that this one would replace
@@ -57,7 +57,7 @@ class ReleaseFacts:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """The files to write; None if a file is not wanted. `path_for` inserts the pair where there is one file a pair."""
+    """The files to write; None if a file is not wanted. `Pair.fill` inserts the pair where there is one file a pair."""
 
     model: Path
     backtest: Path | None = None  # every forecast of the backtest, as CSV

@@ -1,4 +1,4 @@
-"""The answers of a model, as values: the same question has the same answer. `rendering` makes JSON of them."""
+"""The answers of a model, as values; `rendering` turns them into JSON."""
 
 from __future__ import annotations
 
@@ -53,6 +53,20 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Forecast:
+    """The rows of `series` for each day from `start` to `end`, both included and in its range."""
+
+    series: Series
+    start: date
+    end: date
+
+    def __iter__(self) -> Iterator[Row]:
+        """Compute the rows, in order of their days."""
+        days = (self.end - self.start).days + 1
+        return (self.series.row(self.start + timedelta(days=n)) for n in range(days))
+
+
+@dataclass(frozen=True, slots=True)
 class PairRange:
     """The days for which the model answers about one pair."""
 
@@ -77,16 +91,15 @@ class Version:
 
 
 class Series:
-    """The predictions of one model (`combined` or `prophet`) for one pair."""
+    """The predictions of one model (one of `MODELS`) for one pair, in the range of `first_day` to `last_day`."""
 
     def __init__(self, pair: Pair, model: str, evaluator: Evaluator, *, simulated: bool) -> None:
         forecast = evaluator.forecast
+        close = forecast.last_close_time
+        newest = forecast.anchor.at if model == COMBINED else close
         self._evaluator = evaluator
-        self._model = model
-        self._last_close = forecast.last_close_time
-        newest = forecast.anchor.at if model == COMBINED else self._last_close
         self.first_day, self.last_candle, self.last_day = forecast.first, forecast.last, forecast.end
-        self.fitted = Provenance(FITTED, self._last_close, pair, model, simulated)
+        self.fitted = Provenance(FITTED, close, pair, model, simulated)
         self.known = Provenance(FITTED, newest, pair, model, simulated)  # after the last close, up to the newest price
         self.forecast = Provenance(FORECAST, newest, pair, model, simulated)
 
@@ -98,32 +111,13 @@ class Series:
             NoProphetInterval: The time lies after the last candle, and Prophet alone has no interval.
         """
         if isinstance(moment, datetime):
-            price, instant = self._evaluator.at(moment, self._model), moment
+            price, instant = self._evaluator.at(moment, self.fitted.model), moment
         else:
-            price = self._evaluator.at_close(moment, self._model)
+            price = self._evaluator.at_close(moment, self.fitted.model)
             instant = datetime.combine(moment, time(), UTC) + DAY
-        if instant > self.forecast.as_of:
-            return Row(moment, price, self.forecast)
-        return Row(moment, price, self.fitted if instant <= self._last_close else self.known)
-
-    def check(self, name: str, day: date) -> None:
-        """Raise `OutsideModel` if the parameter `name` is a day outside the range."""
-        if not self.first_day <= day <= self.last_day:
-            raise OutsideModel(name, OutOfRange(day, self.first_day, self.last_day))
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """The rows of `series` for each day from `start` to `end`, both included and in its range."""
-
-    series: Series
-    start: date
-    end: date
-
-    def __iter__(self) -> Iterator[Row]:
-        """Compute the rows, in order of their days."""
-        days = (self.end - self.start).days + 1
-        return (self.series.row(self.start + timedelta(days=n)) for n in range(days))
+        if instant <= self.fitted.as_of:
+            return Row(moment, price, self.fitted)
+        return Row(moment, price, self.known if instant <= self.known.as_of else self.forecast)
 
 
 class Answers:
@@ -132,18 +126,14 @@ class Answers:
     def __init__(self, model: Model) -> None:
         card = model.card
         self.model = model
+        self.held = list(model.forecasts)  # the pairs, in the order of the model
+        self._bitcoin = next((pair for pair in self.held if pair.base == "BTC"), None)
         self.series: dict[tuple[Pair, str], Series] = {}  # by pair and model
         for pair, forecast in model.forecasts.items():
             evaluator = Evaluator(forecast)
             for name in MODELS:
                 self.series[pair, name] = Series(pair, name, evaluator, simulated=card.pairs[pair].simulated)
         self.version = Version(card.version, card.build, card.git_revision, card.trained_at, card.simulated)
-        self._bitcoin = next((pair for pair in model.forecasts if pair.base == "BTC"), Pair("BTC", "USD"))
-
-    @property
-    def held(self) -> list[Pair]:
-        """Return the pairs of the model, in its order."""
-        return list(self.model.forecasts)
 
     def bitcoin(self, question: BitcoinQuestion) -> Row:
         """Return the price of Bitcoin in the first pair whose base is BTC.
@@ -153,11 +143,10 @@ class Answers:
             OutsideModel: The model does not cover that time.
             NoProphetInterval: The time lies after the last candle, and Prophet alone has no interval.
         """
-        series = self.series.get((self._bitcoin, question.model))
-        if series is None:
-            raise NoBitcoin(str(self._bitcoin), list(map(str, self.held)))
+        if self._bitcoin is None:
+            raise NoBitcoin("BTC/USD", list(map(str, self.held)))
         try:
-            return series.row(question.moment)
+            return self.series[self._bitcoin, question.model].row(question.moment)
         except OutOfRange as error:
             raise OutsideModel("date", error) from error
 
@@ -169,11 +158,12 @@ class Answers:
             OutsideModel: The model does not cover the start or the end.
         """
         series = self.series[question.pair, question.model]
+        first, last = series.first_day, series.last_day
         for name, day in (("start", question.start), ("end", question.end)):
-            if day is not None:
-                series.check(name, day)
+            if day is not None and not first <= day <= last:
+                raise OutsideModel(name, OutOfRange(day, first, last))
         start = question.start or series.last_candle + DAY
-        end = question.end or min(start + (DEFAULT_DAYS - 1) * DAY, series.last_day)
+        end = question.end or min(start + (DEFAULT_DAYS - 1) * DAY, last)
         if end < start:
             raise BadParameter("end", f"end {end} lies before start {start}")
         return Forecast(series, start, end)
@@ -183,7 +173,7 @@ class Answers:
         ranges = []
         for pair in self.held:
             series = self.series[pair, COMBINED]
-            basis, path = series.forecast, f"/forecast/{pair.slug}"
             days = (series.first_day, series.last_candle, series.last_day)
-            ranges.append(PairRange(pair, *days, path, basis.as_of, basis.simulated))
+            newest = series.forecast
+            ranges.append(PairRange(pair, *days, f"/forecast/{pair.slug}", newest.as_of, newest.simulated))
         return ranges

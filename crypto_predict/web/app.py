@@ -25,29 +25,10 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def create_app(
-    model: Model,
-    settings: ServeSettings,
-    *,
-    clock: Callable[[], datetime] = now,
-    draining: threading.Event | None = None,
-    log: Log | None = None,
-) -> WSGIApplication:
-    """Create the whole application; see `create_service` and `assemble`."""
-    return assemble(create_service(model, settings, clock, draining or threading.Event()), log)
-
-
 def create_service(
     model: Model, settings: ServeSettings, clock: Callable[[], datetime], draining: threading.Event
 ) -> Service:
-    """Create what the routes need.
-
-    Args:
-        model: The model that answers.
-        settings: When the model is stale, and when the next one is due.
-        clock: Returns the current time in UTC.
-        draining: Set by the server when it stops; ``/readyz`` then answers 503.
-    """
+    """Create what the routes need; ``/readyz`` answers 503 once the server sets `draining`."""
     return Service(
         snapshots=BakedSnapshots(model, settings.retrain_every),
         metrics=Metrics(model),
@@ -58,6 +39,11 @@ def create_service(
     )
 
 
-def assemble(service: Service, log: Log | None) -> WSGIApplication:
-    """Put the fast lane, the refusals and the observation around Flask; `log` gets a line for each request."""
+def create_app(service: Service, log: Log | None) -> WSGIApplication:
+    """Create the whole application: Flask behind the fast lane, refusals and observation.
+
+    Args:
+        service: What the routes need.
+        log: Takes a line for each request.
+    """
     return Observed(Refusing(FastLane(create_flask_app(service), service)), service.metrics, log)

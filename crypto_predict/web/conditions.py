@@ -5,6 +5,7 @@ A date that cannot be parsed is ignored, as the standard demands. An entity tag 
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -19,51 +20,46 @@ _HTTP_DATES = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b 
 
 
 def evaluate(environ: WSGIEnvironment, etag: str | None, last_modified: str | None) -> HTTPStatus | None:
-    """Return the status that replaces 200, if any, with the precedence of section 13.2.2.
+    """Return the status that replaces 200 by section 13.2.2 (412 or 304), or None to send the answer.
 
     Args:
         environ: The request.
         etag: The `ETag` of the answer, if it has one.
         last_modified: Its `Last-Modified`, if it has one.
-
-    Returns:
-        412 or 304; None to send the answer.
     """
-    changed = _date(last_modified)
     if (wanted := environ.get("HTTP_IF_MATCH")) is not None:
         if not _matches_strongly(wanted, etag):
             return HTTPStatus.PRECONDITION_FAILED
-    elif (since := _date(environ.get("HTTP_IF_UNMODIFIED_SINCE"))) and changed and changed > since:
+    elif _is_newer(last_modified, environ.get("HTTP_IF_UNMODIFIED_SINCE")) is True:
         return HTTPStatus.PRECONDITION_FAILED
     if (held := environ.get("HTTP_IF_NONE_MATCH")) is not None:
         return HTTPStatus.NOT_MODIFIED if _matches_weakly(held, etag) else None
-    if (since := _date(environ.get("HTTP_IF_MODIFIED_SINCE"))) and changed and changed <= since:
-        return HTTPStatus.NOT_MODIFIED
-    return None
+    return HTTPStatus.NOT_MODIFIED if _is_newer(last_modified, environ.get("HTTP_IF_MODIFIED_SINCE")) is False else None
 
 
 def _matches_strongly(field: str, etag: str | None) -> bool:
-    """Whether the field has the same tag, and neither is weak."""
-    tags = _tags(field)
+    """Whether the list contains the tag, and it is not weak."""
+    # Splitting a tag that contains a comma is harmless: `ETag` never contains one.
+    tags = {tag.strip(" \t") for tag in field.split(",")}
     return "*" in tags or (etag in tags and not str(etag).startswith("W/"))
 
 
 def _matches_weakly(field: str, etag: str | None) -> bool:
-    """Whether the field has the same tag, weak or not."""
-    tags = _tags(field)
-    return "*" in tags or (etag is not None and etag.removeprefix("W/") in {tag.removeprefix("W/") for tag in tags})
+    """Whether the list contains the tag, weak or not."""
+    without_mark = ",".join(tag.strip(" \t").removeprefix("W/") for tag in field.split(","))
+    return _matches_strongly(without_mark, etag and etag.removeprefix("W/"))
 
 
-def _tags(field: str) -> set[str]:
-    """Return the tags of the list. Splitting a tag that contains a comma is harmless: `ETag` never contains one."""
-    return {member.strip(" \t") for member in field.split(",")}
+def _is_newer(last_modified: str | None, since: str | None) -> bool | None:
+    """Whether the answer changed after `since`; None if one of the two is missing or not an HTTP date."""
+    if last_modified is None or since is None:
+        return None
+    date, changed = _parse(since), _parse(last_modified)
+    return None if date is None or changed is None else changed > date
 
 
-def _date(field: str | None) -> datetime | None:
-    """Parse an HTTP date; None if the text is anything else."""
+def _parse(text: str) -> datetime | None:
     for form in _HTTP_DATES:
-        try:
-            return datetime.strptime(field or "", form).replace(tzinfo=UTC)
-        except ValueError:
-            continue
+        with contextlib.suppress(ValueError):
+            return datetime.strptime(text, form).replace(tzinfo=UTC)
     return None

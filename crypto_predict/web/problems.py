@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
 
-from crypto_predict.baked import plain
 from crypto_predict.errors import CryptoPredictError, InvalidValue, NoProphetInterval, UnknownPair
 from crypto_predict.web.answers import NoBitcoin, OutsideModel
 from crypto_predict.web.operations.freshness import Freshness
-from crypto_predict.web.questions import BadParameter, shortened
+from crypto_predict.web.questions import BadParameter
 from crypto_predict.web.rendering import Rendered, simulated_header
 
 CONTENT_TYPE = "application/problem+json"
-
-
-class Draining(CryptoPredictError):
-    """The server finishes the requests it has and accepts no new ones."""
-
-    def __init__(self) -> None:
-        super().__init__("this server is stopping: it finishes the requests it has and takes no new ones")
-
-
-class StaleModel(CryptoPredictError):
-    """The model or its newest price is too old."""
-
-    def __init__(self, freshness: Freshness) -> None:
-        super().__init__(str(freshness))
-        self.freshness = freshness
-
 
 # Any other error is a fault of the server.
 STATUS: dict[type[CryptoPredictError], HTTPStatus] = {
@@ -40,8 +23,6 @@ STATUS: dict[type[CryptoPredictError], HTTPStatus] = {
     NoProphetInterval: HTTPStatus.UNPROCESSABLE_ENTITY,
     NoBitcoin: HTTPStatus.NOT_FOUND,
     UnknownPair: HTTPStatus.NOT_FOUND,
-    Draining: HTTPStatus.SERVICE_UNAVAILABLE,
-    StaleModel: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 # Python 3.13 renamed three of them.
@@ -69,32 +50,32 @@ class Problem:
         return Rendered(body, [*headers, *simulated_header(self.members.get("simulated") is True)])
 
 
+# A condition (RFC 9110, section 13) does not hold for the current answer.
+PRECONDITION_FAILED = Problem(412, "this answer is not the version that If-Match or If-Unmodified-Since names")
+INTERNAL = Problem(500, "this is a fault of the server; it has been logged")  # clients get no details
+DRAINING = Problem(503, "this server is stopping: it finishes the requests it has and takes no new ones")
+
+
+def stale(freshness: Freshness) -> Problem:
+    """Return the problem of a model that is too old, or whose newest price is."""
+    return Problem(503, str(freshness), asdict(freshness))
+
+
 def of_error(error: CryptoPredictError) -> Problem:
     """Return the problem of an error in `STATUS`."""
-    return Problem(STATUS[type(error)].value, str(error), _members(error))
+    name = _parameter(error)
+    return Problem(STATUS[type(error)].value, str(error), {} if name is None else {"parameter": name})
 
 
-def precondition_failed() -> Problem:
-    """Return the problem of a condition (RFC 9110, section 13) that the current answer does not meet."""
-    return Problem(412, "this answer is not the version that If-Match or If-Unmodified-Since names")
-
-
-def internal() -> Problem:
-    """Return the problem of a fault of the server; clients get no details."""
-    return Problem(500, "this is a fault of the server; it has been logged")
-
-
-def _members(error: CryptoPredictError) -> dict[str, object]:
+def _parameter(error: CryptoPredictError) -> str | None:
     match error:
         case BadParameter() | OutsideModel():
-            return {"parameter": shortened(error.parameter)}
+            return error.parameter
         case InvalidValue():
-            return {"parameter": error.name}
+            return error.name
         case NoProphetInterval():
-            return {"parameter": "model"}
+            return "model"
         case UnknownPair() if not isinstance(error, NoBitcoin):  # /bitcoin has no parameter for the pair
-            return {"parameter": "pair"}
-        case StaleModel():
-            return dict(plain.encode(error.freshness))
+            return "pair"
         case _:
-            return {}
+            return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, time, timedelta
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from crypto_predict.baked import plain
@@ -16,12 +17,8 @@ from crypto_predict.web.answers import Answers, Forecast, Provenance, Row, Serie
 
 Headers = list[tuple[str, str]]
 
-KIND = "Crypto-Predict-Kind"
-AS_OF = "Crypto-Predict-As-Of"
-PAIR = "Crypto-Predict-Pair"
-MODEL = "Crypto-Predict-Model"
 SIMULATED = "Crypto-Predict-Simulated"
-PROVENANCE = (KIND, AS_OF, PAIR, MODEL, SIMULATED)  # header names
+PROVENANCE = ("Crypto-Predict-Kind", "Crypto-Predict-As-Of", "Crypto-Predict-Pair", "Crypto-Predict-Model", SIMULATED)
 
 # The headers of every answer.
 COMMON: Headers = [
@@ -50,7 +47,7 @@ class Rendering:
         # The member `simulated` of the scorecard is the record of invented prices.
         self.scorecard = render(scorecard, simulated=card.simulated or bool(scorecard.simulated))
         self.version = render(answers.version, simulated=card.simulated)
-        self._rows: dict[Series, list[bytes]] = {  # without their ends; b"" before the first request
+        self._rows: dict[Series, list[bytes]] = {  # b"" before the first request
             series: [b""] * ((series.last_day - series.first_day).days + 1) for series in answers.series.values()
         }
 
@@ -60,17 +57,13 @@ class Rendering:
         Raises:
             NoProphetInterval: A day lies after the last candle, and Prophet alone has no interval.
         """
-        series = forecast.series
-        rows, origin = self._rows[series], series.first_day
+        rows, origin = self._rows[forecast.series], forecast.series.first_day
         first, end = (forecast.start - origin).days, (forecast.end - origin).days + 1
         for index in range(first, end):
             if not rows[index]:
-                rows[index] = _prices(series.row(origin + timedelta(days=index)))
-        border = min(max((series.last_candle - origin).days + 1, first), end)  # the first row of the future
-        # The rest of a row is the same for all rows of a kind, and is added here to save memory.
-        fitted, future = (f", {_members(basis)}}}, ".encode() for basis in (series.fitted, series.forecast))
-        parts = [fitted.join([*rows[first:border], b""]), future.join([*rows[border:end], b""])]
-        return _rendered(b"[" + b"".join(parts).removesuffix(b", ") + b"]\n", simulated_header(series.fitted.simulated))
+                rows[index] = _row(forecast.series.row(origin + timedelta(days=index)))
+        body = b"[" + b", ".join(rows[first:end]) + b"]\n"
+        return _rendered(body, simulated_header(forecast.series.fitted.simulated))
 
     def prepare(self) -> None:
         """Render every day of the default model, so that the first request for a year is as fast as the next one."""
@@ -88,13 +81,11 @@ def bitcoin(row: Row) -> Rendered:
     """Render a price of Bitcoin under the four keys that existing callers expect."""
     moment, price = row.moment, row.price
     shown = moment if isinstance(moment, datetime) else datetime.combine(moment, time(), UTC)
-    keys = {
-        "date": format_datetime(shown, usegmt=True),
-        "prediction": price.price,
-        "prediction low": price.low,
-        "prediction_high": price.high,
-    }
-    return _rendered(f"{json.dumps(keys)}\n".encode(), provenance_headers(row.provenance))
+    body = (
+        f'{{"date": "{format_datetime(shown, usegmt=True)}", "prediction": {price.price!r}, '
+        f'"prediction low": {price.low!r}, "prediction_high": {price.high!r}}}\n'
+    )
+    return _rendered(body.encode(), provenance_headers(row.provenance))
 
 
 def simulated_header(simulated: bool) -> Headers:
@@ -102,28 +93,18 @@ def simulated_header(simulated: bool) -> Headers:
     return [(SIMULATED, "true")] if simulated else []
 
 
+@lru_cache(maxsize=256)
 def provenance_headers(provenance: Provenance) -> Headers:
     """Return the provenance of a price as headers."""
-    return [
-        (KIND, provenance.kind),
-        (AS_OF, plain.encode(provenance.as_of)),
-        (PAIR, str(provenance.pair)),
-        (MODEL, provenance.model),
-        *simulated_header(provenance.simulated),
-    ]
+    values = (provenance.kind, plain.encode(provenance.as_of), str(provenance.pair), provenance.model)
+    return [*zip(PROVENANCE, values, strict=False), *simulated_header(provenance.simulated)]
 
 
 def _rendered(body: bytes, headers: Headers) -> Rendered:
     return Rendered(body, [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers])
 
 
-def _prices(row: Row) -> bytes:
-    """Return the first members of a JSON object, without its end."""
+def _row(row: Row) -> bytes:
     price = row.price
-    members = {"date": row.moment.isoformat(), "prediction": price.price, "low": price.low, "high": price.high}
-    return json.dumps(members)[:-1].encode()
-
-
-def _members(provenance: Provenance) -> str:
-    """Return the provenance as the last members of a JSON object."""
-    return json.dumps(plain.encode(provenance))[1:-1]
+    prices = {"date": row.moment.isoformat(), "prediction": price.price, "low": price.low, "high": price.high}
+    return json.dumps({**prices, **plain.encode(row.provenance)}).encode()

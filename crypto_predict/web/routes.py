@@ -1,13 +1,13 @@
-"""The endpoints: a question is parsed, answered and rendered. Flask routes requests to them."""
+"""The endpoints: each parses a question, answers it and renders the answer. Flask routes requests to them."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache, partial
+from functools import lru_cache
 from http import HTTPStatus
 
 from flask import Flask, Request, Response, redirect, request
@@ -27,9 +27,8 @@ from crypto_predict.web.problems import Problem
 from crypto_predict.web.rendering import COMMON, Headers, Rendered, Rendering, simulated_header
 from crypto_predict.web.snapshots import Snapshot, Snapshots
 
-PREFLIGHT_SECONDS = 86_400  # lifetime of the answer to a preflight, which never changes
-FILE_SECONDS = 86_400  # lifetime of the files of Swagger UI, which change with a release
 ERROR = "crypto_predict.error"  # the error of a query that was evaluated before Flask, in the WSGI environment
+_DAY = 86_400  # seconds that preflights and the files of Swagger UI are cached: they change with a release at most
 
 
 @dataclass(frozen=True)
@@ -46,10 +45,6 @@ class Service:
     def cached_headers(self, snapshot: Snapshot, rendered: Rendered) -> Headers:
         """Return the headers of an answer that caches may keep until the next change."""
         return [*rendered.headers, *snapshot.validity.until_change(self.clock()), *COMMON]
-
-    def revalidated_headers(self, snapshot: Snapshot, rendered: Rendered) -> Headers:
-        """Return the headers of an answer by which releases are distinguished."""
-        return [*rendered.headers, *snapshot.validity.revalidated(), *COMMON]
 
 
 def bitcoin(snapshot: Snapshot, query: str) -> Rendered:
@@ -69,29 +64,23 @@ def forecast(snapshot: Snapshot, query: str, pair: str) -> Rendered:
     return snapshot.rendering.forecast(snapshot.answers.forecast(question))
 
 
-def _fixed(read: Callable[[Rendering], Rendered], snapshot: Snapshot, query: str) -> Rendered:
-    """Answer an address without parameters."""
-    questions.parameters(query, ())
-    return read(snapshot.rendering)
-
-
 def create_flask_app(service: Service) -> Flask:
     """Create the application with every route."""
     app = _HostlessFlask(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # do not redirect //a to /a
     _add_model_routes(app, service)
     _add_operator_routes(app, service)
-    _add_documentation_routes(app, service)
+    _add_page(app, service)
     for kind in problems.STATUS:
         app.register_error_handler(kind, _project_error)
     app.register_error_handler(HTTPException, _http_error)
     app.after_request(_finish)
-    CORS(app, send_wildcard=True, methods=["GET", "HEAD", "OPTIONS"], max_age=PREFLIGHT_SECONDS)
+    CORS(app, send_wildcard=True, methods=["GET", "HEAD", "OPTIONS"], max_age=_DAY)
     return app
 
 
 class _HostlessFlask(Flask):
-    """Ignores the host of a request: every host is accepted, and redirects do not name one."""
+    """Accepts every host, and does not name one in a redirect."""
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Match a request by method and path alone; an empty path is the root (RFC 9112, section 3.2.2)."""
@@ -106,6 +95,9 @@ def template(rule: str) -> str:
 
 
 def _add_model_routes(app: Flask, service: Service) -> None:
+    def revalidated(snapshot: Snapshot, rendered: Rendered) -> Headers:
+        return [*rendered.headers, *snapshot.validity.revalidated(), *COMMON]
+
     def add(rule: str, endpoint: Callable[..., Rendered], headers: Callable[[Snapshot, Rendered], Headers]) -> None:
         def view(**path: str) -> Response:
             if ERROR in request.environ:
@@ -116,34 +108,38 @@ def _add_model_routes(app: Flask, service: Service) -> None:
 
         app.add_url_rule(rule, rule, view)
 
+    def without_parameters(read: Callable[[Rendering], Rendered]) -> Callable[..., Rendered]:
+        def endpoint(snapshot: Snapshot, query: str) -> Rendered:
+            questions.parameters(query, ())
+            return read(snapshot.rendering)
+
+        return endpoint
+
     @lru_cache(maxsize=1)
     def document(snapshot: Snapshot) -> Rendered:
         from crypto_predict.web.documentation import openapi  # noqa: PLC0415 no other answer waits for this import
 
-        model = snapshot.answers.model
-        return rendering.render(openapi.document(model, service.repository_url), simulated=model.card.simulated)
+        described = openapi.document(snapshot, service.repository_url)
+        return rendering.render(described, simulated=snapshot.answers.model.card.simulated)
 
-    cached, revalidated = service.cached_headers, service.revalidated_headers
-    add("/bitcoin", bitcoin, cached)
-    add("/forecast/<path:pair>", forecast, cached)
-    add("/pairs", partial(_fixed, lambda rendering: rendering.pairs), cached)
-    add("/model", partial(_fixed, lambda rendering: rendering.model), cached)
-    add("/scorecard", partial(_fixed, lambda rendering: rendering.scorecard), cached)
-    add("/version", partial(_fixed, lambda rendering: rendering.version), revalidated)
+    add("/bitcoin", bitcoin, service.cached_headers)
+    add("/forecast/<path:pair>", forecast, service.cached_headers)
+    add("/pairs", without_parameters(lambda rendered: rendered.pairs), service.cached_headers)
+    add("/model", without_parameters(lambda rendered: rendered.model), service.cached_headers)
+    add("/scorecard", without_parameters(lambda rendered: rendered.scorecard), service.cached_headers)
+    add("/version", without_parameters(lambda rendered: rendered.version), revalidated)
     add("/openapi.json", lambda snapshot, *_: document(snapshot), revalidated)
 
 
 def _add_operator_routes(app: Flask, service: Service) -> None:
-    def ready() -> Response:
+    def ready() -> AnyResponse:
         if service.draining.is_set():
-            raise problems.Draining
+            return _problem(problems.DRAINING)
         return _state({"status": "ready", "simulated": service.snapshots.current().answers.model.card.simulated})
 
-    def fresh() -> Response:
+    def fresh() -> AnyResponse:
         ages = freshness(service.snapshots.current().answers.model, service.clock(), service.stale_after)
-        if ages.stale:
-            raise problems.StaleModel(ages)
-        return _state({"status": "fresh", **asdict(ages)})
+        return _problem(problems.stale(ages)) if ages.stale else _state({"status": "fresh", **asdict(ages)})
 
     def exposition() -> Response:
         headers = {"Cache-Control": "no-store"}
@@ -155,7 +151,7 @@ def _add_operator_routes(app: Flask, service: Service) -> None:
     app.add_url_rule("/metrics", "metrics", exposition)
 
 
-def _add_documentation_routes(app: Flask, service: Service) -> None:
+def _add_page(app: Flask, service: Service) -> None:
     def page() -> Response:
         card = service.snapshots.current().answers.model.card
         policy = [("Content-Security-Policy", swagger.CONTENT_SECURITY_POLICY), ("Cache-Control", "no-cache")]
@@ -165,7 +161,7 @@ def _add_documentation_routes(app: Flask, service: Service) -> None:
     def page_file(file: str) -> Response:
         if file not in swagger.FILES:
             raise NotFound
-        headers = {"Cache-Control": f"public, max-age={FILE_SECONDS}"}
+        headers = {"Cache-Control": f"public, max-age={_DAY}"}
         return Response(swagger.read(file), content_type=swagger.FILES[file], headers=headers)
 
     app.add_url_rule("/", "root", lambda: redirect("/docs"))
@@ -179,7 +175,7 @@ def _state(members: dict[str, object]) -> Response:
 
 
 def _project_error(error: CryptoPredictError) -> AnyResponse:
-    return _problem(Response(), problems.of_error(error))
+    return _problem(problems.of_error(error))
 
 
 def _http_error(error: HTTPException) -> AnyResponse:
@@ -187,21 +183,19 @@ def _http_error(error: HTTPException) -> AnyResponse:
     if response.status_code < 400:
         return response
     if response.status_code >= 500:
-        return _problem(response, problems.internal())
+        return _problem(problems.INTERNAL, response.headers)
     details = {
         404: "this address does not exist; /docs lists those that do",
         405: f"{questions.shortened(request.method)} is not supported: this service is read-only",
     }
     default = error.description or "this request cannot be answered"
-    return _problem(response, Problem(response.status_code, details.get(response.status_code, default)))
+    return _problem(Problem(response.status_code, details.get(response.status_code, default)), response.headers)
 
 
-def _problem(response: AnyResponse, problem: Problem) -> AnyResponse:
+def _problem(problem: Problem, others: Iterable[tuple[str, str]] = ()) -> AnyResponse:
+    """Return the answer, with other headers where the problem does not have them."""
     body, headers = problem.rendered()
-    response.status_code = problem.status
-    response.set_data(body)
-    response.headers.update(headers)
-    return response
+    return Response(body, problem.status, dict([*others, *headers]))
 
 
 def _finish(response: AnyResponse) -> AnyResponse:
@@ -210,7 +204,7 @@ def _finish(response: AnyResponse) -> AnyResponse:
         etag, last_modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
         status = conditions.evaluate(request.environ, etag, last_modified)
         if status == HTTPStatus.PRECONDITION_FAILED:
-            response = _problem(Response(), problems.precondition_failed())
+            response = _problem(problems.PRECONDITION_FAILED)
         elif status == HTTPStatus.NOT_MODIFIED:
             response.status_code = status
             response.set_data(b"")

@@ -1,6 +1,6 @@
 """What is served now, and how long it holds.
 
-A route asks its `Snapshots` for the current snapshot at every request. Validators and expiry belong to the snapshot:
+A route asks its `Snapshots` for the current snapshot at each request. Validators and expiry belong to the snapshot:
 those of a baked model change with the release.
 """
 
@@ -37,7 +37,7 @@ class Validity:
         self._validators = [("ETag", etag), ("Last-Modified", format_datetime(changed_at, usegmt=True))]
 
     def until_change(self, now: datetime) -> Headers:
-        """Return the headers of an answer that may be cached until the next change."""
+        """Return the headers of an answer that caches may keep until the next change."""
         remaining = (self._lasts - (now - self._changed_at)).total_seconds()
         seconds = min(max(int(remaining), SHORTEST), LONGEST)
         return [("Cache-Control", f"public, max-age={seconds}"), *self._validators]
@@ -49,7 +49,7 @@ class Validity:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """The answers between two changes. A change makes another snapshot."""
+    """The answers between two changes."""
 
     answers: Answers
     rendering: Rendering
@@ -65,17 +65,12 @@ class Snapshots(Protocol):
 
 
 class BakedSnapshots:
-    """The one snapshot of a model file, which is replaced together with the program at the next release.
-
-    Args:
-        model: The model.
-        retrain_every: The time from its training to the next one.
-    """
+    """The only snapshot of a model that is trained anew every `retrain_every`: a release replaces the process."""
 
     def __init__(self, model: Model, retrain_every: timedelta) -> None:
         digest = hashlib.sha256(store.dumps(model) + __version__.encode()).hexdigest()
-        answers = Answers(model)
         validity = Validity(f'"{digest[:32]}"', model.card.trained_at, retrain_every)
+        answers = Answers(model)
         self._snapshot = Snapshot(answers, Rendering(answers), validity)
 
     def current(self) -> Snapshot:

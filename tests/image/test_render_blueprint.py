@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from crypto_predict.web.documentation.openapi import document
+from tests.support.applications import snapshot_of
 from tests.support.models import BTC, make_model
 from tests.support.yaml_files import read_yaml
 
@@ -29,7 +30,7 @@ def test_it_has_no_field_that_render_does_not_know_for_a_prebuilt_image(service:
 
 
 def test_render_asks_for_readiness_at_a_path_that_exists(service: Any) -> None:
-    assert service["healthCheckPath"] in document(make_model(BTC))["paths"]
+    assert service["healthCheckPath"] in document(snapshot_of(make_model(BTC)))["paths"]
 
 
 def test_the_image_is_what_a_release_publishes(service: Any) -> None:

@@ -1,4 +1,4 @@
-"""Running a command as a process of its own and measuring it."""
+"""Run a command as a process and measure it."""
 
 import os
 import subprocess

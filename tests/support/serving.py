@@ -1,4 +1,4 @@
-"""Starting the real server as a real process, and asking it over real HTTP."""
+"""Start the real server as a process, and send it requests over HTTP."""
 
 import contextlib
 import json
@@ -36,11 +36,11 @@ ANSWER = (
 
 
 class Served:
-    """A running `api.py`, and what it wrote."""
+    """A running `api.py`, and its output."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
-        self.lines: list[str] = []  # of standard output, as they come
+        self.lines: list[str] = []  # of standard output so far
         self._started = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -50,7 +50,7 @@ class Served:
 
     @property
     def url(self) -> str:
-        """Where it is asked: ``http://127.0.0.1:12345``."""
+        """The address of the server: ``http://127.0.0.1:12345``."""
         return str(self.events("serving")[0]["address"])
 
     @property
@@ -62,7 +62,7 @@ class Served:
         return parts.hostname, parts.port
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """What was logged under this name so far."""
+        """Return the events of this name in the log so far."""
         return [event for event in map(json.loads, self.lines) if event["event"] == name]
 
     def signal(self, number: int = signal.SIGTERM) -> None:
@@ -70,7 +70,7 @@ class Served:
         self.process.send_signal(number)
 
     def wait(self) -> int:
-        """The exit code, once the process has ended and all it wrote has been read."""
+        """Wait until the process has ended and its output has been read. Return the exit code."""
         code = self.process.wait(STOP_SECONDS)
         self._reader.join(STOP_SECONDS)
         return code
@@ -87,7 +87,7 @@ class Served:
 def start(
     arguments: list[str], environ: Mapping[str, str], python: str = sys.executable, *, merged: bool = False
 ) -> subprocess.Popen[str]:
-    """Start `api.py` with these arguments and hardly any environment but `environ`; its outputs may be one."""
+    """Start `api.py` with a minimal environment and `environ`; `merged` sends both outputs to one pipe."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     return subprocess.Popen(
         [python, str(ROOT / "api.py"), *arguments],
@@ -101,7 +101,7 @@ def start(
 
 @contextlib.contextmanager
 def serving(model: Path, *options: str, python: str = sys.executable, **environ: str) -> Iterator[Served]:
-    """A server of `model` on a free port of this machine, stopped at the end."""
+    """Run a server of `model` on a free port of this machine, and stop it at the end."""
     process = start(["--model", str(model), "--host", "127.0.0.1", "--port", "0", *options], environ, python)
     try:
         served = Served(process)
@@ -115,19 +115,19 @@ def serving(model: Path, *options: str, python: str = sys.executable, **environ:
 
 
 def run(*arguments: str, **environ: str) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of an `api.py` that ends by itself."""
+    """Return exit code, standard output and standard error of an `api.py` that ends by itself."""
     process = start(list(arguments), environ)
     output, errors = process.communicate(timeout=START_SECONDS)
     return process.returncode, output, errors
 
 
 def request(path: str, *headers: str) -> bytes:
-    """A GET request as it goes over the wire."""
+    """Return the bytes of a GET request."""
     return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode("latin-1")
 
 
 def read_answer(stream: BinaryIO) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of the next answer on a connection."""
+    """Return status, headers and body of the next answer on a connection."""
     status = int(stream.readline().split()[1])
     headers = {}
     while (line := stream.readline().decode("latin-1").strip()) != "":

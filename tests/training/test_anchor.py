@@ -1,4 +1,4 @@
-"""The newest price: over real HTTP from the replay server, through the whole training, to the server's answers."""
+"""The newest price: over real HTTP from the replay server, through the training, to the answers of the server."""
 
 import logging
 import math
@@ -36,19 +36,19 @@ DAILY = Anchor(TODAY, LAST_CLOSE)
 
 
 def hourly(count: int, factor: float = 1.002) -> list[Candle]:
-    """So many hours from the last daily close on, each of which opens where one closed and moves by the factor."""
+    """Return `count` hours from the last daily close on; each opens at the previous close and moves by `factor`."""
     closes = [LAST_CLOSE * factor**n for n in range(count + 1)]
     return [make_candle(TODAY + n * HOUR, closes[n + 1], closes[n]) for n in range(count)]
 
 
 def exchange(hours: Sequence[Candle]) -> ReplayServer:
-    """Daily candles, the newest of which is not closed yet, and these hourly ones."""
+    """Serve daily candles, the newest of which is not closed yet, and these hourly ones."""
     days = [make_candle(START + n * DAY, wandering(n), wandering(n - 1)) for n in range(DAYS + 1)]
     return ReplayServer(AlpacaExchange({(BTC, "1Day"): days, (BTC, "1Hour"): hours}))
 
 
 def trained(server: ReplayServer, folder: Path, *options: str, now: datetime = NOW) -> Model:
-    """What one training at this moment wrote."""
+    """Train at this moment and return the model written."""
     output = folder / "model.pkl"
     environ = {"ALPACA_DATA_URL": server.url, "SOURCE_DATE_EPOCH": str(int(now.timestamp()))}
     settings, _ = read_settings(["--days", str(DAYS), *QUICK, "--output", str(output), *options], environ)
@@ -57,7 +57,7 @@ def trained(server: ReplayServer, folder: Path, *options: str, now: datetime = N
 
 
 def anchors(model: Model) -> set[Anchor]:
-    """The anchor as forecast, card and ledger have it: they must agree."""
+    """Return the anchors in the forecast and in the card; they must be equal."""
     return {model.forecasts[BTC].anchor, model.card.pairs[BTC].anchor}
 
 
@@ -70,8 +70,8 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_forecast_sets_out_from_the_last_closed_hour(fresh: Path) -> None:
-    """The hour that is still open never counts."""
+def test_the_forecast_starts_at_the_last_closed_hour(fresh: Path) -> None:
+    """The open hour is not used."""
     model = store.load(fresh / "model.pkl")
     assert anchors(model) == {Anchor(TODAY + 9 * HOUR, hourly(9)[-1].close)}
     assert model.forecasts[BTC].last_close == LAST_CLOSE
@@ -80,8 +80,8 @@ def test_the_forecast_sets_out_from_the_last_closed_hour(fresh: Path) -> None:
     assert '"anchor":{"at":"2021-07-20T09:00:00Z"' in (fresh / "model.ledger.jsonl").read_text()
 
 
-def test_what_is_baked_is_what_is_answered_between_close_anchor_and_close(fresh: Path) -> None:
-    """From the last close to the anchor prices are known, and from there on the interval opens."""
+def test_answers_between_close_anchor_and_next_close_match_the_model(fresh: Path) -> None:
+    """Prices are known from the last close to the anchor; after it the interval widens."""
     forecast = store.load(fresh / "model.pkl").forecasts[BTC]
     anchor, band = forecast.anchor.price, forecast.forecast_bands[0]
     with serving(fresh / "model.pkl") as server:
@@ -97,8 +97,8 @@ def test_what_is_baked_is_what_is_answered_between_close_anchor_and_close(fresh:
     assert close["prediction_high"] == pytest.approx(close["prediction"] * math.exp(band.high), rel=1e-6)
 
 
-def test_hours_without_a_trade_are_missing_and_do_no_harm(tmp_path: Path) -> None:
-    """The last hour in which anybody traded is the newest price there is."""
+def test_hours_without_trades_are_skipped(tmp_path: Path) -> None:
+    """The last hour with a trade has the newest price."""
     with exchange(hourly(7)[:3] + hourly(7)[5:]) as server:
         assert anchors(trained(server, tmp_path)) == {Anchor(TODAY + 7 * HOUR, hourly(7)[-1].close)}
 
@@ -108,21 +108,21 @@ def test_just_after_midnight_the_last_daily_close_is_the_newest_price(tmp_path: 
         assert anchors(trained(server, tmp_path, now=TODAY + timedelta(minutes=30))) == {DAILY}
 
 
-def test_with_an_end_in_the_past_no_hour_is_asked_for(tmp_path: Path) -> None:
+def test_hours_are_not_requested_if_until_is_in_the_past(tmp_path: Path) -> None:
     with exchange(hourly(10)) as server:
         model = trained(server, tmp_path, "--until", "2021-07-16")
         assert {asked.query["timeframe"] for asked in server.requests} == {"1Day"}
     assert anchors(model) == {Anchor(TODAY - 3 * DAY, wandering(DAYS - 4))}
 
 
-def test_with_an_end_that_is_yet_to_come_they_are(tmp_path: Path) -> None:
+def test_hours_are_requested_if_until_is_in_the_future(tmp_path: Path) -> None:
     with exchange(hourly(10)) as server:
         model = trained(server, tmp_path, "--until", "2021-07-20")
     assert anchors(model) == {Anchor(TODAY + 9 * HOUR, hourly(9)[-1].close)}
 
 
-def test_a_file_has_no_hours(tmp_path: Path) -> None:
-    """The day that is still open in it is none either."""
+def test_a_file_provides_no_hours(tmp_path: Path) -> None:
+    """The open day in the file is not used either."""
     (tmp_path / "prices.csv").write_text(as_csv(make_history(DAYS + 1)))
     with exchange(hourly(10)) as server:
         assert anchors(trained(server, tmp_path, "--pair", "BTC/USD", "--source", f"file:{tmp_path}/prices.csv")) == {
@@ -131,7 +131,7 @@ def test_a_file_has_no_hours(tmp_path: Path) -> None:
         assert server.requests == []
 
 
-def test_an_invented_market_has_hours_too(tmp_path: Path) -> None:
+def test_the_simulated_market_provides_hours(tmp_path: Path) -> None:
     with exchange([]) as server:
         model = trained(server, tmp_path, "--source", "simulated")
     newest = next(iter(Simulated(0).candles(BTC, Interval.HOUR_1, Span(TODAY + 8 * HOUR, TODAY + 9 * HOUR))))
@@ -139,19 +139,19 @@ def test_an_invented_market_has_hours_too(tmp_path: Path) -> None:
 
 
 def rescaled(hour: Candle, factor: float) -> Candle:
-    """All of an hour in another unit."""
+    """Return the hour with all prices in another unit."""
     prices = {name: factor * getattr(hour, name) for name in ("open", "high", "low", "close")}
     return replace(hour, **prices)
 
 
 def ticked(hour: Candle, factor: float) -> Candle:
-    """An hour of ordinary volume whose very last trade is in another unit."""
+    """Return the hour with usual volume and the last trade in another unit."""
     close = factor * hour.close
     return replace(hour, close=close, high=max(hour.high, close), low=min(hour.low, close), volume=hour.volume / 24)
 
 
 def impossible(hour: Candle, _: float) -> Candle:
-    """An hour that closes above its own high."""
+    """Return an hour that closes above its high."""
     return replace(hour, close=2 * hour.high)
 
 
@@ -165,10 +165,10 @@ def impossible(hour: Candle, _: float) -> Candle:
         (impossible, 0, "the hour of 2021-07-20 08:00 is impossible: "),
     ],
 )
-def test_an_hour_that_no_market_has_is_refused_and_without_the_gate_not_used(
+def test_an_implausible_hour_is_refused_and_without_the_gate_not_used(
     spoil: object, factor: float, reason: str, tmp_path: Path
 ) -> None:
-    """A forecast that set out from one bad tick would be wrong on every day."""
+    """A forecast that starts at one bad tick would be wrong on every day."""
     assert callable(spoil)
     with exchange([*hourly(8), spoil(hourly(9)[-1], factor)]) as server:
         with pytest.raises(Refused) as refusal:
@@ -182,15 +182,15 @@ def test_an_hour_that_no_market_has_is_refused_and_without_the_gate_not_used(
 
 
 @pytest.mark.parametrize("left", [0.6, 0.1])
-def test_a_crash_within_the_hour_is_true(left: float, tmp_path: Path) -> None:
-    """The market passed every price on its way, much was sold, and the forecast sets out from where it is now."""
+def test_a_crash_within_the_hour_is_accepted(left: float, tmp_path: Path) -> None:
+    """The prices are continuous and the volume is high, so the forecast starts at the new price."""
     crash = make_candle(TODAY + 8 * HOUR, left * LAST_CLOSE, hourly(8)[-1].close)
     with exchange([*hourly(8), crash]) as server:
         assert anchors(trained(server, tmp_path)) == {Anchor(TODAY + 9 * HOUR, crash.close)}
 
 
 def for_hours(fault: Fault) -> Fault:
-    """The fault, where hours are asked for; the true answer elsewhere."""
+    """Apply the fault to requests for hours only."""
 
     async def routed(request: web.Request, handler: Handler) -> Answer:
         return await (fault(request, handler) if request.query["timeframe"] == "1Hour" else handler(request))
@@ -209,10 +209,10 @@ def failing(request: pytest.FixtureRequest) -> Iterator[ReplayServer]:
         yield server
 
 
-def test_without_hours_the_forecast_sets_out_from_the_last_daily_close(
+def test_without_hours_the_forecast_starts_at_the_last_daily_close(
     failing: ReplayServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It costs freshness, which is told, and no release."""
+    """The release is only less fresh, which a warning reports."""
     with caplog.at_level(logging.WARNING):
         assert anchors(trained(failing, tmp_path)) == {DAILY}
     assert "BTC/USD: no hourly candles, the forecast starts at the last daily close: alpaca: " in caplog.text

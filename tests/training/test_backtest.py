@@ -1,4 +1,4 @@
-"""The backtest through the command line: its rows, and the figures that card and report make of them."""
+"""The backtest through the command line: its rows, and the figures of card and report computed from them."""
 
 import csv
 import io
@@ -41,7 +41,7 @@ Rows = list[dict[str, str]]
 
 @dataclass(frozen=True)
 class Training:
-    """One training on a market that can be forecast, and everything it told."""
+    """One training on a predictable market, and its outputs."""
 
     folder: Path
     report: str
@@ -53,30 +53,30 @@ class Training:
 
     @property
     def model(self) -> Model:
-        """The model, read anew."""
+        """The model, read from its file."""
         return store.load(self.folder / "model.pkl")
 
     @property
     def backtest(self) -> Backtest:
-        """What the card says."""
+        """The backtest in the card."""
         found = self.model.card.pairs[BTC].backtest
         assert found is not None
         return found
 
     def score(self, horizon: int) -> Score:
-        """What the card says of one horizon."""
+        """The score of one horizon in the card."""
         (found,) = [score for score in self.backtest.scores if score.horizon_days == horizon]
         return found
 
     def prophet(self, horizon: int) -> ProphetScore:
-        """The same of Prophet alone."""
+        """The score of Prophet alone in the card."""
         assert self.backtest.prophet is not None
         (found,) = [score for score in self.backtest.prophet.scores if score.horizon_days == horizon]
         return found
 
 
 def read(path: Path) -> Rows:
-    """The rows of a backtest file, whose first line is as agreed."""
+    """Read the rows of a backtest file and check its header."""
     lines = path.read_text().splitlines()
     assert lines[0] == COLUMNS
     return list(csv.DictReader(lines))
@@ -103,8 +103,8 @@ def training(prices: Path, tmp_path_factory: pytest.TempPathFactory) -> Training
     return Training(folder, report.getvalue())
 
 
-def test_every_forecast_is_a_row_of_its_own(training: Training) -> None:
-    """Cutoffs end with the last day; a horizon that reaches beyond it has no outcome and no row."""
+def test_every_forecast_is_one_row(training: Training) -> None:
+    """Cutoffs end with the last day; a horizon beyond it has no outcome and no row."""
     rows = training.rows
     cutoffs = sorted({date.fromisoformat(row["cutoff"]) for row in rows})
     newest = LAST - timedelta(days=EVERY)
@@ -132,23 +132,23 @@ def test_every_forecast_lies_inside_its_interval(training: Training) -> None:
 
 @pytest.fixture(scope="module")
 def earlier(prices: Path, tmp_path_factory: pytest.TempPathFactory) -> Training:
-    """The same market as it was known two cutoffs before."""
+    """The training on the same market two cutoffs earlier."""
     folder = tmp_path_factory.mktemp("earlier")
     assert train_on(prices, folder, LAST - timedelta(days=2 * EVERY)) == 0
     return Training(folder, "")
 
 
-def test_no_forecast_depends_on_what_came_later(training: Training, earlier: Training) -> None:
-    """The same cutoffs had the same forecasts then."""
+def test_no_forecast_uses_later_prices(training: Training, earlier: Training) -> None:
+    """An earlier training makes the same forecasts at the same cutoffs."""
     known = [row for row in training.rows if row["target"] <= str(earlier.model.forecasts[BTC].last)]
     assert earlier.rows == known
     assert any(row["prediction"] != row["persistence"] for row in known), "else there is little to compare"
 
 
 def test_the_backtest_makes_the_forecasts_that_would_have_been_released(training: Training, earlier: Training) -> None:
-    """The row of a cutoff is what a training on that day baked.
+    """The row of a cutoff equals the forecast baked on that day.
 
-    But for the last digits of Prophet's optimiser, and for an interval that may not shrink between two tested horizons.
+    Except for the last digits of Prophet's optimiser, and for intervals, which may not shrink with the horizon.
     """
     released = {standing.horizon_days: standing for standing in earlier.model.card.pairs[BTC].forecast}
     rows = [row for row in training.rows if row["cutoff"] == str(earlier.model.forecasts[BTC].last)]
@@ -162,7 +162,7 @@ def test_the_backtest_makes_the_forecasts_that_would_have_been_released(training
 
 @dataclass(frozen=True)
 class Column:
-    """The rows of one horizon as arrays, (n,) each, and what persistence's Gaussian interval was."""
+    """The rows of one horizon as arrays, (n,) each, with persistence's Gaussian interval."""
 
     actual: Array
     prediction: Array
@@ -174,7 +174,7 @@ class Column:
 
     @classmethod
     def of(cls, rows: Rows, horizon: int) -> "Column":
-        """Those of this horizon."""
+        """Select the rows of this horizon."""
         chosen = [row for row in rows if int(row["horizon_days"]) == horizon]
         cutoffs = [date.fromisoformat(row["cutoff"]) for row in chosen]
         names = ("actual", "prediction", "low", "high", "persistence")
@@ -184,19 +184,19 @@ class Column:
         return cls(**columns, gaussian=np.array(half_widths), years=years)
 
     def only(self, chosen: npt.NDArray[np.bool_]) -> "Column":
-        """The rows that were chosen."""
+        """Select rows by a mask."""
         return Column(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
 def gaussian_half_width(day: int, horizon: int) -> float:
-    """Of a random walk with the deviation of the daily returns of the year that ends with this day's close."""
+    """Compute it for a random walk with the deviation of the daily returns of the year up to this close."""
     closes = np.array([rhythmic(past) for past in range(max(0, day - 365), day + 1)])
     deviation = np.diff(np.log(closes)).std(ddof=1)
     return float(NormalDist().inv_cdf(0.9) * deviation * np.sqrt(horizon))
 
 
 def winkler(actual: Array, low: Array, high: Array) -> Array:
-    """The interval score of the 80 % interval: its width, and ten times what it missed by."""
+    """Compute the Winkler score of the 80 % interval: its width plus ten times the miss."""
     return np.asarray(high - low + 10 * np.maximum(0, np.maximum(low - actual, actual - high)))
 
 
@@ -234,13 +234,13 @@ def figures(of: Column, steps: Array) -> dict[str, float]:
 
 
 def steps_before(cutoff: date) -> Array:
-    """The daily returns up to a cutoff."""
+    """Return the daily returns up to a cutoff."""
     return np.diff(np.log([rhythmic(day) for day in range((cutoff - START.date()).days + 1)]))
 
 
 @pytest.mark.parametrize("horizon", HORIZONS)
-def test_the_card_s_figures_are_those_of_the_rows(training: Training, horizon: int) -> None:
-    """Worked out anew from what anybody can read."""
+def test_the_figures_of_the_card_follow_from_the_rows(training: Training, horizon: int) -> None:
+    """Computed again from the CSV file."""
     score, rows = training.score(horizon), Column.of(training.rows, horizon)
     expected = figures(rows, steps_before(training.backtest.first_cutoff))
     assert {name: getattr(score, name) for name in expected} == pytest.approx(expected, rel=SIX_DIGITS)
@@ -249,7 +249,7 @@ def test_the_card_s_figures_are_those_of_the_rows(training: Training, horizon: i
 
 
 @pytest.mark.parametrize("horizon", HORIZONS)
-def test_the_card_s_figures_of_each_year_are_those_of_its_rows(training: Training, horizon: int) -> None:
+def test_the_figures_of_each_year_follow_from_its_rows(training: Training, horizon: int) -> None:
     of = Column.of(training.rows, horizon)
     found = [year for year in training.backtest.years if year.horizon_days == horizon]
     assert [year.year for year in found] == sorted(set(of.years.tolist()))
@@ -259,8 +259,8 @@ def test_the_card_s_figures_of_each_year_are_those_of_its_rows(training: Trainin
             assert getattr(year, name) == pytest.approx(expected[name], rel=SIX_DIGITS)
 
 
-def test_the_direction_is_the_share_of_moves_that_were_told_right(training: Training) -> None:
-    """Where nothing was forecast to move there is no direction."""
+def test_the_direction_is_the_share_of_moves_predicted_correctly(training: Training) -> None:
+    """Forecasts without a move have no direction."""
     of, score = Column.of(training.rows, 1), training.score(1)
     moved = of.prediction != of.persistence
     right = (of.prediction > of.persistence)[moved] == (of.actual > of.persistence)[moved]
@@ -276,8 +276,8 @@ def test_the_p_value_of_forecasts_that_do_not_overlap_is_student_s(training: Tra
     assert score.p_value == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, rel=SIX_DIGITS)
 
 
-def test_the_losses_are_kept_for_a_successor(training: Training) -> None:
-    """One a week: cutoffs eight days apart are all of them."""
+def test_the_losses_are_stored_for_the_next_release(training: Training) -> None:
+    """One a week; cutoffs eight days apart are all stored."""
     for horizon in HORIZONS:
         of = Column.of(training.rows, horizon)
         losses = [loss for loss in training.backtest.losses if loss.horizon_days == horizon]
@@ -288,7 +288,7 @@ def test_the_losses_are_kept_for_a_successor(training: Training) -> None:
 
 
 def test_the_report_prints_the_figures_of_the_card(training: Training) -> None:
-    """What is read on the terminal is what was measured, by horizon and by year."""
+    """By horizon and by year."""
     lines = [" ".join(line.split()) for line in training.report.splitlines()]
     for score in training.backtest.scores:
         days = "1 day" if score.horizon_days == 1 else f"{score.horizon_days} days"
@@ -308,8 +308,8 @@ def test_the_report_prints_the_figures_of_the_card(training: Training) -> None:
         assert " ".join([str(year), *cells, *["-"] * (4 - horizons)]) in lines
 
 
-def test_a_market_that_can_be_forecast_is_forecast(training: Training) -> None:
-    """Tomorrow follows today and the week here: weights are earned, persistence is beaten, and the words say so."""
+def test_a_predictable_market_is_predicted(training: Training) -> None:
+    """This market follows the previous day and the week: candidates earn weights and beat persistence."""
     score = training.score(1)
     assert score.relative_mae is not None
     assert score.relative_mae < 0.95
@@ -324,8 +324,8 @@ def test_a_market_that_can_be_forecast_is_forecast(training: Training) -> None:
     assert tomorrow != round(forecast.last_close, 2)
 
 
-def test_prophet_s_part_of_the_forecast_is_prophet_s_own_prediction(training: Training) -> None:
-    """The level corrected, the weight taken, the other candidates added; prices of 10^9 are not rounded noticeably."""
+def test_prophets_part_of_the_forecast_matches_prophet(training: Training) -> None:
+    """With corrected level, weight and the other candidates; prices of 10^9 are not rounded noticeably."""
     forecast = training.model.forecasts[BTC]
     assert forecast.first == LAST - timedelta(days=FITTED - 1)
     prophet = model_from_json((training.folder / "BTC").read_text())
@@ -342,8 +342,8 @@ def test_prophet_s_part_of_the_forecast_is_prophet_s_own_prediction(training: Tr
     assert weight[0] > 0.1
 
 
-def test_prophet_alone_is_prophet_s_own_prediction(training: Training) -> None:
-    """Its level and its way, past and future; prices of 10^9 are not rounded noticeably."""
+def test_prophet_alone_matches_prophet(training: Training) -> None:
+    """In the past and the future; prices of 10^9 are not rounded noticeably."""
     forecast = training.model.forecasts[BTC]
     prophet = model_from_json((training.folder / "BTC").read_text())
     days = pd.date_range(forecast.first, forecast.end, freq="5D")
@@ -356,7 +356,7 @@ def test_prophet_alone_is_prophet_s_own_prediction(training: Training) -> None:
 
 
 @pytest.mark.parametrize("horizon", HORIZONS)
-def test_prophet_alone_has_scores_of_its_own(training: Training, horizon: int) -> None:
+def test_prophet_alone_is_scored_too(training: Training, horizon: int) -> None:
     alone = training.prophet(horizon)
     assert alone.forecasts == training.score(horizon).forecasts
     assert alone.relative_mae is not None
@@ -366,14 +366,14 @@ def test_prophet_alone_has_scores_of_its_own(training: Training, horizon: int) -
     assert f"{alone.relative_mae:.2f}" in training.backtest.prophet.words
 
 
-def test_the_scores_of_prophet_alone_cost_a_release_little(training: Training) -> None:
-    """Every release is a layer of the image: what is new in the file of each pair stays below 2 kB."""
+def test_the_scores_of_prophet_alone_take_less_than_2_kb(training: Training) -> None:
+    """Every release adds its file to a layer of the image."""
     forecast, backtest = training.model.forecasts[BTC], training.backtest
     assert len(pickle.dumps(plain.encode(forecast.prophet_bands))) < 700
     assert len(pickle.dumps(plain.encode(backtest.prophet))) < 900
 
 
-def test_pairs_horizons_and_cutoffs_are_those_that_were_asked_for(tmp_path: Path) -> None:
+def test_pairs_horizons_and_cutoffs_follow_the_options(tmp_path: Path) -> None:
     path = tmp_path / "backtest.csv"
     market = ("--source", "simulated", "--pair", "BTC/USD,ETH/USD", "--days", "220", "--until", "2025-06-30")
     files = (f"--output={tmp_path / 'model.pkl'}", f"--backtest={path}")
@@ -389,8 +389,8 @@ def test_pairs_horizons_and_cutoffs_are_those_that_were_asked_for(tmp_path: Path
     assert cutoffs[-1] == "2025-05-31"
 
 
-def test_a_day_without_a_candle_is_no_cutoff_and_no_target(tmp_path: Path) -> None:
-    """Its price is nobody's; what stands in for it must not be scored."""
+def test_a_day_without_a_candle_is_neither_cutoff_nor_target(tmp_path: Path) -> None:
+    """Its price is unknown, and a substitute must not be scored."""
     missing, last = START.date() + timedelta(days=150), START.date() + timedelta(days=199)
     (tmp_path / "prices.csv").write_text(as_csv(make_history(200, missing=frozenset({150}))))
     files = (f"--output={tmp_path / 'model.pkl'}", f"--backtest={tmp_path / 'backtest.csv'}")
@@ -403,7 +403,7 @@ def test_a_day_without_a_candle_is_no_cutoff_and_no_target(tmp_path: Path) -> No
 
 
 def test_no_worker_outlives_a_training_that_is_killed(tmp_path: Path) -> None:
-    """A cancelled job would leave its workers asleep, some 170 MB each, for ever."""
+    """Otherwise a cancelled job would leave workers of 170 MB each."""
     (tmp_path / "prices.csv").write_text(as_csv(make_history(900)))
     command = [
         sys.executable,

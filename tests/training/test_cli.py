@@ -41,7 +41,7 @@ def prices(tmp_path: Path) -> tuple[str, ...]:
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
-    """One run of two pairs in an invented market, with everything that can be written."""
+    """One run of two pairs in the simulated market, with all outputs."""
     folder = tmp_path_factory.mktemp("simulated")
     run = run_training(
         *("--pair", "BTC/USD", "--pair", "ETH/USD", "--source", "simulated", "--until", "2025-06-30"),
@@ -61,7 +61,7 @@ def test_a_run_writes_the_model_and_ends_with_0(simulated: tuple[Run, Path]) -> 
     assert model.card.pairs[BTC].candles == 400
 
 
-def test_the_report_tells_span_candles_gaps_fit_time_and_where_the_forecast_stands(
+def test_the_report_shows_span_candles_gaps_seconds_and_forecast(
     simulated: tuple[Run, Path],
 ) -> None:
     run, folder = simulated
@@ -76,7 +76,7 @@ def test_the_report_tells_span_candles_gaps_fit_time_and_where_the_forecast_stan
     assert f"{standing.prediction:,.2f}" in run.stdout
 
 
-def test_invented_prices_cannot_be_overlooked(simulated: tuple[Run, Path]) -> None:
+def test_simulated_prices_are_marked_everywhere(simulated: tuple[Run, Path]) -> None:
     """In the log, in the report, in the card and in the picture."""
     run, folder = simulated
     assert "SIMULATED" in run.stderr.upper()
@@ -87,7 +87,7 @@ def test_invented_prices_cannot_be_overlooked(simulated: tuple[Run, Path]) -> No
     assert "SIMULATED PRICES" in (folder / "BTC-USD.svg").read_text()
 
 
-def test_the_card_tells_where_the_model_comes_from(simulated: tuple[Run, Path]) -> None:
+def test_the_card_describes_the_origin_of_the_model(simulated: tuple[Run, Path]) -> None:
     _, folder = simulated
     card = store.load(folder / "model.pkl").card
     assert card.trained_at == datetime(2024, 5, 18, 12, 10, 47, tzinfo=UTC)
@@ -100,7 +100,7 @@ def test_the_card_tells_where_the_model_comes_from(simulated: tuple[Run, Path]) 
     assert card.gate.thresholds["most_coverage"] == 0.9
 
 
-def test_prophets_own_json_predicts_what_was_baked(simulated: tuple[Run, Path]) -> None:
+def test_prophets_json_predicts_the_same_as_the_model(simulated: tuple[Run, Path]) -> None:
     _, folder = simulated
     forecast = store.load(folder / "model.pkl").forecasts[BTC]
     prophet = model_from_json((folder / "BTC.json").read_text())
@@ -118,7 +118,7 @@ def test_the_picture_is_a_drawing(simulated: tuple[Run, Path]) -> None:
 
 
 def test_the_same_input_gives_the_same_files_byte_for_byte(prices: tuple[str, ...], tmp_path: Path) -> None:
-    """Two processes with different hash seeds: nothing about a run may leak into what it writes."""
+    """In two processes with different hash seeds."""
     written = []
     for name in ("1", "2"):
         folder = tmp_path / name
@@ -131,8 +131,8 @@ def test_the_same_input_gives_the_same_files_byte_for_byte(prices: tuple[str, ..
     assert written[0].keys() == {"model.pkl", "model.ledger.jsonl", "it.svg", "backtest.csv"}
 
 
-def test_the_progress_bar_ends_where_it_said_it_would(tmp_path: Path) -> None:
-    """Seen at a real terminal: the histories and every cutoff of both pairs, one of which has none."""
+def test_the_progress_bar_ends_at_its_total(tmp_path: Path) -> None:
+    """On a real terminal, with two pairs, one of which has no cutoffs."""
     for name, days in (("BTC", 200), ("ETH", 60)):
         (tmp_path / f"{name}.csv").write_text(as_csv(make_history(days)))
     files = ["--source", f"file:{tmp_path}/{{base}}.csv", "--output", str(tmp_path / "model.pkl"), "--no-gate"]
@@ -149,9 +149,9 @@ def test_the_progress_bar_ends_where_it_said_it_would(tmp_path: Path) -> None:
 
 
 def read_terminal(descriptor: int) -> str:
-    """All that is written to a terminal until its other side closes."""
+    """Return everything written to a terminal until its other side closes."""
     parts = []
-    with contextlib.suppress(OSError):  # how Linux says that the other side has closed
+    with contextlib.suppress(OSError):  # on Linux, the sign that the other side has closed
         while part := os.read(descriptor, 4096):
             parts.append(part)
     os.close(descriptor)
@@ -163,7 +163,7 @@ def _scaled(factor: float, day: int) -> float:
 
 
 def test_the_report_fits_a_hundred_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of four pairs with names as long as there are, dear and cheap, at more horizons than fit beside each other."""
+    """With long names, very high and low prices, and more horizons than fit side by side."""
     names = ("ABCDEFGHIJ/KLMNOPQRST", "BTC/USD", "SHIB/USD", "1234567890/ABCDEFGHIJ")
     for name, scale in zip(names, (1e9, 1.0, 1e-9, 1e6), strict=True):
         history = make_history(500, partial(_scaled, scale))
@@ -178,9 +178,7 @@ def test_the_report_fits_a_hundred_columns(tmp_path: Path, capsys: pytest.Captur
     assert "days before" in next(line for line in lines if "stale: " in line)
 
 
-def test_the_report_can_be_read_by_a_machine(
-    prices: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_report_can_be_json(prices: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "model.pkl"
     assert in_process(*prices, "--output", str(output), "--json") == 0
     report = json.loads(capsys.readouterr().out)
@@ -194,7 +192,7 @@ def test_the_report_can_be_read_by_a_machine(
 
 
 def test_a_history_too_short_for_a_backtest_gives_prophet_alone_no_interval(tmp_path: Path) -> None:
-    """What it says of the past needs none."""
+    """The fitted past does not need one."""
     output = tmp_path / "model.pkl"
     assert in_process(*price_file(tmp_path, 60), "--no-gate", "--output", str(output)) == 0
     forecast = store.load(output).forecasts[BTC]
@@ -241,13 +239,13 @@ def test_every_option_can_come_from_the_environment(
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_ledger_and_the_champion_can_be_named_by_the_environment() -> None:
+def test_ledger_and_champion_can_be_set_in_the_environment() -> None:
     settings, _ = read_settings([], {"LEDGER": "old.jsonl", "CHAMPION": "old.pkl"})
     assert (settings.earlier.ledger, settings.earlier.champion) == (Path("old.jsonl"), Path("old.pkl"))
 
 
-def test_a_backtest_has_a_hundred_cutoffs_unless_asked_otherwise() -> None:
-    """At every horizon, on as much history as is asked for; fewer say nothing beyond chance."""
+def test_a_backtest_has_at_least_a_hundred_cutoffs_by_default() -> None:
+    """At every horizon, on a history of the default length; fewer would only show chance."""
     settings, _ = read_settings([], {})
     days, plan = settings.history.days, settings.backtest
     cutoffs = list(splits(days, plan.every))
@@ -295,7 +293,7 @@ def test_a_bad_argument_is_named_and_ends_with_2(
         (["--pair", "BTC/USD,ETH/USD", "--prophet-json", "p.json"], "{base}-{quote}"),
     ],
 )
-def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+def test_an_output_that_cannot_be_written_is_refused_before_the_training(
     arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert in_process("--source", "simulated", *arguments) == 2
@@ -334,14 +332,14 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(
         (["--backtest=pipe"], "--backtest: 'pipe' is not a regular file"),
     ],
 )
-def test_what_is_read_or_written_already_is_not_overwritten(
+def test_an_output_must_differ_from_inputs_and_other_outputs(
     arguments: list[str],
     named: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A slip of the hand must not cost anyone their price history, nor the record of what was forecast."""
+    """A typing error must not destroy a price history or a ledger."""
     monkeypatch.chdir(tmp_path)
     kept = {"prices.csv": as_csv(make_history(60)), "old.jsonl": "irreplaceable", "old.pkl": "a champion"}
     for name, content in kept.items():
@@ -352,8 +350,8 @@ def test_what_is_read_or_written_already_is_not_overwritten(
     assert {name: Path(name).read_text() for name in kept} == kept
 
 
-def test_a_pipe_by_the_number_of_its_descriptor_is_refused_before_the_work(capsys: pytest.CaptureFixture[str]) -> None:
-    """As /dev/stdout is one: a link that leads to no path."""
+def test_a_pipe_by_its_descriptor_is_refused_before_the_training(capsys: pytest.CaptureFixture[str]) -> None:
+    """Like /dev/stdout, a link that leads to no path."""
     reader, writer = os.pipe()
     try:
         assert in_process("--source", "simulated", "--backtest", f"/dev/fd/{writer}") == 2
@@ -363,8 +361,8 @@ def test_a_pipe_by_the_number_of_its_descriptor_is_refused_before_the_work(capsy
     assert f"--backtest: '/dev/fd/{writer}' is not a regular file" in capsys.readouterr().err
 
 
-def test_a_loop_of_links_is_refused_before_the_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Python raises errors of several types for it, by version."""
+def test_a_loop_of_links_is_refused_before_the_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The type of Python's error depends on the version."""
     for one, other in (("a.pkl", "b.pkl"), ("b.pkl", "a.pkl")):
         (tmp_path / one).symlink_to(tmp_path / other)
     assert in_process("--source", "simulated", "--output", str(tmp_path / "a.pkl")) == 2
@@ -377,14 +375,13 @@ def test_a_loop_of_links_is_refused_before_the_work(tmp_path: Path, capsys: pyte
     assert [line.rpartition(": ")[2] for line in errors] == [os.strerror(errno.ELOOP)] * 2
 
 
-def test_more_pairs_than_a_model_can_hold_are_refused_before_the_work(capsys: pytest.CaptureFixture[str]) -> None:
-    """What is written can be read."""
+def test_more_pairs_than_a_model_can_hold_are_refused_before_the_training(capsys: pytest.CaptureFixture[str]) -> None:
     pairs = ",".join(f"C{number}/USD" for number in range(MOST_PAIRS + 1))
     assert in_process("--source", "simulated", "--pair", pairs) == 2
     assert f"--pair: '{MOST_PAIRS + 1} pairs' is not few enough for one model ({MOST_PAIRS})" in capsys.readouterr().err
 
 
-def test_horizons_that_fill_more_than_a_model_are_refused_before_the_fit(
+def test_more_horizons_than_a_model_can_hold_are_refused_before_the_fit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     market = ("--source", "simulated", "--until", "2024-05-16", "--output", str(tmp_path / "model.pkl"), "--no-gate")
@@ -393,8 +390,8 @@ def test_horizons_that_fill_more_than_a_model_are_refused_before_the_fit(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_histories_that_fill_more_than_a_model_are_refused_before_the_fit() -> None:
-    """A century of seven pairs."""
+def test_longer_histories_than_a_model_can_hold_are_refused_before_the_fit() -> None:
+    """Seven pairs of a hundred years."""
     with pytest.raises(
         InvalidValue, match="--days: 36500 is not few enough for these pairs: 258,055 days of all pairs"
     ):
@@ -403,7 +400,7 @@ def test_histories_that_fill_more_than_a_model_are_refused_before_the_fit() -> N
 
 @pytest.mark.parametrize("later", [600, 10**10])
 def test_a_training_time_after_now_is_refused(later: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing could ever be released after it with the same ledger."""
+    """No later release could continue its ledger."""
     files = ("--source", "simulated", "--output", str(tmp_path / "model.pkl"))
     assert in_process(*files, environ={"SOURCE_DATE_EPOCH": str(int(time.time()) + later)}) == 2
     assert "SOURCE_DATE_EPOCH: " in (errors := capsys.readouterr().err)
@@ -411,11 +408,10 @@ def test_a_training_time_after_now_is_refused(later: int, tmp_path: Path, capsys
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("blank", ["", " "])
-def test_a_blank_training_time_is_none(blank: str, tmp_path: Path) -> None:
-    """As a workflow leaves it that has nothing to say. NumPy reads the variable too."""
+def test_a_blank_training_time_counts_as_unset(tmp_path: Path) -> None:
+    """Workflows pass an unset variable as an empty one. NumPy reads it too."""
     files = ("--no-gate", "--output", str(tmp_path / "model.pkl"))
-    run = run_training(*price_file(tmp_path, 60), *files, environ={"SOURCE_DATE_EPOCH": blank})
+    run = run_training(*price_file(tmp_path, 60), *files, environ={"SOURCE_DATE_EPOCH": " "})
     assert run.returncode == 0, run.stderr
     age = datetime.now(UTC) - store.load(tmp_path / "model.pkl").card.trained_at
     assert timedelta(0) <= age < timedelta(minutes=10)
@@ -433,10 +429,10 @@ def test_retraining_keeps_the_mode_of_its_files(prices: tuple[str, ...], tmp_pat
 
 @pytest.mark.parametrize("variable", ["MODEL_VERSION", "GIT_REVISION"])
 @pytest.mark.parametrize("value", ["1.0\xe4", "1.0 beta", "1" * 200, "1.0\n", 'x"'])
-def test_the_name_of_a_release_is_a_label(
+def test_version_and_revision_must_be_labels(
     variable: str, value: str, prices: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It goes into metrics, headers and tags of images."""
+    """They appear in metrics, headers and image tags."""
     files = (*prices, "--no-gate", "--output", str(tmp_path / "model.pkl"))
     try:
         code = in_process(*files, environ={**TRAINED_AT, variable: value})
@@ -447,8 +443,8 @@ def test_the_name_of_a_release_is_a_label(
     assert not (tmp_path / "model.pkl").exists()
 
 
-def test_an_output_whose_name_no_text_can_hold_is_trained_all_the_same(tmp_path: Path) -> None:
-    """File systems allow names that are not UTF-8; only the report has to write them otherwise."""
+def test_an_output_name_may_be_invalid_utf8(tmp_path: Path) -> None:
+    """File systems allow such names; only the report escapes them."""
     output = os.fsdecode(os.fsencode(tmp_path) + b"/mod\xe4l.pkl")
     command = [sys.executable, "train.py", *price_file(tmp_path, 60), "--no-gate", "--output", output]
     run = subprocess.run(command, capture_output=True, timeout=100, check=False)
@@ -460,10 +456,10 @@ def test_an_output_whose_name_no_text_can_hold_is_trained_all_the_same(tmp_path:
 
 
 @pytest.mark.parametrize("wild", [1e20, 1e300])
-def test_prices_beyond_any_forecast_are_refused_with_3(
+def test_prices_outside_the_range_of_forecasts_end_with_3(
     wild: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What can be fitted but not evaluated would answer with errors later."""
+    """Such a model could be fitted but not evaluated."""
     history = make_history(100, lambda day: wild if day % 2 else 1.0)
     (tmp_path / "wild.csv").write_text(as_csv(history))
     files = ("--pair", "BTC/USD", "--source", f"file:{tmp_path / 'wild.csv'}", "--output", str(tmp_path / "model.pkl"))
@@ -472,8 +468,8 @@ def test_prices_beyond_any_forecast_are_refused_with_3(
     assert not (tmp_path / "model.pkl").exists()
 
 
-def test_a_report_that_nobody_reads_is_no_traceback(prices: tuple[str, ...], tmp_path: Path) -> None:
-    """The model is written by then, and the exit code tells that the report was not."""
+def test_a_closed_standard_output_is_one_line_and_ends_with_1(prices: tuple[str, ...], tmp_path: Path) -> None:
+    """The model has been written, but not the report."""
     command = [sys.executable, "train.py", *prices, "--output", str(tmp_path / "model.pkl")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -492,7 +488,7 @@ def test_a_bad_environment_variable_is_named(capsys: pytest.CaptureFixture[str])
     assert "environment variable DAYS" in capsys.readouterr().err
 
 
-def test_help_teaches_without_waiting_for_the_forecasting_libraries(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_does_not_import_the_forecasting_libraries(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         in_process("--help")
     assert end.value.code == 0

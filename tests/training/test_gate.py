@@ -18,7 +18,7 @@ DAYS = as_csv(make_history(60)).splitlines(keepends=True)[1:]
 
 
 def train_on(content: str, folder: Path, *options: str) -> int:
-    """The command on a file of this content, where a model stands already."""
+    """Train on a file with this content, with a model at the output."""
     (folder / "prices.csv").write_text(content)
     (folder / "model.pkl").write_bytes(b"the previous model")
     files = ("--pair", "BTC/USD", "--source", f"file:{folder / 'prices.csv'}", "--output", str(folder / "model.pkl"))
@@ -36,10 +36,10 @@ def train_on(content: str, folder: Path, *options: str) -> int:
     ],
     ids=["empty", "header only", "other columns", "no time", "no number"],
 )
-def test_what_is_no_history_ends_with_3_and_its_reason(
+def test_an_unusable_history_ends_with_3_and_its_reason(
     content: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And the model that stood there before stays as it was."""
+    """The earlier model stays unchanged."""
     assert train_on(content, tmp_path) == 3
     assert reason in capsys.readouterr().err
     assert (tmp_path / "model.pkl").read_bytes() == b"the previous model"
@@ -62,10 +62,10 @@ def test_what_is_no_history_ends_with_3_and_its_reason(
     ],
     ids=["one candle", "future", "impossible"],
 )
-def test_without_the_gate_what_no_model_can_be_fitted_to_ends_with_3(
+def test_without_the_gate_an_unusable_history_ends_with_3(
     content: str, refused: str, unusable: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With it, the same history is refused with 4, and what is wrong with it is told either way."""
+    """With the gate, the same history is refused with 4 for the same reasons."""
     assert train_on(content, tmp_path) == 4
     assert refused in capsys.readouterr().err
     assert train_on(content, tmp_path, "--no-gate") == 3
@@ -74,7 +74,7 @@ def test_without_the_gate_what_no_model_can_be_fitted_to_ends_with_3(
 
 
 def test_a_refusal_names_every_reason_of_every_pair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Who repairs one fault must not learn of the next one only then."""
+    """All faults are reported at once."""
     (tmp_path / "BTC.csv").write_text(HEAD + "".join([*DAYS[:20], *DAYS[30:], DAYS[5]]))
     (tmp_path / "ETH.csv").write_text(HEAD + DAYS[0].replace(",12.5", ",nan"))
     files = ("--source", f"file:{tmp_path / '{base}.csv'}", "--output", str(tmp_path / "model.pkl"))
@@ -116,7 +116,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[tuple[str, ...], 
 
 
 def champion(trained: Path, folder: Path, share: float) -> Path:
-    """A champion like the trained model, whose every loss is but a share of that one's."""
+    """Save a champion like the trained model, with every loss multiplied by `share`."""
     model = store.load(trained / "model.pkl")
     card = replace(model.card, pairs={BTC: with_losses(model.card.pairs[BTC], share)})
     store.save(replace(model, card=card), folder / "champion.pkl")
@@ -140,7 +140,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_model_worse_than_the_one_it_replaces_is_refused(
     trained: tuple[tuple[str, ...], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The model and the ledger that stand there stay as they were; the backtest tells why."""
+    """Model and ledger stay unchanged; the backtest is written and shows why."""
     arguments, folder = trained
     better = champion(folder, tmp_path, 0.5)
     for name in ("model.pkl", "model.ledger.jsonl"):
@@ -159,7 +159,7 @@ def test_a_model_worse_than_the_one_it_replaces_is_refused(
     assert after == before
 
 
-def test_without_the_gate_the_worse_model_is_written_and_says_so(
+def test_without_the_gate_the_worse_model_is_written_with_the_verdict(
     trained: tuple[tuple[str, ...], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments, folder = trained
@@ -170,10 +170,10 @@ def test_without_the_gate_the_worse_model_is_written_and_says_so(
     assert "the gate (lifted by --no-gate):\n  BTC/USD: worse: 1 day ahead" in capsys.readouterr().out
 
 
-def test_a_model_as_good_as_the_one_it_replaces_takes_its_place(
+def test_a_model_as_good_as_the_one_it_replaces_is_accepted(
     trained: tuple[tuple[str, ...], Path], tmp_path: Path
 ) -> None:
-    """In the same file: the champion has been read by the time it is replaced."""
+    """Champion and output are the same file."""
     arguments, folder = trained
     (tmp_path / "model.pkl").write_bytes((folder / "model.pkl").read_bytes())
     files = ("--output", str(tmp_path / "model.pkl"), "--champion", str(tmp_path / "model.pkl"))
@@ -181,7 +181,7 @@ def test_a_model_as_good_as_the_one_it_replaces_takes_its_place(
     assert store.load(tmp_path / "model.pkl").card.seed == 1
 
 
-def test_a_champion_of_an_invented_market_is_no_measure_for_a_real_one(
+def test_a_simulated_champion_is_not_compared_with_a_real_model(
     trained: tuple[tuple[str, ...], Path], tmp_path: Path
 ) -> None:
     arguments, folder = trained
@@ -193,13 +193,13 @@ def test_a_champion_of_an_invented_market_is_no_measure_for_a_real_one(
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no model"])
-def test_an_unreadable_champion_ends_with_2_before_the_work(
+def test_an_unreadable_champion_ends_with_2_before_the_training(
     content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "champion.pkl"
     if content is not None:
         path.write_bytes(content)
-    # The history does not exist either: nobody has looked for it.
+    # The history does not exist either, and is not read.
     files = ("--pair", "BTC/USD", "--source", f"file:{tmp_path / 'none.csv'}", "--output", str(tmp_path / "model.pkl"))
     assert in_process(*files, "--champion", str(path)) == 2
     assert re.search(r"--champion: '.*' .*is not a usable model: ", capsys.readouterr().err)
@@ -215,7 +215,7 @@ def test_an_unreadable_champion_ends_with_2_before_the_work(
 def test_an_interval_out_of_calibration_is_refused_at_every_horizon(
     environ: dict[str, str], limits: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The thresholds are moved so far that any interval is: what counts is that they are asked and named."""
+    """The thresholds are set so that every interval fails."""
     files = (*price_file(tmp_path, 200), *QUICK, "--horizons", "1,3", "--output", str(tmp_path / "model.pkl"))
     assert in_process(*files, environ={**TRAINED_AT, **environ}) == 4
     reasons = capsys.readouterr().err.partition("refused by the gate:\n")[2].splitlines()
@@ -226,8 +226,8 @@ def test_an_interval_out_of_calibration_is_refused_at_every_horizon(
     assert not (tmp_path / "model.ledger.jsonl").exists()
 
 
-def test_one_faulty_pair_of_several_keeps_all_of_them_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A model holds every pair or none; the sound one is not blamed."""
+def test_one_faulty_pair_refuses_the_whole_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sound pair is not among the reasons."""
     (tmp_path / "BTC.csv").write_text(as_csv(make_history(200)))
     (tmp_path / "ETH.csv").write_text(as_csv(make_history(200, missing=frozenset(range(50, 60)))))
     files = ("--source", f"file:{tmp_path / '{base}.csv'}", "--output", str(tmp_path / "model.pkl"))
@@ -243,10 +243,10 @@ def test_one_faulty_pair_of_several_keeps_all_of_them_in(tmp_path: Path, capsys:
 
 
 @pytest.mark.parametrize("days", [30, 119, 130])
-def test_without_the_gate_a_short_history_is_forecast_and_says_that_it_was_not_scored(
+def test_without_the_gate_a_short_history_is_forecast_but_not_scored(
     days: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Less than 120 days say nothing about how a forecast does."""
+    """Fewer than 120 days are not enough to score a forecast."""
     files = (*price_file(tmp_path, days), *QUICK, "--output", str(tmp_path / "model.pkl"))
     assert in_process(*files, "--no-gate", "--backtest", str(tmp_path / "backtest.csv")) == 0
     assert ("BTC/USD is not scored: the history is too short for a backtest" in capsys.readouterr().out) == (days < 120)
@@ -256,10 +256,8 @@ def test_without_the_gate_a_short_history_is_forecast_and_says_that_it_was_not_s
     assert ((tmp_path / "backtest.csv").read_text().count("\n") == 1) == (days < 120)
 
 
-def test_too_few_candles_in_the_days_that_are_asked_for_end_with_3(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """What lies before them helps the backtest alone; two candles are no history to fit."""
+def test_too_few_candles_in_the_requested_days_end_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Earlier candles serve the backtest only."""
     path = tmp_path / "prices.csv"
     path.write_text(as_csv(make_history(300, missing=frozenset(range(150, 298)))))
     files = (
@@ -276,7 +274,7 @@ def test_too_few_candles_in_the_days_that_are_asked_for_end_with_3(
     assert "2 usable candles in the last 30 days, 30 are needed" in capsys.readouterr().err
 
 
-def test_pairs_whose_histories_differ_in_length_are_scored_over_their_own(tmp_path: Path) -> None:
+def test_pairs_are_scored_over_their_own_histories(tmp_path: Path) -> None:
     (tmp_path / "BTC.csv").write_text(as_csv(make_history(260)))
     long = make_history(260)
     (tmp_path / "ETH.csv").write_text(as_csv(replace(long, candles=long.candles[70:])))
@@ -290,7 +288,7 @@ def test_pairs_whose_histories_differ_in_length_are_scored_over_their_own(tmp_pa
 
 
 def test_a_horizon_longer_than_the_history_is_left_out_of_the_scores(tmp_path: Path) -> None:
-    """Nothing has come due at it, and nobody can say more."""
+    """It has no outcomes yet."""
     files = (*price_file(tmp_path, 200), *QUICK, "--output", str(tmp_path / "model.pkl"))
     assert in_process(*files, "--horizons", "1,365") == 0
     assert (backtest := store.load(tmp_path / "model.pkl").card.pairs[BTC].backtest) is not None

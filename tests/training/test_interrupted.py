@@ -65,12 +65,12 @@ class Output:
         return self.folder / "model.ledger.jsonl"
 
     def builds(self) -> list[str]:
-        """The builds that the ledger names, without their version."""
+        """Return the builds in the ledger, without their version."""
         lines = [json.loads(line) for line in self.ledger.read_text().splitlines()]
         return [line["build"][line["build"].index("-") :] for line in lines if line["kind"] == "release"]
 
     def names(self) -> set[str]:
-        """The files of the folder, temporary ones too."""
+        """Return the files of the folder, temporary ones too."""
         return {path.name for path in self.folder.iterdir()}
 
     def train(self, last: date, number: int, action: str, *options: str) -> Finished:
@@ -82,13 +82,13 @@ class Output:
         return forked_training(*market, "--output", str(self.model), *carried, *options, environ=epoch, before=before)
 
     def next_training(self, last: date, *options: str) -> int:
-        """The exit code of an ordinary training that carries the ledger on, if there is one."""
+        """Train without interruption, continuing the ledger if there is one; return the exit code."""
         carried = ("--ledger", str(self.ledger)) if self.ledger.exists() else ()
         return release(self.folder, last, *carried, "--days", "60", "--no-gate", *options)
 
 
 def _midnight(day: date) -> float:
-    """The end of a day in seconds since 1970."""
+    """Return the end of a day in seconds since 1970."""
     return (day.toordinal() + 1 - date(1970, 1, 1).toordinal()) * 86_400
 
 
@@ -102,28 +102,28 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Output:
 
 @pytest.fixture(scope="module")
 def steps(first: Output, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What a second training does in its folder, step by step."""
+    """The file operations of a second training."""
     run = copy(first, tmp_path_factory.mktemp("steps")).train(SECOND, 0, "0")
     assert run.code == 0, run.errors
     return [line for line in run.output.splitlines() if line.startswith(("open ", "os."))]
 
 
 def copy(output: Output, folder: Path) -> Output:
-    """The same files in another folder."""
+    """Copy the files to another folder."""
     for path in output.folder.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     return Output(folder)
 
 
 def whole(output: Output) -> str:
-    """The build of the model, once it and its ledger have been found whole."""
+    """Check model and ledger, and return the build of the model."""
     model = store.load(output.model)
     assert Ledger.read(output.ledger, [model.scorecard.head]).entries == model.scorecard.entries
     return model.card.build[model.card.build.index("-") :]
 
 
-def test_the_ledger_is_put_in_its_place_before_the_model(steps: list[str]) -> None:
-    """Two locks, two temporary files, two renames, two locks removed: every one of them is a place to die."""
+def test_the_ledger_is_renamed_before_the_model(steps: list[str]) -> None:
+    """Two locks, two temporary files, two renames, two locks removed."""
     kinds = [step.split()[0] for step in steps]
     assert kinds == ["open"] * 4 + ["os.rename"] * 2 + ["os.remove"] * 2
     renamed = [Path(step.split()[1]).name for step in steps if step.startswith("os.rename")]
@@ -131,10 +131,10 @@ def test_the_ledger_is_put_in_its_place_before_the_model(steps: list[str]) -> No
 
 
 @pytest.mark.parametrize("step", range(4, 8))
-def test_a_training_that_is_killed_leaves_a_whole_release_and_the_next_one_mends_the_rest(
+def test_a_killed_training_leaves_a_valid_release_and_the_next_one_cleans_up(
     step: int, first: Output, steps: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """SIGKILL before each step, whatever it is: an older ledger is continued, and an incomplete release is dropped."""
+    """SIGKILL before each step: the older ledger is continued, and an incomplete release is dropped."""
     output = copy(first, tmp_path)
     assert output.train(SECOND, step, str(int(signal.SIGKILL))).code == -signal.SIGKILL
     renamed = sum("os.rename" in done for done in steps[: step - 1])
@@ -150,7 +150,7 @@ def test_a_training_that_is_killed_leaves_a_whole_release_and_the_next_one_mends
     assert ("entries dropped" in caplog.text) == (renamed == 1)
 
 
-def test_a_first_training_that_is_killed_before_its_model_is_there_released_nothing(tmp_path: Path) -> None:
+def test_a_first_training_killed_before_its_model_releases_nothing(tmp_path: Path) -> None:
     """Without a model, the temporary model file identifies the ledger's release."""
     output = Output(tmp_path)
     assert output.train(FIRST, 6, str(int(signal.SIGKILL))).code == -signal.SIGKILL
@@ -161,8 +161,8 @@ def test_a_first_training_that_is_killed_before_its_model_is_there_released_noth
     assert output.names() == {"model.pkl", "model.ledger.jsonl"}
 
 
-def test_a_training_that_fails_after_a_killed_one_does_not_make_its_entries_a_release(tmp_path: Path) -> None:
-    """It removes the temporary model, so it must drop the entries too: nothing else tells that they are of none."""
+def test_a_failed_training_after_a_killed_one_does_not_release_its_entries(tmp_path: Path) -> None:
+    """It removes the temporary model, the only sign that these entries were not released, so it drops them too."""
     output = Output(tmp_path)
     assert output.train(FIRST, 6, str(int(signal.SIGKILL))).code == -signal.SIGKILL
     assert output.next_training(SECOND, "--until", "1969-01-01") == 3
@@ -171,8 +171,8 @@ def test_a_training_that_fails_after_a_killed_one_does_not_make_its_entries_a_re
     assert output.builds() == [BUILDS[THIRD]]
 
 
-def test_what_precedes_a_killed_release_stays(first: Output, tmp_path: Path) -> None:
-    """A ledger from elsewhere, carried on beside an output that is new."""
+def test_entries_before_a_killed_release_are_kept(first: Output, tmp_path: Path) -> None:
+    """A ledger from elsewhere is continued beside a new output."""
     output = Output(tmp_path)
     killed = output.train(SECOND, 6, str(int(signal.SIGKILL)), "--ledger", str(first.ledger))
     assert killed.code == -signal.SIGKILL, killed.errors
@@ -195,8 +195,8 @@ def test_a_model_by_any_suffix_is_the_commit_point(first: Output, tmp_path: Path
     assert output.builds() == [BUILDS[FIRST], BUILDS[THIRD]]
 
 
-def test_an_interrupt_at_the_very_end_is_no_traceback() -> None:
-    """Libraries clean up behind them when the interpreter ends, and Ctrl-C would break into that."""
+def test_an_interrupt_during_clean_up_prints_no_traceback() -> None:
+    """Libraries clean up when the interpreter ends, and Ctrl-C would interrupt that."""
     late = "import atexit, os, runpy, signal, sys; atexit.register(os.kill, os.getpid(), signal.SIGINT); "
     run = "sys.argv = ['train.py', '--output', '/dev/null']; runpy.run_path('train.py', run_name='__main__')"
     ended = subprocess.run(
@@ -214,10 +214,10 @@ def test_an_interrupt_at_the_very_end_is_no_traceback() -> None:
         (7, str(int(signal.SIGINT)), 130, "interrupted; the model was written"),
     ],
 )
-def test_an_error_reports_correctly_whether_the_model_was_written(  # noqa: PLR0913, PLR0917 what happened, and what must follow
+def test_an_error_reports_correctly_whether_the_model_was_written(  # noqa: PLR0913, PLR0917 cause and expected result
     step: int, action: str, code: int, message: str, first: Output, tmp_path: Path
 ) -> None:
-    """A disk that fails, or Ctrl-C, in the middle of writing: one line, no temporary file, and a whole release."""
+    """After a disk error or Ctrl-C while writing: one line, no temporary file, and a valid release."""
     output = copy(first, tmp_path)
     run = output.train(SECOND, step, action)
     assert run.code == code, run.errors
@@ -239,7 +239,7 @@ def test_a_first_release_that_fails_leaves_no_ledger(tmp_path: Path) -> None:
 
 
 def test_a_second_training_names_the_process_that_holds_the_lock_and_ends_with_2(first: Output, tmp_path: Path) -> None:
-    """The first one stands still in the middle of it, and ends as if nothing had been."""
+    """The holder is killed later, which changes nothing."""
     output = copy(first, tmp_path)
     command = [sys.executable, "-c", HOLD, str(output.model)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
@@ -269,7 +269,7 @@ with locked(Path(sys.argv[1]), "--output"):
 
 
 def test_two_trainings_at_once_never_lose_a_release(first: Output, tmp_path: Path) -> None:
-    """Whichever comes first: every one that ended with 0 is on record, and the others wrote nothing."""
+    """Every training that ended with 0 is in the ledger, and the others wrote nothing."""
     output = copy(first, tmp_path)
     carried = ("--ledger", str(output.ledger), "--days", "60", "--every", "50", "--no-gate", "--source", "simulated")
     trainings = [

@@ -1,4 +1,4 @@
-"""The ledger through the command line: one release after the other, each with the ledger of the one before."""
+"""The ledger through the command line: consecutive releases, each with the ledger of the one before."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ FIRST, SECOND, THIRD = date(2025, 5, 31), date(2025, 6, 10), date(2025, 6, 30)
 
 @dataclass(frozen=True)
 class Released:
-    """What one training left in its folder."""
+    """The folder of one release."""
 
     folder: Path
 
@@ -39,20 +39,20 @@ class Released:
 
     @property
     def model(self) -> Model:
-        """The model, read anew."""
+        """The model, read from its file."""
         return store.load(self.output)
 
     def lines(self) -> list[dict[str, Any]]:
-        """The ledger's lines, as any reader of JSON sees them."""
+        """Return the lines of the ledger as JSON."""
         return [json.loads(line) for line in self.ledger.read_text().splitlines()]
 
     def contents(self) -> dict[str, bytes]:
-        """Every file of the folder by its name."""
+        """Return the content of every file by its name."""
         return {path.name: path.read_bytes() for path in self.folder.iterdir()}
 
 
 def release(folder: Path, last: date, *options: str, pairs: str = "BTC/USD") -> int:
-    """Train on an invented market up to this day, ten minutes after its end; the exit code."""
+    """Train on the simulated market up to this day, ten minutes after its end; return the exit code."""
     folder.mkdir(exist_ok=True)
     epoch = int(datetime(last.year, last.month, last.day, 0, 10, tzinfo=UTC).timestamp()) + 86_400
     market = ("--source", "simulated", "--days", "200", "--every", "50", "--pair", pairs, "--until", str(last))
@@ -83,16 +83,16 @@ def test_the_first_release_begins_a_ledger_beside_the_model(releases: list[Relea
     assert (record.due, record.pending, record.words) == (0, 30, "no forecast has come due yet")
 
 
-def test_what_is_released_is_what_the_model_forecasts(releases: list[Released]) -> None:
+def test_the_ledger_holds_the_forecasts_of_the_model(releases: list[Released]) -> None:
     released, forecast = releases[0].lines()[0], releases[0].model.card.pairs[BTC].forecast
     shown = {standing.horizon_days: standing for standing in forecast}
     for horizon in (1, 7, 30):
-        said = [released[name][horizon - 1] for name in ("prediction", "low", "high")]
-        assert said == [shown[horizon].prediction, shown[horizon].low, shown[horizon].high]
+        entered = [released[name][horizon - 1] for name in ("prediction", "low", "high")]
+        assert entered == [shown[horizon].prediction, shown[horizon].low, shown[horizon].high]
 
 
 def test_every_ledger_begins_with_the_bytes_of_the_one_before(releases: list[Released]) -> None:
-    """Nothing that was said can be unsaid."""
+    """The record is append-only."""
     data = [one.ledger.read_bytes() for one in releases]
     assert data[1].startswith(data[0])
     assert data[2].startswith(data[1])
@@ -106,13 +106,13 @@ def test_every_release_names_the_head_of_its_ledger(releases: list[Released]) ->
 
 
 def closes_of(pair: Pair) -> dict[str, float]:
-    """What the invented market really did, by ISO date."""
+    """Return the closes of the simulated market, by ISO date."""
     span = Span(datetime(2025, 5, 1, tzinfo=UTC), datetime(2025, 7, 1, tzinfo=UTC))
     return {f"{c.open_time:%Y-%m-%d}": c.close for c in Simulated(0).candles(pair, Interval.DAY_1, span)}
 
 
 def came_due(lines: list[dict[str, Any]], pair: Pair, closes: dict[str, float]) -> np.ndarray[Any, Any]:
-    """(n, 6) horizon, actual, prediction, low, high and persistence of each forecast whose day has passed."""
+    """Return (n, 6) horizon, actual, prediction, low, high and persistence of each forecast with an outcome."""
     rows = []
     for line in lines:
         if line["kind"] == "release" and line["pair"] == str(pair):
@@ -125,10 +125,8 @@ def came_due(lines: list[dict[str, Any]], pair: Pair, closes: dict[str, float]) 
 
 
 @pytest.mark.parametrize(("pair", "due"), [(BTC, 50), (ETH, 20)])
-def test_the_live_record_is_what_the_market_made_of_the_forecasts(
-    releases: list[Released], pair: Pair, due: int
-) -> None:
-    """Worked out anew from what was released and from the market's own closes."""
+def test_the_live_record_follows_from_forecasts_and_closes(releases: list[Released], pair: Pair, due: int) -> None:
+    """Computed again from the ledger and the closes of the market."""
     rows = came_due(releases[2].lines(), pair, closes_of(pair))
     horizons, actual, predicted, low, high, persistence = rows.T
     errors, reference = np.abs(np.log(actual / predicted)), np.abs(np.log(actual / persistence))
@@ -147,12 +145,12 @@ def test_the_live_record_is_what_the_market_made_of_the_forecasts(
     assert record.latest[0].actual == closes_of(pair)["2025-06-30"]
 
 
-def test_the_record_of_an_invented_market_is_kept_apart(releases: list[Released]) -> None:
+def test_the_record_of_a_simulated_market_is_kept_apart(releases: list[Released]) -> None:
     assert all(one.model.scorecard.pairs == {} for one in releases)
 
 
 def test_the_same_training_with_the_same_ledger_gives_the_same_bytes(releases: list[Released], tmp_path: Path) -> None:
-    """So does running it again with the ledger it wrote, in its place: a release is on record once."""
+    """So does running it again with its own ledger: a release is recorded once."""
     second, again = releases[1], Released(tmp_path / "again")
     for options in (
         ["--ledger", str(releases[0].ledger)],
@@ -162,10 +160,10 @@ def test_the_same_training_with_the_same_ledger_gives_the_same_bytes(releases: l
         assert again.contents() == second.contents()
 
 
-def test_a_ledger_that_is_not_carried_on_is_set_aside(
+def test_a_ledger_that_is_not_continued_is_kept_aside(
     releases: list[Released], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It cannot be made again, and forgetting an option must not destroy it."""
+    """A forgotten option must not destroy a record that cannot be made again."""
     again = Released(tmp_path / "again")
     assert release(again.folder, FIRST) == 0
     assert again.contents() == releases[0].contents()
@@ -176,17 +174,15 @@ def test_a_ledger_that_is_not_carried_on_is_set_aside(
     assert [line["kind"] for line in again.lines()] == ["release"]
 
 
-def test_a_champion_whose_ledger_nobody_names_is_warned_of(
+def test_a_champion_without_its_ledger_causes_a_warning(
     releases: list[Released], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert release(tmp_path / "new", SECOND, "--champion", str(releases[0].output)) == 0
     assert "the live record starts again: --champion has a ledger, and --ledger does not name it" in caplog.text
 
 
-def test_outcomes_older_than_the_days_that_are_fitted_are_recorded_too(
-    releases: list[Released], tmp_path: Path
-) -> None:
-    """Two releases may be further apart than a short history is long."""
+def test_outcomes_before_the_fitted_days_are_recorded_too(releases: list[Released], tmp_path: Path) -> None:
+    """Releases may be further apart than the fitted history is long."""
     late = Released(tmp_path / "late")
     assert release(late.folder, THIRD + 60 * DAY, "--ledger", str(releases[0].ledger), "--days", "30", "--no-gate") == 0
     assert late.model.card.pairs[BTC].candles == 30
@@ -227,10 +223,10 @@ def test_a_broken_ledger_ends_with_4_and_nothing_is_written(
     assert not (tmp_path / "backtest.csv").exists()
 
 
-def test_a_ledger_that_lost_its_tail_is_refused_where_the_last_model_is_named(
+def test_a_truncated_ledger_is_refused_if_the_champion_is_given(
     releases: list[Released], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every line that is left is sound: only the model knows that there were more."""
+    """The remaining lines are valid; only the model shows that lines are missing."""
     shorter = tmp_path / "shorter.jsonl"
     shorter.write_bytes(releases[0].ledger.read_bytes())
     options = ("--ledger", str(shorter), "--champion", str(releases[1].output))
@@ -239,20 +235,18 @@ def test_a_ledger_that_lost_its_tail_is_refused_where_the_last_model_is_named(
     assert list((tmp_path / "new").iterdir()) == []
 
 
-def test_a_release_before_the_newest_on_record_is_refused_before_the_work(
+def test_a_release_before_the_newest_in_the_ledger_is_refused_before_the_training(
     releases: list[Released], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A forgotten SOURCE_DATE_EPOCH, or a clock that went back. The history, which is not there, is not looked for."""
+    """By a forgotten SOURCE_DATE_EPOCH or a wrong clock. The history does not exist and is not read."""
     files = ("--pair", "BTC/USD", "--source", f"file:{tmp_path}/none.csv", "--output", str(tmp_path / "model.pkl"))
     assert in_process(*files, "--ledger", str(releases[1].ledger), environ=TRAINED_AT) == 2
     assert "training time: 2024-05-18 12:10:47+00:00 is not at or after" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_that_does_not_fit_on_the_disk_leaves_ledger_and_model_as_they_were(
-    releases: list[Released], tmp_path: Path
-) -> None:
-    """The ledger would fit, but must not name a release that never was. The limit is the system's own, of 16 KiB."""
+def test_a_full_disk_leaves_ledger_and_model_unchanged(releases: list[Released], tmp_path: Path) -> None:
+    """The ledger would fit, but must not contain an incomplete release. `ulimit` stands for the full disk."""
     folder = tmp_path / "full"
     folder.mkdir()
     standing = {"model.pkl": b"the previous model", "model.ledger.jsonl": releases[0].ledger.read_bytes()}
@@ -272,10 +266,10 @@ def test_a_model_that_does_not_fit_on_the_disk_leaves_ledger_and_model_as_they_w
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == standing
 
 
-def test_a_ledger_that_lost_its_tail_is_refused_by_the_model_beside_it(
+def test_a_truncated_ledger_is_refused_by_the_model_beside_it(
     releases: list[Released], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody has to name the model that stands there, and knows."""
+    """The model beside it need not be given."""
     (tmp_path / "model.pkl").write_bytes(releases[1].output.read_bytes())
     (tmp_path / "model.ledger.jsonl").write_bytes(releases[0].ledger.read_bytes())
     before = Released(tmp_path).contents()
@@ -284,10 +278,10 @@ def test_a_ledger_that_lost_its_tail_is_refused_by_the_model_beside_it(
     assert Released(tmp_path).contents() == before
 
 
-def test_a_champion_elsewhere_says_where_a_ledger_without_a_model_ends(
+def test_a_champion_elsewhere_determines_the_end_of_a_ledger_without_a_model(
     releases: list[Released], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever the files are called and wherever they stand; the ledger that was given stays as it was."""
+    """With any file names; the given ledger stays unchanged."""
     ledger, champion, new = tmp_path / "old.jsonl", tmp_path / "old.pkl", Released(tmp_path / "new")
     ledger.write_bytes(releases[1].ledger.read_bytes())
     champion.write_bytes(releases[0].output.read_bytes())
@@ -301,10 +295,8 @@ def test_a_champion_elsewhere_says_where_a_ledger_without_a_model_ends(
     assert ledger.read_bytes() == releases[1].ledger.read_bytes()
 
 
-def test_what_is_dropped_is_kept_aside_unless_a_model_stands_where_it_is_written(
-    releases: list[Released], tmp_path: Path
-) -> None:
-    """An old champion and a newer ledger may be what somebody wanted; the record of the newer one is not lost."""
+def test_dropped_entries_are_kept_aside_if_no_model_is_at_the_output(releases: list[Released], tmp_path: Path) -> None:
+    """An old champion with a newer ledger may be intended; the newer record is not lost."""
     output, champion = Released(tmp_path / "output"), tmp_path / "old.pkl"
     output.folder.mkdir()
     output.ledger.write_bytes(releases[1].ledger.read_bytes())

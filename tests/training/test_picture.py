@@ -1,4 +1,4 @@
-"""The picture of a forecast: what is written in it covers no line, and what followed is drawn and never learnt from."""
+"""The picture of a forecast: texts cover no line, and later prices are drawn and not used by the model."""
 
 import itertools
 import logging
@@ -44,14 +44,14 @@ Market = tuple[Pair, str, list[Candle]]  # the pair, where the prices are from, 
 
 
 def simulated(pair: str, seed: int, days: int = 1200) -> Market:
-    """Days of the invented market."""
+    """Return days of the simulated market."""
     start = GENESIS + 1000 * DAY
     known = Pair.parse(pair)
     return known, "simulated", list(Simulated(seed).candles(known, Interval.DAY_1, Span(start, start + days * DAY)))
 
 
 def growing(days: int, daily: float) -> Market:
-    """A market that grows by the same share each day, so that its line rises or falls through a whole corner."""
+    """Return a market that grows by the same share each day, so that its line passes through a corner."""
     closes = [100 * math.exp(daily * day) for day in range(-1, days)]
     candles = [make_candle(START + n * DAY, closes[n + 1], closes[n]) for n in range(days)]
     return BTC, "file:growing.csv", candles
@@ -65,7 +65,7 @@ def real(name: str) -> Market:
 
 
 def split(market: Market, followed: int) -> tuple[History, list[Candle]]:
-    """The market as a history, without its last days, and those."""
+    """Split off the last days."""
     pair, source, candles = market
     known = candles[: len(candles) - followed]
     return history_of(known, pair, source, simulated=source == "simulated"), candles[len(known) :]
@@ -90,8 +90,8 @@ MARKETS: dict[str, Callable[[], Market]] = {
 
 @pytest.mark.parametrize("followed", [0, 40, YEAR])
 @pytest.mark.parametrize("name", MARKETS)
-def test_nothing_that_is_written_covers_a_line_or_something_else_that_is_written(name: str, followed: int) -> None:
-    """A legend in a corner of the axes covers the price of whatever market goes there."""
+def test_texts_cover_neither_lines_nor_each_other(name: str, followed: int) -> None:
+    """A legend in a corner of the axes would cover the line of some market."""
     history, after = split(MARKETS[name](), followed)
     figure = draw_picture(history, forecast_of(history), CARD, after)
     legend, texts = written(figure)
@@ -105,7 +105,7 @@ def test_nothing_that_is_written_covers_a_line_or_something_else_that_is_written
 
 
 def written(figure: Figure) -> tuple[Bbox, list[tuple[str, Bbox]]]:
-    """Where the legend and each text stand, in pixels."""
+    """Return the boxes of the legend and of each text, in pixels."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib's own
     (axes,) = figure.axes
@@ -118,14 +118,14 @@ def written(figure: Figure) -> tuple[Bbox, list[tuple[str, Bbox]]]:
 
 
 def outside(labels: list[Text], axes: Axes, along: int) -> list[Text]:
-    """The labels of ticks beyond the ends of their axis: matplotlib keeps them and does not draw them."""
+    """Return the tick labels beyond the ends of their axis, which matplotlib keeps but does not draw."""
     frame = axes.get_window_extent().get_points()[:, along]
     centres = [label.get_window_extent().get_points()[:, along].mean() for label in labels]
     return [label for label, at in zip(labels, centres, strict=True) if not frame[0] <= at <= frame[1]]
 
 
 def lines(figure: Figure) -> list[FloatArray]:  # (n, 2) each
-    """The closely spaced points of every line of prices, and of the interval's outline, in pixels."""
+    """Return the points of every line of prices and of the interval's outline, in pixels."""
     (axes,) = figure.axes
     plotted = [np.asarray(line.get_xydata()) for line in axes.get_lines()]
     outlines = [np.asarray(path.vertices) for band in axes.collections for path in band.get_paths()]
@@ -139,7 +139,7 @@ def contains(outer: BboxBase, inner: BboxBase) -> bool:
 
 
 def drawn(folder: Path, *options: str) -> str:
-    """The text of the SVG that a training on the first days of `prices.csv` draws."""
+    """Train on `prices.csv` and return the text of the SVG."""
     picture = folder / "picture.svg"
     arguments = (
         "--pair",
@@ -156,8 +156,8 @@ def drawn(folder: Path, *options: str) -> str:
 UNTIL = ("--until", f"{START + 199 * DAY:%Y-%m-%d}")
 
 
-def test_what_followed_is_drawn_and_changes_nothing_in_the_model(tmp_path: Path) -> None:
-    """A forecast that had seen its outcome would look better than it is."""
+def test_later_prices_are_drawn_and_do_not_change_the_model(tmp_path: Path) -> None:
+    """A forecast that used its outcome would look better than it is."""
     models = []
     for days, followed in ((200, 0), (260, 60), (800, YEAR)):
         (tmp_path / "prices.csv").write_text(as_csv(make_history(days)))
@@ -167,20 +167,20 @@ def test_what_followed_is_drawn_and_changes_nothing_in_the_model(tmp_path: Path)
     assert models[0] == models[1] == models[2]
 
 
-def test_without_an_end_in_the_past_nothing_followed(tmp_path: Path) -> None:
+def test_without_an_end_in_the_past_no_later_prices_are_drawn(tmp_path: Path) -> None:
     (tmp_path / "prices.csv").write_text(as_csv(make_history(200)))
     assert FOLLOWED not in drawn(tmp_path, "--no-gate")
 
 
 @pytest.mark.parametrize("days", [0, 1, 60, YEAR, YEAR + 60])
-def test_what_followed_is_what_the_source_has_of_the_year_after(days: int) -> None:
+def test_later_prices_are_those_of_the_year_after(days: int) -> None:
     source, history = Simulated(1), split(simulated("BTC/USD", 1), 0)[0]
     close = history.candles[-1].open_time + DAY
     followed = candles_after(history, source, close + days * DAY + timedelta(minutes=1))
     assert followed == list(source.candles(BTC, Interval.DAY_1, Span(close, close + min(days, YEAR) * DAY)))
 
 
-def test_an_impossible_candle_is_not_among_what_followed(tmp_path: Path) -> None:
+def test_impossible_candles_are_not_among_the_later_prices(tmp_path: Path) -> None:
     (tmp_path / "prices.csv").write_text(as_csv(make_history(200)) + "2021-07-20,1,2,3,nan,5\n2021-07-21,2,3,1,2,5\n")
     source = CsvFile(str(tmp_path / "prices.csv"))
     history = replace(make_history(200), source=source.id)
@@ -188,10 +188,10 @@ def test_an_impossible_candle_is_not_among_what_followed(tmp_path: Path) -> None
     assert (followed.open_time, followed.close) == (START + 201 * DAY, 2.0)
 
 
-def test_a_source_that_does_not_deliver_what_followed_costs_the_picture_a_line(
+def test_if_the_source_fails_the_picture_is_drawn_without_later_prices(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The model is trained by then, and is worth having without."""
+    """The model is already trained."""
     days = [make_candle(START + n * DAY, wandering(n), wandering(n - 1)) for n in range(260)]
     arguments = (
         *UNTIL,
@@ -215,7 +215,7 @@ def test_a_source_that_does_not_deliver_what_followed_costs_the_picture_a_line(
 
 
 def test_every_colour_of_an_svg_can_be_read_in_light_and_in_dark_mode(tmp_path: Path) -> None:
-    """GitHub shows it on either; 4.5 is what the Web Content Accessibility Guidelines ask of text."""
+    """GitHub shows both; the Web Content Accessibility Guidelines require 4.5 for text."""
     history, after = split(simulated("BTC/USD", 0), YEAR)
     save_picture(history, forecast_of(history), CARD, tmp_path / "it.svg", after)
     svg = (tmp_path / "it.svg").read_text()
@@ -229,7 +229,7 @@ def test_every_colour_of_an_svg_can_be_read_in_light_and_in_dark_mode(tmp_path: 
 
 
 def contrast(one: str, other: str) -> float:
-    """The contrast ratio of WCAG 2.2, from 1 to 21."""
+    """Compute the contrast ratio of WCAG 2.2, from 1 to 21."""
     darker, brighter = sorted((luminance(one), luminance(other)))
     return (brighter + 0.05) / (darker + 0.05)
 
@@ -240,7 +240,7 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_the_pictures_that_were_possible_before_still_are(tmp_path: Path) -> None:
+def test_pictures_can_be_svg_png_and_pdf(tmp_path: Path) -> None:
     history, _ = split(simulated("BTC/USD", 0), 0)
     for name, start in (("it.PNG", b"\x89PNG"), ("it.pdf", b"%PDF"), ("it.svg", b"<?xml")):
         save_picture(history, forecast_of(history), CARD, tmp_path / name)

@@ -1,4 +1,4 @@
-"""Serving needs nothing beyond `requirements-api.txt`: the image of the service carries no Prophet and no pandas."""
+"""Serving needs only `requirements-api.txt`: the image contains neither Prophet nor pandas."""
 
 import hashlib
 import shutil
@@ -26,7 +26,7 @@ WEB = [
 
 @pytest.fixture(scope="module")
 def python() -> str:
-    """An interpreter that has these requirements and nothing else; made once for each content of the file."""
+    """An interpreter with these requirements only; it is built once for each content of the file."""
     key = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:16]
     home = ROOT / ".venv-api"
     interpreter, stamp = home / "bin" / "python", home / key
@@ -40,24 +40,24 @@ def python() -> str:
 
 
 def imports(python: str, name: str) -> bool:
-    """Whether this interpreter can import a module."""
+    """Return whether this interpreter can import a module."""
     return subprocess.run([python, "-c", f"import {name}"], cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.parametrize("name", TRAINING_ONLY)
-def test_what_training_needs_is_not_there(python: str, name: str) -> None:
-    """Otherwise the other tests of this file would prove nothing."""
+def test_libraries_for_training_are_not_installed(python: str, name: str) -> None:
+    """The other tests of this file rely on it."""
     assert not imports(python, name)
 
 
 @pytest.mark.parametrize("name", WEB)
 def test_every_part_of_the_server_can_be_imported(python: str, name: str) -> None:
-    """Also what the first answer does not load yet."""
+    """Some modules are imported late, when a request needs them."""
     assert imports(python, name)
 
 
 def test_the_server_answers(python: str, tmp_path: Path) -> None:
-    """Every route once, among them those that load more of their libraries when they are first asked."""
+    """Some of these routes import libraries at their first request."""
     store.save(make_model(), tmp_path / "model.pkl")
     with serving(tmp_path / "model.pkl", python=python) as served:
         for path in (

@@ -1,4 +1,4 @@
-"""The real `api.py` as a real process, asked over real HTTP."""
+"""The real `api.py` as a process, over HTTP."""
 
 import http.client
 import io
@@ -28,7 +28,7 @@ from tests.support.serving import ANSWER, Served, read_answer, request, run, ser
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sound model file."""
+    """A valid model file."""
     path = tmp_path_factory.mktemp("model") / "model.pkl"
     store.save(make_model(BTC, ETH), path)
     return path
@@ -42,14 +42,15 @@ def served(model: Path) -> Iterator[Served]:
 
 
 def test_bitcoin_is_answered_over_http(served: Served) -> None:
+    """Status, body and type are what existing callers expect."""
     answer = requests.get(f"{served.url}/bitcoin", params={"date": "2024-06-01"}, timeout=30)
     assert answer.status_code == 200
     assert answer.content == ANSWER
     assert answer.headers["Content-Type"] == "application/json"
 
 
-def test_a_plus_sign_that_was_not_encoded_is_understood(served: Served) -> None:
-    """Typed into a browser or curl, the plus sign of an offset arrives as a space."""
+def test_a_plus_sign_that_is_not_encoded_is_accepted(served: Served) -> None:
+    """The plus sign of an offset from UTC then arrives as a space."""
     plain = requests.get(f"{served.url}/bitcoin?date=2024-06-01T12:00+02:00", timeout=30)
     encoded = requests.get(f"{served.url}/bitcoin", params={"date": "2024-06-01T12:00+02:00"}, timeout=30)
     assert plain.status_code == 200
@@ -57,7 +58,8 @@ def test_a_plus_sign_that_was_not_encoded_is_understood(served: Served) -> None:
     assert plain.json()["date"] == "Sat, 01 Jun 2024 10:00:00 GMT"
 
 
-def test_one_connection_carries_many_requests(served: Served) -> None:
+def test_one_connection_carries_several_requests(served: Served) -> None:
+    """Connections are persistent by default."""
     connection = http.client.HTTPConnection(*served.address, timeout=30)
     for _ in range(3):
         connection.request("GET", "/bitcoin?date=2024-06-01")
@@ -67,8 +69,8 @@ def test_one_connection_carries_many_requests(served: Served) -> None:
     connection.close()
 
 
-def test_head_leaves_the_connection_in_order(served: Served) -> None:
-    """A body after HEAD would be read as the next answer."""
+def test_an_answer_to_head_has_no_body(served: Served) -> None:
+    """The client would read a body as the next answer."""
     connection = http.client.HTTPConnection(*served.address, timeout=30)
     for path in ("/bitcoin?date=2024-06-01", "/bitcoin?date=yesterday"):
         connection.request("HEAD", path)
@@ -79,8 +81,8 @@ def test_head_leaves_the_connection_in_order(served: Served) -> None:
 
 
 @pytest.mark.parametrize("path", ["/bitcoin?date=2024-06-01", "/openapi.json"])
-def test_a_copy_that_is_still_good_keeps_the_connection(served: Served, path: str) -> None:
-    """An answer without a body needs no length, so the next one can follow it, unless the client says otherwise."""
+def test_an_answer_304_keeps_the_connection(served: Served, path: str) -> None:
+    """Such an answer needs no length, so the next one can follow, unless the client asks to close."""
     etag = requests.get(f"{served.url}{path}", timeout=30).headers["ETag"]
     asked = request(path, f"If-None-Match: {etag}")
     with socket.create_connection(served.address, timeout=30) as connection:
@@ -112,10 +114,8 @@ def test_a_copy_that_is_still_good_keeps_the_connection(served: Served, path: st
     ],
     ids=range(10),
 )
-def test_nonsense_on_the_wire_is_refused_and_the_next_is_served(
-    served: Served, data: bytes, statuses: set[int]
-) -> None:
-    """Some of it is for Waitress to refuse, some for us; none of it is a 500 or the end."""
+def test_invalid_requests_are_refused_and_the_next_is_served(served: Served, data: bytes, statuses: set[int]) -> None:
+    """The server refuses some of them, and the application the others; none is a 500 or ends the process."""
     with socket.create_connection(served.address, timeout=30) as connection:
         connection.sendall(data)
         status, _, _ = read_answer(connection.makefile("rb"))
@@ -136,15 +136,13 @@ def test_nonsense_on_the_wire_is_refused_and_the_next_is_served(
     ],
     ids=["headers too long", "body too long", "malformed request line"],
 )
-def test_what_never_reaches_the_application_is_a_problem_too(
-    served: Served, data: bytes, status: int, detail: str
-) -> None:
-    """A client reads one kind of error, whoever refused."""
+def test_refusals_by_the_server_are_problems_too(served: Served, data: bytes, status: int, detail: str) -> None:
+    """Clients parse one format of errors, whichever part has refused."""
     with socket.create_connection(served.address, timeout=30) as connection:
         stream = connection.makefile("rb")
         connection.sendall(data)
         answered, headers, body = read_answer(stream)
-        assert stream.read() == b""  # and then it is closed, as announced
+        assert stream.read() == b""  # the connection is closed, as announced
     problem = json.loads(body)
     assert answered == problem["status"] == status
     assert problem.keys() == {"type", "title", "status", "detail"}
@@ -156,7 +154,7 @@ def test_what_never_reaches_the_application_is_a_problem_too(
 
 
 def test_a_request_that_expects_to_continue_without_a_body_is_answered(served: Served) -> None:
-    """Some clients send the header with every request; there is nothing to wait for."""
+    """Some clients send the header with every request; without a body the server does not wait."""
     with socket.create_connection(served.address, timeout=10) as connection:
         stream = connection.makefile("rb")
         for _ in range(2):
@@ -165,7 +163,7 @@ def test_a_request_that_expects_to_continue_without_a_body_is_answered(served: S
 
 
 def spoilt(kind: str, directory: Path, model: Path) -> Path:
-    """A model file that nobody should serve."""
+    """Create a model file that must not be served."""
     data = model.read_bytes()
     envelope = pickle.loads(data)
     path = directory / "model.pkl"
@@ -191,7 +189,7 @@ def spoilt(kind: str, directory: Path, model: Path) -> Path:
 
 
 def plain_pickle(data: object) -> bytes:
-    """A pickle without a memo, as model files are."""
+    """Return a pickle without a memo, like a model file."""
     buffer = io.BytesIO()
     pickler = pickle.Pickler(buffer, protocol=store.PROTOCOL)
     pickler.fast = True
@@ -200,7 +198,7 @@ def plain_pickle(data: object) -> bytes:
 
 
 class Malice:
-    """Unpickling this runs a command."""
+    """An object whose unpickling runs a command."""
 
     def __init__(self, mark: Path) -> None:
         self._mark = mark
@@ -224,8 +222,10 @@ class Malice:
         ("beyond numbers", "its forecast of BTC/USD cannot be evaluated"),
     ],
 )
-def test_an_unusable_model_is_one_clear_line_and_3(kind: str, reason: str, tmp_path: Path, model: Path) -> None:
-    """Whoever starts the server learns which file and why, and nothing in it was run."""
+def test_an_unusable_model_is_one_clear_line_and_exit_code_3(
+    kind: str, reason: str, tmp_path: Path, model: Path
+) -> None:
+    """The message names the file and the reason, and no code in it was executed."""
     path = spoilt(kind, tmp_path, model)
     code, output, errors = run("--model", str(path))
     assert (code, output) == (3, "")
@@ -247,14 +247,16 @@ def test_an_unusable_model_is_one_clear_line_and_3(kind: str, reason: str, tmp_p
         ([], {"RETRAIN_EVERY": "-1"}, "environment variable RETRAIN_EVERY"),
     ],
 )
-def test_bad_arguments_are_named_and_2(arguments: list[str], environ: dict[str, str], reason: str) -> None:
+def test_bad_arguments_are_named_and_exit_with_2(arguments: list[str], environ: dict[str, str], reason: str) -> None:
+    """Options and environment variables are checked alike."""
     code, output, errors = run(*arguments, **environ)
     assert (code, output) == (2, "")
     assert reason in errors
     assert "Traceback" not in errors
 
 
-def test_help_teaches_every_option_with_its_environment_variable() -> None:
+def test_help_lists_every_option_with_its_environment_variable() -> None:
+    """It also has examples and the exit codes."""
     code, output, _ = run("--help")
     assert code == 0
     for name in ("MODEL", "HOST", "PORT", "THREADS", "STALE_AFTER", "RETRAIN_EVERY", "LOG_LEVEL"):
@@ -264,7 +266,8 @@ def test_help_teaches_every_option_with_its_environment_variable() -> None:
     assert "exit codes" in output
 
 
-def test_a_port_in_use_is_one_clear_line_and_1(served: Served, model: Path) -> None:
+def test_a_port_in_use_is_one_clear_line_and_exit_code_1(served: Served, model: Path) -> None:
+    """The line also names a way out."""
     host, port = served.address
     code, output, errors = run("--model", str(model), "--host", host, "--port", str(port))
     assert (code, output) == (1, "")
@@ -274,7 +277,7 @@ def test_a_port_in_use_is_one_clear_line_and_1(served: Served, model: Path) -> N
 
 
 def test_an_address_can_be_checked_without_a_model(served: Served) -> None:
-    """A taken port is found before minutes of training, when there may be no model yet."""
+    """`make run` detects a port in use before it trains, when the model may not exist yet."""
     host, port = served.address
     check = ("--check-address", "--model", "no-such-model.pkl", "--host", host)
     code, output, errors = run(*check, "--port", str(port))
@@ -283,20 +286,33 @@ def test_an_address_can_be_checked_without_a_model(served: Served) -> None:
     assert run(*check, "--port", "0") == (0, "", "")
 
 
-def test_a_host_that_does_not_exist_is_one_clear_line_and_1(model: Path) -> None:
+def test_a_host_that_does_not_exist_is_one_clear_line_and_exit_code_1(model: Path) -> None:
+    """The reason does not depend on the system's resolver."""
     code, _, errors = run("--model", str(model), "--host", "nowhere.invalid", "--port", "0")
     assert code == 1
     assert errors == "api.py: cannot listen at nowhere.invalid port 0: the address does not exist\n"
 
 
-def test_the_environment_says_what_the_command_line_does_not(model: Path) -> None:
-    """In a container there is only the environment."""
+def test_ipv6_addresses_are_served(model: Path) -> None:
+    """The address at the start is a valid URL."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine does not have IPv6")
+    with serving(model, "--host", "::1") as served:
+        assert re.fullmatch(r"http://\[::1\]:\d+", served.url)
+        assert requests.get(f"{served.url}/bitcoin?date=2024-06-01", timeout=30).content == ANSWER
+
+
+def test_the_environment_sets_options_that_the_command_line_does_not(model: Path) -> None:
+    """Containers are configured by their environment."""
     with serving(model, "--log-level", "info", STALE_AFTER="1000000d", LOG_LEVEL="error") as served:
         assert requests.get(f"{served.url}/fresh", timeout=30).json()["stale_after_seconds"] == 86_400_000_000
         assert served.events(announcement.STALE) == []
 
 
-def test_the_start_says_where_and_how_to_ask(served: Served) -> None:
+def test_the_event_at_the_start_has_the_address_and_an_example(served: Served) -> None:
+    """Both work as they are."""
     (start,) = served.events("serving")
     assert start["pairs"] == ["BTC/USD", "ETH/USD"]
     assert start["build"] == "0.3.1-20240518121047"
@@ -305,7 +321,8 @@ def test_the_start_says_where_and_how_to_ask(served: Served) -> None:
     assert requests.get(start["documentation"], timeout=30).status_code == 200
 
 
-def test_simulated_prices_are_told_at_the_start(tmp_path: Path) -> None:
+def test_simulated_prices_cause_a_warning_at_the_start(tmp_path: Path) -> None:
+    """Their forecasts must not be mistaken for real ones."""
     store.save(make_model(simulated=True), tmp_path / "model.pkl")
     with serving(tmp_path / "model.pkl") as served:
         served.signal()
@@ -315,7 +332,7 @@ def test_simulated_prices_are_told_at_the_start(tmp_path: Path) -> None:
 
 
 def test_each_request_is_logged_by_the_time_the_server_has_stopped(model: Path) -> None:
-    """The lines wait in a buffer; a stop must not lose them."""
+    """Lines wait in a buffer, which a stop must write."""
     with serving(model) as served:
         requests.get(f"{served.url}/bitcoin?date=2024-06-01", timeout=30)
         requests.get(f"{served.url}/nowhere", timeout=30)
@@ -328,7 +345,7 @@ def test_each_request_is_logged_by_the_time_the_server_has_stopped(model: Path) 
 
 
 def test_a_log_of_warnings_has_no_line_for_a_request(model: Path) -> None:
-    """Whoever asks for warnings gets warnings."""
+    """Requests are logged at level info."""
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]
     options = ["--model", str(model), "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
@@ -345,7 +362,7 @@ def test_a_log_of_warnings_has_no_line_for_a_request(model: Path) -> None:
 
 
 def wait_until_open(address: tuple[str, int], process: subprocess.Popen[str]) -> None:
-    """Knock until somebody opens."""
+    """Connect until the server accepts."""
     while process.poll() is None:
         try:
             return socket.create_connection(address, timeout=30).close()
@@ -355,7 +372,7 @@ def wait_until_open(address: tuple[str, int], process: subprocess.Popen[str]) ->
 
 
 def test_a_server_can_be_started_again_at_the_same_port(model: Path) -> None:
-    """A restart must not wait for connections of the one before to be forgotten."""
+    """The kernel keeps closed connections of the old process for a while; the new one need not wait."""
     with serving(model) as first:
         requests.get(f"{first.url}/livez", timeout=30)
     _, port = first.address
@@ -363,14 +380,14 @@ def test_a_server_can_be_started_again_at_the_same_port(model: Path) -> None:
         assert second.address == first.address
 
 
-def test_a_clock_is_read_in_utc(served: Served) -> None:
-    """The time of a line is that of the wall, whatever the machine's time zone."""
+def test_times_in_the_log_are_utc(served: Served) -> None:
+    """They do not depend on the time zone of the machine."""
     (start,) = served.events("serving")
     assert abs((datetime.now(UTC) - datetime.fromisoformat(start["time"])).total_seconds()) < 3600
 
 
-def test_a_person_at_a_terminal_is_greeted_in_words(model: Path) -> None:
-    """Machines read the log; a person wants an address and something to ask."""
+def test_a_terminal_shows_the_address_and_an_example_as_text(model: Path) -> None:
+    """JSON lines are for machines."""
     ours, its = pty.openpty()
     command = [sys.executable, "api.py", "--model", str(model), "--host", "127.0.0.1", "--port", "0"]
     process = subprocess.Popen(command, stdout=its, stderr=subprocess.PIPE, text=True)

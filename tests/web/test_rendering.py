@@ -15,14 +15,9 @@ from crypto_predict.web import rendering
 from crypto_predict.web.answers import OutsideModel
 from crypto_predict.web.rendering import Rendered
 from crypto_predict.web.routes import bitcoin, forecast
-from crypto_predict.web.snapshots import BakedSnapshots, Snapshot
+from crypto_predict.web.snapshots import Snapshot
+from tests.support.applications import snapshot_of
 from tests.support.models import BTC, ETH, make_forecast, make_model
-from tests.support.serving import SETTINGS
-
-
-def snapshot_of(model: object) -> Snapshot:
-    return BakedSnapshots(model, SETTINGS.retrain_every).current()  # type: ignore[arg-type]
-
 
 MODEL = make_model(BTC, ETH, simulated={ETH})
 SNAPSHOT = snapshot_of(MODEL)

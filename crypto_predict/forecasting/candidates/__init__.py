@@ -1,1 +1,1 @@
-"""Point forecasts: the candidate models, Prophet among them, and how they are combined."""
+"""The models that forecast the price, and their combination."""

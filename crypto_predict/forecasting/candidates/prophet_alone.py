@@ -60,7 +60,7 @@ def replay_prophet(
     noise = np.array([one.noise for one in answers])  # (m,)
     increments = np.array([series.increments(cutoffs, horizon) for horizon in horizons]).T  # (m, horizons)
     errors = series.log_close[cutoffs, None] + increments - curve
-    volatility = Volatility(series.log_close)
+    volatility = Volatility.of(series.log_close)
     at_knots = np.empty((len(cutoffs), len(KNOTS)))
     multipliers = np.full(len(cutoffs), GAUSSIAN)
     for column, knot in enumerate(KNOTS):

@@ -57,7 +57,7 @@ def multipliers(log_close: FloatArray, volatility: Volatility, horizon: int) -> 
 
 def half_widths(log_close: FloatArray, horizon: int) -> FloatArray:
     """Return (n,) the half-width of the interval in log price, `horizon` steps ahead of every close."""
-    volatility = Volatility(log_close)
+    volatility = Volatility.of(log_close)
     return multipliers(log_close, volatility, horizon) * np.sqrt(volatility.variance(horizon))
 
 
@@ -68,13 +68,13 @@ def half_widths_ahead(log_close: FloatArray, move: float, elapsed: float, horizo
         log_close: (n,) one per step, up to the last close.
         move: The change of log price since.
         elapsed: The share of a step since, in [0, 1).
-        horizons: Closes to reach, ascending, in steps after the last one.
+        horizons: Of the closes, ascending, in steps after the last one.
     """
-    volatility = Volatility(log_close)
+    volatility = Volatility.of(log_close)
     knots = [knot for knot in KNOTS if knot < len(log_close)]
     known = [multipliers(log_close, volatility, knot)[-1] for knot in knots]
     latest = volatility.latest(move, elapsed)
-    deviations = np.sqrt([latest.variance(horizon - elapsed) for horizon in horizons])
+    deviations = np.sqrt([latest.variance(horizon - elapsed)[0] for horizon in horizons])
     return np.asarray(np.maximum.accumulate(at_horizons(known, knots, horizons) * deviations))
 
 

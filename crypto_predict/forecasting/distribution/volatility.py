@@ -30,46 +30,34 @@ _MEDIAN_SQUARE = NormalDist().inv_cdf(0.75) ** 2  # of a standard Gaussian: conv
 _FLOOR = 1e-12  # least variance of a step: a market that never moves has no scale
 
 
+@dataclass(frozen=True)
 class Volatility:
-    """The state at every close of a history."""
+    """Variances per step in two memories, at every close of a history or at one instant."""
 
-    def __init__(self, log_close: FloatArray) -> None:
-        """Take n >= 2 log closes, one per step."""
+    short: FloatArray  # (n,)
+    long: FloatArray  # (n,)
+
+    @classmethod
+    def of(cls, log_close: FloatArray) -> Volatility:
+        """Return the state at each of n >= 2 log closes, one per step."""
         squares = np.diff(log_close, prepend=log_close[0]) ** 2
         squares[0] = squares[1 : LEAST_STEPS + 1].mean()  # the close before the first is unknown
         start = max(float(squares[:LEAST_STEPS].mean()), _FLOOR)
-        bounded = _bounded(squares, start)
-        self._short = lfilter([1 - DECAY], [1, -DECAY], bounded, zi=[DECAY * start])[0]  # (n,)
-        self._long = np.mean([_rolling_mean(squares, window) for window in LONG_WINDOWS], axis=0)  # (n,)
+        short = lfilter([1 - DECAY], [1, -DECAY], _bounded(squares, start), zi=[DECAY * start])[0]
+        return cls(short, np.mean([_rolling_mean(squares, window) for window in LONG_WINDOWS], axis=0))
 
     def variance(self, horizon: float) -> FloatArray:
-        """Return (n,) the variance of the change of log price over the `horizon` steps after each close."""
-        blended = self._long + _lead(horizon) * (self._short - self._long)
-        return np.asarray(horizon * np.maximum(blended, _FLOOR))
+        """Return (n,) the variance of the change of log price over the next `horizon` steps, fractions included."""
+        steps = max(horizon, 1.0)
+        # The mean share of the short memory's lead over the long one that remains over the horizon.
+        lead = (1 - math.pow(PERSISTENCE, steps)) / (steps * (1 - PERSISTENCE))
+        return np.asarray(horizon * np.maximum(self.long + lead * (self.short - self.long), _FLOOR))
 
-    def latest(self, move: float, elapsed: float) -> LatestVolatility:
-        """Return the state `elapsed` of a step after the last close, when log price has moved by `move`."""
-        short = float(self._short[-1])
-        surprise = min(move**2, SHOCK**2 * short) - elapsed * short
-        return LatestVolatility(max(short + (1 - DECAY) * surprise, _FLOOR), float(self._long[-1]))
-
-
-@dataclass(frozen=True, slots=True)
-class LatestVolatility:
-    """The state at one instant: variances per step."""
-
-    short: float
-    long: float
-
-    def variance(self, horizon: float) -> float:
-        """Return the variance of the change of log price over the next `horizon` steps, fractions included."""
-        return horizon * max(self.long + _lead(horizon) * (self.short - self.long), _FLOOR)
-
-
-def _lead(horizon: float) -> float:
-    """Return the mean share of the short memory's lead over the long one that remains over the horizon."""
-    steps = max(horizon, 1.0)
-    return (1 - math.pow(PERSISTENCE, steps)) / (steps * (1 - PERSISTENCE))
+    def latest(self, move: float, elapsed: float) -> Volatility:
+        """Return the state `elapsed` of a step after the last close, when log price has moved by `move`; n = 1."""
+        short = self.short[-1:]
+        surprise = np.minimum(move**2, SHOCK**2 * short) - elapsed * short
+        return Volatility(np.maximum(short + (1 - DECAY) * surprise, _FLOOR), self.long[-1:])
 
 
 def _bounded(squares: FloatArray, start: float) -> FloatArray:

@@ -44,8 +44,7 @@ def history_faults(history: History, thresholds: GateThresholds, limit: datetime
     candles = _Days.of(history)
     return [
         *found,
-        *_age_faults(history, thresholds, limit),
-        *_length_faults(history, thresholds, days),
+        *_span_faults(history, thresholds, limit, days),
         *_gap_faults(history, thresholds),
         *_flatness_faults(candles, thresholds),
         *_line_faults(candles, thresholds),
@@ -116,20 +115,16 @@ class _Days:
         return place(self.candles[index].open_time, line)
 
 
-def _age_faults(history: History, thresholds: GateThresholds, limit: datetime) -> Iterator[str]:
-    last = history.candles[-1].open_time
-    age = (limit - last - history.interval.length) / timedelta(hours=1)
+def _span_faults(history: History, thresholds: GateThresholds, limit: datetime, days: int) -> Iterator[str]:
+    first, last = history.candles[0].open_time, history.candles[-1].open_time
+    closed = last + history.interval.length
+    age = (limit - closed) / timedelta(hours=1)
     if age >= thresholds.stalest_hours:
         yield (
             f"stale: the newest candle, of {last:%Y-%m-%d}, closed {lasted(age)} before {limit:%Y-%m-%d %H:%M}; less "
             f"than {lasted(thresholds.stalest_hours)} are allowed (--until {last:%Y-%m-%d} trains as of that day)"
         )
-
-
-def _length_faults(history: History, thresholds: GateThresholds, days: int) -> Iterator[str]:
-    first, last = history.candles[0].open_time, history.candles[-1].open_time
-    span = (last + history.interval.length - first) / timedelta(days=1)
-    least = min(thresholds.least_days, 0.9 * days)
+    span, least = (closed - first) / timedelta(days=1), min(thresholds.least_days, 0.9 * days)
     if span < least:
         yield f"too short: {counted(round(span), 'day')}; at least {least:g} are needed"
 
@@ -235,9 +230,9 @@ def _jump_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]:
     if len(jumps):
         before, after = days.candles[jumps[0] - 1], days.candles[jumps[0]]
         yield (
-            f"jump: on {counted(len(jumps), 'day')} the price is not where it was left, as after a change of unit, "
-            f"a bad tick, a splice or a shuffle; the first: {days.day(jumps[0])} opens at {after.open:g} with a range "
-            f"of {after.low:g} to {after.high:g}, the day before closed at {before.close:g}; a range may miss that by "
+            f"jump: on {counted(len(jumps), 'day')} the price is not where it was left (unit, bad tick, splice, "
+            f"shuffle?); the first: {days.day(jumps[0])} opens at {after.open:g} with a range of {after.low:g} to "
+            f"{after.high:g}, the day before closed at {before.close:g}; a range may miss that by "
             f"{_percent(thresholds.widest_break)}, an open by {_percent(thresholds.widest_open)}"
         )
 
@@ -247,13 +242,12 @@ def _torn_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]:
     torn = days.adjacent & (_missed(days) > _TORN)
     if len(torn) < _TORN_DAYS or torn.mean() > _MADE_UP:
         return
-    bursts = np.convolve(torn, np.ones(_TORN_DAYS), "valid")  # (n - 10,) torn days among ten
+    bursts = np.convolve(torn, np.ones(_TORN_DAYS, dtype=np.int64), "valid")  # (n - 10,) torn days among ten
     if bursts.max() > thresholds.most_torn:
-        first = int(np.flatnonzero(bursts > thresholds.most_torn)[0])
+        first = int(np.argmax(bursts > thresholds.most_torn))
         yield (
-            f"torn: on {int(bursts[first])} of the {_TORN_DAYS} days from {days.day(first + 1)} on the range misses "
-            f"the close of the day before by more than {_percent(_TORN)}, as in a shuffle; at most "
-            f"{thresholds.most_torn} of {_TORN_DAYS} are allowed to"
+            f"torn: on {bursts[first]} of {_TORN_DAYS} days from {days.day(first + 1)} on the range misses the close "
+            f"of the day before by more than {_percent(_TORN)} (shuffle?); at most {thresholds.most_torn} are allowed"
         )
 
 
@@ -270,9 +264,9 @@ def _detachment_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]
             day = days.day(np.flatnonzero(days.adjacent)[first] + 1)
             yield (
                 f"detached: a day{where} opens {math.expm1(detachments[first]):.2%} away from the close of the day "
-                f"before (median, from {day} on), and closes {math.expm1(ordinary[first]):.2%} away from its own open, "
-                f"as where prices are reversed, shuffled or in the wrong columns; at most "
-                f"{thresholds.most_detached:g} times that is allowed"
+                f"before (median, from {day} on), and closes {math.expm1(ordinary[first]):.2%} away from its own open "
+                f"(reversed, shuffled or in the wrong columns?); at most {thresholds.most_detached:g} times that is "
+                "allowed"
             )
             return
 
@@ -281,14 +275,13 @@ def _range_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]:
     widest = math.log(max(1.0, thresholds.largest_factor))
     # Panic sells at any price; nobody buys at many times the price at which the day opens and closes.
     spiked = days.high - np.maximum(days.open, days.close) >= widest
-    wide = np.flatnonzero(days.high - days.low >= widest).tolist()
-    # The first day of a market has no earlier volume to compare with, and auctions open at any price.
-    beyond = [day for day in wide if day > 0 and (spiked[day] or not _traded(days, day, thresholds))]
+    wide = np.flatnonzero(days.high[1:] - days.low[1:] >= widest) + 1  # a market opens at any price on its first day
+    beyond = [day for day in wide.tolist() if spiked[day] or not _traded(days, day, thresholds)]
     if beyond:
         candle = days.candles[beyond[0]]
         yield (
             f"range: on {counted(len(beyond), 'day')} prices span a factor of {thresholds.largest_factor:g} or more "
-            f"without the volume for it, as a bad tick does; the first: {days.day(beyond[0])} from {candle.low:g} to "
+            f"without the volume for it (bad tick?); the first: {days.day(beyond[0])} from {candle.low:g} to "
             f"{candle.high:g}"
         )
 

@@ -18,27 +18,23 @@ class GateThresholds:
     day, outage and crash in them; all of it must pass. Distances between prices are of their natural logarithm.
     """
 
-    # Since the close of the newest candle. One missing day stays below it at any hour, two never do.
-    stalest_hours: float = 48
+    stalest_hours: float = 48  # since the newest close: one missing day stays below it at any hour, two never do
     # The share of missing candles. Outages cost an exchange a few days in years; one candle may always be missing.
     most_missing: float = 0.01
-    # Missing candles in a row: prices during a longer gap are unknown. On Binance none is missing.
-    longest_gap: int = 2
+    longest_gap: int = 2  # missing candles in a row: prices during a longer gap are unknown; on Binance none
     # From the first opening to the last close. A shorter backtest cannot judge forecasts of a month. If fewer days were
     # requested, nine tenths of those are enough.
     least_days: float = 180
     # Equal closes in a row. On Binance 2. A coin whose tick is 1 % of its price repeats its close on one day in ten,
     # so that 7 in a row are one day in a million; a stablecoin may need more.
     most_equal_closes: int = 6
-    # Candles in a row that are equal in open, high, low and close. No live market repeats even one.
-    most_frozen: int = 2
+    most_frozen: int = 2  # candles in a row, equal in open, high, low and close: no live market repeats even one
     # Smaller moves, as a share of the median daily move, do not count: where a feed hangs, only rounding is left.
     least_move: float = 0.02
     # Days in a row without such a move. On Binance 2 over the whole history, 4 against the median of the wildest half
     # year. Where a tick is larger than such a move these are equal closes, which are limited above.
     most_still: int = 6
-    # Two moves that differ by less than this share of the median daily move are alike.
-    least_bend: float = 0.05
+    least_bend: float = 0.05  # two moves are alike if they differ by less than this share of the median daily move
     # Moves in a row that are alike. On Binance 4; a gap filled in along a line or a curve of constant growth has one
     # more than days were missing. A coin whose tick is 1 % of its price has 7 alike within five years in two cases of a
     # hundred, and more than 9 in none of two thousand.
@@ -46,8 +42,7 @@ class GateThresholds:
     # The share of days with the same close as the day before. On Binance 0.3 %, with a tick of 1 % a tenth; a market
     # that rests at weekends and is filled up has 28 %.
     most_unchanged: float = 0.2
-    # Candles equal to an earlier one in all prices and in a volume above 0. On Binance none.
-    most_copies: int = 2
+    most_copies: int = 2  # candles equal to an earlier one in all prices and in a volume above 0; on Binance none
     # How far the range of one day may miss the close of the day before. On Binance 0.7 %, March 2020 included: a crash
     # passes every price on its way, while a spliced, shuffled or rescaled series and a bad tick do not. The margin is
     # for venues with few trades.
@@ -55,8 +50,7 @@ class GateThresholds:
     # Days out of ten whose range misses the close of the day before by more than 1 %. On Binance none; an outage at
     # midnight makes one, swapped rows make one each.
     most_torn: int = 2
-    # How far the first trade of a day may be from the last one of the day before. On Binance 4.4 %.
-    widest_open: float = 0.25
+    widest_open: float = 0.25  # from the last trade of a day to the first one of the next; on Binance 4.4 %
     # The median distance from a close to the next open, in units of the median distance from open to close, over the
     # whole history and over any 30 days of it. On Binance 3 % over half a year and more, and 20 % over 30 days; prices
     # that are reversed, shuffled or in each other's columns have 100 % and more.
@@ -67,17 +61,12 @@ class GateThresholds:
     # A real wick trades through the order book, and downwards: a wider range is accepted at this multiple of the median
     # volume of the 30 days before. One day in thirty on Binance has as much.
     wick_turnover: float = 3
-    # The share of outcomes inside the 80 % interval, out of sample, at each horizon.
-    least_coverage: float = 0.7
+    least_coverage: float = 0.7  # the share of outcomes inside the 80 % interval, out of sample, at each horizon
     most_coverage: float = 0.9
-    # The probability of refusing a calibrated interval by bad luck, at each horizon.
-    bad_luck: float = 0.001
-    # The probability of refusing a model that is as good as the one it replaces, over all horizons.
-    worse_p: float = 0.01
-    # The share by which the mean loss must have grown. Less does not matter, however significant it is.
-    worse_by: float = 0.01
-    # Cutoffs, one a week, at which both models must have been scored: half a year. One crash decides a mean of fewer.
-    least_common: int = 26
+    bad_luck: float = 0.001  # probability of refusing a calibrated interval by bad luck, at each horizon
+    worse_p: float = 0.01  # probability of refusing a model as good as the one it replaces, over all horizons
+    worse_by: float = 0.01  # share by which the mean loss must have grown: less does not matter, however significant
+    least_common: int = 26  # weekly cutoffs at which both models were scored: one crash decides a mean of fewer
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> GateThresholds:

@@ -1,4 +1,4 @@
-"""Example requests that a given model can answer, and the answers, for the documentation."""
+"""Example answers of a given model, for the documentation."""
 
 from __future__ import annotations
 
@@ -9,22 +9,16 @@ from datetime import date, timedelta
 from typing import Any
 
 from crypto_predict.baked import plain
-from crypto_predict.baked.schema import Model
-from crypto_predict.errors import CryptoPredictError, InvalidValue, OutOfRange, UnknownPair
+from crypto_predict.baked.evaluation import COMBINED
+from crypto_predict.errors import InvalidValue, OutOfRange, UnknownPair
 from crypto_predict.market import DAY, Pair
-from crypto_predict.web import problems, questions
-from crypto_predict.web.answers import OutsideModel
+from crypto_predict.web import problems, rendering
+from crypto_predict.web.answers import OutsideModel, Series
 from crypto_predict.web.operations.freshness import Freshness
-from crypto_predict.web.questions import BitcoinQuestion, ForecastQuestion
-from crypto_predict.web.rendering import bitcoin
+from crypto_predict.web.problems import Problem
+from crypto_predict.web.questions import MOMENT_EXPECTED, ForecastQuestion
 from crypto_predict.web.snapshots import Snapshot
 
-BITCOIN = {
-    "date": "Sat, 01 Jun 2024 00:00:00 GMT",
-    "prediction": 56771.78,
-    "prediction low": 53746.06,
-    "prediction_high": 60034.62,
-}
 METRICS = """\
 # HELP crypto_predict_requests_total Requests answered.
 # TYPE crypto_predict_requests_total counter
@@ -32,51 +26,51 @@ crypto_predict_requests_total{method="GET",route="/bitcoin",status="200"} 1027.0
 """
 
 
-def example_start(model: Model) -> date:
-    """Return the first day of the future of the first pair."""
-    return next(iter(model.forecasts.values())).last + DAY
+def example_series(snapshot: Snapshot) -> Series:
+    """Return the combined forecast of the first pair."""
+    return snapshot.answers.series[snapshot.answers.held[0], COMBINED]
 
 
-def example_day(model: Model) -> date:
+def example_day(snapshot: Snapshot) -> date:
     """Return a day that lies a month ahead of the model."""
-    return example_start(model) + timedelta(days=29)
+    return example_series(snapshot).last_candle + timedelta(days=30)
 
 
 def example_answers(snapshot: Snapshot) -> dict[str, Any]:
     """Return an answer for each schema, by its name; long lists are cut."""
-    answers, model = snapshot.answers, snapshot.answers.model
-    pair, start, simulated = answers.held[0], example_start(model), model.card.simulated
-    holds_bitcoin = any(held.base == "BTC" for held in answers.held)
-    days = answers.forecast(ForecastQuestion(pair, start, start + DAY))
-    record = model.scorecard
+    answers, card, record = snapshot.answers, snapshot.answers.model.card, snapshot.answers.model.scorecard
+    pair = next((pair for pair in answers.held if pair.base == "BTC"), answers.held[0])
+    start = example_series(snapshot).last_candle + DAY
+    days = answers.forecast(ForecastQuestion(answers.held[0], start, start + DAY))
     scorecard = replace(record, pairs=_first(record.pairs), simulated=_first(record.simulated))
     return {
-        "BitcoinPrediction": json.loads(bitcoin(answers.bitcoin(BitcoinQuestion(example_day(model)))).body)
-        if holds_bitcoin
-        else BITCOIN,
+        "BitcoinPrediction": json.loads(
+            rendering.bitcoin(answers.series[pair, COMBINED].row(example_day(snapshot))).body
+        ),
         "ForecastDay": json.loads(snapshot.rendering.forecast(days).body),
         "PairRange": _cut(plain.encode(answers.pairs())),
-        "Card": _cut(plain.encode(replace(model.card, pairs=_first(model.card.pairs)))),
+        "Card": _cut(plain.encode(replace(card, pairs=_first(card.pairs)))),
         "Scorecard": _cut(plain.encode(scorecard)),
         "Version": plain.encode(answers.version),
         "Alive": {"status": "alive"},
-        "Readiness": {"status": "ready", "simulated": simulated},
-        "Freshness": {"status": "fresh", **plain.encode(Freshness(7_200, 7_800, 86_400, simulated))},
+        "Readiness": {"status": "ready", "simulated": card.simulated},
+        "Freshness": {"status": "fresh", **plain.encode(Freshness(7_200, 7_800, 86_400, card.simulated))},
         "Metrics": METRICS,
     }
 
 
-def example_problems(model: Model) -> dict[str, CryptoPredictError]:
-    """Return an error of each documented kind."""
-    forecast = next(iter(model.forecasts.values()))
-    out_of_range = OutOfRange(forecast.end + DAY, forecast.first, forecast.end)
-    stale = Freshness(300, 148 * 86_400, 86_400, model.card.simulated)
-    return {
-        "BadParameter": InvalidValue("date", "yesterday", questions.MOMENT_EXPECTED),
+def example_problems(snapshot: Snapshot) -> dict[str, Problem]:
+    """Return a problem of each documented kind."""
+    series, model = example_series(snapshot), snapshot.answers.model
+    errors = {
+        "BadParameter": InvalidValue("date", "yesterday", MOMENT_EXPECTED),
         "UnknownPair": UnknownPair("XYZ/USD", list(map(str, model.forecasts))),
-        "OutsideModel": OutsideModel("date", out_of_range),
-        "NotReady": problems.Draining(),
-        "Stale": problems.StaleModel(stale),
+        "OutsideModel": OutsideModel("date", OutOfRange(series.last_day + DAY, series.first_day, series.last_day)),
+    }
+    return {name: problems.of_error(error) for name, error in errors.items()} | {
+        "PreconditionFailed": problems.PRECONDITION_FAILED,
+        "NotReady": problems.DRAINING,
+        "Stale": problems.stale(Freshness(300, 148 * 86_400, 86_400, model.card.simulated)),
     }
 
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from datetime import date, timedelta
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
 from crypto_predict.baked.evaluation import COMBINED, MODELS
-from crypto_predict.baked.schema import Card, Model
+from crypto_predict.baked.schema import Card
 from crypto_predict.baked.scorecard import Scorecard
+from crypto_predict.market import DAY
 from crypto_predict.version import __version__
 from crypto_predict.web import answers, problems, rendering
-from crypto_predict.web.documentation.examples import example_answers, example_day, example_problems, example_start
+from crypto_predict.web.documentation.examples import example_answers, example_day, example_problems, example_series
 from crypto_predict.web.documentation.schemas import PAIR, Schema, record, schema_of
 from crypto_predict.web.operations import metrics
 from crypto_predict.web.operations.freshness import Freshness
 from crypto_predict.web.questions import MOMENT_PATTERN
-from crypto_predict.web.snapshots import BakedSnapshots, Snapshot
+from crypto_predict.web.snapshots import Snapshot
 from crypto_predict.wording import counted, listed
 
 DESCRIPTION = """\
@@ -52,63 +53,51 @@ counts the different closes they were measured by. Forecasts of simulated prices
 """
 
 _TEXT: Schema = {"type": "string"}
+_DAY: Schema = {**_TEXT, "format": "date"}
 _PRICE: Schema = {"type": "number", "exclusiveMinimum": 0}
 _MODEL: Schema = {"type": "string", "enum": list(MODELS)}
 _KIND: Schema = {"type": "string", "enum": [answers.FITTED, answers.FORECAST]}
 _LISTED = 10  # pairs in the description
 
-_FAULTS = {  # name to status and description
-    "BadParameter": ("400", "A parameter is missing, repeated, unknown or malformed; `parameter` names it."),
-    "UnknownPair": ("404", "The model holds no forecast for this pair; `detail` lists those it holds."),
-    "OutsideModel": (
-        "422",
-        "The model has no answer for this time, as `detail` explains; `parameter` names the time, or the model.",
-    ),
-    "NotReady": ("503", "The server is stopping: it finishes the requests it has and takes no new ones."),
-    "Stale": ("503", "The model or its newest price is too old; `detail` names which, and how old both are."),
+_PROBLEMS = {  # name to description
+    "BadParameter": "A parameter is missing, repeated, unknown or malformed; `parameter` names it.",
+    "UnknownPair": "The model holds no forecast for this pair; `detail` lists those it holds.",
+    "PreconditionFailed": "The condition of the request does not hold.",
+    "OutsideModel": "The model has no answer for this time, see `detail`; `parameter` is the time, or the model.",
+    "NotReady": "The server is stopping: it finishes the requests it has and takes no new ones.",
+    "Stale": "The model or its newest price is too old; `detail` names which, and how old both are.",
 }
-
-
-class _Operation(NamedTuple):
-    tag: str
-    schema: str  # of the answer
-    summary: str
-    faults: tuple[str, ...] = ("BadParameter",)
-    description: str = ""
-
-
-_QUERY_FAULTS = ("BadParameter", "UnknownPair", "OutsideModel")
-_OPERATIONS = {
-    "/bitcoin": _Operation(
-        "forecast", "BitcoinPrediction", "The price of Bitcoin on a day or at an instant", _QUERY_FAULTS
-    ),
-    "/forecast/{pair}": _Operation(
-        "forecast", "ForecastDay", "The price of a pair on each day of a span, at most the whole range", _QUERY_FAULTS
-    ),
-    "/pairs": _Operation("forecast", "PairRange", "The pairs of the model, and the days it answers for"),
-    "/model": _Operation("model", "Card", "The model card: what to know before trusting the model"),
-    "/scorecard": _Operation(
-        "model", "Scorecard", "The live record: the outcomes of earlier forecasts", description=LIVE_RECORD
-    ),
-    "/version": _Operation("model", "Version", "The release, and when its model was trained"),
-    "/livez": _Operation("operation", "Alive", "Is the process alive?", ()),
-    "/readyz": _Operation("operation", "Readiness", "May it be sent requests?", ("NotReady",)),
-    "/fresh": _Operation("operation", "Freshness", "Are the model and its newest price young?", ("Stale",), FRESHNESS),
-    "/metrics": _Operation("operation", "Metrics", "What Prometheus collects", ()),
+_OPERATIONS = {  # path to tag, schema of the answer and summary
+    "/bitcoin": ("forecast", "BitcoinPrediction", "The price of Bitcoin on a day or at an instant"),
+    "/forecast/{pair}": ("forecast", "ForecastDay", "The price of a pair on each day of a span"),
+    "/pairs": ("forecast", "PairRange", "The pairs of the model, and the days it answers for"),
+    "/model": ("model", "Card", "The model card: what to know before trusting the model"),
+    "/scorecard": ("model", "Scorecard", "The live record: the outcomes of earlier forecasts"),
+    "/version": ("model", "Version", "The release, and when its model was trained"),
+    "/livez": ("operation", "Alive", "Is the process alive?"),
+    "/readyz": ("operation", "Readiness", "May it be sent requests?"),
+    "/fresh": ("operation", "Freshness", "Are the model and its newest price as young as they should be?"),
+    "/metrics": ("operation", "Metrics", "What Prometheus collects"),
 }
+_RESPONSES = {  # status to response, in addition to those of every answer of the model
+    "/bitcoin": {"404": "UnknownPair", "422": "OutsideModel"},
+    "/forecast/{pair}": {"404": "UnknownPair", "422": "OutsideModel"},
+    "/readyz": {"503": "NotReady"},
+    "/fresh": {"503": "Stale"},
+}
+_DESCRIPTIONS = {"/scorecard": LIVE_RECORD, "/fresh": FRESHNESS}
 
 
-def document(model: Model, repository_url: str | None = None) -> dict[str, Any]:
+def document(snapshot: Snapshot, repository_url: str | None = None) -> dict[str, Any]:
     """Return the whole document; it links to the project if `repository_url` is known."""
-    snapshot = BakedSnapshots(model, timedelta(hours=6)).current()
-    examples = example_answers(snapshot)
+    examples, parameters = example_answers(snapshot), _parameters(snapshot)
     link = {"externalDocs": {"url": repository_url, "description": "The project"}} if repository_url else {}
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Crypto Predict",
             "version": __version__,
-            "description": _description(model.card),
+            "description": _description(snapshot.answers.model.card),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "tags": [
@@ -116,8 +105,8 @@ def document(model: Model, repository_url: str | None = None) -> dict[str, Any]:
             {"name": "model", "description": "Where do the answers come from?"},
             {"name": "operation", "description": "For operators"},
         ],
-        "paths": {path: {"get": _operation(path, model, examples)} for path in _OPERATIONS},
-        "components": {"schemas": _schemas(), "responses": _responses(model), "headers": _headers(snapshot)},
+        "paths": {path: {"get": _operation(path, examples, parameters.get(path, []))} for path in _OPERATIONS},
+        "components": {"schemas": _schemas(), "responses": _responses(snapshot), "headers": _headers(snapshot)},
         **link,
     }
 
@@ -137,12 +126,67 @@ def _description(card: Card) -> str:
     return warning + DESCRIPTION.format(model="\n".join([trained, "", *lines]))
 
 
+def _operation(path: str, examples: Mapping[str, Any], parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    tag, schema, summary = _OPERATIONS[path]
+    headers, responses = [], dict(_RESPONSES.get(path, {}))
+    if tag != "operation":
+        headers += ["ETag", "Last-Modified", "Cache-Control", rendering.SIMULATED]
+        responses |= {"400": "BadParameter", "304": "NotModified", "412": "PreconditionFailed"}
+    elif "simulated" in examples[schema]:
+        headers.append(rendering.SIMULATED)
+    if path == "/bitcoin":
+        headers += rendering.PROVENANCE
+    content_type = metrics.CONTENT_TYPE if schema == "Metrics" else "application/json"
+    answer = _response("The answer.", content_type, schema, examples[schema]) | {"headers": _refs("headers", headers)}
+    return {
+        "operationId": path.split("/")[1],
+        "tags": [tag],
+        "summary": summary,
+        "description": _DESCRIPTIONS.get(path, ""),
+        "parameters": parameters,
+        "responses": {"200": answer, **{status: _ref("responses", name) for status, name in responses.items()}},
+    }
+
+
+def _parameters(snapshot: Snapshot) -> dict[str, list[dict[str, Any]]]:
+    """Return the parameters by path."""
+    start, day = example_series(snapshot).last_candle + DAY, example_day(snapshot)
+    moments = {
+        "day": {"summary": "The close of a day", "value": day.isoformat()},
+        "instant": {"summary": "An instant", "value": f"{day}T12:30:00Z"},
+        "offset": {"summary": "An instant in another time zone", "value": f"{day}T12:30+02:00"},
+    }
+    moment = _parameter(
+        "date",
+        "An ISO 8601 date, for the closing price of that UTC day, or date-time, for that instant.",
+        {**_TEXT, "pattern": MOMENT_PATTERN},
+    )
+    pair = _parameter(
+        "pair",
+        "Two currencies: `BTC-USD`, or `BTC/USD` encoded as `BTC%2FUSD`; upper and lower case are equal.",
+        {**_TEXT, "pattern": "^[A-Za-z0-9]{1,20}[/_-][A-Za-z0-9]{2,10}$"},
+        snapshot.answers.held[0].slug,
+    )
+    first = _parameter("start", "The first day; by default the day after the last candle.", _DAY, start.isoformat())
+    last = _parameter("end", "The last day, included; by default 30 days from the start.", _DAY, day.isoformat())
+    model = _parameter("model", MODEL_PARAMETER, _MODEL | {"default": COMBINED}, COMBINED)
+    return {
+        "/bitcoin": [moment | {"required": True, "examples": moments}, model],
+        "/forecast/{pair}": [pair | {"in": "path", "required": True}, first, last, model],
+    }
+
+
+def _parameter(name: str, description: str, schema: Schema, example: str | None = None) -> dict[str, Any]:
+    found = {"name": name, "in": "query", "description": description, "schema": schema}
+    return found if example is None else found | {"example": example}
+
+
 def _schemas() -> dict[str, Schema]:
     problem = record({"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT})
     ages = schema_of(Freshness)["properties"]
     fault: Schema = {"type": "string", "description": "The parameter at fault, if one is."}
     problem["properties"] |= {"parameter": fault, **ages}
-    day = {"date": schema_of(date), "prediction": _PRICE, "low": _PRICE, "high": _PRICE}
+    day = {"date": _DAY, "prediction": _PRICE, "low": _PRICE, "high": _PRICE}
     provenance = schema_of(answers.Provenance)["properties"] | {"kind": _KIND, "model": _MODEL}
     four_keys = {"date": _TEXT, "prediction": _PRICE, "prediction low": _PRICE, "prediction_high": _PRICE}
     return {
@@ -160,95 +204,35 @@ def _schemas() -> dict[str, Schema]:
     }
 
 
-def _responses(model: Model) -> dict[str, Any]:
+def _responses(snapshot: Snapshot) -> dict[str, Any]:
     """Return the responses that operations share, by their names."""
-    errors = {name: (_FAULTS[name][1], problems.of_error(error)) for name, error in example_problems(model).items()}
-    errors["PreconditionFailed"] = ("The condition of the request does not hold.", problems.precondition_failed())
-    found = {
-        name: _response(text, problems.CONTENT_TYPE, "Problem", json.loads(problem.rendered().body))
-        for name, (text, problem) in errors.items()
-    }
-    kept = _refs("headers", "ETag", "Cache-Control", rendering.SIMULATED)
-    return found | {"NotModified": {"description": "The copy you have is still good.", "headers": kept}}
+    kept = {"headers": _refs("headers", ("ETag", "Cache-Control", rendering.SIMULATED))}
+    found = {"NotModified": {"description": "The copy you have is still good.", **kept}}
+    for name, problem in example_problems(snapshot).items():
+        example = json.loads(problem.rendered().body)
+        found[name] = _response(_PROBLEMS[name], problems.CONTENT_TYPE, "Problem", example)
+    return found
 
 
 def _headers(snapshot: Snapshot) -> dict[str, Any]:
     """Return the documented headers, by their names."""
-    trained_at, series = snapshot.answers.model.card.trained_at, next(iter(snapshot.answers.series.values()))
-    provenance = dict(rendering.provenance_headers(series.forecast))
-    values = {**dict(snapshot.validity.until_change(trained_at)), **provenance, rendering.SIMULATED: "true"}
+    validity, trained_at = snapshot.validity, snapshot.answers.model.card.trained_at
+    provenance = rendering.provenance_headers(example_series(snapshot).forecast)
+    values = dict([*validity.until_change(trained_at), *provenance, (rendering.SIMULATED, "true")])
     described: dict[str, tuple[str, Schema]] = {
         "ETag": ("Changes with the model and the program.", _TEXT),
         "Last-Modified": ("When the model was trained.", _TEXT),
         "Cache-Control": ("How long the answer holds: until the next retrain.", _TEXT),
-        rendering.KIND: ("`fitted` up to the newest price, `forecast` after it.", _KIND),
-        rendering.AS_OF: ("The instant of the newest price behind the answer.", {**_TEXT, "format": "date-time"}),
-        rendering.PAIR: ("The pair of the price.", PAIR),
-        rendering.MODEL: ("The model of the price.", _MODEL),
+        "Crypto-Predict-Kind": ("`fitted` up to the newest price, `forecast` after it.", _KIND),
+        "Crypto-Predict-As-Of": ("The instant of the newest price behind the answer.", schema_of(datetime)),
+        "Crypto-Predict-Pair": ("The pair of the price.", PAIR),
+        "Crypto-Predict-Model": ("The model of the price.", _MODEL),
         rendering.SIMULATED: ("Present if the answer rests on invented prices.", {**_TEXT, "enum": ["true"]}),
     }
     return {
         name: {"description": text, "schema": schema, "example": values[name]}
         for name, (text, schema) in described.items()
     }
-
-
-def _operation(path: str, model: Model, examples: Mapping[str, Any]) -> dict[str, Any]:
-    operation = _OPERATIONS[path]
-    name, schema = path.split("/")[1], operation.schema
-    content_type = metrics.CONTENT_TYPE if schema == "Metrics" else "application/json"
-    answer = _response("The answer.", content_type, schema, examples[schema])
-    responses = {"200": answer} | {_FAULTS[fault][0]: _ref("responses", fault) for fault in operation.faults}
-    if operation.tag != "operation":
-        headers = ["ETag", "Last-Modified", "Cache-Control", rendering.SIMULATED]
-        answer["headers"] = _refs("headers", *headers, *(rendering.PROVENANCE if name == "bitcoin" else ()))
-        responses |= {"304": _ref("responses", "NotModified"), "412": _ref("responses", "PreconditionFailed")}
-    elif "simulated" in examples[schema]:
-        answer["headers"] = _refs("headers", rendering.SIMULATED)
-    return {
-        "operationId": name,
-        "tags": [operation.tag],
-        "summary": operation.summary,
-        "description": operation.description,
-        "parameters": _parameters(model).get(path, []),
-        "responses": responses,
-    }
-
-
-def _parameters(model: Model) -> dict[str, list[dict[str, Any]]]:
-    """Return the parameters by path."""
-    pair, start, day = next(iter(model.forecasts)), example_start(model), example_day(model)
-    moments = {
-        "day": {"summary": "The close of a day", "value": day.isoformat()},
-        "instant": {"summary": "An instant", "value": f"{day}T12:30:00Z"},
-        "offset": {"summary": "An instant in another time zone", "value": f"{day}T12:30+02:00"},
-    }
-    moment = "An ISO 8601 date, for the closing price of that UTC day, or date-time, for that instant."
-    currencies = "Two currencies: `BTC-USD`, or `BTC/USD` encoded as `BTC%2FUSD`; upper and lower case are equal."
-    pattern = {**_TEXT, "pattern": "^[A-Za-z0-9]{1,20}[/_-][A-Za-z0-9]{2,10}$"}
-    choice = _parameter("model", MODEL_PARAMETER, _MODEL | {"default": COMBINED}, example=COMBINED)
-    ends = [
-        _parameter(name, text, schema_of(date), example=example.isoformat())
-        for name, text, example in (
-            ("start", "The first day; by default the day after the last candle.", start),
-            ("end", "The last day, included; by default 30 days from the start.", start + timedelta(days=6)),
-        )
-    ]
-    return {
-        "/bitcoin": [
-            _parameter("date", moment, {**_TEXT, "pattern": MOMENT_PATTERN}, required=True, examples=moments),
-            choice,
-        ],
-        "/forecast/{pair}": [
-            _parameter("pair", currencies, pattern, **{"in": "path"}, required=True, example=pair.slug),
-            *ends,
-            choice,
-        ],
-    }
-
-
-def _parameter(name: str, description: str, schema: Schema, **rest: Any) -> dict[str, Any]:
-    return {"name": name, "in": "query", "description": description, "schema": schema, **rest}
 
 
 def _response(description: str, content_type: str, schema: str, example: object) -> dict[str, Any]:
@@ -260,5 +244,5 @@ def _ref(kind: str, name: str) -> dict[str, str]:
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
-def _refs(kind: str, *names: str) -> dict[str, Any]:
+def _refs(kind: str, names: Sequence[str]) -> dict[str, Any]:
     return {name: _ref(kind, name) for name in names}

@@ -31,10 +31,8 @@ class Freshness:
         ages = {"the model": self.age_seconds, "the newest price": self.candle_age_seconds}
         old = [name for name, age in ages.items() if age > self.stale_after_seconds]
         verdict = f"{' and '.join(old)} {'is' if len(old) == 1 else 'are'} too old" if old else "the model is fresh"
-        model, price, limit = (
-            duration(timedelta(seconds=seconds))
-            for seconds in (self.age_seconds, self.candle_age_seconds, self.stale_after_seconds)
-        )
+        seconds = (self.age_seconds, self.candle_age_seconds, self.stale_after_seconds)
+        model, price, limit = (duration(timedelta(seconds=each)) for each in seconds)
         return f"{verdict}: the model was trained {model} ago, the newest price is {price} old; the limit is {limit}"
 
 
@@ -48,9 +46,6 @@ def newest_price(model: Model) -> datetime:
 
 def freshness(model: Model, now: datetime, stale_after: timedelta) -> Freshness:
     """Return the ages of `model` at the instant `now`."""
-    return Freshness(
-        age_seconds=int((now - model.card.trained_at).total_seconds()),
-        candle_age_seconds=int((now - newest_price(model)).total_seconds()),
-        stale_after_seconds=int(stale_after.total_seconds()),
-        simulated=model.card.simulated,
-    )
+    spans = (now - model.card.trained_at, now - newest_price(model), stale_after)
+    age, price_age, limit = (int(span.total_seconds()) for span in spans)
+    return Freshness(age, price_age, limit, model.card.simulated)

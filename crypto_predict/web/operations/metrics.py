@@ -1,19 +1,12 @@
-"""What Prometheus is told: requests, their time, the model, the process. One registry for each application."""
+"""The metrics for Prometheus: requests and their durations, the model, the process."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    GCCollector,
-    Histogram,
-    Info,
-    PlatformCollector,
-    ProcessCollector,
-)
+import prometheus_client as prometheus
+from prometheus_client import Counter, Histogram
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -26,48 +19,37 @@ METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 
 
 class Metrics:
-    """The meters of one application."""
+    """The metrics of one application, in a registry of its own."""
 
     def __init__(self, model: Model) -> None:
-        self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "crypto_predict_requests",
-            "Requests answered.",
-            ("route", "method", "status"),
-            registry=self._registry,
-        )
+        registry, card = prometheus.CollectorRegistry(), model.card
+        self._registry = registry
+        labels = ("route", "method", "status")
+        self._requests = Counter("crypto_predict_requests", "Requests answered.", labels, registry=registry)
         self._seconds = Histogram(
             "crypto_predict_request_duration_seconds",
             "Time from a request's arrival at the application to its answer.",
             ("route",),
             buckets=BUCKETS,
-            registry=self._registry,
+            registry=registry,
         )
-        # Looking a series up by its labels costs more than counting does.
+        # Finding a series by its labels takes longer than counting.
         self._meters: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
-        self._describe(model)
-        ProcessCollector(registry=self._registry)
-        PlatformCollector(registry=self._registry)
-        GCCollector(registry=self._registry)
-
-    def _describe(self, model: Model) -> None:
-        card = model.card
-        Info("crypto_predict_model", "The model that answers.", registry=self._registry).info(
+        prometheus.Info("crypto_predict_model", "The model that answers.", registry=registry).info(
             {"version": card.version, "build": card.build, "simulated": str(card.simulated).lower()}
         )
-        Gauge(
-            "crypto_predict_model_trained_timestamp_seconds",
-            "When the model was trained, since the Unix epoch.",
-            registry=self._registry,
-        ).set(card.trained_at.timestamp())
-        Gauge(
-            "crypto_predict_model_newest_price_timestamp_seconds",
-            "The newest price that the forecasts start from, of several the oldest, since the Unix epoch.",
-            registry=self._registry,
-        ).set(newest_price(model).timestamp())
+        trained = "When the model was trained, since the Unix epoch."
+        newest = "The newest price that the forecasts start from, of several the oldest, since the Unix epoch."
+        for name, meaning, instant in (
+            ("crypto_predict_model_trained_timestamp_seconds", trained, card.trained_at),
+            ("crypto_predict_model_newest_price_timestamp_seconds", newest, newest_price(model)),
+        ):
+            prometheus.Gauge(name, meaning, registry=registry).set(instant.timestamp())
+        for collector in (prometheus.ProcessCollector, prometheus.PlatformCollector, prometheus.GCCollector):
+            collector(registry=registry)
 
     def count(self, route: str, method: str, status: str, seconds: float) -> None:
-        """Record one request. A stranger's method is not given a series of its own."""
+        """Record one request. Unknown methods share one series: clients choose them, and each series costs memory."""
         key = (route, method if method in METHODS else "other", status)
         meters = self._meters.get(key)
         if meters is None:
@@ -81,18 +63,17 @@ class Metrics:
         self._registry.register(_Total(name, meaning, value))
 
     def exposition(self) -> bytes:
-        """Everything measured so far, in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
+@dataclass(frozen=True)
 class _Total:
-    """A counter that is kept elsewhere."""
+    """An external counter as a Prometheus collector."""
 
-    def __init__(self, name: str, meaning: str, value: Callable[[], int]) -> None:
-        self._name = name
-        self._meaning = meaning
-        self._value = value
+    name: str
+    meaning: str
+    value: Callable[[], int]
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """Yield the metrics (the interface of a Prometheus collector)."""
-        yield CounterMetricFamily(self._name, self._meaning, value=self._value())
+        yield CounterMetricFamily(self.name, self.meaning, value=self.value())

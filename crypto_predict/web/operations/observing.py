@@ -1,4 +1,4 @@
-"""The outermost layer: measures every request and logs it, whichever way it was answered."""
+"""The outermost layer: measures and logs every request."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from crypto_predict.web.questions import shortened
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-ROUTE = "crypto_predict.route"  # the environ's key under which an inner layer says which route it was
+ROUTE = "crypto_predict.route"  # the key of the WSGI environment under which an inner layer records the route
 UNMATCHED = "unmatched"
 
 Log = Callable[[str], None]  # takes a line
 
 
 class Observed:
-    """A WSGI application whose requests are counted, timed and, where there is a log for them, logged."""
+    """WSGI middleware that counts, times and, if there is a log, logs each request."""
 
     def __init__(self, application: WSGIApplication, metrics: Metrics, log: Log | None) -> None:
         self._application = application
@@ -28,7 +28,7 @@ class Observed:
         self._log = log
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request, as PEP 3333 says."""
+        """Answer one request (PEP 3333)."""
         started = perf_counter()
         answer: list[Any] = ["", []]
 
@@ -46,15 +46,13 @@ class Observed:
 
 
 def _line(environ: WSGIEnvironment, status: str, headers: list[tuple[str, str]], seconds: float) -> str:
-    """What `logs.line` would make of it, in a third of the time."""
-    method = environ["REQUEST_METHOD"]
-    sent = 0 if method == "HEAD" else next((value for name, value in headers if name == "Content-Length"), 0)
+    """Return the same as `logs.line`, in a third of the time."""
+    method, path, query = (
+        logs.quoted(shortened(environ[name])) for name in ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING")
+    )
+    sent = 0 if method == '"HEAD"' else next((value for name, value in headers if name == "Content-Length"), 0)
     return (
         f'{{"time": "{logs.instant(time())}", "level": "info", "event": "request", '
-        f'"method": {_text(method)}, "path": {_text(environ["PATH_INFO"])}, "query": {_text(environ["QUERY_STRING"])}, '
+        f'"method": {method}, "path": {path}, "query": {query}, '
         f'"status": {status[:3]}, "ms": {1000 * seconds:.3f}, "bytes": {sent}}}'
     )
-
-
-def _text(value: str) -> str:
-    return logs.quoted(shortened(value))

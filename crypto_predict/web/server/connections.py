@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from waitress.adjustments import Adjustments
 from waitress.task import WSGITask
 
 from crypto_predict.web import problems, refusals
@@ -30,35 +29,34 @@ JOINED_BYTES = 65_536  # answers up to this size leave in one piece
 
 _NO_REQUEST = heads.Request()
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_ADJUSTMENTS = Adjustments(ident="crypto-predict")
 
 _log = logging.getLogger("crypto_predict.server")
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """An application at one port, with the attributes that Waitress' tasks read of a server."""
+    """An application at one port, with the attributes that Waitress' tasks read of a server and its settings."""
 
     application: WSGIApplication
     effective_port: int
     server_name: str = "waitress.invalid"  # for HTTP/1.0 clients that do not name a host
-    adj: Adjustments = _ADJUSTMENTS
+    ident: str = "crypto-predict"
+    url_prefix: str = ""
+    log_socket_errors: bool = True
+
+    @property
+    def adj(self) -> Site:
+        """Return the settings."""
+        return self
 
 
 class Connection:
-    """One client's connection. It is also the task of a worker thread, which calls `service`.
-
-    Args:
-        site: What the client has connected to.
-        client: Its socket.
-        address: Host and port of the client.
-        pool: All connections; this one joins them.
-    """
+    """One client's connection, which joins `pool`. It is also the task of a worker thread, which calls `service`."""
 
     def __init__(self, site: Site, client: socket.socket, address: tuple[Any, ...], pool: Pool) -> None:
         client.setblocking(False)
         self.server = site  # Waitress' tasks read this, `adj` and `addr`
-        self.adj = site.adj
+        self.adj = site
         self.addr = address
         self._socket = client
         self._pool = pool
@@ -160,7 +158,7 @@ class Connection:
             return b""
 
     def _parse(self, *, is_pipelined: bool = False) -> None:
-        """Have the request answered that has arrived, or wait for the rest of it."""
+        """Schedule the request that has arrived, or wait for the rest of it."""
         found = next(self._requests)
         if isinstance(found, heads.Request):
             self._schedule(found, is_pipelined=is_pipelined)
@@ -237,7 +235,7 @@ class Connection:
         except Exception:  # noqa: BLE001 any fault is answered with 500, and the thread goes on
             _log.exception("a request was not answered")
             self._answer.clear()
-            self._request.refusal = refusals.Refusal(500, problems.internal().detail)
+            self._request.refusal = refusals.Refusal(500, problems.INTERNAL.detail)
             self._perform()
         finally:
             self._pool.hand_back(self)
@@ -262,7 +260,7 @@ class Connection:
 
 
 class _Task(WSGITask):
-    """Passes refusals to the application, and closes the connection only if necessary."""
+    """One request of a connection. It passes refusals to the application."""
 
     channel: Connection  # type: ignore[assignment]  # has what a task uses of Waitress' channel
     request: heads.Request  # type: ignore[assignment]  # the stubs declare the type of its error
@@ -270,7 +268,6 @@ class _Task(WSGITask):
     def get_environment(self) -> WSGIEnvironment:
         """Return the WSGI environment of the request."""
         environ = super().get_environment()
-        environ["PATH_INFO"] = self.request.path  # Waitress would merge the slashes at its beginning
         del environ["wsgi.file_wrapper"]  # connections take bytes only
         if self.request.refusal is not None:
             environ[refusals.KEY] = self.request.refusal

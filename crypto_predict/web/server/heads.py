@@ -20,7 +20,7 @@ BODY_TOO_LONG = f"the body of a request must be shorter than {BODY_BYTES} bytes"
 _NOT_A_LINE = "the first line of a request must be a method, an address and a version: GET /docs HTTP/1.1"
 _TEXT = bytes([*b"\t\r\n", *range(0x20, 0x7F), *range(0x80, 0x100)])  # bytes that a head may hold
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VERSION = re.compile(r"HTTP/([0-9])\.([0-9])")
+_LINE = re.compile(r"([^ ]*) ([^ ]*) (HTTP/([0-9])\.([0-9]))")
 _ABSOLUTE = re.compile(r"(?i:https?)://(?P<authority>[^/?#]*)(?P<rest>.*)")
 _AUTHORITY = re.compile(
     r"(?:\[(?P<address>[0-9A-Fa-f:.]{2,45})\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)(?::(?P<port>[0-9]{0,5}))?"
@@ -107,16 +107,13 @@ def read(head: bytes, request: Request) -> None:
 
 def _read_first_line(line: str, request: Request) -> str | None:
     """Read the request line. Return the authority if its target has one."""
-    parts = line.split(" ")
-    if len(parts) != 3:
-        raise Refusal(400, _NOT_A_LINE)
-    method, target, version = parts
-    match = _VERSION.fullmatch(version)
+    match = _LINE.fullmatch(line)
     if match is None:
-        raise Refusal(400, f"{shortened(version)!r} is not an HTTP version, such as HTTP/1.1")
-    if match[1] != "1":
+        raise Refusal(400, _NOT_A_LINE)
+    method, target, version, major, minor = match.groups()
+    if major != "1":
         raise Refusal(505, f"{version} is not supported: use HTTP/1.1")
-    request.version = "1.0" if match[2] == "0" else "1.1"  # clients of a later HTTP/1.x understand 1.1
+    request.version = "1.0" if minor == "0" else "1.1"  # clients of a later HTTP/1.x understand 1.1
     if not _TOKEN.fullmatch(method) or method != method.upper():
         raise Refusal(400, f"{shortened(method)!r} is not a method: methods are upper case, such as GET")
     request.command = method

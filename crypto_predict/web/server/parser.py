@@ -55,7 +55,7 @@ def _request(arrived: bytearray) -> Generator[Need, None, heads.Request]:
         request.refusal = refusal.with_traceback(None)  # a traceback would keep the frames and their data alive
     except Exception:  # noqa: BLE001 a fault in here must not end the loop
         _log.exception("a request could not be read")
-        request.refusal = Refusal(500, problems.internal().detail)
+        request.refusal = Refusal(500, problems.INTERNAL.detail)
     return request
 
 
@@ -94,7 +94,13 @@ def _skip_chunks(arrived: bytearray) -> Generator[Need, None, None]:
         Refusal: The body is not valid, or too long.
     """
     total = 0
-    while size := _size((yield from _line(arrived))):
+    while True:
+        match = _SIZE.fullmatch((yield from _line(arrived)))
+        if match is None:
+            raise Refusal(400, "the size of a chunk must be a hexadecimal number")
+        size = int(match[1], 16)
+        if size == 0:
+            break
         total += size
         if total >= heads.BODY_BYTES:
             raise Refusal(413, heads.BODY_TOO_LONG)
@@ -111,13 +117,6 @@ def _skip_chunks(arrived: bytearray) -> Generator[Need, None, None]:
         if not _TRAILER.fullmatch(trailer):
             raise Refusal(400, "a trailer field after the body must be a name, a colon and a value")
     raise Refusal(431, f"a body must have at most {heads.FIELDS} trailer fields")
-
-
-def _size(line: bytes) -> int:
-    match = _SIZE.fullmatch(line)
-    if match is None:
-        raise Refusal(400, "the size of a chunk must be a hexadecimal number")
-    return int(match[1], 16)
 
 
 def _line(arrived: bytearray) -> Generator[Need, None, bytes]:

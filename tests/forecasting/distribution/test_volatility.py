@@ -1,4 +1,4 @@
-"""How much log price moves: two memories, of which one shock is no regime."""
+"""Volatility: two memories, in which a single shock is not a regime."""
 
 import numpy as np
 import pytest
@@ -27,28 +27,33 @@ def gaussian(seed: int, days: int) -> FloatArray:
     return np.cumsum(DAILY * np.random.default_rng(seed).standard_normal(days))
 
 
+def newest_variance(log_close: FloatArray) -> float:
+    """The variance of the step after the last close."""
+    return float(Volatility.of(log_close).variance(1)[-1])
+
+
 @pytest.mark.parametrize("name", list(STILL))
 @pytest.mark.parametrize("horizon", HORIZONS)
 def test_a_variance_is_a_positive_number_in_any_market(name: str, horizon: float) -> None:
-    """Moves are measured by it, and a market that stood still may move."""
-    volatility = Volatility(STILL[name])
-    variances = [*volatility.variance(horizon), volatility.latest(0.0, 0.5).variance(horizon)]
+    """Moves are divided by it, and a market that stood still may move."""
+    volatility = Volatility.of(STILL[name])
+    variances = [*volatility.variance(horizon), *volatility.latest(0.0, 0.5).variance(horizon)]
     assert np.all(np.isfinite(variances))
     assert min(variances) > 0
 
 
 @given(seed=st.integers(0, 1000), at=st.integers(LEAST_STEPS, 298), horizon=st.sampled_from(HORIZONS))
-def test_what_comes_later_changes_no_variance_before_it(seed: int, at: int, horizon: float) -> None:
+def test_later_prices_change_no_variance_before_them(seed: int, at: int, horizon: float) -> None:
     log_close = random_walk(seed, 300)
     otherwise = log_close.copy()
     otherwise[at + 1 :] = random_walk(seed + 1, 299 - at) * 3
-    before, after = Volatility(log_close).variance(horizon), Volatility(otherwise).variance(horizon)
+    before, after = Volatility.of(log_close).variance(horizon), Volatility.of(otherwise).variance(horizon)
     assert before[: at + 1].tobytes() == after[: at + 1].tobytes()
     assert before.tobytes() != after.tobytes()
 
 
-def test_where_volatility_never_changes_the_variance_is_that_of_returns_at_every_horizon() -> None:
-    volatility = Volatility(gaussian(0, 3000))
+def test_constant_volatility_gives_the_variance_of_returns_at_every_horizon() -> None:
+    volatility = Volatility.of(gaussian(0, 3000))
     for horizon in (1, 7, 90):
         per_day = volatility.variance(horizon)[365:] / horizon
         assert per_day.mean() == pytest.approx(DAILY**2, rel=0.05)
@@ -56,15 +61,15 @@ def test_where_volatility_never_changes_the_variance_is_that_of_returns_at_every
 
 @given(seed=st.integers(0, 1000), days=st.integers(2, 400), move=st.floats(-1, 1), elapsed=st.floats(0, 0.999))
 def test_more_days_ahead_have_more_variance(seed: int, days: int, move: float, elapsed: float) -> None:
-    """However far the short memory stands above or below the long one."""
-    volatility = Volatility(random_walk(seed, days))
+    """However far the short memory is above or below the long one."""
+    volatility = Volatility.of(random_walk(seed, days))
     latest = volatility.latest(move, elapsed)
-    assert np.all(np.diff([latest.variance(horizon) for horizon in HORIZONS]) > 0)
+    assert np.all(np.diff([latest.variance(horizon)[0] for horizon in HORIZONS]) > 0)
     assert np.all(np.diff([volatility.variance(horizon) for horizon in HORIZONS], axis=0) > 0)
 
 
-def test_wild_days_widen_tomorrow_at_once_and_the_far_future_little() -> None:
-    quiet, wild = Volatility(gaussian(1, 1000)), Volatility(shocked_gaussian(1, 1000, 980))
+def test_wild_days_raise_the_variance_of_tomorrow_more_than_of_the_far_future() -> None:
+    quiet, wild = Volatility.of(gaussian(1, 1000)), Volatility.of(shocked_gaussian(1, 1000, 980))
     ratios = [float(np.sqrt(wild.variance(h)[-1] / quiet.variance(h)[-1])) for h in (1, 7, 30, 365)]
     assert ratios == sorted(ratios, reverse=True)
     assert ratios[0] > 1.7
@@ -78,17 +83,16 @@ def shocked_gaussian(seed: int, days: int, at: int) -> FloatArray:
     return np.cumsum(returns)
 
 
-def test_a_regime_is_caught_up_with_within_weeks() -> None:
+def test_a_new_regime_is_learned_within_weeks() -> None:
     ratios = [
-        Volatility(shocked(seed, 1000, 950)).variance(1)[-1] / Volatility(shocked(seed, 1000, 1000)).variance(1)[-1]
-        for seed in range(20)
+        newest_variance(shocked(seed, 1000, 950)) / newest_variance(shocked(seed, 1000, 1000)) for seed in range(20)
     ]
     assert np.median(np.sqrt(ratios)) == pytest.approx(3, rel=0.25)
 
 
 def after_one_move(calm: FloatArray, size: float) -> float:
-    """The variance a day after one more day, whose move is so many standard deviations."""
-    return float(Volatility(np.append(calm, calm[-1] + size * DAILY)).variance(1)[-1])
+    """The variance after one more day whose move has `size` standard deviations."""
+    return newest_variance(np.append(calm, calm[-1] + size * DAILY))
 
 
 def test_one_shock_counts_for_no_more_than_three_standard_deviations() -> None:
@@ -96,41 +100,41 @@ def test_one_shock_counts_for_no_more_than_three_standard_deviations() -> None:
     ratios = []
     for seed in range(20):
         calm = gaussian(seed, 1000)
-        before, large, huge = Volatility(calm).variance(1)[-1], after_one_move(calm, 30.0), after_one_move(calm, 1000.0)
+        before, large, huge = newest_variance(calm), after_one_move(calm, 30.0), after_one_move(calm, 1000.0)
         assert large == pytest.approx(huge, rel=1e-9)
         ratios.append(huge / before)
     assert np.median(ratios) == pytest.approx(DECAY + (1 - DECAY) * SHOCK**2, rel=0.25)
     assert max(ratios) < 4, "no single day doubles the standard deviation"
 
 
-def test_moves_ten_times_as_large_on_most_days_of_a_week_are_believed() -> None:
-    """A market that wakes from stillness is a regime by then, not a row of accidents."""
+def test_large_moves_on_most_days_of_a_week_are_a_regime() -> None:
+    """By then they are not single shocks."""
     calm = gaussian(2, 1000)
     awake = np.append(calm, calm[-1] + np.cumsum(DAILY * np.array([10, -12, 9, 11, -10, 8, -11])))
-    assert np.sqrt(Volatility(awake).variance(1)[-1] / Volatility(calm).variance(1)[-1]) > 4
+    assert np.sqrt(newest_variance(awake) / newest_variance(calm)) > 4
 
 
 @pytest.mark.parametrize("horizon", [1, 30, 365])
-def test_a_market_that_was_wild_more_than_three_years_ago_is_as_any_other(horizon: float) -> None:
+def test_volatility_more_than_three_years_ago_does_not_matter(horizon: float) -> None:
     returns = np.diff(random_walk(7, 2200), prepend=10.0)
     wild = np.where(np.arange(2200) < 1100, 5 * returns, returns)
-    ours, other = (Volatility(np.cumsum(one)).variance(horizon)[-1] for one in (returns, wild))
+    ours, other = (Volatility.of(np.cumsum(one)).variance(horizon)[-1] for one in (returns, wild))
     assert ours == pytest.approx(other, rel=1e-6)
 
 
 def test_an_instant_at_the_close_is_the_state_at_the_close() -> None:
-    volatility = Volatility(random_walk(3, 500))
+    volatility = Volatility.of(random_walk(3, 500))
     for horizon in HORIZONS:
-        assert volatility.latest(0.0, 0.0).variance(horizon) == pytest.approx(
+        assert volatility.latest(0.0, 0.0).variance(horizon)[0] == pytest.approx(
             volatility.variance(horizon)[-1], rel=1e-12
         )
 
 
 @pytest.mark.parametrize("elapsed", [0.0, 0.25, 0.75])
-def test_a_big_move_since_the_close_widens_and_none_narrows_a_little(elapsed: float) -> None:
-    volatility = Volatility(random_walk(4, 500))
+def test_a_large_move_since_the_close_raises_the_variance_and_no_move_lowers_it(elapsed: float) -> None:
+    volatility = Volatility.of(random_walk(4, 500))
     close, still, moved, far, farther = (
-        volatility.latest(move, at).variance(1)
+        volatility.latest(move, at).variance(1)[0]
         for move, at in ((0.0, 0.0), (0.0, elapsed), (3 * DAILY, elapsed), (30 * DAILY, elapsed), (3.0, elapsed))
     )
     assert close * DECAY <= still <= close
@@ -138,16 +142,16 @@ def test_a_big_move_since_the_close_widens_and_none_narrows_a_little(elapsed: fl
     assert farther == far >= moved > close
 
 
-def test_the_way_of_a_move_makes_no_difference() -> None:
-    volatility = Volatility(random_walk(5, 500))
-    assert volatility.latest(0.05, 0.5) == volatility.latest(-0.05, 0.5)
+def test_the_direction_of_a_move_does_not_matter() -> None:
+    volatility = Volatility.of(random_walk(5, 500))
+    assert volatility.latest(0.05, 0.5).short == volatility.latest(-0.05, 0.5).short
 
 
 @pytest.mark.parametrize("move", [0.0, 0.01, -0.03, 0.05])
 def test_at_the_end_of_the_day_the_state_is_that_of_the_next_close(move: float) -> None:
     log_close = gaussian(6, 1000)
-    volatility, next_day = Volatility(log_close), Volatility(np.append(log_close, log_close[-1] + move))
+    volatility, next_day = Volatility.of(log_close), Volatility.of(np.append(log_close, log_close[-1] + move))
     for horizon in (1, 7, 30):
-        assert volatility.latest(move, 0.9999).variance(horizon) == pytest.approx(
+        assert volatility.latest(move, 0.9999).variance(horizon)[0] == pytest.approx(
             next_day.variance(horizon)[-1], rel=0.01
         )

@@ -1,16 +1,14 @@
-"""Is a model called stale when it is old, and when the prices it starts from are?"""
+"""A model is stale if it or the newest price is too old."""
 
 import json
 from datetime import date, datetime, timedelta
 
 import pytest
-from werkzeug.test import Client
 
 from crypto_predict.baked.schema import Anchor, Model
-from crypto_predict.web.app import create_app
 from crypto_predict.web.operations.freshness import freshness, newest_price
+from tests.support.applications import client
 from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model
-from tests.support.serving import SETTINGS
 
 LIMIT = timedelta(hours=24)
 ANCHOR = make_forecast().anchor.at  # ten minutes before the training
@@ -18,11 +16,11 @@ ANCHOR = make_forecast().anchor.at  # ten minutes before the training
 
 def ask(model: Model, now: datetime) -> tuple[int, dict[str, object]]:
     """Status and body of ``/fresh`` at an instant."""
-    answer = Client(create_app(model, SETTINGS, clock=lambda: now)).get("/fresh")
+    answer = client(model, lambda: now).get("/fresh")
     return answer.status_code, json.loads(answer.data)
 
 
-def test_a_fresh_model_says_how_old_it_and_its_newest_price_are_and_may_become() -> None:
+def test_a_fresh_model_is_reported_with_both_ages_and_their_limit() -> None:
     assert ask(make_model(), ANCHOR + LIMIT) == (
         200,
         {
@@ -48,8 +46,8 @@ def test_a_fresh_model_says_how_old_it_and_its_newest_price_are_and_may_become()
         ),
     ],
 )
-def test_a_model_of_old_prices_is_stale_whenever_it_was_trained(trained_ago: timedelta, verdict: str) -> None:
-    """A training that finds no new candle succeeds, so its time alone says nothing of the prices."""
+def test_a_model_of_old_prices_is_stale_even_if_just_trained(trained_ago: timedelta, verdict: str) -> None:
+    """A training that finds no new candle succeeds, so its time alone does not prove new prices."""
     now = ANCHOR + timedelta(days=148)
     status, body = ask(make_model(trained_at=now - trained_ago), now)
     assert status == 503
@@ -58,15 +56,15 @@ def test_a_model_of_old_prices_is_stale_whenever_it_was_trained(trained_ago: tim
     assert body["simulated"] is False
 
 
-def test_an_old_model_of_prices_that_are_young_is_stale() -> None:
+def test_an_old_model_of_new_prices_is_stale() -> None:
     """A clock that runs ahead where the history was read must not hide the age of the model."""
     status, body = ask(make_model(last=date(2024, 5, 20)), TRAINED_AT + LIMIT + timedelta(seconds=1))
     assert status == 503
     assert str(body["detail"]).startswith("the model is too old: the model was trained 24 hours ago, ")
 
 
-def test_of_several_pairs_the_one_whose_newest_price_is_oldest_counts() -> None:
-    """No pair's answers may be older than what is said."""
+def test_the_oldest_newest_price_of_several_pairs_counts() -> None:
+    """No answer may be older than reported."""
     model = make_model(BTC, ETH)
     old = Anchor(at=model.forecasts[ETH].last_close_time, price=3_000.0)
     model.forecasts[ETH] = make_forecast(anchor=old)
@@ -86,7 +84,7 @@ def test_a_retrain_each_six_hours_never_lets_a_model_become_stale() -> None:
 
 def test_a_stale_model_still_answers() -> None:
     """An outage would be worse than an old forecast."""
-    stale = Client(create_app(make_model(), SETTINGS, clock=lambda: TRAINED_AT + timedelta(days=9)))
+    stale = client(make_model(), lambda: TRAINED_AT + timedelta(days=9))
     assert stale.get("/fresh").status_code == 503
     assert stale.get("/bitcoin?date=2024-06-01").status_code == 200
     assert stale.get("/readyz").status_code == 200
@@ -94,6 +92,6 @@ def test_a_stale_model_still_answers() -> None:
 
 def test_the_newest_price_is_among_the_metrics() -> None:
     """An alert on its age needs no second source."""
-    text = Client(create_app(make_model(), SETTINGS)).get("/metrics").get_data(as_text=True)
+    text = client(make_model()).get("/metrics").get_data(as_text=True)
     name = "crypto_predict_model_newest_price_timestamp_seconds"
     assert [float(line.split()[1]) for line in text.splitlines() if line.startswith(name)] == [ANCHOR.timestamp()]

@@ -1,4 +1,4 @@
-"""How the real `api.py` ends: what has begun is finished, and nothing more."""
+"""Stops of the real `api.py`: requests that have begun are finished, and no new ones are taken."""
 
 import json
 import signal
@@ -25,7 +25,7 @@ from tests.support.serving import ANSWER, ROOT, Served, read_answer, request, se
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sound model file."""
+    """A valid model file."""
     path = tmp_path_factory.mktemp("model") / "model.pkl"
     store.save(make_model(BTC, ETH), path)
     return path
@@ -33,47 +33,42 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_server_with_0(model: Path, number: int) -> None:
-    """Although a connection is being kept alive: an idle one holds nothing up."""
+    """An idle connection that is kept alive does not delay the stop."""
     with serving(model) as served, requests.Session() as session:
         session.get(f"{served.url}/livez", timeout=30)
         served.signal(number)
         assert served.wait() == 0
     assert served.events("stopping")[0]["connections"] == 1
     assert served.events("stopped")[0]["unfinished"] == 0
-    assert stopped_before_its_deadline(served)
-
-
-def stopped_before_its_deadline(served: Served) -> bool:
-    """Whether the stop ended because nothing was left to do, and not because time was up."""
-    return stop_seconds(served) < STOP_SECONDS
+    assert stop_seconds(served) < STOP_SECONDS
 
 
 def stop_seconds(served: Served) -> float:
-    """How long the stop took, by the log."""
+    """Return how long the stop took, by the log."""
     began, ended = (datetime.fromisoformat(served.events(name)[0]["time"]) for name in ("stopping", "stopped"))
     return (ended - began).total_seconds()
 
 
-def test_a_connection_that_was_idle_may_still_ask_when_the_stop_begins(model: Path) -> None:
-    """A request can cross the signal on its way, however long the connection was idle: it is still answered."""
+def test_a_stop_waits_a_moment_for_requests_on_idle_connections(model: Path) -> None:
+    """A request may be on its way when the signal arrives, however long the connection was idle."""
     with serving(model) as served, requests.Session() as session:
         session.get(f"{served.url}/livez", timeout=30)
         time.sleep(2 * QUIET_SECONDS)  # being idle is what is tested
         served.signal()
         assert served.wait() == 0
     assert stop_seconds(served) >= QUIET_SECONDS - 0.001  # a slow machine only takes longer; the log rounds
-    assert stopped_before_its_deadline(served)
+    assert stop_seconds(served) < STOP_SECONDS
 
 
 def test_requests_that_have_begun_are_finished(model: Path) -> None:
-    """Half a request had arrived on two connections when the signal came; nobody new is let in, both are answered."""
+    """Half a request has arrived on each of two connections: both are answered, and new connections are refused."""
     with serving(model) as served:
         halves = [request("/bitcoin?date=2024-06-01", "X-Long: " + "y" * 100), request("/readyz")]
         connections = [socket.create_connection(served.address, timeout=30) for _ in halves]
         streams = [connection.makefile("rb") for connection in connections]
         for connection, stream, half in zip(connections, streams, halves, strict=True):
             connection.sendall(request("/livez") + half[:30])
-            assert read_answer(stream)[0] == 200  # so what came with it has arrived as well
+            assert read_answer(stream)[0] == 200  # so the half that follows it has arrived too
         served.signal()
         wait_until_refused(served)
         for connection, half in zip(connections, halves, strict=True):
@@ -82,13 +77,13 @@ def test_requests_that_have_begun_are_finished(model: Path) -> None:
         assert served.wait() == 0
     assert price[0] == 200
     assert price[2] == ANSWER
-    assert price[1]["connection"] == "close"  # the client learns not to ask here again
+    assert price[1]["connection"] == "close"  # the client must not send a further request
     assert readiness[0] == 503
     assert served.events("stopped")[0]["unfinished"] == 0
 
 
 def wait_until_refused(served: Served) -> None:
-    """Knock until nobody opens any more."""
+    """Connect until the server refuses."""
     while True:
         try:
             socket.create_connection(served.address, timeout=30).close()
@@ -98,8 +93,8 @@ def wait_until_refused(served: Served) -> None:
             continue
 
 
-def test_requests_that_nobody_has_accepted_yet_are_answered(model: Path) -> None:
-    """The system accepts connections on its own; while the server was held up, it could not know of them."""
+def test_requests_on_connections_that_are_not_accepted_yet_are_answered(model: Path) -> None:
+    """The kernel accepts connections in advance, here while the process is suspended."""
     with serving(model) as served:
         served.signal(signal.SIGSTOP)
         connections = [socket.create_connection(served.address, timeout=30) for _ in range(5)]
@@ -113,7 +108,7 @@ def test_requests_that_nobody_has_accepted_yet_are_answered(model: Path) -> None
 
 
 def test_pipelined_requests_are_all_answered(model: Path) -> None:
-    """They stood in one line on one connection when the signal came."""
+    """They have arrived on one connection when the signal arrives."""
     with serving(model, "--threads", "1") as served:
         with socket.create_connection(served.address, timeout=30) as connection:
             stream = connection.makefile("rb")
@@ -127,10 +122,10 @@ def test_pipelined_requests_are_all_answered(model: Path) -> None:
 
 
 def test_no_answer_is_cut_short_by_a_stop_under_load(model: Path) -> None:
-    """Clients that keep asking see whole answers until they are told to go, or are not let in."""
+    """Clients that keep sending requests receive whole answers until the server closes or refuses connections."""
     with serving(model, "--threads", "2") as served, ThreadPoolExecutor(8) as pool:
         begun = threading.Barrier(9)
-        counts = [pool.submit(ask_until_refused, served.address, begun) for _ in range(8)]
+        counts = [pool.submit(request_until_refused, served.address, begun) for _ in range(8)]
         begun.wait(timeout=30)
         served.signal()
         assert served.wait() == 0
@@ -144,11 +139,11 @@ def test_no_answer_is_cut_short_by_a_stop_under_load(model: Path) -> None:
         "request",
         "stopping",
         "stopped",
-    }  # a queue of waiting requests is no event
+    }  # Waitress does not log its queue
 
 
-def ask_until_refused(address: tuple[str, int], begun: threading.Barrier) -> int:
-    """Ask over connections that are kept alive, until no connection is accepted. The number of answers, all whole."""
+def request_until_refused(address: tuple[str, int], begun: threading.Barrier) -> int:
+    """Send requests over persistent connections until one is refused. Return the number of answers, all whole."""
     answered = 0
     while True:
         try:
@@ -174,8 +169,8 @@ def ask_until_refused(address: tuple[str, int], begun: threading.Barrier) -> int
                     break
 
 
-def test_a_second_signal_does_not_wait(model: Path) -> None:
-    """A request that is never finished would hold the stop up for its whole deadline."""
+def test_a_second_signal_ends_the_wait(model: Path) -> None:
+    """A request that is never completed would delay the stop until its deadline."""
     with serving(model) as served, socket.create_connection(served.address, timeout=30) as connection:
         stream = connection.makefile("rb")
         connection.sendall(request("/livez") + request("/livez")[:20])
@@ -185,7 +180,7 @@ def test_a_second_signal_does_not_wait(model: Path) -> None:
         served.signal()
         assert served.wait() == 0
     assert served.events("stopped")[0]["unfinished"] == 1
-    assert stopped_before_its_deadline(served)
+    assert stop_seconds(served) < STOP_SECONDS
 
 
 FLOOD = """
@@ -203,8 +198,8 @@ while True:
 """
 
 
-def test_clients_that_keep_connecting_do_not_put_off_the_stop(model: Path) -> None:
-    """They connect faster than one thread can accept; what was there at the signal is taken, and no more."""
+def test_clients_that_keep_connecting_do_not_delay_the_stop(model: Path) -> None:
+    """They connect faster than the server accepts; it accepts one backlog after the signal and no more."""
     with serving(model) as served:
         host, port = served.address
         floods = [subprocess.Popen([sys.executable, "-c", FLOOD, host, str(port)]) for _ in range(3)]
@@ -217,11 +212,11 @@ def test_clients_that_keep_connecting_do_not_put_off_the_stop(model: Path) -> No
             for flood in floods:
                 flood.kill()
                 flood.wait()
-    assert stopped_before_its_deadline(served)
+    assert stop_seconds(served) < STOP_SECONDS
 
 
-def test_as_process_1_it_stops_when_told_to(model: Path) -> None:
-    """Process 1 of a container has no default for SIGTERM: without a handler of its own it would have to be killed."""
+def test_as_process_1_it_stops_at_sigterm(model: Path) -> None:
+    """The kernel applies no default action of SIGTERM to process 1 of a container: only a handler makes it stop."""
     command = [
         "unshare",
         "--pid",
@@ -235,7 +230,7 @@ def test_as_process_1_it_stops_when_told_to(model: Path) -> None:
     try:
         subprocess.run([*command[:4], "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this machine does not let us make a process 1")
+        pytest.skip("this machine does not allow a new PID namespace")
     process = subprocess.Popen(
         [*command, "--host", "127.0.0.1", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

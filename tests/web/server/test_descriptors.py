@@ -27,7 +27,7 @@ WATCHED_SECONDS = 2.0
 
 @contextlib.contextmanager
 def limited(model: Path) -> Iterator[Served]:
-    """A server that its shell grants few descriptors."""
+    """Run a server with few file descriptors."""
     command = [sys.executable, str(ROOT / "api.py"), "--model", str(model), "--host", "127.0.0.1", "--port", "0"]
     process = subprocess.Popen(
         ["/bin/sh", "-c", f"ulimit -n {FEW} && exec {shlex.join(command)}"],
@@ -44,25 +44,26 @@ def limited(model: Path) -> Iterator[Served]:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A sound model file."""
+    """A valid model file."""
     path = tmp_path / "model.pkl"
     store.save(make_model(BTC), path)
     return path
 
 
 def cpu_share(process: psutil.Process) -> float:
-    """The share of a core that a process takes for a while."""
+    """Return the share of a core that a process uses during `WATCHED_SECONDS`."""
     before = sum(process.cpu_times()[:2])
     time.sleep(WATCHED_SECONDS)
     return (sum(process.cpu_times()[:2]) - before) / WATCHED_SECONDS
 
 
-def test_more_clients_than_descriptors_neither_keep_a_core_busy_nor_others_out(model: Path) -> None:
+def test_more_clients_than_descriptors_neither_keep_a_core_busy_nor_block_others(model: Path) -> None:
+    """The server closes idle connections to accept new ones, and pauses when it cannot."""
     with limited(model) as served:
         with open_connections(served.address, 3 * FEW) as clients:
             assert cpu_share(psutil.Process(served.process.pid)) < 0.3
             assert seconds_until_alive(served.address) < 1
-            for client in clients[-5:]:  # the newest still have their places
+            for client in clients[-5:]:  # the newest are still connected
                 client.setblocking(True)
                 client.sendall(request("/docs/swagger-ui-bundle.js"))
                 assert read_answer(client.makefile("rb"))[0] == 200
@@ -71,9 +72,9 @@ def test_more_clients_than_descriptors_neither_keep_a_core_busy_nor_others_out(m
         assert served.wait() == 0
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets us take descriptors from a running process")
-def test_descriptors_that_run_out_unexpectedly_do_no_harm(model: Path) -> None:
-    """Something else may hold them; then the server rests, and goes on when there are some."""
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can lower the limit of another process")
+def test_the_server_survives_a_lack_of_descriptors(model: Path) -> None:
+    """Other parts of the process may use them: the server pauses accepting, and resumes when there are some again."""
     with limited(model) as served:
         process = psutil.Process(served.process.pid)
         with socket.create_connection(served.address, timeout=30) as client:
@@ -91,7 +92,7 @@ def test_descriptors_that_run_out_unexpectedly_do_no_harm(model: Path) -> None:
 
 
 def test_a_connection_that_the_system_cannot_watch_is_closed() -> None:
-    """The system limits what is waited for: one connection is lost to that, not the loop and everybody with it."""
+    """The kernel limits the sockets of a selector: only that connection is lost, and the loop continues."""
     with watched(lambda _: None) as (connect, pool):
         connect()
         assert len(pool) == 1
@@ -100,8 +101,8 @@ def test_a_connection_that_the_system_cannot_watch_is_closed() -> None:
         assert len(pool) == 1
 
 
-def test_an_answer_that_cannot_be_watched_is_given_up() -> None:
-    """What it held of the memory for unread answers is free again."""
+def test_an_answer_whose_connection_cannot_be_watched_is_dropped() -> None:
+    """Its part of the memory for unread answers is free again."""
 
     def answer(connection: Connection) -> None:
         connection.write_soon(bytes(50_000_000))
@@ -121,7 +122,7 @@ def test_an_answer_that_cannot_be_watched_is_given_up() -> None:
 
 @contextlib.contextmanager
 def watched(answer: Callable[[Connection], None]) -> Iterator[tuple[Callable[[], socket.socket], Pool]]:
-    """What connects a client to a pool whose requests `answer` gets, and the pool."""
+    """Yield a function that connects a client to a pool, and the pool, whose requests are passed to `answer`."""
     site = Site(lambda *_: [], 80)
     pool = Pool(1, answer, lambda: None, threading.Event())
     clients: list[socket.socket] = []
@@ -142,6 +143,6 @@ def watched(answer: Callable[[Connection], None]) -> Iterator[tuple[Callable[[],
 
 
 def break_selector(pool: Pool) -> None:
-    """Put something in the place of what watches the connections that the system refuses to add any to."""
+    """Replace the descriptor of the selector by one that refuses to watch sockets."""
     with Path(os.devnull).open() as nothing:
         os.dup2(nothing.fileno(), pool.selector.fileno())

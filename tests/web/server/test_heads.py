@@ -1,4 +1,4 @@
-"""What the server makes of a request's head and body, by RFC 9112, on the real process."""
+"""Parsing of heads and bodies of requests by RFC 9112, on the real process."""
 
 import json
 import re
@@ -32,17 +32,17 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def head(line: bytes, *fields: bytes) -> bytes:
-    """A whole head."""
+    """Return a whole head."""
     return b"\r\n".join([line, *fields, b"", b""])
 
 
 def get(*fields: bytes) -> bytes:
-    """The head of a valid request with more fields."""
+    """Return the head of a valid request with more fields."""
     return head(b"GET /livez HTTP/1.1", b"Host: example.org", *fields)
 
 
 def post(*fields: bytes) -> bytes:
-    """The head of a request with a body."""
+    """Return the head of a request with a body."""
     return head(b"POST /livez HTTP/1.1", b"Host: example.org", *fields)
 
 
@@ -66,8 +66,8 @@ ANSWERED = {
 
 
 @pytest.mark.parametrize("data", ANSWERED.values(), ids=ANSWERED)
-def test_every_valid_way_to_ask_gets_the_answer(served: Served, data: bytes) -> None:
-    """Whatever its form, it is the same question; what follows on the connection is the next one."""
+def test_every_valid_form_of_a_request_is_answered(served: Served, data: bytes) -> None:
+    """Each form is answered alike, and the bytes after it are the next request."""
     with socket.create_connection(served.address, timeout=30) as client:
         stream = client.makefile("rb")
         client.sendall(data)
@@ -81,14 +81,14 @@ def test_every_valid_way_to_ask_gets_the_answer(served: Served, data: bytes) -> 
 REFUSED = {
     "no host": (400, head(b"GET /livez HTTP/1.1")),
     "two hosts": (400, get(b"Host: example.org")),
-    "two hosts in other words": (400, get(b"hOST: example.com")),
+    "two hosts in other letters": (400, get(b"hOST: example.com")),
     "an empty host": (400, head(b"GET /livez HTTP/1.1", b"Host:")),
     "a host with a space": (400, head(b"GET /livez HTTP/1.1", b"Host: a b")),
     "a host with a path": (400, head(b"GET /livez HTTP/1.1", b"Host: a/b")),
     "a host with a user": (400, head(b"GET /livez HTTP/1.1", b"Host: a@b")),
-    "a port beyond": (400, head(b"GET /livez HTTP/1.1", b"Host: a:65536")),
+    "a port above 65535": (400, head(b"GET /livez HTTP/1.1", b"Host: a:65536")),
     "an open bracket": (400, head(b"GET /livez HTTP/1.1", b"Host: [::1")),
-    "no address in brackets": (400, head(b"GET /livez HTTP/1.1", b"Host: [:::::1]")),
+    "an invalid address in brackets": (400, head(b"GET /livez HTTP/1.1", b"Host: [:::::1]")),
     "a bad host in HTTP/1.0": (400, head(b"GET /livez HTTP/1.0", b"Host: a b")),
     "an authority with an open bracket": (400, head(b"GET http://[/livez HTTP/1.1", b"Host: x")),
     "an authority with letters for a port": (400, head(b"GET http://a:b/livez HTTP/1.1", b"Host: x")),
@@ -100,7 +100,7 @@ REFUSED = {
     "an authority alone": (400, head(b"GET example.org:80 HTTP/1.1", b"Host: x")),
     "a fragment": (400, head(b"GET /livez#a HTTP/1.1", b"Host: x")),
     "a tunnel": (501, head(b"CONNECT example.org:80 HTTP/1.1", b"Host: x")),
-    "a tunnel to nowhere": (400, head(b"CONNECT /livez HTTP/1.1", b"Host: x")),
+    "a tunnel without a port": (400, head(b"CONNECT /livez HTTP/1.1", b"Host: x")),
     "two spaces": (400, head(b"GET  /livez HTTP/1.1", b"Host: x")),
     "a tab": (400, head(b"GET /livez\t HTTP/1.1", b"Host: x")),
     "no version": (400, head(b"GET /livez")),
@@ -110,9 +110,9 @@ REFUSED = {
     "version 0": (505, head(b"GET /livez HTTP/0.9", b"Host: x")),
     "a method in lower case": (400, head(b"get /livez HTTP/1.1", b"Host: x")),
     "a method that is not a word": (400, head(b"G@T /livez HTTP/1.1", b"Host: x")),
-    "a greeting of TLS": (400, b"\x16\x03\x01\x02\x00\x01\x00"),
+    "a TLS handshake": (400, b"\x16\x03\x01\x02\x00\x01\x00"),
     "control characters": (400, get(b"X: a\x00b")),
-    "a deletion": (400, get(b"X: a\x7fb")),
+    "the control character DEL": (400, get(b"X: a\x7fb")),
     "a lone line feed": (400, b"GET /livez HTTP/1.1\n" + HOST + b"\r\n"),
     "lone line feeds only": (400, b"GET /livez HTTP/1.1\nHost: x\n\n"),
     "a lone carriage return": (400, get(b"X: a\rb")),
@@ -150,7 +150,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("status", "data"), REFUSED.values(), ids=REFUSED)
-def test_what_is_not_valid_is_refused_with_a_problem_and_closed(served: Served, status: int, data: bytes) -> None:
+def test_an_invalid_request_is_refused_with_a_problem_and_closed(served: Served, status: int, data: bytes) -> None:
     """A proxy in front of the server might read an ambiguous request differently (request smuggling)."""
     answer = exchange(served.address, data)
     first, _, body = answer.partition(b"\r\n\r\n")
@@ -161,7 +161,8 @@ def test_what_is_not_valid_is_refused_with_a_problem_and_closed(served: Served, 
     assert problem["status"] == status
 
 
-def test_the_server_as_a_whole_has_options(served: Served) -> None:
+def test_options_of_the_whole_server_are_answered(served: Served) -> None:
+    """The target is an asterisk."""
     with socket.create_connection(served.address, timeout=30) as client:
         client.sendall(head(b"OPTIONS * HTTP/1.1", b"Host: x"))
         status, headers, _ = read_answer(client.makefile("rb"))
@@ -170,7 +171,7 @@ def test_the_server_as_a_whole_has_options(served: Served) -> None:
 
 
 @pytest.mark.parametrize("target", [b"/", b"http://example.org", b"http://example.org/", b"http://example.org?"])
-def test_a_redirect_stays_on_the_host_that_was_asked(served: Served, target: bytes) -> None:
+def test_a_redirect_does_not_name_a_host(served: Served, target: bytes) -> None:
     """The server is not configured with its public host names."""
     with socket.create_connection(served.address, timeout=30) as client:
         client.sendall(head(b"GET " + target + b" HTTP/1.1", b"Host: example.org"))
@@ -178,7 +179,8 @@ def test_a_redirect_stays_on_the_host_that_was_asked(served: Served, target: byt
     assert (status, headers["location"]) == (302, "/docs")
 
 
-def test_a_body_is_sent_when_the_server_says_so(served: Served) -> None:
+def test_a_client_that_waits_for_100_continue_receives_it(served: Served) -> None:
+    """It sends the body after that."""
     with socket.create_connection(served.address, timeout=30) as client:
         stream = client.makefile("rb")
         for _ in range(2):
@@ -189,14 +191,15 @@ def test_a_body_is_sent_when_the_server_says_so(served: Served) -> None:
             assert read_answer(stream)[0] == 405
 
 
-def test_a_refusal_arrives_although_the_client_still_sends(served: Served) -> None:
-    """Closing while something is unread resets the connection, and a reset can overtake the answer."""
+def test_a_refusal_arrives_while_the_client_still_sends(served: Served) -> None:
+    """Closing with unread data resets the connection, and the client could lose the answer."""
     for _ in range(20):
         answer = exchange(served.address, get(b"X: " + b"y" * 300_000))
         assert answer.startswith(b"HTTP/1.1 431 ")
 
 
-def test_refusals_are_logged_and_counted_like_any_other_request(tmp_path: Path) -> None:
+def test_refusals_are_logged_and_counted_like_other_requests(tmp_path: Path) -> None:
+    """Method and path are logged as far as they could be read."""
     store.save(make_model(BTC), tmp_path / "model.pkl")
     with serving(tmp_path / "model.pkl") as served:
         exchange(served.address, b"nonsense\r\n\r\n")
@@ -238,7 +241,7 @@ def test_a_hostile_head_is_refused_in_20_ms(served: Served, data: bytes) -> None
 
 
 def test_other_clients_are_served_while_a_head_comes_byte_by_byte(served: Served) -> None:
-    """Nothing of it is read twice, whatever the pieces."""
+    """No byte is parsed twice, however the head is split into packets."""
     data = get(b"X: " + b" " * 60_000)
     with Prober(served.address) as prober, socket.create_connection(served.address, timeout=30) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -250,10 +253,10 @@ def test_other_clients_are_served_while_a_head_comes_byte_by_byte(served: Served
 
 @settings(max_examples=50)
 @given(st.lists(st.integers(1, 400), max_size=6), st.lists(st.sampled_from(sorted(ANSWERED)), min_size=1, max_size=3))
-def test_requests_are_the_same_in_whatever_pieces_they_arrive(
+def test_requests_are_parsed_alike_however_they_are_split_into_packets(
     served: Served, cuts: list[int], names: list[str]
 ) -> None:
-    """The network cuts where it likes, and a client may send several requests at once."""
+    """A packet may end anywhere, and a client may send several requests at once."""
     names = [name for name in names if "1.0" not in name] or ["origin form"]
     data = b"".join(ANSWERED[name] for name in names)
     with socket.create_connection(served.address, timeout=30) as client:
@@ -267,7 +270,7 @@ def test_requests_are_the_same_in_whatever_pieces_they_arrive(
 
 
 def mutations(data: bytes) -> st.SearchStrategy[bytes]:
-    """A text with some of its parts replaced, doubled or left out."""
+    """Return a strategy of texts with parts of `data` replaced, inserted or removed."""
     places = st.integers(0, len(data))
     edits = st.tuples(places, st.integers(0, 8), st.one_of(st.binary(max_size=8), st.sampled_from(SPECIAL)))
 
@@ -299,7 +302,7 @@ SPECIAL = [
 
 @settings(max_examples=400)
 @given(st.one_of(st.binary(max_size=200), st.sampled_from(sorted(ANSWERED.values())).flatmap(mutations)))
-def test_whatever_is_sent_is_answered_or_closed(served: Served, data: bytes) -> None:
+def test_any_bytes_are_answered_or_the_connection_is_closed(served: Served, data: bytes) -> None:
     """Every answer is valid HTTP without a 500, and the next client is served."""
     answer = exchange(served.address, data)
     assert answer == b"" or re.match(rb"HTTP/1\.[01] (100|200|302|4\d\d|501|505) ", answer)

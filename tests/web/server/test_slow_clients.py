@@ -28,7 +28,7 @@ WITHIN = ALLOWED + PATIENCE
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sound model file."""
+    """A valid model file."""
     path = tmp_path_factory.mktemp("model") / "model.pkl"
     store.save(make_model(BTC, ETH), path)
     return path
@@ -70,7 +70,7 @@ def drip(first: bytes, data: bytes) -> Callable[[socket.socket], None]:
 
 
 def pipeline(client: socket.socket) -> None:
-    """Ask for much, again and again, and read nothing until the server closes the connection."""
+    """Send requests for a large file repeatedly, and read nothing until the server closes the connection."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.settimeout(0.5)
     deadline = time.monotonic() + WITHIN
@@ -84,7 +84,7 @@ def pipeline(client: socket.socket) -> None:
 
 
 def read_slowly(client: socket.socket) -> None:
-    """Take a large answer in small pieces, for longer than the server waits for one that takes nothing."""
+    """Read a large answer in small pieces, for longer than the time limit without progress."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
     client.sendall(request(SCRIPT, "Connection: close"))
     deadline = time.monotonic() + WITHIN
@@ -93,8 +93,8 @@ def read_slowly(client: socket.socket) -> None:
         time.sleep(0.5)
 
 
-def ask_once(client: socket.socket) -> None:
-    """Ask, read, wait, and ask once more."""
+def request_twice(client: socket.socket) -> None:
+    """Send a request, read the answer, wait, and send another one."""
     stream = client.makefile("rb")
     for wait in (WITHIN, 0):
         client.sendall(request("/livez"))
@@ -114,7 +114,7 @@ BEHAVIOURS: dict[str, Callable[[socket.socket], None]] = {
     "chunks": drip(b"POST /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
     **{f"pipeline {number}": pipeline for number in range(8)},
     "slow reader": read_slowly,
-    "asks again": ask_once,
+    "two requests": request_twice,
 }
 
 
@@ -131,8 +131,8 @@ def runs(model: Path) -> Iterator[tuple[dict[str, ClientRun], list[float]]]:
         yield found, prober.waits
 
 
-def test_others_are_served_throughout(runs: tuple[dict[str, ClientRun], list[float]]) -> None:
-    """Two threads, and eight clients who would block one each."""
+def test_other_clients_are_served_throughout(runs: tuple[dict[str, ClientRun], list[float]]) -> None:
+    """The server has two threads, and eight of the clients would block one each."""
     _, waits = runs
     assert len(waits) > 50
     assert max(waits) < 1
@@ -149,7 +149,7 @@ def test_a_client_that_takes_no_byte_of_an_answer_is_dropped(
 def test_the_time_limit_of_a_request_counts_from_its_first_byte(
     runs: tuple[dict[str, ClientRun], list[float]], name: str
 ) -> None:
-    """A byte now and then does not prolong it, and the client learns why it is refused."""
+    """Single bytes do not prolong it, and the answer names the reason."""
     run = runs[0][name]
     assert run.answer.startswith(b"HTTP/1.1 408 ")
     assert ALLOWED - 1 < run.seconds < WITHIN
@@ -170,7 +170,7 @@ def test_a_slow_reader_gets_the_whole_answer(runs: tuple[dict[str, ClientRun], l
 
 def test_an_idle_connection_stays_open_after_an_answer(runs: tuple[dict[str, ClientRun], list[float]]) -> None:
     """A browser keeps its connection while a person reads."""
-    assert runs[0]["asks again"].seconds > WITHIN
+    assert runs[0]["two requests"].seconds > WITHIN
     assert again == [200, 200]
 
 
@@ -238,7 +238,7 @@ GREEDY = {
 
 @pytest.mark.parametrize("data", GREEDY.values(), ids=GREEDY)
 def test_a_thousand_connections_take_64_mb_at_most(model: Path, data: bytes) -> None:
-    """Whatever they send, and although they do not read: a container over its memory limit is killed."""
+    """They do not read their answers. A container over its memory limit is killed."""
     with serving(model) as served, open_connections(served.address, MOST_CONNECTIONS) as clients:
         for path in (SCRIPT, RANGE, "/metrics"):
             requests.get(f"{served.url}{path}", timeout=30)

@@ -1,4 +1,4 @@
-"""A reader of standard output that stops reading, on the real process."""
+"""A reader of standard output that stops reading, with the real process."""
 
 import json
 import os
@@ -23,15 +23,15 @@ QUESTION = request("/bitcoin?date=2024-06-01")
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A sound model file."""
+    """A valid model file."""
     path = tmp_path / "model.pkl"
     store.save(make_model(BTC), path)
     return path
 
 
 @pytest.mark.parametrize("both", [False, True], ids=["standard output", "the two outputs in one pipe"])
-def test_a_log_that_nobody_reads_costs_lines_and_nothing_else(model: Path, both: bool) -> None:
-    """The service goes on, counts what it could not log, stops in time, and leaves whole lines."""
+def test_a_log_that_is_not_read_loses_lines_and_nothing_else(model: Path, both: bool) -> None:
+    """The server continues, counts the lines it has dropped, stops in time, and leaves whole lines."""
     process = start(["--model", str(model), "--host", "127.0.0.1", "--port", "0"], {}, merged=both)
     try:
         assert process.stdout is not None
@@ -59,7 +59,7 @@ def test_a_log_that_nobody_reads_costs_lines_and_nothing_else(model: Path, both:
 
 
 def dropped_lines(client: socket.socket) -> float:
-    """How many lines the service says it has dropped."""
+    """Return the number of dropped lines in the metrics."""
     client.sendall(request("/metrics"))
     metrics = read_answer(client.makefile("rb"))[2].decode()
     found = re.search(r"^crypto_predict_log_lines_dropped_total (\S+)$", metrics, re.MULTILINE)
@@ -68,7 +68,7 @@ def dropped_lines(client: socket.socket) -> float:
 
 
 def test_a_second_signal_does_not_wait_for_a_slow_reader(model: Path) -> None:
-    """Who reads a little all the time would otherwise have the seconds that a stop grants to the log."""
+    """A slow reader makes progress, so a stop would otherwise wait for it until the deadline of the log."""
     process = start(["--model", str(model), "--host", "127.0.0.1", "--port", "0"], {})
     try:
         assert process.stdout is not None
@@ -81,7 +81,7 @@ def test_a_second_signal_does_not_wait_for_a_slow_reader(model: Path) -> None:
         reader = threading.Thread(target=read_slowly, args=(process,))
         reader.start()
         process.send_signal(signal.SIGTERM)
-        time.sleep(1)  # the rest of the stop is over soon: what remains is the log
+        time.sleep(1)  # by then only the log is left
         assert process.poll() is None
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
@@ -94,10 +94,10 @@ def test_a_second_signal_does_not_wait_for_a_slow_reader(model: Path) -> None:
 
 
 def read_slowly(process: subprocess.Popen[str]) -> None:
-    """Read while the process runs, so little at a time that what waits would take longer than any stop."""
+    """Read while the process runs, so slowly that the waiting lines would take longer than any stop."""
     assert process.stdout is not None
     while process.poll() is None:
-        os.read(process.stdout.fileno(), 2048)
+        os.read(process.stdout.fileno(), 4096)
         time.sleep(0.1)
 
 
@@ -118,8 +118,8 @@ server.run()
 
 
 @pytest.mark.parametrize(("signals", "seconds"), [(1, 13), (2, 3)], ids=["one signal", "two signals"])
-def test_a_stop_ends_whatever_the_threads_do(signals: int, seconds: float) -> None:
-    """A thread that hangs for ever is not waited for, and a second signal shortens the wait."""
+def test_a_stop_ends_although_a_worker_thread_hangs(signals: int, seconds: float) -> None:
+    """The stop waits for it until its deadline, or until a second signal."""
     process = subprocess.Popen(
         [sys.executable, "-c", HANGING], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )

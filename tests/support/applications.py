@@ -1,0 +1,31 @@
+"""The web application in this process, for tests that need no server."""
+
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from werkzeug.test import Client
+
+from crypto_predict.baked.schema import Model
+from crypto_predict.web import app
+from crypto_predict.web.operations.observing import Log
+from crypto_predict.web.snapshots import BakedSnapshots, Snapshot
+from tests.support.models import TRAINED_AT
+from tests.support.serving import SETTINGS
+
+
+def snapshot_of(model: Model) -> Snapshot:
+    """The snapshot of a model that is trained anew every six hours."""
+    return BakedSnapshots(model, timedelta(hours=6)).current()
+
+
+def client(
+    model: Model,
+    clock: Callable[[], datetime] = lambda: TRAINED_AT,
+    *,
+    draining: threading.Event | None = None,
+    log: Log | None = None,
+) -> Client:
+    """A client of the whole application."""
+    service = app.create_service(model, SETTINGS, clock, draining or threading.Event())
+    return Client(app.create_app(service, log))
