@@ -39,6 +39,7 @@ def real_days(base: str) -> list[Candle]:
     return read_candles(path)
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("base", ["BTC", "ETH", "BNB", "LTC"])
 def test_no_day_of_real_history_is_refused(base: str) -> None:
     """Any day could have been that of a release, in a market of half a year or of more than five; tries every sixth."""
