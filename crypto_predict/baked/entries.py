@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -55,21 +56,19 @@ class Release:
         """Return the days whose closes are forecast, in order."""
         return [self.last + horizon * DAY for horizon in range(1, DAYS + 1)]
 
-    def faults(self) -> list[str]:
-        """Return the reasons why this release cannot be scored."""
-        found = []
+    def faults(self) -> Iterator[str]:
+        """Yield the reasons why this release cannot be scored."""
         if self.last > date.max - DAYS * DAY:
-            found.append(f"last day {self.last} leaves no room for {DAYS} days of forecast in the calendar")
+            yield f"last day {self.last} leaves no room for {DAYS} days of forecast in the calendar"
         if not _SHA256.fullmatch(self.history_sha256):
-            found.append("history_sha256 is not 64 hexadecimal digits")
+            yield "history_sha256 is not 64 hexadecimal digits"
         if not len(self.prediction) == len(self.low) == len(self.high) == DAYS:
-            found.append(f"{len(self.prediction)}, {len(self.low)} and {len(self.high)} forecasts, not {DAYS} of each")
+            yield f"{len(self.prediction)}, {len(self.low)} and {len(self.high)} forecasts, not {DAYS} of each"
         elif not all(
             0 <= low <= price <= high and price > 0
             for low, price, high in zip(self.low, self.prediction, self.high, strict=True)
         ):
-            found.append("a forecast is not a positive price inside its interval")
-        return found
+            yield "a forecast is not a positive price inside its interval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +81,10 @@ class Outcome:
     close: float  # in the pair's quote currency
     source: str  # of the history that contained it
 
-    def faults(self) -> list[str]:
-        """Return the reasons why this is not a price."""
-        return [] if self.close > 0 else [f"close must be positive, not {self.close}"]
+    def faults(self) -> Iterator[str]:
+        """Yield the reasons why this is not a price."""
+        if self.close <= 0:
+            yield f"close must be positive, not {self.close}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def entry_after(content: Release | Outcome, previous: str) -> Entry:
         UnusableHistory: The forecasts or the price cannot be scored.
     """
     name, subject = _NAMES[type(content)], f"{content.pair} from {content.source:.80}"
-    if faults := content.faults():
+    if faults := list(content.faults()):
         raise UnusableHistory(subject, [f"its {name} cannot be recorded: {faults[0]}"])
     data = {"format": FORMAT, "kind": name, "previous": previous, **plain.encode(content)}
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -13,7 +13,7 @@ import itertools
 import math
 import types
 import typing
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Set
 from datetime import UTC, date, datetime
 from typing import Any, Protocol, TypeVar
 
@@ -29,7 +29,7 @@ MOST_FAULTS = 100  # kept; a hostile file may have a million
 class Checked(Protocol):
     """A dataclass with rules for its values."""
 
-    def faults(self) -> list[str]:
+    def faults(self) -> Iterable[str]:
         """Return the violated rules, one line each."""
 
 

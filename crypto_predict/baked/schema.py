@@ -1,13 +1,13 @@
-"""What a model file holds: frozen dataclasses of plain values, the model card among them.
+"""The content of a model file as frozen dataclasses of plain values, the model card included.
 
 Times are UTC. Prices are in the pair's quote currency; curves, corrections and bands are natural logarithms of it. A
-day stands for the close of that UTC day, as it does for Prophet: the candle opens at midnight and closes 24 h later.
+day stands for the close of that UTC day, as it does for Prophet: its candle opens at midnight and closes 24 h later.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -16,13 +16,13 @@ from crypto_predict.baked.scores import Backtest
 from crypto_predict.market import DAY, Gap, Pair
 
 VERSION = 3  # of the schema; raised whenever an older program could misread the file
-HORIZON_DAYS = 365  # how far past its last candle a model answers
-COVERAGE = 0.8  # the share of outcomes that the central interval is meant to hold
-MOST_PAIRS = 36  # a server holds every one of them in memory
-MOST_DAYS = 250_000  # that all pairs together answer for
+HORIZON_DAYS = 365  # the range of a model after its last candle
+COVERAGE = 0.8  # nominal share of outcomes inside the central interval
+MOST_PAIRS = 36  # a server holds all of them in memory
+MOST_DAYS = 250_000  # in the ranges of all pairs together
 KNOTS = (1, 2, 3, 5, 7, 14, 30, 60, 90, 180, 365)  # days ahead at which an interval is calibrated
 
-_LABEL = re.compile(r"[A-Za-z0-9._+-]{1,100}")  # what appears in headers, metrics and tags of images
+_LABEL = re.compile(r"[A-Za-z0-9._+-]{1,100}")  # of headers, metrics and image tags
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -41,16 +41,14 @@ class Trend:
     changepoints: tuple[float, ...]  # (C,) ascending, scaled time
     deltas: tuple[float, ...]  # (C,)
 
-    def faults(self) -> list[str]:
-        """What makes this trend impossible to evaluate."""
-        found = []
+    def faults(self) -> Iterator[str]:
+        """Yield the violated rules."""
         if self.days < 1:
-            found.append(f"days must be positive, not {self.days}")
+            yield f"days must be positive, not {self.days}"
         if len(self.changepoints) != len(self.deltas):
-            found.append(f"{len(self.changepoints)} changepoints but {len(self.deltas)} deltas")
+            yield f"{len(self.changepoints)} changepoints but {len(self.deltas)} deltas"
         if list(self.changepoints) != sorted(self.changepoints):
-            found.append("changepoints must ascend")
-        return found
+            yield "changepoints must ascend"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +62,12 @@ class Seasonality:
     period: float  # days
     coefficients: tuple[float, ...]  # (2 N,): a[1], b[1], a[2], b[2], ...
 
-    def faults(self) -> list[str]:
-        """What makes this seasonality impossible to evaluate."""
-        found = []
+    def faults(self) -> Iterator[str]:
+        """Yield the violated rules."""
         if self.period <= 0:
-            found.append(f"period must be positive, not {self.period}")
+            yield f"period must be positive, not {self.period}"
         if len(self.coefficients) % 2:
-            found.append(f"coefficients come in pairs, not {len(self.coefficients)}")
-        return found
+            yield f"coefficients come in pairs, not {len(self.coefficients)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,39 +77,41 @@ class Band:
     low: float
     high: float
 
-    def faults(self) -> list[str]:
-        """What makes this band no interval around the curve."""
-        return [] if self.low <= 0 <= self.high else [f"{self.low} and {self.high} do not enclose the curve"]
+    def faults(self) -> Iterator[str]:
+        """Yield the violated rules."""
+        if not self.low <= 0 <= self.high:
+            yield f"{self.low} and {self.high} do not enclose the curve"
 
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """The newest price there is, from which the forecast sets out."""
+    """The newest price, at which the forecast starts."""
 
-    at: datetime  # the close of the last closed hourly candle; of the last daily one where there is no newer
+    at: datetime  # the close of the last closed hourly candle, or of the last daily one if that is newer
     price: float
 
-    def faults(self) -> list[str]:
-        """What makes this no price."""
-        return [] if self.price > 0 else [f"price must be positive, not {self.price}"]
+    def faults(self) -> Iterator[str]:
+        """Yield the violated rules."""
+        if self.price <= 0:
+            yield f"price must be positive, not {self.price}"
 
 
 @dataclass(frozen=True, slots=True)
 class PairForecast:
-    """Everything needed to answer for one pair, from its first candle to 365 days past its last.
+    """Everything that predictions for one pair need, from its first candle to 365 days past its last.
 
-    The forecast sets out from the anchor. Of the way Prophet's curve goes from there it takes the share
-    `prophet_weights`, and adds what the other candidates have to say; weights of nothing mean "tomorrow equals today".
+    The forecast starts at the anchor. It adds the move of Prophet's curve from there, times `prophet_weights`, and the
+    increments of the other candidates; with zeros only, the forecast is persistence.
 
-    What Prophet alone forecasts is the curve itself, with the interval `prophet_bands` around it: none where no
-    backtest could calibrate one.
+    The forecast of Prophet alone is the curve itself, with the interval `prophet_bands` around it; without a backtest
+    this interval is not calibrated, and there are no bands.
     """
 
     first: date  # the first candle's day
     last: date  # the last candle's day
     last_close: float
     anchor: Anchor  # at or after the last candle's close, and before the next one's
-    scale: float  # what trend and seasonalities are multiplied by to give log price
+    scale: float  # log price per unit of trend and seasonalities
     trend: Trend
     seasonalities: tuple[Seasonality, ...]
     level_correction: float  # log anchor price minus the curve at the anchor
@@ -130,38 +128,29 @@ class PairForecast:
 
     @property
     def end(self) -> date:
-        """The last day this forecast answers for."""
+        """The last day of the range."""
         return self.last + timedelta(days=HORIZON_DAYS)
 
-    def faults(self) -> list[str]:
-        """What makes this forecast contradict itself."""
-        found = []
+    def faults(self) -> Iterator[str]:
+        """Yield the violated rules."""
         if self.last < self.first:
-            found.append(f"last day {self.last} lies before first day {self.first}")
+            yield f"last day {self.last} lies before first day {self.first}"
         if self.last > date.max - timedelta(days=HORIZON_DAYS):
-            found.append(f"last day {self.last} leaves no room for {HORIZON_DAYS} days of forecast in the calendar")
+            yield f"last day {self.last} leaves no room for {HORIZON_DAYS} days of forecast in the calendar"
         elif not self.last_close_time <= self.anchor.at < self.last_close_time + DAY:
-            found.append(f"the anchor of {self.anchor.at} is not within a day after the close of {self.last}")
+            yield f"the anchor of {self.anchor.at} is not within a day after the close of {self.last}"
         if self.last_close <= 0:
-            found.append(f"last_close must be positive, not {self.last_close}")
-        by_horizon = {
-            "prophet weights": self.prophet_weights,
-            "other increments": self.other_increments,
-            "forecast bands": self.forecast_bands,
-        }
-        found += [
-            f"{len(values)} {name}, not {HORIZON_DAYS}"
-            for name, values in by_horizon.items()
-            if len(values) != HORIZON_DAYS
-        ]
+            yield f"last_close must be positive, not {self.last_close}"
+        for name in ("prophet_weights", "other_increments", "forecast_bands"):
+            if (count := len(getattr(self, name))) != HORIZON_DAYS:
+                yield f"{count} {name}, not {HORIZON_DAYS}"
         if len(self.prophet_bands) not in {0, len(KNOTS)}:
-            found.append(f"{len(self.prophet_bands)} prophet bands, not {len(KNOTS)} or none")
-        return found
+            yield f"{len(self.prophet_bands)} prophet_bands, not {len(KNOTS)} or none"
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a forecast stands some days after the last candle. Prices, not logarithms."""
+    """A prediction in the model card, some days after the last candle. Prices, not logarithms."""
 
     horizon_days: int
     day: date
@@ -175,47 +164,47 @@ class Gate:
     """The verdict of the release gate."""
 
     passed: bool
-    enforced: bool  # False after --no-gate: what was found did not keep the model from being written
-    reasons: tuple[str, ...]  # why it must not ship; none where it passed
+    enforced: bool  # False after --no-gate, which writes the model in spite of the reasons
+    reasons: tuple[str, ...]  # why it must not ship; empty if it passed
     thresholds: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class PairCard:
-    """Where one pair's history came from, and where its forecast stands."""
+    """The facts of one pair: its history, forecast and backtest."""
 
     source: str
     simulated: bool
     first: datetime  # opening of the first candle
     last: datetime  # opening of the last candle
     candles: int
-    warm_up: int  # candles before `first` that only the backtest and the interval know
+    warm_up: int  # candles before `first`, used by the backtest and the interval only
     gaps: tuple[Gap, ...]
-    quarantined: int  # candles that the source sent and no market can have made
+    quarantined: int  # candles of the source that are impossible in a market
     history_sha256: str  # of every candle, the warm-up included
     last_close: float
     anchor: Anchor
     forecast: tuple[Standing, ...]
-    backtest: Backtest | None  # None where the history is too short for any
+    backtest: Backtest | None  # None if the history is too short
 
-    def faults(self) -> list[str]:
-        """What must not reach a terminal or a page."""
-        found = [] if self.source.isprintable() else [f"source {self.source!r:.80} is not printable"]
+    def faults(self) -> Iterator[str]:
+        """Yield the violated rules."""
+        if not self.source.isprintable():
+            yield f"source {self.source!r:.80} is not printable"
         if not _SHA256.fullmatch(self.history_sha256):
-            found.append("history_sha256 is not 64 hexadecimal digits")
-        return found
+            yield "history_sha256 is not 64 hexadecimal digits"
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """The model card: what a reader must know before trusting the model. Served whole at ``/model``."""
+    """The model card: the facts by which a reader can judge the model. Served at ``/model``."""
 
     version: str  # semantic version of the release
     build: str  # version and training time: 0.3.1-20240518121047
     git_revision: str | None
     trained_at: datetime
     python: str
-    packages: dict[str, str]  # name to version, of what decides the numbers
+    packages: dict[str, str]  # name to version, of those that determine the numbers
     days: int  # longest history asked for
     seed: int
     coverage: float  # the interval's nominal share
@@ -223,19 +212,20 @@ class Card:
     pairs: dict[Pair, PairCard]
     gate: Gate
 
-    def faults(self) -> list[str]:
-        """What cannot be the label of a metric or a line of text."""
+    def faults(self) -> Iterator[str]:
+        """Yield the violated rules."""
         labels = {"version": self.version, "build": self.build, "python": self.python, **self.packages}
         if self.git_revision is not None:
             labels["git_revision"] = self.git_revision
-        found = [
-            f"{name} {label!r:.80} is not a label of ASCII letters, digits and . _ + -"
-            for name, label in labels.items()
-            if not _LABEL.fullmatch(label)
-        ]
-        found += [f"package {name!r:.80} is not a name" for name in self.packages if not _LABEL.fullmatch(name)]
-        found += [f"reason {one!r:.80} is not printable" for one in self.gate.reasons if not one.isprintable()]
-        return found
+        for name, label in labels.items():
+            if not _LABEL.fullmatch(label):
+                yield f"{name} {label!r:.80} is not a label of ASCII letters, digits and . _ + -"
+        for name in self.packages:
+            if not _LABEL.fullmatch(name):
+                yield f"package {name!r:.80} is not a name"
+        for reason in self.gate.reasons:
+            if not reason.isprintable():
+                yield f"reason {reason!r:.80} is not printable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,19 +236,18 @@ class Model:
     forecasts: dict[Pair, PairForecast]
     scorecard: Scorecard
 
-    def faults(self) -> list[str]:
-        """What makes this model contradict itself."""
-        found = [] if self.forecasts else ["no pair at all"]
+    def faults(self) -> Iterator[str]:
+        """Yield the violated rules."""
+        if not self.forecasts:
+            yield "it has no pairs"
         if list(self.card.pairs) != list(self.forecasts):
-            found.append("card and forecasts name different pairs")
-        return found + size_faults({pair: (one.end - one.first).days for pair, one in self.forecasts.items()})
+            yield "card and forecasts name different pairs"
+        yield from size_faults({pair: (one.end - one.first).days for pair, one in self.forecasts.items()})
 
 
-def size_faults(days: Mapping[Pair, int]) -> list[str]:
-    """What is more than a model can hold, of pairs and of the days that each of them answers for."""
-    found = []
+def size_faults(days: Mapping[Pair, int]) -> Iterator[str]:
+    """Yield the limits of a model file that are exceeded by these pairs, each with the days of its range."""
     if len(days) > MOST_PAIRS:
-        found.append(f"{len(days)} pairs are more than a model can hold ({MOST_PAIRS})")
+        yield f"{len(days)} pairs are more than a model can hold ({MOST_PAIRS})"
     if (total := sum(days.values())) > MOST_DAYS:
-        found.append(f"{total:,} days of all pairs are more than a model can hold ({MOST_DAYS:,})")
-    return found
+        yield f"{total:,} days of all pairs are more than a model can hold ({MOST_DAYS:,})"

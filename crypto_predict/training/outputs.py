@@ -118,7 +118,7 @@ def check_room(candles: Mapping[Pair, int], days: int, horizons: Sequence[int]) 
         InvalidValue: There are too many days, or losses of too many horizons.
     """
     answered = {pair: count + schema.HORIZON_DAYS for pair, count in candles.items()}
-    if faults := schema.size_faults(answered):
+    if faults := list(schema.size_faults(answered)):
         raise InvalidValue("--days", days, f"few enough for these pairs: {faults[0]}")
     losses = sum(answered.values()) // 7 * len({*HORIZONS, *horizons})
     if _OPCODES_OF_PAIR * len(candles) + _OPCODES_OF_LOSS * losses > MOST_OPCODES:

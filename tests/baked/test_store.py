@@ -255,15 +255,15 @@ def anchor(at: str = "2024-05-18T12:00:00Z", price: float = 67_010.0) -> dict[st
     ("section", "field", "value", "expected"),
     [
         ("forecasts", "last_close", -1.0, "forecasts['BTC/USD']: last_close must be positive, not -1.0"),
-        ("forecasts", "forecast_bands", [], "forecasts['BTC/USD']: 0 forecast bands, not 365"),
+        ("forecasts", "forecast_bands", [], "forecasts['BTC/USD']: 0 forecast_bands, not 365"),
         (
             "forecasts",
             "prophet_bands",
             [{"low": -0.1, "high": 0.1}],
-            "forecasts['BTC/USD']: 1 prophet bands, not 11 or none",
+            "forecasts['BTC/USD']: 1 prophet_bands, not 11 or none",
         ),
-        ("forecasts", "prophet_weights", [0.5] * 364, "forecasts['BTC/USD']: 364 prophet weights, not 365"),
-        ("forecasts", "other_increments", [0.0] * 366, "forecasts['BTC/USD']: 366 other increments, not 365"),
+        ("forecasts", "prophet_weights", [0.5] * 364, "forecasts['BTC/USD']: 364 prophet_weights, not 365"),
+        ("forecasts", "other_increments", [0.0] * 366, "forecasts['BTC/USD']: 366 other_increments, not 365"),
         ("forecasts", "anchor", anchor(price=0.0), "forecasts['BTC/USD'].anchor: price must be positive, not 0.0"),
         (
             "forecasts",
