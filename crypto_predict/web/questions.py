@@ -5,6 +5,7 @@ Pure functions. A client may send any text: messages repeat it shortened.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -107,8 +108,7 @@ def moment(name: str, text: str) -> date | datetime:
     """Parse a day or an instant. An instant without an offset is in UTC.
 
     Returns:
-        A date, or a date-time in UTC. The first and last hours of the calendar, which some time zones place
-        outside the years 1 to 9999 of UTC, keep their offset.
+        A date, or a date-time in UTC; with its offset if UTC places it outside the years 1 to 9999.
 
     Raises:
         InvalidValue: The text is neither, or names a day or an hour that does not exist.
@@ -116,11 +116,11 @@ def moment(name: str, text: str) -> date | datetime:
     match = _MOMENT.fullmatch(text)
     if match is None:
         raise InvalidValue(name, text, MOMENT_EXPECTED)
-    time, offset = match["time"], match["offset"] or "Z"
     try:
-        if time is None:
+        if match["time"] is None:
             return date.fromisoformat(match["day"])
-        instant = datetime.fromisoformat(f"{match['day']}T{time}{offset.upper().replace(' ', '+')}")
+        offset = (match["offset"] or "Z").upper().replace(" ", "+")
+        instant = datetime.fromisoformat(f"{match['day']}T{match['time']}{offset}")
     except ValueError as error:
         raise InvalidValue(name, text, MOMENT_EXPECTED) from error
     try:
@@ -135,11 +135,9 @@ def day(name: str, text: str) -> date:
     Raises:
         InvalidValue: The text is not an ISO date, or the day does not exist.
     """
-    try:
-        if _DAY.fullmatch(text):
+    if _DAY.fullmatch(text):
+        with contextlib.suppress(ValueError):
             return date.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidValue(name, text, DAY_EXPECTED) from error
     raise InvalidValue(name, text, DAY_EXPECTED)
 
 

@@ -47,7 +47,9 @@ class Rendering:
         # The member `simulated` of the scorecard is the record of invented prices.
         self.scorecard = render(scorecard, simulated=card.simulated or bool(scorecard.simulated))
         self.version = render(answers.version, simulated=card.simulated)
-        self._rows = {series: _Rows(series) for series in answers.series.values()}
+        self._rows: dict[Series, list[bytes]] = {  # b"" before the first request
+            series: [b""] * ((series.last_day - series.first_day).days + 1) for series in answers.series.values()
+        }
 
     def forecast(self, forecast: Forecast) -> Rendered:
         """Return a JSON list of rows.
@@ -55,7 +57,12 @@ class Rendering:
         Raises:
             NoProphetInterval: A day lies after the last candle, and Prophet alone has no interval.
         """
-        body = self._rows[forecast.series].body(forecast)
+        rows, origin = self._rows[forecast.series], forecast.series.first_day
+        first, end = (forecast.start - origin).days, (forecast.end - origin).days + 1
+        for index in range(first, end):
+            if not rows[index]:
+                rows[index] = _row(forecast.series.row(origin + timedelta(days=index)))
+        body = b"[" + b", ".join(rows[first:end]) + b"]\n"
         return _rendered(body, simulated_header(forecast.series.fitted.simulated))
 
     def prepare(self) -> None:
@@ -63,32 +70,6 @@ class Rendering:
         for (_, model), series in self._answers.series.items():
             if model == COMBINED:
                 self.forecast(Forecast(series, series.first_day, series.last_day))
-
-
-class _Rows:
-    """The rows of a series as JSON, each rendered at its first request.
-
-    What a row ends with is the same for all rows of a kind. It is added when rows are joined, to save memory.
-    """
-
-    def __init__(self, series: Series) -> None:
-        self._series = series
-        self._starts = [b""] * ((series.last_day - series.first_day).days + 1)
-        self._fitted = (series.last_candle - series.first_day).days + 1  # rows up to the last candle
-        self._ends = [
-            f", {json.dumps(plain.encode(provenance))[1:]}, ".encode()
-            for provenance in (series.fitted, series.forecast)
-        ]
-
-    def body(self, forecast: Forecast) -> bytes:
-        starts, origin = self._starts, self._series.first_day
-        first, end = (forecast.start - origin).days, (forecast.end - origin).days + 1
-        for index in range(first, end):
-            if not starts[index]:
-                starts[index] = _start(self._series.row(origin + timedelta(days=index)))
-        border = min(max(self._fitted, first), end)
-        fitted, future = [*starts[first:border], b""], [*starts[border:end], b""]
-        return b"".join([b"[", self._ends[0].join(fitted), self._ends[1].join(future)])[:-2] + b"]\n"
 
 
 def render(value: Any, *, simulated: bool) -> Rendered:
@@ -123,8 +104,7 @@ def _rendered(body: bytes, headers: Headers) -> Rendered:
     return Rendered(body, [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers])
 
 
-def _start(row: Row) -> bytes:
-    """Return the first members of a JSON object."""
+def _row(row: Row) -> bytes:
     price = row.price
-    members = {"date": row.moment.isoformat(), "prediction": price.price, "low": price.low, "high": price.high}
-    return json.dumps(members)[:-1].encode()
+    prices = {"date": row.moment.isoformat(), "prediction": price.price, "low": price.low, "high": price.high}
+    return json.dumps({**prices, **plain.encode(row.provenance)}).encode()

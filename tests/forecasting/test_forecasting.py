@@ -40,7 +40,7 @@ def fit(history: History, anchor: Anchor | None = None, past: Replay | None = No
 
 
 def taking(candidate: str, weight: float) -> Replay:
-    """A backtest whose lesson is to take this share of one candidate, which says 1 % a day."""
+    """A backtest that gives this weight to one candidate, which forecasts 1 % a day."""
     series = DailySeries.of(HISTORY)
     index = list(CANDIDATES).index(candidate)
     predicted, weights = np.zeros((1, len(CANDIDATES), len(HORIZONS))), np.zeros((1, len(CANDIDATES)))
@@ -66,7 +66,7 @@ def assert_equals_prophet(fitted: FittedForecast) -> None:
 
 
 def test_the_baked_curve_equals_prophets_own_predict(fitted: FittedForecast) -> None:
-    """Serving carries no Prophet, so what it computes in plain Python must be the same, to 1e-9 relative."""
+    """The server has no Prophet: its own computation in plain Python must agree, to 1e-9 relative."""
     assert_equals_prophet(fitted)
 
 
@@ -101,8 +101,8 @@ def test_the_forecast_starts_at_the_newest_price(hours: int) -> None:
     assert evaluator.at(anchor.at + timedelta(seconds=1)).price == pytest.approx(anchor.price, rel=1e-5)
 
 
-def test_without_a_backtest_the_price_stays_what_it_is(fitted: FittedForecast) -> None:
-    """Nothing has earned any trust then."""
+def test_without_a_backtest_the_forecast_is_persistence(fitted: FittedForecast) -> None:
+    """No candidate has earned a weight then."""
     evaluator, forecast = Evaluator(fitted.forecast), fitted.forecast
     days = [forecast.last + timedelta(days=horizon) for horizon in (1, 30, HORIZON_DAYS)]
     assert {evaluator.at_close(day).price for day in days} == {round(forecast.anchor.price, 2)}
@@ -110,8 +110,8 @@ def test_without_a_backtest_the_price_stays_what_it_is(fitted: FittedForecast) -
 
 @pytest.mark.parametrize("weight", [0.25, 1.0])
 @pytest.mark.parametrize("elapsed", [0.0, 0.75])
-def test_prophet_s_share_of_its_curve_s_way_is_taken(weight: float, elapsed: float) -> None:
-    """From the anchor on, which may lie between two closes; less and less of it beyond what was ever tested."""
+def test_the_forecast_follows_prophets_curve_by_its_weight(weight: float, elapsed: float) -> None:
+    """From the anchor on, which may lie between two closes; the weight falls beyond the longest tested horizon."""
     close = at_close(HISTORY)
     forecast = fit(HISTORY, Anchor(close.at + elapsed * DAY, 21_000.0), taking(PROPHET, weight)).forecast
     curve = Curve(forecast.scale, forecast.trend, forecast.seasonalities)
@@ -124,8 +124,8 @@ def test_prophet_s_share_of_its_curve_s_way_is_taken(weight: float, elapsed: flo
 
 
 @pytest.mark.parametrize("elapsed", [0.0, 0.75])
-def test_what_the_other_candidates_say_is_added(elapsed: float) -> None:
-    """What they said of the time before the anchor has passed; beyond what was tested they say no more."""
+def test_the_increments_of_the_other_candidates_are_added(elapsed: float) -> None:
+    """Only the part after the anchor counts; beyond the longest tested horizon nothing is added."""
     close = at_close(HISTORY)
     forecast = fit(HISTORY, Anchor(close.at + elapsed * DAY, 21_000.0), taking("theta", 0.5)).forecast
     assert set(forecast.prophet_weights) == {0.0}
@@ -144,7 +144,7 @@ def test_the_fitted_band_holds_four_fifths_of_the_sample(fitted: FittedForecast)
 
 @pytest.mark.parametrize("past", [None, taking(PROPHET, 1.0), taking("theta", 1.0)], ids=["none", "prophet", "theta"])
 def test_the_interval_grows_with_the_horizon_and_holds_forecast_and_anchor(past: Replay | None) -> None:
-    """It is centred on the price that is known, whatever the point forecast says."""
+    """It is centred on the known price, whatever the point forecast is."""
     forecast = fit(HISTORY, None, past).forecast
     evaluator = Evaluator(forecast)
     days = [forecast.last + timedelta(days=horizon) for horizon in range(1, HORIZON_DAYS + 1)]
@@ -156,7 +156,7 @@ def test_the_interval_grows_with_the_horizon_and_holds_forecast_and_anchor(past:
 
 
 def standing(off: float) -> Replay:
-    """A backtest in which Prophet's curve stood so far off the market at two cutoffs, the last one included."""
+    """A backtest in which Prophet's curve was `off` from the market at two cutoffs, the last one included."""
     past = taking(PROPHET, 0.0)
     cutoffs = np.array([500, len(past.series) - 1])
     curve = np.repeat((past.series.log_close[cutoffs] + off)[:, None], len(KNOTS), axis=1)
@@ -169,14 +169,14 @@ def test_prophet_alone_gets_the_interval_of_its_own_errors() -> None:
     assert far[0].high > near[0].high
 
 
-def test_an_interval_of_prophet_alone_that_no_number_can_hold_costs_nothing_else() -> None:
-    """Prophet may go anywhere after a market broke; the combined forecast is none the worse for it."""
+def test_an_interval_of_prophet_alone_that_overflows_leaves_the_combined_forecast_unchanged() -> None:
+    """Prophet may go anywhere after a market broke."""
     wild, tame = (fit(HISTORY, None, standing(off)).forecast for off in (1e5, 0.1))
     assert wild.prophet_bands == ()
     assert wild == replace(tame, prophet_bands=())
 
 
-def test_the_later_the_anchor_the_less_can_happen_until_the_next_close() -> None:
+def test_a_later_anchor_has_a_narrower_interval_at_the_next_close() -> None:
     close = at_close(HISTORY)
     anchors = [Anchor(close.at + timedelta(hours=hours), close.price) for hours in (0, 8, 16, 23)]
     widths = [fit(HISTORY, anchor).forecast.forecast_bands[0].high for anchor in anchors]
@@ -185,7 +185,7 @@ def test_the_later_the_anchor_the_less_can_happen_until_the_next_close() -> None
 
 
 def test_a_move_since_the_last_close_widens_the_interval() -> None:
-    """The market is on the move, and the next days will be wilder than the last ones were."""
+    """Volatility persists: the next days will be wilder than the last ones."""
     close = at_close(HISTORY)
     calm, wild = (
         fit(HISTORY, Anchor(close.at + timedelta(hours=12), price)).forecast
@@ -220,7 +220,7 @@ def test_a_price_that_never_moves_is_forecast_to_stay() -> None:
     assert prediction.high == pytest.approx(250, abs=0.02)
 
 
-def test_bands_always_hold_the_curve_they_are_drawn_around() -> None:
+def test_bands_always_contain_their_curve() -> None:
     """Also where every residual lies on one side, and where the forecast goes beyond its interval."""
     assert fitted_band(np.array([0.1, 0.2, 0.3])).low == 0
     assert fitted_band(np.array([-0.3, -0.2])).high == 0
@@ -238,7 +238,7 @@ def test_bands_always_hold_the_curve_they_are_drawn_around() -> None:
     ids=["growth", "week", "year"],
 )
 def test_a_curve_without_noise_is_fitted_at_once(close: Callable[[int], float]) -> None:
-    """Stan finds nothing to climb there, and would try for minutes."""
+    """Stan finds nothing to improve there, and would try for minutes."""
     history = make_history(900, close)
     fit = fit_prophet(history, seed=0)
     curve = Curve(fit.scale, fit.trend(), fit.seasonalities())

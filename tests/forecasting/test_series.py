@@ -1,4 +1,4 @@
-"""A daily history as arrays, and what is done with arrays."""
+"""A daily history as arrays, and functions on arrays."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -17,7 +17,7 @@ GAPS = st.frozensets(st.integers(1, DAYS - 2))
 
 
 @given(missing=GAPS)
-def test_every_day_is_there_once_and_knows_whether_it_has_a_candle(missing: frozenset[int]) -> None:
+def test_every_day_occurs_once_and_is_known_if_it_has_a_candle(missing: frozenset[int]) -> None:
     series = DailySeries.of(make_history(DAYS, missing=missing))
     assert [series.day(index) for index in range(len(series))] == [
         START.date() + timedelta(days=day) for day in range(DAYS)
@@ -26,7 +26,7 @@ def test_every_day_is_there_once_and_knows_whether_it_has_a_candle(missing: froz
 
 
 @given(missing=GAPS)
-def test_a_day_has_its_own_close_or_else_the_latest_before_it(missing: frozenset[int]) -> None:
+def test_a_day_without_a_candle_repeats_the_close_before_it(missing: frozenset[int]) -> None:
     """The close of a later day would be a look into the future."""
     series = DailySeries.of(make_history(DAYS, missing=missing))
     for day in range(DAYS):
@@ -35,9 +35,7 @@ def test_a_day_has_its_own_close_or_else_the_latest_before_it(missing: frozenset
 
 
 @given(missing=GAPS, index=st.integers(0, DAYS - 1), longest=st.integers(1, DAYS + 5))
-def test_what_is_known_at_a_close_are_that_day_and_the_days_before_it(
-    missing: frozenset[int], index: int, longest: int
-) -> None:
+def test_known_at_a_close_are_its_day_and_the_days_before_it(missing: frozenset[int], index: int, longest: int) -> None:
     series = DailySeries.of(make_history(DAYS, missing=missing))
     known = series.until(index, longest)
     assert len(known) == min(longest, index + 1)
@@ -47,7 +45,7 @@ def test_what_is_known_at_a_close_are_that_day_and_the_days_before_it(
 
 
 @pytest.mark.parametrize("index", [1, 20, 38])
-def test_what_is_known_at_a_close_is_the_whole_of_a_history_that_ends_there(index: int) -> None:
+def test_known_at_a_close_is_the_whole_history_that_ends_there(index: int) -> None:
     missing = frozenset({5, 6, 30})
     ended = DailySeries.of(make_history(index + 1, missing=missing))
     known = DailySeries.of(make_history(DAYS, missing=missing)).until(index, DAYS)
@@ -72,6 +70,6 @@ def test_a_rolling_median_has_one_value_for_each_whole_window() -> None:
     assert rolling_median(np.array([5.0, 1.0]), 3).tolist() == []
 
 
-def test_cutoffs_are_as_far_apart_as_most_of_them_are() -> None:
+def test_spacing_is_the_median_distance() -> None:
     assert spacing(np.array([10, 17, 24, 27])) == 7
     assert spacing(np.array([10])) == 1

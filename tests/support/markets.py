@@ -1,4 +1,4 @@
-"""Markets made of seeded random numbers, of which a test knows what can be forecast: daily log closes."""
+"""Markets of seeded random numbers, with known predictability: daily log closes."""
 
 from collections.abc import Collection
 
@@ -11,12 +11,12 @@ DAILY = 0.03  # the standard deviation of a day's return
 
 
 def random_walk(seed: int, days: int) -> FloatArray:
-    """No return depends on another but by its size: quiet and wild times follow one another, as in a GARCH process."""
+    """Returns depend on each other only in size: quiet and wild times alternate, as in a GARCH process."""
     return 10 + np.cumsum(_returns(seed, days))
 
 
 def shocked(seed: int, days: int, at: int, times: float = 3.0) -> FloatArray:
-    """The same, in which every move from day `at` on is so many times as large."""
+    """The same market, with every move from day `at` on multiplied by `times`."""
     returns = _returns(seed, days)
     returns[at:] *= times
     return 10 + np.cumsum(returns)
@@ -31,14 +31,14 @@ def trending(seed: int, days: int, share: float) -> FloatArray:
 
 
 def series_of(log_close: FloatArray, missing: Collection[int] = ()) -> DailySeries:
-    """These closes as a series; the days in `missing` have no candle, and so the close of the day before."""
+    """These closes as a series; the days in `missing` have no candle and repeat the close before."""
     known = ~np.isin(np.arange(len(log_close)), list(missing))
     latest = np.maximum.accumulate(np.where(known, np.arange(len(log_close)), 0))
     return DailySeries(np.arange(FIRST_DAY, FIRST_DAY + len(log_close)), log_close[latest], known)
 
 
 def _returns(seed: int, days: int) -> FloatArray:
-    """GARCH(1,1) with Student's t of five degrees of freedom, as daily returns of a currency are."""
+    """GARCH(1,1) with Student's t of five degrees of freedom, like daily returns of a currency."""
     shocks = np.random.default_rng(seed).standard_t(5, days) * (3 / 5) ** 0.5
     returns, variance = np.empty(days), DAILY**2
     for day, shock in enumerate(shocks):

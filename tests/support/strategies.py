@@ -1,4 +1,4 @@
-"""Arbitrary values of the baked model, for tests of laws that hold for every one of them."""
+"""Hypothesis strategies for arbitrary values of the baked model."""
 
 import dataclasses
 import types
@@ -53,7 +53,7 @@ SOUND: dict[Any, st.SearchStrategy[Any]] = {
 
 
 def sound(kind: Any) -> st.SearchStrategy[Any]:
-    """Arbitrary values of a dataclass that asks no more of its fields than their types, and of whatever is in it."""
+    """Arbitrary values of a type, and of a dataclass whose fields are restricted by their types only."""
     if kind in SOUND:
         return SOUND[kind]
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
@@ -68,7 +68,7 @@ def sound(kind: Any) -> st.SearchStrategy[Any]:
 
 
 def sound_fields(kind: Any) -> dict[str, st.SearchStrategy[Any]]:
-    """The same for every field of a dataclass."""
+    """Strategies for every field of a dataclass."""
     return {name: sound(hint) for name, hint in typing.get_type_hints(kind).items()}
 
 
@@ -112,7 +112,7 @@ seasonalities = st.builds(
 
 
 def by_horizon(values: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
-    """One value for each day of the forecast, a few arbitrary ones over and over."""
+    """One value for each day of the forecast, repeating up to three arbitrary ones."""
     some = st.lists(values, min_size=1, max_size=3)
     return some.map(lambda few: tuple(few[day % len(few)] for day in range(HORIZON_DAYS)))
 

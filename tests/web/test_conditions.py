@@ -1,4 +1,4 @@
-"""Conditional requests as RFC 9110, section 13, has them, for every address by the same code."""
+"""Conditional requests by RFC 9110, section 13, at every address."""
 
 import json
 import threading
@@ -65,7 +65,7 @@ CASES: list[tuple[dict[str, str], int, int]] = [
     ({"If-Match": ETAG, "If-Modified-Since": AFTER}, 304, 412),
     ({"If-Unmodified-Since": BEFORE, "If-None-Match": ETAG}, 412, 200),
     ({"If-Unmodified-Since": AFTER, "If-Modified-Since": AFTER}, 304, 200),
-    # Range requests are not supported, so their conditions are not heeded either.
+    # Range requests are not supported, so their conditions are ignored too.
     ({"Range": "bytes=0-3"}, 200, 200),
     ({"Range": "bytes=0-3", "If-Range": '"other"'}, 200, 200),
 ]
@@ -73,15 +73,15 @@ CASES: list[tuple[dict[str, str], int, int]] = [
 
 @METHODS
 @pytest.mark.parametrize(("headers", "status", "without"), CASES, ids=str)
-def test_conditions_are_heeded_in_their_order(headers: dict[str, str], status: int, without: int, method: str) -> None:
-    """At every address alike, with validators or without."""
+def test_conditions_have_their_precedence(headers: dict[str, str], status: int, without: int, method: str) -> None:
+    """At every address, with validators or without."""
     for paths, expected in ((WITH_VALIDATORS, status), (WITHOUT, without)):
         answers = {path: CLIENT.open(path, method=method, headers=headers).status_code for path in paths}
         assert answers == dict.fromkeys(paths, expected)
 
 
 @pytest.mark.parametrize("path", [*WITH_VALIDATORS, *WITHOUT])
-def test_a_condition_that_fails_is_a_problem(path: str) -> None:
+def test_a_failed_condition_is_a_problem(path: str) -> None:
     answer = CLIENT.get(path, headers={"If-Match": '"other"'})
     assert (answer.status_code, answer.content_type) == (412, "application/problem+json")
     assert answer.headers["Cache-Control"] == "no-store"
@@ -92,8 +92,8 @@ def test_a_condition_that_fails_is_a_problem(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", WITH_VALIDATORS)
-def test_an_answer_without_news_has_the_headers_that_a_cache_updates(path: str) -> None:
-    """RFC 9110, section 15.4.5; and none that describes a body, as there is not any."""
+def test_304_has_the_headers_that_a_cache_updates(path: str) -> None:
+    """RFC 9110, section 15.4.5: no header describes a body, which 304 does not have."""
     whole, copy = CLIENT.get(path), CLIENT.get(path, headers={"If-None-Match": "*"})
     assert (copy.status_code, copy.data) == (304, b"")
     dropped = {"Content-Type", "Content-Length", "Last-Modified"}
@@ -105,13 +105,13 @@ def test_an_answer_without_news_has_the_headers_that_a_cache_updates(path: str) 
     [("/", 302), ("/bitcoin?date=yesterday", 400), ("/bitcoin?date=2030-01-01", 422), ("/nowhere", 404)],
 )
 @pytest.mark.parametrize("name", ["If-Match", "If-None-Match"])
-def test_what_would_not_be_sent_anyway_has_no_conditions(path: str, status: int, name: str) -> None:
+def test_conditions_do_not_apply_to_errors_and_redirects(path: str, status: int, name: str) -> None:
     """RFC 9110, section 13.2.1: an error stays that error."""
     for value in ("*", '"other"', ETAG):
         assert CLIENT.get(path, headers={name: value}).status_code == status
 
 
-def test_a_server_that_drains_says_so_whatever_the_condition() -> None:
+def test_a_stopping_server_is_not_ready_whatever_the_condition() -> None:
     draining = threading.Event()
     draining.set()
     stopping = client(make_model(), draining=draining)
@@ -119,12 +119,12 @@ def test_a_server_that_drains_says_so_whatever_the_condition() -> None:
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "POST", "DELETE"])
-def test_methods_that_select_no_answer_have_no_conditions(method: str) -> None:
+def test_conditions_apply_to_get_and_head_only(method: str) -> None:
     plain = CLIENT.open("/pairs", method=method)
     assert CLIENT.open("/pairs", method=method, headers={"If-Match": '"other"'}).status == plain.status
 
 
-def test_repeated_headers_are_one_list() -> None:
+def test_repeated_condition_headers_are_one_list() -> None:
     """Each of two fields has a tag; the server joins them with a comma, as the standard says."""
     answer = CLIENT.get("/pairs", headers=[("If-None-Match", '"other"'), ("If-None-Match", ETAG)])
     assert answer.status_code == 304
@@ -145,26 +145,26 @@ DATE_LIKE = st.builds(
 
 
 @given(DATE_LIKE | st.text(), st.sampled_from(["If-Modified-Since", "If-Unmodified-Since"]))
-def test_a_date_that_cannot_be_read_is_ignored(text: str, name: str) -> None:
-    """Whatever a parser makes of it: no day, no year that a clock knows, no number that fits."""
+def test_a_date_that_cannot_be_parsed_is_ignored(text: str, name: str) -> None:
+    """Also if the day or the year does not exist, or a number overflows."""
     value = text.encode("ascii", "ignore").decode().translate({13: None, 10: None, 0: None})
     assert CLIENT.get("/pairs", headers={name: value}).status_code in {200, 304, 412}
 
 
-def test_the_date_of_the_far_future_that_no_calendar_has_is_ignored() -> None:
+def test_a_date_after_the_year_9999_is_ignored() -> None:
     header = {"If-Modified-Since": "Sun, 01 Nov 99999999999 10:12:00 GMT"}
     assert CLIENT.get("/bitcoin?date=2024-06-01", headers=header).status_code == 200
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_every_date_of_the_calendar_is_read(instant: datetime) -> None:
-    """In the form that is preferred: compared with the training to the second."""
+def test_every_date_of_the_calendar_is_parsed(instant: datetime) -> None:
+    """In the preferred form, and compared with the training to the second."""
     written = f"{instant:%a}, {instant.day:02} {instant:%b} {instant.year:04} {instant:%H:%M:%S} GMT"
     expected = 304 if instant.replace(microsecond=0) >= TRAINED_AT else 200
     assert CLIENT.get("/pairs", headers={"If-Modified-Since": written}).status_code == expected
 
 
-def test_a_weak_tag_of_our_own_would_not_match_strongly() -> None:
-    """No answer has one today; the rule must not depend on that."""
+def test_a_weak_tag_does_not_match_strongly() -> None:
+    """No answer has a weak tag today; the rule must not depend on that."""
     assert conditions.evaluate({"HTTP_IF_MATCH": 'W/"a"'}, 'W/"a"', None) == 412
     assert conditions.evaluate({"HTTP_IF_NONE_MATCH": '"a"'}, 'W/"a"', None) == 304

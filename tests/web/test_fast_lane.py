@@ -75,24 +75,24 @@ def assert_the_same(query: str, headers: dict[str, str], method: str = "GET") ->
 @pytest.mark.parametrize("query", QUESTIONS, ids=lambda query: query[:40])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST"])
 def test_both_lanes_give_the_same_status_headers_and_bytes(query: str, headers: dict[str, str], method: str) -> None:
-    """The fast lane is a shorter way to the same answer, or it is a second program."""
+    """The fast lane must be a shorter way to the same answer, not a second program."""
     assert_the_same(query, headers, method)
 
 
 @given(st.dates().map(str) | st.datetimes().map(str) | st.text(alphabet=st.characters(max_codepoint=255)))
-def test_both_lanes_agree_about_any_question(value: str) -> None:
+def test_both_lanes_agree_about_any_query(value: str) -> None:
     assert_the_same(f"date={value}", {})
 
 
 @pytest.mark.parametrize("query", QUESTIONS[:9])
-def test_a_sound_question_does_not_reach_flask(query: str) -> None:
+def test_a_valid_query_does_not_reach_flask(query: str) -> None:
     """Otherwise the fast lane would agree with Flask by never answering."""
     BEHIND.clear()
     assert FAST.get(f"/bitcoin?{query}").status_code == 200
     assert BEHIND == []
 
 
-def test_the_whole_application_has_both_lanes_behind_one_door() -> None:
+def test_the_whole_application_contains_both_lanes() -> None:
     app = client(make_model(BTC, ETH))
     assert list(app.get("/bitcoin?date=2024-06-01").headers) == list(SLOW.get("/bitcoin?date=2024-06-01").headers)
     assert app.get("/pairs").data == SLOW.get("/pairs").data

@@ -25,7 +25,7 @@ EVERY_ERROR: list[tuple[CryptoPredictError, int, dict[str, object]]] = [
 def test_every_error_has_its_status_and_members(
     error: CryptoPredictError, status: int, members: dict[str, object]
 ) -> None:
-    """One table says what each error is over HTTP."""
+    """One table maps errors to HTTP."""
     body = json.loads(problems.of_error(error).rendered().body)
     assert (
         body
@@ -39,17 +39,17 @@ def test_every_error_has_its_status_and_members(
     )
 
 
-def test_the_table_is_covered_by_these_tests() -> None:
-    """A new error cannot be added without saying what it is over HTTP."""
+def test_every_error_of_the_table_is_tested() -> None:
+    """A new error cannot be added without its status."""
     assert {type(error) for error, _, _ in EVERY_ERROR} == set(problems.STATUS)
 
 
 def test_the_title_of_422_is_the_same_on_every_python() -> None:
-    """Python 3.13 renamed it, and the same question gets the same bytes."""
+    """Python 3.13 renamed it; the same request must have the same bytes."""
     assert json.loads(Problem(422, "why").rendered().body)["title"] == "Unprocessable Content"
 
 
-def test_a_fault_of_the_server_says_nothing_of_its_inside() -> None:
+def test_a_fault_of_the_server_has_no_details() -> None:
     assert (
         json.loads(problems.INTERNAL.rendered().body)["detail"] == "this is a fault of the server; it has been logged"
     )

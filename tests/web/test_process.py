@@ -1,4 +1,4 @@
-"""What the real server says of its prices and to conditions and strange headers, over a real socket."""
+"""Provenance, conditions and strange headers on the real server, over a real socket."""
 
 import http.client
 import json
@@ -64,10 +64,10 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.mark.parametrize("path", RESTING_ON_PRICES)
-def test_invented_prices_are_marked_wherever_an_answer_rests_on_them(
+def test_every_answer_that_rests_on_invented_prices_is_marked(
     real: Served, simulated: Served, mixed: Served, path: str
 ) -> None:
-    """In GET, in HEAD, and where a cache is told that its copy is still good."""
+    """In answers to GET and HEAD, and in 304."""
     for served, expected in ((real, None), (simulated, "true"), (mixed, None if OF_ONE_PAIR.match(path) else "true")):
         for method, headers in (("GET", {}), ("HEAD", {}), ("GET", {"If-None-Match": "*"})):
             answer = requests.request(method, f"{served.url}{path}", headers=headers, timeout=30)
@@ -75,7 +75,7 @@ def test_invented_prices_are_marked_wherever_an_answer_rests_on_them(
 
 
 @pytest.mark.parametrize("path", NOT_RESTING)
-def test_what_rests_on_no_price_is_not_marked(simulated: Served, path: str) -> None:
+def test_answers_that_do_not_rest_on_prices_are_not_marked(simulated: Served, path: str) -> None:
     answer = requests.get(f"{simulated.url}{path}", timeout=30, allow_redirects=False)
     assert MARK not in answer.headers
 
@@ -92,20 +92,20 @@ def test_what_rests_on_no_price_is_not_marked(simulated: Served, path: str) -> N
         ("/forecast/BTC-USD?end=2024-05-19", [False, False]),
     ],
 )
-def test_newer_answers_have_a_member_that_says_so(mixed: Served, path: str, values: list[bool]) -> None:
+def test_newer_answers_have_a_member_for_invented_prices(mixed: Served, path: str, values: list[bool]) -> None:
     """A program that reads the body alone must not miss it; here Ether's prices are invented."""
     body = requests.get(f"{mixed.url}{path}", timeout=30).json()
     assert [row["simulated"] for row in (body if isinstance(body, list) else [body])] == values
 
 
-def test_a_page_of_another_origin_may_read_every_header_of_ours(real: Served) -> None:
+def test_a_page_of_another_origin_may_read_every_header_of_this_project(real: Served) -> None:
     """A browser hides all others from a script."""
     for path in (BITCOIN, "/forecast/BTC-USD", "/nowhere", "/docs"):
         answer = requests.get(f"{real.url}{path}", headers={"Origin": "https://example.org"}, timeout=30)
         assert set(answer.headers["Access-Control-Expose-Headers"].split(", ")) == {*rendering.PROVENANCE, "ETag"}
 
 
-def test_bitcoin_says_in_headers_what_rows_say_in_members(real: Served) -> None:
+def test_the_headers_of_bitcoin_equal_the_members_of_rows(real: Served) -> None:
     answer = requests.get(f"{real.url}{BITCOIN}", timeout=30)
     assert [answer.headers.get(name) for name in rendering.PROVENANCE] == [
         "forecast",
@@ -129,7 +129,7 @@ def test_bitcoin_says_in_headers_what_rows_say_in_members(real: Served) -> None:
 
 
 @pytest.mark.parametrize("path", [BITCOIN, "/forecast/BTC-USD?start=2024-06-01"])
-def test_what_prophet_itself_says_can_be_asked(real: Served, path: str) -> None:
+def test_prophet_alone_is_available(real: Served, path: str) -> None:
     combined, prophet = (requests.get(f"{real.url}{path}&model={name}", timeout=30) for name in ("combined", "prophet"))
     assert combined.content == requests.get(f"{real.url}{path}", timeout=30).content
     assert (prophet.status_code, prophet.content == combined.content) == (200, False)
@@ -138,7 +138,7 @@ def test_what_prophet_itself_says_can_be_asked(real: Served, path: str) -> None:
         assert (refused.status_code, refused.json()["parameter"]) == (400, "model")
 
 
-def test_prophet_without_an_interval_is_refused_by_name(tmp_path: Path) -> None:
+def test_prophet_without_an_interval_names_the_parameter(tmp_path: Path) -> None:
     """A history too short for a backtest."""
     store.save(replace(make_model(), forecasts={BTC: make_forecast(prophet_bands=())}), tmp_path / "model.pkl")
     with serving(tmp_path / "model.pkl") as served:
@@ -159,7 +159,7 @@ def test_a_stale_model_is_reported_in_days(real: Served, simulated: Served) -> N
     assert re.search(r"trained [0-9,]+ days ago, the newest price is [0-9,]+ days old", stale.json()["detail"])
 
 
-def test_a_condition_is_heeded_by_the_lane_that_is_asked_most(real: Served) -> None:
+def test_conditions_apply_to_the_fast_lane(real: Served) -> None:
     etag = requests.get(f"{real.url}{BITCOIN}", timeout=30).headers["ETag"]
     for headers, status in (
         ({"If-Match": '"other"'}, 412),
@@ -176,7 +176,7 @@ def test_a_condition_is_heeded_by_the_lane_that_is_asked_most(real: Served) -> N
 
 @pytest.mark.parametrize("target", ["http://example.org/", "http://example.org", "/", "//", "http://localhost:1/?a=b"])
 def test_no_redirect_names_a_host(real: Served, target: str) -> None:
-    """A request in absolute form too: whichever host it names, the way stays relative."""
+    """Also of a request in absolute form: the redirect stays relative."""
     with socket.create_connection(real.address, timeout=30) as connection:
         connection.sendall(request(target))
         status, headers, body = read_answer(connection.makefile("rb"))
@@ -242,10 +242,10 @@ VALUES = st.sampled_from(HARD) | st.text(
     "/pairs",
     [("Origin", "x"), ("Access-Control-Request-Method", "GET"), ("Access-Control-Request-Headers", "\xff")],
 )
-def test_no_header_is_a_fault_of_the_server(
+def test_headers_do_not_cause_faults_of_the_server(
     real: Served, method: str, path: str, headers: list[tuple[str, str]]
 ) -> None:
-    """Whatever a client sends, repeated or not: no parser of it may overflow or raise."""
+    """Whatever a client sends, repeated or not: no parser may overflow or raise."""
     data = request(path, *(f"{name}: {value}" for name, value in headers)).replace(b"GET", method.encode(), 1)
     with socket.create_connection(real.address, timeout=30) as connection:
         connection.sendall(data)
@@ -255,8 +255,8 @@ def test_no_header_is_a_fault_of_the_server(
     assert answer.status in {200, 302, 304, 400, 404, 412, 503}
 
 
-def test_each_header_on_its_own_is_no_fault_either(real: Served) -> None:
-    """Every header that anybody reads, with every value that is hard to read."""
+def test_each_header_alone_is_not_a_fault_of_the_server(real: Served) -> None:
+    """Every header that is parsed, with every value that is hard to parse."""
     connection = http.client.HTTPConnection(*real.address, timeout=30)
     for path in (BITCOIN, "/pairs", "/docs"):
         for name in READ_BY_SOMEBODY:
@@ -269,7 +269,7 @@ def test_each_header_on_its_own_is_no_fault_either(real: Served) -> None:
 
 
 def test_no_answer_repeats_a_header_of_the_request(real: Served) -> None:
-    """Beyond the one that a preflight asks to be allowed."""
+    """Except the one that a preflight requests."""
     mark = "x-no-such-thing"
     headers = dict.fromkeys(READ_BY_SOMEBODY, mark)
     for path in (*RESTING_ON_PRICES, *NOT_RESTING):

@@ -39,8 +39,8 @@ NOT_MOMENTS = [
 
 
 @pytest.mark.parametrize("text", NOT_MOMENTS)
-def test_what_is_no_moment_is_refused_by_the_name_of_its_parameter(text: str) -> None:
-    """The answer to nonsense says which parameter, what it was, shortened, and what it should have been."""
+def test_a_malformed_moment_is_refused_with_the_name_of_its_parameter(text: str) -> None:
+    """The message names the parameter, the value, shortened, and the expected form."""
     with pytest.raises(InvalidValue) as caught:
         questions.moment("date", text)
     assert caught.value.name == "date"
@@ -48,7 +48,7 @@ def test_what_is_no_moment_is_refused_by_the_name_of_its_parameter(text: str) ->
     assert len(str(caught.value)) < 400
 
 
-def test_a_date_is_read_as_a_day() -> None:
+def test_a_date_is_parsed_as_a_day() -> None:
     """A day means its close, an instant does not: they must stay apart."""
     read = questions.moment("date", "2024-06-01")
     assert read == date(2024, 6, 1)
@@ -72,7 +72,7 @@ def test_a_date_is_read_as_a_day() -> None:
     ],
 )
 def test_an_instant_is_utc_unless_it_says_otherwise(text: str, meant: datetime) -> None:
-    """A plus sign that arrived as a space, as it does in a query string, is still a plus sign."""
+    """A plus sign in a query string arrives as a space, and is still a plus sign."""
     read = questions.moment("date", text)
     assert isinstance(read, datetime)
     assert read.tzinfo is not None
@@ -80,26 +80,26 @@ def test_an_instant_is_utc_unless_it_says_otherwise(text: str, meant: datetime) 
 
 
 @given(st.datetimes(timezones=st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))))
-def test_every_instant_survives_being_written_and_read(instant: datetime) -> None:
+def test_every_instant_survives_formatting_and_parsing(instant: datetime) -> None:
     assert questions.moment("date", instant.isoformat()) == instant
 
 
 @given(st.dates())
-def test_every_day_survives_being_written_and_read(day: date) -> None:
+def test_every_day_survives_formatting_and_parsing(day: date) -> None:
     assert questions.moment("date", day.isoformat()) == questions.day("start", day.isoformat()) == day
 
 
 @given(st.text() | st.from_regex(questions.MOMENT_PATTERN))
-def test_no_text_whatsoever_raises_anything_but_the_refusal(text: str) -> None:
-    """The reader stands before strangers: a refusal is an answer, any other exception is a fault."""
+def test_any_text_is_parsed_or_refused(text: str) -> None:
+    """Clients send anything: any exception but `InvalidValue` would be a fault of the server."""
     for read in (questions.moment, questions.day):
         with contextlib.suppress(InvalidValue):
             assert isinstance(read("date", text), date)
 
 
 @pytest.mark.parametrize("text", [text for text in NOT_MOMENTS if text] + ["2024-06-01T12:00"])
-def test_a_day_is_nothing_but_a_day(text: str) -> None:
-    """An hour in ``start`` would be dropped in silence otherwise."""
+def test_a_day_with_a_time_or_malformed_is_refused(text: str) -> None:
+    """An hour in ``start`` would be ignored silently otherwise."""
     with pytest.raises(InvalidValue, match="start"):
         questions.day("start", text)
 
@@ -114,36 +114,36 @@ def test_a_day_is_nothing_but_a_day(text: str) -> None:
         ("%ff=1", "\ufffd", "is not a parameter of this address"),
     ],
 )
-def test_a_parameter_at_fault_is_named(query: str, parameter: str, fault: str) -> None:
+def test_a_wrong_parameter_is_named(query: str, parameter: str, fault: str) -> None:
     """Guessing which of two dates was meant, or dropping a misspelt name, would answer another question."""
     with pytest.raises(BadParameter, match=fault) as caught:
         questions.parameters(query, ("date",))
     assert caught.value.parameter == parameter
 
 
-def test_an_address_without_parameters_says_so() -> None:
+def test_an_address_without_parameters_refuses_any() -> None:
     with pytest.raises(BadParameter, match="which takes no parameters"):
         questions.parameters("date=2024-06-01", ())
 
 
-def test_a_missing_parameter_is_named_with_what_it_must_be() -> None:
+def test_a_missing_parameter_is_named_with_its_expected_form() -> None:
     with pytest.raises(BadParameter, match="date is missing: it must be an ISO date") as caught:
         questions.bitcoin("")
     assert caught.value.parameter == "date"
 
 
-def test_percent_escapes_and_plus_signs_are_undone() -> None:
+def test_percent_escapes_and_plus_signs_are_decoded() -> None:
     given = questions.parameters("date=2024-06-01T12%3A00%2B02%3A00&x=a+b", ("date", "x"))
     assert given == {"date": "2024-06-01T12:00+02:00", "x": "a b"}
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=255)))
-def test_any_query_string_is_read_or_refused(query: str) -> None:
-    """WSGI hands over whatever bytes came, one character each."""
+def test_any_query_string_is_parsed_or_refused(query: str) -> None:
+    """WSGI passes on any bytes, one character each."""
     with contextlib.suppress(BadParameter):
         assert questions.parameters(query, ("date",)).keys() <= {"date"}
 
 
-def test_text_that_is_too_long_is_shortened_once_it_is_repeated() -> None:
+def test_text_in_messages_is_cut_after_80_characters() -> None:
     assert questions.shortened("x" * 10_000) == "x" * 80 + "..."
     assert questions.shortened("x" * 80) == "x" * 80

@@ -1,4 +1,4 @@
-"""The live record over HTTP: is what was baked what is served, and does it hold as long as the model card does?"""
+"""The live record over HTTP."""
 
 import json
 from dataclasses import replace
@@ -24,7 +24,7 @@ MADE_AT = datetime(2024, 5, 17, 6, 10, tzinfo=UTC)
 
 
 def live_forecast(day: int) -> LiveForecast:
-    """What was said of a day in May, and what happened."""
+    """A forecast for a day in May, and its outcome."""
     return LiveForecast(
         made_at=MADE_AT - timedelta(days=17 - day),
         build="0.3.1-20240517061000",
@@ -104,20 +104,20 @@ def test_a_server_of_the_model_file_serves_what_was_baked_into_it(tmp_path: Path
     assert plain.decode(Scorecard, answer.json()) == SCORECARD
 
 
-def test_real_and_invented_prices_are_told_apart() -> None:
+def test_records_of_real_and_invented_prices_are_separate() -> None:
     served = json.loads(CLIENT.get("/scorecard").data)
     assert list(served["pairs"]) == ["BTC/USD", "ETH/USD"]
     assert list(served["simulated"]) == ["DOGE/USD"]
 
 
-def test_where_nothing_is_due_the_figures_are_null_and_the_words_say_why() -> None:
+def test_the_figures_are_null_if_no_forecast_is_due() -> None:
     served = json.loads(CLIENT.get("/scorecard").data)["pairs"]["ETH/USD"]
     assert (served["mae"], served["skill"], served["coverage"], served["latest"]) == (None, None, None, [])
     assert served["words"] == "no forecast has come due yet"
 
 
 @pytest.mark.parametrize("scorecard", [SCORECARD, EMPTY], ids=["due", "empty"])
-def test_what_is_served_fits_the_document(scorecard: Scorecard) -> None:
+def test_the_scorecard_fits_its_schema(scorecard: Scorecard) -> None:
     described = document(snapshot_of(model_of(scorecard)))
     content = described["paths"]["/scorecard"]["get"]["responses"]["200"]["content"]["application/json"]
     assert content["schema"] == {"$ref": "#/components/schemas/Scorecard"}
@@ -126,32 +126,12 @@ def test_what_is_served_fits_the_document(scorecard: Scorecard) -> None:
     assert not OAS31Validator(schema_of(Scorecard)).is_valid(plain.encode(SCORECARD) | {"entries": "many"})
 
 
-def test_it_holds_as_long_as_the_model_card_does() -> None:
-    """The same validators and the same lifetime: both change with the model and not before."""
-    card, scorecard = CLIENT.get("/model").headers, CLIENT.get("/scorecard").headers
-    for name in ("Cache-Control", "ETag", "Last-Modified", "Content-Type", "Access-Control-Allow-Origin"):
-        assert scorecard[name] == card[name]
-    assert scorecard["Cache-Control"] == "public, max-age=18000"
-
-
 def test_another_scorecard_has_another_tag() -> None:
     assert client_of(EMPTY).get("/scorecard").headers["ETag"] != CLIENT.get("/scorecard").headers["ETag"]
 
 
-def test_a_copy_that_is_still_good_is_not_sent_again() -> None:
-    tag = CLIENT.get("/scorecard").headers["ETag"]
-    answer = CLIENT.get("/scorecard", headers={"If-None-Match": tag})
-    assert (answer.status_code, answer.data) == (304, b"")
-    assert CLIENT.get("/scorecard", headers={"If-None-Match": '"other"'}).status_code == 200
-
-
-def test_head_says_what_get_says_without_a_body() -> None:
-    got, head = CLIENT.get("/scorecard"), CLIENT.head("/scorecard")
-    assert (head.status_code, head.data, list(head.headers)) == (200, b"", list(got.headers))
-
-
-def test_a_parameter_is_refused_by_its_name() -> None:
-    """Whoever asks for one pair must not be given all of them without a word."""
+def test_a_parameter_of_the_scorecard_is_refused() -> None:
+    """A request for one pair must not silently get all of them."""
     answer = CLIENT.get("/scorecard?pair=BTC-USD")
     assert (answer.status_code, answer.content_type) == (400, "application/problem+json")
     body = json.loads(answer.data)
@@ -159,13 +139,13 @@ def test_a_parameter_is_refused_by_its_name() -> None:
     assert body["detail"] == "'pair' is not a parameter of this address, which takes no parameters"
 
 
-def test_it_is_counted_under_its_own_name() -> None:
+def test_requests_for_the_scorecard_are_counted() -> None:
     served = client_of()
     served.get("/scorecard")
     assert '"/scorecard"' in served.get("/metrics").get_data(as_text=True)
 
 
-def test_a_record_of_invented_prices_is_marked_whichever_prices_the_model_has() -> None:
+def test_a_record_of_invented_prices_is_marked_even_if_the_model_has_real_ones() -> None:
     """A ledger may hold forecasts of a simulated market from before the first of a real one."""
     marked = "Crypto-Predict-Simulated"
     assert CLIENT.get("/scorecard").headers[marked] == "true"

@@ -68,7 +68,7 @@ def half_widths_ahead(log_close: FloatArray, move: float, elapsed: float, horizo
         log_close: (n,) one per step, up to the last close.
         move: The change of log price since.
         elapsed: The share of a step since, in [0, 1).
-        horizons: Closes to reach, ascending, in steps after the last one.
+        horizons: Of the closes, ascending, in steps after the last one.
     """
     volatility = Volatility.of(log_close)
     knots = [knot for knot in KNOTS if knot < len(log_close)]

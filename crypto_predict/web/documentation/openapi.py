@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from crypto_predict.baked.evaluation import COMBINED, MODELS
 from crypto_predict.baked.schema import Card
 from crypto_predict.baked.scores import Scorecard
+from crypto_predict.market import DAY
 from crypto_predict.version import __version__
 from crypto_predict.web import answers, problems, rendering
 from crypto_predict.web.documentation.examples import example_answers, example_day, example_problems, example_series
@@ -52,29 +53,23 @@ counts the different closes they were measured by. Forecasts of simulated prices
 """
 
 _TEXT: Schema = {"type": "string"}
+_DAY: Schema = {**_TEXT, "format": "date"}
 _PRICE: Schema = {"type": "number", "exclusiveMinimum": 0}
 _MODEL: Schema = {"type": "string", "enum": list(MODELS)}
 _KIND: Schema = {"type": "string", "enum": [answers.FITTED, answers.FORECAST]}
 _LISTED = 10  # pairs in the description
 
-_RESPONSES = {  # name to status and description
-    "BadParameter": (400, "A parameter is missing, repeated, unknown or malformed; `parameter` names it."),
-    "UnknownPair": (404, "The model holds no forecast for this pair; `detail` lists those it holds."),
-    "PreconditionFailed": (412, "The condition of the request does not hold."),
-    "OutsideModel": (
-        422,
-        "The model has no answer for this time, see `detail`; `parameter` is the time, or the model.",
-    ),
-    "NotReady": (503, "The server is stopping: it finishes the requests it has and takes no new ones."),
-    "Stale": (503, "The model or its newest price is too old; `detail` names which, and how old both are."),
+_PROBLEMS = {  # name to description
+    "BadParameter": "A parameter is missing, repeated, unknown or malformed; `parameter` names it.",
+    "UnknownPair": "The model holds no forecast for this pair; `detail` lists those it holds.",
+    "PreconditionFailed": "The condition of the request does not hold.",
+    "OutsideModel": "The model has no answer for this time, see `detail`; `parameter` is the time, or the model.",
+    "NotReady": "The server is stopping: it finishes the requests it has and takes no new ones.",
+    "Stale": "The model or its newest price is too old; `detail` names which, and how old both are.",
 }
 _OPERATIONS = {  # path to tag, schema of the answer and summary
     "/bitcoin": ("forecast", "BitcoinPrediction", "The price of Bitcoin on a day or at an instant"),
-    "/forecast/{pair}": (
-        "forecast",
-        "ForecastDay",
-        "The price of a pair on each day of a span",
-    ),
+    "/forecast/{pair}": ("forecast", "ForecastDay", "The price of a pair on each day of a span"),
     "/pairs": ("forecast", "PairRange", "The pairs of the model, and the days it answers for"),
     "/model": ("model", "Card", "The model card: what to know before trusting the model"),
     "/scorecard": ("model", "Scorecard", "The live record: the outcomes of earlier forecasts"),
@@ -84,11 +79,11 @@ _OPERATIONS = {  # path to tag, schema of the answer and summary
     "/fresh": ("operation", "Freshness", "Are the model and its newest price as young as they should be?"),
     "/metrics": ("operation", "Metrics", "What Prometheus collects"),
 }
-_PROBLEMS = {  # of paths that have more than those of every answer of the model
-    "/bitcoin": ("UnknownPair", "OutsideModel"),
-    "/forecast/{pair}": ("UnknownPair", "OutsideModel"),
-    "/readyz": ("NotReady",),
-    "/fresh": ("Stale",),
+_RESPONSES = {  # status to response, in addition to those of every answer of the model
+    "/bitcoin": {"404": "UnknownPair", "422": "OutsideModel"},
+    "/forecast/{pair}": {"404": "UnknownPair", "422": "OutsideModel"},
+    "/readyz": {"503": "NotReady"},
+    "/fresh": {"503": "Stale"},
 }
 _DESCRIPTIONS = {"/scorecard": LIVE_RECORD, "/fresh": FRESHNESS}
 
@@ -133,15 +128,14 @@ def _description(card: Card) -> str:
 
 def _operation(path: str, examples: Mapping[str, Any], parameters: list[dict[str, Any]]) -> dict[str, Any]:
     tag, schema, summary = _OPERATIONS[path]
-    headers, responses = [], {}
+    headers, responses = [], dict(_RESPONSES.get(path, {}))
     if tag != "operation":
         headers += ["ETag", "Last-Modified", "Cache-Control", rendering.SIMULATED]
-        responses = {"400": "BadParameter", "304": "NotModified", "412": "PreconditionFailed"}
+        responses |= {"400": "BadParameter", "304": "NotModified", "412": "PreconditionFailed"}
     elif "simulated" in examples[schema]:
         headers.append(rendering.SIMULATED)
     if path == "/bitcoin":
         headers += rendering.PROVENANCE
-    responses |= {str(_RESPONSES[name][0]): name for name in _PROBLEMS.get(path, ())}
     content_type = metrics.CONTENT_TYPE if schema == "Metrics" else "application/json"
     answer = _response("The answer.", content_type, schema, examples[schema]) | {"headers": _refs("headers", headers)}
     return {
@@ -156,40 +150,35 @@ def _operation(path: str, examples: Mapping[str, Any], parameters: list[dict[str
 
 def _parameters(snapshot: Snapshot) -> dict[str, list[dict[str, Any]]]:
     """Return the parameters by path."""
-    day, start = example_day(snapshot), example_series(snapshot).last_candle + timedelta(days=1)
+    start, day = example_series(snapshot).last_candle + DAY, example_day(snapshot)
     moments = {
         "day": {"summary": "The close of a day", "value": day.isoformat()},
         "instant": {"summary": "An instant", "value": f"{day}T12:30:00Z"},
         "offset": {"summary": "An instant in another time zone", "value": f"{day}T12:30+02:00"},
     }
-
-    def parameter(name: str, description: str, schema: Schema, **rest: Any) -> dict[str, Any]:
-        return {"name": name, "in": "query", "description": description, "schema": schema, **rest}
-
-    moment = parameter(
+    moment = _parameter(
         "date",
         "An ISO 8601 date, for the closing price of that UTC day, or date-time, for that instant.",
         {**_TEXT, "pattern": MOMENT_PATTERN},
-        required=True,
-        examples=moments,
     )
-    pair = parameter(
+    pair = _parameter(
         "pair",
         "Two currencies: `BTC-USD`, or `BTC/USD` encoded as `BTC%2FUSD`; upper and lower case are equal.",
         {**_TEXT, "pattern": "^[A-Za-z0-9]{1,20}[/_-][A-Za-z0-9]{2,10}$"},
-        required=True,
-        example=snapshot.answers.held[0].slug,
-        **{"in": "path"},
+        snapshot.answers.held[0].slug,
     )
-    ends = [
-        parameter(name, text, schema_of(date), example=(start + timedelta(days=days)).isoformat())
-        for name, text, days in (
-            ("start", "The first day; by default the day after the last candle.", 0),
-            ("end", "The last day, included; by default 30 days from the start.", 6),
-        )
-    ]
-    model = parameter("model", MODEL_PARAMETER, _MODEL | {"default": COMBINED}, example=COMBINED)
-    return {"/bitcoin": [moment, model], "/forecast/{pair}": [pair, *ends, model]}
+    first = _parameter("start", "The first day; by default the day after the last candle.", _DAY, start.isoformat())
+    last = _parameter("end", "The last day, included; by default 30 days from the start.", _DAY, day.isoformat())
+    model = _parameter("model", MODEL_PARAMETER, _MODEL | {"default": COMBINED}, COMBINED)
+    return {
+        "/bitcoin": [moment | {"required": True, "examples": moments}, model],
+        "/forecast/{pair}": [pair | {"in": "path", "required": True}, first, last, model],
+    }
+
+
+def _parameter(name: str, description: str, schema: Schema, example: str | None = None) -> dict[str, Any]:
+    found = {"name": name, "in": "query", "description": description, "schema": schema}
+    return found if example is None else found | {"example": example}
 
 
 def _schemas() -> dict[str, Schema]:
@@ -197,7 +186,7 @@ def _schemas() -> dict[str, Schema]:
     ages = schema_of(Freshness)["properties"]
     fault: Schema = {"type": "string", "description": "The parameter at fault, if one is."}
     problem["properties"] |= {"parameter": fault, **ages}
-    day = {"date": schema_of(date), "prediction": _PRICE, "low": _PRICE, "high": _PRICE}
+    day = {"date": _DAY, "prediction": _PRICE, "low": _PRICE, "high": _PRICE}
     provenance = schema_of(answers.Provenance)["properties"] | {"kind": _KIND, "model": _MODEL}
     four_keys = {"date": _TEXT, "prediction": _PRICE, "prediction low": _PRICE, "prediction_high": _PRICE}
     return {
@@ -221,7 +210,7 @@ def _responses(snapshot: Snapshot) -> dict[str, Any]:
     found = {"NotModified": {"description": "The copy you have is still good.", **kept}}
     for name, problem in example_problems(snapshot).items():
         example = json.loads(problem.rendered().body)
-        found[name] = _response(_RESPONSES[name][1], problems.CONTENT_TYPE, "Problem", example)
+        found[name] = _response(_PROBLEMS[name], problems.CONTENT_TYPE, "Problem", example)
     return found
 
 

@@ -1,4 +1,4 @@
-"""What each candidate says of markets that are made for it, and that none is ever put out."""
+"""The candidates' forecasts of markets made for them; none of them ever raises an error."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -39,13 +39,13 @@ MARKETS: dict[str, Callable[[int], FloatArray]] = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """As the backtest has it: the matrices are small, and threads would only wait for one another."""
+    """As in the backtest: the matrices are small, and threads would only wait for one another."""
     with threadpool_limits(1):
         yield
 
 
 def predicted(name: str, log_close: FloatArray) -> FloatArray:
-    """What one candidate says at the end of these closes."""
+    """The increments forecast by one candidate at the end of these closes."""
     row = list(CANDIDATES).index(name)
     return np.asarray(ask_all(series_of(log_close), HORIZONS).increments[row])
 
@@ -63,25 +63,25 @@ def test_every_candidate_has_a_number_for_every_horizon_and_no_warning(market: s
 
 @pytest.mark.parametrize("days", [30, 60, 365, 400, 800])
 @pytest.mark.parametrize("level", [0.0, 5.5, -20.0])
-def test_of_a_market_that_never_moves_nobody_says_that_it_will(days: int, level: float) -> None:
+def test_a_market_that_never_moves_is_forecast_to_stay(days: int, level: float) -> None:
     assert np.abs(ask_all(series_of(np.full(days, level)), HORIZONS).increments).max() < 1e-6
 
 
-def test_the_same_history_gives_the_same_answers_bit_for_bit() -> None:
+def test_the_same_history_gives_identical_forecasts() -> None:
     series = series_of(random_walk(4, 800))
     assert ask_all(series, HORIZONS).increments.tobytes() == ask_all(series, HORIZONS).increments.tobytes()
 
 
 @pytest.mark.parametrize("name", list(CANDIDATES))
-def test_a_horizon_is_answered_alike_whatever_else_is_asked(name: str) -> None:
+def test_the_forecast_of_a_horizon_does_not_depend_on_other_horizons(name: str) -> None:
     row, series = list(CANDIDATES).index(name), series_of(random_walk(5, 400))
     alone = [ask_all(series, [horizon]).increments[row, 0] for horizon in HORIZONS]
     assert predicted(name, random_walk(5, 400)).tolist() == pytest.approx(alone, rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", [name for name in CANDIDATES if name != PROPHET])
-def test_those_of_statsmodels_see_the_last_year_only(name: str) -> None:
-    """A market that moved otherwise before tells them nothing."""
+def test_the_candidates_of_statsmodels_see_the_last_year_only(name: str) -> None:
+    """A market that moved differently before does not help."""
     log_close = random_walk(6, 700)
     before = len(log_close) - candidates.WINDOW
     otherwise = np.concatenate([random_walk(7, before), log_close[before:]])
@@ -91,15 +91,15 @@ def test_those_of_statsmodels_see_the_last_year_only(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in CANDIDATES if name != PROPHET])
 @pytest.mark.parametrize("factor", [1e-3, 1e3])
-def test_the_currency_that_a_price_is_counted_in_changes_nothing(name: str, factor: float) -> None:
+def test_the_quote_currency_does_not_matter(name: str, factor: float) -> None:
     """Prophet's priors are on a scale of the price itself, which is why it is not among these."""
     log_close = random_walk(8, 400)
     dearer = predicted(name, log_close + np.log(factor))
     assert dearer == pytest.approx(predicted(name, log_close), abs=1e-4)
 
 
-def test_prophet_and_the_autoregression_take_constant_growth_on_and_theta_half_of_it() -> None:
-    """Half a line and half what smoothing sees is what the Theta method is."""
+def test_prophet_and_the_autoregression_continue_constant_growth_and_theta_half_of_it() -> None:
+    """The Theta method averages a line and exponential smoothing."""
     grown = growing(0.01)
     assert predicted(PROPHET, grown) == pytest.approx(0.01 * MANY_DAYS, rel=1e-3)
     assert predicted("autoregression", grown) == pytest.approx(0.01 * MANY_DAYS, rel=1e-3)
@@ -107,33 +107,33 @@ def test_prophet_and_the_autoregression_take_constant_growth_on_and_theta_half_o
 
 
 @pytest.mark.parametrize("daily", [0.003, -0.003])
-def test_a_drift_is_carried_on_by_theta_and_the_autoregression(daily: float) -> None:
+def test_theta_and_the_autoregression_continue_a_drift(daily: float) -> None:
     drifting = random_walk(9, 400) * 0.1 + growing(daily)
     for name in ("theta", "autoregression"):
         assert np.all(np.sign(daily) * predicted(name, drifting)[2:] > 0)
 
 
-def test_a_damped_trend_goes_on_ever_more_slowly() -> None:
+def test_a_damped_trend_slows_down() -> None:
     way = predicted("damped trend", growing(0.01))
     steps = np.diff(way) / np.diff(MANY_DAYS)
     assert way[0] == pytest.approx(0.01, rel=0.1)
     assert way[0] > steps[0] > steps[1] > steps[2] > 0
 
 
-def test_a_local_level_goes_back_to_the_level_after_an_outlier_and_stays_there() -> None:
+def test_a_local_level_returns_to_the_level_after_an_outlier() -> None:
     noisy = 5 + 0.01 * np.random.default_rng(10).standard_normal(400)
     noisy[-1] = 5.5
     way = predicted("local level", noisy)
     assert way == pytest.approx(np.full(len(HORIZONS), -0.5), abs=0.1)
 
 
-def test_a_local_level_lets_a_random_walk_be() -> None:
+def test_a_local_level_hardly_moves_on_a_random_walk() -> None:
     assert np.abs(predicted("local level", random_walk(11, 400))).max() < 0.03
 
 
 @pytest.mark.parametrize("share", [0.6, -0.6])
-def test_the_autoregression_takes_returns_for_what_they_repeat(share: float) -> None:
-    """Of the last return `share` comes again tomorrow, the share of that the day after, and so forth.
+def test_the_autoregression_learns_the_share_of_a_return_that_repeats(share: float) -> None:
+    """A `share` of the last return repeats tomorrow, a share of that the day after, and so on.
 
     A year is little to learn it from: it shows in the mean of several markets.
     """
@@ -145,22 +145,22 @@ def test_the_autoregression_takes_returns_for_what_they_repeat(share: float) -> 
     assert np.mean(ways, axis=0) == pytest.approx([share, share / (1 - share)], rel=0.2)
 
 
-def test_prophet_sees_the_week() -> None:
+def test_prophet_learns_the_week() -> None:
     log_close = 5 + 0.1 * (np.arange(400.0) % 7)
     ways = [predicted(PROPHET, log_close[:end])[0] for end in (391, 394, 397)]
     actual = [log_close[end] - log_close[end - 1] for end in (391, 394, 397)]
     assert ways == pytest.approx(actual, abs=0.01)
 
 
-def test_prophet_is_fitted_to_candles_and_not_to_days_without_any() -> None:
-    """A day that repeats the one before would bend the curve towards nothing happening."""
+def test_prophet_is_fitted_to_candles_only() -> None:
+    """Days that repeat the close before would flatten the curve."""
     grown, missing = growing(0.01), range(100, 200)
     row = list(CANDIDATES).index(PROPHET)
     assert ask_all(series_of(grown, missing), HORIZONS).increments[row] == pytest.approx(0.01 * MANY_DAYS, rel=1e-3)
 
 
 @pytest.mark.parametrize("candles", [0, 1, 2, 3, 29])
-def test_a_history_that_is_nearly_all_gap_is_answered_too(candles: int) -> None:
+def test_a_history_that_is_nearly_all_gap_is_forecast_too(candles: int) -> None:
     """A window that lies in an outage of a year may hold no candle at all."""
     series = series_of(random_walk(13, 900), missing=range(100, 900 - candles)).until(899, 365)
     assert np.isfinite(ask_all(series, HORIZONS).increments).all()
@@ -168,7 +168,7 @@ def test_a_history_that_is_nearly_all_gap_is_answered_too(candles: int) -> None:
 
 
 @pytest.mark.parametrize("level", [0.0, 5.5])
-def test_a_market_that_trades_once_a_week_has_no_week_and_is_answered(level: float) -> None:
+def test_a_market_that_trades_once_a_week_is_forecast_too(level: float) -> None:
     """Seven days apart, Prophet's weekly terms are all the same; on Thursdays, as 1970 began, half of them are zero."""
     flat = series_of(np.full(700, level), missing=[day for day in range(700) if day % 7 != 1])
     assert np.isfinite(ask_all(flat, HORIZONS).increments).all()

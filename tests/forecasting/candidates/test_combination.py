@@ -1,4 +1,4 @@
-"""How much is taken of what candidates say: nothing where nothing can be forecast, nothing learned from the future."""
+"""The combination: no weight where nothing can be forecast, and nothing is learned from the future."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ DAYS, FIRST = 1500, 365
 
 
 def rules(log_close: FloatArray, cutoffs: IntArray, horizon: int) -> FloatArray:
-    """(m, 5) what simple rules say: the drift of a year, that of a month, an AR(1) and two ways back to a mean."""
+    """(m, 5) forecasts of simple rules: the drift of a year, that of a month, an AR(1) and two reversions to a mean."""
     returns = np.diff(log_close, prepend=log_close[0])
     return np.array([_rules_at(log_close[: at + 1], returns[max(1, at - 364) : at + 1], horizon) for at in cutoffs])
 
@@ -26,8 +26,8 @@ def _rules_at(past: FloatArray, returns: FloatArray, horizon: int) -> list[float
     return [returns.mean() * horizon, returns[-30:].mean() * horizon, returns[-1] * repeated, *means]
 
 
-def happened(log_close: FloatArray, cutoffs: IntArray, horizon: int) -> FloatArray:
-    """(m,) the increments that came about, NaN beyond the end."""
+def actual_increments(log_close: FloatArray, cutoffs: IntArray, horizon: int) -> FloatArray:
+    """(m,) the actual increments, NaN beyond the end."""
     found = np.full(len(cutoffs), np.nan)
     due = cutoffs + horizon < len(log_close)
     found[due] = log_close[cutoffs[due] + horizon] - log_close[cutoffs[due]]
@@ -35,9 +35,9 @@ def happened(log_close: FloatArray, cutoffs: IntArray, horizon: int) -> FloatArr
 
 
 def combined(log_close: FloatArray, every: int, horizon: int) -> tuple[Combination, FloatArray]:
-    """The rules combined over one market, and what happened."""
+    """The rules combined over one market, and the actual increments."""
     cutoffs = np.arange(FIRST, len(log_close), every)
-    outcome = happened(log_close, cutoffs, horizon)
+    outcome = actual_increments(log_close, cutoffs, horizon)
     return combine(cutoffs, rules(log_close, cutoffs, horizon), outcome, horizon), outcome
 
 
@@ -48,7 +48,7 @@ def relative_error(combination: Combination, outcome: FloatArray) -> float:
 
 
 @pytest.mark.parametrize(("every", "horizon"), [(1, 1), (3, 1), (3, 7), (7, 7), (7, 30)])
-def test_where_nothing_can_be_forecast_tomorrow_equals_today(every: int, horizon: int) -> None:
+def test_where_nothing_can_be_forecast_the_combination_is_persistence(every: int, horizon: int) -> None:
     """At any cutoff, weights are there by chance in at most 1 % of the markets, which is the level of the test.
 
     It is made again every week for three years, in which a few markets more have a lucky time; none loses by it.
@@ -67,7 +67,7 @@ def test_where_nothing_can_be_forecast_tomorrow_equals_today(every: int, horizon
 
 
 @pytest.mark.parametrize("share", [0.5, -0.5])
-def test_a_market_that_can_be_forecast_is(share: float) -> None:
+def test_a_market_that_can_be_forecast_is_forecast_better(share: float) -> None:
     for seed in range(5):
         combination, outcome = combined(trending(seed, DAYS, share), 1, 1)
         assert np.all(combination.weights[-1].sum() > 0.5)
@@ -77,33 +77,33 @@ def test_a_market_that_can_be_forecast_is(share: float) -> None:
 def test_the_candidate_that_is_right_has_the_weight() -> None:
     rng = np.random.default_rng(0)
     outcome = rng.standard_normal(600)
-    said = rng.standard_normal((600, 5))
-    said[:, 3] = outcome
-    weights = combine(np.arange(600), said, outcome, 1).weights[-1]
+    predicted = rng.standard_normal((600, 5))
+    predicted[:, 3] = outcome
+    weights = combine(np.arange(600), predicted, outcome, 1).weights[-1]
     assert weights[3] > 0.95
     assert np.delete(weights, 3).sum() < 0.05
 
 
-def test_weights_begin_small_and_grow_with_what_is_known() -> None:
-    """A candidate that was right 42 times out of 42 is believed as if it had been wrong 16 times before that."""
+def test_weights_grow_with_the_number_of_known_outcomes() -> None:
+    """A candidate that was right 42 times out of 42 counts as if it had been wrong 16 times before."""
     outcome = np.random.default_rng(0).choice([-1.0, 1.0], 600)
-    said = np.zeros((600, 5))
-    said[:, 3] = outcome
-    weights = combine(np.arange(600), said, outcome, 1).weights[:, 3]
+    predicted = np.zeros((600, 5))
+    predicted[:, 3] = outcome
+    weights = combine(np.arange(600), predicted, outcome, 1).weights[:, 3]
     assert not weights[:42].any()
     assert weights[42] == pytest.approx(42 / (42 + 16), abs=0.02)
     assert np.all(np.diff(weights) >= -1e-3)
 
 
 def test_a_candidate_that_is_always_wrong_has_no_weight() -> None:
-    """Nobody is believed the opposite."""
+    """Weights are not negative."""
     outcome = np.random.default_rng(0).standard_normal(600)
-    said = np.zeros((600, 5))
-    said[:, 2] = -outcome
-    assert not combine(np.arange(600), said, outcome, 1).weights.any()
+    predicted = np.zeros((600, 5))
+    predicted[:, 2] = -outcome
+    assert not combine(np.arange(600), predicted, outcome, 1).weights.any()
 
 
-def test_candidates_that_all_say_the_same_share_the_weight() -> None:
+def test_equal_candidates_share_the_weight() -> None:
     outcome = np.random.default_rng(0).standard_normal(600)
     combination = combine(np.arange(600), np.repeat(outcome[:, None], 5, axis=1), outcome, 1)
     assert combination.weights[-1].sum() == pytest.approx(1, abs=0.05)
@@ -118,14 +118,14 @@ def forecasts(draw: st.DrawFn) -> tuple[IntArray, FloatArray, FloatArray, int]:
     outcome = rng.standard_normal(count) * 10.0 ** draw(st.integers(-6, 3))
     use = rng.choice([0.0, 0.5, 1.0, -1.0], size=5) * 10.0 ** rng.integers(-3, 4, 5)
     noise = rng.standard_normal((count, 5)) * 10.0 ** draw(st.integers(-9, 1))
-    said = use * (outcome[:, None] + noise * np.abs(outcome).max())
+    predicted = use * (outcome[:, None] + noise * np.abs(outcome).max())
     outcome[rng.random(count) < draw(st.sampled_from([0.0, 0.1, 1.0]))] = np.nan
-    return np.arange(count) * every, said, outcome, draw(st.sampled_from([1, 2, 7, 30]))
+    return np.arange(count) * every, predicted, outcome, draw(st.sampled_from([1, 2, 7, 30]))
 
 
 @given(forecasts())
 @settings(max_examples=60)
-def test_weights_are_shares_and_the_increments_what_they_say(
+def test_weights_are_shares_and_give_the_increments(
     made: tuple[IntArray, FloatArray, FloatArray, int],
 ) -> None:
     combination = combine(*made)
@@ -139,51 +139,51 @@ def test_weights_are_shares_and_the_increments_what_they_say(
 def test_what_happens_after_a_cutoff_changes_no_weight_up_to_it(
     made: tuple[IntArray, FloatArray, FloatArray, int], data: st.DataObject
 ) -> None:
-    """Outcomes that were not known yet, and forecasts that were not made yet, may be anything."""
-    cutoffs, said, outcome, horizon = made
+    """Outcomes and forecasts after the cutoff may have any value."""
+    cutoffs, predicted, outcome, horizon = made
     at = data.draw(st.integers(0, len(cutoffs) - 1), label="cutoff")
     later = cutoffs + horizon > cutoffs[at]
     otherwise = np.where(later, data.draw(st.sampled_from([np.nan, 0.0, -7.0, 1e3])), outcome)
-    said_otherwise = np.where((cutoffs > cutoffs[at])[:, None], 5.0, said)
-    before, after = combine(*made), combine(cutoffs, said_otherwise, otherwise, horizon)
+    other_forecasts = np.where((cutoffs > cutoffs[at])[:, None], 5.0, predicted)
+    before, after = combine(*made), combine(cutoffs, other_forecasts, otherwise, horizon)
     assert before.weights[: at + 1].tobytes() == after.weights[: at + 1].tobytes()
     assert before.increments[: at + 1].tobytes() == after.increments[: at + 1].tobytes()
 
 
 @pytest.mark.parametrize("at", [1000, 1050, 1100])
 @pytest.mark.parametrize("horizon", [1, 7])
-def test_nor_does_it_where_weights_are_learned(at: int, horizon: int) -> None:
-    """The same in a market whose weights are anything but zero: what lies one day further on is not seen."""
+def test_nor_does_it_in_a_market_with_weights(at: int, horizon: int) -> None:
+    """The same where weights are not zero: the next day is not used."""
     log_close, cutoffs = trending(1, DAYS, 0.8), np.arange(FIRST, DAYS)
-    outcome, said = happened(log_close, cutoffs, horizon), rules(log_close, cutoffs, horizon)
+    outcome, predicted = actual_increments(log_close, cutoffs, horizon), rules(log_close, cutoffs, horizon)
     first_unknown = at - horizon + 1  # its span ends the day after the cutoff
     otherwise = outcome.copy()
     otherwise[first_unknown:] *= -1
-    before, after = combine(cutoffs, said, outcome, horizon), combine(cutoffs, said, otherwise, horizon)
+    before, after = combine(cutoffs, predicted, outcome, horizon), combine(cutoffs, predicted, otherwise, horizon)
     assert before.weights[: at + 1].tobytes() == after.weights[: at + 1].tobytes()
     assert before.weights[at].any()
     assert before.weights.tobytes() != after.weights.tobytes()
 
 
-def test_forecasts_whose_outcome_is_unknown_teach_nothing() -> None:
-    """Whatever was said of them, the weights are those of the others."""
+def test_forecasts_with_unknown_outcome_do_not_matter() -> None:
+    """The weights are those of the other forecasts."""
     rng = np.random.default_rng(0)
     outcome = rng.standard_normal(500)
-    said = outcome[:, None] + rng.standard_normal((500, 5))
+    predicted = outcome[:, None] + rng.standard_normal((500, 5))
     unknown = rng.random(500) < 0.2
-    wild = np.where(unknown[:, None], -1e6 * said, said)
+    wild = np.where(unknown[:, None], -1e6 * predicted, predicted)
     missing = np.where(unknown, np.nan, outcome)
-    plain, other = (combine(np.arange(500), one, missing, 1).weights for one in (said, wild))
+    plain, other = (combine(np.arange(500), one, missing, 1).weights for one in (predicted, wild))
     assert plain[-1].any()
     assert plain.tobytes() == other.tobytes()
 
 
-def test_where_no_outcome_is_known_nothing_is_taken() -> None:
-    said = np.ones((300, 5))
-    assert not combine(np.arange(300), said, np.full(300, np.nan), 1).weights.any()
+def test_without_a_known_outcome_all_weights_are_zero() -> None:
+    predicted = np.ones((300, 5))
+    assert not combine(np.arange(300), predicted, np.full(300, np.nan), 1).weights.any()
 
 
-def test_more_noise_takes_from_the_weight() -> None:
+def test_more_noise_lowers_the_weight() -> None:
     rng = np.random.default_rng(0)
     outcome, noise = rng.standard_normal(800), rng.standard_normal((800, 5))
     totals = [
@@ -195,7 +195,7 @@ def test_more_noise_takes_from_the_weight() -> None:
     assert totals[-1] < 0.1
 
 
-def test_trust_begins_at_the_critical_value_and_never_reaches_all() -> None:
+def test_trust_is_zero_up_to_the_critical_value_and_always_below_1() -> None:
     """The positive part of James and Stein, at the one-sided 1 % of the normal distribution."""
     assert [shrunk(statistic) for statistic in (-5.0, 0.0, 2.326)] == [0.0, 0.0, 0.0]
     shares = [shrunk(statistic) for statistic in (2.327, 3.0, 5.0, 50.0)]

@@ -1,4 +1,4 @@
-"""Prophet alone: its own curve, with an interval that means 80 % and knows nothing of the future."""
+"""Prophet alone: its own curve, with an interval of 80 % coverage that uses nothing from the future."""
 
 from itertools import pairwise
 from typing import Any
@@ -23,7 +23,7 @@ ASKED = sorted({*KNOTS, 10})  # days ahead; the interval at 10 lies between thos
 
 
 def astray(log_close: FloatArray, cutoffs: IntArray, seed: int, bias: float = 0.0) -> FloatArray:
-    """A curve (m, horizons) that stands `bias` and some 10 % off the market at each cutoff, and goes nowhere."""
+    """A flat curve (m, horizons) at each cutoff, `bias` and some 10 % off the market."""
     off = bias + NOISE * np.random.default_rng(seed).standard_normal(len(cutoffs))
     return np.repeat((log_close[cutoffs] + off)[:, None], len(ASKED), axis=1)
 
@@ -43,7 +43,7 @@ def inside(done: ProphetReplay, horizon: int) -> float:
 
 @pytest.mark.parametrize("bias", [0.0, -0.3])
 @pytest.mark.parametrize(("horizon", "least", "most"), [(1, 0.77, 0.83), (7, 0.77, 0.83), (10, 0.77, 0.84)])
-def test_four_fifths_of_outcomes_lie_inside_also_of_a_prophet_that_is_biased(
+def test_four_fifths_of_outcomes_lie_inside_even_if_prophet_is_biased(
     horizon: int, least: float, most: float, bias: float
 ) -> None:
     shares = [inside(replayed(random_walk(seed, 1500), seed, bias=bias), horizon) for seed in range(10)]
@@ -51,7 +51,7 @@ def test_four_fifths_of_outcomes_lie_inside_also_of_a_prophet_that_is_biased(
 
 
 @pytest.mark.parametrize("horizon", [30, 90])
-def test_further_ahead_the_share_is_about_as_good(horizon: int) -> None:
+def test_coverage_is_about_as_good_further_ahead(horizon: int) -> None:
     """Three years hold a dozen quarters: this is the mean over markets, each of which is off by more."""
     shares = [inside(replayed(random_walk(seed, 1500), seed), horizon) for seed in range(20)]
     assert 0.75 <= np.mean(shares) <= 0.87
@@ -59,7 +59,7 @@ def test_further_ahead_the_share_is_about_as_good(horizon: int) -> None:
 
 @given(seed=st.integers(0, 1000), at=st.integers(FIRST_CUTOFF, 498), every=st.sampled_from([1, 7]))
 @settings(max_examples=30, deadline=None)
-def test_what_comes_later_changes_no_interval_before_it(seed: int, at: int, every: int) -> None:
+def test_later_prices_change_no_interval_before_them(seed: int, at: int, every: int) -> None:
     log_close = random_walk(seed, 500)
     otherwise = log_close.copy()
     otherwise[at + 1 :] = random_walk(seed + 1, 499 - at) * 3
@@ -72,11 +72,11 @@ def test_what_comes_later_changes_no_interval_before_it(seed: int, at: int, ever
     )
     assert ours.tobytes() == theirs.tobytes()
     short = prophet_replay(series_of(log_close[: at + 1]), cutoffs[before], ASKED, curve[before])
-    if before.sum() > 1:  # of a single cutoff nobody knows how far away the next one is
+    if before.sum() > 1:  # the spacing of a single cutoff is unknown
         assert ours.tobytes() == short.half_widths.tobytes()
 
 
-def test_an_error_counts_once_it_has_come_due() -> None:
+def test_an_error_counts_from_the_day_it_is_due() -> None:
     """A crash three days after a cutoff is in the interval of three days from that day on, and not before."""
     log_close = random_walk(1, 500)
     crashed = log_close.copy()
@@ -87,8 +87,8 @@ def test_an_error_counts_once_it_has_come_due() -> None:
     assert differs[0] == 403
 
 
-def test_while_no_error_is_known_the_interval_is_the_gaussian_one_of_noise_and_volatility() -> None:
-    """Nothing else is known then: the closes scatter around the curve, and the market moves."""
+def test_without_a_known_error_the_interval_is_gaussian() -> None:
+    """Its variance is that of the noise around the curve plus that of the market's moves."""
     log_close = np.cumsum(0.04 * np.random.default_rng(0).choice([-1.0, 1.0], 500))
     first = replayed(log_close).half_widths[0]
     assert first == pytest.approx(GAUSSIAN * np.sqrt(NOISE**2 + 0.04**2 * np.array(ASKED)), rel=0.01)
@@ -101,7 +101,7 @@ def test_an_interval_is_never_smaller_further_ahead() -> None:
         assert all(near.high <= far.high for near, far in pairwise(done.bands()))
 
 
-def test_what_is_baked_is_what_was_scored() -> None:
+def test_the_baked_interval_is_the_scored_one() -> None:
     """Also between two knots, where the file holds nothing and the server interpolates."""
     done = replayed(random_walk(3, 900), every=7)
     forecast = make_forecast(prophet_bands=done.bands())
@@ -112,7 +112,7 @@ def test_what_is_baked_is_what_was_scored() -> None:
         assert np.log(answer.low / answer.price) == pytest.approx(-done.half_widths[-1, column], abs=1e-5)
 
 
-def test_a_cutoff_at_which_nothing_could_be_fitted_has_no_forecast_and_spoils_none() -> None:
+def test_a_cutoff_without_a_fit_has_no_forecast_and_affects_no_other() -> None:
     log_close = random_walk(4, 600)
     cutoffs = np.arange(FIRST_CUTOFF, 600)
     curve = astray(log_close, cutoffs, 4)
@@ -126,13 +126,13 @@ def test_a_cutoff_at_which_nothing_could_be_fitted_has_no_forecast_and_spoils_no
 @pytest.mark.parametrize(
     ("cutoffs", "fitted"), [([499], True), ([400, 499], False)], ids=["no outcome is known", "never fitted"]
 )
-def test_nothing_to_calibrate_by_is_no_interval(cutoffs: list[int], *, fitted: bool) -> None:
+def test_without_calibration_there_are_no_bands(cutoffs: list[int], *, fitted: bool) -> None:
     log_close, at = random_walk(5, 500), np.array(cutoffs)
     curve = astray(log_close, at, 5) if fitted else None
     assert prophet_replay(series_of(log_close), at, ASKED, curve).bands() == ()
 
 
-def test_a_day_without_a_candle_is_no_outcome() -> None:
+def test_a_day_without_a_candle_is_not_an_outcome() -> None:
     log_close = random_walk(6, 500)
     cutoffs = np.arange(FIRST_CUTOFF, 500)
     curve = astray(log_close, cutoffs, 6)
@@ -145,7 +145,7 @@ def flat(days: int) -> DailySeries:
     return series_of(np.full(days, 5.5))
 
 
-def test_of_a_market_that_never_moves_the_interval_is_that_of_the_curve() -> None:
+def test_the_interval_of_a_market_that_never_moves_is_that_of_the_curve() -> None:
     cutoffs = np.arange(FIRST_CUTOFF, 500)
     done = prophet_replay(flat(500), cutoffs, ASKED, np.full((len(cutoffs), len(ASKED)), 5.5))
     assert np.isfinite(done.half_widths).all()

@@ -94,7 +94,7 @@ def prophets_parameters(model: Any) -> Parameters:
 
 
 def negative_log_posterior(case: Case, at: Parameters) -> float:
-    """Up to a constant, as "Forecasting at Scale" has it, with the features that Prophet made of the history."""
+    """Up to a constant, as in "Forecasting at Scale", with the features that Prophet computed from the history."""
     residuals = residuals_of(case, at)
     return float(
         len(residuals) * np.log(at.sigma_obs)
@@ -136,7 +136,7 @@ def test_prophets_own_optimiser_finds_nothing_better(case: Case) -> None:
 
 
 def test_prophet_started_at_the_maximum_stays_there(case: Case) -> None:
-    """Changes of slope below 1e-5 count as none, which is all that is left to gain."""
+    """Changes of slope below 1e-5 count as zero; nothing else is left to gain."""
     gained = case.ours.objective - negative_log_posterior(case, prophets_parameters(case.started))
     assert gained < 2e-3
     ahead = case.days[-1] + AHEAD
@@ -151,7 +151,7 @@ def test_the_curve_is_what_prophet_predicts_with_these_parameters(case: Case) ->
     assert case.ours.at(days) == pytest.approx(predicted(model, days), rel=1e-9)
 
 
-def test_no_parameter_can_be_moved_to_a_better_place(case: Case) -> None:
+def test_no_single_parameter_can_be_improved(case: Case) -> None:
     """One at a time, either way, by a little and by a lot."""
     ours = parameters_of(case.ours)
     least = negative_log_posterior(case, ours)
@@ -170,7 +170,7 @@ def with_added(values: FloatArray, index: int, amount: float) -> FloatArray:
     return changed
 
 
-def test_the_gradient_vanishes_but_where_a_change_of_slope_is_not_worth_its_price(case: Case) -> None:
+def test_the_gradient_vanishes_except_for_slopes_held_at_zero(case: Case) -> None:
     """The conditions of Karush, Kuhn and Tucker, which only the maximum fulfils for a given noise.
 
     The likelihood's gradient balances each prior's. That of a Laplace prior is 1 / 0.05 = 20 either way, and anything
@@ -188,7 +188,7 @@ def test_the_gradient_vanishes_but_where_a_change_of_slope_is_not_worth_its_pric
     assert price[bought] == pytest.approx(np.sign(ours.delta[bought]), abs=1e-2)
 
 
-def test_the_noise_is_the_best_there_is(case: Case) -> None:
+def test_no_other_noise_is_better(case: Case) -> None:
     ours = parameters_of(case.ours)
     nearby = ours.sigma_obs * (1 + np.array([-1e-3, 1e-3]))
     assert min(negative_log_posterior(case, replace(ours, sigma_obs=float(one))) for one in nearby) > (
@@ -196,7 +196,7 @@ def test_the_noise_is_the_best_there_is(case: Case) -> None:
     )
 
 
-def test_the_same_history_gives_the_same_fit_bit_for_bit(case: Case) -> None:
+def test_the_same_history_gives_the_identical_fit(case: Case) -> None:
     again = fit_map(case.days.copy(), case.log_close.copy())
     ahead = case.days[-1] + AHEAD
     assert again.at(ahead).tobytes() == case.ours.at(ahead).tobytes()
@@ -206,7 +206,7 @@ def test_the_same_history_gives_the_same_fit_bit_for_bit(case: Case) -> None:
 @pytest.mark.parametrize("days", [30, 33, 100, 365, 800, 1825])
 @pytest.mark.parametrize("level", [0.0, 5.5, -20.0])
 def test_a_market_that_never_moves_is_a_flat_curve(days: int, level: float) -> None:
-    """Its noise is nothing, by which everything else is divided."""
+    """Its noise is zero, by which everything else is divided."""
     fit = fit_map(np.arange(FIRST_DAY, FIRST_DAY + days), np.full(days, level))
     assert fit.at(np.arange(FIRST_DAY, FIRST_DAY + days + 90)) == pytest.approx(np.full(days + 90, level), abs=1e-6)
 

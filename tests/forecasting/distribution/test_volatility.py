@@ -1,4 +1,4 @@
-"""How much log price moves: two memories, of which one shock is no regime."""
+"""Volatility: two memories, in which a single shock is not a regime."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def newest_variance(log_close: FloatArray) -> float:
 @pytest.mark.parametrize("name", list(STILL))
 @pytest.mark.parametrize("horizon", HORIZONS)
 def test_a_variance_is_a_positive_number_in_any_market(name: str, horizon: float) -> None:
-    """Moves are measured by it, and a market that stood still may move."""
+    """Moves are divided by it, and a market that stood still may move."""
     volatility = Volatility.of(STILL[name])
     variances = [*volatility.variance(horizon), *volatility.latest(0.0, 0.5).variance(horizon)]
     assert np.all(np.isfinite(variances))
@@ -43,7 +43,7 @@ def test_a_variance_is_a_positive_number_in_any_market(name: str, horizon: float
 
 
 @given(seed=st.integers(0, 1000), at=st.integers(LEAST_STEPS, 298), horizon=st.sampled_from(HORIZONS))
-def test_what_comes_later_changes_no_variance_before_it(seed: int, at: int, horizon: float) -> None:
+def test_later_prices_change_no_variance_before_them(seed: int, at: int, horizon: float) -> None:
     log_close = random_walk(seed, 300)
     otherwise = log_close.copy()
     otherwise[at + 1 :] = random_walk(seed + 1, 299 - at) * 3
@@ -52,7 +52,7 @@ def test_what_comes_later_changes_no_variance_before_it(seed: int, at: int, hori
     assert before.tobytes() != after.tobytes()
 
 
-def test_where_volatility_never_changes_the_variance_is_that_of_returns_at_every_horizon() -> None:
+def test_constant_volatility_gives_the_variance_of_returns_at_every_horizon() -> None:
     volatility = Volatility.of(gaussian(0, 3000))
     for horizon in (1, 7, 90):
         per_day = volatility.variance(horizon)[365:] / horizon
@@ -61,14 +61,14 @@ def test_where_volatility_never_changes_the_variance_is_that_of_returns_at_every
 
 @given(seed=st.integers(0, 1000), days=st.integers(2, 400), move=st.floats(-1, 1), elapsed=st.floats(0, 0.999))
 def test_more_days_ahead_have_more_variance(seed: int, days: int, move: float, elapsed: float) -> None:
-    """However far the short memory stands above or below the long one."""
+    """However far the short memory is above or below the long one."""
     volatility = Volatility.of(random_walk(seed, days))
     latest = volatility.latest(move, elapsed)
     assert np.all(np.diff([latest.variance(horizon)[0] for horizon in HORIZONS]) > 0)
     assert np.all(np.diff([volatility.variance(horizon) for horizon in HORIZONS], axis=0) > 0)
 
 
-def test_wild_days_widen_tomorrow_at_once_and_the_far_future_little() -> None:
+def test_wild_days_raise_the_variance_of_tomorrow_more_than_of_the_far_future() -> None:
     quiet, wild = Volatility.of(gaussian(1, 1000)), Volatility.of(shocked_gaussian(1, 1000, 980))
     ratios = [float(np.sqrt(wild.variance(h)[-1] / quiet.variance(h)[-1])) for h in (1, 7, 30, 365)]
     assert ratios == sorted(ratios, reverse=True)
@@ -83,7 +83,7 @@ def shocked_gaussian(seed: int, days: int, at: int) -> FloatArray:
     return np.cumsum(returns)
 
 
-def test_a_regime_is_caught_up_with_within_weeks() -> None:
+def test_a_new_regime_is_learned_within_weeks() -> None:
     ratios = [
         newest_variance(shocked(seed, 1000, 950)) / newest_variance(shocked(seed, 1000, 1000)) for seed in range(20)
     ]
@@ -91,7 +91,7 @@ def test_a_regime_is_caught_up_with_within_weeks() -> None:
 
 
 def after_one_move(calm: FloatArray, size: float) -> float:
-    """The variance a day after one more day, whose move is so many standard deviations."""
+    """The variance after one more day whose move has `size` standard deviations."""
     return newest_variance(np.append(calm, calm[-1] + size * DAILY))
 
 
@@ -107,15 +107,15 @@ def test_one_shock_counts_for_no_more_than_three_standard_deviations() -> None:
     assert max(ratios) < 4, "no single day doubles the standard deviation"
 
 
-def test_moves_ten_times_as_large_on_most_days_of_a_week_are_believed() -> None:
-    """A market that wakes from stillness is a regime by then, not a row of accidents."""
+def test_large_moves_on_most_days_of_a_week_are_a_regime() -> None:
+    """By then they are not single shocks."""
     calm = gaussian(2, 1000)
     awake = np.append(calm, calm[-1] + np.cumsum(DAILY * np.array([10, -12, 9, 11, -10, 8, -11])))
     assert np.sqrt(newest_variance(awake) / newest_variance(calm)) > 4
 
 
 @pytest.mark.parametrize("horizon", [1, 30, 365])
-def test_a_market_that_was_wild_more_than_three_years_ago_is_as_any_other(horizon: float) -> None:
+def test_volatility_more_than_three_years_ago_does_not_matter(horizon: float) -> None:
     returns = np.diff(random_walk(7, 2200), prepend=10.0)
     wild = np.where(np.arange(2200) < 1100, 5 * returns, returns)
     ours, other = (Volatility.of(np.cumsum(one)).variance(horizon)[-1] for one in (returns, wild))
@@ -131,7 +131,7 @@ def test_an_instant_at_the_close_is_the_state_at_the_close() -> None:
 
 
 @pytest.mark.parametrize("elapsed", [0.0, 0.25, 0.75])
-def test_a_big_move_since_the_close_widens_and_none_narrows_a_little(elapsed: float) -> None:
+def test_a_large_move_since_the_close_raises_the_variance_and_no_move_lowers_it(elapsed: float) -> None:
     volatility = Volatility.of(random_walk(4, 500))
     close, still, moved, far, farther = (
         volatility.latest(move, at).variance(1)[0]
@@ -142,7 +142,7 @@ def test_a_big_move_since_the_close_widens_and_none_narrows_a_little(elapsed: fl
     assert farther == far >= moved > close
 
 
-def test_the_way_of_a_move_makes_no_difference() -> None:
+def test_the_direction_of_a_move_does_not_matter() -> None:
     volatility = Volatility.of(random_walk(5, 500))
     assert volatility.latest(0.05, 0.5).short == volatility.latest(-0.05, 0.5).short
 

@@ -1,4 +1,4 @@
-"""The backtest: what would have been forecast, with nothing but what lay before it."""
+"""The backtest: past forecasts repeated from nothing but the history before them."""
 
 import csv
 import functools
@@ -30,7 +30,7 @@ from tests.support.markets import FIRST_DAY, random_walk, series_of, trending
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 LONGEST = 1825
-# Of these days, 78 cutoffs are shared among processes; up to the day at which the history is cut, 57 are done by one.
+# Of these days, 78 cutoffs; up to the day at which the history is cut, 57.
 DAYS, EVERY, CUT = 904, 7, 904 - 21 * 7
 ASKED = (1, 7, 10)
 
@@ -86,14 +86,14 @@ def test_the_shortest_histories_have_no_cutoff_before_their_first_day(count: int
     assert list(splits(count, 1)) == cutoffs
 
 
-def test_cutoffs_are_made_as_they_are_asked_for() -> None:
+def test_cutoffs_are_generated_lazily() -> None:
     endless = splits(10**15, 1)
     assert isinstance(endless, Iterator)
     assert next(endless) == FIRST_CUTOFF - 1
 
 
-def test_what_happened_later_changes_no_forecast_made_before(whole: Replay, cut: Replay) -> None:
-    """The one law of a backtest: the history cut at a day gives the same rows up to it."""
+def test_later_prices_change_no_forecast_before_them(whole: Replay, cut: Replay) -> None:
+    """The law of a backtest: the history cut at a day gives the same rows up to it."""
     count = len(cut.cutoffs)
     assert whole.cutoffs[:count].tolist() == cut.cutoffs.tolist()
     assert whole.predicted[:count].tobytes() == cut.predicted.tobytes()
@@ -108,15 +108,15 @@ def test_what_happened_later_changes_no_forecast_made_before(whole: Replay, cut:
     assert any(row.prediction != row.persistence for row in cut.rows(ASKED))  # or this would have shown little
 
 
-def test_how_many_processes_share_the_work_changes_nothing(whole: Replay, cut: Replay) -> None:
-    """As many cutoffs as are worth a process, and fewer: the same days, the same answers, bit for bit."""
+def test_the_number_of_processes_changes_nothing(whole: Replay, cut: Replay) -> None:
+    """The same cutoffs give identical forecasts."""
     assert len(cut.cutoffs) < 60 <= len(whole.cutoffs)
     assert same(cut, replayed(series_of(market()[:CUT])))
     assert whole.predicted[: len(cut.cutoffs)].tobytes() == cut.predicted.tobytes()
 
 
 def test_a_worker_that_dies_costs_time_and_nothing_else(whole: Replay) -> None:
-    """As one does that is killed for want of memory."""
+    """As when it is killed because memory is exhausted."""
     done, others = 0, multiprocessing.active_children()
 
     def killing(count: int) -> None:
@@ -134,10 +134,10 @@ def test_a_worker_that_dies_costs_time_and_nothing_else(whole: Replay) -> None:
 
 @pytest.mark.parametrize("every", [7, 30])
 def test_progress_reaches_the_number_of_cutoffs(every: int) -> None:
-    told: list[int] = []
-    done = replay(series_of(random_walk(2, LEAST_HISTORY)), [1], every, LONGEST, told.append)
+    finished: list[int] = []
+    done = replay(series_of(random_walk(2, LEAST_HISTORY)), [1], every, LONGEST, finished.append)
     assert done is not None
-    assert sum(told) == len(done.cutoffs) == len(list(splits(LEAST_HISTORY, every)))
+    assert sum(finished) == len(done.cutoffs) == len(list(splits(LEAST_HISTORY, every)))
 
 
 def test_there_is_one_row_for_every_cutoff_and_horizon_whose_outcome_is_known(whole: Replay) -> None:
@@ -160,7 +160,7 @@ def test_rows_agree_with_the_prices_and_with_themselves(whole: Replay) -> None:
         assert row.low < row.persistence < row.high
 
 
-def test_a_row_is_what_was_combined_and_how_far_the_interval_reaches(whole: Replay) -> None:
+def test_a_row_contains_the_combined_forecast_and_the_interval(whole: Replay) -> None:
     for column, horizon in enumerate(ASKED):
         combination, half_width = whole.combinations[column], half_widths(market(), horizon)[whole.cutoffs]
         for index, row in enumerate(whole.rows([horizon])):
@@ -170,7 +170,7 @@ def test_a_row_is_what_was_combined_and_how_far_the_interval_reaches(whole: Repl
             assert np.log(row.low / row.persistence) == pytest.approx(min(-half_width[index], predicted), abs=1e-12)
 
 
-def test_prophet_alone_stands_where_its_curve_does(whole: Replay) -> None:
+def test_prophet_alone_is_its_curve(whole: Replay) -> None:
     """The combination weighs its increments; Prophet alone keeps the level of its curve."""
     own, column = list(CANDIDATES).index(PROPHET), whole.prophet.horizons.index(7)
     index, cutoff = 40, int(whole.cutoffs[40])
@@ -189,20 +189,20 @@ def test_a_market_that_can_be_forecast_is_forecast_better_than_by_persistence(wh
     assert np.mean(errors) < 0.9 * np.mean([abs(np.log(row.actual / row.persistence)) for row in rows])
 
 
-def test_what_happened_is_known_where_both_days_are(whole: Replay) -> None:
+def test_an_outcome_is_known_if_both_days_are(whole: Replay) -> None:
     actual = whole.actual(7)
     assert np.flatnonzero(np.isnan(actual)).tolist() == [len(whole.cutoffs) - 1]
     cutoff = int(whole.cutoffs[10])
     assert actual[10] == market()[cutoff + 7] - market()[cutoff]
 
 
-def test_a_history_too_short_to_say_anything_has_no_backtest() -> None:
+def test_a_short_history_has_no_backtest() -> None:
     assert replay(series_of(random_walk(3, LEAST_HISTORY - 1)), [1], 30, LONGEST) is None
     assert replay(series_of(random_walk(3, LEAST_HISTORY)), [1], 30, LONGEST) is not None
 
 
 def test_a_day_without_a_candle_is_neither_cutoff_nor_target() -> None:
-    """Nobody can have bought at a price that was not there."""
+    """Nobody could trade at a price that did not exist."""
     missing = {89, 109, 120, 126}  # two cutoffs; the targets of others a day and a week ahead
     series = series_of(random_walk(4, 150), missing)
     done = replay(series, (1, 7), 10, LONGEST)
@@ -214,15 +214,15 @@ def test_a_day_without_a_candle_is_neither_cutoff_nor_target() -> None:
     assert np.flatnonzero(np.isfinite(done.actual(1))).tolist() == [0, 2, 5, 6]
 
 
-def test_a_long_outage_is_passed_through() -> None:
-    """A window that holds nothing but the outage has nothing to fit a curve to, and no row."""
+def test_a_long_outage_does_not_stop_the_backtest() -> None:
+    """A window inside the outage has no curve and no row."""
     done = replay(series_of(random_walk(5, 500), range(150, 450)), [1], 25, 100)
     assert done is not None
     assert np.isfinite(done.predicted).all()
     assert {row.cutoff.toordinal() - FIRST_DAY for row in done.rows([1])} == {474}
 
 
-def test_no_forecast_sees_more_of_the_history_than_it_may() -> None:
+def test_no_forecast_sees_more_history_than_allowed() -> None:
     log_close = random_walk(6, 500)
     otherwise = np.concatenate([random_walk(7, 200), log_close[200:]])
     short, other = (replayed(series_of(closes), every=50, longest=100) for closes in (log_close, otherwise))
@@ -248,11 +248,11 @@ def test_a_market_that_never_moves_is_forecast_to_stand() -> None:
         assert row.high / row.low == pytest.approx(1, abs=1e-4)
 
 
-def true_series(base: str) -> DailySeries:
-    """A true history, which has a candle for every day."""
+def real_series(base: str) -> DailySeries:
+    """A real history, with a candle for every day."""
     path = DATA / f"binance_{base}-USDT_1d.csv"
     if not path.exists():
-        pytest.skip(f"needs the true history {path.name}")
+        pytest.skip(f"needs the real history {path.name}")
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     days = np.array([date.fromisoformat(row["time"][:10]).toordinal() for row in rows])
@@ -261,18 +261,18 @@ def true_series(base: str) -> DailySeries:
 
 
 @functools.cache
-def true_replay(base: str, every: int) -> Replay:
-    done = replay(true_series(base), HORIZONS, every, LONGEST)
+def real_replay(base: str, every: int) -> Replay:
+    done = replay(real_series(base), HORIZONS, every, LONGEST)
     assert done is not None
     return done
 
 
 @pytest.mark.parametrize("horizon", HORIZONS)
-def test_on_true_histories_the_interval_of_prophet_alone_holds_four_fifths(horizon: int) -> None:
-    """Of four coins together, which is still little: 90 days ahead some fifteen forecasts of each do not overlap."""
+def test_the_interval_of_prophet_alone_holds_four_fifths_on_real_histories(horizon: int) -> None:
+    """Of four coins together: 90 days ahead only some fifteen forecasts of each do not overlap."""
     inside: list[float] = []
     for base, every in (("BTC", 21), ("ETH", 49), ("BNB", 49), ("LTC", 49)):
-        alone = true_replay(base, every).prophet
+        alone = real_replay(base, every).prophet
         column = alone.horizons.index(horizon)
         errors = alone.errors[:, column]
         known = np.isfinite(errors)
@@ -285,8 +285,8 @@ def test_on_true_histories_the_interval_of_prophet_alone_holds_four_fifths(horiz
     ("base", "every", "most"),
     [("BTC", 21, 1.0 + 1e-9), ("ETH", 49, 1.01), ("BNB", 49, 1.01), ("LTC", 49, 1.01)],
 )
-def test_on_true_histories_no_horizon_is_forecast_worse_than_by_persistence(base: str, every: int, most: float) -> None:
-    done = true_replay(base, every)
+def test_no_horizon_is_worse_than_persistence_on_real_histories(base: str, every: int, most: float) -> None:
+    done = real_replay(base, every)
     for horizon in HORIZONS:
         rows = [row for row in done.rows([horizon]) if row.cutoff >= date(2020, 1, 1)]
         assert len(rows) >= 38

@@ -38,7 +38,7 @@ def forecasting(increments: Any, cutoffs: range, horizon: int = 1, half_width: f
 
 
 def truth(cutoff: int, horizon: int = 1) -> float:
-    """The increment that came about; nothing where it lies in the future."""
+    """The actual increment; 0 where it lies in the future."""
     return math.log(wandering(cutoff + horizon) / wandering(cutoff)) if cutoff + horizon < DAYS else 0.0
 
 
@@ -61,10 +61,10 @@ def truth(cutoff: int, horizon: int = 1) -> float:
         (90, 0.9, None, "not comparable with persistence at 90 days: too few forecasts, or a price that never moved"),
     ],
 )
-def test_the_words_say_what_the_figures_amount_to(
+def test_the_words_describe_the_comparison(
     horizon: int, relative: float | None, p_value: float | None, expected: str
 ) -> None:
-    """And never more: what chance explains, or what is too small to be written, is no difference."""
+    """A difference that is not significant, or too small to print, does not count."""
     assert words(horizon, relative, p_value) == expected
 
 
@@ -83,7 +83,7 @@ def test_a_perfect_forecast_has_no_error() -> None:
     assert one.words == "better than persistence at 1 day by 100.0%, p < 0.01"
 
 
-def test_a_forecast_of_the_opposite_is_twice_as_wrong_as_persistence() -> None:
+def test_the_opposite_forecast_has_twice_the_error_of_persistence() -> None:
     one = scored(score(forecasting(lambda cutoff: -truth(cutoff), range(100, DAYS)), [1])).scores[0]
     assert one.relative_mae == pytest.approx(2)
     assert one.skill == pytest.approx(-1)
@@ -93,14 +93,14 @@ def test_a_forecast_of_the_opposite_is_twice_as_wrong_as_persistence() -> None:
 
 @pytest.mark.parametrize("move", [0.2, -0.2])
 def test_a_forecast_beyond_its_interval_widens_it(move: float) -> None:
-    """An interval that does not hold its own forecast would be absurd; what is scored is what is baked."""
+    """An interval contains its own forecast, in the scores as in the baked model."""
     past = forecasting(lambda _: move, range(100, 150), half_width=0.05)
     for row in past.rows([1]):
         low, high = (math.log(end / row.persistence) for end in (row.low, row.high))
         assert (low, high) == pytest.approx((min(-0.05, move), max(0.05, move)))
 
 
-def test_persistence_is_no_better_than_itself_and_says_so() -> None:
+def test_persistence_is_described_as_no_better_than_itself() -> None:
     """It forecasts no direction either."""
     one = scored(score(forecasting(lambda _: 0.0, range(100, DAYS)), [1])).scores[0]
     assert (one.relative_mae, one.skill, one.p_value) == (1.0, 0.0, 1.0)
@@ -109,7 +109,7 @@ def test_persistence_is_no_better_than_itself_and_says_so() -> None:
 
 
 def test_too_few_forecasts_are_not_compared() -> None:
-    """Five of seven days that overlap say nothing beyond chance."""
+    """Five overlapping forecasts over seven days cannot be tested."""
     one = scored(score(forecasting(lambda _: 0.0, range(188, DAYS), horizon=7), [7])).scores[0]
     assert (one.forecasts, one.p_value) == (5, None)
     assert one.words.startswith("not comparable")
@@ -124,8 +124,8 @@ def of_prophet(curve: Any, cutoffs: range, horizon: int = 7) -> Replay:
     return replace(forecasting(lambda _: 0.0, cutoffs, horizon), prophet=alone)
 
 
-def test_prophet_alone_is_scored_with_its_own_interval_beside_persistence() -> None:
-    """Worked out anew from its errors, and from half-widths that were known at each cutoff."""
+def test_prophet_alone_is_scored_with_its_own_interval_relative_to_persistence() -> None:
+    """Recomputed from its errors, and from the half-widths known at each cutoff."""
     past = of_prophet(lambda cutoff: 0.2 * math.sin(cutoff), range(100, DAYS))
     found = scored(score(past, [7])).prophet
     assert found is not None
@@ -144,7 +144,7 @@ def test_prophet_alone_is_scored_with_its_own_interval_beside_persistence() -> N
     assert one.relative_winkler == pytest.approx(np.mean(2 * half_width + missed) / np.mean(reference), rel=1e-5)
 
 
-def test_where_prophet_could_not_be_fitted_the_others_are_scored_all_the_same() -> None:
+def test_cutoffs_without_a_fit_of_prophet_count_for_the_others() -> None:
     few = scored(score(of_prophet(lambda cutoff: 0.1 if cutoff > 150 else math.nan, range(100, DAYS)), [7]))
     assert few.prophet is not None
     assert (few.scores[0].forecasts, few.prophet.scores[0].forecasts) == (93, 42)
@@ -166,7 +166,7 @@ def test_the_words_on_prophet_alone_name_every_horizon_once() -> None:
     )
 
 
-def test_horizons_that_nobody_asked_for_are_left_out_of_the_words_too() -> None:
+def test_only_leaves_other_horizons_out_of_the_words_too() -> None:
     past = replay(series(), [1, 7], 25, DAYS)
     assert past is not None
     both, week = scored(score(past, [1, 7])), only(scored(score(past, [1, 7])), [7])
@@ -176,12 +176,12 @@ def test_horizons_that_nobody_asked_for_are_left_out_of_the_words_too() -> None:
     assert week.prophet.words == prophet_words(both.prophet.scores[1:])
 
 
-def test_nothing_that_has_come_due_is_no_score() -> None:
+def test_without_a_forecast_that_is_due_there_is_no_score() -> None:
     assert score(forecasting(lambda _: 0.0, range(DAYS - 5, DAYS), horizon=7), [7]) is None
 
 
-def test_every_candidate_is_scored_alone_beside_its_weight() -> None:
-    """The first was right, the others said nothing, which is persistence."""
+def test_every_candidate_is_scored_alone_with_its_weight() -> None:
+    """The first was right, the others forecast persistence."""
     found = scored(score(forecasting(truth, range(100, DAYS)), [1])).candidates
     assert [one.candidate for one in found] == list(CANDIDATES)
     assert [one.weight for one in found] == [1.0, 0.0, 0.0, 0.0, 0.0]
@@ -189,7 +189,7 @@ def test_every_candidate_is_scored_alone_beside_its_weight() -> None:
 
 
 def test_the_years_are_those_of_the_cutoffs_and_add_up() -> None:
-    """A forecast of January made in December is December's."""
+    """A forecast of January made in December counts for December."""
     days = 500
     past = replay(series(days), [7], every=20, longest=days)
     assert past is not None
@@ -202,7 +202,7 @@ def test_the_years_are_those_of_the_cutoffs_and_add_up() -> None:
     assert inside == pytest.approx(backtest.scores[0].forecasts * backtest.scores[0].coverage, rel=1e-5)
 
 
-def test_one_loss_a_week_is_kept_and_always_of_the_same_days() -> None:
+def test_one_loss_a_week_is_kept_of_fixed_weeks() -> None:
     """A successor trained a day later has the same weeks, so that the two can be compared."""
     earlier, later = (scored(score(forecasting(truth, range(first, DAYS)), [1])).losses for first in (100, 100 + 7))
     weeks = [loss.cutoff.toordinal() // 7 for loss in earlier]
@@ -227,14 +227,14 @@ def test_a_market_that_never_moves_is_scored_without_dividing_by_zero() -> None:
 
 @pytest.mark.parametrize("every", [1, 9, 100])
 def test_every_figure_is_a_finite_number_or_none(every: int) -> None:
-    """JSON knows neither NaN nor infinity, and a card that holds them cannot be served."""
+    """JSON has neither NaN nor infinity, and a card with them cannot be served."""
     cutoffs = range(100, DAYS, every)
     assert not_finite(scored(score(forecasting(truth, cutoffs), [1]))) == []
     assert not_finite(scored(score(forecasting(lambda _: 0.01, cutoffs, half_width=0.0), [1]))) == []
 
 
 def not_finite(value: Any) -> list[float]:
-    """Every number in it, however deep, that is none."""
+    """Every nested number that is not finite."""
     return [number for number in numbers(value) if not math.isfinite(number)]
 
 
@@ -256,7 +256,7 @@ def test_the_first_and_last_cutoff_are_named() -> None:
     assert backtest.cutoffs == 12
 
 
-def test_the_gaussian_interval_of_persistence_knows_the_past_year_and_nothing_after() -> None:
+def test_the_gaussian_interval_of_persistence_uses_the_past_year_only() -> None:
     closes = series(600).log_close
     half_width = gaussian_half_widths(closes, 4)
     assert np.isnan(half_width[:30]).all()

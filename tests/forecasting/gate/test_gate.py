@@ -85,16 +85,14 @@ def test_with_plenty_of_forecasts_any_other_is_refused(coverage: float) -> None:
         (90, 1, 0.0, False),
     ],
 )
-def test_forecasts_that_overlap_count_for_what_they_tell(
-    horizon: int, step: int, coverage: float, *, refused: bool
-) -> None:
+def test_only_forecasts_without_overlap_count(horizon: int, step: int, coverage: float, *, refused: bool) -> None:
     """113 forecasts over 90 days from cutoffs 16 days apart are worth 20, and from every day 2."""
     assert bool(calibration_faults(scored((horizon, 113, coverage), step=step), LIMITS)) is refused
 
 
 @pytest.mark.parametrize("forecasts", [1, 5, 20, 35, 57, 113, 200, 400, 1500])
 def test_a_calibrated_interval_is_refused_by_bad_luck_once_in_a_thousand_times_at_most(forecasts: int) -> None:
-    """A gate that closes by chance teaches everybody to walk around it."""
+    """A gate that refuses by chance would be bypassed."""
     refused = [k for k in range(forecasts + 1) if calibration_faults(scored((1, forecasts, k / forecasts)), LIMITS)]
     luck = math.fsum(math.comb(forecasts, k) * 4**k / 5**forecasts for k in refused)
     assert luck <= 0.001
@@ -106,7 +104,7 @@ def test_every_horizon_out_of_calibration_is_named() -> None:
     assert ["1 day ahead" in faults[0], "30 days ahead" in faults[1], len(faults)] == [True, True, 2]
 
 
-def test_being_no_better_than_persistence_is_no_reason() -> None:
+def test_being_no_better_than_persistence_is_not_a_reason() -> None:
     """It is published instead."""
     assert (NO_SCORE.skill, NO_SCORE.p_value) == (-0.2, 0.001)
     assert calibration_faults(scored((1, 400, 0.8)), LIMITS) == []
@@ -130,7 +128,7 @@ def lost(
 
 
 def noise(seed: int) -> Callable[[int, int], float]:
-    """Losses of a market: as large as the horizon's root, and the same for whoever asks."""
+    """Losses proportional to the root of the horizon, reproducible from the seed."""
     return lambda horizon, week: math.sqrt(horizon) * (0.01 + 0.03 * Random(f"{seed} {horizon} {week}").random())
 
 
@@ -147,7 +145,7 @@ def test_a_model_that_is_worse_beyond_chance_is_refused_with_every_figure() -> N
 
 @pytest.mark.parametrize("factor", [1.0, 1.0 + 1e-12, 1.009, 0.5])
 def test_a_model_that_is_as_good_or_better_passes(factor: float) -> None:
-    """A difference of rounding can be as certain as a real one; it concerns nobody."""
+    """A difference of rounding can be as significant as a real one; it does not matter."""
     assert champion_faults(lost(lambda h, w: MARKET(h, w) * factor), lost(MARKET), LIMITS) == []
 
 
@@ -158,7 +156,7 @@ def test_a_worse_interval_alone_is_refused_too() -> None:
 
 
 def lasting(seed: int) -> Callable[[int, int], float]:
-    """Losses over spans that overlap: those of one week are nearly those of the next."""
+    """Losses over overlapping spans: those of one week are nearly those of the next."""
     weeks = [0.01 + 0.03 * Random(f"{seed} {week}").random() for week in range(120)]
     return lambda horizon, week: sum(weeks[week : week + math.ceil(horizon / 7)])
 
@@ -177,7 +175,7 @@ def test_fewer_common_cutoffs_than_half_a_year_give_no_verdict(weeks: int, *, re
 
 
 def test_only_cutoffs_and_horizons_that_both_have_are_compared() -> None:
-    """A successor has cutoffs that its champion could not know, and may have other horizons."""
+    """A successor has later cutoffs than its champion, and may have other horizons."""
     champion = lost(MARKET, weeks=150, horizons=(1, 7))
     later = lost(
         lambda horizon, week: MARKET(horizon, week + 50) if week < 100 else 10.0,
@@ -189,11 +187,11 @@ def test_only_cutoffs_and_horizons_that_both_have_are_compared() -> None:
     assert champion_faults(elsewhere, champion, LIMITS) == []
 
 
-def test_a_champion_without_losses_is_no_measure() -> None:
+def test_a_champion_without_losses_is_not_compared() -> None:
     assert champion_faults(lost(MARKET), scored((1, 400, 0.8)), LIMITS) == []
 
 
-def test_a_champion_that_was_never_wrong_divides_nothing_by_zero() -> None:
+def test_a_champion_without_errors_is_compared_without_dividing_by_zero() -> None:
     faults = champion_faults(lost(MARKET, horizons=(1,)), lost(lambda *_: 0.0), LIMITS)
     assert len(faults) == 2
 

@@ -1,4 +1,4 @@
-"""Poisoned histories, fed to the real command as files: each must be refused, with its reason, and leave no trace."""
+"""Poisoned histories, given to the real command as files: each is refused, with its reason, and changes no file."""
 
 import json
 import math
@@ -25,7 +25,7 @@ Candles = list[Candle]
 
 
 def clean(pair: Pair = BTC) -> Candles:
-    """A sound history of 400 days, as an invented market has it."""
+    """A sound history of 400 days, from a simulated market."""
     return list(Simulated(0).candles(pair, Interval.DAY_1, SPAN))
 
 
@@ -44,7 +44,7 @@ def dated(values: Candle, day: Candle) -> Candle:
 
 
 def shuffled(candles: Candles) -> Candles:
-    """In an order that has nothing to do with time."""
+    """In random order."""
     return Random(0).sample(candles, len(candles))
 
 
@@ -75,7 +75,7 @@ def times(factor: float) -> Callable[[Candle], Candle]:
 
 
 def flat_from(index: int) -> Candles:
-    """Closes that stop moving, while the rest goes on trembling."""
+    """Closes that stop moving, while the other prices still vary."""
     price = CLEAN[index].close
     rest = [
         Candle(candle.open_time, price, price * (1.0001 + 1e-6 * n), price * 0.9999, price, candle.volume)
@@ -90,7 +90,7 @@ def reopened(candle: Candle, price: float) -> Candle:
 
 
 def filled_weekends() -> Candles:
-    """A stock exchange's calendar, filled up to look like a market that never rests."""
+    """A stock exchange's calendar, with weekends filled in."""
     filled: Candles = []
     for candle in CLEAN:
         rests = candle.open_time.weekday() >= 5 and filled
@@ -308,7 +308,7 @@ def run_training(folder: Path, candles: Candles, *options: str) -> int:
 
 
 @pytest.mark.parametrize("kind", POISON)
-def test_poison_is_refused_with_4_and_its_reason_and_the_model_that_stood_there_stays(
+def test_poison_is_refused_with_4_and_its_reason_and_the_previous_model_stays(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     candles, reason = POISON[kind]
@@ -329,8 +329,8 @@ REORDERED = {
 
 
 @pytest.mark.parametrize("order", REORDERED)
-def test_the_order_of_rows_is_no_poison(order: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Many sites export the newest day first; each row knows its day."""
+def test_the_order_of_rows_does_not_matter(order: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Many sites export the newest day first; each row has its date."""
     assert run_training(tmp_path, REORDERED[order], "--json", "--every", "60") == 0
     card = json.loads(capsys.readouterr().out)["card"]["pairs"]["BTC/USD"]
     assert run_training(tmp_path, CLEAN, "--json", "--every", "60") == 0

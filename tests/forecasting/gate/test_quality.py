@@ -35,7 +35,7 @@ def real_days(base: str) -> list[Candle]:
     """Every daily candle of a real market."""
     path = REAL / f"binance_{base}-USDT_1d.csv"
     if not path.exists():
-        pytest.skip(f"there is no {path.name} beside this repository")
+        pytest.skip(f"needs the real history {path.name}")
     return read_candles(path)
 
 
@@ -56,7 +56,7 @@ def test_no_day_of_real_history_is_refused(base: str) -> None:
 
 @pytest.mark.parametrize("base", ["BTC", "ETH", "BNB", "LTC"])
 def test_march_2020_is_not_refused(base: str) -> None:
-    """The market lost 40 to 50 % of its price within one day, and a gate that closes then is of no use."""
+    """The market lost 40 to 50 % within one day; a gate that refuses then is useless."""
     candles = [candle for candle in real_days(base) if candle.open_time < datetime(2020, 3, 13, tzinfo=UTC)]
     crash = candles[-1]
     assert crash.close / candles[-2].close < 0.63
@@ -65,8 +65,8 @@ def test_march_2020_is_not_refused(base: str) -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("pair", ["BTC/USD", "SHIB/USD", "ETH/BTC"])
-def test_no_invented_market_is_refused(pair: str, seed: int) -> None:
-    """`make run` without a network trains on one, and is spared nothing."""
+def test_no_simulated_market_is_refused(pair: str, seed: int) -> None:
+    """`make run` without a network trains on one, with every check."""
     span = Span(GENESIS, datetime(2026, 11, 21, tzinfo=UTC))
     assert faults(list(Simulated(seed).candles(Pair.parse(pair), Interval.DAY_1, span))) == []
 
@@ -85,7 +85,7 @@ def test_a_history_from_an_exchange_is_not_refused() -> None:
 
 
 def with_way(*closes: float) -> list[Candle]:
-    """The history made by hand, going on through these closes."""
+    """The hand-made history, continued by these factors from close to close."""
     before = list(make_history(400).candles)
     for close in closes:
         before.append(make_candle(before[-1].open_time + DAY, before[-1].close * close, before[-1].close))
@@ -97,7 +97,7 @@ def with_way(*closes: float) -> list[Candle]:
     [(0.6,), (0.6, 1.4), (1.7, 0.6), (0.5, 0.5, 0.5), (2.0, 2.0), (0.8,) * 10, (0.15, 0.9)],
     ids=["-40 %", "and back", "a spike", "three halvings", "doubled twice", "ten days down", "-85 %"],
 )
-def test_a_crash_that_passes_every_price_on_its_way_is_not_refused(way: tuple[float, ...]) -> None:
+def test_a_crash_through_every_price_is_not_refused(way: tuple[float, ...]) -> None:
     assert faults(with_way(*way)) == []
 
 
@@ -110,7 +110,7 @@ def test_the_same_crash_between_two_candles_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("first", "last", "torn"), [(100, 101, False), (100, 104, True), (100, 110, True)])
-def test_rows_that_changed_places_are_found_though_the_market_was_calm(first: int, last: int, *, torn: bool) -> None:
+def test_swapped_rows_are_found_even_in_a_calm_market(first: int, last: int, *, torn: bool) -> None:
     candles = list(make_history(400, lambda day: 100 * (1 + 0.04 * math.sin(day))).candles)
     days = candles[first:last]
     moved = [replace(c, open_time=day.open_time) for c, day in zip(days[::-1], days, strict=True)]
@@ -118,8 +118,8 @@ def test_rows_that_changed_places_are_found_though_the_market_was_calm(first: in
     assert [fault[:5] for fault in found] == ["torn:"] * torn
 
 
-def test_a_wick_is_believed_where_the_volume_tells_of_it() -> None:
-    """Whole order books have been eaten through, down to a thousandth of the price, and came back within minutes."""
+def test_a_wick_is_accepted_with_the_volume_for_it() -> None:
+    """Real crashes went through whole order books, down to a thousandth of the price, and recovered within minutes."""
     candles = list(make_history(400).candles)
     low = replace(candles[300], low=candles[300].low / 1000)
     [fault] = faults([*candles[:300], low, *candles[301:]])
@@ -139,7 +139,7 @@ def test_one_missing_day_is_not_stale_at_any_hour_and_two_are_at_every_hour(hour
     assert [fault[:5] for fault in found] == ["stale"] * stale
 
 
-def test_an_age_of_months_is_told_in_days() -> None:
+def test_an_age_of_months_is_given_in_days() -> None:
     history = make_history(400)
     limit = history.candles[-1].open_time + DAY + timedelta(hours=3538)
     [fault] = history_faults(history, LIMITS, limit, 1825)
@@ -150,7 +150,7 @@ def test_an_age_of_months_is_told_in_days() -> None:
     ("candles", "days", "short"),
     [(180, 1825, False), (179, 1825, True), (90, 100, False), (89, 100, True), (30, 30, False), (27, 30, False)],
 )
-def test_half_a_year_is_enough_and_so_is_what_was_asked_for(candles: int, days: int, *, short: bool) -> None:
+def test_half_a_year_is_enough_and_so_are_the_requested_days(candles: int, days: int, *, short: bool) -> None:
     found = faults(make_history(candles).candles, days)
     assert [fault[:9] for fault in found] == ["too short"] * short
 
@@ -175,7 +175,7 @@ def test_one_missing_candle_is_tolerated_in_a_short_history_too() -> None:
     assert faults(make_history(40, missing=frozenset({7})).candles, days=40) == []
 
 
-def test_a_change_of_unit_does_not_hide_in_a_gap() -> None:
+def test_a_change_of_unit_is_found_across_a_gap() -> None:
     candles = make_history(400, lambda day: wandering(day) * (10 if day >= 200 else 1), frozenset({200})).candles
     inside = [replace(c, open=c.close) if c.open_time == START + 201 * DAY else c for c in candles]
     assert [fault[:5] for fault in faults(inside)] == ["jump:"]
@@ -187,14 +187,14 @@ def test_a_market_may_move_over_a_missing_day() -> None:
 
 
 @pytest.mark.parametrize(("days", "flat"), [(6, False), (7, True)])
-def test_a_coin_of_few_digits_may_close_alike_for_six_days(days: int, *, flat: bool) -> None:
+def test_six_equal_closes_are_tolerated(days: int, *, flat: bool) -> None:
     candles = make_history(400, lambda day: wandering(300 if 300 <= day < 300 + days else day)).candles
     trembling = [replace(c, high=c.high * (1 + n * 1e-6), volume=float(n)) for n, c in enumerate(candles)]
     assert [fault[:5] for fault in faults(trembling)] == ["flat:"] * flat
 
 
 @pytest.mark.parametrize(("tick", "flat"), [(2.0, False), (200.0, False), (4000.0, True)])
-def test_a_coarse_tick_is_a_price_and_a_very_coarse_one_is_none(tick: float, *, flat: bool) -> None:
+def test_a_coarse_tick_is_accepted_and_a_very_coarse_one_is_not(tick: float, *, flat: bool) -> None:
     """Coins at 0.00000123 move in steps of a percent."""
 
     def rounded(price: float) -> float:
@@ -215,20 +215,20 @@ def test_a_market_may_hardly_move_for_six_days(days: int, *, still: bool) -> Non
 
 @pytest.mark.parametrize(("days", "straight"), [(10, False), (11, True)])
 @pytest.mark.parametrize("growth", [0.99, 1.004, 1.03])
-def test_a_market_may_move_alike_for_ten_days(growth: float, days: int, *, straight: bool) -> None:
+def test_ten_equal_moves_are_tolerated(growth: float, days: int, *, straight: bool) -> None:
     assert [fault[:9] for fault in faults(with_way(*[growth] * days))] == ["straight:"] * straight
 
 
 @pytest.mark.parametrize("factor", [0.4, 0.9, 1.1, 2.5])
 def test_a_line_of_prices_is_straight_however_steep(factor: float) -> None:
-    """Its moves are not alike in logarithms where it is steep."""
+    """A steep line has unequal moves in logarithms."""
     line = [1 + (factor - 1) * n / 15 for n in range(16)]
     found = faults(with_way(*[after / before for before, after in itertools.pairwise(line)]))
     assert [fault[:36] for fault in found] == ["straight: the moves of 15 days in a "]
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_coarse_tick_makes_no_line(seed: int) -> None:
+def test_a_coarse_tick_is_not_taken_for_a_line(seed: int) -> None:
     """Coins at 0.00000123 move by the same step again and again, and not at all on one day in ten."""
     random, price, prices = Random(seed), 0.0, [100]
     for _ in range(1825):
@@ -248,19 +248,19 @@ def test_a_month_of_a_real_market_that_runs_backwards_is_refused(base: str, firs
     assert any(fault.startswith("detached: a day of 30 in a row") for fault in found)
 
 
-def test_closes_alone_make_a_history() -> None:
-    """Where open, high and low were made up from the close there is nothing to compare with the day before."""
+def test_a_history_of_closes_alone_is_accepted() -> None:
+    """Open, high and low made up from the close cannot be compared with the day before."""
     closes = [make_candle(START + day * DAY, wandering(day)) for day in range(400)]
     assert faults(closes) == []
     assert faults([replace(c, open=c.close, high=c.close, low=c.close) for c in closes]) == []
 
 
-def test_defects_come_first_and_nothing_else_is_said_of_an_empty_history() -> None:
+def test_an_empty_history_has_one_fault() -> None:
     assert history_faults(history_of([]), LIMITS, START, 1825) == ["no usable candle is left"]
 
 
 @given(st.floats(min_value=1e-300, max_value=1e300), st.floats(min_value=1e-300, max_value=1e300))
-def test_prices_of_any_size_are_judged_without_a_crash(first: float, second: float) -> None:
+def test_prices_of_any_size_are_judged_without_an_error(first: float, second: float) -> None:
     candles = [make_candle(START + day * DAY, first if day < 100 else second) for day in range(200)]
     sound = [candle for candle in candles if not candle.faults()]
     assert all(isinstance(fault, str) for fault in history_faults(history_of(sound), LIMITS, START, 1825))
@@ -275,18 +275,18 @@ LAST = make_candle(START, 100.0)
 
 
 @pytest.mark.parametrize("prices", [[], [100.0], [104.0, 90.0, 60.0], [300.0, 20.0], [100.0] * 23])
-def test_a_newest_price_that_was_traded_to_is_an_anchor(prices: list[float]) -> None:
+def test_a_newest_price_reached_by_trades_is_accepted(prices: list[float]) -> None:
     hours = [hour(n, price, before) for n, (before, price) in enumerate(zip([100.0, *prices], prices, strict=False))]
     assert anchor_faults(hours, LAST, LIMITS) == []
 
 
 @pytest.mark.parametrize("price", [10_000.0, 1_000.0, 160.0, 60.0, 10.0, 1.0])
-def test_a_newest_price_that_comes_from_nowhere_is_none(price: float) -> None:
+def test_a_newest_price_out_of_nowhere_is_refused(price: float) -> None:
     """A unit error or a bad tick in the very last price would move every forecast."""
     [fault] = anchor_faults([hour(0, 101.0, 100.0), hour(1, price, price)], LAST, LIMITS)
     assert fault.startswith("jump: the hour of 2021-01-02 01:00 goes from")
 
 
-def test_an_impossible_hour_is_no_anchor() -> None:
+def test_an_impossible_hour_is_refused() -> None:
     [fault] = anchor_faults([replace(hour(0, 100.0, 100.0), close=math.nan)], LAST, LIMITS)
     assert fault == "the hour of 2021-01-02 00:00 is impossible: close nan is not a positive number"

@@ -1,4 +1,4 @@
-"""Swagger UI in a real browser: it works, and it asks nobody but this server."""
+"""Swagger UI in a real browser: it works, and it connects to this server only."""
 
 import json
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Chrome]:
-    """A browser that has never been anywhere, and records what it asks for."""
+    """A browser with a new profile that records its requests."""
     options = ChromeOptions()
     options.binary_location = str(BROWSER)
     for flag in [*FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1200,1600"]:
@@ -66,12 +66,12 @@ def browser(tmp_path: Path) -> Iterator[Chrome]:
 
 
 def logged(browser: Chrome, kind: str) -> list[dict[str, Any]]:
-    """What the browser wrote into one of its logs since it was last asked."""
+    """Return the new entries of one of the browser's logs."""
     return list(browser.get_log(kind))  # type: ignore[no-untyped-call]  # selenium's own omission
 
 
 def asked_of(browser: Chrome) -> set[str]:
-    """Scheme and host of everything the browser asked for over a network so far."""
+    """Return scheme and host of all requests over a network so far."""
     messages = [json.loads(entry["message"])["message"] for entry in logged(browser, "performance")]
     urls = [urlsplit(message["params"]["request"]["url"]) for message in messages if "request" in message["params"]]
     return {f"{url.scheme}://{url.netloc}" for url in urls if url.scheme in {"http", "https", "ws", "wss", "ftp"}}
@@ -107,7 +107,7 @@ def open_page(browser: Chrome, served: Served) -> list[WebElement]:
     return list(browser.find_elements(By.CSS_SELECTOR, ".opblock"))
 
 
-def test_invented_prices_are_announced_in_red(simulated: Served, browser: Chrome) -> None:
+def test_invented_prices_have_a_red_banner(simulated: Served, browser: Chrome) -> None:
     """At the top of the page, as wide as it is, and within what the page's policy allows."""
     open_page(browser, simulated)
     banner = browser.find_element(By.CSS_SELECTOR, "[role=alert]")
@@ -130,7 +130,7 @@ def has_examples(operation: WebElement, _: Chrome) -> bool:
     return bool(operation.find_elements(By.CSS_SELECTOR, "tr.response .example"))
 
 
-def test_every_example_on_the_page_is_a_real_one(served: Served, browser: Chrome) -> None:
+def test_every_example_on_the_page_is_real(served: Served, browser: Chrome) -> None:
     """Swagger UI makes values up where the document has none: `"string"`, `0`, `1`, an object without members."""
     wait = WebDriverWait(browser, SECONDS)
     operations = open_page(browser, served)

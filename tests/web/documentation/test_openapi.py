@@ -1,4 +1,4 @@
-"""The OpenAPI document: is it valid, is it complete, and does the running server keep to it?"""
+"""The OpenAPI document is valid and complete, and the running server conforms to it."""
 
 import json
 import re
@@ -58,7 +58,7 @@ def test_the_served_document_is_this_one(served: Served) -> None:
 
 
 def test_every_route_is_documented_and_every_documented_route_exists() -> None:
-    """A route that nobody can find and a promise that nobody keeps are both noticed here."""
+    """No hidden route, and no documented one that is missing."""
     service = create_service(make_model(), SETTINGS, now, threading.Event())
     rules = {routes.template(rule.rule) for rule in routes.create_flask_app(service).url_map.iter_rules()}
     assert rules - UNLISTED.keys() == set(OPERATIONS)
@@ -66,7 +66,7 @@ def test_every_route_is_documented_and_every_documented_route_exists() -> None:
 
 
 @pytest.mark.parametrize("path", OPERATIONS)
-def test_every_operation_says_what_it_is_for(path: str) -> None:
+def test_every_operation_is_described(path: str) -> None:
     operation = OPERATIONS[path]
     assert operation["summary"]
     assert operation["operationId"]
@@ -75,13 +75,13 @@ def test_every_operation_says_what_it_is_for(path: str) -> None:
 
 
 def examples(parameter: dict[str, Any]) -> list[str]:
-    """What Swagger UI offers for a parameter."""
+    """Return the examples of a parameter."""
     named = [example["value"] for example in parameter.get("examples", {}).values()]
     return [*named, *([parameter["example"]] if "example" in parameter else [])]
 
 
 def example_urls() -> Iterator[tuple[str, dict[str, str]]]:
-    """Every documented question as it is asked when nothing is changed, and each further example of a parameter."""
+    """Yield path and query of every documented request, with each example of its parameters."""
     for path, operation in OPERATIONS.items():
         parameters = operation.get("parameters", [])
         most = max((len(examples(parameter)) for parameter in parameters), default=1)
@@ -93,13 +93,13 @@ def example_urls() -> Iterator[tuple[str, dict[str, str]]]:
 
 
 @pytest.mark.parametrize(("path", "query"), list(example_urls()))
-def test_every_example_works_as_it_is(served: Served, path: str, query: dict[str, str]) -> None:
+def test_every_example_request_succeeds(served: Served, path: str, query: dict[str, str]) -> None:
     """Swagger UI's "Try it out" must not begin with an error."""
     assert requests.get(f"{served.url}{path}", params=query, timeout=30).status_code == 200
 
 
 def resolved(node: Any) -> Any:
-    """The same with every reference replaced by what it refers to."""
+    """Return the node with every reference replaced by its target."""
     if isinstance(node, list):
         return [resolved(member) for member in node]
     if not isinstance(node, dict):
@@ -121,7 +121,7 @@ RESPONSES = {
 
 @pytest.mark.parametrize("response", RESPONSES.values(), ids=RESPONSES)
 def test_every_answer_has_an_example_that_fits_its_schema(response: dict[str, Any]) -> None:
-    """Where none is given, Swagger UI shows `"string"` and `0`: an answer that this service never gives."""
+    """Without an example, Swagger UI shows `"string"` and `0`, which this service never sends."""
     for kind in response.get("content", {}).values():
         OAS31Validator(kind["schema"]).validate(kind["example"])
         assert kind["example"] not in ([], {}, *PLACEHOLDERS)
@@ -132,7 +132,7 @@ def test_every_answer_has_an_example_that_fits_its_schema(response: dict[str, An
 
 @pytest.mark.parametrize(("path", "query"), list(example_urls()))
 def test_an_example_has_the_members_of_the_real_answer(served: Served, path: str, query: dict[str, str]) -> None:
-    """An example is an answer of this model, so what it leaves out or makes up is noticed here."""
+    """Examples must neither omit nor invent members."""
     answer = requests.get(f"{served.url}{path}", params=query, timeout=30)
     template = next(known for known in OPERATIONS if re.fullmatch(re.sub(r"{[a-z]+}", "[^/]+", known), path))
     (kind,) = RESPONSES[f"{template} 200"]["content"].values()
@@ -150,8 +150,8 @@ def test_headers_of_an_answer_are_documented(served: Served) -> None:
     assert ours | {rendering.SIMULATED, "ETag", "Last-Modified", "Cache-Control"} == documented.keys()
 
 
-def test_the_document_says_what_the_model_was_trained_on() -> None:
-    """Whoever opens the page learns when, from where and over which time, and where to find the rest."""
+def test_the_description_names_the_training_data() -> None:
+    """The time of the training, the source and the span, and where to find the rest."""
     text = DOCUMENT["info"]["description"]
     card = MODEL.card.pairs[BTC]
     for part in (f"{NOW:%Y-%m-%d %H:%M} UTC", "`alpaca`", f"{card.first:%Y-%m-%d} to {card.last:%Y-%m-%d}", "(/model)"):
@@ -159,8 +159,8 @@ def test_the_document_says_what_the_model_was_trained_on() -> None:
     assert "simulated" not in text
 
 
-def test_the_document_links_to_the_project_where_that_is_known(served: Served, tmp_path: Path) -> None:
-    """By the address that the image was built with; a program that does not know one makes none up."""
+def test_the_document_links_to_the_project_if_its_url_is_known(served: Served, tmp_path: Path) -> None:
+    """The image is built with that URL."""
     assert "externalDocs" not in requests.get(f"{served.url}/openapi.json", timeout=30).json()
     store.save(MODEL, tmp_path / "model.pkl")
     with serving(tmp_path / "model.pkl", REPOSITORY_URL="https://example.org/crypto-predict") as linked:
@@ -174,27 +174,25 @@ def test_the_document_warns_of_invented_prices() -> None:
 
 
 def schemathesis(served: Served, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Ask everything that the document allows and much that it forbids, the same at every run of a day."""
+    """Send requests that the document allows or forbids, the same at every run of a day."""
     command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{served.url}/openapi.json"]
     steady = ["--seed", "1", "--max-examples", "20", "--generation-database", "none", "--no-color", "--checks", "all"]
-    # All warnings but that many questions are refused: a document cannot say which days a model knows.
+    # Without the warning that many requests are refused: a document cannot list the days of a model.
     warnings = ["--warnings", "missing_test_data,missing_deserializer,unsupported_regex,method_not_allowed"]
     return subprocess.run(
         [*command, *steady, *warnings, *options], cwd=folder, capture_output=True, text=True, timeout=100, check=False
     )
 
 
-def test_the_running_server_keeps_to_the_document(served: Served, tmp_path: Path) -> None:
-    """One check is left out, that whatever fits the document is accepted: days outside the range are not."""
+def test_the_running_server_conforms_to_the_document(served: Served, tmp_path: Path) -> None:
+    """Except that days outside the range fit the document and are refused."""
     result = schemathesis(served, tmp_path, "--exclude-checks", "positive_data_acceptance")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "No issues found" in result.stdout
 
 
-def test_what_fits_the_document_and_is_refused_is_a_day_that_this_model_does_not_know(
-    served: Served, tmp_path: Path
-) -> None:
-    """Or a last day before the first. Nothing else that the document allows is refused."""
+def test_only_days_outside_the_range_fit_the_document_and_are_refused(served: Served, tmp_path: Path) -> None:
+    """Or an end before the start."""
     result = schemathesis(served, tmp_path, "--mode", "positive")
     found = set(re.findall(r"^- (.*)$", result.stdout, re.MULTILINE))
     assert {title.split(" ", 1)[1] for title in found} == {"Schema-valid request rejected"}, result.stdout

@@ -12,7 +12,7 @@ from tests.support.models import BTC, ETH, make_model
 
 @pytest.mark.parametrize("simulated", [True, False])
 def test_a_card_as_it_is_served_fits_its_schema(simulated: bool) -> None:
-    """The document is derived from the dataclass, so it must describe what encoding the dataclass gives."""
+    """The schema is derived from the dataclass, and must describe its encoding."""
     OAS31Validator(schema_of(Card)).validate(plain.encode(make_model(BTC, ETH, simulated=simulated).card))
 
 
@@ -21,7 +21,7 @@ def test_a_whole_model_fits_its_schema() -> None:
     OAS31Validator(schema_of(Model)).validate(plain.encode(make_model()))
 
 
-def test_what_does_not_fit_is_told_apart() -> None:
+def test_a_wrong_card_does_not_fit_the_schema() -> None:
     """A schema that accepts everything describes nothing."""
     card = plain.encode(make_model().card)
     for spoilt in (card | {"days": "many"}, card | {"more": 1}, {k: v for k, v in card.items() if k != "days"}):
@@ -47,8 +47,8 @@ def test_dataclasses_hold_each_other() -> None:
     assert schema_of(PairCard)["properties"]["gaps"]["items"] == schema_of(Gap)
 
 
-def test_what_no_model_holds_has_no_schema() -> None:
-    """A field of a new kind is noticed here, not by a reader of a wrong document."""
+def test_an_unknown_type_has_no_schema() -> None:
+    """A field of a new type must not produce a wrong document."""
     with pytest.raises(TypeError, match="set"):
         schema_of(set[int])
 

@@ -22,8 +22,8 @@ HOURS_24 = timedelta(hours=24)
         ("192.0.2.7", "http://192.0.2.7:8000"),
     ],
 )
-def test_the_address_is_one_that_can_be_asked(host: str, url: str) -> None:
-    """What is listened at everywhere is asked at this machine."""
+def test_the_url_can_be_used_on_this_machine(host: str, url: str) -> None:
+    """A server that listens on every address is reached through loopback."""
     assert base_url(host, 8000) == url
 
 
@@ -36,10 +36,10 @@ def test_the_address_is_one_that_can_be_asked(host: str, url: str) -> None:
         (True, timedelta(days=9), [announcement.SIMULATED, announcement.STALE]),
     ],
 )
-def test_whatever_must_not_be_overlooked_is_a_warning(
+def test_simulated_prices_and_stale_models_are_warnings(
     caplog: pytest.LogCaptureFixture, simulated: bool, age: timedelta, warnings: list[str]
 ) -> None:
-    """Invented prices, an old model and an old newest price are said at every start."""
+    """At every start: for invented prices, an old model and an old newest price."""
     with caplog.at_level(logging.INFO):
         announce(make_model(simulated=simulated), [("127.0.0.1", 8000)], TRAINED_AT + age, HOURS_24)
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == warnings
@@ -53,9 +53,9 @@ def test_whatever_must_not_be_overlooked_is_a_warning(
         (make_model(ETH), "/forecast/ETH-USD"),
     ],
 )
-def test_the_example_is_a_question_that_this_model_answers(model: Model, path: str) -> None:
+def test_the_model_can_answer_the_example(model: Model, path: str) -> None:
     assert example_path(model) == path
 
 
-def test_the_clock_knows_its_time_zone() -> None:
+def test_the_clock_is_in_utc() -> None:
     assert now().utcoffset() == timedelta(0)

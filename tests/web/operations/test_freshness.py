@@ -1,4 +1,4 @@
-"""Is a model called stale when it is old, and when the prices it starts from are?"""
+"""A model is stale if it or the newest price is too old."""
 
 import json
 from datetime import date, datetime, timedelta
@@ -20,7 +20,7 @@ def ask(model: Model, now: datetime) -> tuple[int, dict[str, object]]:
     return answer.status_code, json.loads(answer.data)
 
 
-def test_a_fresh_model_says_how_old_it_and_its_newest_price_are_and_may_become() -> None:
+def test_a_fresh_model_is_reported_with_both_ages_and_their_limit() -> None:
     assert ask(make_model(), ANCHOR + LIMIT) == (
         200,
         {
@@ -46,8 +46,8 @@ def test_a_fresh_model_says_how_old_it_and_its_newest_price_are_and_may_become()
         ),
     ],
 )
-def test_a_model_of_old_prices_is_stale_whenever_it_was_trained(trained_ago: timedelta, verdict: str) -> None:
-    """A training that finds no new candle succeeds, so its time alone says nothing of the prices."""
+def test_a_model_of_old_prices_is_stale_even_if_just_trained(trained_ago: timedelta, verdict: str) -> None:
+    """A training that finds no new candle succeeds, so its time alone does not prove new prices."""
     now = ANCHOR + timedelta(days=148)
     status, body = ask(make_model(trained_at=now - trained_ago), now)
     assert status == 503
@@ -56,15 +56,15 @@ def test_a_model_of_old_prices_is_stale_whenever_it_was_trained(trained_ago: tim
     assert body["simulated"] is False
 
 
-def test_an_old_model_of_prices_that_are_young_is_stale() -> None:
+def test_an_old_model_of_new_prices_is_stale() -> None:
     """A clock that runs ahead where the history was read must not hide the age of the model."""
     status, body = ask(make_model(last=date(2024, 5, 20)), TRAINED_AT + LIMIT + timedelta(seconds=1))
     assert status == 503
     assert str(body["detail"]).startswith("the model is too old: the model was trained 24 hours ago, ")
 
 
-def test_of_several_pairs_the_one_whose_newest_price_is_oldest_counts() -> None:
-    """No pair's answers may be older than what is said."""
+def test_the_oldest_newest_price_of_several_pairs_counts() -> None:
+    """No answer may be older than reported."""
     model = make_model(BTC, ETH)
     old = Anchor(at=model.forecasts[ETH].last_close_time, price=3_000.0)
     model.forecasts[ETH] = make_forecast(anchor=old)

@@ -51,8 +51,8 @@ def test_each_request_is_one_line(method: str, path: str, query: str, status: in
     }
 
 
-def test_nothing_that_is_asked_can_break_or_flood_the_log() -> None:
-    """Path, query and method are a stranger's: escaped, and cut short."""
+def test_requests_cannot_break_or_flood_the_log() -> None:
+    """Clients choose path, query and method: they are escaped and cut."""
     watched = Watched()
     forged = '%0a{"event": "forged"}%22'
     watched.client.open(f"/{forged}{'x' * 10_000}?{'y' * 10_000}", method="Z" * 1_000)
@@ -62,7 +62,7 @@ def test_nothing_that_is_asked_can_break_or_flood_the_log() -> None:
 
 
 def test_requests_are_counted_by_route_method_and_status() -> None:
-    """A route's template, never its address: strangers choose addresses, and each series costs memory."""
+    """By the template of the route: clients choose paths, and each series costs memory."""
     watched = Watched()
     for path in ("/bitcoin?date=2024-06-01", "/bitcoin?date=2024-06-02", "/bitcoin", "/forecast/BTC-USD", "/a", "/b"):
         watched.client.get(path)
@@ -89,7 +89,7 @@ def test_the_process_is_among_the_metrics() -> None:
 
 
 def test_two_applications_count_apart() -> None:
-    """No meter is shared between applications in one process."""
+    """Applications in one process do not share metrics."""
     one, other = Watched(), Watched()
     one.client.get("/pairs")
     assert other.metric('crypto_predict_requests_total{method="GET",route="/pairs",status="200"}') == 0
