@@ -106,7 +106,7 @@ def serve(settings: ServeSettings, lines: logs.Lines) -> None:
     service.metrics.add_total(
         "crypto_predict_connections_dropped",
         "Connections closed for a time limit, or to make room.",
-        lambda: server.dropped_connections,
+        lambda: server.pool.dropped,
     )
     announce(model, server.addresses, now(), settings.stale_after)
     if sys.stdout and sys.stdout.isatty():

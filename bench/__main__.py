@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("servers", "image"), help="measure these alone (default: everything)")
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
-    compileall.compile_dir("crypto_predict", quiet=1)  # as in an image; an import that compiles first is no cold start
+    compileall.compile_dir("crypto_predict", quiet=1)  # as in an image: a cold start must not compile
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
         if options.only != "image":

@@ -73,7 +73,7 @@ class _Connection(asyncio.Protocol):
         self._transport = transport
 
     def send_next(self) -> None:
-        """Send the next request that no other client has taken; end if there is none."""
+        """Send the next request that no other client has taken; or close the connection."""
         request = next(self._requests, None)
         if request is None:
             self.done.set_result(None)

@@ -1,7 +1,4 @@
-"""The settings of one run of a command, as frozen dataclasses, and the parsers of their values.
-
-Environments are passed in. `command_line` parses the options; this module needs the standard library only.
-"""
+"""The settings of the server, and the readers of option values; `command_line` parses the options."""
 
 from __future__ import annotations
 
@@ -41,7 +38,7 @@ def file_path(text: str) -> Path:
     """Read the path of a file.
 
     Raises:
-        InvalidValue: It is empty, which `Path` takes for the folder one is in.
+        InvalidValue: It is empty, which `Path` reads as the current folder.
     """
     if not text:
         raise InvalidValue("path", text, "the path of a file")
@@ -58,7 +55,7 @@ def boolean(text: str) -> bool:
 
 
 def whole_number(name: str, least: int, most: int) -> Callable[[str], int]:
-    """A reader of whole numbers between `least` and `most`, both included."""
+    """Return a reader of whole numbers between `least` and `most`, both included."""
 
     def read(text: str) -> int:
         if not re.fullmatch(r"-?[0-9]{1,18}", text) or not least <= int(text) <= most:
@@ -85,19 +82,19 @@ def duration(text: str) -> timedelta:
 
 
 def label(name: str, text: str | None) -> str | None:
-    """Read the name of a release or a revision, which appears in answers and metrics; None or empty if not set."""
+    """Read a version or a revision, which appears in answers and metrics; None or empty if it is not set."""
     if text and not _LABEL.fullmatch(text):
         raise InvalidValue(name, text, "a label such as 1.2.3: ASCII letters, digits and . _ + - only, at most 100")
     return text or None
 
 
 def masked(text: str) -> str:
-    """The text without what addresses in it hold before an ``@`` and after a ``?``, where passwords and keys stand."""
+    """Mask the user before an ``@`` and the query after a ``?`` in addresses: they may hold passwords and keys."""
     return _QUERY.sub(r"\1?***", _USER.sub("//***@", text))
 
 
 def web_address(text: str) -> str | None:
-    """Read ``https://example.org/project``; None where the text is empty."""
+    """Read ``https://example.org/project``; None if the text is empty."""
     if not text:
         return None
     if not _WEB_ADDRESS.fullmatch(text):
@@ -106,7 +103,7 @@ def web_address(text: str) -> str | None:
 
 
 def instant_of_epoch(text: str | None) -> datetime | None:
-    """Read ``SOURCE_DATE_EPOCH``: whole seconds since 1970; None or blank where it is not set."""
+    """Read ``SOURCE_DATE_EPOCH``: whole seconds since 1970; None or blank if it is not set."""
     if not text or not text.strip():
         return None
     seconds = whole_number("SOURCE_DATE_EPOCH", 0, 253_402_300_799)(text.strip())

@@ -72,7 +72,7 @@ def test_every_option_and_its_default_stand_in_the_guide_and_no_other(command: s
     options = shown.partition("\nexamples:")[0]
     described = dict(re.findall(r"^  (?:-\w, )?(--[a-z-]+)(.*?)(?=^  -|\Z)", options, re.MULTILINE | re.DOTALL))
     described.pop("--help", None)
-    defaults = {name: re.findall(r"\(default:\s+([^;)]+)", text) for name, text in described.items()}
+    defaults = {name: re.findall(r"[(\s]default:\s+([^;)\]]+)", text) for name, text in described.items()}
     chapter = OPTIONS.partition(f": `{command}`\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `(--[a-z-]+)[^|]*\| (?:`([^`]*)`)? *\|", chapter, re.MULTILINE)
     assert {name: [default] if default else [] for name, default in rows} == defaults

@@ -1,8 +1,10 @@
-"""The baked model: what training hands to serving.
+"""The model file and its ledger, which training hands to serving.
 
-* ``schema``: what the model file holds, as frozen dataclasses of plain values
-* ``scores``, ``scorecard``: the parts of it that say how forecasts did, in the backtest and since their release
-* ``plain``: those dataclasses as dicts and lists, and back with every fault named
-* ``store``: atomic writing and safe loading of ``model.pkl``
+* ``schema``: the content of the model file, as frozen dataclasses of plain values
+* ``scores``: the part of it that holds the scores of the backtest and of past releases
+* ``plain``: those dataclasses as dicts and lists, and back
+* ``store``, ``unpickle``: writing and safe loading of ``model.pkl``
 * ``evaluation``: the forecast for any day or instant, in plain Python
+* ``entries``, ``ledger``: the ledger of released forecasts, ``model.ledger.jsonl``
+* ``files``: atomic writes and locks
 """

@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from crypto_predict.baked.scorecard import Scorecard
-from crypto_predict.baked.scores import Backtest
+from crypto_predict.baked.scores import Backtest, Scorecard
 from crypto_predict.market import DAY, Gap, Pair
 
 VERSION = 3  # of the schema; raised whenever an older program could misread the file

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
+
+import numpy as np
 
 from crypto_predict.market import DAY, EPOCH, Candle, Gap, Interval
 
@@ -34,8 +34,8 @@ class Defect:
 class Audit:
     """The defects, the quarantine and the gaps of a stream of candles.
 
-    Candles may arrive in any order. Of several candles with the same opening the last one counts. A candle that is
-    newer than all before it takes constant time. Candles are not stored.
+    Candles may arrive in any order. Of several candles with the same opening the last one counts. Each candle in
+    ascending order takes constant time, and one byte for each opening of the grid: candles are not stored.
 
     Attributes:
         received: Number of candles so far.
@@ -46,7 +46,8 @@ class Audit:
         self.received = 0
         self.quarantine: set[datetime] = set()
         self._interval = interval
-        self._usable = _Runs()
+        self._first_step = 0  # from the epoch, in intervals
+        self._usable = bytearray()  # 1 for a usable candle, for each step from the first one on
         self._counts: Counter[str] = Counter()
         self._first: dict[str, str] = {}  # by kind
         self._previous: tuple[datetime, int | None] | None = None  # opening and line
@@ -65,7 +66,8 @@ class Audit:
             self._note(FUTURE, place(opening, line))
             return False
         step, offset = divmod(opening - EPOCH, self._interval.length)
-        known = opening in self.quarantine or (not offset and step in self._usable)
+        index = 0 if offset else self._index(step)
+        known = opening in self.quarantine or (not offset and self._usable[index] == 1)
         self._note_position(opening, line, known=known)
         faults = [] if offset else candle.faults()
         if offset:
@@ -75,12 +77,11 @@ class Audit:
         self._previous = opening, line
         if offset or faults:
             self.quarantine.add(opening)
-            if not offset:
-                self._usable.discard(step)
-            return False
-        self.quarantine.discard(opening)
-        self._usable.add(step)
-        return True
+        else:
+            self.quarantine.discard(opening)
+        if not offset:
+            self._usable[index] = not faults
+        return not (offset or faults)
 
     def defects(self, *kinds: str) -> tuple[Defect, ...]:
         """Return the defects of these kinds; without arguments, of all kinds."""
@@ -92,11 +93,24 @@ class Audit:
 
     def gaps(self) -> tuple[Gap, ...]:
         """Return the gaps between the usable candles, ascending."""
+        steps = np.flatnonzero(np.asarray(self._usable)) + self._first_step
+        before = np.flatnonzero(np.diff(steps) > 1)
         length = self._interval.length
         return tuple(
-            Gap(EPOCH + end * length, EPOCH + start * length, start - end)
-            for end, start in zip(self._usable.ends, islice(self._usable.starts, 1, None), strict=False)
+            Gap(EPOCH + (last + 1) * length, EPOCH + following * length, following - last - 1)
+            for last, following in zip(steps[before].tolist(), steps[before + 1].tolist(), strict=True)
         )
+
+    def _index(self, step: int) -> int:
+        """Return the index of a step. Extend the bytes to it."""
+        if not self._usable:
+            self._first_step = step
+        if step < self._first_step:
+            self._usable[:0] = bytes(self._first_step - step)
+            self._first_step = step
+        index = step - self._first_step
+        self._usable.extend(bytes(max(0, index + 1 - len(self._usable))))
+        return index
 
     def _note_position(self, opening: datetime, line: int | None, *, known: bool) -> None:
         before, line_before = self._previous or (opening, None)
@@ -121,36 +135,3 @@ def place(opening: datetime, line: int | None) -> str:
     """Return the opening of a candle, and its line if it comes from a file: ``2024-05-17 in line 7``."""
     text = opening.isoformat(" ").removesuffix("+00:00").removesuffix(" 00:00:00")
     return text if line is None else f"{text} in line {line}"
-
-
-class _Runs:
-    """A set of integers, stored as ascending runs. Run k contains ``range(starts[k], ends[k])``."""
-
-    def __init__(self) -> None:
-        self.starts: list[int] = []
-        self.ends: list[int] = []
-
-    def __contains__(self, number: int) -> bool:
-        run = bisect_right(self.starts, number) - 1
-        return run >= 0 and number < self.ends[run]
-
-    def add(self, number: int) -> None:
-        if number in self:
-            return
-        after = bisect_right(self.starts, number)
-        starts, ends = [number], [number + 1]
-        first = last = after  # the runs that the new one replaces
-        if after and self.ends[after - 1] == number:
-            first, starts = after - 1, [self.starts[after - 1]]
-        if after < len(self.starts) and self.starts[after] == number + 1:
-            last, ends = after + 1, [self.ends[after]]
-        self.starts[first:last], self.ends[first:last] = starts, ends
-
-    def discard(self, number: int) -> None:
-        if number not in self:
-            return
-        run = bisect_right(self.starts, number) - 1
-        parts = [(self.starts[run], number), (number + 1, self.ends[run])]
-        kept = [(start, end) for start, end in parts if start < end]
-        self.starts[run : run + 1] = [start for start, _ in kept]
-        self.ends[run : run + 1] = [end for _, end in kept]

@@ -44,21 +44,14 @@ MINUTES = 1440  # a day
 FIRST_EXTREME, SECOND_EXTREME = (60, 700), (740, 1380)  # ranges of minutes
 
 
-@dataclass(frozen=True, slots=True)
-class _Weekday:
-    drift: float  # added to the log price
-    volatility: float  # times the ordinary
-    turnover: float  # times the ordinary
-
-
-_WEEK = (  # Monday first
-    _Weekday(0.0015, 1.10, 1.10),
-    _Weekday(0.0005, 1.05, 1.10),
-    _Weekday(0.0005, 1.10, 1.15),
-    _Weekday(-0.0010, 1.10, 1.15),
-    _Weekday(0.0005, 1.05, 1.05),
-    _Weekday(-0.0010, 0.75, 0.70),
-    _Weekday(-0.0010, 0.75, 0.70),
+_WEEK = (  # Monday first: drift of the log price, and factors of volatility and turnover
+    (0.0015, 1.10, 1.10),
+    (0.0005, 1.05, 1.10),
+    (0.0005, 1.10, 1.15),
+    (-0.0010, 1.10, 1.15),
+    (0.0005, 1.05, 1.05),
+    (-0.0010, 0.75, 0.70),
+    (-0.0010, 0.75, 0.70),
 )
 _DOLLARS = {  # long-run levels
     "USD": 1.0,
@@ -158,14 +151,14 @@ def _days(market: _Market, random: Random, end: datetime) -> Iterator[_Day]:
     """Yield every day from the genesis on that opens before `end`. Each takes the same number of draws."""
     opening, log_open, log_volatility = GENESIS, math.log(market.level), 0.0
     while opening < end:
-        weekday = _WEEK[opening.weekday()]
+        weekday_drift, weekday_volatility, weekday_turnover = _WEEK[opening.weekday()]
         log_volatility = PERSISTENCE * log_volatility + VOLATILITY_OF_VOLATILITY * _normal(random)
-        volatility = DAILY_VOLATILITY * weekday.volatility * math.exp(log_volatility)
-        drift = weekday.drift + PULL_A_DAY * (math.log(market.level) - log_open)
+        volatility = DAILY_VOLATILITY * weekday_volatility * math.exp(log_volatility)
+        drift = weekday_drift + PULL_A_DAY * (math.log(market.level) - log_open)
         change = drift + volatility * _normal(random) + _jump(random)
         high, low = _extremes(random, change, volatility)
         open_, high, low, close = (market.rounded(math.exp(log_open + offset)) for offset in (0.0, high, low, change))
-        steps = round(VOLUME_STEPS * weekday.turnover * math.exp(log_volatility + 0.2 * _normal(random)))
+        steps = round(VOLUME_STEPS * weekday_turnover * math.exp(log_volatility + 0.2 * _normal(random)))
         yield _Day(Candle(opening, open_, high, low, close, steps * market.step), volatility, steps)
         opening, log_open = opening + DAY, log_open + change
 

@@ -25,16 +25,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 def build_card(  # noqa: PLR0913 the facts of a card
     pairs: Mapping[Pair, PairCard], gate: Gate, release: ReleaseFacts, trained_at: datetime, *, days: int, seed: int
 ) -> Card:
-    """Build the card of a whole model.
-
-    Args:
-        pairs: The card of each pair.
-        gate: The verdict.
-        release: Version and git revision.
-        trained_at: UTC.
-        days: Longest history that a fit sees.
-        seed: Of the fit.
-    """
+    """Build the card of a whole model, trained at `trained_at` (UTC) on at most `days` days of each pair."""
     version = release.version or __version__
     return Card(
         version=version,

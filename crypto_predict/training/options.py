@@ -38,7 +38,7 @@ examples:
   python train.py                                        Bitcoin from Alpaca, five years back, no key needed
   python train.py --pair BTC/USD --pair ETH/USD          several pairs in one model
   python train.py --pair SOL/USD --source file:SOL.csv   your own CSV or CSV.gz: time,open,high,low,close,volume
-  python train.py --source alpaca,simulated              an invented market where no exchange can be reached
+  python train.py --source alpaca,simulated              a simulated market if no exchange can be reached
   python train.py --until 2025-06-30                     as if that were yesterday
   python train.py --picture forecast.svg                 a picture beside the model
   python train.py --backtest backtest.csv                every forecast of the backtest, one a row

@@ -40,7 +40,7 @@ class GatePlan:
 
 @dataclass(frozen=True, slots=True)
 class EarlierRelease:
-    """The files of the release before this one; None if there is none."""
+    """The files of the release before this one."""
 
     ledger: Path | None = None  # continued beside the model
     champion: Path | None = None  # the model that this one would replace

@@ -34,7 +34,7 @@ def close_of(day: date) -> datetime:
     return midnight(day) + DAY
 
 
-OPENING, CLOSE = midnight(FIRST), close_of(END)  # of everything the forecast answers for
+OPENING, CLOSE = midnight(FIRST), close_of(END)  # of the forecast's range
 LAST_CLOSE, NEXT_CLOSE = close_of(LAST), close_of(LAST + DAY)
 ANCHOR = FORECAST.anchor  # half-way between the two
 INSTANTS = st.datetimes(OPENING.replace(tzinfo=None), CLOSE.replace(tzinfo=None), timezones=st.just(UTC))
@@ -45,23 +45,23 @@ INSTANTS = st.datetimes(OPENING.replace(tzinfo=None), CLOSE.replace(tzinfo=None)
     [(-10, -0.1), (0, 0.0), (25, 0.25), (40, 0.25), (50, 0.25), (75, 0.75), (100, 1.25), (200, 3.25)],
 )
 def test_the_trend_is_a_line_that_bends_at_its_changepoints(days: int, expected: float) -> None:
-    """By hand: slope 1, level from t = 0.25 on, slope 2 from t = 0.5 on; outside [0, 1] it goes on."""
+    """Computed by hand: slope 1, level from t = 0.25 on, slope 2 from t = 0.5 on, also outside [0, 1]."""
     bent = Trend(date(2023, 1, 1), 100, growth=1.0, offset=0.0, changepoints=(0.25, 0.5), deltas=(-1.0, 2.0))
     curve = Curve(1.0, bent, ())
     assert curve.at((date(2023, 1, 1) + days * DAY).toordinal()) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(("days", "expected"), [(0, 20.0), (1, 10.0), (2, -20.0), (3, -10.0), (4, 20.0), (-1, -10.0)])
-def test_a_seasonality_turns_from_1970_on(days: int, expected: float) -> None:
-    """By hand: one sine of height 10 and one cosine of height 20 over four days."""
+def test_the_phase_of_a_seasonality_starts_in_1970(days: int, expected: float) -> None:
+    """Computed by hand: a sine of amplitude 10 and a cosine of amplitude 20 over four days."""
     curve = Curve(1.0, LEVEL, (Seasonality("four days", 4.0, (10.0, 20.0)),))
     assert curve.at((date(1970, 1, 1) + days * DAY).toordinal()) == pytest.approx(expected, abs=1e-9)
 
 
-def test_the_second_pair_of_coefficients_turns_twice_as_fast() -> None:
+def test_the_second_pair_of_coefficients_has_twice_the_frequency() -> None:
     curve = Curve(1.0, LEVEL, (Seasonality("eight days", 8.0, (0.0, 0.0, 10.0, 20.0)),))
-    heights = [curve.at((date(1970, 1, 1) + day * DAY).toordinal()) for day in range(5)]
-    assert heights == pytest.approx([20.0, 10.0, -20.0, -10.0, 20.0], abs=1e-9)
+    values = [curve.at((date(1970, 1, 1) + day * DAY).toordinal()) for day in range(5)]
+    assert values == pytest.approx([20.0, 10.0, -20.0, -10.0, 20.0], abs=1e-9)
 
 
 def test_scale_multiplies_trend_and_seasonalities_together() -> None:
@@ -77,7 +77,7 @@ SMALL = st.floats(-2, 2)
 def test_the_curve_equals_the_published_formulas(
     bends: list[tuple[float, float]], growth: float, offset: float, coefficients: list[float]
 ) -> None:
-    """Taylor and Letham's own notation, with matrices: g(t) = (k + a(t)' d) t + (m + a(t)' c), s(t) = X(t) b."""
+    """In the matrix notation of Taylor and Letham: g(t) = (k + a(t)' d) t + (m + a(t)' c), s(t) = X(t) b."""
     changepoints, deltas = (np.array(sorted(bends)).reshape(-1, 2)).T
     days = np.arange(-50, 700, 7)
     ordinals = [(date(2023, 1, 1) + int(day) * DAY).toordinal() for day in days]
@@ -103,7 +103,7 @@ def priced(middle: float, low: float, high: float) -> Prediction:
 
 
 @pytest.mark.parametrize("day", [FIRST, date(2023, 7, 4), LAST])
-def test_a_past_day_is_answered_by_the_fitted_curve_and_its_own_band(day: date) -> None:
+def test_past_days_have_the_fitted_curve_and_its_band(day: date) -> None:
     curve, band = log_price(day), FORECAST.fitted_band
     assert EVALUATOR.at_close(day) == priced(curve, curve + band.low, curve + band.high)
 
@@ -112,24 +112,24 @@ HORIZONS = pytest.mark.parametrize("horizon", [1, 2, 30, 364, 365])
 
 
 @HORIZONS
-def test_a_future_day_takes_prophets_way_by_its_weight_and_adds_what_the_others_say(horizon: int) -> None:
-    """The way leads from the anchor to the corrected curve; the interval is that of the horizon."""
+def test_future_days_add_the_weighted_move_of_prophet_and_the_other_increments(horizon: int) -> None:
+    """The move goes from the anchor to the corrected curve; the interval is that of the horizon."""
     day = LAST + horizon * DAY
-    way = log_price(day) + FORECAST.level_correction - math.log(ANCHOR.price)
+    move = log_price(day) + FORECAST.level_correction - math.log(ANCHOR.price)
     weight, others = FORECAST.prophet_weights[horizon - 1], FORECAST.other_increments[horizon - 1]
-    middle, band = math.log(ANCHOR.price) + weight * way + others, FORECAST.forecast_bands[horizon - 1]
+    middle, band = math.log(ANCHOR.price) + weight * move + others, FORECAST.forecast_bands[horizon - 1]
     assert EVALUATOR.at_close(day) == priced(middle, middle + band.low, middle + band.high)
 
 
 @HORIZONS
-def test_with_no_weight_and_no_increments_every_day_costs_what_the_newest_price_was(horizon: int) -> None:
+def test_without_weights_and_increments_the_forecast_is_persistence(horizon: int) -> None:
     nothing = (0.0,) * HORIZON_DAYS
     persistence = Evaluator(make_forecast(prophet_weights=nothing, other_increments=nothing))
     assert persistence.at_close(LAST + horizon * DAY).price == ANCHOR.price
 
 
 @HORIZONS
-def test_with_all_the_weight_and_no_increments_a_day_costs_what_the_corrected_curve_says(horizon: int) -> None:
+def test_with_weights_of_1_and_no_increments_the_forecast_is_the_corrected_curve(horizon: int) -> None:
     whole, nothing = (1.0,) * HORIZON_DAYS, (0.0,) * HORIZON_DAYS
     prophet = Evaluator(make_forecast(prophet_weights=whole, other_increments=nothing))
     day = LAST + horizon * DAY
@@ -145,7 +145,7 @@ def test_the_combined_forecast_is_the_default() -> None:
 
 @pytest.mark.parametrize("day", [FIRST, date(2023, 7, 4), LAST])
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_of_the_past_both_models_say_the_same(day: date, share: float) -> None:
+def test_both_models_are_equal_in_the_past(day: date, share: float) -> None:
     instant = midnight(day) + share * DAY
     assert EVALUATOR.at_close(day, PROPHET) == EVALUATOR.at_close(day)
     assert EVALUATOR.at(instant, PROPHET) == EVALUATOR.at(instant)
@@ -153,7 +153,7 @@ def test_of_the_past_both_models_say_the_same(day: date, share: float) -> None:
 
 @pytest.mark.parametrize("index", range(len(KNOTS)))
 def test_prophet_alone_is_its_curve_with_the_interval_of_the_horizon(index: int) -> None:
-    """It is not shifted to the newest price."""
+    """The curve is not shifted to the newest price."""
     day, band = LAST + KNOTS[index] * DAY, FORECAST.prophet_bands[index]
     curve = log_price(day)
     assert EVALUATOR.at_close(day, PROPHET) == priced(curve, curve + band.low, curve + band.high)
@@ -161,7 +161,7 @@ def test_prophet_alone_is_its_curve_with_the_interval_of_the_horizon(index: int)
 
 
 @pytest.mark.parametrize("horizon", [4, 10, 31, 89, 91, 200, 364])
-def test_between_two_knots_the_square_of_prophet_s_band_is_linear(horizon: int) -> None:
+def test_between_two_knots_the_square_of_the_prophet_band_is_linear(horizon: int) -> None:
     after = next(index for index, knot in enumerate(KNOTS) if knot > horizon)
     share = (horizon - KNOTS[after - 1]) / (KNOTS[after] - KNOTS[after - 1])
     near, far = FORECAST.prophet_bands[after - 1 : after + 1]
@@ -173,7 +173,7 @@ def test_between_two_knots_the_square_of_prophet_s_band_is_linear(horizon: int) 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
 def test_prophet_alone_does_not_use_the_anchor(share: float) -> None:
-    """On the day after the last candle it goes from close to close like on any other."""
+    """On the day after the last candle it is interpolated between two closes as on any other day."""
     instant = LAST_CLOSE + share * DAY
     elsewhere = Evaluator(make_forecast(anchor=Anchor(ANCHOR.at, 10 * ANCHOR.price)))
     before, after = log_price(LAST), log_price(LAST + DAY)
@@ -195,12 +195,12 @@ def test_without_a_backtest_prophet_alone_has_no_interval_for_the_future(instant
     assert WITHOUT.at(instant) == EVALUATOR.at(instant)
 
 
-def test_without_a_backtest_prophet_alone_answers_for_the_past() -> None:
+def test_without_a_backtest_prophet_alone_has_an_interval_for_the_past() -> None:
     assert WITHOUT.at(LAST_CLOSE, PROPHET) == WITHOUT.at_close(LAST, PROPHET) == EVALUATOR.at_close(LAST)
 
 
 @pytest.mark.parametrize("evaluator", [EVALUATOR, WITHOUT])
-def test_a_time_outside_the_range_is_that_for_either_model(evaluator: Evaluator) -> None:
+def test_a_time_outside_the_range_is_refused_for_both_models(evaluator: Evaluator) -> None:
     for day in (FIRST - DAY, END + DAY):
         with pytest.raises(OutOfRange):
             evaluator.at_close(day, PROPHET)
@@ -211,7 +211,7 @@ def test_a_time_outside_the_range_is_that_for_either_model(evaluator: Evaluator)
 
 @pytest.mark.parametrize("day", [FIRST - DAY, FIRST, LAST - DAY, LAST, LAST + DAY, END - DAY, END])
 def test_midnight_is_the_close_of_the_day_before(day: date) -> None:
-    """A candle ends where the next one opens: both questions ask for the same price."""
+    """A candle ends where the next one opens, so both predictions are of the same price."""
     at_midnight = EVALUATOR.at(close_of(day))
     if day < FIRST:
         curve, band = log_price(day), FORECAST.fitted_band
@@ -244,8 +244,8 @@ def test_between_two_closes_the_price_is_interpolated_in_log_price_and_the_band_
     ("day", "model"),
     [(day, model) for day in [*DAYS[::13], LAST] for model in MODELS if (day, model) != (LAST, COMBINED)],
 )
-def test_around_a_midnight_nothing_jumps(day: date, model: str) -> None:
-    """But after the last close, where the fitted curve ends and the combined forecast begins."""
+def test_predictions_are_continuous_at_midnight(day: date, model: str) -> None:
+    """Except after the last close, where the fitted curve ends and the combined forecast begins."""
     at = close_of(day)
     around = [EVALUATOR.at(moment, model) for moment in (at - TINY, at, min(at + TINY, CLOSE))]
     for prediction in around:
@@ -255,8 +255,8 @@ def test_around_a_midnight_nothing_jumps(day: date, model: str) -> None:
 
 
 @pytest.mark.parametrize("share", [1e-6, 0.25, 0.5, 0.75, 1 - 1e-6, 1])
-def test_between_the_last_close_and_the_anchor_nothing_is_uncertain(share: float) -> None:
-    """Both prices were paid: what lies between them follows the straight way in log price, with no band around it."""
+def test_between_the_last_close_and_the_anchor_the_band_is_zero(share: float) -> None:
+    """Both prices are known: the prediction is interpolated linearly in log price between them."""
     instant = LAST_CLOSE + share * (ANCHOR.at - LAST_CLOSE)
     price = FORECAST.last_close ** (1 - share) * ANCHOR.price**share
     between = EVALUATOR.at(instant)
@@ -275,14 +275,14 @@ def test_from_the_anchor_to_the_next_close_the_band_opens_with_the_square_root_o
 
 
 @pytest.mark.parametrize(("at", "known"), [(LAST_CLOSE, FORECAST.last_close), (ANCHOR.at, ANCHOR.price)])
-def test_right_after_a_price_was_paid_the_forecast_stands_at_it(at: datetime, known: float) -> None:
+def test_the_forecast_starts_at_a_known_price(at: datetime, known: float) -> None:
     now = EVALUATOR.at(at + TINY)
     assert (now.low, now.price, now.high) == pytest.approx((known,) * 3, abs=0.02)
 
 
 @pytest.mark.parametrize("after", [timedelta(0), TINY, timedelta(hours=23), DAY - TINY])
-def test_the_anchor_may_lie_anywhere_in_the_day_after_the_last(after: timedelta) -> None:
-    """At the last close itself too, where there is no newer price; and up to it the band never closes again."""
+def test_the_anchor_can_be_anywhere_in_the_day_after_the_last_candle(after: timedelta) -> None:
+    """Also at the last close itself, if no newer price is known. The band never becomes narrower."""
     evaluator = Evaluator(make_forecast(anchor=Anchor(LAST_CLOSE + after, 70_000.0)))
     at_anchor = evaluator.at(LAST_CLOSE + max(after, TINY))
     assert (at_anchor.low, at_anchor.price, at_anchor.high) == pytest.approx((70_000.0,) * 3, abs=0.02)
@@ -293,23 +293,23 @@ def test_the_anchor_may_lie_anywhere_in_the_day_after_the_last(after: timedelta)
 
 
 @given(INSTANTS, st.sampled_from(MODELS))
-def test_low_price_and_high_are_in_order_at_every_instant(instant: datetime, model: str) -> None:
+def test_low_price_and_high_are_in_ascending_order_at_every_instant(instant: datetime, model: str) -> None:
     prediction = EVALUATOR.at(instant, model)
     assert 0 < prediction.low <= prediction.price <= prediction.high
 
 
 @given(INSTANTS, st.timedeltas(timedelta(hours=-23), timedelta(hours=23)))
-def test_the_zone_in_which_an_instant_is_written_does_not_matter(instant: datetime, offset: timedelta) -> None:
+def test_equal_instants_in_different_time_zones_have_equal_predictions(instant: datetime, offset: timedelta) -> None:
     assert EVALUATOR.at(instant.astimezone(timezone(offset))) == EVALUATOR.at(instant)
 
 
-def test_a_zone_of_the_real_world_is_converted_with_its_summer_time() -> None:
+def test_a_time_zone_is_converted_with_its_summer_time() -> None:
     zone = ZoneInfo("Europe/Berlin")
     assert EVALUATOR.at(datetime(2024, 6, 2, 2, tzinfo=zone)) == EVALUATOR.at_close(date(2024, 6, 1))
     assert EVALUATOR.at(datetime(2024, 12, 2, 1, tzinfo=zone)) == EVALUATOR.at_close(date(2024, 12, 1))
 
 
-def test_the_days_answered_reach_from_the_first_candle_to_a_year_past_the_last() -> None:
+def test_the_range_of_days_is_from_the_first_candle_to_a_year_after_the_last() -> None:
     assert date(2025, 5, 17) == END
     assert all(EVALUATOR.at_close(day).price > 0 for day in DAYS)
     assert len(DAYS) == (LAST - FIRST).days + HORIZON_DAYS + 1
@@ -323,7 +323,7 @@ def test_a_day_outside_the_range_is_refused_with_the_range(day: date) -> None:
     assert str(error.value) == f"{day} lies outside the range of this model, 2023-01-01 to 2025-05-17"
 
 
-def test_the_instants_answered_reach_from_the_first_opening_to_the_last_close() -> None:
+def test_the_range_of_instants_is_from_the_first_opening_to_the_last_close() -> None:
     assert EVALUATOR.at(OPENING).price > 0
     assert EVALUATOR.at(CLOSE).price > 0
 
@@ -339,13 +339,13 @@ def test_the_instants_answered_reach_from_the_first_opening_to_the_last_close() 
         datetime.max.replace(tzinfo=timezone(timedelta(hours=-12))),
     ],
 )
-def test_an_instant_outside_the_range_is_refused_even_where_utc_has_no_such_year(instant: datetime) -> None:
+def test_an_instant_outside_the_range_is_refused_even_if_it_does_not_exist_in_utc(instant: datetime) -> None:
     with pytest.raises(OutOfRange) as error:
         EVALUATOR.at(instant)
     assert (error.value.asked, error.value.first, error.value.last) == (instant, FIRST, END)
 
 
-def test_a_model_at_either_end_of_the_calendar_answers_for_all_its_range() -> None:
+def test_models_at_the_ends_of_the_calendar_cover_their_whole_range() -> None:
     level = Trend(FIRST, 502, 0.0, 0.9, (), ())
     early = Evaluator(make_forecast(first=date.min, last=date(1, 3, 1), trend=level))
     assert early.at_close(date.min).price > 0
@@ -355,14 +355,14 @@ def test_a_model_at_either_end_of_the_calendar_answers_for_all_its_range() -> No
     assert late.at(datetime.max.replace(tzinfo=UTC)).price > 0
 
 
-def test_a_history_of_a_single_day_is_enough_to_answer() -> None:
+def test_a_history_of_one_day_is_enough_for_predictions() -> None:
     one = Evaluator(make_forecast(first=LAST))
     assert one.at_close(LAST) == EVALUATOR.at_close(LAST)
     assert one.at_close(END) == EVALUATOR.at_close(END)
 
 
-def test_many_threads_get_what_one_alone_would_get() -> None:
-    """A server shares one evaluator between all its threads."""
+def test_many_threads_get_the_same_predictions_as_one() -> None:
+    """A server shares one evaluator among its threads."""
     alone = Evaluator(FORECAST)
     expected = [alone.at_close(day) for day in DAYS]
     shared = Evaluator(FORECAST)
@@ -380,8 +380,8 @@ def test_many_threads_get_what_one_alone_would_get() -> None:
     ("price", "decimals"),
     [(107_146.5, 2), (1000.0, 2), (100.0, 2), (99.9, 3), (1.0, 4), (0.5, 5), (0.00001234, 9), (1e-12, 16), (1e12, 2)],
 )
-def test_prices_are_written_with_five_digits_and_never_fewer_than_cents(price: float, decimals: int) -> None:
-    """A coin of a thousandth of a cent must not be forecast as 0.00."""
+def test_prices_have_five_significant_digits_and_at_least_two_decimals(price: float, decimals: int) -> None:
+    """A price of a thousandth of a cent is not rounded to 0.00."""
     assert price_decimals(price) == decimals
 
 

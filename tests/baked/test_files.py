@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and the lock that one writer at a time holds."""
+"""Atomic writes, and the lock of one writer at a time."""
 
 import os
 import stat
@@ -39,15 +39,15 @@ def test_a_file_that_is_replaced_keeps_its_mode(bits: int, tmp_path: Path) -> No
     assert (path.read_bytes(), mode(path)) == (b"new", bits)
 
 
-def test_a_new_file_has_the_mode_that_the_umask_says(tmp_path: Path) -> None:
+def test_a_new_file_has_the_mode_of_the_umask(tmp_path: Path) -> None:
     write_atomically(tmp_path / "model.pkl", b"new")
     (tmp_path / "other").touch()
     assert mode(tmp_path / "model.pkl") == mode(tmp_path / "other")
 
 
-@pytest.mark.skipif(not AS_ROOT, reason="only root may give files away")
+@pytest.mark.skipif(not AS_ROOT, reason="only root may change the owner")
 def test_a_file_that_is_replaced_keeps_its_owner(tmp_path: Path) -> None:
-    """A training by root leaves a server of another user its model."""
+    """A server that runs as another user can still read its model after a training by root."""
     path = tmp_path / "model.pkl"
     path.touch()
     path.chmod(0o600)
@@ -56,13 +56,13 @@ def test_a_file_that_is_replaced_keeps_its_owner(tmp_path: Path) -> None:
     assert (path.stat().st_uid, path.stat().st_gid, mode(path)) == (65_532, 65_532, 0o600)
 
 
-def test_the_content_may_come_in_pieces(tmp_path: Path) -> None:
+def test_content_can_be_written_in_pieces(tmp_path: Path) -> None:
     write_atomically(tmp_path / "ledger.jsonl", (b"%d\n" % number for number in range(3)))
     assert (tmp_path / "ledger.jsonl").read_bytes() == b"0\n1\n2\n"
 
 
-def test_a_piece_that_cannot_be_had_leaves_all_as_it_was(tmp_path: Path) -> None:
-    """Both are complete before the first is put in its place."""
+def test_a_failing_piece_leaves_all_files_unchanged(tmp_path: Path) -> None:
+    """Both temporary files are complete before the first is renamed."""
     first, second = tmp_path / "first", tmp_path / "second"
     first.write_bytes(b"old")
 
@@ -75,7 +75,7 @@ def test_a_piece_that_cannot_be_had_leaves_all_as_it_was(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["first"]
 
 
-def test_a_file_that_was_new_is_removed_again_if_the_last_cannot_be_put_in_its_place(tmp_path: Path) -> None:
+def test_a_new_file_is_removed_again_if_the_last_one_cannot_be_renamed(tmp_path: Path) -> None:
     """The last is the commit point."""
     (tmp_path / "model.pkl").mkdir()
     with pytest.raises(OSError, match="Is a directory") as error:
@@ -90,8 +90,8 @@ def make_loop(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [make_loop, Path.mkdir, lambda path: path.symlink_to("missing/folder/file")])
-def test_what_cannot_be_replaced_is_an_error_of_the_system(make: Callable[[Path], None], tmp_path: Path) -> None:
-    """Never a RuntimeError, which some versions of Python raise for a loop of links."""
+def test_a_path_that_cannot_be_replaced_raises_an_os_error(make: Callable[[Path], None], tmp_path: Path) -> None:
+    """Not a RuntimeError, which some versions of Python raise for a loop of links."""
     path = tmp_path / "model.pkl"
     make(path)
     before = sorted(os.listdir(tmp_path))  # noqa: PTH208 names are all that is needed
@@ -100,13 +100,13 @@ def test_what_cannot_be_replaced_is_an_error_of_the_system(make: Callable[[Path]
     assert sorted(os.listdir(tmp_path)) == before  # noqa: PTH208 as above
 
 
-def test_a_path_of_a_loop_is_itself(tmp_path: Path) -> None:
+def test_the_real_path_of_a_loop_of_links_is_the_path_itself(tmp_path: Path) -> None:
     make_loop(tmp_path / "model.pkl")
     assert real_path(tmp_path / "model.pkl").parent == real_path(tmp_path)
 
 
-def test_what_a_killed_process_left_is_found_and_removed(tmp_path: Path) -> None:
-    """Of this output alone: another training may be writing another file beside it."""
+def test_temporary_files_of_a_killed_process_are_found_and_removed(tmp_path: Path) -> None:
+    """Only those of this output: another training may be writing another file beside it."""
     path = tmp_path / "model.pkl"
     mine, others = temporary_for(path), temporary_for(tmp_path / "other.pkl")
     for left in (mine, others):
@@ -116,7 +116,7 @@ def test_what_a_killed_process_left_is_found_and_removed(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == [others]
 
 
-def test_what_is_kept_aside_outlives_its_replacement(tmp_path: Path) -> None:
+def test_a_file_that_is_kept_aside_survives_its_replacement(tmp_path: Path) -> None:
     path, aside = tmp_path / "ledger.jsonl", tmp_path / "ledger.1.jsonl"
     path.write_bytes(b"old")
     keep_aside(path, aside)
@@ -157,7 +157,7 @@ def through_another_folder(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("alias", [lambda path: path, linked, through_another_folder])
-def test_an_output_has_one_lock_by_whichever_name_it_goes(alias: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_all_links_to_an_output_share_its_lock(alias: Callable[[Path], Path], tmp_path: Path) -> None:
     path = tmp_path / "model.pkl"
     name = alias(path)
     with holder_of(path) as holder:
@@ -207,7 +207,7 @@ while done < 30:
 
 
 def test_two_processes_never_hold_the_lock_at_once(tmp_path: Path) -> None:
-    """Its file is removed and made again all the time, which must not split it in two."""
+    """The lock file is removed and created again all the time; still only one process holds the lock."""
     path = tmp_path / "count"
     path.write_text("0")
     workers = [subprocess.Popen([sys.executable, "-c", COUNT, str(path)], cwd=ROOT) for _ in range(3)]

@@ -21,7 +21,7 @@ from crypto_predict.errors import UnusableModel
 from tests.baked.test_store import DATA, NAMED, ROOT, payload, pickled, reason, sealed
 
 
-# What runs when a pickle is trusted. Each entry makes a pickle that creates the file of the given name.
+# Pickles that run a command when Python's own reader loads them. Each creates the file of the given name.
 def by_reduce(marker: str, protocol: int) -> bytes:
     class Evil:
         def __reduce__(self) -> tuple[Any, ...]:
@@ -31,7 +31,7 @@ def by_reduce(marker: str, protocol: int) -> bytes:
 
 
 def text(marker: str) -> bytes:
-    """The command as an opcode that pushes it."""
+    """The opcode that pushes the command."""
     return f"S'touch {marker}'\n".encode()
 
 
@@ -52,7 +52,7 @@ def by_obj(marker: str) -> bytes:
 
 
 def by_build(marker: str) -> bytes:
-    """Hands the state to ``__setstate__`` of an object, which was made to be ``os.system``."""
+    """Passes the state to ``__setstate__`` of an object, which is ``os.system``."""
     return b"\x80\x02cargparse\nNamespace\n)\x81}S'__setstate__'\ncposix\nsystem\nsb" + text(marker) + b"b."
 
 
@@ -61,11 +61,11 @@ def by_extension(marker: str) -> bytes:
 
 
 def inside_a_model(marker: str) -> bytes:
-    """An envelope as it should be, with a call where a number should be."""
+    """A valid envelope, with a call in place of a number."""
     hostile = by_stack_global(marker)[2:-1]
     at = DATA.index(b"\x8c\x04seed") + len(b"\x8c\x04seed")
     grown = DATA[:at] + hostile + DATA[at + 2 :]
-    return grown[:3] + struct.pack("<Q", len(grown) - 11) + grown[11:]  # the frame says how long it is
+    return grown[:3] + struct.pack("<Q", len(grown) - 11) + grown[11:]  # with the new size of the frame
 
 
 HOSTILE: list[Callable[[str], bytes]] = [
@@ -76,7 +76,7 @@ HOSTILE: list[Callable[[str], bytes]] = [
 
 @pytest.fixture
 def extension() -> Iterator[None]:
-    """An extension code that stands for ``os.system``, as some library might have registered one."""
+    """An extension code for ``os.system``, as a library could register it."""
     copyreg.add_extension("posix", "system", 0xF0)
     yield
     copyreg.remove_extension("posix", "system", 0xF0)
@@ -84,13 +84,13 @@ def extension() -> Iterator[None]:
 
 @pytest.mark.usefixtures("extension")
 @pytest.mark.parametrize("make", HOSTILE)
-def test_a_hostile_pickle_runs_nothing(make: Callable[[str], bytes], tmp_path: Path) -> None:
-    """Each of these runs a command when Python's own ``pickle.load`` reads it, and that is shown first."""
+def test_a_hostile_pickle_does_not_run_its_command(make: Callable[[str], bytes], tmp_path: Path) -> None:
+    """First show that Python's own ``pickle.load`` runs it."""
     marker, path = tmp_path / "ran", tmp_path / "model.pkl"
     path.write_bytes(make(str(marker)))
     with path.open("rb") as file:
         pickle.load(file)
-    assert marker.exists(), "this pickle is harmless and proves nothing"
+    assert marker.exists(), "this pickle is harmless, so the test proves nothing"
     marker.unlink()
     with pytest.raises(UnusableModel, match=r"it holds the pickle opcode [A-Z0-9_]+, which plain data never needs"):
         store.load(path)
@@ -120,7 +120,7 @@ def test_a_hostile_pickle_runs_nothing(make: Callable[[str], bytes], tmp_path: P
         (b"S'x'\n.", "STRING"),
     ],
 )
-def test_an_opcode_that_plain_data_never_needs_is_refused_by_name(data: bytes, opcode: str) -> None:
+def test_other_opcodes_are_refused_by_name(data: bytes, opcode: str) -> None:
     """Persistent names, extension codes, buffers, and the memo, with which a few bytes multiply into gigabytes."""
     assert reason(data) == f"it holds the pickle opcode {opcode}, which plain data never needs: do not run it"
 
@@ -133,12 +133,12 @@ TRUNCATED = "it is truncated, or not a pickle of plain data, at byte "
 
 
 def a_text(size: int) -> bytes:
-    """The opcode of a text of so many bytes."""
+    """The opcode of a text of this size in bytes."""
     return b"X" + struct.pack("<I", size) + b"x" * size
 
 
 def colliding_keys() -> bytes:
-    """Numbers that differ by multiples of 2^16: their hashes take the same places in a small table."""
+    """Numbers whose hashes collide in small tables, because their low bits are equal."""
     keys = (b"\x8a\x08" + struct.pack("<q", number << 44) for number in range(80_000))
     return b"\x80\x04}(" + b"".join(key + b"N" for key in keys) + b"u."
 
@@ -152,16 +152,16 @@ BOMBS: dict[str, tuple[bytes, str]] = {
         b"\x80\x04" + a_text(FULL - 10) + b".",
         "it holds a text of 6,291,436 bytes; at most 16,384 are allowed",
     ),
-    "a text that is not there": (b"\x80\x04X\x00\x04\x00\x00x.", TRUNCATED),
-    "a longer one": (b"\x80\x04\x8d" + b"\xff" * 7 + b"\x3fx.", "it holds the pickle opcode BINUNICODE8"),
-    "bytes that are not there": (b"\x80\x05\x96" + b"\xff" * 7 + b"\x3fx.", "it holds the pickle opcode BYTEARRAY8"),
-    "a number that is not there": (b"\x80\x02\x8b\xff\xff\xff\x7f\x01.", "it holds the pickle opcode LONG4"),
+    "a missing text": (b"\x80\x04X\x00\x04\x00\x00x.", TRUNCATED),
+    "a missing long text": (b"\x80\x04\x8d" + b"\xff" * 7 + b"\x3fx.", "it holds the pickle opcode BINUNICODE8"),
+    "missing bytes": (b"\x80\x05\x96" + b"\xff" * 7 + b"\x3fx.", "it holds the pickle opcode BYTEARRAY8"),
+    "a missing number": (b"\x80\x02\x8b\xff\xff\xff\x7f\x01.", "it holds the pickle opcode LONG4"),
     "a large number": (
         b"\x80\x02\x8a\xff" + b"\x7f" * 255 + b".",
         "it holds a number of 255 bytes; at most 8 are allowed",
     ),
     "an unknown opcode": (b"\x80\x02\xff.", TRUNCATED),
-    "a frame that is not there": (b"\x80\x04\x95" + b"\xff" * 7 + b"\x3fN.", TRUNCATED),
+    "a missing frame": (b"\x80\x04\x95" + b"\xff" * 7 + b"\x3fN.", TRUNCATED),
     "a huge memo": (b"\x80\x02Nr\xff\xff\xff\x7f.", "it holds the pickle opcode LONG_BINPUT"),
     "a deep list": (b"\x80\x04" + b"]" * (MANY // 2 - 2) + b"a" * (MANY // 2 - 3) + b".", "it is not an envelope"),
     "a deep payload": (
@@ -186,7 +186,7 @@ def changed(**fields: Any) -> bytes:
 
 
 def losses(count: int) -> list[dict[str, Any]]:
-    """Backtest losses, the smallest rows of a model."""
+    """Backtest losses, the smallest rows in a model."""
     return [{"cutoff": "2024-01-01", "horizon_days": 1, "error": 0.5, "winkler": 0.5} for _ in range(count)]
 
 
@@ -205,7 +205,7 @@ def with_packages(packages: dict[str, Any]) -> bytes:
 
 
 def of_pairs(count: int, **fields: Any) -> bytes:
-    """A model of so many pairs that are alike."""
+    """A model of equal pairs."""
     data = payload()
     names = [f"C{number}/USD" for number in range(count)]
     data["forecasts"] = dict.fromkeys(names, data["forecasts"]["BTC/USD"] | fields)
@@ -222,7 +222,7 @@ def nearly_ten_thousand_years() -> bytes:
 
 LEVEL = {"start": "2023-01-01", "days": 502, "growth": 0.0, "offset": 1.0, "changepoints": [], "deltas": []}
 WAVES = [{"name": "yearly", "period": 365.25, "coefficients": [0.0] * 202}]
-# What is well formed, sealed with the right digest, and must end all the same; or be loaded, for nothing is wrong.
+# Well-formed files with the right digest. They are refused quickly, or loaded if they are valid.
 SEALED: dict[str, tuple[Callable[[], bytes], str]] = {
     "as many losses as fit": (lambda: with_losses(60_000), "loaded"),
     "as many pairs as fit": (lambda: of_pairs(36), "loaded"),
@@ -288,15 +288,15 @@ print(time.process_time() - started, peak(), reason)
 
 @pytest.mark.parametrize("name", [*BOMBS, *SEALED])
 def test_loading_takes_at_most_2_s_and_200_mb_whatever_the_file(name: str, tmp_path: Path) -> None:
-    """In a process of its own; the bounds are the promise that a server's start can be planned with."""
+    """In a separate process. Operators can plan the start of a server with these bounds."""
     data, expected = BOMBS[name] if name in BOMBS else (SEALED[name][0](), SEALED[name][1])
     (tmp_path / "model.pkl").write_bytes(data)
     command = [sys.executable, "-c", LOAD_AND_MEASURE, str(tmp_path / "model.pkl")]
     child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    seconds, peak, told = child.stdout.split(maxsplit=2)
-    assert told.startswith(expected)
-    assert told.count("\n") == 1
-    assert len(told) < 5_000
+    seconds, peak, message = child.stdout.split(maxsplit=2)
+    assert message.startswith(expected)
+    assert message.count("\n") == 1
+    assert len(message) < 5_000
     assert float(seconds) < 2
     assert float(peak) < 200 * 2**20
 
@@ -304,10 +304,10 @@ def test_loading_takes_at_most_2_s_and_200_mb_whatever_the_file(name: str, tmp_p
 OPCODES = b"N\x88\x89GKMJ\x8a\x8cX}su]ae(\x80\x95"
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.sampled_from([OPCODES[i : i + 1] for i in range(len(OPCODES))]), st.binary(max_size=9))))
-def test_whatever_follows_allowed_opcodes_the_answer_is_ours(stream: list[tuple[bytes, bytes]]) -> None:
-    """Arguments that are missing, too long or other opcodes: an error in one line, never a traceback."""
+def test_any_sequence_of_allowed_opcodes_is_refused_in_one_line(stream: list[tuple[bytes, bytes]]) -> None:
+    """Also with arguments that are missing, too long, or other opcodes."""
     assert reason(b"\x80\x04" + b"".join(opcode + argument for opcode, argument in stream) + b".")
 
 
@@ -319,12 +319,12 @@ PLAIN = st.recursive(
 
 
 @given(PLAIN)
-def test_plain_data_is_read_as_python_reads_it(data: Any) -> None:
+def test_plain_data_is_read_as_by_python(data: Any) -> None:
     assert unpickle.loads(pickled(data)) == data == pickle.loads(pickled(data))
 
 
 def places(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path of every value inside plain data."""
+    """The paths of all values inside plain data."""
     inner = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
     for key, value in inner:
         yield (*path, key)
@@ -336,14 +336,16 @@ NUMBERS = (-1, 0, 2**62, -11.7, 1e308, -1e308, 5e-324, 0.0)
 WILD: st.SearchStrategy[Any] = st.sampled_from([*NUMBERS, None, True, "", "\x1b[2J", [], {}])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), WILD | PLAIN), min_size=1, max_size=3))
-def test_a_changed_model_is_refused_or_answers_for_its_whole_range(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
-    """Even with a valid digest: what loads can be evaluated, to prices above 0 inside their interval."""
+def test_a_changed_model_is_refused_or_can_be_evaluated_in_its_whole_range(
+    changes: list[tuple[tuple[Any, ...], Any]],
+) -> None:
+    """With a valid digest. Prices are above 0 and inside their interval."""
     data = payload()
     for path, value in changes:
         target = data
-        with suppress(KeyError, IndexError, TypeError):  # an earlier change may have taken it away
+        with suppress(KeyError, IndexError, TypeError):  # an earlier change may have removed it
             for part in path[:-1]:
                 target = target[part]
             target[path[-1]] = value

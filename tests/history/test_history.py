@@ -25,7 +25,7 @@ TODAY = datetime(2024, 5, 18, tzinfo=UTC)
 
 @dataclass
 class Exchange:
-    """A source that has these candles, whatever is wrong with them, or raises this error."""
+    """A source with these candles, sound or not, which may end with an error."""
 
     held: Sequence[Candle] = ()
     error: SourceError | UnusableHistory | None = None
@@ -39,7 +39,7 @@ class Exchange:
         return interval.floor(limit)
 
     def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:  # noqa: ARG002 the same
-        """All that is held, in the span or not, and then the error."""
+        """All candles, inside the span or not, and then the error."""
         self.asked = span
         yield from self.held
         if self.error is not None:
@@ -79,7 +79,7 @@ def faults_of(*sources: CandleSource, until: date | None = None, keep: int = 182
     return error.value.faults
 
 
-def test_a_sound_history_is_taken_whole_and_carries_its_facts() -> None:
+def test_a_sound_history_is_returned_completely() -> None:
     assert read(Exchange(FORTY)) == history_of(FORTY, BTC, "exchange")
 
 
@@ -92,8 +92,8 @@ def test_a_sound_history_is_taken_whole_and_carries_its_facts() -> None:
         (TODAY, TODAY - 2 * DAY),
     ],
 )
-def test_a_candle_enters_only_once_it_has_been_closed_for_five_seconds(now: datetime, last: datetime) -> None:
-    """An exchange shows a candle while it is still being made, and its close is not yet one."""
+def test_a_candle_is_used_only_after_it_has_been_closed_for_five_seconds(now: datetime, last: datetime) -> None:
+    """An exchange also returns the candle that is still open."""
     history = read(Exchange(days(TODAY - 40 * DAY, 41)), now=now)
     assert history.candles[-1].open_time == last
     assert history.gaps == ()
@@ -113,19 +113,19 @@ def test_until_a_day_that_is_not_over_means_until_now(until: date) -> None:
     assert read(Exchange(FORTY), until=until).candles == daily(FORTY)
 
 
-def test_until_yesterday_does_not_let_in_a_candle_that_closed_this_very_second() -> None:
+def test_until_yesterday_leaves_out_a_candle_that_closed_this_second() -> None:
     assert read(Exchange(FORTY), until=date(2024, 5, 17), now=TODAY).candles == daily(FORTY[:-1])
 
 
 @pytest.mark.parametrize("keep", [30, 35, 40])
-def test_the_span_is_so_many_days_up_to_the_newest_closed_candle(keep: int) -> None:
+def test_the_span_ends_with_the_newest_closed_candle(keep: int) -> None:
     source = Exchange(FORTY)
     assert read(source, keep=keep).candles == daily(FORTY[-keep:])
     assert source.asked == Span(TODAY - keep * DAY, TODAY)
 
 
 @pytest.mark.parametrize("until", [None, date(1970, 3, 1)])
-def test_no_span_reaches_back_before_1970(until: date | None) -> None:
+def test_a_span_does_not_start_before_1970(until: date | None) -> None:
     source = Exchange(days(EPOCH - 9 * DAY, 50))
     assert read(source, keep=36_500, until=until).candles[0].open_time == EPOCH
     assert source.asked is not None
@@ -133,7 +133,7 @@ def test_no_span_reaches_back_before_1970(until: date | None) -> None:
 
 
 @pytest.mark.parametrize("until", [date(1, 1, 1), date(1969, 12, 30), date(1969, 12, 31)])
-def test_until_a_day_before_1970_there_is_nothing_and_nothing_is_asked(until: date) -> None:
+def test_until_a_day_before_1970_nothing_is_read(until: date) -> None:
     source = Exchange(FORTY)
     [fault] = faults_of(source, until=until, keep=36_500)
     assert fault.startswith("exchange: no candle of BTC/USD from ")
@@ -163,7 +163,7 @@ IMPOSSIBLE = [
 
 @pytest.mark.parametrize("bad", IMPOSSIBLE)
 def test_an_impossible_candle_is_quarantined_counted_and_leaves_a_gap(bad: Candle) -> None:
-    """It must neither reach the fit nor vanish without a word."""
+    """It must not reach the fit, and the model card must count it."""
     history = read(Exchange([*FORTY[:20], bad, *FORTY[21:]]))
     assert history.candles == daily([*FORTY[:20], *FORTY[21:]])
     assert history.quarantined == 1
@@ -177,8 +177,8 @@ def test_a_candle_between_two_openings_is_quarantined() -> None:
 
 
 @pytest.mark.parametrize(("bad", "usable"), [(40, True), (41, False), (80, False)])
-def test_a_source_of_which_more_than_half_is_impossible_is_not_believed(bad: int, usable: bool) -> None:
-    """Who errs that often errs in what looks sound, too."""
+def test_a_source_with_more_than_half_impossible_candles_is_not_used(bad: int, usable: bool) -> None:
+    """The other candles are then probably wrong too."""
     eighty = days(TODAY - 80 * DAY, 80)
     source = Exchange([replace(c, close=-1.0) if n < bad else c for n, c in enumerate(eighty)])
     if usable:
@@ -211,7 +211,7 @@ def test_gaps_and_candles_together_fill_the_span_exactly(kept: set[int], interva
 
 
 @pytest.mark.parametrize("count", [1, MIN_CANDLES - 1])
-def test_too_few_candles_are_told_with_the_number_that_is_needed(count: int) -> None:
+def test_too_few_candles_are_refused_with_the_number_needed(count: int) -> None:
     [fault] = faults_of(Exchange(FORTY[-count:]))
     assert fault == f"exchange: {count} usable candles of BTC/USD, 30 are needed"
 
@@ -221,7 +221,7 @@ def test_thirty_candles_are_enough() -> None:
 
 
 def test_a_candle_from_the_future_makes_a_source_unusable() -> None:
-    """A clock is wrong somewhere, and which candle is the last one is then anybody's guess."""
+    """A clock is wrong, so the last closed candle is unknown."""
     [fault] = faults_of(Exchange([*FORTY, candle(TODAY + DAY)]))
     assert fault == "exchange: 1 of 41 candles open in the future; the first: 2024-05-19"
 
@@ -261,10 +261,8 @@ NOON = timedelta(hours=12)
     ],
     ids=["sound", "repeated", "swapped", "reversed", "off grid", "impossible", "future", "two kinds"],
 )
-def test_what_was_wrong_with_a_delivery_is_shown_to_the_judge(
-    delivered: list[Candle], defects: list[tuple[str, int, str]]
-) -> None:
-    """What is repaired, or left out, must not be repaired or left out in silence."""
+def test_the_judge_sees_every_defect(delivered: list[Candle], defects: list[tuple[str, int, str]]) -> None:
+    """The gate decides about defects that are repaired or left out."""
     shown: list[Defect] = []
 
     def judge(history: History) -> list[str]:
@@ -276,7 +274,7 @@ def test_what_was_wrong_with_a_delivery_is_shown_to_the_judge(
     assert shown == [Defect(kind, count, len(delivered), first) for kind, count, first in defects]
 
 
-def test_a_defect_in_a_file_is_told_with_its_lines(tmp_path: Path) -> None:
+def test_a_defect_in_a_file_is_reported_with_its_lines(tmp_path: Path) -> None:
     (tmp_path / "prices.csv").write_text(
         "time,open,high,low,close,volume\n2024-05-01,1,1,1,1,1\n2024-05-02,1,1,1,1,1\n2024-05-01,1,1,1,1,1\n"
     )
@@ -288,7 +286,7 @@ def test_a_defect_in_a_file_is_told_with_its_lines(tmp_path: Path) -> None:
 
 
 def judged(say: Callable[[Defect], str], *sources: CandleSource) -> History:
-    """The history of the first of these sources whose delivery had no defect."""
+    """The history of the first of these sources without a defect."""
 
     def judge(history: History) -> list[str]:
         return [say(defect) for defect in history.defects]
@@ -296,14 +294,14 @@ def judged(say: Callable[[Defect], str], *sources: CandleSource) -> History:
     return read_history(sources, BTC, Interval.DAY_1, 1825, None, NOW, judge)[0]
 
 
-def test_a_refused_source_gives_way_to_the_next_one(caplog: pytest.LogCaptureFixture) -> None:
+def test_after_a_refused_source_the_next_one_is_read(caplog: pytest.LogCaptureFixture) -> None:
     repeating = Exchange([*FORTY, FORTY[20]], id="repeating")
     assert judged(str, repeating, Exchange(FORTY, id="second")).source == "second"
     assert "BTC/USD: no history from repeating: 1 of 41 candles repeat an opening" in caplog.text
 
 
-def test_where_every_source_is_out_the_refusal_tells_why_each_is() -> None:
-    """Invented prices never stand in for data that was refused."""
+def test_a_refusal_has_a_reason_for_every_source() -> None:
+    """Simulated prices never replace data that was refused."""
     repeating = Exchange([*FORTY, FORTY[20]], id="repeating")
     with pytest.raises(Refused) as error:
         judged(lambda defect: defect.kind, DOWN, repeating, CsvFile("no-such-file.csv"), MADE_UP)
@@ -315,8 +313,8 @@ def test_where_every_source_is_out_the_refusal_tells_why_each_is() -> None:
     )
 
 
-def test_the_judge_comes_before_what_no_fit_can_use() -> None:
-    """What is refused for its faults must not pass for a history that is merely too short."""
+def test_the_judge_decides_before_a_history_is_found_too_short() -> None:
+    """A refusal must not be reported as a history that is too short."""
     for delivered in ([*FORTY[:5], FORTY[4]], [candle(TODAY + DAY)], [replace(c, low=-1.0) for c in FORTY]):
         with pytest.raises(Refused):
             judged(str, Exchange(delivered))
@@ -324,7 +322,7 @@ def test_the_judge_comes_before_what_no_fit_can_use() -> None:
         judged(str, Exchange(FORTY[:5]))
 
 
-def test_what_closes_too_late_is_told_apart_from_nothing_at_all() -> None:
+def test_candles_that_close_too_late_have_another_message_than_no_candles() -> None:
     [fault] = faults_of(Exchange(FORTY), until=date(2024, 1, 1))
     assert fault == "exchange: no candle closes by 2024-01-02 00:00; the first one opens 2024-04-08"
 
@@ -342,7 +340,7 @@ def test_the_limit_is_the_present_or_the_end_of_a_day(until: date | None, limit:
     assert closing_limit(until, NOW) == limit
 
 
-def test_a_source_that_ends_early_is_used_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_source_that_ends_early_is_used_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     assert read(Exchange(FORTY[:-3])).candles[-1] == FORTY[-4]
     assert "the newest candle of exchange closed 2024-05-15" in caplog.text
 
@@ -371,12 +369,12 @@ def test_another_real_source_is_tried_whatever_is_wrong_with_the_first(first: Ca
     assert read(first, Exchange(FORTY, id="second")).source == "second"
 
 
-def test_invented_prices_stand_in_for_what_cannot_be_reached() -> None:
+def test_simulated_prices_replace_unreachable_sources() -> None:
     assert read(DOWN, DOWN, MADE_UP).simulated
 
 
-def test_keys_that_are_refused_end_the_search() -> None:
-    """Keys are set for that source; using another one would hide that they are wrong."""
+def test_refused_keys_end_the_search() -> None:
+    """Another source would hide that the keys are wrong."""
     for other in (MADE_UP, Exchange(FORTY, id="second")):
         with pytest.raises(RefusedKeys, match="exchange: correct them"):
             read(Exchange(error=RefusedKeys("exchange", "correct them")), other)
@@ -394,8 +392,8 @@ def test_keys_that_are_refused_end_the_search() -> None:
     ],
     ids=["too little", "from the future", "a file mistyped", "nothing for the pair", "a bound met"],
 )
-def test_invented_prices_never_hide_what_was_reached(first: CandleSource) -> None:
-    """A mistyped path or pair must not give a forecast of an invented market."""
+def test_simulated_prices_never_replace_a_source_that_was_reached(first: CandleSource) -> None:
+    """A mistyped path or pair must not give a forecast of a simulated market."""
     faults = faults_of(first, DOWN, MADE_UP)
     assert len(faults) == 3
     assert faults[0].startswith(f"{first.id}: ")
@@ -405,7 +403,7 @@ def test_invented_prices_never_hide_what_was_reached(first: CandleSource) -> Non
     )
 
 
-def test_the_fault_of_every_source_is_told_in_order(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_faults_of_all_sources_are_reported_in_order(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "prices.csv"
     path.write_text("time,open,high,low,close,volume\n2024-01-01,1,1,1,1,1\nsoon,1,1,1,1,1\n2024-01-02,x,1,1,1,1\n")
     faults = faults_of(DOWN, CsvFile(str(path)), Exchange(FORTY[:5], id="thin"))
@@ -418,13 +416,13 @@ def test_the_fault_of_every_source_is_told_in_order(tmp_path: Path, caplog: pyte
     )
 
 
-def test_a_missing_file_is_named_as_it_was_looked_for() -> None:
+def test_a_missing_file_is_named_with_the_currencies_inserted() -> None:
     """A pattern would not show which file is missing."""
     [fault] = faults_of(CsvFile("prices_{base}-{quote}_1d.csv"))
     assert fault == "file:prices_BTC-USD_1d.csv: there is no such file"
 
 
-def test_invented_prices_cannot_be_overlooked_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_simulated_prices_are_logged_as_a_banner(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         history = read(Simulated(0))
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
@@ -440,7 +438,7 @@ def test_real_prices_raise_no_warning(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_file_is_read_to_its_own_end(tmp_path: Path) -> None:
-    """A file from last year is no worse for it: its days count back from its last row."""
+    """The days of an old file count back from its last row."""
     path = tmp_path / "prices.csv"
     rows = [f"{c.open_time:%Y-%m-%d},{c.open},{c.high},{c.low},{c.close},{c.volume}" for c in days(EPOCH, 100)]
     path.write_text("\n".join(["time,open,high,low,close,volume", *rows]))
@@ -456,7 +454,7 @@ def test_minutes_are_read_like_days() -> None:
     assert history.candles == Candles.of(minutes[:-1], Interval.MINUTE_1)
 
 
-def test_the_digest_is_that_of_the_documented_text() -> None:
+def test_the_digest_is_taken_over_the_documented_text() -> None:
     """Anybody with the same candles can check a model card."""
     candles = [
         Candle(TODAY, 1.5, 2.0, 1.0, 1e-7, 0.0),
@@ -470,7 +468,7 @@ def test_the_digest_is_that_of_the_documented_text() -> None:
     assert history_of(candles).sha256() == hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_the_digest_depends_on_candles_and_interval_alone() -> None:
+def test_the_digest_depends_only_on_candles_and_interval() -> None:
     history = read(Exchange(FORTY))
     same = replace(history, source="another", pair=Pair("ETH", "EUR"), simulated=True, quarantined=3)
     assert same.sha256() == history.sha256()

@@ -17,7 +17,7 @@ INSTANTS = st.datetimes(timezones=st.just(UTC))
 
 
 @pytest.mark.parametrize("text", ["BTC/USD", "BTC-USD", "btc_usd", " Btc/Usd ", "BTC/USD\n"])
-def test_a_pair_is_read_however_people_write_it(text: str) -> None:
+def test_a_pair_is_read_in_every_usual_notation(text: str) -> None:
     assert Pair.parse(text) == Pair("BTC", "USD")
 
 
@@ -49,7 +49,7 @@ LOOKALIKES = [
 @pytest.mark.parametrize(
     "text", ["", " ", "BTC / USD", "BTC/USD\nX", "BTC\0/USD", "B" * 10_000, *NO_PAIRS, *LOOKALIKES]
 )
-def test_what_is_no_pair_is_refused_by_value(text: str) -> None:
+def test_a_text_that_is_not_a_pair_is_refused_with_its_value(text: str) -> None:
     """Lookalikes, and letters that become ASCII only when capitalised, must not name a pair."""
     with pytest.raises(InvalidValue) as error:
         Pair.parse(text)
@@ -83,7 +83,7 @@ def test_pairs_are_values() -> None:
         (Interval.DAY_1, datetime(2024, 5, 17, tzinfo=UTC)),
     ],
 )
-def test_an_instant_falls_into_the_candle_that_opened_last(interval: Interval, expected: datetime) -> None:
+def test_an_instant_belongs_to_the_candle_that_opened_last(interval: Interval, expected: datetime) -> None:
     assert interval.floor(datetime(2024, 5, 17, 13, 47, 59, 999_999, tzinfo=UTC)) == expected
 
 
@@ -104,7 +104,7 @@ def test_a_span_includes_its_start_and_not_its_end() -> None:
     assert NOON - timedelta(microseconds=1) not in span
 
 
-def test_an_empty_span_holds_nothing() -> None:
+def test_an_empty_span_contains_nothing() -> None:
     assert NOON not in Span(NOON, NOON)
 
 
@@ -119,14 +119,14 @@ def test_a_sound_candle_has_no_faults(prices: tuple[float, float, float, float, 
 
 @pytest.mark.parametrize("field", ["open", "high", "low", "close"])
 @pytest.mark.parametrize("price", [0.0, -0.0, -1.0, math.nan, math.inf, -math.inf])
-def test_a_price_that_is_no_positive_number_is_named(field: str, price: float) -> None:
+def test_a_price_that_is_not_a_positive_number_is_named(field: str, price: float) -> None:
     changed: dict[str, Any] = {field: price}
     faults = replace(Candle(NOON, 10.0, 12.0, 9.0, 11.0, 1.0), **changed).faults()
     assert faults == [f"{field} {price} is not a positive number"]
 
 
 @pytest.mark.parametrize("volume", [-1.0, math.nan, math.inf])
-def test_a_volume_that_cannot_be_is_named(volume: float) -> None:
+def test_an_impossible_volume_is_named(volume: float) -> None:
     assert Candle(NOON, 10.0, 12.0, 9.0, 11.0, volume).faults() == [f"volume {volume} is not zero or a positive number"]
 
 

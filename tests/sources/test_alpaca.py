@@ -85,7 +85,7 @@ passing = pytest.mark.parametrize(("fault", "reason"), PASSING.values(), ids=PAS
 
 @passing
 def test_a_passing_fault_loses_nothing(fault: Fault, reason: str) -> None:  # noqa: ARG001 shared parameters
-    """Between pages too: what came before is kept, and the page is asked for again."""
+    """Also between pages: the earlier pages are kept, and the page is requested again."""
     candles = minutes(30)
     with exchange(candles, Paging(rows=(10,))) as server:
         server.inject(fault)
@@ -96,7 +96,7 @@ def test_a_passing_fault_loses_nothing(fault: Fault, reason: str) -> None:  # no
 
 
 @passing
-def test_a_lasting_fault_ends_in_a_source_error_that_tells_it(fault: Fault, reason: str) -> None:
+def test_a_lasting_fault_ends_in_a_source_error_with_its_reason(fault: Fault, reason: str) -> None:
     with exchange(minutes(10)) as server:
         server.inject(fault, times=9)
         with pytest.raises(SourceError) as caught:
@@ -114,10 +114,10 @@ def test_a_lasting_fault_ends_in_a_source_error_that_tells_it(fault: Fault, reas
     overlap=st.integers(0, 29),
     tokens=st.sampled_from(Tokens),
 )
-def test_however_the_pages_are_cut_every_candle_comes_once(
+def test_every_candle_is_returned_once_for_any_paging(
     count: int, rows: list[int], overlap: int, tokens: Tokens
 ) -> None:
-    """Short pages are no end, and no kind of page token loses candles, repeats them or goes on for ever."""
+    """A short page is not the last one, and page tokens may repeat, be empty or never end."""
     candles = minutes(count)
     with exchange(candles, Paging(tuple(rows), overlap, tokens)) as server:
         assert read(server, count + 5) == candles
@@ -127,7 +127,7 @@ def test_however_the_pages_are_cut_every_candle_comes_once(
     ("tokens", "requests"), [(Tokens.FRESH, 4), (Tokens.REPEATED, 4), (Tokens.EMPTY, 4), (Tokens.ENDLESS, 14)]
 )
 def test_no_page_token_is_followed_for_ever(tokens: Tokens, requests: int) -> None:
-    """A token seen before or empty is never sent; fresh ones that bring nothing are followed ten times."""
+    """An empty or repeated token is not sent; new tokens without new candles are followed ten times."""
     with exchange(minutes(100), Paging(rows=(25,), tokens=tokens)) as server:
         assert read(server, 100) == minutes(100)
         sent = [asked.query["page_token"] for asked in server.requests if "page_token" in asked.query]
@@ -137,8 +137,8 @@ def test_no_page_token_is_followed_for_ever(tokens: Tokens, requests: int) -> No
 
 
 @pytest.mark.parametrize("token", [None, "", "eyJvIjogMTB9"])
-def test_an_exchange_without_candles_gives_none(token: str | None) -> None:
-    """A pair that Alpaca does not know is answered like one that was not traded: 200 and no bars."""
+def test_an_exchange_without_candles_returns_an_empty_history(token: str | None) -> None:
+    """For an unknown pair Alpaca answers 200 without bars, as for a pair that was not traded."""
     with exchange([]) as server:
         server.inject(replay.altered(with_token(token)), times=2)
         assert read(server, 10) == []
@@ -150,7 +150,7 @@ def test_an_unknown_pair_has_no_candles() -> None:
 
 
 def test_the_last_copy_of_a_candle_wins() -> None:
-    """The first copy may have been taken while the candle was still growing."""
+    """The first copy may be from before the close."""
 
     def growing(answer: dict[str, Any]) -> dict[str, Any]:
         answer["bars"]["BTC/USD"][-1]["c"] = 9.99
@@ -161,8 +161,8 @@ def test_the_last_copy_of_a_candle_wins() -> None:
         assert read(server, 20) == minutes(20)
 
 
-def test_pages_that_reach_far_back_bring_nothing_twice() -> None:
-    """What was handed on already cannot be taken back, so it must not be handed on again."""
+def test_a_page_that_repeats_old_candles_does_not_duplicate_them() -> None:
+    """A candle that was already returned must not be returned again."""
     candles = minutes(25_000)
 
     def reaching_back(answer: dict[str, Any]) -> dict[str, Any]:
@@ -175,7 +175,7 @@ def test_pages_that_reach_far_back_bring_nothing_twice() -> None:
 
 
 def test_candles_outside_the_span_are_dropped() -> None:
-    """The exchange counts the end of a question in, the program does not."""
+    """The exchange includes the end of a span, the program does not."""
 
     def beyond(answer: dict[str, Any]) -> dict[str, Any]:
         rows = answer["bars"]["BTC/USD"]
@@ -187,7 +187,7 @@ def test_candles_outside_the_span_are_dropped() -> None:
         assert read(server, 15) == minutes(15)
 
 
-def test_a_page_out_of_order_comes_out_in_order() -> None:
+def test_candles_of_an_unordered_page_are_sorted() -> None:
     def backwards(answer: dict[str, Any]) -> dict[str, Any]:
         return {**answer, "bars": {"BTC/USD": answer["bars"]["BTC/USD"][::-1]}}
 
@@ -207,7 +207,7 @@ def test_times_are_read_to_the_instant_in_any_notation() -> None:
     [("h", "high", math.nan), ("c", "close", -1.0), ("l", "low", 0.0), ("o", "open", math.inf)],
 )
 def test_impossible_prices_are_passed_on(key: str, field: str, value: float) -> None:
-    """Judging prices is the history's part; a source that dropped them would hide a fault as a gap."""
+    """`history` judges prices. A source that drops them would turn a fault into a gap."""
     with exchange(minutes(5)) as server:
         server.inject(replay.altered(row_changed(**{key: value})))
         candles = read(server, 5)
@@ -215,7 +215,7 @@ def test_impossible_prices_are_passed_on(key: str, field: str, value: float) -> 
     assert len(candles) == 5
 
 
-def test_one_page_more_than_needed_is_held_and_no_others() -> None:
+def test_at_most_one_page_is_read_ahead() -> None:
     """Five years of minutes must not be read before the first of them is used."""
     count = 3 * PAGE
     with exchange(minutes(count)) as server:
@@ -237,7 +237,7 @@ def test_one_page_more_than_needed_is_held_and_no_others() -> None:
         (Interval.DAY_1, "1Day"),
     ],
 )
-def test_every_interval_is_asked_for_by_its_name(interval: Interval, timeframe: str) -> None:
+def test_every_interval_is_requested_by_its_name(interval: Interval, timeframe: str) -> None:
     candles = [replace(candle, open_time=START + i * interval.length) for i, candle in enumerate(minutes(7))]
     with exchange(candles, timeframe=timeframe) as server:
         source: CandleSource = Alpaca(AlpacaSettings.from_environ({"ALPACA_DATA_URL": f"{server.url}/"}))
@@ -257,7 +257,7 @@ def test_every_interval_is_asked_for_by_its_name(interval: Interval, timeframe: 
     [(None, None, False), (KEY, None, False), (None, SECRET, False), (KEY, SECRET, True)],
 )
 def test_keys_are_sent_only_when_both_are_set(key: str | None, secret: str | None, sent: bool) -> None:
-    """Alpaca answers without keys, and refuses half a pair of them."""
+    """Alpaca answers without keys, and refuses a single one."""
     with exchange(minutes(3)) as server:
         environ = {"ALPACA_DATA_URL": server.url, "ALPACA_API_KEY": key or "", "ALPACA_SECRET_KEY": secret or ""}
         source = Alpaca.from_environ(environ, Bounds())
@@ -280,7 +280,7 @@ def test_keys_and_passwords_are_never_printed() -> None:
 
 
 @pytest.mark.parametrize("secret", ["two words", "line\nbreak", "naïve", "tab\t", "nul\0"])
-def test_a_key_no_header_can_hold_is_refused_unseen(secret: str) -> None:
+def test_a_key_that_no_header_can_contain_is_refused_and_not_shown(secret: str) -> None:
     with pytest.raises(InvalidValue, match="ALPACA_SECRET_KEY") as caught:
         AlpacaSettings.from_environ({"ALPACA_API_KEY": KEY, "ALPACA_SECRET_KEY": secret})
     assert secret not in str(caught.value)
@@ -307,7 +307,7 @@ def test_a_key_no_header_can_hold_is_refused_unseen(secret: str) -> None:
         *("//u:hush@h", "http://u:hush@[::1", "http://u:p@h/\udcff", "http://h#hush@h", "http://u:a//hush@h"),
     ],
 )
-def test_an_address_that_is_none_is_refused_and_no_password_in_it_shown(address: str) -> None:
+def test_an_invalid_address_is_refused_and_its_password_is_not_shown(address: str) -> None:
     with pytest.raises(InvalidValue, match="ALPACA_DATA_URL") as caught:
         AlpacaSettings.from_environ({"ALPACA_DATA_URL": address})
     assert "hush" not in str(caught.value)
@@ -321,7 +321,7 @@ def test_the_history_ends_at_the_limit_rounded_down(seconds: float, interval: In
     assert interval.floor(end) == end
 
 
-def test_real_history_comes_back_whole() -> None:
+def test_a_real_history_is_returned_completely() -> None:
     if not REAL_HISTORY.exists():
         pytest.skip("the real daily history of BTC/USDT is not on this machine")
     candles = real_history()

@@ -18,7 +18,7 @@ BTC, ETH, BTC_EUR = Pair("BTC", "USD"), Pair("ETH", "USD"), Pair("BTC", "EUR")
 @pytest.mark.parametrize(
     "text", ["alpaca", "simulated", "file:prices.csv", "file:/data/{base}.csv.gz", "file:a b", "file: "]
 )
-def test_a_known_name_is_taken_as_it_is(text: str) -> None:
+def test_a_known_name_is_accepted_unchanged(text: str) -> None:
     assert source_name(text) == text
 
 
@@ -26,7 +26,7 @@ def test_a_known_name_is_taken_as_it_is(text: str) -> None:
     "text",
     ["", " ", "binance", "poloniex", "Alpaca", "alpaca ", "file", "file:", "prices.csv", "simulated:1", "x" * 10_000],
 )
-def test_an_unknown_name_is_refused_with_those_there_are(text: str) -> None:
+def test_an_unknown_name_is_refused_with_the_known_names(text: str) -> None:
     with pytest.raises(InvalidValue, match=r"one of alpaca, simulated, file:PATH$") as error:
         source_name(text)
     assert (error.value.name, error.value.value) == ("source", text)
@@ -40,7 +40,7 @@ def test_sources_are_opened_in_the_order_of_their_names() -> None:
     assert [source.simulated for source in sources] == [True, False, False]
 
 
-def test_an_unknown_source_is_refused_before_any_is_asked() -> None:
+def test_an_unknown_source_is_refused_before_any_is_read() -> None:
     with pytest.raises(InvalidValue, match="'binance' is not one of"):
         open_sources(["alpaca", "binance"], {}, seed=0, pairs=[BTC])
 
@@ -62,13 +62,13 @@ def test_one_file_for_several_pairs_is_refused(path: str) -> None:
         ("{base}-{quote}.csv", [BTC, ETH, BTC_EUR]),
     ],
 )
-def test_a_path_that_gives_every_pair_its_own_file_is_taken(path: str, pairs: list[Pair]) -> None:
+def test_a_path_with_one_file_for_each_pair_is_accepted(path: str, pairs: list[Pair]) -> None:
     [source] = open_sources([f"file:{path}"], {}, seed=0, pairs=pairs)
     assert source.id == f"file:{path}"
 
 
 def test_the_exchange_libraries_are_imported_only_when_an_exchange_is_opened() -> None:
-    """They take a second, which ``--help`` and a mistyped option need not wait for."""
+    """The import takes a second, and ``--help`` must not wait for it."""
     program = (
         "import sys; from crypto_predict.sources import catalog; "
         "catalog.open_sources(['simulated', 'file:x'], {}, 0, []); "

@@ -31,13 +31,13 @@ REAL = Path(__file__).parents[3] / "shared" / "data"
 
 
 def read(path: Path, content: str | bytes) -> list[Candle]:
-    """What is read from a file of this content."""
+    """The candles of a file with this content."""
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return read_candles(path)
 
 
 def faults_of(path: Path, content: str | bytes) -> tuple[str, ...]:
-    """What is found wrong with a file of this content."""
+    """The faults of a file with this content."""
     with pytest.raises(UnusableHistory) as error:
         read(path, content)
     assert error.value.subject == f"file:{path}"
@@ -76,7 +76,7 @@ def path(tmp_path: Path) -> Path:
         "gzip in two members",
     ],
 )
-def test_the_same_table_is_read_however_it_is_written(path: Path, content: str | bytes) -> None:
+def test_a_table_is_read_in_every_notation(path: Path, content: str | bytes) -> None:
     assert read(path, content) == DAYS
 
 
@@ -85,7 +85,7 @@ def test_a_name_ending_in_gz_does_not_make_a_file_compressed(tmp_path: Path) -> 
     assert read(tmp_path / "prices.csv.gz", SOUND) == DAYS
 
 
-def test_columns_may_stand_in_any_order_and_others_are_ignored(path: Path) -> None:
+def test_columns_may_have_any_order_and_other_columns_are_ignored(path: Path) -> None:
     """Exports carry trade counts, and text in languages of their own."""
     text = "close,number,low,high,volume,open,time,note\n11,x,9,12,5.5,10,2024-01-01,gr\u00fcn\n"
     assert read(path, text) == DAYS[:1]
@@ -103,7 +103,7 @@ def test_columns_may_stand_in_any_order_and_others_are_ignored(path: Path) -> No
         "2024-01-01T19:00:00-05:00",
     ],
 )
-def test_times_are_utc_unless_they_say_otherwise(path: Path, time: str) -> None:
+def test_times_without_an_offset_are_utc(path: Path, time: str) -> None:
     assert read(path, f"{HEADER}\n{time},10,12,9,11,1\n")[0].open_time == datetime(2024, 1, 2, tzinfo=UTC)
 
 
@@ -233,7 +233,7 @@ EXPORTS: dict[str, tuple[str, Sequence[str]]] = {
 
 
 @pytest.mark.parametrize(("content", "assumed"), EXPORTS.values(), ids=EXPORTS.keys())
-def test_the_exports_of_others_are_read_and_one_line_says_what_was_assumed(
+def test_exports_of_other_programs_are_read_and_the_assumptions_are_logged_in_one_line(
     path: Path, content: str, assumed: Sequence[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     path.write_text(content, newline="")
@@ -264,7 +264,7 @@ YFINANCE = ["Price,Close,High,Low,Open", "Ticker,BTC-USD,BTC-USD,BTC-USD,BTC-USD
         ([*YFINANCE, "", "2024-01-01,11,12,9,ten"], "line 5: open 'ten' is not a number"),
     ],
 )
-def test_a_fault_of_a_table_with_three_header_lines_is_told_with_its_line(
+def test_a_fault_in_a_header_of_three_lines_is_reported_with_its_line(
     path: Path, lines: Sequence[str], fault: str
 ) -> None:
     [told] = faults_of(path, "\n".join(lines))
@@ -275,19 +275,21 @@ def test_a_column_called_price_does_not_make_a_header_of_three_lines(path: Path)
     assert read(path, f"Price,{HEADER}\n" + "\n".join(f"9,{row}" for row in ROWS)) == DAYS
 
 
-def test_a_table_in_our_own_format_is_read_without_a_word(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_table_in_the_documented_format_is_read_without_a_warning(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     read(path, SOUND)
     assert caplog.messages == []
 
 
-def test_without_a_column_of_volume_it_is_0(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_volume_column_the_volume_is_0(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path.write_text("time,open,high,low,close\n2024-01-01,10,12,9,11\n")
     assert read_candles(path) == [replace(DAYS[0], volume=0.0)]
     assert caplog.messages == [f"file:{path}: assumed that the volume, which is missing, is 0"]
 
 
 @pytest.mark.parametrize("base", ["BTC", "ETH"])
-def test_of_several_volumes_that_of_the_base_currency_is_meant(path: Path, base: str) -> None:
+def test_of_several_volumes_that_of_the_base_currency_is_read(path: Path, base: str) -> None:
     path.write_text("time,open,high,low,close,Volume BTC,Volume ETH\n2024-01-01,10,12,9,11,1,2\n")
     assert [candle.volume for candle in read_candles(path, base)] == [{"BTC": 1.0, "ETH": 2.0}[base]]
 
@@ -299,7 +301,7 @@ def test_the_order_of_rows_does_not_matter(order: list[int], tmp_path_factory: p
     assert [candle.volume for candle in candles] == list(range(12))
 
 
-def test_of_rows_of_one_time_the_last_of_the_file_stays_last(path: Path) -> None:
+def test_rows_with_the_same_time_keep_their_order(path: Path) -> None:
     """Of repeated candles the last copy counts."""
     rows = ["2024-01-02,10,12,9,11,1", "2024-01-01,10,12,9,11,2", "2024-01-02,10,12,9,11,3"]
     assert [candle.volume for candle in read(path, "\n".join([HEADER, *rows]))] == [2, 1, 3]
@@ -338,7 +340,7 @@ def test_what_was_written_is_read_back_to_the_last_bit(
         ("x" * 5000 + ",10,12,9,11,1", f"time {'x' * 40!r} is not an ISO date or date-time"),
     ],
 )
-def test_every_fault_of_a_row_is_told_with_its_line(path: Path, row: str, fault: str) -> None:
+def test_every_fault_of_a_row_is_reported_with_its_line(path: Path, row: str, fault: str) -> None:
     assert faults_of(path, f"{HEADER}\n{ROWS[0]}\n{row}\n") == (f"line 3: {fault}",)
 
 
@@ -360,14 +362,14 @@ JANUARY_2, NAN, INF = datetime(2024, 1, 2, tzinfo=UTC), math.nan, math.inf
     ],
     ids=["NaN", "empty", "null", "inf", "beyond", "impossible", "off grid", "repeated", "future"],
 )
-def test_a_row_that_can_be_read_is_handed_on_whatever_is_wrong_with_it(path: Path, row: str, expected: Candle) -> None:
-    """Who leaves out or repairs here hides from the gate what it must see; pandas writes NaN as an empty field."""
+def test_a_readable_row_is_returned_even_if_its_values_are_wrong(path: Path, row: str, expected: Candle) -> None:
+    """The gate must see the fault; pandas writes NaN as an empty field."""
     first, second = read(path, "\n".join([HEADER, ROWS[0], row]))
     assert first == DAYS[0]
     assert repr(second) == repr(expected), "NaN equals nothing, so the texts are compared"
 
 
-def test_each_candle_comes_with_its_line(path: Path) -> None:
+def test_rows_are_candles_with_their_lines(path: Path) -> None:
     path.write_text("\n".join([HEADER, ROWS[0], "", *ROWS[1:]]))
     rows = CsvFile(str(path)).rows(BTC, Interval.DAY_1, Span(DAYS[1].open_time, DAYS[2].open_time))
     assert list(rows) == [(DAYS[1], 4), (DAYS[2], 5)]
@@ -397,8 +399,8 @@ def test_a_lost_quote_does_not_swallow_the_rest_of_the_file(path: Path) -> None:
         ("1704153600000000", "time_ms 1704153600000000 lies beyond the year 9999: write milliseconds since 1970"),
     ],
 )
-def test_a_time_that_is_not_in_milliseconds_is_told(path: Path, time: str, fault: str) -> None:
-    """Seconds and microseconds are what other exports hold."""
+def test_a_time_ms_that_is_not_in_milliseconds_is_reported(path: Path, time: str, fault: str) -> None:
+    """Other exports contain seconds or microseconds."""
     text = f"time_ms,open,high,low,close,volume\n{time},10,12,9,11,1\n"
     assert faults_of(path, text) == (f"line 2: {fault}",)
 
@@ -427,7 +429,7 @@ def test_a_time_that_is_not_in_milliseconds_is_told(path: Path, time: str, fault
         ("time\0", "it holds a NUL byte"),
     ],
 )
-def test_a_faulty_header_is_told_with_what_was_found(path: Path, header: str, fault: str) -> None:
+def test_a_faulty_header_is_reported_with_the_columns_found(path: Path, header: str, fault: str) -> None:
     [told] = faults_of(path, f"{header}\n{ROWS[0]}\n")
     assert told.startswith(f"line 1: {fault}")
     assert len(told) < 700
@@ -480,15 +482,17 @@ COMPRESSED = gzip.compress("\n".join([HEADER, *MONTHS]).encode())
         *("one long line", "a long second line", "wrong encoding"),
     ],
 )
-def test_what_is_no_table_of_candles_is_told_clearly(path: Path, content: bytes, faults: list[str]) -> None:
+def test_a_file_that_is_not_a_table_of_candles_is_refused_with_the_reason(
+    path: Path, content: bytes, faults: list[str]
+) -> None:
     """Faults of rows that could be read come first, then why reading ended."""
     found = faults_of(path, content)
     assert found[0].startswith(faults[0])
     assert found[-1].startswith(faults[-1])
 
 
-def test_a_missing_file_a_folder_and_a_pipe_are_told_apart(tmp_path: Path) -> None:
-    """A pipe nobody writes to would keep a reader waiting for ever."""
+def test_a_missing_file_a_folder_and_a_pipe_have_different_messages(tmp_path: Path) -> None:
+    """Reading a pipe without a writer would never end."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "plain").touch()
     expected = {
@@ -507,7 +511,7 @@ def test_a_missing_file_a_folder_and_a_pipe_are_told_apart(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_told(path: Path) -> None:
+def test_a_file_without_read_permission_is_reported(path: Path) -> None:
     path.write_text(SOUND)
     path.chmod(0)
     with pytest.raises(UnusableHistory, match="it cannot be read: Permission denied"):
@@ -515,7 +519,7 @@ def test_a_file_that_may_not_be_read_is_told(path: Path) -> None:
 
 
 def test_a_hostile_number_of_faults_ends_the_reading(path: Path) -> None:
-    """And the message shows the first twenty, which is what a person reads."""
+    """The message shows the first twenty."""
     with pytest.raises(UnusableHistory, match=r"\n  line 21: [^\n]+\n  \.\.\. and 981 more$") as error:
         read(path, HEADER + "\nx" * 50_000)
     found = error.value.faults
@@ -539,7 +543,7 @@ def test_a_decompression_bomb_takes_no_memory(path: Path) -> None:
 
 
 def test_a_file_with_more_lines_than_any_history_is_refused(path: Path) -> None:
-    """Blank ones count: a bomb may be made of nothing else."""
+    """Blank lines count: a bomb may contain only blank lines."""
     path.write_text(SOUND + "\n" * 6)
     assert read_candles(path, most_lines=10) == DAYS
     with pytest.raises(UnusableHistory, match="it has more than 9 lines; SOURCE_CANDLES allows more"):
@@ -547,7 +551,7 @@ def test_a_file_with_more_lines_than_any_history_is_refused(path: Path) -> None:
 
 
 def test_a_file_with_more_bytes_than_any_history_is_refused(path: Path) -> None:
-    """Long lines of many columns take time even where none of them is kept."""
+    """Long lines take time even if their columns are ignored."""
     path.write_text(SOUND.replace("\n", "," + "x" * 5_000 + "\n"))
     assert read_candles(path, most_lines=100) == DAYS
     with pytest.raises(UnusableHistory, match="it has more than 5,000 bytes; SOURCE_CANDLES allows more"):
@@ -564,7 +568,9 @@ CONTENTS = st.one_of(
 
 
 @given(content=CONTENTS)
-def test_any_content_gives_candles_or_our_own_error(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_any_content_is_read_or_refused_with_an_error_of_this_project(
+    content: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     with suppress(UnusableHistory):
         candles = read(tmp_path_factory.getbasetemp() / "any.csv", content)
         assert candles
@@ -577,7 +583,7 @@ def source(path: Path) -> CsvFile:
     return CsvFile(str(path))
 
 
-def test_a_file_is_called_what_the_user_wrote_and_is_not_simulated(tmp_path: Path) -> None:
+def test_the_id_of_a_file_is_what_the_user_wrote_and_its_prices_count_as_real(tmp_path: Path) -> None:
     source = CsvFile("data/{base}.csv")
     assert (source.id, source.simulated) == ("file:data/{base}.csv", False)
     assert not list(tmp_path.iterdir())
@@ -598,27 +604,27 @@ def test_a_file_ends_with_the_close_of_its_last_row_within_the_limit(
     assert source.newest_close(BTC, Interval.DAY_1, limit) == end
 
 
-def test_a_limit_before_the_first_close_is_the_end_itself(source: CsvFile) -> None:
-    """What the file holds then opens too late, which is for the history to tell."""
+def test_a_limit_before_the_first_close_is_rounded_down(source: CsvFile) -> None:
+    """`history` reports that the rows of the file open too late."""
     assert source.newest_close(BTC, Interval.DAY_1, datetime(2024, 1, 1, 23, 59, tzinfo=UTC)) == datetime(
         2024, 1, 1, tzinfo=UTC
     )
 
 
-def test_the_newest_row_ends_a_file_wherever_it_stands(path: Path) -> None:
+def test_the_newest_row_may_have_any_position(path: Path) -> None:
     path.write_text("\n".join([HEADER, *reversed(ROWS)]))
     assert CsvFile(str(path)).newest_close(BTC, Interval.DAY_1, NOW) == datetime(2024, 1, 4, tzinfo=UTC)
 
 
-def test_rows_are_given_from_the_span_on(path: Path) -> None:
-    """Those behind the span and repeated ones too: what opens in the future or comes twice must be seen."""
+def test_rows_from_the_start_of_the_span_on_are_returned(path: Path) -> None:
+    """Also later and repeated ones: the audit must see candles from the future and copies."""
     path.write_text("\n".join([HEADER, ROWS[2], ROWS[0], ROWS[1], ROWS[1]]))
     span = Span(DAYS[0].open_time + timedelta(seconds=1), DAYS[2].open_time)
     assert list(CsvFile(str(path)).candles(BTC, Interval.DAY_1, span)) == [DAYS[1], DAYS[1], DAYS[2]]
 
 
 def test_a_file_is_read_once(source: CsvFile, path: Path) -> None:
-    """The end and the candles must come from the same content, even where a download replaces the file in between."""
+    """The newest close and the candles must come from the same content, even if the file is replaced in between."""
     end = source.newest_close(BTC, Interval.DAY_1, NOW)
     path.unlink()
     assert list(source.candles(BTC, Interval.DAY_1, Span(EPOCH, end))) == DAYS

@@ -26,28 +26,28 @@ class Exchange:
         return 42
 
 
-def test_a_failure_that_passes_is_not_noticed() -> None:
+def test_a_passing_failure_is_retried() -> None:
     exchange = Exchange(Failure("busy", again=True), Failure("busy", again=True, retry_after=0))
     assert QUICK.run("alpaca", exchange) == 42
     assert exchange.asked == 3
 
 
-def test_a_failure_that_stays_is_given_up_with_its_reason() -> None:
+def test_a_lasting_failure_is_reported_with_its_reason() -> None:
     exchange = Exchange(*[Failure("busy", again=True)] * 9)
     with pytest.raises(SourceError, match=r"^alpaca: busy \(tried 3 times\)$"):
         QUICK.run("alpaca", exchange)
     assert exchange.asked == 3
 
 
-def test_a_refusal_is_not_asked_again() -> None:
-    """Asking again after 451 or 418 only earns a longer ban."""
+def test_a_refused_request_is_not_repeated() -> None:
+    """Asking again after 451 or 418 prolongs the ban."""
     exchange = Exchange(Failure("refused", again=False))
     with pytest.raises(SourceError, match=r"^alpaca: refused$"):
         QUICK.run("alpaca", exchange)
     assert exchange.asked == 1
 
 
-def test_an_exchange_that_asks_for_too_long_a_wait_is_given_up_at_once() -> None:
+def test_a_retry_after_beyond_the_limit_is_final() -> None:
     """The next source answers sooner than an hour from now."""
     exchange = Exchange(Failure("busy", again=True, retry_after=3600))
     with pytest.raises(SourceError, match="busy; it asks to wait 3600 s, longer than the 60 s this program waits"):
@@ -56,13 +56,13 @@ def test_an_exchange_that_asks_for_too_long_a_wait_is_given_up_at_once() -> None
 
 
 @given(seconds=st.floats(0, 60))
-def test_the_wait_an_exchange_asks_for_is_kept_to_the_second(seconds: float) -> None:
+def test_the_wait_is_exactly_the_retry_after(seconds: float) -> None:
     policy = RetryPolicy(first_wait=0.5)
     assert policy.back_off(Failure("busy", again=True, retry_after=seconds), 60) == max(seconds, 0.5)
 
 
-def test_errors_of_the_program_are_not_taken_for_a_bad_connection() -> None:
-    """A bug repeated four times with pauses is still a bug, and slower to find."""
+def test_errors_of_the_program_are_not_retried() -> None:
+    """Repeating a bug does not help."""
     assert QUICK.back_off(ZeroDivisionError(), 60) is False
 
 
@@ -89,11 +89,11 @@ def test_retry_after_as_a_date_is_read_without_the_clock_of_the_exchange() -> No
 @pytest.mark.parametrize(
     "text", ["", "soon", "-1", "1.5", "1e3", "nan", "²", "9" * 40, "Fri, 99 Foo 2024 00:00:00 GMT"]
 )
-def test_a_retry_after_that_says_nothing_is_passed_over(text: str) -> None:
+def test_a_malformed_retry_after_is_ignored(text: str) -> None:
     assert retry_after({"Retry-After": text}) is None
 
 
 @given(text=st.text(), date=st.text())
-def test_no_header_breaks_the_reading_of_headers(text: str, date: str) -> None:
+def test_any_header_can_be_read(text: str, date: str) -> None:
     wait = retry_after({"Retry-After": text, "Date": date})
     assert wait is None or wait >= 0

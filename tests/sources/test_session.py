@@ -1,5 +1,6 @@
 import base64
 import logging
+import threading
 import traceback
 from dataclasses import replace
 from datetime import timedelta
@@ -32,8 +33,8 @@ KEY, SECRET = "PKT0THEKEY0THEKEY", "s3cretS3cretS3cret"
         (replay.refused(429, "slow down", retry_after="86400"), "it asks to wait 86400 s, longer than the 60 s"),
     ],
 )
-def test_a_refusal_is_told_at_once_and_not_asked_again(fault: Fault, reason: str) -> None:
-    """Asking again where one is banned prolongs the ban, and the next source is waiting."""
+def test_a_refusal_is_reported_at_once_and_not_retried(fault: Fault, reason: str) -> None:
+    """Asking again prolongs a ban."""
     with exchange(minutes(10)) as server:
         server.inject(fault)
         with pytest.raises(SourceError) as caught:
@@ -50,8 +51,8 @@ def test_a_refusal_is_told_at_once_and_not_asked_again(fault: Fault, reason: str
         (replay.drip_headers, "did not finish its answer within 0.6 s"),
     ],
 )
-def test_a_server_that_only_keeps_the_line_open_is_given_up(fault: Fault, reason: str) -> None:
-    """The SDK by itself would wait for ever; a byte now and then outwits a socket's timeout."""
+def test_an_answer_that_takes_too_long_is_given_up(fault: Fault, reason: str) -> None:
+    """The SDK alone would wait for ever: each byte restarts the timeout of a socket."""
     impatient = replace(QUICK, attempts=2, read_timeout=0.3, answer_timeout=0.6)
     with exchange(minutes(10)) as server:
         server.inject(fault, times=2)
@@ -60,7 +61,19 @@ def test_a_server_that_only_keeps_the_line_open_is_given_up(fault: Fault, reason
         assert len(server.requests) == 2
 
 
-def test_a_server_that_stalls_once_loses_nothing() -> None:
+def test_an_answer_that_takes_too_long_leaves_no_thread_behind() -> None:
+    """A thread that still reads would share the session with the next attempt."""
+    impatient = replace(QUICK, attempts=1, answer_timeout=0.2)
+    with exchange(minutes(10)) as server:
+        before = threading.enumerate()
+        for fault in (replay.stall, replay.drip_body, replay.drip_headers):
+            server.inject(fault)
+            with pytest.raises(SourceError, match=r"within 0\.2 s"):
+                read(server, 10, impatient)
+        assert threading.enumerate() == before
+
+
+def test_after_one_stall_nothing_is_lost() -> None:
     with exchange(minutes(10)) as server:
         server.inject(replay.stall)
         assert read(server, 10, replace(QUICK, read_timeout=1.0)) == minutes(10)
@@ -73,7 +86,7 @@ def test_retry_after_is_obeyed() -> None:
         assert read(server, 10, replace(QUICK, attempts=2)) == minutes(10)
 
 
-def test_an_exchange_out_of_reach_is_a_source_error() -> None:
+def test_an_unreachable_exchange_is_a_source_error() -> None:
     with exchange([]) as server:
         gone = server.url
     source = Alpaca(AlpacaSettings(gone), policy=QUICK)
@@ -82,8 +95,8 @@ def test_an_exchange_out_of_reach_is_a_source_error() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_keys_that_are_refused_are_told_apart_by_the_names_of_their_variables(status: int) -> None:
-    """Whoever set them must correct them; another source would hide that."""
+def test_refused_keys_are_named_by_their_variables(status: int) -> None:
+    """The user must correct them; another source would hide that."""
     with exchange([]) as server:
         server.inject(replay.refused(status, "no"))
         source = Alpaca(AlpacaSettings(server.url, KEY, SECRET), policy=QUICK)
@@ -106,10 +119,8 @@ REACHED = [
 @pytest.mark.parametrize(
     ("fault", "unreachable"), [*((fault, True) for fault in UNREACHABLE), *((fault, False) for fault in REACHED)]
 )
-def test_an_exchange_that_cannot_be_reached_is_told_apart_from_one_that_answers(
-    fault: Fault, unreachable: bool
-) -> None:
-    """Invented prices may stand in for the one, and never for the other."""
+def test_an_unreachable_exchange_has_another_error_than_one_that_answers(fault: Fault, unreachable: bool) -> None:
+    """Simulated prices may replace only an unreachable exchange."""
     once = replace(QUICK, attempts=1)
     policy = replace(once, read_timeout=0.3, answer_timeout=0.6) if unreachable else replace(once, answer_timeout=30)
     with exchange(minutes(10)) as server:
@@ -120,8 +131,8 @@ def test_an_exchange_that_cannot_be_reached_is_told_apart_from_one_that_answers(
 
 
 @pytest.mark.parametrize("status", [403, 500])
-def test_no_key_gets_into_an_error_or_a_log(status: int, caplog: pytest.LogCaptureFixture) -> None:
-    """Logs of a workflow are public, and careless gateways send back whatever they were sent."""
+def test_errors_and_logs_do_not_contain_keys(status: int, caplog: pytest.LogCaptureFixture) -> None:
+    """The logs of a workflow are public, and some gateways quote the request."""
     caplog.set_level(logging.DEBUG)
     with exchange([]) as server:
         server.inject(replay.echoing_keys(status), times=9)
@@ -137,8 +148,10 @@ PASSWORD, ENCODED, SENT = "hu/sh@h1", "hu%2Fsh%40h1", base64.b64encode(b"user:hu
 
 
 @pytest.mark.parametrize("fault", [replay.echoing_authorization, replay.reset, replay.answer(404), replay.stall])
-def test_no_password_of_an_address_gets_into_an_error_or_a_log(fault: Fault, caplog: pytest.LogCaptureFixture) -> None:
-    """Somebody's mirror of an exchange may stand behind a password."""
+def test_errors_and_logs_do_not_contain_the_password_of_an_address(
+    fault: Fault, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mirror of an exchange may need a password."""
     caplog.set_level(logging.DEBUG)
     with exchange([]) as server:
         server.inject(fault, times=9)
@@ -160,8 +173,8 @@ def test_a_password_that_begins_like_the_user_name_is_masked_to_its_end() -> Non
     assert "7351" not in str(caught.value)
 
 
-def test_a_short_user_name_is_masked_as_a_word_alone() -> None:
-    """Of one letter it would stand in every other word of a message."""
+def test_a_short_user_name_is_masked_only_as_a_whole_word() -> None:
+    """A single letter occurs in many words of a message."""
     with exchange([]) as server:
         server.inject(replay.refused(400, "your request was refused, u"))
         source = Alpaca(AlpacaSettings(server.url.replace("//", "//u:hush@")), policy=QUICK)
@@ -183,7 +196,7 @@ def test_a_short_user_name_is_masked_as_a_word_alone() -> None:
         "http://us/er:hush@127.0.0.1:9",
     ],
 )
-def test_no_password_of_a_proxy_gets_into_an_error_or_a_log(
+def test_errors_and_logs_do_not_contain_the_password_of_a_proxy(
     proxy: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -198,7 +211,7 @@ def test_no_password_of_a_proxy_gets_into_an_error_or_a_log(
 
 
 @pytest.mark.parametrize("address", ["http://a..b", f"http://{'a' * 70}.com", "http://exa mple.com"])
-def test_an_address_no_host_can_have_is_a_source_error(address: str) -> None:
+def test_an_impossible_host_name_is_a_source_error(address: str) -> None:
     source = Alpaca(AlpacaSettings(address), policy=QUICK)
     with pytest.raises(SourceError) as caught:
         next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))

@@ -68,7 +68,7 @@ def test_a_day_does_not_depend_on_the_span_asked_for(first: int, days: int) -> N
 
 
 @pytest.mark.parametrize("interval", [Interval.MINUTE_1, Interval.MINUTE_10, Interval.HOUR_1])
-def test_a_part_of_a_day_is_the_same_as_cut_from_the_whole(interval: Interval) -> None:
+def test_a_part_of_a_day_equals_that_part_of_the_whole_day(interval: Interval) -> None:
     start, end = TODAY - timedelta(hours=30, minutes=7), TODAY - timedelta(hours=3, seconds=1)
     whole = candles(BTC, interval, TODAY - 3 * DAY, TODAY)
     assert candles(BTC, interval, start, end) == [candle for candle in whole if candle.open_time in Span(start, end)]
@@ -114,7 +114,7 @@ def test_aggregation_takes_first_open_highest_high_lowest_low_last_close_and_the
     ]
 
 
-def test_seeds_and_pairs_are_markets_of_their_own() -> None:
+def test_every_seed_and_every_pair_is_a_different_market() -> None:
     """Two pairs whose returns were the same would make a comparison of them worthless."""
     markets = [log_returns(all_days(pair, seed)) for pair in (BTC, ETH, Pair("BTC", "USDT")) for seed in (0, 1)]
     for index, one in enumerate(markets):
@@ -128,12 +128,12 @@ def test_before_the_genesis_there_is_nothing() -> None:
     assert candles(BTC, Interval.DAY_1, datetime(2010, 1, 1, tzinfo=UTC), GENESIS + DAY) == list(all_days(BTC)[:1])
 
 
-def test_an_empty_span_holds_nothing() -> None:
+def test_an_empty_span_contains_nothing() -> None:
     assert candles(BTC, Interval.DAY_1, TODAY, TODAY) == []
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=str)
-def test_the_volatility_is_some_sixty_percent_a_year(pair: Pair) -> None:
+def test_the_annual_volatility_is_about_sixty_percent(pair: Pair) -> None:
     for seed in range(3):
         assert 0.45 < statistics.pstdev(log_returns(all_days(pair, seed))) * math.sqrt(365) < 0.75
 
@@ -170,7 +170,7 @@ def test_prices_stay_in_the_order_of_magnitude_of_the_real_ones(pair: Pair, leve
         assert max(day.high for day in days) < level * 10
 
 
-def test_the_market_never_sleeps_and_says_that_it_is_invented() -> None:
+def test_the_newest_close_is_the_limit_rounded_down_and_the_prices_are_simulated() -> None:
     source = Simulated(7)
     noon = datetime(2025, 6, 30, 12, 34, 56, tzinfo=UTC)
     assert source.newest_close(BTC, Interval.DAY_1, noon) == datetime(2025, 6, 30, tzinfo=UTC)
@@ -178,7 +178,7 @@ def test_the_market_never_sleeps_and_says_that_it_is_invented() -> None:
     assert (source.id, source.simulated) == ("simulated", True)
 
 
-def test_it_serves_as_a_history() -> None:
+def test_it_can_be_read_as_a_history() -> None:
     history, _ = read_history([Simulated(0)], BTC, Interval.DAY_1, 1825, date(2025, 6, 30), TODAY + 30 * DAY)
     assert tuple(history.candles) == all_days(BTC)[-1825:]
     assert (history.gaps, history.quarantined, history.simulated) == ((), 0, True)

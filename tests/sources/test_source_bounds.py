@@ -1,4 +1,4 @@
-"""What a source may cost: hostile exchanges and files, met by the real command as a process of its own."""
+"""The bounds on a source: hostile exchanges and files, read by the real command in a process."""
 
 import gzip
 import os
@@ -50,10 +50,10 @@ def market() -> ReplayServer:
         (server.drip_body, {"SOURCE_SECONDS": "2"}, "it took longer than 2 s for one history"),
     ],
 )
-def test_a_hostile_exchange_meets_a_bound_that_is_named(
+def test_a_hostile_exchange_is_stopped_by_a_bound_that_is_named(
     fault: Fault, environ: dict[str, str], met: str, tmp_path: Path, usual_peak: int
 ) -> None:
-    """Neither time nor memory is the exchange's to take; and invented prices do not hide what it did."""
+    """An exchange cannot take unlimited time or memory, and simulated prices do not hide the attack."""
     with market() as served:
         served.inject(fault, times=10_000)
         run = trained(tmp_path, *DAYS, "--source", "alpaca,simulated", ALPACA_DATA_URL=served.url, **environ)
@@ -90,7 +90,7 @@ def repeated(line: bytes, megabytes: int, head: bytes = HEADER) -> Callable[[Pat
     ],
     ids=["rows", "blank lines", "faulty rows", "columns", "one line", "pipe", "device", "directory"],
 )
-def test_a_hostile_file_meets_a_bound_that_is_named(
+def test_a_hostile_file_is_stopped_by_a_bound_that_is_named(
     write: Callable[[Path], None], met: str, tmp_path: Path, usual_peak: int
 ) -> None:
     write(tmp_path / "prices.csv.gz")
@@ -101,8 +101,8 @@ def test_a_hostile_file_meets_a_bound_that_is_named(
     assert run.peak < usual_peak + MOST_MEMORY
 
 
-def test_refused_keys_end_the_training_whatever_source_is_next(tmp_path: Path) -> None:
-    """A wrong key must not end in a model of invented prices, nor of a file's."""
+def test_refused_keys_end_the_training_even_if_another_source_is_named(tmp_path: Path) -> None:
+    """A wrong key must not end in a model of simulated prices or of a file."""
     (tmp_path / "BTC.csv").write_text(as_csv(make_history(200)))
     for other in ("simulated", f"file:{tmp_path}/{{base}}.csv"):
         with market() as served:
@@ -115,7 +115,7 @@ def test_refused_keys_end_the_training_whatever_source_is_next(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("status", [403, 503])
-def test_invented_prices_stand_in_for_an_exchange_that_refuses_this_location(status: int, tmp_path: Path) -> None:
+def test_simulated_prices_replace_an_exchange_that_refuses_this_location(status: int, tmp_path: Path) -> None:
     with market() as served:
         served.inject(server.answer(status, retry_after="9999"), times=9)
         run = trained(tmp_path, *DAYS, "--source", "alpaca,simulated", ALPACA_DATA_URL=served.url)
@@ -124,14 +124,14 @@ def test_invented_prices_stand_in_for_an_exchange_that_refuses_this_location(sta
 
 
 def test_a_pair_that_the_exchange_does_not_have_is_not_invented(tmp_path: Path) -> None:
-    """A mistyped currency must not get an invented market."""
+    """A mistyped currency must not become a simulated market."""
     with market() as served:
         run = trained(tmp_path, *DAYS, "--pair", "BTX/USD", "--source", "alpaca,simulated", ALPACA_DATA_URL=served.url)
     assert run.code == 3
     assert "alpaca: no candle of BTX/USD" in run.errors
 
 
-def test_a_sound_history_in_many_pages_meets_no_bound(tmp_path: Path) -> None:
+def test_a_sound_history_in_many_pages_stays_within_the_bounds(tmp_path: Path) -> None:
     candles = make_history(200).candles
     with exchange(candles, Paging(rows=(7,), overlap=3, tokens=Tokens.ENDLESS), "1Day") as served:
         run = trained(tmp_path, *DAYS, "--source", "alpaca", ALPACA_DATA_URL=served.url, SOURCE_CANDLES="2000")
@@ -139,7 +139,7 @@ def test_a_sound_history_in_many_pages_meets_no_bound(tmp_path: Path) -> None:
 
 
 def test_a_password_in_an_address_is_never_printed(tmp_path: Path) -> None:
-    """Neither where all is well nor where nothing is, nor in the report."""
+    """Neither after a success nor after an error, nor in the report."""
     password = "hush%2Fhush"
     with market() as served:
         url = served.url.replace("//", f"//user:{password}@")

@@ -1,4 +1,4 @@
-"""Histories made by hand, for tests that need one without a source."""
+"""Histories for tests that need no source."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -15,12 +15,12 @@ START = datetime(2021, 1, 1, tzinfo=UTC)
 
 
 def wandering(day: int) -> float:
-    """A close that trends, swings through the year and the week, and never repeats."""
+    """Return a close with a trend, a yearly and a weekly season, and no repetition."""
     return 20_000 * exp(0.0004 * day + 0.2 * sin(day / 58) + 0.01 * sin(day * 2.4) + 0.03 * sin(day * day))
 
 
 def _moves(days: int) -> list[float]:
-    """Log prices, each move of which takes half of the one before with it."""
+    """Return log prices whose moves repeat half of the move before."""
     random, move, path = Random(7), 0.0, [20.7]
     for _ in range(days):
         move = 0.5 * move + 0.008 * random.gauss(0, 1)
@@ -32,17 +32,17 @@ _PATH = _moves(1000)
 
 
 def rhythmic(day: int) -> float:
-    """A close that can be forecast, of around 10^9: its moves go on, and it swings through the week by 3 %."""
+    """Return a close of about 10^9 that can be forecast: moves continue, and the weekly season is 3 %."""
     return exp(_PATH[day + 1] + 0.03 * sin(2 * pi * day / 7))
 
 
 def flat(_: int) -> float:
-    """A close that never moves."""
+    """Return a close that never moves."""
     return 250.0
 
 
 def make_candle(open_time: datetime, close: float, opened: float | None = None) -> Candle:
-    """A sound candle that opens at `opened`, or near its close where nothing is said."""
+    """Return a sound candle that opens at `opened`, by default near its close."""
     first = close * 0.999 if opened is None else opened
     return Candle(open_time, first, max(first, close) * 1.01, min(first, close) * 0.99, close, 12.5)
 
@@ -50,7 +50,7 @@ def make_candle(open_time: datetime, close: float, opened: float | None = None) 
 def make_history(
     days: int = 900, close: Callable[[int], float] = wandering, missing: frozenset[int] = frozenset()
 ) -> History:
-    """A daily history of so many days from 2021-01-01, without the days in `missing`; each opens where one closed."""
+    """Return a daily history from 2021-01-01 on, without the days in `missing`."""
     kept = [day for day in range(days) if day not in missing]
     return history_of([make_candle(START + timedelta(days=day), close(day), close(day - 1)) for day in kept])
 
@@ -63,7 +63,7 @@ def history_of(
     *,
     simulated: bool = False,
 ) -> History:
-    """A history of these candles, as they are, with their gaps."""
+    """Return a history of these candles, unchanged, with their gaps."""
     columns, audit = Candles.of(candles, interval), Audit(interval)
     for candle in columns:
         audit.add(candle, candle.open_time)
@@ -71,11 +71,11 @@ def history_of(
 
 
 def read_candles(path: Path, base: str | None = None, most_lines: int = MOST_LINES) -> list[Candle]:
-    """The candles of a CSV file, without their lines."""
+    """Return the candles of a CSV file without their lines."""
     return [candle for candle, _ in read_csv(path, most_lines, base)]
 
 
 def as_csv(history: History) -> str:
-    """The history as the text of a CSV file."""
+    """Return the history as the text of a CSV file."""
     rows = [f"{c.open_time:%Y-%m-%d},{c.open},{c.high},{c.low},{c.close},{c.volume}" for c in history.candles]
     return "\n".join(["time,open,high,low,close,volume", *rows, ""])

@@ -19,7 +19,7 @@ from crypto_predict.baked.schema import (
     Standing,
     Trend,
 )
-from crypto_predict.baked.scorecard import Scorecard
+from crypto_predict.baked.scores import Scorecard
 from crypto_predict.market import DAY, Pair
 
 BTC = Pair("BTC", "USD")

@@ -1,4 +1,4 @@
-"""Runs the notebook. As a command (``make notebook``) it runs it in place, and keeps static pictures of the figures."""
+"""Run the notebook; as a command (``make notebook``) in place, with static pictures of the figures."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ COLOURS = 96  # of a picture; charts have few, and a quarter of the bytes is lef
 
 
 def run(notebook: NotebookNode, environ: Mapping[str, str]) -> NotebookNode:
-    """The notebook after a run in a fresh kernel, beside the package, with nothing of this machine recorded.
+    """Run the notebook in a new kernel, in the folder of the package, and record nothing about this machine.
 
     Args:
-        notebook: Is changed.
-        environ: Beyond the environment of this process.
+        notebook: Is changed and returned.
+        environ: Variables in addition to those of this process.
 
     Raises:
         CellExecutionError: A cell raised.
@@ -49,7 +49,7 @@ def fewer_colours(notebook: NotebookNode) -> None:
 
 
 def _reduced(picture: str) -> str:
-    """A PNG in base64, and so is what it becomes."""
+    """Take and return a PNG in base64."""
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
         image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
@@ -57,7 +57,7 @@ def _reduced(picture: str) -> str:
 
 
 def load() -> NotebookNode:
-    """The notebook as it stands in the repository."""
+    """Read the notebook in the repository."""
     text = NOTEBOOK.read_text(encoding="utf-8")
     notebook: NotebookNode = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]  # nbformat's omission
     return notebook

@@ -23,7 +23,7 @@ from crypto_predict.baked.schema import (
     Seasonality,
     Trend,
 )
-from crypto_predict.baked.scorecard import Scorecard
+from crypto_predict.baked.scores import Scorecard
 from crypto_predict.market import DAY, Pair
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)

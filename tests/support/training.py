@@ -1,4 +1,4 @@
-"""Running `train.py`: as a process of its own, or in this one for the many cases."""
+"""Run `train.py` in a process, or in this one, which is faster."""
 
 import os
 import subprocess
@@ -15,19 +15,19 @@ QUICK = ("--every", "25")  # few cutoffs, where the backtest is not the point
 
 
 def run_training(*arguments: str, environ: Mapping[str, str] = TRAINED_AT) -> subprocess.CompletedProcess[str]:
-    """The real command, as a process of its own."""
+    """Run the command in a process."""
     command = [sys.executable, "train.py", *arguments]
     surroundings = {**os.environ, **environ}
     return subprocess.run(command, capture_output=True, text=True, env=surroundings, timeout=100, check=False)
 
 
 def in_process(*arguments: str, environ: Mapping[str, str] = TRAINED_AT) -> int:
-    """The same command in this process; its exit code."""
+    """Run the command in this process and return its exit code."""
     return train.main(arguments, environ)
 
 
 def price_file(folder: Path, days: int) -> tuple[str, ...]:
-    """The arguments to train on so many days, made by hand and written into the folder, as of the last of them."""
+    """Write a file of `days` made-up days, and return the arguments to train on them up to the last one."""
     history, path = make_history(days), folder / "prices.csv"
     path.write_text(as_csv(history))
     return ("--source", f"file:{path}", "--pair", "BTC/USD", "--until", f"{history.candles[-1].open_time:%Y-%m-%d}")

@@ -151,7 +151,7 @@ def test_the_progress_bar_ends_at_its_total(tmp_path: Path) -> None:
 def read_terminal(descriptor: int) -> str:
     """Return everything written to a terminal until its other side closes."""
     parts = []
-    with contextlib.suppress(OSError):  # how Linux says that the other side has closed
+    with contextlib.suppress(OSError):  # on Linux, the sign that the other side has closed
         while part := os.read(descriptor, 4096):
             parts.append(part)
     os.close(descriptor)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -88,12 +88,20 @@ MARKETS: dict[str, Callable[[], Market]] = {
 }
 
 
+@cache
+def fitted(name: str) -> tuple[History, PairForecast, list[Candle]]:
+    """Return a market without its last year, its forecast, and the candles of that year; fit each market once."""
+    history, after = split(MARKETS[name](), YEAR)
+    return history, forecast_of(history), after
+
+
 @pytest.mark.parametrize("followed", [0, 40, YEAR])
 @pytest.mark.parametrize("name", MARKETS)
 def test_texts_cover_neither_lines_nor_each_other(name: str, followed: int) -> None:
     """A legend in a corner of the axes would cover the line of some market."""
-    history, after = split(MARKETS[name](), followed)
-    figure = draw_picture(history, forecast_of(history), CARD, after)
+    history, forecast, after = fitted(name)
+    after = after[:followed]
+    figure = draw_picture(history, forecast, CARD, after)
     legend, texts = written(figure)
     assert {"market", "fitted curve", "80 % interval", "forecast"} <= {text for text, _ in texts}
     assert (FOLLOWED in dict(texts)) == bool(after)
@@ -216,8 +224,8 @@ def test_if_the_source_fails_the_picture_is_drawn_without_later_prices(
 
 def test_every_colour_of_an_svg_can_be_read_in_light_and_in_dark_mode(tmp_path: Path) -> None:
     """GitHub shows both; the Web Content Accessibility Guidelines require 4.5 for text."""
-    history, after = split(simulated("BTC/USD", 0), YEAR)
-    save_picture(history, forecast_of(history), CARD, tmp_path / "it.svg", after)
+    history, forecast, after = fitted("seed 0")
+    save_picture(history, forecast, CARD, tmp_path / "it.svg", after)
     svg = (tmp_path / "it.svg").read_text()
     modes = dict(re.findall(r'\[style\*="fill: (#[0-9a-f]{6})"\]\{fill:(#[0-9a-f]{6})!important\}', svg))
     drawing = svg.partition("</style>")[2]
@@ -241,7 +249,7 @@ def luminance(colour: str) -> float:
 
 
 def test_pictures_can_be_svg_png_and_pdf(tmp_path: Path) -> None:
-    history, _ = split(simulated("BTC/USD", 0), 0)
+    history, forecast, _ = fitted("seed 0")
     for name, start in (("it.PNG", b"\x89PNG"), ("it.pdf", b"%PDF"), ("it.svg", b"<?xml")):
-        save_picture(history, forecast_of(history), CARD, tmp_path / name)
+        save_picture(history, forecast, CARD, tmp_path / name)
         assert (tmp_path / name).read_bytes().startswith(start)

@@ -99,27 +99,21 @@ def test_an_answer_304_keeps_the_connection(served: Served, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "statuses"),
+    ("path", "status"),
     [
-        (request("/bitcoin?date=\x00"), {400}),
-        (request("/bitcoin?date=\xff\xfe"), {400}),
-        (request("/bitcoin?date=" + "9" * 10_000), {400}),
-        (request("/bitcoin?date=%00%ff%zz"), {400}),
-        (request("/" + "%ff" * 3_000), {404}),
-        (request("/bitcoin?date=2024-06-01", "X: " + "y" * 100_000), {431}),
-        (b"nonsense\r\n\r\n", {400, 404, 405}),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", {400, 404, 405}),
-        (request("/bitcoin?date=2024-06-01", "Content-Length: -1"), {400}),
-        (request("/bitcoin?date=2024-06-01", "Transfer-Encoding: nonsense"), {400, 501}),
+        ("/bitcoin?date=\x00", 400),
+        ("/bitcoin?date=\xff\xfe", 400),
+        ("/bitcoin?date=" + "9" * 10_000, 400),
+        ("/bitcoin?date=%00%ff%zz", 400),
+        ("/" + "%ff" * 3_000, 404),
     ],
-    ids=range(10),
+    ids=range(5),
 )
-def test_invalid_requests_are_refused_and_the_next_is_served(served: Served, data: bytes, statuses: set[int]) -> None:
+def test_odd_addresses_are_refused_and_the_next_request_is_answered(served: Served, path: str, status: int) -> None:
     """The server refuses some of them, and the application the others; none is a 500 or ends the process."""
     with socket.create_connection(served.address, timeout=30) as connection:
-        connection.sendall(data)
-        status, _, _ = read_answer(connection.makefile("rb"))
-    assert status in statuses
+        connection.sendall(request(path))
+        assert read_answer(connection.makefile("rb"))[0] == status
     assert requests.get(f"{served.url}/livez", timeout=30).status_code == 200
 
 

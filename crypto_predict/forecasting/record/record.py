@@ -11,7 +11,7 @@ from crypto_predict.baked.entries import DAYS, RESTORE, EntryFault, Outcome, Rel
 from crypto_predict.baked.evaluation import Evaluator
 from crypto_predict.baked.ledger import MOST_BYTES, Ledger
 from crypto_predict.baked.schema import Card, PairForecast
-from crypto_predict.baked.scorecard import LiveRecord, Scorecard
+from crypto_predict.baked.scores import LiveRecord, Scorecard
 from crypto_predict.errors import InvalidValue
 from crypto_predict.forecasting.record.tally import Tally
 from crypto_predict.history import History

@@ -15,7 +15,7 @@ from typing import Any
 
 from crypto_predict.baked.entries import Outcome, Release
 from crypto_predict.baked.schema import COVERAGE
-from crypto_predict.baked.scorecard import LiveForecast, LiveRecord, LiveScore
+from crypto_predict.baked.scores import LiveForecast, LiveRecord, LiveScore
 from crypto_predict.wording import counted
 
 HORIZONS = (1, 3, 7, 14, 30)  # days ahead that are also scored separately

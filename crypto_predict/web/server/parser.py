@@ -37,7 +37,7 @@ def requests(arrived: bytearray) -> Iterator[heads.Request | Need]:
     The connection must be closed after a refused request.
     """
     while True:
-        yield (yield from _request(arrived))
+        yield (yield from _request(arrived))  # a variable would keep it while the connection is idle
 
 
 def _request(arrived: bytearray) -> Generator[Need, None, heads.Request]:

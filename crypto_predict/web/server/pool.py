@@ -94,7 +94,7 @@ class Pool:
         self._free = threads + AT_HAND  # requests that can be started at the moment
         self._start = start
         self._wake = wake
-        self._answered = deque[Member]()
+        self.answered = deque[Member]()  # handed back by worker threads
         self._queues = deque(deque[Member]() for _ in range(3))
         self._first, self._later, self._pipelined = self._queues
 
@@ -106,11 +106,6 @@ class Pool:
         """Return how many connections have a request whose answer has not been sent."""
         return len(self.reading) + len(self.working) + len(self.sending)
 
-    @property
-    def has_answers(self) -> bool:
-        """Whether worker threads have handed back connections."""
-        return bool(self._answered)
-
     def schedule(self, connection: Member, *, is_first: bool, is_pipelined: bool) -> None:
         """Queue a connection with a request for a worker thread."""
         queue = self._pipelined if is_pipelined else self._first if is_first else self._later
@@ -118,14 +113,14 @@ class Pool:
 
     def hand_back(self, connection: Member) -> None:
         """Take a connection back from a worker thread."""
-        self._answered.append(connection)
+        self.answered.append(connection)
         self._wake()
 
     def work(self) -> None:
         """Send the answers of worker threads, and start queued requests."""
-        for _ in range(len(self._answered)):  # later ones are sent after the next events
+        for _ in range(len(self.answered)):  # later ones are sent after the next events
             self._free += 1
-            self._answered.popleft().answered()
+            self.answered.popleft().answered()
             while self.unread.size > UNREAD_BYTES and (slowest := _longest(self.sending)):
                 self._drop(slowest)
         while self._free > 0 and any(self._queues):

@@ -120,11 +120,11 @@ class Server:
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue during load needs no warning
         self._threads = ThreadedTaskDispatcher()
         self._threads.set_thread_count(settings.threads)
-        self._pool = Pool(settings.threads, self._threads.add_task, self._wake, draining)
+        self.pool = Pool(settings.threads, self._threads.add_task, self._wake, draining)
         self._wakeup_reader, self._wakeup_writer = socket.socketpair()
         for end in (self._wakeup_reader, self._wakeup_writer):
             end.setblocking(False)
-        self._pool.selector.register(self._wakeup_reader, selectors.EVENT_READ, partial(self._wakeup_reader.recv, 4096))
+        self.pool.selector.register(self._wakeup_reader, selectors.EVENT_READ, partial(self._wakeup_reader.recv, 4096))
         self._resume_accepting()
         signal.set_wakeup_fd(self._wakeup_writer.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -134,11 +134,6 @@ class Server:
     def addresses(self) -> list[tuple[str, int]]:
         """Return every host and port; for port 0 the port that the system chose."""
         return [listener.getsockname()[:2] for listener in self._sites]
-
-    @property
-    def dropped_connections(self) -> int:
-        """Return how many connections were closed for a time limit, or to free a place or memory."""
-        return self._pool.dropped
 
     @property
     def is_hurried(self) -> bool:
@@ -164,22 +159,22 @@ class Server:
     def _turn(self) -> None:
         """Wait for events and handle them: one iteration of the loop."""
         self._sleeping = True
-        events = self._pool.selector.select(0.0 if self._pool.has_answers else WAIT_SECONDS)
+        events = self.pool.selector.select(0.0 if self.pool.answered else WAIT_SECONDS)
         self._sleeping = False
         for key, _ in events:
             key.data()
         now = time.monotonic()
         if now >= self._expires_at:
             self._expires_at = now + EXPIRY_SECONDS
-            self._pool.expire()
-        self._pool.work()
+            self.pool.expire()
+        self.pool.work()
         if self._resumes_at is not None and now >= self._resumes_at:
             self._resume_accepting()
 
     def _accept(self, listener: socket.socket) -> bool:
         """Accept pending connections. Return whether there may be more."""
         for _ in range(ACCEPTED_AT_ONCE):
-            is_full = len(self._pool) > self._most_connections
+            is_full = len(self.pool) > self._most_connections
             if not is_full:
                 try:
                     client, address = listener.accept()
@@ -188,8 +183,8 @@ class Server:
                 except OSError as error:
                     is_full = error.errno in _EXHAUSTED
                 else:
-                    Connection(self._sites[listener], client, address, self._pool)
-            if is_full and not self._pool.make_room():
+                    Connection(self._sites[listener], client, address, self.pool)
+            if is_full and not self.pool.make_room():
                 self._pause_accepting(WAIT_SECONDS)  # retrying at once would keep a core busy
                 return False
         return True
@@ -197,18 +192,18 @@ class Server:
     def _pause_accepting(self, seconds: float) -> None:
         if self._resumes_at is None:
             for listener in self._sites:
-                self._pool.selector.unregister(listener)
+                self.pool.selector.unregister(listener)
         self._resumes_at = time.monotonic() + seconds
 
     def _resume_accepting(self) -> None:
         self._resumes_at = None
         for listener in self._sites:
-            self._pool.selector.register(listener, selectors.EVENT_READ, partial(self._accept, listener))
+            self.pool.selector.register(listener, selectors.EVENT_READ, partial(self._accept, listener))
 
     def _drain(self) -> None:
         deadline = time.monotonic() + STOP_SECONDS
         self._draining.set()
-        logs.event(_log, logging.INFO, "stopping", connections=len(self._pool))
+        logs.event(_log, logging.INFO, "stopping", connections=len(self.pool))
         for listener in self._sites:
             # Closing the listener would reset connections that are pending. Accept at most one backlog of them: clients
             # that keep connecting must not delay the stop.
@@ -219,9 +214,9 @@ class Server:
         for listener in self._sites:
             listener.close()
         self._expires_at = time.monotonic() + QUIET_SECONDS  # idle connections are closed then
-        while len(self._pool) and not self.is_hurried and time.monotonic() < deadline:
+        while len(self.pool) and not self.is_hurried and time.monotonic() < deadline:
             self._turn()
-        unfinished = self._pool.busy
+        unfinished = self.pool.busy
         self._threads.shutdown(timeout=0 if unfinished else THREADS_SECONDS)
         logs.event(_log, logging.WARNING if unfinished else logging.INFO, "stopped", unfinished=unfinished)
 
@@ -231,6 +226,4 @@ def _most_connections() -> int:
     if sys.platform == "win32":
         return MOST_CONNECTIONS
     granted, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if granted == resource.RLIM_INFINITY:
-        return MOST_CONNECTIONS
     return max(1, min(MOST_CONNECTIONS, granted - SPARE_DESCRIPTORS))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from crypto_predict.baked import files, plain
 from crypto_predict.baked.entries import DAYS, Outcome, Release
 from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Band, PairForecast
-from crypto_predict.baked.scorecard import LiveForecast, LiveRecord, Scorecard
+from crypto_predict.baked.scores import LiveForecast, LiveRecord, Scorecard
 from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableHistory
 from crypto_predict.forecasting.record import record as record_module
 from crypto_predict.forecasting.record.record import Record
@@ -44,7 +44,7 @@ def midnight(day: date) -> datetime:
 
 
 def forecast_from(last: date, price: float, hours: float = 0, drift: float = 0.0, reach: float = 0.1) -> PairForecast:
-    """From `price`, so many hours after the close of `last`, up by `drift` in log price a day, `reach` either way."""
+    """A forecast from `price` at `hours` after the close of `last`: `drift` in log price a day, band +- `reach`."""
     return make_forecast(
         first=last - 60 * DAY,
         last=last,
@@ -68,7 +68,7 @@ def release(  # noqa: PLR0913 each is one fact of a release
     simulated: bool = False,
     late: timedelta = timedelta(minutes=10),
 ) -> Record:
-    """Append one release, made so long after its anchor, and return the record."""
+    """Append one release, made `late` after its anchor, and return the record."""
     forecast = forecast_from(last, price, hours, drift, reach)
     model = make_model(pair, trained_at=forecast.anchor.at + late, simulated=simulated)
     record.release(model.card, {pair: forecast})
@@ -144,7 +144,7 @@ print(peak() - before, record.ledger.entries, sum(live.due for live in lives.val
 
 
 def test_a_long_ledger_takes_little_memory(tmp_path: Path) -> None:
-    """Fifteen months of four releases a day have 2 MB: outcomes are kept, and forecasts that wait for one."""
+    """Fifteen months of four releases a day have 2 MB; only outcomes and forecasts without one are kept."""
     path, start = tmp_path / "ledger.jsonl", date(2020, 1, 1)
     content: list[bytes | dict[str, Any]] = []
     for day in range(450):
@@ -166,7 +166,7 @@ def test_a_long_ledger_takes_little_memory(tmp_path: Path) -> None:
 
 
 def test_a_full_ledger_is_refused_before_the_training(tmp_path: Path) -> None:
-    """Decades of releases fit, even if no outcome ever comes; the one that would not is refused in time."""
+    """Even without any outcome it has room for decades of releases."""
     most = record_module.MOST_PENDING * 9 // 10 // DAYS
     made_at = [plain.encode(midnight(START) + timedelta(days=1, hours=6 * number)) for number in range(most + 1)]
     path = tmp_path / "ledger.jsonl"
@@ -183,14 +183,14 @@ def test_a_ledger_of_too_many_pairs_is_refused(tmp_path: Path) -> None:
         Record.read(path)
 
 
-# What is appended
+# Appending
 
 STEPS = st.lists(
     st.tuples(
         st.sampled_from([BTC, ETH]),
         st.booleans(),  # simulated
         st.integers(0, 3),  # days until the next release
-        st.sets(st.integers(1, 12)),  # days after the start whose candles there are
+        st.sets(st.integers(1, 12)),  # days after the start that have a candle
         st.floats(1, 1e6),
     ),
     max_size=6,
@@ -200,7 +200,7 @@ STEPS = st.lists(
 @settings(max_examples=40)
 @given(STEPS)
 def test_appending_keeps_the_earlier_bytes(path: Path, steps: list[tuple[Pair, bool, int, set[int], float]]) -> None:
-    """And all of them can be read again, to the same figures."""
+    """The file can be read again, with the same figures."""
     record, last = Record(), START
     for pair, simulated, wait, days, price in steps:
         last += wait * DAY
@@ -225,8 +225,8 @@ def test_the_same_run_appends_the_same_bytes() -> None:
     assert data_of(again[0]) == data_of(again[1]) != data_of(record)
 
 
-def test_a_release_records_what_the_server_of_its_model_answers() -> None:
-    """30 closes from the day after the last candle on, and where they come from."""
+def test_a_release_records_the_answers_of_its_server() -> None:
+    """30 closes from the day after the last candle on, and the facts of the model."""
     model = make_model(BTC, ETH)
     record = Record()
     record.release(model.card, model.forecasts)
@@ -250,23 +250,23 @@ def test_a_release_before_the_newest_one_is_refused() -> None:
         release(record, START)
 
 
-def test_a_forecast_that_is_no_price_is_never_written() -> None:
-    """It could not be read again, and the whole record with it."""
+def test_a_forecast_that_is_not_a_price_is_refused() -> None:
+    """The ledger could not be read again."""
     with pytest.raises(
         UnusableHistory, match="BTC/USD from alpaca: its release cannot be recorded: a forecast is not a positive price"
     ):
         release(Record(), START, drift=-50.0)
 
 
-def test_only_days_that_were_forecast_get_an_outcome() -> None:
-    """The last candle's own day, the days before it and the 31st after it do not."""
+def test_only_forecast_days_get_an_outcome() -> None:
+    """Not the last candle's day, the days before it, or the 31st day after it."""
     record = release(Record(), START)
     closes = {START + day * DAY: 100.0 + day for day in range(-20, 60)}
     expected = {START + day * DAY: 100.0 + day for day in range(1, 31)}
     assert outcomes(settle(record, history(closes))) == expected
 
 
-def test_settling_twice_adds_nothing() -> None:
+def test_settling_twice_appends_nothing() -> None:
     record = settle(release(Record(), START), history(closes_after(START, 101.0, 102.0)))
     before = data_of(record)
     assert data_of(settle(record, history(closes_after(START, 101.0, 102.0)))) == before
@@ -282,8 +282,8 @@ def test_the_first_outcome_of_a_day_counts(path: Path) -> None:
     assert [one.actual for one in live_of(Record.read(path)).latest] == [101.0]
 
 
-def test_a_day_that_is_forecast_again_after_its_outcome_is_known_needs_no_other() -> None:
-    """Where a model is trained as if it were earlier, its forecasts are due at once, and are called what they are."""
+def test_a_forecast_of_a_day_with_an_outcome_is_due_at_once() -> None:
+    """As after a training with an earlier `--until`; such forecasts are reported as hindsight."""
     record = settle(release(Record(), START), history(closes_after(START, 101.0)))
     record = release(record, START, 100.0, late=timedelta(hours=24))
     live = live_of(record)
@@ -292,13 +292,13 @@ def test_a_day_that_is_forecast_again_after_its_outcome_is_known_needs_no_other(
 
 
 def test_a_history_that_is_not_daily_is_refused() -> None:
-    """Its candles' closes are not those that were forecast."""
+    """Forecasts are of daily closes."""
     with pytest.raises(InvalidValue, match="daily"):
         settle(release(Record(), START), history(closes_after(START, 101.0), interval=Interval.HOUR_1))
 
 
-def test_invented_and_real_prices_never_meet() -> None:
-    """A fallback on the simulated market must not score what was said of the real one."""
+def test_simulated_and_real_prices_are_never_compared() -> None:
+    """A fallback on the simulated market must not score forecasts of the real one."""
     record = release(release(Record(), START), START, simulated=True)
     record = settle(record, history(closes_after(START, 50.0, 60.0), source="simulated", simulated=True))
     scorecard = record.scorecard()
@@ -309,29 +309,29 @@ def test_invented_and_real_prices_never_meet() -> None:
     assert real.simulated == scorecard.simulated
 
 
-def test_a_market_that_nobody_forecast_has_no_outcomes() -> None:
+def test_a_pair_that_was_not_forecast_gets_no_outcomes() -> None:
     record = release(Record(), START)
     before = data_of(record)
     settle(record, history(closes_after(START, 101.0), simulated=True), history(closes_after(START, 101.0), ETH))
     assert data_of(record) == before
 
 
-def test_pairs_never_meet() -> None:
+def test_different_pairs_are_never_compared() -> None:
     record = release(release(Record(), START), START, pair=ETH)
     settle(record, history(closes_after(START, 101.0), ETH))
     assert (live_of(record, BTC).due, live_of(record, ETH).due) == (0, 1)
     assert list(record.scorecard().pairs) == [BTC, ETH]
 
 
-# What it says
+# Figures
 
 
-def test_without_a_release_there_is_no_record() -> None:
+def test_a_new_scorecard_has_no_pairs() -> None:
     scorecard = Record().scorecard()
     assert (scorecard.entries, scorecard.head, scorecard.pairs, scorecard.simulated) == (0, "0" * 64, {}, {})
 
 
-def test_a_first_release_has_everything_ahead_of_it() -> None:
+def test_all_forecasts_of_a_first_release_are_pending() -> None:
     live = live_of(release(Record(), START))
     assert (live.releases, live.due, live.days, live.pending, live.overdue) == (1, 0, 0, 30, 0)
     assert (live.mae, live.relative_mae, live.skill, live.coverage) == (None, None, None, None)
@@ -339,10 +339,10 @@ def test_a_first_release_has_everything_ahead_of_it() -> None:
     assert live.words == "no forecast has come due yet"
 
 
-def test_the_figures_are_those_worked_out_by_hand() -> None:
-    """Said: 100 x e^0.1 tomorrow, e^0.2 the day after, each 10 % up or down in log price. It was e^0.15 on both.
+def test_the_figures_are_those_computed_by_hand() -> None:
+    """Predicted: 100 x e^0.1 and 100 x e^0.2, each +- 0.1 in log price. Actual: 100 x e^0.15 on both days.
 
-    Errors 0.05 and 0.05; persistence's, which says 100 for both, 0.15 and 0.15; both outcomes inside.
+    The errors are 0.05 and 0.05; those of persistence, which forecasts 100, 0.15 and 0.15. Both are inside.
     """
     record = release(Record(), START, drift=0.1)
     settle(record, history(closes_after(START, *[100 * math.exp(0.15)] * 2)))
@@ -372,7 +372,7 @@ def test_the_figures_are_those_worked_out_by_hand() -> None:
     )
 
 
-def test_where_persistence_was_never_wrong_nothing_is_relative_to_it() -> None:
+def test_without_errors_of_persistence_no_figure_is_relative_to_them() -> None:
     live = live_of(settle(release(Record(), START, drift=0.1), history(closes_after(START, 100.0))))
     assert (live.relative_mae, live.skill, live.by_horizon[0].relative_mae) == (None, None, None)
     assert (
@@ -381,14 +381,14 @@ def test_where_persistence_was_never_wrong_nothing_is_relative_to_it() -> None:
     )
 
 
-def test_both_ends_of_the_interval_belong_to_it() -> None:
+def test_the_interval_includes_both_ends() -> None:
     record = release(Record(), START, reach=math.log(2))
     live = live_of(settle(record, history(closes_after(START, 50.0, 200.0, 49.99, 200.01))))
     assert live.coverage == 0.5
 
 
-def test_a_day_without_a_candle_stays_pending_and_is_counted() -> None:
-    """It may yet come; what the history has passed over is told apart from what lies ahead."""
+def test_a_day_without_a_candle_is_pending_and_overdue() -> None:
+    """A later history may contain it; days that the history has passed are counted separately."""
     gapped = {START + DAY: 101.0, START + 3 * DAY: 103.0}
     record = release(settle(release(Record(), START), history(gapped)), START + 3 * DAY)
     live = live_of(record)
@@ -408,8 +408,8 @@ def forty_days() -> Record:
     return record
 
 
-def test_overlapping_forecasts_are_counted_and_so_are_the_days_they_were_about() -> None:
-    """Four releases a day say thirty times four things of each day, which is still one day."""
+def test_overlapping_forecasts_and_their_different_days_are_counted() -> None:
+    """Four releases a day give 120 forecasts of each day."""
     live = live_of(forty_days())
     assert (live.releases, live.days) == (160, 40)
     assert live.due == 4 * (10 * 30 + sum(range(1, 31)))
@@ -420,35 +420,35 @@ def test_overlapping_forecasts_are_counted_and_so_are_the_days_they_were_about()
     assert [score.days for score in live.by_horizon] == [41 - horizon for horizon in (1, 3, 7, 14, 30)]
 
 
-def test_the_latest_are_one_a_day_and_the_first_that_was_said_of_tomorrow() -> None:
-    """The last release before a close knows most of the day already, and would flatter."""
+def test_the_latest_forecasts_are_the_first_ones_for_tomorrow() -> None:
+    """The last release before a close would look better than the forecasts are: most of the day has passed."""
     latest = live_of(forty_days()).latest
     assert [forecast.target for forecast in latest] == [START + day * DAY for day in range(40, 10, -1)]
     assert {forecast.horizon_days for forecast in latest} == {1}
     assert {forecast.persistence for forecast in latest} == {100.0}
 
 
-def test_where_nobody_spoke_of_tomorrow_the_latest_are_what_looked_least_far_ahead() -> None:
+def test_without_a_forecast_for_tomorrow_the_latest_has_the_shortest_horizon() -> None:
     record = release(release(Record(), START), START + 2 * DAY)
     latest = live_of(settle(record, history(closes_after(START, *[101.0] * 5)))).latest
     assert [forecast.horizon_days for forecast in latest] == [3, 2, 1, 2, 1]
 
 
 def market(now: datetime) -> History:
-    """The invented market's last ninety days, as training reads them."""
+    """The last ninety days of the simulated market, as read by a training."""
     return read_history([Simulated(7)], BTC, Interval.DAY_1, days=90, until=None, now=now)[0]
 
 
 def trained(record: Record, now: datetime) -> Record:
-    """The record after one training: what has come due is settled, and new forecasts are released."""
+    """The record after one training: outcomes are appended, then new forecasts."""
     days = market(now)
     record = settle(record, days)
     candle = days.candles[-1]
     return release(record, candle.open_time.date(), candle.close, drift=0.002, reach=0.04, simulated=True)
 
 
-def test_the_whole_life_of_a_ledger(tmp_path: Path) -> None:
-    """Released on day 0, carried on through files on days 5 and 40, scored against what the market really did."""
+def test_a_ledger_over_three_trainings(tmp_path: Path) -> None:
+    """Started on day 0, continued through files on days 5 and 40, and scored against the market."""
     begin = datetime(2025, 1, 1, 0, 5, tzinfo=UTC)
     path = tmp_path / "ledger.jsonl"
     record = trained(Record(), begin)
@@ -462,21 +462,21 @@ def test_the_whole_life_of_a_ledger(tmp_path: Path) -> None:
     live = record.scorecard().simulated[BTC]
     closes = {c.open_time.date(): c.close for c in market(begin + 41 * DAY).candles}
     first, second = date(2024, 12, 31), date(2025, 1, 5)  # the last candles of the releases of days 0 and 5
-    said = [
+    predicted = [
         (last + horizon * DAY, round(closes[last] * math.exp(0.002 * horizon), 2), closes[last], horizon)
         for last in (first, second)
         for horizon in range(1, 31)
     ]
-    errors = [abs(math.log(price / closes[day])) for day, price, _, _ in said]
-    persistence = [abs(math.log(price / closes[day])) for day, _, price, _ in said]
-    inside = [abs(math.log(price / closes[day])) <= 0.04 for day, price, _, _ in said]
+    errors = [abs(math.log(price / closes[day])) for day, price, _, _ in predicted]
+    persistence = [abs(math.log(price / closes[day])) for day, _, price, _ in predicted]
+    inside = [abs(math.log(price / closes[day])) <= 0.04 for day, price, _, _ in predicted]
     assert (live.releases, live.due, live.days, live.pending, live.overdue) == (3, 60, 35, 30, 0)
     assert live.mae == pytest.approx(sum(errors) / 60)
     assert live.relative_mae == pytest.approx(sum(errors) / sum(persistence))
     assert live.skill == pytest.approx(1 - sum(errors) / sum(persistence))
     assert live.coverage == pytest.approx(sum(inside) / 60)
     assert 0 < sum(inside) < 60
-    weeks = [error for error, (_, _, _, horizon) in zip(errors, said, strict=True) if horizon == 7]
+    weeks = [error for error, (_, _, _, horizon) in zip(errors, predicted, strict=True) if horizon == 7]
     assert [score.mae for score in live.by_horizon if score.horizon_days == 7] == [pytest.approx(sum(weeks) / 2)]
     assert [forecast.target for forecast in live.latest] == [second + day * DAY for day in range(30, 0, -1)]
     assert [forecast.actual for forecast in live.latest] == [closes[forecast.target] for forecast in live.latest]

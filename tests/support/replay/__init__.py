@@ -1,6 +1,6 @@
-"""A server on loopback that speaks the exchanges' wire formats, so that tests ask it with the real SDKs over real HTTP.
+"""A server on loopback with the wire formats of the exchanges. Tests use the real SDKs over real HTTP.
 
-* ``server``: the server, what it was asked, and the faults that any server may have
-* ``alpaca``: Alpaca's crypto bars and the faults of their format
-* ``minutes``: a market of minutes served that way, and the real source that reads it
+* ``server``: the server, the requests it received, and the faults of any server
+* ``alpaca``: Alpaca's crypto bars
+* ``minutes``: a market of minutes on that server, and the real source that reads it
 """

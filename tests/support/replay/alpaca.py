@@ -1,4 +1,4 @@
-"""Alpaca's side of the replay server: ``GET /v1beta3/crypto/us/bars``."""
+"""Alpaca on the replay server: ``GET /v1beta3/crypto/us/bars``."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\
 class Tokens(Enum):
     """What the server does with page tokens."""
 
-    FRESH = "a new one for each page, until the last"
-    REPEATED = "the first one again and again, and the second page for it"
-    EMPTY = "an empty text, which asks for the first page again"
-    ENDLESS = "a new one for each page, and the last page for ever"
+    FRESH = "a new token for each page but the last"
+    REPEATED = "always the first token, with the second page"
+    EMPTY = "an empty token, which requests the first page again"
+    ENDLESS = "a new token for each page, and the last page for ever"
 
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """How the exchange cuts its answers, and where it fails to."""
+    """How the exchange divides its answers into pages."""
 
-    rows: Sequence[int] = (10_000,)  # of each page in turn, over and over; a request's `limit` may make it fewer
-    overlap: int = 0  # rows that each page repeats of the one before
+    rows: Sequence[int] = (10_000,)  # of each page in turn, repeated; at most the `limit` of the request
+    overlap: int = 0  # rows of the page before that each page repeats
     tokens: Tokens = Tokens.FRESH
 
 
@@ -44,7 +44,7 @@ _FAULTLESS = Paging()
 
 
 class AlpacaExchange:
-    """Serves the candles of `market` (pair and timeframe to candles in ascending order); it has no others."""
+    """Serves the candles of `market` (ascending candles by pair and timeframe)."""
 
     def __init__(self, market: Mapping[tuple[Pair, str], Sequence[Candle]], paging: Paging = _FAULTLESS) -> None:
         self._market = {(str(pair), timeframe): candles for (pair, timeframe), candles in market.items()}
@@ -52,11 +52,11 @@ class AlpacaExchange:
         self._served = 0  # pages
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """The one endpoint."""
+        """Return the endpoint."""
         return [web.get("/v1beta3/crypto/us/bars", self._bars)]
 
     def unknown(self) -> web.Response:
-        """No such endpoint."""
+        """Return the answer to an unknown endpoint."""
         return _refused(404, "endpoint not found.")
 
     async def _bars(self, request: web.Request) -> web.Response:
@@ -67,7 +67,7 @@ class AlpacaExchange:
         return web.json_response(self._page(list(self._found(question)), question))
 
     def _found(self, question: _Question) -> Iterator[tuple[str, Candle]]:
-        """Symbol and candle, sorted by symbol and then by time."""
+        """Yield symbol and candle, sorted by symbol and then by time."""
         for symbol in sorted(question.symbols):
             candles = self._market.get((symbol, question.timeframe), ())
             for candle in reversed(candles) if question.descending else candles:
@@ -96,13 +96,13 @@ class AlpacaExchange:
 
 
 class _Question:
-    """The parameters, each read as the exchange's documentation has it."""
+    """The parameters of a request, as the documentation of the exchange defines them."""
 
     def __init__(self, request: web.Request) -> None:
-        """Read them.
+        """Read the parameters.
 
         Raises:
-            ValueError: One is not as it must be; the text is what the exchange answers.
+            ValueError: A parameter is invalid; with the message of the exchange.
         """
         given = request.query
         unknown = sorted(set(given) - _PARAMETERS)
@@ -123,7 +123,7 @@ class _Question:
 
 
 def bar(candle: Candle) -> dict[str, Any]:
-    """A candle as Alpaca writes it."""
+    """Return a candle in Alpaca's format."""
     return {
         "t": candle.open_time.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "o": candle.open,
@@ -137,7 +137,7 @@ def bar(candle: Candle) -> dict[str, Any]:
 
 
 def token(offset: int) -> str:
-    """The page token for the bars from `offset` on: opaque to clients, JSON in base 64 in truth."""
+    """Return the page token for the bars from `offset` on: JSON in base 64, opaque to clients."""
     return base64.b64encode(json.dumps({"o": offset}).encode()).decode()
 
 

@@ -16,16 +16,16 @@ QUICK = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=0.02, connect_time
 
 
 def minutes(count: int) -> list[Candle]:
-    """So many minutes from `START`, each with prices of its own."""
+    """Return `count` minutes from `START` on, each with different prices."""
     return [Candle(START + timedelta(minutes=i), 9.0 + i, 12.0 + i, 8.0 + i, 10.0 + i, i / 4) for i in range(count)]
 
 
 def exchange(candles: Sequence[Candle], paging: Paging | None = None, timeframe: str = "1Min") -> ReplayServer:
-    """A server, not started yet, on which `candles` of BTC/USD are traded."""
+    """Return a server with `candles` of BTC/USD, not started yet."""
     return ReplayServer(AlpacaExchange({(BTC, timeframe): candles}, paging or Paging()))
 
 
 def read(server: ReplayServer, count: int, policy: RetryPolicy = QUICK, pair: Pair = BTC) -> list[Candle]:
-    """The first `count` minutes that the source gets from the server."""
+    """Return the first `count` minutes that the source reads from the server."""
     source = Alpaca(AlpacaSettings(server.url), policy=policy)
     return list(source.candles(pair, Interval.MINUTE_1, Span(START, START + timedelta(minutes=count))))

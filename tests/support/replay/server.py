@@ -1,4 +1,4 @@
-"""The replay server and the faults of HTTP itself. It knows no exchange: each brings its own routes."""
+"""The replay server and the faults of HTTP. Each exchange adds its routes."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from aiohttp.typedefs import Middleware
 
 Answer = web.StreamResponse
 Handler = Callable[[web.Request], Awaitable[Answer]]
-# What a fault does in place of the handler, which it may still ask for the true answer.
+# Answers in place of the handler. It may call the handler for the true answer.
 Fault = Callable[[web.Request, Handler], Awaitable[Answer]]
 Condition = Callable[[web.Request], bool]
 
 
 class Exchange(Protocol):
-    """One exchange's side of the server."""
+    """One exchange on the server."""
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """Its endpoints, websockets included."""
+        """Return its endpoints, websockets included."""
         ...
 
     def unknown(self) -> web.Response:
-        """What it answers where it has no endpoint."""
+        """Return its answer to an unknown endpoint."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request as it arrived."""
+    """One request as received."""
 
     path: str
     query: Mapping[str, str]
@@ -62,7 +62,7 @@ class ReplayServer:
         self._runner: web.AppRunner | None = None
 
     def inject(self, fault: Fault, times: int = 1, when: Condition = lambda _: True) -> None:
-        """Let the next `times` requests for which `when` holds meet `fault`, after those injected before."""
+        """Apply `fault` to the next `times` requests for which `when` is true, after the faults injected before."""
         self._faults.extend([(fault, when)] * times)
 
     def __enter__(self) -> Self:
@@ -83,7 +83,7 @@ class ReplayServer:
     async def _start(self) -> str:
         application = web.Application(middlewares=[self._middleware()])
         application.add_routes(self._exchange.routes())
-        # A stalled handler ends as soon as its client goes or the server stops.
+        # A stalled handler ends when its client disconnects or the server stops.
         self._runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls)
@@ -115,7 +115,7 @@ async def _run(work: Awaitable[Any]) -> Any:
 
 
 def answer(status: int, body: str = "", content_type: str = "application/json", **headers: str) -> Fault:
-    """Answer with this, whatever was asked; ``retry_after="3"`` becomes the header ``Retry-After: 3``."""
+    """Give the same answer to every request; ``retry_after="3"`` becomes the header ``Retry-After: 3``."""
     named = {name.replace("_", "-").title(): value for name, value in headers.items()}
 
     async def fault(_: web.Request, __: Handler) -> Answer:
@@ -125,12 +125,12 @@ def answer(status: int, body: str = "", content_type: str = "application/json", 
 
 
 def refused(status: int, message: str, **headers: str) -> Fault:
-    """Refuse in JSON, as Alpaca does."""
+    """Refuse with a message in JSON, like Alpaca."""
     return answer(status, json.dumps({"message": message}), **headers)
 
 
 def throttled(seconds: int) -> Fault:
-    """Answer 429 to everything until `seconds` after the first request, and say so; then answer truly."""
+    """Answer 429 with ``Retry-After`` until `seconds` after the first request; then give the true answer."""
     until: list[float] = []  # on the monotonic clock
 
     async def fault(request: web.Request, handler: Handler) -> Answer:
@@ -143,7 +143,7 @@ def throttled(seconds: int) -> Fault:
 
 
 def altered(change: Callable[[Any], Any]) -> Fault:
-    """Give the true answer's JSON as `change` makes it; NaN is written as Python writes and reads it."""
+    """Change the JSON of the true answer; NaN is written as Python writes it."""
 
     async def fault(request: web.Request, handler: Handler) -> Answer:
         true = await _true_body(request, handler)
@@ -153,7 +153,7 @@ def altered(change: Callable[[Any], Any]) -> Fault:
 
 
 def echoing_keys(status: int) -> Fault:
-    """Refuse by quoting the keys that were sent, as careless gateways do."""
+    """Refuse and quote the keys of the request, as some gateways do."""
 
     async def fault(request: web.Request, _: Handler) -> Answer:
         keys = [value for name, value in request.headers.items() if name.lower().startswith("apca")]
@@ -163,7 +163,7 @@ def echoing_keys(status: int) -> Fault:
 
 
 async def echoing_authorization(request: web.Request, _: Handler) -> Answer:
-    """Refuse by quoting the authorization that was sent, as it came and decoded."""
+    """Refuse and quote the authorization of the request, encoded and decoded."""
     sent = request.headers["Authorization"]
     decoded = base64.b64decode(sent.removeprefix("Basic ")).decode()
     return web.json_response({"message": f"refused: {sent} {decoded} {request.url}"}, status=400)
@@ -196,16 +196,16 @@ async def drip_headers(request: web.Request, _: Handler) -> Answer:
 
 
 async def reset(request: web.Request, _: Handler) -> Answer:
-    """Reset the connection in place of an answer."""
+    """Reset the connection instead of answering."""
     assert isinstance(request.transport, asyncio.Transport)
-    at_once = struct.pack("ii", 1, 0)  # lingering on, for no time: the kernel sends RST
+    at_once = struct.pack("ii", 1, 0)  # linger for 0 s: the kernel sends RST
     request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
     request.transport.abort()
     return web.Response()
 
 
 async def break_off(request: web.Request, handler: Handler) -> Answer:
-    """Announce the true answer's length, send half of it and close."""
+    """Send the length of the true answer and half of the answer, and close."""
     body = await _true_body(request, handler)
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(body))})
     await response.prepare(request)
@@ -216,7 +216,7 @@ async def break_off(request: web.Request, handler: Handler) -> Answer:
 
 
 async def cut_json(request: web.Request, handler: Handler) -> Answer:
-    """Send half of the true answer as though that were all."""
+    """Send half of the true answer as a complete one."""
     body = await _true_body(request, handler)
     return web.Response(body=body[: len(body) // 2], content_type="application/json")
 
