@@ -327,11 +327,14 @@ import resource, sys
 from pathlib import Path
 from crypto_predict.baked import store
 from tests.baked.test_store import MODEL
-resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+before = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
 try:
     store.save(MODEL, Path(sys.argv[1]))
 except OSError as error:
     sys.exit(error.strerror)
+finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)  # coverage is written at the end
 """
 
 
