@@ -36,7 +36,7 @@ if sys.platform != "win32":
     import resource
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from wsgiref.types import WSGIApplication
 
 STOP_SECONDS = 10.0  # for the requests in flight
 THREADS_SECONDS = 1  # for idle worker threads to end
