@@ -52,8 +52,11 @@ serve: $(VENV)/run.stamp ## Serve the present model, without training
 	@$(BIN)/python api.py $(ADDRESS) --model model.pkl
 
 .PHONY: test
-test: $(VENV)/dev.stamp ## Run every test, on all cores
-	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
+test: $(VENV)/dev.stamp ## Run every test, on all cores, and measure which branches they reach
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report $(if $(filter tests,$(TESTS)),,--fail-under=0)
 
 .PHONY: lint
 lint: $(VENV)/dev.stamp ## Check format, style, types, workflows and Dockerfile

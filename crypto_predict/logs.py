@@ -89,6 +89,7 @@ class Lines:
         self._waiting: deque[bytes] = deque()
         self._size = 0  # bytes waiting or being written
         self._lock = threading.Lock()  # guards the two above and `dropped`
+        self._arrived = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
@@ -102,6 +103,8 @@ class Lines:
                 return
             self._waiting.append(data)
             self._size += len(data)
+        if not self._arrived.is_set():
+            self._arrived.set()
 
     def close(self, seconds: float, is_hurried: Callable[[], bool] = lambda: False) -> None:
         """Write the waiting lines for at most `seconds`. Give up earlier if the reader stalls, or `is_hurried()`.
@@ -111,6 +114,7 @@ class Lines:
         if self._closing.is_set():
             return
         self._closing.set()
+        self._arrived.set()
         deadline = time.monotonic() + seconds
         before = -1
         while self._thread.is_alive() and time.monotonic() < deadline and before != self._size:
@@ -120,7 +124,10 @@ class Lines:
                 break
 
     def _run(self) -> None:
-        while not self._closing.wait(self.GATHER_SECONDS):
+        while not self._closing.is_set():
+            self._arrived.wait()
+            self._arrived.clear()
+            self._closing.wait(self.GATHER_SECONDS)
             self._write_waiting()
         self._write_waiting()
 

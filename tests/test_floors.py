@@ -11,7 +11,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "crypto_predict"
-STANDARD = sys.stdlib_module_names | {"_typeshed"}  # the standard library's types, for type checkers only
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def forbidden(module: str, imported: set[str]) -> list[str]:
     parts = own.parts
     if parts is None:
         parts = frozenset(name for name, other in PARTS.items() if other.floor <= own.floor)
-    allowed = parts | own.libraries | STANDARD | {part_of(module)}
+    allowed = parts | own.libraries | sys.stdlib_module_names | {part_of(module)}
     return sorted(name for name in imported if _top(name) not in allowed)
 
 

@@ -105,11 +105,9 @@ def _combination(replay: Replay | None, elapsed: float) -> tuple[FloatArray, Flo
     """
     if replay is None:
         return np.zeros(HORIZON_DAYS), np.zeros(HORIZON_DAYS)
-    weights = np.array([combination.weights[-1] for combination in replay.combinations])  # (horizons, candidates)
-    weighted = weights * replay.predicted[-1].T  # (horizons, candidates)
-    own = CANDIDATES.index(PROPHET)
-    others = np.delete(weighted, own, axis=1).sum(axis=1)
-    prophet = at_horizons(weights[:, own], replay.horizons, _AHEAD.tolist())
+    own, weights = CANDIDATES.index(PROPHET), replay.weights[-1]  # (candidates, horizons)
+    others = np.delete(weights * replay.predicted[-1], own, axis=0).sum(axis=0)
+    prophet = at_horizons(weights[own], replay.horizons, _AHEAD.tolist())
     prophet *= np.minimum(1.0, replay.horizons[-1] / _AHEAD)
     since_close = at_horizons(others, replay.horizons, _AHEAD.tolist())
     return prophet, since_close - elapsed * since_close[0]

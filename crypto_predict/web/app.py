@@ -17,7 +17,7 @@ from crypto_predict.web.routes import Service, create_flask_app
 from crypto_predict.web.snapshots import BakedSnapshots
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from wsgiref.types import WSGIApplication
 
 
 def now() -> datetime:

@@ -15,7 +15,7 @@ from crypto_predict.web.operations.observing import ROUTE
 from crypto_predict.web.routes import ERROR, Service, bitcoin
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 PATH = "/bitcoin"
 

@@ -14,7 +14,7 @@ from crypto_predict.web.problems import TITLES, Problem
 from crypto_predict.web.rendering import COMMON
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 KEY = "crypto_predict.refusal"  # the refusal in the WSGI environment
 

@@ -6,7 +6,7 @@ A day is rendered at its first request and then cached, so memory is bounded by 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from email.utils import format_datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -59,9 +59,8 @@ class Rendering:
         """
         rows, origin = self._rows[forecast.series], forecast.series.first_day
         first, end = (forecast.start - origin).days, (forecast.end - origin).days + 1
-        for index in range(first, end):
-            if not rows[index]:
-                rows[index] = _row(forecast.series.row(origin + timedelta(days=index)))
+        if not all(rows[first:end]):
+            rows[first:end] = map(_row, forecast)
         body = b"[" + b", ".join(rows[first:end]) + b"]\n"
         return _rendered(body, simulated_header(forecast.series.fitted.simulated))
 

@@ -76,7 +76,7 @@ BOLD_FORECASTS = st.builds(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(BOLD_FORECASTS, st.floats(0, 1), st.sampled_from(MODELS))
 def test_a_forecast_without_a_fault_can_be_evaluated_in_its_whole_range(
     forecast: PairForecast, share: float, model: str

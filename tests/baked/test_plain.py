@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_predict.baked.plain import Undecodable, decode, encode
@@ -107,6 +107,7 @@ def test_decoding_encoded_data_gives_the_same_value(sample: Sample) -> None:
     assert decode(Sample, encode(sample)) == sample
 
 
+@settings(max_examples=20)
 @given(strategies.models())
 def test_decoding_an_encoded_model_gives_the_same_model(model: Model) -> None:
     assert decode(Model, encode(model)) == model

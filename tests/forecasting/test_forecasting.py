@@ -12,7 +12,6 @@ from prophet.serialize import model_from_json
 
 from crypto_predict.baked.evaluation import Curve, Evaluator
 from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS, Anchor, Band, PairForecast
-from crypto_predict.forecasting.candidates.combination import Combination
 from crypto_predict.forecasting.candidates.models import CANDIDATES, PROPHET
 from crypto_predict.forecasting.candidates.prophet_fit import fit_prophet
 from crypto_predict.forecasting.evaluation.replay import Replay, replay
@@ -43,12 +42,12 @@ def taking(candidate: str, weight: float) -> Replay:
     """A backtest that gives this weight to one candidate, which forecasts 1 % a day."""
     series = DailySeries.of(HISTORY)
     index = list(CANDIDATES).index(candidate)
-    predicted, weights = np.zeros((1, len(CANDIDATES), len(HORIZONS))), np.zeros((1, len(CANDIDATES)))
+    predicted = np.zeros((1, len(CANDIDATES), len(HORIZONS)))
+    weights = np.zeros_like(predicted)
     predicted[0, index], weights[0, index] = 0.01 * np.array(HORIZONS), weight
-    combinations = tuple(Combination(weight * predicted[:, index, column], weights) for column in range(len(HORIZONS)))
     cutoffs, half_widths = np.array([len(series) - 1]), np.full((1, len(HORIZONS)), 0.1)
     alone = prophet_replay(series, cutoffs, HORIZONS)
-    return Replay(series, cutoffs, HORIZONS, predicted, combinations, half_widths, alone)
+    return Replay(series, cutoffs, HORIZONS, predicted, weights, half_widths, alone)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.support.processes import KEPT, Finished
+from tests.support.processes import Finished
+from tests.support.serving import KEPT
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(

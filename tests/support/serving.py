@@ -27,6 +27,8 @@ SETTINGS = ServeSettings(
 )
 
 ROOT = Path(__file__).resolve().parents[2]
+# Of the environment; a test passes everything else. The last measures coverage.
+KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "COVERAGE_PROCESS_CONFIG")
 START_SECONDS = 30
 STOP_SECONDS = 30
 ANSWER = (
@@ -88,7 +90,7 @@ def start(
     arguments: list[str], environ: Mapping[str, str], python: str = sys.executable, *, merged: bool = False
 ) -> subprocess.Popen[str]:
     """Start `api.py` with a minimal environment and `environ`; `merged` sends both outputs to one pipe."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     return subprocess.Popen(
         [python, str(ROOT / "api.py"), *arguments],
         env={**kept, **environ},

@@ -11,7 +11,6 @@ forecast therefore gets persistence, not noise.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
@@ -27,16 +26,8 @@ LEAST_FORECASTS = 20  # non-overlapping and due, before weights are learned and 
 RELEARNED_EVERY = 7  # steps
 
 
-@dataclass(frozen=True)
-class Combination:
-    """The combined increments at every cutoff for one horizon."""
-
-    increments: FloatArray  # (m,) of log price, relative to persistence
-    weights: FloatArray  # (m, candidates) trust included
-
-
-def combine(cutoffs: IntArray, predicted: FloatArray, actual: FloatArray, horizon: int) -> Combination:
-    """Learn weights at every cutoff from the outcomes known by then, and apply them.
+def learn_weights(cutoffs: IntArray, predicted: FloatArray, actual: FloatArray, horizon: int) -> FloatArray:
+    """Return (m, candidates) the weights at every cutoff, learned from the outcomes known by then.
 
     Args:
         cutoffs: (m,) ascending, in steps.
@@ -56,7 +47,7 @@ def combine(cutoffs: IntArray, predicted: FloatArray, actual: FloatArray, horizo
             learned_at = int(cutoff)
         untrusted[index] = predicted[index] @ raw
         weights[index] = trust * raw
-    return Combination(np.sum(predicted * weights, axis=1), weights)
+    return weights
 
 
 def _weights(predicted: FloatArray, actual: FloatArray, share: float) -> FloatArray:

@@ -24,7 +24,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from crypto_predict.baked.schema import KNOTS
-from crypto_predict.forecasting.candidates.combination import Combination, combine
+from crypto_predict.forecasting.candidates.combination import learn_weights
 from crypto_predict.forecasting.candidates.models import Answers, ask_all
 from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, replay_prophet
 from crypto_predict.forecasting.distribution.interval import half_widths
@@ -80,7 +80,7 @@ class Replay:
     cutoffs: IntArray  # (m,) indices into the series, ascending; the last one is the last step
     horizons: tuple[int, ...]  # steps, ascending
     predicted: FloatArray  # (m, candidates, horizons) increments of log price
-    combinations: tuple[Combination, ...]  # by horizon
+    weights: FloatArray  # (m, candidates, horizons) of the combination
     half_widths: FloatArray  # (m, horizons) half-widths of the interval in log price
     prophet: ProphetReplay  # Prophet alone at the same cutoffs
 
@@ -89,7 +89,7 @@ class Replay:
         column, due = self.horizons.index(horizon), np.isfinite(self.actual(horizon))
         cutoffs = self.cutoffs[due]
         centre = self.series.log_close[cutoffs]
-        predicted = centre + self.combinations[column].increments[due]
+        predicted = centre + np.sum(self.predicted[due, :, column] * self.weights[due, :, column], axis=1)
         half_width = self.half_widths[due, column]
         return Forecasts(
             horizon,
@@ -147,14 +147,14 @@ def replay(
     known = [series.until(int(cutoff), longest) for cutoff in cutoffs]
     answers = list(_answers(partial(ask_all, horizons=asked, alone=alone), known, progress))
     predicted = np.array([one.increments for one in answers])
-    combinations = tuple(
-        combine(cutoffs, predicted[:, :, column], series.increments(cutoffs, horizon), horizon)
+    weights = [
+        learn_weights(cutoffs, predicted[:, :, column], series.increments(cutoffs, horizon), horizon)
         for column, horizon in enumerate(asked)
-    )
+    ]
     widths = np.array([half_widths(series.log_close, horizon)[cutoffs] for horizon in asked]).T
     widths = np.maximum.accumulate(widths, axis=1)  # never smaller further ahead, as in what is baked
     prophet = replay_prophet(series, cutoffs, alone, answers)
-    return Replay(series, cutoffs, asked, predicted, combinations, widths, prophet)
+    return Replay(series, cutoffs, asked, predicted, np.stack(weights, axis=2), widths, prophet)
 
 
 def _answers(

@@ -131,7 +131,7 @@ def _candidates(replay: Replay, horizon: int) -> Iterator[CandidateScore]:
     """Yield every candidate alone at the cutoffs whose outcome is known, and its weight in the newest forecast."""
     column, actual = replay.horizons.index(horizon), replay.actual(horizon)
     due = np.isfinite(actual)
-    weights = replay.combinations[column].weights[-1]
+    weights = replay.weights[-1, :, column]
     for index, name in enumerate(CANDIDATES):
         errors = np.abs(actual[due] - replay.predicted[due, index, column])
         yield CandidateScore(name, horizon, _ratio(errors, np.abs(actual[due])), _figure(weights[index]))

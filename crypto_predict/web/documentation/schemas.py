@@ -48,9 +48,4 @@ def schema_of(kind: Any) -> Schema:
 
 def record(properties: dict[str, Schema]) -> Schema:
     """Return the schema of an object that has all of these properties and no others."""
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}

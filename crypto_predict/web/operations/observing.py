@@ -11,7 +11,7 @@ from crypto_predict.web.operations.metrics import Metrics
 from crypto_predict.web.questions import shortened
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 ROUTE = "crypto_predict.route"  # the key of the WSGI environment under which an inner layer records the route
 UNMATCHED = "unmatched"

@@ -22,7 +22,7 @@ from crypto_predict.web.server import heads, parser
 from crypto_predict.web.server.pool import Pool, Wait
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+    from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 RECEIVED_BYTES = 4_096  # at once; pipelined requests are better left to the system
 JOINED_BYTES = 65_536  # answers up to this size leave in one piece

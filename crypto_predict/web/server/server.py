@@ -36,7 +36,7 @@ if sys.platform != "win32":
     import resource
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from wsgiref.types import WSGIApplication
 
 STOP_SECONDS = 10.0  # for the requests in flight
 THREADS_SECONDS = 1  # for idle worker threads to end
@@ -46,8 +46,7 @@ SPARE_DESCRIPTORS = 24  # for everything that is not a connection
 SEND_BUFFER_BYTES = 65_536  # kernel buffer of each connection; Linux doubles it
 BACKLOG = 1_024  # connections that the kernel accepts in advance
 ACCEPTED_AT_ONCE = 64
-WAIT_SECONDS = 0.1  # for events; also the pause in accepting when no further connection fits
-EXPIRY_SECONDS = 0.25  # between two checks of the time limits
+PERIOD_SECONDS = 0.25  # between two checks of the time limits; also the pause in accepting when no connection fits
 
 LARGE_BYTES = 131_072  # the initial threshold of glibc
 
@@ -159,13 +158,13 @@ class Server:
     def _turn(self) -> None:
         """Wait for events and handle them: one iteration of the loop."""
         self._sleeping = True
-        events = self.pool.selector.select(0.0 if self.pool.answered else WAIT_SECONDS)
+        events = self.pool.selector.select(0.0 if self.pool.answered else PERIOD_SECONDS)
         self._sleeping = False
         for key, _ in events:
             key.data()
         now = time.monotonic()
         if now >= self._expires_at:
-            self._expires_at = now + EXPIRY_SECONDS
+            self._expires_at = now + PERIOD_SECONDS
             self.pool.expire()
         self.pool.work()
         if self._resumes_at is not None and now >= self._resumes_at:
@@ -185,7 +184,7 @@ class Server:
                 else:
                     Connection(self._sites[listener], client, address, self.pool)
             if is_full and not self.pool.make_room():
-                self._pause_accepting(WAIT_SECONDS)  # retrying at once would keep a core busy
+                self._pause_accepting(PERIOD_SECONDS)  # retrying at once would keep a core busy
                 return False
         return True
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_predict.forecasting.candidates.combination import SIGNIFICANCE, Combination, combine, shrunk
+from crypto_predict.forecasting.candidates.combination import SIGNIFICANCE, learn_weights, shrunk
 from crypto_predict.forecasting.series import FloatArray, IntArray
 from tests.support.markets import random_walk, trending
 
@@ -34,17 +34,19 @@ def actual_increments(log_close: FloatArray, cutoffs: IntArray, horizon: int) ->
     return found
 
 
-def combined(log_close: FloatArray, every: int, horizon: int) -> tuple[Combination, FloatArray]:
-    """The rules combined over one market, and the actual increments."""
+def combined(log_close: FloatArray, every: int, horizon: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The rules combined over one market: weights, combined increments and actual increments."""
     cutoffs = np.arange(FIRST, len(log_close), every)
     outcome = actual_increments(log_close, cutoffs, horizon)
-    return combine(cutoffs, rules(log_close, cutoffs, horizon), outcome, horizon), outcome
+    predicted = rules(log_close, cutoffs, horizon)
+    weights = learn_weights(cutoffs, predicted, outcome, horizon)
+    return weights, np.sum(predicted * weights, axis=1), outcome
 
 
-def relative_error(combination: Combination, outcome: FloatArray) -> float:
+def relative_error(increments: FloatArray, outcome: FloatArray) -> float:
     """Mean absolute error relative to persistence's."""
     due = np.isfinite(outcome)
-    return float(np.abs(outcome - combination.increments)[due].mean() / np.abs(outcome)[due].mean())
+    return float(np.abs(outcome - increments)[due].mean() / np.abs(outcome)[due].mean())
 
 
 @pytest.mark.parametrize(("every", "horizon"), [(1, 1), (3, 1), (3, 7), (7, 7), (7, 30)])
@@ -55,11 +57,11 @@ def test_where_nothing_can_be_forecast_the_combination_is_persistence(every: int
     """
     trusted, errors = [], []
     for seed in SEEDS:
-        combination, outcome = combined(random_walk(seed, DAYS), every, horizon)
-        trusted.append(combination.weights.any(axis=1))
-        errors.append(relative_error(combination, outcome))
+        weights, increments, outcome = combined(random_walk(seed, DAYS), every, horizon)
+        trusted.append(weights.any(axis=1))
+        errors.append(relative_error(increments, outcome))
         if not trusted[-1].any():
-            assert not combination.increments.any()
+            assert not increments.any()
             assert errors[-1] == 1.0
     assert np.mean(trusted) <= SIGNIFICANCE
     assert np.mean([seed.any() for seed in trusted]) <= 0.2
@@ -69,9 +71,9 @@ def test_where_nothing_can_be_forecast_the_combination_is_persistence(every: int
 @pytest.mark.parametrize("share", [0.5, -0.5])
 def test_a_market_that_can_be_forecast_is_forecast_better(share: float) -> None:
     for seed in range(5):
-        combination, outcome = combined(trending(seed, DAYS, share), 1, 1)
-        assert np.all(combination.weights[-1].sum() > 0.5)
-        assert relative_error(combination, outcome) < 0.95
+        weights, increments, outcome = combined(trending(seed, DAYS, share), 1, 1)
+        assert weights[-1].sum() > 0.5
+        assert relative_error(increments, outcome) < 0.95
 
 
 def test_the_candidate_that_is_right_has_the_weight() -> None:
@@ -79,7 +81,7 @@ def test_the_candidate_that_is_right_has_the_weight() -> None:
     outcome = rng.standard_normal(600)
     predicted = rng.standard_normal((600, 5))
     predicted[:, 3] = outcome
-    weights = combine(np.arange(600), predicted, outcome, 1).weights[-1]
+    weights = learn_weights(np.arange(600), predicted, outcome, 1)[-1]
     assert weights[3] > 0.95
     assert np.delete(weights, 3).sum() < 0.05
 
@@ -89,7 +91,7 @@ def test_weights_grow_with_the_number_of_known_outcomes() -> None:
     outcome = np.random.default_rng(0).choice([-1.0, 1.0], 600)
     predicted = np.zeros((600, 5))
     predicted[:, 3] = outcome
-    weights = combine(np.arange(600), predicted, outcome, 1).weights[:, 3]
+    weights = learn_weights(np.arange(600), predicted, outcome, 1)[:, 3]
     assert not weights[:42].any()
     assert weights[42] == pytest.approx(42 / (42 + 16), abs=0.02)
     assert np.all(np.diff(weights) >= -1e-3)
@@ -100,14 +102,13 @@ def test_a_candidate_that_is_always_wrong_has_no_weight() -> None:
     outcome = np.random.default_rng(0).standard_normal(600)
     predicted = np.zeros((600, 5))
     predicted[:, 2] = -outcome
-    assert not combine(np.arange(600), predicted, outcome, 1).weights.any()
+    assert not learn_weights(np.arange(600), predicted, outcome, 1).any()
 
 
 def test_equal_candidates_share_the_weight() -> None:
     outcome = np.random.default_rng(0).standard_normal(600)
-    combination = combine(np.arange(600), np.repeat(outcome[:, None], 5, axis=1), outcome, 1)
-    assert combination.weights[-1].sum() == pytest.approx(1, abs=0.05)
-    assert combination.increments[-1] == pytest.approx(outcome[-1], rel=0.05)
+    weights = learn_weights(np.arange(600), np.repeat(outcome[:, None], 5, axis=1), outcome, 1)
+    assert weights[-1].sum() == pytest.approx(1, abs=0.05)
 
 
 @st.composite
@@ -125,13 +126,12 @@ def forecasts(draw: st.DrawFn) -> tuple[IntArray, FloatArray, FloatArray, int]:
 
 @given(forecasts())
 @settings(max_examples=60)
-def test_weights_are_shares_and_give_the_increments(
+def test_weights_are_shares(
     made: tuple[IntArray, FloatArray, FloatArray, int],
 ) -> None:
-    combination = combine(*made)
-    assert np.all(combination.weights >= 0)
-    assert np.all(combination.weights.sum(axis=1) <= 1 + 1e-12)
-    assert combination.increments == pytest.approx(np.sum(made[1] * combination.weights, axis=1))
+    weights = learn_weights(*made)
+    assert np.all(weights >= 0)
+    assert np.all(weights.sum(axis=1) <= 1 + 1e-12)
 
 
 @given(forecasts(), st.data())
@@ -145,9 +145,8 @@ def test_what_happens_after_a_cutoff_changes_no_weight_up_to_it(
     later = cutoffs + horizon > cutoffs[at]
     otherwise = np.where(later, data.draw(st.sampled_from([np.nan, 0.0, -7.0, 1e3])), outcome)
     other_forecasts = np.where((cutoffs > cutoffs[at])[:, None], 5.0, predicted)
-    before, after = combine(*made), combine(cutoffs, other_forecasts, otherwise, horizon)
-    assert before.weights[: at + 1].tobytes() == after.weights[: at + 1].tobytes()
-    assert before.increments[: at + 1].tobytes() == after.increments[: at + 1].tobytes()
+    before, after = learn_weights(*made), learn_weights(cutoffs, other_forecasts, otherwise, horizon)
+    assert before[: at + 1].tobytes() == after[: at + 1].tobytes()
 
 
 @pytest.mark.parametrize("at", [1000, 1050, 1100])
@@ -159,10 +158,10 @@ def test_nor_does_it_in_a_market_with_weights(at: int, horizon: int) -> None:
     first_unknown = at - horizon + 1  # its span ends the day after the cutoff
     otherwise = outcome.copy()
     otherwise[first_unknown:] *= -1
-    before, after = combine(cutoffs, predicted, outcome, horizon), combine(cutoffs, predicted, otherwise, horizon)
-    assert before.weights[: at + 1].tobytes() == after.weights[: at + 1].tobytes()
-    assert before.weights[at].any()
-    assert before.weights.tobytes() != after.weights.tobytes()
+    before, after = (learn_weights(cutoffs, predicted, one, horizon) for one in (outcome, otherwise))
+    assert before[: at + 1].tobytes() == after[: at + 1].tobytes()
+    assert before[at].any()
+    assert before.tobytes() != after.tobytes()
 
 
 def test_forecasts_with_unknown_outcome_do_not_matter() -> None:
@@ -173,21 +172,21 @@ def test_forecasts_with_unknown_outcome_do_not_matter() -> None:
     unknown = rng.random(500) < 0.2
     wild = np.where(unknown[:, None], -1e6 * predicted, predicted)
     missing = np.where(unknown, np.nan, outcome)
-    plain, other = (combine(np.arange(500), one, missing, 1).weights for one in (predicted, wild))
+    plain, other = (learn_weights(np.arange(500), one, missing, 1) for one in (predicted, wild))
     assert plain[-1].any()
     assert plain.tobytes() == other.tobytes()
 
 
 def test_without_a_known_outcome_all_weights_are_zero() -> None:
     predicted = np.ones((300, 5))
-    assert not combine(np.arange(300), predicted, np.full(300, np.nan), 1).weights.any()
+    assert not learn_weights(np.arange(300), predicted, np.full(300, np.nan), 1).any()
 
 
 def test_more_noise_lowers_the_weight() -> None:
     rng = np.random.default_rng(0)
     outcome, noise = rng.standard_normal(800), rng.standard_normal((800, 5))
     totals = [
-        float(combine(np.arange(800), outcome[:, None] + size * noise, outcome, 1).weights[-1].sum())
+        float(learn_weights(np.arange(800), outcome[:, None] + size * noise, outcome, 1)[-1].sum())
         for size in (0.1, 1.0, 3.0, 30.0)
     ]
     assert totals == sorted(totals, reverse=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crypto_predict.forecasting.candidates.combination import combine
+from crypto_predict.forecasting.candidates.combination import learn_weights
 from crypto_predict.forecasting.distribution.interval import half_widths, half_widths_ahead
 from crypto_predict.forecasting.distribution.volatility import Volatility
 from crypto_predict.forecasting.evaluation.replay import FIRST_CUTOFF, splits
@@ -70,6 +70,6 @@ def test_cutoffs_and_weights_count_in_steps() -> None:
     due = cutoffs + 15 < len(log_close)
     actual[due] = log_close[cutoffs[due] + 15] - log_close[cutoffs[due]]
     predicted = np.column_stack([np.where(due, actual, 0.0), np.zeros(len(cutoffs))])
-    weights = combine(cutoffs, predicted, actual, 15).weights[-1]
+    weights = learn_weights(cutoffs, predicted, actual, 15)[-1]
     assert weights[0] > 0.8
     assert weights[1] == 0

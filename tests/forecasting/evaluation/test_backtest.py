@@ -60,13 +60,12 @@ def cut() -> Replay:
 
 def same(ours: Replay, theirs: Replay) -> bool:
     """Whether two replays are the same bit for bit."""
-    pairs = zip(ours.combinations, theirs.combinations, strict=True)
     return (
         ours.predicted.tobytes() == theirs.predicted.tobytes()
         and ours.half_widths.tobytes() == theirs.half_widths.tobytes()
         and ours.prophet.curve.tobytes() == theirs.prophet.curve.tobytes()
         and ours.prophet.half_widths.tobytes() == theirs.prophet.half_widths.tobytes()
-        and all(one.weights.tobytes() == other.weights.tobytes() for one, other in pairs)
+        and ours.weights.tobytes() == theirs.weights.tobytes()
         and list(ours.rows(ASKED)) == list(theirs.rows(ASKED))
     )
 
@@ -98,9 +97,7 @@ def test_later_prices_change_no_forecast_before_them(whole: Replay, cut: Replay)
     assert whole.cutoffs[:count].tolist() == cut.cutoffs.tolist()
     assert whole.predicted[:count].tobytes() == cut.predicted.tobytes()
     assert whole.half_widths[:count].tobytes() == cut.half_widths.tobytes()
-    for ours, theirs in zip(whole.combinations, cut.combinations, strict=True):
-        assert ours.weights[:count].tobytes() == theirs.weights.tobytes()
-        assert ours.increments[:count].tobytes() == theirs.increments.tobytes()
+    assert whole.weights[:count].tobytes() == cut.weights.tobytes()
     assert whole.prophet.curve[:count].tobytes() == cut.prophet.curve.tobytes()
     assert whole.prophet.half_widths[:count].tobytes() == cut.prophet.half_widths.tobytes()
     last = cut.series.day(len(cut.series) - 1)
@@ -162,9 +159,9 @@ def test_rows_agree_with_the_prices_and_with_themselves(whole: Replay) -> None:
 
 def test_a_row_contains_the_combined_forecast_and_the_interval(whole: Replay) -> None:
     for column, horizon in enumerate(ASKED):
-        combination, half_width = whole.combinations[column], half_widths(market(), horizon)[whole.cutoffs]
+        half_width = half_widths(market(), horizon)[whole.cutoffs]
         for index, row in enumerate(whole.rows([horizon])):
-            predicted = float(whole.predicted[index, :, column] @ combination.weights[index])
+            predicted = float(whole.predicted[index, :, column] @ whole.weights[index, :, column])
             assert np.log(row.prediction / row.persistence) == pytest.approx(predicted, abs=1e-12)
             assert np.log(row.high / row.persistence) == pytest.approx(max(half_width[index], predicted), abs=1e-12)
             assert np.log(row.low / row.persistence) == pytest.approx(min(-half_width[index], predicted), abs=1e-12)
@@ -182,7 +179,7 @@ def test_prophet_alone_is_its_curve(whole: Replay) -> None:
 
 
 def test_a_market_that_can_be_forecast_is_forecast_better_than_by_persistence(whole: Replay) -> None:
-    trusted = {whole.series.day(int(day)) for day in whole.cutoffs[whole.combinations[0].weights.any(axis=1)]}
+    trusted = {whole.series.day(int(day)) for day in whole.cutoffs[whole.weights[:, :, 0].any(axis=1)]}
     rows = [row for row in whole.rows([1]) if row.cutoff in trusted]
     errors = [abs(np.log(row.actual / row.prediction)) for row in rows]
     assert len(rows) > 20

@@ -10,7 +10,6 @@ import pytest
 
 from crypto_predict.baked.schema import KNOTS
 from crypto_predict.baked.scores import Backtest, ProphetScore
-from crypto_predict.forecasting.candidates.combination import Combination
 from crypto_predict.forecasting.candidates.models import CANDIDATES
 from crypto_predict.forecasting.evaluation.replay import Replay, replay
 from crypto_predict.forecasting.evaluation.scoring import gaussian_half_widths, only, prophet_words, score, words
@@ -30,11 +29,10 @@ def forecasting(increments: Any, cutoffs: range, horizon: int = 1, half_width: f
     at = np.array(cutoffs)
     predicted = np.zeros((len(at), len(CANDIDATES), 1))
     predicted[:, 0, 0] = [increments(cutoff) for cutoff in at.tolist()]
-    weights = np.zeros((len(at), len(CANDIDATES)))
+    weights = np.zeros_like(predicted)
     weights[:, 0] = 1.0
-    combination = Combination(predicted[:, 0, 0], weights)
     half_widths, alone = np.full((len(at), 1), half_width), prophet_replay(series(), at, [horizon])
-    return Replay(series(), at, (horizon,), predicted, (combination,), half_widths, alone)
+    return Replay(series(), at, (horizon,), predicted, weights, half_widths, alone)
 
 
 def truth(cutoff: int, horizon: int = 1) -> float:
