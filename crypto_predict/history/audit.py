@@ -83,13 +83,9 @@ class Audit:
             self._usable[index] = not faults
         return not (offset or faults)
 
-    def defects(self, *kinds: str) -> tuple[Defect, ...]:
-        """Return the defects of these kinds; without arguments, of all kinds."""
-        return tuple(
-            Defect(kind, count, self.received, self._first[kind])
-            for kind, count in self._counts.items()
-            if not kinds or kind in kinds
-        )
+    def defects(self) -> tuple[Defect, ...]:
+        """Return the defects, one of each kind."""
+        return tuple(Defect(kind, count, self.received, self._first[kind]) for kind, count in self._counts.items())
 
     def gaps(self) -> tuple[Gap, ...]:
         """Return the gaps between the usable candles, ascending."""

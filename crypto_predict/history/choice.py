@@ -162,17 +162,17 @@ class _Request:
 
 def _read(source: CandleSource, request: _Request, judge: Judge | None) -> History:
     end = source.newest_close(request.pair, request.interval, request.limit)
-    history, audit = _audited(source, request, request.span(end))
+    history = _audited(source, request, request.span(end))
     if judge is not None and (reasons := judge(history)):
         raise Refused(reasons)
-    _check_usable(history, audit)
+    _check_usable(history)
     if (close := history.candles[-1].open_time + request.interval.length) < end:
         _log.warning("%s: the newest candle of %s closed %s, not %s", request.pair, source.id, close, end)
     return history
 
 
-def _audited(source: CandleSource, request: _Request, span: Span) -> tuple[History, Audit]:
-    """Read a source and audit what it delivers."""
+def _audited(source: CandleSource, request: _Request, span: Span) -> History:
+    """Read a source and audit what it delivers. The history may be short, or empty."""
     audit, buffer = Audit(request.interval), CandleBuffer(request.interval)
     first, latest = None, span.end - request.interval.length
     for candle, line in request.rows(source, span) if span.start < span.end else ():
@@ -185,7 +185,7 @@ def _audited(source: CandleSource, request: _Request, span: Span) -> tuple[Histo
         raise UnusableHistory(source.id, [f"no candle closes by {limit}; the first one opens {first}"])
     if not audit.received:
         raise SourceError(source.id, f"no candle of {request.pair} from {span.start:%Y-%m-%d} to {span.end:%Y-%m-%d}")
-    history = History(
+    return History(
         pair=request.pair,
         interval=request.interval,
         source=source.id,
@@ -195,16 +195,15 @@ def _audited(source: CandleSource, request: _Request, span: Span) -> tuple[Histo
         quarantined=len(audit.quarantine),
         defects=audit.defects(),
     )
-    return history, audit
 
 
-def _check_usable(history: History, audit: Audit) -> None:
+def _check_usable(history: History) -> None:
     """Raise if a model cannot be fitted to the history."""
-    unusable = [FUTURE]  # a clock is wrong, so the last closed candle is unknown
+    unusable = {FUTURE}  # a clock is wrong, so the last closed candle is unknown
     if history.quarantined > len(history.candles):
-        unusable += [OFF_GRID, IMPOSSIBLE]
-    if defects := audit.defects(*unusable):
-        raise UnusableHistory(history.source, [str(defect) for defect in defects])
+        unusable |= {OFF_GRID, IMPOSSIBLE}
+    if faults := [str(defect) for defect in history.defects if defect.kind in unusable]:
+        raise UnusableHistory(history.source, faults)
     if len(history.candles) < MIN_CANDLES:
         fault = f"{len(history.candles)} usable candles of {history.pair}, {MIN_CANDLES} are needed"
         raise UnusableHistory(history.source, [fault])

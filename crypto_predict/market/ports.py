@@ -15,24 +15,21 @@ from crypto_predict.market.pair import Pair, SeriesKey
 class CandleSource(Protocol):
     """A source of past candles: an exchange, a file, a database, a simulation.
 
-    A source returns what it received: it neither judges nor repairs nor fills. It ends within a stated time, and raises
-    errors of this project only.
+    A source returns candles as received: it does not judge, repair or fill in. Its methods end within a bounded time,
+    and raise only errors of this project.
     """
 
     @property
     def id(self) -> str:
-        """The name in ``--source`` and on the model card: ``alpaca``, ``file:prices.csv``, ``simulated``."""
-        ...
+        """The name in ``--source`` and on the model card, for example ``alpaca`` or ``file:prices.csv``."""
 
     @property
     def simulated(self) -> bool:
         """Whether the prices are invented."""
-        ...
 
     @property
     def intervals(self) -> frozenset[Interval]:
-        """The intervals it has candles of."""
-        ...
+        """The intervals of its candles."""
 
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:
         """Return the close of the newest candle that can exist, at or before `limit` (UTC).
@@ -41,21 +38,19 @@ class CandleSource(Protocol):
 
         Raises:
             SourceError: The source cannot be read.
-            UnusableHistory: The source holds nothing that can be read as candles.
+            UnusableHistory: The source does not contain candles.
         """
-        ...
 
     def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
-        """Return every candle whose opening lies in `span`; later ones may follow.
+        """Return every candle that opens in `span`; later candles may follow.
 
-        An exchange returns them in ascending order, each opening once: where pages overlap, the last copy wins. A file
-        returns its rows in their order.
+        An exchange returns each opening once, ascending: where pages overlap, the last copy wins. A file returns every
+        row, sorted by time.
 
         Raises:
-            SourceError: The source cannot be reached, or its answer is malformed, after every retry.
-            UnusableHistory: The source holds nothing that can be read as candles.
+            SourceError: The source cannot be reached, or its answers are malformed, also after retries.
+            UnusableHistory: The source does not contain candles.
         """
-        ...
 
 
 @runtime_checkable
@@ -64,7 +59,6 @@ class RowSource(CandleSource, Protocol):
 
     def rows(self, pair: Pair, interval: Interval, span: Span) -> Iterator[tuple[Candle, int]]:
         """Return what `candles` returns, each candle with its line in the file."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +109,6 @@ class CandleFeed(Protocol):
 
     def events(self, pairs: Sequence[Pair]) -> AsyncIterator[FeedEvent]:
         """Return the events of these pairs; the last one is `Interrupted`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,19 +127,15 @@ class MarketReader(Protocol):
 
     def pairs(self) -> Sequence[FollowedPair]:
         """Return every followed pair."""
-        ...
 
     def candles(self, series: SeriesKey, span: Span, limit: int) -> Sequence[Candle]:
         """Return at most `limit` candles that open in `span`, ascending. The last opening is the next page's cursor."""
-        ...
 
     def quotes(self, source: str, pair: Pair, span: Span, limit: int) -> Sequence[Quote]:
         """Return at most `limit` quotes of `span`, ascending."""
-        ...
 
     def gaps(self, series: SeriesKey, span: Span) -> Sequence[Gap]:
         """Return the gaps that start in `span`, ascending."""
-        ...
 
 
 class MarketWriter(Protocol):
@@ -154,12 +143,9 @@ class MarketWriter(Protocol):
 
     def write_candles(self, series: SeriesKey, candles: Iterable[Candle]) -> int:
         """Store candles and return how many were new or changed. Storing an unchanged candle changes nothing."""
-        ...
 
     def write_quotes(self, source: str, pair: Pair, quotes: Iterable[Quote]) -> int:
         """Store quotes and return how many were new or changed."""
-        ...
 
     def write_gaps(self, series: SeriesKey, gaps: Iterable[Gap]) -> None:
         """Replace the gaps that start within the span of `gaps`."""
-        ...

@@ -38,7 +38,7 @@ def test_every_candle_gets_a_verdict_at_once() -> None:
 def test_the_last_copy_decides_about_the_quarantine_and_the_gap(first: float, second: float, quarantined: int) -> None:
     audit, _ = audited(candle(0), candle(1, first), candle(2), candle(1, second))
     assert (len(audit.quarantine), len(audit.gaps())) == (quarantined, quarantined)
-    assert [defect.kind for defect in audit.defects("repeat an opening")] == ["repeat an opening"]
+    assert "repeat an opening" in [defect.kind for defect in audit.defects()]
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.booleans()), max_size=200))
@@ -54,5 +54,5 @@ def test_gaps_and_quarantine_are_those_of_the_last_copies(stream: list[tuple[int
     ]
     assert [(gap.start, gap.end, gap.missing) for gap in audit.gaps()] == missing
     assert audit.quarantine == {EPOCH + minute * MINUTE for minute, sound in last.items() if not sound}
-    repeated = sum(defect.count for defect in audit.defects("repeat an opening"))
+    repeated = sum(defect.count for defect in audit.defects() if defect.kind == "repeat an opening")
     assert repeated == len(stream) - len(last)

@@ -464,7 +464,7 @@ def test_prices_outside_the_range_of_forecasts_end_with_3(
     (tmp_path / "wild.csv").write_text(as_csv(history))
     files = ("--pair", "BTC/USD", "--source", f"file:{tmp_path / 'wild.csv'}", "--output", str(tmp_path / "model.pkl"))
     assert in_process(*files, "--no-gate") == 3
-    assert "beyond every number" in capsys.readouterr().err
+    assert "exceeds every number" in capsys.readouterr().err
     assert not (tmp_path / "model.pkl").exists()
 
 
