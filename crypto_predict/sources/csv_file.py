@@ -65,7 +65,7 @@ class CsvFile:
         return pair.fill(Path(self._path))
 
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:
-        """Return the close of the newest row that closes at or before `limit` (UTC), by default `limit` rounded down."""
+        """Return the close of the newest row that closes by `limit` (UTC); without such a row, `limit` rounded down."""
         latest = limit - interval.length  # the rows may reach to the end of the year 9999
         closes = (row.open_time + interval.length for row, _ in self._rows(pair) if row.open_time <= latest)
         return max(closes, default=interval.floor(limit))
