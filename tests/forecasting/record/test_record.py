@@ -231,8 +231,9 @@ def test_a_release_records_the_answers_of_its_server() -> None:
     record = Record()
     record.release(model.card, model.forecasts)
     first, second = releases(record)
-    rows = list(Answers(model).forecast(ForecastQuestion(BTC)))
-    assert list(first.targets()) == [row.moment for row in rows]
+    series, start, end = Answers(model).forecast(ForecastQuestion(BTC))
+    rows = [series.row(day) for day in first.targets()]
+    assert (start, end) == (first.targets()[0], first.targets()[-1])
     assert list(first.prediction) == [row.price.price for row in rows]
     assert list(first.low) == [row.price.low for row in rows]
     assert list(first.high) == [row.price.high for row in rows]
