@@ -159,7 +159,7 @@ def read_entry(line: bytes, previous: str) -> Entry:
 def _verified(line: bytes) -> tuple[dict[str, Any], str]:
     """Return the members of a line and its digest, which must be right."""
     if len(line) > MOST_LINE_BYTES:
-        raise EntryFault(f"it has more bytes than an entry can have ({MOST_LINE_BYTES:,}); {RESTORE}")
+        raise EntryFault(f"it has over {MOST_LINE_BYTES:,} bytes, more than an entry can have; {RESTORE}")
     if not line.endswith(b"\n"):
         raise EntryFault(f"it is cut off: the line feed at its end is missing; {RESTORE}")
     match = _LINE.fullmatch(line[:-1])
@@ -256,7 +256,7 @@ class Ledger:
             )
         if dropped:
             _log.warning(
-                "%s: %d bytes dropped after entry %d: their training was interrupted", path, dropped, ledger.entries
+                "%s: %d bytes dropped after entry %d. Their training was interrupted", path, dropped, ledger.entries
             )
         ledger._stored = _Stored(path, size, digest.hexdigest())
         return ledger

@@ -186,7 +186,7 @@ def test_entries_after_the_one_that_the_model_names_are_dropped_with_a_warning(
     ledger = read(path, DATA, head_of(before))
     assert data_of(ledger) == before
     assert ledger == read(path, before)
-    assert f"ledger.jsonl: {len(DATA) - len(before)} bytes dropped after entry {kept}:" in caplog.text
+    assert f"ledger.jsonl: {len(DATA) - len(before)} bytes dropped after entry {kept}." in caplog.text
     # Damage after that entry does not matter.
     assert read(path, DATA[:-40], head_of(before)) == ledger
 

@@ -157,7 +157,7 @@ def test_a_long_ledger_takes_little_memory(tmp_path: Path) -> None:
             content.append({**RELEASE, "last": str(last), "made_at": plain.encode(at), "anchor": anchor})
     path.write_bytes(sealed(*content))
     command = [sys.executable, "-c", READ_AND_MEASURE, str(path)]
-    child = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True)
+    child = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
     grown, entries, due, size = map(int, child.stdout.split())
     assert (entries, size) == (len(content), path.stat().st_size)
     assert due == 4 * sum(min(30, 449 - day) for day in range(450))
