@@ -13,8 +13,8 @@ from crypto_predict.forecasting.evaluation.replay import HORIZONS
 from crypto_predict.history import History, read_history
 from crypto_predict.market import Interval, Pair
 from crypto_predict.sources.catalog import open_sources
+from crypto_predict.training.options import BacktestPlan, GatePlan, HistoryRequest, Outputs, TrainSettings
 from crypto_predict.training.pipeline import train, utc_now
-from crypto_predict.training.settings import BacktestPlan, GatePlan, HistoryRequest, Outputs, TrainSettings
 
 BTC = Pair("BTC", "USD")
 DAYS = 1825
