@@ -23,7 +23,6 @@ from bench import models
 from bench.figures import Figure, in_turn
 from bench.server import await_answer, free_port
 from bench.servers import PEER_SETTINGS
-from crypto_predict.errors import ReleaseFailed
 from crypto_predict.release.programs import output_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,7 +32,7 @@ USUAL = 319  # MB above the base: the tutorial's image when the limit was set
 ROUNDS = 7
 BUILD_SECONDS, SAVE_SECONDS = 1800, 600
 _REGISTRY_FAILED = re.compile(
-    r"failed to resolve source metadata|failed to copy: httpReadSeeker|registry-1\.docker\.io"
+    "failed to resolve source metadata|failed to copy: httpReadSeeker|registry-1[.]docker[.]io"
 )
 _NEEDED = ("prophet", "pandas", "flask", "waitress", "flask-cors")  # by the tutorial's server
 
@@ -47,9 +46,8 @@ def measure(folder: Path) -> Iterator[Figure]:
     """
     with _built(folder) as (ours, naive):
         our_size, naive_size = _megabytes(ours, OUR_FIRST_STEP, folder), _megabytes(naive, NAIVE_FIRST_STEP, folder)
-        starts = in_turn(
-            {"ours": lambda: _start(ours), "naive": lambda: _start(naive, "--waitress", PEER_SETTINGS)}, ROUNDS
-        )
+        peers = {"ours": lambda: _start(ours), "naive": lambda: _start(naive, "--waitress", PEER_SETTINGS)}
+        starts = in_turn(peers, ROUNDS)
     yield Figure("image, layers above its base", our_size, naive_size, "naive", "MB", LIMIT / USUAL)
     yield Figure("image, layers above its base", our_size, LIMIT, "limit", "MB", 1)
     yield Figure("docker run to the first 200", starts["ours"], starts["naive"], "naive", "s", 0.5)
@@ -67,11 +65,7 @@ def _built(folder: Path) -> Iterator[tuple[str, str]]:
         output_of("docker", "image", "rm", "--force", ours, naive)
 
 
-def _may_succeed_later(error: Exception) -> bool:
-    return isinstance(error, ReleaseFailed) and registry_failed(str(error))
-
-
-@stamina.retry(on=_may_succeed_later, attempts=4, timeout=None, wait_initial=5)
+@stamina.retry(on=lambda error: registry_failed(str(error)), attempts=4, timeout=None, wait_initial=5)
 def _build(context: Path, dockerfile: Path, image: str, *arguments: str) -> None:
     given = [word for argument in arguments for word in ("--build-arg", argument)]
     words = ["docker", "build", "--network", "host", "--file", str(dockerfile), "--tag", image, *given, str(context)]
@@ -115,15 +109,11 @@ def registry_failed(complaint: str) -> bool:
 
 
 def layers_above_base(image: str, first_step: str, folder: Path) -> Iterator[tarfile.TarFile]:
-    """Open the layers that an image adds to its base, in order.
+    """Open the layers that an image adds to its base, in order; `folder` holds its archive meanwhile.
 
     The sizes that engines report are not used, as they mean different things in different stores; nor does BuildKit put
-    the base into the engine's store.
-
-    Args:
-        image: An image in the engine's store.
-        first_step: Beginning of the first instruction below FROM, as ``docker history`` shows it.
-        folder: For the image's archive while the layers are read.
+    the base into the engine's store. `first_step` begins the first instruction below FROM, as ``docker history`` shows
+    it.
 
     Raises:
         ReleaseFailed: The engine does not have the image.
