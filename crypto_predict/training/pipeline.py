@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Never
 
@@ -45,11 +45,6 @@ class TrainingRun:
     model: Model
     output: Path
     seconds: dict[Pair, float]
-
-
-def utc_now() -> datetime:
-    """Return the present, in UTC."""
-    return datetime.now(UTC)
 
 
 def train(settings: TrainSettings, now: datetime) -> TrainingRun:
