@@ -1,9 +1,6 @@
 """From an exchange's history to an answered request: real SDK, real HTTP, real training, real server."""
 
 import json
-import os
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,8 +12,10 @@ import pytest
 from bench.server import running
 from crypto_predict.history import SETTLE
 from crypto_predict.market import Interval
+from tests.support.forks import forked_training
 from tests.support.histories import make_candle, wandering
 from tests.support.models import BTC
+from tests.support.processes import Finished
 from tests.support.replay import server as replay
 from tests.support.replay.alpaca import AlpacaExchange, Paging
 from tests.support.replay.server import ReplayServer
@@ -27,11 +26,8 @@ SPARSE = ("--every", "60")  # cutoffs
 FOUR_KEYS = ["date", "prediction", "prediction low", "prediction_high"]
 
 
-def train(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "train.py", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **environ}, timeout=100, check=False
-    )
+def train(*arguments: str, **environ: str) -> Finished:
+    return forked_training(*arguments, environ=environ)
 
 
 def get(port: int, path: str) -> Any:
@@ -60,10 +56,10 @@ def test_an_exchange_s_history_becomes_an_answer(exchange: ReplayServer, tmp_pat
     model = str(tmp_path / "model.pkl")
     yesterday = open_day() - timedelta(days=1)
     run = train("--source", "alpaca,simulated", "--output", model, "--json", *SPARSE, ALPACA_DATA_URL=exchange.url)
-    assert run.returncode == 0, run.stderr
+    assert run.code == 0, run.errors
     if yesterday != open_day() - timedelta(days=1):
         pytest.skip("midnight passed during the training")
-    card = json.loads(run.stdout)["card"]["pairs"]["BTC/USD"]
+    card = json.loads(run.output)["card"]["pairs"]["BTC/USD"]
     assert (card["source"], card["simulated"], card["candles"]) == ("alpaca", False, DAYS)
     assert card["last"] == yesterday.isoformat().replace("+00:00", "Z")
     with running(["api.py", "--model", model, "--host", "127.0.0.1"], "/readyz") as server:
@@ -84,13 +80,13 @@ def test_backtest_gate_and_live_record_are_served_as_they_were_baked(exchange: R
         ALPACA_DATA_URL=exchange.url,
         SOURCE_DATE_EPOCH=str(int(then.timestamp()) + 600),
     )
-    assert first.returncode == 0, first.stderr
+    assert first.code == 0, first.errors
     ledger = ("--ledger", str(tmp_path / "model.ledger.jsonl"), "--champion", str(model))
     second = train(*history, *ledger, ALPACA_DATA_URL=exchange.url)
-    assert second.returncode == 0, second.stderr
+    assert second.code == 0, second.errors
     with running(["api.py", "--model", str(model), "--host", "127.0.0.1"], "/readyz") as server:
         card, scorecard = get(server.port, "/model"), get(server.port, "/scorecard")
-    assert card == json.loads(second.stdout)["card"]
+    assert card == json.loads(second.output)["card"]
     assert [score["horizon_days"] for score in card["pairs"]["BTC/USD"]["backtest"]["scores"]] == [1, 7, 30, 90]
     assert (card["gate"]["passed"], card["gate"]["enforced"], card["gate"]["reasons"]) == (True, True, [])
     record = scorecard["pairs"]["BTC/USD"]
@@ -105,8 +101,8 @@ def test_without_any_exchange_the_market_is_invented_and_everybody_is_told(tmp_p
     model = str(tmp_path / "model.pkl")
     market = ("--source", "alpaca,simulated", "--days", "200", *SPARSE)
     run = train(*market, "--output", model, ALPACA_DATA_URL="http://127.0.0.1:9")
-    assert run.returncode == 0, run.stderr
-    assert "SIMULATED PRICES" in run.stderr
+    assert run.code == 0, run.errors
+    assert "SIMULATED PRICES" in run.errors
     with running(["api.py", "--model", model, "--host", "127.0.0.1"], "/readyz") as server:
         card = get(server.port, "/model")
     assert card["simulated"] is True
@@ -117,7 +113,7 @@ def test_real_history_is_answered_with_exactly_the_four_keys(tmp_path: Path) -> 
         pytest.skip(f"{REAL} is not here")
     model = str(tmp_path / "model.pkl")
     run = train("--pair", "BTC/USD", "--source", f"file:{REAL}", "--until", "2025-06-30", "--output", model, *SPARSE)
-    assert run.returncode == 0, run.stderr
+    assert run.code == 0, run.errors
     with running(["api.py", "--model", model, "--host", "127.0.0.1"], "/readyz") as server:
         past = get(server.port, "/bitcoin?date=2024-06-01")
         future = get(server.port, "/bitcoin?date=2025-07-01")

@@ -132,8 +132,8 @@ def test_no_import_leads_back_to_where_it_came_from() -> None:
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("market.pair", "import numpy"),
-        ("market.pair", "from crypto_predict.settings import day"),
+        ("market.values", "import numpy"),
+        ("market.values", "from crypto_predict.settings import day"),
         ("baked.store", "from crypto_predict import history"),
         ("sources.alpaca", "import prophet.serialize"),
         ("history", "from crypto_predict.forecasting.forecast import forecast_pair"),

@@ -15,8 +15,9 @@ from crypto_predict.forecasting.candidates.models import CANDIDATES, PROPHET
 from crypto_predict.forecasting.candidates.prophet_fit import ProphetFit, fit_prophet
 from crypto_predict.forecasting.distribution.interval import half_widths_ahead
 from crypto_predict.forecasting.evaluation.replay import Replay
-from crypto_predict.forecasting.series import DailySeries, FloatArray, at_horizons
+from crypto_predict.forecasting.series import DailySeries, at_horizons
 from crypto_predict.history import History
+from crypto_predict.history.columns import FloatArray
 from crypto_predict.market import DAY
 
 _AHEAD = np.arange(1, HORIZON_DAYS + 1)

@@ -7,13 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
-import numpy.typing as npt
 
 from crypto_predict.history import History
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True)

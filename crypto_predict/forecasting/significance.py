@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from crypto_predict.forecasting.series import FloatArray
+from crypto_predict.history.columns import FloatArray
 
 
 @dataclass(frozen=True, slots=True)

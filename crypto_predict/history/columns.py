@@ -16,6 +16,7 @@ from crypto_predict.market import EPOCH, Candle, Interval
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 _BLOCK = 2**14  # candles that exist as objects at a time during an iteration
 _DAY = 86_400  # seconds

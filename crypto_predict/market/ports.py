@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
-from crypto_predict.market.candle import Candle, Gap, Quote
-from crypto_predict.market.interval import Interval, Span
-from crypto_predict.market.pair import Pair, SeriesKey
+from crypto_predict.market.values import Candle, Gap, Interval, Pair, Quote, SeriesKey, Span
 
 
 class CandleSource(Protocol):
-    """A source of past candles: an exchange, a file, a database, a simulation.
+    """A source of past candles, which it returns as received: it does not judge, repair or fill in.
 
-    A source returns candles as received: it does not judge, repair or fill in. Its methods end within a bounded time,
-    and raise only errors of this project.
+    Its methods end within a bounded time. Both raise a `SourceError` if the source cannot be reached or its answers are
+    malformed, also after retries, and `UnusableHistory` if it does not contain candles.
     """
 
     @property
@@ -35,10 +33,6 @@ class CandleSource(Protocol):
         """Return the close of the newest candle that can exist, at or before `limit` (UTC).
 
         For an exchange that is `limit` rounded down to the interval; for a file, the close of its newest row.
-
-        Raises:
-            SourceError: The source cannot be read.
-            UnusableHistory: The source does not contain candles.
         """
 
     def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
@@ -46,10 +40,6 @@ class CandleSource(Protocol):
 
         An exchange returns each opening once, ascending: where pages overlap, the last copy wins. A file returns every
         row, sorted by time.
-
-        Raises:
-            SourceError: The source cannot be reached, or its answers are malformed, also after retries.
-            UnusableHistory: The source does not contain candles.
         """
 
 

@@ -10,8 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from crypto_predict.forecasting.series import FloatArray
 from crypto_predict.forecasting.significance import DieboldMariano, diebold_mariano
+from crypto_predict.history.columns import FloatArray
 
 NUMBERS = st.floats(-1e6, 1e6).map(lambda value: round(value, 6))  # whose squares are finite
 TWO = st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=20).map(lambda rows: np.array(rows).T)

@@ -13,6 +13,7 @@ from tests.support.serving import ROOT
 from tests.support.sigstore import Authority, wrapped_gh
 
 RUN = f"https://github.com/{REPOSITORY}/actions/runs/42"
+PASSED = ("DOCKER_HOST", "LANG", "COVERAGE_PROCESS_CONFIG")  # of the environment of the tests
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Job:
         wrapped_gh(programs, self.authority)
         path = (str(programs), str(Path(sys.executable).parent), os.environ["PATH"])
         self.environ = {
-            **{name: os.environ[name] for name in ("DOCKER_HOST", "LANG") if name in os.environ},
+            **{name: os.environ[name] for name in PASSED if name in os.environ},
             **self.github.environ(),
             "PATH": os.pathsep.join(path),
             "HOME": str(home),

@@ -4,7 +4,8 @@ from collections.abc import Collection
 
 import numpy as np
 
-from crypto_predict.forecasting.series import DailySeries, FloatArray
+from crypto_predict.forecasting.series import DailySeries
+from crypto_predict.history.columns import FloatArray
 
 FIRST_DAY = 737_425  # 2020-01-01
 DAILY = 0.03  # the standard deviation of a day's return

@@ -7,7 +7,8 @@ import numpy as np
 from crypto_predict.baked.schema import KNOTS
 from crypto_predict.forecasting.candidates.models import CANDIDATES, Answers
 from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, replay_prophet
-from crypto_predict.forecasting.series import DailySeries, FloatArray, IntArray
+from crypto_predict.forecasting.series import DailySeries
+from crypto_predict.history.columns import FloatArray, IntArray
 
 NOISE = 0.1  # standard deviation around the curve
 

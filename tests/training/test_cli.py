@@ -26,11 +26,12 @@ from crypto_predict.forecasting.evaluation.replay import splits
 from crypto_predict.market import Pair
 from crypto_predict.training.options import read_settings
 from crypto_predict.training.outputs import check_room
+from tests.support.forks import forked_training
 from tests.support.histories import as_csv, make_history, wandering
+from tests.support.processes import Finished
 from tests.support.training import QUICK, TRAINED_AT, in_process, price_file, run_training
 
 BTC, ETH = Pair("BTC", "USD"), Pair("ETH", "USD")
-Run = subprocess.CompletedProcess[str]
 
 
 @pytest.fixture
@@ -40,21 +41,22 @@ def prices(tmp_path: Path) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
     """One run of two pairs in the simulated market, with all outputs."""
     folder = tmp_path_factory.mktemp("simulated")
-    run = run_training(
+    run = forked_training(
         *("--pair", "BTC/USD", "--pair", "ETH/USD", "--source", "simulated", "--until", "2025-06-30"),
         *("--days", "400", "--every", "40"),
         *("--output", str(folder / "model.pkl"), "--prophet-json", str(folder / "{base}.json")),
         *("--picture", str(folder / "{base}-{quote}.svg")),
+        environ=TRAINED_AT,
     )
     return run, folder
 
 
-def test_a_run_writes_the_model_and_ends_with_0(simulated: tuple[Run, Path]) -> None:
+def test_a_run_writes_the_model_and_ends_with_0(simulated: tuple[Finished, Path]) -> None:
     run, folder = simulated
-    assert run.returncode == 0, run.stderr
+    assert run.code == 0, run.errors
     model = store.load(folder / "model.pkl")
     assert list(model.forecasts) == [BTC, ETH]
     assert model.forecasts[BTC].last == date(2025, 6, 30)
@@ -62,32 +64,32 @@ def test_a_run_writes_the_model_and_ends_with_0(simulated: tuple[Run, Path]) -> 
 
 
 def test_the_report_shows_span_candles_gaps_seconds_and_forecast(
-    simulated: tuple[Run, Path],
+    simulated: tuple[Finished, Path],
 ) -> None:
     run, folder = simulated
-    rows = [line.split() for line in run.stdout.splitlines()]
+    rows = [line.split() for line in run.output.splitlines()]
     history = next(row for row in rows if row[:1] == ["BTC/USD"])
     assert history[1:6] == ["2024-05-27", "2025-06-30", "400", "0", "0"]
     assert float(history[6]) > 0
-    assert "source: simulated for BTC/USD and ETH/USD" in run.stdout
+    assert "source: simulated for BTC/USD and ETH/USD" in run.output
     days = [row[3] for row in rows if row[:1] == ["ETH/USD"] and row[-1].endswith("%") and row[3].startswith("2025-")]
     assert days == ["2025-07-01", "2025-07-07", "2025-07-30", "2025-09-28"]
     standing = store.load(folder / "model.pkl").card.pairs[ETH].forecast[0]
-    assert f"{standing.prediction:,.2f}" in run.stdout
+    assert f"{standing.prediction:,.2f}" in run.output
 
 
-def test_simulated_prices_are_marked_everywhere(simulated: tuple[Run, Path]) -> None:
+def test_simulated_prices_are_marked_everywhere(simulated: tuple[Finished, Path]) -> None:
     """In the log, in the report, in the card and in the picture."""
     run, folder = simulated
-    assert "SIMULATED" in run.stderr.upper()
-    assert "SIMULATED PRICES" in run.stdout
+    assert "SIMULATED" in run.errors.upper()
+    assert "SIMULATED PRICES" in run.output
     card = store.load(folder / "model.pkl").card
     assert card.simulated
     assert card.pairs[BTC].simulated
     assert "SIMULATED PRICES" in (folder / "BTC-USD.svg").read_text()
 
 
-def test_the_card_describes_the_origin_of_the_model(simulated: tuple[Run, Path]) -> None:
+def test_the_card_describes_the_origin_of_the_model(simulated: tuple[Finished, Path]) -> None:
     _, folder = simulated
     card = store.load(folder / "model.pkl").card
     assert card.trained_at == datetime(2024, 5, 18, 12, 10, 47, tzinfo=UTC)
@@ -100,7 +102,7 @@ def test_the_card_describes_the_origin_of_the_model(simulated: tuple[Run, Path])
     assert card.gate.thresholds["most_coverage"] == 0.9
 
 
-def test_prophets_json_predicts_the_same_as_the_model(simulated: tuple[Run, Path]) -> None:
+def test_prophets_json_predicts_the_same_as_the_model(simulated: tuple[Finished, Path]) -> None:
     _, folder = simulated
     forecast = store.load(folder / "model.pkl").forecasts[BTC]
     prophet = model_from_json((folder / "BTC.json").read_text())
@@ -110,7 +112,7 @@ def test_prophets_json_predicts_the_same_as_the_model(simulated: tuple[Run, Path
     assert [curve.at(day.toordinal()) for day in days] == pytest.approx(expected, rel=1e-9)
 
 
-def test_the_picture_is_a_drawing(simulated: tuple[Run, Path]) -> None:
+def test_the_picture_is_a_drawing(simulated: tuple[Finished, Path]) -> None:
     _, folder = simulated
     root = ET.parse(folder / "ETH-USD.svg").getroot()
     assert root.tag == "{http://www.w3.org/2000/svg}svg"

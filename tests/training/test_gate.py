@@ -202,7 +202,7 @@ def test_an_unreadable_champion_ends_with_2_before_the_training(
     # The history does not exist either, and is not read.
     files = ("--pair", "BTC/USD", "--source", f"file:{tmp_path / 'none.csv'}", "--output", str(tmp_path / "model.pkl"))
     assert in_process(*files, "--champion", str(path)) == 2
-    assert re.search(r"--champion: '.*is not a usable model: ", capsys.readouterr().err)
+    assert re.search(r"--champion: '.* is not a usable model: ", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

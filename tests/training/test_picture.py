@@ -20,8 +20,8 @@ from matplotlib.transforms import Bbox, BboxBase
 
 from crypto_predict.baked.schema import Anchor, PairForecast
 from crypto_predict.forecasting.forecast import forecast_pair
-from crypto_predict.forecasting.series import FloatArray
 from crypto_predict.history import History
+from crypto_predict.history.columns import FloatArray
 from crypto_predict.market import DAY, Candle, Interval, Pair, Span
 from crypto_predict.sources.csv_file import CsvFile
 from crypto_predict.sources.simulated import GENESIS, Simulated

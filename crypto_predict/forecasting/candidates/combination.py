@@ -16,8 +16,9 @@ from statistics import NormalDist
 import numpy as np
 from scipy.optimize import nnls
 
-from crypto_predict.forecasting.series import FloatArray, IntArray, spacing
+from crypto_predict.forecasting.series import spacing
 from crypto_predict.forecasting.significance import diebold_mariano
+from crypto_predict.history.columns import FloatArray, IntArray
 
 LEARNED = (1, 2, 3, 5, 7, 14, 30, 60, 90)  # steps ahead at which weights are learned; others are interpolated
 PRIOR_SCALE = 0.25  # of the normal prior of a weight: a candidate rarely deserves more than half

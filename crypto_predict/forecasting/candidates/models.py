@@ -19,7 +19,8 @@ from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 from statsmodels.tsa.forecasting.theta import ThetaModel
 
 from crypto_predict.forecasting.candidates.prophet_map import ProphetMap, fit_map
-from crypto_predict.forecasting.series import DailySeries, FloatArray
+from crypto_predict.forecasting.series import DailySeries
+from crypto_predict.history.columns import FloatArray
 
 PROPHET = "prophet"
 WINDOW = 365  # days that the candidates of statsmodels see

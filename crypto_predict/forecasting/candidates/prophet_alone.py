@@ -23,7 +23,8 @@ from crypto_predict.baked.schema import COVERAGE, KNOTS, Band
 from crypto_predict.forecasting.candidates.models import Answers
 from crypto_predict.forecasting.distribution.interval import GAUSSIAN, conformal_multiplier
 from crypto_predict.forecasting.distribution.volatility import Volatility
-from crypto_predict.forecasting.series import DailySeries, FloatArray, IntArray, spacing
+from crypto_predict.forecasting.series import DailySeries, spacing
+from crypto_predict.history.columns import FloatArray, IntArray
 
 PRIOR_ERRORS = 4  # weight of the prior, in non-overlapping errors: fewer than 4 have no conformal 80 % quantile
 

@@ -12,8 +12,8 @@ import pandas as pd
 
 from crypto_predict.baked.schema import Seasonality, Trend
 from crypto_predict.forecasting.candidates.prophet_map import fit_map
-from crypto_predict.forecasting.series import FloatArray
 from crypto_predict.history import History
+from crypto_predict.history.columns import FloatArray
 
 # While it is imported, Prophet logs an optional plotting library that is missing, and one that is present.
 logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)

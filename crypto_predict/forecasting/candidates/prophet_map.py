@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crypto_predict.forecasting.series import FloatArray, IntArray
+from crypto_predict.history.columns import FloatArray, IntArray
 
 CHANGEPOINTS = 25  # at most
 CHANGEPOINT_RANGE = 0.8  # of the history, from its start

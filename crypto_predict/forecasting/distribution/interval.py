@@ -21,7 +21,8 @@ import numpy as np
 
 from crypto_predict.baked.schema import COVERAGE, KNOTS
 from crypto_predict.forecasting.distribution.volatility import Volatility
-from crypto_predict.forecasting.series import FloatArray, at_horizons
+from crypto_predict.forecasting.series import at_horizons
+from crypto_predict.history.columns import FloatArray
 
 BURN_IN = 60  # steps of history before the first move that counts
 GAUSSIAN_MOVES = 60  # weight of the Gaussian multiplier, in non-overlapping moves

@@ -17,7 +17,8 @@ from statistics import NormalDist
 import numpy as np
 from scipy.signal import lfilter
 
-from crypto_predict.forecasting.series import FloatArray, rolling_median
+from crypto_predict.forecasting.series import rolling_median
+from crypto_predict.history.columns import FloatArray
 
 DECAY = 0.94  # per step, of the short memory: RiskMetrics' constant
 PERSISTENCE = 0.7  # per step, of the short memory's lead over the long one

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special, stats
 
-from crypto_predict.forecasting.series import FloatArray
+from crypto_predict.history.columns import FloatArray
 
 
 def mae(actual: FloatArray, predicted: FloatArray) -> float:

@@ -28,7 +28,8 @@ from crypto_predict.forecasting.candidates.combination import learn_weights
 from crypto_predict.forecasting.candidates.models import Answers, ask_all
 from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, replay_prophet
 from crypto_predict.forecasting.distribution.interval import half_widths
-from crypto_predict.forecasting.series import BoolArray, DailySeries, FloatArray, IntArray
+from crypto_predict.forecasting.series import DailySeries
+from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
 
 HORIZONS = (1, 7, 30, 90)  # steps, scored by default
 FIRST_CUTOFF = 365  # steps of history before the first cutoff, or half of a history shorter than two such spans

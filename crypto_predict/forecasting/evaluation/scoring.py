@@ -17,8 +17,9 @@ from crypto_predict.forecasting.candidates.models import CANDIDATES
 from crypto_predict.forecasting.distribution.interval import GAUSSIAN
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.evaluation.replay import Forecasts, Replay
-from crypto_predict.forecasting.series import FloatArray, spacing
+from crypto_predict.forecasting.series import spacing
 from crypto_predict.forecasting.significance import diebold_mariano
+from crypto_predict.history.columns import FloatArray
 from crypto_predict.wording import counted, days_listed, listed
 
 GAUSSIAN_STEPS = 365  # of returns behind persistence's Gaussian interval

@@ -15,8 +15,9 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
-from crypto_predict.forecasting.series import BoolArray, FloatArray, rolling_median
+from crypto_predict.forecasting.series import rolling_median
 from crypto_predict.history import Candles, History, place
+from crypto_predict.history.columns import BoolArray, FloatArray
 from crypto_predict.market import Candle
 from crypto_predict.wording import counted, lasted
 

@@ -17,8 +17,8 @@ from scipy import special
 from crypto_predict.baked.schema import COVERAGE, Gate
 from crypto_predict.baked.scores import Backtest
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
-from crypto_predict.forecasting.series import FloatArray
 from crypto_predict.forecasting.significance import diebold_mariano
+from crypto_predict.history.columns import FloatArray
 from crypto_predict.market import Pair
 from crypto_predict.wording import counted
 

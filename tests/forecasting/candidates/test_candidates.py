@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from crypto_predict.forecasting.candidates import models as candidates
 from crypto_predict.forecasting.candidates.models import CANDIDATES, PROPHET, ask_all
-from crypto_predict.forecasting.series import FloatArray
+from crypto_predict.history.columns import FloatArray
 from tests.support.markets import random_walk, series_of, trending
 
 HORIZONS = (1, 7, 30, 90)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_predict.forecasting.candidates.combination import SIGNIFICANCE, learn_weights, shrunk
-from crypto_predict.forecasting.series import FloatArray, IntArray
+from crypto_predict.history.columns import FloatArray, IntArray
 from tests.support.markets import random_walk, trending
 
 SEEDS = range(40)

@@ -12,7 +12,8 @@ from crypto_predict.baked.evaluation import PROPHET, Evaluator
 from crypto_predict.baked.schema import KNOTS
 from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay
 from crypto_predict.forecasting.distribution.interval import GAUSSIAN
-from crypto_predict.forecasting.series import DailySeries, FloatArray, IntArray
+from crypto_predict.forecasting.series import DailySeries
+from crypto_predict.history.columns import FloatArray, IntArray
 from crypto_predict.market import DAY
 from tests.support.markets import random_walk, series_of
 from tests.support.models import make_forecast

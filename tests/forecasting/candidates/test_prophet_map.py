@@ -10,7 +10,7 @@ import pytest
 
 from crypto_predict.forecasting.candidates import prophet_fit  # noqa: F401 its import is what keeps Prophet's quiet
 from crypto_predict.forecasting.candidates.prophet_map import ProphetMap, fit_map
-from crypto_predict.forecasting.series import FloatArray, IntArray
+from crypto_predict.history.columns import FloatArray, IntArray
 from tests.support.markets import FIRST_DAY, random_walk, trending
 
 from prophet import Prophet  # isort: skip  after what keeps its import quiet

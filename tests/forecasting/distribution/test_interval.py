@@ -13,7 +13,7 @@ from crypto_predict.baked.schema import COVERAGE, KNOTS
 from crypto_predict.forecasting.distribution.interval import BURN_IN, half_widths, half_widths_ahead, multipliers
 from crypto_predict.forecasting.distribution.volatility import Volatility
 from crypto_predict.forecasting.evaluation.metrics import interval_score
-from crypto_predict.forecasting.series import BoolArray, FloatArray
+from crypto_predict.history.columns import BoolArray, FloatArray
 from crypto_predict.market import Pair
 from tests.support.markets import DAILY, random_walk, shocked
 

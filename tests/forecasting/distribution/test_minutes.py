@@ -11,7 +11,7 @@ from crypto_predict.forecasting.candidates.combination import learn_weights
 from crypto_predict.forecasting.distribution.interval import half_widths, half_widths_ahead
 from crypto_predict.forecasting.distribution.volatility import Volatility
 from crypto_predict.forecasting.evaluation.replay import FIRST_CUTOFF, splits
-from crypto_predict.forecasting.series import FloatArray
+from crypto_predict.history.columns import FloatArray
 from tests.support.markets import random_walk
 
 DATA = Path(__file__).parents[4] / "shared" / "data"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.forecasting.distribution.volatility import DECAY, LEAST_STEPS, SHOCK, Volatility
-from crypto_predict.forecasting.series import FloatArray
+from crypto_predict.history.columns import FloatArray
 from tests.support.markets import DAILY, random_walk, shocked
 
 HORIZONS = (0.01, 0.5, 1, 2, 7, 30, 90, 365)

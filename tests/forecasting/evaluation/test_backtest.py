@@ -25,7 +25,8 @@ from crypto_predict.forecasting.evaluation.replay import (
     replay,
     splits,
 )
-from crypto_predict.forecasting.series import DailySeries, FloatArray
+from crypto_predict.forecasting.series import DailySeries
+from crypto_predict.history.columns import FloatArray
 from tests.support.markets import FIRST_DAY, random_walk, series_of, trending
 
 DATA = Path(__file__).parents[4] / "shared" / "data"

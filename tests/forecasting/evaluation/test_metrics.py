@@ -10,7 +10,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.evaluation.metrics import direction
-from crypto_predict.forecasting.series import FloatArray
+from crypto_predict.history.columns import FloatArray
 
 NUMBERS = st.floats(-1e6, 1e6).map(lambda value: round(value, 6))  # whose squares are finite
 LEVELS = st.floats(0.01, 0.99)
