@@ -9,8 +9,6 @@ There are two models. `COMBINED` is the combination weighted by out-of-sample ev
 `PROPHET` is the fitted curve of Prophet alone. For days up to the last candle they are the same.
 """
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence

@@ -37,7 +37,7 @@ class Candles(Sequence[Candle]):
 
     @classmethod
     def of(cls, candles: Iterable[Candle], interval: Interval) -> Candles:
-        """Return the columns of `candles`, in the same order. Their openings are whole seconds."""
+        """Return the columns of `candles`, in the same order. They open at whole seconds."""
         buffer = CandleBuffer(interval)
         for candle in candles:
             buffer.append(candle)
@@ -122,7 +122,7 @@ class CandleBuffer:
         self._values = tuple(array("d") for _ in range(5))
 
     def append(self, candle: Candle, line: int | None = None) -> None:
-        """Add a candle, with its line if it comes from a file. Its opening is a whole second."""
+        """Add a candle, with its line if it comes from a file. It opens at a whole second."""
         self._openings.append((candle.open_time - EPOCH) // timedelta(seconds=1))
         opens, highs, lows, closes, volumes = self._values
         opens.append(candle.open)

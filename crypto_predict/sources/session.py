@@ -1,8 +1,4 @@
-"""A `requests` session with bounded answers and plain errors.
-
-Give an exchange's SDK that is built on `requests` a `BoundedSession`. Timeouts, retries and errors are then handled
-here: a `Failure` passes through the SDK.
-"""
+"""A `requests` session with bounded answers and plain errors, for the SDK of any exchange."""
 
 from __future__ import annotations
 
@@ -87,11 +83,7 @@ class BoundedSession(requests.Session):
         self._secrets = _pattern_of({*keys.values(), *_secrets_of(address, *getproxies().values())})
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **options: Any) -> requests.Response:
-        """Send a request and read the whole answer.
-
-        Raises:
-            Failure: The answer is missing, incomplete, too large or not 2xx.
-        """
+        """Send a request and read the whole answer."""
         host = host_of(str(url))
         with answer_within(self._policy.answer_timeout) as seconds:
             try:
@@ -122,11 +114,10 @@ class BoundedSession(requests.Session):
 
     def _failed(self, host: str, error: Exception, seconds: float) -> Failure:
         """Translate an error of requests, urllib3 or the operating system."""
-        root: BaseException = error
-        chain = [root]
-        while (cause := root.__cause__ or root.__context__) is not None:
-            root = cause
-            chain.append(root)
+        chain: list[BaseException] = [error]
+        while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+            chain.append(cause)
+        root = chain[-1]
         detail = self._presentable(str(root))
         if time.monotonic() >= _deadline.get():
             reason = f"did not finish its answer within {seconds:.3g} s"
@@ -215,8 +206,7 @@ class _DeadlineReader(io.RawIOBase):
     """Reads a socket until the deadline. The timeout of a socket alone starts again with each byte."""
 
     def __init__(self, sock: socket.socket, stream: io.RawIOBase) -> None:
-        self._sock = sock
-        self._stream = stream
+        self._sock, self._stream = sock, stream
         self._timeout = sock.gettimeout() or float("inf")
 
     def readable(self) -> bool:

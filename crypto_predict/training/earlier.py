@@ -13,7 +13,7 @@ from crypto_predict.baked.files import keep_aside, real_path, remove_stale, stal
 from crypto_predict.baked.ledger import Ledger, size_up_to
 from crypto_predict.baked.schema import Model
 from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableModel
-from crypto_predict.forecasting.record.record import Record
+from crypto_predict.forecasting.record import Record
 from crypto_predict.training.options import Outputs
 from crypto_predict.training.outputs import File
 
