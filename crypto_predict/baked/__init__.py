@@ -5,6 +5,6 @@
 * ``plain``: those dataclasses as dicts and lists, and back
 * ``store``, ``unpickle``: writing and safe loading of ``model.pkl``
 * ``evaluation``: the forecast for any day or instant, in plain Python
-* ``entries``, ``ledger``: the ledger of released forecasts, ``model.ledger.jsonl``
+* ``ledger``: the ledger of released forecasts, ``model.ledger.jsonl``
 * ``files``: atomic writes and locks
 """

@@ -1,11 +1,9 @@
-"""Atomic writing of files, and the lock that lets one process at a time write them.
+"""Reading and atomic writing of files, and the lock that lets one process at a time write them.
 
 The content is written to a temporary file beside the target (``.model.pkl.1a2b3c4d.tmp``), synced, and renamed; then
 the folder is synced. The lock is advisory, on a file beside the output (``.model.pkl.lock``). The kernel releases it
 when the process that holds it ends, so a lock file that is left behind locks nothing, and the next run removes it.
 """
-
-from __future__ import annotations
 
 import contextlib
 import errno
@@ -16,9 +14,10 @@ import os
 import platform
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from crypto_predict.errors import InvalidValue
 
@@ -37,6 +36,33 @@ def real_path(path: Path) -> Path:
 def temporary_for(path: Path) -> Path:
     """Return a new name for a temporary file beside `path`."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+@contextlib.contextmanager
+def opened(
+    path: Path, kind: str, most_bytes: int, if_absent: str, unusable: Callable[[str], Exception]
+) -> Iterator[IO[bytes]]:
+    """Open a regular file of a limited size, and raise `unusable(reason)` if it cannot be opened or read.
+
+    Args:
+        path: The file.
+        kind: What it should be, for the reason: "model".
+        most_bytes: Its maximum size.
+        if_absent: What to do if the file does not exist, for the reason.
+        unusable: Makes the error.
+    """
+    try:
+        status = path.stat()  # before opening, which waits for the writer of a pipe
+        if not stat.S_ISREG(status.st_mode):
+            raise unusable("it is not a regular file")
+        if status.st_size > most_bytes:
+            raise unusable(f"{status.st_size:,} bytes are more than a {kind} can have ({most_bytes:,})")
+        with path.open("rb") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise unusable(f"there is no such file; {if_absent}") from error
+    except OSError as error:
+        raise unusable(f"it cannot be read: {error.strerror}") from error
 
 
 def write_atomically(path: Path, content: Content) -> None:

@@ -1,8 +1,13 @@
-"""The ledger: a file of all released forecasts and their outcomes, to which entries are only ever appended.
+"""The ledger, ``model.ledger.jsonl``: the released forecasts and the closing prices that followed, one entry a line.
 
-Each line is an entry that names the digest of the line before (see `entries`). So nothing can be changed, inserted,
-removed or reordered without breaking the chain, except lines missing at its end. Therefore a model names the digest of
-its ledger's last entry, by which `Ledger.read` detects a ledger that lost its end or was replaced.
+A line is one JSON object (ASCII, members in order, no spaces) and a line feed::
+
+    {"anchor":{...},"build":"...",...,"kind":"release",...,"previous":"<digest>",...,"sha256":"<digest>"}
+
+``sha256``, the last member, is the SHA-256 of the line without this member, in hexadecimal. ``previous`` is the
+``sha256`` of the line before, and 64 zeros in the first line. So nothing can be changed, inserted, removed or reordered
+without breaking the chain, except lines missing at its end. Therefore a model names the digest of its ledger's last
+entry, by which `Ledger.read` detects a ledger that lost its end or was replaced.
 
 The ledger is written before the model, and the model is the commit point: `Ledger.read` drops entries after the one
 that the model names, because they were never released.
@@ -14,32 +19,160 @@ years at most. The file is read line by line and not kept in memory.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
-import stat
+import os
+import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import Any
 
-from crypto_predict.baked.entries import (
-    MOST_LINE_BYTES,
-    NO_ENTRY,
-    RESTORE,
-    Entry,
-    EntryFault,
-    Outcome,
-    Release,
-    entry_after,
-    read_entry,
-)
-from crypto_predict.errors import BrokenLedger
+from crypto_predict.baked import files, plain
+from crypto_predict.baked.schema import Anchor
+from crypto_predict.errors import BrokenLedger, UnusableHistory, shown
+from crypto_predict.market import DAY, Pair
 
+FORMAT = 1  # of a line; raised whenever an older program could misread it
+DAYS = 30  # ahead, recorded of every release
+NO_ENTRY = "0" * 64  # the digest before the first entry
 MOST_BYTES = 2**30  # fifty years of four pairs
+MOST_LINE_BYTES = 64 * 2**10
 MOST_AT_ONCE = 10_000  # releases of one instant, kept to detect duplicates
+RESTORE = "take the ledger that was released with the last model"
 
-_CHUNK = 2**20
+_SHA256 = re.compile("[0-9a-f]{64}")
+_LINE = re.compile(rb'(\{.*),"sha256":"([0-9a-f]{64})"\}')
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The forecasts that one model published for one pair: the closes 1 to 30 days after its last candle.
+
+    Prices are in the pair's quote currency, as the server of that model answers them.
+    """
+
+    pair: Pair
+    simulated: bool  # whether the prices are invented
+    source: str  # of the history
+    history_sha256: str
+    made_at: datetime  # when the model was trained, by the clock or by SOURCE_DATE_EPOCH
+    build: str  # of the model
+    anchor: Anchor  # the newest price at that time; the forecast of persistence for every day
+    last: date  # the last candle's day
+    prediction: tuple[float, ...]  # (30,) for the closes of the days `last` + 1, + 2, ...
+    low: tuple[float, ...]  # (30,) of the central 80 % interval
+    high: tuple[float, ...]  # (30,)
+
+    def faults(self) -> Iterator[str]:
+        """Yield the reasons why this release cannot be scored."""
+        if self.last > date.max - DAYS * DAY:
+            yield f"last day {self.last} leaves no room for {DAYS} days of forecast in the calendar"
+        if not _SHA256.fullmatch(self.history_sha256):
+            yield "history_sha256 is not 64 hexadecimal digits"
+        if not len(self.prediction) == len(self.low) == len(self.high) == DAYS:
+            yield f"{len(self.prediction)}, {len(self.low)} and {len(self.high)} forecasts, not {DAYS} of each"
+        elif not all(
+            0 <= low <= price <= high and price > 0
+            for low, price, high in zip(self.low, self.prediction, self.high, strict=True)
+        ):
+            yield "a forecast is not a positive price inside its interval"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The closing price of a day that was forecast. Of several outcomes of a day the first one counts."""
+
+    pair: Pair
+    simulated: bool  # whether the price is invented; outcomes are compared with forecasts of the same kind only
+    day: date
+    close: float  # in the pair's quote currency
+    source: str  # of the history that contained it
+
+    def faults(self) -> Iterator[str]:
+        """Yield the reasons why this is not a price."""
+        if self.close <= 0:
+            yield f"close must be positive, not {self.close}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a ledger."""
+
+    content: Release | Outcome
+    sha256: str
+    line: bytes  # with its line feed
+
+
+_KINDS: dict[str, type[Release] | type[Outcome]] = {"release": Release, "outcome": Outcome}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+class EntryFault(ValueError):
+    """The fault of one line, and what to do about it."""
+
+
+def entry_after(content: Release | Outcome, previous: str) -> Entry:
+    """Return the entry that follows the one with the digest `previous`.
+
+    Raises:
+        UnusableHistory: The forecasts or the price cannot be scored.
+    """
+    name, subject = _NAMES[type(content)], f"{content.pair} from {content.source:.80}"
+    if faults := list(content.faults()):
+        raise UnusableHistory(subject, [f"its {name} cannot be recorded: {faults[0]}"])
+    data = {"format": FORMAT, "kind": name, "previous": previous, **plain.encode(content)}
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    line = f'{text[:-1]},"sha256":"{digest}"}}\n'.encode()
+    if len(line) > MOST_LINE_BYTES:
+        raise UnusableHistory(subject, [f"its {name} takes more than {MOST_LINE_BYTES:,} bytes"])
+    return Entry(content, digest, line)
+
+
+def read_entry(line: bytes, previous: str) -> Entry:
+    """Return the entry in a line, which must follow the one with the digest `previous`.
+
+    Raises:
+        EntryFault: The line is damaged, altered, in the wrong place, or of another format.
+    """
+    data, digest = _verified(line)
+    version, before, kind = data.pop("format", None), data.pop("previous", None), data.pop("kind", None)
+    if type(version) is not int or version < 1:
+        raise EntryFault(f"its format is {shown(version)}, not a whole number from 1 on")
+    if version > FORMAT:
+        raise EntryFault(f"it has the format {version}, this program reads {FORMAT}: update this program")
+    if before != previous:
+        raise EntryFault(f"it does not follow the line before: lines are missing, repeated or out of order; {RESTORE}")
+    if type(kind) is not str or kind not in _KINDS:
+        raise EntryFault(f"its kind is {shown(kind)}, not one of {', '.join(_KINDS)}")
+    try:
+        return Entry(plain.decode(_KINDS[kind], data, kind), digest, line)
+    except plain.Undecodable as error:
+        more = f" (and {len(error.faults) - 1} more)" if len(error.faults) > 1 else ""
+        raise EntryFault(f"it cannot be read: {error.faults[0]:.200}{more}; {RESTORE}") from error
+
+
+def _verified(line: bytes) -> tuple[dict[str, Any], str]:
+    """Return the members of a line and its digest, which must be right."""
+    if len(line) > MOST_LINE_BYTES:
+        raise EntryFault(f"it has over {MOST_LINE_BYTES:,} bytes, more than an entry can have; {RESTORE}")
+    if not line.endswith(b"\n"):
+        raise EntryFault(f"it is cut off: the line feed at its end is missing; {RESTORE}")
+    match = _LINE.fullmatch(line[:-1])
+    if match is None:
+        raise EntryFault(f"it is not an entry, which is a JSON object that ends with its sha256; {RESTORE}")
+    text, digest = match[1] + b"}", match[2].decode()
+    if (actual := hashlib.sha256(text).hexdigest()) != digest:
+        raise EntryFault(f"its digest is {actual[:12]}..., not the one written in it: damaged or altered; {RESTORE}")
+    try:
+        data: dict[str, Any] = json.loads(text.decode())  # JSON that begins with a brace is an object
+    except (ValueError, RecursionError) as error:
+        raise EntryFault(f"it is not JSON: {error}; {RESTORE}") from error
+    return data, digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +186,7 @@ class _Stored:
     def content(self) -> Iterator[bytes]:
         digest, left = hashlib.sha256(), self.size
         with self.path.open("rb") as file:
-            while left and (chunk := file.read(min(left, _CHUNK))):
+            while left and (chunk := file.read(min(left, 2**20))):
                 digest.update(chunk)
                 left -= len(chunk)
                 yield chunk
@@ -92,38 +225,16 @@ class Ledger:
             BrokenLedger: The file is absent, empty, too large, truncated, altered or of a newer format (the line is
                 named), or lacks an entry that a model names: its end is missing, or it belongs to another model.
         """
-        try:
-            status = path.stat()
-            if not stat.S_ISREG(status.st_mode):
-                raise BrokenLedger(path, None, "it is not a regular file")
-            if status.st_size > MOST_BYTES:
-                raise BrokenLedger(
-                    path, None, f"{status.st_size:,} bytes are more than a ledger may have ({MOST_BYTES:,})"
-                )
-            return cls._read(path, heads, before, visit)
-        except FileNotFoundError as error:
-            raise BrokenLedger(path, None, "the file does not exist; to begin a new ledger, omit --ledger") from error
-        except OSError as error:
-            raise BrokenLedger(path, None, f"it cannot be read: {error.strerror}") from error
-
-    @classmethod
-    def _read(
-        cls,
-        path: Path,
-        heads: Collection[str],
-        before: datetime | None,
-        visit: Callable[[Release | Outcome], None] | None,
-    ) -> Ledger:
-        ledger, digest, size, dropped = cls(), hashlib.sha256(), 0, 0
-        missing = set(heads) - {NO_ENTRY}
+        broken = partial(BrokenLedger, path, None)
+        begin = "to begin a new ledger, omit --ledger"
+        ledger, digest, size, missing = cls(), hashlib.sha256(), 0, set(heads) - {NO_ENTRY}
         ends = bool(missing)  # at the last of them
-        with path.open("rb") as file:
-            for line in iter(lambda: file.readline(MOST_LINE_BYTES + 2), b""):
+        with files.opened(path, "ledger", MOST_BYTES, begin, broken) as file:
+            for line in iter(lambda: file.readline(MOST_LINE_BYTES + 1), b""):
                 try:
-                    entry = read_entry(_without_line_feed(line), ledger.head)
+                    entry = read_entry(line, ledger.head)
                     content = entry.content
                     if before is not None and isinstance(content, Release) and content.made_at >= before:
-                        dropped = 1 + _count_lines(file)
                         break
                     if visit is not None:
                         visit(content)
@@ -134,19 +245,19 @@ class Ledger:
                 size += len(line)
                 missing.discard(entry.sha256)
                 if ends and not missing:
-                    dropped = _count_lines(file)
                     break
+            dropped = os.fstat(file.fileno()).st_size - size
         if not size and not dropped:
-            raise BrokenLedger(path, None, f"it is empty; to begin a new ledger, omit --ledger; otherwise {RESTORE}")
+            raise broken(f"it is empty; {begin}; otherwise {RESTORE}")
         if missing:
-            raise BrokenLedger(
-                path,
-                None,
+            raise broken(
                 f"its {ledger.entries} entries do not contain {min(missing)[:12]}..., the last entry of the model "
-                f"released before: its end is missing, or it belongs to another model; {RESTORE}",
+                f"released before: its end is missing, or it belongs to another model; {RESTORE}"
             )
         if dropped:
-            _log.warning("%s: entries dropped from the end: %d. Their training was interrupted", path, dropped)
+            _log.warning(
+                "%s: %d bytes dropped after entry %d. Their training was interrupted", path, dropped, ledger.entries
+            )
         ledger._stored = _Stored(path, size, digest.hexdigest())
         return ledger
 
@@ -164,7 +275,7 @@ class Ledger:
         """
         entry = entry_after(content, self.head)
         self._add(entry)
-        self._appended.append(entry.line + b"\n")
+        self._appended.append(entry.line)
 
     def content(self) -> Iterator[bytes]:
         """Yield the bytes of the ledger file, in pieces.
@@ -177,20 +288,19 @@ class Ledger:
         yield from self._appended
 
     def _add(self, entry: Entry) -> None:
-        if isinstance(entry.content, Release):
-            self._add_to_newest(entry.content)
+        release = entry.content
+        if isinstance(release, Release):
+            newest = self.newest[-1].made_at if self.newest else release.made_at
+            if release.made_at < newest:
+                made = f"its release was made at {release.made_at}"
+                raise EntryFault(f"{made}, before an earlier one of {newest}; {RESTORE}")
+            if release.made_at > newest:
+                self.newest.clear()
+            elif len(self.newest) == MOST_AT_ONCE:
+                raise EntryFault(f"more than {MOST_AT_ONCE:,} releases were made at {newest}; {RESTORE}")
+            self.newest.append(release)
         self.entries += 1
         self.head = entry.sha256
-
-    def _add_to_newest(self, release: Release) -> None:
-        newest = self.newest[-1].made_at if self.newest else release.made_at
-        if release.made_at < newest:
-            raise EntryFault(f"its release was made at {release.made_at}, before an earlier one of {newest}; {RESTORE}")
-        if release.made_at > newest:
-            self.newest.clear()
-        elif len(self.newest) == MOST_AT_ONCE:
-            raise EntryFault(f"more than {MOST_AT_ONCE:,} releases were made at {newest}; {RESTORE}")
-        self.newest.append(release)
 
 
 def size_up_to(path: Path, head: str) -> int | None:
@@ -206,17 +316,3 @@ def size_up_to(path: Path, head: str) -> int | None:
             if line.endswith(end):
                 return size
     return None
-
-
-def _without_line_feed(line: bytes) -> bytes:
-    if not line.endswith(b"\n") and len(line) <= MOST_LINE_BYTES:  # `read_entry` refuses lines that are too long
-        raise EntryFault(f"it is cut off: the line feed at its end is missing; {RESTORE}")
-    return line.removesuffix(b"\n")
-
-
-def _count_lines(file: IO[bytes]) -> int:
-    """Count the remaining lines; the last one may lack its line feed."""
-    count, last = 0, b"\n"
-    while chunk := file.read(_CHUNK):
-        count, last = count + chunk.count(b"\n"), chunk
-    return count + (not last.endswith(b"\n"))

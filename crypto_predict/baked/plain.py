@@ -5,8 +5,6 @@ tuples, dicts by string or pair, and further dataclasses. If a dataclass is `Che
 The data is not trusted: all faults are collected, each with its path.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import itertools

@@ -4,8 +4,6 @@ Times are UTC. Prices are in the pair's quote currency; curves, corrections and 
 day stands for the close of that UTC day, as it does for Prophet: its candle opens at midnight and closes 24 h later.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

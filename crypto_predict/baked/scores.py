@@ -5,8 +5,6 @@ errors of overlapping forecasts are correlated. The number of different days bes
 much evidence the scores of the live record rest on.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date, datetime
 

@@ -6,13 +6,11 @@ by `unpickle`, which builds plain data only. Loading also checks that the foreca
 checks of their own. It takes at most 2 s and 200 MB, whatever the file holds.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json
 import pickle
-import stat
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +47,9 @@ def load(path: Path) -> schema.Model:
         UnusableModel: The file is absent, too large, truncated, hostile or damaged.
         OtherSchema: An older or newer program wrote it; it may be intact.
     """
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise UnusableModel(path, "it is not a regular file")
-        _check_size(status.st_size, path)
-        with path.open("rb") as file:
-            return loads(file.read(MOST_BYTES + 1), path)
-    except FileNotFoundError as error:
-        raise UnusableModel(path, "there is no such file; train one with: python train.py") from error
-    except OSError as error:
-        raise UnusableModel(path, f"it cannot be read: {error.strerror}") from error
+    advice = "train one with: python train.py"
+    with files.opened(path, "model", MOST_BYTES, advice, partial(UnusableModel, path)) as file:
+        return loads(file.read(MOST_BYTES + 1), path)
 
 
 def loads(data: bytes, path: Path) -> schema.Model:
@@ -70,7 +60,8 @@ def loads(data: bytes, path: Path) -> schema.Model:
     """
     if not data:
         raise UnusableModel(path, "it is empty")
-    _check_size(len(data), path)
+    if len(data) > MOST_BYTES:
+        raise UnusableModel(path, f"{len(data):,} bytes are more than a model can have ({MOST_BYTES:,})")
     try:
         model = plain.decode(schema.Model, _payload(unpickle.loads(data), path))
     except unpickle.NotPlain as error:
@@ -83,11 +74,6 @@ def loads(data: bytes, path: Path) -> schema.Model:
         if faults := evaluation.faults(forecast):
             raise UnusableModel(path, f"its forecast of {pair} cannot be evaluated: {faults[0]}")
     return model
-
-
-def _check_size(size: int, path: Path) -> None:
-    if size > MOST_BYTES:
-        raise UnusableModel(path, f"{size:,} bytes are more than a model can have ({MOST_BYTES:,})")
 
 
 def _payload(envelope: Any, path: Path) -> Any:

@@ -5,8 +5,6 @@ no object can be referenced twice, so time and memory are linear in the size of 
 at most 64 bits, and texts have a maximum length.
 """
 
-from __future__ import annotations
-
 import pickle
 import struct
 from collections.abc import Callable
@@ -84,9 +82,9 @@ def loads(data: bytes) -> Any:
             elif opcode == _STOP:
                 return _result(stack, len(marks), len(data) - at)
             else:
-                name = _name(opcode)
+                name = _names()[opcode]
                 raise NotPlain(f"it holds the pickle opcode {name}, which plain data never needs: do not run it")
-    except (IndexError, struct.error, UnicodeDecodeError) as error:
+    except (LookupError, struct.error, UnicodeDecodeError) as error:
         raise NotPlain(f"it is truncated, or not a pickle of plain data, at byte {at:,}") from error
     raise NotPlain(f"it has more than {MOST_OPCODES:,} pickle opcodes, more than a model can have")
 
@@ -136,15 +134,7 @@ def _result(stack: list[Any], marks: int, rest: int) -> Any:
     return stack[0]
 
 
-def _name(opcode: int) -> str:
-    """Return Python's name of an opcode.
+def _names() -> dict[int, str]:
+    import pickletools  # noqa: PLC0415 large, and needed for one message alone
 
-    Raises:
-        IndexError: The byte is not an opcode.
-    """
-    import pickletools  # noqa: PLC0415 large, and needed for this message alone
-
-    names = {ord(one.code): one.name for one in pickletools.opcodes}
-    if opcode not in names:
-        raise IndexError
-    return names[opcode]
+    return {ord(opcode.code): opcode.name for opcode in pickletools.opcodes}

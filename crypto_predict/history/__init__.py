@@ -1,11 +1,7 @@
 """A history that is ready for training: read from the first usable source, audited, and never filled in.
 
-``audit``
-    Defects, quarantine and gaps of a stream of candles.
-``columns``
-    Candles as NumPy columns.
-``choice``
-    Choice and failover of sources.
+``audit`` finds defects and gaps in a stream of candles, ``columns`` holds candles as NumPy arrays, ``choice`` chooses
+the source.
 
 Candles that cannot be used are left out and counted: repeated ones (the last copy stays), impossible ones, and those
 that do not open on the grid of their interval. A `Judge` decides whether a history with such defects may be used.

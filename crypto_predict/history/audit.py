@@ -32,19 +32,15 @@ class Defect:
 
 
 class Audit:
-    """The defects, the quarantine and the gaps of a stream of candles.
+    """The defects, the quarantine and the gaps of a stream of candles in any order.
 
-    Candles may arrive in any order. Of several candles with the same opening the last one counts. Each candle in
-    ascending order takes constant time, and one byte for each opening of the grid: candles are not stored.
-
-    Attributes:
-        received: Number of candles so far.
-        quarantine: Openings (UTC) whose candle cannot be used: it is off the grid, or its values are impossible.
+    Of several candles with the same opening the last one counts. Each candle in ascending order takes constant time,
+    and one byte for each opening of the grid: candles are not stored.
     """
 
     def __init__(self, interval: Interval) -> None:
-        self.received = 0
-        self.quarantine: set[datetime] = set()
+        self.received = 0  # candles so far
+        self.quarantine: set[datetime] = set()  # UTC openings whose candle is off the grid, or has impossible values
         self._interval = interval
         self._first_step = 0  # from the epoch, in intervals
         self._usable = bytearray()  # 1 for a usable candle, for each step from the first one on
@@ -53,13 +49,7 @@ class Audit:
         self._previous: tuple[datetime, int | None] | None = None  # opening and line
 
     def add(self, candle: Candle, now: datetime, line: int | None = None) -> bool:
-        """Judge one candle and return whether it can be used.
-
-        Args:
-            candle: As received.
-            now: The present, in UTC.
-            line: The line of the file that it comes from.
-        """
+        """Judge one candle and return whether it can be used. `now` is in UTC; `line` is its line in a file."""
         self.received += 1
         opening = candle.open_time
         if opening > now:
@@ -74,14 +64,15 @@ class Audit:
             self._note(OFF_GRID, f"{place(opening, line)}{self._off_grid(opening)}")
         elif faults:
             self._note(IMPOSSIBLE, f"{place(opening, line)}: {'; '.join(faults)}")
-        self._previous = opening, line
-        if offset or faults:
-            self.quarantine.add(opening)
-        else:
+        usable = not (offset or faults)
+        if usable:
             self.quarantine.discard(opening)
+        else:
+            self.quarantine.add(opening)
         if not offset:
-            self._usable[index] = not faults
-        return not (offset or faults)
+            self._usable[index] = usable
+        self._previous = opening, line
+        return usable
 
     def defects(self) -> tuple[Defect, ...]:
         """Return the defects, one of each kind."""
@@ -98,7 +89,7 @@ class Audit:
         )
 
     def _index(self, step: int) -> int:
-        """Return the index of a step. Extend the bytes to it."""
+        """Return the index of a step, and extend the bytes to it."""
         if not self._usable:
             self._first_step = step
         if step < self._first_step:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -38,9 +38,14 @@ class History:
     quarantined: int  # candles that could not be used
     defects: tuple[Defect, ...] = ()  # of the candles received, one of a kind
 
+    @property
+    def end(self) -> datetime:
+        """The close of the last candle, in UTC."""
+        return self.candles[-1].open_time + self.interval.length
+
     def last(self, days: int) -> History:
         """Return the part that opens within the last `days` days. The defects stay the same."""
-        start = self.candles[-1].open_time + self.interval.length - timedelta(days=days)
+        start = self.end - timedelta(days=days)
         kept = self.candles[int(self.candles.open_time.searchsorted(start.timestamp())) :]
         return replace(self, candles=kept, gaps=tuple(gap for gap in self.gaps if gap.start > kept[0].open_time))
 
@@ -85,7 +90,7 @@ def read_history(  # noqa: PLR0913, PLR0917 each is one fact of the question
         Refused: All sources failed, and `judge` refused at least one. The reasons name every source.
         UnusableHistory: All sources failed. The faults name every source.
     """
-    request = _Request(pair, interval, days, closing_limit(until, now), now)
+    limit = closing_limit(until, now)
     reasons: list[str] = []
     reached = refused = False
     for source in sources:
@@ -93,7 +98,12 @@ def read_history(  # noqa: PLR0913, PLR0917 each is one fact of the question
             reasons.append(f"{source.id}: not used, since invented prices stand in only for what cannot be reached")
             continue
         try:
-            history = _read(source, request, judge)
+            end = source.newest_close(pair, interval, limit)
+            start = end - min(timedelta(days=days), max(end - EPOCH, timedelta(0)))
+            history = _audited(source, pair, interval, Span(start, end), now)
+            if judge is not None and (objections := judge(history)):
+                raise Refused(objections)
+            _check_usable(history)
         except RefusedKeys:
             raise
         except (SourceError, UnusableHistory, Refused) as error:
@@ -101,7 +111,7 @@ def read_history(  # noqa: PLR0913, PLR0917 each is one fact of the question
             refused = refused or isinstance(error, Refused)
             reasons += _warned(source, pair, error)
         else:
-            _log_outcome(history)
+            _log_outcome(history, end)
             return history, source
     if refused:
         raise Refused([f"{pair}: {reason}" for reason in reasons])
@@ -119,75 +129,42 @@ def closing_limit(until: date | None, now: datetime) -> datetime:
 def candles_since(
     history: History, source: CandleSource, interval: Interval, most: timedelta, limit: datetime
 ) -> list[Candle]:
-    """Return the candles that followed a history, ascending.
+    """Return the candles of `interval` that follow a history in its source, ascending.
 
-    Args:
-        history: Only candles that open after its last close are read.
-        source: The source of `history`.
-        interval: The length of a candle.
-        most: The longest time after the last close; later candles are left out.
-        limit: The instant (UTC) by which a candle must have closed.
+    They close at most the time `most` after the last close of the history, and by `limit` (UTC).
 
     Raises:
         SourceError, UnusableHistory: The source does not have such candles.
     """
-    start = history.candles[-1].open_time + history.interval.length
-    span = Span(start, min(source.newest_close(history.pair, interval, limit), start + most))
+    span = Span(history.end, min(source.newest_close(history.pair, interval, limit), history.end + most))
     if span.end <= span.start:
         return []
     found = {candle.open_time: candle for candle in source.candles(history.pair, interval, span)}
     return [found[opening] for opening in sorted(found) if opening in span and opening + interval.length <= span.end]
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """What is read from every source."""
-
-    pair: Pair
-    interval: Interval
-    days: int
-    limit: datetime  # UTC; a candle must have closed by then
-    now: datetime  # UTC
-
-    def span(self, end: datetime) -> Span:
-        """Return the days up to `end`, without those before 1970."""
-        return Span(end - min(timedelta(days=self.days), max(end - EPOCH, timedelta(0))), end)
-
-    def rows(self, source: CandleSource, span: Span) -> Iterator[tuple[Candle, int | None]]:
-        """Return the candles of `source`, each with its line if they come from a file."""
-        if isinstance(source, RowSource):
-            return source.rows(self.pair, self.interval, span)
-        return ((candle, None) for candle in source.candles(self.pair, self.interval, span))
-
-
-def _read(source: CandleSource, request: _Request, judge: Judge | None) -> History:
-    end = source.newest_close(request.pair, request.interval, request.limit)
-    history = _audited(source, request, request.span(end))
-    if judge is not None and (reasons := judge(history)):
-        raise Refused(reasons)
-    _check_usable(history)
-    if (close := history.candles[-1].open_time + request.interval.length) < end:
-        _log.warning("%s: the newest candle of %s closed %s, not %s", request.pair, source.id, close, end)
-    return history
-
-
-def _audited(source: CandleSource, request: _Request, span: Span) -> History:
+def _audited(source: CandleSource, pair: Pair, interval: Interval, span: Span, now: datetime) -> History:
     """Read a source and audit what it delivers. The history may be short, or empty."""
-    audit, buffer = Audit(request.interval), CandleBuffer(request.interval)
-    first, latest = None, span.end - request.interval.length
-    for candle, line in request.rows(source, span) if span.start < span.end else ():
+    rows: Iterable[tuple[Candle, int | None]] = ()
+    if span.start < span.end and isinstance(source, RowSource):
+        rows = source.rows(pair, interval, span)
+    elif span.start < span.end:
+        rows = ((candle, None) for candle in source.candles(pair, interval, span))
+    audit, buffer = Audit(interval), CandleBuffer(interval)
+    first, latest = None, span.end - interval.length
+    for candle, line in rows:
         first = first or place(candle.open_time, line)
-        counts = candle.open_time > request.now or span.start <= candle.open_time <= latest
-        if counts and audit.add(candle, request.now, line):
+        counts = candle.open_time > now or span.start <= candle.open_time <= latest
+        if counts and audit.add(candle, now, line):
             buffer.append(candle, line)
     if first is not None and not audit.received:
         limit = f"{span.end:%Y-%m-%d %H:%M}"
         raise UnusableHistory(source.id, [f"no candle closes by {limit}; the first one opens {first}"])
     if not audit.received:
-        raise SourceError(source.id, f"no candle of {request.pair} from {span.start:%Y-%m-%d} to {span.end:%Y-%m-%d}")
+        raise SourceError(source.id, f"no candle of {pair} from {span.start:%Y-%m-%d} to {span.end:%Y-%m-%d}")
     return History(
-        pair=request.pair,
-        interval=request.interval,
+        pair=pair,
+        interval=interval,
         source=source.id,
         simulated=source.simulated,
         candles=buffer.candles().last_copies(without=audit.quarantine),
@@ -211,25 +188,26 @@ def _check_usable(history: History) -> None:
 
 def _warned(source: CandleSource, pair: Pair, error: SourceError | UnusableHistory | Refused) -> list[str]:
     """Log why this source is not used, and return the reasons, each with the name of the source."""
-    where, faults = source.id, error.reasons if isinstance(error, Refused) else ()
-    if isinstance(error, SourceError):
-        faults = (error.reason,)
-    elif isinstance(error, UnusableHistory):
+    where = source.id
+    if isinstance(error, UnusableHistory):
         # The error names the very file. The id of the source may be a pattern for several files.
         where, faults = error.subject, error.faults
+    else:
+        faults = error.reasons if isinstance(error, Refused) else (error.reason,)
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     _log.warning("%s: no history from %s: %s%s", pair, where, faults[0], more)
     return [f"{where}: {fault}" for fault in faults]
 
 
-def _log_outcome(history: History) -> None:
-    missing = sum(gap.missing for gap in history.gaps)
-    _log.info(
-        "%s: %d candles from %s, %d missing, %d quarantined",
-        *(history.pair, len(history.candles), history.source, missing, history.quarantined),
-    )
+def _log_outcome(history: History, expected: datetime) -> None:
+    """Log what was read; `expected` is the close of the newest candle that can exist."""
+    pair, source, missing = history.pair, history.source, sum(gap.missing for gap in history.gaps)
+    if history.end < expected:
+        _log.warning("%s: the newest candle of %s closed %s, not %s", pair, source, history.end, expected)
+    counts = len(history.candles), source, missing, history.quarantined
+    _log.info("%s: %d candles from %s, %d missing, %d quarantined", pair, *counts)
     if history.simulated:
-        _log.warning(_SIMULATED, history.pair)
+        _log.warning(_SIMULATED, pair)
 
 
 _SIMULATED = """

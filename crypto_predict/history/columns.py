@@ -19,7 +19,6 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 _BLOCK = 2**14  # candles that exist as objects at a time during an iteration
-_DAY = 86_400  # seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +36,7 @@ class Candles(Sequence[Candle]):
 
     @classmethod
     def of(cls, candles: Iterable[Candle], interval: Interval) -> Candles:
-        """Return the columns of `candles`, in the same order. Their openings are whole seconds."""
+        """Return the columns of `candles`, in the same order. They open at whole seconds."""
         buffer = CandleBuffer(interval)
         for candle in candles:
             buffer.append(candle)
@@ -55,7 +54,7 @@ class Candles(Sequence[Candle]):
     @cached_property
     def days(self) -> IntArray:
         """Proleptic Gregorian ordinals of the UTC days of the openings, (n,)."""
-        return np.asarray(self.open_time // _DAY + EPOCH.toordinal())
+        return np.asarray(self.open_time // Interval.DAY_1.seconds + EPOCH.toordinal())
 
     def __len__(self) -> int:
         return len(self.open_time)
@@ -122,7 +121,7 @@ class CandleBuffer:
         self._values = tuple(array("d") for _ in range(5))
 
     def append(self, candle: Candle, line: int | None = None) -> None:
-        """Add a candle, with its line if it comes from a file. Its opening is a whole second."""
+        """Add a candle, with its line if it comes from a file. It opens at a whole second."""
         self._openings.append((candle.open_time - EPOCH) // timedelta(seconds=1))
         opens, highs, lows, closes, volumes = self._values
         opens.append(candle.open)

@@ -50,8 +50,13 @@ def champion(image: str, into: Path, repository: Path, job: Job, *, begin_anew: 
             _log.info("no last release at %s: this is the first", image)
             return outputs
         _verify(last.reference, job)
-        files = {} if begin_anew else _take_files(last.reference, into, job)
-        outputs |= {"digest": last.digest, "build": last.build, **files}
+        outputs |= {"digest": last.digest, "build": last.build}
+        if not begin_anew:
+            model, ledger = take_out(last.reference, into)
+            _log.info("%s: %d entries in its ledger", last.reference, ledger.entries)
+            outputs |= {"champion": str(into / MODEL) if model else "", "ledger": str(into / LEDGER)}
+            if model is None:
+                job.warn("the last model has another schema: it is not compared with the new one, its ledger goes on")
     except (BrokenLedger, UnusableModel, UnfitImage, ReleaseFailed) as error:
         if not begin_anew:
             _log.info("if a repeat does not help, run the release by hand with begin_anew: a new record of forecasts")
@@ -97,11 +102,3 @@ def _check_follows(repository: Repository, last: Image, job: Job) -> None:
             "run is older than the last release; run the release of what main is now, or roll back"
         )
     job.warn(f"{head} does not contain {revision}, the commit released last: the history of main was rewritten")
-
-
-def _take_files(reference: str, folder: Path, job: Job) -> Mapping[str, str]:
-    model, ledger = take_out(reference, folder)
-    if model is None:
-        job.warn("the last model has another schema: it is not compared with the new one, its ledger goes on")
-    _log.info("%s: %d entries in its ledger", reference, ledger.entries)
-    return {"champion": str(folder / MODEL) if model else "", "ledger": str(folder / LEDGER)}

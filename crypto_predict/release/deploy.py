@@ -14,16 +14,20 @@ from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from crypto_predict.errors import InvalidValue, ReleaseFailed
-from crypto_predict.release.fetch import NoAnswer, checked_address, fetch
 from crypto_predict.release.images import DIGEST
 from crypto_predict.release.job import Job, one_line
 from crypto_predict.release.markdown import bullets, code, escape
+from crypto_predict.release.programs import NoAnswer, fetch
 
 SECRET = "RENDER_DEPLOY_HOOK"  # noqa: S105 the name of the variable
 PAUSES = (5.0, 15.0, 45.0)  # seconds before a hook that failed is called again
 LONGEST_PAUSE = 120.0  # seconds, even if Retry-After is longer
 SITE_SECONDS = 20.0  # time limit for an answer of the site
 
+_ADDRESS = re.compile(  # without user, password, white space, and what curl's configuration would quote
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?([/?#][!#-?A-\[\]-~]*)?", re.IGNORECASE
+)
+_LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 _BY_DIGEST = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:/-]*@{DIGEST.pattern}")
 _DURATION = re.compile("([0-9]{1,9})([smhd]?)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}  # seconds
@@ -39,7 +43,7 @@ class DeployTarget(NamedTuple):
 
 
 class Patience(NamedTuple):
-    """How long to wait for a site, by which clock. Tests pass a clock on which waiting takes no time."""
+    """How long to wait for a site, and the clock."""
 
     seconds: float
     every: float  # seconds from one request to the next
@@ -48,15 +52,14 @@ class Patience(NamedTuple):
 
 
 class Service:
-    """A service on Render: the address of its deploy hook, which no error shows, and its `site`, where it answers.
+    """A service on Render: the secret address of its deploy hook, and its `site`, which is not verified if empty.
 
-    The site may have a path; it is empty if it is unknown, and then nothing is verified. `hook_seconds` is the time
-    limit for an answer of the hook. Raise `InvalidValue` if the addresses are not valid, or not safe for a secret.
+    `hook_seconds` is the time limit for an answer of the hook. Raise `InvalidValue` for an address that is not valid.
     """
 
     def __init__(self, hook: str, site: str, patience: Patience, hook_seconds: float = 30.0) -> None:
-        self._hook = checked_address(SECRET, hook, secret=True)
-        self.site = checked_address("--site", site).rstrip("/") if site.strip() else ""
+        self._hook = _address(SECRET, hook, secret=True)
+        self.site = _address("--site", site).rstrip("/") if site.strip() else ""
         self._patience, self._hook_seconds = patience, hook_seconds
 
     def deploy(self, target: DeployTarget) -> float | None:
@@ -91,10 +94,10 @@ class Service:
         if answer.status != HTTPStatus.OK:
             return None, f"status {answer.status}"
         try:
-            build = json.loads(answer.body)["build"]
+            build = str(json.loads(answer.body)["build"])
         except (ValueError, RecursionError, KeyError, TypeError):  # a page of the host, or worse
-            build = None
-        return (build, f"build {one_line(build, 60)}") if isinstance(build, str) else (None, "not a version")
+            return None, "not a version"
+        return build, f"build {one_line(build, 60)}"
 
     def _call(self, address: str) -> tuple[str, float]:
         """Return why the hook failed, empty if it did not, and the seconds of Retry-After; raise if it refused."""
@@ -116,18 +119,18 @@ class Service:
 
         A free instance that sleeps takes most of a minute to start, and its host may answer anything until then.
         """
-        (seconds, every, now, sleep), before = self._patience, ""
-        began = now()
+        seconds, every, now, sleep = self._patience
+        began, logged = now(), ""
         while True:
             found, words = self.answering()
             waited = now() - began
-            if words != before:
+            if words != logged:
+                logged = words
                 _log.info("%s after %.0f s: %s", self.site, waited, words)
             if found == build:
                 return waited
             if waited + every > seconds:
                 raise ReleaseFailed(f"{self.site} did not answer as {build} within {seconds:.0f} s; last: {words}")
-            before = words
             sleep(every)
 
 
@@ -135,9 +138,8 @@ def deploy(  # noqa: PLR0913, PLR0917 the options of the command
     image: str, build: str, site: str, previous: str, previous_build: str, patience: str, every: str, job: Job
 ) -> None:
     """Start an image on Render, wait until it answers, else start the last good one again."""
-    service = Service(
-        job.required(SECRET), site, Patience(_seconds("--patience", patience), _seconds("--every", every))
-    )
+    waiting = Patience(_seconds("--patience", patience), _seconds("--every", every))
+    service = Service(job.required(SECRET), site, waiting)
     target = _target("--image", image, build)
     deploy_or_roll_back(service, target, _target("--previous", previous, previous_build) if previous else None, job)
 
@@ -178,6 +180,19 @@ def _target(option: str, image: str, build: str) -> DeployTarget:
         expected = "an image by digest, such as ghcr.io/o/crypto-predict@sha256:6a..., and its build"
         raise InvalidValue(option, f"{image} {build}", expected)
     return DeployTarget(image, build)
+
+
+def _address(name: str, address: str, *, secret: bool = False) -> str:
+    """Return an address without white space around it; errors call it `name`.
+
+    Raises:
+        InvalidValue: It is not an address; or it is `secret` and neither https nor on this machine.
+    """
+    address = address.strip()
+    match = _ADDRESS.fullmatch(address)
+    if match is None or (secret and match["scheme"].lower() != "https" and match["host"] not in _LOOPBACK):
+        raise InvalidValue(name, "***" if secret else address, "an address such as https://example.onrender.com")
+    return address
 
 
 def _seconds(option: str, text: str) -> float:

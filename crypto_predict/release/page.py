@@ -1,24 +1,37 @@
-"""A model in Markdown: the run's page, the front page of the public record, and what changed since the last model."""
+"""A model in Markdown: the run's page, the front page of the public record, and what changed since the last model.
 
+The forecast is drawn as a Mermaid chart, which GitHub shows in Markdown; inline images are not shown on a run's page.
+"""
+
+import math
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 
-from crypto_predict.baked.evaluation import Evaluator
-from crypto_predict.baked.schema import Card, Model, PairCard
+from crypto_predict.baked.evaluation import Evaluator, Prediction
+from crypto_predict.baked.schema import Card, Model, PairCard, PairForecast
 from crypto_predict.baked.scores import Score
 from crypto_predict.errors import CryptoPredictError, OutOfRange
 from crypto_predict.market import Pair, price_decimals
 from crypto_predict.release.images import take_out, take_out_model
 from crypto_predict.release.job import Job
 from crypto_predict.release.markdown import bullets, code, escape, table
-from crypto_predict.release.picture import picture
 from crypto_predict.wording import counted
 
 MOST_PAIRS = 12  # in each table
 MOST_PICTURES = 4  # of some 2 kB each
 MOST_LINES = 8  # of what the gate or a backtest lists
 MOST_COMMITS = 30
+PICTURE_DAYS = 90  # drawn on either side of the last close
+PICTURE_STEP = 3  # days from one point to the next
+PICTURE_TICKS = 6  # approximate number of horizontal lines
+_CHART = """\
+---
+config:
+  xyChart: {width: 900, height: 420}
+  themeVariables: {xyChart: {plotColorPalette: "#e8a867, #e8a867, #c2570c"}}
+---"""  # readable on white and on black
 
 _SIMULATED = """\
 > [!CAUTION]
@@ -60,7 +73,10 @@ def page(model: Model, digest: str, since: str = "", subjects: Sequence[str] = (
 
 def changes(model: Model, champion: Model) -> str:
     """Return the differences between a model and the one released before it, as Markdown."""
-    facts = bullets([*_packages(model.card, champion.card), *_histories(model.card.pairs, champion.card.pairs)])
+    now, was = model.card.pairs, champion.card.pairs
+    histories = [f"{pair}: {_history(facts, was[pair]) if pair in was else 'new'}" for pair, facts in now.items()]
+    removed = [f"{pair}: removed" for pair in was if pair not in now]
+    facts = bullets([*_packages(model.card, champion.card), *histories, *removed])
     rows = [row for pair in model.forecasts for row in _moves(pair, model, champion)]
     moves = table(("pair", "for the close of", "was", "is", "moved"), rows, "<<>>>")
     return f"{facts}\n\n{moves}" if rows else facts
@@ -135,12 +151,6 @@ def _packages(card: Card, before: Card) -> Iterator[str]:
     yield f"packages: {'; '.join(moved) or 'as before'}"
 
 
-def _histories(pairs: dict[Pair, PairCard], before: dict[Pair, PairCard]) -> Iterator[str]:
-    for pair, facts in pairs.items():
-        yield f"{pair}: {_history(facts, before[pair]) if pair in before else 'new'}"
-    yield from (f"{pair}: removed" for pair in before if pair not in pairs)
-
-
 def _history(facts: PairCard, before: PairCard) -> str:
     days = (facts.last - before.last).days
     added = f"{counted(days, 'day')} of history added" if days >= 0 else f"{counted(-days, 'day')} of history FEWER"
@@ -161,3 +171,31 @@ def _moves(pair: Pair, model: Model, champion: Model) -> Iterator[tuple[str, ...
             continue
         prices = (f"{number:,.{now.decimals}f}" for number in (was, price))
         yield str(pair), str(standing.day), *prices, f"{price / was - 1:+z.2%}" if was else "-"
+
+
+def picture(pair: Pair, forecast: PairForecast) -> str:
+    """Return the fitted curve up to the last close and the forecast after it, with the ends of the intervals."""
+    known = min(PICTURE_DAYS, (forecast.last - forecast.first).days) // PICTURE_STEP * PICTURE_STEP
+    evaluator, last = Evaluator(forecast), forecast.last_close
+    points = [
+        evaluator.at_close(forecast.last + timedelta(days=days)) if days else Prediction(last, last, last)
+        for days in range(-known, PICTURE_DAYS + 1, PICTURE_STEP)
+    ]
+    lows, highs, prices = zip(*((point.low, point.high, point.price) for point in points), strict=True)
+    decimals = price_decimals(last)
+    bottom, top = _range(min(lows), max(highs))
+    lines = [
+        f'  title "{pair}: fitted curve, then forecast with its 80 % interval"',
+        f'  x-axis "days from {forecast.last.day} {forecast.last:%B %Y}, the last close" {-known} --> {PICTURE_DAYS}',
+        f'  y-axis "{pair.quote}" {bottom:.{decimals}f} --> {top:.{decimals}f}',
+        *(f"  line [{', '.join(f'{price:.{decimals}f}' for price in line)}]" for line in (lows, highs, prices)),
+    ]
+    return "\n".join(["```mermaid", _CHART, "xychart-beta", *lines, "```"])
+
+
+def _range(low: float, high: float) -> tuple[float, float]:
+    """Return round prices just outside of what is drawn."""
+    rough = max(high - low, high * 1e-3) / PICTURE_TICKS
+    magnitude = 10.0 ** math.floor(math.log10(rough))
+    step = next(magnitude * factor for factor in (1, 2, 5, 10) if magnitude * factor >= rough)
+    return math.floor(low / step) * step, math.ceil(high / step) * step

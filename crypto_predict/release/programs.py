@@ -1,5 +1,6 @@
-"""The programs that a release runs: git, gh, and docker for `images`. Every runner has them."""
+"""The programs that a release runs: git, gh, curl, and docker for `images`. Every runner has them."""
 
+import json
 import logging
 import os
 import re
@@ -20,6 +21,23 @@ _TRANSIENT = re.compile(
 _PAUSES = (1.0, 3.0, 9.0)  # seconds
 _TAGS = "refs/tags/"
 _PEELED = "^{}"  # ends the line with the target of an annotated tag
+# Of a body, and of a second's transfer: curl before 8.4 applies --max-filesize only to an announced length.
+MOST_BYTES = 4 * 2**20
+_LOOPBACK = "localhost,127.0.0.1,::1"
+# The user's own settings are not read, and `--config -` reads the address from standard input.
+_CURL = ("curl", "--disable", "--silent", "--globoff", "--noproxy", _LOOPBACK, "--config", "-")
+_LIMITS = ("--max-filesize", str(MOST_BYTES), "--limit-rate", str(MOST_BYTES), "--proto", "=http,https")
+_UNCACHED = ("--header", "Cache-Control: no-cache", "--location", "--max-redirs", "3")
+_REPORT = "\n%{header_json}%{http_code}"  # what curl writes after the body
+# Exit codes of curl, whose own messages may quote the address.
+_REASONS = {
+    6: "unknown host",
+    7: "connection refused",
+    28: "no whole answer in time",
+    47: "too many redirects",
+    60: "its certificate is not valid",
+    63: "the answer is too long",
+}
 _log = logging.getLogger(__name__)
 
 
@@ -29,6 +47,19 @@ class ProgramFailed(ReleaseFailed):
     def __init__(self, words: Sequence[str], code: int, complaint: str) -> None:
         super().__init__(f"{' '.join(words[:3])} ... ended with {code}: {complaint}")
         self.code, self.complaint = code, complaint
+
+
+class NoAnswer(ReleaseFailed):
+    """The server did not answer, not in time, or not in HTTP. The message does not contain the address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response of any status."""
+
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    body: str
 
 
 def output_of(
@@ -73,6 +104,21 @@ def gh(*words: str, stdin: str = "") -> str:
             failure = error
             _log.info("%s", failure)
     raise ReleaseFailed(f"GitHub does not answer: {failure}; run the failed job again")
+
+
+def fetch(address: str, seconds: float, *, method: str = "GET", fresh: bool = False) -> Answer:
+    """Make one request to an address without white space and quotes, within `seconds`; raise `NoAnswer` if it fails.
+
+    `fresh` asks caches not to answer, and follows redirects.
+    """
+    words = (*_CURL, *_LIMITS, *(_UNCACHED if fresh else ()), "--max-time", f"{seconds:g}", "--request", method)
+    try:
+        printed = output_of(*words, "--write-out", _REPORT, stdin=f'url = "{address}"\n', seconds=seconds + 10)
+    except ProgramFailed as error:
+        raise NoAnswer(f"no answer: {_REASONS.get(error.code, f'curl ended with {error.code}')}") from None
+    body, _, report = printed.rpartition("\n{")
+    names, end = json.JSONDecoder().raw_decode("{" + report)
+    return Answer(int(report[end - 1 :]), {name: values[-1] for name, values in names.items()}, body)
 
 
 @dataclass(frozen=True, slots=True)

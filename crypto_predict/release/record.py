@@ -7,13 +7,13 @@ import json
 import logging
 import shutil
 import tempfile
-from datetime import timedelta
 from pathlib import Path
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import Evaluator
 from crypto_predict.baked.schema import HORIZON_DAYS, Model, PairForecast
 from crypto_predict.errors import ReleaseFailed
+from crypto_predict.market import DAY
 from crypto_predict.release.images import LEDGER, take_out_model
 from crypto_predict.release.job import Job
 from crypto_predict.release.markdown import code
@@ -62,8 +62,7 @@ def _write(model: Model, digest: str, folder: Path) -> None:
 
 def _rows(forecast: PairForecast) -> list[dict[str, str | float]]:
     """Return a row for each day after the last candle, as ``/forecast/{pair}`` answers it."""
-    evaluator = Evaluator(forecast)
-    days = [forecast.last + timedelta(days=ahead) for ahead in range(1, HORIZON_DAYS + 1)]
+    evaluator, days = Evaluator(forecast), (forecast.last + ahead * DAY for ahead in range(1, HORIZON_DAYS + 1))
     points = ((day, evaluator.at_close(day)) for day in days)
     return [{"date": str(day), "prediction": p.price, "low": p.low, "high": p.high} for day, p in points]
 

@@ -15,9 +15,9 @@ from typing import Any
 from crypto_predict.errors import CryptoPredictError, ReleaseFailed, UnfitImage
 from crypto_predict.market import DAY
 from crypto_predict.release import images
-from crypto_predict.release.fetch import Answer, NoAnswer, fetch
 from crypto_predict.release.images import LABELS, Image
 from crypto_predict.release.job import Job
+from crypto_predict.release.programs import Answer, NoAnswer, fetch
 
 START_SECONDS = 60.0  # to the first 200 at /readyz
 FOUR_KEYS = ["date", "prediction", "prediction low", "prediction_high"]

@@ -15,9 +15,7 @@ from crypto_predict.sources.limits import Bounds
 from crypto_predict.sources.simulated import Simulated
 
 # An exchange is imported when it is opened: an SDK takes a second.
-_EXCHANGES = {
-    "alpaca": "crypto_predict.sources.alpaca.history:Alpaca",
-}
+_EXCHANGES = {"alpaca": "crypto_predict.sources.alpaca.history:Alpaca"}
 SIMULATED = Simulated.id
 FILE = "file:"
 
@@ -51,26 +49,24 @@ def open_sources(
 ) -> list[CandleSource]:
     """Return the sources of these names, in the same order. Nothing is read and no connection is made yet.
 
-    Args:
-        names: As `source_name` accepts them.
-        environ: The environment variables, with the settings of the exchanges and the bounds of a history.
-        seed: Of the simulated market.
-        pairs: What will be read.
+    `environ` has the settings of the exchanges and the bounds of a history, `seed` is for the simulated market, and
+    `pairs` will be read.
 
     Raises:
         InvalidValue: A name or a setting is not valid, or several pairs would be read from one file.
     """
     bounds = Bounds.from_environ(environ)
-    return [_open(source_name(name), environ, bounds, seed, pairs) for name in names]
-
-
-def _open(name: str, environ: Mapping[str, str], bounds: Bounds, seed: int, pairs: Sequence[Pair]) -> CandleSource:
-    if name == SIMULATED:
-        return Simulated(seed)
-    if name in _EXCHANGES:
-        source: CandleSource = resolve_name(_EXCHANGES[name]).from_environ(environ, bounds)
-        return source
-    file = CsvFile(name.removeprefix(FILE), bounds.candles)
-    if len({file.path_for(pair) for pair in pairs}) < len(set(pairs)):
-        raise InvalidValue("source", name, "one file a pair: write {base} and {quote} where the file names differ")
-    return file
+    sources: list[CandleSource] = []
+    for name in map(source_name, names):
+        if name == SIMULATED:
+            sources.append(Simulated(seed))
+        elif name in _EXCHANGES:
+            sources.append(resolve_name(_EXCHANGES[name]).from_environ(environ, bounds))
+        else:
+            file = CsvFile(name.removeprefix(FILE), bounds.candles)
+            if len({file.path_for(pair) for pair in pairs}) < len(set(pairs)):
+                raise InvalidValue(
+                    "source", name, "one file a pair: write {base} and {quote} where the file names differ"
+                )
+            sources.append(file)
+    return sources

@@ -1,13 +1,7 @@
 """Find the columns of a CSV file by the names that exchanges and data sites use.
 
 Names are compared in lower case, with one underscore for whatever is not a letter or a digit: ``Open Time`` is
-``open_time``, ``Volume (BTC)`` is ``volume_btc``.
-
-* time, the opening: ``open_time`` and the like; else ``unix``, ``epoch``, ``mts``; else ``time``, ``time_ms``,
-  ``date``, ``datetime``, ``timestamp``, ``gmt_time``; else a first column without a name, as pandas writes its index
-* ``open``, ``high``, ``low``, ``close``, or their first letters
-* ``volume``, ``vol``, ``v``; else ``volume_btc`` for a base currency BTC; else the one that begins with ``volume_``
-
+``open_time``, ``Volume (BTC)`` is ``volume_btc``. The first group of `_NAMES` with a name in the header is the column.
 Further columns are ignored, ``Adj Close`` among them.
 
 yfinance writes a header of three lines, read as one: ``Price,Close,High,Low,Open,Volume``, then ``Ticker`` and the
@@ -18,22 +12,26 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from crypto_predict.market import EPOCH, Candle
 
-TIME, TIME_MS = "time", "time_ms"
-PRICES = ("open", "high", "low", "close")
-
-# The first group with a name in the header is the opening time; later groups may repeat it in another format.
-_TIMES = (
-    frozenset({"open_time", "opentime", "time_open", "timeopen", "opening_time", "start", "start_time"}),
-    frozenset({"unix", "unix_time", "unix_timestamp", "epoch", "mts"}),
-    frozenset({TIME, TIME_MS, "date", "datetime", "timestamp", "gmt_time", "date_utc"}),
-)
-_VOLUMES = frozenset({"volume", "vol", "v"})
+_INDEX = "(index)"  # a first column without a name, as pandas writes its index
+_NAMES: dict[str, list[Set[str]]] = {
+    "time": [  # the opening
+        {"open_time", "opentime", "time_open", "timeopen", "opening_time", "start", "start_time"},
+        {"unix", "unix_time", "unix_timestamp", "epoch", "mts"},
+        {"time", "time_ms", "date", "datetime", "timestamp", "gmt_time", "date_utc"},
+        {_INDEX},
+    ],
+    "open": [{"open", "o"}],
+    "high": [{"high", "h"}],
+    "low": [{"low", "l"}],
+    "close": [{"close", "c"}],
+    "volume": [{"volume", "vol", "v"}],  # else `volume_btc` for a base currency BTC, else what begins with `volume_`
+}
 
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
 _MISSING = frozenset({"", "na", "n/a", "null", "none"})  # in lower case
@@ -54,8 +52,7 @@ class Columns:
     width: int  # fields in a row
     time: int
     in_milliseconds: bool  # by the name of the time column
-    prices: tuple[int, ...]  # in the order of PRICES
-    volume: int | None
+    numbers: list[tuple[str, int]]  # open, high, low, close, and the volume if the file has it
     notices: list[str]
     units: set[str] = field(default_factory=set)  # of the times since 1970 read so far
 
@@ -67,30 +64,28 @@ class Columns:
             BadRow: Columns are missing or ambiguous; all of them at once.
         """
         names = _names(header)
-        times, volumes = _times(names), _volumes(names, base)
-        prices = [_places(names, frozenset({name, name[0]})) for name in PRICES]
-        found = {TIME: times, **dict(zip(PRICES, prices, strict=True)), "volume": volumes}
+        found = {column: _places(names, groups) for column, groups in _NAMES.items()}
+        others = {name for name in names if name.startswith("volume_")}
+        found["volume"] = found["volume"] or _places(names, [{f"volume_{(base or '').lower()}"}, others])
         faults = []
-        if missing := [name for name, places in found.items() if not places and name != "volume"]:
+        if missing := [column for column, places in found.items() if not places and column != "volume"]:
             faults.append(f"missing columns: {', '.join(missing)}")
-        faults += [
-            f"several columns of {name}: {', '.join(header[place][:20] for place in places[:5])}"
-            for name, places in found.items()
-            if len(places) > 1
-        ]
+        for column, places in found.items():
+            if len(places) > 1:
+                faults.append(f"several columns of {column}: {', '.join(header[place][:20] for place in places[:5])}")
         if faults:
             shown = [name[:20] for name in header[:20]]
             raise BadRow(f"{'; '.join(faults)}; the columns found are {shown}")
-        time, volume = times[0], volumes[0] if volumes else None
+        index = {column: places[0] for column, places in found.items() if places}
+        time, volume = index.pop("time"), index.get("volume")
         notices = []
-        if names[time] not in {TIME, TIME_MS}:
+        if names[time] not in {"time", "time_ms"}:
             notices.append(f"{header[time][:40]!r} is the opening in UTC")
         if volume is None:
             notices.append("the volume, which is missing, is 0")
         elif names[volume] != "volume":
             notices.append(f"{header[volume][:40]!r} is the volume")
-        in_milliseconds = names[time] in {TIME_MS, "mts"}
-        return cls(len(names), time, in_milliseconds, tuple(places[0] for places in prices), volume, notices)
+        return cls(len(names), time, names[time] in {"time_ms", "mts"}, list(index.items()), notices)
 
     def candle(self, fields: Sequence[str]) -> Candle | None:
         """Return the candle of one row, or None for a row without any price. An empty field is NaN.
@@ -106,14 +101,12 @@ class Columns:
             opening = self._opening(fields[self.time])
         except ValueError as error:
             faults.append(str(error))
-        prices = [_number(name, fields[place], faults) for name, place in zip(PRICES, self.prices, strict=True)]
-        volume = 0.0 if self.volume is None else _number("volume", fields[self.volume], faults)
+        first, high, low, close, *volume = [_number(name, fields[place], faults) for name, place in self.numbers]
         if faults:
             raise BadRow("; ".join(faults))
-        if all(map(math.isnan, prices)):
+        if all(map(math.isnan, (first, high, low, close))):
             return None
-        first, high, low, close = prices
-        return Candle(opening, first, high, low, close, volume)
+        return Candle(opening, first, high, low, close, volume[0] if volume else 0.0)
 
     def assumed(self) -> list[str]:
         """Return the assumptions so far, including the units of times."""
@@ -135,7 +128,7 @@ class Columns:
 
 def continues(header: Sequence[str]) -> bool:
     """Return whether the next line belongs to the header, as in files from yfinance."""
-    return header[:1] == ["Price"] and not _times(_names(header))
+    return header[:1] == ["Price"] and not _places(_names(header), _NAMES["time"])
 
 
 def joined(header: Sequence[str], fields: Sequence[str]) -> list[str]:
@@ -152,27 +145,16 @@ def joined(header: Sequence[str], fields: Sequence[str]) -> list[str]:
 
 
 def _names(header: Sequence[str]) -> list[str]:
-    return [re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") for name in header]
+    names = [re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") for name in header]
+    return [names[0] or _INDEX, *names[1:]] if names else []
 
 
-def _places(names: Sequence[str], wanted: frozenset[str]) -> list[int]:
-    return [place for place, name in enumerate(names) if name in wanted]
-
-
-def _times(names: Sequence[str]) -> list[int]:
-    """Return the columns that may be the opening time: exactly one in a valid header."""
-    for group in _TIMES:
-        if places := _places(names, group):
+def _places(names: Sequence[str], groups: Iterable[Set[str]]) -> list[int]:
+    """Return every column of the first group that has any: exactly one in a valid header."""
+    for group in groups:
+        if places := [place for place, name in enumerate(names) if name in group]:
             return places
-    return [0] if names[:1] == [""] else []
-
-
-def _volumes(names: Sequence[str], base: str | None) -> list[int]:
-    """Return the columns that may be the volume in the base currency: at most one in a valid header."""
-    for group in (_VOLUMES, frozenset({f"volume_{(base or '').lower()}"})):
-        if places := _places(names, group):
-            return places
-    return [place for place, name in enumerate(names) if name.startswith("volume_")]
+    return []
 
 
 def _number(name: str, text: str, faults: list[str]) -> float:

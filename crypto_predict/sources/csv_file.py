@@ -3,16 +3,13 @@
 The first line names the columns, in any order and in any case: ``time,open,high,low,close,volume``, or as Yahoo
 Finance, CryptoDataDownload and exchanges write them (see `csv_columns`). ``time`` is the opening of the candle: an ISO
 8601 date or date-time (UTC unless it has an offset), or a time since 1970 in seconds, milli-, micro- or nanoseconds,
-by its length; ``time_ms`` is milliseconds. Lines before the header that contain an address, a comment (``#``) or
-``sep=`` are skipped, and so are blank lines. Fields are separated by comma, semicolon, tab or ``|``. The text is UTF-8.
-Compression is recognised by the content, not by the name. ``{base}`` and ``{quote}`` in the path stand for the
-currencies of the pair.
+by its length; ``time_ms`` is milliseconds. Blank lines are skipped, and before the header addresses, comments (``#``)
+and ``sep=``. Fields are separated by comma, semicolon, tab or ``|``. The text is UTF-8. Compression is recognised by
+the content. ``{base}`` and ``{quote}`` in the path stand for the currencies of the pair.
 
-Rows may have any order and are sorted by time. A row without any price is left out, as a gap. Both are logged in one
-line, with every other assumption. Nothing else is repaired, left out or resampled. A file that is not a table of
-candles, or has a row that cannot be read, is refused with every fault at once, each with its line. Rows that can be
-read are returned unchanged, even if they are repeated or impossible: ``nan`` and ``inf`` are numbers, and an empty
-field is NaN, as spreadsheets and pandas write it.
+Rows are sorted by time, and rows without any price are left out as gaps; one line of the log has every assumption. A
+row that cannot be read makes the file unusable. All others are returned unchanged, even if they are repeated or
+impossible: ``nan`` and ``inf`` are numbers, and an empty field is NaN, as spreadsheets and pandas write it.
 """
 
 from __future__ import annotations
@@ -68,21 +65,13 @@ class CsvFile:
         return pair.fill(Path(self._path))
 
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:
-        """Return the close of the newest row that closes at or before `limit` (UTC), by default `limit` rounded down.
-
-        Raises:
-            UnusableHistory: The file cannot be read.
-        """
+        """Return the close of the newest row that closes by `limit` (UTC); without such a row, `limit` rounded down."""
         latest = limit - interval.length  # the rows may reach to the end of the year 9999
         closes = (row.open_time + interval.length for row, _ in self._rows(pair) if row.open_time <= latest)
         return max(closes, default=interval.floor(limit))
 
     def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
-        """Return the candles that open in `span` or later, ascending.
-
-        Raises:
-            UnusableHistory: The file cannot be read.
-        """
+        """Return the candles that open in `span` or later, ascending."""
         return (candle for candle, _ in self.rows(pair, interval, span))
 
     def rows(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Row]:  # noqa: ARG002 the port's signature
@@ -115,7 +104,6 @@ def read_csv(path: Path, most_lines: int = MOST_LINES, base: str | None = None) 
         table.faults.append(str(error))
     if table.faults:
         raise UnusableHistory(f"file:{path}", table.faults)
-    table.sort()
     if table.notices:
         _log.warning("file:%s: assumed that %s", path, "; ".join(table.notices))
     return table.rows
@@ -146,7 +134,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def _lines(file: BinaryIO, most: int) -> Iterator[tuple[int, bytes]]:
-    """Yield every line that is not blank, with its number. At most one line of bounded length is in memory."""
+    """Yield every line that is not blank, with its number."""
     left = most * LINE_BYTES + MOST_LINE_BYTES  # bytes
     for number in range(1, most + 1):
         line = file.readline(MOST_LINE_BYTES + 1)
@@ -174,11 +162,7 @@ class _Table:
         self._delimiter = ","
 
     def read(self, lines: Iterator[tuple[int, bytes]]) -> None:
-        """Read the header and every row.
-
-        Raises:
-            _Unreadable: Reading ended early. The faults found before remain.
-        """
+        """Read the header and every row, and sort the rows by time. Those of the same time keep their order."""
         columns = self._columns(lines)
         number, priceless = 0, []
         for number, line in lines:
@@ -200,15 +184,11 @@ class _Table:
         self.notices += columns.assumed()
         if priceless:
             self.notices.append(f"rows without a price are gaps ({len(priceless):,}, the first in line {priceless[0]})")
-
-    def sort(self) -> None:
-        """Sort the rows by time. Rows with the same time keep their order."""
         openings = [candle.open_time for candle, _ in self.rows]
-        if all(earlier <= later for earlier, later in pairwise(openings)):
-            return
-        newest_first = all(earlier >= later for earlier, later in pairwise(openings))
-        self.notices.append(f"the order is {'newest first' if newest_first else 'not by time'}, which is sorted")
-        self.rows.sort(key=lambda row: row[0].open_time)
+        if any(earlier > later for earlier, later in pairwise(openings)):
+            newest_first = all(earlier >= later for earlier, later in pairwise(openings))
+            self.notices.append(f"the order is {'newest first' if newest_first else 'not by time'}, which is sorted")
+            self.rows.sort(key=lambda row: row[0].open_time)
 
     def _columns(self, lines: Iterator[tuple[int, bytes]]) -> Columns:
         number, line = next(lines, (0, b""))

@@ -1,4 +1,4 @@
-"""What one history may take of a source, and what an exchange allows a program to ask."""
+"""What one history may take of a source, and how often an exchange may be asked."""
 
 from __future__ import annotations
 
@@ -33,15 +33,10 @@ class Bounds:
 
 
 class Allowance:
-    """What one history may still take of `source`.
-
-    Raises:
-        SourceError: From both methods, if a bound is exceeded. It names the setting.
-    """
+    """What one history may still take of `source`. A `SourceError` names the setting of the bound that is exceeded."""
 
     def __init__(self, source: str, bounds: Bounds) -> None:
-        self._source = source
-        self._bounds = bounds
+        self._source, self._bounds = source, bounds
         self._end = time.monotonic() + bounds.seconds
         self._candles = 0
 
@@ -62,7 +57,7 @@ class Allowance:
 
 
 class RateBudget:
-    """Limits the weight of the requests that begin in any 60 seconds. Several threads may share it."""
+    """Limit the weight of the requests that begin in any 60 seconds. Several threads may share it."""
 
     def __init__(
         self,
@@ -73,16 +68,10 @@ class RateBudget:
         self._left = per_minute
         self._spent: deque[tuple[float, int]] = deque()  # seconds on the clock and weight, oldest first
         self._lock = Lock()
-        self._clock = clock
-        self._sleep = sleep
+        self._clock, self._sleep = clock, sleep
 
     def spend(self, weight: int = 1, most: Callable[[], float] = lambda: math.inf) -> None:
-        """Wait until a request of `weight` may begin, and count it.
-
-        Args:
-            weight: At most the weight that is allowed in a minute.
-            most: Returns the longest time in seconds to sleep at once, or raises.
-        """
+        """Wait until a request of `weight` may begin, and count it; `most` returns the longest sleep in seconds."""
         while (wait := self._wait_or_spend(weight)) > 0:
             self._sleep(min(wait, most()))
 

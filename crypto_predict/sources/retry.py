@@ -6,7 +6,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
@@ -21,22 +21,14 @@ _log = logging.getLogger(__name__)
 logging.getLogger("stamina").setLevel(logging.ERROR)  # `back_off` logs each retry with its reason
 
 
+@dataclass(eq=False)
 class Failure(Exception):
     """One attempt failed. `RetryPolicy.run` turns it into a `SourceError`. The reason does not contain secrets."""
 
-    def __init__(
-        self,
-        reason: str,
-        *,
-        again: bool,
-        retry_after: float | None = None,
-        becomes: type[SourceError] = SourceError,
-    ) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.again = again  # whether another attempt may succeed
-        self.retry_after = retry_after  # seconds that the exchange asks to wait
-        self.becomes = becomes  # raised after the last attempt
+    reason: str
+    again: bool = field(kw_only=True)  # whether another attempt may succeed
+    retry_after: float | None = field(kw_only=True, default=None)  # seconds that the exchange asks to wait
+    becomes: type[SourceError] = field(kw_only=True, default=SourceError)  # raised after the last attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +48,7 @@ class RetryPolicy:
     answer_timeout: float = 60.0  # for the whole answer
 
     def run(self, source: str, ask: Callable[[], Answer], seconds: float = math.inf) -> Answer:
-        """Return what `ask` returns. Repeat it after a `Failure` that may pass.
-
-        Args:
-            source: For the error.
-            ask: One attempt.
-            seconds: The longest single wait.
+        """Return what `ask` returns. Repeat it after a `Failure` that may pass, and wait at most `seconds` at once.
 
         Raises:
             SourceError: The failure is final, or the last attempt failed; of the class that the failure names.
@@ -82,17 +69,15 @@ class RetryPolicy:
                     return ask()
         except Failure as failure:
             reason = f"{failure.reason} (tried {tried} times)" if tried > 1 else failure.reason
-            if failure.again and failure.retry_after is not None and failure.retry_after > longest:
-                wish = f"it asks to wait {failure.retry_after:g} s, longer than the {longest:g} s this program waits"
-                reason = f"{failure.reason}; {wish}"
+            if failure.again and (failure.retry_after or 0) > longest:
+                wait = f"it asks to wait {failure.retry_after:g} s, longer than the {longest:g} s this program waits"
+                reason = f"{failure.reason}; {wait}"
             raise failure.becomes(source, reason) from failure
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def back_off(self, error: Exception, longest: float) -> bool | float:
         """Return what follows a failed attempt: False to give up, True for the usual wait, or the seconds to wait."""
-        if not isinstance(error, Failure) or not error.again:
-            return False
-        if error.retry_after is not None and error.retry_after > longest:
+        if not isinstance(error, Failure) or not error.again or (error.retry_after or 0) > longest:
             return False
         _log.warning("an attempt failed: %s", error.reason)
         return True if error.retry_after is None else max(error.retry_after, self.first_wait)
@@ -106,11 +91,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     text = headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]{1,9}", text):
         return float(text)
-    due = _http_date(text)
-    if due is None:
-        return None
-    answered = _http_date(headers.get("Date", "")) or datetime.now(UTC)
-    return max(0.0, (due - answered).total_seconds())
+    due, answered = _http_date(text), _http_date(headers.get("Date", "")) or datetime.now(UTC)
+    return None if due is None else max(0.0, (due - answered).total_seconds())
 
 
 def _http_date(text: str) -> datetime | None:

@@ -41,8 +41,7 @@ TURNOVER = 50e6  # a day, in dollars
 VOLUME_STEPS = 2**24  # in the volume of an ordinary day; a step is a power of two, so that sums are exact
 
 MINUTES = 1440  # a day
-FIRST_EXTREME, SECOND_EXTREME = (60, 700), (740, 1380)  # ranges of minutes
-
+EXTREMES = (60, 700), (740, 1380)  # ranges of minutes of the first and the second one
 
 _WEEK = (  # Monday first: drift of the log price, and factors of volatility and turnover
     (0.0015, 1.10, 1.10),
@@ -128,9 +127,6 @@ class _Market:
         step = math.ldexp(1.0, math.floor(math.log2(volume / VOLUME_STEPS)))
         return cls(level, price_decimals(level) + 2, step)
 
-    def rounded(self, price: float) -> float:
-        return round(price, self.decimals)
-
 
 def _dollars(currency: str) -> float:
     """Return the long-run price of a currency. An unknown one costs between a cent and a hundred dollars."""
@@ -155,9 +151,10 @@ def _days(market: _Market, random: Random, end: datetime) -> Iterator[_Day]:
         log_volatility = PERSISTENCE * log_volatility + VOLATILITY_OF_VOLATILITY * _normal(random)
         volatility = DAILY_VOLATILITY * weekday_volatility * math.exp(log_volatility)
         drift = weekday_drift + PULL_A_DAY * (math.log(market.level) - log_open)
-        change = drift + volatility * _normal(random) + _jump(random)
-        high, low = _extremes(random, change, volatility)
-        open_, high, low, close = (market.rounded(math.exp(log_open + offset)) for offset in (0.0, high, low, change))
+        diffusion, jump = volatility * _normal(random), JUMP_MEAN + JUMP_DEVIATION * _normal(random)
+        change = drift + diffusion + (jump if random.random() < JUMPS_A_DAY else 0.0)
+        offsets = (0.0, *_extremes(random, change, volatility), change)
+        open_, high, low, close = (round(math.exp(log_open + offset), market.decimals) for offset in offsets)
         steps = round(VOLUME_STEPS * weekday_turnover * math.exp(log_volatility + 0.2 * _normal(random)))
         yield _Day(Candle(opening, open_, high, low, close, steps * market.step), volatility, steps)
         opening, log_open = opening + DAY, log_open + change
@@ -180,8 +177,8 @@ def _minutes(market: _Market, day: _Day, random: Random) -> Iterator[Candle]:
         yield Candle(
             open_time=day.candle.open_time + minute * Interval.MINUTE_1.length,
             open=open_,
-            high=min(market.rounded(high), day.candle.high),
-            low=max(market.rounded(low), day.candle.low),
+            high=min(round(high, market.decimals), day.candle.high),
+            low=max(round(low, market.decimals), day.candle.low),
             close=close,
             volume=volumes[minute] * market.step,
         )
@@ -192,18 +189,14 @@ def _path(market: _Market, day: _Day, random: Random) -> list[float]:
     extremes = [day.candle.high, day.candle.low]
     if random.random() < 0.5:
         extremes.reverse()
-    knots = [
-        (0, day.candle.open),
-        (_minute_in(random, FIRST_EXTREME), extremes[0]),
-        (_minute_in(random, SECOND_EXTREME), extremes[1]),
-        (MINUTES, day.candle.close),
-    ]
+    minutes = [first + int(random.random() * (end - first)) for first, end in EXTREMES]
+    knots = [(0, day.candle.open), *zip(minutes, extremes, strict=True), (MINUTES, day.candle.close)]
     deviation = day.volatility / math.sqrt(MINUTES)
     path = [day.candle.open]
     for (start, before), (end, after) in pairwise(knots):
         bridge = _bridge(random, (math.log(before), math.log(after)), end - start, deviation)
-        path += [market.rounded(_folded(math.exp(log_price), day.candle.low, day.candle.high)) for log_price in bridge]
-        path.append(after)
+        prices = (_folded(math.exp(log_price), day.candle.low, day.candle.high) for log_price in bridge)
+        path += [*(round(price, market.decimals) for price in prices), after]
     return path
 
 
@@ -227,15 +220,6 @@ def _shares(total: int, weights: Sequence[float]) -> list[int]:
     edges = [0, *(min(total, round(scale * weight)) for weight in accumulate(weights))]
     edges[-1] = total
     return [after - before for before, after in pairwise(edges)]
-
-
-def _jump(random: Random) -> float:
-    size = JUMP_MEAN + JUMP_DEVIATION * _normal(random)
-    return size if random.random() < JUMPS_A_DAY else 0.0
-
-
-def _minute_in(random: Random, span: tuple[int, int]) -> int:
-    return span[0] + int(random.random() * (span[1] - span[0]))
 
 
 def _normal(random: Random) -> float:

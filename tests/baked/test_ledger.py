@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from crypto_predict.baked import ledger as ledger_module
 from crypto_predict.baked import store
-from crypto_predict.baked.entries import DAYS, EntryFault, Outcome, Release
-from crypto_predict.baked.ledger import Ledger, size_up_to
+from crypto_predict.baked.ledger import DAYS, EntryFault, Ledger, Outcome, Release, size_up_to
 from crypto_predict.errors import BrokenLedger
 from crypto_predict.market import DAY
 from tests.support.ledgers import START, contents, data_of, make_ledger, make_outcome, make_release, members, sealed
@@ -187,7 +186,7 @@ def test_entries_after_the_one_that_the_model_names_are_dropped_with_a_warning(
     ledger = read(path, DATA, head_of(before))
     assert data_of(ledger) == before
     assert ledger == read(path, before)
-    assert f"ledger.jsonl: entries dropped from the end: {len(LINES) - kept}." in caplog.text
+    assert f"ledger.jsonl: {len(DATA) - len(before)} bytes dropped after entry {kept}." in caplog.text
     # Damage after that entry does not matter.
     assert read(path, DATA[:-40], head_of(before)) == ledger
 
@@ -335,10 +334,10 @@ def make_large(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "fault"),
     [
-        (make_nothing, "the file does not exist; to begin a new ledger, omit --ledger"),
+        (make_nothing, "there is no such file; to begin a new ledger, omit --ledger"),
         (Path.touch, "it is empty; to begin a new ledger, omit --ledger"),
         (Path.mkdir, "not a regular file"),
-        (make_large, "1,073,741,825 bytes are more than a ledger may have"),
+        (make_large, "1,073,741,825 bytes are more than a ledger can have"),
     ],
     ids=["absent", "empty", "a folder", "too large"],
 )

@@ -23,8 +23,8 @@ from crypto_predict.release.deploy import (
     Service,
     deploy_or_roll_back,
 )
-from crypto_predict.release.fetch import MOST_BYTES, NoAnswer, fetch
 from crypto_predict.release.job import Job
+from crypto_predict.release.programs import MOST_BYTES, NoAnswer, fetch
 from tests.support.models import TRAINED_AT, make_model
 from tests.support.render import BELOW, KEY, HookFault, Render, SiteAnswer, SkippedTime, processes
 from tests.support.serving import ROOT

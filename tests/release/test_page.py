@@ -18,8 +18,7 @@ from crypto_predict.baked.schema import Gate, PairForecast
 from crypto_predict.market import Pair
 from crypto_predict.release import markdown
 from crypto_predict.release.__main__ import main
-from crypto_predict.release.page import changes, page
-from crypto_predict.release.picture import DAYS, STEP, picture
+from crypto_predict.release.page import PICTURE_DAYS, PICTURE_STEP, changes, page, picture
 from tests.support.engine import build, forget, needs_engine
 from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model
 from tests.support.training import QUICK, REVISION, in_process, price_file
@@ -204,11 +203,12 @@ def test_the_picture_shows_the_answers_of_the_server() -> None:
     forecast = make_forecast()
     low, high, price = lines_of(picture(BTC, forecast))
     evaluator = Evaluator(forecast)
-    for index, days in enumerate(range(-DAYS, DAYS + 1, STEP)):
+    for index, days in enumerate(range(-PICTURE_DAYS, PICTURE_DAYS + 1, PICTURE_STEP)):
         if days != 0:
             answer = evaluator.at_close(forecast.last + timedelta(days=days))
             assert (low[index], price[index], high[index]) == (answer.low, answer.price, answer.high)
-    assert low[DAYS // STEP] == price[DAYS // STEP] == high[DAYS // STEP] == forecast.last_close
+    middle = PICTURE_DAYS // PICTURE_STEP
+    assert low[middle] == price[middle] == high[middle] == forecast.last_close
     of_a_week = picture(BTC, make_forecast(first=date(2024, 5, 10)))
     assert ("-6 --> 90" in of_a_week, [len(line) for line in lines_of(of_a_week)]) == (True, [33, 33, 33])
 

@@ -5,8 +5,7 @@ import json
 from datetime import UTC, date, datetime
 from typing import Any
 
-from crypto_predict.baked.entries import DAYS, NO_ENTRY, Outcome, Release, entry_after, read_entry
-from crypto_predict.baked.ledger import Ledger
+from crypto_predict.baked.ledger import DAYS, NO_ENTRY, Ledger, Outcome, Release, entry_after, read_entry
 from crypto_predict.baked.schema import Anchor
 from crypto_predict.market import DAY, Pair
 from tests.support.models import BTC
@@ -54,7 +53,7 @@ def data_of(ledger: Ledger) -> bytes:
 def contents(data: bytes) -> list[Release | Outcome]:
     """The content of each entry of a ledger."""
     found, previous = [], NO_ENTRY
-    for line in data.splitlines():
+    for line in data.splitlines(keepends=True):
         entry = read_entry(line, previous)
         found.append(entry.content)
         previous = entry.sha256

@@ -10,7 +10,7 @@ import pytest
 from crypto_predict.baked import store
 from crypto_predict.baked.ledger import Ledger
 from crypto_predict.baked.schema import Model
-from crypto_predict.forecasting.record.record import Record
+from crypto_predict.forecasting.record import Record
 from tests.support.engine import build, docker, forget, running_registry
 from tests.support.models import TRAINED_AT, make_model
 from tests.support.registries import digest_at

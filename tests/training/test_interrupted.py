@@ -147,7 +147,7 @@ def test_a_killed_training_leaves_a_valid_release_and_the_next_one_cleans_up(
     assert output.builds() == [*released, BUILDS[THIRD]]
     assert whole(output) == BUILDS[THIRD]
     assert output.names() == {"model.pkl", "model.ledger.jsonl"}
-    assert ("entries dropped" in caplog.text) == (renamed == 1)
+    assert ("bytes dropped" in caplog.text) == (renamed == 1)
 
 
 def test_a_first_training_killed_before_its_model_releases_nothing(tmp_path: Path) -> None:

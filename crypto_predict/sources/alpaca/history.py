@@ -62,11 +62,7 @@ class Alpaca:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], bounds: Bounds) -> Alpaca:
-        """Open the source. No connection is made yet.
-
-        Raises:
-            InvalidValue: A setting is not valid.
-        """
+        """Open the source with the settings of `AlpacaSettings.from_environ`. No connection is made yet."""
         return cls(AlpacaSettings.from_environ(environ), bounds)
 
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
@@ -79,15 +75,14 @@ class Alpaca:
         At most two pages of candles are held at a time. A pair that Alpaca does not have gives no candles.
 
         Raises:
-            SourceError: After every retry, Alpaca cannot be reached, refuses, or sends another format; or one history
-                exceeds the bounds.
+            SourceError: Alpaca cannot be reached, refuses or sends another format, or the history exceeds the bounds.
         """
         return _in_order(self._pages(pair, interval, span), hold=PAGE)
 
     def _pages(self, pair: Pair, interval: Interval, span: Span) -> Iterator[list[Candle]]:
         """Yield the pages as they arrive, each cut to `span`."""
         query = {"symbols": str(pair), "timeframe": _TIMEFRAMES[interval], "limit": PAGE}
-        cursor = _Cursor(span, interval.length, start=span.start)
+        cursor = _Cursor(span, interval.length, span.start, newest=span.start - interval.length)
         allowance = Allowance(self.id, self._bounds)
         while not cursor.exhausted:
             page = self._policy.run(
@@ -101,26 +96,19 @@ class Alpaca:
             yield candles
 
     def _ask(self, query: dict[str, object], symbol: str, allowance: Allowance) -> _Page:
-        """Ask for one page once.
-
-        Raises:
-            Failure: The answer is missing, a refusal, or not in Alpaca's format.
-            SourceError: The time for one history is over.
-        """
+        """Ask for one page once. A `Failure` is a refusal, a missing answer, or one in another format."""
         self._budget.spend(most=allowance.seconds)
+        answer: object = None
         try:
             with answer_within(allowance.seconds()):
-                return _read_page(self._answer(query), symbol)
+                answer = self._client.get("/crypto/us/bars", query)
+            return _read_page(answer, symbol)
         except _Malformed as error:
-            reason = f"{self._host} answered 200, but not in Alpaca's format: {error}; try later or another source"
-            becomes = Unreachable if isinstance(error, _NotJson) else SourceError
-            raise Failure(reason, again=True, becomes=becomes) from error
-
-    def _answer(self, query: dict[str, object]) -> object:
-        try:
-            return self._client.get("/crypto/us/bars", query)
-        except (ValueError, RecursionError) as error:  # from reading JSON; errors of HTTP are a Failure already
-            raise _NotJson("no JSON, perhaps a page of a proxy in between") from error
+            fault = str(error)
+        except (ValueError, RecursionError):  # from reading JSON; errors of HTTP are a Failure already
+            fault = "no JSON, perhaps a page of a proxy in between"
+        reason = f"{self._host} answered 200, but not in Alpaca's format: {fault}; try later or another source"
+        raise Failure(reason, again=True, becomes=Unreachable if answer is None else SourceError)
 
 
 class _Client(CryptoHistoricalDataClient):
@@ -133,10 +121,6 @@ class _Client(CryptoHistoricalDataClient):
 
 class _Malformed(ValueError):
     """An answer is not in Alpaca's format. The message does not quote it."""
-
-
-class _NotJson(_Malformed):
-    """An answer is not JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +136,9 @@ class _Cursor:
     span: Span
     length: timedelta  # of one candle
     start: datetime  # UTC, included
+    newest: datetime  # opening of the newest candle received
     token: str | None = None
     exhausted: bool = False
-    newest: datetime | None = None  # opening of the newest candle received
     idle: int = 0  # pages in a row that brought no newer candle
     followed: set[str] = field(default_factory=set)  # tokens
 
@@ -165,11 +149,9 @@ class _Cursor:
 
     def advance(self, candles: Sequence[Candle], next_token: str | None) -> None:
         """Move on after a page with `candles` and `next_token`."""
-        latest = max((candle.open_time for candle in candles), default=None)
-        if latest is not None and (self.newest is None or latest > self.newest):
-            self.newest, self.idle = latest, 0
-        else:
-            self.idle += 1
+        latest = max((candle.open_time for candle in candles), default=self.newest)
+        self.idle = 0 if latest > self.newest else self.idle + 1
+        self.newest = max(latest, self.newest)
         if next_token is None:
             self.exhausted = True
         elif next_token and next_token not in self.followed and self.idle < _MOST_IDLE:
@@ -180,7 +162,7 @@ class _Cursor:
 
     def _continue_by_time(self) -> None:
         """Continue after the newest candle. If that has been tried already, nothing more is left."""
-        resume = self.start if self.newest is None else self.newest + self.length
+        resume = self.newest + self.length
         self.exhausted = not self.start < resume < self.span.end
         self.start, self.token = resume, None
         if not self.exhausted:
@@ -202,13 +184,8 @@ def _in_order(pages: Iterable[Sequence[Candle]], hold: int) -> Iterator[Candle]:
 
 
 def _read_page(answer: object, symbol: str) -> _Page:
-    """Read one answer.
-
-    Raises:
-        _Malformed: It is not in Alpaca's format.
-    """
     if answer is None:
-        raise _NotJson("an empty answer")
+        raise _Malformed("an empty answer")
     bars = answer.get("bars") if isinstance(answer, dict) else None
     rows = bars.get(symbol, []) if isinstance(bars, dict) else None
     if not isinstance(answer, dict) or not isinstance(rows, list):

@@ -25,8 +25,6 @@ class AlpacaSettings:
     def from_environ(cls, environ: Mapping[str, str]) -> AlpacaSettings:
         """Read ``ALPACA_DATA_URL``, ``ALPACA_API_KEY`` and ``ALPACA_SECRET_KEY``. An empty value counts as absent.
 
-        A single key is not used: Alpaca needs both or neither.
-
         Raises:
             InvalidValue: The address is not an address, or a key contains a character that HTTP headers cannot contain.
         """
@@ -48,11 +46,7 @@ class AlpacaSettings:
 
 
 def _address(url: str) -> str:
-    """Return the base address without the slash that the SDK adds itself.
-
-    Raises:
-        InvalidValue: It is not an http or https address.
-    """
+    """Return the base address without the slash that the SDK adds itself."""
     try:
         parts = urlsplit(url)
         sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0

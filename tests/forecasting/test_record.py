@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_predict.baked import files, plain
-from crypto_predict.baked.entries import DAYS, Outcome, Release
+from crypto_predict.baked.ledger import DAYS, Outcome, Release
 from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Band, PairForecast
 from crypto_predict.baked.scores import LiveForecast, LiveRecord, Scorecard
 from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableHistory
-from crypto_predict.forecasting.record import record as record_module
-from crypto_predict.forecasting.record.record import Record
+from crypto_predict.forecasting import record as record_module
+from crypto_predict.forecasting.record import Record
 from crypto_predict.history import History, read_history
 from crypto_predict.market import DAY, Interval, Pair
 from crypto_predict.sources.simulated import Simulated
@@ -133,7 +133,7 @@ def test_a_year_of_releases_takes_some_2_mb() -> None:
 READ_AND_MEASURE = """
 import sys
 from pathlib import Path
-from crypto_predict.forecasting.record.record import Record
+from crypto_predict.forecasting.record import Record
 from tests.support.peaks import peak
 before = peak()
 record = Record.read(Path(sys.argv[1]))
@@ -157,7 +157,7 @@ def test_a_long_ledger_takes_little_memory(tmp_path: Path) -> None:
             content.append({**RELEASE, "last": str(last), "made_at": plain.encode(at), "anchor": anchor})
     path.write_bytes(sealed(*content))
     command = [sys.executable, "-c", READ_AND_MEASURE, str(path)]
-    child = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True)
+    child = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
     grown, entries, due, size = map(int, child.stdout.split())
     assert (entries, size) == (len(content), path.stat().st_size)
     assert due == 4 * sum(min(30, 449 - day) for day in range(450))
@@ -231,8 +231,9 @@ def test_a_release_records_the_answers_of_its_server() -> None:
     record = Record()
     record.release(model.card, model.forecasts)
     first, second = releases(record)
-    rows = list(Answers(model).forecast(ForecastQuestion(BTC)))
-    assert list(first.targets()) == [row.moment for row in rows]
+    series, start, _ = Answers(model).forecast(ForecastQuestion(BTC))
+    rows = [series.row(start + n * DAY) for n in range(DAYS)]
+    assert [first.last + horizon * DAY for horizon in range(1, DAYS + 1)] == [row.moment for row in rows]
     assert list(first.prediction) == [row.price.price for row in rows]
     assert list(first.low) == [row.price.low for row in rows]
     assert list(first.high) == [row.price.high for row in rows]

@@ -1,0 +1,282 @@
+"""The record of released forecasts: a ledger, and how its forecasts compare with the prices that followed.
+
+Each forecast with a recorded outcome counts once, even if several releases forecast the same day from the same price.
+Four releases a day that forecast thirty days ahead cover each day 120 times, and their errors are far from
+independent. So the number of different days is counted, too: it shows how much evidence the other figures rest on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from crypto_predict.baked.evaluation import Evaluator
+from crypto_predict.baked.ledger import DAYS, MOST_BYTES, RESTORE, EntryFault, Ledger, Outcome, Release
+from crypto_predict.baked.schema import COVERAGE, Card, PairForecast
+from crypto_predict.baked.scores import LiveForecast, LiveRecord, LiveScore, Scorecard
+from crypto_predict.errors import InvalidValue
+from crypto_predict.history import History
+from crypto_predict.market import DAY, Interval, Pair
+from crypto_predict.wording import counted
+
+ROOM = 2**24  # bytes that one more training may append
+MOST_PENDING = 500_000  # forecasts without an outcome; a pair that is released four times a day has 3,600
+MOST_OUTCOMES = 500_000  # of all pairs; fifty years of one have 18,000
+MOST_TALLIES = 500  # pairs; one with real and with invented prices counts twice
+HORIZONS = (1, 3, 7, 14, 30)  # days ahead that are also scored separately
+LATEST = 30  # target days shown one by one
+
+
+@dataclass(slots=True)
+class Record:
+    """A ledger, and what its entries amount to. In memory are the figures, outcomes, and forecasts without one."""
+
+    ledger: Ledger = field(default_factory=Ledger)
+    _tallies: dict[tuple[Pair, bool], _Tally] = field(
+        default_factory=dict, compare=False, repr=False
+    )  # bool: simulated
+
+    @classmethod
+    def read(cls, path: Path, heads: Collection[str] = ()) -> Record:
+        """Read a ledger file without trusting it; `heads` as for `Ledger.read`.
+
+        Raises:
+            BrokenLedger: As for `Ledger.read`, or it has too many pairs, outcomes or forecasts without one.
+        """
+        record, entries = cls(), 0
+
+        def visit(content: Release | Outcome) -> None:
+            nonlocal entries
+            record._count(content)
+            entries += 1
+            if entries % 1000 == 0:
+                record._check_memory()
+
+        record.ledger = Ledger.read(path, heads, visit=visit)
+        return record
+
+    def settle(self, histories: Iterable[History]) -> None:
+        """Append the outcomes of all target days that have a candle in one of `histories` and no outcome yet.
+
+        A day without a candle stays pending. A recorded outcome stays, even if a later history differs. Simulated
+        histories settle only forecasts of simulated prices, and real ones of real.
+
+        Raises:
+            InvalidValue: A history is not daily.
+        """
+        for history in histories:
+            if history.interval is not Interval.DAY_1:
+                expected = "that of daily candles, whose closes are forecast"
+                raise InvalidValue("interval", history.interval.length, expected)
+            tally = self._tallies.get((history.pair, history.simulated))
+            awaited = set(tally.pending) if tally else set()
+            for candle in history.candles:
+                if (day := candle.open_time.date()) in awaited:
+                    self._append(Outcome(history.pair, history.simulated, day, candle.close, history.source))
+
+    def release(self, card: Card, forecasts: Mapping[Pair, PairForecast]) -> None:
+        """Append the forecasts of a model that is about to be released: one entry for each pair.
+
+        A release that is on record already, as after the same training, is not appended again.
+
+        Raises:
+            InvalidValue: The model was trained before the newest release on record, or the ledger is full.
+            UnusableHistory: A forecast is outside the range of prices.
+        """
+        self.check_follows(card.trained_at)
+        for release in [_release(card, pair, forecast) for pair, forecast in forecasts.items()]:
+            if release not in self.ledger.newest:
+                self._append(release)
+
+    def check_follows(self, trained_at: datetime) -> None:
+        """Check that a release of this training time (UTC) can follow those on record.
+
+        Raises:
+            InvalidValue: It lies before the newest release, or the ledger is full.
+        """
+        if self.ledger.newest and trained_at < (newest := self.ledger.newest[-1].made_at):
+            expected = f"at or after the ledger's newest release, {newest}: check clock, SOURCE_DATE_EPOCH"
+            raise InvalidValue("training time", trained_at, expected)
+        pending = self._count_pending()
+        if self.ledger.size > MOST_BYTES - ROOM or pending > MOST_PENDING * 0.9:
+            size = f"{self.ledger.size:,} bytes with {pending:,} forecasts pending"
+            raise InvalidValue("ledger", size, "small enough for another release: begin a new one, without --ledger")
+
+    def scorecard(self) -> Scorecard:
+        """Return the live record of every pair, in the order of their first releases."""
+        records: dict[bool, dict[Pair, LiveRecord]] = {False: {}, True: {}}
+        for (pair, simulated), tally in self._tallies.items():
+            if (record := tally.record()) is not None:
+                records[simulated][pair] = record
+        return Scorecard(self.ledger.entries, self.ledger.head, pairs=records[False], simulated=records[True])
+
+    def _append(self, content: Release | Outcome) -> None:
+        self.ledger.append(content)
+        self._count(content)
+
+    def _count(self, content: Release | Outcome) -> None:
+        tally = self._tallies.setdefault((content.pair, content.simulated), _Tally())
+        if len(self._tallies) > MOST_TALLIES:
+            raise EntryFault(f"{content.pair} is one pair more than a ledger can have ({MOST_TALLIES}); {RESTORE}")
+        tally.add(content)
+
+    def _count_pending(self) -> int:
+        return sum(tally.count_pending() for tally in self._tallies.values())
+
+    def _check_memory(self) -> None:
+        if (pending := self._count_pending()) > MOST_PENDING:
+            raise EntryFault(f"{pending:,} forecasts have no outcome up to here; at most {MOST_PENDING:,} are allowed")
+        if (outcomes := sum(len(tally.closes) for tally in self._tallies.values())) > MOST_OUTCOMES:
+            raise EntryFault(f"it is outcome {outcomes:,}; at most {MOST_OUTCOMES:,} are allowed")
+
+
+def _release(card: Card, pair: Pair, forecast: PairForecast) -> Release:
+    """Return the release entry of one pair, with the same predictions as the server's."""
+    evaluator = Evaluator(forecast)
+    predictions = [evaluator.at_close(forecast.last + horizon * DAY) for horizon in range(1, DAYS + 1)]
+    return Release(
+        pair=pair,
+        simulated=card.pairs[pair].simulated,
+        source=card.pairs[pair].source,
+        history_sha256=card.pairs[pair].history_sha256,
+        made_at=card.trained_at,
+        build=card.build,
+        anchor=forecast.anchor,
+        last=forecast.last,
+        prediction=tuple(prediction.price for prediction in predictions),
+        low=tuple(prediction.low for prediction in predictions),
+        high=tuple(prediction.high for prediction in predictions),
+    )
+
+
+@dataclass(slots=True)
+class _Figures:
+    """Sums over forecasts that came due; errors are of log price."""
+
+    due: int = 0
+    targets: set[date] = field(default_factory=set)
+    error: float = 0.0
+    reference: float = 0.0  # the error of persistence
+    inside: int = 0
+
+    def add(self, target: date, error: float, reference: float, *, inside: bool) -> None:
+        self.due += 1
+        self.targets.add(target)
+        self.error += error
+        self.reference += reference
+        self.inside += inside
+
+    def scores(self) -> dict[str, Any]:
+        """Return the fields that `LiveScore` and `LiveRecord` share."""
+        relative = self.due and self.reference > 0
+        return {
+            "due": self.due,
+            "days": len(self.targets),
+            "mae": self.error / self.due if self.due else None,
+            "relative_mae": self.error / self.reference if relative else None,
+            "skill": 1 - self.error / self.reference if relative else None,
+            "coverage": self.inside / self.due if self.due else None,
+        }
+
+    def words(self) -> str:
+        if not self.due:
+            return "no forecast has come due yet"
+        error = f"error {self.error / self.due:.2g} in log price, persistence's 0"
+        if self.reference > 0:
+            error = f"error {self.error / self.reference:.2f} of persistence's"
+        return (
+            f"{counted(self.due, 'forecast')} of {counted(len(self.targets), 'day')} came due: {error}, "
+            f"{100 * self.inside / self.due:.0f} % inside the {100 * COVERAGE:.0f} % interval"
+        )
+
+
+@dataclass(slots=True)
+class _Tally:
+    """The figures of one pair, of real or of simulated prices. Entries are added in the order of the ledger."""
+
+    closes: dict[date, float] = field(default_factory=dict)
+    pending: dict[date, list[tuple[Release, int]]] = field(default_factory=dict)  # by target: release and days ahead
+    _since: datetime | None = None
+    _releases: int = 0
+    _newest_candle: date = date.min
+    _all: _Figures = field(default_factory=_Figures)
+    _by_horizon: dict[int, _Figures] = field(default_factory=lambda: {horizon: _Figures() for horizon in HORIZONS})
+    _hindsight: int = 0
+    _latest: dict[date, LiveForecast] = field(default_factory=dict)
+
+    def count_pending(self) -> int:
+        return sum(map(len, self.pending.values()))
+
+    def add(self, content: Release | Outcome) -> None:
+        """Add a release, whose forecasts of days with an outcome are due at once, or an outcome."""
+        if isinstance(content, Release):
+            self._add_release(content)
+        elif content.day not in self.closes:
+            self.closes[content.day] = content.close
+            for release, horizon in self.pending.pop(content.day, ()):
+                self._score(release, horizon, content.day, content.close)
+
+    def _add_release(self, release: Release) -> None:
+        self._since = self._since or release.made_at
+        self._releases += 1
+        self._newest_candle = max(self._newest_candle, release.last)
+        for horizon in range(1, DAYS + 1):
+            target = release.last + horizon * DAY
+            if (actual := self.closes.get(target)) is not None:
+                self._score(release, horizon, target, actual)
+            else:
+                self.pending.setdefault(target, []).append((release, horizon))
+
+    def _score(self, release: Release, horizon: int, target: date, actual: float) -> None:
+        prediction, low, high = (prices[horizon - 1] for prices in (release.prediction, release.low, release.high))
+        log_actual = math.log(actual)
+        error = abs(log_actual - math.log(prediction))
+        reference = abs(log_actual - math.log(release.anchor.price))
+        for figures in (self._all, self._by_horizon.get(horizon)):
+            if figures is not None:
+                figures.add(target, error, reference, inside=low <= actual <= high)
+        self._hindsight += release.made_at.date() > target
+        # Of the forecasts of a day, show the one that looked the fewest days ahead, and of several the first: with
+        # daily releases this is the first forecast for tomorrow after a close.
+        shown = self._latest.get(target)
+        if shown is None or horizon < shown.horizon_days:
+            self._latest[target] = LiveForecast(
+                made_at=release.made_at,
+                build=release.build,
+                target=target,
+                horizon_days=horizon,
+                prediction=prediction,
+                low=low,
+                high=high,
+                persistence=release.anchor.price,
+                actual=actual,
+            )
+        if len(self._latest) > LATEST:
+            del self._latest[min(self._latest)]
+
+    def record(self) -> LiveRecord | None:
+        """Return the figures of the published forecasts; None before the first release."""
+        if self._since is None:
+            return None
+        words = self._all.words()
+        if self._hindsight:
+            words += f"; {self._hindsight:,} of them made in hindsight, by a history that was cut off"
+        return LiveRecord(
+            since=self._since,
+            releases=self._releases,
+            hindsight=self._hindsight,
+            pending=self.count_pending(),
+            overdue=sum(len(waiting) for target, waiting in self.pending.items() if target <= self._newest_candle),
+            by_horizon=tuple(
+                LiveScore(horizon_days=horizon, **figures.scores())
+                for horizon, figures in self._by_horizon.items()
+                if figures.due
+            ),
+            latest=tuple(self._latest[target] for target in sorted(self._latest, reverse=True)),
+            words=words,
+            **self._all.scores(),
+        )
