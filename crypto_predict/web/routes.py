@@ -16,7 +16,6 @@ from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import MapAdapter
 from werkzeug.wrappers import Response as AnyResponse
 
-from crypto_predict.errors import CryptoPredictError
 from crypto_predict.web import conditions, problems, questions, rendering
 from crypto_predict.web.documentation import swagger
 from crypto_predict.web.operations import metrics
@@ -72,7 +71,7 @@ def create_flask_app(service: Service) -> Flask:
     _add_operator_routes(app, service)
     _add_page(app, service)
     for kind in problems.STATUS:
-        app.register_error_handler(kind, _project_error)
+        app.register_error_handler(kind, lambda error: _problem(problems.of_error(error)))
     app.register_error_handler(HTTPException, _http_error)
     app.after_request(_finish)
     CORS(app, send_wildcard=True, methods=["GET", "HEAD", "OPTIONS"], max_age=_DAY)
@@ -172,10 +171,6 @@ def _add_page(app: Flask, service: Service) -> None:
 def _state(members: dict[str, object]) -> Response:
     headers = [("Cache-Control", "no-store"), *simulated_header(members.get("simulated") is True)]
     return Response(f"{json.dumps(members)}\n", content_type="application/json", headers=headers)
-
-
-def _project_error(error: CryptoPredictError) -> AnyResponse:
-    return _problem(problems.of_error(error))
 
 
 def _http_error(error: HTTPException) -> AnyResponse:
