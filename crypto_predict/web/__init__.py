@@ -3,7 +3,7 @@
 A request passes ``questions`` (text to values), ``answers`` (values) and ``rendering`` (values to bytes).
 
 * ``snapshots``: what is served now, its validators and its expiry
-* ``routes``: the endpoints, in a Flask application; ``fast_lane``: a shortcut past Flask for ``/bitcoin``
+* ``routes``: the endpoints, in a Flask application, and a shortcut past Flask for ``/bitcoin``
 * ``problems``: errors and refused requests as RFC 9457 problem details, by one table
 * ``conditions``: conditional requests
 * ``app``: assembles the application

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from flask import Flask, Request, Response, redirect, request
 from flask_cors import CORS
@@ -16,6 +17,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import MapAdapter
 from werkzeug.wrappers import Response as AnyResponse
 
+from crypto_predict.errors import CryptoPredictError
 from crypto_predict.web import conditions, problems, questions, rendering
 from crypto_predict.web.documentation import swagger
 from crypto_predict.web.operations import metrics
@@ -25,6 +27,9 @@ from crypto_predict.web.operations.observing import ROUTE
 from crypto_predict.web.problems import Problem
 from crypto_predict.web.rendering import COMMON, Headers, Rendered, Rendering, simulated_header
 from crypto_predict.web.snapshots import Snapshot, Snapshots
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 ERROR = "crypto_predict.error"  # the error of a query that was evaluated before Flask, in the WSGI environment
 _DAY = 86_400  # seconds that preflights and the files of Swagger UI are cached: they change with a release at most
@@ -76,6 +81,36 @@ def create_flask_app(service: Service) -> Flask:
     app.after_request(_finish)
     CORS(app, send_wildcard=True, methods=["GET", "HEAD", "OPTIONS"], max_age=_DAY)
     return app
+
+
+class FastLane:
+    """WSGI middleware: a shortcut past Flask for the most frequent request, a plain ``GET /bitcoin``.
+
+    Flask spends some 100 microseconds on a request before and after its view. Everything else (errors, other methods,
+    conditional requests, other addresses) goes on to Flask.
+    """
+
+    def __init__(self, application: WSGIApplication, service: Service) -> None:
+        self._application = application
+        self._service = service
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request (PEP 3333)."""
+        if (
+            environ["PATH_INFO"] == "/bitcoin"
+            and environ["REQUEST_METHOD"] == "GET"
+            and conditions.HEADERS.isdisjoint(environ.keys())
+        ):
+            snapshot = self._service.snapshots.current()
+            try:
+                rendered = bitcoin(snapshot, environ["QUERY_STRING"])
+            except CryptoPredictError as error:
+                environ[ERROR] = error  # so that Flask does not evaluate the query again
+            else:
+                environ[ROUTE] = "/bitcoin"
+                start_response("200 OK", self._service.cached_headers(snapshot, rendered))
+                return [rendered.body]
+        return self._application(environ, start_response)
 
 
 class _HostlessFlask(Flask):
