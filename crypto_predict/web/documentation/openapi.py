@@ -283,9 +283,7 @@ def _example_problems(snapshot: Snapshot) -> dict[str, problems.Problem]:
     errors = {
         "BadParameter": InvalidValue("date", "yesterday", MOMENT_EXPECTED),
         "UnknownPair": UnknownPair("XYZ/USD", list(map(str, model.forecasts))),
-        "OutsideModel": answers.OutsideModel(
-            "date", OutOfRange(series.last_day + DAY, series.first_day, series.last_day)
-        ),
+        "OutsideModel": answers.OutsideModel("date", outside),
     }
     return {name: problems.of_error(error) for name, error in errors.items()} | {
         "PreconditionFailed": problems.PRECONDITION_FAILED,
