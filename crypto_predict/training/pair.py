@@ -8,8 +8,7 @@ from typing import Never
 
 from tqdm import tqdm
 
-from crypto_predict.baked.schema import Model
-from crypto_predict.baked.scores import Backtest
+from crypto_predict.baked.schema import Backtest, Model
 from crypto_predict.forecasting.candidates.combination import LEARNED
 from crypto_predict.forecasting.evaluation.replay import HORIZONS, LEAST_HISTORY, Row, replay, splits
 from crypto_predict.forecasting.evaluation.scoring import score

@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from crypto_predict.baked.evaluation import COMBINED, MODELS
-from crypto_predict.baked.schema import Card
-from crypto_predict.baked.scores import Scorecard
+from crypto_predict.baked.schema import Card, Scorecard
 from crypto_predict.market import DAY
 from crypto_predict.version import __version__
 from crypto_predict.web import answers, problems, rendering
