@@ -12,8 +12,8 @@ There are two models. `COMBINED` is the combination weighted by out-of-sample ev
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import NamedTuple
 
 from crypto_predict.baked.schema import KNOTS, Band, PairForecast, Seasonality, Trend
 from crypto_predict.errors import NoProphetInterval, OutOfRange
@@ -31,8 +31,7 @@ _MOST_COEFFICIENTS = 200  # of all seasonalities of a pair; Prophet fits 26
 _KNOWN = Band(0.0, 0.0)  # around a price that was observed
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """A price and its central 80 % interval, in the quote currency: `low` <= `price` <= `high`."""
 
     price: float
@@ -40,8 +39,7 @@ class Prediction:
     high: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Point:
+class _Point(NamedTuple):
     """The curve and the band around it at one instant, in log price."""
 
     curve: float
@@ -96,11 +94,11 @@ class Evaluator:
             raise OutOfRange(asked, self.forecast.first, self.forecast.end)
         if model == PROPHET and not self.forecast.prophet_bands and (ordinal, share) > (self._last, 0.0):
             raise NoProphetInterval(asked, self.forecast.last)
-        point = self._between(ordinal, share, model) if share else self._point(ordinal, model)
+        curve, band = self._between(ordinal, share, model) if share else self._point(ordinal, model)
         return Prediction(
-            price=round(math.exp(point.curve), self.decimals),
-            low=round(math.exp(point.curve + point.band.low), self.decimals),
-            high=round(math.exp(point.curve + point.band.high), self.decimals),
+            round(math.exp(curve), self.decimals),
+            round(math.exp(curve + band.low), self.decimals),
+            round(math.exp(curve + band.high), self.decimals),
         )
 
     def _between(self, ordinal: int, share: float, model: str) -> _Point:

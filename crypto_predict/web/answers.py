@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
+from typing import NamedTuple
 
 from crypto_predict.baked.evaluation import COMBINED, MODELS, Evaluator, Prediction
 from crypto_predict.baked.schema import Model
@@ -28,9 +28,9 @@ class NoBitcoin(UnknownPair):
     """The model does not hold a pair of Bitcoin."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Provenance:
-    """What a predicted price rests on.
+    """What a predicted price rests on. Compared by identity, so that it is a fast key: a series has three.
 
     The fitted curve and Prophet alone use daily closes. The combined forecast starts at the anchor, which is newer than
     the last daily close if the source has hourly prices.
@@ -43,8 +43,7 @@ class Provenance:
     simulated: bool  # whether the prices used are invented
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A predicted price with its provenance."""
 
     moment: date | datetime  # a day stands for its close; an instant is in UTC
@@ -52,18 +51,12 @@ class Row:
     provenance: Provenance
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """The rows of `series` for each day from `start` to `end`, both included and in its range."""
+class Forecast(NamedTuple):
+    """The days from `start` to `end`, both included and in the range of `series`."""
 
     series: Series
     start: date
     end: date
-
-    def __iter__(self) -> Iterator[Row]:
-        """Compute the rows, in order of their days."""
-        days = (self.end - self.start).days + 1
-        return (self.series.row(self.start + timedelta(days=n)) for n in range(days))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +90,10 @@ class Series:
         forecast = evaluator.forecast
         close = forecast.last_close_time
         newest = forecast.anchor.at if model == COMBINED else close
-        self._evaluator = evaluator
+        self._evaluator, self._model = evaluator, model
         self.first_day, self.last_candle, self.last_day = forecast.first, forecast.last, forecast.end
         self.fitted = Provenance(FITTED, close, pair, model, simulated)
-        self.known = Provenance(FITTED, newest, pair, model, simulated)  # after the last close, up to the newest price
+        self._known = Provenance(FITTED, newest, pair, model, simulated)  # after the last close, up to the newest price
         self.forecast = Provenance(FORECAST, newest, pair, model, simulated)
 
     def row(self, moment: date | datetime) -> Row:
@@ -110,14 +103,13 @@ class Series:
             OutOfRange: The model does not cover that time.
             NoProphetInterval: The time lies after the last candle, and Prophet alone has no interval.
         """
-        if isinstance(moment, datetime):
-            price, instant = self._evaluator.at(moment, self.fitted.model), moment
-        else:
-            price = self._evaluator.at_close(moment, self.fitted.model)
-            instant = datetime.combine(moment, time(), UTC) + DAY
-        if instant <= self.fitted.as_of:
-            return Row(moment, price, self.fitted)
-        return Row(moment, price, self.known if instant <= self.known.as_of else self.forecast)
+        if not isinstance(moment, datetime):
+            price = self._evaluator.at_close(moment, self._model)
+            return Row(moment, price, self.fitted if moment <= self.last_candle else self.forecast)
+        price = self._evaluator.at(moment, self._model)
+        if moment > self.forecast.as_of:
+            return Row(moment, price, self.forecast)
+        return Row(moment, price, self.fitted if moment <= self.fitted.as_of else self._known)
 
 
 class Answers:
@@ -151,7 +143,7 @@ class Answers:
             raise OutsideModel("date", error) from error
 
     def forecast(self, question: ForecastQuestion) -> Forecast:
-        """Return a row for each day, by default for 30 days from the day after the last candle.
+        """Return the days of a forecast, by default 30 from the day after the last candle.
 
         Raises:
             BadParameter: The end lies before the start.

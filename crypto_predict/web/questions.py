@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from crypto_predict.baked.evaluation import COMBINED, MODELS
@@ -39,16 +39,14 @@ class BadParameter(CryptoPredictError):
         self.parameter = parameter
 
 
-@dataclass(frozen=True, slots=True)
-class BitcoinQuestion:
+class BitcoinQuestion(NamedTuple):
     """The parameters of ``/bitcoin``."""
 
     moment: date | datetime  # a day stands for its close; an instant is aware of its time zone
     model: str = COMBINED
 
 
-@dataclass(frozen=True, slots=True)
-class ForecastQuestion:
+class ForecastQuestion(NamedTuple):
     """The parameters of ``/forecast/{pair}``; a day that was not given is None."""
 
     pair: Pair

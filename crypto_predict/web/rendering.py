@@ -6,14 +6,19 @@ A day is rendered at its first request and then cached, so memory is bounded by 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, time
+from datetime import date, datetime, time
 from email.utils import format_datetime
 from functools import lru_cache
+from time import sleep
 from typing import Any, NamedTuple
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED
+from crypto_predict.market import DAY
 from crypto_predict.web.answers import Answers, Forecast, Provenance, Row, Series
+
+PREPARED_DAYS = 60  # at a time
+PAUSE_SECONDS = 0.0005
 
 Headers = list[tuple[str, str]]
 
@@ -60,15 +65,23 @@ class Rendering:
         rows, origin = self._rows[forecast.series], forecast.series.first_day
         first, end = (forecast.start - origin).days, (forecast.end - origin).days + 1
         if not all(rows[first:end]):
-            rows[first:end] = map(_row, forecast)
+            for n in range(first, end):
+                rows[n] = rows[n] or _row(forecast.series.row(origin + n * DAY))
         body = b"[" + b", ".join(rows[first:end]) + b"]\n"
         return _rendered(body, simulated_header(forecast.series.fitted.simulated))
 
     def prepare(self) -> None:
-        """Render every day of the default model, so that the first request for a year is as fast as the next one."""
+        """Render every day of the default model, the last ones first, so that the first request for a year is fast.
+
+        It pauses often: threads that answer requests would otherwise wait for the interpreter.
+        """
         for (_, model), series in self._answers.series.items():
-            if model == COMBINED:
-                self.forecast(Forecast(series, series.first_day, series.last_day))
+            end = series.last_day
+            while model == COMBINED and end >= series.first_day:
+                start = max(series.first_day, end - PREPARED_DAYS * DAY)
+                self.forecast(Forecast(series, start, end))
+                end = start - DAY
+                sleep(PAUSE_SECONDS)
 
 
 def render(value: Any, *, simulated: bool) -> Rendered:
@@ -79,9 +92,9 @@ def render(value: Any, *, simulated: bool) -> Rendered:
 def bitcoin(row: Row) -> Rendered:
     """Render a price of Bitcoin under the four keys that existing callers expect."""
     moment, price = row.moment, row.price
-    shown = moment if isinstance(moment, datetime) else datetime.combine(moment, time(), UTC)
+    day, clock = (moment.date(), moment.isoformat()[11:19]) if isinstance(moment, datetime) else (moment, "00:00:00")
     body = (
-        f'{{"date": "{format_datetime(shown, usegmt=True)}", "prediction": {price.price!r}, '
+        f'{{"date": "{_http_day(day)} {clock} GMT", "prediction": {price.price!r}, '
         f'"prediction low": {price.low!r}, "prediction_high": {price.high!r}}}\n'
     )
     return _rendered(body.encode(), provenance_headers(row.provenance))
@@ -103,7 +116,18 @@ def _rendered(body: bytes, headers: Headers) -> Rendered:
     return Rendered(body, [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers])
 
 
+@lru_cache(maxsize=10_000)
+def _http_day(day: date) -> str:
+    """Format a day as ``Sat, 01 Jun 2024``."""
+    return format_datetime(datetime.combine(day, time()))[:16]
+
+
 def _row(row: Row) -> bytes:
     price = row.price
-    prices = {"date": row.moment.isoformat(), "prediction": price.price, "low": price.low, "high": price.high}
-    return json.dumps({**prices, **plain.encode(row.provenance)}).encode()
+    prices = f'"date": "{row.moment}", "prediction": {price.price!r}, "low": {price.low!r}, "high": {price.high!r}'
+    return f"{{{prices}, {_provenance_members(row.provenance)}".encode()
+
+
+@lru_cache(maxsize=256)
+def _provenance_members(provenance: Provenance) -> str:
+    return json.dumps(plain.encode(provenance)).removeprefix("{")

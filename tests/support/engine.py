@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import stamina
 
-from bench.images import registry_failed
+from bench.image import registry_failed
 from crypto_predict.history import SETTLE
 from crypto_predict.market import Interval
 from tests.support.histories import make_candle, wandering

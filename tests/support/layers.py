@@ -7,8 +7,7 @@ from typing import Any
 
 import requests
 
-from bench import images
-from bench.image import OUR_FIRST_STEP
+from bench import image
 from tests.support.engine import docker, forget
 
 MODEL_FILES = ["app/model.ledger.jsonl", "app/model.pkl"]
@@ -26,7 +25,7 @@ def inspect(reference: str) -> dict[str, Any]:
 
 def layers_above_base(reference: str, folder: Path) -> list[Layer]:
     """The files of each layer that the base does not have, in order; layers without files are left out."""
-    layers = (files_of(layer) for layer in images.layers_above_base(reference, OUR_FIRST_STEP, folder))
+    layers = (files_of(layer) for layer in image.layers_above_base(reference, image.OUR_FIRST_STEP, folder))
     return [layer for layer in layers if layer]
 
 

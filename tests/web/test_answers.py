@@ -27,7 +27,12 @@ ANCHOR = datetime(2024, 5, 18, 12, tzinfo=UTC)  # the newest price
 
 
 def forecast(pair: Pair, start: date | None = None, end: date | None = None, model: str = COMBINED) -> list[Row]:
-    return list(ANSWERS.forecast(ForecastQuestion(pair, start, end, model)))
+    return rows_of(ANSWERS, ForecastQuestion(pair, start, end, model))
+
+
+def rows_of(answers: Answers, question: ForecastQuestion) -> list[Row]:
+    series, start, end = answers.forecast(question)
+    return [series.row(start + timedelta(days=n)) for n in range((end - start).days + 1)]
 
 
 @given(DAYS, MODELS)
@@ -147,10 +152,10 @@ def test_without_a_backtest_prophet_alone_answers_only_for_the_past() -> None:
     """An unknown interval is an error, never invented."""
     answers = Answers(replace(make_model(), forecasts={BTC: make_forecast(prophet_bands=())}))
     past = ForecastQuestion(BTC, date(2024, 5, 10), date(2024, 5, 17), PROPHET)
-    assert len(list(answers.forecast(past))) == 8
-    for question in (ForecastQuestion(BTC, model=PROPHET), replace(past, end=date(2024, 5, 18))):
+    assert len(rows_of(answers, past)) == 8
+    for question in (ForecastQuestion(BTC, model=PROPHET), past._replace(end=date(2024, 5, 18))):
         with pytest.raises(NoProphetInterval):
-            list(answers.forecast(question))
+            rows_of(answers, question)
     with pytest.raises(NoProphetInterval):
         answers.bitcoin(BitcoinQuestion(date(2024, 5, 18), PROPHET))
 
