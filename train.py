@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from crypto_predict.prerequisites import needed
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         # The forecasting libraries take seconds to import; --help and a mistyped option need not wait for them.
         from crypto_predict.training import pipeline, report  # noqa: PLC0415 see above
 
-        run = pipeline.train(settings, pipeline.utc_now())
+        run = pipeline.train(settings, datetime.now(UTC))
     except CryptoPredictError as error:
         return failed(str(error), error)
     except OSError as error:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import compileall
-import dataclasses
-import json
 import logging
 import sys
 import tempfile
@@ -21,7 +19,6 @@ def main() -> None:
     """Measure everything in one run and print the ratios."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--source", default="simulated", help="history of both models (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--only", choices=("servers", "image"), help="measure these alone (default: everything)")
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
@@ -32,10 +29,7 @@ def main() -> None:
             figures += [*servers.measure(options.source, Path(folder)), *backtest.measure(options.source)]
         if options.only != "servers" and _has_engine():
             figures += image.measure(Path(folder))
-    if options.json:
-        print(json.dumps([{**dataclasses.asdict(figure), "ratio": figure.ratio} for figure in figures], indent=2))
-    else:
-        print(table(figures))
+    print(table(figures))
 
 
 def _has_engine() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from crypto_predict.forecasting.evaluation.replay import HORIZONS
 from crypto_predict.history import History, read_history
 from crypto_predict.market import Interval, Pair
 from crypto_predict.sources.catalog import open_sources
-from crypto_predict.training.pipeline import train, utc_now
-from crypto_predict.training.settings import BacktestPlan, GatePlan, HistoryRequest, Outputs, TrainSettings
+from crypto_predict.training.options import BacktestPlan, GatePlan, HistoryRequest, Outputs, TrainSettings
+from crypto_predict.training.pipeline import train
 
 BTC = Pair("BTC", "USD")
 DAYS = 1825
@@ -24,7 +25,7 @@ CUTOFF_EVERY = 30  # days; serving is not faster for a longer backtest
 def bake(source: str, path: Path) -> tuple[int, int]:
     """Train this project's model and write its file; return its first and its last day as ordinals."""
     request, plan = HistoryRequest((BTC,), (source,), DAYS), BacktestPlan(HORIZONS, CUTOFF_EVERY)
-    train(TrainSettings(request, plan, Outputs(path), GatePlan(enforced=False)), utc_now())
+    train(TrainSettings(request, plan, Outputs(path), GatePlan(enforced=False)), datetime.now(UTC))
     forecast = store.load(path).forecasts[BTC]
     return forecast.first.toordinal(), forecast.end.toordinal()
 
@@ -46,5 +47,5 @@ def fit_prophet(history: History) -> Any:
 def read(source: str) -> History:
     """Read the daily history that is measured on."""
     sources = open_sources((source,), {}, 0, (BTC,))
-    history, _ = read_history(sources, BTC, Interval.DAY_1, DAYS, None, utc_now())
+    history, _ = read_history(sources, BTC, Interval.DAY_1, DAYS, None, datetime.now(UTC))
     return history

@@ -1,9 +1,12 @@
-"""A server process: its start, its first answer, its memory."""
+"""A server process: its start, its first answer, its memory, and its answers under load."""
 
 from __future__ import annotations
 
+import asyncio
 import http.client
+import re
 import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -14,6 +17,8 @@ from dataclasses import dataclass
 import psutil
 
 PATIENCE = 120  # seconds until a server that has not answered counts as broken
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_DEADLINE = 600  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +78,55 @@ def await_answer(port: int, path: str, is_alive: Callable[[], bool] = lambda: Tr
             connection.close()
         time.sleep(0.005)
     raise RuntimeError(f"no 200 at {path}")
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """The times of one round of requests."""
+
+    seconds: float
+    latencies: Sequence[float]  # seconds, one a request
+
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return len(self.latencies) / self.seconds
+
+    @property
+    def median_latency(self) -> float:
+        """Seconds."""
+        return statistics.median(self.latencies)
+
+
+def drive(port: int, paths: Sequence[str], clients: int) -> Load:
+    """Request every path once over `clients` persistent connections, each with one request at a time.
+
+    Raises:
+        RuntimeError: An answer was not 200: then nothing was measured.
+    """
+    return asyncio.run(asyncio.wait_for(_drive(port, paths, clients), _DEADLINE))
+
+
+async def _drive(port: int, paths: Sequence[str], clients: int) -> Load:
+    requests = iter([f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode() for path in paths])
+    latencies: list[float] = []
+    connections = [await asyncio.open_connection("127.0.0.1", port) for _ in range(clients)]
+    started = time.perf_counter()
+    await asyncio.gather(*(_request_all(*connection, requests, latencies) for connection in connections))
+    return Load(time.perf_counter() - started, latencies)
+
+
+async def _request_all(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, requests: Iterator[bytes], latencies: list[float]
+) -> None:
+    """Send each request that no other connection has taken. Read only status and length: the server is measured."""
+    for request in requests:
+        sent_at = time.perf_counter()
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        if not head.startswith(b"HTTP/1.1 200 ") or length is None:
+            raise RuntimeError(f"answer was {head[:200]!r}")
+        await reader.readexactly(int(length[1]))
+        latencies.append(time.perf_counter() - sent_at)
+    writer.close()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import random
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -15,8 +14,7 @@ from tqdm import tqdm
 
 from bench import models
 from bench.figures import Figure, in_turn
-from bench.load import drive
-from bench.server import Server, running
+from bench.server import Server, drive, running
 
 THREADS = 8
 # The limits of our own server, and what makes Waitress fast: headers and body leave in one piece, and poll() has no
@@ -41,6 +39,8 @@ REQUESTS, NAIVE_REQUESTS = 4000, 80  # a round; the naive server answers some th
 SINGLE_REQUESTS, NAIVE_SINGLE_REQUESTS, FORECAST_REQUESTS = 400, 40, 200  # the same with one client
 COLD_STARTS = 7
 
+Start = Callable[[str], AbstractContextManager[Server]]  # of "ours", "naive" or "bare"
+
 
 class Questions:
     """Requests in random order, the same in every run, for days from `first` to `last` (ordinals)."""
@@ -64,40 +64,26 @@ class Questions:
         return [f"/bitcoin?date={start + timedelta(seconds=second):%Y-%m-%dT%H:%M:%SZ}" for second in seconds]
 
 
-@dataclass(frozen=True, slots=True)
-class Peers:
-    """The servers and their questions."""
-
-    model: Path
-    naive_model: Path
-    ask: Questions
-
-    def ours(self) -> AbstractContextManager[Server]:
-        """Start this project's server."""
-        command = ["api.py", "--model", str(self.model), "--host", "127.0.0.1", "--threads", str(THREADS)]
-        return running(command, self.ask.first)
-
-    def naive(self) -> AbstractContextManager[Server]:
-        """Start the tutorial's server."""
-        command = ["-m", "bench.naive", "--model", str(self.naive_model), "--waitress", PEER_SETTINGS]
-        return running(command, self.ask.first)
-
-
 def measure(source: str, folder: Path) -> list[Figure]:
     """Train both models in `folder` from `source`, then measure the servers."""
-    peers = Peers(folder / "model.pkl", folder / "naive.pkl", Questions(*models.bake(source, folder / "model.pkl")))
-    models.pickle_prophet(source, peers.naive_model)
+    model, naive_model = folder / "model.pkl", folder / "naive.pkl"
+    ask = Questions(*models.bake(source, model))
+    models.pickle_prophet(source, naive_model)
+    commands = {
+        "ours": ["api.py", "--model", str(model), "--host", "127.0.0.1", "--threads", str(THREADS)],
+        "naive": ["-m", "bench.naive", "--model", str(naive_model), "--waitress", PEER_SETTINGS],
+        "bare": ["-m", "bench.bare", "--waitress", PEER_SETTINGS],
+    }
     stages = tqdm((_rates, _latencies, _cold_starts, _memory), bar_format="{desc} |{bar:30}| {n_fmt}/{total_fmt}")
-    return [figure for stage in stages for figure in stage(peers)]
+    return [figure for stage in stages for figure in stage(lambda peer: running(commands[peer], ask.first), ask)]
 
 
-def _rates(peers: Peers) -> Iterator[Figure]:
-    ask, bare = peers.ask, running(["-m", "bench.bare", "--waitress", PEER_SETTINGS], peers.ask.first)
-    with peers.ours() as ours, peers.naive() as naive, bare as constant:
+def _rates(start: Start, ask: Questions) -> Iterator[Figure]:
+    with start("ours") as ours, start("naive") as naive, start("bare") as bare:
         rates = in_turn(
             {
                 "days": lambda: drive(ours.port, ask.days(REQUESTS), CLIENTS).rate,
-                "bare": lambda: drive(constant.port, ask.days(REQUESTS), CLIENTS).rate,
+                "bare": lambda: drive(bare.port, ask.days(REQUESTS), CLIENTS).rate,
                 "instants": lambda: drive(ours.port, ask.instants(REQUESTS), CLIENTS).rate,
                 "naive": lambda: drive(naive.port, ask.days(NAIVE_REQUESTS), CLIENTS).rate,
             },
@@ -109,51 +95,46 @@ def _rates(peers: Peers) -> Iterator[Figure]:
         yield Figure(name, rates[key], rates["bare"], "bare Flask", "/s", 1, at_least=True)
 
 
-def _latencies(peers: Peers) -> Iterator[Figure]:
-    ask = peers.ask
-    with peers.ours() as ours, peers.naive() as naive:
+def _latencies(start: Start, ask: Questions) -> Iterator[Figure]:
+    def milliseconds(server: Server, paths: list[str]) -> float:
+        return 1000 * drive(server.port, paths, 1).median_latency
+
+    def first_year() -> float:
+        with start("ours") as server:  # right after its first answer
+            return milliseconds(server, [ask.year])
+
+    with start("ours") as ours, start("naive") as naive:
         times = in_turn(
             {
-                "ours": lambda: 1000 * drive(ours.port, ask.days(SINGLE_REQUESTS), 1).median_latency,
-                "year": lambda: 1000 * drive(ours.port, [ask.year] * FORECAST_REQUESTS, 1).median_latency,
-                "naive": lambda: 1000 * drive(naive.port, ask.days(NAIVE_SINGLE_REQUESTS), 1).median_latency,
+                "ours": lambda: milliseconds(ours, ask.days(SINGLE_REQUESTS)),
+                "year": lambda: milliseconds(ours, [ask.year] * FORECAST_REQUESTS),
+                "naive": lambda: milliseconds(naive, ask.days(NAIVE_SINGLE_REQUESTS)),
             },
             ROUNDS,
         )
-    first = statistics.median(_first_year(peers) for _ in range(COLD_STARTS))
+    first = statistics.median(first_year() for _ in range(COLD_STARTS))
     yield Figure("median latency, 1 client", times["ours"], times["naive"], "naive", "ms", 1 / 20)
     yield Figure("/forecast/BTC-USD over 365 days", times["year"], times["naive"], "naive, one day", "ms", 1 / 10)
     yield Figure("the same, first after a start", first, times["naive"], "naive, one day", "ms", 1 / 10)
 
 
-def _first_year(peers: Peers) -> float:
-    """Return the milliseconds of the first question for a year, right after a server's first answer."""
-    with peers.ours() as server:
-        return 1000 * drive(server.port, [peers.ask.year], 1).median_latency
+def _cold_starts(start: Start, _: Questions) -> Iterator[Figure]:
+    def milliseconds(peer: str) -> float:
+        with start(peer) as server:
+            return 1000 * server.cold_start
 
-
-def _cold_starts(peers: Peers) -> Iterator[Figure]:
-    times = in_turn(
-        {"ours": lambda: _cold_start(peers.ours()), "naive": lambda: _cold_start(peers.naive())}, COLD_STARTS
-    )
+    times = in_turn({"ours": lambda: milliseconds("ours"), "naive": lambda: milliseconds("naive")}, COLD_STARTS)
     yield Figure("cold start to the first 200", times["ours"], times["naive"], "naive", "ms", 0.45)
 
 
-def _cold_start(peer: AbstractContextManager[Server]) -> float:
-    with peer as server:
-        return 1000 * server.cold_start
-
-
-def _memory(peers: Peers) -> Iterator[Figure]:
-    """The naive server is asked 1,000 times, not 10,000: that would take minutes, and can only add to its memory."""
-    ask = peers.ask
-    with peers.ours() as ours, peers.naive() as naive:
+def _memory(start: Start, ask: Questions) -> Iterator[Figure]:
+    """Ask the naive server 1,000 times, not 10,000: that would take minutes, and can only add to its memory."""
+    with start("ours") as ours, start("naive") as naive:
         drive(ours.port, ask.instants(1_000), CLIENTS)
         early = ours.resident_memory() / 2**20
         drive(ours.port, ask.instants(9_000), CLIENTS)
         late = ours.resident_memory() / 2**20
         drive(naive.port, ask.days(1_000), CLIENTS)
-        yield Figure(
-            "resident memory after 10,000 requests", late, naive.resident_memory() / 2**20, "naive", "MiB", 0.4
-        )
+        peer = naive.resident_memory() / 2**20
+    yield Figure("resident memory after 10,000 requests", late, peer, "naive", "MiB", 0.4)
     yield Figure("the same, against after 1,000", late, early, "itself", "MiB", 1.02)

@@ -2,9 +2,8 @@ import json
 
 import pytest
 
-from bench import load
 from bench.figures import Figure, table
-from bench.server import running
+from bench.server import drive, running
 from bench.servers import Questions
 
 BARE = ["-m", "bench.bare", "--waitress", json.dumps({"threads": 2})]
@@ -13,7 +12,7 @@ BARE = ["-m", "bench.bare", "--waitress", json.dumps({"threads": 2})]
 def test_every_request_is_asked_once_and_timed() -> None:
     """A client that lost or repeated answers would measure something else."""
     with running(BARE, "/bitcoin") as server:
-        measured = load.drive(server.port, [f"/bitcoin?date={i}" for i in range(50)], clients=4)
+        measured = drive(server.port, [f"/bitcoin?date={i}" for i in range(50)], clients=4)
         assert server.resident_memory() > 10 * 2**20
         assert server.cold_start > 0
     assert len(measured.latencies) == 50
@@ -24,7 +23,7 @@ def test_every_request_is_asked_once_and_timed() -> None:
 def test_an_answer_that_is_not_200_ends_the_measurement() -> None:
     """Errors are often fast, and must never count as speed."""
     with running(BARE, "/bitcoin") as server, pytest.raises(RuntimeError, match="404"):
-        load.drive(server.port, ["/bitcoin", "/nothing-here"], clients=1)
+        drive(server.port, ["/bitcoin", "/nothing-here"], clients=1)
 
 
 def test_a_server_that_does_not_start_is_no_measurement() -> None:

@@ -33,15 +33,10 @@ class FittedForecast:
 
 
 def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed: int) -> FittedForecast:
-    """Fit one pair's daily history.
+    """Fit one pair's daily history, with the weights and intervals of its backtest, whose last cutoff is the last day.
 
-    Args:
-        history: Daily candles.
-        anchor: The newest price, at or after the last candle's close and before the next one's.
-        replay: The backtest over the same history and its warm-up, whose last cutoff is the last day. It gives weights
-            and intervals. None if the history is too short for one: the forecast is then persistence, and Prophet
-            alone has no interval.
-        seed: For Prophet's optimiser.
+    Without a `replay` the forecast is persistence, and Prophet alone has no interval. The price of `anchor` was traded
+    at or after the last candle's close and before the next one's. `seed` is for Prophet's optimiser.
 
     Raises:
         UnusableHistory: Prices differ so much that the forecast would leave the range of numbers.
@@ -89,12 +84,7 @@ def fitted_band(residuals: FloatArray) -> Band:
 
 
 def forecast_bands(half_widths: FloatArray, increments: FloatArray) -> tuple[Band, ...]:
-    """Return bands around the forecast that are centred on the anchor's price.
-
-    Args:
-        half_widths: (n,) around the anchor by horizon, in log price.
-        increments: (n,) from the anchor to the forecast.
-    """
+    """Return bands around a forecast `increments` (n,) from the anchor, with `half_widths` (n,) around the anchor."""
     lows, highs = np.minimum(0.0, -half_widths - increments), np.maximum(0.0, half_widths - increments)
     return tuple(map(Band, lows.tolist(), highs.tolist()))
 

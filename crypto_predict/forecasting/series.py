@@ -66,11 +66,8 @@ def rolling_median(values: FloatArray, window: int) -> FloatArray:
 
 
 def at_horizons(values: FloatArray | Sequence[float], known: Sequence[int], wanted: Sequence[int]) -> FloatArray:
-    """Interpolate values by horizon: linear in the logarithm of the horizon, constant beyond both ends.
+    """Interpolate values (k,) at the horizons `known` (k,), ascending, to those at `wanted` (n,).
 
-    Args:
-        values: (k,)
-        known: (k,) the horizons of the values, ascending.
-        wanted: (n,) the horizons to return values at.
+    The values are linear in the logarithm of the horizon, and constant beyond both ends.
     """
     return np.asarray(np.interp(np.log(wanted), np.log(known), values), dtype=np.float64)

@@ -19,7 +19,6 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 _BLOCK = 2**14  # candles that exist as objects at a time during an iteration
-_DAY = 86_400  # seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +54,7 @@ class Candles(Sequence[Candle]):
     @cached_property
     def days(self) -> IntArray:
         """Proleptic Gregorian ordinals of the UTC days of the openings, (n,)."""
-        return np.asarray(self.open_time // _DAY + EPOCH.toordinal())
+        return np.asarray(self.open_time // Interval.DAY_1.seconds + EPOCH.toordinal())
 
     def __len__(self) -> int:
         return len(self.open_time)

@@ -57,7 +57,7 @@ class Allowance:
 
 
 class RateBudget:
-    """Limits the weight of the requests that begin in any 60 seconds. Several threads may share it."""
+    """Limit the weight of the requests that begin in any 60 seconds. Several threads may share it."""
 
     def __init__(
         self,

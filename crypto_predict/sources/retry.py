@@ -70,8 +70,8 @@ class RetryPolicy:
         except Failure as failure:
             reason = f"{failure.reason} (tried {tried} times)" if tried > 1 else failure.reason
             if failure.again and (failure.retry_after or 0) > longest:
-                wish = f"it asks to wait {failure.retry_after:g} s, longer than the {longest:g} s this program waits"
-                reason = f"{failure.reason}; {wish}"
+                wait = f"it asks to wait {failure.retry_after:g} s, longer than the {longest:g} s this program waits"
+                reason = f"{failure.reason}; {wait}"
             raise failure.becomes(source, reason) from failure
         raise AssertionError("unreachable: the last attempt returns or raises")
 

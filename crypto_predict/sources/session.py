@@ -37,16 +37,15 @@ _CHUNK = 2**16  # bytes
 _SHORTEST_SECRET = 4  # characters; shorter ones are masked as whole words only
 _MAY_PASS = (requests.ConnectionError, Timeout, ChunkedEncodingError, ContentDecodingError)
 _ADVICE = {
-    401: "it wants keys, and none are set: use another source",
+    401: "it requires keys, and none are set: use another source",
     403: "access is refused, perhaps to where you are: use another source",
     404: "nothing is at this address: check the one that is set for this exchange",
-    407: "the proxy wants a password: check HTTPS_PROXY",
-    418: "it has banned this machine for a while for asking too often: use another source",
+    407: "the proxy requires a password: check HTTPS_PROXY",
+    418: "it has banned this machine for a while after too many requests: use another source",
     429: "too many requests: try again later",
     451: "it is closed to requests from where you are: use another source",
 }
 _REFUSALS_OF_PLACE = frozenset({403, 407, 418, 429, 451})  # for every request from this location
-_REFUSALS_OF_KEYS = frozenset({401, 403})
 
 _deadline: ContextVar[float] = ContextVar("deadline", default=float("inf"))  # seconds on the monotonic clock
 
@@ -65,13 +64,9 @@ def answer_within(seconds: float) -> Iterator[float]:
 class BoundedSession(requests.Session):
     """A session whose answers are complete, successful (2xx), and bounded in time and size.
 
-    Everything else is a `Failure` that names the host. Keys, passwords and user names are masked. Several threads may
-    share a session.
-
-    Args:
-        policy: Its timeouts.
-        keys: The keys that are sent, by the names of their environment variables.
-        address: The address of the exchange. It may contain a password, and so may the addresses of proxies.
+    Everything else is a `Failure` that names the host. Several threads may share a session. Its messages mask the
+    `keys`, given by the names of their environment variables, and the passwords and user names in the `address` of the
+    exchange and in those of proxies.
     """
 
     def __init__(self, policy: RetryPolicy, keys: Mapping[str, str], address: str) -> None:
@@ -87,7 +82,7 @@ class BoundedSession(requests.Session):
         host = host_of(str(url))
         with answer_within(self._policy.answer_timeout) as seconds:
             try:
-                response = self._fetch(method, url, *args, **options)
+                response = self._fetch(host, method, url, *args, **options)
             # A malformed address of the exchange or of a proxy is a ValueError or, without a host, a TypeError.
             except (OSError, HTTPError, ValueError, TypeError) as error:
                 # `from None`, because the error may contain the headers, and with them the keys.
@@ -96,10 +91,10 @@ class BoundedSession(requests.Session):
             raise self._refused(host, response)
         return response
 
-    def _fetch(self, method: str | bytes, url: str | bytes, *args: Any, **options: Any) -> requests.Response:
+    def _fetch(self, host: str, *args: Any, **options: Any) -> requests.Response:
         timeout = (self._policy.connect_timeout, self._policy.read_timeout)
-        response = super().request(method, url, *args, **{**options, "timeout": timeout, "stream": True})
-        body, host = bytearray(), host_of(str(url))
+        response = super().request(*args, **{**options, "timeout": timeout, "stream": True})
+        body = bytearray()
         with response:
             for chunk in response.iter_content(_CHUNK):
                 body += chunk
@@ -140,7 +135,7 @@ class BoundedSession(requests.Session):
         if message := _message(response):
             reason += f' "{self._presentable(message)}"'
         becomes: type[SourceError] = SourceError
-        if self._key_names and status in _REFUSALS_OF_KEYS:
+        if self._key_names and status in {401, 403}:
             becomes = RefusedKeys
             reason += f": it does not accept the keys in {self._key_names}; correct them, or unset both"
         elif status // 100 == 3:
@@ -196,14 +191,14 @@ def _message(response: requests.Response) -> str | None:
 
 
 class _Answer(requests.Response):
-    """Reads JSON with Python's own module. `requests` prefers simplejson where it is installed, which refuses NaN."""
+    """Read JSON with Python's own module. `requests` prefers simplejson where it is installed, which refuses NaN."""
 
     def json(self, **options: Any) -> Any:
         return json.loads(self.content, **options)
 
 
 class _DeadlineReader(io.RawIOBase):
-    """Reads a socket until the deadline. The timeout of a socket alone starts again with each byte."""
+    """Read a socket until the deadline. The timeout of a socket alone starts again with each byte."""
 
     def __init__(self, sock: socket.socket, stream: io.RawIOBase) -> None:
         self._sock, self._stream = sock, stream

@@ -14,8 +14,8 @@ from crypto_predict.baked.schema import COVERAGE, Card, Gate, PairCard, Standing
 from crypto_predict.forecasting.evaluation.replay import HORIZONS
 from crypto_predict.forecasting.evaluation.scoring import only
 from crypto_predict.market import Pair
+from crypto_predict.training.options import ReleaseFacts
 from crypto_predict.training.pair import TrainedPair
-from crypto_predict.training.settings import ReleaseFacts
 from crypto_predict.version import __version__
 
 _PACKAGES = ("cmdstanpy", "numpy", "pandas", "prophet", "scipy", "statsmodels")  # those that decide the numbers
@@ -47,6 +47,11 @@ def build_pair_card(trained: TrainedPair, horizons: Sequence[int]) -> PairCard:
     """Build the card of one pair: its history, its backtest at `horizons`, and its forecast in 1, 7, 30 and 90 days."""
     history, past, forecast = trained.read.history, trained.read.past, trained.fitted.forecast
     evaluator = Evaluator(forecast)
+    standings = []
+    for horizon in HORIZONS:
+        day = forecast.last + timedelta(days=horizon)
+        prediction = evaluator.at_close(day)
+        standings.append(Standing(horizon, day, prediction.price, prediction.low, prediction.high))
     return PairCard(
         source=history.source,
         simulated=history.simulated,
@@ -59,15 +64,9 @@ def build_pair_card(trained: TrainedPair, horizons: Sequence[int]) -> PairCard:
         history_sha256=past.sha256(),
         last_close=forecast.last_close,
         anchor=forecast.anchor,
-        forecast=tuple(_standing(evaluator, horizon) for horizon in HORIZONS),
+        forecast=tuple(standings),
         backtest=None if trained.backtest is None else only(trained.backtest, horizons),
     )
-
-
-def _standing(evaluator: Evaluator, horizon: int) -> Standing:
-    day = evaluator.forecast.last + timedelta(days=horizon)
-    prediction = evaluator.at_close(day)
-    return Standing(horizon, day, prediction.price, prediction.low, prediction.high)
 
 
 def _git_revision() -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 from collections.abc import Iterable
@@ -15,8 +14,8 @@ from crypto_predict.baked.ledger import Ledger, size_up_to
 from crypto_predict.baked.schema import Model
 from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableModel
 from crypto_predict.forecasting.record import Record
+from crypto_predict.training.options import Outputs
 from crypto_predict.training.outputs import File
-from crypto_predict.training.settings import Outputs
 
 _SUFFIX = ".ledger.jsonl"
 
@@ -46,12 +45,12 @@ def clean_up(outputs: Outputs, files: Iterable[File]) -> bool:
     Returns:
         Whether the ledger was removed, because it had no other entries.
     """
-    removed = False
-    if not outputs.model.exists():
+    removed, ledger = False, outputs.ledger
+    if ledger.exists() and not outputs.model.exists():
         models = filter(None, map(_loaded, stale_temporaries(outputs.model)))
-        incomplete = next((model for model in models if _ends_with(outputs.ledger, model.scorecard.head)), None)
-        if incomplete is not None:
-            removed = _drop_release(outputs.ledger, incomplete.card.trained_at)
+        at_end = (model for model in models if size_up_to(ledger, model.scorecard.head) == ledger.stat().st_size)
+        if (incomplete := next(at_end, None)) is not None:
+            removed = _drop_release(ledger, incomplete.card.trained_at)
     for _, path in files:
         remove_stale(path)
     return removed
@@ -103,20 +102,17 @@ def keep_ledger(outputs: Outputs, ledger: Ledger) -> None:
         OSError: The copy cannot be made.
     """
     path = outputs.ledger
-    if not path.exists() or _begins_with(ledger.content(), path, _released_size(outputs)):
+    if not path.exists():
+        return
+    model = _loaded(outputs.model)
+    released = None if model is None else size_up_to(path, model.scorecard.head)  # in bytes
+    if _begins_with(ledger.content(), path, released or path.stat().st_size):
         return
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     aside = path.with_name(f"{path.stem}.{digest[:12]}{path.suffix}")
     keep_aside(path, aside)
     _log.warning("the ledger %s is not continued; it is kept as %s (continue it with --ledger)", path, aside)
-
-
-def _released_size(outputs: Outputs) -> int:
-    """Return the size in bytes of the ledger beside the output, up to the last entry that was released."""
-    model = _loaded(outputs.model)
-    released = None if model is None else size_up_to(outputs.ledger, model.scorecard.head)
-    return released or outputs.ledger.stat().st_size
 
 
 def _begins_with(content: Iterable[bytes], path: Path, size: int) -> bool:
@@ -128,13 +124,6 @@ def _begins_with(content: Iterable[bytes], path: Path, size: int) -> bool:
                 return False
             size -= len(expected)
     return size == 0
-
-
-def _ends_with(ledger: Path, head: str) -> bool:
-    """Return whether the last entry of a ledger has the digest `head`."""
-    with contextlib.suppress(OSError):
-        return size_up_to(ledger, head) == ledger.stat().st_size
-    return False
 
 
 def _loaded(path: Path) -> Model | None:

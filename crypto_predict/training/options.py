@@ -1,37 +1,25 @@
-"""The command line of ``train.py`` and its environment, as settings."""
+"""The command line of ``train.py`` and its environment, as a frozen value for each concern."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
 
 from crypto_predict.command_line import CommandLine, Option
 from crypto_predict.errors import InvalidValue, shown
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.market import Pair
-from crypto_predict.settings import (
-    boolean,
-    day,
-    file_path,
-    instant_of_epoch,
-    label,
-    whole_number,
-)
+from crypto_predict.settings import boolean, day, file_path, instant_of_epoch, label, whole_number
 from crypto_predict.sources.catalog import FILE, pair_in_name, source_name
 from crypto_predict.sources.limits import Bounds
-from crypto_predict.training.settings import (
-    BacktestPlan,
-    EarlierRelease,
-    GatePlan,
-    HistoryRequest,
-    Outputs,
-    ReleaseFacts,
-    TrainSettings,
-)
 
 DEFAULT_PAIR = Pair("BTC", "USD")
 
+_SOURCES = "where history comes from, in order of preference: alpaca, file:PATH, simulated"
+_HORIZONS = "days ahead at which the forecast is scored"
 ONE_A_PAIR = "several pairs need {base} in the name"
 EXAMPLES = """\
 examples:
@@ -51,7 +39,6 @@ other environment: ALPACA_DATA_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY, SOURCE_SE
   (shown in the model card), GATE_STALEST_HOURS and the gate's other thresholds
 """
 
-
 COMMAND = CommandLine(
     "train.py",
     "Train a forecast and bake it into one file: history in, model.pkl out.",
@@ -63,14 +50,7 @@ COMMAND = CommandLine(
             "BASE/QUOTE",
             multiple=True,
         ),
-        Option(
-            "--source",
-            source_name,
-            "where history comes from, in order of preference: alpaca, file:PATH, simulated",
-            "NAME,NAME",
-            default=("alpaca",),
-            multiple=True,
-        ),
+        Option("--source", source_name, _SOURCES, "NAME,NAME", default=("alpaca",), multiple=True),
         Option(
             "--days", whole_number("days", 30, 36_500), "longest history that a fit sees, in days", "N", default="1825"
         ),
@@ -80,14 +60,7 @@ COMMAND = CommandLine(
         Option("--prophet-json", file_path, f"also write Prophet's own JSON; {ONE_A_PAIR}", "FILE"),
         Option("--picture", file_path, f"also draw the forecast as .svg, .png or .pdf; {ONE_A_PAIR}", "FILE"),
         Option("--backtest", file_path, "also write every forecast of the backtest, as CSV", "FILE"),
-        Option(
-            "--horizons",
-            whole_number("horizons", 1, 365),
-            "days ahead at which the forecast is scored",
-            "N,N",
-            default=("1,7,30,90",),
-            multiple=True,
-        ),
+        Option("--horizons", whole_number("horizons", 1, 365), _HORIZONS, "N,N", default=("1,7,30,90",), multiple=True),
         Option(
             "--every",
             whole_number("every", 1, 365),
@@ -104,6 +77,78 @@ COMMAND = CommandLine(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryRequest:
+    """Which prices are read."""
+
+    pairs: tuple[Pair, ...]
+    sources: tuple[str, ...]  # names in order of preference
+    days: int  # longest history that a fit sees
+    until: date | None = None  # candles after this UTC day are ignored
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # settings of the sources, with their keys
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestPlan:
+    """Which forecasts of the past are made and scored."""
+
+    horizons: tuple[int, ...]  # days ahead, ascending
+    every: int  # days from one cutoff to the next
+
+
+@dataclass(frozen=True, slots=True)
+class GatePlan:
+    """What the release gate requires."""
+
+    thresholds: GateThresholds = field(default_factory=GateThresholds)
+    enforced: bool = True  # False: faults are only published in the model card
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRelease:
+    """The files of the release before this one."""
+
+    ledger: Path | None = None  # continued beside the model
+    champion: Path | None = None  # the model that this one would replace
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseFacts:
+    """What a release sets in the environment; None if it is not set."""
+
+    trained_at: datetime | None = None  # SOURCE_DATE_EPOCH; None: now
+    version: str | None = None  # MODEL_VERSION; None: the version of this program
+    git_revision: str | None = None  # GIT_REVISION; None: asked from git
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """The files to write; None if a file is not wanted. `Pair.fill` inserts the pair where there is one file a pair."""
+
+    model: Path
+    backtest: Path | None = None  # every forecast of the backtest, as CSV
+    prophet_json: Path | None = None  # for each pair
+    picture: Path | None = None  # for each pair
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger beside the model: ``model.ledger.jsonl`` beside ``model.pkl``."""
+        return self.model.parent / f"{self.model.stem}.ledger.jsonl"  # a path such as ".." has no name to replace
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """Everything that one training run does."""
+
+    history: HistoryRequest
+    backtest: BacktestPlan
+    outputs: Outputs
+    gate: GatePlan = GatePlan()
+    earlier: EarlierRelease = EarlierRelease()
+    release: ReleaseFacts = ReleaseFacts()
+    seed: int = 0  # of the fit and the simulated market
+
+
 def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[TrainSettings, bool]:
     """Read the settings from the command line and the environment, and whether the report is wanted as JSON.
 
@@ -115,30 +160,22 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
     if files and not options.pair:
         typed = shlex.join(["python", "train.py", *arguments, "--pair", str(pair_in_name(files[0]))])
         COMMAND.fail(f"the pair of {shown(files[0])} is not named; type: {typed} (or set PAIR)")
+    pairs = options.pair or (DEFAULT_PAIR,)
     try:
         Bounds.from_environ(environ)  # read again where the sources are opened, after slow imports
-        return _settings(options, environ), options.json
+        settings = TrainSettings(
+            HistoryRequest(pairs, options.source, options.days, options.until, environ),
+            BacktestPlan(tuple(sorted(options.horizons)), options.every),
+            Outputs(options.output, options.backtest, options.prophet_json, options.picture),
+            GatePlan(GateThresholds.from_environ(environ), enforced=not options.no_gate),
+            EarlierRelease(options.ledger, options.champion),
+            ReleaseFacts(
+                trained_at=instant_of_epoch(environ.get("SOURCE_DATE_EPOCH")),
+                version=label("MODEL_VERSION", environ.get("MODEL_VERSION")),
+                git_revision=label("GIT_REVISION", environ.get("GIT_REVISION")),
+            ),
+            options.seed,
+        )
     except InvalidValue as error:
         COMMAND.fail(str(error))
-
-
-def _settings(options: SimpleNamespace, environ: Mapping[str, str]) -> TrainSettings:
-    return TrainSettings(
-        history=HistoryRequest(
-            pairs=options.pair or (DEFAULT_PAIR,),
-            sources=options.source,
-            days=options.days,
-            until=options.until,
-            environ=environ,
-        ),
-        backtest=BacktestPlan(tuple(sorted(options.horizons)), options.every),
-        outputs=Outputs(options.output, options.backtest, options.prophet_json, options.picture),
-        gate=GatePlan(GateThresholds.from_environ(environ), enforced=not options.no_gate),
-        earlier=EarlierRelease(options.ledger, options.champion),
-        release=ReleaseFacts(
-            trained_at=instant_of_epoch(environ.get("SOURCE_DATE_EPOCH")),
-            version=label("MODEL_VERSION", environ.get("MODEL_VERSION")),
-            git_revision=label("GIT_REVISION", environ.get("GIT_REVISION")),
-        ),
-        seed=options.seed,
-    )
+    return settings, options.json

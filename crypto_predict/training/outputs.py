@@ -1,10 +1,13 @@
-"""The files that a training run writes: their names, and the checks before the training and before writing."""
+"""The files that a training run writes: their names, their checks before training and writing, and the CSV."""
 
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, fields
 from pathlib import Path
 
 from crypto_predict.baked import schema, store
@@ -12,10 +15,10 @@ from crypto_predict.baked.files import locked, real_path, temporary_for
 from crypto_predict.baked.schema import Model
 from crypto_predict.baked.unpickle import MOST_OPCODES
 from crypto_predict.errors import InvalidValue, UnusableModel
-from crypto_predict.forecasting.evaluation.replay import HORIZONS
+from crypto_predict.forecasting.evaluation.replay import HORIZONS, Row
 from crypto_predict.market import Pair
 from crypto_predict.sources.catalog import FILE
-from crypto_predict.training.settings import EarlierRelease, HistoryRequest, Outputs
+from crypto_predict.training.options import EarlierRelease, HistoryRequest, Outputs
 
 PICTURE_FORMATS = (".svg", ".png", ".pdf")
 
@@ -25,10 +28,7 @@ File = tuple[str, Path]  # the option that names it, and its path
 
 
 def check_outputs(outputs: Outputs, request: HistoryRequest, earlier: EarlierRelease) -> list[File]:
-    """Check before minutes of training that all outputs can be written, and that none replaces an input.
-
-    Returns:
-        Every file to write.
+    """Check before minutes of training that all outputs can be written and none replaces an input; return all of them.
 
     Raises:
         InvalidValue: An output cannot be written where the settings say.
@@ -41,10 +41,9 @@ def check_outputs(outputs: Outputs, request: HistoryRequest, earlier: EarlierRel
         _check_file(option, path)
         real = real_path(path)
         if real in files:
-            same = files[real][0] == option
-            expected = (
-                "one file a pair: write {base}-{quote} in its name" if same else "different from the other outputs"
-            )
+            expected = "different from the other outputs"
+            if files[real][0] == option:
+                expected = "one file a pair: write {base}-{quote} in its name"
             raise InvalidValue(option, str(path), expected)
         files[real] = option, path
     for option, path, successor in _read(outputs, request, earlier):
@@ -55,23 +54,23 @@ def check_outputs(outputs: Outputs, request: HistoryRequest, earlier: EarlierRel
     return list(files.values())
 
 
-def _written(outputs: Outputs, pairs: Sequence[Pair]) -> Iterator[File]:
-    yield "--output", outputs.model
-    yield "--output", outputs.ledger
-    if outputs.backtest is not None:
-        yield "--backtest", outputs.backtest
-    for option, template in (("--prophet-json", outputs.prophet_json), ("--picture", outputs.picture)):
-        if template is not None:
-            yield from ((option, pair.fill(template)) for pair in pairs)
+def _written(outputs: Outputs, pairs: Sequence[Pair]) -> list[File]:
+    files = (("--output", outputs.model), ("--output", outputs.ledger), ("--backtest", outputs.backtest))
+    templates = (("--prophet-json", outputs.prophet_json), ("--picture", outputs.picture))
+    return [
+        *((option, path) for option, path in files if path is not None),
+        *((option, pair.fill(template)) for option, template in templates if template is not None for pair in pairs),
+    ]
 
 
 def _read(
     outputs: Outputs, request: HistoryRequest, earlier: EarlierRelease
 ) -> Iterator[tuple[str, Path, Path | None]]:
     """Yield the files to read: the option, the path, and the one output that may replace the file."""
-    for template in (Path(name.removeprefix(FILE)) for name in request.sources if name.startswith(FILE)):
-        for path in (pair.fill(template) for pair in request.pairs):
-            yield f"--source {FILE}{path}", path, None
+    for name in request.sources:
+        if name.startswith(FILE):
+            for path in (pair.fill(Path(name.removeprefix(FILE))) for pair in request.pairs):
+                yield f"--source {FILE}{path}", path, None
     if earlier.ledger is not None:
         yield "--ledger", earlier.ledger, outputs.ledger
     if earlier.champion is not None:
@@ -109,13 +108,10 @@ def locked_outputs(files: Iterable[File]) -> Iterator[None]:
 def check_room(candles: Mapping[Pair, int], days: int, horizons: Sequence[int]) -> None:
     """Check before the training that the model will not exceed the limits of a model file.
 
-    Args:
-        candles: The length of the history of each pair, its warm-up included.
-        days: Longest history that a fit sees.
-        horizons: Days ahead that are scored.
+    `candles` counts the history of each pair with its warm-up; `horizons` are the days ahead that are scored.
 
     Raises:
-        InvalidValue: There are too many days, or losses of too many horizons.
+        InvalidValue: There are too many days (`--days` has the value `days`), or losses of too many horizons.
     """
     answered = {pair: count + schema.HORIZON_DAYS for pair, count in candles.items()}
     if faults := list(schema.size_faults(answered)):
@@ -138,3 +134,19 @@ def readable(model: Model, path: Path) -> bytes:
     except UnusableModel as error:
         raise InvalidValue("--output", str(path), f"a model that can be read back: {error.reason}") from error
     return data
+
+
+def as_csv(rows: Mapping[Pair, Iterable[Row]]) -> bytes:
+    """Format a CSV file: ``pair,cutoff,horizon_days,target,actual,prediction,low,high,persistence``.
+
+    A forecast is made at the close of the UTC day `cutoff`, with nothing but what was known by then, for the close of
+    the day `target`. Prices are in the quote currency, with twelve significant digits.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["pair", *(field.name for field in fields(Row))])
+    for pair, forecasts in rows.items():
+        for row in forecasts:
+            cells = (f"{value:.12g}" if isinstance(value, float) else value for value in astuple(row))
+            writer.writerow([pair, *cells])
+    return text.getvalue().encode()

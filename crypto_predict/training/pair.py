@@ -1,24 +1,109 @@
-"""The training of one pair: its backtest, its forecast and what the gate finds in both."""
+"""One pair: the prices that it is trained on, its backtest, its forecast, and what the gate finds in them."""
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Never
 
 from tqdm import tqdm
 
-from crypto_predict.baked.schema import Model
-from crypto_predict.baked.scores import Backtest
+from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Backtest, Model
+from crypto_predict.errors import Refused, SourceError, UnusableHistory
 from crypto_predict.forecasting.candidates.combination import LEARNED
 from crypto_predict.forecasting.evaluation.replay import HORIZONS, LEAST_HISTORY, Row, replay, splits
 from crypto_predict.forecasting.evaluation.scoring import score
 from crypto_predict.forecasting.forecast import FittedForecast, forecast_pair
+from crypto_predict.forecasting.gate.quality import anchor_faults, history_faults
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.forecasting.gate.verdict import calibration_faults, champion_faults
 from crypto_predict.forecasting.series import DailySeries
-from crypto_predict.training.histories import PairHistory
-from crypto_predict.training.settings import BacktestPlan
+from crypto_predict.history import MIN_CANDLES, History, candles_since, closing_limit, read_history
+from crypto_predict.market import DAY, Candle, Interval, Pair
+from crypto_predict.market.ports import CandleSource
+from crypto_predict.training.options import BacktestPlan, GatePlan, HistoryRequest
+
+# Days read before those that a fit sees. With them, the first forecasts of the backtest have a year behind them, and
+# the interval starts from more days than it is scored on.
+WARM_UP = 365
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PairHistory:
+    """The prices that one pair is trained on."""
+
+    history: History  # of as many days as a fit sees
+    past: History  # the same with the warm-up before it
+    source: CandleSource  # of both
+    anchor: Anchor  # the newest price, where the forecast starts
+    faults: tuple[str, ...]  # found by a gate that is not enforced
+
+
+def read_pair(
+    sources: Sequence[CandleSource], pair: Pair, request: HistoryRequest, gate: GatePlan, now: datetime
+) -> PairHistory:
+    """Read the history of one pair, and the newest price.
+
+    Raises:
+        Refused: The gate is enforced and accepts the history of no source, or not the newest price.
+        UnusableHistory: No source has a usable history.
+    """
+    limit = closing_limit(request.until, now)
+
+    def judge(history: History) -> list[str]:
+        return history_faults(history, gate.thresholds, limit, request.days)
+
+    days = request.days + WARM_UP
+    past, source = read_history(
+        sources, pair, Interval.DAY_1, days, request.until, now, judge if gate.enforced else None
+    )
+    history = past.last(request.days)
+    if len(history.candles) < MIN_CANDLES:  # the others are warm-up, from before a gap
+        fault = f"{len(history.candles)} usable candles in the last {request.days} days, {MIN_CANDLES} are needed"
+        raise UnusableHistory(f"{pair} from {history.source}", [fault])
+    anchor, faults = newest_price(history, source, limit, gate.thresholds)
+    if gate.enforced and faults:
+        raise Refused([f"{pair}: {history.source}: {fault}" for fault in faults])
+    return PairHistory(history, past, source, anchor, () if gate.enforced else (*judge(past), *faults))
+
+
+def newest_price(
+    history: History, source: CandleSource, limit: datetime, thresholds: GateThresholds
+) -> tuple[Anchor, list[str]]:
+    """Return the close of the newest hourly candle that closed by `limit` (UTC), and its faults.
+
+    The last daily close takes its place if it has faults, or if no hour has closed after that day.
+    """
+    last, hour, hours = history.candles[-1], Interval.HOUR_1, list[Candle]()
+    if hour in source.intervals:
+        try:
+            # The last hour of the day is left out: with it, the day itself would be known.
+            hours = candles_since(history, source, hour, DAY - hour.length, limit)
+        except (SourceError, UnusableHistory) as error:
+            _log.warning("%s: no hourly candles, the forecast starts at the last daily close: %s", history.pair, error)
+    faults = anchor_faults(hours, last, thresholds)
+    if not hours or faults:
+        return Anchor(last.open_time + DAY, last.close), faults
+    return Anchor(hours[-1].open_time + hour.length, hours[-1].close), []
+
+
+def candles_after(history: History, source: CandleSource, now: datetime) -> list[Candle]:
+    """Return the sound daily candles of the `HORIZON_DAYS` days after `history`, ascending, from the same source.
+
+    If the source fails, log a warning and return none. Only pictures show these candles, after the training.
+    """
+    try:
+        limit = closing_limit(None, now)
+        candles = candles_since(history, source, Interval.DAY_1, HORIZON_DAYS * DAY, limit)
+    except (SourceError, UnusableHistory) as error:
+        _log.warning("%s: the picture does not show the prices that followed: %s", history.pair, error)
+        return []
+    return [candle for candle in candles if not candle.faults()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +120,8 @@ class TrainedPair:
 def train_pair(read: PairHistory, plan: BacktestPlan, days: int, seed: int, progress: tqdm[Never]) -> TrainedPair:
     """Replay the forecasts of the past, score them, and make the forecast of the future.
 
-    Every release is scored at `HORIZONS`, so that the next one can be compared with it.
-
-    Args:
-        read: The prices.
-        plan: The backtest.
-        days: Longest history that a fit sees.
-        seed: For Prophet's optimiser.
-        progress: Gets one step for each cutoff.
+    Every release is scored at `HORIZONS`, so that the next one can be compared with it. A fit sees at most `days` days;
+    `seed` is for Prophet's optimiser; `progress` gets one step for each cutoff.
 
     Raises:
         UnusableHistory: The forecast would leave the range of numbers.

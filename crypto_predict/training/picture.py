@@ -29,18 +29,10 @@ FOLLOWED = "what followed (not seen by the model)"
 WIDE_RANGE = 12  # highest over lowest price from which the ticks are logarithmic too
 LABEL_GAP = 0.05  # from one price at the right edge to the next, as a share of the height
 
-# In dark mode a viewer sees the second colour of each.
-_PAPER, _INK, _QUIET = "#ffffff", "#1f2328", "#59636e"
-_GRID, _FITTED, _FORECAST, _ACTUAL = "#d8dee4", "#a3adb8", "#bc4c00", "#0969da"
-_DARK = {
-    _PAPER: "#0d1117",
-    _INK: "#e6edf3",
-    _QUIET: "#9198a1",
-    _GRID: "#2a313a",
-    _FITTED: "#5d6773",
-    _FORECAST: "#f0883e",
-    _ACTUAL: "#58a6ff",
-}
+_PAPER, _INK, _QUIET, _GRID = "#ffffff", "#1f2328", "#59636e", "#d8dee4"
+_FITTED, _FORECAST, _ACTUAL = "#a3adb8", "#bc4c00", "#0969da"
+_LIGHT = (_PAPER, _INK, _QUIET, _GRID, _FITTED, _FORECAST, _ACTUAL)
+_DARK = ("#0d1117", "#e6edf3", "#9198a1", "#2a313a", "#5d6773", "#f0883e", "#58a6ff")  # the same in dark mode
 _STYLE: dict[Any, Any] = {  # matplotlib's type of the keys is a list of all of them
     "svg.fonttype": "none",  # text stays text in an SVG
     "svg.hashsalt": "crypto-predict",  # the same run gives the same file
@@ -79,13 +71,8 @@ def save_picture(
 def draw_picture(history: History, forecast: PairForecast, card: Card, followed: Sequence[Candle] = ()) -> Figure:
     """Draw the last two years of closes, the fitted curve, the forecast with its interval, and the closes after it.
 
-    Inside the axes are only lines: title and legend stand above, the prices of the last day to the right.
-
-    Args:
-        history: The prices that the forecast was trained on.
-        forecast: As baked.
-        card: For the version.
-        followed: Candles after the forecast was made.
+    Inside the axes are only lines: title and legend stand above, the prices of the last day to the right. `followed`
+    are the candles after the forecast was made.
     """
     figure = Figure(figsize=(10, 5), layout="constrained")
     axes = figure.add_subplot()
@@ -185,7 +172,7 @@ def _small_and_adaptive(svg: bytes) -> bytes:
     """Return the SVG with coordinates of two decimals, a hundredth of a point, and with the colours of dark mode."""
     rules = "".join(
         f'[style*="{kind}: {light}"]{{{kind}:{dark}!important}}'
-        for light, dark in _DARK.items()
+        for light, dark in zip(_LIGHT, _DARK, strict=True)
         for kind in ("fill", "stroke")
     )
     rounded = _COORDINATES.sub(lambda path: _DECIMALS.sub(rb"\1", path[0]), svg)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Never
 
@@ -18,14 +18,19 @@ from crypto_predict.forecasting.gate.verdict import verdict
 from crypto_predict.market import Pair
 from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.catalog import open_sources
-from crypto_predict.training.backtest_csv import as_csv
 from crypto_predict.training.card import build_card, build_pair_card
 from crypto_predict.training.earlier import clean_up, continue_record, keep_ledger, read_champion
-from crypto_predict.training.histories import PairHistory, candles_after, read_pair
-from crypto_predict.training.outputs import check_outputs, check_room, locked_outputs, readable
-from crypto_predict.training.pair import count_cutoffs, find_faults, train_pair
+from crypto_predict.training.options import GatePlan, HistoryRequest, TrainSettings
+from crypto_predict.training.outputs import as_csv, check_outputs, check_room, locked_outputs, readable
+from crypto_predict.training.pair import (
+    PairHistory,
+    candles_after,
+    count_cutoffs,
+    find_faults,
+    read_pair,
+    train_pair,
+)
 from crypto_predict.training.picture import save_picture
-from crypto_predict.training.settings import GatePlan, HistoryRequest, TrainSettings
 
 _BAR = "{desc} |{bar:30}| {n_fmt}/{total_fmt} steps, {elapsed}"
 
@@ -42,17 +47,10 @@ class TrainingRun:
     seconds: dict[Pair, float]
 
 
-def utc_now() -> datetime:
-    """Return the present, in UTC."""
-    return datetime.now(UTC)
-
-
 def train(settings: TrainSettings, now: datetime) -> TrainingRun:
     """Train every pair and write the outputs, the model file last: it changes only if everything else succeeded.
 
-    Args:
-        settings: What to do.
-        now: The present, in UTC; candles that are not closed by then are not used.
+    Candles that are not closed at `now` (UTC) are not used.
 
     Raises:
         InvalidValue: The settings contradict themselves or the ledger, the champion cannot be read, an output cannot be

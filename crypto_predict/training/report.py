@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from textwrap import fill
-from typing import Any
 
 from crypto_predict.baked import plain
-from crypto_predict.baked.schema import Card, PairCard
-from crypto_predict.baked.scores import Backtest, Score
+from crypto_predict.baked.schema import Backtest, Card, PairCard, Score
 from crypto_predict.forecasting.evaluation.scoring import Verdict, verdict
 from crypto_predict.market import Pair, price_decimals
 from crypto_predict.training.pipeline import TrainingRun
@@ -37,12 +35,8 @@ _SIMULATED = "!!! SIMULATED PRICES: no exchange was used, the market is invented
 
 def as_json(run: TrainingRun) -> str:
     """Format one JSON object: the file written, the seconds each pair took, and the whole model card."""
-    report: dict[str, Any] = {
-        "output": str(run.output),
-        "seconds": {str(pair): round(seconds, 3) for pair, seconds in run.seconds.items()},
-        "card": plain.encode(run.model.card),
-    }
-    return json.dumps(report, indent=2)
+    seconds = {str(pair): round(seconds, 3) for pair, seconds in run.seconds.items()}
+    return json.dumps({"output": str(run.output), "seconds": seconds, "card": plain.encode(run.model.card)}, indent=2)
 
 
 def as_text(run: TrainingRun) -> str:
@@ -51,12 +45,19 @@ def as_text(run: TrainingRun) -> str:
     Lines have at most `WIDTH` columns, except for a longer path.
     """
     card = run.model.card
+    pairs = _by_value({str(pair): facts.source for pair, facts in card.pairs.items()})
     parts = [
         _table(_HISTORY_HEAD, [_history_row(pair, facts, run.seconds[pair]) for pair, facts in card.pairs.items()]),
-        _wrap(_sources(card)),
+        _wrap("source: " + "; ".join(f"{source} for {listed(names)}" for source, names in pairs.items())),
         _table(_FORECAST_HEAD, [row for pair, facts in card.pairs.items() for row in _forecast_rows(pair, facts)]),
         _wrap(f"low and high: the central {card.coverage:.0%} interval; change: from the last close"),
-        "\n".join(_wrap(_anchor_line(pair, facts)) for pair, facts in card.pairs.items()),
+        "\n".join(
+            _wrap(
+                f"{pair} sets out from the newest price, {_price(facts.anchor.price, facts)} at "
+                f"{facts.anchor.at:%Y-%m-%d %H:%M} UTC"
+            )
+            for pair, facts in card.pairs.items()
+        ),
         *_backtest_parts(card),
     ]
     if not card.gate.passed:
@@ -80,13 +81,6 @@ def _history_row(pair: Pair, facts: PairCard, seconds: float) -> Row:
     )
 
 
-def _sources(card: Card) -> str:
-    pairs: dict[str, list[str]] = {}
-    for pair, facts in card.pairs.items():
-        pairs.setdefault(facts.source, []).append(str(pair))
-    return "source: " + "; ".join(f"{source} for {listed(names)}" for source, names in pairs.items())
-
-
 def _forecast_rows(pair: Pair, facts: PairCard) -> list[Row]:
     return [
         (
@@ -98,11 +92,6 @@ def _forecast_rows(pair: Pair, facts: PairCard) -> list[Row]:
         )
         for standing in facts.forecast
     ]
-
-
-def _anchor_line(pair: Pair, facts: PairCard) -> str:
-    at = facts.anchor.at
-    return f"{pair} sets out from the newest price, {_price(facts.anchor.price, facts)} at {at:%Y-%m-%d %H:%M} UTC"
 
 
 def _backtest_parts(card: Card) -> Iterator[str]:
@@ -144,10 +133,16 @@ def _verdicts(tested: Tested) -> Iterator[str]:
             by_pair = found.setdefault(verdict(score.relative_mae, score.p_value), {})
             by_pair.setdefault(pair, []).append(score.horizon_days)
     for kind, by_pair in found.items():
-        pairs: dict[str, list[str]] = {}
-        for pair, horizons in by_pair.items():
-            pairs.setdefault(days_listed(horizons), []).append(str(pair))
+        pairs = _by_value({str(pair): days_listed(horizons) for pair, horizons in by_pair.items()})
         yield f"forecast of {'; '.join(f'{listed(names)} at {days}' for days, names in pairs.items())}: {kind.value}"
+
+
+def _by_value(values: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the keys of each value, in order."""
+    keys: dict[str, list[str]] = {}
+    for key, value in values.items():
+        keys.setdefault(value, []).append(key)
+    return keys
 
 
 def _year_parts(pair: Pair, backtest: Backtest) -> Iterator[str]:
@@ -191,12 +186,10 @@ def _price(price: float, facts: PairCard) -> str:
 
 def _table(head: Row, rows: Sequence[Row]) -> str:
     """Format columns as wide as their widest cell, those of numbers aligned to the right."""
-    columns = [_aligned(cells) for cells in zip(head, *rows, strict=True)]
-    lines = ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
-    return "\n".join([lines[0], "  ".join("-" * len(cells[0]) for cells in columns), *lines[1:]])
-
-
-def _aligned(cells: Sequence[str]) -> list[str]:
-    width = max(map(len, cells))
-    numbers = all(cell[0] in "+-<0123456789" for cell in cells[1:])
-    return [cell.rjust(width) if numbers else cell.ljust(width) for cell in cells]
+    columns = []
+    for cells in zip(head, *rows, strict=True):
+        width = max(map(len, cells))
+        numbers = all(cell[0] in "+-<0123456789" for cell in cells[1:])
+        aligned = [cell.rjust(width) if numbers else cell.ljust(width) for cell in cells]
+        columns.append([aligned[0], "-" * width, *aligned[1:]])
+    return "\n".join("  ".join(cells).rstrip() for cells in zip(*columns, strict=True))

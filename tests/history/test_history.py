@@ -285,11 +285,11 @@ def test_a_defect_in_a_file_is_reported_with_its_lines(tmp_path: Path) -> None:
     )
 
 
-def judged(say: Callable[[Defect], str], *sources: CandleSource) -> History:
+def judged(reason: Callable[[Defect], str], *sources: CandleSource) -> History:
     """The history of the first of these sources without a defect."""
 
     def judge(history: History) -> list[str]:
-        return [say(defect) for defect in history.defects]
+        return [reason(defect) for defect in history.defects]
 
     return read_history(sources, BTC, Interval.DAY_1, 1825, None, NOW, judge)[0]
 

@@ -1,4 +1,4 @@
-"""The Dockerfile and what is sent to the engine with it, apart from the image that becomes of them."""
+"""The Dockerfile, and the build context that is sent to the engine."""
 
 import re
 import shutil
@@ -16,8 +16,8 @@ SENT = ["LICENSE", "api.py", "train.py", "requirements-api.txt", "requirements-t
 
 
 @engine.needs_engine
-def test_only_what_the_build_needs_is_sent_to_it(tmp_path: Path) -> None:
-    """No history, no environment, no model that lies about; and no secret that somebody keeps beside the source."""
+def test_the_build_context_contains_only_what_the_build_needs(tmp_path: Path) -> None:
+    """A checkout may also contain a git history, a virtual environment, old models and secrets."""
     context, sent = tmp_path / "context", tmp_path / "sent"
     stray = [".env", ".git/config", ".venv/bin/python", "model.pkl", "tests/test_image.py", "champion/notes.txt"]
     needed = [*SENT, "data/SOL.csv", "champion/model.pkl", "champion/model.ledger.jsonl", f"{PACKAGE}/errors.py"]
@@ -31,8 +31,8 @@ def test_only_what_the_build_needs_is_sent_to_it(tmp_path: Path) -> None:
     assert sorted(str(path.relative_to(sent)) for path in sent.rglob("*") if path.is_file()) == sorted(needed)
 
 
-def test_nothing_of_the_dockerfile_needs_a_newer_engine_or_emulation() -> None:
-    """Neither heredocs nor linked copies nor another frontend; and the stage that ships executes nothing."""
+def test_the_dockerfile_needs_neither_a_new_engine_nor_emulation() -> None:
+    """It has no heredoc, no `--link` and no other frontend; the published stage executes nothing."""
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     assert not re.search(r"<<|--link|(?i:^\s*#\s*syntax\s*=)", text, re.MULTILINE)
     shipped = text.partition("AS api\n")[2]
@@ -40,19 +40,19 @@ def test_nothing_of_the_dockerfile_needs_a_newer_engine_or_emulation() -> None:
     assert not re.search(r"(?m)^RUN\b", shipped)
 
 
-def test_a_folder_for_ones_own_histories_is_there_and_what_lies_in_it_stays_out_of_git() -> None:
-    """It is part of the build's context, and nobody should commit prices by accident."""
+def test_the_folder_for_histories_exists_and_git_ignores_its_content() -> None:
+    """It is part of the build context. Prices must not be committed by accident."""
     if not (ROOT / ".git").exists():
-        pytest.skip("this is not a checkout")
+        pytest.skip("not a git checkout")
     ignored = ["git", "-C", str(ROOT), "check-ignore", "data/SOL.csv", "data/BTC-USD.csv.gz", "data/.gitkeep"]
     done = subprocess.run(ignored, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["data/SOL.csv", "data/BTC-USD.csv.gz"]
     assert (ROOT / "data" / ".gitkeep").exists()
 
 
-def test_hadolint_finds_nothing() -> None:
+def test_hadolint_reports_nothing() -> None:
     program = shutil.which("hadolint") or str(Path(sys.executable).with_name("hadolint"))
     if not Path(program).exists():
-        pytest.skip("hadolint is not installed here")
+        pytest.skip("hadolint is not installed")
     done = subprocess.run([program, str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")

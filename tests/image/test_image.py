@@ -1,4 +1,4 @@
-"""The image as facts: what is in it, what is not, and how it runs where nothing may be written or done."""
+"""The image: its content, and how it runs read-only and without capabilities."""
 
 import json
 import re
@@ -18,21 +18,21 @@ from tests.test_floors import IMPORTS, MODULES, PACKAGE
 image = engine.image  # a fixture
 pytestmark = [needs_engine, pytest.mark.timeout(600)]
 
-MOST_BYTES = 12_500_000  # above the base
+MOST_BYTES = 12_500_000  # in the layers above the base
 
 
 def paths_of(container: Container) -> list[str]:
-    """Every endpoint, and every file of the documentation's page."""
+    """Return the path of every endpoint and of every file of the documentation page."""
     document = requests.get(f"{container.url}/openapi.json", timeout=30).json()
     tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}"
-    asked = {"/bitcoin": f"/bitcoin?date={tomorrow}", "/forecast/{pair}": "/forecast/BTC-USD"}
+    requested = {"/bitcoin": f"/bitcoin?date={tomorrow}", "/forecast/{pair}": "/forecast/BTC-USD"}
     page = requests.get(f"{container.url}/docs", timeout=30).text
     files = re.findall(r'(?:src|href)="(/docs/[^"]+)"', page)
-    return [asked.get(path, path) for path in document["paths"] if path != "/docs/{file}"] + files
+    return [requested.get(path, path) for path in document["paths"] if path != "/docs/{file}"] + files
 
 
-def ask_everything(container: Container) -> None:
-    """Ask for everything there is, once."""
+def request_every_path(container: Container) -> None:
+    """Request every path once."""
     paths = paths_of(container)
     assert {"/readyz", "/version", "/metrics", "/docs/swagger-ui-bundle.js"} <= set(paths)
     for path in paths:
@@ -41,20 +41,20 @@ def ask_everything(container: Container) -> None:
 
 @pytest.fixture(scope="module")
 def layers(image: str, tmp_path_factory: pytest.TempPathFactory) -> list[Layer]:
-    """What the image adds to its base."""
+    """The layers that the image adds to its base."""
     return layers_above_base(image, tmp_path_factory.mktemp("image"))
 
 
 @pytest.fixture(scope="module")
 def files(layers: list[Layer]) -> Layer:
-    """The same, as one."""
+    """The files of all these layers."""
     return {name: content for layer in layers for name, content in layer.items()}
 
 
-def test_it_answers_everything_where_it_may_write_nothing_and_nothing_is_allowed(image: str) -> None:
-    """And it still ends with 0 when it is told to: no answer leaves anything behind that would hold it up."""
+def test_every_path_is_answered_read_only_and_without_capabilities(image: str) -> None:
+    """Afterwards it still ends with 0: no answer delays the stop."""
     with running_container(image) as container:
-        ask_everything(container)
+        request_every_path(container)
         state = json.loads(docker("inspect", container.name))[0]["HostConfig"]
         docker("stop", container.name)
         assert container.served.wait() == 0
@@ -62,15 +62,15 @@ def test_it_answers_everything_where_it_may_write_nothing_and_nothing_is_allowed
     assert container.served.events("stopped")[0]["unfinished"] == 0
 
 
-def test_it_is_not_run_by_root(image: str) -> None:
-    """By number, as orchestrators want it that refuse root: they cannot look a name up."""
+def test_it_does_not_run_as_root(image: str) -> None:
+    """The user is a number, since an orchestrator that refuses root cannot look up a name."""
     user, _, group = inspect(image)["Config"]["User"].partition(":")
     assert int(user) >= 1000
     assert int(group) >= 1000
 
 
-def test_a_stop_is_a_signal_that_the_server_itself_receives(image: str) -> None:
-    """A shell as process 1 would swallow it, and every deploy would wait ten seconds and kill."""
+def test_the_server_itself_receives_the_signal_to_stop(image: str) -> None:
+    """A shell as process 1 would not pass it on, and every deploy would kill the server after ten seconds."""
     config = inspect(image)["Config"]
     assert config["Cmd"] == ["python", "api.py"]
     assert config["Entrypoint"] is None
@@ -82,7 +82,7 @@ def test_a_stop_is_a_signal_that_the_server_itself_receives(image: str) -> None:
     assert container.served.events("stopping")
 
 
-def test_it_listens_at_the_port_it_is_given(image: str) -> None:
+def test_it_listens_at_the_given_port(image: str) -> None:
     port = engine.free_port()
     with running_container(image, PORT=str(port)) as container:
         assert container.served.address[1] == port
@@ -105,8 +105,8 @@ def test_it_becomes_healthy_once_it_is_ready(image: str) -> None:
             events.communicate()
 
 
-def test_the_health_check_fails_where_nobody_answers(image: str) -> None:
-    """A check that cannot fail would call anything healthy."""
+def test_the_health_check_fails_if_nothing_answers(image: str) -> None:
+    """A check that cannot fail would report any container as healthy."""
     kind, *check = inspect(image)["Config"]["Healthcheck"]["Test"]
     assert kind == "CMD"
     with running_container(image) as container:
@@ -114,7 +114,7 @@ def test_the_health_check_fails_where_nobody_answers(image: str) -> None:
         assert subprocess.run(elsewhere, capture_output=True, check=False).returncode == 1
 
 
-def test_the_labels_say_what_the_server_answers(image: str) -> None:
+def test_the_labels_agree_with_the_answer_of_the_server(image: str) -> None:
     labels = inspect(image)["Config"]["Labels"]
     with running_container(image) as container:
         version = requests.get(f"{container.url}/version", timeout=30).json()
@@ -133,19 +133,19 @@ def test_the_labels_say_what_the_server_answers(image: str) -> None:
 
 
 def test_it_is_small(files: Layer) -> None:
-    """Every start on a new machine has to fetch them."""
+    """Every start on a new machine downloads it."""
     assert sum(map(len, files.values())) <= MOST_BYTES
 
 
-def test_it_holds_the_modules_that_the_server_reaches_and_no_others(files: Layer) -> None:
-    """Whatever else it held would have to be fetched, and kept free of holes, for nothing."""
+def test_it_contains_the_modules_that_the_server_imports_and_no_others(files: Layer) -> None:
+    """Other modules would only add to the download and to the attack surface."""
     ours = {name for name in files if name.startswith("app/")}
-    reached = {str(MODULES[name].relative_to(ROOT)) for name in modules_reached()}
-    assert ours == {f"app/{name}" for name in reached | {"api.py", "LICENSE"}} | set(MODEL_FILES)
+    imported = {str(MODULES[name].relative_to(ROOT)) for name in imported_modules()}
+    assert ours == {f"app/{name}" for name in imported | {"api.py", "LICENSE"}} | set(MODEL_FILES)
 
 
-def modules_reached() -> set[str]:
-    """Every module of ours that `api.py` imports, directly or not, and the packages they are in."""
+def imported_modules() -> set[str]:
+    """Return the modules of this project that `api.py` imports, directly or not, and their packages."""
     reached: set[str] = set()
     waiting = IMPORTS["api"] & MODULES.keys()
     while waiting:
@@ -157,8 +157,8 @@ def modules_reached() -> set[str]:
     return reached
 
 
-def test_it_holds_what_serving_is_locked_to_and_no_other_library(files: Layer) -> None:
-    """No Prophet, no pandas, no NumPy, and no package that the lock does not name."""
+def test_it_contains_the_locked_libraries_for_serving_and_no_others(files: Layer) -> None:
+    """It contains neither Prophet nor pandas nor NumPy."""
     metadata = [content for name, content in files.items() if name.endswith(".dist-info/METADATA")]
     parsed = [HeaderParser().parsestr(content.decode()) for content in metadata]
     installed = {f"{normal(one['Name'])}=={one['Version']}" for one in parsed}
@@ -167,33 +167,33 @@ def test_it_holds_what_serving_is_locked_to_and_no_other_library(files: Layer) -
 
 
 def normal(name: str) -> str:
-    """The name of a package as every index writes it."""
+    """Return the normalized name of a package."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def test_it_holds_nothing_that_building_left_behind(files: Layer) -> None:
+def test_it_contains_no_leftovers_of_the_build(files: Layer) -> None:
     assert {name.partition("/")[0] for name in files} == {"app", "packages", "pycache"}
     suspicious = re.compile(r"(^|/)(tests?|\.git|\.cache|__pycache__|requirements[^/]*\.txt|bench|train\.py)(/|$)")
     assert [name for name in files if name.startswith(("app/", "packages/")) and suspicious.search(name)] == []
 
 
-def test_the_model_comes_last(layers: list[Layer]) -> None:
-    """A retrain leaves every other layer as it was, and who has them fetches the model alone."""
+def test_the_last_layer_contains_the_model_alone(layers: list[Layer]) -> None:
+    """A retrain changes no other layer, so a machine that has them downloads the model only."""
     assert sorted(layers[-1]) == MODEL_FILES
     assert not set(MODEL_FILES) & {name for layer in layers[:-1] for name in layer}
 
 
 def test_every_module_it_imports_has_its_byte_code(image: str) -> None:
-    """It cannot write any when it runs, so that each start would compile what is missing. Here it may write."""
-    lacking = byte_code_written(image, "/pycache")
-    assert lacking == []
-    assert len(byte_code_written(image, "/tmp")) > 100  # so the test would see it
+    """It runs read-only, so every start would compile missing byte code again. This test lets it write."""
+    missing = byte_code_written(image, "/pycache")
+    assert missing == []
+    assert len(byte_code_written(image, "/tmp")) > 100  # so the test would detect it
 
 
 def byte_code_written(image: str, prefix: str) -> list[str]:
-    """The byte code that the server writes when it may, with this folder to look in."""
+    """Return the byte code that the server writes if it may, with this folder as its cache."""
     writing = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": prefix}
     with running_container(image, "--user", "0", locked=False, **writing) as container:
-        ask_everything(container)
+        request_every_path(container)
         changes = docker("diff", container.name).splitlines()
     return [change for change in changes if change.startswith("A ") and change.endswith(".pyc")]

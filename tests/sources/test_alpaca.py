@@ -45,7 +45,7 @@ def with_token(token: Any) -> Change:
     return lambda answer: {**answer, "next_page_token": token}
 
 
-# What may pass, and how it is told when it does not.
+# Faults that may pass, and the message of one that does not.
 PASSING = {
     "429": (replay.refused(429, "too many requests."), 'answered 429 Too Many Requests "too many requests."'),
     "500 JSON": (replay.refused(500, "internal server error"), "answered 500 Internal Server Error"),

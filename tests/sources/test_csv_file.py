@@ -86,7 +86,7 @@ def test_a_name_ending_in_gz_does_not_make_a_file_compressed(tmp_path: Path) -> 
 
 
 def test_columns_may_have_any_order_and_other_columns_are_ignored(path: Path) -> None:
-    """Exports carry trade counts, and text in languages of their own."""
+    """Exports carry trade counts, and text in other languages."""
     text = "close,number,low,high,volume,open,time,note\n11,x,9,12,5.5,10,2024-01-01,gr\u00fcn\n"
     assert read(path, text) == DAYS[:1]
 
@@ -267,8 +267,8 @@ YFINANCE = ["Price,Close,High,Low,Open", "Ticker,BTC-USD,BTC-USD,BTC-USD,BTC-USD
 def test_a_fault_in_a_header_of_three_lines_is_reported_with_its_line(
     path: Path, lines: Sequence[str], fault: str
 ) -> None:
-    [told] = faults_of(path, "\n".join(lines))
-    assert told.startswith(fault)
+    [found] = faults_of(path, "\n".join(lines))
+    assert found.startswith(fault)
 
 
 def test_a_column_called_price_does_not_make_a_header_of_three_lines(path: Path) -> None:
@@ -430,9 +430,9 @@ def test_a_time_ms_that_is_not_in_milliseconds_is_reported(path: Path, time: str
     ],
 )
 def test_a_faulty_header_is_reported_with_the_columns_found(path: Path, header: str, fault: str) -> None:
-    [told] = faults_of(path, f"{header}\n{ROWS[0]}\n")
-    assert told.startswith(f"line 1: {fault}")
-    assert len(told) < 700
+    [found] = faults_of(path, f"{header}\n{ROWS[0]}\n")
+    assert found.startswith(f"line 1: {fault}")
+    assert len(found) < 700
 
 
 MONTHS = [f"{EPOCH + timedelta(days=day):%Y-%m-%d},10,12,9,11,{day}" for day in range(200)]

@@ -24,7 +24,7 @@ KEY, SECRET = "PKT0THEKEY0THEKEY", "s3cretS3cretS3cret"
         (replay.answer(451), "answered 451 Unavailable For Legal Reasons: it is closed to requests from where you are"),
         (replay.answer(418), "answered 418 I'm a Teapot: it has banned this machine for a while"),
         (replay.refused(400, "invalid symbol: XX"), 'answered 400 Bad Request "invalid symbol: XX"'),
-        (replay.refused(401, "unauthorized."), 'answered 401 Unauthorized "unauthorized.": it wants keys, and none'),
+        (replay.refused(401, "unauthorized."), 'answered 401 Unauthorized "unauthorized.": it requires keys, and none'),
         (replay.answer(403, "<html>", "text/html"), "answered 403 Forbidden: access is refused"),
         (replay.answer(404, "[" * 100_000), "answered 404 Not Found: nothing is at this address"),
         (replay.answer(301, location="https://example.com/"), "answered 301 Moved Permanently: it has moved"),
@@ -139,9 +139,9 @@ def test_errors_and_logs_do_not_contain_keys(status: int, caplog: pytest.LogCapt
         source = Alpaca(AlpacaSettings(server.url, KEY, SECRET), policy=QUICK)
         with pytest.raises(SourceError, match=r"refused: \*\*\*, \*\*\*") as caught:
             next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
-    told = "".join(traceback.format_exception(caught.value)) + caplog.text + "".join(map(repr, caplog.records))
-    assert KEY not in told
-    assert SECRET not in told
+    text = "".join(traceback.format_exception(caught.value)) + caplog.text + "".join(map(repr, caplog.records))
+    assert KEY not in text
+    assert SECRET not in text
 
 
 PASSWORD, ENCODED, SENT = "hu/sh@h1", "hu%2Fsh%40h1", base64.b64encode(b"user:hu/sh@h1").decode()
@@ -160,8 +160,8 @@ def test_errors_and_logs_do_not_contain_the_password_of_an_address(
         with pytest.raises(SourceError) as caught:
             next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
         assert server.requests[0].headers["authorization"] == f"Basic {SENT}"
-    told = "".join(traceback.format_exception(caught.value)) + caplog.text + repr(settings)
-    assert [secret for secret in (PASSWORD, ENCODED, SENT) if secret in told] == []
+    text = "".join(traceback.format_exception(caught.value)) + caplog.text + repr(settings)
+    assert [secret for secret in (PASSWORD, ENCODED, SENT) if secret in text] == []
 
 
 def test_a_password_that_begins_like_the_user_name_is_masked_to_its_end() -> None:
@@ -205,9 +205,9 @@ def test_errors_and_logs_do_not_contain_the_password_of_a_proxy(
     source = Alpaca(AlpacaSettings("http://data.alpaca.invalid"), policy=replace(QUICK, attempts=2))
     with pytest.raises(SourceError) as caught:
         next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
-    told = "".join(traceback.format_exception(caught.value)) + caplog.text
-    assert "hush" not in told
-    assert "hu sh" not in told
+    text = "".join(traceback.format_exception(caught.value)) + caplog.text
+    assert "hush" not in text
+    assert "hu sh" not in text
 
 
 @pytest.mark.parametrize("address", ["http://a..b", f"http://{'a' * 70}.com", "http://exa mple.com"])

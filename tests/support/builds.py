@@ -17,7 +17,7 @@ class Build:
     """One build of a context with these arguments."""
 
     tag: str
-    report: str  # of the engine, about its steps
+    report: str  # by the engine, about the steps
     arguments: dict[str, str]
     context: Path
 
@@ -39,8 +39,8 @@ class Build:
     def new_cache(self) -> int:
         """Return the bytes that the executed steps of this build added to the engine's cache.
 
-        Each stage is built again, from the cache, as an image: its layers are what the cache has of the steps. The
-        engine's own record of its cache would include other builds.
+        Each stage is built again from the cache, as an image: its layers are what the cache holds of the steps. The
+        engine's own list of its cache would include other builds.
         """
         return sum(
             size

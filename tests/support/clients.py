@@ -92,7 +92,7 @@ def open_connections(address: Address, count: int) -> Iterator[list[socket.socke
 
 
 def push(clients: Sequence[socket.socket], data: bytes, seconds: float) -> Iterator[None]:
-    """Send `data` repeatedly on all connections for so many seconds; yield between, at least every 0.05 s."""
+    """Send `data` repeatedly on all connections for `seconds`; yield at least every 0.05 s."""
     selector = selectors.DefaultSelector()
     for client in clients:
         selector.register(client, selectors.EVENT_WRITE, client)

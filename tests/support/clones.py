@@ -32,7 +32,7 @@ class Clone:
     port: int  # of its server, instead of 8000 as in the documents
 
     def run(self, *command: str, text: str | None = None) -> str:
-        """Run a command with the address of the documents replaced; return its output."""
+        """Run a command, in which the address of the documents is replaced; return its output."""
         replaced = [word.replace(ADDRESS, f"http://127.0.0.1:{self.port}") for word in command]
         done = subprocess.run(
             replaced,
@@ -49,7 +49,7 @@ class Clone:
 
     @contextlib.contextmanager
     def running(self, line: str) -> Iterator[None]:
-        """Run a line of shell that starts a server, wait until it answers, and stop it at the end like Ctrl-C."""
+        """Run a shell command that starts a server; wait until it answers, and interrupt it at the end."""
         log = self.folder / "log"
         with log.open("w") as written:
             process = subprocess.Popen(
@@ -75,7 +75,7 @@ class Clone:
                 urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5).close()
                 return
             time.sleep(0.1)
-        raise AssertionError(f"nothing answers: {log.read_text()}")
+        raise AssertionError(f"the server does not answer: {log.read_text()}")
 
     def _environ(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
@@ -83,7 +83,7 @@ class Clone:
 
 
 def clone(folder: Path, **environ: str) -> Clone:
-    """Copy the tracked files, and link to this interpreter's environment instead of an installation."""
+    """Copy the tracked files; link to the environment of this interpreter instead of installing one."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():

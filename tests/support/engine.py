@@ -1,4 +1,4 @@
-"""A real container engine and a real registry: building the image, running it, and a market to train it on."""
+"""Build and run the image on a real container engine; run a real registry, and a market to train on."""
 
 import contextlib
 import functools
@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import stamina
 
-from bench.images import registry_failed
+from bench.image import registry_failed
 from crypto_predict.history import SETTLE
 from crypto_predict.market import Interval
 from tests.support.histories import make_candle, wandering
@@ -25,11 +25,11 @@ from tests.support.replay.alpaca import AlpacaExchange
 from tests.support.replay.server import ReplayServer
 from tests.support.serving import ROOT, Served
 
-REGISTRY = "registry:2"  # where there is no program of that name
+REGISTRY = "registry:2"  # used if no program `registry` is installed
 BUILD_SECONDS = 580
 LOCKED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
-DAYS = 500  # of the market, closed
-QUICK = {"EVERY": "60"}  # few cutoffs: no image is better for a longer backtest
+DAYS = 500  # closed candles of the market
+QUICK = {"EVERY": "60"}  # few cutoffs, as these tests need no long backtest
 RELEASE = {
     "MODEL_VERSION": "0.3.1",
     "MODEL_BUILD": "0.3.1-{stamp}",
@@ -43,20 +43,20 @@ _BUILT = pytest.StashKey[str]()
 
 @functools.cache
 def why_no_engine() -> str:
-    """Why no container engine can be used here; empty where one answers and builds with BuildKit."""
+    """Return why no container engine can be used; empty if one answers."""
     if shutil.which("docker") is None:
-        return "there is no docker command here"
+        return "docker is not installed"
     found = subprocess.run(
         ["docker", "version", "--format", "{{.Server.Version}}"], capture_output=True, text=True, check=False
     )
     return "" if found.returncode == 0 else f"no container engine answers: {found.stderr.strip()}"
 
 
-needs_engine = pytest.mark.skipif(bool(why_no_engine()), reason=why_no_engine() or "there is an engine")
+needs_engine = pytest.mark.skipif(bool(why_no_engine()), reason=why_no_engine() or "an engine answers")
 
 
 def docker(*words: str, seconds: float = 120) -> str:
-    """What one docker command writes to standard output, without the white space around it."""
+    """Run a docker command; return its output without surrounding white space."""
     done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=seconds, check=False)
     assert done.returncode == 0, f"docker {' '.join(words[:2])} ended with {done.returncode}: {done.stderr}"
     return done.stdout.strip()
@@ -65,7 +65,7 @@ def docker(*words: str, seconds: float = 120) -> str:
 def try_build(
     *options: str, arguments: Mapping[str, str], context: Path = ROOT, tag: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Build the Dockerfile of a folder, by BuildKit and with the machine's own network; it may fail."""
+    """Build the Dockerfile of a folder with BuildKit and the network of the host. The build may fail."""
     given = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
     named = ["--tag", tag] if tag else []
     command = ["docker", "build", "--network", "host", "--progress", "plain", *given, *named, *options, str(context)]
@@ -78,7 +78,7 @@ class RegistryFailed(Exception):
 
 @stamina.retry(on=RegistryFailed, attempts=4, timeout=None, wait_initial=5)
 def run_pulling(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a command that may have to pull an image, and again where a registry failed; it may fail itself."""
+    """Run a command that may pull an image; retry if the registry failed. The command may fail."""
     variables = {**os.environ, **environ}
     done = subprocess.run(command, capture_output=True, text=True, env=variables, timeout=BUILD_SECONDS, check=False)
     if done.returncode and registry_failed(done.stderr):
@@ -87,14 +87,14 @@ def run_pulling(command: Sequence[str], environ: Mapping[str, str]) -> subproces
 
 
 def build(*options: str, arguments: Mapping[str, str], context: Path = ROOT, tag: str) -> str:
-    """The same where it must succeed; returns what the engine reported of its steps."""
+    """Build the Dockerfile of a folder; return the report of the engine. Fail the test if the build fails."""
     done = try_build(*options, arguments=arguments, context=context, tag=tag)
     assert done.returncode == 0, done.stderr[-8000:]
     return done.stderr
 
 
 def release_arguments(built_at: datetime) -> dict[str, str]:
-    """The build arguments of a release at this time, its model trained in a hurry."""
+    """Return the build arguments of a release at this time, with a short backtest."""
     values = {
         "stamp": f"{built_at:%Y%m%d%H%M%S}",
         "epoch": str(int(built_at.timestamp())),
@@ -104,19 +104,19 @@ def release_arguments(built_at: datetime) -> dict[str, str]:
 
 
 def right_now() -> datetime:
-    """Now in UTC, in whole seconds as a release counts."""
+    """Return the present in UTC, in whole seconds like the time of a release."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 def free_port() -> int:
-    """A port that nobody listened at just now."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 @contextlib.contextmanager
 def market(days: int = DAYS) -> Iterator[ReplayServer]:
-    """An exchange on loopback with so many closed days of Bitcoin, and today's candle."""
+    """Serve an exchange on loopback with `days` closed candles of Bitcoin, and today's candle."""
     today = Interval.DAY_1.floor(datetime.now(UTC) - SETTLE)
     candles = [make_candle(today - timedelta(days=days - n), wandering(n), wandering(n - 1)) for n in range(days + 1)]
     with ReplayServer(AlpacaExchange({(BTC, "1Day"): candles})) as server:
@@ -125,9 +125,9 @@ def market(days: int = DAYS) -> Iterator[ReplayServer]:
 
 @pytest.fixture(scope="session")
 def image(request: pytest.FixtureRequest) -> str:
-    """The image, its model trained on the market through the real exchange's library; one for the whole test run.
+    """The tag of an image whose model was trained on the market through the SDK of the exchange.
 
-    Every test file that imports this fixture shares it, and the engine forgets it when the tests end.
+    All test files that import this fixture share one image. It is removed when the tests end.
     """
     stash = request.config.stash
     if _BUILT not in stash:
@@ -140,13 +140,13 @@ def image(request: pytest.FixtureRequest) -> str:
 
 
 def forget(*tags: str) -> None:
-    """Remove images by name, where they are there."""
+    """Remove images by name, if they exist."""
     if tags:
         subprocess.run(["docker", "image", "rm", "--force", *tags], capture_output=True, check=False)
 
 
 def images_of(registry: str) -> list[str]:
-    """What the engine holds, pulled from a registry or pushed to it; nothing where there is no engine."""
+    """Return the engine's images of a registry, by tag and by digest; none without an engine."""
     if why_no_engine():
         return []
     held = docker("images", "--all", "--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}")
@@ -160,11 +160,11 @@ class Container:
     """A running container of the service."""
 
     name: str
-    served: Served  # its process as the docker command shows it: what it wrote, and its exit code
+    served: Served  # the process of `docker run`, with its output and exit code
 
     @property
     def url(self) -> str:
-        """Where it is asked: ``http://127.0.0.1:12345``."""
+        """The address of the service: ``http://127.0.0.1:12345``."""
         return self.served.url
 
 
@@ -172,10 +172,10 @@ class Container:
 def running_container(
     image: str, *options: str, command: Sequence[str] = (), locked: bool = True, **environ: str
 ) -> Iterator[Container]:
-    """A container of the service from its first line of log on, gone at the end.
+    """Run a container of the service, from its first log line on; remove it at the end.
 
-    It listens at a port of its own choice on loopback, unless `environ` says otherwise, writes nothing, may do nothing
-    that needs a privilege, and shares the machine's network, since not every engine has one of its own.
+    By default it listens at any free port on loopback. If `locked`, it is read-only and has no capabilities. It uses
+    the network of the host, since not every engine has one.
     """
     name = f"crypto-predict-test-{secrets.token_hex(6)}"
     given = {"HOST": "127.0.0.1", "PORT": "0", **environ}
@@ -191,7 +191,7 @@ def running_container(
 
 
 def registry_command(folder: Path) -> list[str] | None:
-    """How to run a registry at a free port, its images in `folder`; None where nothing here can."""
+    """Return the command that runs a registry at a free port with its images in `folder`; None if impossible."""
     program = shutil.which("docker-registry") or shutil.which("registry")
     if program is not None:
         settings = folder / "registry.yml"
@@ -211,7 +211,7 @@ def registry_command(folder: Path) -> list[str] | None:
 
 @functools.cache
 def _has_registry_image() -> bool:
-    """Whether the engine has the image of a registry, or can get it."""
+    """Return whether the engine has the image of a registry, or can pull it."""
     commands = (["docker", "image", "inspect", REGISTRY], ["docker", "pull", "--quiet", REGISTRY])
     try:
         return any(run_pulling(command, {}).returncode == 0 for command in commands)
@@ -221,17 +221,17 @@ def _has_registry_image() -> bool:
 
 @contextlib.contextmanager
 def running_registry(folder: Path) -> Iterator[str]:
-    """A real, empty registry for as long as the context lasts; gives its address, ``127.0.0.1:12345``."""
+    """Run an empty registry; yield its address, ``127.0.0.1:12345``."""
     command = registry_command(folder)
     if command is None:
-        pytest.skip("there is no registry program here, and no engine that can run one")
+        pytest.skip("no registry is installed, and no engine can run one")
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
         lines = iter(process.stderr.readline, "")
         line = next((line for line in lines if "listening on " in line), "")
         assert line, "the registry did not start"
-        reader = threading.Thread(target=lambda: list(lines), daemon=True)  # or it would stand still one day
+        reader = threading.Thread(target=lambda: list(lines), daemon=True)  # a full pipe would block the registry
         reader.start()
         address = line.partition("listening on ")[2].partition('"')[0]
         yield address
@@ -243,6 +243,6 @@ def running_registry(folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real registry of this test's own: its address."""
+    """The address of an empty registry for one test."""
     with running_registry(tmp_path_factory.mktemp("registry")) as address:
         yield address

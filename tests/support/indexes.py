@@ -1,4 +1,4 @@
-"""OCI image layouts of several platforms: made by hand, or around one image; with attestations.
+"""OCI image layouts of several platforms with attestations, made from scratch or from one image.
 
 Attestations are stored as BuildKit stores them, see "Image attestation storage" in its documentation.
 """
@@ -30,7 +30,7 @@ class Layout:
 
     @classmethod
     def make(cls, folder: Path, content: bytes) -> Layout:
-        """Make an index of both platforms by hand, each with a bill of materials."""
+        """Make an index of both platforms from scratch, each with a bill of materials."""
         layout = cls(folder)
         layout._blobs.mkdir(parents=True)
         (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
@@ -80,7 +80,7 @@ class Layout:
         self._point_to(self._put(index))
 
     def push(self, reference: str) -> str:
-        """Push it to a tag of a registry on loopback; return its reference by digest."""
+        """Push the layout to a tag of a registry on loopback; return its reference by digest."""
         command = ["skopeo", "copy", "--quiet", "--all", "--preserve-digests", "--dest-tls-verify=false"]
         words = [*command, f"oci:{self.folder}", f"docker://{reference}"]
         subprocess.run(words, check=True, capture_output=True, timeout=60)

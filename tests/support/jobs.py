@@ -1,4 +1,4 @@
-"""The commands of a release as a job runs them: processes with their own home and environment."""
+"""Run the commands of a release as a job does: as processes with a separate home and environment."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Job:
 
 
 def read_outputs(file: Path) -> dict[str, str]:
-    """Return outputs as a runner reads them: ``name=value``, or ``name<<mark`` and lines up to one that is the mark."""
+    """Read outputs as a runner does: ``name=value``, or ``name<<mark`` with the lines up to the mark."""
     lines = file.read_bytes().decode().split("\n")[:-1]
     outputs = {}
     while lines:

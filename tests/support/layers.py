@@ -1,4 +1,4 @@
-"""What images are made of: the files in their layers, and what of them a registry does not have yet."""
+"""The layers of images: their files, and their sizes in a registry."""
 
 import json
 import tarfile
@@ -7,8 +7,7 @@ from typing import Any
 
 import requests
 
-from bench import images
-from bench.image import OUR_FIRST_STEP
+from bench import image
 from tests.support.engine import docker, forget
 
 MODEL_FILES = ["app/model.ledger.jsonl", "app/model.pkl"]
@@ -19,25 +18,25 @@ Layer = dict[str, bytes]  # the content of each file by its path
 
 
 def inspect(reference: str) -> dict[str, Any]:
-    """What the engine reports of an image."""
+    """Return what the engine reports about an image."""
     found: dict[str, Any] = json.loads(docker("image", "inspect", reference))[0]
     return found
 
 
 def layers_above_base(reference: str, folder: Path) -> list[Layer]:
-    """The files of each layer that the base does not have, in order; layers without files are left out."""
-    layers = (files_of(layer) for layer in images.layers_above_base(reference, OUR_FIRST_STEP, folder))
+    """Return the files of each layer above the base, in order, without empty layers."""
+    layers = (files_of(layer) for layer in image.layers_above_base(reference, image.OUR_FIRST_STEP, folder))
     return [layer for layer in layers if layer]
 
 
 def files_of(archive: tarfile.TarFile) -> Layer:
-    """Every regular file of an archive."""
+    """Return every regular file of an archive."""
     files = ((member.name, archive.extractfile(member)) for member in archive if member.isfile())
     return {name: file.read() for name, file in files if file is not None}
 
 
 def pushed_layers(reference: str, registry: str) -> dict[str, int]:
-    """Push an image to a registry on loopback: the size of each layer there, compressed, by its digest."""
+    """Push an image to a registry on loopback; return the compressed size of each layer by digest."""
     name = f"{registry}/{reference}"
     docker("tag", reference, name)
     docker("push", "--quiet", name)
@@ -48,7 +47,7 @@ def pushed_layers(reference: str, registry: str) -> dict[str, int]:
 
 
 def _manifest(url: str, name: str) -> dict[str, Any]:
-    """The manifest of this name; of an index, that of its image, which an attestation may stand beside."""
+    """Return the manifest of a tag or digest; for an index, that of its image, not of an attestation."""
     answer = requests.get(f"{url}/{name}", headers={"Accept": ", ".join(_INDEXES + _MANIFESTS)}, timeout=30)
     answer.raise_for_status()
     found: dict[str, Any] = answer.json()

@@ -12,13 +12,13 @@ import pytest
 from tests.support.indexes import INDEX, MANIFEST
 
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"  # what older engines push
-_HOP = {"transfer-encoding", "connection", "content-length", "date", "server"}  # headers that a proxy makes itself
+_HOP = {"transfer-encoding", "connection", "content-length", "date", "server"}  # headers that a proxy sets itself
 
 needs_skopeo = pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")
 
 
 def digest_at(reference: str) -> str | None:
-    """Return the digest that a tag of a registry on loopback names, read over plain HTTP; None without such a tag."""
+    """Return the digest of a tag in a registry on loopback; None if the tag does not exist."""
     name, _, tag = reference.rpartition(":")
     host, _, repository = name.partition("/")
     connection = http.client.HTTPConnection(host, timeout=30)
@@ -32,13 +32,13 @@ def digest_at(reference: str) -> str | None:
         connection.close()
 
 
-# From method and path of a request to a status, True for 500, another path to request instead, or False.
+# Maps method and path to a status, to True for 500, to a path to request instead, or to False for no fault.
 Fails = Callable[[str, str], bool | int | str]
 
 
 @contextlib.contextmanager
 def failing(registry: str, fails: Fails, of: str = "") -> Iterator[str]:
-    """Put a proxy before a registry, which applies `fails` to paths that end with `of`; yield its address."""
+    """Run a proxy for a registry that applies `fails` to paths ending with `of`; yield its address."""
 
     class Proxy(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -54,7 +54,7 @@ class Repository:
         return self.head()
 
     def put(self, message: bytes, headers: str = "") -> None:
-        """Commit by writing the object itself, with more headers or with bytes that `git commit` refuses."""
+        """Write a commit object directly, with additional headers or with bytes that `git commit` refuses."""
         person = "A Person <person@example.org> 1716034247 +0000"
         origin = f"tree {self.git('rev-parse', 'HEAD^{tree}')}\nparent {self.head()}\n"
         text = f"{origin}author {person}\ncommitter {person}\n{headers}\n".encode() + message
@@ -78,6 +78,6 @@ class Repository:
         self.git("checkout", "--quiet", "--orphan", name)
 
     def clone(self, folder: Path, *options: str) -> Repository:
-        """Make a clone, as over a network."""
+        """Make a clone by the transport protocol."""
         self.git("clone", "--quiet", *options, f"file://{self.folder}", str(folder))
         return Repository(folder)

@@ -60,7 +60,7 @@ class Signer:
         return f"{self.source}/{self.workflow}@{self.ref}"
 
     def provenance(self) -> dict[str, Any]:
-        """Return the predicate that says where an artifact was built."""
+        """Return the predicate that describes where an artifact was built."""
         workflow = {"ref": self.ref, "repository": self.source, "path": self.workflow}
         source = {"uri": f"git+{self.source}@{self.ref}", "digest": {"gitCommit": self.revision}}
         return {
@@ -95,7 +95,7 @@ RELEASE = Signer()
 
 
 class Authority:
-    """A certificate authority and a transparency log; their keys are made once, in `folder`."""
+    """A certificate authority and a transparency log, whose keys are stored in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -170,7 +170,7 @@ class Authority:
         return builder.sign(self._key, SHA256())
 
     def _log(self, payload: bytes, signature: bytes, certificate: x509.Certificate) -> dict[str, Any]:
-        """Return the log's entry of a signature: the only one of its tree, so its hash is the root."""
+        """Return the log entry of a signature: the only one of its tree, so its hash is the root."""
         verifier = _text(certificate.public_bytes(Encoding.PEM))
         digest = {"algorithm": "sha256", "value": hashlib.sha256(payload).hexdigest()}
         signatures = [{"signature": _text(signature), "verifier": verifier}]
@@ -230,7 +230,7 @@ class Authority:
 
 
 def wrapped_gh(folder: Path, authority: Authority) -> None:
-    """Write a program `gh` into `folder`, for the start of PATH: the real one, which trusts only `authority`."""
+    """Write a program `gh` into `folder`, to be put first in PATH: the real one, trusting only `authority`."""
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / "gh"
     real = Path(sys.executable).with_name("gh")
@@ -248,7 +248,7 @@ _NAME = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANIZATION)])
 
 
 def _kept_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """Return the private key in a file, which is made if it does not exist."""
+    """Return the private key in a file; create the file if it does not exist."""
     if not path.exists():
         made = ec.generate_private_key(ec.SECP256R1())
         path.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))

@@ -1,7 +1,7 @@
-"""Run the workflows themselves: `act` with real registries, a real engine, an exchange, a GitHub and a Render.
+"""Run the workflows themselves with `act`, a real registry and a real engine.
 
-`tests/support/github.py` replaces the addresses of GitHub, and `tests/actions` the actions: they do the same with the
-engine of this machine.
+Replay servers on loopback take the place of the exchange, GitHub (`tests/support/github.py`) and Render. The actions in
+`tests/actions` do the same as the published ones, with the engine of this machine.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ BASE = "python:3.13-slim"
 IMAGE = github.REPOSITORY.lower()  # registries refuse capitals
 KEYS = {"ALPACA_API_KEY": "AK-5e0c3b1f9d7a2846", "ALPACA_SECRET_KEY": "SK-c4d81a6f20e9b735"}
 RUN_SECONDS = 500
-TESTS = "tests/test_wording.py"  # what the workflow tests: all tests would run the workflow again
+TESTS = "tests/test_wording.py"  # run by the workflow: all tests would include this run of the workflow
 
 
 def _program(name: str) -> str | None:
@@ -50,18 +50,18 @@ def _program(name: str) -> str | None:
 def why_no_workflow() -> str:
     """Return why workflows cannot be run here; empty if they can."""
     missing = [name for name in ("act", "skopeo", "git", "curl") if _program(name) is None]
-    return why_no_engine() or (f"not here: {', '.join(missing)}" if missing else "")
+    return why_no_engine() or (f"not installed: {', '.join(missing)}" if missing else "")
 
 
-needs_workflows = pytest.mark.skipif(bool(why_no_workflow()), reason=why_no_workflow() or "everything is here")
+needs_workflows = pytest.mark.skipif(bool(why_no_workflow()), reason=why_no_workflow() or "workflows can be run")
 
 
 @dataclass
 class World:
-    """A repository on GitHub with a developer's clone of it, and everything that its workflows reach."""
+    """A repository on GitHub with a developer's clone of it, and all services that its workflows use."""
 
     folder: Path
-    registry: str  # where images are published; its address
+    registry: str  # address of the registry where images are published
     github: github.GitHub
     render: render.Render
     authority: Authority  # signs attestations
@@ -82,12 +82,12 @@ class World:
 
     @property
     def attested(self) -> list[str]:
-        """A line for each attestation."""
+        """One line for each attestation."""
         path = self.folder / "attested"
         return path.read_text().splitlines() if path.exists() else []
 
     def push(self, message: str) -> str:
-        """Commit something under this message and push it to main; return the commit."""
+        """Commit a change with this message and push it to main; return the commit."""
         with (self.clone.folder / "NEWS").open("a") as news:
             news.write(f"{message}\n")
         self.clone.git("add", "NEWS")
@@ -96,7 +96,7 @@ class World:
         return revision
 
     def git_tags(self) -> dict[str, str]:
-        """Return the tags on GitHub, and the commit of each."""
+        """Return the tags on GitHub with their commits."""
         refs = self.github.repository.refs().items()
         return {name.removeprefix("refs/tags/"): commit for name, commit in refs if name.startswith("refs/tags/")}
 
@@ -105,7 +105,7 @@ class World:
         return self.github.repository.run("show", f"record:{path}")
 
     def tags(self) -> dict[str, str]:
-        """Return every published tag, and the digest that it names."""
+        """Return every published tag with its digest."""
         with (
             contextlib.suppress(urllib.error.HTTPError),
             _open(f"http://{self.registry}/v2/{IMAGE}/tags/list") as answer,
@@ -114,7 +114,7 @@ class World:
         return {}
 
     def ask(self, path: str) -> Any:
-        """Return the JSON that the live site answers."""
+        """Return the JSON with which the live site answers."""
         with _open(self.render.site + path) as answer:
             return json.load(answer)
 
@@ -171,7 +171,7 @@ class World:
         )
 
     def _copy(self, at: str) -> Path:
-        """Return a clone with main at this commit; without tags: act takes a tagged commit for a push of the tag."""
+        """Return a clone with main at this commit, without tags: act takes a tagged commit for a push of the tag."""
         copy = self.folder / "copy"
         shutil.rmtree(copy, ignore_errors=True)
         revision = self.clone.git("rev-parse", at)
@@ -194,7 +194,7 @@ class World:
 
 @contextlib.contextmanager
 def world(folder: Path, earlier: Path | None = None) -> Iterator[World]:
-    """Make a world in a folder: a new one, or one that continues the world of another folder."""
+    """Make a world in a folder: a new one, or a continuation of an earlier one."""
     published = folder / "published"
     if earlier is None:
         published.mkdir(parents=True)
@@ -218,7 +218,7 @@ def world(folder: Path, earlier: Path | None = None) -> Iterator[World]:
 
 @functools.cache
 def base() -> str:
-    """Return the name of the base image: at a mirror of Docker Hub if the engine has one."""
+    """Return the name of the base image, at a mirror of Docker Hub if the engine has one."""
     mirrors = json.loads(docker("info", "--format", "{{json .RegistryConfig.Mirrors}}")) or []
     hosts = [mirror.removeprefix("http://").strip("/") for mirror in mirrors if mirror.startswith("http://127.")]
     return f"{hosts[0]}/library/{BASE}" if hosts else BASE
@@ -226,7 +226,7 @@ def base() -> str:
 
 @contextlib.contextmanager
 def market(closed: int = 0) -> Iterator[ReplayServer]:
-    """Serve an exchange on loopback with days of Bitcoin up to today, or up to `closed` days ago."""
+    """Serve an exchange on loopback with daily candles of Bitcoin up to `closed` days ago."""
     today = Interval.DAY_1.floor(right_now())
     days = range(DAYS + 1 - closed)
     candles = [make_candle(today - timedelta(days=DAYS - n), wandering(n), wandering(n - 1)) for n in days]
@@ -273,7 +273,7 @@ def _for_act(workflow: Path) -> Path:
 
 
 def _stand_ins(workflow: Path) -> Iterator[str]:
-    """Return the options of act that replace each action of a workflow by the one in `tests/actions`."""
+    """Return the options of act that replace each action of a workflow with the one in `tests/actions`."""
     for action, commit in sorted(set(re.findall(r"uses: ([\w/-]+)@([0-9a-f]{40})", workflow.read_text()))):
         yield from ("--local-repository", f"{action}@{commit}={ACTIONS / action.partition('/')[2]}")
 

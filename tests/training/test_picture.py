@@ -25,7 +25,7 @@ from crypto_predict.history.columns import FloatArray
 from crypto_predict.market import DAY, Candle, Interval, Pair, Span
 from crypto_predict.sources.csv_file import CsvFile
 from crypto_predict.sources.simulated import GENESIS, Simulated
-from crypto_predict.training.histories import candles_after
+from crypto_predict.training.pair import candles_after
 from crypto_predict.training.picture import FOLLOWED, draw_picture, save_picture
 from tests.support.histories import START, as_csv, history_of, make_candle, make_history, read_candles, wandering
 from tests.support.models import make_model

@@ -1,4 +1,4 @@
-"""Faults in a release, run by the workflow itself: after none of them `latest` names an unverified image."""
+"""Faults in a run of the release workflow: after each of them `latest` still names a verified image."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
 
 @pytest.fixture
 def later(released: tuple[Path, dict[str, str]], tmp_path: Path) -> Iterator[World]:
-    """The repository after its first release, which is live. After the test `latest` and the site must be the same."""
+    """The repository after its first release, which is live. A test must not change `latest` and the site."""
     folder, tags = released
     with world(tmp_path, folder) as made:
         live = f"{made.image}@{tags['latest']}"

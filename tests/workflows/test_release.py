@@ -1,4 +1,4 @@
-"""The release workflow itself, from checkout to public record: everything is real but GitHub and Render."""
+"""The release workflow itself, from checkout to public record. Only GitHub, Render and the exchange are replaced."""
 
 import subprocess
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ pytestmark = [needs_workflows, pytest.mark.timeout(600)]
 
 @dataclass(frozen=True)
 class First:
-    """What the first release of a repository left."""
+    """The results of the first release of a repository."""
 
     folder: Path
     run: subprocess.CompletedProcess[str]
@@ -26,9 +26,9 @@ class First:
     attested: list[str]
     switched: list[str]  # images that went live
     revision: str
-    image: str  # the name at that registry
-    build: str  # that the site answered with
-    sent: set[str]  # to the exchange, in headers
+    image: str  # name in the registry
+    build: str  # of the live site
+    sent: set[str]  # values of the headers that the exchange received
     index: dict[str, object]
     readme: str  # of the public record
     record: list[str]  # its files
@@ -76,7 +76,7 @@ def test_a_first_release_is_published_under_three_tags_of_one_digest(first: Firs
 
 
 def test_the_published_image_is_attested_and_is_the_one_that_went_live(first: First) -> None:
-    """Provenance, and a bill of materials for each architecture, all of the index."""
+    """The index has a provenance, and a bill of materials for each architecture."""
     reference = f"{first.image}@{first.tags['latest']}"
     assert first.attested == [f"{kind} {reference}" for kind in ("provenance", "sbom", "sbom")]
     assert first.switched == [reference]
@@ -115,7 +115,7 @@ def test_the_run_s_page_shows_what_was_released(first: First) -> None:
 
 
 def test_no_secret_is_in_the_log(first: First) -> None:
-    """Although each of them was used."""
+    """The log contains no secret although each of them was used."""
     log = first.run.stdout + first.run.stderr
     assert set(KEYS.values()) <= first.sent
     assert [secret for secret in (render.KEY, github.TOKEN, *KEYS.values()) if secret in log] == []
@@ -146,7 +146,7 @@ def test_a_schedule_of_a_tagged_commit_retrains_without_the_tests(first: First, 
 
 
 def test_a_schedule_of_a_commit_without_a_tag_does_the_same_as_its_push(first: First, later: World) -> None:
-    """Its push failed, was cancelled or skipped: a breaking change is never released as the old version."""
+    """Its push failed, was cancelled or skipped. A breaking change is never released as the old version."""
     revision = later.push("feat!: everything new")
     with market() as exchange:
         run = later.release("schedule", exchange.url)
@@ -187,7 +187,7 @@ def test_an_old_run_that_is_started_again_releases_nothing(first: First, later: 
     assert set(later.git_tags()) == {"v0.1.0", "v0.2.0"}
 
 
-def test_an_earlier_build_goes_live_again_by_hand(first: First, later: World) -> None:
+def test_a_rollback_by_hand_makes_an_earlier_build_live(first: First, later: World) -> None:
     """It is verified and tested first. The next release follows it, since `latest` names it."""
     later.push("feat: something that turns out to be wrong")
     with market() as exchange:

@@ -1,4 +1,4 @@
-"""The retention workflow: what its options keep and remove, and what it does without a package.
+"""The retention workflow: what its options keep and remove, and the run without a package.
 
 The action itself runs on GitHub only. It applies its rules in this order: platforms and attestations stay or go with
 their image; what `exclude-tags` matches stays; what is younger than `older-than` stays; `keep-n-tagged: 0` and
@@ -40,13 +40,13 @@ def test_every_version_stays(version: str) -> None:
 
 
 def test_latest_stays() -> None:
-    """Even after a long time without releases: the next one continues its ledger."""
+    """It stays even after a long time without releases, since the next release continues its ledger."""
     assert stays_forever("latest")
 
 
 @given(versions, timestamps)
-def test_an_old_build_goes(version: str, timestamp: datetime) -> None:
-    """Unless the same image is also a version or `latest`: one tag that stays is enough."""
+def test_an_old_build_is_removed(version: str, timestamp: datetime) -> None:
+    """The image stays if it also has the tag of a version or `latest`."""
     assert not stays_forever(f"{version}-{timestamp:%Y%m%d%H%M%S}")
 
 
@@ -68,8 +68,8 @@ def test_no_other_tag_stays_forever(tag: str) -> None:
     assert stays_forever(tag) == bool(kept)
 
 
-def test_what_is_younger_than_thirty_days_stays_and_the_rest_goes() -> None:
-    """A release first pushes by digest: an image is without a tag for hours, not for weeks.
+def test_images_younger_than_thirty_days_stay_and_others_are_removed() -> None:
+    """A release first pushes by digest: its image has no tag for hours, but not for weeks.
 
     Every other option of the action removes something: `delete-orphaned-images` even what is young.
     """
@@ -83,7 +83,7 @@ def test_what_is_younger_than_thirty_days_stays_and_the_rest_goes() -> None:
     }
 
 
-def test_it_waits_for_a_release_and_removes_none_from_the_queue() -> None:
+def test_it_waits_for_a_release_and_cancels_none_in_the_queue() -> None:
     assert WORKFLOW["concurrency"] == {"group": "release", "cancel-in-progress": False, "queue": "max"}
     assert read_workflow("release.yml")["concurrency"]["group"] == "release"
 
@@ -147,7 +147,7 @@ def test_the_package_is_found_under_its_name_in_lower_case(orgs: int, users: int
     assert outputs == {"owner": "some-body", "name": "crypto-predict"}
 
 
-def test_in_a_fork_without_a_package_the_run_succeeds_with_a_note(tmp_path: Path) -> None:
+def test_a_run_without_a_package_succeeds_with_a_note(tmp_path: Path) -> None:
     with ReplayServer(Packages(404, 404)) as server:
         done, outputs, summary = find_package(server.url, tmp_path)
     assert (done.returncode, outputs) == (0, {})

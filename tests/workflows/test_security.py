@@ -1,4 +1,4 @@
-"""The security workflow: what it relies on elsewhere in the repository."""
+"""The security workflow, and the files of the repository that it depends on."""
 
 import re
 
@@ -9,8 +9,8 @@ WORKFLOW = read_workflow("security.yml")
 SCANNERS = ("locks", "image", "scorecard")
 
 
-def test_the_stage_replaced_by_an_empty_model_is_the_one_that_trains() -> None:
-    """A renamed stage would not be replaced, and every change would train a second time."""
+def test_the_empty_model_replaces_the_stage_that_trains() -> None:
+    """A renamed stage would not be replaced, so every change would train a second time."""
     build = find_step(WORKFLOW, "image", "Build the image of the change")["with"]
     stage, _, folder = build["build-contexts"].partition("=")
     dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -25,7 +25,7 @@ def test_the_stage_replaced_by_an_empty_model_is_the_one_that_trains() -> None:
     assert re.search(rf"^FROM .* AS {build['target']}$", dockerfile, re.MULTILINE)
 
 
-def test_every_lock_is_audited_by_a_locked_program() -> None:
+def test_every_lock_is_audited_with_a_locked_program() -> None:
     """The workflow finds a new lock by its name."""
     install = find_step(WORKFLOW, "locks", "Install pip-audit")["run"]
     (lock,) = re.findall(r"--require-hashes --requirement (\S+)", install)
@@ -34,7 +34,7 @@ def test_every_lock_is_audited_by_a_locked_program() -> None:
     assert {path.parent for path in ROOT.glob("**/requirements*.txt") if ".venv" not in str(path)} == {ROOT}
 
 
-def test_no_job_with_a_scanner_has_a_secret_or_may_write() -> None:
+def test_no_job_with_a_scanner_has_a_secret_or_write_permission() -> None:
     """A malicious scanner finds nothing to steal; a token for scorecard.dev gives no access here."""
     for name in SCANNERS:
         job = WORKFLOW["jobs"][name]

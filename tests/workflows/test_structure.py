@@ -1,4 +1,4 @@
-"""Properties of the release's workflows that `act` cannot show: permissions, queues, alerts, conditions."""
+"""Properties of the release workflows that `act` cannot show: permissions, queues, alerts, conditions."""
 
 import pytest
 
@@ -14,15 +14,15 @@ def test_no_queued_run_is_lost(name: str) -> None:
     assert read_workflow(name)["concurrency"] == {"group": "release", "cancel-in-progress": False, "queue": "max"}
 
 
-def test_only_one_job_can_sign_and_it_runs_nothing_of_ours() -> None:
-    """Training reads an exchange and runs a hundred libraries, which must not get the identity of the workflow."""
+def test_only_one_job_can_sign_and_it_runs_no_code_of_the_project() -> None:
+    """Training reads an exchange and runs a hundred libraries. They must not get the identity of the workflow."""
     signers = [name for name, job in JOBS.items() if "id-token" in job["permissions"]]
     assert signers == ["attest"]
     actions = [step["uses"].partition("@")[0] for step in JOBS["attest"]["steps"] if "uses" in step]
     assert set(actions) == {"docker/login-action", "actions/attest"}
 
 
-def test_no_job_may_write_more_than_it_does() -> None:
+def test_each_job_has_only_the_write_permissions_that_it_needs() -> None:
     written = {name: [what for what, may in job["permissions"].items() if may == "write"] for name, job in JOBS.items()}
     assert written == {
         "version": [],
@@ -39,8 +39,8 @@ def test_no_job_may_write_more_than_it_does() -> None:
     assert RELEASE["permissions"] == {}
 
 
-def test_the_alert_depends_on_every_job_however_it_ends() -> None:
-    """A job that exceeds its time ends as cancelled, and so does a run that somebody cancels."""
+def test_the_alert_runs_after_every_job_whatever_its_result() -> None:
+    """A job that exceeds its time limit ends as cancelled, like a run that somebody cancels."""
     assert set(JOBS["alert"]["needs"]) == set(JOBS) - {"alert"}
     assert JOBS["alert"]["if"].startswith("${{ always() ")
 
@@ -67,6 +67,6 @@ def test_no_job_tags_an_image_before_it_is_promoted() -> None:
     assert [name for name, job in JOBS.items() if "release publish" in str(job)] == ["promote"]
 
 
-def test_only_a_good_run_sends_a_heartbeat() -> None:
+def test_only_a_successful_run_sends_a_heartbeat() -> None:
     (step,) = (step for step in JOBS["alert"]["steps"] if "HEARTBEAT_URL" in str(step))
     assert step["if"] == "needs.record.result == 'success' && vars.HEARTBEAT_URL != ''"

@@ -28,13 +28,9 @@ RELEARNED_EVERY = 7  # steps
 
 
 def learn_weights(cutoffs: IntArray, predicted: FloatArray, actual: FloatArray, horizon: int) -> FloatArray:
-    """Return (m, candidates) the weights at every cutoff, learned from the outcomes known by then.
+    """Return (m, candidates) the weights at the cutoffs (m,), ascending, learned from the outcomes known by then.
 
-    Args:
-        cutoffs: (m,) ascending, in steps.
-        predicted: (m, candidates) increments of log price over `horizon` steps.
-        actual: (m,) the actual increments; NaN where unknown.
-        horizon: Steps ahead.
+    `predicted` (m, candidates) and `actual` (m,) are increments of log price over `horizon` steps; NaN where unknown.
     """
     untrusted = np.zeros(len(cutoffs))  # the weighted forecasts without the trust
     weights, raw, trust = np.zeros_like(predicted), np.zeros(predicted.shape[1]), 0.0

@@ -9,8 +9,7 @@ Prophet's curve at its own level is returned beside its changes, since the fit t
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,17 +72,18 @@ CANDIDATES = (PROPHET, *_OF_STATSMODELS)
 
 
 def ask_all(series: DailySeries, horizons: Sequence[int], alone: Sequence[int] = ()) -> Answers:
-    """Return the forecasts of all candidates. One that fails forecasts persistence: increments of zero.
+    """Return the forecasts of all candidates, from the history up to the cutoff (at least 30 days).
 
-    Args:
-        series: The history up to the cutoff, at least 30 days.
-        horizons: Days ahead, of the increments.
-        alone: Days ahead, of Prophet's curve itself.
+    One that fails forecasts persistence: increments of zero. `horizons` are the days ahead of the increments, and
+    `alone` those of Prophet's curve itself.
     """
     # Relative to the last close, forecasts are increments. It also keeps a flat market from being constant yet not
     # zero, for which statsmodels' Theta takes the level as slope.
     year = series.log_close[-WINDOW:] - series.log_close[-1]
-    with _quiet():
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        # Optimisers warn on flat or short histories; those forecasts are scored like any other.
+        warnings.simplefilter("ignore", ModelWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
         fit = _fit_prophet(series)
         others = [_increments(candidate, year, horizons) for candidate in _OF_STATSMODELS.values()]
     if fit is None:
@@ -110,12 +110,3 @@ def _increments(candidate: Candidate, year: FloatArray, horizons: Sequence[int])
     except np.linalg.LinAlgError:  # a history of a few exact repetitions does not identify the parameters
         return np.zeros(len(horizons))
     return increments if np.isfinite(increments).all() else np.zeros(len(horizons))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence optimisers on flat or short histories: their forecasts are scored like any other."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", ModelWarning)
-        warnings.simplefilter("ignore", RuntimeWarning)
-        yield

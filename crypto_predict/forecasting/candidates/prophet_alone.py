@@ -51,11 +51,8 @@ def replay_prophet(
 ) -> ProphetReplay:
     """Calibrate the interval at every cutoff on the errors that were known by then.
 
-    Args:
-        series: The whole history.
-        cutoffs: (m,) indices into the series, ascending.
-        horizons: Days ahead, ascending, `KNOTS` among them.
-        answers: (m,) the forecasts at each cutoff; `curve` at these horizons.
+    `cutoffs` (m,) are ascending indices into the whole history `series`, and `answers` (m,) the forecasts there, whose
+    `curve` is at these `horizons`: days ahead, ascending, `KNOTS` among them.
     """
     curve = np.array([one.curve for one in answers])  # (m, horizons)
     noise = np.array([one.noise for one in answers])  # (m,)
@@ -75,13 +72,9 @@ def replay_prophet(
 
 
 def _multipliers(scores: FloatArray, cutoffs: IntArray, horizon: int, prior: FloatArray) -> FloatArray:
-    """Return (m,) the half-width in deviations at every cutoff, from the scores that were known by then.
+    """Return (m,) the half-width in deviations at every cutoff, from the `scores` (m,) that were known by then.
 
-    Args:
-        scores: (m,) absolute errors in deviations; NaN where unknown.
-        cutoffs: (m,) days, ascending.
-        horizon: Days ahead.
-        prior: (m,) the multiplier to start from.
+    Scores are absolute errors in deviations, NaN where unknown; `prior` (m,) are the multipliers to start from.
     """
     issued, past, due = np.empty(len(cutoffs)), list[float](), 0
     share = min(1.0, spacing(cutoffs) / horizon)  # how much of an error does not overlap with the one before

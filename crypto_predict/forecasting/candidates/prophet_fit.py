@@ -73,15 +73,11 @@ class ProphetFit:
 
 
 def fit_prophet(history: History, seed: int) -> ProphetFit:
-    """Fit Prophet to the logarithm of daily closes.
+    """Fit Prophet to the logarithm of daily closes; `seed` is for Stan's optimiser.
 
     Prophet starts at the exact maximum (`prophet_map`), which its own optimiser would only approach, and takes a
     fraction of the time. Its interval is disabled (`uncertainty_samples=0`): it is drawn at random, and far too wide
     for tomorrow's price. `distribution.interval` gives the one that is baked.
-
-    Args:
-        history: Daily candles.
-        seed: For Stan's optimiser.
     """
     log_close = history.candles.log_close  # (n,)
     maximum = fit_map(history.candles.days, log_close)

@@ -60,12 +60,9 @@ class ProphetMap:
 def fit_map(days: IntArray, log_close: FloatArray) -> ProphetMap:
     """Fit the model to log closes.
 
-    With fewer candles than parameters (33, or 53 with a year) the posterior need not have a maximum: the curve may then
-    go through every close.
-
-    Args:
-        days: (n,) ascending ordinals, n >= 3.
-        log_close: (n,) natural logarithm of the close of each of those days.
+    `days` (n,) are ascending ordinals, n >= 3, and `log_close` (n,) natural logarithms of their closes. With fewer
+    candles than parameters (33, or 53 with a year) the posterior need not have a maximum: the curve may then go through
+    every close.
     """
     first, span = int(days[0]), int(days[-1] - days[0])
     scale = float(np.abs(log_close).max()) or 1.0

@@ -33,12 +33,9 @@ GAUSSIAN = NormalDist().inv_cdf((1 + COVERAGE) / 2)  # half-width of the interva
 
 
 def multipliers(log_close: FloatArray, volatility: Volatility, horizon: int) -> FloatArray:
-    """Return (n,) the half-width in predicted standard deviations at every close, from moves completed by then.
+    """Return (n,) the half-width `horizon` steps ahead of every close, from moves completed by then.
 
-    Args:
-        log_close: (n,) one per step.
-        volatility: Of the same closes.
-        horizon: Whole steps ahead.
+    It is in standard deviations as predicted by `volatility`, that of the same log closes (n,), one per step.
     """
     deviation = np.sqrt(volatility.variance(horizon))
     moves = np.abs(log_close[horizon:] - log_close[:-horizon]) / deviation[:-horizon]  # (n - h,) known h steps later
@@ -63,13 +60,10 @@ def half_widths(log_close: FloatArray, horizon: int) -> FloatArray:
 
 
 def half_widths_ahead(log_close: FloatArray, move: float, elapsed: float, horizons: Sequence[int]) -> FloatArray:
-    """Return the half-widths at the coming closes, never decreasing, from an instant after the last close.
+    """Return the half-widths at the coming closes, never decreasing, from an instant after the last of n log closes.
 
-    Args:
-        log_close: (n,) one per step, up to the last close.
-        move: The change of log price since.
-        elapsed: The share of a step since, in [0, 1).
-        horizons: Of the closes, ascending, in steps after the last one.
+    Since that close, log price has changed by `move`, and `elapsed` of a step has passed, in [0, 1). `horizons` are
+    ascending, in steps after that close.
     """
     volatility = Volatility.of(log_close)
     knots = [knot for knot in KNOTS if knot < len(log_close)]
@@ -82,14 +76,10 @@ def half_widths_ahead(log_close: FloatArray, move: float, elapsed: float, horizo
 def conformal_multiplier(
     past: Sequence[float], inside: float, independent: float, prior: float, weight: float
 ) -> float:
-    """Return the conformal quantile of past scores, shrunk towards a prior while there are few.
+    """Return the conformal quantile of `past` scores, in standard deviations and ascending: `inside` is its share.
 
-    Args:
-        past: Scores in standard deviations, ascending.
-        inside: The nominal share of outcomes inside.
-        independent: The number of non-overlapping scores.
-        prior: The multiplier without any score.
-        weight: Of the prior, in non-overlapping scores.
+    While few of the scores are `independent` (do not overlap), it is shrunk towards `prior`, the multiplier without any
+    score, which weighs as much as `weight` of these.
     """
     if not past:
         return prior

@@ -131,14 +131,9 @@ def replay(
 ) -> Replay | None:
     """Repeat every forecast of the history; None if it is shorter than `LEAST_HISTORY`.
 
-    The result does not depend on the number of processes.
-
-    Args:
-        series: The whole history.
-        horizons: Steps ahead.
-        every: Steps between cutoffs.
-        longest: Steps of history that each forecast uses at most.
-        progress: Called with the number of cutoffs finished since the last call.
+    Cutoffs are `every` steps apart, and each forecast uses at most the `longest` steps of history before it. `progress`
+    is called with the number of cutoffs finished since the last call. The result does not depend on the number of
+    processes.
     """
     if len(series) < LEAST_HISTORY:
         return None

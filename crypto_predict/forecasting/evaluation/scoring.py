@@ -11,8 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crypto_predict.baked.schema import COVERAGE
-from crypto_predict.baked.scores import Backtest, CandidateScore, Loss, ProphetBacktest, ProphetScore, Score, YearScore
+from crypto_predict.baked.schema import (
+    COVERAGE,
+    Backtest,
+    CandidateScore,
+    Loss,
+    ProphetBacktest,
+    ProphetScore,
+    Score,
+    YearScore,
+)
 from crypto_predict.forecasting.candidates.models import CANDIDATES
 from crypto_predict.forecasting.distribution.interval import GAUSSIAN
 from crypto_predict.forecasting.evaluation import metrics
@@ -149,21 +157,17 @@ def _losses(replay: Replay, found: Forecasts) -> Iterator[Loss]:
 
 
 def _summary(found: Forecasts, gaussian: FloatArray) -> dict[str, Any]:
-    """Return the figures that all scores share: relative to persistence, with its Gaussian interval.
+    """Return the figures that all scores share, relative to persistence with its Gaussian interval.
 
-    Args:
-        found: At least one forecast.
-        gaussian: Half-widths of that interval one step ahead of every close of the series.
+    `gaussian` are the half-widths of that interval one step ahead of every close of the series.
     """
-    half_width = gaussian[found.cutoffs] * np.sqrt(found.horizon)
-    naive_winkler = metrics.interval_score(
-        found.actual, found.persistence - half_width, found.persistence + half_width, COVERAGE
-    )
+    centre, half_width = found.persistence, gaussian[found.cutoffs] * np.sqrt(found.horizon)
+    naive_winkler = metrics.interval_score(found.actual, centre - half_width, centre + half_width, COVERAGE)
     winkler = metrics.interval_score(found.actual, found.low, found.high, COVERAGE)
     inside = (found.low <= found.actual) & (found.actual <= found.high)
     return {
         "forecasts": len(found.cutoffs),
-        "relative_mae": _ratio(np.abs(found.actual - found.predicted), np.abs(found.actual - found.persistence)),
+        "relative_mae": _ratio(np.abs(found.actual - found.predicted), np.abs(found.actual - centre)),
         "coverage": _figure(np.mean(inside)),
         "relative_winkler": _ratio(winkler, naive_winkler),
     }

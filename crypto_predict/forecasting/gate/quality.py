@@ -31,42 +31,24 @@ _NO_OPENS = 3  # opens this many times closer to their own close than to the pre
 
 
 def history_faults(history: History, thresholds: GateThresholds, limit: datetime, days: int) -> list[str]:
-    """Return why no model of this daily history may be released; empty if one may.
+    """Return why no model of this daily history may be released, the defects of its source first; empty if one may.
 
-    Args:
-        history: As read, with the defects of its source.
-        thresholds: Of the gate.
-        limit: The instant (UTC) by which its newest candle could have closed.
-        days: How many days of history were requested.
+    The newest candle could have closed by `limit` (UTC), and `days` of history were requested.
     """
     found = [str(defect) for defect in history.defects]
     if not len(history.candles):
         return [*found, "no usable candle is left"]
+    found += [*_span_faults(history, thresholds, limit, days), *_gap_faults(history, thresholds)]
     candles = _Days.of(history)
-    return [
-        *found,
-        *_span_faults(history, thresholds, limit, days),
-        *_gap_faults(history, thresholds),
-        *_flatness_faults(candles, thresholds),
-        *_line_faults(candles, thresholds),
-        *_copy_faults(candles, thresholds),
-        *_jump_faults(candles, thresholds),
-        *_torn_faults(candles, thresholds),
-        *_detachment_faults(candles, thresholds),
-        *_range_faults(candles, thresholds),
-    ]
+    return [*found, *(fault for check in _CHECKS for fault in check(candles, thresholds))]
 
 
 def anchor_faults(hours: Sequence[Candle], last: Candle, thresholds: GateThresholds) -> list[str]:
     """Return why a forecast may not start at the newest hourly close.
 
     A price in another unit misses the price of the hour before. A bad tick may not, but closes a factor away within an
-    hour, upwards or on little volume.
-
-    Args:
-        hours: The closed hourly candles since the last daily close, ascending; hours without a trade may be missing.
-        last: The last daily candle.
-        thresholds: Of the gate.
+    hour, upwards or on little volume. `hours` are the closed hourly candles since the `last` daily one, ascending;
+    hours without a trade may be missing.
     """
     found: list[str] = []
     before, factor = last.close, thresholds.largest_factor
@@ -296,3 +278,6 @@ def _traded(days: _Days, day: int, thresholds: GateThresholds) -> bool:
 def _percent(distance: float) -> str:
     """Format a distance of log prices as a share."""
     return f"{math.expm1(distance):.0%}"
+
+
+_CHECKS = (_flatness_faults, _line_faults, _copy_faults, _jump_faults, _torn_faults, _detachment_faults, _range_faults)

@@ -14,8 +14,7 @@ from operator import attrgetter, itemgetter
 import numpy as np
 from scipy import special
 
-from crypto_predict.baked.schema import COVERAGE, Gate
-from crypto_predict.baked.scores import Backtest, Score
+from crypto_predict.baked.schema import COVERAGE, Backtest, Gate
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.forecasting.significance import diebold_mariano
 from crypto_predict.history.columns import FloatArray
@@ -31,7 +30,17 @@ def calibration_faults(backtest: Backtest, thresholds: GateThresholds) -> list[s
     thresholds alone decide; of 113, fewer than 67 % must be inside to be refused, and of 20 (90 days ahead, over five
     years) no more than 40 %. With fewer than 35, no interval is refused as too wide: all inside is not unlikely then.
     """
-    return [fault for score in backtest.scores for fault in _coverage_faults(score, backtest, thresholds)]
+    found, span = [], (backtest.last_cutoff - backtest.first_cutoff).days
+    for score in backtest.scores:
+        independent = min(score.forecasts, span // score.horizon_days + 1)  # forecasts whose spans do not overlap
+        allowed = thresholds.least_coverage <= score.coverage <= thresholds.most_coverage
+        if not allowed and _luck(score.coverage, independent) < thresholds.bad_luck / 2:  # either side has its half
+            found.append(
+                f"calibration: {score.coverage:.1%} of the outcomes {counted(score.horizon_days, 'day')} ahead lie "
+                f"inside the {COVERAGE:.0%} interval, out of {score.forecasts} forecasts ({independent} without "
+                f"overlap); {thresholds.least_coverage:.0%} to {thresholds.most_coverage:.0%} are allowed"
+            )
+    return found
 
 
 def champion_faults(backtest: Backtest, champion: Backtest, thresholds: GateThresholds) -> list[str]:
@@ -44,25 +53,24 @@ def champion_faults(backtest: Backtest, champion: Backtest, thresholds: GateThre
     autocovariances, errs eight times too often. A horizon with too few common cutoffs is not judged.
     """
     duels = [duel for duel in _duels(backtest, champion) if len(duel.losses) >= thresholds.least_common]
-    return [fault for duel in duels for fault in _duel_faults(duel, thresholds, thresholds.worse_p / len(duels))]
+    found = []
+    for duel in duels:
+        level, p_value = thresholds.worse_p / len(duels), _one_sided(duel)
+        mean, before = float(duel.losses.mean()), float(duel.champion_losses.mean())
+        if mean > before * (1 + thresholds.worse_by) and p_value < level:
+            above = f"{mean / before - 1:.1%} above" if before > 0 else "above"
+            found.append(
+                f"worse: {counted(duel.horizon_days, 'day')} ahead the mean {duel.kind} over {len(duel.losses)} common "
+                f"cutoffs is {mean:.4g}, {above} the {before:.4g} of the model it would replace "
+                f"(Diebold-Mariano, one-sided p = {p_value:.2g}, below {level:.2g})"
+            )
+    return found
 
 
 def verdict(reasons: Mapping[Pair, Sequence[str]], thresholds: GateThresholds, *, enforced: bool) -> Gate:
     """Return the gate's verdict on all pairs, for the model card; each reason names its pair."""
     together = tuple(f"{pair}: {reason}" for pair, found in reasons.items() for reason in found)
     return Gate(passed=not together, enforced=enforced, reasons=together, thresholds=thresholds.as_numbers())
-
-
-def _coverage_faults(score: Score, backtest: Backtest, thresholds: GateThresholds) -> Iterator[str]:
-    span = (backtest.last_cutoff - backtest.first_cutoff).days
-    independent = min(score.forecasts, span // score.horizon_days + 1)  # forecasts whose spans do not overlap
-    allowed = thresholds.least_coverage <= score.coverage <= thresholds.most_coverage
-    if not allowed and _luck(score.coverage, independent) < thresholds.bad_luck / 2:  # either side has its half
-        yield (
-            f"calibration: {score.coverage:.1%} of the outcomes {counted(score.horizon_days, 'day')} ahead lie inside "
-            f"the {COVERAGE:.0%} interval, out of {score.forecasts} forecasts ({independent} without overlap); "
-            f"{thresholds.least_coverage:.0%} to {thresholds.most_coverage:.0%} are allowed"
-        )
 
 
 def _luck(coverage: float, forecasts: int) -> float:
@@ -93,18 +101,6 @@ def _duels(backtest: Backtest, champion: Backtest) -> Iterator[_Duel]:
             loss = attrgetter(field)
             losses, champion_losses = (np.array([loss(side[key]) for key in common]) for side in (ours, theirs))
             yield _Duel(kind, horizon, losses, champion_losses, math.ceil(horizon / step))
-
-
-def _duel_faults(duel: _Duel, thresholds: GateThresholds, level: float) -> Iterator[str]:
-    mean, champion = float(duel.losses.mean()), float(duel.champion_losses.mean())
-    p_value = _one_sided(duel)
-    if mean > champion * (1 + thresholds.worse_by) and p_value < level:
-        above = f"{mean / champion - 1:.1%} above" if champion > 0 else "above"
-        yield (
-            f"worse: {counted(duel.horizon_days, 'day')} ahead the mean {duel.kind} over {len(duel.losses)} common "
-            f"cutoffs is {mean:.4g}, {above} the {champion:.4g} of the model it would replace "
-            f"(Diebold-Mariano, one-sided p = {p_value:.2g}, below {level:.2g})"
-        )
 
 
 def _one_sided(duel: _Duel) -> float:

@@ -10,8 +10,7 @@ from typing import Any
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED, MODELS
-from crypto_predict.baked.schema import Card
-from crypto_predict.baked.scores import Scorecard
+from crypto_predict.baked.schema import Card, Scorecard
 from crypto_predict.errors import InvalidValue, OutOfRange, UnknownPair
 from crypto_predict.market import DAY, Pair
 from crypto_predict.version import __version__
