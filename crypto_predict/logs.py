@@ -1,7 +1,6 @@
 """Structured logs: one JSON object a line, so that a value from a request cannot forge or break a line.
 
-``{"time": "2024-06-01T12:00:00.000Z", "level": "info", "event": "serving", ...}``: every further field belongs to the
-event. Times are UTC.
+``{"time": "2024-06-01T12:00:00.000Z", "level": "info", "event": "serving", ...}``, with further fields of the event.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ def line(seconds: float, level: str, name: str, fields: Mapping[str, object]) ->
 
 
 def instant(seconds: float) -> str:
-    """Format seconds since 1970 as in a line: ``2024-06-01T12:00:00.000Z``."""
+    """Format seconds since 1970 in UTC: ``2024-06-01T12:00:00.000Z``."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -70,13 +69,10 @@ class _JsonHandler(logging.Handler):
 
 
 class Lines:
-    """A writer of lines to a file descriptor that never blocks its caller: a thread writes them, in batches.
+    """A writer of lines to a file descriptor (-1: to none) that never blocks its caller: a thread writes batches.
 
     Lines beyond `MOST_BYTES` while the reader stalls, and lines that cannot be written, are dropped and counted. A
     batch is an atomic write to a pipe, so that a process that ends leaves whole lines; a longer line can be cut.
-
-    Args:
-        descriptor: Where lines are written; -1 drops all of them.
     """
 
     MOST_BYTES = 2**20
@@ -107,11 +103,8 @@ class Lines:
             self._arrived.set()
 
     def close(self, seconds: float, is_hurried: Callable[[], bool] = lambda: False) -> None:
-        """Write the waiting lines for at most `seconds`. Give up earlier if the reader stalls, or `is_hurried()`.
-
-        A second call does nothing.
-        """
-        if self._closing.is_set():
+        """Write the waiting lines for at most `seconds`, less if the reader stalls or `is_hurried()`."""
+        if self._closing.is_set():  # a second call
             return
         self._closing.set()
         self._arrived.set()

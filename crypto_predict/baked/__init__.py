@@ -1,7 +1,6 @@
 """The model file and its ledger, which training hands to serving.
 
 * ``schema``: the content of the model file, as frozen dataclasses of plain values
-* ``scores``: the part of it that holds the scores of the backtest and of past releases
 * ``plain``: those dataclasses as dicts and lists, and back
 * ``store``, ``unpickle``: writing and safe loading of ``model.pkl``
 * ``evaluation``: the forecast for any day or instant, in plain Python

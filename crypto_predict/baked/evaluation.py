@@ -63,11 +63,7 @@ class Evaluator:
         self._points: dict[str, list[_Point | None]] = {model: [None] * count for model in MODELS}
 
     def at_close(self, day: date, model: str = COMBINED) -> Prediction:
-        """Return the prediction for the close of a UTC day.
-
-        Args:
-            day: In UTC.
-            model: One of `MODELS`.
+        """Return the prediction of one of `MODELS` for the close of a UTC day.
 
         Raises:
             OutOfRange: The day is not between the first candle and 365 days after the last, both included.
@@ -79,14 +75,10 @@ class Evaluator:
         return self._predict(day, ordinal, 0.0, model)
 
     def at(self, instant: datetime, model: str = COMBINED) -> Prediction:
-        """Return the prediction for an instant, between the closes before and after it.
-
-        Args:
-            instant: Aware of its time zone; from the opening of the first candle to 365 days past the last close.
-            model: One of `MODELS`.
+        """Return the prediction of one of `MODELS` for an instant, aware of its time zone.
 
         Raises:
-            OutOfRange: The instant is outside this range.
+            OutOfRange: It is not between the opening of the first candle and 365 days past the last close.
             NoProphetInterval: `PROPHET` is asked for an instant after the last close, and the model has no backtest.
         """
         try:

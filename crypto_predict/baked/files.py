@@ -42,14 +42,9 @@ def temporary_for(path: Path) -> Path:
 def opened(
     path: Path, kind: str, most_bytes: int, if_absent: str, unusable: Callable[[str], Exception]
 ) -> Iterator[IO[bytes]]:
-    """Open a regular file of a limited size, and raise `unusable(reason)` if it cannot be opened or read.
+    """Open a regular file of at most `most_bytes`; raise `unusable(reason)` if it cannot be opened or read.
 
-    Args:
-        path: The file.
-        kind: What it should be, for the reason: "model".
-        most_bytes: Its maximum size.
-        if_absent: What to do if the file does not exist, for the reason.
-        unusable: Makes the error.
+    The reason names the `kind` of file ("model"), and says what to do `if_absent`.
     """
     try:
         status = path.stat()  # before opening, which waits for the writer of a pipe
@@ -200,11 +195,11 @@ def _acquire(lock: Path) -> int | None:
 
 
 def _holder(lock: Path) -> str:
-    try:
+    with contextlib.suppress(OSError):
         note = lock.read_bytes()[:200].decode("ascii", "replace").strip()
-    except OSError:
-        note = ""
-    return note if note and note.isprintable() else "another process"
+        if note and note.isprintable():
+            return note
+    return "another process"
 
 
 def _write_synced(path: Path, content: Content, *, like: Path) -> None:

@@ -42,8 +42,6 @@ class Undecodable(CryptoPredictError):
 
 
 class _Faults(list[str]):
-    """The faults found so far."""
-
     def add(self, path: str, fault: str) -> None:
         self.append(f"{path.removeprefix('.') or 'the model'}: {fault}")
         if len(self) == MOST_FAULTS:

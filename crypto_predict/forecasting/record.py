@@ -16,8 +16,7 @@ from typing import Any
 
 from crypto_predict.baked.evaluation import Evaluator
 from crypto_predict.baked.ledger import DAYS, MOST_BYTES, RESTORE, EntryFault, Ledger, Outcome, Release
-from crypto_predict.baked.schema import COVERAGE, Card, PairForecast
-from crypto_predict.baked.scores import LiveForecast, LiveRecord, LiveScore, Scorecard
+from crypto_predict.baked.schema import COVERAGE, Card, LiveForecast, LiveRecord, LiveScore, PairForecast, Scorecard
 from crypto_predict.errors import InvalidValue
 from crypto_predict.history import History
 from crypto_predict.market import DAY, Interval, Pair

@@ -4,19 +4,11 @@
 the source.
 
 Candles that cannot be used are left out and counted: repeated ones (the last copy stays), impossible ones, and those
-that do not open on the grid of their interval. A `Judge` decides whether a history with such defects may be used.
+that do not open on the grid of their interval. The caller's judge decides about such defects.
 """
 
 from crypto_predict.history.audit import Audit, Defect, place
-from crypto_predict.history.choice import (
-    MIN_CANDLES,
-    SETTLE,
-    History,
-    Judge,
-    candles_since,
-    closing_limit,
-    read_history,
-)
+from crypto_predict.history.choice import MIN_CANDLES, SETTLE, History, candles_since, closing_limit, read_history
 from crypto_predict.history.columns import Candles
 
 __all__ = [
@@ -26,7 +18,6 @@ __all__ = [
     "Candles",
     "Defect",
     "History",
-    "Judge",
     "candles_since",
     "closing_limit",
     "place",

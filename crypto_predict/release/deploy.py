@@ -54,7 +54,7 @@ class Patience(NamedTuple):
 class Service:
     """A service on Render: the secret address of its deploy hook, and its `site`, which is not verified if empty.
 
-    `hook_seconds` is the time limit for an answer of the hook. Raise `InvalidValue` for an address that is not valid.
+    Raise `InvalidValue` for an address that is not valid, or not safe for a secret.
     """
 
     def __init__(self, hook: str, site: str, patience: Patience, hook_seconds: float = 30.0) -> None:
@@ -63,11 +63,7 @@ class Service:
         self._patience, self._hook_seconds = patience, hook_seconds
 
     def deploy(self, target: DeployTarget) -> float | None:
-        """Start an image and wait until it answers; return the seconds that took, None without a site.
-
-        Raises:
-            ReleaseFailed: The hook failed or refused, or the site did not answer as this build in time.
-        """
+        """Start an image and wait until it answers; return the seconds that took, None without a site."""
         _log.info("deploying %s, build %s", target.image, target.build)
         self.start(target.image)
         return self._wait_for(target.build) if self.site else None
@@ -115,10 +111,7 @@ class Service:
         raise ReleaseFailed(f"the deploy hook answered {status}: {reason}check {SECRET} and the service's image")
 
     def _wait_for(self, build: str) -> float:
-        """Request the version until this build answers, and return the seconds.
-
-        A free instance that sleeps takes most of a minute to start, and its host may answer anything until then.
-        """
+        """Request the version until this build answers: its host may answer anything while an instance starts."""
         seconds, every, now, sleep = self._patience
         began, logged = now(), ""
         while True:
@@ -183,11 +176,7 @@ def _target(option: str, image: str, build: str) -> DeployTarget:
 
 
 def _address(name: str, address: str, *, secret: bool = False) -> str:
-    """Return an address without white space around it; errors call it `name`.
-
-    Raises:
-        InvalidValue: It is not an address; or it is `secret` and neither https nor on this machine.
-    """
+    """Return an address without white space around it; a `secret` one must be https or on this machine."""
     address = address.strip()
     match = _ADDRESS.fullmatch(address)
     if match is None or (secret and match["scheme"].lower() != "https" and match["host"] not in _LOOPBACK):

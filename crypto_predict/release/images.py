@@ -84,8 +84,7 @@ def take_out(reference: str, folder: Path) -> tuple[Model | None, Ledger]:
     The model is None if it was written with another schema, which this program cannot read.
 
     Raises:
-        BrokenLedger: The ledger is absent, damaged, or belongs to another model.
-        UnusableModel: The model is damaged.
+        BrokenLedger, UnusableModel: The ledger is absent, one of both is damaged, or they do not belong together.
         ReleaseFailed: The image has no model, or cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,8 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from crypto_predict.baked.evaluation import Evaluator, Prediction
-from crypto_predict.baked.schema import Card, Model, PairCard, PairForecast
-from crypto_predict.baked.scores import Score
+from crypto_predict.baked.schema import Card, Model, PairCard, PairForecast, Score
 from crypto_predict.errors import CryptoPredictError, OutOfRange
 from crypto_predict.market import Pair, price_decimals
 from crypto_predict.release.images import take_out, take_out_model

@@ -148,10 +148,10 @@ def _next_version(git: Repository, head: str, tagged: Mapping[Version, str]) -> 
 
 def _versions(git: Repository) -> dict[Version, str]:
     """Return the tags that are versions, and the object that each points to; log the others."""
-    read = [(name, Version.from_tag(name), target) for name, target in git.tags().items()]
-    if ignored := [name for name, version, _ in read if version is None]:
+    tags = git.tags()
+    if ignored := [name for name in tags if Version.from_tag(name) is None]:
         _log.info("ignored, not of the form vX.Y.Z: %s", one_line(", ".join(ignored), 500))
-    return {version: target for _, version, target in read if version}
+    return {version: target for name, target in tags.items() if (version := Version.from_tag(name))}
 
 
 def _subjects(messages: list[str]) -> list[str]:

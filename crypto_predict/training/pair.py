@@ -11,8 +11,7 @@ from typing import Never
 
 from tqdm import tqdm
 
-from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Model
-from crypto_predict.baked.scores import Backtest
+from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Backtest, Model
 from crypto_predict.errors import Refused, SourceError, UnusableHistory
 from crypto_predict.forecasting.candidates.combination import LEARNED
 from crypto_predict.forecasting.evaluation.replay import HORIZONS, LEAST_HISTORY, Row, replay, splits

@@ -8,8 +8,7 @@ from functools import partial
 from textwrap import fill
 
 from crypto_predict.baked import plain
-from crypto_predict.baked.schema import Card, PairCard
-from crypto_predict.baked.scores import Backtest, Score
+from crypto_predict.baked.schema import Backtest, Card, PairCard, Score
 from crypto_predict.forecasting.evaluation.scoring import Verdict, verdict
 from crypto_predict.market import Pair, price_decimals
 from crypto_predict.training.pipeline import TrainingRun

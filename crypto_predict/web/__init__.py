@@ -3,10 +3,9 @@
 A request passes ``questions`` (text to values), ``answers`` (values) and ``rendering`` (values to bytes).
 
 * ``snapshots``: what is served now, its validators and its expiry
-* ``routes``: the endpoints, in a Flask application; ``fast_lane``: a shortcut past Flask for ``/bitcoin``
-* ``problems``: errors as RFC 9457 problem details, by one table
+* ``routes``: the endpoints, in a Flask application, and a shortcut past Flask for ``/bitcoin``
+* ``problems``: errors and refused requests as RFC 9457 problem details, by one table
 * ``conditions``: conditional requests
-* ``refusals``: answers to requests that the server refuses
 * ``app``: assembles the application
 * ``documentation``: the OpenAPI document and Swagger UI
 * ``operations``: freshness, metrics, the access log, the messages at start

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 from crypto_predict.baked.schema import Model
 from crypto_predict.settings import ServeSettings
-from crypto_predict.web.fast_lane import FastLane
 from crypto_predict.web.operations.metrics import Metrics
 from crypto_predict.web.operations.observing import Log, Observed
-from crypto_predict.web.refusals import Refusing
-from crypto_predict.web.routes import Service, create_flask_app
+from crypto_predict.web.problems import Refusing
+from crypto_predict.web.routes import FastLane, Service, create_flask_app
 from crypto_predict.web.snapshots import BakedSnapshots
 
 if TYPE_CHECKING:
@@ -40,10 +39,5 @@ def create_service(
 
 
 def create_app(service: Service, log: Log | None) -> WSGIApplication:
-    """Create the whole application: Flask behind the fast lane, refusals and observation.
-
-    Args:
-        service: What the routes need.
-        log: Takes a line for each request.
-    """
+    """Create the whole application: Flask behind the fast lane, refusals and observation, with a `log` of requests."""
     return Observed(Refusing(FastLane(create_flask_app(service), service)), service.metrics, log)

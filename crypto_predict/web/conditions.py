@@ -22,10 +22,7 @@ _HTTP_DATES = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b 
 def evaluate(environ: WSGIEnvironment, etag: str | None, last_modified: str | None) -> HTTPStatus | None:
     """Return the status that replaces 200 by section 13.2.2 (412 or 304), or None to send the answer.
 
-    Args:
-        environ: The request.
-        etag: The `ETag` of the answer, if it has one.
-        last_modified: Its `Last-Modified`, if it has one.
+    `etag` and `last_modified` are headers of the answer, if it has them.
     """
     if (wanted := environ.get("HTTP_IF_MATCH")) is not None:
         if not _matches_strongly(wanted, etag):

@@ -1,19 +1,28 @@
-"""Errors as answers: RFC 9457 problem details, and the one table from error to status."""
+"""Errors as answers: RFC 9457 problem details, and the one table from error to status.
+
+The server raises a `Refusal` for a request that it cannot parse, or that comes too slowly. The request is then handed
+to a worker thread as usual, so that it is logged and counted, and `Refusing` answers it in place of the application.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from crypto_predict.errors import CryptoPredictError, InvalidValue, NoProphetInterval, UnknownPair
 from crypto_predict.web.answers import NoBitcoin, OutsideModel
 from crypto_predict.web.operations.freshness import Freshness
 from crypto_predict.web.questions import BadParameter
-from crypto_predict.web.rendering import Rendered, simulated_header
+from crypto_predict.web.rendering import COMMON, Rendered, simulated_header
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 CONTENT_TYPE = "application/problem+json"
+REFUSAL = "crypto_predict.refusal"  # the refusal in the WSGI environment
 
 # Any other error is a fault of the server.
 STATUS: dict[type[CryptoPredictError], HTTPStatus] = {
@@ -79,3 +88,28 @@ def _parameter(error: CryptoPredictError) -> str | None:
             return "pair"
         case _:
             return None
+
+
+class Refusal(CryptoPredictError):
+    """A request is refused with `status` because of `detail`, and its connection is closed after the answer."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+class Refusing:
+    """WSGI middleware that answers refused requests with problem details."""
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self._application = application
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request (PEP 3333)."""
+        refusal = environ.get(REFUSAL)
+        if refusal is None:
+            return self._application(environ, start_response)
+        body, headers = Problem(refusal.status, refusal.detail).rendered()
+        start_response(f"{refusal.status} {TITLES[refusal.status]}", [*headers, *COMMON])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from flask import Flask, Request, Response, redirect, request
 from flask_cors import CORS
@@ -26,6 +27,9 @@ from crypto_predict.web.operations.observing import ROUTE
 from crypto_predict.web.problems import Problem
 from crypto_predict.web.rendering import COMMON, Headers, Rendered, Rendering, simulated_header
 from crypto_predict.web.snapshots import Snapshot, Snapshots
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 ERROR = "crypto_predict.error"  # the error of a query that was evaluated before Flask, in the WSGI environment
 _DAY = 86_400  # seconds that preflights and the files of Swagger UI are cached: they change with a release at most
@@ -72,11 +76,41 @@ def create_flask_app(service: Service) -> Flask:
     _add_operator_routes(app, service)
     _add_page(app, service)
     for kind in problems.STATUS:
-        app.register_error_handler(kind, _project_error)
+        app.register_error_handler(kind, lambda error: _problem(problems.of_error(error)))
     app.register_error_handler(HTTPException, _http_error)
     app.after_request(_finish)
     CORS(app, send_wildcard=True, methods=["GET", "HEAD", "OPTIONS"], max_age=_DAY)
     return app
+
+
+class FastLane:
+    """WSGI middleware: a shortcut past Flask for the most frequent request, a plain ``GET /bitcoin``.
+
+    Flask spends some 100 microseconds on a request before and after its view. Everything else (errors, other methods,
+    conditional requests, other addresses) goes on to Flask.
+    """
+
+    def __init__(self, application: WSGIApplication, service: Service) -> None:
+        self._application = application
+        self._service = service
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request (PEP 3333)."""
+        if (
+            environ["PATH_INFO"] == "/bitcoin"
+            and environ["REQUEST_METHOD"] == "GET"
+            and conditions.HEADERS.isdisjoint(environ.keys())
+        ):
+            snapshot = self._service.snapshots.current()
+            try:
+                rendered = bitcoin(snapshot, environ["QUERY_STRING"])
+            except CryptoPredictError as error:
+                environ[ERROR] = error  # so that Flask does not evaluate the query again
+            else:
+                environ[ROUTE] = "/bitcoin"
+                start_response("200 OK", self._service.cached_headers(snapshot, rendered))
+                return [rendered.body]
+        return self._application(environ, start_response)
 
 
 class _HostlessFlask(Flask):
@@ -172,10 +206,6 @@ def _add_page(app: Flask, service: Service) -> None:
 def _state(members: dict[str, object]) -> Response:
     headers = [("Cache-Control", "no-store"), *simulated_header(members.get("simulated") is True)]
     return Response(f"{json.dumps(members)}\n", content_type="application/json", headers=headers)
-
-
-def _project_error(error: CryptoPredictError) -> AnyResponse:
-    return _problem(problems.of_error(error))
 
 
 def _http_error(error: HTTPException) -> AnyResponse:

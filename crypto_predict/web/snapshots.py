@@ -1,8 +1,4 @@
-"""What is served now, and how long it holds.
-
-A route asks its `Snapshots` for the current snapshot at each request. Validators and expiry belong to the snapshot:
-those of a baked model change with the release.
-"""
+"""What is served now, and how long it holds. A route asks for the current snapshot at each request."""
 
 from __future__ import annotations
 
@@ -23,12 +19,9 @@ LONGEST = 31_536_000  # seconds: no cache keeps an answer for more than a year
 
 
 class Validity:
-    """The validators (RFC 9110, section 8.8) and the expiry of everything in a snapshot.
+    """The validators (RFC 9110, section 8.8) of everything in a snapshot, and its expiry `lasts` after `changed_at`.
 
-    Args:
-        etag: A strong entity tag: equal for equal answers, in every process.
-        changed_at: The time of the last change, UTC.
-        lasts: The expected time from then to the next change.
+    The entity tag is strong: equal for equal answers, in every process.
     """
 
     def __init__(self, etag: str, changed_at: datetime, lasts: timedelta) -> None:

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from crypto_predict.baked import files, plain
 from crypto_predict.baked.ledger import DAYS, Outcome, Release
-from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Band, PairForecast
-from crypto_predict.baked.scores import LiveForecast, LiveRecord, Scorecard
+from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Band, LiveForecast, LiveRecord, PairForecast, Scorecard
 from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableHistory
 from crypto_predict.forecasting import record as record_module
 from crypto_predict.forecasting.record import Record

@@ -308,6 +308,14 @@ def test_a_hook_at_an_unsafe_address_is_refused_without_showing_it(address: str)
     assert KEY not in str(caught.value) + repr(caught.value)
 
 
+def test_hook_and_site_may_have_an_ipv6_address() -> None:
+    """A hook in the clear is safe on this machine only."""
+    for hook in ("https://[2001:db8::1]/deploy/srv-x", f"http://[::1]:8000/deploy/srv-x?key={KEY}"):
+        assert Service(hook, "http://[::1]:8000/", Patience(0, 1)).site == "http://[::1]:8000"
+    with pytest.raises(InvalidValue, match=SECRET):
+        Service("http://[2001:db8::1]/deploy/srv-x", "", Patience(0, 1))
+
+
 WORDS = ("deploy", "--image", NEW, "--build", NEW_BUILD)
 BACK = ("--previous", OLD, "--previous-build", OLD_BUILD)
 

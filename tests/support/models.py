@@ -15,11 +15,11 @@ from crypto_predict.baked.schema import (
     Model,
     PairCard,
     PairForecast,
+    Scorecard,
     Seasonality,
     Standing,
     Trend,
 )
-from crypto_predict.baked.scores import Scorecard
 from crypto_predict.market import DAY, Pair
 
 BTC = Pair("BTC", "USD")

@@ -20,10 +20,10 @@ from crypto_predict.baked.schema import (
     Model,
     PairCard,
     PairForecast,
+    Scorecard,
     Seasonality,
     Trend,
 )
-from crypto_predict.baked.scores import Scorecard
 from crypto_predict.market import DAY, Pair
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)

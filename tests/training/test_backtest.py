@@ -22,8 +22,7 @@ from scipy import stats
 
 from crypto_predict.baked import plain, store
 from crypto_predict.baked.evaluation import PROPHET, Evaluator
-from crypto_predict.baked.schema import Model
-from crypto_predict.baked.scores import Backtest, ProphetScore, Score
+from crypto_predict.baked.schema import Backtest, Model, ProphetScore, Score
 from crypto_predict.market import Pair
 from tests.support.histories import START, as_csv, make_history, rhythmic
 from tests.support.training import in_process

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from crypto_predict.baked import store
-from crypto_predict.baked.schema import Model, PairCard
-from crypto_predict.baked.scores import Backtest, Loss
+from crypto_predict.baked.schema import Backtest, Loss, Model, PairCard
 from crypto_predict.market import Pair
 from tests.support.histories import as_csv, make_history
 from tests.support.training import QUICK, TRAINED_AT, in_process, price_file

@@ -11,8 +11,7 @@ from openapi_schema_validator import OAS31Validator
 from werkzeug.test import Client
 
 from crypto_predict.baked import plain, store
-from crypto_predict.baked.schema import Model
-from crypto_predict.baked.scores import LiveForecast, LiveRecord, LiveScore, Scorecard
+from crypto_predict.baked.schema import LiveForecast, LiveRecord, LiveScore, Model, Scorecard
 from crypto_predict.market import Pair
 from crypto_predict.web.documentation.openapi import document
 from crypto_predict.web.documentation.schemas import schema_of

@@ -11,8 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crypto_predict.baked.schema import COVERAGE
-from crypto_predict.baked.scores import Backtest, CandidateScore, Loss, ProphetBacktest, ProphetScore, Score, YearScore
+from crypto_predict.baked.schema import (
+    COVERAGE,
+    Backtest,
+    CandidateScore,
+    Loss,
+    ProphetBacktest,
+    ProphetScore,
+    Score,
+    YearScore,
+)
 from crypto_predict.forecasting.candidates.models import CANDIDATES
 from crypto_predict.forecasting.distribution.interval import GAUSSIAN
 from crypto_predict.forecasting.evaluation import metrics

@@ -14,8 +14,7 @@ from operator import attrgetter, itemgetter
 import numpy as np
 from scipy import special
 
-from crypto_predict.baked.schema import COVERAGE, Gate
-from crypto_predict.baked.scores import Backtest
+from crypto_predict.baked.schema import COVERAGE, Backtest, Gate
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.forecasting.significance import diebold_mariano
 from crypto_predict.history.columns import FloatArray

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from typing import Any
 
+from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED, MODELS
-from crypto_predict.baked.schema import Card
-from crypto_predict.baked.scores import Scorecard
-from crypto_predict.market import DAY
+from crypto_predict.baked.schema import Card, Scorecard
+from crypto_predict.errors import InvalidValue, OutOfRange, UnknownPair
+from crypto_predict.market import DAY, Pair
 from crypto_predict.version import __version__
 from crypto_predict.web import answers, problems, rendering
-from crypto_predict.web.documentation.examples import example_answers, example_day, example_problems, example_series
 from crypto_predict.web.documentation.schemas import PAIR, Schema, record, schema_of
 from crypto_predict.web.operations import metrics
 from crypto_predict.web.operations.freshness import Freshness
-from crypto_predict.web.questions import MOMENT_PATTERN
+from crypto_predict.web.questions import MOMENT_EXPECTED, MOMENT_PATTERN, ForecastQuestion
 from crypto_predict.web.snapshots import Snapshot
 from crypto_predict.wording import counted, listed
 
@@ -50,6 +51,12 @@ Every release records its forecasts for the next 30 closes in a ledger, to which
 is the digest of its last entry. A forecast is due once the close that it predicts is known. Errors are of log price,
 and relative to persistence, the newest price at the time of the release. Forecasts overlap and err together: `days`
 counts the different closes they were measured by. Forecasts of simulated prices are kept apart.
+"""
+
+_METRICS = """\
+# HELP crypto_predict_requests_total Requests answered.
+# TYPE crypto_predict_requests_total counter
+crypto_predict_requests_total{method="GET",route="/bitcoin",status="200"} 1027.0
 """
 
 _TEXT: Schema = {"type": "string"}
@@ -90,7 +97,7 @@ _DESCRIPTIONS = {"/scorecard": LIVE_RECORD, "/fresh": FRESHNESS}
 
 def document(snapshot: Snapshot, repository_url: str | None = None) -> dict[str, Any]:
     """Return the whole document; it links to the project if `repository_url` is known."""
-    examples, parameters = example_answers(snapshot), _parameters(snapshot)
+    examples, parameters = _example_answers(snapshot), _parameters(snapshot)
     link = {"externalDocs": {"url": repository_url, "description": "The project"}} if repository_url else {}
     return {
         "openapi": "3.1.0",
@@ -150,7 +157,7 @@ def _operation(path: str, examples: Mapping[str, Any], parameters: list[dict[str
 
 def _parameters(snapshot: Snapshot) -> dict[str, list[dict[str, Any]]]:
     """Return the parameters by path."""
-    start, day = example_series(snapshot).last_candle + DAY, example_day(snapshot)
+    start, day = _example_series(snapshot).last_candle + DAY, _example_day(snapshot)
     moments = {
         "day": {"summary": "The close of a day", "value": day.isoformat()},
         "instant": {"summary": "An instant", "value": f"{day}T12:30:00Z"},
@@ -208,7 +215,7 @@ def _responses(snapshot: Snapshot) -> dict[str, Any]:
     """Return the responses that operations share, by their names."""
     kept = {"headers": _refs("headers", ("ETag", "Cache-Control", rendering.SIMULATED))}
     found = {"NotModified": {"description": "The copy you have is still good.", **kept}}
-    for name, problem in example_problems(snapshot).items():
+    for name, problem in _example_problems(snapshot).items():
         example = json.loads(problem.rendered().body)
         found[name] = _response(_PROBLEMS[name], problems.CONTENT_TYPE, "Problem", example)
     return found
@@ -217,7 +224,7 @@ def _responses(snapshot: Snapshot) -> dict[str, Any]:
 def _headers(snapshot: Snapshot) -> dict[str, Any]:
     """Return the documented headers, by their names."""
     validity, trained_at = snapshot.validity, snapshot.answers.model.card.trained_at
-    provenance = rendering.provenance_headers(example_series(snapshot).forecast)
+    provenance = rendering.provenance_headers(_example_series(snapshot).forecast)
     values = dict([*validity.until_change(trained_at), *provenance, (rendering.SIMULATED, "true")])
     described: dict[str, tuple[str, Schema]] = {
         "ETag": ("Changes with the model and the program.", _TEXT),
@@ -233,6 +240,66 @@ def _headers(snapshot: Snapshot) -> dict[str, Any]:
         name: {"description": text, "schema": schema, "example": values[name]}
         for name, (text, schema) in described.items()
     }
+
+
+def _example_series(snapshot: Snapshot) -> answers.Series:
+    """Return the combined forecast of the first pair."""
+    return snapshot.answers.series[snapshot.answers.held[0], COMBINED]
+
+
+def _example_day(snapshot: Snapshot) -> date:
+    """Return a day that lies a month ahead of the model."""
+    return _example_series(snapshot).last_candle + timedelta(days=30)
+
+
+def _example_answers(snapshot: Snapshot) -> dict[str, Any]:
+    """Return an answer for each schema, by its name; long lists are cut."""
+    served, card, live = snapshot.answers, snapshot.answers.model.card, snapshot.answers.model.scorecard
+    pair = next((pair for pair in served.held if pair.base == "BTC"), served.held[0])
+    start = _example_series(snapshot).last_candle + DAY
+    days = served.forecast(ForecastQuestion(served.held[0], start, start + DAY))
+    scorecard = replace(live, pairs=_first(live.pairs), simulated=_first(live.simulated))
+    return {
+        "BitcoinPrediction": json.loads(
+            rendering.bitcoin(served.series[pair, COMBINED].row(_example_day(snapshot))).body
+        ),
+        "ForecastDay": json.loads(snapshot.rendering.forecast(days).body),
+        "PairRange": _cut(plain.encode(served.pairs())),
+        "Card": _cut(plain.encode(replace(card, pairs=_first(card.pairs)))),
+        "Scorecard": _cut(plain.encode(scorecard)),
+        "Version": plain.encode(served.version),
+        "Alive": {"status": "alive"},
+        "Readiness": {"status": "ready", "simulated": card.simulated},
+        "Freshness": {"status": "fresh", **plain.encode(Freshness(7_200, 7_800, 86_400, card.simulated))},
+        "Metrics": _METRICS,
+    }
+
+
+def _example_problems(snapshot: Snapshot) -> dict[str, problems.Problem]:
+    """Return a problem of each documented kind."""
+    series, model = _example_series(snapshot), snapshot.answers.model
+    outside = OutOfRange(series.last_day + DAY, series.first_day, series.last_day)
+    errors = {
+        "BadParameter": InvalidValue("date", "yesterday", MOMENT_EXPECTED),
+        "UnknownPair": UnknownPair("XYZ/USD", list(map(str, model.forecasts))),
+        "OutsideModel": answers.OutsideModel("date", outside),
+    }
+    return {name: problems.of_error(error) for name, error in errors.items()} | {
+        "PreconditionFailed": problems.PRECONDITION_FAILED,
+        "NotReady": problems.DRAINING,
+        "Stale": problems.stale(Freshness(300, 148 * 86_400, 86_400, model.card.simulated)),
+    }
+
+
+def _first(table: Mapping[Pair, Any]) -> dict[Pair, Any]:
+    return dict(list(table.items())[:1])
+
+
+def _cut(value: Any) -> Any:
+    """Return the value with only the first two members of each list."""
+    if isinstance(value, dict):
+        return {name: _cut(member) for name, member in value.items()}
+    return [_cut(member) for member in value[:2]] if isinstance(value, list) else value
 
 
 def _response(description: str, content_type: str, schema: str, example: object) -> dict[str, Any]:

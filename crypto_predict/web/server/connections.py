@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from waitress.task import WSGITask
 
-from crypto_predict.web import problems, refusals
+from crypto_predict.web import problems
 from crypto_predict.web.server import heads, parser
 from crypto_predict.web.server.pool import Pool, Wait
 
@@ -124,7 +124,7 @@ class Connection:
     def refuse(self, status: int, detail: str) -> None:
         """Refuse a request that is not complete, and close after that."""
         self._arrived.clear()
-        self._schedule(heads.Request(refusal=refusals.Refusal(status, detail)))
+        self._schedule(heads.Request(refusal=problems.Refusal(status, detail)))
 
     def close(self) -> None:
         """Close, whatever it is waiting for."""
@@ -235,7 +235,7 @@ class Connection:
         except Exception:  # noqa: BLE001 any fault is answered with 500, and the thread goes on
             _log.exception("a request was not answered")
             self._answer.clear()
-            self._request.refusal = refusals.Refusal(500, problems.INTERNAL.detail)
+            self._request.refusal = problems.Refusal(500, problems.INTERNAL.detail)
             self._perform()
         finally:
             self._pool.hand_back(self)
@@ -270,7 +270,7 @@ class _Task(WSGITask):
         environ = super().get_environment()
         del environ["wsgi.file_wrapper"]  # connections take bytes only
         if self.request.refusal is not None:
-            environ[refusals.KEY] = self.request.refusal
+            environ[problems.REFUSAL] = self.request.refusal
         return environ
 
     def build_response_header(self) -> bytes:

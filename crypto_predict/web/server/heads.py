@@ -9,8 +9,8 @@ from io import BytesIO
 from ipaddress import AddressValueError, IPv6Address
 from urllib.parse import unquote_to_bytes
 
+from crypto_predict.web.problems import Refusal
 from crypto_predict.web.questions import shortened
-from crypto_predict.web.refusals import Refusal
 
 HEAD_BYTES = 16_384  # request line and header fields: enough for cookies and a long address
 FIELDS = 100  # header fields: a parsed field takes several times its bytes
@@ -171,19 +171,17 @@ def _is_authority(text: str) -> bool:
     return True
 
 
-def _is_known_coding(text: str) -> bool:
-    return set(_items(text)) <= {"chunked", ""}
-
-
 def _items(text: str) -> list[str]:
     """Return the items of a comma-separated list, in lower case."""
     return [item.strip(" \t") for item in text.lower().split(",")]
 
 
+_UNKNOWN_CODING = "Transfer-Encoding {} is not supported: use chunked alone"
+
 # Fields with one valid form: by name, the check of a value, and the status and reason of a refusal.
 _FIELD_RULES: tuple[tuple[str, Callable[[str], object], int, str], ...] = (
     ("HOST", _is_authority, 400, "{} is not a host, with or without a port"),
-    ("TRANSFER_ENCODING", _is_known_coding, 501, "Transfer-Encoding {} is not supported: use chunked alone"),
+    ("TRANSFER_ENCODING", lambda text: set(_items(text)) <= {"chunked", ""}, 501, _UNKNOWN_CODING),
     (
         "TRANSFER_ENCODING",
         lambda text: text.lower() == "chunked",

@@ -11,8 +11,7 @@ import re
 from collections.abc import Generator, Iterator
 from enum import Enum, auto
 
-from crypto_predict.web import problems
-from crypto_predict.web.refusals import Refusal
+from crypto_predict.web.problems import INTERNAL, Refusal
 from crypto_predict.web.server import heads
 
 LINE_BYTES = 4_096  # of a chunk-size line with its extensions, or of a trailer field
@@ -55,7 +54,7 @@ def _request(arrived: bytearray) -> Generator[Need, None, heads.Request]:
         request.refusal = refusal.with_traceback(None)  # a traceback would keep the frames and their data alive
     except Exception:  # noqa: BLE001 a fault in here must not end the loop
         _log.exception("a request could not be read")
-        request.refusal = Refusal(500, problems.INTERNAL.detail)
+        request.refusal = Refusal(500, INTERNAL.detail)
     return request
 
 

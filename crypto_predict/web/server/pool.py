@@ -68,13 +68,8 @@ class Pool:
     """All connections, by what they wait for. Only the I/O thread changes them.
 
     Requests wait in three queues that are served in turn: first requests of a connection, later ones, and pipelined
-    ones. So however long one queue is, the others go on.
-
-    Args:
-        threads: The number of worker threads.
-        start: Gives a connection to the worker threads, which call its `service`.
-        wake: Ends the wait of the I/O thread; called by worker threads.
-        draining: Set while the server is stopping.
+    ones. So however long one queue is, the others go on. `start` gives a connection to the worker threads, which call
+    its `service` and then `wake`, to end the wait of the I/O thread. `draining` is set while the server is stopping.
     """
 
     def __init__(

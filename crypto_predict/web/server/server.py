@@ -95,7 +95,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
 
 
 class Server:
-    """Serve a WSGI application, which must contain `refusals.Refusing`. `draining` is set when the stop begins.
+    """Serve a WSGI application, which must contain `problems.Refusing`. `draining` is set when the stop begins.
 
     The constructor begins to listen and installs the handlers of SIGTERM and SIGINT.
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crypto_predict.baked.schema import KNOTS
-from crypto_predict.baked.scores import Backtest, ProphetScore
+from crypto_predict.baked.schema import KNOTS, Backtest, ProphetScore
 from crypto_predict.forecasting.candidates.models import CANDIDATES
 from crypto_predict.forecasting.evaluation.replay import Replay, replay
 from crypto_predict.forecasting.evaluation.scoring import gaussian_half_widths, only, prophet_words, score, words

@@ -6,8 +6,7 @@ from random import Random
 
 import pytest
 
-from crypto_predict.baked.schema import Gate
-from crypto_predict.baked.scores import Backtest, Loss, Score
+from crypto_predict.baked.schema import Backtest, Gate, Loss, Score
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.forecasting.gate.verdict import calibration_faults, champion_faults, verdict
 from crypto_predict.market import Pair
