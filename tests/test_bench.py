@@ -9,8 +9,8 @@ from bench.servers import Questions
 BARE = ["-m", "bench.bare", "--waitress", json.dumps({"threads": 2})]
 
 
-def test_every_request_is_asked_once_and_timed() -> None:
-    """A client that lost or repeated answers would measure something else."""
+def test_every_request_is_sent_once_and_timed() -> None:
+    """A client that lost or repeated requests would measure something else."""
     with running(BARE, "/bitcoin") as server:
         measured = drive(server.port, [f"/bitcoin?date={i}" for i in range(50)], clients=4)
         assert server.resident_memory() > 10 * 2**20
@@ -21,17 +21,17 @@ def test_every_request_is_asked_once_and_timed() -> None:
 
 
 def test_an_answer_that_is_not_200_ends_the_measurement() -> None:
-    """Errors are often fast, and must never count as speed."""
+    """Errors are often fast and must not count as speed."""
     with running(BARE, "/bitcoin") as server, pytest.raises(RuntimeError, match="404"):
         drive(server.port, ["/bitcoin", "/nothing-here"], clients=1)
 
 
-def test_a_server_that_does_not_start_is_no_measurement() -> None:
+def test_a_server_that_does_not_start_ends_the_measurement() -> None:
     with pytest.raises(RuntimeError, match="no 200"), running(["-c", "raise SystemExit(1)"], "/"):
         pass
 
 
-def test_a_figure_meets_its_goal_on_the_right_side() -> None:
+def test_a_goal_is_a_minimum_or_a_maximum() -> None:
     rate = Figure("rate", ours=120, peer=2, peer_name="naive", unit="/s", goal=60, at_least=True)
     memory = Figure("memory", ours=50, peer=100, peer_name="naive", unit="MiB", goal=0.4, at_least=False)
     assert (rate.ratio, rate.reached) == (60, True)
@@ -41,7 +41,7 @@ def test_a_figure_meets_its_goal_on_the_right_side() -> None:
     assert [cell.strip() for cell in rows[3].split("|")[4:7]] == ["0.5", "at most 0.4", "NO"]
 
 
-def test_questions_vary_over_the_range_and_repeat_run_by_run() -> None:
+def test_questions_vary_over_the_range_and_are_the_same_in_every_run() -> None:
     first, last = 738_000, 739_000
     assert Questions(first, last).days(500) == Questions(first, last).days(500)
     assert len(set(Questions(first, last).days(500))) > 300

@@ -1,4 +1,4 @@
-"""The guides in `docs/`: what they name exists, what exists they name, and nothing is written twice."""
+"""The guides in `docs/` are complete, name only things that exist, and repeat no sentence."""
 
 import re
 import subprocess
@@ -25,14 +25,14 @@ WORKFLOWS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / ".g
 
 
 @pytest.mark.parametrize("guide", DOCUMENTS, ids=lambda guide: guide.name)
-def test_every_local_link_leads_somewhere(guide: Path) -> None:
+def test_every_local_link_has_a_target(guide: Path) -> None:
     links = re.findall(r"\]\(([^)\s]+)\)", guide.read_text(encoding="utf-8"))
     local = [link.partition("#")[0] for link in links if "://" not in link]
     assert [link for link in local if not (guide.parent / link).exists()] == []
 
 
-def test_every_setting_of_the_guide_is_read_by_a_workflow_as_what_it_is() -> None:
-    """A secret that is stored as a variable would be printed in logs, and the other way round nothing would be read."""
+def test_every_secret_and_variable_of_the_guide_is_read_by_a_workflow_as_such() -> None:
+    """A secret stored as a variable would be printed in logs; a variable stored as a secret would not be read."""
     rows = re.findall(r"^\| (`[A-Z_`, ]+) \| (secret|variable) \|", GO_LIVE, re.MULTILINE)
     context = {"secret": "secrets", "variable": "vars"}
     settings = {f"{context[kind]}.{name}" for names, kind in rows for name in re.findall(r"[A-Z_]+", names)}
@@ -41,22 +41,22 @@ def test_every_setting_of_the_guide_is_read_by_a_workflow_as_what_it_is() -> Non
     assert settings - read == set()
 
 
-def test_every_setting_that_the_guide_speaks_of_is_in_its_table() -> None:
-    """`PORT` is Render's own, `OWNER` and `YOU` are to be replaced."""
+def test_every_setting_that_the_guide_mentions_is_in_its_table() -> None:
+    """Render sets `PORT`; `OWNER` and `YOU` are placeholders."""
     text, _, table = GO_LIVE.partition("\n| name | kind |")
     named = set(re.findall(r"`([A-Z][A-Z_]{2,})`", text + table.partition("\n\n")[2]))
     assert named - {"PORT", "OWNER", "YOU"} <= set(re.findall(r"`([A-Z_]+)`", table.partition("\n\n")[0]))
 
 
-def test_every_workflow_with_a_schedule_is_switched_on_in_the_guide() -> None:
-    """GitHub disables them in a fork, pushes and all."""
+def test_the_guide_enables_every_workflow_with_a_schedule() -> None:
+    """GitHub disables these workflows in a fork, even for pushes."""
     scheduled = {name for name, text in WORKFLOWS.items() if re.search(r"^  schedule:$", text, re.MULTILINE)}
     chapter = GO_LIVE.partition("\n## 2. ")[2].partition("\n## 3. ")[0]
     assert scheduled == set(re.findall(r"`([a-z]+)`", chapter))
 
 
-def test_every_test_that_holds_a_promise_exists() -> None:
-    """A promise whose test was renamed or removed is held by nothing."""
+def test_every_test_of_a_promise_exists() -> None:
+    """A promise whose test was renamed or removed would be untested."""
     text = (ROOT / "docs" / "release.md").read_text(encoding="utf-8")
     named = re.findall(r"`(\w+/test_\w+\.py)(?:::(\w+))?`", text)
     assert len(named) > 15
@@ -66,7 +66,7 @@ def test_every_test_that_holds_a_promise_exists() -> None:
 
 
 @pytest.mark.parametrize("command", ["train.py", "api.py"])
-def test_every_option_and_its_default_stand_in_the_guide_and_no_other(command: str) -> None:
+def test_the_guide_lists_exactly_the_options_and_their_defaults(command: str) -> None:
     run = [sys.executable, command, "--help"]
     shown = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
     options = shown.partition("\nexamples:")[0]
@@ -78,8 +78,8 @@ def test_every_option_and_its_default_stand_in_the_guide_and_no_other(command: s
     assert {name: [default] if default else [] for name, default in rows} == defaults
 
 
-def test_every_variable_that_is_read_stands_in_the_guide_and_no_other() -> None:
-    """Those of the options follow from their names; these can be found nowhere else."""
+def test_the_guide_lists_exactly_the_variables_without_an_option() -> None:
+    """Variables of options follow from the names of the options."""
     package = ROOT / "crypto_predict"
     names = ("settings.py", "training/options.py", "sources/limits.py")
     sources = [*(package / name for name in names), *package.glob("sources/*/settings.py")]
@@ -92,7 +92,7 @@ def test_every_variable_that_is_read_stands_in_the_guide_and_no_other() -> None:
     assert "GATE_STALEST_HOURS" in named
 
 
-def test_every_address_and_every_header_stand_in_the_guide_and_no_other() -> None:
+def test_the_guide_lists_exactly_the_endpoints_and_headers() -> None:
     paths = {path for path in document(snapshot_of(make_model()))["paths"] if not path.startswith("/docs")}
     rows = re.findall(r"^\| (`/.*?) \| ", API, re.MULTILINE)
     named = {address for row in rows for address in re.findall(r"`(/[a-z/{}]*)", row)}
@@ -101,7 +101,7 @@ def test_every_address_and_every_header_stand_in_the_guide_and_no_other() -> Non
 
 
 def test_the_readme_has_the_figures_of_the_guide() -> None:
-    """A new measurement changes both."""
+    """A new measurement must change both."""
     cells = re.findall(r"^\| BTC/USDT \| (.*) %? \| (.*) \| (.*) \| .* \|$", FIGURES, re.MULTILINE)
     coverage, winkler, prophet = (cell.replace(" %", "").split() for cell in cells[0])
     rows = {title: row.split(" | ") for title, row in re.findall(r"^\| ([^|]*?) \| (\S+ .*) \|$", README, re.MULTILINE)}
@@ -111,14 +111,14 @@ def test_the_readme_has_the_figures_of_the_guide() -> None:
 
 
 def test_no_sentence_is_written_twice() -> None:
-    """Of two copies one will be wrong some day: each document links to what another one says."""
+    """One of two copies becomes outdated. Documents link to each other instead."""
     sentences = [sentence for path in DOCUMENTS for sentence in sentences_of(path.read_text(encoding="utf-8"))]
     assert len(sentences) > 150
     assert [sentence for sentence, count in Counter(sentences).items() if count > 1] == []
 
 
 def sentences_of(text: str) -> list[str]:
-    """The sentences of prose and tables, in small letters and without punctuation; short ones may occur anywhere."""
+    """Return the sentences of prose and tables in lower case without punctuation; short ones are left out."""
     prose = re.sub(r"^```.*?^```$", "\n\n", text, flags=re.MULTILINE | re.DOTALL)
     parts = re.split(r"[.:;?!]\s|\||\n\n|\n- |\n\d+\. ", prose)
     words = [re.findall(r"[^\W\d][\w/-]*", part.lower()) for part in parts]

@@ -21,7 +21,7 @@ from tests.support.replay.alpaca import AlpacaExchange, Paging
 from tests.support.replay.server import ReplayServer
 
 REAL = Path("../shared/data/binance_BTC-USDT_1d.csv")
-DAYS = 500  # that have closed
+DAYS = 500  # closed candles
 SPARSE = ("--every", "60")  # cutoffs
 FOUR_KEYS = ["date", "prediction", "prediction low", "prediction_high"]
 
@@ -51,8 +51,8 @@ def exchange() -> Iterator[ReplayServer]:
         yield server
 
 
-def test_an_exchange_s_history_becomes_an_answer(exchange: ReplayServer, tmp_path: Path) -> None:
-    """Short overlapping pages and two faults on the way; the candle that is still open never enters the fit."""
+def test_the_history_of_an_exchange_becomes_an_answer(exchange: ReplayServer, tmp_path: Path) -> None:
+    """The exchange fails twice and has short overlapping pages; the candle that is still open is not fitted."""
     model = str(tmp_path / "model.pkl")
     yesterday = open_day() - timedelta(days=1)
     run = train("--source", "alpaca,simulated", "--output", model, "--json", *SPARSE, ALPACA_DATA_URL=exchange.url)
@@ -72,7 +72,7 @@ def test_an_exchange_s_history_becomes_an_answer(exchange: ReplayServer, tmp_pat
 
 
 def test_backtest_gate_and_live_record_are_served_as_they_were_baked(exchange: ReplayServer, tmp_path: Path) -> None:
-    """Two releases, forty days apart: every forecast of the first has come due, and the second publishes how it did."""
+    """Two releases, forty days apart: every forecast of the first has come due, and the second publishes the scores."""
     model, then = tmp_path / "model.pkl", open_day() - timedelta(days=40)
     history = ("--source", "alpaca", "--output", str(model), "--json", *SPARSE)
     first = train(
@@ -97,7 +97,7 @@ def test_backtest_gate_and_live_record_are_served_as_they_were_baked(exchange: R
     assert scorecard["head"] == json.loads((tmp_path / "model.ledger.jsonl").read_text().splitlines()[-1])["sha256"]
 
 
-def test_without_any_exchange_the_market_is_invented_and_everybody_is_told(tmp_path: Path) -> None:
+def test_without_an_exchange_the_prices_are_simulated_and_marked(tmp_path: Path) -> None:
     model = str(tmp_path / "model.pkl")
     market = ("--source", "alpaca,simulated", "--days", "200", *SPARSE)
     run = train(*market, "--output", model, ALPACA_DATA_URL="http://127.0.0.1:9")
@@ -110,7 +110,7 @@ def test_without_any_exchange_the_market_is_invented_and_everybody_is_told(tmp_p
 
 def test_real_history_is_answered_with_exactly_the_four_keys(tmp_path: Path) -> None:
     if not REAL.exists():
-        pytest.skip(f"{REAL} is not here")
+        pytest.skip(f"{REAL} does not exist")
     model = str(tmp_path / "model.pkl")
     run = train("--pair", "BTC/USD", "--source", f"file:{REAL}", "--until", "2025-06-30", "--output", model, *SPARSE)
     assert run.code == 0, run.errors
@@ -119,5 +119,5 @@ def test_real_history_is_answered_with_exactly_the_four_keys(tmp_path: Path) -> 
         future = get(server.port, "/bitcoin?date=2025-07-01")
     assert list(past) == list(future) == FOUR_KEYS
     assert past["date"] == "Sat, 01 Jun 2024 00:00:00 GMT"
-    assert past["prediction low"] < 67_766.85 < past["prediction_high"]  # what Bitcoin really closed at
+    assert past["prediction low"] < 67_766.85 < past["prediction_high"]  # the actual close of Bitcoin
     assert future["prediction"] == pytest.approx(107_146.5, rel=0.03)

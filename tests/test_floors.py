@@ -18,8 +18,8 @@ class Part:
     """A row of the table: a module or a folder of the package, or a command."""
 
     floor: int
-    libraries: frozenset[str] = frozenset()  # beside the standard library
-    parts: frozenset[str] | None = None  # which it may import; by default those of its own floor and of all below
+    libraries: frozenset[str] = frozenset()  # in addition to the standard library
+    parts: frozenset[str] | None = None  # that it may import; by default those of its floor and of all floors below
 
 
 def part(floor: int, *libraries: str, parts: set[str] | None = None) -> Part:
@@ -56,9 +56,9 @@ MODULES = {
 
 
 def imports_of(source: str) -> set[str]:
-    """The modules that a source imports, also in functions and for type checks.
+    """Return the modules that a source imports, also in functions and for type checks.
 
-    ``from package import module`` imports ``package.module`` where that is a module of ours.
+    ``from package import module`` imports ``package.module`` if that is a module of this project.
     """
     found = set()
     for node in ast.walk(ast.parse(source)):
@@ -74,12 +74,12 @@ IMPORTS = {name: imports_of(path.read_text(encoding="utf-8")) for name, path in 
 
 
 def part_of(module: str) -> str:
-    """The row of the table that a module belongs to."""
+    """Return the name of the table row of a module."""
     return module.split(".")[1] if module.startswith(f"{PACKAGE}.") else module
 
 
 def forbidden(module: str, imported: set[str]) -> list[str]:
-    """Those imports of a module that its row does not allow."""
+    """Return the imports of a module that its row does not allow."""
     own = PARTS[part_of(module)]
     parts = own.parts
     if parts is None:
@@ -102,8 +102,8 @@ def test_the_package_itself_imports_nothing() -> None:
     assert IMPORTS[PACKAGE] == set()
 
 
-def circles(imports: dict[str, set[str]]) -> list[list[str]]:
-    """Circles of imports between modules, or between folders of the same folder."""
+def cycles(imports: dict[str, set[str]]) -> list[list[str]]:
+    """Return cycles of imports between modules, or between the entries of a folder."""
     edges: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for module, targets in imports.items():
         for target in targets & imports.keys():
@@ -119,14 +119,14 @@ def circles(imports: dict[str, set[str]]) -> list[list[str]]:
 
 
 def _siblings(module: str, target: str) -> tuple[str, str, str]:
-    """The deepest folder that contains both, and the names of the two in it; its own module has the empty name."""
+    """Return the deepest folder that contains both, and their names in it; the folder's own module has no name."""
     own, other = f"{module}.".split("."), f"{target}.".split(".")
     depth = next((n for n, pair in enumerate(zip(own, other, strict=False)) if pair[0] != pair[1]), len(own) - 1)
     return ".".join(own[:depth]), own[depth], other[depth]
 
 
-def test_no_import_leads_back_to_where_it_came_from() -> None:
-    assert circles(IMPORTS) == []
+def test_imports_have_no_cycle() -> None:
+    assert cycles(IMPORTS) == []
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_no_import_leads_back_to_where_it_came_from() -> None:
         ("errors", "import train"),
     ],
 )
-def test_a_forbidden_import_is_found_wherever_it_stands(module: str, line: str) -> None:
+def test_a_forbidden_import_is_found_at_any_place(module: str, line: str) -> None:
     for source in (
         line,
         f"def later():\n    {line}",
@@ -164,5 +164,5 @@ def test_a_forbidden_import_is_found_wherever_it_stands(module: str, line: str) 
     ],
     ids=["modules", "folders", "a folder and its module"],
 )
-def test_a_circle_of_imports_is_found(imports: dict[str, set[str]]) -> None:
-    assert circles(imports) != []
+def test_a_cycle_of_imports_is_found(imports: dict[str, set[str]]) -> None:
+    assert cycles(imports) != []

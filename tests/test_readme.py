@@ -22,20 +22,20 @@ TERMS = (*("backtest", "candle", "coverage", "cutoff", "gate", "horizon", "ledge
 FOUR_KEYS = ["date", "prediction", "prediction low", "prediction_high"]
 
 
-def test_it_is_read_in_five_minutes() -> None:
-    """Whatever needs more words belongs into `docs/`."""
+def test_it_can_be_read_in_five_minutes() -> None:
+    """Longer explanations belong in `docs/`."""
     assert len(README.split()) <= 1200
 
 
 @pytest.mark.parametrize("term", TERMS)
 def test_a_term_is_explained_where_it_first_occurs(term: str) -> None:
-    """In italics, with its meaning: nobody looks for a glossary."""
+    """The term is in italics, with its meaning. Readers do not look for a glossary."""
     first = re.search(rf".?\b{term}", PROSE, re.IGNORECASE)
     assert first is not None
     assert first[0].startswith("*"), PROSE[first.start() - 60 : first.end() + 60]
 
 
-def test_every_local_link_leads_somewhere_and_every_guide_is_linked() -> None:
+def test_every_local_link_has_a_target_and_every_guide_is_linked() -> None:
     links = {link.partition("#")[0] for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link}
     assert [link for link in links if not (ROOT / link).exists()] == []
     guides = {str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")}
@@ -49,7 +49,7 @@ def test_every_make_target_exists() -> None:
 
 
 def test_the_picture_is_small_and_shows_what_followed() -> None:
-    """Whoever sees no picture reads what is in it."""
+    """The alternative text describes the picture to readers who cannot see it."""
     alternative, path = re.findall(r"!\[([^]]+)\]\(([^)]+)\)", README)[0]
     assert "forecast made on that day" in alternative
     picture = (ROOT / path).read_bytes()
@@ -69,7 +69,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 
 def prepared(folder: Path) -> Clone:
-    """A clone with a file of prices, from which no exchange is reached; its backtests are short."""
+    """Return a clone with a file of prices and short backtests, which cannot reach an exchange."""
     found = clone(folder, ALPACA_DATA_URL="http://127.0.0.1:9", EVERY="60")
     (folder / "data" / "SOL.csv").write_text(as_csv(make_history()))
     return found
@@ -77,12 +77,12 @@ def prepared(folder: Path) -> Clone:
 
 @pytest.fixture(scope="module")
 def served(stranger: Clone) -> Iterator[Clone]:
-    """With the first command of the README served."""
+    """The clone while the first command of the README runs."""
     with stranger.running(next(line for line in LINES if line == "make run")):
         yield stranger
 
 
-def test_the_question_is_answered(served: Clone) -> None:
+def test_the_curl_command_prints_the_forecast(served: Clone) -> None:
     (line,) = [line for line in LINES if line.startswith("curl ")]
     answer = json.loads(served.run("bash", "-c", line))
     assert list(answer) == FOUR_KEYS
@@ -95,7 +95,7 @@ def test_the_python_program_prints_the_forecast(served: Clone) -> None:
     assert low < high
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js on this machine")
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
 def test_the_javascript_program_prints_the_forecast(served: Clone) -> None:
     (program,) = [text for language, text in BLOCKS if language == "js"]
     low, high = prices(served.run("node", "--input-type=module", "--eval", program))
@@ -103,7 +103,7 @@ def test_the_javascript_program_prints_the_forecast(served: Clone) -> None:
 
 
 def prices(printed: str) -> tuple[float, float]:
-    """The ends of the range that a program printed around the price."""
+    """Return the ends of the range that a program printed around the price."""
     price, low, high = map(float, printed.split())
     assert low < price < high
     return low, high
@@ -121,13 +121,13 @@ CHANGES = [line for line in LINES if line.endswith("make run") and "=" in line]
 
 @pytest.fixture(scope="module")
 def changing(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """One folder for all changes: the model and the ledger of one are there when the next is tried."""
+    """One clone for all settings: each finds the model and the ledger of the one before."""
     return prepared(tmp_path_factory.mktemp("changing"))
 
 
 @pytest.mark.parametrize("line", CHANGES)
-def test_a_changed_setting_is_served_and_served_again(changing: Clone, line: str) -> None:
-    """`make serve` shows the model that is there."""
+def test_a_changed_setting_can_be_served_and_served_again(changing: Clone, line: str) -> None:
+    """`make serve` serves the model of the last training."""
     ended = f"UNTIL={make_history().candles[-1].open_time:%Y-%m-%d} " if "file:" in line else ""
     with changing.running(f"{ended}{line}"):
         trained = changing.run("curl", "--silent", "http://127.0.0.1:8000/pairs")

@@ -289,7 +289,7 @@ def anchor(at: str = "2024-05-18T12:00:00Z", price: float = 67_010.0) -> dict[st
 def test_invalid_content_is_refused_even_with_a_matching_digest(
     section: str, field: str, value: Any, expected: str
 ) -> None:
-    """A digest reveals damage, but anybody can compute a new one."""
+    """A digest reveals damage, but an attacker can compute a new one."""
     data = payload()
     pairs = data["forecasts"] if section == "forecasts" else data["card"]["pairs"]
     pairs["BTC/USD"][field] = value

@@ -29,7 +29,7 @@ HORIZONS = (1, 7, 30)
 
 
 def at_close(history: History) -> Anchor:
-    """The last daily close, where there is no newer price."""
+    """Return the last daily close as the anchor, as without a newer price."""
     last = history.candles[-1]
     return Anchor(last.open_time + DAY, last.close)
 

@@ -37,7 +37,7 @@ def issues(job: Job) -> list[dict[str, Any]]:
 
 
 def test_failures_open_an_issue_and_update_it_until_a_good_run_closes_it(job: Job) -> None:
-    """An update of the body notifies nobody; four comments a day would annoy those who follow the issue."""
+    """An update of the body sends no notification; four comments a day would annoy those who follow the issue."""
     alert(job, "schedule", "--build", BUILD, test="success", train="failure", deploy="skipped")
     (issue,) = issues(job)
     assert issue["title"] == TITLE

@@ -17,7 +17,7 @@ from tests.support.serving import ROOT
 
 
 def test_no_command_needs_more_than_the_standard_library() -> None:
-    """A fresh runner has nothing else. The list of commands imports each of them."""
+    """A new runner has nothing else installed. The help imports every command."""
     command = [sys.executable, "-S", "-E", "-m", "crypto_predict.release", "--help"]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert shown.returncode == DONE, shown.stderr
@@ -36,7 +36,7 @@ def test_the_help_of_a_command_names_its_arguments_and_exit_codes(
     assert [name for name in (*needed.split(), *optional.split(), "exit codes:") if name not in shown] == []
 
 
-def test_outputs_are_for_a_person_a_machine_and_the_workflow(
+def test_outputs_are_the_same_as_text_as_json_and_in_the_workflow(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     repository, outputs = Repository.make(tmp_path / "repository", "feat: first"), tmp_path / "outputs"
@@ -48,10 +48,10 @@ def test_outputs_are_for_a_person_a_machine_and_the_workflow(
     assert json.loads(capsys.readouterr().out) == shown == read_outputs(outputs)
 
 
-def test_a_refused_argument_is_named_and_nothing_is_handed_on(
+def test_a_refused_argument_is_named_and_no_output_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A later step would go on with half of the outputs."""
+    """Otherwise a later step would continue with incomplete outputs."""
     outputs = tmp_path / "outputs"
     command = ["publish", "--from", "ghcr.io/o/n:latest", "--to", "ghcr.io/o/n:0.3.1", "--replacing", "anything"]
     assert main(command, {"GITHUB_OUTPUT": str(outputs)}) == BAD_ARGUMENTS
@@ -73,8 +73,8 @@ def test_a_missing_program_is_named(tmp_path: Path) -> None:
 
 
 @given(value=st.text() | st.lists(st.sampled_from(["a=b", "x<<END", "END", ""])).map("\n".join))
-def test_no_value_can_pose_as_another_output(value: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Anybody may write a commit's message, and a runner reads the file of outputs line by line."""
+def test_no_value_can_inject_another_output(value: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Commit messages are untrusted, and a runner reads the file of outputs line by line."""
     file = tmp_path_factory.mktemp("job") / "outputs"
     Job({"GITHUB_OUTPUT": str(file)}).set_outputs({"changes": value, "last": "one"})
     assert read_outputs(file) == {"changes": value, "last": "one"}

@@ -134,7 +134,7 @@ def test_what_scores_have_in_common_is_shown_once(trained: list[Path]) -> None:
 
 
 def test_a_page_of_a_dozen_pairs_stays_far_below_its_limit() -> None:
-    """GitHub cuts a page above 1 MiB, and nobody reads twenty screens."""
+    """GitHub cuts a page above 1 MiB, and twenty screens are too long to read."""
     model = make_model(*(Pair(f"COIN{number}", "USD") for number in range(40)))
     text = page(model, DIGEST, changes(model, model), ["feat: " + "x" * 5_000] * 500)
     assert len(text.encode()) < 40_000
@@ -142,7 +142,7 @@ def test_a_page_of_a_dozen_pairs_stays_far_below_its_limit() -> None:
     assert "and 470 more" in text
 
 
-def test_simulated_prices_are_announced_at_both_ends() -> None:
+def test_simulated_prices_are_announced_at_the_top_and_at_the_bottom() -> None:
     assert page(make_model(simulated=True), DIGEST).count("SIMULATED PRICES") == 2
     assert "SIMULATED" not in page(make_model(), DIGEST)
 

@@ -37,8 +37,8 @@ def digests(registry: str, *tags: str) -> list[str | None]:
     return [digest_at(f"{registry}/{IMAGE}:{tag}") for tag in tags]
 
 
-def test_the_tags_name_the_very_digest_one_after_the_other(registry: str, digest: str, tmp_path: Path) -> None:
-    """With every architecture and attestation, otherwise the digest would differ."""
+def test_the_tags_are_put_on_the_digest_one_after_the_other(registry: str, digest: str, tmp_path: Path) -> None:
+    """Every architecture and attestation is included, otherwise the digest would differ."""
     put, page = [], tmp_path / "page"
 
     def watch(method: str, path: str) -> bool:
@@ -52,7 +52,7 @@ def test_the_tags_name_the_very_digest_one_after_the_other(registry: str, digest
     assert digests(registry, *TAGS) == [digest] * 3
 
 
-def test_a_registry_that_fails_half_way_leaves_latest_and_a_repeat_repairs_it(
+def test_a_registry_that_fails_half_way_leaves_latest_and_a_second_run_completes_the_tags(
     registry: str, digest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before, broken = push(registry, tmp_path, "latest"), True
@@ -71,14 +71,14 @@ def test_a_registry_that_fails_half_way_leaves_latest_and_a_repeat_repairs_it(
 
 
 def test_a_tag_that_is_in_place_is_not_pushed_again(registry: str, digest: str) -> None:
-    """A repeat cannot fail where the first attempt succeeded, and does not count as another release."""
+    """A second run only has to put the missing tags, and does not count as another release."""
     assert publish(registry, digest, "0.3.1", "latest") == DONE
     with failing(registry, lambda method, _: method not in {"GET", "HEAD"}) as read_only:
         assert publish(read_only, digest, "0.3.1", "latest", replacing=f"sha256:{'5' * 64}") == DONE
 
 
 @pytest.mark.parametrize("replacing", ["nothing", f"sha256:{'5' * 64}"])
-def test_a_release_that_another_one_overtook_moves_no_tag(
+def test_a_release_that_was_overtaken_moves_no_tag(
     registry: str, digest: str, replacing: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its ledger lacks the forecasts of the other release."""
@@ -89,7 +89,7 @@ def test_a_release_that_another_one_overtook_moves_no_tag(
 
 
 def test_a_release_moves_latest_from_the_one_that_it_follows(registry: str, digest: str, tmp_path: Path) -> None:
-    """Or from anything, if the record begins anew and the registry did not answer."""
+    """With `anything`, as after *begin anew* with a failing registry, it moves `latest` from any release."""
     assert publish(registry, digest, "latest") == DONE
     for tag, replacing in (("second", digest), ("third", "anything")):
         follower = push(registry, tmp_path, tag)
@@ -112,7 +112,7 @@ def test_a_registry_may_show_a_push_only_after_some_seconds(registry: str, diges
 
 @pytest.mark.parametrize("image", [IMAGE, "owner/404", "owner/denied"])
 def test_a_registry_that_fails_is_not_taken_for_a_first_release(registry: str, digest: str, image: str) -> None:
-    """Whatever the name of the image, which the message contains."""
+    """The message contains the name of the image, which may look like an error."""
     with failing(registry, lambda method, _: method != "PUT") as broken:
         assert publish(broken, digest, "latest", image=image) == FAILED
     assert digests(registry, "latest") == [None]

@@ -194,7 +194,7 @@ def test_without_commits_and_tags_there_is_no_version(
     assert reason in capsys.readouterr().err
 
 
-def test_a_hostile_message_is_only_a_message(repository: Repository) -> None:
+def test_a_hostile_message_becomes_one_harmless_line(repository: Repository) -> None:
     escapes, commands = "feat: \x1b[2Jwipe\x07 \u202egnirts", "version=9.9.9\nversion<<X\n9.9.9\nX\n"
     hostile: list[str | bytes] = [
         escapes,
@@ -213,7 +213,7 @@ def test_a_hostile_message_is_only_a_message(repository: Repository) -> None:
 
 
 def test_unusual_messages_are_read_as_one_message_each(repository: Repository, tmp_path: Path) -> None:
-    """A zero byte does not split one, other encodings are read, and the check of a signature is not part of it."""
+    """A zero byte does not split a message, other encodings are read, and a signature check is not part of it."""
     repository.put(b"fix: a\0feat!: b\n")
     repository.git("config", "i18n.commitEncoding", "ISO-8859-1")
     repository.git("config", "i18n.logOutputEncoding", "ISO-8859-1")
@@ -230,7 +230,7 @@ def test_unusual_messages_are_read_as_one_message_each(repository: Repository, t
     assert (outputs["version"], outputs["changes"]) == ("0.3.1", "fix: c\nfix: größer\nfix: a")
 
 
-def test_a_long_list_of_changes_is_cut_and_says_so(repository: Repository) -> None:
+def test_a_long_list_of_changes_is_shortened_with_a_note(repository: Repository) -> None:
     for number in range(MOST_CHANGES):
         repository.commit(f"fix: {number}")
     whole = outputs_of(repository)["changes"].split("\n")
@@ -267,7 +267,7 @@ def test_a_raised_version_is_higher_and_only_its_own_name_is_read_as_a_version(
         ("a feat: a page", Bump.PATCH),
     ],
 )
-def test_the_header_decides_and_whatever_it_is_a_release_follows(message: str, bump: Bump) -> None:
+def test_the_header_determines_the_version_and_every_commit_raises_it(message: str, bump: Bump) -> None:
     assert bump_of([message]) is bump
 
 
@@ -298,7 +298,7 @@ def test_a_footer_announces_a_breaking_change(message: str) -> None:
         "NON-BREAKING CHANGE: quite the contrary",
     ],
 )
-def test_prose_about_breaking_changes_breaks_nothing(body: str) -> None:
+def test_prose_about_breaking_changes_is_not_a_footer(body: str) -> None:
     assert bump_of([f"fix: rounding\n\n{body}"]) is Bump.PATCH
 
 
@@ -309,14 +309,14 @@ def test_every_header_of_the_specification_is_read(kind: str, scope: str, *, bre
 
 
 @given(messages=st.lists(ANY_TEXT), more=ANY_TEXT)
-def test_the_greatest_wins_in_any_order(messages: list[str], more: str) -> None:
+def test_the_greatest_change_decides_in_any_order(messages: list[str], more: str) -> None:
     """Any text can be read as a message."""
     assert bump_of([*messages, more]) == max(bump_of(messages), bump_of([more]))
     assert bump_of([more, *messages]) == bump_of([*messages, more])
 
 
-def test_reading_a_message_takes_time_in_proportion_to_its_length() -> None:
-    """A pattern that backtracks would take longer than a test may."""
+def test_a_message_is_read_in_linear_time() -> None:
+    """A pattern that backtracks would exceed the time limit of a test."""
     for letters in ("a" * 5_000_000, "feat(" * 1_000_000, " " * 5_000_000 + ":", "\n" * 5_000_000, "a-" * 2_500_000):
         assert bump_of([letters, f"x\n\n{letters}"]) is Bump.PATCH
         assert len(subject_of(letters)) <= 210
@@ -324,10 +324,10 @@ def test_reading_a_message_takes_time_in_proportion_to_its_length() -> None:
 
 @given(text=ANY_TEXT | st.lists(st.sampled_from(["#", "##[", "x"])).map("".join), most=st.integers(1, 50))
 def test_text_from_outside_becomes_one_printable_line_without_a_command(text: str, most: int) -> None:
-    """A runner executes `##[command]` wherever it stands in a line."""
+    """A runner executes `##[command]` at any position of a line."""
     line = one_line(text, most)
     assert (line.isprintable(), "##[" in line) == (True, False)
-    assert len(line) <= most + most // 3 + len("...")  # a letter more for each command that is broken up
+    assert len(line) <= most + most // 3 + len("...")  # one more letter for each command that is broken up
 
 
 def test_a_subject_is_the_first_line_and_keeps_its_letters() -> None:

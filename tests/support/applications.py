@@ -15,7 +15,7 @@ from tests.support.serving import SETTINGS
 
 
 def snapshot_of(model: Model) -> Snapshot:
-    """The snapshot of a model that is trained anew every six hours."""
+    """Return the snapshot of a model that is retrained every six hours."""
     return BakedSnapshots(model, timedelta(hours=6)).current()
 
 

@@ -1,4 +1,4 @@
-"""Trainings in processes of their own which need not import the libraries again.
+"""Trainings in separate processes that do not import the libraries again.
 
 The first one starts a server, which imports them; every training is a fork of that server. Importing takes longer than
 the training of a short history. Tests that need a new interpreter use `run_training` or `run_measured`.
@@ -51,7 +51,7 @@ def _train(
     os.environ.clear()
     os.environ.update({**kept, **environ})
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for jobs in the background
-    import train  # noqa: PLC0415 the server has imported it; whoever starts a training need not
+    import train  # noqa: PLC0415 already imported in the server; other processes need not import it
 
     if before:
         before()

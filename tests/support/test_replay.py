@@ -55,7 +55,7 @@ def test_a_page_is_1000_rows_unless_asked_otherwise() -> None:
         {"page_token": "page 2"},
     ],
 )
-def test_a_question_the_exchange_refuses_is_refused(change: dict[str, str]) -> None:
+def test_a_request_that_the_exchange_refuses_is_refused(change: dict[str, str]) -> None:
     """A lenient replay would hide a request that the exchange answers with 400."""
     with ReplayServer(AlpacaExchange(MARKET)) as server:
         answer = requests.get(f"{server.url}/v1beta3/crypto/us/bars", {**QUERY, **change}, timeout=30)
@@ -63,6 +63,6 @@ def test_a_question_the_exchange_refuses_is_refused(change: dict[str, str]) -> N
     assert answer.json()["message"]
 
 
-def test_there_is_nothing_at_other_addresses() -> None:
+def test_other_addresses_are_404() -> None:
     with ReplayServer(AlpacaExchange(MARKET)) as server:
         assert requests.get(f"{server.url}/v2/stocks/bars", timeout=30).status_code == 404

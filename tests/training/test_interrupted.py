@@ -74,7 +74,7 @@ class Output:
         return {path.name for path in self.folder.iterdir()}
 
     def train(self, last: date, number: int, action: str, *options: str) -> Finished:
-        """Train in a process of its own, which ends so when it touches the folder for the n-th time."""
+        """Train in a separate process, which ends in this way when it touches the folder for the n-th time."""
         carried = ("--ledger", str(self.ledger)) if self.ledger.exists() else ()
         market = ("--source", "simulated", "--days", "60", "--every", "50", "--no-gate", "--until", str(last))
         epoch = {"SOURCE_DATE_EPOCH": str(int(_midnight(last)) + 600), "GIT_REVISION": "0" * 40}

@@ -60,7 +60,7 @@ def growing(days: int, daily: float) -> Market:
 def real(name: str) -> Market:
     path = REAL / f"binance_{name}_1d.csv"
     if not path.exists():
-        pytest.skip(f"there is no {path} on this machine")
+        pytest.skip(f"{path} does not exist")
     return Pair.parse(name), f"file:{path.name}", read_candles(path)[-1200:]
 
 

@@ -23,7 +23,7 @@ def validity(retrain_every: timedelta = SIX_HOURS) -> Validity:
     ],
 )
 def test_an_answer_may_be_cached_until_the_next_retrain(age: timedelta, seconds: int) -> None:
-    """At least for a minute, even if the retrain is overdue: a stampede helps nobody."""
+    """It is cached for at least a minute, even if the retrain is overdue, to avoid a stampede of requests."""
     assert dict(validity().until_change(TRAINED_AT + age))["Cache-Control"] == f"public, max-age={seconds}"
 
 

@@ -136,7 +136,7 @@ def test_weights_are_shares(
 
 @given(forecasts(), st.data())
 @settings(max_examples=60)
-def test_what_happens_after_a_cutoff_changes_no_weight_up_to_it(
+def test_later_outcomes_and_forecasts_change_no_weight_before_them(
     made: tuple[IntArray, FloatArray, FloatArray, int], data: st.DataObject
 ) -> None:
     """Outcomes and forecasts after the cutoff may have any value."""
@@ -151,8 +151,8 @@ def test_what_happens_after_a_cutoff_changes_no_weight_up_to_it(
 
 @pytest.mark.parametrize("at", [1000, 1050, 1100])
 @pytest.mark.parametrize("horizon", [1, 7])
-def test_nor_does_it_in_a_market_with_weights(at: int, horizon: int) -> None:
-    """The same where weights are not zero: the next day is not used."""
+def test_later_outcomes_change_no_earlier_weight_in_a_predictable_market(at: int, horizon: int) -> None:
+    """There the weights are not zero, and not even the next day is used."""
     log_close, cutoffs = trending(1, DAYS, 0.8), np.arange(FIRST, DAYS)
     outcome, predicted = actual_increments(log_close, cutoffs, horizon), rules(log_close, cutoffs, horizon)
     first_unknown = at - horizon + 1  # its span ends the day after the cutoff

@@ -220,7 +220,7 @@ def test_a_long_outage_does_not_stop_the_backtest() -> None:
     assert {row.cutoff.toordinal() - FIRST_DAY for row in done.rows([1])} == {474}
 
 
-def test_no_forecast_sees_more_history_than_allowed() -> None:
+def test_no_forecast_uses_more_history_than_allowed() -> None:
     log_close = random_walk(6, 500)
     otherwise = np.concatenate([random_walk(7, 200), log_close[200:]])
     short, other = (replayed(series_of(closes), every=50, longest=100) for closes in (log_close, otherwise))
@@ -238,7 +238,7 @@ def test_any_horizons_are_forecast_once_each_in_ascending_order(horizons: tuple[
     assert {row.horizon_days for row in done.rows(horizons)} == {horizon for horizon in horizons if horizon < 80}
 
 
-def test_a_market_that_never_moves_is_forecast_to_stand() -> None:
+def test_a_market_that_never_moves_is_forecast_to_stay() -> None:
     done = replay(series_of(np.full(800, 5.5)), (1, 7), 100, LONGEST)
     assert done is not None
     for row in done.rows((1, 7)):

@@ -173,7 +173,7 @@ def test_only_leaves_other_horizons_out_of_the_words_too() -> None:
     assert week.prophet.words == prophet_words(both.prophet.scores[1:])
 
 
-def test_without_a_forecast_that_is_due_there_is_no_score() -> None:
+def test_without_a_due_forecast_the_score_is_none() -> None:
     assert score(forecasting(lambda _: 0.0, range(DAYS - 5, DAYS), horizon=7), [7]) is None
 
 
@@ -199,7 +199,7 @@ def test_the_years_are_those_of_the_cutoffs_and_add_up() -> None:
     assert inside == pytest.approx(backtest.scores[0].forecasts * backtest.scores[0].coverage, rel=1e-5)
 
 
-def test_one_loss_a_week_is_kept_of_fixed_weeks() -> None:
+def test_one_loss_of_each_week_is_kept_and_weeks_are_fixed() -> None:
     """A successor trained a day later has the same weeks, so that the two can be compared."""
     earlier, later = (scored(score(forecasting(truth, range(first, DAYS)), [1])).losses for first in (100, 100 + 7))
     weeks = [loss.cutoff.toordinal() // 7 for loss in earlier]

@@ -41,7 +41,7 @@ NO_SCORE = Score(
 
 
 def scored(*scores: tuple[int, int, float], step: int = 1) -> Backtest:
-    """A backtest with so many forecasts, `step` days apart, at each (horizon, forecasts, coverage)."""
+    """Return a backtest with this number of forecasts, `step` days apart, at each (horizon, forecasts, coverage)."""
     forecasts = max(count for _, count, _ in scores)
     return Backtest(
         first_cutoff=FIRST,

@@ -32,7 +32,7 @@ FLAGS = [
 SECONDS = 60
 
 pytestmark = pytest.mark.skipif(
-    not (BROWSER.exists() and DRIVER.exists()), reason=f"there is no {BROWSER} with {DRIVER} on this machine"
+    not (BROWSER.exists() and DRIVER.exists()), reason=f"{BROWSER} or {DRIVER} is not installed"
 )
 
 
@@ -77,7 +77,7 @@ def asked_of(browser: Chrome) -> set[str]:
     return {f"{url.scheme}://{url.netloc}" for url in urls if url.scheme in {"http", "https", "ws", "wss", "ftp"}}
 
 
-def test_the_documentation_answers_a_question_without_leaving_the_machine(served: Served, browser: Chrome) -> None:
+def test_the_page_sends_a_request_and_contacts_no_other_machine(served: Served, browser: Chrome) -> None:
     """From the start page to the answer: open, expand, "Try it out", "Execute", read."""
     wait = WebDriverWait(browser, SECONDS)
 

@@ -35,7 +35,7 @@ UNLISTED = {  # routes that the document leaves out, and why
     "/docs/{file}": "is what that page loads",
     "/openapi.json": "is the document",
 }
-PLACEHOLDERS = {"string", "additionalProp1", 0, 1}  # what Swagger UI makes up where there is no example
+PLACEHOLDERS = {"string", "additionalProp1", 0, 1}  # invented by Swagger UI if an example is missing
 
 
 @pytest.fixture(scope="module")

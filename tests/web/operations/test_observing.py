@@ -19,7 +19,7 @@ class Watched:
         return [json.loads(line) for line in self.log]
 
     def metric(self, series: str) -> float:
-        """The value of one series as Prometheus would read it; 0 where there is none."""
+        """Return the value of a series as Prometheus reads it; 0 if it does not exist."""
         text = self.client.get("/metrics").get_data(as_text=True)
         return next((float(line.split()[-1]) for line in text.splitlines() if line.startswith(f"{series} ")), 0.0)
 
