@@ -67,7 +67,7 @@ RUN case "$TARGETARCH" in \
         /packages/flask_swagger_ui/dist/swagger-ui.js \
         /packages/flask_swagger_ui/dist/swagger-ui-standalone-preset.js
 COPY LICENSE api.py /app/
-# What api.py imports, directly or not, and nothing else; tests/image/test_image.py compares.
+# The modules that api.py imports, directly or not, and no others; tests/image/test_image.py compares.
 COPY crypto_predict/__init__.py crypto_predict/command_line.py crypto_predict/errors.py crypto_predict/logs.py \
      crypto_predict/prerequisites.py crypto_predict/settings.py crypto_predict/version.py \
      crypto_predict/wording.py /app/crypto_predict/
@@ -82,7 +82,7 @@ specs = [getattr(module, '__spec__', None) for module in sys.modules.values()]; 
 print(*sorted({spec.origin for spec in specs if spec and str(spec.origin).endswith('.py')}), sep='\n')" > /build/sources.txt \
     && PYTHONPYCACHEPREFIX=/pycache python -B -m compileall -q --invalidation-mode unchecked-hash -i /build/sources.txt
 # Equal content must make equal layers, which a registry stores and sends once. So times and permissions are fixed, and
-# what rarely changes is a layer of its own.
+# files that rarely change have a separate layer.
 RUN chmod --recursive u=rwX,go=rX /app /packages /pycache \
     && mkdir --parents /layers/packages /layers/program/pycache \
     && cp --recursive /app /layers/program/ \

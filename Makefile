@@ -5,10 +5,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
-# The sources of history, in order of preference; the last one works without a network.
+# Sources of history in order of preference; the last one needs no network.
 WITHOUT_SOURCE := alpaca,simulated
 TESTS ?= tests
-# Tests at the same time: one more than cores, since some wait for containers.
+# Number of parallel tests: one more than cores, since some wait for containers.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 
 VENV ?= .venv
@@ -27,10 +27,10 @@ $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: Crypto Predict needs Python 3.11 or newer"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "$$($(PYTHON) --version) is too old: Crypto Predict needs Python 3.11 or newer (make PYTHON=python3.12 ...)"; exit 1; }
-	@echo "Making the virtual environment $(VENV)"
+	@echo "Creating the virtual environment $(VENV)"
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-# A lock that is newer than its stamp has changed, and is installed again.
+# A lock that is newer than its stamp has changed, so it is installed again.
 $(VENV)/run.stamp: requirements-api.txt requirements-train.txt | $(BIN)/python
 	@echo "Installing the packages for training and serving"
 	@$(PIP) -r requirements-api.txt -r requirements-train.txt
@@ -48,11 +48,11 @@ run: $(VENV)/run.stamp ## Train a model and serve it at http://127.0.0.1:8000
 	@$(BIN)/python api.py $(ADDRESS) --model model.pkl
 
 .PHONY: serve
-serve: $(VENV)/run.stamp ## Serve the present model, without training
+serve: $(VENV)/run.stamp ## Serve the existing model, without training
 	@$(BIN)/python api.py $(ADDRESS) --model model.pkl
 
 .PHONY: test
-test: $(VENV)/dev.stamp ## Run every test, on all cores, and measure which branches they reach
+test: $(VENV)/dev.stamp ## Run every test on all cores, and measure branch coverage
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 	@$(BIN)/coverage combine --quiet

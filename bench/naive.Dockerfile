@@ -1,4 +1,4 @@
-# The image of the usual tutorial: everything in one stage, and the fitted Prophet as a pickle.
+# The image of the usual tutorial: a single stage, with the fitted Prophet as a pickle.
 FROM python:3.13-slim
 WORKDIR /app
 COPY requirements.txt ./

@@ -13,11 +13,11 @@ SECTIONS = [
     "1 The data",
     "2 Decomposition and memory",
     "3 Prophet's components",
-    "4 Candidates beside persistence, and what the combination makes of them",
+    "4 The candidates and their combination, compared with persistence",
     "5 Residual diagnostics",
     "6 Calibration",
     "7 The backtest",
-    "8 What it amounts to",
+    "8 Conclusions",
 ]
 # Enough cutoffs for the backtest to start processes of its own, from within the kernel.
 QUICK = {"SOURCE": "simulated", "PAIR": "BTC/USD", "DAYS": "760", "UNTIL": "2024-03-31", "EVERY": "6"}
