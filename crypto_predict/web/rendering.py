@@ -17,8 +17,8 @@ from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.market import DAY
 from crypto_predict.web.answers import Answers, Forecast, Provenance, Row, Series
 
-PREPARED_DAYS = 60  # at a time
-PAUSE_SECONDS = 0.0005
+PREPARED_DAYS = 366  # at a time
+PAUSE_SECONDS = 0.005  # between them
 
 Headers = list[tuple[str, str]]
 
