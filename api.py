@@ -43,10 +43,10 @@ COMMAND = CommandLine(
         Option("--model", file_path, "the model file that train.py wrote", "FILE", default="model.pkl"),
         Option("--host", str, "the address to listen at", "HOST", default="0.0.0.0"),  # noqa: S104 for containers
         Option("--port", whole_number("port", 0, 65_535), "the port to listen at; 0 picks one", "PORT", default="8000"),
-        Option("--threads", whole_number("threads", 1, 256), "requests worked on at once", "N", default="8"),
+        Option("--threads", whole_number("threads", 1, 256), "number of requests processed at once", "N", default="8"),
         Option("--stale-after", duration, "age of model or newest price at which /fresh is 503", "TIME", default="24h"),
         Option("--retrain-every", duration, "answers may be cached until the next retrain", "TIME", default="6h"),
-        Option("--repository-url", web_address, "where the project is, linked to in /docs", "URL"),
+        Option("--repository-url", web_address, "address of the project, linked in /docs", "URL"),
         Option(
             "--log-level", logs.level_name, f"lowest level logged: {', '.join(logs.LEVELS)}", "LEVEL", default="info"
         ),

@@ -31,7 +31,7 @@ class ServeSettings:
     stale_after: timedelta  # a model or a newest price older than this is reported by /fresh
     retrain_every: timedelta  # answers may be cached until the next retrain
     log_level: str  # debug, info, warning or error
-    repository_url: str | None = None  # where the project is, which the documentation links to
+    repository_url: str | None = None  # address of the project, to which the documentation links
 
 
 def file_path(text: str) -> Path:

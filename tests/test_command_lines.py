@@ -271,7 +271,7 @@ def test_make_takes_host_and_port_from_the_environment(
 def test_make_serve_reports_a_missing_model(make: Callable[..., Finished]) -> None:
     run = make("serve", PORT="0")
     assert run.code == 2
-    assert "api.py: no usable model in model.pkl: there is no such file; train one with" in run.errors
+    assert "api.py: no usable model in model.pkl: the file does not exist; train one with" in run.errors
 
 
 def test_make_serve_serves_the_existing_model(make: Callable[..., Finished], tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def opened(
 ) -> Iterator[IO[bytes]]:
     """Open a regular file of at most `most_bytes`; raise `unusable(reason)` if it cannot be opened or read.
 
-    The reason names the `kind` of file ("model"), and says what to do `if_absent`.
+    The reason names the `kind` of file ("model"), and the advice `if_absent`.
     """
     try:
         status = path.stat()  # before opening, which waits for the writer of a pipe
@@ -55,7 +55,7 @@ def opened(
         with path.open("rb") as file:
             yield file
     except FileNotFoundError as error:
-        raise unusable(f"there is no such file; {if_absent}") from error
+        raise unusable(f"the file does not exist; {if_absent}") from error
     except OSError as error:
         raise unusable(f"it cannot be read: {error.strerror}") from error
 

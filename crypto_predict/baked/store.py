@@ -3,7 +3,7 @@
 The file is a pickle of plain data only: ``{"schema": 3, "sha256": "...", "payload": {...}}``, the digest being that of
 the payload as canonical JSON. It is written without the pickle memo, so the same model gives the same bytes. It is read
 by `unpickle`, which builds plain data only. Loading also checks that the forecasts can be evaluated, so callers need no
-checks of their own. It takes at most 2 s and 200 MB, whatever the file holds.
+further checks. It takes at most 2 s and 200 MB, whatever the file holds.
 """
 
 import hashlib

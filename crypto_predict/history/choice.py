@@ -1,8 +1,8 @@
 """Read a history from the first source that has a usable one.
 
-A failure moves on to the next source, with two exceptions. Refused keys end the search: whoever set them means that
-source. Simulated prices replace only sources that could not be reached. If an exchange or a file was read, but its
-history is missing or faulty, the mistake must be corrected.
+A failure moves on to the next source, with two exceptions. Refused keys end the search: the user who set them wants that source.
+Simulated prices replace only sources that could not be reached. If an exchange or a file was read, but its history is
+missing or faulty, the mistake must be corrected.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def read_history(  # noqa: PLR0913, PLR0917 each is one fact of the question
     reached = refused = False
     for source in sources:
         if source.simulated and reached:
-            reasons.append(f"{source.id}: not used, since invented prices stand in only for what cannot be reached")
+            reasons.append(f"{source.id}: not used, since simulated prices replace only unreachable sources")
             continue
         try:
             end = source.newest_close(pair, interval, limit)

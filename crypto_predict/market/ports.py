@@ -23,7 +23,7 @@ class CandleSource(Protocol):
 
     @property
     def simulated(self) -> bool:
-        """Whether the prices are invented."""
+        """Whether the prices are simulated."""
 
     @property
     def intervals(self) -> frozenset[Interval]:

@@ -56,7 +56,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Pair:
-    """Two currencies: one `base` costs so many `quote`. Written ``BTC/USD``, or ``BTC-USD`` in a path."""
+    """Two currencies: one `base` costs an amount of `quote`. Written ``BTC/USD``, or ``BTC-USD`` in a path."""
 
     base: str  # 1 to 20 capital letters and digits
     quote: str  # 2 to 10

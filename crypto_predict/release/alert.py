@@ -1,6 +1,6 @@
 """One issue for scheduled runs that fail: opened by the first, updated by the next, closed by a good run.
 
-GitHub itself notifies whoever pushed, or started a run by hand; nobody is notified of a scheduled run.
+GitHub itself notifies the person who pushed or started a run by hand, but nobody of a scheduled run.
 """
 
 import json
@@ -16,12 +16,12 @@ TITLE = "The scheduled release is failing"
 
 # Stands in the body, where a reader does not see it: which issue this is, and how many runs it counts.
 _MARKER = re.compile(r"<!-- crypto-predict scheduled release: failures=([0-9]{1,6}) -->")
-# Only a workflow can write as this user, so nobody else's issue is taken for ours.
+# Only a workflow can write as this user, so an issue of another user is never changed.
 _OURS = (
     '.[] | select(.user.login == "github-actions[bot]" and .user.type == "Bot" and .pull_request == null) '
     "| {number, body, created_at}"
 )
-_OFF = "Issues are switched off: nobody is alerted when schedules fail. Switch them on in the repository's settings"
+_OFF = "Issues are switched off: failed scheduled runs raise no alarm. Switch them on in the repository's settings"
 
 
 def alert(event: str, build: str, job: Job) -> None:
@@ -49,7 +49,7 @@ def alert(event: str, build: str, job: Job) -> None:
 
 
 def _report(issues: str, run: str) -> None:
-    """Open the issue, or change its body, which notifies nobody."""
+    """Open the issue, or change its body, which sends no notification."""
     if found := _open_issues(issues):
         first, failures, since = min(found)  # two runs at once may have opened two
         _send("PATCH", f"{issues}/{first}", body=_body(run, failures + 1, f", since {since}"))
@@ -60,7 +60,7 @@ def _report(issues: str, run: str) -> None:
 def _close(issues: str, run: str) -> None:
     for number, failures, _ in _open_issues(issues):
         _send("PATCH", f"{issues}/{number}", state="closed", state_reason="completed")
-        comment = f"This {run} succeeded, after {counted(failures, 'scheduled run')} that did not."
+        comment = f"This {run} succeeded, after {counted(failures, 'scheduled run')} that failed."
         _send("POST", f"{issues}/{number}/comments", body=comment)
 
 
@@ -78,7 +78,7 @@ def _send(method: str, path: str, **fields: str) -> None:
 def _body(run: str, failures: int, since: str) -> str:
     return (
         f"The scheduled release has failed {counted(failures, 'time')} in a row{since}. The newest is this {run}.\n\n"
-        "Until this is repaired the forecasts that are served grow old; `/fresh` shows how old. "
+        "Until this is fixed, the served forecasts become older; `/fresh` shows their age. "
         "Each run that fails updates this issue, and the next good one closes it.\n\n"
         f"<!-- crypto-predict scheduled release: failures={min(failures, 999_999)} -->\n"
     )

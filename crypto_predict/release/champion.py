@@ -1,4 +1,4 @@
-"""The last release: find its image, check who built it, and take out model and ledger for the next training.
+"""The last release: find its image, check who built it, and copy its model and ledger for the next training.
 
 The record of forecasts continues from image to image. So nothing is taken from an image that the release workflow of
 this repository did not sign.
@@ -35,7 +35,7 @@ def champion(image: str, into: Path, repository: Path, job: Job, *, begin_anew: 
     `digest` and `build` name the image to roll back to. `champion` and `ledger` are the paths of the files; a model
     with another schema cannot be compared, and is left out. Each is empty if it does not exist.
 
-    With --begin-anew the record of forecasts is left behind, and a last release that cannot be used is no error.
+    With --begin-anew a new record of forecasts begins, and an unusable last release is not an error.
 
     Raises:
         BrokenLedger, UnusableModel: The files in the image are damaged.
@@ -56,7 +56,7 @@ def champion(image: str, into: Path, repository: Path, job: Job, *, begin_anew: 
             _log.info("%s: %d entries in its ledger", last.reference, ledger.entries)
             outputs |= {"champion": str(into / MODEL) if model else "", "ledger": str(into / LEDGER)}
             if model is None:
-                job.warn("the last model has another schema: it is not compared with the new one, its ledger goes on")
+                job.warn("the last model has another schema: it is not compared with the new one; its ledger goes on")
     except (BrokenLedger, UnusableModel, UnfitImage, ReleaseFailed) as error:
         if not begin_anew:
             _log.info("if a repeat does not help, run the release by hand with begin_anew: a new record of forecasts")

@@ -48,7 +48,7 @@ class Image:
 
 
 def imagetools(*words: str) -> str:
-    """Return the output of ``docker buildx imagetools``, with Docker's credentials; loopback is asked without TLS."""
+    """Return the output of ``docker buildx imagetools``, with Docker's credentials; without TLS on loopback."""
     return output_of("docker", "buildx", "imagetools", *words, seconds=SECONDS)
 
 
@@ -120,7 +120,7 @@ def take_out_model(reference: str, folder: Path) -> Model:
 def running(reference: str, port: int) -> Iterator[str]:
     """Run an image that listens at `port` on loopback, read-only and without capabilities; give its container.
 
-    It uses the machine's network, since not every engine has a network of its own.
+    It uses the network of the host, since not every engine has one.
     """
     locked = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
     listening = ("--network", "host", "--env", f"PORT={port}", "--env", "HOST=127.0.0.1")

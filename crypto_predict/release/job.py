@@ -45,7 +45,7 @@ class Job:
 def one_line(text: str, most: int = 200) -> str:
     """Return text from outside as one printable line for the log, cut after `most` characters."""
     line = "".join(letter if letter.isprintable() else " " for letter in text[:most]).strip()
-    # A runner executes `##[command]` wherever it stands in a line of the log.
+    # A runner executes `##[command]` at any position of a log line.
     return line.replace("##[", "## [") + ("..." if len(text) > most else "")
 
 

@@ -1,4 +1,4 @@
-"""Markdown as GitHub shows it, from text that anybody may have written."""
+"""Markdown as GitHub shows it, from untrusted text."""
 
 import re
 import unicodedata

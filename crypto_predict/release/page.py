@@ -57,7 +57,7 @@ def summary(image: str, champion: str, into: Path, job: Job) -> None:
 def page(model: Model, digest: str, since: str = "", subjects: Sequence[str] = ()) -> str:
     """Return the whole page, some kilobytes, of a model in the image with this digest.
 
-    `since` has the changes since the last model as Markdown, `subjects` those of the new commits, written by anybody.
+    `since` has the changes since the last model as Markdown, `subjects` those of the new commits, which are untrusted.
     """
     card = model.card
     warning = [_SIMULATED] if card.simulated else []

@@ -1,6 +1,6 @@
 """The version of a commit: from its tag, or from the messages of the commits since the last one.
 
-Messages are read as https://www.conventionalcommits.org (1.0.0), versions are ordered as https://semver.org says.
+Messages are read as https://www.conventionalcommits.org (1.0.0), versions are ordered by https://semver.org.
 """
 
 import logging

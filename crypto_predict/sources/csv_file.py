@@ -126,7 +126,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             file.seek(0)
             yield cast("BinaryIO", gzip.GzipFile(fileobj=file)) if compressed else file
     except FileNotFoundError as error:
-        raise _Unreadable("there is no such file") from error
+        raise _Unreadable("the file does not exist") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _Unreadable(f"it is a truncated or damaged gzip file: {error}") from error
     except (OSError, ValueError) as error:  # ValueError: a path that no system call accepts
@@ -178,7 +178,7 @@ class _Table:
             else:
                 self.rows.append((candle, number))
         if not number:
-            raise _Unreadable("there is no row below the header")
+            raise _Unreadable("no row follows the header")
         if not (self.rows or self.faults):
             raise _Unreadable("no row has a price")
         self.notices += columns.assumed()

@@ -1,4 +1,4 @@
-"""What one history may take of a source, and how often an exchange may be asked."""
+"""Bounds of one history, and the rate limit of an exchange."""
 
 from __future__ import annotations
 

@@ -38,12 +38,12 @@ _SHORTEST_SECRET = 4  # characters; shorter ones are masked as whole words only
 _MAY_PASS = (requests.ConnectionError, Timeout, ChunkedEncodingError, ContentDecodingError)
 _ADVICE = {
     401: "it requires keys, and none are set: use another source",
-    403: "access is refused, perhaps to where you are: use another source",
-    404: "nothing is at this address: check the one that is set for this exchange",
+    403: "access is refused, perhaps because of your location: use another source",
+    404: "nothing is at this address: check the address that is set for this exchange",
     407: "the proxy requires a password: check HTTPS_PROXY",
     418: "it has banned this machine for a while after too many requests: use another source",
     429: "too many requests: try again later",
-    451: "it is closed to requests from where you are: use another source",
+    451: "it refuses requests from your location: use another source",
 }
 _REFUSALS_OF_PLACE = frozenset({403, 407, 418, 429, 451})  # for every request from this location
 

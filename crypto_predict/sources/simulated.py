@@ -1,4 +1,4 @@
-"""``simulated``: an invented market, the same for everybody who uses the same seed.
+"""``simulated``: an invented market, identical for the same seed.
 
 The daily log price is a mean-reverting random walk with stochastic volatility and jumps:
 

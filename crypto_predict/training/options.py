@@ -55,7 +55,7 @@ COMMAND = CommandLine(
             "--days", whole_number("days", 30, 36_500), "longest history that a fit sees, in days", "N", default="1825"
         ),
         Option("--until", day, "ignore every candle after this UTC day", "DATE"),
-        Option("--seed", whole_number("seed", 0, 2**31 - 1), "for the fit and the simulated market", "N", default="0"),
+        Option("--seed", whole_number("seed", 0, 2**31 - 1), "seed of fit and simulated market", "N", default="0"),
         Option("--output", file_path, "the model file to write", "FILE", default="model.pkl"),
         Option("--prophet-json", file_path, f"also write Prophet's own JSON; {ONE_A_PAIR}", "FILE"),
         Option("--picture", file_path, f"also draw the forecast as .svg, .png or .pdf; {ONE_A_PAIR}", "FILE"),
@@ -70,7 +70,7 @@ COMMAND = CommandLine(
         ),
         Option("--ledger", file_path, "the ledger of earlier releases, which is scored and continued", "FILE"),
         Option("--champion", file_path, "the model that this one would replace; a worse one is refused", "FILE"),
-        Option("--no-gate", boolean, "write the model whatever the gate finds; the model card records it"),
+        Option("--no-gate", boolean, "write the model even if the gate refuses it; the model card records that"),
         Option("--json", boolean, "print the report as JSON"),
     ],
     EXAMPLES,

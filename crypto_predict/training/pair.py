@@ -128,7 +128,7 @@ def train_pair(read: PairHistory, plan: BacktestPlan, days: int, seed: int, prog
     """
     started = time.perf_counter()
     past, scored = read.past, sorted({*HORIZONS, *plan.horizons})
-    progress.set_description_str(f"{past.pair}: {len(past.candles)} candles, forecasting their past")
+    progress.set_description_str(f"{past.pair}: {len(past.candles)} candles, running the backtest")
     replayed = replay(DailySeries.of(past), {*LEARNED, *scored}, plan.every, days, progress.update)
     return TrainedPair(
         read=read,

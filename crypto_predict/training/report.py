@@ -53,7 +53,7 @@ def as_text(run: TrainingRun) -> str:
         _wrap(f"low and high: the central {card.coverage:.0%} interval; change: from the last close"),
         "\n".join(
             _wrap(
-                f"{pair} sets out from the newest price, {_price(facts.anchor.price, facts)} at "
+                f"{pair} starts at the newest price, {_price(facts.anchor.price, facts)} at "
                 f"{facts.anchor.at:%Y-%m-%d %H:%M} UTC"
             )
             for pair, facts in card.pairs.items()

@@ -51,14 +51,14 @@ class Snapshot:
 
 
 class Snapshots(Protocol):
-    """Where the answers come from."""
+    """The origin of the answers."""
 
     def current(self) -> Snapshot:
         """Return what is served now."""
 
 
 class BakedSnapshots:
-    """The only snapshot of a model that is trained anew every `retrain_every`: a release replaces the process."""
+    """The only snapshot of a model that is retrained every `retrain_every`: a release replaces the process."""
 
     def __init__(self, model: Model, retrain_every: timedelta) -> None:
         digest = hashlib.sha256(store.dumps(model) + __version__.encode()).hexdigest()

@@ -334,7 +334,7 @@ def make_large(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "fault"),
     [
-        (make_nothing, "there is no such file; to begin a new ledger, omit --ledger"),
+        (make_nothing, "the file does not exist; to begin a new ledger, omit --ledger"),
         (Path.touch, "it is empty; to begin a new ledger, omit --ledger"),
         (Path.mkdir, "not a regular file"),
         (make_large, "1,073,741,825 bytes are more than a ledger can have"),

@@ -127,8 +127,8 @@ def make_sparse(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (make_absent, "there is no such file; train one with: python train.py"),
-        (make_dangling, "there is no such file; train one with: python train.py"),
+        (make_absent, "the file does not exist; train one with: python train.py"),
+        (make_dangling, "the file does not exist; train one with: python train.py"),
         (Path.touch, "it is empty"),
         (Path.mkdir, "it is not a regular file"),
         (os.mkfifo, "it is not a regular file"),

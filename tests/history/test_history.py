@@ -308,8 +308,8 @@ def test_a_refusal_has_a_reason_for_every_source() -> None:
     assert error.value.reasons == (
         "BTC/USD: exchange: connection refused",
         "BTC/USD: repeating: repeat an opening",
-        "BTC/USD: file:no-such-file.csv: there is no such file",
-        "BTC/USD: simulated: not used, since invented prices stand in only for what cannot be reached",
+        "BTC/USD: file:no-such-file.csv: the file does not exist",
+        "BTC/USD: simulated: not used, since simulated prices replace only unreachable sources",
     )
 
 
@@ -399,7 +399,7 @@ def test_simulated_prices_never_replace_a_source_that_was_reached(first: CandleS
     assert faults[0].startswith(f"{first.id}: ")
     assert faults[1:] == (
         "exchange: connection refused",
-        "simulated: not used, since invented prices stand in only for what cannot be reached",
+        "simulated: not used, since simulated prices replace only unreachable sources",
     )
 
 
@@ -419,7 +419,7 @@ def test_the_faults_of_all_sources_are_reported_in_order(tmp_path: Path, caplog:
 def test_a_missing_file_is_named_with_the_currencies_inserted() -> None:
     """A pattern would not show which file is missing."""
     [fault] = faults_of(CsvFile("prices_{base}-{quote}_1d.csv"))
-    assert fault == "file:prices_BTC-USD_1d.csv: there is no such file"
+    assert fault == "file:prices_BTC-USD_1d.csv: the file does not exist"
 
 
 def test_simulated_prices_are_logged_as_a_banner(caplog: pytest.LogCaptureFixture) -> None:

@@ -48,7 +48,7 @@ def test_failures_open_an_issue_and_update_it_until_a_good_run_closes_it(job: Jo
     assert f"[run]({RUN}), which failed or was cancelled in `test`, `smoke`" in issue["body"]
     assert job.github.repository.comments == []
     alert(job, "push", "--build", BUILD, test="success", deploy="skipped")
-    closed = f"This [run]({RUN}) of `{BUILD}` succeeded, after 2 scheduled runs that did not."
+    closed = f"This [run]({RUN}) of `{BUILD}` succeeded, after 2 scheduled runs that failed."
     assert (issue["state"], job.github.repository.texts(1)) == ("closed", [closed])
     alert(job)
     alert(job, test="failure")

@@ -260,7 +260,7 @@ YFINANCE = ["Price,Close,High,Low,Open", "Ticker,BTC-USD,BTC-USD,BTC-USD,BTC-USD
         ([*YFINANCE[:2], "2024-01-01,11,12,9,10"], "line 1: missing columns: time; the columns found are ['Price', "),
         (YFINANCE[:1], "line 1: missing columns: time; the columns found are ['Price', "),
         ([YFINANCE[0], "", 'Ticker,"A'], "line 3: it is not CSV"),
-        (YFINANCE, "there is no row below the header"),
+        (YFINANCE, "no row follows the header"),
         ([*YFINANCE, "", "2024-01-01,11,12,9,ten"], "line 5: open 'ten' is not a number"),
     ],
 )
@@ -446,8 +446,8 @@ COMPRESSED = gzip.compress("\n".join([HEADER, *MONTHS]).encode())
         (b"\n \r\n\n", ["it is empty"]),
         (gzip.compress(b""), ["it is empty"]),
         (b"\xef\xbb\xbf\n", ["line 1: missing columns: time, open, high, low, close"]),
-        (HEADER.encode(), ["there is no row below the header"]),
-        (f"{HEADER}\n\n\n".encode(), ["there is no row below the header"]),
+        (HEADER.encode(), ["no row follows the header"]),
+        (f"{HEADER}\n\n\n".encode(), ["no row follows the header"]),
         (b"\x7fELF\x02\x01\x01\0\0\0\0", ["line 1: it holds a NUL byte, so this is not text"]),
         (b"\x89PNG\r\n\x1a\n", ["line 1: byte 0x89 is not UTF-8 text"]),
         (SOUND.encode("utf-16"), ["line 1: it holds a NUL byte, so this is not text"]),
@@ -496,7 +496,7 @@ def test_a_missing_file_a_folder_and_a_pipe_have_different_messages(tmp_path: Pa
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "plain").touch()
     expected = {
-        "missing.csv": "there is no such file",
+        "missing.csv": "the file does not exist",
         ".": "it is a directory, not a file",
         "pipe": "it is not a regular file",
         "plain/below": "it cannot be read: Not a directory",
@@ -637,7 +637,7 @@ def test_placeholders_stand_for_the_currencies(tmp_path: Path) -> None:
         (tmp_path / "USD" / f"{base}.csv").write_text("\n".join([HEADER, *ROWS[:count]]))
     ends = [source.newest_close(Pair(base, "USD"), Interval.DAY_1, NOW).day for base in ("BTC", "ETH")]
     assert ends == [2, 3]
-    with pytest.raises(UnusableHistory, match=r"EUR/BTC\.csv: there is no such file"):
+    with pytest.raises(UnusableHistory, match=r"EUR/BTC\.csv: the file does not exist"):
         source.newest_close(Pair("BTC", "EUR"), Interval.DAY_1, NOW)
 
 

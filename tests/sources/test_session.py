@@ -21,7 +21,7 @@ KEY, SECRET = "PKT0THEKEY0THEKEY", "s3cretS3cretS3cret"
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (replay.answer(451), "answered 451 Unavailable For Legal Reasons: it is closed to requests from where you are"),
+        (replay.answer(451), "answered 451 Unavailable For Legal Reasons: it refuses requests from your location"),
         (replay.answer(418), "answered 418 I'm a Teapot: it has banned this machine for a while"),
         (replay.refused(400, "invalid symbol: XX"), 'answered 400 Bad Request "invalid symbol: XX"'),
         (replay.refused(401, "unauthorized."), 'answered 401 Unauthorized "unauthorized.": it requires keys, and none'),

@@ -28,7 +28,7 @@ def train_on(content: str, folder: Path, *options: str) -> int:
     ("content", "reason"),
     [
         ("", "it is empty"),
-        (HEAD, "there is no row below the header"),
+        (HEAD, "no row follows the header"),
         ("date,price\n2021-01-01,5\n", "missing columns: open, high, low, close; the columns found are"),
         (HEAD + "soon,1,1,1,1,1\n", "line 2: time 'soon' is not an ISO date"),
         (HEAD + "".join(DAYS).replace(",12.5", ",much", 1), "line 2: volume 'much' is not a number"),

@@ -204,7 +204,7 @@ class Malice:
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("absent", "there is no such file"),
+        ("absent", "the file does not exist"),
         ("a folder", "it is not a regular file"),
         ("a gigabyte", "more than a model can have"),
         ("empty", "it is empty"),

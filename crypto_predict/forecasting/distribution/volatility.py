@@ -23,7 +23,7 @@ from crypto_predict.history.columns import FloatArray
 DECAY = 0.94  # per step, of the short memory: RiskMetrics' constant
 PERSISTENCE = 0.7  # per step, of the short memory's lead over the long one
 SHOCK = 3.0  # standard deviations
-REGIME_STEPS = 7  # a shock repeated by most of so many steps is a regime
+REGIME_STEPS = 7  # a shock that most of this number of steps repeat is a regime
 LONG_WINDOWS = (365, 1095)  # steps: one and three years of days
 LEAST_STEPS = 30  # over which the long memory starts
 _SHOCK_DECAY = 0.97  # per step, of the variance that defines a shock: slow, so that it does not follow the shock

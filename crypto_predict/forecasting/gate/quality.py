@@ -137,7 +137,7 @@ def _flatness_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]:
             yield f"{name} on {length + 1} days in a row up to {days.day(end)}; at most {most} are allowed"
     if len(same_close) >= _ENOUGH and (share := same_close.mean()) > thresholds.most_unchanged:
         yield (
-            f"flat: {share:.1%} of the days close where the day before did; "
+            f"flat: {share:.1%} of the days close at the price of the day before; "
             f"at most {thresholds.most_unchanged:.0%} are allowed to"
         )
 
@@ -213,8 +213,8 @@ def _jump_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]:
     if len(jumps):
         before, after = days.candles[jumps[0] - 1], days.candles[jumps[0]]
         yield (
-            f"jump: on {counted(len(jumps), 'day')} the price is not where it was left (unit, bad tick, splice, "
-            f"shuffle?); the first: {days.day(jumps[0])} opens at {after.open:g} with a range of {after.low:g} to "
+            f"jump: on {counted(len(jumps), 'day')} the price does not continue the day before (unit, bad tick, "
+            f"splice, shuffle?); the first: {days.day(jumps[0])} opens at {after.open:g} with a range of {after.low:g} to "
             f"{after.high:g}, the day before closed at {before.close:g}; a range may miss that by "
             f"{_percent(thresholds.widest_break)}, an open by {_percent(thresholds.widest_open)}"
         )
@@ -256,7 +256,7 @@ def _detachment_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]
 
 def _range_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]:
     widest = math.log(max(1.0, thresholds.largest_factor))
-    # Panic sells at any price; nobody buys at many times the price at which the day opens and closes.
+    # Panic sells at any price; buyers do not pay many times the price at which the day opens and closes.
     spiked = days.high - np.maximum(days.open, days.close) >= widest
     wide = np.flatnonzero(days.high[1:] - days.low[1:] >= widest) + 1  # a market opens at any price on its first day
     beyond = [day for day in wide.tolist() if spiked[day] or not _traded(days, day, thresholds)]

@@ -107,7 +107,7 @@ def test_the_same_crash_between_two_candles_is_refused() -> None:
     candles = with_way(0.6)
     torn = [*candles[:-1], make_candle(candles[-1].open_time, candles[-1].close)]
     [fault] = faults(torn)
-    assert fault.startswith("jump: on 1 day the price is not where it was left")
+    assert fault.startswith("jump: on 1 day the price does not continue the day before")
 
 
 @pytest.mark.parametrize(("first", "last", "torn"), [(100, 101, False), (100, 104, True), (100, 110, True)])
