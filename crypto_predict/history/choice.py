@@ -1,6 +1,6 @@
 """Read a history from the first source that has a usable one.
 
-A failure moves on to the next source, with two exceptions. Refused keys end the search: the user who set them wants that source.
+A failure moves on to the next source, with two exceptions. Refused keys end the search: the user wants that source.
 Simulated prices replace only sources that could not be reached. If an exchange or a file was read, but its history is
 missing or faulty, the mistake must be corrected.
 """

@@ -214,8 +214,8 @@ def _jump_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]:
         before, after = days.candles[jumps[0] - 1], days.candles[jumps[0]]
         yield (
             f"jump: on {counted(len(jumps), 'day')} the price does not continue the day before (unit, bad tick, "
-            f"splice, shuffle?); the first: {days.day(jumps[0])} opens at {after.open:g} with a range of {after.low:g} to "
-            f"{after.high:g}, the day before closed at {before.close:g}; a range may miss that by "
+            f"splice, shuffle?); the first: {days.day(jumps[0])} opens at {after.open:g} with a range of {after.low:g} "
+            f"to {after.high:g}, the day before closed at {before.close:g}; a range may miss that by "
             f"{_percent(thresholds.widest_break)}, an open by {_percent(thresholds.widest_open)}"
         )
 
