@@ -1,6 +1,6 @@
 """A history that is ready for training: read from the first usable source, audited, and never filled in.
 
-``audit`` finds defects and gaps in a stream of candles, ``columns`` holds candles as NumPy arrays, ``choice`` chooses
+``audit`` finds defects and gaps in a stream of candles, ``columns`` holds candles as NumPy arrays, ``failover`` chooses
 the source.
 
 Candles that cannot be used are left out and counted: repeated ones (the last copy stays), impossible ones, and those
