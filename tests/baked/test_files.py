@@ -136,7 +136,7 @@ with locked(Path(sys.argv[1]), "--output"):
 
 
 def holder_of(path: Path) -> "subprocess.Popen[str]":
-    """A process that holds the lock until its standard input ends."""
+    """Run a process that holds the lock until its standard input ends."""
     command = [sys.executable, "-c", HOLD, str(path)]
     holder = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None

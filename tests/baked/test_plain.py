@@ -94,7 +94,7 @@ def faults_of(**changes: Any) -> tuple[str, ...]:
 
 
 def is_plain(data: Any) -> bool:
-    """Whether it contains only plain data, without subclasses."""
+    """Return whether a value contains only plain data, without subclasses."""
     if type(data) is dict:
         return all(type(key) is str and is_plain(item) for key, item in data.items())
     if type(data) is list:

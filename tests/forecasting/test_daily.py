@@ -220,7 +220,7 @@ def test_a_price_that_never_moves_is_forecast_to_stay() -> None:
 
 
 def test_bands_always_contain_their_curve() -> None:
-    """Also where every residual lies on one side, and where the forecast goes beyond its interval."""
+    """This includes residuals on one side only, and a forecast outside its interval."""
     assert fitted_band(np.array([0.1, 0.2, 0.3])).low == 0
     assert fitted_band(np.array([-0.3, -0.2])).high == 0
     around = forecast_bands(np.array([0.1, 0.1, 0.1]), np.array([0.0, 0.15, -0.15]))

@@ -32,7 +32,7 @@ class Exchange:
     id: str = "exchange"
     simulated: bool = False
     intervals: frozenset[Interval] = frozenset(Interval)
-    asked: Span | None = None  # what it was asked for
+    asked: Span | None = None  # the requested span
 
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
         """`limit` rounded down."""
@@ -57,7 +57,7 @@ def daily(candles: Iterable[Candle]) -> Candles:
 
 
 def days(first: datetime, count: int) -> list[Candle]:
-    """Sound daily candles, every close another."""
+    """Return sound daily candles with different closes."""
     return [candle(first + number * DAY, 100.0 + number / 8) for number in range(count)]
 
 
@@ -72,7 +72,7 @@ def read(*sources: CandleSource, keep: int = 1825, until: date | None = None, no
 
 
 def faults_of(*sources: CandleSource, until: date | None = None, keep: int = 1825) -> tuple[str, ...]:
-    """Why these sources have no usable history."""
+    """Return the reasons why these sources have no usable history."""
     with pytest.raises(UnusableHistory) as error:
         read(*sources, until=until, keep=keep)
     assert error.value.subject == "BTC/USD"
@@ -261,8 +261,8 @@ NOON = timedelta(hours=12)
     ],
     ids=["sound", "repeated", "swapped", "reversed", "off grid", "impossible", "future", "two kinds"],
 )
-def test_the_judge_sees_every_defect(delivered: list[Candle], defects: list[tuple[str, int, str]]) -> None:
-    """The gate decides about defects that are repaired or left out."""
+def test_the_gate_receives_every_defect(delivered: list[Candle], defects: list[tuple[str, int, str]]) -> None:
+    """It also decides about defects that were repaired or left out."""
     shown: list[Defect] = []
 
     def judge(history: History) -> list[str]:
@@ -313,7 +313,7 @@ def test_a_refusal_has_a_reason_for_every_source() -> None:
     )
 
 
-def test_the_judge_decides_before_a_history_is_found_too_short() -> None:
+def test_the_gate_decides_before_the_length_of_the_history_is_checked() -> None:
     """A refusal must not be reported as a history that is too short."""
     for delivered in ([*FORTY[:5], FORTY[4]], [candle(TODAY + DAY)], [replace(c, low=-1.0) for c in FORTY]):
         with pytest.raises(Refused):

@@ -61,7 +61,7 @@ class Place:
 
     @property
     def taken(self) -> Path:
-        """Where the files of the image go."""
+        """The folder into which the files of the image are copied."""
         return self.job.folder / "champion"
 
 

@@ -55,7 +55,7 @@ def render(models: dict[str, Path]) -> Iterator[Render]:
 
 
 class Trial:
-    """A deploy as in a job, on a clock on which waiting takes no time."""
+    """A deploy as in a job, with a clock that skips waiting."""
 
     def __init__(self, render: Render, folder: Path) -> None:
         self.render, self.time, self.patience = render, SkippedTime(render), QUICK
@@ -97,7 +97,7 @@ def idle() -> Iterator[Render]:
 
 
 def answering(site: str) -> tuple[str | None, str]:
-    """What the release finds at a site."""
+    """Return the result of the release at a site."""
     return Service("https://api.render.com/deploy/srv-x", site, Patience(0, 1)).answering()
 
 
@@ -176,7 +176,7 @@ def test_without_an_earlier_release_there_is_nothing_to_roll_back_to(trial: Tria
 
 
 def test_a_sleeping_instance_may_answer_anything_while_it_wakes(trial: Trial) -> None:
-    """Any answer but a version means: ask again."""
+    """After any answer that is not a version the release asks again."""
     trial.render.faults.site.extend(map(SiteAnswer, [502, 503, 200, 404, 429, 301]))
     trial.deploy()
     assert len(trial.render.site_requests) > 6
@@ -210,7 +210,7 @@ def test_an_endless_answer_costs_neither_time_nor_memory(idle: Render) -> None:
     assert idle.poured(1) < 25 * MOST_BYTES  # some 750 MB without a limit
 
 
-def test_a_site_that_refuses_connections_is_asked_until_the_patience_ends(trial: Trial) -> None:
+def test_a_site_that_refuses_connections_is_tried_until_the_patience_ends(trial: Trial) -> None:
     """As a name that is not set up yet, or an instance that restarts."""
     assert "last: no answer: connection refused" in trial.fails(site="http://127.0.0.1:9")
     assert trial.time.seconds > QUICK
@@ -240,7 +240,7 @@ def test_a_hook_that_hangs_is_called_again(trial: Trial, fault: HookFault) -> No
     assert trial.images() == [NEW] * 2
 
 
-def test_a_hook_that_answers_500_for_good_fails_and_the_old_image_is_deployed_again(trial: Trial) -> None:
+def test_a_hook_that_always_answers_500_fails_and_the_old_image_is_deployed_again(trial: Trial) -> None:
     """It may have started the image nevertheless."""
     trial.render.faults.hook.extend([HookFault(500)] * (len(PAUSES) + 1))
     failure = trial.fails()

@@ -215,7 +215,7 @@ def test_the_picture_shows_the_answers_of_the_server() -> None:
 
 @pytest.mark.parametrize("times", [1e-13, 1e-6, 1.0, 1e5])
 def test_a_picture_of_any_price_has_no_exponent_and_cuts_no_line(times: float) -> None:
-    """Mermaid does not read exponents, and hides what lies outside the axis."""
+    """Mermaid does not parse exponents, and hides lines outside the axis."""
     chart = picture(BTC, scaled(make_forecast(), times))
     assert re.findall(r"[0-9]e[+-]?[0-9]", chart) == []
     (axis,) = re.findall(r'y-axis "USD" ([0-9.]+) --> ([0-9.]+)', chart)
@@ -227,7 +227,7 @@ def test_a_picture_of_any_price_has_no_exponent_and_cuts_no_line(times: float) -
 
 
 def scaled(forecast: PairForecast, times: float) -> PairForecast:
-    """The same market in another unit."""
+    """Return the market in another unit."""
     anchor = replace(forecast.anchor, price=forecast.anchor.price * times)
     trend = replace(forecast.trend, offset=forecast.trend.offset + math.log(times) / forecast.scale)
     return replace(forecast, last_close=forecast.last_close * times, anchor=anchor, trend=trend)

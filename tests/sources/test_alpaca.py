@@ -29,7 +29,7 @@ Change = Callable[[dict[str, Any]], Any]
 
 
 def row_changed(**values: Any) -> Change:
-    """The answer with these values in its third bar; None takes the key away."""
+    """Return an answer with these values in its third bar; None removes the key."""
 
     def change(answer: dict[str, Any]) -> dict[str, Any]:
         row = answer["bars"]["BTC/USD"][2]

@@ -302,7 +302,7 @@ def test_the_order_of_rows_does_not_matter(order: list[int], tmp_path_factory: p
 
 
 def test_rows_with_the_same_time_keep_their_order(path: Path) -> None:
-    """Of repeated candles the last copy counts."""
+    """The last copy of a repeated candle counts."""
     rows = ["2024-01-02,10,12,9,11,1", "2024-01-01,10,12,9,11,2", "2024-01-02,10,12,9,11,3"]
     assert [candle.volume for candle in read(path, "\n".join([HEADER, *rows]))] == [2, 1, 3]
 

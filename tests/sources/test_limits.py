@@ -64,7 +64,7 @@ def test_requests_below_the_limit_do_not_wait() -> None:
 
 
 def test_several_threads_share_one_budget() -> None:
-    """The limit of an exchange applies to an address, whatever number of threads asks."""
+    """The limit of an exchange applies to an address, whatever the number of threads."""
     waits: list[float] = []
 
     def sleep(seconds: float) -> None:

@@ -80,7 +80,7 @@ def test_after_one_stall_nothing_is_lost() -> None:
 
 
 def test_retry_after_is_obeyed() -> None:
-    """The server refuses until its time is over, so a client that asks earlier runs out of attempts."""
+    """The server refuses until its time is over, so a client that retries earlier runs out of attempts."""
     with exchange(minutes(10)) as server:
         server.inject(replay.throttled(1), times=2)
         assert read(server, 10, replace(QUICK, attempts=2)) == minutes(10)

@@ -139,7 +139,7 @@ def test_a_sound_history_in_many_pages_stays_within_the_bounds(tmp_path: Path) -
 
 
 def test_a_password_in_an_address_is_never_printed(tmp_path: Path) -> None:
-    """Neither after a success nor after an error, nor in the report."""
+    """It is printed neither after a success nor after an error, nor in the report."""
     password = "hush%2Fhush"
     with market() as served:
         url = served.url.replace("//", f"//user:{password}@")

@@ -172,7 +172,7 @@ class GitHubSide:
         ]
 
     def unknown(self) -> web.Response:
-        """No such endpoint."""
+        """Answer that the endpoint does not exist."""
         return _refused(404, "Not Found")
 
     def _rest(self, permission: str, handler: Handler) -> Handler:

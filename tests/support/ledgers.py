@@ -67,7 +67,7 @@ def members(content: Release | Outcome) -> dict[str, Any]:
 
 
 def sealed(*contents: bytes | dict[str, Any]) -> bytes:
-    """A ledger of any content, chained as the documentation says."""
+    """Return a ledger of any content, chained as documented."""
     lines, previous = [], NO_ENTRY
     for content in contents:
         text = content

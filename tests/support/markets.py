@@ -17,7 +17,7 @@ def random_walk(seed: int, days: int) -> FloatArray:
 
 
 def shocked(seed: int, days: int, at: int, times: float = 3.0) -> FloatArray:
-    """The same market, with every move from day `at` on multiplied by `times`."""
+    """Return the market with every move from day `at` on multiplied by `times`."""
     returns = _returns(seed, days)
     returns[at:] *= times
     return 10 + np.cumsum(returns)

@@ -12,7 +12,7 @@ from tests.support.serving import KEPT, ROOT
 
 @dataclass(frozen=True)
 class Finished:
-    """How a process ended."""
+    """The result of a process."""
 
     code: int
     output: str

@@ -85,7 +85,7 @@ def processes(models: Mapping[str, Path]) -> Launcher:
 
 @dataclass
 class Container:
-    """A container on the machine's own network."""
+    """A container on the network of the host."""
 
     port: int
     name: str
@@ -128,7 +128,7 @@ class Request:
 
 @dataclass
 class Faults:
-    """What goes wrong, and for how long. Changed while Render runs."""
+    """The faults of Render, and their durations. Tests change them while Render runs."""
 
     hook: deque[HookFault] = field(default_factory=deque)  # what the hook does on its next calls
     site: deque[SiteAnswer] = field(default_factory=deque)  # the site's next answers
@@ -138,7 +138,7 @@ class Faults:
 
 @dataclass(frozen=True)
 class HookFault:
-    """What the hook does instead of a deploy."""
+    """The answer of the hook instead of a deploy."""
 
     status: int = 500
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -149,7 +149,7 @@ class HookFault:
 
 @dataclass(frozen=True)
 class SiteAnswer:
-    """What the site answers instead of the live instance."""
+    """The answer of the site instead of the live instance."""
 
     status: int = 200
     body: bytes = WAKING
@@ -320,7 +320,7 @@ class Render:
 
 
 class SkippedTime:
-    """A clock on which only sleeping takes time, and no real time: Render finishes its work first."""
+    """A clock that advances only by sleeping, without waiting: Render finishes its work first."""
 
     def __init__(self, render: Render) -> None:
         self.seconds = 0.0

@@ -149,7 +149,7 @@ def forecasts(draw: st.DrawFn) -> PairForecast:
 
 @st.composite
 def models(draw: st.DrawFn) -> Model:
-    """Whole models without a fault, of one to three pairs."""
+    """Generate valid models of one to three pairs."""
     named = draw(st.lists(pairs, min_size=1, max_size=3, unique=True))
     facts = {
         "version": LABELS,

@@ -17,7 +17,7 @@ QUERY = {"symbols": "BTC/USD", "timeframe": "1Min", "start": START.isoformat()}
 
 
 def test_the_sdk_itself_reads_what_is_replayed() -> None:
-    """The replayed format is the exchange's own only if the exchange's own client understands it."""
+    """The replayed format is correct only if the SDK of the exchange can parse it."""
     with ReplayServer(AlpacaExchange(MARKET, Paging(rows=(420, 130)))) as server:
         client = CryptoHistoricalDataClient(url_override=server.url)
         question = CryptoBarsRequest(

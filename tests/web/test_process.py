@@ -245,7 +245,7 @@ VALUES = st.sampled_from(HARD) | st.text(
 def test_headers_do_not_cause_faults_of_the_server(
     real: Served, method: str, path: str, headers: list[tuple[str, str]]
 ) -> None:
-    """Whatever a client sends, repeated or not: no parser may overflow or raise."""
+    """No parser may overflow or raise, whatever a client sends."""
     data = request(path, *(f"{name}: {value}" for name, value in headers)).replace(b"GET", method.encode(), 1)
     with socket.create_connection(real.address, timeout=30) as connection:
         connection.sendall(data)

@@ -153,7 +153,7 @@ def test_a_model_without_a_backtest_is_prepared_and_refuses_prophet_alone() -> N
 
 
 def test_only_whole_days_of_the_range_are_cached() -> None:
-    """Each could be asked for in countless ways: memory would grow with the requests."""
+    """A question can be written in countless ways, so a cache of all would grow with the requests."""
     snapshot = snapshot_of(MODEL)
     for query in ("date=2024-06-01", "date=2024-06-01&", "date=2024-06-01T12:00Z", "date=2024%2D06-01"):
         bitcoin(snapshot, query)

@@ -39,7 +39,7 @@ MARKETS: dict[str, Callable[[int], FloatArray]] = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """As in the backtest: the matrices are small, and threads would only wait for one another."""
+    """Use one thread, as in the backtest: the matrices are small, and threads would only wait for each other."""
     with threadpool_limits(1):
         yield
 
@@ -53,7 +53,7 @@ def predicted(name: str, log_close: FloatArray) -> FloatArray:
 @pytest.mark.parametrize("days", [30, 31, 36, 60, 365, 400])
 @pytest.mark.parametrize("market", list(MARKETS))
 def test_every_candidate_has_a_number_for_every_horizon_and_no_warning(market: str, days: int) -> None:
-    """Neither an optimiser that does not converge nor a matrix that cannot be solved reaches the user."""
+    """An optimiser that does not converge and a singular matrix must not become warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         increments = ask_all(series_of(MARKETS[market](days)), HORIZONS).increments
@@ -161,7 +161,7 @@ def test_prophet_is_fitted_to_candles_only() -> None:
 
 @pytest.mark.parametrize("candles", [0, 1, 2, 3, 29])
 def test_a_history_that_is_nearly_all_gap_is_forecast_too(candles: int) -> None:
-    """A window that lies in an outage of a year may hold no candle at all."""
+    """A window inside an outage of a year may contain no candle."""
     series = series_of(random_walk(13, 900), missing=range(100, 900 - candles)).until(899, 365)
     assert np.isfinite(ask_all(series, HORIZONS).increments).all()
     assert np.count_nonzero(series.known) == candles

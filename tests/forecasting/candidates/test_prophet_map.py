@@ -21,7 +21,7 @@ SLOPE, LINE, SEASON, NOISE = 0.05, 5.0, 10.0, 0.5  # the scales of Prophet's pri
 
 @dataclass(frozen=True)
 class Parameters:
-    """Those of Prophet's model, in its scaled units."""
+    """The parameters of Prophet's model, in its scaled units."""
 
     k: float
     m: float
@@ -72,7 +72,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 def fitted(days: IntArray, log_close: FloatArray, start: Parameters | None = None) -> Any:
-    """Prophet, fitted by its own optimiser."""
+    """Return Prophet, fitted by its own optimiser."""
     model = Prophet(uncertainty_samples=0)
     init = {} if start is None else {"init": vars(start)}
     return model.fit(pd.DataFrame({"ds": dates(days), "y": log_close}), seed=0, **init)

@@ -24,7 +24,7 @@ FIRST_JUDGED = 365  # the day from which coverage is counted
 
 
 def inside(log_close: FloatArray, horizon: int) -> BoolArray:
-    """(n - h,) whether the close `horizon` days later lies inside the interval of each."""
+    """Return (n - h,) whether the close `horizon` days later is inside the interval."""
     moves = np.abs(log_close[horizon:] - log_close[:-horizon])
     return np.asarray(moves <= half_widths(log_close, horizon)[:-horizon])
 

@@ -1,4 +1,4 @@
-"""Volatility and interval count in steps: they hold for minutes as they do for days."""
+"""Volatility and interval count in steps, so they apply to minutes as to days."""
 
 import csv
 import gzip

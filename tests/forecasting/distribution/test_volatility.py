@@ -77,7 +77,7 @@ def test_wild_days_raise_the_variance_of_tomorrow_more_than_of_the_far_future() 
 
 
 def shocked_gaussian(seed: int, days: int, at: int) -> FloatArray:
-    """The same market, in which moves are three times as large from a day on."""
+    """Return the market with moves three times as large from one day on."""
     returns = np.diff(gaussian(seed, days), prepend=0.0)
     returns[at:] *= 3
     return np.cumsum(returns)

@@ -60,7 +60,7 @@ def cut() -> Replay:
 
 
 def same(ours: Replay, theirs: Replay) -> bool:
-    """Whether two replays are the same bit for bit."""
+    """Return whether two replays are equal bit for bit."""
     return (
         ours.predicted.tobytes() == theirs.predicted.tobytes()
         and ours.half_widths.tobytes() == theirs.half_widths.tobytes()
@@ -267,7 +267,7 @@ def real_replay(base: str, every: int) -> Replay:
 
 @pytest.mark.parametrize("horizon", HORIZONS)
 def test_the_interval_of_prophet_alone_holds_four_fifths_on_real_histories(horizon: int) -> None:
-    """Of four coins together: 90 days ahead only some fifteen forecasts of each do not overlap."""
+    """Four coins are counted together, since 90 days ahead only some fifteen forecasts of each do not overlap."""
     inside: list[float] = []
     for base, every in (("BTC", 21), ("ETH", 49), ("BNB", 49), ("LTC", 49)):
         alone = real_replay(base, every).prophet

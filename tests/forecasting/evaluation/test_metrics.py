@@ -91,7 +91,7 @@ def test_the_crps_shifts_and_scales_with_the_values(values: FloatArray, shift: f
 
 @pytest.mark.parametrize(("actual", "mean", "sigma"), [(0.3, 0.0, 1.0), (-2.0, 1.0, 0.5), (7.0, 1.0, 3.0)])
 def test_the_crps_is_the_integral_that_defines_it(actual: float, mean: float, sigma: float) -> None:
-    """Of the squared distance between the forecast's distribution and the step at the outcome."""
+    """It integrates the squared distance between the forecast's distribution and the step at the outcome."""
     normal = stats.norm(mean, sigma)
     below, _ = integrate.quad(lambda x: normal.cdf(x) ** 2, mean - 15 * sigma, actual)
     above, _ = integrate.quad(lambda x: normal.sf(x) ** 2, actual, mean + 15 * sigma)

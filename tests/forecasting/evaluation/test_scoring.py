@@ -35,7 +35,7 @@ def forecasting(increments: Any, cutoffs: range, horizon: int = 1, half_width: f
 
 
 def truth(cutoff: int, horizon: int = 1) -> float:
-    """The actual increment; 0 where it lies in the future."""
+    """Return the actual increment; 0 if it is in the future."""
     return math.log(wandering(cutoff + horizon) / wandering(cutoff)) if cutoff + horizon < DAYS else 0.0
 
 

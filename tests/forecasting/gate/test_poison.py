@@ -44,7 +44,7 @@ def dated(values: Candle, day: Candle) -> Candle:
 
 
 def shuffled(candles: Candles) -> Candles:
-    """In random order."""
+    """Return the rows in random order."""
     return Random(0).sample(candles, len(candles))
 
 

@@ -27,7 +27,7 @@ LIMITS = GateThresholds()
 
 
 def faults(candles: Sequence[Candle], days: int = 1825) -> list[str]:
-    """What the gate finds wrong with these candles, right after the last one has closed."""
+    """Return the reasons of the gate against these candles, right after the last one has closed."""
     return history_faults(history_of(candles), LIMITS, candles[-1].open_time + DAY, days)
 
 

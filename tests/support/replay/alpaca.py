@@ -23,7 +23,7 @@ _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\
 
 
 class Tokens(Enum):
-    """What the server does with page tokens."""
+    """The behaviour of page tokens."""
 
     FRESH = "a new token for each page but the last"
     REPEATED = "always the first token, with the second page"
@@ -33,7 +33,7 @@ class Tokens(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """How the exchange divides its answers into pages."""
+    """The pages into which the exchange divides its answers."""
 
     rows: Sequence[int] = (10_000,)  # of each page in turn, repeated; at most the `limit` of the request
     overlap: int = 0  # rows of the page before that each page repeats

@@ -126,7 +126,7 @@ def test_real_prices_have_no_banner(served: Served, browser: Chrome) -> None:
 
 
 def has_examples(operation: WebElement, _: Chrome) -> bool:
-    """Whether an operation is expanded and shows its examples."""
+    """Return whether an operation is expanded and shows its examples."""
     return bool(operation.find_elements(By.CSS_SELECTOR, "tr.response .example"))
 
 

@@ -192,7 +192,7 @@ def test_the_running_server_conforms_to_the_document(served: Served, tmp_path: P
 
 
 def test_only_days_outside_the_range_fit_the_document_and_are_refused(served: Served, tmp_path: Path) -> None:
-    """Or an end before the start."""
+    """The other exception is an end before the start."""
     result = schemathesis(served, tmp_path, "--mode", "positive")
     found = set(re.findall(r"^- (.*)$", result.stdout, re.MULTILINE))
     assert {title.split(" ", 1)[1] for title in found} == {"Schema-valid request rejected"}, result.stdout
