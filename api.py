@@ -16,7 +16,7 @@ with needed("api.py", "requirements-api.txt"):
     from crypto_predict.errors import UnusableModel
     from crypto_predict.settings import ServeSettings, boolean, duration, file_path, web_address, whole_number
     from crypto_predict.web.app import create_app, create_service, now
-    from crypto_predict.web.operations.announcement import announce, greeting
+    from crypto_predict.web.operations.startup import announce, greeting
     from crypto_predict.web.server.server import CannotListen, Server, listen
 
 LOG_SECONDS = 5.0  # to write the remaining log lines at the end, unless a second signal comes

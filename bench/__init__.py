@@ -1,7 +1,7 @@
 """The speed of serving and the errors of the forecast, as ratios to peers in one run: ``make bench``.
 
 * ``figures``: a measured ratio with its goal, and the table of them
-* ``servers``: this server and its peers under load; ``server``: one server process and the load on it
+* ``serving``: this server and its peers under load; ``load``: one server process and the load on it
 * ``naive``: the peer of the usual tutorial, a pickled Prophet; ``bare``: one Flask route that returns a constant
 * ``models``: the models of both, trained on the same history
 * ``backtest``: the backtest against Prophet's cross-validation

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import backtest, image, servers
+from bench import backtest, image, serving
 from bench.figures import Figure, table
 from crypto_predict.errors import ReleaseFailed
 from crypto_predict.release.programs import output_of
@@ -26,7 +26,7 @@ def main() -> None:
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
         if options.only != "image":
-            figures += [*servers.measure(options.source, Path(folder)), *backtest.measure(options.source)]
+            figures += [*serving.measure(options.source, Path(folder)), *backtest.measure(options.source)]
         if options.only != "servers" and _has_engine():
             figures += image.measure(Path(folder))
     print(table(figures))

@@ -21,8 +21,8 @@ import stamina
 
 from bench import models
 from bench.figures import Figure, in_turn
-from bench.server import await_answer, free_port
-from bench.servers import PEER_SETTINGS
+from bench.load import await_answer, free_port
+from bench.serving import PEER_SETTINGS
 from crypto_predict.release.programs import output_of
 
 ROOT = Path(__file__).resolve().parent.parent

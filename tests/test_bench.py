@@ -3,8 +3,8 @@ import json
 import pytest
 
 from bench.figures import Figure, table
-from bench.server import drive, running
-from bench.servers import Questions
+from bench.load import drive, running
+from bench.serving import Questions
 
 BARE = ["-m", "bench.bare", "--waitress", json.dumps({"threads": 2})]
 

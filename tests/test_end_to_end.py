@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.server import running
+from bench.load import running
 from crypto_predict.history import SETTLE
 from crypto_predict.market import Interval
 from tests.support.forks import forked_training

@@ -132,11 +132,11 @@ def test_imports_have_no_cycle() -> None:
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("market.values", "import numpy"),
-        ("market.values", "from crypto_predict.settings import day"),
+        ("market.candle", "import numpy"),
+        ("market.candle", "from crypto_predict.settings import day"),
         ("baked.store", "from crypto_predict import history"),
         ("sources.alpaca", "import prophet.serialize"),
-        ("history", "from crypto_predict.forecasting.forecast import forecast_pair"),
+        ("history", "from crypto_predict.forecasting.daily import forecast_pair"),
         ("training.card", "from crypto_predict.web.app import create_app"),
         ("web.app", "from crypto_predict.history import History"),
         ("web.app", "import numpy"),

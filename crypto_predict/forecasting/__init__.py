@@ -6,5 +6,5 @@
 * ``evaluation``: the backtest, its scores and their formulas
 * ``gate``: faults of histories and scores, with their thresholds
 * ``record``: released forecasts and their outcomes
-* ``forecast``: the forecast of one pair as it is baked
+* ``daily``: the daily forecast of one pair as it is baked
 """

@@ -1,6 +1,6 @@
 """A history that is ready for training: read from the first usable source, audited, and never filled in.
 
-``audit`` finds defects and gaps in a stream of candles, ``columns`` holds candles as NumPy arrays, ``choice`` chooses
+``audit`` finds defects and gaps in a stream of candles, ``columns`` holds candles as NumPy arrays, ``failover`` chooses
 the source.
 
 Candles that cannot be used are left out and counted: repeated ones (the last copy stays), impossible ones, and those
@@ -8,8 +8,8 @@ that do not open on the grid of their interval. The caller's judge decides about
 """
 
 from crypto_predict.history.audit import Audit, Defect, place
-from crypto_predict.history.choice import MIN_CANDLES, SETTLE, History, candles_since, closing_limit, read_history
 from crypto_predict.history.columns import Candles
+from crypto_predict.history.failover import MIN_CANDLES, SETTLE, History, candles_since, closing_limit, read_history
 
 __all__ = [
     "MIN_CANDLES",

@@ -1,22 +1,12 @@
-"""The vocabulary of the market: its `values`, and the `ports` between the parts that use it.
+"""The vocabulary of the market, and the `ports` between the parts that use it.
 
 Every instant is a time-zone-aware datetime in UTC. A candle is named by its opening, which it includes; it ends where
 the next one opens, which it does not include.
 """
 
-from crypto_predict.market.values import (
-    DAY,
-    EPOCH,
-    Candle,
-    Gap,
-    Interval,
-    Pair,
-    Quote,
-    SeriesKey,
-    Span,
-    aggregate,
-    price_decimals,
-)
+from crypto_predict.market.candle import Candle, Gap, Quote, aggregate, price_decimals
+from crypto_predict.market.interval import DAY, EPOCH, Interval, Span
+from crypto_predict.market.pair import Pair, SeriesKey
 
 __all__ = [
     "DAY",

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
-from crypto_predict.market.values import Candle, Gap, Interval, Pair, Quote, SeriesKey, Span
+from crypto_predict.market.candle import Candle, Gap, Quote
+from crypto_predict.market.interval import Interval, Span
+from crypto_predict.market.pair import Pair, SeriesKey
 
 
 class CandleSource(Protocol):

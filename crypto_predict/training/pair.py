@@ -14,9 +14,9 @@ from tqdm import tqdm
 from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Backtest, Model
 from crypto_predict.errors import Refused, SourceError, UnusableHistory
 from crypto_predict.forecasting.candidates.combination import LEARNED
+from crypto_predict.forecasting.daily import FittedForecast, forecast_pair
 from crypto_predict.forecasting.evaluation.replay import HORIZONS, LEAST_HISTORY, Row, replay, splits
 from crypto_predict.forecasting.evaluation.scoring import score
-from crypto_predict.forecasting.forecast import FittedForecast, forecast_pair
 from crypto_predict.forecasting.gate.quality import anchor_faults, history_faults
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.forecasting.gate.verdict import calibration_faults, champion_faults

@@ -19,7 +19,6 @@ from crypto_predict.market import Pair
 from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.catalog import open_sources
 from crypto_predict.training.card import build_card, build_pair_card
-from crypto_predict.training.earlier import clean_up, continue_record, keep_ledger, read_champion
 from crypto_predict.training.options import GatePlan, HistoryRequest, TrainSettings
 from crypto_predict.training.outputs import as_csv, check_outputs, check_room, locked_outputs, readable
 from crypto_predict.training.pair import (
@@ -31,6 +30,7 @@ from crypto_predict.training.pair import (
     train_pair,
 )
 from crypto_predict.training.picture import save_picture
+from crypto_predict.training.previous_release import clean_up, continue_record, keep_ledger, read_champion
 
 _BAR = "{desc} |{bar:30}| {n_fmt}/{total_fmt} steps, {elapsed}"
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from crypto_predict.baked.schema import Model
 from crypto_predict.settings import ServeSettings
+from crypto_predict.web.operations.access_log import Log, Observed
 from crypto_predict.web.operations.metrics import Metrics
-from crypto_predict.web.operations.observing import Log, Observed
 from crypto_predict.web.problems import Refusing
 from crypto_predict.web.routes import FastLane, Service, create_flask_app
 from crypto_predict.web.snapshots import BakedSnapshots

@@ -18,12 +18,12 @@ from werkzeug.routing import MapAdapter
 from werkzeug.wrappers import Response as AnyResponse
 
 from crypto_predict.errors import CryptoPredictError
-from crypto_predict.web import conditions, problems, questions, rendering
+from crypto_predict.web import conditional_requests, problems, questions, rendering
 from crypto_predict.web.documentation import swagger
 from crypto_predict.web.operations import metrics
+from crypto_predict.web.operations.access_log import ROUTE
 from crypto_predict.web.operations.freshness import freshness
 from crypto_predict.web.operations.metrics import Metrics
-from crypto_predict.web.operations.observing import ROUTE
 from crypto_predict.web.problems import Problem
 from crypto_predict.web.rendering import COMMON, Headers, Rendered, Rendering, simulated_header
 from crypto_predict.web.snapshots import Snapshot, Snapshots
@@ -99,7 +99,7 @@ class FastLane:
         if (
             environ["PATH_INFO"] == "/bitcoin"
             and environ["REQUEST_METHOD"] == "GET"
-            and conditions.HEADERS.isdisjoint(environ.keys())
+            and conditional_requests.HEADERS.isdisjoint(environ.keys())
         ):
             snapshot = self._service.snapshots.current()
             try:
@@ -232,7 +232,7 @@ def _finish(response: AnyResponse) -> AnyResponse:
     """Evaluate the conditions of the request, record its route, and add the headers of every answer."""
     if request.method in {"GET", "HEAD"} and 200 <= response.status_code < 300:
         etag, last_modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
-        status = conditions.evaluate(request.environ, etag, last_modified)
+        status = conditional_requests.evaluate(request.environ, etag, last_modified)
         if status == HTTPStatus.PRECONDITION_FAILED:
             response = _problem(problems.PRECONDITION_FAILED)
         elif status == HTTPStatus.NOT_MODIFIED:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from crypto_predict.errors import InvalidValue, SourceError
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
 from crypto_predict.market.ports import CandleSource
-from crypto_predict.sources.alpaca.history import PAGE, Alpaca
+from crypto_predict.sources.alpaca.rest import PAGE, Alpaca
 from crypto_predict.sources.alpaca.settings import AlpacaSettings
 from crypto_predict.sources.limits import Bounds
 from tests.support.replay import server as replay

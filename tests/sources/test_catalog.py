@@ -6,7 +6,7 @@ import pytest
 
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Pair
-from crypto_predict.sources.alpaca.history import Alpaca
+from crypto_predict.sources.alpaca.rest import Alpaca
 from crypto_predict.sources.catalog import open_sources, source_name
 from crypto_predict.sources.csv_file import CsvFile
 from crypto_predict.sources.simulated import Simulated

@@ -9,7 +9,7 @@ import pytest
 
 from crypto_predict.errors import RefusedKeys, SourceError, Unreachable
 from crypto_predict.market import Interval, Span
-from crypto_predict.sources.alpaca.history import Alpaca
+from crypto_predict.sources.alpaca.rest import Alpaca
 from crypto_predict.sources.alpaca.settings import AlpacaSettings
 from tests.support.replay import server as replay
 from tests.support.replay.minutes import BTC, QUICK, START, exchange, minutes, read

@@ -8,7 +8,7 @@ from werkzeug.test import Client
 
 from crypto_predict.baked.schema import Model
 from crypto_predict.web import app
-from crypto_predict.web.operations.observing import Log
+from crypto_predict.web.operations.access_log import Log
 from crypto_predict.web.snapshots import BakedSnapshots, Snapshot
 from tests.support.models import TRAINED_AT
 from tests.support.serving import SETTINGS

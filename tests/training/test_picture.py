@@ -19,7 +19,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox, BboxBase
 
 from crypto_predict.baked.schema import Anchor, PairForecast
-from crypto_predict.forecasting.forecast import forecast_pair
+from crypto_predict.forecasting.daily import forecast_pair
 from crypto_predict.history import History
 from crypto_predict.history.columns import FloatArray
 from crypto_predict.market import DAY, Candle, Interval, Pair, Span

@@ -21,7 +21,7 @@ import requests
 
 from crypto_predict.baked import schema, store
 from crypto_predict.web import rendering
-from crypto_predict.web.operations import announcement
+from crypto_predict.web.operations import startup
 from tests.support.models import BTC, ETH, make_forecast, make_model
 from tests.support.serving import ANSWER, Served, read_answer, request, run, serving, start
 
@@ -302,7 +302,7 @@ def test_the_environment_sets_options_that_the_command_line_does_not(model: Path
     """Containers are configured by their environment."""
     with serving(model, "--log-level", "info", STALE_AFTER="1000000d", LOG_LEVEL="error") as served:
         assert requests.get(f"{served.url}/fresh", timeout=30).json()["stale_after_seconds"] == 86_400_000_000
-        assert served.events(announcement.STALE) == []
+        assert served.events(startup.STALE) == []
 
 
 def test_the_event_at_the_start_has_the_address_and_an_example(served: Served) -> None:
@@ -321,7 +321,7 @@ def test_simulated_prices_cause_a_warning_at_the_start(tmp_path: Path) -> None:
     with serving(tmp_path / "model.pkl") as served:
         served.signal()
         assert served.wait() == 0
-    (warning,) = served.events(announcement.SIMULATED)
+    (warning,) = served.events(startup.SIMULATED)
     assert warning["level"] == "warning"
 
 
@@ -352,7 +352,7 @@ def test_a_log_of_warnings_has_no_line_for_a_request(model: Path) -> None:
     finally:
         process.kill()
         process.communicate()
-    assert [json.loads(line)["event"] for line in output.splitlines()] == [announcement.STALE]
+    assert [json.loads(line)["event"] for line in output.splitlines()] == [startup.STALE]
 
 
 def wait_until_open(address: tuple[str, int], process: subprocess.Popen[str]) -> None:

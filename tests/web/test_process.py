@@ -14,8 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crypto_predict.baked import store
-from crypto_predict.web import conditions, rendering
-from crypto_predict.web.operations import announcement
+from crypto_predict.web import conditional_requests, rendering
+from crypto_predict.web.operations import startup
 from tests.support.models import BTC, ETH, make_forecast, make_model
 from tests.support.serving import Served, read_answer, request, serving
 
@@ -150,7 +150,7 @@ def test_prophet_without_an_interval_names_the_parameter(tmp_path: Path) -> None
 
 def test_a_stale_model_is_reported_in_days(real: Served, simulated: Served) -> None:
     """At the start and at /fresh, with both ages."""
-    (warning,) = real.events(announcement.STALE)
+    (warning,) = real.events(startup.STALE)
     assert all(re.fullmatch(r"[0-9,]+ days", warning[name]) for name in ("age", "newest_price_age"))
     assert warning["stale_after"] == "24 hours"
     stale = requests.get(f"{simulated.url}/fresh", timeout=30)
@@ -186,7 +186,7 @@ def test_no_redirect_names_a_host(real: Served, target: str) -> None:
 
 
 READ_BY_SOMEBODY = [
-    *(name.removeprefix("HTTP_").replace("_", "-").title() for name in sorted(conditions.HEADERS)),
+    *(name.removeprefix("HTTP_").replace("_", "-").title() for name in sorted(conditional_requests.HEADERS)),
     *("Range", "If-Range", "Accept", "Accept-Encoding", "Accept-Language", "Accept-Charset", "Authorization", "Cookie"),
     *("Content-Type", "Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers", "Forwarded"),
     *("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "User-Agent", "Referer", "Cache-Control", "Pragma"),

@@ -3,5 +3,5 @@
 * ``server``: the event loop, and the graceful stop
 * ``pool``: time limits, scheduling of requests, eviction
 * ``connections``: one client's connection, as a state machine
-* ``parser``, ``heads``: bytes to requests, by RFC 9112
+* ``parser``, ``request_head``: bytes to requests, by RFC 9112
 """

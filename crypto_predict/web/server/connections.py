@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from waitress.task import WSGITask
 
 from crypto_predict.web import problems
-from crypto_predict.web.server import heads, parser
+from crypto_predict.web.server import parser, request_head
 from crypto_predict.web.server.pool import Pool, Wait
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 RECEIVED_BYTES = 4_096  # at once; pipelined requests are better left to the system
 JOINED_BYTES = 65_536  # answers up to this size leave in one piece
 
-_NO_REQUEST = heads.Request()
+_NO_REQUEST = request_head.Request()
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _log = logging.getLogger("crypto_predict.server")
@@ -124,7 +124,7 @@ class Connection:
     def refuse(self, status: int, detail: str) -> None:
         """Refuse a request that is not complete, and close after that."""
         self._arrived.clear()
-        self._schedule(heads.Request(refusal=problems.Refusal(status, detail)))
+        self._schedule(request_head.Request(refusal=problems.Refusal(status, detail)))
 
     def close(self) -> None:
         """Close, whatever it is waiting for."""
@@ -138,7 +138,7 @@ class Connection:
         self._socket.close()
 
     def _read(self) -> None:
-        data = self._receive(min(RECEIVED_BYTES, heads.HEAD_BYTES - len(self._arrived)))
+        data = self._receive(min(RECEIVED_BYTES, request_head.HEAD_BYTES - len(self._arrived)))
         if data:
             self._arrived += data
             self._parse()
@@ -160,7 +160,7 @@ class Connection:
     def _parse(self, *, is_pipelined: bool = False) -> None:
         """Schedule the request that has arrived, or wait for the rest of it."""
         found = next(self._requests)
-        if isinstance(found, heads.Request):
+        if isinstance(found, request_head.Request):
             self._schedule(found, is_pipelined=is_pipelined)
             return
         if found is not parser.Need.REQUEST and self._wait is not self._pool.reading:
@@ -169,7 +169,7 @@ class Connection:
             with suppress(OSError):  # a client sends the body after a while in any case
                 self._socket.send(_CONTINUE)
 
-    def _schedule(self, request: heads.Request, *, is_pipelined: bool = False) -> None:
+    def _schedule(self, request: request_head.Request, *, is_pipelined: bool = False) -> None:
         self._request = request
         self._wait_for(self._pool.working)
         self._pool.schedule(self, is_first=self._is_first, is_pipelined=is_pipelined)
@@ -263,7 +263,7 @@ class _Task(WSGITask):
     """One request of a connection. It passes refusals to the application."""
 
     channel: Connection  # type: ignore[assignment]  # has what a task uses of Waitress' channel
-    request: heads.Request  # type: ignore[assignment]  # the stubs declare the type of its error
+    request: request_head.Request  # type: ignore[assignment]  # the stubs declare the type of its error
 
     def get_environment(self) -> WSGIEnvironment:
         """Return the WSGI environment of the request."""

@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator
 from enum import Enum, auto
 
 from crypto_predict.web.problems import INTERNAL, Refusal
-from crypto_predict.web.server import heads
+from crypto_predict.web.server import request_head
 
 LINE_BYTES = 4_096  # of a chunk-size line with its extensions, or of a trailer field
 
@@ -30,7 +30,7 @@ class Need(Enum):
     BODY = auto()  # a body, which the client sends after 100 Continue
 
 
-def requests(arrived: bytearray) -> Iterator[heads.Request | Need]:
+def requests(arrived: bytearray) -> Iterator[request_head.Request | Need]:
     """Yield each request, valid or refused, and before it what is needed to complete it.
 
     The connection must be closed after a refused request.
@@ -39,10 +39,10 @@ def requests(arrived: bytearray) -> Iterator[heads.Request | Need]:
         yield (yield from _request(arrived))  # a variable would keep it while the connection is idle
 
 
-def _request(arrived: bytearray) -> Generator[Need, None, heads.Request]:
-    request = heads.Request()
+def _request(arrived: bytearray) -> Generator[Need, None, request_head.Request]:
+    request = request_head.Request()
     try:
-        heads.read((yield from _head(arrived)), request)
+        request_head.read((yield from _head(arrived)), request)
         if request.expects_continue and (request.length or request.chunked) and not arrived:
             yield Need.BODY
         if request.chunked:
@@ -67,7 +67,7 @@ def _head(arrived: bytearray) -> Generator[Need, None, bytes]:
             checked = 0
         end = arrived.find(b"\r\n\r\n", max(0, checked - 3))
         size = len(arrived) if end < 0 else end + 2
-        heads.check(arrived, checked, size)
+        request_head.check(arrived, checked, size)
         if end >= 0:
             break
         checked = size
@@ -101,21 +101,21 @@ def _skip_chunks(arrived: bytearray) -> Generator[Need, None, None]:
         if size == 0:
             break
         total += size
-        if total >= heads.BODY_BYTES:
-            raise Refusal(413, heads.BODY_TOO_LONG)
+        if total >= request_head.BODY_BYTES:
+            raise Refusal(413, request_head.BODY_TOO_LONG)
         yield from _skip(size, arrived)
         while len(arrived) < 2:
             yield Need.REST
         if not arrived.startswith(b"\r\n"):
             raise Refusal(400, "a chunk of the body does not end where its size says")
         del arrived[:2]
-    for _ in range(heads.FIELDS):
+    for _ in range(request_head.FIELDS):
         trailer = yield from _line(arrived)
         if not trailer:
             return
         if not _TRAILER.fullmatch(trailer):
             raise Refusal(400, "a trailer field after the body must be a name, a colon and a value")
-    raise Refusal(431, f"a body must have at most {heads.FIELDS} trailer fields")
+    raise Refusal(431, f"a body must have at most {request_head.FIELDS} trailer fields")
 
 
 def _line(arrived: bytearray) -> Generator[Need, None, bytes]:

@@ -14,7 +14,7 @@ from crypto_predict.forecasting.gate.quality import anchor_faults, history_fault
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.history import read_history
 from crypto_predict.market import DAY, Candle, Interval, Pair, Span
-from crypto_predict.sources.alpaca.history import Alpaca
+from crypto_predict.sources.alpaca.rest import Alpaca
 from crypto_predict.sources.alpaca.settings import AlpacaSettings
 from crypto_predict.sources.simulated import GENESIS, Simulated
 from tests.support.histories import START, history_of, make_candle, make_history, read_candles, wandering

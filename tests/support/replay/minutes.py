@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from crypto_predict.market import Candle, Interval, Pair, Span
-from crypto_predict.sources.alpaca.history import Alpaca
+from crypto_predict.sources.alpaca.rest import Alpaca
 from crypto_predict.sources.alpaca.settings import AlpacaSettings
 from crypto_predict.sources.retry import RetryPolicy
 from tests.support.replay.alpaca import AlpacaExchange, Paging

@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from crypto_predict.baked import store
-from crypto_predict.web.operations import announcement
+from crypto_predict.web.operations import startup
 from crypto_predict.web.server.pool import QUIET_SECONDS
 from crypto_predict.web.server.server import STOP_SECONDS
 from tests.support.models import BTC, ETH, make_model
@@ -135,7 +135,7 @@ def test_no_answer_is_cut_short_by_a_stop_under_load(model: Path) -> None:
     assert len(served.events("request")) == sum(answered)
     assert {json.loads(line)["event"] for line in served.lines} <= {
         "serving",
-        announcement.STALE,
+        startup.STALE,
         "request",
         "stopping",
         "stopped",

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_predict.baked import store
-from crypto_predict.web.server.heads import BODY_BYTES, FIELDS, HEAD_BYTES
+from crypto_predict.web.server.request_head import BODY_BYTES, FIELDS, HEAD_BYTES
 from tests.support.clients import Prober, exchange
 from tests.support.models import BTC, ETH, make_model
 from tests.support.serving import ANSWER, Served, read_answer, request, serving

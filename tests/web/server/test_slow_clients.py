@@ -13,7 +13,7 @@ import requests
 
 from crypto_predict.baked import store
 from crypto_predict.web.documentation import swagger
-from crypto_predict.web.server.heads import HEAD_BYTES
+from crypto_predict.web.server.request_head import HEAD_BYTES
 from crypto_predict.web.server.server import MOST_CONNECTIONS
 from tests.support.clients import Address, Prober, open_connections, push, read_to_end, seconds_until_alive
 from tests.support.models import BTC, ETH, make_model

@@ -5,8 +5,8 @@ import pytest
 
 from crypto_predict.baked.schema import Model
 from crypto_predict.web.app import now
-from crypto_predict.web.operations import announcement
-from crypto_predict.web.operations.announcement import announce, base_url, example_path
+from crypto_predict.web.operations import startup
+from crypto_predict.web.operations.startup import announce, base_url, example_path
 from tests.support.models import BTC, ETH, TRAINED_AT, make_model
 
 HOURS_24 = timedelta(hours=24)
@@ -31,9 +31,9 @@ def test_the_url_can_be_used_on_this_machine(host: str, url: str) -> None:
     ("simulated", "age", "warnings"),
     [
         (False, timedelta(hours=23), []),
-        (True, timedelta(hours=23), [announcement.SIMULATED]),
-        (False, timedelta(hours=24), [announcement.STALE]),  # ten minutes after its newest price it was trained
-        (True, timedelta(days=9), [announcement.SIMULATED, announcement.STALE]),
+        (True, timedelta(hours=23), [startup.SIMULATED]),
+        (False, timedelta(hours=24), [startup.STALE]),  # ten minutes after its newest price it was trained
+        (True, timedelta(days=9), [startup.SIMULATED, startup.STALE]),
     ],
 )
 def test_simulated_prices_and_stale_models_are_warnings(

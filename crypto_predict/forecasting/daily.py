@@ -1,4 +1,4 @@
-"""The forecast of one pair as it is baked: fitted curve, combined forecast from the newest price, and their bands."""
+"""The daily forecast of one pair as it is baked: fitted curve, combined forecast from the newest price, their bands."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from bench import models
 from bench.figures import Figure, in_turn
-from bench.server import Server, drive, running
+from bench.load import Server, drive, running
 
 THREADS = 8
 # The limits of our own server, and what makes Waitress fast: headers and body leave in one piece, and poll() has no

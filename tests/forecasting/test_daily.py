@@ -14,8 +14,8 @@ from crypto_predict.baked.evaluation import Curve, Evaluator
 from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS, Anchor, Band, PairForecast
 from crypto_predict.forecasting.candidates.models import CANDIDATES, PROPHET
 from crypto_predict.forecasting.candidates.prophet_fit import fit_prophet
+from crypto_predict.forecasting.daily import FittedForecast, fitted_band, forecast_bands, forecast_pair
 from crypto_predict.forecasting.evaluation.replay import Replay, replay
-from crypto_predict.forecasting.forecast import FittedForecast, fitted_band, forecast_bands, forecast_pair
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import History, read_history
 from crypto_predict.market import DAY, Interval
