@@ -89,9 +89,10 @@ notebook: $(VENV)/dev.stamp ## Run train.ipynb in place and save pictures of its
 
 .PHONY: lock
 lock: $(VENV)/dev.stamp ## Renew the locked requirements from pyproject.toml
-	@$(UV_COMPILE) --upgrade --extra api --extra train --extra dev --output-file requirements-dev.txt
+	@$(UV_COMPILE) --upgrade --extra api --extra train --extra live --extra dev --output-file requirements-dev.txt
 	@$(UV_COMPILE) --extra api --constraint requirements-dev.txt --output-file requirements-api.txt
 	@$(UV_COMPILE) --extra train --constraint requirements-dev.txt --output-file requirements-train.txt
+	@$(UV_COMPILE) --extra api --extra live --constraint requirements-dev.txt --output-file requirements-live.txt
 	@$(UV_COMPILE) --extra audit --constraint requirements-dev.txt --output-file requirements-audit.txt
 
 .PHONY: clean

@@ -20,6 +20,7 @@ from crypto_predict.errors import (
     BrokenLedger,
     InvalidValue,
     Refused,
+    SeriesHeld,
     SourceError,
     UnusableHistory,
     UnusableModel,
@@ -35,6 +36,7 @@ _EXIT_CODES: Mapping[type[BaseException], int] = {
     UnusableModel: NO_HISTORY,
     Refused: REFUSED,
     BrokenLedger: REFUSED,
+    SeriesHeld: BAD_ARGUMENTS,
     KeyboardInterrupt: INTERRUPTED,
 }
 

@@ -10,6 +10,7 @@ depend on HTTP or exit codes: the commands and the web application each have one
     ├── UnusableHistory, Refused                    no model can be fitted, or the release gate refused it
     ├── UnusableModel ── OtherSchema                a model file
     ├── BrokenLedger                                a ledger of released forecasts
+    ├── DatabaseError ── SeriesHeld                 a database of the market
     └── ReleaseFailed, UnfitImage                   a step of a release
 """
 
@@ -83,6 +84,18 @@ class BrokenLedger(CryptoPredictError):
     def __init__(self, path: Path, line: int | None, reason: str) -> None:
         super().__init__(f"no usable ledger in {path}: {'' if line is None else f'line {line}: '}{reason}")
         self.path, self.line, self.reason = path, line, reason
+
+
+class DatabaseError(CryptoPredictError):
+    """The database at `address` (without password) cannot be used because of `reason`."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(f"database {address}: {reason}")
+        self.address, self.reason = address, reason
+
+
+class SeriesHeld(DatabaseError):
+    """Another process writes this series."""
 
 
 class ReleaseFailed(CryptoPredictError):

@@ -39,19 +39,22 @@ PARTS = {
     "logs": part(1),
     "settings": part(1),
     "history": part(2, "numpy"),
-    "sources": part(2, "alpaca", "pandas", "requests", "stamina", "urllib3"),
+    "sources": part(2, "alpaca", "binance", "pandas", "requests", "stamina", "urllib3"),
+    "store": part(2, "alembic", "psycopg", "sqlalchemy", parts=BASE | {"settings"}),
     "forecasting": part(3, "cmdstanpy", "numpy", "pandas", "prophet", "scipy", "statsmodels", "threadpoolctl"),
     "release": part(4, parts=BASE | {"baked"}),
+    "collecting": part(4, "numpy", "tqdm", parts=SERVING | {"sources", "history"}),
     "training": part(4, "matplotlib", "numpy", "pandas", "tqdm", parts=SERVING | {"sources", "history", "forecasting"}),
     "web": part(
         4, "flask", "flask_cors", "flask_swagger_ui", "prometheus_client", "waitress", "werkzeug", parts=SERVING
     ),
-    "api": part(5, "click", parts=SERVING | {"web"}),
-    "train": part(5, "click", parts=SERVING | {"sources", "history", "forecasting", "training"}),
+    "api": part(5, "click", parts=SERVING | {"web", "store"}),
+    "collect": part(5, "click", parts=SERVING | {"sources", "history", "store", "collecting"}),
+    "train": part(5, "click", parts=SERVING | {"sources", "history", "store", "forecasting", "training"}),
 }
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-    for path in [*(ROOT / PACKAGE).rglob("*.py"), ROOT / "api.py", ROOT / "train.py"]
+    for path in [*(ROOT / PACKAGE).rglob("*.py"), *(ROOT / f"{name}.py" for name in ("api", "train"))]
 }
 
 

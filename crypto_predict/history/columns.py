@@ -23,7 +23,10 @@ _BLOCK = 2**14  # candles that exist as objects at a time during an iteration
 
 @dataclass(frozen=True, eq=False)
 class Candles(Sequence[Candle]):
-    """Candles of one interval, 48 bytes each. An index gives a `Candle`, a slice gives `Candles`."""
+    """Candles of one interval, 48 bytes each, without the optional fields.
+
+    An index gives a `Candle`, a slice gives `Candles`.
+    """
 
     interval: Interval
     open_time: IntArray  # (n,) seconds since 1970, UTC

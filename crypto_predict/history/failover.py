@@ -7,7 +7,6 @@ missing or faulty, the mistake must be corrected.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from crypto_predict.errors import Refused, RefusedKeys, SourceError, Unreachable, UnusableHistory
 from crypto_predict.history.audit import FUTURE, IMPOSSIBLE, OFF_GRID, Audit, Defect, place
 from crypto_predict.history.columns import CandleBuffer, Candles
-from crypto_predict.market import DAY, EPOCH, Candle, Gap, Interval, Pair, Span
+from crypto_predict.market import DAY, EPOCH, Candle, Gap, Interval, Pair, Span, digest
 from crypto_predict.market.ports import CandleSource, RowSource
 
 MIN_CANDLES = 30  # fewer show neither a trend nor a season
@@ -50,16 +49,8 @@ class History:
         return replace(self, candles=kept, gaps=tuple(gap for gap in self.gaps if gap.start > kept[0].open_time))
 
     def sha256(self) -> str:
-        """Return the digest of interval and candles, for a model card.
-
-        It is taken over UTF-8 text: one line with the interval in seconds, then one line a candle, each ended by a line
-        feed: ``2024-05-17T00:00:00Z,open,high,low,close,volume`` with numbers as Python's ``repr`` writes floats.
-        """
-        digest = hashlib.sha256(f"{self.interval.seconds}\n".encode())
-        for candle in self.candles:
-            numbers = (candle.open, candle.high, candle.low, candle.close, candle.volume)
-            digest.update(f"{candle.open_time:%Y-%m-%dT%H:%M:%SZ},{','.join(map(repr, numbers))}\n".encode())
-        return digest.hexdigest()
+        """Return the digest of interval and candles, for a model card; see `market.digest`."""
+        return digest(self.candles, self.interval)
 
 
 Judge = Callable[[History], list[str]]  # the reasons why a history must not be used

@@ -4,7 +4,7 @@ Every instant is a time-zone-aware datetime in UTC. A candle is named by its ope
 the next one opens, which it does not include.
 """
 
-from crypto_predict.market.candle import Candle, Gap, Quote, aggregate, price_decimals
+from crypto_predict.market.candle import Candle, Gap, Quote, StoredCandle, aggregate, digest, price_decimals
 from crypto_predict.market.interval import DAY, EPOCH, Interval, Span
 from crypto_predict.market.pair import Pair, SeriesKey
 
@@ -18,6 +18,8 @@ __all__ = [
     "Quote",
     "SeriesKey",
     "Span",
+    "StoredCandle",
     "aggregate",
+    "digest",
     "price_decimals",
 ]

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
+from typing import NamedTuple, TypeVar
 
 from crypto_predict.market.interval import Interval
 
+Number = TypeVar("Number", int, float)
 
-@dataclass(frozen=True, slots=True)
-class Candle:
-    """What a market did in one interval. Prices are in the quote currency, volumes in the base currency."""
+
+class Candle(NamedTuple):
+    """What a market did in one interval. A tuple, because minutes come in millions.
+
+    Prices are in the quote currency, volumes in the base currency unless they say otherwise. Fields that the source
+    does not have are None.
+    """
 
     open_time: datetime  # UTC
     open: float
@@ -21,20 +28,40 @@ class Candle:
     low: float
     close: float
     volume: float
+    quote_volume: float | None = None  # in the quote currency
+    trades: int | None = None
+    taker_base_volume: float | None = None  # bought by takers
+    taker_quote_volume: float | None = None  # the same, in the quote currency
 
     def faults(self) -> list[str]:
         """Return every reason why a market cannot have made this candle."""
+        volumes = (self.volume, self.quote_volume, self.trades, self.taker_base_volume, self.taker_quote_volume)
         inside = 0 < self.low <= self.open <= self.high < math.inf and self.low <= self.close <= self.high
-        if inside and 0 <= self.volume < math.inf:
+        if inside and all(volume is None or 0 <= volume < math.inf for volume in volumes):
             return []
         prices = {"open": self.open, "high": self.high, "low": self.low, "close": self.close}
         found = [
             f"{name} {price} is not a positive number" for name, price in prices.items() if not 0 < price < math.inf
         ]
-        if not 0 <= self.volume < math.inf:
-            found.append(f"volume {self.volume} is not zero or a positive number")
+        found += [
+            f"{name.replace('_', ' ')} {volume} is not zero or a positive number"
+            for name, volume in zip(self._fields[5:], volumes, strict=True)
+            if volume is not None and not 0 <= volume < math.inf
+        ]
         bounds = f"low {self.low} and high {self.high}"
         return found or [f"open {self.open} and close {self.close} do not lie between {bounds}"]
+
+
+class StoredCandle(NamedTuple):
+    """A candle in a database, with the volume-weighted average price (VWAP) of its session up to its end.
+
+    A session is a UTC day. ``VWAP = sum(typical price * volume) / sum(volume)`` over the candles of the session so far,
+    where the typical price is ``(high + low + close) / 3``. A candle without volume keeps the VWAP before it; None
+    before the first volume of a session.
+    """
+
+    candle: Candle
+    vwap: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +85,46 @@ class Gap:
 
 
 def aggregate(candles: Iterable[Candle], interval: Interval) -> Iterator[Candle]:
-    """Join ascending candles into longer ones: first open, highest high, lowest low, last close, summed volume."""
+    """Join ascending candles into longer ones: first open, highest high, lowest low, last close, summed volumes.
+
+    An optional volume is summed if every part has it. Openings without a part stay missing. The first and the last
+    result may be incomplete: pass the candles of `Span.whole` where that matters.
+    """
     for opening, group in groupby(candles, key=lambda candle: interval.floor(candle.open_time)):
         parts = list(group)
-        high, low = max(part.high for part in parts), min(part.low for part in parts)
-        yield Candle(opening, parts[0].open, high, low, parts[-1].close, sum(part.volume for part in parts))
+        yield Candle(
+            opening,
+            parts[0].open,
+            max(part.high for part in parts),
+            min(part.low for part in parts),
+            parts[-1].close,
+            sum(part.volume for part in parts),
+            _sum(part.quote_volume for part in parts),
+            _sum(part.trades for part in parts),
+            _sum(part.taker_base_volume for part in parts),
+            _sum(part.taker_quote_volume for part in parts),
+        )
+
+
+def digest(candles: Iterable[Candle], interval: Interval) -> str:
+    """Return the SHA-256 of candles, so that two histories can be compared.
+
+    It is taken over UTF-8 text: one line with the interval in seconds, then one line a candle, each ended by a line
+    feed: ``2024-05-17T00:00:00Z,open,high,low,close,volume`` with numbers as Python's ``repr`` writes floats.
+    """
+    found = hashlib.sha256(f"{interval.seconds}\n".encode())
+    for candle in candles:
+        numbers = (candle.open, candle.high, candle.low, candle.close, candle.volume)
+        found.update(f"{candle.open_time:%Y-%m-%dT%H:%M:%SZ},{','.join(map(repr, numbers))}\n".encode())
+    return found.hexdigest()
 
 
 def price_decimals(price: float) -> int:
     """Return the number of decimals that a price is written with: five significant digits, at least cents."""
     return max(2, 4 - math.floor(math.log10(price)))
+
+
+def _sum(values: Iterable[Number | None]) -> Number | None:
+    """Return the sum, or None if a value is missing."""
+    known = list(values)
+    return None if None in known else sum(value for value in known if value is not None)

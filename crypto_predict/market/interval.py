@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
+from crypto_predict.errors import InvalidValue
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
@@ -18,6 +20,24 @@ class Interval(Enum):
     MINUTE_10 = timedelta(minutes=10)
     HOUR_1 = timedelta(hours=1)
     DAY_1 = timedelta(days=1)
+
+    @classmethod
+    def parse(cls, text: str) -> Interval:
+        """Read ``1m``, ``5m``, ``10m``, ``1h`` or ``1d``.
+
+        Raises:
+            InvalidValue: The text is not one of them.
+        """
+        for interval in cls:
+            if interval.label == text:
+                return interval
+        raise InvalidValue("interval", text, f"one of {', '.join(interval.label for interval in cls)}")
+
+    @property
+    def label(self) -> str:
+        """The interval as users write it: ``1m``, ``5m``, ``10m``, ``1h`` or ``1d``."""
+        unit, count = self.name.split("_")
+        return f"{count}{unit[0].lower()}"
 
     @property
     def length(self) -> timedelta:
@@ -33,6 +53,10 @@ class Interval(Enum):
         """Return the opening of the candle that contains `instant`."""
         return instant - (instant - EPOCH) % self.value
 
+    def ceil(self, instant: datetime) -> datetime:
+        """Return the first opening at or after `instant`."""
+        return instant + (EPOCH - instant) % self.value
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -40,6 +64,10 @@ class Span:
 
     start: datetime  # UTC, included
     end: datetime  # UTC, not included
+
+    def whole(self, interval: Interval) -> Span:
+        """Return the longest part that begins and ends on the grid of `interval`; its end may lie before its start."""
+        return Span(interval.ceil(self.start), interval.floor(self.end))
 
     def __contains__(self, instant: datetime) -> bool:
         return self.start <= instant < self.end

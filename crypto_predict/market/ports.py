@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
-from crypto_predict.market.candle import Candle, Gap, Quote
+from crypto_predict.market.candle import Candle, Gap, Quote, StoredCandle
 from crypto_predict.market.interval import Interval, Span
 from crypto_predict.market.pair import Pair, SeriesKey
 
@@ -31,6 +32,15 @@ class CandleSource(Protocol):
     def intervals(self) -> frozenset[Interval]:
         """The intervals of its candles."""
 
+    def traded(self, pair: Pair) -> Pair:
+        """Return the pair whose prices `candles` returns for `pair`.
+
+        It differs from `pair` where an exchange trades another currency for it: BTC/USDT for BTC/USD.
+
+        Raises:
+            UnusableHistory: The source cannot have a pair for it.
+        """
+
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:
         """Return the close of the newest candle that can exist, at or before `limit` (UTC).
 
@@ -43,6 +53,13 @@ class CandleSource(Protocol):
         An exchange returns each opening once, ascending: where pages overlap, the last copy wins. A file returns every
         row, sorted by time.
         """
+
+
+class QuoteSource(Protocol):
+    """An exchange that can be asked for the current top of its order book."""
+
+    def quote(self, pair: Pair) -> Quote:
+        """Return the best bid and ask. Errors are those of `CandleSource`."""
 
 
 @runtime_checkable
@@ -104,40 +121,96 @@ class CandleFeed(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class FollowedPair:
-    """A pair that is collected."""
+class StoredGap:
+    """A gap in a database, with what is known about it."""
 
-    pair: Pair
-    source: str
+    gap: Gap
+    cause: str  # why the candles are missing
+    attempts: int  # how often the source has been asked for them
+    verdict: str  # whether they can still come
+    found_at: datetime  # UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A row that no market can have made, or that opens where no candle can."""
+
+    candle: Candle
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedSeries:
+    """One series of a database, and how complete it is."""
+
+    series: SeriesKey
+    simulated: bool
     state: str
+    first_open: datetime | None  # UTC; None before the first candle
     newest_close: datetime | None  # UTC; None before the first candle
-    lag: timedelta | None  # from `newest_close` to the newest close that can exist
+    gaps: int
+    missing: int  # candles in these gaps
+
+    def lag(self, now: datetime) -> timedelta | None:
+        """Return the time from the newest close to the newest close that can exist; None before the first candle."""
+        return None if self.newest_close is None else self.series.interval.floor(now) - self.newest_close
 
 
 class MarketReader(Protocol):
-    """Read access to a database of the market."""
+    """Read access to a database of the market. Safe to share between threads.
 
-    def pairs(self) -> Sequence[FollowedPair]:
-        """Return every followed pair."""
+    Every method raises `DatabaseError` if the database cannot be read, within a bounded time.
+    """
 
-    def candles(self, series: SeriesKey, span: Span, limit: int) -> Sequence[Candle]:
-        """Return at most `limit` candles that open in `span`, ascending. The last opening is the next page's cursor."""
+    def collected(self) -> Sequence[CollectedSeries]:
+        """Return every series, sorted."""
+
+    def coverage(self, series: SeriesKey) -> Sequence[Span]:
+        """Return the spans for which the source was asked and its answer is stored, ascending and apart."""
+
+    def candles(self, series: SeriesKey, span: Span, limit: int) -> Sequence[StoredCandle]:
+        """Return at most `limit` candles that open in `span`, ascending.
+
+        The next page begins one interval after the last opening.
+        """
 
     def quotes(self, source: str, pair: Pair, span: Span, limit: int) -> Sequence[Quote]:
         """Return at most `limit` quotes of `span`, ascending."""
 
-    def gaps(self, series: SeriesKey, span: Span) -> Sequence[Gap]:
-        """Return the gaps that start in `span`, ascending."""
+    def gaps(self, series: SeriesKey, span: Span) -> Sequence[StoredGap]:
+        """Return the gaps that overlap `span`, ascending."""
 
 
-class MarketWriter(Protocol):
-    """Write access to a database of the market. Only one process has it."""
+class MarketWriter(MarketReader, Protocol):
+    """Write access to a database of the market.
 
-    def write_candles(self, series: SeriesKey, candles: Iterable[Candle]) -> int:
-        """Store candles and return how many were new or changed. Storing an unchanged candle changes nothing."""
+    Each method is one transaction: after any kind of end it has happened or it has not. All raise `DatabaseError`.
+    """
+
+    def hold(self, series: SeriesKey) -> AbstractContextManager[None]:
+        """Reserve a series for this process inside the context.
+
+        Raises:
+            SeriesHeld: Another process has reserved it; the error names that process.
+        """
+
+    def follow(self, series: SeriesKey, *, simulated: bool) -> None:
+        """Add a series without candles; do nothing if it exists."""
+
+    def write(
+        self,
+        series: SeriesKey,
+        candles: Sequence[Candle],
+        covered: Span | None = None,
+        quarantined: Sequence[Quarantined] = (),
+    ) -> int:
+        """Store sound candles, ascending, and return how many were new or changed.
+
+        Storing an unchanged candle changes nothing. A changed one replaces the old one, whose values are kept in the
+        table `revisions`. `covered` is the span that the source was asked for: gaps between the candles in covered
+        spans are found here, and one that was asked for again counts an attempt. The VWAP of the sessions concerned is
+        computed again.
+        """
 
     def write_quotes(self, source: str, pair: Pair, quotes: Iterable[Quote]) -> int:
         """Store quotes and return how many were new or changed."""
-
-    def write_gaps(self, series: SeriesKey, gaps: Iterable[Gap]) -> None:
-        """Replace the gaps that start within the span of `gaps`."""

@@ -64,6 +64,10 @@ class CsvFile:
         """Return the file with the candles of `pair`. Without placeholders it is always the same."""
         return pair.fill(Path(self._path))
 
+    def traded(self, pair: Pair) -> Pair:
+        """Return the pair itself: the user names the pair of a file."""
+        return pair
+
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:
         """Return the close of the newest row that closes by `limit` (UTC); without such a row, `limit` rounded down."""
         latest = limit - interval.length  # the rows may reach to the end of the year 9999

@@ -87,6 +87,10 @@ class Simulated:
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
+    def traded(self, pair: Pair) -> Pair:
+        """Return the pair itself: the invented market has every pair."""
+        return pair
+
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
         """Return `limit` (UTC) rounded down to the interval."""
         return interval.floor(limit)

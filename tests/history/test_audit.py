@@ -1,7 +1,6 @@
 """The audit as a stream: a backfill and a collector see each verdict at once."""
 
 import itertools
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -26,7 +25,7 @@ def audited(*candles: Candle) -> tuple[Audit, list[bool]]:
 
 
 def test_every_candle_gets_a_verdict_at_once() -> None:
-    off_grid = replace(candle(2), open_time=EPOCH + timedelta(seconds=150))
+    off_grid = candle(2)._replace(open_time=EPOCH + timedelta(seconds=150))
     audit, usable = audited(candle(0), candle(1, -1.0), off_grid, candle(3), candle(2000))
     assert usable == [True, False, False, True, False]
     assert audit.received == 5

@@ -20,7 +20,10 @@ def hourly(count: int) -> list[Candle]:
     return [Candle(START + n * timedelta(hours=1), 9.0 + n, 12.0 + n, 8.0 + n, 10.0 + n, n / 4) for n in range(count)]
 
 
-@given(st.lists(st.builds(Candle, st.datetimes().map(lambda at: at.replace(microsecond=0, tzinfo=UTC)), *[PRICES] * 5)))
+INSTANTS = st.datetimes().map(lambda at: at.replace(microsecond=0, tzinfo=UTC))
+
+
+@given(st.lists(st.tuples(INSTANTS, *[PRICES] * 5).map(lambda values: Candle(*values))))
 def test_columns_keep_candles_to_the_last_bit(candles: list[Candle]) -> None:
     assert list(Candles.of(candles, Interval.DAY_1)) == candles
 

@@ -34,6 +34,10 @@ class Exchange:
     intervals: frozenset[Interval] = frozenset(Interval)
     asked: Span | None = None  # the requested span
 
+    def traded(self, pair: Pair) -> Pair:
+        """Return the pair itself."""
+        return pair
+
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
         """`limit` rounded down."""
         return interval.floor(limit)
@@ -142,7 +146,7 @@ def test_until_a_day_before_1970_nothing_is_read(until: date) -> None:
 
 def test_repeated_candles_are_kept_once_and_the_last_copy_wins() -> None:
     """Exchanges revise a candle and send it again."""
-    revised = replace(FORTY[20], close=100.5)
+    revised = FORTY[20]._replace(close=100.5)
     history = read(Exchange([*FORTY, revised]))
     assert history.candles == daily([*FORTY[:20], revised, *FORTY[21:]])
 
@@ -153,11 +157,11 @@ def test_the_order_in_which_candles_arrive_does_not_matter(order: list[int]) -> 
 
 
 IMPOSSIBLE = [
-    replace(FORTY[20], open=math.nan),
-    replace(FORTY[20], high=50.0),
-    replace(FORTY[20], low=-1.0),
-    replace(FORTY[20], close=math.inf),
-    replace(FORTY[20], volume=-2.0),
+    FORTY[20]._replace(open=math.nan),
+    FORTY[20]._replace(high=50.0),
+    FORTY[20]._replace(low=-1.0),
+    FORTY[20]._replace(close=math.inf),
+    FORTY[20]._replace(volume=-2.0),
 ]
 
 
@@ -171,7 +175,7 @@ def test_an_impossible_candle_is_quarantined_counted_and_leaves_a_gap(bad: Candl
 
 
 def test_a_candle_between_two_openings_is_quarantined() -> None:
-    askew = replace(FORTY[20], open_time=FORTY[20].open_time + timedelta(minutes=1))
+    askew = FORTY[20]._replace(open_time=FORTY[20].open_time + timedelta(minutes=1))
     history = read(Exchange([*FORTY, askew]))
     assert (history.candles, history.quarantined, history.gaps) == (daily(FORTY), 1, ())
 
@@ -180,7 +184,7 @@ def test_a_candle_between_two_openings_is_quarantined() -> None:
 def test_a_source_with_more_than_half_impossible_candles_is_not_used(bad: int, usable: bool) -> None:
     """The other candles are then probably wrong too."""
     eighty = days(TODAY - 80 * DAY, 80)
-    source = Exchange([replace(c, close=-1.0) if n < bad else c for n, c in enumerate(eighty)])
+    source = Exchange([c._replace(close=-1.0) if n < bad else c for n, c in enumerate(eighty)])
     if usable:
         assert read(source).quarantined == bad
     else:
@@ -237,7 +241,7 @@ NOON = timedelta(hours=12)
         ([*FORTY[:3], FORTY[4], FORTY[3], *FORTY[5:]], [("stand after a later one", 1, "2024-04-11 after 2024-04-12")]),
         (FORTY[::-1], [("stand after a later one", 39, "2024-05-16 after 2024-05-17")]),
         (
-            [*FORTY[:-1], replace(FORTY[-1], open_time=FORTY[-1].open_time - NOON)],
+            [*FORTY[:-1], FORTY[-1]._replace(open_time=FORTY[-1].open_time - NOON)],
             [
                 (
                     "open where none can",
@@ -247,7 +251,7 @@ NOON = timedelta(hours=12)
             ],
         ),
         (
-            [replace(FORTY[0], low=-1.0), *FORTY[1:]],
+            [FORTY[0]._replace(low=-1.0), *FORTY[1:]],
             [("are impossible", 1, "2024-04-08: low -1.0 is not a positive number")],
         ),
         ([*FORTY, candle(TODAY + DAY)], [("open in the future", 1, "2024-05-19")]),
@@ -315,7 +319,7 @@ def test_a_refusal_has_a_reason_for_every_source() -> None:
 
 def test_the_gate_decides_before_the_length_of_the_history_is_checked() -> None:
     """A refusal must not be reported as a history that is too short."""
-    for delivered in ([*FORTY[:5], FORTY[4]], [candle(TODAY + DAY)], [replace(c, low=-1.0) for c in FORTY]):
+    for delivered in ([*FORTY[:5], FORTY[4]], [candle(TODAY + DAY)], [c._replace(low=-1.0) for c in FORTY]):
         with pytest.raises(Refused):
             judged(str, Exchange(delivered))
     with pytest.raises(UnusableHistory, match="5 usable candles"):
@@ -476,7 +480,7 @@ def test_the_digest_depends_only_on_candles_and_interval() -> None:
     others = [
         replace(history, interval=Interval.HOUR_1),
         replace(history, candles=history.candles[:-1]),
-        history_of([*history.candles[:-1], replace(last, close=math.nextafter(last.close, 0))]),
-        history_of([*history.candles[:-1], replace(last, open_time=last.open_time + DAY)]),
+        history_of([*history.candles[:-1], last._replace(close=math.nextafter(last.close, 0))]),
+        history_of([*history.candles[:-1], last._replace(open_time=last.open_time + DAY)]),
     ]
     assert len({other.sha256() for other in (history, *others)}) == 5

@@ -1,5 +1,5 @@
 import math
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -121,7 +121,7 @@ def test_a_sound_candle_has_no_faults(prices: tuple[float, float, float, float, 
 @pytest.mark.parametrize("price", [0.0, -0.0, -1.0, math.nan, math.inf, -math.inf])
 def test_a_price_that_is_not_a_positive_number_is_named(field: str, price: float) -> None:
     changed: dict[str, Any] = {field: price}
-    faults = replace(Candle(NOON, 10.0, 12.0, 9.0, 11.0, 1.0), **changed).faults()
+    faults = Candle(NOON, 10.0, 12.0, 9.0, 11.0, 1.0)._replace(**changed).faults()
     assert faults == [f"{field} {price} is not a positive number"]
 
 

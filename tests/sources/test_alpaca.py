@@ -2,7 +2,6 @@ import csv
 import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -238,7 +237,7 @@ def test_at_most_one_page_is_read_ahead() -> None:
     ],
 )
 def test_every_interval_is_requested_by_its_name(interval: Interval, timeframe: str) -> None:
-    candles = [replace(candle, open_time=START + i * interval.length) for i, candle in enumerate(minutes(7))]
+    candles = [candle._replace(open_time=START + i * interval.length) for i, candle in enumerate(minutes(7))]
     with exchange(candles, timeframe=timeframe) as server:
         source: CandleSource = Alpaca(AlpacaSettings.from_environ({"ALPACA_DATA_URL": f"{server.url}/"}))
         assert list(source.candles(BTC, interval, Span(START, START + 7 * interval.length))) == candles
@@ -337,7 +336,11 @@ def real_history() -> list[Candle]:
         return [
             Candle(
                 datetime.combine(date.fromisoformat(row["time"]), time(), UTC),
-                *(float(row[name]) for name in ("open", "high", "low", "close", "volume")),
+                float(row["open"]),
+                float(row["high"]),
+                float(row["low"]),
+                float(row["close"]),
+                float(row["volume"]),
             )
             for row in csv.DictReader(file)
         ]

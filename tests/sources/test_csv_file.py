@@ -4,7 +4,6 @@ import os
 import tracemalloc
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -284,7 +283,7 @@ def test_a_table_in_the_documented_format_is_read_without_a_warning(
 
 def test_without_a_volume_column_the_volume_is_0(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path.write_text("time,open,high,low,close\n2024-01-01,10,12,9,11\n")
-    assert read_candles(path) == [replace(DAYS[0], volume=0.0)]
+    assert read_candles(path) == [DAYS[0]._replace(volume=0.0)]
     assert caplog.messages == [f"file:{path}: assumed that the volume, which is missing, is 0"]
 
 

@@ -65,6 +65,10 @@ class Alpaca:
         """Open the source with the settings of `AlpacaSettings.from_environ`. No connection is made yet."""
         return cls(AlpacaSettings.from_environ(environ), bounds)
 
+    def traded(self, pair: Pair) -> Pair:
+        """Return the pair itself: Alpaca trades in dollars."""
+        return pair
+
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
         """Return `limit` rounded down to the interval: the exchange trades day and night."""
         return interval.floor(limit)
@@ -201,7 +205,8 @@ def _read_page(answer: object, symbol: str) -> _Page:
 def _read_candle(row: object) -> Candle:
     if not isinstance(row, dict):
         raise _Malformed("a bar that is not an object")
-    return Candle(_opening(row), *(_number(row, key) for key in ("o", "h", "l", "c", "v")))
+    open_, high, low, close, volume = (_number(row, key) for key in ("o", "h", "l", "c", "v"))
+    return Candle(_opening(row), open_, high, low, close, volume)
 
 
 def _opening(row: dict[str, object]) -> datetime:

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -40,7 +39,7 @@ def scaled(candle: Candle, factor: float) -> Candle:
 
 def dated(values: Candle, day: Candle) -> Candle:
     """One candle's values under another's date."""
-    return replace(values, open_time=day.open_time)
+    return values._replace(open_time=day.open_time)
 
 
 def shuffled(candles: Candles) -> Candles:
@@ -50,7 +49,7 @@ def shuffled(candles: Candles) -> Candles:
 
 def later(candles: Candles, by: timedelta) -> Candles:
     """All of it shifted in time."""
-    return [replace(candle, open_time=candle.open_time + by) for candle in candles]
+    return [candle._replace(open_time=candle.open_time + by) for candle in candles]
 
 
 def at(index: int, change: Callable[[Candle], Candle]) -> Candles:
@@ -66,7 +65,7 @@ def since(index: int, change: Callable[[Candle], Candle]) -> Candles:
 def with_(name: str, value: float) -> Callable[[Candle], Candle]:
     """A change to one field of a candle."""
     changes: dict[str, Any] = {name: value}
-    return lambda candle: replace(candle, **changes)
+    return lambda candle: candle._replace(**changes)
 
 
 def times(factor: float) -> Callable[[Candle], Candle]:
@@ -86,7 +85,7 @@ def flat_from(index: int) -> Candles:
 
 def reopened(candle: Candle, price: float) -> Candle:
     """The candle as if it had opened at this price."""
-    return replace(candle, open=price, high=max(candle.high, price), low=min(candle.low, price))
+    return candle._replace(open=price, high=max(candle.high, price), low=min(candle.low, price))
 
 
 def filled_weekends() -> Candles:
@@ -105,15 +104,15 @@ def filled_weekends() -> Candles:
 
 def swapped(candle: Candle) -> Candle:
     """Open and close in each other's columns."""
-    return replace(candle, open=candle.close, close=candle.open)
+    return candle._replace(open=candle.close, close=candle.open)
 
 
 def bad_close(factor: float) -> Candles:
     """One close that was never traded, in a candle that is sound in itself."""
     return at(
         MIDDLE,
-        lambda c: replace(
-            c, close=c.close * factor, high=max(c.high, c.close * factor), low=min(c.low, c.close * factor)
+        lambda c: c._replace(
+            close=c.close * factor, high=max(c.high, c.close * factor), low=min(c.low, c.close * factor)
         ),
     )
 
@@ -190,7 +189,7 @@ def without(*missing: int) -> Candles:
 
 def weekly() -> Candles:
     """One row a week, and that for years."""
-    return [dated(candle, replace(candle, open_time=LAST - 7 * (DAYS - 1 - n) * DAY)) for n, candle in enumerate(CLEAN)]
+    return [dated(candle, candle._replace(open_time=LAST - 7 * (DAYS - 1 - n) * DAY)) for n, candle in enumerate(CLEAN)]
 
 
 FIVE_PERCENT = Random(1).sample(range(1, DAYS - 1), DAYS // 20)
@@ -199,7 +198,7 @@ POISON: dict[str, tuple[Candles, str]] = {
     "a week old": (CLEAN[:-7], "stale: the newest candle, of 2025-06-23"),
     "two days old": (CLEAN[:-2], "stale: the newest candle, of 2025-06-28"),
     "years old": (later(CLEAN, -1000 * DAY), "stale"),
-    "one candle from the future": ([*CLEAN, replace(CLEAN[-1], open_time=datetime(2999, 1, 1, tzinfo=UTC))], "future"),
+    "one candle from the future": ([*CLEAN, CLEAN[-1]._replace(open_time=datetime(2999, 1, 1, tzinfo=UTC))], "future"),
     "all from the future": (later(CLEAN, 9000 * DAY), "open in the future"),
     "a candle twice": ([*CLEAN[:MIDDLE], CLEAN[MIDDLE], *CLEAN[MIDDLE:]], "1 of 401 candles repeat an opening"),
     "every candle twice": ([c for candle in CLEAN for c in (candle, candle)], "400 of 800 candles repeat an opening"),
@@ -210,7 +209,7 @@ POISON: dict[str, tuple[Candles, str]] = {
     "values reversed": (values_of(CLEAN[::-1]), "detached"),
     "values of 30 days reversed": (turned_round(200, 230), "detached: a day of 30 in a row opens"),
     "closes shuffled": (
-        [replace(c, close=other.close) for c, other in zip(CLEAN, shuffled(CLEAN), strict=True)],
+        [c._replace(close=other.close) for c, other in zip(CLEAN, shuffled(CLEAN), strict=True)],
         "are impossible",
     ),
     "flat": ([Candle(c.open_time, 250.0, 250.0, 250.0, 250.0, 1.0) for c in CLEAN], "flat: the same close on 400 days"),
@@ -248,8 +247,8 @@ POISON: dict[str, tuple[Candles, str]] = {
     "a negative price": (at(MIDDLE, with_("close", -1.0)), "close -1.0 is not a positive number"),
     "all prices negative": (since(0, times(-1)), "400 of 400 candles are impossible"),
     "negative volume": (at(MIDDLE, with_("volume", -5.0)), "volume -5.0 is not zero or a positive number"),
-    "high below low": (at(MIDDLE, lambda c: replace(c, high=c.low, low=c.high)), "are impossible"),
-    "close above high": (at(MIDDLE, lambda c: replace(c, close=c.high * 1.01)), "do not lie between low"),
+    "high below low": (at(MIDDLE, lambda c: c._replace(high=c.low, low=c.high)), "are impossible"),
+    "close above high": (at(MIDDLE, lambda c: c._replace(close=c.high * 1.01)), "do not lie between low"),
     "unit times 10": (since(MIDDLE, times(10)), "jump: on 1 day the price does not continue the day before"),
     "unit times 100": (since(MIDDLE, times(100)), "jump: on 1 day"),
     "unit times 1000": (since(MIDDLE, times(1000)), "jump: on 1 day"),
@@ -265,15 +264,15 @@ POISON: dict[str, tuple[Candles, str]] = {
     "bad close times 10": (bad_close(10), "jump: on 1 day"),
     "bad close of -40 percent": (bad_close(0.6), "jump: on 1 day"),
     "bad open of 60 percent": (
-        at(MIDDLE, lambda c: replace(c, open=c.open * 1.6, high=max(c.high, c.open * 1.6))),
+        at(MIDDLE, lambda c: c._replace(open=c.open * 1.6, high=max(c.high, c.open * 1.6))),
         "jump: on 1 day",
     ),
     "wick times 100": (
-        at(MIDDLE, lambda c: replace(c, high=c.high * 100)),
+        at(MIDDLE, lambda c: c._replace(high=c.high * 100)),
         "range: on 1 day prices span a factor of 8",
     ),
     "wick divided by 10": (
-        at(MIDDLE, lambda c: replace(c, low=c.low / 10)),
+        at(MIDDLE, lambda c: c._replace(low=c.low / 10)),
         "range: on 1 day prices span a factor of 8",
     ),
     "another pair spliced in": (spliced(150, 250), "jump: on 2 days"),
@@ -284,11 +283,11 @@ POISON: dict[str, tuple[Candles, str]] = {
     "days that begin at noon": (later(CLEAN, timedelta(hours=-12)), "400 of 400 candles open where none can"),
     "a clock off by a minute": (later(CLEAN, timedelta(minutes=-1)), "candles open where none can"),
     "hours instead of days": (
-        [replace(c, open_time=LAST - timedelta(hours=DAYS - n)) for n, c in enumerate(CLEAN)],
+        [c._replace(open_time=LAST - timedelta(hours=DAYS - n)) for n, c in enumerate(CLEAN)],
         "candles open where none can",
     ),
     "seconds read as milliseconds": (
-        [replace(c, open_time=EPOCH + (c.open_time - EPOCH) / 1000) for c in CLEAN],
+        [c._replace(open_time=EPOCH + (c.open_time - EPOCH) / 1000) for c in CLEAN],
         "candles open where none can",
     ),
 }

@@ -114,7 +114,7 @@ def test_the_same_crash_between_two_candles_is_refused() -> None:
 def test_swapped_rows_are_found_even_in_a_calm_market(first: int, last: int, *, torn: bool) -> None:
     candles = list(make_history(400, lambda day: 100 * (1 + 0.04 * math.sin(day))).candles)
     days = candles[first:last]
-    moved = [replace(c, open_time=day.open_time) for c, day in zip(days[::-1], days, strict=True)]
+    moved = [c._replace(open_time=day.open_time) for c, day in zip(days[::-1], days, strict=True)]
     found = faults([*candles[:first], *moved, *candles[last:]])
     assert [fault[:5] for fault in found] == ["torn:"] * torn
 
@@ -122,12 +122,12 @@ def test_swapped_rows_are_found_even_in_a_calm_market(first: int, last: int, *, 
 def test_a_wick_is_accepted_with_the_volume_for_it() -> None:
     """Real crashes went through whole order books, down to a thousandth of the price, and recovered within minutes."""
     candles = list(make_history(400).candles)
-    low = replace(candles[300], low=candles[300].low / 1000)
+    low = candles[300]._replace(low=candles[300].low / 1000)
     [fault] = faults([*candles[:300], low, *candles[301:]])
     assert fault.startswith("range: on 1 day prices span a factor of 8 or more without the volume for it")
-    traded = replace(low, volume=3 * low.volume)
+    traded = low._replace(volume=3 * low.volume)
     assert faults([*candles[:300], traded, *candles[301:]]) == []
-    bought = replace(traded, low=candles[300].low, high=traded.high * 100)
+    bought = traded._replace(low=candles[300].low, high=traded.high * 100)
     assert [fault[:6] for fault in faults([*candles[:300], bought, *candles[301:]])] == ["range:"]
 
 
@@ -178,7 +178,7 @@ def test_one_missing_candle_is_tolerated_in_a_short_history_too() -> None:
 
 def test_a_change_of_unit_is_found_across_a_gap() -> None:
     candles = make_history(400, lambda day: wandering(day) * (10 if day >= 200 else 1), frozenset({200})).candles
-    inside = [replace(c, open=c.close) if c.open_time == START + 201 * DAY else c for c in candles]
+    inside = [c._replace(open=c.close) if c.open_time == START + 201 * DAY else c for c in candles]
     assert [fault[:5] for fault in faults(inside)] == ["jump:"]
 
 
@@ -190,7 +190,7 @@ def test_a_market_may_move_over_a_missing_day() -> None:
 @pytest.mark.parametrize(("days", "flat"), [(6, False), (7, True)])
 def test_six_equal_closes_are_tolerated(days: int, *, flat: bool) -> None:
     candles = make_history(400, lambda day: wandering(300 if 300 <= day < 300 + days else day)).candles
-    trembling = [replace(c, high=c.high * (1 + n * 1e-6), volume=float(n)) for n, c in enumerate(candles)]
+    trembling = [c._replace(high=c.high * (1 + n * 1e-6), volume=float(n)) for n, c in enumerate(candles)]
     assert [fault[:5] for fault in faults(trembling)] == ["flat:"] * flat
 
 
@@ -236,7 +236,7 @@ def test_a_coarse_tick_is_not_taken_for_a_line(seed: int) -> None:
         price = 0.99 * price + 0.03 * random.gauss(0, 1)
         prices.append(round(100 * math.exp(price)))
     days = [make_candle(START + n * DAY, *pair[::-1]) for n, pair in enumerate(itertools.pairwise(prices))]
-    assert faults([replace(c, high=c.high * (1 + n * 1e-6), volume=float(n)) for n, c in enumerate(days)]) == []
+    assert faults([c._replace(high=c.high * (1 + n * 1e-6), volume=float(n)) for n, c in enumerate(days)]) == []
 
 
 @pytest.mark.parametrize("base", ["BTC", "ETH", "BNB", "LTC"])
@@ -244,7 +244,7 @@ def test_a_coarse_tick_is_not_taken_for_a_line(seed: int) -> None:
 def test_a_month_of_a_real_market_that_runs_backwards_is_refused(base: str, first: int) -> None:
     candles = real_days(base)[:1825]
     month = candles[first : first + 30]
-    turned = [replace(c, open_time=day.open_time) for c, day in zip(month[::-1], month, strict=True)]
+    turned = [c._replace(open_time=day.open_time) for c, day in zip(month[::-1], month, strict=True)]
     found = faults([*candles[:first], *turned, *candles[first + 30 :]])
     assert any(fault.startswith("detached: a day of 30 in a row") for fault in found)
 
@@ -253,7 +253,7 @@ def test_a_history_of_closes_alone_is_accepted() -> None:
     """Open, high and low made up from the close cannot be compared with the day before."""
     closes = [make_candle(START + day * DAY, wandering(day)) for day in range(400)]
     assert faults(closes) == []
-    assert faults([replace(c, open=c.close, high=c.close, low=c.close) for c in closes]) == []
+    assert faults([c._replace(open=c.close, high=c.close, low=c.close) for c in closes]) == []
 
 
 def test_an_empty_history_has_one_fault() -> None:
@@ -289,5 +289,5 @@ def test_a_newest_price_out_of_nowhere_is_refused(price: float) -> None:
 
 
 def test_an_impossible_hour_is_refused() -> None:
-    [fault] = anchor_faults([replace(hour(0, 100.0, 100.0), close=math.nan)], LAST, LIMITS)
+    [fault] = anchor_faults([hour(0, 100.0, 100.0)._replace(close=math.nan)], LAST, LIMITS)
     assert fault == "the hour of 2021-01-02 00:00 is impossible: close nan is not a positive number"
