@@ -110,23 +110,63 @@ def drive(port: int, paths: Sequence[str], clients: int) -> Load:
 async def _drive(port: int, paths: Sequence[str], clients: int) -> Load:
     requests = iter([f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode() for path in paths])
     latencies: list[float] = []
-    connections = [await asyncio.open_connection("127.0.0.1", port) for _ in range(clients)]
+    loop = asyncio.get_running_loop()
+    connections = []
+    for _ in range(clients):
+        made = await loop.create_connection(
+            lambda: _Connection(requests, latencies, loop.create_future()), "127.0.0.1", port
+        )
+        connections.append(made[1])
     started = time.perf_counter()
-    await asyncio.gather(*(_request_all(*connection, requests, latencies) for connection in connections))
+    for connection in connections:
+        connection.send_next()
+    await asyncio.gather(*(connection.finished for connection in connections))
     return Load(time.perf_counter() - started, latencies)
 
 
-async def _request_all(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, requests: Iterator[bytes], latencies: list[float]
-) -> None:
-    """Send each request that no other connection has taken. Read only status and length: the server is measured."""
-    for request in requests:
-        sent_at = time.perf_counter()
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
+class _Connection(asyncio.Protocol):
+    """Send each request that no other connection has taken. Read only status and length: the server is measured.
+
+    A protocol, since a stream of asyncio would add 0.12 ms to every answer of both sides.
+    """
+
+    def __init__(self, requests: Iterator[bytes], latencies: list[float], finished: asyncio.Future[None]) -> None:
+        self.finished = finished
+        self._requests, self._latencies = requests, latencies
+        self._received = b""
+        self._sent_at = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # of `create_connection`
+        self._transport = transport
+
+    def send_next(self) -> None:
+        """Send the next request; finish without one."""
+        request = next(self._requests, None)
+        if request is None:
+            self.finished.set_result(None)
+            self._transport.close()
+        else:
+            self._sent_at = time.perf_counter()
+            self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        """Record the time once an answer is complete."""
+        self._received += data
+        head, end, body = self._received.partition(b"\r\n\r\n")
+        if not end:
+            return
         length = _LENGTH.search(head)
         if not head.startswith(b"HTTP/1.1 200 ") or length is None:
-            raise RuntimeError(f"answer was {head[:200]!r}")
-        await reader.readexactly(int(length[1]))
-        latencies.append(time.perf_counter() - sent_at)
-    writer.close()
+            self._fail(f"answer was {head[:200]!r}")
+        elif len(body) >= int(length[1]):
+            self._latencies.append(time.perf_counter() - self._sent_at)
+            self._received = b""
+            self.send_next()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._fail(f"connection lost: {error}")
+
+    def _fail(self, reason: str) -> None:
+        if not self.finished.done():
+            self.finished.set_exception(RuntimeError(reason))

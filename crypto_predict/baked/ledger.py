@@ -184,6 +184,7 @@ class _Stored:
     sha256: str
 
     def content(self) -> Iterator[bytes]:
+        """Yield the bytes of these entries; raise `BrokenLedger` if the file has changed since it was read."""
         digest, left = hashlib.sha256(), self.size
         with self.path.open("rb") as file:
             while left and (chunk := file.read(min(left, 2**20))):

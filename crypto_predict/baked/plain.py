@@ -98,6 +98,7 @@ def _dataclass_decoder(cls: Any) -> _Decoder:
     checked = issubclass(cls, Checked)
 
     def decode_dataclass(data: Any, path: str, faults: _Faults) -> Any:
+        """Decode a mapping that has exactly these fields."""
         if not isinstance(data, dict):
             faults.add(path, f"expected a mapping, found {shown(data)}")
             return None
@@ -122,6 +123,7 @@ def _tuple_decoder(kind: Any) -> _Decoder:
     read = _decoder(kind)
 
     def decode_tuple(data: Any, path: str, faults: _Faults) -> Any:
+        """Decode a list of values of one type."""
         if not isinstance(data, list):
             faults.add(path, f"expected a list, found {shown(data)}")
             return None
@@ -136,6 +138,7 @@ def _dict_decoder(key_kind: Any, kind: Any) -> _Decoder:
     read_key, read = _decoder(key_kind), _decoder(kind)
 
     def decode_dict(data: Any, path: str, faults: _Faults) -> Any:
+        """Decode a mapping whose keys differ after decoding too."""
         if not isinstance(data, dict):
             faults.add(path, f"expected a mapping, found {shown(data)}")
             return None
@@ -152,6 +155,7 @@ def _dict_decoder(key_kind: Any, kind: Any) -> _Decoder:
 
 def _scalar_decoder(expected: str, read: Callable[[Any], Any]) -> _Decoder:
     def decode_scalar(data: Any, path: str, faults: _Faults) -> Any:
+        """Decode one value."""
         try:
             return read(data)
         except (ValueError, TypeError, OverflowError, InvalidValue):

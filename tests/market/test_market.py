@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from crypto_predict.errors import InvalidValue
-from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span, aggregate, digest
 
 NOON = datetime(2024, 5, 17, 12, tzinfo=UTC)
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -108,6 +108,53 @@ def test_an_empty_span_contains_nothing() -> None:
     assert NOON not in Span(NOON, NOON)
 
 
+@given(st.sampled_from(Interval), INSTANTS, INSTANTS)
+def test_the_whole_part_of_a_span_lies_on_the_grid_and_cannot_be_longer(
+    interval: Interval, start: datetime, end: datetime
+) -> None:
+    assume(datetime(2, 1, 1, tzinfo=UTC) < start <= end < datetime(9998, 1, 1, tzinfo=UTC))
+    whole = Span(start, end).whole(interval)
+    assert start <= whole.start < start + interval.length
+    assert end - interval.length < whole.end <= end
+    assert interval.floor(whole.start) == whole.start
+    assert interval.floor(whole.end) == whole.end
+
+
+@pytest.mark.parametrize("interval", Interval)
+def test_an_interval_is_read_as_it_is_written(interval: Interval) -> None:
+    assert Interval.parse(interval.label) is interval
+
+
+def test_the_intervals_are_those_of_the_command_line() -> None:
+    assert [interval.label for interval in Interval] == ["1m", "5m", "10m", "1h", "1d"]
+
+
+@pytest.mark.parametrize("text", ["", "1", "m", "1M", "01m", "2h", "1m ", "1m" * 1000])
+def test_a_text_that_is_not_an_interval_is_refused(text: str) -> None:
+    with pytest.raises(InvalidValue, match="1m, 5m, 10m, 1h, 1d"):
+        Interval.parse(text)
+
+
+def test_a_longer_candle_sums_an_optional_volume_only_if_every_part_has_it() -> None:
+    """A sum without one part would look like a quiet market."""
+    first = Candle(NOON, 10.0, 12.0, 9.0, 11.0, 1.0, 11.0, 3, 0.5, 5.5)
+    second = Candle(NOON + timedelta(minutes=1), 11.0, 13.0, 10.0, 12.0, 2.0, 24.0, 4, None, 12.0)
+    joined = Candle(NOON, 10.0, 13.0, 9.0, 12.0, 3.0, 35.0, 7, None, 17.5)
+    assert list(aggregate([first, second], Interval.MINUTE_5)) == [joined]
+
+
+def test_a_digest_depends_on_interval_openings_and_prices() -> None:
+    candle = Candle(NOON, 10.0, 12.0, 9.0, 11.0, 1.0)
+    candles = [
+        candle,
+        candle._replace(open_time=NOON + timedelta(minutes=1)),
+        candle._replace(volume=1.0000000000000002),
+    ]
+    digests = {digest([one], interval) for one in candles for interval in Interval}
+    assert len(digests) == len(candles) * len(Interval)
+    assert digest([candle], Interval.MINUTE_1) == digest([candle._replace(trades=5)], Interval.MINUTE_1)
+
+
 @pytest.mark.parametrize(
     "prices",
     [(10.0, 12.0, 9.0, 11.0, 0.0), (10.0, 10.0, 10.0, 10.0, 5.0), (5e-324, 5e-324, 5e-324, 5e-324, 1e300)],
@@ -128,6 +175,22 @@ def test_a_price_that_is_not_a_positive_number_is_named(field: str, price: float
 @pytest.mark.parametrize("volume", [-1.0, math.nan, math.inf])
 def test_an_impossible_volume_is_named(volume: float) -> None:
     assert Candle(NOON, 10.0, 12.0, 9.0, 11.0, volume).faults() == [f"volume {volume} is not zero or a positive number"]
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        ("quote_volume", "quote volume"),
+        ("trades", "trades"),
+        ("taker_base_volume", "taker base volume"),
+        ("taker_quote_volume", "taker quote volume"),
+    ],
+)
+def test_an_impossible_optional_volume_is_named(field: str, name: str) -> None:
+    sound = Candle(NOON, 10.0, 12.0, 9.0, 11.0, 1.0, 11.0, 3, 0.5, 5.5)
+    assert sound.faults() == []
+    changed: dict[str, Any] = {field: -1}
+    assert sound._replace(**changed).faults() == [f"{name} -1 is not zero or a positive number"]
 
 
 @pytest.mark.parametrize(

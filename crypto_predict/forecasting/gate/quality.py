@@ -87,6 +87,7 @@ class _Days:
 
     @classmethod
     def of(cls, history: History) -> _Days:
+        """Return the arrays of a history."""
         candles = history.candles
         adjacent = np.diff(candles.open_time) == history.interval.seconds
         open_, high, low = np.log(candles.open), np.log(candles.high), np.log(candles.low)
