@@ -57,15 +57,17 @@ class Allowance:
 
 
 class RateBudget:
-    """Limit the weight of the requests that begin in any 60 seconds. Several threads may share it."""
+    """Limit the weight of the requests that begin in any `seconds`. Several threads may share it."""
 
     def __init__(
         self,
-        per_minute: int,
+        weight: int,
+        seconds: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._left = per_minute
+        self._left = weight
+        self._seconds = seconds
         self._spent: deque[tuple[float, int]] = deque()  # seconds on the clock and weight, oldest first
         self._lock = Lock()
         self._clock, self._sleep = clock, sleep
@@ -79,10 +81,10 @@ class RateBudget:
         """Count the request and return 0, or return the seconds until the oldest request is forgotten."""
         with self._lock:
             now = self._clock()
-            while self._spent and self._spent[0][0] + 60 <= now:
+            while self._spent and self._spent[0][0] + self._seconds <= now:
                 self._left += self._spent.popleft()[1]
             if weight > self._left:
-                return self._spent[0][0] + 60 - now
+                return self._spent[0][0] + self._seconds - now
             self._left -= weight
             self._spent.append((now, weight))
             return 0

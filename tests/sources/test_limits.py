@@ -37,21 +37,23 @@ def test_an_invalid_bound_is_refused(variable: str, text: str) -> None:
 
 
 @given(
-    per_minute=st.integers(5, 20),
+    most=st.integers(5, 20),
+    seconds=st.sampled_from((1.0, 60.0)),
     requests=st.lists(st.tuples(st.floats(0, 90), st.integers(1, 5)), max_size=60),
 )
-def test_sixty_seconds_never_contain_more_weight_than_allowed(
-    per_minute: int, requests: list[tuple[float, int]]
+def test_a_window_never_contains_more_weight_than_allowed(
+    most: int, seconds: float, requests: list[tuple[float, int]]
 ) -> None:
+    """Exchanges limit by the minute or by the second."""
     clock = Clock()
-    budget = RateBudget(per_minute, clock=clock, sleep=clock.sleep)
+    budget = RateBudget(most, seconds, clock, clock.sleep)
     begun = []
     for pause, weight in requests:
         clock.sleep(pause)
         budget.spend(weight)
         begun.append((clock(), weight))
     for start, _ in begun:
-        assert sum(weight for time, weight in begun if start <= time < start + 60 - 1e-9) <= per_minute
+        assert sum(weight for time, weight in begun if start <= time < start + seconds - 1e-9) <= most
 
 
 def test_requests_below_the_limit_do_not_wait() -> None:
