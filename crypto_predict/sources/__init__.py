@@ -6,6 +6,8 @@
     ``file:PATH``: CSV and CSV.gz files, and the names of their columns.
 ``simulated``
     A deterministic market for machines without a network.
+``symbols``
+    The names of pairs at each exchange.
 ``session``, ``retry``, ``limits``
     HTTP for all exchanges: bounded answers, one retry policy, rate budgets.
 ``catalog``

@@ -1,0 +1,84 @@
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from crypto_predict.errors import UnusableHistory
+from crypto_predict.market import Pair
+from crypto_predict.sources.symbols import ALPACA, BINANCE, POLONIEX, Symbols
+
+EXCHANGES = [ALPACA, BINANCE, POLONIEX]
+currencies = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=1, max_size=9)
+pairs = st.builds(Pair, currencies, currencies | st.sampled_from(sorted(BINANCE.quotes or ())))
+
+
+@pytest.mark.parametrize(
+    ("pair", "alpaca", "binance", "poloniex"),
+    [
+        ("BTC/USD", "BTC/USD", "BTCUSDT", "BTC_USDT"),
+        ("BTC/USDT", "BTC/USDT", "BTCUSDT", "BTC_USDT"),
+        ("ETH/BTC", "ETH/BTC", "ETHBTC", "ETH_BTC"),
+        ("1000SATS/USDT", "1000SATS/USDT", "1000SATSUSDT", "1000SATS_USDT"),
+        ("ADA/EUR", "ADA/EUR", "ADAEUR", "ADA_EUR"),
+        ("BTC/TUSD", "BTC/TUSD", "BTCTUSD", "BTC_TUSD"),
+    ],
+)
+def test_each_exchange_writes_a_pair_in_its_own_way(pair: str, alpaca: str, binance: str, poloniex: str) -> None:
+    assert [symbols.symbol(Pair.parse(pair)) for symbols in EXCHANGES] == [alpaca, binance, poloniex]
+
+
+@pytest.mark.parametrize(("symbols", "traded"), [(ALPACA, "BTC/USD"), (BINANCE, "BTC/USDT"), (POLONIEX, "BTC/USDT")])
+def test_dollars_are_traded_as_tether_where_an_exchange_has_no_dollars(symbols: Symbols, traded: str) -> None:
+    """Prices in another currency must bear its name."""
+    assert symbols.traded(Pair("BTC", "USD")) == Pair.parse(traded)
+
+
+@pytest.mark.parametrize("symbols", EXCHANGES, ids=lambda symbols: symbols.source)
+@given(pair=pairs)
+def test_a_traded_pair_is_traded_as_itself(symbols: Symbols, pair: Pair) -> None:
+    """A stored series has the traded pair, with which the exchange is asked again."""
+    try:
+        traded = symbols.traded(pair)
+    except UnusableHistory:
+        assume(False)
+    assert symbols.traded(traded) == traded
+    assert symbols.symbol(traded) == symbols.symbol(pair)
+
+
+@pytest.mark.parametrize("symbols", EXCHANGES, ids=lambda symbols: symbols.source)
+@given(one=pairs, another=pairs)
+def test_one_symbol_never_means_two_pairs(symbols: Symbols, one: Pair, another: Pair) -> None:
+    """Otherwise the prices of one pair would be stored under the name of another."""
+    try:
+        equal = symbols.symbol(one) == symbols.symbol(another)
+    except UnusableHistory:
+        assume(False)
+    assert equal == (symbols.traded(one) == symbols.traded(another))
+
+
+@pytest.mark.parametrize(
+    ("symbols", "pair", "reason"),
+    [
+        (
+            BINANCE,
+            Pair("BTCU", "SDT"),
+            "it cannot have the pair 'BTCU/SDT': the quote currencies known there are ARS, ",
+        ),
+        (BINANCE, Pair("USDT", "USD"), "both currencies are the same; USDT is traded there in place of USD"),
+        (BINANCE, Pair("A" * 17, "USDT"), "its symbols have at most 20 characters"),
+        (BINANCE, Pair("", "USDT"), "a currency has 1 to 20 capital letters and digits"),
+        (POLONIEX, Pair("../../BTC", "USDT"), "a currency has 1 to 20 capital letters and digits"),
+        (POLONIEX, Pair("BTC", "BTC"), "both currencies are the same"),
+        (POLONIEX, Pair("BTC", "USDT?x=1"), "a currency has 1 to 20 capital letters and digits"),
+        (ALPACA, Pair("BTC/USD,ETH", "USD"), "a currency has 1 to 20 capital letters and digits"),
+        (ALPACA, Pair("BTC\n", "USD"), "a currency has 1 to 20 capital letters and digits"),
+        (ALPACA, Pair("X" * 10**6, "USD"), "a currency has 1 to 20 capital letters and digits"),
+    ],
+)
+def test_a_pair_that_an_exchange_cannot_have_is_refused(symbols: Symbols, pair: Pair, reason: str) -> None:
+    """Before a request: a wrong symbol could be another pair, or another address."""
+    for translate in (symbols.traded, symbols.symbol):
+        with pytest.raises(UnusableHistory) as caught:
+            translate(pair)
+        assert reason in caught.value.faults[0]
+        assert caught.value.subject == symbols.source
+        assert len(str(caught.value)) < 400
