@@ -61,7 +61,7 @@ class Option(click.Option):
         InvalidValue: A text is not valid. The error names the option or the variable.
     """
 
-    def __init__(  # noqa: PLR0913 each is one fact of the option
+    def __init__(
         self,
         name: str,
         read: Callable[[str], Any],
