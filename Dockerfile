@@ -68,8 +68,8 @@ RUN case "$TARGETARCH" in \
         /packages/flask_swagger_ui/dist/swagger-ui-standalone-preset.js
 COPY LICENSE api.py /app/
 # The modules that api.py imports, directly or not, and no others; tests/image/test_image.py compares.
-COPY crypto_predict/__init__.py crypto_predict/command_line.py crypto_predict/errors.py crypto_predict/logs.py \
-     crypto_predict/prerequisites.py crypto_predict/settings.py crypto_predict/version.py \
+COPY crypto_predict/__init__.py crypto_predict/command_line.py crypto_predict/errors.py crypto_predict/locks.py \
+     crypto_predict/logs.py crypto_predict/prerequisites.py crypto_predict/settings.py crypto_predict/version.py \
      crypto_predict/wording.py /app/crypto_predict/
 COPY crypto_predict/market /app/crypto_predict/market
 COPY crypto_predict/baked /app/crypto_predict/baked

@@ -26,10 +26,11 @@ def part(floor: int, *libraries: str, parts: set[str] | None = None) -> Part:
     return Part(floor, frozenset(libraries), None if parts is None else frozenset(parts))
 
 
-BASE = {"errors", "market", "prerequisites", "version", "wording"}
+BASE = {"errors", "locks", "market", "prerequisites", "version", "wording"}
 SERVING = BASE | {"baked", "command_line", "logs", "settings"}
 PARTS = {
     "errors": part(0),
+    "locks": part(0),
     "market": part(0),
     "prerequisites": part(0),
     "version": part(0),

@@ -1,29 +1,23 @@
 """Reading and atomic writing of files, and the lock that lets one process at a time write them.
 
 The content is written to a temporary file beside the target (``.model.pkl.1a2b3c4d.tmp``), synced, and renamed; then
-the folder is synced. The lock is advisory, on a file beside the output (``.model.pkl.lock``). The kernel releases it
-when the process that holds it ends, so a lock file that is left behind locks nothing, and the next run removes it.
+the folder is synced. The lock that lets one process at a time write is on a file beside it (``.model.pkl.lock``).
 """
 
 import contextlib
-import errno
-import fcntl
 import glob
 import logging
 import os
-import platform
 import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from crypto_predict import locks
 from crypto_predict.errors import InvalidValue
 
 Content = bytes | Iterable[bytes]
-
-_UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS})
 
 _log = logging.getLogger(__name__)
 
@@ -152,54 +146,13 @@ def locked(path: Path, name: str) -> Iterator[None]:
     """
     real = real_path(path)
     lock = real.with_name(f".{real.name}.lock")
-    with _errors_name(lock):
-        descriptor = _acquire(lock)
-    if descriptor is None:
+
+    def refused(holder: str) -> Exception:
         advice = "wait until that process ends, or name another file"
-        raise InvalidValue(name, str(path), f"free: {_holder(lock)} writes it; {advice}")
-    try:
-        since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        with contextlib.suppress(OSError):  # on a full disk the lock is held without a note
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()} since {since}\n".encode(), 0)
+        return InvalidValue(name, str(path), f"free: {holder} writes it; {advice}")
+
+    with locks.held(lock, refused):
         yield
-    finally:
-        with contextlib.suppress(OSError):
-            lock.unlink()  # while the lock is held: otherwise the file of the next holder might be removed
-        os.close(descriptor)
-
-
-def _acquire(lock: Path) -> int | None:
-    """Lock the file and return its descriptor; None if another process holds the lock."""
-    flags = os.O_CLOEXEC | os.O_NOFOLLOW
-    while True:
-        try:
-            descriptor = os.open(lock, flags | os.O_RDWR | os.O_CREAT, 0o666)
-        except PermissionError:  # left by a process of another user
-            descriptor = os.open(lock, flags | os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        except OSError as error:
-            if error.errno not in _UNSUPPORTED:
-                os.close(descriptor)
-                raise
-            _log.warning("%s cannot be locked (%s): make sure that no other process writes here", lock, error.strerror)
-            return descriptor
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), lock.stat()):
-                return descriptor
-        os.close(descriptor)  # the previous holder has removed this file: try again
-
-
-def _holder(lock: Path) -> str:
-    with contextlib.suppress(OSError):
-        note = lock.read_bytes()[:200].decode("ascii", "replace").strip()
-        if note and note.isprintable():
-            return note
-    return "another process"
 
 
 def _write_synced(path: Path, content: Content, *, like: Path) -> None:
@@ -231,7 +184,7 @@ def _sync_folder(folder: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in _UNSUPPORTED:
+        if error.errno not in locks.UNSUPPORTED:
             raise
     finally:
         os.close(descriptor)

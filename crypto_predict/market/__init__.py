@@ -4,7 +4,7 @@ Every instant is a time-zone-aware datetime in UTC. A candle is named by its ope
 the next one opens, which it does not include.
 """
 
-from crypto_predict.market.candle import Candle, Gap, Quote, StoredCandle, aggregate, digest, price_decimals
+from crypto_predict.market.candle import Candle, Gap, Quote, StoredCandle, aggregate, digest, price_decimals, resample
 from crypto_predict.market.interval import DAY, EPOCH, Interval, Span
 from crypto_predict.market.pair import Pair, SeriesKey
 
@@ -22,4 +22,5 @@ __all__ = [
     "aggregate",
     "digest",
     "price_decimals",
+    "resample",
 ]

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from crypto_predict.market.interval import Interval
-
-Number = TypeVar("Number", int, float)
+from crypto_predict.market.interval import Interval, Span
 
 
 class Candle(NamedTuple):
@@ -88,7 +86,7 @@ def aggregate(candles: Iterable[Candle], interval: Interval) -> Iterator[Candle]
     """Join ascending candles into longer ones: first open, highest high, lowest low, last close, summed volumes.
 
     An optional volume is summed if every part has it. Openings without a part stay missing. The first and the last
-    result may be incomplete: pass the candles of `Span.whole` where that matters.
+    result may be incomplete; see `resample`.
     """
     for opening, group in groupby(candles, key=lambda candle: interval.floor(candle.open_time)):
         parts = list(group)
@@ -98,12 +96,22 @@ def aggregate(candles: Iterable[Candle], interval: Interval) -> Iterator[Candle]
             max(part.high for part in parts),
             min(part.low for part in parts),
             parts[-1].close,
-            sum(part.volume for part in parts),
-            _sum(part.quote_volume for part in parts),
-            _sum(part.trades for part in parts),
-            _sum(part.taker_base_volume for part in parts),
-            _sum(part.taker_quote_volume for part in parts),
+            _total([part.volume for part in parts]),
+            _total_or_none([part.quote_volume for part in parts]),
+            None if any(part.trades is None for part in parts) else sum(part.trades or 0 for part in parts),
+            _total_or_none([part.taker_base_volume for part in parts]),
+            _total_or_none([part.taker_quote_volume for part in parts]),
         )
+
+
+def resample(candles: Iterable[Candle], span: Span, interval: Interval) -> Iterator[Candle]:
+    """Join the ascending candles of `span` into longer ones, as `aggregate` does, without incomplete ends.
+
+    `span` is what is known of the market: a longer candle that begins before its start or ends after its end is left
+    out. Gaps stay gaps: where candles are missing inside, the longer one is made of the others.
+    """
+    whole = span.whole(interval)
+    return aggregate((candle for candle in candles if candle.open_time in whole), interval)
 
 
 def digest(candles: Iterable[Candle], interval: Interval) -> str:
@@ -124,7 +132,15 @@ def price_decimals(price: float) -> int:
     return max(2, 4 - math.floor(math.log10(price)))
 
 
-def _sum(values: Iterable[Number | None]) -> Number | None:
+def _total(values: Iterable[float]) -> float:
+    """Return the sum, correctly rounded: a plain one differs in its last bits from one Python version to the next."""
+    try:
+        return math.fsum(values)
+    except OverflowError:
+        return math.inf
+
+
+def _total_or_none(values: Sequence[float | None]) -> float | None:
     """Return the sum, or None if a value is missing."""
-    known = list(values)
-    return None if None in known else sum(value for value in known if value is not None)
+    known = [value for value in values if value is not None]
+    return _total(known) if len(known) == len(values) else None

@@ -122,7 +122,10 @@ class CandleFeed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredGap:
-    """A gap in a database, with what is known about it."""
+    """A gap in a database, with what is known about it.
+
+    Its end can also be that of the span for which the source was asked: what lies beyond is not covered.
+    """
 
     gap: Gap
     cause: str  # why the candles are missing
@@ -156,6 +159,23 @@ class CollectedSeries:
         return None if self.newest_close is None else self.series.interval.floor(now) - self.newest_close
 
 
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A stored candle that was replaced by another one."""
+
+    candle: Candle  # as it was before
+    changed_at: datetime  # UTC
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesSize:
+    """How large one series is in a database."""
+
+    series: SeriesKey
+    rows: int  # candles
+    bytes: int  # estimated: the share of these rows in the bytes of all candles and their index
+
+
 class MarketReader(Protocol):
     """Read access to a database of the market. Safe to share between threads.
 
@@ -180,6 +200,15 @@ class MarketReader(Protocol):
     def gaps(self, series: SeriesKey, span: Span) -> Sequence[StoredGap]:
         """Return the gaps that overlap `span`, ascending."""
 
+    def revisions(self, series: SeriesKey, span: Span) -> Sequence[Revision]:
+        """Return the replaced candles that open in `span`, in the order of their openings and changes."""
+
+    def quarantine(self, series: SeriesKey, span: Span) -> Sequence[Quarantined]:
+        """Return the rejected rows that open in `span`, ascending."""
+
+    def sizes(self) -> Sequence[SeriesSize]:
+        """Return the size of every series, sorted."""
+
 
 class MarketWriter(MarketReader, Protocol):
     """Write access to a database of the market.
@@ -195,7 +224,11 @@ class MarketWriter(MarketReader, Protocol):
         """
 
     def follow(self, series: SeriesKey, *, simulated: bool) -> None:
-        """Add a series without candles; do nothing if it exists."""
+        """Add a series without candles; do nothing if it exists.
+
+        Raises:
+            DatabaseError: It exists with the other value of `simulated`.
+        """
 
     def write(
         self,
@@ -204,12 +237,15 @@ class MarketWriter(MarketReader, Protocol):
         covered: Span | None = None,
         quarantined: Sequence[Quarantined] = (),
     ) -> int:
-        """Store sound candles, ascending, and return how many were new or changed.
+        """Store sound candles and return how many were new or changed.
 
         Storing an unchanged candle changes nothing. A changed one replaces the old one, whose values are kept in the
         table `revisions`. `covered` is the span that the source was asked for: gaps between the candles in covered
-        spans are found here, and one that was asked for again counts an attempt. The VWAP of the sessions concerned is
-        computed again.
+        spans are found here, and one that was asked for again counts an attempt. Only the whole intervals in it count.
+        The VWAP of the sessions concerned is computed again.
+
+        Raises:
+            DatabaseError: Also if `follow` has not added the series: whether it is simulated is then unknown.
         """
 
     def write_quotes(self, source: str, pair: Pair, quotes: Iterable[Quote]) -> int:
