@@ -8,8 +8,10 @@
     A deterministic market for machines without a network.
 ``symbols``
     The names of pairs at each exchange.
-``session``, ``retry``, ``limits``
-    HTTP for all exchanges: bounded answers, one retry policy, rate budgets.
+``address``, ``session``, ``retry``, ``limits``
+    HTTP for all exchanges: addresses, bounded answers, one retry policy, rate budgets.
+``endpoint``, ``wire``, ``paging``
+    What the adapters of exchanges share: a request and its repetitions, reading JSON, joining pages.
 ``catalog``
     Opens sources by their names in ``--source``.
 """
