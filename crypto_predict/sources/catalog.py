@@ -16,6 +16,7 @@ from crypto_predict.sources.simulated import Simulated
 
 # An exchange is imported when it is opened: an SDK takes a second.
 _EXCHANGES = {"alpaca": "crypto_predict.sources.alpaca.rest:Alpaca"}
+EXCHANGES = tuple(_EXCHANGES)
 SIMULATED = Simulated.id
 FILE = "file:"
 
