@@ -19,7 +19,7 @@ from crypto_predict.collecting.missing import (
 )
 from crypto_predict.collecting.progress import Progress
 from crypto_predict.errors import RefusedKeys, SourceError, UnusableHistory
-from crypto_predict.history import Audit, closing_limit
+from crypto_predict.history import Audit, closing_limit, place
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.ports import CandleSource, CollectedSeries, MarketWriter, Quarantined, StoredGap
 
@@ -66,6 +66,7 @@ def backfill(run: Run, sources: Sequence[CandleSource], pair: Pair, interval: In
         try:
             series = _series_of(source, pair, interval)
             collected = Collected(series)
+            _announce(source, pair, series)
             with run.database.hold(series):
                 _collect(run, source, collected, start, lambda gap: not is_final(gap))
         except (SourceError, UnusableHistory) as error:
@@ -96,6 +97,16 @@ def _series_of(source: CandleSource, pair: Pair, interval: Interval) -> SeriesKe
         known = ", ".join(one.label for one in Interval if one in source.intervals)
         raise UnusableHistory(source.id, [f"it has candles of {known}, but not of {interval.label}"])
     return SeriesKey(source.id, source.traded(pair), interval)
+
+
+def _announce(source: CandleSource, pair: Pair, series: SeriesKey) -> None:
+    """Log which prices are collected."""
+    _log.info("%s: collecting candles of %s from %s", pair, series.interval.label, source.id)
+    if series.pair != pair:
+        text = "%s: %s trades %s in its place; the candles are stored and served as %s"
+        _log.warning(text, pair, source.id, series.pair, series.pair)
+    if source.simulated:
+        _log.warning("%s: SIMULATED PRICES: this market is invented", pair)
 
 
 def _collect(
@@ -195,6 +206,9 @@ class _Asking:
             return asked.start
         database = self._run.database
         database.follow(self._series, simulated=self._source.simulated)
+        if rejected:
+            facts = self._series.pair, len(rejected), self._source.id, place(rejected[0].candle.open_time, None)
+            _log.warning("%s: %d rows of %s rejected; the first: %s: %s", *facts, rejected[0].reason)
         self._collected.windows += 1
         self._collected.quarantined += len(rejected)
         self._collected.changed += database.write(self._series, sound, covered, rejected)
