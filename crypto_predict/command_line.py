@@ -53,24 +53,31 @@ def exit_code(error: BaseException) -> int:
 class Option(click.Option):
     """``--name``, whose text, or that of its variable in the environment, is converted by `read`.
 
-    Without a `metavar` it is a flag. With ``multiple=True`` it may be repeated and may hold several values with commas,
-    whose duplicates are dropped; without a default it has no values then.
+    The `variable` has the name of the option unless another one is given. Without a `metavar` it is a flag. With
+    ``multiple=True`` it may be repeated and may hold several values with commas, whose duplicates are dropped; without
+    a default it has no values then.
 
     Raises:
         InvalidValue: A text is not valid. The error names the option or the variable.
     """
 
     def __init__(
-        self, name: str, read: Callable[[str], Any], explanation: str, metavar: str | None = None, **traits: Any
+        self,
+        name: str,
+        read: Callable[[str], Any],
+        explanation: str,
+        metavar: str | None = None,
+        *,
+        variable: str | None = None,
+        **traits: Any,
     ) -> None:
         self._read = read
-        variable = name.lstrip("-").replace("-", "_").upper()
         super().__init__(
             [name],
             help=explanation,
             metavar=metavar,
             is_flag=metavar is None,
-            envvar=variable,
+            envvar=variable or name.lstrip("-").replace("-", "_").upper(),
             show_envvar=True,
             show_default="default" in traits,
             **traits,

@@ -1,15 +1,17 @@
 """The sources of past candles. Each implements `market.ports.CandleSource`.
 
-``alpaca``
-    An exchange. Every exchange has a folder with its settings and its wire format, and one line in `catalog`.
+``alpaca``, ``poloniex``
+    The exchanges. Each has a folder with its settings and its wire format, and one line in `catalog`.
 ``csv_file``, ``csv_columns``
     ``file:PATH``: CSV and CSV.gz files, and the names of their columns.
 ``simulated``
     A deterministic market for machines without a network.
 ``symbols``
     The names of pairs at each exchange.
-``session``, ``retry``, ``limits``
-    HTTP for all exchanges: bounded answers, one retry policy, rate budgets.
+``address``, ``session``, ``retry``, ``limits``
+    HTTP for all exchanges: addresses, bounded answers, one retry policy, rate budgets.
+``endpoint``, ``wire``, ``paging``
+    What the adapters of exchanges share: a request and its repetitions, reading JSON, joining pages.
 ``catalog``
     Opens sources by their names in ``--source``.
 """

@@ -29,6 +29,7 @@ class Failure(Exception):
     again: bool = field(kw_only=True)  # whether another attempt may succeed
     retry_after: float | None = field(kw_only=True, default=None)  # seconds that the exchange asks to wait
     becomes: type[SourceError] = field(kw_only=True, default=SourceError)  # raised after the last attempt
+    code: object = field(kw_only=True, default=None)  # the exchange's own number of the error
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,8 @@ class BoundedSession(requests.Session):
     def _refused(self, host: str, response: requests.Response) -> Failure:
         status = response.status_code
         reason = f"{host} answered {status} {http.client.responses.get(status, '')}".rstrip()
-        if message := _message(response):
+        message, code = _refusal(response)
+        if message:
             reason += f' "{self._presentable(message)}"'
         becomes: type[SourceError] = SourceError
         if self._key_names and status in {401, 403}:
@@ -145,7 +146,7 @@ class BoundedSession(requests.Session):
         if becomes is SourceError and (status in _REFUSALS_OF_PLACE or status >= 500):
             becomes = Unreachable
         again = status == 429 or status >= 500
-        return Failure(reason, again=again, retry_after=retry_after(response.headers), becomes=becomes)
+        return Failure(reason, again=again, retry_after=retry_after(response.headers), becomes=becomes, code=code)
 
     def _presentable(self, text: str) -> str:
         """Return a text from outside for a log: without secrets and control characters, and short."""
@@ -180,14 +181,16 @@ def _pattern_of(secrets: Set[str]) -> re.Pattern[str]:
     return re.compile("|".join(words) or "(?!)")
 
 
-def _message(response: requests.Response) -> str | None:
-    """Return the message of a refusal: ``message`` at Alpaca and Poloniex, ``msg`` at Binance."""
+def _refusal(response: requests.Response) -> tuple[str | None, object]:
+    """Return the message of a refusal, ``message`` at Alpaca and Poloniex, ``msg`` at Binance, and its ``code``."""
     try:
         answer = response.json()
     except (ValueError, RecursionError):
-        return None
-    message = (answer.get("message") or answer.get("msg")) if isinstance(answer, dict) else None
-    return message if isinstance(message, str) else None
+        return None, None
+    if not isinstance(answer, dict):
+        return None, None
+    message = answer.get("message") or answer.get("msg")
+    return message if isinstance(message, str) else None, answer.get("code")
 
 
 class _Answer(requests.Response):

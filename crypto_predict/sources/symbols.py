@@ -80,3 +80,13 @@ BINANCE = Symbols(
     ),
 )
 POLONIEX = Symbols("poloniex", "_", longest=41, substitutes={"USD": "USDT"})
+_BY_SOURCE = {symbols.source: symbols for symbols in (ALPACA, BINANCE, POLONIEX)}
+
+
+def traded_at(source: str, pair: Pair) -> Pair:
+    """Return the pair that the exchange with this id trades for `pair`; other sources have every pair itself.
+
+    Raises:
+        UnusableHistory: The exchange cannot have such a pair.
+    """
+    return _BY_SOURCE[source].traded(pair) if source in _BY_SOURCE else pair

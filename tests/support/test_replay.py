@@ -11,7 +11,9 @@ from tests.support.replay.alpaca import AlpacaExchange, Paging
 from tests.support.replay.server import ReplayServer
 
 START = datetime(2023, 11, 14, 22, 14, tzinfo=UTC)
-MINUTES = [Candle(START + timedelta(minutes=i), 100.0 + i, 102.0 + i, 99.0, 101.0 + i, 0.5) for i in range(1500)]
+MINUTES = [
+    Candle(START + timedelta(minutes=i), 100.0 + i, 102.0 + i, 99.0, 101.0 + i, 0.5, trades=i) for i in range(1500)
+]
 MARKET = {(Pair("BTC", "USD"), "1Min"): MINUTES, (Pair("ETH", "USD"), "1Min"): MINUTES[:3]}
 QUERY = {"symbols": "BTC/USD", "timeframe": "1Min", "start": START.isoformat()}
 

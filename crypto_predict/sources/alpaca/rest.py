@@ -1,4 +1,4 @@
-"""Alpaca's crypto bars, through the official SDK, with or without keys.
+"""Alpaca's crypto bars and quotes, through the official SDK, with or without keys.
 
 The SDK builds the address, the headers and the request. Paging, retries and checks are done here: the SDK follows an
 empty page token for ever, keeps duplicates, ignores ``Retry-After`` and sets no timeout.
@@ -6,25 +6,32 @@ empty page token for ever, keeps duplicates, ignores ``Retry-After`` and sets no
 Wire format::
 
     GET /v1beta3/crypto/us/bars?symbols=BTC/USD&timeframe=1Day&start=…&end=…&limit=10000[&page_token=…]
-    {"bars": {"BTC/USD": [{"t": "2024-05-17T00:00:00Z", "o": 1.5, "h": 1.5, "l": 1.5, "c": 1.5, "v": 0.5}]},
+    {"bars": {"BTC/USD": [{"t": "2024-05-17T00:00:00Z", "o": 1.5, "h": 1.5, "l": 1.5, "c": 1.5, "v": 0.5, "n": 3}]},
      "next_page_token": "…" | null}
+
+    GET /v1beta3/crypto/us/latest/quotes?symbols=BTC/USD
+    {"quotes": {"BTC/USD": {"t": "2024-05-17T12:00:00.123456789Z", "bp": 1.5, "bs": 0.5, "ap": 1.6, "as": 0.7}}}
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from alpaca.data.historical.crypto import CryptoHistoricalDataClient
 
-from crypto_predict.errors import SourceError, Unreachable
-from crypto_predict.market import Candle, Interval, Pair, Span
+from crypto_predict.errors import UnusableHistory
+from crypto_predict.market import Candle, Interval, Pair, Quote, Span
 from crypto_predict.sources.alpaca.settings import AlpacaSettings
+from crypto_predict.sources.endpoint import Endpoint
 from crypto_predict.sources.limits import Allowance, Bounds, RateBudget
-from crypto_predict.sources.retry import Failure, RetryPolicy
-from crypto_predict.sources.session import BoundedSession, answer_within, host_of
+from crypto_predict.sources.paging import in_order
+from crypto_predict.sources.retry import RetryPolicy
+from crypto_predict.sources.session import BoundedSession
+from crypto_predict.sources.symbols import ALPACA
+from crypto_predict.sources.wire import Malformed, number, rows, whole
 
 PAGE = 10_000  # candles in one answer
 REQUESTS_A_MINUTE = 100
@@ -55,10 +62,8 @@ class Alpaca:
 
     def __init__(self, settings: AlpacaSettings, bounds: Bounds = _BOUNDS, policy: RetryPolicy = _PRODUCTION) -> None:
         self._bounds = bounds
-        self._policy = policy
-        self._budget = RateBudget(REQUESTS_A_MINUTE)
         self._client = _Client(settings, BoundedSession(policy, settings.keys(), settings.data_url))
-        self._host = host_of(settings.data_url)
+        self._endpoint = Endpoint(self.id, settings.data_url, RateBudget(REQUESTS_A_MINUTE), policy)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], bounds: Bounds) -> Alpaca:
@@ -67,7 +72,7 @@ class Alpaca:
 
     def traded(self, pair: Pair) -> Pair:
         """Return the pair itself: Alpaca trades in dollars."""
-        return pair
+        return ALPACA.traded(pair)
 
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
         """Return `limit` rounded down to the interval: the exchange trades day and night."""
@@ -80,39 +85,43 @@ class Alpaca:
 
         Raises:
             SourceError: Alpaca cannot be reached, refuses or sends another format, or the history exceeds the bounds.
+            UnusableHistory: Alpaca cannot have the pair.
         """
-        return _in_order(self._pages(pair, interval, span), hold=PAGE)
+        return in_order(self._pages(pair, interval, span), hold=PAGE)
+
+    def quote(self, pair: Pair) -> Quote:
+        """Return the best bid and ask of Alpaca's own venue, with the time at which they were set.
+
+        Raises:
+            SourceError: Alpaca cannot be reached, refuses or sends another format.
+            UnusableHistory: Alpaca does not have the pair.
+        """
+        symbol = ALPACA.symbol(pair)
+        quote = self._endpoint.ask(
+            lambda: self._client.get("/crypto/us/latest/quotes", {"symbols": symbol}),
+            lambda answer: _read_quote(answer, symbol),
+            Allowance(self.id, self._bounds),
+        )
+        if quote is None:
+            raise UnusableHistory(self.id, [f"it has no quote of {pair}"])
+        return quote
 
     def _pages(self, pair: Pair, interval: Interval, span: Span) -> Iterator[list[Candle]]:
         """Yield the pages as they arrive, each cut to `span`."""
-        query = {"symbols": str(pair), "timeframe": _TIMEFRAMES[interval], "limit": PAGE}
+        symbol = ALPACA.symbol(pair)
+        query = {"symbols": symbol, "timeframe": _TIMEFRAMES[interval], "limit": PAGE}
         cursor = _Cursor(span, interval.length, span.start, newest=span.start - interval.length)
         allowance = Allowance(self.id, self._bounds)
         while not cursor.exhausted:
-            page = self._policy.run(
-                self.id,
-                lambda: self._ask({**query, **cursor.position()}, str(pair), allowance),
-                allowance.seconds(),
+            page = self._endpoint.ask(
+                lambda: self._client.get("/crypto/us/bars", {**query, **cursor.position()}),
+                lambda answer: _read_page(answer, symbol),
+                allowance,
             )
             allowance.take(len(page.candles))
             candles = [candle for candle in page.candles if candle.open_time in span]
             cursor.advance(candles, page.next_token)
             yield candles
-
-    def _ask(self, query: dict[str, object], symbol: str, allowance: Allowance) -> _Page:
-        """Ask for one page once. A `Failure` is a refusal, a missing answer, or one in another format."""
-        self._budget.spend(most=allowance.seconds)
-        answer: object = None
-        try:
-            with answer_within(allowance.seconds()):
-                answer = self._client.get("/crypto/us/bars", query)
-            return _read_page(answer, symbol)
-        except _Malformed as error:
-            fault = str(error)
-        except (ValueError, RecursionError):  # from reading JSON; errors of HTTP are a Failure already
-            fault = "no JSON, perhaps a page of a proxy in between"
-        reason = f"{self._host} answered 200, but not in Alpaca's format: {fault}; try later or another source"
-        raise Failure(reason, again=True, becomes=Unreachable if answer is None else SourceError)
 
 
 class _Client(CryptoHistoricalDataClient):
@@ -121,10 +130,6 @@ class _Client(CryptoHistoricalDataClient):
     def __init__(self, settings: AlpacaSettings, session: BoundedSession) -> None:
         super().__init__(settings.api_key, settings.secret_key, url_override=settings.data_url)
         self._session = session
-
-
-class _Malformed(ValueError):
-    """An answer is not in Alpaca's format. The message does not quote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,62 +178,43 @@ class _Cursor:
             _log.warning("alpaca sent a page token that leads nowhere; continuing from %s", resume.isoformat())
 
 
-def _in_order(pages: Iterable[Sequence[Candle]], hold: int) -> Iterator[Candle]:
-    """Yield the candles of overlapping pages in ascending order, each opening once: the last copy wins.
-
-    The newest `hold` candles are held back, because the next page may contain them again.
-    """
-    held: dict[datetime, Candle] = {}  # opening to candle
-    given: datetime | None = None
-    for page in pages:
-        held.update((candle.open_time, candle) for candle in page if given is None or candle.open_time > given)
-        for given in sorted(held)[:-hold]:
-            yield held.pop(given)
-    yield from (held[opening] for opening in sorted(held))
-
-
 def _read_page(answer: object, symbol: str) -> _Page:
-    if answer is None:
-        raise _Malformed("an empty answer")
     bars = answer.get("bars") if isinstance(answer, dict) else None
-    rows = bars.get(symbol, []) if isinstance(bars, dict) else None
-    if not isinstance(answer, dict) or not isinstance(rows, list):
-        raise _Malformed("no list of bars")
-    if len(rows) > PAGE:
-        raise _Malformed(f"{len(rows):,} bars, and no more than {PAGE:,} were asked for")
+    if not isinstance(answer, dict) or not isinstance(bars, dict):
+        raise Malformed("no list of bars")
+    candles = [_read_candle(row) for row in rows(bars.get(symbol, []), "bars", PAGE)]
     token = answer.get("next_page_token")
     if not (token is None or (isinstance(token, str) and len(token) <= _LONGEST_TOKEN)):
-        raise _Malformed("a page token that is not text, or is too long")
-    return _Page([_read_candle(row) for row in rows], token)
+        raise Malformed("a page token that is not text, or is too long")
+    return _Page(candles, token)
 
 
 def _read_candle(row: object) -> Candle:
     if not isinstance(row, dict):
-        raise _Malformed("a bar that is not an object")
-    open_, high, low, close, volume = (_number(row, key) for key in ("o", "h", "l", "c", "v"))
-    return Candle(_opening(row), open_, high, low, close, volume)
+        raise Malformed("a bar that is not an object")
+    open_, high, low, close, volume = (number(row.get(key), key) for key in ("o", "h", "l", "c", "v"))
+    trades = None if row.get("n") is None else whole(row["n"], "n")
+    return Candle(_time(row), open_, high, low, close, volume, trades=trades)
 
 
-def _opening(row: dict[str, object]) -> datetime:
+def _read_quote(answer: object, symbol: str) -> Quote | None:
+    """Return the quote of `symbol`; None if there is not one."""
+    quotes = answer.get("quotes") if isinstance(answer, dict) else None
+    row = quotes.get(symbol, {}) if isinstance(quotes, dict) else None
+    if not isinstance(row, dict):
+        raise Malformed("no quotes")
+    return Quote(_time(row), *(number(row.get(key), key) for key in ("bp", "bs", "ap", "as"))) if row else None
+
+
+def _time(row: dict[str, object]) -> datetime:
     text = row.get("t")
     try:
         instant = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
         instant = None
     if instant is None or instant.utcoffset() is None:
-        raise _Malformed("a bar whose time 't' is missing or not an RFC 3339 time")
+        raise Malformed("'t' is missing or not an RFC 3339 time")
     try:
         return instant.astimezone(UTC)
     except OverflowError:
-        raise _Malformed("a bar whose time 't' is out of range") from None
-
-
-def _number(row: dict[str, object], key: str) -> float:
-    """Return a number unchanged, even NaN or a negative one: `history` judges prices."""
-    value = row.get(key)
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise _Malformed(f"a bar whose {key!r} is missing or not a number")
-    try:
-        return float(value)
-    except OverflowError:
-        raise _Malformed(f"a bar whose {key!r} is too large") from None
+        raise Malformed("'t' is out of range") from None

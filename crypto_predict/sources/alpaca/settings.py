@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from crypto_predict.errors import InvalidValue
-from crypto_predict.settings import masked
+from crypto_predict.sources.address import address
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +27,7 @@ class AlpacaSettings:
         Raises:
             InvalidValue: The address is not an address, or a key contains a character that HTTP headers cannot contain.
         """
-        url = _address(environ["ALPACA_DATA_URL"]) if environ.get("ALPACA_DATA_URL") else cls().data_url
+        url = address(environ, "ALPACA_DATA_URL", cls().data_url)
         keys = {name: key for name in ("ALPACA_API_KEY", "ALPACA_SECRET_KEY") if (key := environ.get(name))}
         for name, key in keys.items():
             if not (key.isascii() and key.isprintable()) or " " in key:
@@ -43,17 +42,3 @@ class AlpacaSettings:
         if self.api_key is None or self.secret_key is None:
             return {}
         return {"ALPACA_API_KEY": self.api_key, "ALPACA_SECRET_KEY": self.secret_key}
-
-
-def _address(url: str) -> str:
-    """Return the base address without the slash that the SDK adds itself."""
-    try:
-        parts = urlsplit(url)
-        sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
-        # A slash in a password would end the host, and the rest of the password would be printed in messages.
-        sound = sound and url.isprintable() and not (parts.query or parts.fragment or "@" in parts.path)
-    except ValueError:
-        sound = False
-    if not sound:
-        raise InvalidValue("ALPACA_DATA_URL", masked(url), "an address such as https://data.alpaca.markets")
-    return url.rstrip("/")

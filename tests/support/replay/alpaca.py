@@ -123,7 +123,7 @@ class _Question:
 
 
 def bar(candle: Candle) -> dict[str, Any]:
-    """Return a candle in Alpaca's format."""
+    """Return a candle in Alpaca's format; a candle without a number of trades has no ``n``."""
     return {
         "t": candle.open_time.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "o": candle.open,
@@ -131,7 +131,7 @@ def bar(candle: Candle) -> dict[str, Any]:
         "l": candle.low,
         "c": candle.close,
         "v": candle.volume,
-        "n": 0,
+        **({} if candle.trades is None else {"n": candle.trades}),
         "vw": (candle.high + candle.low) / 2,
     }
 

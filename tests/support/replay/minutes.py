@@ -17,7 +17,10 @@ QUICK = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=0.02, connect_time
 
 def minutes(count: int) -> list[Candle]:
     """Return `count` minutes from `START` on, each with different prices."""
-    return [Candle(START + timedelta(minutes=i), 9.0 + i, 12.0 + i, 8.0 + i, 10.0 + i, i / 4) for i in range(count)]
+    return [
+        Candle(START + timedelta(minutes=i), 9.0 + i, 12.0 + i, 8.0 + i, 10.0 + i, i / 4, trades=i)
+        for i in range(count)
+    ]
 
 
 def exchange(candles: Sequence[Candle], paging: Paging | None = None, timeframe: str = "1Min") -> ReplayServer:

@@ -1,0 +1,66 @@
+"""Read the values in an exchange's JSON, unchanged, even NaN and negative prices: `history` judges them."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+from crypto_predict.market import EPOCH
+
+_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?|nan|-?inf(inity)?", re.IGNORECASE)
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class Malformed(ValueError):
+    """An answer is not in the format of the exchange. The message does not quote it."""
+
+
+def rows(value: object, name: str, most: int) -> list[object]:
+    """Return a list of at most `most` candles, the number that was asked for."""
+    if not isinstance(value, list):
+        raise Malformed(f"no list of {name}")
+    if len(value) > most:
+        raise Malformed(f"{len(value):,} {name}, and no more than {most:,} were asked for")
+    return value
+
+
+def number(value: object, name: str) -> float:
+    """Return a number of JSON."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise Malformed(f"{name!r} is missing or not a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise Malformed(f"{name!r} is too large") from None
+
+
+def decimal(value: object, name: str) -> float:
+    """Return a number that may be written as a text: ``"35000.10"``."""
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        return float(value)
+    return number(value, name)
+
+
+def whole(value: object, name: str) -> int:
+    """Return a whole number that may be written as a text."""
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        return int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise Malformed(f"{name!r} is missing or not a whole number")
+    if abs(value) >= 10**18:
+        raise Malformed(f"{name!r} is too large")
+    return value
+
+
+def instant(value: object, name: str) -> datetime:
+    """Return the instant of a number of milliseconds since 1970, in UTC."""
+    try:
+        return EPOCH + whole(value, name) * _MILLISECOND
+    except OverflowError:
+        raise Malformed(f"{name!r} is out of range; it should be in milliseconds") from None
+
+
+def milliseconds(moment: datetime) -> int:
+    """Return the whole milliseconds since 1970."""
+    return (moment - EPOCH) // _MILLISECOND
