@@ -170,9 +170,16 @@ class _Asking:
         is_short = candles_in(piece, self._interval) <= WINDOW
         if is_short or days not in self._source.intervals or (self._first_open or piece.end) <= piece.start:
             return piece.start
-        span = Span(days.floor(piece.start), days.ceil(piece.end))
-        first = next(iter(self._source.candles(self._series.pair, days, span)), None)
-        return piece.end if first is None else min(max(piece.start, days.floor(first.open_time)), piece.end)
+        first = self._first(days, Span(days.floor(piece.start), days.ceil(piece.end)))
+        if first is not None:
+            return min(max(piece.start, days.floor(first.open_time)), piece.end)
+        # A source may be without days, or without the day of today.
+        *_, last = windows(piece, self._interval)
+        return piece.end if self._first(self._interval, last) is None else piece.start
+
+    def _first(self, interval: Interval, span: Span) -> Candle | None:
+        candles = self._source.candles(self._series.pair, interval, span)
+        return next((candle for candle in candles if candle.open_time in span), None)
 
     def _read(self, window: Span) -> tuple[list[Candle], list[Quarantined]]:
         """Return the candles of a window, judged: those that can be used, and the others."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from crypto_predict.market import EPOCH, Interval, Span
-from crypto_predict.market.ports import StoredGap
+from crypto_predict.market.ports import MOST_ATTEMPTS, StoredGap
 
 # Candles in a window, which is asked for, judged and stored at once. That is less than a page of Alpaca's, so that one
 # question is enough. Windows of minutes begin and end at midnight, like the sessions of a VWAP.
@@ -14,8 +14,8 @@ WINDOW = 8_640
 
 REVISED = 5  # candles before the newest one that are asked for again: exchanges change them for some minutes
 
-# When to ask for a gap again: so long after it was found, for each attempt after the first one. Then it is final.
-PATIENCE = (timedelta(minutes=1), timedelta(hours=1))
+# When to ask for a gap again: so long after it was found, for each attempt after the first one.
+PATIENCE = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=1))
 
 
 def uncovered(wanted: Span, covered: Iterable[Span]) -> Iterator[Span]:
@@ -41,12 +41,12 @@ def windows(span: Span, interval: Interval) -> Iterator[Span]:
 
 def is_final(gap: StoredGap) -> bool:
     """Return whether the source has been asked often enough."""
-    return gap.attempts > len(PATIENCE)
+    return gap.attempts >= MOST_ATTEMPTS
 
 
 def due_at(gap: StoredGap) -> datetime | None:
     """Return when to ask for a gap again; None if it is final."""
-    return None if is_final(gap) else gap.found_at + PATIENCE[max(gap.attempts - 1, 0)]
+    return None if is_final(gap) else gap.found_at + PATIENCE[gap.attempts - 1]
 
 
 def asked_again(gaps: Sequence[StoredGap], wanted: Span, interval: Interval) -> Iterator[Span]:
