@@ -18,6 +18,7 @@ from crypto_predict.sources.simulated import Simulated
 _EXCHANGES = {
     "alpaca": "crypto_predict.sources.alpaca.rest:Alpaca",
     "binance": "crypto_predict.sources.binance.rest:Binance",
+    "poloniex": "crypto_predict.sources.poloniex.rest:Poloniex",
 }
 SIMULATED = Simulated.id
 FILE = "file:"

@@ -29,7 +29,7 @@ from crypto_predict.market import Candle, Interval, Pair, Quote, Span
 from crypto_predict.sources.binance.settings import BinanceSettings
 from crypto_predict.sources.endpoint import Endpoint
 from crypto_predict.sources.limits import Allowance, Bounds, RateBudget
-from crypto_predict.sources.paging import in_order, pages_by_time
+from crypto_predict.sources.paging import forwards
 from crypto_predict.sources.retry import Failure, RetryPolicy
 from crypto_predict.sources.session import BoundedSession
 from crypto_predict.sources.symbols import BINANCE
@@ -84,7 +84,7 @@ class Binance:
     def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
         """Return every candle that opens in `span`, ascending, each opening once: the last copy wins.
 
-        At most two pages of candles are held at a time.
+        One page of candles is held at a time.
 
         Raises:
             SourceError: Binance cannot be reached, refuses or sends another format, or the history exceeds the bounds.
@@ -93,14 +93,14 @@ class Binance:
         query = {"symbol": BINANCE.symbol(pair), "interval": _INTERVALS[interval], "limit": PAGE}
         allowance = Allowance(self.id, self._bounds)
 
-        def page(rest: Span) -> list[Candle]:
+        def ask(rest: Span) -> list[Candle]:
             last = rest.end - timedelta(microseconds=1)
             times = {"startTime": milliseconds(rest.start), "endTime": milliseconds(last)}
             candles = self._ask(pair, lambda: self._client.get_klines(**query, **times), _read_candles, allowance)
             allowance.take(len(candles))
             return candles
 
-        return in_order(pages_by_time(self.id, page, span, interval), hold=PAGE)
+        return forwards(self.id, ask, span, interval)
 
     def quote(self, pair: Pair) -> Quote:
         """Return the best bid and ask, with the time of their arrival on this machine: the exchange gives none.
