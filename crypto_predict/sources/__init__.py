@@ -1,7 +1,7 @@
 """The sources of past candles. Each implements `market.ports.CandleSource`.
 
-``alpaca``
-    An exchange. Every exchange has a folder with its settings and its wire format, and one line in `catalog`.
+``alpaca``, ``poloniex``
+    The exchanges. Each has a folder with its settings and its wire format, and one line in `catalog`.
 ``csv_file``, ``csv_columns``
     ``file:PATH``: CSV and CSV.gz files, and the names of their columns.
 ``simulated``

@@ -15,7 +15,10 @@ from crypto_predict.sources.limits import Bounds
 from crypto_predict.sources.simulated import Simulated
 
 # An exchange is imported when it is opened: an SDK takes a second.
-_EXCHANGES = {"alpaca": "crypto_predict.sources.alpaca.rest:Alpaca"}
+_EXCHANGES = {
+    "alpaca": "crypto_predict.sources.alpaca.rest:Alpaca",
+    "poloniex": "crypto_predict.sources.poloniex.rest:Poloniex",
+}
 SIMULATED = Simulated.id
 FILE = "file:"
 

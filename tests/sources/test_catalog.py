@@ -9,6 +9,7 @@ from crypto_predict.market import Pair
 from crypto_predict.sources.alpaca.rest import Alpaca
 from crypto_predict.sources.catalog import open_sources, source_name
 from crypto_predict.sources.csv_file import CsvFile
+from crypto_predict.sources.poloniex.rest import Poloniex
 from crypto_predict.sources.simulated import Simulated
 
 ROOT = Path(__file__).parents[2]
@@ -16,7 +17,7 @@ BTC, ETH, BTC_EUR = Pair("BTC", "USD"), Pair("ETH", "USD"), Pair("BTC", "EUR")
 
 
 @pytest.mark.parametrize(
-    "text", ["alpaca", "simulated", "file:prices.csv", "file:/data/{base}.csv.gz", "file:a b", "file: "]
+    "text", ["alpaca", "poloniex", "simulated", "file:prices.csv", "file:/data/{base}.csv.gz", "file:a b", "file: "]
 )
 def test_a_known_name_is_accepted_unchanged(text: str) -> None:
     assert source_name(text) == text
@@ -24,20 +25,20 @@ def test_a_known_name_is_accepted_unchanged(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "binance", "poloniex", "Alpaca", "alpaca ", "file", "file:", "prices.csv", "simulated:1", "x" * 10_000],
+    ["", " ", "binance", "Poloniex", "Alpaca", "alpaca ", "file", "file:", "prices.csv", "simulated:1", "x" * 10_000],
 )
 def test_an_unknown_name_is_refused_with_the_known_names(text: str) -> None:
-    with pytest.raises(InvalidValue, match=r"one of alpaca, simulated, file:PATH$") as error:
+    with pytest.raises(InvalidValue, match=r"one of alpaca, poloniex, simulated, file:PATH$") as error:
         source_name(text)
     assert (error.value.name, error.value.value) == ("source", text)
 
 
 def test_sources_are_opened_in_the_order_of_their_names() -> None:
-    names = ["simulated", "file:prices.csv", "alpaca"]
+    names = ["simulated", "file:prices.csv", "poloniex", "alpaca"]
     sources = open_sources(names, {}, seed=0, pairs=[BTC])
-    assert [type(source) for source in sources] == [Simulated, CsvFile, Alpaca]
+    assert [type(source) for source in sources] == [Simulated, CsvFile, Poloniex, Alpaca]
     assert [source.id for source in sources] == names
-    assert [source.simulated for source in sources] == [True, False, False]
+    assert [source.simulated for source in sources] == [True, False, False, False]
 
 
 def test_an_unknown_source_is_refused_before_any_is_read() -> None:

@@ -2,5 +2,6 @@
 
 * ``server``: the server, the requests it received, and the faults of any server
 * ``alpaca``: Alpaca's crypto bars
+* ``poloniex``: Poloniex's candles and tickers
 * ``minutes``: a market of minutes on that server, and the real source that reads it
 """

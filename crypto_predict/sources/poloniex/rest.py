@@ -1,0 +1,172 @@
+"""Poloniex's candles and top of book, without keys.
+
+Wire format::
+
+    GET /markets/BTC_USDT/candles?interval=MINUTE_1&startTime=…&endTime=…&limit=500
+    [["22814.01", "22937.42", "22832.57", "22937.42", "3916.58", "0.17", "2982.64", "0.13", 33, 0, "22877.44",
+      "MINUTE_1", 1659664800000, 1659664859999]]
+    GET /markets/BTC_USDT/ticker24h
+    {"symbol": "BTC_USDT", "bid": "26447.57", "bidQuantity": "0.01", "ask": "26447.58", "askQuantity": "0.06",
+     "ts": "1692870845446"}
+
+A candle is low, high, open, close, volume in the quote and in the base currency, the same two volumes bought by takers,
+number of trades, time of writing, VWAP, interval, and the times at which it opens and closes. Times are milliseconds
+since 1970. Any number may be text. Of more than 500 candles the newest are sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import TypeVar
+
+from crypto_predict.market import Candle, Interval, Pair, Quote, Span
+from crypto_predict.sources.endpoint import Endpoint
+from crypto_predict.sources.limits import Allowance, Bounds, RateBudget
+from crypto_predict.sources.poloniex.settings import PoloniexSettings
+from crypto_predict.sources.retry import RetryPolicy
+from crypto_predict.sources.session import BoundedSession
+from crypto_predict.sources.symbols import POLONIEX
+from crypto_predict.sources.wire import Malformed, decimal, instant, milliseconds, rows, whole
+
+PAGE = 500  # candles in one answer
+WEIGHT_A_SECOND = 200  # of all requests from one address
+# Ten tickers a second are allowed. Poloniex does not promise a number for candles: 20 requests a second, which read
+# 10,000 candles, are a careful choice.
+WEIGHTS = {"ticker24h": 20, "candles": 10}
+
+_NUMBERS = ("low", "high", "open", "close", "amount", "quantity", "buyTakerAmount", "buyTakerQuantity")
+_TRADES, _INTERVAL, _OPENS, _LEAST = 8, 11, 12, 14  # places of other values, and the number of all
+_BOUNDS, _PRODUCTION = Bounds(), RetryPolicy()
+
+Answer = TypeVar("Answer")
+
+
+class Poloniex:
+    """Candles and top of book of Poloniex's spot market, which trades USDT in place of dollars."""
+
+    id = "poloniex"
+    simulated = False
+    intervals = frozenset(Interval)
+
+    def __init__(
+        self,
+        settings: PoloniexSettings,
+        bounds: Bounds = _BOUNDS,
+        policy: RetryPolicy = _PRODUCTION,
+        budget: RateBudget | None = None,
+    ) -> None:
+        self._url = settings.api_url
+        self._bounds = bounds
+        self._session = BoundedSession(policy, {}, settings.api_url)
+        self._endpoint = Endpoint(self.id, settings.api_url, budget or RateBudget(WEIGHT_A_SECOND, seconds=1), policy)
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str], bounds: Bounds) -> Poloniex:
+        """Open the source with the settings of `PoloniexSettings.from_environ`. No connection is made yet."""
+        return cls(PoloniexSettings.from_environ(environ), bounds)
+
+    def traded(self, pair: Pair) -> Pair:
+        """Return the pair that Poloniex trades for `pair`: BTC/USDT for BTC/USD."""
+        return POLONIEX.traded(pair)
+
+    def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
+        """Return `limit` rounded down to the interval: the exchange trades day and night."""
+        return interval.floor(limit)
+
+    def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
+        """Return every candle that opens in `span`, ascending, each opening once: the last copy wins.
+
+        At most one answer is read ahead.
+
+        Raises:
+            SourceError: Poloniex cannot be reached, refuses or sends another format, or the history exceeds the bounds.
+            UnusableHistory: Poloniex cannot have the pair.
+        """
+        symbol, allowance = POLONIEX.symbol(pair), Allowance(self.id, self._bounds)
+
+        def ask(part: Span) -> list[Candle]:
+            query: dict[str, str | int] = {
+                "interval": interval.name,
+                # Without both ends the newest candles are sent. The last millisecond of the span is included, whether
+                # Poloniex compares it with the opening of a candle or with its close.
+                "startTime": milliseconds(part.start),
+                "endTime": milliseconds(part.end) - 1,
+                "limit": PAGE,
+            }
+            received = self._ask(symbol, "candles", query, lambda answer: _read_page(answer, interval), allowance)
+            allowance.take(len(received))
+            return received
+
+        return _in_windows(ask, interval, span)
+
+    def quote(self, pair: Pair) -> Quote:
+        """Return the best bid and ask.
+
+        Raises:
+            SourceError: Poloniex cannot be reached, refuses or sends another format.
+            UnusableHistory: Poloniex cannot have the pair.
+        """
+        symbol = POLONIEX.symbol(pair)
+        return self._ask(
+            symbol, "ticker24h", {}, lambda answer: _read_quote(answer, symbol), Allowance(self.id, self._bounds)
+        )
+
+    def _ask(
+        self,
+        symbol: str,
+        resource: str,
+        query: Mapping[str, str | int],
+        read: Callable[[object], Answer],
+        allowance: Allowance,
+    ) -> Answer:
+        """Return what `read` makes of an answer."""
+        url = f"{self._url}/markets/{symbol}/{resource}"
+        return self._endpoint.ask(
+            lambda: self._session.get(url, params=query).json(), read, allowance, WEIGHTS[resource]
+        )
+
+
+def _in_windows(ask: Callable[[Span], list[Candle]], interval: Interval, span: Span) -> Iterator[Candle]:
+    """Yield every candle that opens in `span`, ascending, from windows that fit into one answer.
+
+    An answer may be short at either end. What lies before its first and after its last candle is asked for again until
+    nothing more comes.
+    """
+    start = span.start
+    while start < span.end:
+        window = Span(start, min(start + PAGE * interval.length, span.end))
+        found: dict[datetime, Candle] = {}
+        unknown = [window]
+        while unknown:
+            part = unknown.pop()
+            if interval.ceil(part.start) >= part.end:  # no candle opens there
+                continue
+            candles = {candle.open_time: candle for candle in ask(part) if candle.open_time in part}
+            found |= candles
+            if candles:
+                after = interval.floor(max(candles)) + interval.length
+                unknown += [Span(part.start, min(candles)), Span(after, part.end)]
+        yield from (found[opening] for opening in sorted(found))
+        start = window.end
+
+
+def _read_page(answer: object, interval: Interval) -> list[Candle]:
+    return [_read_candle(row, interval) for row in rows(answer, "candles", PAGE)]
+
+
+def _read_candle(row: object, interval: Interval) -> Candle:
+    if not isinstance(row, list) or len(row) < _LEAST:
+        raise Malformed(f"a candle that is not a list of {_LEAST} values")
+    if row[_INTERVAL] != interval.name:
+        raise Malformed(f"a candle of another interval than {interval.name}")
+    low, high, open_, close, amount, quantity, taker_amount, taker_quantity = map(decimal, row, _NUMBERS)
+    opening, trades = instant(row[_OPENS], "startTime"), whole(row[_TRADES], "tradeCount")
+    return Candle(opening, open_, high, low, close, quantity, amount, trades, taker_quantity, taker_amount)
+
+
+def _read_quote(answer: object, symbol: str) -> Quote:
+    if not isinstance(answer, dict) or answer.get("symbol") != symbol:
+        raise Malformed(f"no ticker of {symbol}")
+    time = instant(answer.get("ts"), "ts")
+    return Quote(time, *(decimal(answer.get(name), name) for name in ("bid", "bidQuantity", "ask", "askQuantity")))

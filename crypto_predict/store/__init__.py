@@ -1,0 +1,43 @@
+"""A database of the market: candles, quotes, gaps and what became of them, on SQLite or PostgreSQL.
+
+- `address`: what ``--database`` may be
+- `tables`, `migrations`, `schema`: the tables, the steps that make them, and their version
+- `database`: connections and errors
+- `reading`, `writing`: the two ports; `gaps`, `bulk`, `holding` are parts of writing
+"""
+
+from crypto_predict.store.address import parse
+from crypto_predict.store.database import Connections
+from crypto_predict.store.reading import Database
+from crypto_predict.store.writing import WritableDatabase
+
+__all__ = ["DEFAULT_DATABASE", "Database", "WritableDatabase", "open_reader", "open_writer"]
+
+DEFAULT_DATABASE = "data/market.db"
+
+
+def open_reader(url: str) -> Database:
+    """Open a database for reading. It is not changed, and another process may write to it.
+
+    Args:
+        url: A path, ``sqlite:///path`` or ``postgresql://user:password@host:5432/name``.
+
+    Raises:
+        InvalidValue: `url` is malformed.
+        DatabaseError: The database does not exist, cannot be reached, or has another schema.
+    """
+    return Database(Connections(parse(url), read_only=True))
+
+
+def open_writer(url: str) -> WritableDatabase:
+    """Open a database for writing; create or upgrade its tables. Two processes may do so at once.
+
+    Args:
+        url: A path, ``sqlite:///path`` or ``postgresql://user:password@host:5432/name``. The folder of a file is
+            created, a database on a server is not.
+
+    Raises:
+        InvalidValue: `url` is malformed.
+        DatabaseError: The database cannot be created or reached, or its schema is newer than that of this program.
+    """
+    return WritableDatabase(Connections(parse(url), read_only=False))

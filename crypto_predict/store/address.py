@@ -1,0 +1,77 @@
+"""The addresses of databases: the path of an SQLite file, or the URL of a PostgreSQL server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from crypto_predict.errors import InvalidValue
+from crypto_predict.settings import masked
+
+_EXPECTED = "a path such as data/market.db, sqlite:///data/market.db or postgresql://user:password@host:5432/name"
+_POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteFile:
+    """An SQLite database."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresServer:
+    """A database of a PostgreSQL server. As text it is without its password."""
+
+    text: str
+    url: URL = field(repr=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+Address = SqliteFile | PostgresServer
+
+
+def parse(text: str) -> Address:
+    """Read the address of a database: a path, ``sqlite:///path`` or ``postgresql://user:password@host:5432/name``.
+
+    Raises:
+        InvalidValue: The text is not one of them. The error shows it without passwords.
+    """
+    scheme, found, rest = text.partition("://")
+    if not text.isprintable():
+        raise _invalid(text)
+    if not found:
+        return _file(text, text)
+    if scheme == "sqlite":
+        return _file(rest[1:] if rest.startswith("/") and "?" not in rest else "", text)
+    if scheme not in _POSTGRESQL:
+        raise _invalid(text)
+    try:
+        url = make_url(text).set(drivername="postgresql+psycopg")
+        psycopg.conninfo.make_conninfo(**{name: str(value) for name, value in url.query.items()})
+    except (ArgumentError, ValueError, psycopg.ProgrammingError) as error:
+        raise _invalid(text) from error
+    if not url.database:
+        raise _invalid(text)
+    return PostgresServer(masked(text), url)
+
+
+def _file(path: str, text: str) -> SqliteFile:
+    # ":memory:" would be lost when its process ends; a keyword string of libpq may contain a password
+    if not path or path.startswith(":") or "password=" in path:
+        raise _invalid(text)
+    return SqliteFile(Path(path))
+
+
+def _invalid(text: str) -> InvalidValue:
+    shown = "***" if "password=" in text and "://" not in text else masked(text)
+    return InvalidValue("database", shown, _EXPECTED)

@@ -1,0 +1,70 @@
+"""Writing many rows at once, the fastest way that each database has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, cast
+
+import psycopg
+from sqlalchemy import BigInteger, Connection, Double, Integer, Table
+
+Values = tuple[Any, ...]
+
+_TYPES = ((Double, "float8"), (BigInteger, "int8"), (Integer, "int4"))  # BigInteger is an Integer too
+
+
+def insert(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Values]) -> None:
+    """Insert rows; the other columns get their defaults."""
+    if rows:
+        mark = "?" if connection.dialect.name == "sqlite" else "%s"
+        marks = ", ".join(mark for _ in columns)
+        connection.exec_driver_sql(f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})", list(rows))  # noqa: S608 - names of tables.py
+
+
+def upsert(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
+    """Insert whole rows, or update those that exist and differ. An equal row is not written again."""
+    if not rows:
+        return
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(_upsert_sqlite(table), list(rows))
+        return
+    incoming = f"incoming_{table.name}"
+    # emptied at the end of the transaction and used again by the next: new tables would bloat the system tables
+    connection.exec_driver_sql(
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS {incoming} (LIKE {table.name}) ON COMMIT DELETE ROWS"
+    )
+    driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+    with driver.cursor() as cursor, cursor.copy(f"COPY {incoming} FROM STDIN (FORMAT BINARY)") as copy:
+        copy.set_types(_types(table))
+        for row in rows:
+            copy.write_row(row)
+    connection.exec_driver_sql(_upsert_postgresql(table, incoming))
+
+
+@cache
+def _upsert_sqlite(table: Table) -> str:
+    marks = ", ".join("?" for _ in table.columns)
+    return f"INSERT INTO {table.name} VALUES ({marks}) {_on_conflict(table, 'IS NOT')}"  # noqa: S608 - names of tables.py
+
+
+@cache
+def _upsert_postgresql(table: Table, incoming: str) -> str:
+    on_conflict = _on_conflict(table, "IS DISTINCT FROM")
+    return f"INSERT INTO {table.name} SELECT * FROM {incoming} {on_conflict}"  # noqa: S608 - names of tables.py
+
+
+def _on_conflict(table: Table, differs: str) -> str:
+    keys = ", ".join(column.name for column in table.primary_key)
+    values = [column.name for column in table.columns if not column.primary_key]
+    update = ", ".join(f"{name} = excluded.{name}" for name in values)
+    old = ", ".join(f"{table.name}.{name}" for name in values)
+    new = ", ".join(f"excluded.{name}" for name in values)
+    return f"ON CONFLICT ({keys}) DO UPDATE SET {update} WHERE ({old}) {differs} ({new})"
+
+
+@cache
+def _types(table: Table) -> tuple[str, ...]:
+    return tuple(
+        next((name for kind, name in _TYPES if isinstance(column.type, kind)), "text") for column in table.columns
+    )

@@ -1,0 +1,46 @@
+"""How the values of the market stand in columns: times as whole numbers, a series as its number in `symbols`."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, ScalarSelect, select
+
+from crypto_predict.market import EPOCH, SeriesKey
+from crypto_predict.store.tables import symbols
+
+_SECOND, _MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
+
+
+def instant(seconds: int) -> datetime:
+    """Return the time that is `seconds` after 1970."""
+    return EPOCH + timedelta(seconds=seconds)
+
+
+def instant_us(microseconds: int) -> datetime:
+    """Return the time that is `microseconds` after 1970."""
+    return EPOCH + timedelta(microseconds=microseconds)
+
+
+def seconds_up(time: datetime) -> int:
+    """Return the whole seconds since 1970, rounded up: an opening in whole seconds is before both or before neither."""
+    return -((EPOCH - time) // _SECOND)
+
+
+def microseconds(time: datetime) -> int:
+    """Return the microseconds since 1970."""
+    return (time - EPOCH) // _MICROSECOND
+
+
+def names(series: SeriesKey) -> ColumnElement[bool]:
+    """Return the condition that a row of `symbols` is that of a series."""
+    return (
+        (symbols.c.source == series.source)
+        & (symbols.c.pair == str(series.pair))
+        & (symbols.c.interval == series.interval.seconds)
+    )
+
+
+def series_id(series: SeriesKey) -> ScalarSelect[int]:
+    """Return the query of the number of a series, as a part of another one; NULL if the series does not exist."""
+    return select(symbols.c.id).where(names(series)).scalar_subquery()

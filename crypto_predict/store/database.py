@@ -1,0 +1,174 @@
+"""Connections to a database: one pool for all threads, one edge at which every error becomes a `DatabaseError`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from crypto_predict.errors import DatabaseError
+from crypto_predict.locks import process_name
+from crypto_predict.settings import masked
+from crypto_predict.store.address import Address, PostgresServer, SqliteFile
+
+_CONNECT_SECONDS = 5
+_READ_SECONDS = 10  # for one statement, or for a lock
+_WRITE_SECONDS = 60
+_THREADS = 16  # more wait for a connection
+
+_ADVICE = {  # by a part of the driver's message
+    "is full": "make room on the disk",
+    "disk I/O error": "check the disk and its free space",
+    "No space left": "make room on the disk",
+    "is locked": "another process did not finish writing in time",
+    "readonly database": "check the permissions of the file and its folder",
+    "unable to open": "check the permissions of the file and its folder",
+    "malformed": "the file is damaged: restore a copy, or move it away and collect again",
+    "not a database": "name another file",
+}
+
+
+class Connections:
+    """The connections to one database. Safe to share between threads."""
+
+    def __init__(self, address: Address, *, read_only: bool) -> None:
+        self.address = address
+        self._read_only = read_only
+        self.engine = (
+            _file_engine(address, read_only) if isinstance(address, SqliteFile) else _engine(address, read_only)
+        )
+        self._status: os.stat_result | None = None  # of the file that the connections have open
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Open a transaction, which is committed at the end of the context, or else rolled back.
+
+        Raises:
+            DatabaseError: Anything failed in the database.
+        """
+        with self.errors():
+            if isinstance(self.address, SqliteFile):
+                self._check_file(self.address)
+            with self.engine.begin() as connection:
+                yield connection
+
+    @contextlib.contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raise every error of the database as a `DatabaseError`."""
+        try:
+            yield
+        # OverflowError: an integer that no column can hold
+        except (SQLAlchemyError, psycopg.Error, sqlite3.Error, OSError, OverflowError) as error:
+            raise self.error(_reason(error)) from error
+
+    def error(self, reason: str) -> DatabaseError:
+        """Return an error of this database."""
+        return DatabaseError(str(self.address), reason)
+
+    def close(self) -> None:
+        """Close all connections that are not in use."""
+        self.engine.dispose()
+
+    def _check_file(self, file: SqliteFile) -> None:
+        """Connections keep a deleted or replaced file open: what is written to it would be lost."""
+        try:
+            status = file.path.stat()
+        except FileNotFoundError as error:
+            if self._status is None and not self._read_only:
+                return  # it will be created
+            raise self.error("the file does not exist; collect.py --database creates it") from error
+        if self._status is not None and not os.path.samestat(status, self._status):
+            if not self._read_only:
+                raise self.error("the file was replaced while it was in use; start again")
+            self.engine.dispose()
+        self._status = status
+
+
+def _engine(server: PostgresServer, read_only: bool) -> Engine:
+    limits = {
+        "connect_timeout": _CONNECT_SECONDS,
+        "application_name": process_name()[:63],  # `hold` shows it to other processes
+        # a server that does not answer any more is noticed after some 10 seconds
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
+    }
+    given = {name: value for name, value in limits.items() if name not in server.url.query}
+    engine = create_engine(
+        server.url,
+        connect_args=given,
+        hide_parameters=True,
+        pool_size=_THREADS,
+        max_overflow=0,
+        pool_timeout=_READ_SECONDS,
+        pool_pre_ping=True,
+    )
+    seconds = _READ_SECONDS if read_only else _WRITE_SECONDS
+    settings = {
+        "statement_timeout": f"{seconds}s",
+        "idle_in_transaction_session_timeout": f"{_WRITE_SECONDS}s",
+        "default_transaction_read_only": "on" if read_only else "off",
+        "timezone": "UTC",
+    }
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _record: object) -> None:
+        for name, value in settings.items():
+            connection.execute(f"SET {name} = '{value}'")
+        connection.commit()
+
+    return engine
+
+
+def _file_engine(file: SqliteFile, read_only: bool) -> Engine:
+    uri = f"{file.path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+    pragmas = ["foreign_keys = ON"]
+    if not read_only:
+        # The log of WAL lets others read while this process writes. NORMAL syncs when the log is copied to the file and
+        # not for every transaction: a killed process loses nothing, since the kernel has what it wrote. A power failure
+        # may undo the newest transactions, whole ones, which the next backfill fetches again.
+        pragmas += ["journal_mode = WAL", "synchronous = NORMAL"]
+
+    def connect() -> sqlite3.Connection:
+        seconds = _READ_SECONDS if read_only else _WRITE_SECONDS
+        # isolation_level None: the driver does not begin transactions, the listener below does
+        connection = sqlite3.connect(uri, uri=True, timeout=seconds, isolation_level=None, check_same_thread=False)
+        try:
+            for pragma in pragmas:
+                connection.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    engine = create_engine(
+        "sqlite://",
+        creator=connect,
+        poolclass=QueuePool,
+        hide_parameters=True,
+        pool_size=_THREADS,
+        max_overflow=0,
+        pool_timeout=_READ_SECONDS,
+    )
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # a writer that has read first could not wait for another writer: it takes the lock at once
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _reason(error: Exception) -> str:
+    """Return one line that tells what failed, without passwords."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    text = masked(" ".join(str(cause).split())) or type(cause).__name__
+    advice = [advice for part, advice in _ADVICE.items() if part in text][:1]
+    return "; ".join([text[:400], *advice])

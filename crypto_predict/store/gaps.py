@@ -1,0 +1,137 @@
+"""Coverage and gaps: what the source was asked for, and which candles it did not return.
+
+A gap is a run of missing openings in a covered span, with a stored candle before and after it. So openings before the
+first candle of a series are not a gap, nor are those after the newest one or those that were not asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from sqlalchemy import Connection, delete, func, select
+
+from crypto_predict.market import Interval, Span
+from crypto_predict.store import bulk, tables
+from crypto_predict.store.columns import seconds_up
+
+MOST_ATTEMPTS = 3  # after which a gap is final
+OPEN, FINAL = "open", "the source does not have it"
+NOT_RETURNED, QUARANTINED, PARTLY = "not returned by the source", "quarantined", "partly quarantined"
+
+_SECOND = 1_000_000  # microseconds
+_COLUMNS = ("start_time", "end_time", "cause", "attempts", "verdict", "found_at_us")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The openings of a series that its source was asked for, in seconds since 1970."""
+
+    start: int  # included
+    end: int  # not included
+
+    @classmethod
+    def of(cls, span: Span, interval: Interval) -> Asked | None:
+        """Return the whole intervals of a span; None if it does not have any."""
+        whole = span.whole(interval)
+        return cls(seconds_up(whole.start), seconds_up(whole.end)) if whole.start < whole.end else None
+
+
+_Row = tuple[int, int, str, int, str, int]  # _COLUMNS
+
+
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """The gaps of one series in one transaction, which excludes other writers of the series."""
+
+    connection: Connection
+    series: int  # its number
+    step: int  # the seconds of its interval
+    now: int  # in microseconds
+
+    def cover(self, asked: Asked) -> None:
+        """Add a span to the coverage, merged with those that it overlaps or touches."""
+        columns = tables.coverage.c
+        touching = (
+            (columns.series == self.series) & (columns.start_time <= asked.end) & (columns.end_time >= asked.start)
+        )
+        rows = self.connection.execute(select(columns.start_time, columns.end_time).where(touching))
+        found = [tuple(row) for row in rows]
+        merged = (min([asked.start, *(start for start, _ in found)]), max([asked.end, *(end for _, end in found)]))
+        if found != [merged]:
+            self.connection.execute(delete(tables.coverage).where(touching))
+            names = ("series", "start_time", "end_time")
+            bulk.insert(self.connection, tables.coverage, names, [(self.series, *merged)])
+
+    def renew(self, changed: Asked, asked: Asked | None) -> None:
+        """Find the gaps again around `changed`, a span with every opening whose candle or coverage changed.
+
+        Those whose first opening is in `asked` count an attempt.
+        """
+        opening = tables.price_history.c.open_time
+        own = tables.price_history.c.series == self.series
+        before = self.connection.execute(select(func.max(opening)).where(own, opening < changed.start)).scalar()
+        after = self.connection.execute(select(func.min(opening)).where(own, opening >= changed.end)).scalar()
+        around = Asked(changed.start if before is None else before, changed.end if after is None else after)
+        columns = tables.gaps.c
+        overlapping = (
+            (columns.series == self.series) & (columns.start_time < around.end) & (columns.end_time > around.start)
+        )
+        query = select(*(columns[name] for name in _COLUMNS)).where(overlapping).order_by(columns.start_time)
+        old = cast("list[_Row]", [tuple(row) for row in self.connection.execute(query)])
+        new = [self._row(hole, old, asked) for hole in self._holes(around)]
+        if new != old:
+            self.connection.execute(delete(tables.gaps).where(overlapping))
+            bulk.insert(self.connection, tables.gaps, ("series", *_COLUMNS), [(self.series, *row) for row in new])
+
+    def _holes(self, around: Asked) -> Iterator[Asked]:
+        """Return the runs of covered openings between two neighbouring candles."""
+        opening = tables.price_history.c.open_time
+        neighbours = (
+            select(opening, func.lead(opening).over(order_by=opening).label("next"))
+            .where(tables.price_history.c.series == self.series, opening.between(around.start, around.end))
+            .subquery()
+        )
+        last, following = neighbours.c.open_time, neighbours.c.next
+        apart = self.connection.execute(
+            select(last, following).where(following - last > self.step).order_by(last)
+        ).all()
+        if not apart:
+            return
+        columns = tables.coverage.c
+        covered = self.connection.execute(
+            select(columns.start_time, columns.end_time)
+            .where(columns.series == self.series)
+            .where(columns.start_time < apart[-1][1], columns.end_time > apart[0][0])
+            .order_by(columns.start_time)
+        ).all()
+        for candle, next_candle in apart:
+            for start, end in covered:
+                hole = Asked(max(candle + self.step, start), min(next_candle, end))
+                if hole.start < hole.end:
+                    yield hole
+
+    def _row(self, hole: Asked, old: Sequence[_Row], asked: Asked | None) -> _Row:
+        """Return the row of a gap, with what is known about the older gaps of which it is a part."""
+        parts = [row for row in old if row[0] < hole.end and row[1] > hole.start]
+        # the openings by which a gap has grown were asked for once
+        known = any(row[0] <= hole.start and row[1] >= hole.end for row in parts)
+        again = asked is not None and asked.start <= hole.start < asked.end  # once, even if asked for in pieces
+        attempts = parts[0][3] + again if known else 1
+        found_at = min((row[5] for row in parts), default=self.now)
+        return hole.start, hole.end, self._cause(hole), attempts, OPEN if attempts < MOST_ATTEMPTS else FINAL, found_at
+
+    def _cause(self, hole: Asked) -> str:
+        opening = tables.quarantine.c.open_time_us
+        rejected = self.connection.execute(
+            select(func.count(opening.distinct())).where(
+                tables.quarantine.c.series == self.series,
+                opening >= hole.start * _SECOND,
+                opening < hole.end * _SECOND,
+                opening % (self.step * _SECOND) == 0,
+            )
+        ).scalar_one()
+        if not rejected:
+            return NOT_RETURNED
+        return QUARANTINED if rejected * self.step == hole.end - hole.start else PARTLY

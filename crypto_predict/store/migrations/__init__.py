@@ -1,0 +1,4 @@
+"""The schema of a market database and its history: each module of `versions` is one step, applied by Alembic.
+
+An applied step is never edited: a change of the tables is a new step.
+"""

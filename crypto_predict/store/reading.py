@@ -1,0 +1,176 @@
+"""Reads of the market. They need neither NumPy nor pandas."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Row, Select, Table, func, select, text
+
+from crypto_predict.market import Candle, Gap, Interval, Pair, Quote, SeriesKey, Span, StoredCandle
+from crypto_predict.market.ports import CollectedSeries, Quarantined, Revision, SeriesSize, StoredGap
+from crypto_predict.store import schema
+from crypto_predict.store.columns import instant, instant_us, microseconds, seconds_up, series_id
+from crypto_predict.store.database import Connections
+from crypto_predict.store.tables import coverage, gaps, price_history, quarantine, revisions, symbols, top_of_book
+
+_MOST_ROWS = 2**31 - 1  # that a statement can be limited to
+_Row = Row[*tuple[Any, ...]]
+_Select = Select[*tuple[Any, ...]]
+_NUMBERS = [price_history.c[name] for name in Candle._fields[1:]]
+
+
+class Database:
+    """A database of the market, open for reading: a `MarketReader`. Safe to share between threads."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def collected(self) -> Sequence[CollectedSeries]:
+        """Return every series, sorted."""
+        holes = (
+            select(
+                gaps.c.series, func.count().label("gaps"), func.sum(gaps.c.end_time - gaps.c.start_time).label("length")
+            )
+            .group_by(gaps.c.series)
+            .subquery()
+        )
+        rows = self._rows(
+            select(symbols, holes.c.gaps, holes.c.length).outerjoin(holes, symbols.c.id == holes.c.series)
+        )
+        return sorted((_collected(row) for row in rows), key=lambda one: _order(one.series))
+
+    def coverage(self, series: SeriesKey) -> Sequence[Span]:
+        """Return the spans for which the source was asked and its answer is stored, ascending and apart."""
+        query = select(coverage.c.start_time, coverage.c.end_time).where(coverage.c.series == series_id(series))
+        return [Span(instant(start), instant(end)) for start, end in self._rows(query.order_by(coverage.c.start_time))]
+
+    def candles(self, series: SeriesKey, span: Span, limit: int) -> Sequence[StoredCandle]:
+        """Return at most `limit` candles that open in `span`, ascending.
+
+        The next page begins one interval after the last opening.
+        """
+        query = _opening_in(
+            select(price_history.c.open_time, *_NUMBERS, price_history.c.vwap), price_history, series, span
+        )
+        rows = self._rows(query.order_by(price_history.c.open_time), limit)
+        return [StoredCandle(Candle(instant(row[0]), *row[1:-1]), row[-1]) for row in rows]
+
+    def quotes(self, source: str, pair: Pair, span: Span, limit: int) -> Sequence[Quote]:
+        """Return at most `limit` quotes of `span`, ascending."""
+        columns = top_of_book.c
+        query = (
+            select(columns.time_us, columns.bid, columns.bid_size, columns.ask, columns.ask_size)
+            .where(columns.source == source, columns.pair == str(pair))
+            .where(columns.time_us >= microseconds(span.start), columns.time_us < microseconds(span.end))
+        )
+        return [Quote(instant_us(row[0]), *row[1:]) for row in self._rows(query.order_by(columns.time_us), limit)]
+
+    def gaps(self, series: SeriesKey, span: Span) -> Sequence[StoredGap]:
+        """Return the gaps that overlap `span`, ascending."""
+        query = select(gaps).where(
+            gaps.c.series == series_id(series),
+            gaps.c.start_time < seconds_up(span.end),
+            gaps.c.end_time > seconds_up(span.start),
+        )
+        return [_gap(row, series.interval) for row in self._rows(query.order_by(gaps.c.start_time))]
+
+    def revisions(self, series: SeriesKey, span: Span) -> Sequence[Revision]:
+        """Return the replaced candles that open in `span`, in the order of their openings and changes."""
+        numbers = [revisions.c[column.name] for column in _NUMBERS]
+        query = _opening_in(select(revisions.c.open_time, *numbers, revisions.c.changed_at_us), revisions, series, span)
+        rows = self._rows(query.order_by(revisions.c.open_time, revisions.c.id))
+        return [Revision(Candle(instant(row[0]), *row[1:-1]), instant_us(row[-1])) for row in rows]
+
+    def quarantine(self, series: SeriesKey, span: Span) -> Sequence[Quarantined]:
+        """Return the rejected rows that open in `span`, ascending."""
+        columns = quarantine.c
+        query = (
+            select(columns.open_time_us, columns.numbers, columns.reason)
+            .where(columns.series == series_id(series))
+            .where(columns.open_time_us >= microseconds(span.start), columns.open_time_us < microseconds(span.end))
+            .order_by(columns.open_time_us, columns.id)
+        )
+        rows = self._rows(query)
+        return [Quarantined(Candle(instant_us(row[0]), *json.loads(row[1])), row[2]) for row in rows]
+
+    def sizes(self) -> Sequence[SeriesSize]:
+        """Return the size of every series, sorted."""
+        postgresql = self._connections.engine.dialect.name == "postgresql"
+        with self._connections.transaction() as connection:
+            rows = connection.execute(select(symbols)).all()
+            if postgresql:
+                total = connection.execute(text("SELECT pg_total_relation_size('price_history')")).scalar_one()
+            else:  # nearly all pages of the file hold candles
+                pages, free, size = (
+                    connection.execute(text(f"PRAGMA {name}")).scalar_one()
+                    for name in ("page_count", "freelist_count", "page_size")
+                )
+                total = (pages - free) * size
+        every = sum(row.candles for row in rows) or 1
+        sizes = [SeriesSize(_key(row), row.candles, total * row.candles // every) for row in rows]
+        return sorted(sizes, key=lambda size: _order(size.series))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connections.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _prepare(self) -> None:
+        with self._connections.transaction() as connection:
+            fault = schema.check(connection)
+        if fault:
+            raise self._connections.error(fault)
+
+    def _rows(self, query: _Select, limit: int = _MOST_ROWS) -> Sequence[_Row]:
+        with self._connections.transaction() as connection:
+            return connection.execute(query.limit(min(max(limit, 0), _MOST_ROWS))).all()
+
+
+def _opening_in(query: _Select, table: Table, series: SeriesKey, span: Span) -> _Select:
+    opening = table.c.open_time
+    return query.where(
+        table.c.series == series_id(series), opening >= seconds_up(span.start), opening < seconds_up(span.end)
+    )
+
+
+def _order(series: SeriesKey) -> tuple[str, Pair, int]:
+    return series.source, series.pair, series.interval.seconds
+
+
+def _key(row: _Row) -> SeriesKey:
+    return SeriesKey(row.source, Pair.parse(row.pair), Interval(timedelta(seconds=row.interval)))
+
+
+def _collected(row: _Row) -> CollectedSeries:
+    key = _key(row)
+    return CollectedSeries(
+        series=key,
+        simulated=row.simulated,
+        state=row.state,
+        first_open=None if row.first_open is None else instant(row.first_open),
+        newest_close=None if row.last_open is None else instant(row.last_open) + key.interval.length,
+        gaps=row.gaps or 0,
+        missing=int(row.length or 0) // key.interval.seconds,
+    )
+
+
+def _gap(row: _Row, interval: Interval) -> StoredGap:
+    missing = (row.end_time - row.start_time) // interval.seconds
+    gap = Gap(instant(row.start_time), instant(row.end_time), missing)
+    return StoredGap(gap, row.cause, row.attempts, row.verdict, instant_us(row.found_at_us))

@@ -1,0 +1,115 @@
+"""The tables of a market database, the same on SQLite and PostgreSQL. `migrations` creates them.
+
+Times are whole seconds since 1970 in UTC, or microseconds where a name ends in ``_us``. Spans include their start and
+not their end. ``series`` is the number of a row of `symbols`.
+"""
+
+from sqlalchemy import BigInteger, Boolean, Column, Double, ForeignKey, Index, Integer, MetaData, Table, Text
+
+SCHEMA = "0001"  # the newest step of `migrations`
+
+metadata = MetaData()
+
+
+def _series(*, primary_key: bool = False) -> Column[int]:
+    return Column("series", Integer, ForeignKey("symbols.id"), primary_key=primary_key, nullable=False)
+
+
+def _volumes() -> list[Column[float] | Column[int]]:
+    return [
+        Column("quote_volume", Double),
+        Column("trades", BigInteger),
+        Column("taker_base_volume", Double),
+        Column("taker_quote_volume", Double),
+    ]
+
+
+def _prices() -> list[Column[float]]:
+    return [Column(name, Double, nullable=False) for name in ("open", "high", "low", "close", "volume")]
+
+
+symbols = Table(
+    "symbols",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("pair", Text, nullable=False),  # BTC/USD
+    Column("interval", Integer, nullable=False),  # seconds
+    Column("simulated", Boolean, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("candles", BigInteger, nullable=False),  # how many are stored
+    Column("first_open", BigInteger),  # of the stored candles
+    Column("last_open", BigInteger),
+    Index("symbols_by_name", "source", "pair", "interval", unique=True),
+)
+
+# One table holds every candle, without a number of its own for each row: a candle takes some 100 bytes on SQLite.
+price_history = Table(
+    "price_history",
+    metadata,
+    _series(primary_key=True),
+    Column("open_time", BigInteger, primary_key=True),
+    *_prices(),
+    *_volumes(),
+    Column("vwap", Double),
+    sqlite_with_rowid=False,
+)
+
+top_of_book = Table(
+    "top_of_book",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("pair", Text, primary_key=True),
+    Column("time_us", BigInteger, primary_key=True),
+    *(Column(name, Double, nullable=False) for name in ("bid", "bid_size", "ask", "ask_size")),
+    sqlite_with_rowid=False,
+)
+
+# The spans for which the source was asked and its answer is stored; they neither overlap nor touch.
+coverage = Table(
+    "coverage",
+    metadata,
+    _series(primary_key=True),
+    Column("start_time", BigInteger, primary_key=True),
+    Column("end_time", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+gaps = Table(
+    "gaps",
+    metadata,
+    _series(primary_key=True),
+    Column("start_time", BigInteger, primary_key=True),
+    Column("end_time", BigInteger, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("found_at_us", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The old values of candles that were changed.
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    _series(),
+    Column("open_time", BigInteger, nullable=False),
+    *_prices(),
+    *_volumes(),
+    Column("changed_at_us", BigInteger, nullable=False),
+    Index("revisions_by_candle", "series", "open_time"),
+)
+
+# Rows that no market can have made. Their numbers are text, since a database column cannot hold every one of them.
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    _series(),
+    Column("open_time_us", BigInteger, nullable=False),
+    Column("numbers", Text, nullable=False),  # a JSON list in the order of Candle, with NaN and Infinity
+    Column("reason", Text, nullable=False),
+    Column("found_at_us", BigInteger, nullable=False),
+    Index("quarantine_by_candle", "series", "open_time_us"),
+)

@@ -1,0 +1,193 @@
+"""Poloniex on the replay server: ``GET /markets/{symbol}/candles`` and ``GET /markets/{symbol}/ticker24h``."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from aiohttp import web
+
+from crypto_predict.market import Candle, Interval, Pair, Quote
+from crypto_predict.sources.wire import milliseconds
+
+_PARAMETERS = frozenset({"interval", "startTime", "endTime", "limit"})
+_INTERVALS = frozenset(
+    f"{unit}_{count}"
+    for unit, counts in {
+        "MINUTE": (1, 5, 10, 15, 30),
+        "HOUR": (1, 2, 4, 6, 12),
+        "DAY": (1, 3),
+        "WEEK": (1,),
+        "MONTH": (1,),
+    }.items()
+    for count in counts
+)
+_DEFAULT_LIMIT, _LARGEST_LIMIT = 100, 500
+_BAD_PARAMETER, _BAD_SYMBOL, _NOT_FOUND = 21356, 24101, 404  # codes in the body of a refusal
+
+
+class Kept(Enum):
+    """The end of a span from which an answer is filled if the span has more candles than one answer."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """How the exchange cuts and arranges its answers."""
+
+    rows: Sequence[int] = (_LARGEST_LIMIT,)  # of each answer in turn, repeated; at most the `limit` of the request
+    kept: Kept = Kept.NEWEST
+    descending: bool = False
+    repeated: int = 0  # rows at the end of an answer that repeat its first rows
+    numbers: type[str] | type[float] = str  # how prices and times are written
+
+
+_USUAL = Answers()
+
+
+class PoloniexExchange:
+    """Serves the candles of `market` (ascending, by pair and interval) and the newest quotes."""
+
+    def __init__(
+        self,
+        market: Mapping[tuple[Pair, Interval], Sequence[Candle]],
+        answers: Answers = _USUAL,
+        quotes: Mapping[Pair, Quote] | None = None,
+    ) -> None:
+        self._market = {(_symbol(pair), interval.name): candles for (pair, interval), candles in market.items()}
+        self._quotes = {_symbol(pair): quote for pair, quote in (quotes or {}).items()}
+        self._openings = {name: [milliseconds(one.open_time) for one in held] for name, held in self._market.items()}
+        self._symbols = {symbol for symbol, _ in self._market} | set(self._quotes)
+        self._answers = answers
+        self._served = 0  # answers with candles
+
+    def routes(self) -> Iterable[web.AbstractRouteDef]:
+        """Return the endpoints."""
+        return [
+            web.get("/markets/{symbol}/candles", self._candles),
+            web.get("/markets/{symbol}/ticker24h", self._ticker),
+        ]
+
+    def unknown(self) -> web.Response:
+        """Return the answer to an unknown endpoint."""
+        return _refused(404, _NOT_FOUND, "Not Found")
+
+    async def _candles(self, request: web.Request) -> web.Response:
+        symbol = request.match_info["symbol"]
+        if symbol not in self._symbols:
+            return _refused(400, _BAD_SYMBOL, "Invalid symbol")
+        try:
+            question = _Question(request)
+        except ValueError as error:
+            return _refused(400, _BAD_PARAMETER, str(error))
+        series = symbol, question.interval
+        openings = self._openings.get(series, [])
+        first = 0 if question.start is None else bisect_left(openings, question.start)
+        after = len(openings) if question.end is None else bisect_right(openings, question.end)
+        return web.json_response(self._page(self._market.get(series, ())[first:after], question))
+
+    async def _ticker(self, request: web.Request) -> web.Response:
+        symbol = request.match_info["symbol"]
+        if symbol not in self._quotes:
+            return _refused(400, _BAD_SYMBOL, "Invalid symbol")
+        if request.query:
+            return _refused(400, _BAD_PARAMETER, f"Unexpected parameter: {next(iter(request.query))}")
+        return web.json_response(ticker(symbol, self._quotes[symbol], self._answers.numbers))
+
+    def _page(self, found: Sequence[Candle], question: _Question) -> list[list[Any]]:
+        most = min(self._answers.rows[self._served % len(self._answers.rows)], question.limit)
+        self._served += 1
+        # Without an end, the newest candles are returned, however far the start is in the past.
+        newest = question.end is None or self._answers.kept is Kept.NEWEST
+        kept = found[max(0, len(found) - most) :] if newest else found[:most]
+        rows = [row(candle, question.interval, self._answers.numbers) for candle in kept]
+        rows += rows[: self._answers.repeated]
+        return rows[::-1] if self._answers.descending else rows
+
+
+class _Question:
+    """The parameters of a request for candles, as the documentation of the exchange defines them."""
+
+    def __init__(self, request: web.Request) -> None:
+        """Read the parameters.
+
+        Raises:
+            ValueError: A parameter is invalid; with the message of the exchange.
+        """
+        given = request.query
+        if unknown := sorted(set(given) - _PARAMETERS):
+            raise ValueError(f"Unexpected parameter: {unknown[0]}")
+        if repeated := sorted({name for name in given if len(given.getall(name)) > 1}):
+            raise ValueError(f"Repeated parameter: {repeated[0]}")
+        self.interval = given.get("interval", "")
+        if self.interval not in _INTERVALS:
+            raise ValueError("Invalid interval")
+        self.start = _milliseconds(given, "startTime")
+        self.end = _milliseconds(given, "endTime")  # included, like the start
+        if self.start is not None and self.end is not None and self.end < self.start:
+            raise ValueError("startTime must not be greater than endTime")
+        limit = given.get("limit", str(_DEFAULT_LIMIT))
+        if not re.fullmatch(r"[0-9]{1,3}", limit) or not 1 <= int(limit) <= _LARGEST_LIMIT:
+            raise ValueError(f"limit must be between 1 and {_LARGEST_LIMIT}")
+        self.limit = int(limit)
+
+
+def row(candle: Candle, interval: str, numbers: type[str] | type[float] = str) -> list[Any]:
+    """Return a candle in Poloniex's format: low, high, open, close, then volumes and times."""
+    opening = milliseconds(candle.open_time)
+    closing = opening + Interval[interval].seconds * 1000 - 1
+    prices = (candle.low, candle.high, candle.open, candle.close)
+    volumes = (candle.quote_volume, candle.volume, candle.taker_quote_volume, candle.taker_base_volume)
+    texts = [numbers(number or 0) for number in (*prices, *volumes)]
+    return [*texts, candle.trades or 0, closing + 123, numbers(candle.close), interval, opening, closing]
+
+
+def ticker(symbol: str, quote: Quote, numbers: type[str] | type[float] = str) -> dict[str, Any]:
+    """Return the ticker of a pair in Poloniex's format. All but the top of the book is of the last 24 hours."""
+    ts = milliseconds(quote.time)
+    return {
+        "symbol": symbol,
+        "open": "26053.33",
+        "low": "26053.33",
+        "high": "26798.02",
+        "close": "26447.58",
+        "quantity": "6116.210188",
+        "amount": "161082122.88",
+        "tradeCount": "134709",
+        "startTime": str(ts - 86_400_000),
+        "closeTime": str(ts - 6_000),
+        "displayName": symbol.replace("_", "/"),
+        "dailyChange": "0.0151",
+        "bid": numbers(quote.bid),
+        "bidQuantity": numbers(quote.bid_size),
+        "ask": numbers(quote.ask),
+        "askQuantity": numbers(quote.ask_size),
+        "ts": str(ts) if numbers is str else ts,
+        "markPrice": "26444.11",
+    }
+
+
+def refusal(code: int, message: str) -> str:
+    """Return the body of a refusal."""
+    return f'{{"code":{code},"message":"{message}"}}'
+
+
+def _symbol(pair: Pair) -> str:
+    return f"{pair.base}_{pair.quote}"
+
+
+def _milliseconds(given: Mapping[str, str], name: str) -> int | None:
+    text = given.get(name)
+    if text is not None and not re.fullmatch(r"[0-9]{1,13}", text):
+        raise ValueError(f"Invalid {name}")
+    return None if text is None else int(text)
+
+
+def _refused(status: int, code: int, message: str) -> web.Response:
+    return web.Response(status=status, text=refusal(code, message), content_type="application/json")
