@@ -38,7 +38,7 @@ NAMES = {
         *("pair", "source", "days", "until", "seed", "output", "prophet-json", "picture", "backtest", "horizons"),
         *("every", "ledger", "champion"),
     ],
-    "api.py": ["model", "host", "port", "threads", "stale-after", "retrain-every", "log-level"],
+    "api.py": ["model", "database", "host", "port", "threads", "stale-after", "retrain-every", "log-level"],
     "collect.py": ["pair", "source", "interval", "since", "until"],
 }
 VARIABLES = {
