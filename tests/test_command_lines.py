@@ -35,7 +35,7 @@ NAMES = {
         *("pair", "source", "days", "until", "seed", "output", "prophet-json", "picture", "backtest", "horizons"),
         *("every", "ledger", "champion"),
     ],
-    "api.py": ["model", "host", "port", "threads", "stale-after", "retrain-every", "log-level"],
+    "api.py": ["model", "database", "host", "port", "threads", "stale-after", "retrain-every", "log-level"],
 }
 VARIABLES = {
     "train.py": [
@@ -107,7 +107,7 @@ def test_every_command_line_is_accepted_or_refused_in_one_line(words: list[str],
             "train.py",
             [],
             {"SOURCE": b","},
-            "environment variable SOURCE: '' is not one of alpaca, poloniex, simulated, file:PATH",
+            "environment variable SOURCE: '' is not one of alpaca, binance, poloniex, simulated, file:PATH",
         ),
         ("train.py", [], {"PAIR": b","}, "environment variable PAIR: '' is not two currencies such as BTC/USD"),
         ("train.py", [b"--days", b""], {}, "--days: '' is not a whole number from 30 to 36500"),
@@ -126,7 +126,7 @@ def test_every_command_line_is_accepted_or_refused_in_one_line(words: list[str],
             "train.py",
             [b"--source", b"file:"],
             {},
-            "--source: 'file:' is not one of alpaca, poloniex, simulated, file:PATH",
+            "--source: 'file:' is not one of alpaca, binance, poloniex, simulated, file:PATH",
         ),
         (
             "train.py",
