@@ -67,7 +67,7 @@ def test_every_test_of_a_promise_exists() -> None:
     assert [name for name, source in tests if f"def {name}(" not in source] == []
 
 
-@pytest.mark.parametrize("command", ["train.py", "api.py"])
+@pytest.mark.parametrize("command", ["train.py", "collect.py", "api.py"])
 def test_the_guide_lists_exactly_the_options_and_their_defaults(command: str) -> None:
     run = [sys.executable, command, "--help"]
     shown = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
