@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, inspect, text
 
 from crypto_predict.store.tables import SCHEMA
@@ -36,6 +34,10 @@ def upgrade(connection: Connection) -> str | None:
         return "the file belongs to another program; name another one"
     if version is not None and version > SCHEMA:
         return _newer(version)
+    # half of the time that importing the store would take, and only a first start or an update needs it
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", "crypto_predict.store:migrations")
     config.set_main_option("path_separator", "os")

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crypto_predict.market import Candle, Gap, SeriesKey, Span
-from crypto_predict.market.ports import Quarantined
+from crypto_predict.market.ports import MOST_ATTEMPTS, Quarantined
 from crypto_predict.store import Database, WritableDatabase, open_writer
 from tests.support.databases import KINDS, new_database
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span, vwaps
@@ -58,19 +58,21 @@ def test_before_the_first_and_after_the_newest_candle_there_is_no_gap(
     assert gaps(reader) == [(3, 5, 1), (8, 14, 1)]
 
 
-def test_after_three_attempts_the_source_does_not_have_it(writer: WritableDatabase, reader: Database) -> None:
+def test_after_enough_attempts_the_source_does_not_have_it(writer: WritableDatabase, reader: Database) -> None:
     """The time when it was found stays. A span beside it, or only its end, is not an attempt; a late candle counts."""
     began = datetime.now(UTC)
     verdicts: list[tuple[int, str]] = []
-    for asked in (span(0, 10), span(3, 5), span(6, 9), span(0, 3), span(2, 6)):
+    for asked in (span(0, 10), span(3, 5), span(6, 9), *[span(0, 3), span(2, 6)] * 2):
         writer.write(MINUTES, [] if verdicts else [candle(0), candle(1), *candles(5, 10)], asked)
         verdicts += [(one.attempts, one.verdict) for one in reader.gaps(MINUTES, EVER)]
+    counts = [1, 1, 1, 2, 3, 4, 5]
     final = "the source does not have it"
-    assert verdicts == [(1, "open"), (1, "open"), (1, "open"), (2, "open"), (3, final)]
+    assert verdicts == [(count, "open" if count < MOST_ATTEMPTS else final) for count in counts]
+    assert verdicts[-1] == (5, final)
     (found,) = reader.gaps(MINUTES, EVER)
     assert found.found_at >= began.replace(microsecond=0)
     writer.write(MINUTES, [candle(3)])
-    assert [(one.attempts, one.verdict) for one in reader.gaps(MINUTES, EVER)] == [(3, final), (3, final)]
+    assert [(one.attempts, one.verdict) for one in reader.gaps(MINUTES, EVER)] == [(5, final), (5, final)]
     assert {one.found_at for one in reader.gaps(MINUTES, EVER)} == {found.found_at}
 
 
