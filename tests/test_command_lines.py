@@ -10,6 +10,7 @@ import subprocess
 import sys
 import venv
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -106,7 +107,7 @@ def test_every_command_line_is_accepted_or_refused_in_one_line(words: list[str],
             "train.py",
             [],
             {"SOURCE": b","},
-            "environment variable SOURCE: '' is not one of alpaca, poloniex, simulated, file:PATH",
+            "environment variable SOURCE: '' is not one of alpaca, binance, poloniex, simulated, file:PATH",
         ),
         ("train.py", [], {"PAIR": b","}, "environment variable PAIR: '' is not two currencies such as BTC/USD"),
         ("train.py", [b"--days", b""], {}, "--days: '' is not a whole number from 30 to 36500"),
@@ -125,7 +126,7 @@ def test_every_command_line_is_accepted_or_refused_in_one_line(words: list[str],
             "train.py",
             [b"--source", b"file:"],
             {},
-            "--source: 'file:' is not one of alpaca, poloniex, simulated, file:PATH",
+            "--source: 'file:' is not one of alpaca, binance, poloniex, simulated, file:PATH",
         ),
         (
             "train.py",
@@ -165,9 +166,12 @@ def test_empty_variables_count_as_unset(tmp_path: Path) -> None:
     """Compose files, workflows and Makefiles pass unset variables as empty ones; libraries read some of them too."""
     names = [name.upper().replace("-", "_") for name in NAMES["train.py"]]
     empty = dict.fromkeys([*names, *VARIABLES["train.py"], "ALPACA_DATA_URL", "ALPACA_API_KEY"], "")
+    empty["SOURCE_DATE_EPOCH"] = " "  # a blank one too; NumPy reads it as well
     arguments = ["--source", "simulated", "--output", str(tmp_path / "model.pkl"), "--days", "200", "--every", "50"]
     run = run_measured([sys.executable, "train.py", *arguments, "--picture", str(tmp_path / "it.svg")], empty)
     assert run.code == 0, run.errors
+    age = datetime.now(UTC) - store.load(tmp_path / "model.pkl").card.trained_at
+    assert timedelta(0) <= age < timedelta(minutes=10)
 
 
 @pytest.mark.parametrize("program", list(COMMANDS))

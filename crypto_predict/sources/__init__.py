@@ -1,6 +1,6 @@
 """The sources of past candles. Each implements `market.ports.CandleSource`.
 
-``alpaca``, ``poloniex``
+``alpaca``, ``binance``, ``poloniex``
     The exchanges. Each has a folder with its settings and its wire format, and one line in `catalog`.
 ``csv_file``, ``csv_columns``
     ``file:PATH``: CSV and CSV.gz files, and the names of their columns.

@@ -17,6 +17,7 @@ from crypto_predict.sources.simulated import Simulated
 # An exchange is imported when it is opened: an SDK takes a second.
 _EXCHANGES = {
     "alpaca": "crypto_predict.sources.alpaca.rest:Alpaca",
+    "binance": "crypto_predict.sources.binance.rest:Binance",
     "poloniex": "crypto_predict.sources.poloniex.rest:Poloniex",
 }
 SIMULATED = Simulated.id

@@ -66,7 +66,7 @@ class RateBudget:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._left = weight
+        self._weight = self._left = weight
         self._seconds = seconds
         self._spent: deque[tuple[float, int]] = deque()  # seconds on the clock and weight, oldest first
         self._lock = Lock()
@@ -77,14 +77,29 @@ class RateBudget:
         while (wait := self._wait_or_spend(weight)) > 0:
             self._sleep(min(wait, most()))
 
+    def counted(self, weight: int) -> None:
+        """Count what the exchange has counted in addition: other programs may share this machine's address."""
+        with self._lock:
+            now = self._forget()
+            if (others := weight - (self._weight - self._left)) > 0:
+                self._count(others, now)
+
     def _wait_or_spend(self, weight: int) -> float:
         """Count the request and return 0, or return the seconds until the oldest request is forgotten."""
         with self._lock:
-            now = self._clock()
-            while self._spent and self._spent[0][0] + self._seconds <= now:
-                self._left += self._spent.popleft()[1]
+            now = self._forget()
             if weight > self._left:
                 return self._spent[0][0] + self._seconds - now
-            self._left -= weight
-            self._spent.append((now, weight))
+            self._count(weight, now)
             return 0
+
+    def _forget(self) -> float:
+        """Forget the requests whose time is over, and return the time on the clock."""
+        now = self._clock()
+        while self._spent and self._spent[0][0] + self._seconds <= now:
+            self._left += self._spent.popleft()[1]
+        return now
+
+    def _count(self, weight: int, now: float) -> None:
+        self._left -= weight
+        self._spent.append((now, weight))

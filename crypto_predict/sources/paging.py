@@ -1,4 +1,4 @@
-"""Pages of candles: asking for them by time, and joining pages that overlap."""
+"""Pages of candles: asking for the next one by time, and joining pages that overlap."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from crypto_predict.errors import SourceError
 from crypto_predict.market import Candle, Interval, Span
 
 
-def pages_by_time(
-    source: str, ask: Callable[[Span], Sequence[Candle]], span: Span, interval: Interval
-) -> Iterator[list[Candle]]:
-    """Yield the pages of `span` as they arrive, each cut to what was asked for.
+def forwards(source: str, ask: Callable[[Span], Sequence[Candle]], span: Span, interval: Interval) -> Iterator[Candle]:
+    """Yield every candle that opens in `span`, ascending, each opening once: the last copy wins.
 
     `ask` returns the first candles of a span, as many as fit into a page. The next page begins after the newest of
     them. A short page is not the last one, an empty page is.
@@ -20,16 +18,14 @@ def pages_by_time(
     Raises:
         SourceError: A page has candles, but not one of the span that was asked for.
     """
-    while span.start < span.end:
-        received = ask(span)
-        if not received:
-            return
-        page = [candle for candle in received if candle.open_time in span]
+    while span.start < span.end and (received := ask(span)):
+        page = {candle.open_time: candle for candle in received if candle.open_time in span}
         if not page:
             asked = f"{span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M}"
             raise SourceError(source, f"it was asked for candles from {asked}, and sent others")
-        yield page
-        span = Span(max(candle.open_time for candle in page) + interval.length, span.end)
+        openings = sorted(page)
+        yield from (page[opening] for opening in openings)
+        span = Span(openings[-1] + interval.length, span.end)
 
 
 def in_order(pages: Iterable[Sequence[Candle]], hold: int) -> Iterator[Candle]:

@@ -18,7 +18,7 @@ from crypto_predict.sources.limits import Bounds
 
 DEFAULT_PAIR = Pair("BTC", "USD")
 
-_SOURCES = "where history comes from, in order of preference: alpaca, poloniex, file:PATH, simulated"
+_SOURCES = "where history comes from, in order of preference: alpaca, binance, poloniex, file:PATH, simulated"
 _HORIZONS = "days ahead at which the forecast is scored"
 ONE_A_PAIR = "several pairs need {base} in the name"
 EXAMPLES = """\
@@ -34,9 +34,10 @@ examples:
 
 exit codes: 0 done, 1 the result could not be written, 2 bad arguments, 3 no usable history, 4 refused by the gate,
   130 interrupted
-other environment: ALPACA_DATA_URL, POLONIEX_API_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY, SOURCE_SECONDS and
-  SOURCE_CANDLES (the most that one history may take, 300 and 200000), SOURCE_DATE_EPOCH (the training time),
-  MODEL_VERSION and GIT_REVISION (shown in the model card), GATE_STALEST_HOURS and the gate's other thresholds
+other environment: ALPACA_DATA_URL, BINANCE_API_URL, POLONIEX_API_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY,
+  SOURCE_SECONDS and SOURCE_CANDLES (the most that one history may take, 300 and 200000), SOURCE_DATE_EPOCH (the
+  training time), MODEL_VERSION and GIT_REVISION (shown in the model card), GATE_STALEST_HOURS and the gate's other
+  thresholds
 """
 
 COMMAND = CommandLine(

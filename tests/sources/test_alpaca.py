@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_predict.errors import InvalidValue, SourceError
-from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
-from crypto_predict.market.ports import CandleSource
+from crypto_predict.errors import InvalidValue, SourceError, UnusableHistory
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, Span
+from crypto_predict.market.ports import CandleSource, QuoteSource
 from crypto_predict.sources.alpaca.rest import PAGE, Alpaca
 from crypto_predict.sources.alpaca.settings import AlpacaSettings
 from crypto_predict.sources.limits import Bounds
 from tests.support.replay import server as replay
-from tests.support.replay.alpaca import Paging, Tokens, bar
+from tests.support.replay.alpaca import AlpacaExchange, Paging, Tokens, bar
 from tests.support.replay.minutes import BTC, QUICK, START, exchange, minutes, read
-from tests.support.replay.server import Fault
+from tests.support.replay.server import Fault, ReplayServer
 
 REAL_HISTORY = Path(__file__).parents[3] / "shared" / "data" / "binance_BTC-USDT_1d.csv"
 KEY, SECRET = "PKT0THEKEY0THEKEY", "s3cretS3cretS3cret"
@@ -319,6 +319,37 @@ def test_the_history_ends_at_the_limit_rounded_down(seconds: float, interval: In
     end = Alpaca(AlpacaSettings()).newest_close(BTC, interval, limit)
     assert end <= limit < end + interval.length
     assert interval.floor(end) == end
+
+
+TOP = Quote(START + timedelta(microseconds=123_456), bid=42_000.0, bid_size=0.5, ask=42_001.0, ask_size=0.7)
+
+
+def test_a_quote_is_the_top_of_the_book_with_the_time_of_the_exchange() -> None:
+    with ReplayServer(AlpacaExchange({}, quotes={BTC: TOP})) as server:
+        source: QuoteSource = Alpaca(AlpacaSettings(server.url), policy=QUICK)
+        assert source.quote(BTC) == TOP
+        with pytest.raises(UnusableHistory, match="it has no quote of NOPE/USD"):
+            source.quote(Pair("NOPE", "USD"))
+    assert [asked.path for asked in server.requests] == ["/v1beta3/crypto/us/latest/quotes"] * 2
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda _: {"quotes": None}, "no quotes"),
+        (lambda _: {"quotes": {"BTC/USD": []}}, "no quotes"),
+        (lambda answer: {"quotes": {"BTC/USD": {**answer["quotes"]["BTC/USD"], "t": "now"}}}, "'t' is missing or not"),
+        (lambda answer: {"quotes": {"BTC/USD": {**answer["quotes"]["BTC/USD"], "bp": "1"}}}, "'bp' is missing or not"),
+    ],
+)
+def test_a_malformed_quote_is_asked_for_again_and_then_refused(change: Change, reason: str) -> None:
+    with ReplayServer(AlpacaExchange({}, quotes={BTC: TOP})) as server:
+        source = Alpaca(AlpacaSettings(server.url), policy=QUICK)
+        server.inject(replay.altered(change), times=QUICK.attempts)
+        with pytest.raises(SourceError, match=reason):
+            source.quote(BTC)
+        assert source.quote(BTC) == TOP
+        assert len(server.requests) == QUICK.attempts + 1
 
 
 def test_a_real_history_is_returned_completely() -> None:

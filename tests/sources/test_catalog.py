@@ -7,6 +7,7 @@ import pytest
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Pair
 from crypto_predict.sources.alpaca.rest import Alpaca
+from crypto_predict.sources.binance.rest import Binance
 from crypto_predict.sources.catalog import open_sources, source_name
 from crypto_predict.sources.csv_file import CsvFile
 from crypto_predict.sources.poloniex.rest import Poloniex
@@ -17,7 +18,8 @@ BTC, ETH, BTC_EUR = Pair("BTC", "USD"), Pair("ETH", "USD"), Pair("BTC", "EUR")
 
 
 @pytest.mark.parametrize(
-    "text", ["alpaca", "poloniex", "simulated", "file:prices.csv", "file:/data/{base}.csv.gz", "file:a b", "file: "]
+    "text",
+    ["alpaca", "binance", "poloniex", "simulated", "file:prices.csv", "file:/data/{base}.csv.gz", "file:a b", "file: "],
 )
 def test_a_known_name_is_accepted_unchanged(text: str) -> None:
     assert source_name(text) == text
@@ -25,25 +27,38 @@ def test_a_known_name_is_accepted_unchanged(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "binance", "Poloniex", "Alpaca", "alpaca ", "file", "file:", "prices.csv", "simulated:1", "x" * 10_000],
+    [
+        "",
+        " ",
+        "kraken",
+        "Binance",
+        "Poloniex",
+        "Alpaca",
+        "alpaca ",
+        "file",
+        "file:",
+        "prices.csv",
+        "simulated:1",
+        "x" * 10_000,
+    ],
 )
 def test_an_unknown_name_is_refused_with_the_known_names(text: str) -> None:
-    with pytest.raises(InvalidValue, match=r"one of alpaca, poloniex, simulated, file:PATH$") as error:
+    with pytest.raises(InvalidValue, match=r"one of alpaca, binance, poloniex, simulated, file:PATH$") as error:
         source_name(text)
     assert (error.value.name, error.value.value) == ("source", text)
 
 
 def test_sources_are_opened_in_the_order_of_their_names() -> None:
-    names = ["simulated", "file:prices.csv", "poloniex", "alpaca"]
+    names = ["simulated", "file:prices.csv", "poloniex", "binance", "alpaca"]
     sources = open_sources(names, {}, seed=0, pairs=[BTC])
-    assert [type(source) for source in sources] == [Simulated, CsvFile, Poloniex, Alpaca]
+    assert [type(source) for source in sources] == [Simulated, CsvFile, Poloniex, Binance, Alpaca]
     assert [source.id for source in sources] == names
-    assert [source.simulated for source in sources] == [True, False, False, False]
+    assert [source.simulated for source in sources] == [True, False, False, False, False]
 
 
 def test_an_unknown_source_is_refused_before_any_is_read() -> None:
-    with pytest.raises(InvalidValue, match="'binance' is not one of"):
-        open_sources(["alpaca", "binance"], {}, seed=0, pairs=[BTC])
+    with pytest.raises(InvalidValue, match="'kraken' is not one of"):
+        open_sources(["alpaca", "kraken"], {}, seed=0, pairs=[BTC])
 
 
 @pytest.mark.parametrize("path", ["prices.csv", "{quote}.csv", "base.csv", "{BASE}.csv"])
@@ -73,6 +88,6 @@ def test_the_exchange_libraries_are_imported_only_when_an_exchange_is_opened() -
     program = (
         "import sys; from crypto_predict.sources import catalog; "
         "catalog.open_sources(['simulated', 'file:x'], {}, 0, []); "
-        "sys.exit('alpaca' in sys.modules or 'pandas' in sys.modules)"
+        "sys.exit('alpaca' in sys.modules or 'binance' in sys.modules or 'pandas' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0

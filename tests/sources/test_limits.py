@@ -65,6 +65,29 @@ def test_requests_below_the_limit_do_not_wait() -> None:
     assert clock.now == 0
 
 
+@given(
+    reports=st.lists(st.tuples(st.integers(0, 40), st.integers(1, 5), st.integers(0, 30)), max_size=40),
+)
+def test_weight_that_the_exchange_has_counted_is_not_used_again(reports: list[tuple[int, int, int]]) -> None:
+    """Several programs may share one address. What they used comes back after the same time."""
+    clock = Clock()
+    budget = RateBudget(20, seconds=60, clock=clock, sleep=clock.sleep)
+    used: list[tuple[float, int]] = []  # time and weight, of this program and of others
+    for pause, weight, reported in reports:
+        clock.sleep(pause)
+        budget.spend(weight)
+        used.append((clock(), weight))
+        within = sum(weight for time, weight in used if time > clock() - 60)
+        budget.counted(reported)
+        used.append((clock(), max(0, reported - within)))
+        assert sum(weight for time, weight in used if time > clock() - 60) == max(within, reported)
+        assert within <= 20
+    clock.sleep(60)
+    before = clock()
+    budget.spend(20)
+    assert clock() == before
+
+
 def test_several_threads_share_one_budget() -> None:
     """The limit of an exchange applies to an address, whatever the number of threads."""
     waits: list[float] = []

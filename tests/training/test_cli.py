@@ -10,7 +10,8 @@ import sys
 import termios
 import time
 import xml.etree.ElementTree as ET
-from datetime import UTC, date, datetime, timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 
@@ -140,14 +141,21 @@ def test_the_progress_bar_ends_at_its_total(tmp_path: Path) -> None:
     files = ["--source", f"file:{tmp_path}/{{base}}.csv", "--output", str(tmp_path / "model.pkl"), "--no-gate"]
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 120))
-    command = [sys.executable, "train.py", "--pair", "BTC/USD,ETH/USD", "--days", "150", *files, *QUICK]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs) as process:
+    arguments = ["--pair", "BTC/USD,ETH/USD", "--days", "150", *files, *QUICK]
+    with ThreadPoolExecutor() as pool:
+        reading = pool.submit(read_terminal, ours)
+        run = forked_training(*arguments, environ={}, before=partial(write_errors_to, os.ttyname(theirs)))
         os.close(theirs)
-        shown = read_terminal(ours)
-        assert process.wait(timeout=100) == 0, shown
+        shown = reading.result()
+    assert run.code == 0, shown
     counts = re.findall(r"(\d+)/(\d+) steps", shown)
     assert counts[-1] == ("7", "7")  # two histories, and a cutoff every 25 of the last 100 days, both ends included
     assert all(int(done) <= int(total) for done, total in counts)
+
+
+def write_errors_to(terminal: str) -> None:
+    """Let the standard error of this process be a terminal."""
+    os.dup2(os.open(terminal, os.O_WRONLY | os.O_NOCTTY), 2)
 
 
 def read_terminal(descriptor: int) -> str:
@@ -410,15 +418,6 @@ def test_a_training_time_after_now_is_refused(later: int, tmp_path: Path, capsys
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_blank_training_time_counts_as_unset(tmp_path: Path) -> None:
-    """Workflows pass an unset variable as an empty one. NumPy reads it too."""
-    files = ("--no-gate", "--output", str(tmp_path / "model.pkl"))
-    run = run_training(*price_file(tmp_path, 60), *files, environ={"SOURCE_DATE_EPOCH": " "})
-    assert run.returncode == 0, run.stderr
-    age = datetime.now(UTC) - store.load(tmp_path / "model.pkl").card.trained_at
-    assert timedelta(0) <= age < timedelta(minutes=10)
-
-
 def test_retraining_keeps_the_mode_of_its_files(prices: tuple[str, ...], tmp_path: Path) -> None:
     model = tmp_path / "model.pkl"
     assert in_process(*prices, "--output", str(model)) == 0
@@ -448,12 +447,11 @@ def test_version_and_revision_must_be_labels(
 def test_an_output_name_may_be_invalid_utf8(tmp_path: Path) -> None:
     """File systems allow such names; only the report escapes them."""
     output = os.fsdecode(os.fsencode(tmp_path) + b"/mod\xe4l.pkl")
-    command = [sys.executable, "train.py", *price_file(tmp_path, 60), "--no-gate", "--output", output]
-    run = subprocess.run(command, capture_output=True, timeout=100, check=False)
-    if run.returncode == 2:
-        assert run.stderr.count(b"\n") == 1, "refused in one line"
+    run = forked_training(*price_file(tmp_path, 60), "--no-gate", "--output", output, environ={})
+    if run.code == 2:
+        assert run.errors.count("\n") == 1, "refused in one line"
     else:
-        assert run.returncode == 0, run.stderr
+        assert run.code == 0, run.errors
         assert Path(output).exists()
 
 

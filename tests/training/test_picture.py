@@ -114,8 +114,8 @@ def test_texts_cover_neither_lines_nor_each_other(name: str, followed: int) -> N
 
 def written(figure: Figure) -> tuple[Bbox, list[tuple[str, Bbox]]]:
     """Return the boxes of the legend and of each text, in pixels."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib's own
+    FigureCanvasAgg(figure)  # measures texts as it would draw them
+    figure.draw_without_rendering()
     (axes,) = figure.axes
     legend = axes.get_legend()
     assert legend is not None

@@ -172,7 +172,8 @@ def test_conditions_that_do_not_match_send_the_whole_answer(condition: dict[str,
 
 
 def test_a_bad_query_is_refused_whatever_the_condition() -> None:
-    problem(CLIENT.get("/bitcoin?date=yesterday", headers={"If-None-Match": "*"}), 400)
+    refused = problem(CLIENT.get("/bitcoin?date=yesterday", headers={"If-None-Match": "*"}), 400)
+    assert refused == problem(CLIENT.get("/bitcoin?date=yesterday"), 400)
 
 
 @pytest.mark.parametrize("path", MODEL_ANSWERS)

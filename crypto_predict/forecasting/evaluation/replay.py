@@ -126,14 +126,19 @@ def splits(count: int, every: int) -> Iterator[int]:
     yield from range(first + (count - 1 - first) % every, count, every)
 
 
-def replay(
-    series: DailySeries, horizons: Iterable[int], every: int, longest: int, progress: Progress = bool
+def replay(  # noqa: PLR0913, PLR0917 the last two have defaults
+    series: DailySeries,
+    horizons: Iterable[int],
+    every: int,
+    longest: int,
+    progress: Progress = bool,
+    processes: int | None = None,
 ) -> Replay | None:
     """Repeat every forecast of the history; None if it is shorter than `LEAST_HISTORY`.
 
     Cutoffs are `every` steps apart, and each forecast uses at most the `longest` steps of history before it. `progress`
     is called with the number of cutoffs finished since the last call. The result does not depend on the number of
-    processes.
+    `processes`: one for each core if not given, or only this one if there are few cutoffs.
     """
     if len(series) < LEAST_HISTORY:
         return None
@@ -141,7 +146,9 @@ def replay(
     alone = tuple(sorted({*KNOTS, *asked}))
     cutoffs = np.array(list(splits(len(series), every)))
     known = [series.until(int(cutoff), longest) for cutoff in cutoffs]
-    answers = list(_answers(partial(ask_all, horizons=asked, alone=alone), known, progress))
+    if processes is None:
+        processes = os.cpu_count() or 1 if len(known) >= _WORTH_A_PROCESS else 1
+    answers = list(_answers(partial(ask_all, horizons=asked, alone=alone), known, progress, processes))
     predicted = np.array([one.increments for one in answers])
     weights = [
         learn_weights(cutoffs, predicted[:, :, column], series.increments(cutoffs, horizon), horizon)
@@ -154,15 +161,15 @@ def replay(
 
 
 def _answers(
-    ask: Callable[[DailySeries], Answers], known: Sequence[DailySeries], progress: Progress
+    ask: Callable[[DailySeries], Answers], known: Sequence[DailySeries], progress: Progress, processes: int
 ) -> Iterator[Answers]:
-    """Yield the candidates' forecasts at each cutoff, in order, from as many processes as there are cores."""
+    """Yield the candidates' forecasts at each cutoff, in order."""
     done = 0
-    if len(known) >= _WORTH_A_PROCESS:
+    if processes > 1:
         # A spawned process inherits no lock that another thread holds, as a forked one does.
         context = multiprocessing.get_context("spawn")
         try:
-            with ProcessPoolExecutor(os.cpu_count(), context, initializer=_begin_work) as pool:
+            with ProcessPoolExecutor(processes, context, initializer=_begin_work) as pool:
                 for answers in pool.map(ask, known, chunksize=8):
                     progress(1)
                     done += 1

@@ -49,13 +49,13 @@ def replayed(series: DailySeries, every: int = EVERY, longest: int = LONGEST) ->
 
 @pytest.fixture(scope="module")
 def whole() -> Replay:
-    """The whole history, by several processes."""
+    """The whole history."""
     return replayed(series_of(market()))
 
 
 @pytest.fixture(scope="module")
 def cut() -> Replay:
-    """The history as it was some months earlier, by one process."""
+    """The history as it was some months earlier."""
     return replayed(series_of(market()[:CUT]))
 
 
@@ -106,28 +106,25 @@ def test_later_prices_change_no_forecast_before_them(whole: Replay, cut: Replay)
     assert any(row.prediction != row.persistence for row in cut.rows(ASKED))  # or this would have shown little
 
 
-def test_the_number_of_processes_changes_nothing(whole: Replay, cut: Replay) -> None:
-    """The same cutoffs give identical forecasts."""
-    assert len(cut.cutoffs) < 60 <= len(whole.cutoffs)
-    assert same(cut, replayed(series_of(market()[:CUT])))
-    assert whole.predicted[: len(cut.cutoffs)].tobytes() == cut.predicted.tobytes()
-
-
-def test_a_worker_that_dies_costs_time_and_nothing_else(whole: Replay) -> None:
-    """As when it is killed because memory is exhausted."""
-    done, others = 0, multiprocessing.active_children()
+def test_neither_several_processes_nor_one_that_dies_change_a_forecast() -> None:
+    """As when one is killed because memory is exhausted: the first forecasts are those of workers, the others ours."""
+    series, done, killed, others = series_of(market()[:180]), 0, 0, multiprocessing.active_children()
 
     def killing(count: int) -> None:
-        nonlocal done
+        nonlocal done, killed
         done += count
         for worker in multiprocessing.active_children():
             if worker not in others:
                 worker.kill()
+                killed += 1
 
-    survived = replay(series_of(market()), ASKED, EVERY, LONGEST, killing)
+    survived = replay(series, ASKED, 2, LONGEST, killing, processes=2)
+    undisturbed = replay(series, ASKED, 2, LONGEST, processes=1)
     assert survived is not None
-    assert same(whole, survived)
-    assert done == len(whole.cutoffs)
+    assert undisturbed is not None
+    assert killed > 0
+    assert same(undisturbed, survived)
+    assert done == len(undisturbed.cutoffs)
 
 
 @pytest.mark.parametrize("every", [7, 30])

@@ -2,6 +2,7 @@
 
 * ``server``: the server, the requests it received, and the faults of any server
 * ``alpaca``: Alpaca's crypto bars
+* ``binance``: Binance's klines and tops of the book
 * ``poloniex``: Poloniex's candles and tickers
 * ``minutes``: a market of minutes on that server, and the real source that reads it
 """

@@ -1,4 +1,4 @@
-"""Alpaca on the replay server: ``GET /v1beta3/crypto/us/bars``."""
+"""Alpaca on the replay server: ``GET /v1beta3/crypto/us/bars`` and ``latest/quotes``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from enum import Enum
 from typing import Any
 
 from aiohttp import web
+from multidict import MultiMapping
 
-from crypto_predict.market import Candle, Pair
+from crypto_predict.market import Candle, Pair, Quote
 
 _PARAMETERS = frozenset({"symbols", "timeframe", "start", "end", "limit", "page_token", "sort"})
 _TIMEFRAME = re.compile(r"([1-9]|[1-5][0-9])Min|([1-9]|1[0-9]|2[0-3])Hour|1Day")
@@ -44,16 +45,25 @@ _FAULTLESS = Paging()
 
 
 class AlpacaExchange:
-    """Serves the candles of `market` (ascending candles by pair and timeframe)."""
+    """Serves the candles of `market` (ascending candles by pair and timeframe) and `quotes`."""
 
-    def __init__(self, market: Mapping[tuple[Pair, str], Sequence[Candle]], paging: Paging = _FAULTLESS) -> None:
+    def __init__(
+        self,
+        market: Mapping[tuple[Pair, str], Sequence[Candle]],
+        paging: Paging = _FAULTLESS,
+        quotes: Mapping[Pair, Quote] | None = None,
+    ) -> None:
         self._market = {(str(pair), timeframe): candles for (pair, timeframe), candles in market.items()}
+        self._quotes = {str(pair): quote for pair, quote in (quotes or {}).items()}
         self._paging = paging
         self._served = 0  # pages
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """Return the endpoint."""
-        return [web.get("/v1beta3/crypto/us/bars", self._bars)]
+        """Return the endpoints."""
+        return [
+            web.get("/v1beta3/crypto/us/bars", self._bars),
+            web.get("/v1beta3/crypto/us/latest/quotes", self._latest_quotes),
+        ]
 
     def unknown(self) -> web.Response:
         """Return the answer to an unknown endpoint."""
@@ -65,6 +75,16 @@ class AlpacaExchange:
         except ValueError as error:
             return _refused(400, str(error))
         return web.json_response(self._page(list(self._found(question)), question))
+
+    async def _latest_quotes(self, request: web.Request) -> web.Response:
+        try:
+            _check_names(request.query, frozenset({"symbols"}))
+            symbols = _required(request.query, "symbols").split(",")
+        except ValueError as error:
+            return _refused(400, str(error))
+        return web.json_response(
+            {"quotes": {name: top(self._quotes[name]) for name in symbols if name in self._quotes}}
+        )
 
     def _found(self, question: _Question) -> Iterator[tuple[str, Candle]]:
         """Yield symbol and candle, sorted by symbol and then by time."""
@@ -105,11 +125,7 @@ class _Question:
             ValueError: A parameter is invalid; with the message of the exchange.
         """
         given = request.query
-        unknown = sorted(set(given) - _PARAMETERS)
-        if unknown:
-            raise ValueError(f"unexpected query parameter(s): {', '.join(unknown)}")
-        if repeated := sorted({name for name in given if len(given.getall(name)) > 1}):
-            raise ValueError(f"repeated query parameter(s): {', '.join(repeated)}")
+        _check_names(given, _PARAMETERS)
         self.symbols = _required(given, "symbols").split(",")
         self.timeframe = _matching(_TIMEFRAME, _required(given, "timeframe"), "timeframe")
         now = datetime.now(UTC)
@@ -136,6 +152,12 @@ def bar(candle: Candle) -> dict[str, Any]:
     }
 
 
+def top(quote: Quote) -> dict[str, Any]:
+    """Return a quote in Alpaca's format."""
+    time = f"{quote.time:%Y-%m-%dT%H:%M:%S.%f}000Z"  # nanoseconds
+    return {"t": time, "bp": quote.bid, "bs": quote.bid_size, "ap": quote.ask, "as": quote.ask_size}
+
+
 def token(offset: int) -> str:
     """Return the page token for the bars from `offset` on: JSON in base 64, opaque to clients."""
     return base64.b64encode(json.dumps({"o": offset}).encode()).decode()
@@ -146,6 +168,13 @@ def _offset(text: str) -> int:
         return int(json.loads(base64.b64decode(text, validate=True))["o"])
     except (binascii.Error, ValueError, KeyError, TypeError) as error:
         raise ValueError("invalid page_token") from error
+
+
+def _check_names(given: MultiMapping[str], known: frozenset[str]) -> None:
+    if unknown := sorted(set(given) - known):
+        raise ValueError(f"unexpected query parameter(s): {', '.join(unknown)}")
+    if repeated := sorted({name for name in given if len(given.getall(name)) > 1}):
+        raise ValueError(f"repeated query parameter(s): {', '.join(repeated)}")
 
 
 def _required(given: Any, name: str) -> str:

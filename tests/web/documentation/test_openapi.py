@@ -47,7 +47,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def test_the_document_is_valid() -> None:
-    OpenAPIV31SpecValidator(DOCUMENT).validate()
+    assert list(OpenAPIV31SpecValidator(DOCUMENT).iter_errors()) == []
 
 
 def test_the_served_document_is_this_one(served: Served) -> None:
@@ -185,15 +185,8 @@ def schemathesis(served: Served, folder: Path, *options: str) -> subprocess.Comp
 
 
 def test_the_running_server_conforms_to_the_document(served: Served, tmp_path: Path) -> None:
-    """Except that days outside the range fit the document and are refused."""
-    result = schemathesis(served, tmp_path, "--exclude-checks", "positive_data_acceptance")
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "No issues found" in result.stdout
-
-
-def test_only_days_outside_the_range_fit_the_document_and_are_refused(served: Served, tmp_path: Path) -> None:
-    """The other exception is an end before the start."""
-    result = schemathesis(served, tmp_path, "--mode", "positive")
+    """Except that days outside the range, and an end before the start, fit the document and are refused."""
+    result = schemathesis(served, tmp_path, "--continue-on-failure")
     found = set(re.findall(r"^- (.*)$", result.stdout, re.MULTILINE))
     assert {title.split(" ", 1)[1] for title in found} == {"Schema-valid request rejected"}, result.stdout
     details = [json.loads(body)["detail"] for body in re.findall(r"`({.*})`", result.stdout)]

@@ -13,12 +13,13 @@ from tests.support.models import BTC, ETH, make_model
 @pytest.mark.parametrize("simulated", [True, False])
 def test_a_card_as_it_is_served_fits_its_schema(simulated: bool) -> None:
     """The schema is derived from the dataclass, and must describe its encoding."""
-    OAS31Validator(schema_of(Card)).validate(plain.encode(make_model(BTC, ETH, simulated=simulated).card))
+    card = plain.encode(make_model(BTC, ETH, simulated=simulated).card)
+    assert list(OAS31Validator(schema_of(Card)).iter_errors(card)) == []
 
 
 def test_a_whole_model_fits_its_schema() -> None:
     """Every type that a model file holds can be described."""
-    OAS31Validator(schema_of(Model)).validate(plain.encode(make_model()))
+    assert list(OAS31Validator(schema_of(Model)).iter_errors(plain.encode(make_model()))) == []
 
 
 def test_a_wrong_card_does_not_fit_the_schema() -> None:
