@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 
 from crypto_predict.prerequisites import needed
 
@@ -13,19 +16,23 @@ with needed("api.py", "requirements-api.txt"):
     from crypto_predict import logs
     from crypto_predict.baked import store
     from crypto_predict.command_line import DONE, CommandLine, Option, exit_code
-    from crypto_predict.errors import UnusableModel
+    from crypto_predict.errors import DatabaseError, InvalidValue, UnusableModel
     from crypto_predict.settings import ServeSettings, boolean, duration, file_path, web_address, whole_number
     from crypto_predict.web.app import create_app, create_service, now
+    from crypto_predict.web.collected.database import Connection
     from crypto_predict.web.operations.startup import announce, greeting
     from crypto_predict.web.server.server import CannotListen, Server, listen
 
 LOG_SECONDS = 5.0  # to write the remaining log lines at the end, unless a second signal comes
+
+_log = logging.getLogger("crypto_predict.server")
 
 TEACHING = """\
 examples:
   python api.py                                   serve model.pkl at http://127.0.0.1:8000
   python api.py --host 127.0.0.1 --port 9000      serve to this machine alone
   PORT=9000 python api.py                         the same port, by the environment
+  python api.py --database data/market.db         serve what collect.py has collected, too
 
   curl 'http://127.0.0.1:8000/bitcoin?date=2026-12-01'      what will a Bitcoin cost?
   curl 'http://127.0.0.1:8000/model'                        where does the answer come from?
@@ -41,6 +48,13 @@ COMMAND = CommandLine(
     __doc__ or "",
     [
         Option("--model", file_path, "the model file that train.py wrote", "FILE", default="model.pkl"),
+        Option(
+            "--database",
+            str,
+            "the database that collect.py writes, for /candles, /digest and /series",
+            "URL",
+            variable="DATABASE_URL",
+        ),
         Option("--host", str, "the address to listen at", "HOST", default="0.0.0.0"),  # noqa: S104 for containers
         Option("--port", whole_number("port", 0, 65_535), "the port to listen at; 0 picks one", "PORT", default="8000"),
         Option("--threads", whole_number("threads", 1, 256), "number of requests processed at once", "N", default="8"),
@@ -67,7 +81,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
                 listener.close()
         else:
             serve(settings, lines)
-    except (CannotListen, UnusableModel) as error:
+    except (CannotListen, InvalidValue, UnusableModel) as error:
         print(f"api.py: {error}", file=sys.stderr)
         return exit_code(error)
     finally:
@@ -91,12 +105,14 @@ def serve(settings: ServeSettings, lines: logs.Lines) -> None:
 
     Raises:
         CannotListen: The address does not exist or is taken.
+        InvalidValue: The address of the database is malformed.
         UnusableModel: The model file is missing or not valid.
     """
     model = store.load(settings.model)
+    connect = database_opener(settings.database) if settings.database else None
     draining = threading.Event()
     log = lines.write if settings.log_level in {"debug", "info"} else None
-    service = create_service(model, settings, now, draining)
+    service = create_service(model, settings, now, draining, connect)
     server = Server(create_app(service, log), settings, draining)
     service.metrics.add_total(
         "crypto_predict_log_lines_dropped",
@@ -108,6 +124,9 @@ def serve(settings: ServeSettings, lines: logs.Lines) -> None:
         "Connections closed for a time limit, or to make room.",
         lambda: server.pool.dropped,
     )
+    if service.database is not None:
+        with suppress(DatabaseError), service.database.reading():
+            pass  # a malformed address ends the program, a failure is logged and tried again at the next request
     announce(model, server.addresses, now(), settings.stale_after)
     if sys.stdout and sys.stdout.isatty():
         print(greeting(model, server.addresses[0]), file=sys.stderr)
@@ -115,6 +134,17 @@ def serve(settings: ServeSettings, lines: logs.Lines) -> None:
     threading.Thread(target=prepare, name="prepare", daemon=True).start()
     server.run()
     lines.close(LOG_SECONDS, lambda: server.is_hurried)
+
+
+def database_opener(url: str) -> Callable[[], Connection] | None:
+    """Return what opens the database; None, after a warning, if the packages for it are not installed."""
+    try:
+        from crypto_predict.store import open_reader  # noqa: PLC0415 the image without a database has no packages for it
+    except ModuleNotFoundError as error:
+        missing = f"the package {error.name} is not installed; the image's target `live` has it"
+        logs.event(_log, logging.WARNING, "serving without a database: DATABASE_URL is set", reason=missing)
+        return None
+    return partial(open_reader, url)
 
 
 if __name__ == "__main__":

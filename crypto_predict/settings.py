@@ -32,6 +32,7 @@ class ServeSettings:
     retrain_every: timedelta  # answers may be cached until the next retrain
     log_level: str  # debug, info, warning or error
     repository_url: str | None = None  # address of the project, to which the documentation links
+    database: str | None = None  # address of the database of the market
 
 
 def file_path(text: str) -> Path:

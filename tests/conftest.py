@@ -19,9 +19,18 @@ settings.load_profile("steady")
 TRACING_IS_SLOW = sys.version_info < (3, 14)
 
 
+# The files and folders that take longest, slowest first.
+SLOWEST = (
+    *("tests/workflows/", "tests/web/server/test_slow_clients", "tests/sources/test_source_bounds"),
+    *("tests/forecasting/evaluation/test_backtest", "tests/test_readme", "tests/training/", "tests/test_end_to_end"),
+    *("tests/web/documentation/test_browser", "tests/release/test_deploy", "tests/web/server/test_stalled_log"),
+    *("tests/test_notebook", "tests/release/test_alert", "tests/baked/test_store", "tests/forecasting/gate/"),
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the slowest files first, so that the run does not end with one of them on a single core."""
-    items.sort(key=lambda item: "tests/workflows/" not in item.nodeid)
+    items.sort(key=lambda item: next((at for at, path in enumerate(SLOWEST) if item.nodeid.startswith(path)), 99))
 
 
 @pytest.hookimpl(wrapper=True)

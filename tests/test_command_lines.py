@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 import api
 from crypto_predict import prerequisites
 from crypto_predict.baked import store
+from crypto_predict.collecting import options as collecting_options
 from crypto_predict.training import options
 from tests.support.models import make_model
 from tests.support.processes import Finished, run_measured
@@ -29,13 +30,16 @@ from tests.support.serving import ROOT
 COMMANDS: dict[str, Callable[[list[str], Mapping[str, str]], object]] = {
     "train.py": options.read_settings,
     "api.py": api.read_settings,
+    # it needs a mode
+    "collect.py": lambda words, environ: collecting_options.read_settings(["--status", *words], environ),
 }
 NAMES = {
     "train.py": [
         *("pair", "source", "days", "until", "seed", "output", "prophet-json", "picture", "backtest", "horizons"),
         *("every", "ledger", "champion"),
     ],
-    "api.py": ["model", "host", "port", "threads", "stale-after", "retrain-every", "log-level"],
+    "api.py": ["model", "database", "host", "port", "threads", "stale-after", "retrain-every", "log-level"],
+    "collect.py": ["pair", "source", "interval", "since", "until"],
 }
 VARIABLES = {
     "train.py": [
@@ -43,6 +47,7 @@ VARIABLES = {
         *("GATE_STALEST_HOURS", "GATE_LONGEST_GAP"),
     ],
     "api.py": ["CHECK_ADDRESS"],
+    "collect.py": ["DATABASE_URL", "JSON", "SOURCE_SECONDS", "SOURCE_CANDLES"],
 }
 PLACES = [
     (program, place)
@@ -141,6 +146,15 @@ def test_every_command_line_is_accepted_or_refused_in_one_line(words: list[str],
             "type: python train.py --source 'alpaca,file:my data/btcusdt_1d.csv.gz' --days 90 --pair BTC/USDT",
         ),
         ("train.py", [], {"SOURCE": b"file:{quote}.csv"}, "the pair of 'file:{quote}.csv' is not named"),
+        ("collect.py", [b"--pairs", b"BTC/USD"], {}, "no such option `--pairs`; did you mean `--pair`?"),
+        (
+            "collect.py",
+            [],
+            {"SINCE": b"soon"},
+            "environment variable SINCE: 'soon' is not an ISO date such as 2025-06-30",
+        ),
+        ("collect.py", [], {"DATABASE_URL": b"a\nb"}, "environment variable DATABASE_URL: 'a\\nb' is not one line"),
+        ("collect.py", [b"--source", b"file:a.csv"], {}, "simulated; files are not collected"),
         ("api.py", [], {"PORT": b"\xff"}, "environment variable PORT: '\\udcff' is not one line of UTF-8 text"),
         ("api.py", [b"model.pkl"], {}, "unexpected argument 'model.pkl'; `python api.py --help` lists the options"),
     ],
@@ -200,7 +214,8 @@ def test_outside_the_virtual_environment_one_line_says_what_to_type(program: str
     (line,) = run.errors.splitlines()
     assert line.startswith(f"{program}: error: {bare_python} does not have the package ")
     assert f".venv/bin/python {program}" in line or "make run" in line
-    assert f"requirements-{'train' if program == 'train.py' else 'api'}.txt" in line
+    needed = {"train.py": "train", "api.py": "api", "collect.py": "live"}
+    assert f"requirements-{needed[program]}.txt" in line
 
 
 def test_a_missing_package_that_is_imported_late_is_reported_in_one_line(tmp_path: Path) -> None:
@@ -230,7 +245,7 @@ def test_a_python_that_is_too_old_is_reported_in_one_line(program: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["train.py", "api.py", "crypto_predict/__init__.py", "crypto_predict/prerequisites.py"]
+    "name", ["train.py", "api.py", "collect.py", "crypto_predict/__init__.py", "crypto_predict/prerequisites.py"]
 )
 def test_an_old_python_can_parse_the_modules_that_report_it(name: str) -> None:
     """Otherwise it would report a syntax error."""

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from crypto_predict.market import Interval, SeriesKey
+from crypto_predict.web.collected.answers import Example
 from crypto_predict.web.documentation.openapi import document
-from crypto_predict.web.rendering import PROVENANCE
+from crypto_predict.web.rendering import PROVENANCE, SERIES
 from tests.support.applications import snapshot_of
-from tests.support.models import make_model
+from tests.support.models import BTC, LAST, make_model
 from tests.support.serving import ROOT
 
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
@@ -65,7 +67,7 @@ def test_every_test_of_a_promise_exists() -> None:
     assert [name for name, source in tests if f"def {name}(" not in source] == []
 
 
-@pytest.mark.parametrize("command", ["train.py", "api.py"])
+@pytest.mark.parametrize("command", ["train.py", "collect.py", "api.py"])
 def test_the_guide_lists_exactly_the_options_and_their_defaults(command: str) -> None:
     run = [sys.executable, command, "--help"]
     shown = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
@@ -93,11 +95,13 @@ def test_the_guide_lists_exactly_the_variables_without_an_option() -> None:
 
 
 def test_the_guide_lists_exactly_the_endpoints_and_headers() -> None:
-    paths = {path for path in document(snapshot_of(make_model()))["paths"] if not path.startswith("/docs")}
+    example = Example(SeriesKey("alpaca", BTC, Interval.MINUTE_1), LAST)
+    described = document(snapshot_of(make_model()), None, example)
+    paths = {path for path in described["paths"] if not path.startswith("/docs")}
     rows = re.findall(r"^\| (`/.*?) \| ", API, re.MULTILINE)
     named = {address for row in rows for address in re.findall(r"`(/[a-z/{}]*)", row)}
     assert named == paths - {"/", "/openapi.json"}
-    assert set(re.findall(r"`(Crypto-Predict-[A-Za-z-]+)`", API)) == set(PROVENANCE)
+    assert set(re.findall(r"`(Crypto-Predict-[A-Za-z-]+)`", API)) == {*PROVENANCE, *SERIES}
 
 
 def test_the_readme_has_the_figures_of_the_guide() -> None:

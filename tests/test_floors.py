@@ -55,7 +55,7 @@ PARTS = {
 }
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-    for path in [*(ROOT / PACKAGE).rglob("*.py"), *(ROOT / f"{name}.py" for name in ("api", "train"))]
+    for path in [*(ROOT / PACKAGE).rglob("*.py"), *(ROOT / f"{name}.py" for name in ("api", "collect", "train"))]
 }
 
 

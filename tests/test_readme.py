@@ -5,13 +5,17 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
 from crypto_predict.training.picture import FOLLOWED
 from tests.support.clones import Clone, clone
+from tests.support.engine import free_port
 from tests.support.histories import as_csv, make_history
+from tests.support.replay import server as replay
+from tests.support.replay.alpaca import AlpacaExchange
+from tests.support.replay.server import ReplayServer
 from tests.support.serving import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -64,15 +68,17 @@ def test_the_answer_that_is_shown_has_the_four_keys_and_each_is_explained() -> N
 
 
 @pytest.fixture(scope="module")
-def stranger(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    return prepared(tmp_path_factory.mktemp("stranger"))
+def refusing() -> Iterator[ReplayServer]:
+    """An exchange that does not serve this location, as it says at once."""
+    with ReplayServer(AlpacaExchange({})) as exchange:
+        exchange.inject(replay.answer(403), times=1_000)
+        yield exchange
 
 
-def prepared(folder: Path) -> Clone:
-    """Return a clone with a file of prices and short backtests, which cannot reach an exchange."""
-    found = clone(folder, ALPACA_DATA_URL="http://127.0.0.1:9", EVERY="60")
-    (folder / "data" / "SOL.csv").write_text(as_csv(make_history()))
-    return found
+@pytest.fixture(scope="module")
+def stranger(refusing: ReplayServer, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone that finds no exchange, with a short backtest."""
+    return clone(tmp_path_factory.mktemp("stranger"), ALPACA_DATA_URL=refusing.url, EVERY="300")
 
 
 @pytest.fixture(scope="module")
@@ -120,9 +126,13 @@ CHANGES = [line for line in LINES if line.endswith("make run") and "=" in line]
 
 
 @pytest.fixture(scope="module")
-def changing(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """One clone for all settings: each finds the model and the ledger of the one before."""
-    return prepared(tmp_path_factory.mktemp("changing"))
+def changing(stranger: Clone) -> Clone:
+    """The clone with a file of prices, at another port: each setting finds the model and the ledger of the one before.
+
+    Short histories suffice to change a setting.
+    """
+    (stranger.folder / "data" / "SOL.csv").write_text(as_csv(make_history()))
+    return replace(stranger, environ={**stranger.environ, "DAYS": "200", "EVERY": "60"}, port=free_port())
 
 
 @pytest.mark.parametrize("line", CHANGES)

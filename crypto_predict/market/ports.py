@@ -125,6 +125,9 @@ class CandleFeed(Protocol):
         """Return the events of these pairs; the last one is `Interrupted`."""
 
 
+MOST_ATTEMPTS = 4  # questions for the candles of a gap, after which it is final
+
+
 @dataclass(frozen=True, slots=True)
 class StoredGap:
     """A gap in a database, with what is known about it.

@@ -20,6 +20,7 @@ _EXCHANGES = {
     "binance": "crypto_predict.sources.binance.rest:Binance",
     "poloniex": "crypto_predict.sources.poloniex.rest:Poloniex",
 }
+EXCHANGES = tuple(_EXCHANGES)
 SIMULATED = Simulated.id
 FILE = "file:"
 

@@ -13,10 +13,10 @@ from typing import cast
 from sqlalchemy import Connection, delete, func, select
 
 from crypto_predict.market import Interval, Span
+from crypto_predict.market.ports import MOST_ATTEMPTS
 from crypto_predict.store import bulk, tables
 from crypto_predict.store.columns import seconds_up
 
-MOST_ATTEMPTS = 3  # after which a gap is final
 OPEN, FINAL = "open", "the source does not have it"
 NOT_RETURNED, QUARANTINED, PARTLY = "not returned by the source", "quarantined", "partly quarantined"
 

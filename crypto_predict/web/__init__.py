@@ -5,6 +5,7 @@ A request passes ``questions`` (text to values), ``answers`` (values) and ``rend
 * ``snapshots``: what is served now, its validators and its expiry
 * ``routes``: the endpoints, in a Flask application, and a shortcut past Flask for ``/bitcoin``
 * ``problems``: errors and refused requests as RFC 9457 problem details, by one table
+* ``collected``: the endpoints of a database, with questions, answers and rendering of their own
 * ``conditional_requests``: 304 and 412
 * ``app``: assembles the application
 * ``documentation``: the OpenAPI document and Swagger UI

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from crypto_predict.baked.schema import Model
 from crypto_predict.settings import ServeSettings
+from crypto_predict.web.collected.database import Connection, Database
 from crypto_predict.web.operations.access_log import Log, Observed
 from crypto_predict.web.operations.metrics import Metrics
 from crypto_predict.web.problems import Refusing
@@ -25,9 +26,16 @@ def now() -> datetime:
 
 
 def create_service(
-    model: Model, settings: ServeSettings, clock: Callable[[], datetime], draining: threading.Event
+    model: Model,
+    settings: ServeSettings,
+    clock: Callable[[], datetime],
+    draining: threading.Event,
+    connect: Callable[[], Connection] | None = None,
 ) -> Service:
-    """Create what the routes need; ``/readyz`` answers 503 once the server sets `draining`."""
+    """Create what the routes need; ``/readyz`` answers 503 once the server sets `draining`.
+
+    `connect` opens the database, if there is one. Half of the threads may read it at once.
+    """
     return Service(
         snapshots=BakedSnapshots(model, settings.retrain_every),
         metrics=Metrics(model),
@@ -35,6 +43,7 @@ def create_service(
         stale_after=settings.stale_after,
         repository_url=settings.repository_url,
         draining=draining,
+        database=Database(connect, max(1, settings.threads // 2)) if connect else None,
     )
 
 

@@ -7,22 +7,28 @@ to a worker thread as usual, so that it is logged and counted, and `Refusing` an
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from crypto_predict.errors import CryptoPredictError, InvalidValue, NoProphetInterval, UnknownPair
+from crypto_predict.errors import CryptoPredictError, DatabaseError, InvalidValue, NoProphetInterval, UnknownPair
 from crypto_predict.web.answers import NoBitcoin, OutsideModel
+from crypto_predict.web.collected.answers import NotCollected
+from crypto_predict.web.collected.database import RETRY_SECONDS, NoDatabase, Overloaded
+from crypto_predict.web.collected.rendering import NotAcceptable
 from crypto_predict.web.operations.freshness import Freshness
 from crypto_predict.web.questions import BadParameter
-from crypto_predict.web.rendering import COMMON, Rendered, simulated_header
+from crypto_predict.web.rendering import COMMON, Headers, Rendered, simulated_header
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 CONTENT_TYPE = "application/problem+json"
 REFUSAL = "crypto_predict.refusal"  # the refusal in the WSGI environment
+
+_NAMES = re.compile(r'"[^"]*"(?: \([0-9A-Fa-f.:]+\))?')  # in messages of a database, with an IP address
 
 # Any other error is a fault of the server.
 STATUS: dict[type[CryptoPredictError], HTTPStatus] = {
@@ -32,6 +38,11 @@ STATUS: dict[type[CryptoPredictError], HTTPStatus] = {
     NoProphetInterval: HTTPStatus.UNPROCESSABLE_ENTITY,
     NoBitcoin: HTTPStatus.NOT_FOUND,
     UnknownPair: HTTPStatus.NOT_FOUND,
+    NotCollected: HTTPStatus.NOT_FOUND,
+    NoDatabase: HTTPStatus.NOT_FOUND,
+    NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
+    DatabaseError: HTTPStatus.SERVICE_UNAVAILABLE,
+    Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 # Python 3.13 renamed three of them.
@@ -49,6 +60,7 @@ class Problem:
     status: int
     detail: str
     members: Mapping[str, object] = field(default_factory=dict)  # in addition to those of every problem
+    headers: Headers = field(default_factory=list)  # the same
 
     def rendered(self) -> Rendered:
         """Return the problem as JSON, and the headers that describe it."""
@@ -56,7 +68,7 @@ class Problem:
         common = {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail}
         body = f"{json.dumps({**common, **self.members})}\n".encode()
         headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
-        return Rendered(body, [*headers, *simulated_header(self.members.get("simulated") is True)])
+        return Rendered(body, [*headers, *self.headers, *simulated_header(self.members.get("simulated") is True)])
 
 
 # A condition (RFC 9110, section 13) does not hold for the current answer.
@@ -71,14 +83,32 @@ def stale(freshness: Freshness) -> Problem:
 
 
 def of_error(error: CryptoPredictError) -> Problem:
-    """Return the problem of an error in `STATUS`."""
+    """Return the problem of an error in `STATUS`, or of a kind of one."""
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     name = _parameter(error)
-    return Problem(STATUS[type(error)].value, str(error), {} if name is None else {"parameter": name})
+    return Problem(status.value, _detail(error), {} if name is None else {"parameter": name}, _headers(error))
+
+
+def _detail(error: CryptoPredictError) -> str:
+    """Return the message; that of a database without names of hosts, users and files, which are not for everyone."""
+    if isinstance(error, DatabaseError):
+        return f"the database cannot be read: {_NAMES.sub('***', error.reason)}"
+    return str(error)
+
+
+def _headers(error: CryptoPredictError) -> Headers:
+    match error:
+        case DatabaseError() | Overloaded():
+            return [("Retry-After", str(RETRY_SECONDS))]
+        case NotAcceptable():
+            return [("Vary", "Accept")]
+        case _:
+            return []
 
 
 def _parameter(error: CryptoPredictError) -> str | None:
     match error:
-        case BadParameter() | OutsideModel():
+        case BadParameter() | OutsideModel() | NotCollected():
             return error.parameter
         case InvalidValue():
             return error.name

@@ -22,14 +22,15 @@ PAUSE_SECONDS = 0.005  # between them
 
 Headers = list[tuple[str, str]]
 
-SIMULATED = "Crypto-Predict-Simulated"
-PROVENANCE = ("Crypto-Predict-Kind", "Crypto-Predict-As-Of", "Crypto-Predict-Pair", "Crypto-Predict-Model", SIMULATED)
+PAIR, SIMULATED = "Crypto-Predict-Pair", "Crypto-Predict-Simulated"
+PROVENANCE = ("Crypto-Predict-Kind", "Crypto-Predict-As-Of", PAIR, "Crypto-Predict-Model", SIMULATED)
+SERIES = ("Crypto-Predict-Source", "Crypto-Predict-Interval")  # of candles
 
 # The headers of every answer.
 COMMON: Headers = [
     ("Access-Control-Allow-Origin", "*"),
     # Pages of other origins may read only these in addition to a few standard headers.
-    ("Access-Control-Expose-Headers", ", ".join([*PROVENANCE, "ETag"])),
+    ("Access-Control-Expose-Headers", ", ".join([*PROVENANCE, *SERIES, "ETag", "Link", "Retry-After"])),
     ("X-Content-Type-Options", "nosniff"),
 ]
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,11 @@ from werkzeug.routing import MapAdapter
 from werkzeug.wrappers import Response as AnyResponse
 
 from crypto_predict.errors import CryptoPredictError
+from crypto_predict.market import Interval, SeriesKey
 from crypto_predict.web import conditional_requests, problems, questions, rendering
+from crypto_predict.web.collected import routes as collected_routes
+from crypto_predict.web.collected.answers import Example
+from crypto_predict.web.collected.database import Database
 from crypto_predict.web.documentation import swagger
 from crypto_predict.web.operations import metrics
 from crypto_predict.web.operations.access_log import ROUTE
@@ -45,6 +49,7 @@ class Service:
     stale_after: timedelta
     repository_url: str | None
     draining: threading.Event  # set when the server stops
+    database: Database | None = None
 
     def cached_headers(self, snapshot: Snapshot, rendered: Rendered) -> Headers:
         """Return the headers of an answer that caches may keep until the next change."""
@@ -73,6 +78,7 @@ def create_flask_app(service: Service) -> Flask:
     app = _HostlessFlask(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # do not redirect //a to /a
     _add_model_routes(app, service)
+    collected_routes.add_routes(app, service.database, service.clock)
     _add_operator_routes(app, service)
     _add_page(app, service)
     for kind in problems.STATUS:
@@ -150,19 +156,33 @@ def _add_model_routes(app: Flask, service: Service) -> None:
         return endpoint
 
     @lru_cache(maxsize=1)
-    def document(snapshot: Snapshot) -> Rendered:
+    def document(snapshot: Snapshot, example: Example | None) -> Rendered:
         from crypto_predict.web.documentation import openapi  # noqa: PLC0415 no other answer waits for this import
 
-        described = openapi.document(snapshot, service.repository_url)
+        described = openapi.document(snapshot, service.repository_url, example)
         return rendering.render(described, simulated=snapshot.answers.model.card.simulated)
+
+    def live_document(database: Database) -> Response:
+        snapshot = service.snapshots.current()
+        pair, held = next(iter(snapshot.answers.model.card.pairs.items()))
+        fallback = Example(SeriesKey(held.source, pair, Interval.DAY_1), held.last.date())
+        return collected_routes.live(document(snapshot, collected_routes.example(database, fallback)))
+
+    def live_pairs(database: Database) -> Response:
+        questions.parameters(request.environ.get("QUERY_STRING", ""), ())
+        return collected_routes.pairs(database, service.snapshots.current().answers.pairs(), service.clock())
 
     add("/bitcoin", bitcoin, service.cached_headers)
     add("/forecast/<path:pair>", forecast, service.cached_headers)
-    add("/pairs", without_parameters(lambda rendered: rendered.pairs), service.cached_headers)
     add("/model", without_parameters(lambda rendered: rendered.model), service.cached_headers)
     add("/scorecard", without_parameters(lambda rendered: rendered.scorecard), service.cached_headers)
     add("/version", without_parameters(lambda rendered: rendered.version), revalidated)
-    add("/openapi.json", lambda snapshot, *_: document(snapshot), revalidated)
+    if service.database is None:
+        add("/pairs", without_parameters(lambda rendered: rendered.pairs), service.cached_headers)
+        add("/openapi.json", lambda snapshot, *_: document(snapshot, None), revalidated)
+    else:
+        app.add_url_rule("/pairs", "/pairs", partial(live_pairs, service.database))
+        app.add_url_rule("/openapi.json", "/openapi.json", partial(live_document, service.database))
 
 
 def _add_operator_routes(app: Flask, service: Service) -> None:

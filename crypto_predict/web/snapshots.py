@@ -1,4 +1,8 @@
-"""What is served now, and how long it holds. A route asks for the current snapshot at each request."""
+"""What is served now, and how long it holds. A route asks for the current snapshot at each request.
+
+Two things change apart: the answers of the model with a release, those of the database with a candle. A snapshot holds
+the former alone; the latter are read at each request, and `until_candle` describes them.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,17 @@ from crypto_predict.web.rendering import Headers, Rendered, Rendering
 
 SHORTEST = 60  # seconds that an answer may be cached if the next change is due or overdue
 LONGEST = 31_536_000  # seconds: no cache keeps an answer for more than a year
+LONGEST_LIVE = 60  # seconds that candles may be cached: any may be revised, and older ones may be collected late
+
+
+def until_candle(body: bytes, lasts: timedelta) -> Headers:
+    """Return the validators and the expiry of an answer of the database that `lasts` until the next candle.
+
+    The entity tag is that of the bytes, so it changes with the candles and not with a release.
+    """
+    seconds = min(int(lasts.total_seconds()), LONGEST_LIVE)
+    cache = f"public, max-age={seconds}" if seconds > 0 else "no-cache"
+    return [("Cache-Control", cache), ("ETag", f'"{hashlib.sha256(body).hexdigest()[:32]}"')]
 
 
 class Validity:

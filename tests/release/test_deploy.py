@@ -26,7 +26,7 @@ from crypto_predict.release.deploy import (
 from crypto_predict.release.job import Job
 from crypto_predict.release.programs import MOST_BYTES, NoAnswer, fetch
 from tests.support.models import TRAINED_AT, make_model
-from tests.support.render import BELOW, KEY, HookFault, Render, SiteAnswer, SkippedTime, processes
+from tests.support.render import BELOW, KEY, HookFault, Launcher, Render, SiteAnswer, SkippedTime, kept, processes
 from tests.support.serving import ROOT
 
 IMAGES = [f"ghcr.io/o/crypto-predict@sha256:{digit * 64}" for digit in "1234"]
@@ -46,10 +46,17 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return paths
 
 
+@pytest.fixture(scope="module")
+def launch(models: dict[str, Path]) -> Iterator[Launcher]:
+    """Start the server of each image once for all tests: they do not change it."""
+    with kept(processes(models)) as launch:
+        yield launch
+
+
 @pytest.fixture
-def render(models: dict[str, Path]) -> Iterator[Render]:
+def render(launch: Launcher) -> Iterator[Render]:
     """A Render on which the old image is live."""
-    with Render(processes(models)) as render:
+    with Render(launch) as render:
         render.run(OLD)
         yield render
 

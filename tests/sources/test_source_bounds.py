@@ -42,12 +42,12 @@ def market() -> ReplayServer:
     ("fault", "environ", "met"),
     [
         (attacks.endless_pages(10_000), {}, "it sent more than 200,000 candles for one history; SOURCE_CANDLES"),
-        (attacks.endless_pages(1), {"SOURCE_SECONDS": "3"}, "it took longer than 3 s for one history"),
+        (attacks.endless_pages(1), {"SOURCE_SECONDS": "1"}, "it took longer than 1 s for one history"),
         (attacks.endless_tokens(10**6), {}, "or is too long"),
         (attacks.huge("{}", 31), {}, "sent more than 4 MiB in one answer"),
         (attacks.huge("{}", 3), {}, "sent more than 320,000 values in one answer"),
         (server.bomb, {}, "sent more than 4 MiB in one answer"),
-        (server.drip_body, {"SOURCE_SECONDS": "2"}, "it took longer than 2 s for one history"),
+        (server.drip_body, {"SOURCE_SECONDS": "1"}, "it took longer than 1 s for one history"),
     ],
 )
 def test_a_hostile_exchange_is_stopped_by_a_bound_that_is_named(

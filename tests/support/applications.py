@@ -3,10 +3,12 @@
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from werkzeug.test import Client
 
 from crypto_predict.baked.schema import Model
+from crypto_predict.store import open_reader
 from crypto_predict.web import app
 from crypto_predict.web.operations.access_log import Log
 from crypto_predict.web.snapshots import BakedSnapshots, Snapshot
@@ -25,7 +27,9 @@ def client(
     *,
     draining: threading.Event | None = None,
     log: Log | None = None,
+    database: str | None = None,
 ) -> Client:
-    """A client of the whole application."""
-    service = app.create_service(model, SETTINGS, clock, draining or threading.Event())
+    """A client of the whole application, which reads the database at an address."""
+    connect = None if database is None else partial(open_reader, database)
+    service = app.create_service(model, SETTINGS, clock, draining or threading.Event(), connect)
     return Client(app.create_app(service, log))

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -81,6 +81,38 @@ def processes(models: Mapping[str, Path]) -> Launcher:
         return Process(port, subprocess.Popen([*command, "--port", str(port)], cwd=ROOT, **quiet))  # type: ignore[call-overload]  # of the two keywords
 
     return launch
+
+
+@dataclass
+class Kept:
+    """An instance that others use as well, so that it is ended elsewhere."""
+
+    port: int
+    instance: Instance
+
+    def ended(self) -> bool:
+        """Return whether the instance has ended by itself."""
+        return self.instance.ended()
+
+    def close(self) -> None:
+        """Leave it running."""
+
+
+@contextlib.contextmanager
+def kept(launch: Launcher) -> Iterator[Launcher]:
+    """Give a launcher that starts each image once, for many Renders one after the other, and ends all at the end."""
+    running: dict[str, Instance] = {}
+
+    def launch_once(image: str) -> Instance:
+        if image not in running or running[image].ended():
+            running[image] = launch(image)
+        return Kept(running[image].port, running[image])
+
+    try:
+        yield launch_once
+    finally:
+        for instance in running.values():
+            instance.close()
 
 
 @dataclass

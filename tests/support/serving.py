@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from crypto_predict.baked import store
+from crypto_predict.baked.schema import Model
 from crypto_predict.settings import ServeSettings
 
 SETTINGS = ServeSettings(
@@ -114,6 +116,14 @@ def serving(model: Path, *options: str, python: str = sys.executable, **environ:
     finally:
         process.kill()
         process.communicate()
+
+
+@contextlib.contextmanager
+def serving_model(model: Model, folder: Path, *options: str, **environ: str) -> Iterator[Served]:
+    """Save a model in a folder and run a server of it, as `serving` does."""
+    store.save(model, folder / "model.pkl")
+    with serving(folder / "model.pkl", *options, **environ) as served:
+        yield served
 
 
 def run(*arguments: str, **environ: str) -> tuple[int, str, str]:

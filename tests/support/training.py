@@ -1,10 +1,13 @@
 """Run `train.py` in a process, or in this one, which is faster."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import train
 from tests.support.histories import as_csv, make_history
@@ -12,6 +15,27 @@ from tests.support.histories import as_csv, make_history
 REVISION = {"GIT_REVISION": "0123456789abcdef0123456789abcdef01234567"}  # the checkout may change between two runs
 TRAINED_AT = {"SOURCE_DATE_EPOCH": "1716034247", **REVISION}  # 2024-05-18 12:10:47 UTC
 QUICK = ("--every", "25")  # few cutoffs, where the backtest is not the point
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The folder of a training's outputs."""
+
+    folder: Path
+
+    @property
+    def model_file(self) -> Path:
+        """The model."""
+        return self.folder / "model.pkl"
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger beside it."""
+        return self.folder / "model.ledger.jsonl"
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return the lines of the ledger as JSON."""
+        return [json.loads(line) for line in self.ledger.read_text().splitlines()]
 
 
 def run_training(*arguments: str, environ: Mapping[str, str] = TRAINED_AT) -> subprocess.CompletedProcess[str]:

@@ -5,13 +5,11 @@ there.
 """
 
 import errno
-import json
 import os
 import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -23,6 +21,7 @@ from crypto_predict.baked import store
 from crypto_predict.baked.ledger import Ledger
 from tests.support.forks import forked_training
 from tests.support.processes import Finished
+from tests.support.training import Outputs
 from tests.training.test_ledger import release
 
 ROOT = Path(__file__).parents[2]
@@ -48,26 +47,12 @@ def interfere(folder: str, number: int, action: str) -> None:
     sys.addaudithook(hook)
 
 
-@dataclass(frozen=True)
-class Output:
-    """A folder with model and ledger."""
-
-    folder: Path
-
-    @property
-    def model(self) -> Path:
-        """The model file."""
-        return self.folder / "model.pkl"
-
-    @property
-    def ledger(self) -> Path:
-        """The ledger beside it."""
-        return self.folder / "model.ledger.jsonl"
+class Output(Outputs):
+    """The outputs of trainings that are continued, killed or failed."""
 
     def builds(self) -> list[str]:
         """Return the builds in the ledger, without their version."""
-        lines = [json.loads(line) for line in self.ledger.read_text().splitlines()]
-        return [line["build"][line["build"].index("-") :] for line in lines if line["kind"] == "release"]
+        return [line["build"][line["build"].index("-") :] for line in self.lines() if line["kind"] == "release"]
 
     def names(self) -> set[str]:
         """Return the files of the folder, temporary ones too."""
@@ -79,7 +64,9 @@ class Output:
         market = ("--source", "simulated", "--days", "60", "--every", "50", "--no-gate", "--until", str(last))
         epoch = {"SOURCE_DATE_EPOCH": str(int(_midnight(last)) + 600), "GIT_REVISION": "0" * 40}
         before = partial(interfere, str(self.folder), number, action)
-        return forked_training(*market, "--output", str(self.model), *carried, *options, environ=epoch, before=before)
+        return forked_training(
+            *market, "--output", str(self.model_file), *carried, *options, environ=epoch, before=before
+        )
 
     def next_training(self, last: date, *options: str) -> int:
         """Train without interruption, continuing the ledger if there is one; return the exit code."""
@@ -117,7 +104,7 @@ def copy(output: Output, folder: Path) -> Output:
 
 def whole(output: Output) -> str:
     """Check model and ledger, and return the build of the model."""
-    model = store.load(output.model)
+    model = store.load(output.model_file)
     assert Ledger.read(output.ledger, [model.scorecard.head]).entries == model.scorecard.entries
     return model.card.build[model.card.build.index("-") :]
 
@@ -155,7 +142,7 @@ def test_a_first_training_killed_before_its_model_releases_nothing(tmp_path: Pat
     output = Output(tmp_path)
     assert output.train(FIRST, 6, str(int(signal.SIGKILL))).code == -signal.SIGKILL
     assert output.builds() == [BUILDS[FIRST]]
-    assert not output.model.exists()
+    assert not output.model_file.exists()
     assert output.next_training(SECOND) == 0
     assert output.builds() == [BUILDS[SECOND]]
     assert output.names() == {"model.pkl", "model.ledger.jsonl"}
@@ -187,7 +174,7 @@ def test_entries_before_a_killed_release_are_kept(first: Output, tmp_path: Path)
 def test_a_model_by_any_suffix_is_the_commit_point(first: Output, tmp_path: Path) -> None:
     """``--output model.bin`` has its ledger in model.ledger.jsonl as well."""
     output = copy(first, tmp_path)
-    model = output.model.rename(tmp_path / "model.bin")
+    model = output.model_file.rename(tmp_path / "model.bin")
     named = ("--output", str(model))
     assert output.train(SECOND, 6, str(int(signal.SIGKILL)), *named).code == -signal.SIGKILL
     assert output.builds() == [BUILDS[FIRST], BUILDS[SECOND]]
@@ -241,12 +228,12 @@ def test_a_first_release_that_fails_leaves_no_ledger(tmp_path: Path) -> None:
 def test_a_second_training_names_the_process_that_holds_the_lock_and_ends_with_2(first: Output, tmp_path: Path) -> None:
     """The holder is killed later, which changes nothing."""
     output = copy(first, tmp_path)
-    command = [sys.executable, "-c", HOLD, str(output.model)]
+    command = [sys.executable, "-c", HOLD, str(output.model_file)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         (tmp_path / "links").mkdir()
-        (tmp_path / "links" / "model.pkl").symlink_to(output.model)
+        (tmp_path / "links" / "model.pkl").symlink_to(output.model_file)
         alias = tmp_path / "links" / "model.pkl"
         market = ("--source", "simulated", "--days", "60", "--every", "50", "--no-gate", "--until", str(SECOND))
         run = forked_training(*market, "--output", str(alias), environ={})
@@ -273,7 +260,7 @@ def test_two_trainings_at_once_never_lose_a_release(first: Output, tmp_path: Pat
     output = copy(first, tmp_path)
     carried = ("--ledger", str(output.ledger), "--days", "60", "--every", "50", "--no-gate", "--source", "simulated")
     trainings = [
-        partial(forked_training, *carried, "--until", str(SECOND), "--output", str(output.model), environ={})
+        partial(forked_training, *carried, "--until", str(SECOND), "--output", str(output.model_file), environ={})
         for _ in range(3)
     ]
     with ThreadPoolExecutor() as pool:

@@ -1,9 +1,7 @@
 """The ledger through the command line: consecutive releases, each with the ledger of the one before."""
 
-import json
 import subprocess
 import sys
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,36 +13,19 @@ from crypto_predict.baked import store
 from crypto_predict.baked.schema import Model
 from crypto_predict.market import DAY, Interval, Pair, Span
 from crypto_predict.sources.simulated import Simulated
-from tests.support.training import REVISION, TRAINED_AT, in_process, price_file
+from tests.support.training import REVISION, TRAINED_AT, Outputs, in_process, price_file
 
 BTC, ETH = Pair("BTC", "USD"), Pair("ETH", "USD")
 FIRST, SECOND, THIRD = date(2025, 5, 31), date(2025, 6, 10), date(2025, 6, 30)
 
 
-@dataclass(frozen=True)
-class Released:
+class Released(Outputs):
     """The folder of one release."""
-
-    folder: Path
-
-    @property
-    def output(self) -> Path:
-        """The model file."""
-        return self.folder / "model.pkl"
-
-    @property
-    def ledger(self) -> Path:
-        """The ledger beside it."""
-        return self.folder / "model.ledger.jsonl"
 
     @property
     def model(self) -> Model:
         """The model, read from its file."""
-        return store.load(self.output)
-
-    def lines(self) -> list[dict[str, Any]]:
-        """Return the lines of the ledger as JSON."""
-        return [json.loads(line) for line in self.ledger.read_text().splitlines()]
+        return store.load(self.model_file)
 
     def contents(self) -> dict[str, bytes]:
         """Return the content of every file by its name."""
@@ -66,7 +47,7 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> list[Released]:
     found: list[Released] = []
     for last in (FIRST, SECOND, THIRD):
         folder = tmp_path_factory.mktemp(f"{last}")
-        before = ("--ledger", str(found[-1].ledger), "--champion", str(found[-1].output)) if found else ()
+        before = ("--ledger", str(found[-1].ledger), "--champion", str(found[-1].model_file)) if found else ()
         assert release(folder, last, *before, pairs="BTC/USD,ETH/USD" if found else "BTC/USD") == 0
         found.append(Released(folder))
     return found
@@ -154,7 +135,7 @@ def test_the_same_training_with_the_same_ledger_gives_the_same_bytes(releases: l
     second, again = releases[1], Released(tmp_path / "again")
     for options in (
         ["--ledger", str(releases[0].ledger)],
-        ["--ledger", str(again.ledger), "--champion", str(again.output)],
+        ["--ledger", str(again.ledger), "--champion", str(again.model_file)],
     ):
         assert release(again.folder, SECOND, *options, pairs="BTC/USD,ETH/USD") == 0
         assert again.contents() == second.contents()
@@ -177,7 +158,7 @@ def test_a_ledger_that_is_not_continued_is_kept_aside(
 def test_a_champion_without_its_ledger_causes_a_warning(
     releases: list[Released], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert release(tmp_path / "new", SECOND, "--champion", str(releases[0].output)) == 0
+    assert release(tmp_path / "new", SECOND, "--champion", str(releases[0].model_file)) == 0
     assert "the live record starts again: --champion has a ledger, and --ledger does not name it" in caplog.text
 
 
@@ -229,7 +210,7 @@ def test_a_truncated_ledger_is_refused_if_the_champion_is_given(
     """The remaining lines are valid; only the model shows that lines are missing."""
     shorter = tmp_path / "shorter.jsonl"
     shorter.write_bytes(releases[0].ledger.read_bytes())
-    options = ("--ledger", str(shorter), "--champion", str(releases[1].output))
+    options = ("--ledger", str(shorter), "--champion", str(releases[1].model_file))
     assert release(tmp_path / "new", THIRD, *options) == 4
     assert "its end is missing, or it belongs to another model" in capsys.readouterr().err
     assert list((tmp_path / "new").iterdir()) == []
@@ -270,7 +251,7 @@ def test_a_truncated_ledger_is_refused_by_the_model_beside_it(
     releases: list[Released], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The model beside it need not be given."""
-    (tmp_path / "model.pkl").write_bytes(releases[1].output.read_bytes())
+    (tmp_path / "model.pkl").write_bytes(releases[1].model_file.read_bytes())
     (tmp_path / "model.ledger.jsonl").write_bytes(releases[0].ledger.read_bytes())
     before = Released(tmp_path).contents()
     assert release(tmp_path, THIRD, "--ledger", str(tmp_path / "model.ledger.jsonl")) == 4
@@ -284,7 +265,7 @@ def test_a_champion_elsewhere_determines_the_end_of_a_ledger_without_a_model(
     """With any file names; the given ledger stays unchanged."""
     ledger, champion, new = tmp_path / "old.jsonl", tmp_path / "old.pkl", Released(tmp_path / "new")
     ledger.write_bytes(releases[1].ledger.read_bytes())
-    champion.write_bytes(releases[0].output.read_bytes())
+    champion.write_bytes(releases[0].model_file.read_bytes())
     assert release(new.folder, THIRD, "--ledger", str(ledger), "--champion", str(champion)) == 0
     assert ". Their training was interrupted" in caplog.text
     assert new.ledger.read_bytes().startswith(releases[0].ledger.read_bytes())
@@ -300,7 +281,7 @@ def test_dropped_entries_are_kept_aside_if_no_model_is_at_the_output(releases: l
     output, champion = Released(tmp_path / "output"), tmp_path / "old.pkl"
     output.folder.mkdir()
     output.ledger.write_bytes(releases[1].ledger.read_bytes())
-    champion.write_bytes(releases[0].output.read_bytes())
+    champion.write_bytes(releases[0].model_file.read_bytes())
     assert release(output.folder, THIRD, "--ledger", str(output.ledger), "--champion", str(champion)) == 0
     (aside,) = output.contents().keys() - {"model.pkl", "model.ledger.jsonl"}
     assert output.contents()[aside] == releases[1].ledger.read_bytes()

@@ -3,9 +3,19 @@ from datetime import date
 
 import pytest
 
-from crypto_predict.errors import CryptoPredictError, InvalidValue, NoProphetInterval, OutOfRange, UnknownPair
+from crypto_predict.errors import (
+    CryptoPredictError,
+    DatabaseError,
+    InvalidValue,
+    NoProphetInterval,
+    OutOfRange,
+    UnknownPair,
+)
 from crypto_predict.web import problems
 from crypto_predict.web.answers import NoBitcoin, OutsideModel
+from crypto_predict.web.collected.answers import NotCollected
+from crypto_predict.web.collected.database import NoDatabase, Overloaded
+from crypto_predict.web.collected.rendering import NotAcceptable
 from crypto_predict.web.problems import Problem
 from crypto_predict.web.questions import BadParameter
 
@@ -18,6 +28,11 @@ EVERY_ERROR: list[tuple[CryptoPredictError, int, dict[str, object]]] = [
     (UnknownPair("DOGE/USD", ["BTC/USD"]), 404, {"parameter": "pair"}),
     (NoBitcoin("BTC/USD", ["ETH/USD"]), 404, {}),
     (NoProphetInterval(date(2024, 6, 1), date(2024, 5, 17)), 422, {"parameter": "model"}),
+    (NotCollected("source", "kraken", []), 404, {"parameter": "source"}),
+    (NoDatabase(), 404, {}),
+    (NotAcceptable(), 406, {}),
+    (Overloaded(), 503, {}),
+    (DatabaseError("", "it is locked"), 503, {"detail": "the database cannot be read: it is locked"}),
 ]
 
 
@@ -37,6 +52,16 @@ def test_every_error_has_its_status_and_members(
         }
         | members
     )
+
+
+def test_a_problem_of_the_database_names_no_host_user_or_file() -> None:
+    """Operators read them in the log; everyone else reads the answer."""
+    reason = 'connection to server at "db.internal" (10.0.0.3), port 5432 failed: no password for user "market"'
+    problem = problems.of_error(DatabaseError("postgresql://***@db.internal/market", reason))
+    assert problem.detail == (
+        "the database cannot be read: connection to server at ***, port 5432 failed: no password for user ***"
+    )
+    assert ("Retry-After", "2") in problem.rendered().headers
 
 
 def test_every_error_of_the_table_is_tested() -> None:

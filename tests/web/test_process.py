@@ -102,7 +102,13 @@ def test_a_page_of_another_origin_may_read_every_header_of_this_project(real: Se
     """A browser hides all others from a script."""
     for path in (BITCOIN, "/forecast/BTC-USD", "/nowhere", "/docs"):
         answer = requests.get(f"{real.url}{path}", headers={"Origin": "https://example.org"}, timeout=30)
-        assert set(answer.headers["Access-Control-Expose-Headers"].split(", ")) == {*rendering.PROVENANCE, "ETag"}
+        assert set(answer.headers["Access-Control-Expose-Headers"].split(", ")) == {
+            *rendering.PROVENANCE,
+            *rendering.SERIES,
+            "ETag",
+            "Link",
+            "Retry-After",
+        }
 
 
 def test_the_headers_of_bitcoin_equal_the_members_of_rows(real: Served) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -15,7 +15,19 @@ from crypto_predict.errors import InvalidValue, OutOfRange, UnknownPair
 from crypto_predict.market import DAY, Pair
 from crypto_predict.version import __version__
 from crypto_predict.web import answers, problems, rendering
-from crypto_predict.web.documentation.schemas import PAIR, Schema, record, schema_of
+from crypto_predict.web.collected.answers import Example
+from crypto_predict.web.documentation import collected
+from crypto_predict.web.documentation.schemas import (
+    PAIR,
+    PAIR_PARAMETER,
+    Schema,
+    parameter,
+    record,
+    ref,
+    refs,
+    response,
+    schema_of,
+)
 from crypto_predict.web.operations import metrics
 from crypto_predict.web.operations.freshness import Freshness
 from crypto_predict.web.questions import MOMENT_EXPECTED, MOMENT_PATTERN, ForecastQuestion
@@ -95,11 +107,14 @@ _RESPONSES = {  # status to response, in addition to those of every answer of th
 _DESCRIPTIONS = {"/scorecard": LIVE_RECORD, "/fresh": FRESHNESS}
 
 
-def document(snapshot: Snapshot, repository_url: str | None = None) -> dict[str, Any]:
-    """Return the whole document; it links to the project if `repository_url` is known."""
+def document(snapshot: Snapshot, repository_url: str | None = None, example: Example | None = None) -> dict[str, Any]:
+    """Return the whole document; it links to the project if `repository_url` is known.
+
+    The endpoints of a database are part of it if there is an `example` of a series.
+    """
     examples, parameters = _example_answers(snapshot), _parameters(snapshot)
     link = {"externalDocs": {"url": repository_url, "description": "The project"}} if repository_url else {}
-    return {
+    found = {
         "openapi": "3.1.0",
         "info": {
             "title": "Crypto Predict",
@@ -116,6 +131,9 @@ def document(snapshot: Snapshot, repository_url: str | None = None) -> dict[str,
         "components": {"schemas": _schemas(), "responses": _responses(snapshot), "headers": _headers(snapshot)},
         **link,
     }
+    if example is not None:
+        collected.extend(found, example, snapshot.answers.pairs())
+    return found
 
 
 def _description(card: Card) -> str:
@@ -144,14 +162,14 @@ def _operation(path: str, examples: Mapping[str, Any], parameters: list[dict[str
     if path == "/bitcoin":
         headers += rendering.PROVENANCE
     content_type = metrics.CONTENT_TYPE if schema == "Metrics" else "application/json"
-    answer = _response("The answer.", content_type, schema, examples[schema]) | {"headers": _refs("headers", headers)}
+    answer = response("The answer.", content_type, schema, examples[schema]) | {"headers": refs("headers", headers)}
     return {
         "operationId": path.split("/")[1],
         "tags": [tag],
         "summary": summary,
         "description": _DESCRIPTIONS.get(path, ""),
         "parameters": parameters,
-        "responses": {"200": answer, **{status: _ref("responses", name) for status, name in responses.items()}},
+        "responses": {"200": answer, **{status: ref("responses", name) for status, name in responses.items()}},
     }
 
 
@@ -163,29 +181,19 @@ def _parameters(snapshot: Snapshot) -> dict[str, list[dict[str, Any]]]:
         "instant": {"summary": "An instant", "value": f"{day}T12:30:00Z"},
         "offset": {"summary": "An instant in another time zone", "value": f"{day}T12:30+02:00"},
     }
-    moment = _parameter(
+    moment = parameter(
         "date",
         "An ISO 8601 date, for the closing price of that UTC day, or date-time, for that instant.",
         {**_TEXT, "pattern": MOMENT_PATTERN},
     )
-    pair = _parameter(
-        "pair",
-        "Two currencies: `BTC-USD`, or `BTC/USD` encoded as `BTC%2FUSD`; upper and lower case are equal.",
-        {**_TEXT, "pattern": "^[A-Za-z0-9]{1,20}[/_-][A-Za-z0-9]{2,10}$"},
-        snapshot.answers.held[0].slug,
-    )
-    first = _parameter("start", "The first day; by default the day after the last candle.", _DAY, start.isoformat())
-    last = _parameter("end", "The last day, included; by default 30 days from the start.", _DAY, day.isoformat())
-    model = _parameter("model", MODEL_PARAMETER, _MODEL | {"default": COMBINED}, COMBINED)
+    pair = PAIR_PARAMETER | {"example": snapshot.answers.held[0].slug}
+    first = parameter("start", "The first day; by default the day after the last candle.", _DAY, start.isoformat())
+    last = parameter("end", "The last day, included; by default 30 days from the start.", _DAY, day.isoformat())
+    model = parameter("model", MODEL_PARAMETER, _MODEL | {"default": COMBINED}, COMBINED)
     return {
         "/bitcoin": [moment | {"required": True, "examples": moments}, model],
-        "/forecast/{pair}": [pair | {"in": "path", "required": True}, first, last, model],
+        "/forecast/{pair}": [pair, first, last, model],
     }
-
-
-def _parameter(name: str, description: str, schema: Schema, example: str | None = None) -> dict[str, Any]:
-    found = {"name": name, "in": "query", "description": description, "schema": schema}
-    return found if example is None else found | {"example": example}
 
 
 def _schemas() -> dict[str, Schema]:
@@ -213,11 +221,11 @@ def _schemas() -> dict[str, Schema]:
 
 def _responses(snapshot: Snapshot) -> dict[str, Any]:
     """Return the responses that operations share, by their names."""
-    kept = {"headers": _refs("headers", ("ETag", "Cache-Control", rendering.SIMULATED))}
+    kept = {"headers": refs("headers", ("ETag", "Cache-Control", rendering.SIMULATED))}
     found = {"NotModified": {"description": "The copy you have is still good.", **kept}}
     for name, problem in _example_problems(snapshot).items():
         example = json.loads(problem.rendered().body)
-        found[name] = _response(_PROBLEMS[name], problems.CONTENT_TYPE, "Problem", example)
+        found[name] = response(_PROBLEMS[name], problems.CONTENT_TYPE, "Problem", example)
     return found
 
 
@@ -300,16 +308,3 @@ def _cut(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _cut(member) for name, member in value.items()}
     return [_cut(member) for member in value[:2]] if isinstance(value, list) else value
-
-
-def _response(description: str, content_type: str, schema: str, example: object) -> dict[str, Any]:
-    content = {content_type: {"schema": _ref("schemas", schema), "example": example}}
-    return {"description": description, "content": content}
-
-
-def _ref(kind: str, name: str) -> dict[str, str]:
-    return {"$ref": f"#/components/{kind}/{name}"}
-
-
-def _refs(kind: str, names: Sequence[str]) -> dict[str, Any]:
-    return {name: _ref(kind, name) for name in names}

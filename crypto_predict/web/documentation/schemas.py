@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -13,6 +14,14 @@ from crypto_predict.market import Pair
 Schema = dict[str, Any]
 
 PAIR: Schema = {"type": "string", "pattern": "^[A-Z0-9]{1,20}/[A-Z0-9]{2,10}$", "examples": ["BTC/USD"]}
+
+PAIR_PARAMETER: dict[str, Any] = {
+    "name": "pair",
+    "in": "path",
+    "required": True,
+    "description": "Two currencies: `BTC-USD`, or `BTC/USD` encoded as `BTC%2FUSD`; upper and lower case are equal.",
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9]{1,20}[/_-][A-Za-z0-9]{2,10}$"},
+}
 
 _SCALARS: dict[Any, Schema] = {
     str: {"type": "string"},
@@ -46,6 +55,28 @@ def schema_of(kind: Any) -> Schema:
     raise TypeError(f"{kind} has no schema")
 
 
+def parameter(name: str, description: str, schema: Schema, example: object = None) -> dict[str, Any]:
+    """Return a parameter of a query."""
+    found = {"name": name, "in": "query", "description": description, "schema": schema}
+    return found if example is None else found | {"example": example}
+
+
 def record(properties: dict[str, Schema]) -> Schema:
     """Return the schema of an object that has all of these properties and no others."""
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def response(description: str, content_type: str, schema: str, example: object) -> dict[str, Any]:
+    """Return a response whose schema is one of the components."""
+    content = {content_type: {"schema": ref("schemas", schema), "example": example}}
+    return {"description": description, "content": content}
+
+
+def ref(kind: str, name: str) -> dict[str, str]:
+    """Return a reference to a component."""
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+def refs(kind: str, names: Sequence[str]) -> dict[str, Any]:
+    """Return references to components, by their names."""
+    return {name: ref(kind, name) for name in names}

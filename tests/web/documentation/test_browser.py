@@ -14,9 +14,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from crypto_predict.baked import store
 from tests.support.models import BTC, ETH, make_model
-from tests.support.serving import Served, serving
+from tests.support.serving import Served, serving_model
 
 BROWSER, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 FLAGS = [
@@ -38,17 +37,13 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    path = tmp_path_factory.mktemp("model") / "model.pkl"
-    store.save(make_model(BTC, ETH), path)
-    with serving(path) as served:
+    with serving_model(make_model(BTC, ETH), tmp_path_factory.mktemp("model")) as served:
         yield served
 
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    path = tmp_path_factory.mktemp("simulated") / "model.pkl"
-    store.save(make_model(BTC, ETH, simulated=True), path)
-    with serving(path) as served:
+    with serving_model(make_model(BTC, ETH, simulated=True), tmp_path_factory.mktemp("simulated")) as served:
         yield served
 
 

@@ -15,14 +15,15 @@ import requests
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from crypto_predict.baked import store
+from crypto_predict.market import Interval, SeriesKey
 from crypto_predict.version import __version__
 from crypto_predict.web import rendering, routes
 from crypto_predict.web.app import create_service, now
+from crypto_predict.web.collected.answers import Example
 from crypto_predict.web.documentation.openapi import document
 from tests.support.applications import snapshot_of
 from tests.support.models import BTC, ETH, make_model
-from tests.support.serving import SETTINGS, Served, serving
+from tests.support.serving import SETTINGS, Served, serving_model
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 # A model that has just been trained, on prices of the last day: a stale one answers /fresh with 503, as it should.
@@ -35,14 +36,14 @@ UNLISTED = {  # routes that the document leaves out, and why
     "/docs/{file}": "is what that page loads",
     "/openapi.json": "is the document",
 }
+OF_A_DATABASE = {"/candles/{pair}", "/digest/{pair}", "/series"}
 PLACEHOLDERS = {"string", "additionalProp1", 0, 1}  # invented by Swagger UI if an example is missing
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    path = tmp_path_factory.mktemp("model") / "model.pkl"
-    store.save(MODEL, path)
-    with serving(path, "--log-level", "info", "--stale-after", "2d") as served:
+    options = ("--log-level", "info", "--stale-after", "2d")
+    with serving_model(MODEL, tmp_path_factory.mktemp("model"), *options) as served:
         yield served
 
 
@@ -58,10 +59,12 @@ def test_the_served_document_is_this_one(served: Served) -> None:
 
 
 def test_every_route_is_documented_and_every_documented_route_exists() -> None:
-    """No hidden route, and no documented one that is missing."""
+    """No hidden route, and no documented one that is missing. Those of a database answer 404 without one."""
     service = create_service(make_model(), SETTINGS, now, threading.Event())
     rules = {routes.template(rule.rule) for rule in routes.create_flask_app(service).url_map.iter_rules()}
-    assert rules - UNLISTED.keys() == set(OPERATIONS)
+    assert rules - UNLISTED.keys() - OF_A_DATABASE == set(OPERATIONS)
+    example = Example(SeriesKey("alpaca", BTC, Interval.MINUTE_1), NOW.date())
+    assert rules - UNLISTED.keys() == document(snapshot_of(MODEL), None, example)["paths"].keys()
     assert UNLISTED.keys() <= rules
 
 
@@ -162,8 +165,7 @@ def test_the_description_names_the_training_data() -> None:
 def test_the_document_links_to_the_project_if_its_url_is_known(served: Served, tmp_path: Path) -> None:
     """The image is built with that URL."""
     assert "externalDocs" not in requests.get(f"{served.url}/openapi.json", timeout=30).json()
-    store.save(MODEL, tmp_path / "model.pkl")
-    with serving(tmp_path / "model.pkl", REPOSITORY_URL="https://example.org/crypto-predict") as linked:
+    with serving_model(MODEL, tmp_path, REPOSITORY_URL="https://example.org/crypto-predict") as linked:
         links = requests.get(f"{linked.url}/openapi.json", timeout=30).json()["externalDocs"]
     assert links == {"url": "https://example.org/crypto-predict", "description": "The project"}
 

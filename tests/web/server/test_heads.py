@@ -12,11 +12,10 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_predict.baked import store
 from crypto_predict.web.server.request_head import BODY_BYTES, FIELDS, HEAD_BYTES
 from tests.support.clients import Prober, exchange
 from tests.support.models import BTC, ETH, make_model
-from tests.support.serving import ANSWER, Served, read_answer, request, serving
+from tests.support.serving import ANSWER, Served, read_answer, request, serving_model
 
 HOST = b"Host: example.org\r\n"
 QUESTION = b"/bitcoin?date=2024-06-01"
@@ -25,9 +24,7 @@ QUESTION = b"/bitcoin?date=2024-06-01"
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One server for all tests that do not stop it."""
-    path = tmp_path_factory.mktemp("model") / "model.pkl"
-    store.save(make_model(BTC, ETH), path)
-    with serving(path) as served:
+    with serving_model(make_model(BTC, ETH), tmp_path_factory.mktemp("model")) as served:
         yield served
 
 
@@ -200,8 +197,7 @@ def test_a_refusal_arrives_while_the_client_still_sends(served: Served) -> None:
 
 def test_refusals_are_logged_and_counted_like_other_requests(tmp_path: Path) -> None:
     """Method and path are logged as far as they could be read."""
-    store.save(make_model(BTC), tmp_path / "model.pkl")
-    with serving(tmp_path / "model.pkl") as served:
+    with serving_model(make_model(BTC), tmp_path) as served:
         exchange(served.address, b"nonsense\r\n\r\n")
         exchange(served.address, post(b"Content-Length: 70000"))
         exchange(served.address, head(b"GET /livez HTTP/1.1"))

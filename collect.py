@@ -1,0 +1,67 @@
+"""Collect the candles of exchanges in a database, and report how complete they are."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from crypto_predict.prerequisites import needed
+
+PREREQUISITES = "collect.py", "requirements-live.txt"
+
+with needed(*PREREQUISITES):
+    from crypto_predict.collecting.options import CollectSettings, read_settings
+    from crypto_predict.command_line import DONE, abandon_output, exit_code
+    from crypto_predict.errors import CryptoPredictError
+
+
+def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run one mode, from the command line and environment to the report; return the exit code."""
+    settings = read_settings(arguments, environ)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # which logs its plugins
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C; process 1 of a container ignores it
+    try:
+        text, code = run(settings, datetime.now(UTC))
+    except CryptoPredictError as error:
+        return failed(str(error), error)
+    except KeyboardInterrupt as error:
+        return failed("interrupted; what was collected is stored, and the same command continues", error)
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except OSError as error:  # the reader has closed the pipe
+        abandon_output()
+        return failed(f"the report cannot be written: {error.strerror}", error)
+    return code
+
+
+def run(settings: CollectSettings, now: datetime) -> tuple[str, int]:
+    """Return the report and the exit code of one mode; `now` is in UTC."""
+    # The libraries of databases and exchanges take a second to import; --help need not wait for them.
+    from crypto_predict import store  # noqa: PLC0415 see above
+    from crypto_predict.collecting import commands  # noqa: PLC0415 see above
+
+    if not settings.mode.writes:
+        with store.open_reader(settings.database) as reader:
+            return commands.report(settings, reader, now), DONE
+    with store.open_writer(settings.database) as database:
+        outcomes = commands.collect(settings, database, now)
+        return commands.summary(outcomes, database), commands.worst_code(outcomes)
+
+
+def failed(message: str, error: BaseException) -> int:
+    """Print a message to standard error and return the exit code of `error`."""
+    print(f"collect.py: error: {message}", file=sys.stderr)
+    return exit_code(error)
+
+
+if __name__ == "__main__":
+    with needed(*PREREQUISITES):  # for late imports
+        code = main(sys.argv[1:], os.environ)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C would only interrupt the clean-up of libraries
+    sys.exit(code)

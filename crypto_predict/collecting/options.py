@@ -1,0 +1,175 @@
+"""The command line of ``collect.py`` and its environment, as one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from enum import Enum
+
+from crypto_predict.command_line import CommandLine, Option
+from crypto_predict.errors import InvalidValue
+from crypto_predict.market import EPOCH, Interval, Pair
+from crypto_predict.settings import boolean, day
+from crypto_predict.sources.catalog import EXCHANGES, SIMULATED
+from crypto_predict.sources.limits import Bounds
+from crypto_predict.wording import listed
+
+DEFAULT_PAIRS = tuple(Pair(base, "USD") for base in ("BTC", "ETH", "BNB", "LTC", "SOL"))
+DEFAULT_INTERVAL = Interval.MINUTE_1
+DEFAULT_DATABASE = "data/market.db"
+
+EXAMPLES = """\
+examples:
+  python collect.py --backfill --since 2021-01-01                     minutes of five pairs, into data/market.db
+  python collect.py --backfill --pair BTC/USD --interval 1h --since 2017-08-17 --source binance
+  python collect.py --once                                            what is missing up to now; for cron
+  python collect.py --status                                          what is stored, and how complete it is
+  python collect.py --explain-gap --pair BTC/USD --since 2024-03-01   why candles are missing
+
+A backfill may be ended at any time: the same command continues it.
+
+exit codes: 0 done, 1 the database cannot be used, 2 bad arguments, or another process collects the same,
+  3 no usable history of some pair, 130 interrupted
+other environment: ALPACA_DATA_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY, BINANCE_API_URL, POLONIEX_API_URL,
+  SOURCE_SECONDS and SOURCE_CANDLES (the most that 8,640 candles in a row may take, 300 and 200000)
+"""
+
+
+class Mode(Enum):
+    """What one run does."""
+
+    BACKFILL = "--backfill"
+    ONCE = "--once"
+    STATUS = "--status"
+    EXPLAIN_GAP = "--explain-gap"
+
+    @property
+    def writes(self) -> bool:
+        """Whether the database is written."""
+        return self in {Mode.BACKFILL, Mode.ONCE}
+
+
+def exchange_name(text: str) -> str:
+    """Read the name of a source that can be collected.
+
+    Raises:
+        InvalidValue: It is not one; files are not collected.
+    """
+    names = [*EXCHANGES, SIMULATED]
+    if text not in names:
+        raise InvalidValue("source", text, f"one of {', '.join(names)}; files are not collected")
+    return text
+
+
+COMMAND = CommandLine(
+    "collect.py",
+    "Collect the candles of exchanges in a database.",
+    [
+        Option("--backfill", boolean, "fetch everything from --since on that is not stored yet"),
+        Option("--once", boolean, "fetch what is missing up to now for every stored series, and end"),
+        Option("--status", boolean, "print what is stored, and how complete it is"),
+        Option("--explain-gap", boolean, "print why candles are missing, and whether they can still come"),
+        Option(
+            "--pair",
+            Pair.parse,
+            f"pair to collect; may be repeated (default for --backfill: {', '.join(map(str, DEFAULT_PAIRS))}; "
+            "otherwise every stored pair)",
+            "BASE/QUOTE",
+            multiple=True,
+        ),
+        Option(
+            "--source",
+            exchange_name,
+            f"where candles come from, in order of preference (default for --backfill: {','.join(EXCHANGES)}; "
+            "otherwise every stored source)",
+            "NAME,NAME",
+            multiple=True,
+        ),
+        Option(
+            "--interval",
+            Interval.parse,
+            f"length of a candle: {', '.join(interval.label for interval in Interval)} (default for --backfill: "
+            f"{DEFAULT_INTERVAL.label}; otherwise every stored interval)",
+            "TIME",
+        ),
+        Option("--since", day, "first UTC day; --backfill needs it", "DATE"),
+        Option("--until", day, "last UTC day", "DATE"),
+        Option(
+            "--database",
+            str,
+            "where candles are stored: a file of SQLite, or postgresql://...",
+            "URL",
+            variable="DATABASE_URL",
+            default=DEFAULT_DATABASE,
+        ),
+        Option("--json", boolean, "print --status or --explain-gap as JSON"),
+    ],
+    EXAMPLES,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectSettings:
+    """Everything that one run of ``collect.py`` does."""
+
+    mode: Mode
+    database: str = field(repr=False)  # may contain a password
+    pairs: tuple[Pair, ...]  # empty: every stored pair
+    sources: tuple[str, ...]  # names in order of preference; empty: every stored source
+    interval: Interval | None  # None: every stored interval
+    since: date | None  # the first UTC day
+    until: date | None  # the last UTC day; None: up to now
+    as_json: bool = False
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # settings of the sources, with their keys
+
+    @property
+    def start(self) -> datetime:
+        """The first instant (UTC)."""
+        return EPOCH if self.since is None else datetime.combine(self.since, time(), UTC)
+
+
+def read_settings(arguments: Sequence[str], environ: Mapping[str, str], now: datetime | None = None) -> CollectSettings:
+    """Read the settings from the command line and the environment; `now` is in UTC, None: this instant.
+
+    Raises:
+        SystemExit: With 2 after a bad argument, whose value is named; with 0 after ``--help``.
+    """
+    options = COMMAND.parse(arguments, environ)
+    flags = (options.backfill, options.once, options.status, options.explain_gap)
+    modes = [mode for mode, flag in zip(Mode, flags, strict=True) if flag]
+    if len(modes) != 1:
+        named = listed([mode.value for mode in modes]) or "nothing"
+        choice = ", ".join(mode.value for mode in Mode)
+        COMMAND.fail(f"{named} was asked for; expected one of {choice}; `python collect.py --help` explains them")
+    backfill = modes == [Mode.BACKFILL]
+    try:
+        _check_days(options.since, options.until, now or datetime.now(UTC), needed=backfill)
+        Bounds.from_environ(environ)  # read again where the sources are opened
+    except InvalidValue as error:
+        COMMAND.fail(str(error))
+    return CollectSettings(
+        mode=modes[0],
+        database=options.database,
+        pairs=options.pair or (DEFAULT_PAIRS if backfill else ()),
+        sources=options.source or (EXCHANGES if backfill else ()),
+        interval=options.interval or (DEFAULT_INTERVAL if backfill else None),
+        since=options.since,
+        until=options.until,
+        as_json=options.json,
+        environ=environ,
+    )
+
+
+def _check_days(since: date | None, until: date | None, now: datetime, *, needed: bool) -> None:
+    """Raise `InvalidValue` if no candle can lie between the two days."""
+    if since is None:
+        if needed:
+            raise InvalidValue("--since", "(not given)", "the first day of the backfill, such as --since 2021-01-01")
+        return
+    if since < EPOCH.date():
+        raise InvalidValue("--since", since, f"a day from {EPOCH:%Y-%m-%d} on")
+    if until is not None and since > until:
+        raise InvalidValue("--since", since, f"a day up to --until, {until}")
+    if since > now.date():
+        raise InvalidValue("--since", since, f"a day up to today, {now:%Y-%m-%d} in UTC")

@@ -1,0 +1,43 @@
+"""The stored series that the options name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from crypto_predict.collecting.options import CollectSettings
+from crypto_predict.errors import InvalidValue, UnusableHistory
+from crypto_predict.market import Pair, SeriesKey
+from crypto_predict.market.ports import CollectedSeries
+from crypto_predict.sources.symbols import traded_at
+
+
+def selected(stored: Sequence[CollectedSeries], settings: CollectSettings) -> list[CollectedSeries]:
+    """Return the stored series of the pairs, sources and interval that `settings` name; all where they name none.
+
+    BTC/USD also names BTC/USDT of an exchange that trades it in place of BTC/USD.
+
+    Raises:
+        InvalidValue: A pair is not stored.
+    """
+    for pair in settings.pairs if stored else ():
+        if not any(_is_named(one.series, (pair,)) for one in stored):
+            known = ", ".join(sorted({str(one.series.pair) for one in stored}))
+            raise InvalidValue("--pair", str(pair), f"stored; these are: {known}")
+    return [
+        one
+        for one in stored
+        if _is_named(one.series, settings.pairs)
+        and (not settings.sources or one.series.source in settings.sources)
+        and settings.interval in {None, one.series.interval}
+    ]
+
+
+def _is_named(series: SeriesKey, pairs: Sequence[Pair]) -> bool:
+    return not pairs or any(series.pair in {pair, _traded(series.source, pair)} for pair in pairs)
+
+
+def _traded(source: str, pair: Pair) -> Pair | None:
+    try:
+        return traded_at(source, pair)
+    except UnusableHistory:
+        return None

@@ -1,0 +1,107 @@
+"""Access to the database: bounded, so that forecasts are still answered, and opened again after a failure."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import BoundedSemaphore, Lock
+from typing import Protocol
+
+from crypto_predict import logs
+from crypto_predict.errors import CryptoPredictError, DatabaseError
+from crypto_predict.market.ports import MarketReader
+
+WAIT_SECONDS = 1.0  # at most, until other requests have finished with the database
+RETRY_SECONDS = 2  # after a failure, during which requests fail without asking the database
+
+_log = logging.getLogger("crypto_predict.database")
+
+
+class Connection(MarketReader, Protocol):
+    """An open database."""
+
+    def close(self) -> None:
+        """Release everything that is open."""
+
+
+class NoDatabase(CryptoPredictError):
+    """This service does not have a database."""
+
+    def __init__(self) -> None:
+        super().__init__("this service has no database, so it has no candles; api.py --database URL serves them")
+
+
+class Overloaded(CryptoPredictError):
+    """Too many other requests are reading the database."""
+
+    def __init__(self) -> None:
+        super().__init__("too many requests are reading the database now; try again")
+
+
+class Database:
+    """A database that is opened at its first use. Safe to share between threads.
+
+    At most `at_once` threads read it at the same time: the others answer forecasts even if the database hangs. After a
+    failure it is closed, and opened again by the first request `RETRY_SECONDS` later.
+    """
+
+    def __init__(self, connect: Callable[[], Connection], at_once: int) -> None:
+        self._connect = connect
+        self._slots = BoundedSemaphore(at_once)
+        self._lock = Lock()  # guards the fields below
+        self._connection: Connection | None = None
+        self._failure: DatabaseError | None = None  # the last one, until the database is open again
+        self._retry_at = 0.0  # by the monotonic clock
+
+    @contextmanager
+    def reading(self) -> Iterator[MarketReader]:
+        """Return the open database for as long as the context lasts.
+
+        Raises:
+            DatabaseError: It cannot be opened, or could not be a moment ago. A `DatabaseError` of the context is passed
+                on.
+            InvalidValue: Its address is malformed.
+            Overloaded: Too many other threads are reading it.
+        """
+        if not self._slots.acquire(timeout=WAIT_SECONDS):
+            raise Overloaded
+        try:
+            connection = self._opened()
+            try:
+                yield connection
+            except DatabaseError as error:
+                self._close(connection, error)
+                raise
+        finally:
+            self._slots.release()
+
+    def _opened(self) -> Connection:
+        with self._lock:
+            if self._connection is not None:
+                return self._connection
+            if self._failure is not None and time.monotonic() < self._retry_at:
+                raise DatabaseError(self._failure.address, self._failure.reason)
+            try:
+                self._connection = self._connect()
+            except DatabaseError as error:
+                self._record(error)
+                raise
+            if self._failure is not None:
+                logs.event(_log, logging.INFO, "database available again", database=self._failure.address)
+                self._failure = None
+            return self._connection
+
+    def _close(self, connection: Connection, error: DatabaseError) -> None:
+        with self._lock:
+            if self._connection is connection:  # otherwise another thread has replaced it
+                self._connection = None
+                self._record(error)
+                connection.close()
+
+    def _record(self, error: DatabaseError) -> None:
+        """Log a failure, once for as long as it lasts."""
+        if self._failure is None or self._failure.reason != error.reason:
+            logs.event(_log, logging.WARNING, "database unavailable", database=error.address, reason=error.reason)
+        self._failure, self._retry_at = error, time.monotonic() + RETRY_SECONDS

@@ -1,0 +1,325 @@
+"""`collect.py` as a process: real sources over HTTP, real databases, exit codes and messages."""
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from crypto_predict.collecting.missing import REVISED
+from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span, resample
+from crypto_predict.store import open_reader, open_writer
+from tests.support.collecting import MINUTES, alpaca_of, collect_here, collecting, run_collect, stored_candles
+from tests.support.databases import new_database
+from tests.support.replay.alpaca import AlpacaExchange
+from tests.support.replay.minutes import BTC, START, exchange, minutes
+from tests.support.replay.server import ReplayServer, refused, stall
+
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+COUNT = 30_000  # three windows and a half
+THREE_WEEKS = ("--backfill", "--pair", "BTC/USD", "--since", "2023-01-01", "--until", "2023-01-21")
+
+
+@pytest.fixture(scope="module")
+def market() -> list[Candle]:
+    return minutes(COUNT)
+
+
+@pytest.fixture
+def server(market: list[Candle]) -> Iterator[ReplayServer]:
+    days = resample(market, Span(START, START + COUNT * MINUTE), Interval.DAY_1)
+    with ReplayServer(AlpacaExchange({(BTC, "1Min"): market, (BTC, "1Day"): list(days)})) as started:
+        yield started
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database, once on each kind."""
+    return new_database(request.param, tmp_path)
+
+
+def test_a_backfill_stores_every_candle_of_the_exchange(
+    server: ReplayServer, market: list[Candle], database: str
+) -> None:
+    run = run_collect(database, *THREE_WEEKS, **alpaca_of(server.url))
+    assert run.code == 0, run.errors
+    expected = [candle for candle in market if candle.open_time < START + 21 * DAY]
+    assert stored_candles(database) == expected
+    assert run.output == (
+        f"BTC/USD 1m from alpaca: {len(expected):,} candles new or changed, up to 2023-01-21 20:00 UTC, 0 gaps (0 "
+        "candles missing)\n"
+    )
+
+
+def test_a_second_backfill_asks_for_nothing(server: ReplayServer, tmp_path: Path) -> None:
+    database = str(tmp_path / "market.db")
+    arguments = ("--backfill", "--pair", "BTC/USD", "--since", "2023-01-01", "--until", "2023-01-02")
+    collect_here(database, *arguments, **alpaca_of(server.url))
+    asked = len(server.requests)
+    run = collect_here(database, *arguments, **alpaca_of(server.url))
+    assert (run.code, len(server.requests)) == (0, asked)
+    assert "0 candles new or changed" in run.output
+
+
+def test_a_backfill_goes_forwards_and_backwards(server: ReplayServer, market: list[Candle], tmp_path: Path) -> None:
+    """Only what is missing is asked for, from an earlier `--since` on too."""
+    database = str(tmp_path / "market.db")
+    for since, until in (("2023-01-10", "2023-01-11"), ("2023-01-10", "2023-01-14"), ("2023-01-04", "2023-01-12")):
+        days = ("--since", since, "--until", until)
+        assert collect_here(database, "--backfill", "--pair", "BTC/USD", *days, **alpaca_of(server.url)).code == 0
+    expected = [candle for candle in market if START + 3 * DAY <= candle.open_time < START + 14 * DAY]
+    assert stored_candles(database) == expected
+    queries = [asked.query for asked in server.requests]
+    asked = [datetime.fromisoformat(one["end"]) - datetime.fromisoformat(one["start"]) for one in queries]
+    assert sum(asked, timedelta(0)) <= 11 * DAY + 2 * REVISED * MINUTE, "what is stored is not asked for again"
+
+
+def test_without_a_mode_one_line_names_the_modes(tmp_path: Path) -> None:
+    run = collect_here(str(tmp_path / "market.db"))
+    assert (run.code, run.output) == (2, "")
+    (line,) = run.errors.splitlines()
+    assert "expected one of --backfill, --once, --status, --explain-gap" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--backfill"], "--since: '(not given)' is not the first day of the backfill, such as --since 2021-01-01"),
+        (["--backfill", "--status"], "--backfill and --status was asked for; expected one of"),
+        (["--backfill", "--since", "2023-01-02", "--until", "2023-01-01"], "is not a day up to --until, 2023-01-01"),
+        (["--backfill", "--since", "2999-01-01"], "--since: 2999-01-01 is not a day up to today, "),
+        (["--backfill", "--since", "1969-12-31"], "--since: 1969-12-31 is not a day from 1970-01-01 on"),
+        (["--backfill", "--since", "2023-01-01", "--source", "file:BTC.csv"], "files are not collected"),
+        (["--backfill", "--since", "2023-01-01", "--interval", "2m"], "--interval: '2m' is not one of 1m, 5m, 10m"),
+        (["--backfill", "--since", "2023-01-01", "--pair", "../../etc/passwd"], "is not two currencies such as"),
+        (["--backfill", "--since", "2023-01-01", "--pair", "BTC/USD'; DROP TABLE symbols--"], "is not two currencies"),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_value(arguments: list[str], expected: str, tmp_path: Path) -> None:
+    run = collect_here(str(tmp_path / "market.db"), *arguments)
+    assert (run.code, run.output) == (2, "")
+    (line,) = run.errors.splitlines()
+    assert line.startswith("collect.py: error: ")
+    assert expected in line
+
+
+def yesterday() -> str:
+    return f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
+
+
+def small_disk(folder: Path) -> None:
+    """Mount a file system of 1 MB."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)], check=False)
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs root")
+
+
+def test_an_address_of_another_database_is_refused() -> None:
+    run = collect_here("mysql://root:hunter2@localhost/market", "--status")
+    assert (run.code, run.output) == (2, "")
+    assert "mysql" in run.errors
+    assert "hunter2" not in run.errors
+
+
+def test_a_password_in_the_address_of_the_database_is_never_printed() -> None:
+    run = collect_here("postgresql://collector:hunter2@127.0.0.1:1/market", "--status")
+    assert run.code == 1
+    assert "127.0.0.1" in run.errors
+    assert "hunter2" not in run.errors + run.output
+
+
+def test_a_missing_database_is_an_error_of_reading_alone(tmp_path: Path) -> None:
+    run = collect_here(str(tmp_path / "market.db"), "--status")
+    assert run.code == 1
+    assert "the file does not exist" in run.errors
+    assert list(tmp_path.iterdir()) == [], "reading creates nothing"
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    database = tmp_path / "market.db"
+    open_writer(str(database)).close()
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE schema_version SET version_num = '9999'")
+    for mode in (["--status"], ["--once"], ["--backfill", "--since", "2023-01-01"]):
+        run = collect_here(str(database), *mode)
+        assert run.code == 1
+        assert len(run.errors.splitlines()) == 1
+
+
+def test_a_source_that_refuses_is_replaced_and_named(server: ReplayServer, tmp_path: Path) -> None:
+    """For example at a place from which the exchange does not accept requests."""
+    server.inject(refused(451, "not from here"), times=10)
+    arguments = ("--backfill", "--pair", "BTC/USD", "--since", yesterday(), "--source", "alpaca,simulated")
+    run = run_collect(str(tmp_path / "market.db"), *arguments, ALPACA_DATA_URL=server.url)
+    assert run.code == 0, run.errors
+    assert "BTC/USD: not collected from alpaca: " in run.errors
+    assert "451" in run.errors
+    assert "SIMULATED PRICES" in run.errors
+    assert run.output.startswith("BTC/USD 1m from simulated: ")
+
+
+def test_refused_keys_end_the_search(server: ReplayServer, tmp_path: Path) -> None:
+    """The user wants that source."""
+    server.inject(refused(401, "unauthorized"), times=10)
+    keys = {"ALPACA_API_KEY": "key-of-user", "ALPACA_SECRET_KEY": "secret-of-user"}
+    arguments = ("--backfill", "--pair", "BTC/USD", "--since", yesterday(), "--source", "alpaca,simulated")
+    run = collect_here(str(tmp_path / "market.db"), *arguments, ALPACA_DATA_URL=server.url, **keys)
+    assert run.code == 3
+    assert run.output.startswith("BTC/USD 1m: failed: ")
+    assert "secret-of-user" not in run.output + run.errors
+
+
+def test_a_pair_that_fails_does_not_harm_the_others(server: ReplayServer, tmp_path: Path) -> None:
+    """The exchange has no DOGE/EUR."""
+    database = str(tmp_path / "market.db")
+    pairs = ("--pair", "DOGE/EUR", "--pair", "BTC/USD", "--since", "2023-01-01", "--until", "2023-01-03")
+    run = collect_here(database, "--backfill", *pairs, **alpaca_of(server.url))
+    assert run.code == 3
+    failed, done = run.output.partition("\nBTC")[0], run.output.partition("\nBTC")[2]
+    assert "DOGE/EUR 1m: failed: no usable history in DOGE/EUR: alpaca: no candle of DOGE/EUR" in failed
+    assert "4,320 candles new or changed" in done
+    with open_reader(database) as reader:
+        assert [one.series for one in reader.collected()] == [MINUTES], "a pair without candles is not stored"
+
+
+def test_an_outage_in_the_middle_keeps_what_was_delivered(
+    server: ReplayServer, market: list[Candle], tmp_path: Path
+) -> None:
+    """The next run fetches the rest, and each candle is there once."""
+    database = str(tmp_path / "market.db")
+    third = START + 14 * DAY
+    server.inject(refused(451, "gone"), when=lambda request: request.query["start"] > third.isoformat())
+    run = collect_here(database, *THREE_WEEKS, **alpaca_of(server.url))
+    assert run.code == 3
+    assert 0 < len(stored_candles(database)) < len(market)
+    assert collect_here(database, *THREE_WEEKS, **alpaca_of(server.url)).code == 0
+    assert stored_candles(database) == [one for one in market if one.open_time < START + 21 * DAY]
+
+
+def test_two_backfills_of_one_pair_at_once_do_not_mix(server: ReplayServer, database: str) -> None:
+    with open_writer(database) as writer, writer.hold(MINUTES):
+        run = collect_here(database, *THREE_WEEKS, **alpaca_of(server.url))
+        assert run.code == 2
+        assert f"process {os.getpid()} on " in run.output
+        writer.follow(MINUTES, simulated=False)
+        run = collect_here(database, "--once", ALPACA_DATA_URL=server.url)
+        assert run.code == 0
+        assert run.output.startswith("BTC/USD 1m from alpaca: skipped: ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_backfill_ends_at_once_and_can_be_continued(
+    number: signal.Signals, server: ReplayServer, market: list[Candle], tmp_path: Path
+) -> None:
+    """Also while the exchange does not answer."""
+    database = str(tmp_path / "market.db")
+    server.inject(stall, when=lambda request: request.query["start"] > (START + 7 * DAY).isoformat())
+    with collecting(database, *THREE_WEEKS, **alpaca_of(server.url)) as process:
+        while not any(asked.query["start"] > (START + 7 * DAY).isoformat() for asked in server.requests):
+            time.sleep(0.01)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == (
+        "collect.py: error: interrupted; what was collected is stored, and the same command continues"
+    )
+    assert "Traceback" not in errors
+    assert collect_here(database, *THREE_WEEKS, **alpaca_of(server.url)).code == 0
+    assert stored_candles(database) == [one for one in market if one.open_time < START + 21 * DAY]
+
+
+def test_a_full_disk_is_one_line_and_keeps_what_was_stored(
+    server: ReplayServer, market: list[Candle], tmp_path: Path
+) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    small_disk(folder)
+    try:
+        database = str(folder / "market.db")
+        run = run_collect(database, *THREE_WEEKS, **alpaca_of(server.url))
+        assert run.code == 1
+        assert "make room on the disk" in run.output + run.errors
+        assert "Traceback" not in run.errors
+        kept = stored_candles(database)
+        assert kept == market[: len(kept)]
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_once_fetches_what_is_missing_up_to_now(database: str) -> None:
+    """It needs no options: the database has the series."""
+    collect_here(database, "--backfill", "--source", "simulated", "--since", yesterday(), "--until", yesterday())
+    run = collect_here(database, "--once")
+    assert run.code == 0, run.errors
+    now = datetime.now(UTC)
+    with open_reader(database) as reader:
+        stored = reader.collected()
+        assert {str(one.series.pair) for one in stored} == {"BTC/USD", "ETH/USD", "BNB/USD", "LTC/USD", "SOL/USD"}
+        for one in stored:
+            assert one.newest_close is not None
+            assert now - one.newest_close < timedelta(minutes=3)
+            assert (one.gaps, one.missing, one.simulated) == (0, 0, True)
+
+
+def test_the_status_is_a_table_of_at_most_100_columns(tmp_path: Path) -> None:
+    database = str(tmp_path / "market.db")
+    longest = Pair("A" * 20, "B" * 10)
+    with open_writer(database) as writer:
+        series = SeriesKey("simulated", longest, Interval.MINUTE_10)
+        writer.follow(series, simulated=True)
+        writer.write(
+            series, [Candle(START, 1.0, 1.0, 1.0, 1.0, 1.0), Candle(START + 999 * DAY, 1.0, 1.0, 1.0, 1.0, 1.0)]
+        )
+    run = collect_here(database, "--status")
+    assert run.code == 0
+    head, row = run.output.splitlines()
+    assert head.split() == ["pair", "source", "every", "from", "to", "(UTC)", "lag", "gaps", "missing", "rows", "size"]
+    assert len(row) <= 100
+    assert "simulated  10m    2023-01-01  2025-09-26 00:10" in row
+    (found,) = json.loads(collect_here(database, "--status", "--json").output)["series"]
+    assert found["pair"] == str(longest)
+    assert (found["start"], found["end"]) == ("2023-01-01T00:00:00.000Z", "2025-09-26T00:10:00.000Z")
+    assert (found["rows"], found["simulated"], found["interval"]) == (2, True, "10m")
+    assert found["bytes"] > 0
+    assert found["lag_seconds"] > 0
+
+
+def test_an_empty_database_says_what_to_type(tmp_path: Path) -> None:
+    database = str(tmp_path / "market.db")
+    open_writer(database).close()
+    assert "python collect.py --backfill" in collect_here(database, "--status")[1]
+
+
+def test_a_pair_that_is_not_stored_is_named(tmp_path: Path) -> None:
+    database = str(tmp_path / "market.db")
+    with open_writer(database) as writer:
+        writer.follow(MINUTES, simulated=False)
+    run = collect_here(database, "--status", "--pair", "XRP/USD")
+    assert run.code == 2
+    assert "--pair: 'XRP/USD' is not stored; these are: BTC/USD" in run.errors
+
+
+def test_a_hole_is_explained_in_words(tmp_path: Path) -> None:
+    """Its cause, how often it was asked for, and whether it can still come."""
+    database = str(tmp_path / "market.db")
+    with exchange([one for one in minutes(5_000) if not 100 <= (one.open_time - START).seconds // 60 < 117]) as thin:
+        days = ("--since", "2023-01-01", "--until", "2023-01-01", "--pair", "BTC/USD")
+        collect_here(database, "--backfill", *days, **alpaca_of(thin.url))
+        collect_here(database, "--backfill", *days, **alpaca_of(thin.url))
+    title, line = collect_here(database, "--explain-gap").output.splitlines()
+    assert title == "BTC/USD 1m from alpaca: 1 gap, 17 candles missing"
+    assert line.startswith(
+        "  2023-01-01 01:40 to 2023-01-01 01:57 UTC, 17 candles: not returned by the source; asked for 2"
+    )
+    assert "verdict: open" in line
+    assert re.search(r"is asked for again from \d{4}-\d\d-\d\d \d\d:\d\d UTC on$", line)
+    (found,) = json.loads(collect_here(database, "--explain-gap", "--json", "--pair", "BTC/USD").output)["gaps"]
+    assert (found["missing"], found["attempts"], found["start"]) == (17, 2, "2023-01-01T01:40:00.000Z")
+    assert collect_here(database, "--explain-gap", "--since", "2023-01-02").output == "no candle is missing\n"

@@ -1,0 +1,72 @@
+"""Run `collect.py` in a process, and look into its database."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import collect
+from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
+from crypto_predict.store import open_reader
+from tests.support.processes import Finished, run_measured
+from tests.support.serving import KEPT, ROOT
+
+EVER = Span(datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
+MINUTES = SeriesKey("alpaca", Pair("BTC", "USD"), Interval.MINUTE_1)
+
+
+class Ended(NamedTuple):
+    """The result of a run in this process."""
+
+    code: int
+    output: str
+    errors: str  # without the log
+
+
+def collect_here(database: str, *arguments: str, **environ: str) -> Ended:
+    """Run the command in this process, which is faster."""
+    output, errors = io.StringIO(), io.StringIO()
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with redirect_stdout(output), redirect_stderr(errors):
+            code = collect.main([*arguments, "--database", database], environ)
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return Ended(code, output.getvalue(), errors.getvalue())
+
+
+def run_collect(database: str, *arguments: str, **environ: str) -> Finished:
+    """Run the command in a process until it ends."""
+    return run_measured([sys.executable, "collect.py", *arguments, "--database", database], environ)
+
+
+@contextmanager
+def collecting(database: str, *arguments: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
+    """Start the command; kill it at the end of the context."""
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    command = [sys.executable, "collect.py", *arguments, "--database", database]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, env={**kept, **environ}, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def stored_candles(database: str, series: SeriesKey = MINUTES) -> list[Candle]:
+    """Return every stored candle of a series."""
+    with open_reader(database) as reader:
+        return [one.candle for one in reader.candles(series, EVER, 10**9)]
+
+
+def alpaca_of(url: str) -> Mapping[str, str]:
+    """Return the environment in which Alpaca is the replay server at `url`, and the only exchange."""
+    return {"ALPACA_DATA_URL": url, "SOURCE": "alpaca"}

@@ -1,0 +1,438 @@
+"""``/candles/{pair}`` of real databases, through the whole application."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from werkzeug.test import Client, TestResponse
+
+from crypto_predict.market import DAY, Candle, Interval, SeriesKey, Span, aggregate
+from crypto_predict.sources.csv_file import CsvFile
+from crypto_predict.store import open_writer
+from crypto_predict.web.collected import answers
+from crypto_predict.web.collected.rendering import COLUMNS
+from tests.support.applications import client
+from tests.support.collected import BTC, DAYS, END, GAPS, LATE, MINUTES, START, TETHER, days, minutes, vwaps
+from tests.support.models import make_model
+
+PROBLEM = "application/problem+json"
+ONE_DAY = "interval=1m&start=2026-11-02&end=2026-11-03&limit=2000&source=simulated"
+
+
+def read(response: TestResponse) -> dict[str, Any]:
+    """Return the answer, with its candles as dicts."""
+    assert response.status_code == 200, response.data
+    answer = json.loads(response.data)
+    answer["candles"] = [dict(zip(answer["columns"], row, strict=True)) for row in answer["candles"]]
+    return dict(answer)
+
+
+def openings(response: TestResponse) -> list[datetime]:
+    return [datetime.fromisoformat(candle["time"]) for candle in read(response)["candles"]]
+
+
+def links(response: TestResponse) -> dict[str, str]:
+    """Return the addresses in ``Link`` by their relation."""
+    return {rel: address for address, rel in re.findall(r'<([^>]+)>; rel="(\w+)"', response.headers.get("Link", ""))}
+
+
+def test_stored_candles_are_served_as_they_were_written_with_their_vwap(served: Client) -> None:
+    """Every number survives the database and the JSON to its last bit; VWAP follows the formula."""
+    answer = read(served.get(f"/candles/BTC-USD?{ONE_DAY}"))
+    written = [candle for candle in minutes() if candle.open_time.date().day == 2]
+    names = list(Candle._fields[1:])
+    assert [[candle[name] for name in names] for candle in answer["candles"]] == [list(one[1:]) for one in written]
+    assert [candle["time"] for candle in answer["candles"]] == [
+        f"{one.open_time:%Y-%m-%dT%H:%M:%SZ}" for one in written
+    ]
+    assert [candle["vwap"] for candle in answer["candles"]] == pytest.approx(vwaps(written), rel=1e-12)
+    described = ("pair", "source", "interval", "resampled_from", "simulated", "columns")
+    assert [answer[name] for name in described] == ["BTC/USD", "simulated", "1m", None, True, list(COLUMNS)]
+
+
+def test_volumes_that_only_some_sources_have_are_served(served: Client) -> None:
+    """They are null where the source does not have them."""
+    (candle,) = read(served.get("/candles/BTC-USDT?interval=1m&limit=1"))["candles"]
+    assert (candle["quote_volume"], candle["trades"]) == (candle["volume"] * candle["close"], 3)
+    assert candle["taker_base_volume"] is None
+
+
+@pytest.mark.parametrize("interval", ["5m", "10m", "1h", "1d"])
+def test_resampled_candles_equal_those_of_pandas(interval: str, served: Client) -> None:
+    """Gaps stay gaps, and the incomplete ends are left out."""
+    answer = read(served.get(f"/candles/BTC-USD?interval={interval}&source=simulated&start=2026-01-01&limit=10000"))
+    assert answer["resampled_from"] == "1m"
+    frame = pd.DataFrame(minutes()).set_index("open_time")
+    frame["vwap"] = vwaps_by_day()
+    rules = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum", "vwap": "last"}
+    length = Interval.parse(interval).length
+    expected = frame.resample(length).agg(rules).dropna(subset=["open"])
+    expected = expected[(expected.index >= START) & (expected.index <= END - length)]
+    assert len(expected) > 1
+    assert [datetime.fromisoformat(candle["time"]) for candle in answer["candles"]] == list(expected.index)
+    for name in ("open", "high", "low", "close"):
+        assert [candle[name] for candle in answer["candles"]] == list(expected[name])
+    for name in ("volume", "vwap"):
+        assert [candle[name] for candle in answer["candles"]] == pytest.approx(list(expected[name]), rel=1e-12)
+
+
+def vwaps_by_day() -> list[float | None]:
+    by_day: dict[int, list[Candle]] = {}
+    for candle in minutes():
+        by_day.setdefault(candle.open_time.day, []).append(candle)
+    return [value for candles in by_day.values() for value in quick_vwaps(candles)]
+
+
+def quick_vwaps(candles: list[Candle]) -> Iterator[float | None]:
+    turnover = volume = 0.0
+    for candle in candles:
+        turnover += (candle.high + candle.low + candle.close) / 3 * candle.volume
+        volume += candle.volume
+        yield turnover / volume if volume else None
+
+
+def test_an_interval_that_was_not_asked_for_in_full_is_not_resampled(own_url: str) -> None:
+    """An interrupted backfill leaves such holes: a candle of half an hour would be served as an hour."""
+    first, hole = START, Span(START + timedelta(hours=5), START + timedelta(hours=7, minutes=30))
+    with open_writer(own_url) as writer:
+        writer.follow(MINUTES, simulated=True)
+        for span in (Span(first, hole.start), Span(hole.end, END)):
+            writer.write(MINUTES, [candle for candle in minutes() if candle.open_time in span], span)
+    found = openings(client(make_model(), lambda: LATE, database=own_url).get("/candles/BTC-USD?interval=1h"))
+    assert [opening.hour for opening in found if opening.day == 1] == [1, 2, 3, 4, *range(8, 24)]
+
+
+def test_the_start_is_included_and_the_end_is_not(served: Client) -> None:
+    span = "start=2026-11-03T10:00Z&end=2026-11-03T10:03Z"
+    found = openings(served.get(f"/candles/BTC-USD?interval=1m&{span}"))
+    assert [(opening.hour, opening.minute) for opening in found] == [(10, 0), (10, 1), (10, 2)]
+    # an opening that lies before the start by any fraction is not included
+    found = openings(served.get("/candles/BTC-USD?interval=1m&start=2026-11-03T10:00:00.000001Z&limit=1"))
+    assert [(opening.hour, opening.minute) for opening in found] == [(10, 1)]
+
+
+@pytest.mark.parametrize("interval", ["1m", "10m", "1h"])
+@pytest.mark.parametrize("limit", [1, 3])
+def test_without_a_start_the_newest_candles_are_served(interval: str, limit: int, served: Client) -> None:
+    found = openings(served.get(f"/candles/BTC-USD?interval={interval}&limit={limit}&source=simulated"))
+    length = Interval.parse(interval).length
+    newest = Interval.parse(interval).floor(END)
+    assert found == [newest - n * length for n in range(limit, 0, -1)]
+
+
+@given(st.sampled_from(["1m", "5m", "1h"]), st.integers(200, 900), st.booleans())
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_pages_join_to_the_whole(served: Client, interval: str, limit: int, backwards: bool) -> None:
+    """Whatever their size, forwards by `next` and backwards by `prev`: no candle is lost or doubled."""
+    query = f"interval={interval}&source=simulated"
+    whole = openings(served.get(f"/candles/BTC-USD?{query}&start=2026-01-01&limit=10000"))
+    relation, address = ("prev", "") if backwards else ("next", "&start=2026-01-01")
+    pages: list[list[datetime]] = []
+    following: str | None = f"/candles/BTC-USD?{query}&limit={limit}{address}"
+    while following is not None:
+        response = served.get(following)
+        pages.insert(0 if backwards else len(pages), openings(response))
+        assert len(pages[-1]) <= limit
+        following = links(response).get(relation)
+    assert [opening for page in pages for opening in page] == whole
+
+
+def test_a_link_keeps_the_question_and_names_the_source(served: Client) -> None:
+    """Otherwise a page could continue with prices of another source."""
+    response = served.get("/candles/btc_usd?interval=10m&start=2026-11-02&end=2026-11-03&limit=2")
+    assert links(response) == {
+        "next": "/candles/BTC-USD?interval=10m&start=2026-11-02T00:20:00Z&end=2026-11-03T00:00:00Z"
+        "&limit=2&source=simulated"
+    }
+
+
+def test_a_page_of_resampled_candles_reads_a_bounded_number_of_stored_ones(tmp_path: Path) -> None:
+    """Ten thousand days of minutes would be 14 million rows; the page ends early and has a link."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    candles = [Candle(start + timedelta(minutes=n), 1.0, 1.0, 1.0, 1.0, 1.0) for n in range(40 * 24 * 60)]
+    url, end = str(tmp_path / "market.db"), candles[-1].open_time + timedelta(minutes=1)
+    with open_writer(url) as writer:
+        writer.follow(MINUTES, simulated=True)
+        writer.write(MINUTES, candles, Span(start, end))
+    served = client(make_model(), lambda: end, database=url)
+    response = served.get("/candles/BTC-USD?interval=1d&start=2026-01-01&limit=10000")
+    found = openings(response)
+    assert len(found) == -(-answers.MOST_PARTS // 1440)
+    following = links(response)["next"]
+    assert openings(served.get(following))[0] == found[-1] + DAY
+    # the newest days come first without a start, not the oldest of the same many
+    assert openings(served.get("/candles/BTC-USD?interval=1d&limit=10000"))[-1] == end - DAY
+
+
+def test_by_default_the_shortest_stored_interval_is_served(served: Client) -> None:
+    """Of the source that is preferred: real days rather than simulated minutes."""
+    assert read(served.get("/candles/BTC-USD"))["interval"] == "1d"
+    assert read(served.get("/candles/BTC-USD?source=simulated"))["interval"] == "1m"
+
+
+def test_a_real_source_comes_before_a_simulated_one(served: Client) -> None:
+    """The header marks invented prices, and is absent otherwise."""
+    real, invented = (served.get(f"/candles/BTC-USD?interval=1d{more}") for more in ("", "&source=simulated"))
+    assert (read(real)["source"], read(real)["simulated"], read(real)["resampled_from"]) == ("alpaca", False, None)
+    assert "Crypto-Predict-Simulated" not in real.headers
+    assert (read(invented)["source"], read(invented)["simulated"]) == ("simulated", True)
+    assert invented.headers["Crypto-Predict-Simulated"] == "true"
+    assert read(served.get("/candles/BTC-USD?interval=1h"))["source"] == "simulated"  # days cannot be split
+
+
+def test_of_two_real_sources_the_one_with_the_newest_candle_is_served(own_url: str) -> None:
+    with open_writer(own_url) as writer:
+        for source, ends in (("alpaca", END), ("poloniex", END + timedelta(minutes=5)), ("binance", END)):
+            series = SeriesKey(source, BTC, Interval.MINUTE_1)
+            writer.follow(series, simulated=False)
+            writer.write(series, minutes(ends - timedelta(minutes=30), ends), Span(ends - timedelta(minutes=30), ends))
+        writer.follow(SeriesKey("empty", BTC, Interval.MINUTE_1), simulated=False)
+    served = client(make_model(), lambda: LATE, database=own_url)
+    assert read(served.get("/candles/BTC-USD?interval=1m"))["source"] == "poloniex"
+    assert read(served.get("/candles/BTC-USD?interval=10m"))["source"] == "poloniex"
+    assert read(served.get("/candles/BTC-USD?interval=1m&source=empty"))["candles"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "parameter"),
+    [
+        ("DOGE-USD", "pair"),
+        ("BTC-EUR?interval=1m", "pair"),
+        ("BTC-USD?source=kraken", "source"),
+        ("BTC-USD?source=", "source"),
+        ("BTC-USD?source=%00%ff%e2%98%83", "source"),
+        ("BTC-USD?source=alpaca&interval=1h", "interval"),
+    ],
+)
+@pytest.mark.parametrize("endpoint", ["/candles/", "/digest/"])
+def test_what_is_not_collected_is_404_and_the_answer_lists_what_is(
+    path: str, parameter: str, endpoint: str, served: Client
+) -> None:
+    query = "&day=2026-11-02" if "?" in path else "?day=2026-11-02"
+    response = served.get(f"{endpoint}{path}{query if endpoint == '/digest/' else ''}")
+    assert (response.status_code, response.content_type) == (404, PROBLEM)
+    problem = json.loads(response.data)
+    assert problem["parameter"] == parameter
+    assert "BTC/USD 1d from alpaca" in problem["detail"]
+
+
+def test_the_list_of_what_is_collected_is_bounded(own_url: str) -> None:
+    """A collector of every pair of an exchange has thousands."""
+    with open_writer(own_url) as writer:
+        for number in range(100):
+            writer.follow(SeriesKey("binance", type(BTC)(f"C{number}", "USDT"), Interval.MINUTE_1), simulated=False)
+    response = client(make_model(), database=own_url).get("/candles/BTC-USD")
+    assert "and 80 more" in json.loads(response.data)["detail"]
+    assert len(response.data) < 2_000
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("limit=1000000000", "limit"),
+        ("limit=0", "limit"),
+        ("limit=-1", "limit"),
+        ("limit=1e3", "limit"),
+        ("limit=%D9%A1", "limit"),
+        ("limit=" + "9" * 5_000, "limit"),
+        ("limit=1&limit=1", "limit"),
+        ("interval=2m", "interval"),
+        ("interval=", "interval"),
+        ("interval=1M", "interval"),
+        ("start=yesterday", "start"),
+        ("start=0000-01-01", "start"),
+        ("end=2026-02-30", "end"),
+        ("start=0001-01-01T00:00%2B14:00", "start"),
+        ("end=9999-12-31T23:59-02:00", "end"),
+        ("start=2026-11-02&end=2026-11-01", "end"),
+        ("start=1767225600", "start"),
+        ("colour=red", "colour"),
+        ("x" * 5_000 + "=1", "x" * 80 + "..."),
+    ],
+)
+def test_a_bad_query_is_400_and_names_the_parameter(query: str, parameter: str, served: Client) -> None:
+    response = served.get(f"/candles/BTC-USD?{query}")
+    assert (response.status_code, response.content_type) == (400, PROBLEM)
+    assert json.loads(response.data)["parameter"] == parameter
+    assert len(response.data) < 1_000
+
+
+@pytest.mark.parametrize(
+    "span", ["start=0001-01-01&end=9999-12-31", "start=9999-12-31", "end=0001-01-01", "start=2026-11-02&end=2026-11-02"]
+)
+@pytest.mark.parametrize("interval", ["1m", "1d"])
+def test_any_span_of_the_calendar_is_answered(span: str, interval: str, served: Client) -> None:
+    """A span without candles is an empty list."""
+    found = openings(served.get(f"/candles/BTC-USD?{span}&interval={interval}&source=simulated&limit=10000"))
+    assert (len(found) > 0) == ("9999-12-31" in span and "0001" in span)
+
+
+@pytest.mark.parametrize(
+    "pair",
+    ["money", "%00", "BTC-USD%00", "BTC-USD/x", "%E2%82%BF-USD", "..%2F..%2Fetc", "B" * 3_000, "'--", "BTC%20USD"],
+)
+@pytest.mark.parametrize("endpoint", ["/candles/", "/digest/"])
+def test_a_hostile_pair_is_400(endpoint: str, pair: str, served: Client) -> None:
+    response = served.get(f"{endpoint}{pair}?day=2026-11-02")
+    assert (response.status_code, response.content_type) == (400, PROBLEM)
+    assert json.loads(response.data)["parameter"] == "pair"
+    assert len(response.data) < 1_000
+
+
+@given(
+    st.sampled_from(["/candles/", "/digest/"]),
+    st.text(max_size=12),
+    st.dictionaries(st.sampled_from(["interval", "start", "end", "limit", "source", "day", "x"]), st.text(max_size=12)),
+)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_request_causes_a_fault_of_the_server(
+    served: Client, endpoint: str, pair: str, query: dict[str, str]
+) -> None:
+    for name in (pair, "BTC-USD"):
+        response = served.get(endpoint + name.replace("?", "%3F").replace("#", "%23"), query_string=query)
+        assert response.status_code in {200, 400, 404}
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        (None, "application/json"),
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        ("application/json", "application/json"),
+        ("application/*", "application/json"),
+        ("text/csv", "text/csv; charset=utf-8; header=present"),
+        ("text/*;q=0.5, image/png", "text/csv; charset=utf-8; header=present"),
+        ("text/csv;q=0.1, application/json;q=0.9", "application/json"),
+        ("application/json;q=0.1, text/csv;q=0.9", "text/csv; charset=utf-8; header=present"),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "application/json"),  # a browser
+    ],
+)
+def test_accept_chooses_the_format(accept: str | None, content_type: str, served: Client) -> None:
+    response = served.get("/candles/BTC-USD?limit=2", headers={} if accept is None else {"Accept": accept})
+    assert (response.status_code, response.content_type) == (200, content_type)
+    assert response.headers["Vary"] == "Accept"
+
+
+@pytest.mark.parametrize("accept", ["text/html", "image/*", "application/json;q=0, text/csv;q=0", "nonsense"])
+def test_a_client_that_accepts_neither_format_gets_406(accept: str, served: Client) -> None:
+    response = served.get("/candles/BTC-USD", headers={"Accept": accept})
+    assert (response.status_code, response.content_type) == (406, PROBLEM)
+    assert response.headers["Vary"] == "Accept"
+    assert "application/json or text/csv" in json.loads(response.data)["detail"]
+
+
+def test_csv_has_the_rows_of_json(served: Client) -> None:
+    """The rest of the JSON is in headers."""
+    response = served.get(f"/candles/BTC-USD?{ONE_DAY}", headers={"Accept": "text/csv"})
+    rows = list(csv.reader(io.StringIO(response.get_data(as_text=True), newline="")))
+    answer = json.loads(served.get(f"/candles/BTC-USD?{ONE_DAY}").data)
+    assert rows[0] == answer["columns"]
+    assert rows[1:] == [["" if value is None else str(value) for value in row] for row in answer["candles"]]
+    names = ("Pair", "Source", "Interval", "Simulated")
+    assert [response.headers[f"Crypto-Predict-{name}"] for name in names] == ["BTC/USD", "simulated", "1m", "true"]
+
+
+def test_served_csv_can_be_trained_from(served: Client, tmp_path: Path) -> None:
+    """`train.py --source file:` reads what this endpoint writes."""
+    path = tmp_path / "candles.csv"
+    path.write_bytes(served.get("/candles/BTC-USD?interval=1d", headers={"Accept": "text/csv"}).data)
+    found = list(CsvFile(str(path)).candles(BTC, Interval.DAY_1, Span(START - 365 * DAY, END)))
+    assert found == [candle._replace(quote_volume=None) for candle in days()]
+
+
+def test_the_etag_changes_with_the_candles_only(own_url: str) -> None:
+    """Rewriting the same candles leaves it; a revision and a new candle change it; each format has one."""
+    with open_writer(own_url) as writer:
+        writer.follow(MINUTES, simulated=True)
+        writer.write(MINUTES, minutes(), Span(START, END))
+        served = client(make_model(), lambda: LATE, database=own_url)
+
+        def etag(accept: str = "application/json") -> str:
+            return str(served.get("/candles/BTC-USD", headers={"Accept": accept}).headers["ETag"])
+
+        first = etag()
+        writer.write(MINUTES, minutes(), Span(START, END))
+        assert etag() == first != etag("text/csv")
+        condition = {"If-None-Match": first}
+        copy = served.get("/candles/BTC-USD", headers=condition)
+        assert (copy.status_code, copy.data, copy.headers["Vary"]) == (304, b"", "Accept")
+        assert served.get("/candles/BTC-USD", headers={"If-Match": '"other"'}).status_code == 412
+        newest = minutes()[-1]
+        writer.write(MINUTES, [newest._replace(close=newest.low)])
+        revised = etag()
+        assert revised != first
+        assert served.get("/candles/BTC-USD", headers=condition).status_code == 200
+        writer.write(MINUTES, minutes(END, END + timedelta(minutes=1), 9))
+        assert etag() not in {first, revised}
+
+
+@pytest.mark.parametrize(
+    ("now", "interval", "expected"),
+    [
+        (END + timedelta(seconds=10), "1m", "public, max-age=50"),
+        (END + timedelta(seconds=59, milliseconds=500), "1m", "no-cache"),  # less than a second is none
+        (END + timedelta(seconds=60), "1m", "no-cache"),  # a candle that has closed is missing
+        (END + timedelta(days=99), "1m", "no-cache"),
+        (END + timedelta(seconds=150), "10m", "public, max-age=30"),
+        (END + timedelta(seconds=10), "1h", "public, max-age=60"),
+        (END + timedelta(seconds=70), "1h", "public, max-age=60"),  # the hour is not over
+        (END - timedelta(days=99), "1m", "public, max-age=60"),  # a clock that was set back
+    ],
+)
+def test_an_answer_may_be_cached_until_the_next_candle_closes(
+    now: datetime, interval: str, expected: str, url: str
+) -> None:
+    """For a minute at most: any candle may be revised, and older ones collected late."""
+    response = client(make_model(), lambda: now, database=url).get(
+        f"/candles/BTC-USD?interval={interval}&source=simulated"
+    )
+    assert response.headers["Cache-Control"] == expected
+    assert "Last-Modified" not in response.headers
+
+
+@pytest.mark.parametrize("path", ["/candles/BTC-USD", "/digest/BTC-USD?day=2026-11-02", "/series", "/pairs"])
+def test_head_options_and_other_origins(path: str, served: Client) -> None:
+    got, head = served.get(path), served.head(path)
+    assert (head.status, head.data) == (got.status, b"")
+    assert sorted(head.headers) == sorted(got.headers)
+    assert set(served.options(path).allow) == {"GET", "HEAD", "OPTIONS"}
+    assert served.post(path).status_code == 405
+    assert got.headers.getlist("Access-Control-Allow-Origin") == ["*"]
+    exposed = got.headers["Access-Control-Expose-Headers"].split(", ")
+    assert {"Link", "ETag", "Crypto-Predict-Source", "Crypto-Predict-Interval", "Retry-After"} <= set(exposed)
+
+
+def test_requests_are_counted_by_route(served: Client) -> None:
+    served.get("/candles/BTC-USD")
+    assert 'route="/candles/{pair}"' in served.get("/metrics").get_data(as_text=True)
+
+
+def test_a_source_of_any_name_is_served(own_url: str) -> None:
+    """Headers are Latin-1 without line ends."""
+    series = SeriesKey("file:prix \u2603\r\nSet-Cookie: a=b.csv", BTC, Interval.MINUTE_1)
+    with open_writer(own_url) as writer:
+        writer.follow(series, simulated=False)
+        writer.write(series, minutes(), Span(START, END))
+    served = client(make_model(), lambda: LATE, database=own_url)
+    response = served.get("/candles/BTC-USD?limit=7")
+    assert read(response)["source"] == series.source
+    assert all(value.isascii() and value.isprintable() for _, value in response.headers)
+    assert read(served.get(links(response)["prev"]))["source"] == series.source
+
+
+def test_the_tests_have_gaps_in_their_market() -> None:
+    """Otherwise they would prove less than they say."""
+    found = {candle.open_time for candle in minutes()}
+    assert all(gap.start not in found for gap in GAPS)
+    assert len(list(aggregate(minutes(), Interval.HOUR_1))) < (END - START) // timedelta(hours=1)
+    assert {DAYS.source, MINUTES.source, TETHER.source} == {"alpaca", "simulated", "binance"}
