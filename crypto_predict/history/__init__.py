@@ -10,11 +10,20 @@ that do not open on the grid of their interval. The caller's judge decides about
 from crypto_predict.history.audit import Audit, Defect, place
 from crypto_predict.history.columns import Candles
 from crypto_predict.history.cross_check import compare_last_close
-from crypto_predict.history.failover import MIN_CANDLES, SETTLE, History, candles_since, closing_limit, read_history
+from crypto_predict.history.failover import (
+    MIN_CANDLES,
+    SETTLE,
+    STALE,
+    History,
+    candles_since,
+    closing_limit,
+    read_history,
+)
 
 __all__ = [
     "MIN_CANDLES",
     "SETTLE",
+    "STALE",
     "Audit",
     "Candles",
     "Defect",

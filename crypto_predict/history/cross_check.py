@@ -37,7 +37,7 @@ def compare_last_close(history: History, source: CandleSource, others: Sequence[
             _log.warning("%s: %s does not have a candle to compare with the last one", history.pair, other.id)
             continue
         check = CrossCheck(other.id, traded, last.open_time.date(), found[-1].close, found[-1].close / last.close - 1)
-        facts = history.pair, last.close, source.id, check.close, traded, other.id, check.difference
+        facts = history.pair, last.close, source.id, check.close, traded, other.id, 100 * check.difference
         _log.info("%s: the last close is %g at %s and %g (%s) at %s, %+.2f %% apart", *facts)
         return check
     return None
