@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 from crypto_predict.market import EPOCH
 
-_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?|nan|-?inf(inity)?", re.IGNORECASE)
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -37,8 +36,12 @@ def number(value: object, name: str) -> float:
 
 def decimal(value: object, name: str) -> float:
     """Return a number that may be written as a text: ``"35000.10"``."""
-    if isinstance(value, str) and _DECIMAL.fullmatch(value):
-        return float(value)
+    # `float` alone reads digits of any script, 1_0 and spaces. A regular expression takes twice as long.
+    if isinstance(value, str) and value.isascii() and "_" not in value and value.strip() == value:
+        try:
+            return float(value)
+        except ValueError:
+            pass
     return number(value, name)
 
 

@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -379,17 +380,24 @@ def test_a_malformed_quote_is_asked_for_again_and_then_refused(change: dict[str,
         assert open_at(server, Bounds()).quote(BTC).bid == TOP.bid
 
 
+@pytest.fixture
+def restless_threads() -> Iterator[None]:
+    """Let Python change between threads as often as it can."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-7)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("restless_threads")
 def test_threads_that_share_the_source_receive_their_own_pairs() -> None:
     """The SDK alone keeps the last answer in one place, from which any thread could take it."""
-    market = {(BTC, Interval.MINUTE_1): minutes(50), (ETH, Interval.MINUTE_1): minutes(50, offset=0.25)}
-    with ReplayServer(BinanceExchange(market)) as server, ThreadPoolExecutor(4) as threads:
+    other = replace(TOP, bid=1.0)
+    with ReplayServer(BinanceExchange({}, {BTC: TOP, ETH: other})) as server, ThreadPoolExecutor(4) as threads:
         source = open_at(server)
-
-        def ask(pair: Pair) -> list[Candle]:
-            return list(source.candles(pair, Interval.MINUTE_1, Span(START, START + 50 * MINUTE)))
-
-        found = list(threads.map(ask, [BTC, ETH] * 30))
-    assert found == [market[BTC, Interval.MINUTE_1], market[ETH, Interval.MINUTE_1]] * 30
+        bids = list(threads.map(lambda pair: source.quote(pair).bid, [BTC, ETH] * 200))
+    assert bids == [TOP.bid, other.bid] * 200
+    assert len(server.requests) == 400
 
 
 def test_the_address_comes_from_the_environment_and_an_empty_value_means_the_market_data_host() -> None:
