@@ -5,6 +5,7 @@ import io
 import pickle
 import subprocess
 import sys
+import time
 from contextlib import redirect_stdout
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
@@ -417,6 +418,7 @@ def test_no_worker_outlives_a_training_that_is_killed(tmp_path: Path) -> None:
     try:
         while len(workers := training.children(recursive=True)) < 2:
             assert training.poll() is None, "it ended before a second process had begun"
+            time.sleep(0.02)
     finally:
         training.kill()
         training.communicate()

@@ -204,7 +204,7 @@ def test_clients_that_keep_connecting_do_not_delay_the_stop(model: Path) -> None
         host, port = served.address
         floods = [subprocess.Popen([sys.executable, "-c", FLOOD, host, str(port)]) for _ in range(3)]
         try:
-            time.sleep(1.5)
+            time.sleep(0.7)
             assert [flood.poll() for flood in floods] == [None] * 3
             served.signal()
             assert served.wait() == 0

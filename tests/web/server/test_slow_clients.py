@@ -220,7 +220,7 @@ def test_new_clients_are_served_although_dropped_ones_reconnect_at_once(model: P
         attacker = threading.Thread(target=reconnect)
         attacker.start()
         with Prober(served.address) as prober:
-            time.sleep(2)
+            time.sleep(1)
         stopped.set()
         attacker.join()
     assert len(prober.waits) > 5
