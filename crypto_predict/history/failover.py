@@ -113,9 +113,10 @@ def read_history(  # noqa: PLR0913, PLR0917 each is one fact of the question
             passed_over.append(f"{found[0]} (and {len(found) - 1} more)" if len(found) > 1 else found[0])
             _log.warning("%s: no history from %s", pair, passed_over[-1])
         else:
-            if history.end < end:
-                _log.warning("%s: the newest candle of %s closed %s, not %s", pair, source.id, history.end, end)
-            if end - history.end < STALE * interval.length:
+            newest = end if isinstance(source, RowSource) else interval.floor(limit)  # a file may be as old as it is
+            if history.end < newest:
+                _log.warning("%s: the newest candle of %s closed %s, not %s", pair, source.id, history.end, newest)
+            if newest - history.end < STALE * interval.length:
                 return _chosen(history, passed_over), source
             reached = True
             reason = f"{source.id}: stale, its newest candle closed {history.end:%Y-%m-%d %H:%M}"

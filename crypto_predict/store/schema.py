@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, inspect, text
 
 from crypto_predict.store.tables import SCHEMA
+
+logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs its plugins
 
 _TABLE = "schema_version"
 _LOCK = 7_164_035_212  # of PostgreSQL, for as long as a process upgrades
