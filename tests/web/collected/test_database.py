@@ -118,8 +118,8 @@ def test_a_file_that_is_not_a_database_of_this_program_is_reported(content: byte
 def locked(url: str) -> Iterator[None]:
     """Lock the tables of candles so that every reader waits."""
     if url.startswith("postgresql"):
-        with psycopg.connect(url) as connection:
-            connection.execute("LOCK TABLE price_history IN ACCESS EXCLUSIVE MODE")
+        with psycopg.connect(url) as server:
+            server.execute("LOCK TABLE price_history IN ACCESS EXCLUSIVE MODE")
             yield
         return
     connection = sqlite3.connect(url, isolation_level=None)
