@@ -23,7 +23,6 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run one mode, from the command line and environment to the report; return the exit code."""
     settings = read_settings(arguments, environ)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # which logs its plugins
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C; process 1 of a container ignores it
     try:
         text, code = run(settings, datetime.now(UTC))

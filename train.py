@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from crypto_predict.prerequisites import needed
@@ -17,6 +18,7 @@ PREREQUISITES = "train.py", "requirements-train.txt"
 with needed(*PREREQUISITES):
     from crypto_predict.command_line import DONE, abandon_output, exit_code
     from crypto_predict.errors import CryptoPredictError
+    from crypto_predict.market.ports import MarketReader
     from crypto_predict.training.options import read_settings
 
 
@@ -31,7 +33,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         # The forecasting libraries take seconds to import; --help and a mistyped option need not wait for them.
         from crypto_predict.training import pipeline, report  # noqa: PLC0415 see above
 
-        run = pipeline.train(settings, datetime.now(UTC))
+        run = pipeline.train(settings, datetime.now(UTC), partial(open_database, settings.history.database))
     except CryptoPredictError as error:
         return failed(str(error), error)
     except OSError as error:
@@ -49,6 +51,13 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         abandon_output()
         return failed(f"the model was written, but not this report: {error.strerror}", error)
     return DONE
+
+
+def open_database(url: str) -> MarketReader:
+    """Open what ``collect.py`` has collected. Exit with 1 and one line if the packages for databases are missing."""
+    with needed("train.py", "requirements-live.txt"):
+        from crypto_predict.store import open_reader  # noqa: PLC0415 requirements-train.txt does not have its packages
+    return open_reader(url)
 
 
 def fingerprint(path: Path) -> tuple[int, ...] | None:

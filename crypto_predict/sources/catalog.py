@@ -1,18 +1,19 @@
-"""The names of ``--source`` and the sources behind them: exchanges, ``simulated``, ``file:PATH``."""
+"""The names of ``--source`` and the sources behind them: exchanges, ``store``, ``simulated``, ``file:PATH``."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from pkgutil import resolve_name
 
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Pair
-from crypto_predict.market.ports import CandleSource
+from crypto_predict.market.ports import CandleSource, MarketReader
 from crypto_predict.sources.csv_file import CsvFile
 from crypto_predict.sources.limits import Bounds
 from crypto_predict.sources.simulated import Simulated
+from crypto_predict.sources.stored import STORE, open_stored
 
 # An exchange is imported when it is opened: an SDK takes a second.
 _EXCHANGES = {
@@ -20,7 +21,7 @@ _EXCHANGES = {
     "binance": "crypto_predict.sources.binance.rest:Binance",
     "poloniex": "crypto_predict.sources.poloniex.rest:Poloniex",
 }
-EXCHANGES = tuple(_EXCHANGES)
+EXCHANGES = tuple(_EXCHANGES)  # in order of preference
 SIMULATED = Simulated.id
 FILE = "file:"
 
@@ -34,7 +35,7 @@ def source_name(text: str) -> str:
     Raises:
         InvalidValue: A source with this name does not exist.
     """
-    names = [*_EXCHANGES, SIMULATED]
+    names = [*_EXCHANGES, STORE, SIMULATED]
     if text in names or (text.startswith(FILE) and text != FILE):
         return text
     raise InvalidValue("source", text, f"one of {', '.join(names)}, {FILE}PATH")
@@ -50,15 +51,20 @@ def pair_in_name(text: str) -> Pair:
 
 
 def open_sources(
-    names: Sequence[str], environ: Mapping[str, str], seed: int, pairs: Sequence[Pair]
+    names: Sequence[str],
+    environ: Mapping[str, str],
+    seed: int,
+    pairs: Sequence[Pair],
+    open_database: Callable[[], MarketReader] | None = None,
 ) -> list[CandleSource]:
-    """Return the sources of these names, in the same order. Nothing is read and no connection is made yet.
+    """Return the sources of these names, in the same order. No connection to an exchange is made yet.
 
-    `environ` has the settings of the exchanges and the bounds of a history, `seed` is for the simulated market, and
-    `pairs` will be read.
+    `environ` has the settings of the exchanges and the bounds of a history, `seed` is for the simulated market, `pairs`
+    will be read, and `open_database` is called for ``store``, which becomes one source for each that was collected.
 
     Raises:
-        InvalidValue: A name or a setting is not valid, or several pairs would be read from one file.
+        InvalidValue: A name or a setting is not valid, several pairs would be read from one file, or ``store`` is named
+            where a database cannot be opened.
     """
     bounds = Bounds.from_environ(environ)
     sources: list[CandleSource] = []
@@ -67,6 +73,10 @@ def open_sources(
             sources.append(Simulated(seed))
         elif name in _EXCHANGES:
             sources.append(resolve_name(_EXCHANGES[name]).from_environ(environ, bounds))
+        elif name == STORE:
+            if open_database is None:
+                raise InvalidValue("source", name, "usable here: a database was not opened")
+            sources += open_stored(open_database, pairs)
         else:
             file = CsvFile(name.removeprefix(FILE), bounds.candles)
             if len({file.path_for(pair) for pair in pairs}) < len(set(pairs)):

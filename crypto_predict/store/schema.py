@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from sqlalchemy import Connection, inspect, text
 
 from crypto_predict.store.tables import SCHEMA
@@ -34,9 +36,9 @@ def upgrade(connection: Connection) -> str | None:
         return "the file belongs to another program; name another one"
     if version is not None and version > SCHEMA:
         return _newer(version)
-    # half of the time that importing the store would take, and only a first start or an update needs it
-    from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # at level info it lists its own plugins
+    from alembic import command  # noqa: PLC0415 a server that only reads does not wait for this import
+    from alembic.config import Config  # noqa: PLC0415 the same
 
     config = Config()
     config.set_main_option("script_location", "crypto_predict.store:migrations")

@@ -13,20 +13,21 @@ from crypto_predict.errors import InvalidValue, shown
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.market import Pair
 from crypto_predict.settings import boolean, day, file_path, instant_of_epoch, label, whole_number
-from crypto_predict.sources.catalog import FILE, pair_in_name, source_name
+from crypto_predict.sources.catalog import EXCHANGES, FILE, pair_in_name, source_name
 from crypto_predict.sources.limits import Bounds
 
 DEFAULT_PAIR = Pair("BTC", "USD")
 
-_SOURCES = "where history comes from, in order of preference: alpaca, binance, poloniex, file:PATH, simulated"
+_SOURCES = "where history comes from, in order of preference: alpaca, binance, poloniex, store, file:PATH, simulated"
 _HORIZONS = "days ahead at which the forecast is scored"
 ONE_A_PAIR = "several pairs need {base} in the name"
 EXAMPLES = """\
 examples:
-  python train.py                                        Bitcoin from Alpaca, five years back, no key needed
+  python train.py                                        Bitcoin from an exchange, five years back, no key needed
   python train.py --pair BTC/USD --pair ETH/USD          several pairs in one model
   python train.py --pair SOL/USD --source file:SOL.csv   your own CSV or CSV.gz: time,open,high,low,close,volume
-  python train.py --source alpaca,simulated              a simulated market if no exchange can be reached
+  python train.py --source alpaca,binance,simulated      a simulated market if no exchange can be reached
+  python train.py --source store                         what collect.py has collected, joined to days
   python train.py --until 2025-06-30                     as if that were yesterday
   python train.py --picture forecast.svg                 a picture beside the model
   python train.py --backtest backtest.csv                every forecast of the backtest, one a row
@@ -51,9 +52,17 @@ COMMAND = CommandLine(
             "BASE/QUOTE",
             multiple=True,
         ),
-        Option("--source", source_name, _SOURCES, "NAME,NAME", default=("alpaca",), multiple=True),
+        Option("--source", source_name, _SOURCES, "NAME,NAME", default=(",".join(EXCHANGES),), multiple=True),
         Option(
             "--days", whole_number("days", 30, 36_500), "longest history that a fit sees, in days", "N", default="1825"
+        ),
+        Option(
+            "--database",
+            str,
+            "what --source store reads: the database of collect.py",
+            "URL",
+            variable="DATABASE_URL",
+            default="data/market.db",
         ),
         Option("--until", day, "ignore every candle after this UTC day", "DATE"),
         Option("--seed", whole_number("seed", 0, 2**31 - 1), "seed of fit and simulated market", "N", default="0"),
@@ -87,6 +96,7 @@ class HistoryRequest:
     days: int  # longest history that a fit sees
     until: date | None = None  # candles after this UTC day are ignored
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # settings of the sources, with their keys
+    database: str = field(default="", repr=False)  # what the source store reads; may contain a password
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +175,7 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
     try:
         Bounds.from_environ(environ)  # read again where the sources are opened, after slow imports
         settings = TrainSettings(
-            HistoryRequest(pairs, options.source, options.days, options.until, environ),
+            HistoryRequest(pairs, options.source, options.days, options.until, environ, options.database),
             BacktestPlan(tuple(sorted(options.horizons)), options.every),
             Outputs(options.output, options.backtest, options.prophet_json, options.picture),
             GatePlan(GateThresholds.from_environ(environ), enforced=not options.no_gate),

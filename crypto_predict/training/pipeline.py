@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from crypto_predict.baked.schema import Model
 from crypto_predict.errors import InvalidValue, Refused
 from crypto_predict.forecasting.gate.verdict import verdict
 from crypto_predict.market import Pair
-from crypto_predict.market.ports import CandleSource
+from crypto_predict.market.ports import CandleSource, MarketReader
 from crypto_predict.sources.catalog import open_sources
 from crypto_predict.training.card import build_card, build_pair_card
 from crypto_predict.training.options import GatePlan, HistoryRequest, TrainSettings
@@ -47,10 +47,12 @@ class TrainingRun:
     seconds: dict[Pair, float]
 
 
-def train(settings: TrainSettings, now: datetime) -> TrainingRun:
+def train(
+    settings: TrainSettings, now: datetime, open_database: Callable[[], MarketReader] | None = None
+) -> TrainingRun:
     """Train every pair and write the outputs, the model file last: it changes only if everything else succeeded.
 
-    Candles that are not closed at `now` (UTC) are not used.
+    Candles that are not closed at `now` (UTC) are not used. `open_database` is called for the source ``store``.
 
     Raises:
         InvalidValue: The settings contradict themselves or the ledger, the champion cannot be read, an output cannot be
@@ -70,7 +72,7 @@ def train(settings: TrainSettings, now: datetime) -> TrainingRun:
         removed = clean_up(outputs, files)
         record = continue_record(settings.earlier.ledger, outputs, champion, removed=removed)
         record.check_follows(trained_at)
-        sources = open_sources(request.sources, request.environ, settings.seed, request.pairs)
+        sources = open_sources(request.sources, request.environ, settings.seed, request.pairs, open_database)
         with logging_redirect_tqdm(), tqdm(total=len(request.pairs), bar_format=_BAR, disable=None) as progress:
             read = _read_histories(sources, request, gate, now, progress)
             check_room({pair: len(one.past.candles) for pair, one in read.items()}, request.days, plan.horizons)

@@ -43,7 +43,7 @@ def test_a_known_name_is_accepted_unchanged(text: str) -> None:
     ],
 )
 def test_an_unknown_name_is_refused_with_the_known_names(text: str) -> None:
-    with pytest.raises(InvalidValue, match=r"one of alpaca, binance, poloniex, simulated, file:PATH$") as error:
+    with pytest.raises(InvalidValue, match=r"one of alpaca, binance, poloniex, store, simulated, file:PATH$") as error:
         source_name(text)
     assert (error.value.name, error.value.value) == ("source", text)
 

@@ -1,0 +1,151 @@
+"""``store``: candles that were collected in a database, joined to longer ones where those are not stored."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+
+from crypto_predict.errors import DatabaseError, Unreachable, UnusableHistory
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, SeriesKey, Span, resample
+from crypto_predict.market.ports import CandleSource, MarketReader
+from crypto_predict.sources.symbols import traded_at
+
+STORE = "store"
+
+_PAGE = 20_000  # candles read at once
+_ADVICE = "`python collect.py --backfill --pair {} --since 2021-01-01` collects it"
+
+_log = logging.getLogger(__name__)
+
+
+class Stored:
+    """What was collected from one source. The id names that source: ``store:alpaca``."""
+
+    def __init__(self, reader: MarketReader, name: str, series: Mapping[SeriesKey, Span], *, simulated: bool) -> None:
+        self.id = f"{STORE}:{name}"
+        self.simulated = simulated
+        shortest = min(one.interval.length for one in series)
+        self.intervals = frozenset(interval for interval in Interval if interval.length >= shortest)
+        self._reader, self._name = reader, name
+        self._series = series  # each with the span from its first candle to the close of its newest one
+
+    def traded(self, pair: Pair) -> Pair:
+        """Return the pair that the source of these candles trades for `pair`."""
+        return traded_at(self._name, pair)
+
+    def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:
+        """Return the close of the newest candle of `interval` that is complete, at or before `limit` (UTC)."""
+        return interval.floor(min(limit, self._series[self._best(pair, interval)].end))
+
+    def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
+        """Return the candles that open in `span`, ascending, from the series with the newest and the most data.
+
+        Shorter candles are joined. Those at both ends of what is stored are left out if they are incomplete.
+
+        Raises:
+            Unreachable: The database cannot be read, or does not have candles of the pair that can be joined.
+            UnusableHistory: Less than one whole `interval` is stored.
+        """
+        series = self._best(pair, interval)
+        known = self._series[series]
+        whole = known.whole(interval)
+        what = f"{series.pair} {series.interval.label} of {self._name}"
+        dates = f"{known.start:%Y-%m-%d %H:%M} to {known.end:%Y-%m-%d %H:%M} UTC"
+        if whole.end <= whole.start:
+            fault = f"{what} is stored from {dates}, which is not one whole {interval.label}"
+            raise UnusableHistory(self.id, [f"{fault}; {_ADVICE.format(pair)}"])
+        _log.info("%s: reading %s from the database, stored from %s", pair, what, dates)
+        asked = Span(max(interval.floor(span.start), whole.start), min(interval.ceil(span.end), whole.end))
+        joined = resample(self._read(series, asked), asked, interval)
+        return (candle for candle in joined if candle.open_time in span)
+
+    def _best(self, pair: Pair, interval: Interval) -> SeriesKey:
+        """Return the series with the newest data; of several the one with the most data, then the longest candles."""
+        own = (one for one in self._series if one.interval.length <= interval.length and _is_of(one, pair))
+
+        def rank(series: SeriesKey) -> tuple[datetime, timedelta, timedelta]:
+            known = self._series[series]
+            newest = interval.floor(known.end)
+            return newest, newest - known.start, series.interval.length
+
+        best = max(own, key=rank, default=None)
+        if best is None:  # like an exchange that does not answer: another source may take its place
+            raise Unreachable(self.id, f"no candle of {pair} up to {interval.label} is stored; {_ADVICE.format(pair)}")
+        return best
+
+    def _read(self, series: SeriesKey, span: Span) -> Iterator[Candle]:
+        start = span.start
+        while start < span.end:
+            try:
+                page = self._reader.candles(series, Span(start, span.end), _PAGE)
+            except DatabaseError as error:
+                raise Unreachable(self.id, str(error)) from error
+            yield from (one.candle for one in page)
+            if len(page) < _PAGE:
+                return
+            start = page[-1].candle.open_time + series.interval.length
+
+
+class Missing:
+    """A database that cannot be used: whoever asks it gets the reason, and may go on to another source."""
+
+    id = STORE
+    simulated = False
+    intervals = frozenset(Interval)
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def traded(self, pair: Pair) -> Pair:
+        """Return the pair itself."""
+        return pair
+
+    def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
+        """Raise `Unreachable`."""
+        raise Unreachable(self.id, self._reason)
+
+    def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:  # noqa: ARG002 the port's signature
+        """Raise `Unreachable`."""
+        raise Unreachable(self.id, self._reason)
+
+
+def open_stored(open_database: Callable[[], MarketReader], pairs: Sequence[Pair]) -> Sequence[CandleSource]:
+    """Return a source for each one from which some of `pairs` were collected, in order of preference.
+
+    Real prices come before simulated ones, then the newest data first, to the day, then the longest. A database that
+    cannot be opened, or has none of `pairs`, is one source that raises `Unreachable`.
+    """
+    try:
+        reader = open_database()
+        collected = reader.collected()
+    except DatabaseError as error:
+        return [Missing(str(error))]
+    found: list[tuple[tuple[bool, timedelta, timedelta], Stored]] = []
+    for name, group in groupby(collected, key=lambda one: one.series.source):
+        stored = [one for one in group if any(_is_of(one.series, pair) for pair in pairs)]
+        spans = {
+            one.series: Span(one.first_open, one.newest_close) for one in stored if one.first_open and one.newest_close
+        }
+        if spans:
+            simulated = any(one.simulated for one in stored)
+            found.append(((simulated, *_age_and_length(spans)), Stored(reader, name, spans, simulated=simulated)))
+    if not found:
+        return [Missing(f"no candle of {', '.join(map(str, pairs))} is stored; {_ADVICE.format(pairs[0])}")]
+    return [source for _, source in sorted(found, key=lambda one: one[0])]
+
+
+def _is_of(series: SeriesKey, pair: Pair) -> bool:
+    """Return whether a series has the prices of `pair`, or of the pair that its source trades in place of it."""
+    try:
+        return series.pair in {pair, traded_at(series.source, pair)}
+    except UnusableHistory:
+        return False
+
+
+def _age_and_length(spans: Mapping[SeriesKey, Span]) -> tuple[timedelta, timedelta]:
+    """Return a key that sorts the newest data first, to the day, and of the same day the longest."""
+    newest = Interval.DAY_1.floor(max(span.end for span in spans.values()))
+    oldest = min(span.start for span in spans.values())
+    return EPOCH - newest, oldest - newest
