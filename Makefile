@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 # Sources of history in order of preference; the last one needs no network.
-WITHOUT_SOURCE := alpaca,simulated
+WITHOUT_SOURCE := alpaca,binance,poloniex,simulated
 TESTS ?= tests
 # Number of parallel tests: one more than cores, since some wait for containers.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')

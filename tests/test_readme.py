@@ -78,7 +78,8 @@ def refusing() -> Iterator[ReplayServer]:
 @pytest.fixture(scope="module")
 def stranger(refusing: ReplayServer, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone that finds no exchange, with a short backtest."""
-    return clone(tmp_path_factory.mktemp("stranger"), ALPACA_DATA_URL=refusing.url, EVERY="300")
+    addresses = dict.fromkeys(("ALPACA_DATA_URL", "BINANCE_API_URL", "POLONIEX_API_URL"), refusing.url)
+    return clone(tmp_path_factory.mktemp("stranger"), EVERY="300", **addresses)
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,7 @@ LOCKED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileg
 DAYS = 500  # closed candles of the market
 QUICK = {"EVERY": "60"}  # few cutoffs, as these tests need no long backtest
 RELEASE = {
+    "SOURCE": "alpaca",  # the only exchange that these tests redirect
     "MODEL_VERSION": "0.3.1",
     "MODEL_BUILD": "0.3.1-{stamp}",
     "GIT_REVISION": "0123456789abcdef0123456789abcdef01234567",
