@@ -37,8 +37,10 @@ CONTEXT = [
     ".dockerignore",
     "LICENSE",
     "api.py",
+    "collect.py",
     "train.py",
     "requirements-api.txt",
+    "requirements-live.txt",
     "requirements-train.txt",
 ]
 KEYS = {"alpaca_api_key": "AK-3f1c0e7d52b94a68", "alpaca_secret_key": "SK-9b27d6410c5e83fa"}
