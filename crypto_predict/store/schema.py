@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, inspect, text
 
 from crypto_predict.store.tables import SCHEMA
 
-logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs its plugins
-
-_TABLE = "schema_version"
+_TABLE = "crypto_predict_schema"
 _LOCK = 7_164_035_212  # of PostgreSQL, for as long as a process upgrades
 
 
@@ -40,6 +36,10 @@ def upgrade(connection: Connection) -> str | None:
         return "the file belongs to another program; name another one"
     if version is not None and version > SCHEMA:
         return _newer(version)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # at level info it lists its own plugins
+    from alembic import command  # noqa: PLC0415 a server that only reads does not wait for this import
+    from alembic.config import Config  # noqa: PLC0415 the same
+
     config = Config()
     config.set_main_option("script_location", "crypto_predict.store:migrations")
     config.set_main_option("path_separator", "os")

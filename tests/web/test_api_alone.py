@@ -1,6 +1,7 @@
 """Serving needs only `requirements-api.txt`: the image contains neither Prophet nor pandas."""
 
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -78,3 +79,17 @@ def test_the_server_answers(python: str, tmp_path: Path) -> None:
             "/docs/swagger-ui.css",
         ):
             assert requests.get(served.url + path, timeout=30).status_code == 200
+
+
+def test_a_database_that_is_set_is_reported_in_one_line_and_the_server_goes_on(python: str, tmp_path: Path) -> None:
+    """The image without a database has no packages for it."""
+    store.save(make_model(), tmp_path / "model.pkl")
+    url = "postgresql://market:hunter2@db/market"
+    with serving(tmp_path / "model.pkl", python=python, DATABASE_URL=url) as served:
+        assert requests.get(f"{served.url}/bitcoin?date=2024-06-01", timeout=30).status_code == 200
+        answer = requests.get(f"{served.url}/candles/BTC-USD", timeout=30)
+        (line,) = [json.loads(line) for line in served.lines if "DATABASE_URL" in line]
+    assert (answer.status_code, "this service has no database" in answer.json()["detail"]) == (404, True)
+    assert (line["level"], line["event"]) == ("warning", "serving without a database: DATABASE_URL is set")
+    assert "is not installed" in line["reason"]
+    assert "hunter2" not in "".join(served.lines)

@@ -1,0 +1,205 @@
+"""A database that is missing, unreachable, locked or gone: the answer says why, forecasts go on, and it recovers."""
+
+import contextlib
+import json
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+import requests
+from werkzeug.test import Client, TestResponse
+
+from crypto_predict.baked import store
+from crypto_predict.market import Span
+from crypto_predict.store import open_writer
+from tests.support.applications import client
+from tests.support.collected import END, LATE, MINUTES, fill
+from tests.support.databases import new_database, new_postgresql
+from tests.support.models import make_model
+from tests.support.serving import ANSWER, run, serving
+
+SECONDS = 30  # until a database that is back must be read again
+
+
+def problem(response: TestResponse) -> str:
+    """Return the detail of a 503 that says when to ask again."""
+    assert (response.status_code, response.content_type) == (503, "application/problem+json")
+    assert int(response.headers["Retry-After"]) > 0
+    return str(json.loads(response.data)["detail"])
+
+
+def recovers(served: Client) -> bool:
+    """Ask until the database is read."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        if served.get("/candles/BTC-USD").status_code == 200:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def forecasts(served: Client) -> None:
+    """Check that what does not need the database is answered."""
+    assert served.get("/bitcoin?date=2024-06-01").data == ANSWER
+    pairs = served.get("/pairs")
+    assert pairs.status_code == 200
+    assert [one["collected"] for one in json.loads(pairs.data)] == [None]
+    assert served.get("/openapi.json").status_code == 200
+    assert served.get("/readyz").status_code == 200
+
+
+def test_a_file_that_is_missing_is_read_once_it_exists(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The collector may start after the server. The log has one line for the failure, and one for its end."""
+    url = str(tmp_path / "market.db")
+    served = client(make_model(), lambda: LATE, database=url)
+    with caplog.at_level(logging.INFO):
+        for _ in range(3):
+            assert "the file does not exist" in problem(served.get("/candles/BTC-USD"))
+        forecasts(served)
+        fill(url)
+        assert recovers(served)
+    assert caplog.messages == ["database unavailable", "database available again"]
+
+
+def test_a_file_that_is_deleted_while_it_is_served_is_missed_and_read_again(tmp_path: Path) -> None:
+    """An open file would still have its candles, and never get new ones."""
+    url = str(tmp_path / "market.db")
+    fill(url)
+    served = client(make_model(), lambda: LATE, database=url)
+    assert served.get("/candles/BTC-USD").status_code == 200
+    for path in tmp_path.glob("market.db*"):
+        path.unlink()
+    problem(served.get("/candles/BTC-USD"))
+    forecasts(served)
+    fill(url)
+    assert recovers(served)
+
+
+def test_a_server_that_ends_its_connections_is_read_again() -> None:
+    """PostgreSQL was restarted; a database that was dropped is missed until it is back."""
+    url = new_postgresql()
+    fill(url)
+    served = client(make_model(), lambda: LATE, database=url)
+    assert served.get("/candles/BTC-USD").status_code == 200
+    name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
+    with psycopg.connect(new_postgresql(), autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        assert recovers(served)
+        other.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        assert "does not exist" in problem(served.get("/candles/BTC-USD"))
+        forecasts(served)
+        other.execute(f"CREATE DATABASE {name}")
+    fill(url)
+    assert recovers(served)
+
+
+def test_an_unreachable_server_is_reported_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    served = client(make_model(), database="postgresql://market:hunter2@127.0.0.1:1/market")
+    detail = problem(served.get("/digest/BTC-USD?day=2026-11-02"))
+    assert "refused" in detail
+    assert "127.0.0.1" not in detail
+    forecasts(served)
+    assert "hunter2" not in detail + caplog.text + "".join(str(record.__dict__) for record in caplog.records)
+
+
+@pytest.mark.parametrize("content", [b"not a database, whatever its name says" * 100, b""])
+def test_a_file_that_is_not_a_database_of_this_program_is_reported(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "market.db").write_bytes(content)
+    problem(client(make_model(), database=str(tmp_path / "market.db")).get("/series"))
+
+
+@contextlib.contextmanager
+def locked(url: str) -> Iterator[None]:
+    """Lock the tables of candles so that every reader waits."""
+    if url.startswith("postgresql"):
+        with psycopg.connect(url) as server:
+            server.execute("LOCK TABLE price_history IN ACCESS EXCLUSIVE MODE")
+            yield
+        return
+    connection = sqlite3.connect(url, isolation_level=None)
+    connection.execute("BEGIN EXCLUSIVE")
+    try:
+        yield
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_readers_of_a_locked_database_do_not_hold_all_threads(kind: str, tmp_path: Path) -> None:
+    """Twice as many requests for candles as threads: a forecast is answered before the first of them can be."""
+    url = new_database(kind, tmp_path)
+    fill(url)
+    if kind == "sqlite":
+        with contextlib.closing(sqlite3.connect(url)) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE")  # with WAL, readers would not wait
+    store.save(make_model(), tmp_path / "model.pkl")
+    with serving(tmp_path / "model.pkl", "--threads", "4", DATABASE_URL=url) as served:
+        statuses: list[int] = []
+
+        def ask() -> None:
+            statuses.append(requests.get(f"{served.url}/candles/BTC-USD?interval=1h", timeout=60).status_code)
+
+        readers = [threading.Thread(target=ask) for _ in range(8)]
+        with locked(url):
+            for reader in readers:
+                reader.start()
+            assert requests.get(f"{served.url}/bitcoin?date=2024-06-01", timeout=60).content == ANSWER
+            assert 200 not in statuses
+        for reader in readers:
+            reader.join()
+        assert set(statuses) <= {200, 503}
+        assert requests.get(f"{served.url}/candles/BTC-USD?interval=1h", timeout=60).status_code == 200
+
+
+def test_a_server_with_a_missing_database_starts_and_says_so_in_one_line(tmp_path: Path) -> None:
+    store.save(make_model(), tmp_path / "model.pkl")
+    with serving(tmp_path / "model.pkl", "--database", str(tmp_path / "market.db")) as served:
+        assert requests.get(f"{served.url}/candles/BTC-USD", timeout=30).status_code == 503
+        assert requests.get(f"{served.url}/bitcoin?date=2024-06-01", timeout=30).content == ANSWER
+        (line,) = served.events("database unavailable")
+    assert "the file does not exist" in line["reason"]
+
+
+def test_a_server_logs_nothing_of_its_database_if_all_is_well(tmp_path: Path) -> None:
+    """Libraries log too, at level info."""
+    url = str(tmp_path / "market.db")
+    fill(url)
+    store.save(make_model(simulated=True), tmp_path / "model.pkl")
+    with serving(tmp_path / "model.pkl", "--stale-after", "9999d", DATABASE_URL=url) as served:
+        answer = requests.get(f"{served.url}/candles/BTC-USD?interval=10m&limit=3", timeout=30)
+        assert len(answer.json()["candles"]) == 3
+    events = [json.loads(line)["event"] for line in served.lines]
+    assert events[0] == "serving"
+
+
+@pytest.mark.parametrize(
+    "address", ["mysql://market:hunter2@db/market", "postgresql://market:hunter2@db", "sqlite://", ":memory:"]
+)
+def test_a_malformed_address_is_one_clear_line_and_exit_code_2(address: str, tmp_path: Path) -> None:
+    store.save(make_model(), tmp_path / "model.pkl")
+    code, output, errors = run("--model", str(tmp_path / "model.pkl"), "--port", "0", DATABASE_URL=address)
+    assert (code, output) == (2, "")
+    (line,) = errors.splitlines()
+    assert line.startswith("api.py: database: ")
+    assert "data/market.db" in line
+    assert "hunter2" not in line
+
+
+def test_a_revision_of_another_process_is_served_at_the_next_request(tmp_path: Path) -> None:
+    """Nothing is kept between requests."""
+    url = str(tmp_path / "market.db")
+    fill(url)
+    served = client(make_model(), lambda: LATE, database=url)
+    query = "/candles/BTC-USD?source=simulated&limit=1"
+    (row,) = json.loads(served.get(query).data)["candles"]
+    with open_writer(url) as writer:
+        (stored,) = writer.candles(MINUTES, Span(END - timedelta(minutes=1), END), 1)
+        writer.write(MINUTES, [stored.candle._replace(volume=77.0)])
+    (revised,) = json.loads(served.get(query).data)["candles"]
+    assert (row[0], row[5] == 77.0, revised[5]) == (revised[0], False, 77.0)

@@ -1,0 +1,166 @@
+"""``/digest/{pair}``, ``/series`` and ``/pairs`` of real databases, through the whole application."""
+
+import hashlib
+import json
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from werkzeug.test import Client
+
+from crypto_predict.market import DAY, Interval, SeriesKey, Span, resample
+from crypto_predict.store import open_writer
+from tests.support.applications import client
+from tests.support.collected import BTC, END, LATE, MINUTES, START, minutes
+from tests.support.models import ETH, make_model
+
+
+def test_a_digest_is_that_of_the_documented_text(served: Client) -> None:
+    """A collector of anybody can compute it with a few lines."""
+    text = "60\n"
+    for candle in minutes():
+        if candle.open_time.date() == date(2026, 11, 2):
+            text += f"{candle.open_time:%Y-%m-%dT%H:%M:%SZ},{candle.open!r},{candle.high!r},{candle.low!r}"
+            text += f",{candle.close!r},{candle.volume!r}\n"
+    answer = json.loads(served.get("/digest/BTC-USD?day=2026-11-02&source=simulated").data)
+    assert answer == {
+        "pair": "BTC/USD",
+        "source": "simulated",
+        "interval": "1m",
+        "day": "2026-11-02",
+        "candles": text.count("\n") - 1,
+        "complete": True,
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "simulated": True,
+    }
+
+
+def test_two_collectors_agree_whatever_the_order_of_their_writes(tmp_path: Path, served: Client) -> None:
+    """And whether hours are stored or resampled."""
+    url = str(tmp_path / "market.db")
+    hours = SeriesKey("simulated", BTC, Interval.HOUR_1)
+    with open_writer(url) as writer:
+        writer.follow(MINUTES, simulated=True)
+        for start in (START + 2 * DAY, START, START + DAY):
+            span = Span(start, start + DAY)
+            writer.write(MINUTES, [one for one in minutes() if one.open_time in span], span)
+        writer.follow(hours, simulated=True)
+        span = Span(START, END)
+        writer.write(hours, list(resample(minutes(), span, Interval.HOUR_1)), span.whole(Interval.HOUR_1))
+    other = client(make_model(), database=url)
+    for interval in ("1m", "10m", "1h"):
+        query = f"/digest/BTC-USD?day=2026-11-02&source=simulated&interval={interval}"
+        assert other.get(query).data == served.get(query).data
+
+
+@pytest.mark.parametrize(
+    ("day", "candles", "complete"),
+    [
+        ("2026-11-01", 24 * 60 - 3, False),  # the collection begins at 00:03
+        ("2026-11-03", 24 * 60, True),
+        ("2026-11-04", 9 * 60 + 47, False),  # the current day
+        ("2026-11-05", 0, False),
+        ("1970-01-01", 0, False),
+        ("9998-12-31", 0, False),
+    ],
+)
+def test_a_day_is_complete_if_the_source_was_asked_for_all_of_it(
+    day: str, candles: int, complete: bool, served: Client
+) -> None:
+    """Gaps of the source do not matter: another collector finds the same ones."""
+    answer = json.loads(served.get(f"/digest/BTC-USD?day={day}&source=simulated").data)
+    assert (answer["candles"], answer["complete"]) == (candles, complete)
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("", "day"),
+        ("day=", "day"),
+        ("day=yesterday", "day"),
+        ("day=2026-02-30", "day"),
+        ("day=2026-11-02T12:00Z", "day"),
+        ("day=0000-01-01", "day"),
+        ("day=1969-12-31", "day"),
+        ("day=9999-12-31", "day"),
+        ("day=2026-11-02&day=2026-11-02", "day"),
+        ("day=2026-11-02&interval=1w", "interval"),
+        ("day=2026-11-02&limit=1", "limit"),
+    ],
+)
+def test_a_bad_query_is_400_and_names_the_parameter(query: str, parameter: str, served: Client) -> None:
+    response = served.get(f"/digest/BTC-USD?{query}")
+    assert response.status_code == 400
+    assert json.loads(response.data)["parameter"] == parameter
+
+
+def test_series_have_their_span_lag_and_gaps(served: Client) -> None:
+    """Sorted by pair and source. A lag is that of the newest candle that can exist."""
+    found = json.loads(served.get("/series").data)
+    assert [(one["pair"], one["source"], one["interval"]) for one in found] == [
+        ("BTC/USD", "alpaca", "1d"),
+        ("BTC/USD", "simulated", "1m"),
+        ("BTC/USDT", "binance", "1m"),
+    ]
+    assert found[1] == {
+        "pair": "BTC/USD",
+        "source": "simulated",
+        "interval": "1m",
+        "simulated": True,
+        "state": "active",
+        "start": "2026-11-01T00:03:00Z",
+        "end": "2026-11-04T09:47:00Z",
+        "lag_seconds": 0,
+        "gaps": 3,
+        "missing": 1 + 28 + 180,
+    }
+
+
+def test_lag_grows_with_the_intervals_that_have_closed(url: str) -> None:
+    """A clock that was set back does not make it negative."""
+    for now, lag in ((END + timedelta(minutes=5, seconds=30), 300), (END - DAY, 0)):
+        response = client(make_model(), lambda now=now: now, database=url).get("/series")  # type: ignore[misc]
+        assert json.loads(response.data)[1]["lag_seconds"] == lag
+
+
+def test_a_series_without_candles_is_listed(own_url: str) -> None:
+    with open_writer(own_url) as writer:
+        writer.follow(MINUTES, simulated=True)
+    served = client(make_model(), lambda: LATE, database=own_url)
+    (one,) = json.loads(served.get("/series").data)
+    assert [one[name] for name in ("start", "end", "lag_seconds", "gaps", "missing")] == [None, None, None, 0, 0]
+    assert json.loads(served.get("/candles/BTC-USD").data)["candles"] == []
+    assert served.get("/openapi.json").status_code == 200
+
+
+def test_pairs_have_their_collected_series(served: Client) -> None:
+    """Their other members stay as they are without a database; a pair of the model alone has none."""
+    plain = json.loads(client(make_model(BTC, ETH)).get("/pairs").data)
+    found = json.loads(served.get("/pairs").data)
+    collected = [one.pop("collected") for one in found]
+    assert found == plain
+    assert collected == [json.loads(served.get("/series").data)[:2], []]
+
+
+@pytest.mark.parametrize("path", ["/series", "/pairs"])
+def test_a_parameter_is_refused_where_none_is_taken(path: str, served: Client) -> None:
+    response = served.get(f"{path}?pair=BTC-USD")
+    assert response.status_code == 400
+    assert json.loads(response.data)["parameter"] == "pair"
+
+
+@pytest.mark.parametrize("path", ["/series", "/pairs", "/digest/BTC-USD?day=2026-11-02", "/openapi.json"])
+def test_answers_of_the_database_are_revalidated_by_their_content(path: str, served: Client) -> None:
+    """The tag of a release would be the same before and after a candle."""
+    answer = served.get(path)
+    assert answer.headers["Cache-Control"] == "no-cache"
+    assert "Last-Modified" not in answer.headers
+    assert served.get(path, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
+    assert answer.headers["ETag"] != served.get("/model").headers["ETag"]
+
+
+@pytest.mark.parametrize("path", ["/candles/BTC-USD", "/candles/money", "/digest/BTC-USD", "/series?x=1"])
+def test_a_service_without_a_database_says_so(path: str) -> None:
+    response = client(make_model()).get(path)
+    assert (response.status_code, response.content_type) == (404, "application/problem+json")
+    assert "this service has no database" in json.loads(response.data)["detail"]
