@@ -236,18 +236,47 @@ def test_an_interval_that_a_source_does_not_have_is_named(file: WritableDatabase
         fill(file, market)
 
 
-def test_an_hour_that_was_down_is_caught_up(file: WritableDatabase) -> None:
+def test_minutes_in_which_the_exchange_was_down_are_caught_up(file: WritableDatabase) -> None:
     """`--once` asks for what followed, and for a gap when it is due."""
-    thin = [candle for number, candle in enumerate(minutes(400)) if not 100 <= number < 110]
-    fill(file, Market(thin[:200]), now=START + 210 * MINUTE + SETTLE)
+    now = datetime.now(UTC)  # the gap is found a moment later
+    first = Interval.MINUTE_1.floor(now) - 400 * MINUTE
+    full = [candle._replace(open_time=candle.open_time - START + first) for candle in minutes(400)]
+    thin = [*full[:100], *full[110:]]
+    fill(file, Market(thin[:200]), first, now=first + 210 * MINUTE + SETTLE)
     (series,) = file.collected()
-    now = datetime.now(UTC)  # the gap was found a moment ago
-    early, due = Market(thin), Market(minutes(400))
-    catch_up(run_of(file, START.date(), now), early, series)
+    early, due = Market(thin), Market(full)
+    catch_up(run_of(file, now=now + SETTLE), early, series)
     assert stored(file) == thin
-    assert Span(START + 100 * MINUTE, START + 110 * MINUTE) not in [span for _, span in early.asked]
-    catch_up(run_of(file, START.date(), now + 2 * MINUTE), due, series)
-    assert stored(file) == minutes(400)
+    hole = Span(first + 100 * MINUTE, first + 110 * MINUTE)
+    assert hole not in [span for _, span in early.asked]
+    catch_up(run_of(file, now=now + 2 * MINUTE), due, series)
+    assert hole in [span for _, span in due.asked]
+    assert stored(file) == full
+
+
+def test_old_gaps_are_asked_for_by_a_backfill_alone(file: WritableDatabase) -> None:
+    """A thin market has gaps everywhere: `--once` would read all of it again."""
+    full = minutes(300)
+    fill(file, Market([*full[:100], *full[110:]]), until=START.date())
+    (series,) = file.collected()
+    market = Market(full)
+    catch_up(run_of(file, START.date(), datetime.now(UTC) + DAY), market, series)
+    assert [gap.missing for gap in gaps_of(file)] == [10]
+    fill(file, market, until=START.date())
+    assert gaps_of(file) == []
+
+
+def test_candles_after_the_span_are_not_stored(file: WritableDatabase) -> None:
+    """A source may send them, also ones from the future."""
+
+    class Generous(Market):
+        def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
+            """Return the candles from the start of `span` on."""
+            return super().candles(pair, interval, Span(span.start, span.start + 999 * DAY))
+
+    fill(file, Generous(minutes(100)), now=START + 40 * MINUTE + SETTLE)
+    assert stored(file) == minutes(40)
+    assert file.coverage(MINUTES) == [Span(START, START + 40 * MINUTE)]
 
 
 def test_a_stopped_run_asks_for_no_further_window(file: WritableDatabase) -> None:
