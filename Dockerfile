@@ -2,7 +2,8 @@
 #
 #   docker build --build-arg SOURCE_DATE_EPOCH="$(date +%s)" --tag crypto-predict .
 #
-# Without SOURCE_DATE_EPOCH the engine may reuse a model from its cache.
+# Without SOURCE_DATE_EPOCH the engine may reuse a model from its cache. The target `live` adds the collector and the
+# database libraries; compose.yaml starts it.
 
 # A release names the base by its digest, so that it is the same in all stages and architectures.
 ARG BASE=python:3.13-slim
@@ -28,6 +29,8 @@ ARG SEED=""
 ARG LEDGER=""
 ARG CHAMPION=""
 ARG ALPACA_DATA_URL=""
+ARG BINANCE_API_URL=""
+ARG POLONIEX_API_URL=""
 ARG SOURCE_SECONDS=""
 ARG SOURCE_CANDLES=""
 ARG MODEL_VERSION=""
@@ -59,9 +62,9 @@ RUN case "$TARGETARCH" in \
         arm64) machine=aarch64 ;; \
         *) echo "no wheels for the architecture $TARGETARCH" >&2; exit 1 ;; \
     esac \
-    && pip install --no-cache-dir --root-user-action=ignore --no-compile --target /packages \
-        --only-binary=:all: --platform "manylinux_2_28_$machine" --platform "manylinux2014_$machine" \
-        --require-hashes --requirement /build/requirements-api.txt \
+    && echo "--no-cache-dir --root-user-action=ignore --no-compile --target /packages --only-binary=:all:" \
+        "--platform manylinux_2_28_$machine --platform manylinux2014_$machine --require-hashes" > /build/options \
+    && xargs pip install --requirement /build/requirements-api.txt < /build/options \
     # commands, and the variants of Swagger UI that its page does not load
     && rm -rf /packages/bin \
         /packages/flask_swagger_ui/dist/swagger-ui.js \
@@ -90,7 +93,35 @@ RUN chmod --recursive u=rwX,go=rX /app /packages /pycache \
     && mv /packages /pycache /layers/packages/ \
     && find /layers -exec touch --no-dereference --date=@0 {} +
 
-FROM $BASE AS api
+# The same for the target `live`, with the collector and its libraries. All of them are compiled, with the standard
+# library, as those of another architecture cannot be imported here.
+FROM serving AS collecting
+COPY requirements-live.txt /build/
+RUN rm -rf /layers \
+    && xargs pip install --requirement /build/requirements-live.txt < /build/options \
+    && rm -rf /packages/bin /packages/pandas/tests \
+        /packages/flask_swagger_ui/dist/swagger-ui.js \
+        /packages/flask_swagger_ui/dist/swagger-ui-standalone-preset.js \
+    && standard="$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
+    && PYTHONPYCACHEPREFIX=/pycache python -B -m compileall -q --invalidation-mode unchecked-hash -j 0 \
+        -x '/(test|idlelib|tkinter|turtledemo|lib2to3|ensurepip|pip|setuptools|pkg_resources)/' "$standard" /packages \
+    && chmod --recursive u=rwX,go=rX /packages /pycache \
+    && mkdir --parents /layers/packages \
+    && mv /packages /pycache /layers/packages/ \
+    && find /layers -exec touch --no-dereference --date=@0 {} +
+COPY collect.py /app/
+COPY crypto_predict/sources /app/crypto_predict/sources
+COPY crypto_predict/history /app/crypto_predict/history
+COPY crypto_predict/store /app/crypto_predict/store
+COPY crypto_predict/collecting /app/crypto_predict/collecting
+RUN PYTHONPYCACHEPREFIX=/pycache python -B -m compileall -q --invalidation-mode unchecked-hash /app \
+    && chmod --recursive u=rwX,go=rX /app /pycache \
+    && mkdir --parents /layers/program/pycache \
+    && mv /app /layers/program/ \
+    && mv /pycache/app /layers/program/pycache/ \
+    && find /layers/program -exec touch --no-dereference --date=@0 {} +
+
+FROM $BASE AS runtime
 ARG MODEL_BUILD=""
 ARG GIT_REVISION=""
 ARG CREATED=""
@@ -106,13 +137,23 @@ ENV PYTHONPATH=/packages \
     PYTHONPYCACHEPREFIX=/pycache \
     PYTHONDONTWRITEBYTECODE=1 \
     REPOSITORY_URL="$REPOSITORY_URL"
-COPY --from=serving /layers/packages/ /
-COPY --from=serving /layers/program/ /
-WORKDIR /app
 USER 65532:65532
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import http.client, os, sys; server = http.client.HTTPConnection(os.environ.get('HOST') or '127.0.0.1', int(os.environ.get('PORT') or 8000), timeout=4); server.request('GET', '/readyz'); sys.exit(server.getresponse().status != 200)"]
 CMD ["python", "api.py"]
+
+# The collector, and a server with a database.
+FROM runtime AS live
+COPY --from=collecting /layers/packages/ /
+COPY --from=collecting /layers/program/ /
+WORKDIR /app
+COPY --from=train /layer/ /
+
+# The image that is released: forecasts only. It comes last, as the last stage is the one that is built by default.
+FROM runtime AS api
+COPY --from=serving /layers/packages/ /
+COPY --from=serving /layers/program/ /
+WORKDIR /app
 COPY --from=train /layer/ /

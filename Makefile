@@ -6,16 +6,18 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 # Sources of history in order of preference; the last one needs no network.
-WITHOUT_SOURCE := alpaca,simulated
+WITHOUT_SOURCE := alpaca,binance,poloniex,simulated
 TESTS ?= tests
 # Number of parallel tests: one more than cores, since some wait for containers.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 
 VENV ?= .venv
 BIN := $(VENV)/bin
-# HOST, PORT and SOURCE may be environment variables; an empty one counts as unset.
+# HOST, PORT, SOURCE and DATABASE_URL may be environment variables; an empty one counts as unset.
 HISTORY = --source '$(or $(SOURCE),$(WITHOUT_SOURCE))'
 ADDRESS = --host '$(or $(HOST),127.0.0.1)' --port '$(or $(PORT),8000)'
+# Training from the database and serving it need its libraries.
+INSTALLED = $(VENV)/$(if $(findstring store,$(SOURCE))$(DATABASE_URL),live,run).stamp
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
 
@@ -36,20 +38,29 @@ $(VENV)/run.stamp: requirements-api.txt requirements-train.txt | $(BIN)/python
 	@$(PIP) -r requirements-api.txt -r requirements-train.txt
 	@touch $@
 
+$(VENV)/live.stamp: requirements-live.txt requirements-train.txt | $(BIN)/python
+	@echo "Installing the packages for collecting, training and serving"
+	@$(PIP) -r requirements-live.txt -r requirements-train.txt
+	@touch $@
+
 $(VENV)/dev.stamp: requirements-dev.txt | $(BIN)/python
 	@echo "Installing the packages for the tests"
 	@$(PIP) -r requirements-dev.txt
 	@touch $@
 
 .PHONY: run
-run: $(VENV)/run.stamp ## Train a model and serve it at http://127.0.0.1:8000
+run: $(INSTALLED) ## Train a model and serve it at http://127.0.0.1:8000
 	@$(BIN)/python api.py $(ADDRESS) --check-address
 	@$(BIN)/python train.py $(HISTORY) --output model.pkl $(if $(wildcard model.ledger.jsonl),--ledger model.ledger.jsonl)
 	@$(BIN)/python api.py $(ADDRESS) --model model.pkl
 
 .PHONY: serve
-serve: $(VENV)/run.stamp ## Serve the existing model, without training
+serve: $(INSTALLED) ## Serve the existing model, without training
 	@$(BIN)/python api.py $(ADDRESS) --model model.pkl
+
+.PHONY: collect
+collect: $(VENV)/live.stamp ## Collect minutes in data/market.db: what is missing since SINCE
+	@$(BIN)/python collect.py --backfill
 
 .PHONY: test
 test: $(VENV)/dev.stamp ## Run every test on all cores, and measure branch coverage
@@ -96,5 +107,5 @@ lock: $(VENV)/dev.stamp ## Renew the locked requirements from pyproject.toml
 	@$(UV_COMPILE) --extra audit --constraint requirements-dev.txt --output-file requirements-audit.txt
 
 .PHONY: clean
-clean: ## Remove the virtual environment, the trained model and its ledger
+clean: ## Remove the virtual environment, the trained model and its ledger; collected data stays
 	rm -rf $(VENV) .venv-* model.pkl model.ledger*.jsonl

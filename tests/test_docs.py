@@ -9,18 +9,21 @@ from pathlib import Path
 import pytest
 
 from crypto_predict.market import Interval, SeriesKey
+from crypto_predict.store.tables import metadata
 from crypto_predict.web.collected.answers import Example
 from crypto_predict.web.documentation.openapi import document
 from crypto_predict.web.rendering import PROVENANCE, SERIES
 from tests.support.applications import snapshot_of
 from tests.support.models import BTC, LAST, make_model
 from tests.support.serving import ROOT
+from tests.support.yaml_files import read_yaml
 
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
 GO_LIVE = (ROOT / "docs" / "go-live.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-API, FIGURES, OPTIONS = (
-    (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("api.md", "figures.md", "options.md")
+API, COLLECTING, FIGURES, OPTIONS = (
+    (ROOT / "docs" / name).read_text(encoding="utf-8")
+    for name in ("api.md", "collecting.md", "figures.md", "options.md")
 )
 DOCUMENTS = sorted({*ROOT.glob("*.md"), *GUIDES} - {ROOT / "CHANGELOG.md"})
 WORKFLOWS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml")}
@@ -102,6 +105,25 @@ def test_the_guide_lists_exactly_the_endpoints_and_headers() -> None:
     named = {address for row in rows for address in re.findall(r"`(/[a-z/{}]*)", row)}
     assert named == paths - {"/", "/openapi.json"}
     assert set(re.findall(r"`(Crypto-Predict-[A-Za-z-]+)`", API)) == {*PROVENANCE, *SERIES}
+
+
+def test_the_guide_lists_exactly_the_tables_and_their_columns() -> None:
+    """Somebody who reads the database with another program relies on them."""
+    chapter = COLLECTING.partition("\n## The tables\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| (.*) \|$", chapter, re.MULTILINE)
+    listed = {table: re.findall(r"`(\w+)`", columns) for table, columns in rows}
+    assert listed == {name: [column.name for column in table.columns] for name, table in metadata.tables.items()}
+
+
+def test_the_guide_lists_the_services_that_the_profile_starts() -> None:
+    services = read_yaml("compose.yaml")["services"]
+    chapter = COLLECTING.partition("\n## Docker\n")[2]
+    started = {name for name, service in services.items() if service.get("profiles") == ["live"]}
+    assert set(re.findall(r"^\| `(\w+)` \|", chapter, re.MULTILINE)) == started
+    variables = set(re.findall(r"\$\{([A-Z_]+)", str([services[name] for name in started])))
+    read = {name for name in re.findall(r"`([A-Z_]{3,})`", chapter) if name != "DATABASE_URL"}
+    assert read <= variables
+    assert {"LIVE_PORT", "DATABASE_PASSWORD"} <= read
 
 
 def test_the_readme_has_the_figures_of_the_guide() -> None:

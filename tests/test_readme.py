@@ -78,7 +78,8 @@ def refusing() -> Iterator[ReplayServer]:
 @pytest.fixture(scope="module")
 def stranger(refusing: ReplayServer, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone that finds no exchange, with a short backtest."""
-    return clone(tmp_path_factory.mktemp("stranger"), ALPACA_DATA_URL=refusing.url, EVERY="300")
+    addresses = dict.fromkeys(("ALPACA_DATA_URL", "BINANCE_API_URL", "POLONIEX_API_URL"), refusing.url)
+    return clone(tmp_path_factory.mktemp("stranger"), EVERY="300", **addresses)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +123,7 @@ def test_every_header_that_is_named_is_sent(served: Clone) -> None:
     assert [name for name in named if f"\n{name.lower()}: " not in headers] == []
 
 
-CHANGES = [line for line in LINES if line.endswith("make run") and "=" in line]
+CHANGES = [line for line in LINES if line.endswith("make run") and "PAIR=" in line]
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +146,16 @@ def test_a_changed_setting_can_be_served_and_served_again(changing: Clone, line:
         assert changing.run("curl", "--silent", "http://127.0.0.1:8000/pairs") == trained
     asked = re.findall(r"PAIR=(\S+)", line)[0].split(",")
     assert [pair["pair"] for pair in json.loads(trained)] == asked
+
+
+def test_collected_prices_are_trained_from_and_served(stranger: Clone) -> None:
+    """Their exchange is the simulated market, which needs no network."""
+    collect, serve = [line for line in LINES if "make collect" in line or "SOURCE=store" in line]
+    collecting = replace(stranger, port=free_port())
+    collecting.run("bash", "-c", f"SOURCE=simulated PAIR=BTC/USD {collect}")
+    with collecting.running(serve):
+        page = json.loads(collecting.run("curl", "--silent", "http://127.0.0.1:8000/candles/BTC-USD?interval=1h"))
+        card = json.loads(collecting.run("curl", "--silent", "http://127.0.0.1:8000/model"))["pairs"]["BTC/USD"]
+    assert page["candles"]
+    assert "store" in card["source"]
+    assert card["simulated"] is True

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from crypto_predict.market import DAY, Gap, Pair
 
-VERSION = 3  # of the schema; raised whenever an older program could misread the file
+VERSION = 4  # of the schema; raised whenever an older program could misread the file
 HORIZON_DAYS = 365  # the range of a model after its last candle
 COVERAGE = 0.8  # nominal share of outcomes inside the central interval
 MOST_PAIRS = 36  # a server holds all of them in memory
@@ -327,10 +327,29 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class CrossCheck:
+    """The last close of a history at a second exchange."""
+
+    source: str  # the second exchange
+    traded: Pair  # the pair there
+    day: date  # of the close
+    close: float  # there
+    difference: float  # from the last close of the history, as a share of it: 0.001 is 0.1 % more
+
+    def faults(self) -> Iterator[str]:
+        """Yield the violated rules."""
+        if not self.source.isprintable():
+            yield f"source {self.source!r:.80} is not printable"
+
+
+@dataclass(frozen=True, slots=True)
 class PairCard:
     """The facts of one pair: its history, forecast and backtest."""
 
     source: str
+    traded: Pair  # whose prices these are: BTC/USDT for BTC/USD at an exchange without dollars
+    passed_over: tuple[str, ...]  # why each preferred source was not used
+    cross_check: CrossCheck | None  # None if no second exchange was named, or none answered
     simulated: bool
     first: datetime  # opening of the first candle
     last: datetime  # opening of the last candle
@@ -348,6 +367,9 @@ class PairCard:
         """Yield the violated rules."""
         if not self.source.isprintable():
             yield f"source {self.source!r:.80} is not printable"
+        for reason in self.passed_over:
+            if not reason.isprintable():
+                yield f"reason {reason!r:.80} is not printable"
         if not _SHA256.fullmatch(self.history_sha256):
             yield "history_sha256 is not 64 hexadecimal digits"
 

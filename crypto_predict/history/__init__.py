@@ -1,7 +1,7 @@
 """A history that is ready for training: read from the first usable source, audited, and never filled in.
 
 ``audit`` finds defects and gaps in a stream of candles, ``columns`` holds candles as NumPy arrays, ``failover`` chooses
-the source.
+the source, and ``cross_check`` compares it with another one.
 
 Candles that cannot be used are left out and counted: repeated ones (the last copy stays), impossible ones, and those
 that do not open on the grid of their interval. The caller's judge decides about such defects.
@@ -9,17 +9,28 @@ that do not open on the grid of their interval. The caller's judge decides about
 
 from crypto_predict.history.audit import Audit, Defect, place
 from crypto_predict.history.columns import Candles
-from crypto_predict.history.failover import MIN_CANDLES, SETTLE, History, candles_since, closing_limit, read_history
+from crypto_predict.history.cross_check import compare_last_close
+from crypto_predict.history.failover import (
+    MIN_CANDLES,
+    SETTLE,
+    STALE,
+    History,
+    candles_since,
+    closing_limit,
+    read_history,
+)
 
 __all__ = [
     "MIN_CANDLES",
     "SETTLE",
+    "STALE",
     "Audit",
     "Candles",
     "Defect",
     "History",
     "candles_since",
     "closing_limit",
+    "compare_last_close",
     "place",
     "read_history",
 ]

@@ -3,6 +3,9 @@
 A failure moves on to the next source, with two exceptions. Refused keys end the search: the user wants that source.
 Simulated prices replace only sources that could not be reached. If an exchange or a file was read, but its history is
 missing or faulty, the mistake must be corrected.
+
+A stale history, which lacks the `STALE` newest candles that can exist or more, is used only if no source has a fresh
+one.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from crypto_predict.market import DAY, EPOCH, Candle, Gap, Interval, Pair, Span,
 from crypto_predict.market.ports import CandleSource, RowSource
 
 MIN_CANDLES = 30  # fewer show neither a trend nor a season
+STALE = 2  # newest candles missing: an exchange may be late with one
 SETTLE = timedelta(seconds=5)  # the longest time that an exchange needs to finish a closed candle
 
 _log = logging.getLogger(__name__)
@@ -29,6 +33,7 @@ class History:
     """The candles of one pair from one source, ready for training."""
 
     pair: Pair
+    traded: Pair  # whose prices these are: BTC/USDT for BTC/USD at an exchange without dollars
     interval: Interval
     source: str  # the id of the `CandleSource`
     simulated: bool
@@ -36,6 +41,7 @@ class History:
     gaps: tuple[Gap, ...]  # between two candles, ascending
     quarantined: int  # candles that could not be used
     defects: tuple[Defect, ...] = ()  # of the candles received, one of a kind
+    passed_over: tuple[str, ...] = ()  # why each preferred source was not used, with its name
 
     @property
     def end(self) -> datetime:
@@ -83,6 +89,8 @@ def read_history(  # noqa: PLR0913, PLR0917 each is one fact of the question
     """
     limit = closing_limit(until, now)
     reasons: list[str] = []
+    passed_over: list[str] = []  # one line a source
+    stale: list[tuple[History, CandleSource, str]] = []
     reached = refused = False
     for source in sources:
         if source.simulated and reached:
@@ -100,10 +108,23 @@ def read_history(  # noqa: PLR0913, PLR0917 each is one fact of the question
         except (SourceError, UnusableHistory, Refused) as error:
             reached = reached or not isinstance(error, Unreachable)
             refused = refused or isinstance(error, Refused)
-            reasons += _warned(source, pair, error)
+            found = _reasons(source, error)
+            reasons += found
+            passed_over.append(f"{found[0]} (and {len(found) - 1} more)" if len(found) > 1 else found[0])
+            _log.warning("%s: no history from %s", pair, passed_over[-1])
         else:
-            _log_outcome(history, end)
-            return history, source
+            newest = end if isinstance(source, RowSource) else interval.floor(limit)  # a file may be as old as it is
+            if history.end < newest:
+                _log.warning("%s: the newest candle of %s closed %s, not %s", pair, source.id, history.end, newest)
+            if newest - history.end < STALE * interval.length:
+                return _chosen(history, passed_over), source
+            reached = True
+            reason = f"{source.id}: stale, its newest candle closed {history.end:%Y-%m-%d %H:%M}"
+            stale.append((history, source, reason))
+            passed_over.append(reason)
+    if stale:
+        history, source, reason = max(stale, key=lambda one: one[0].end)
+        return _chosen(history, [line for line in passed_over if line is not reason]), source
     if refused:
         raise Refused([f"{pair}: {reason}" for reason in reasons])
     raise UnusableHistory(str(pair), reasons)
@@ -155,6 +176,7 @@ def _audited(source: CandleSource, pair: Pair, interval: Interval, span: Span, n
         raise SourceError(source.id, f"no candle of {pair} from {span.start:%Y-%m-%d} to {span.end:%Y-%m-%d}")
     return History(
         pair=pair,
+        traded=source.traded(pair),
         interval=interval,
         source=source.id,
         simulated=source.simulated,
@@ -177,28 +199,29 @@ def _check_usable(history: History) -> None:
         raise UnusableHistory(history.source, [fault])
 
 
-def _warned(source: CandleSource, pair: Pair, error: SourceError | UnusableHistory | Refused) -> list[str]:
-    """Log why this source is not used, and return the reasons, each with the name of the source."""
+def _reasons(source: CandleSource, error: SourceError | UnusableHistory | Refused) -> list[str]:
+    """Return why this source is not used, each reason with the name of the source."""
     where = source.id
     if isinstance(error, UnusableHistory):
         # The error names the very file. The id of the source may be a pattern for several files.
         where, faults = error.subject, error.faults
     else:
         faults = error.reasons if isinstance(error, Refused) else (error.reason,)
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    _log.warning("%s: no history from %s: %s%s", pair, where, faults[0], more)
     return [f"{where}: {fault}" for fault in faults]
 
 
-def _log_outcome(history: History, expected: datetime) -> None:
-    """Log what was read; `expected` is the close of the newest candle that can exist."""
+def _chosen(history: History, passed_over: Sequence[str]) -> History:
+    """Log which history is used and why."""
     pair, source, missing = history.pair, history.source, sum(gap.missing for gap in history.gaps)
-    if history.end < expected:
-        _log.warning("%s: the newest candle of %s closed %s, not %s", pair, source, history.end, expected)
     counts = len(history.candles), source, missing, history.quarantined
     _log.info("%s: %d candles from %s, %d missing, %d quarantined", pair, *counts)
+    if passed_over:
+        _log.info("%s: %s is used, since others are not: %s", pair, source, "; ".join(passed_over))
+    if history.traded != pair:
+        _log.warning("%s: the prices of %s are those of %s", pair, source, history.traded)
     if history.simulated:
         _log.warning(_SIMULATED, pair)
+    return replace(history, passed_over=tuple(passed_over))
 
 
 _SIMULATED = """

@@ -63,6 +63,11 @@ class QuoteSource(Protocol):
 
 
 @runtime_checkable
+class Exchange(CandleSource, QuoteSource, Protocol):
+    """An exchange. Only exchanges can confirm each other's prices: files may be copies of them."""
+
+
+@runtime_checkable
 class RowSource(CandleSource, Protocol):
     """A source whose candles are the rows of a file."""
 

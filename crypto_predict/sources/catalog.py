@@ -21,7 +21,7 @@ _EXCHANGES = {
     "binance": "crypto_predict.sources.binance.rest:Binance",
     "poloniex": "crypto_predict.sources.poloniex.rest:Poloniex",
 }
-EXCHANGES = tuple(_EXCHANGES)
+EXCHANGES = tuple(_EXCHANGES)  # in order of preference
 SIMULATED = Simulated.id
 FILE = "file:"
 

@@ -54,6 +54,9 @@ def build_pair_card(trained: TrainedPair, horizons: Sequence[int]) -> PairCard:
         standings.append(Standing(horizon, day, prediction.price, prediction.low, prediction.high))
     return PairCard(
         source=history.source,
+        traded=history.traded,
+        passed_over=tuple(map(_printable, history.passed_over)),
+        cross_check=trained.read.cross_check,
         simulated=history.simulated,
         first=history.candles[0].open_time,
         last=history.candles[-1].open_time,
@@ -67,6 +70,11 @@ def build_pair_card(trained: TrainedPair, horizons: Sequence[int]) -> PairCard:
         forecast=tuple(standings),
         backtest=None if trained.backtest is None else only(trained.backtest, horizons),
     )
+
+
+def _printable(text: str) -> str:
+    """Return a text without control characters: a reason may quote an exchange or a file."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _git_revision() -> str | None:

@@ -13,7 +13,7 @@ from crypto_predict.errors import InvalidValue, shown
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.market import Pair
 from crypto_predict.settings import boolean, day, file_path, instant_of_epoch, label, whole_number
-from crypto_predict.sources.catalog import FILE, pair_in_name, source_name
+from crypto_predict.sources.catalog import EXCHANGES, FILE, pair_in_name, source_name
 from crypto_predict.sources.limits import Bounds
 
 DEFAULT_PAIR = Pair("BTC", "USD")
@@ -23,10 +23,10 @@ _HORIZONS = "days ahead at which the forecast is scored"
 ONE_A_PAIR = "several pairs need {base} in the name"
 EXAMPLES = """\
 examples:
-  python train.py                                        Bitcoin from Alpaca, five years back, no key needed
+  python train.py                                        Bitcoin from an exchange, five years back, no key needed
   python train.py --pair BTC/USD --pair ETH/USD          several pairs in one model
   python train.py --pair SOL/USD --source file:SOL.csv   your own CSV or CSV.gz: time,open,high,low,close,volume
-  python train.py --source alpaca,simulated              a simulated market if no exchange can be reached
+  python train.py --source alpaca,binance,simulated      a simulated market if no exchange can be reached
   python train.py --source store                         what collect.py has collected, joined to days
   python train.py --until 2025-06-30                     as if that were yesterday
   python train.py --picture forecast.svg                 a picture beside the model
@@ -52,7 +52,7 @@ COMMAND = CommandLine(
             "BASE/QUOTE",
             multiple=True,
         ),
-        Option("--source", source_name, _SOURCES, "NAME,NAME", default=("alpaca",), multiple=True),
+        Option("--source", source_name, _SOURCES, "NAME,NAME", default=(",".join(EXCHANGES),), multiple=True),
         Option(
             "--days", whole_number("days", 30, 36_500), "longest history that a fit sees, in days", "N", default="1825"
         ),

@@ -11,24 +11,33 @@ from typing import Never
 
 from tqdm import tqdm
 
-from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Backtest, Model
+from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Backtest, CrossCheck, Model
 from crypto_predict.errors import Refused, SourceError, UnusableHistory
 from crypto_predict.forecasting.candidates.combination import LEARNED
 from crypto_predict.forecasting.daily import FittedForecast, forecast_pair
 from crypto_predict.forecasting.evaluation.replay import HORIZONS, LEAST_HISTORY, Row, replay, splits
 from crypto_predict.forecasting.evaluation.scoring import score
-from crypto_predict.forecasting.gate.quality import anchor_faults, history_faults
+from crypto_predict.forecasting.gate.quality import anchor_faults, cross_check_faults, history_faults
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.forecasting.gate.verdict import calibration_faults, champion_faults
 from crypto_predict.forecasting.series import DailySeries
-from crypto_predict.history import MIN_CANDLES, History, candles_since, closing_limit, read_history
+from crypto_predict.history import (
+    MIN_CANDLES,
+    History,
+    candles_since,
+    closing_limit,
+    compare_last_close,
+    read_history,
+)
 from crypto_predict.market import DAY, Candle, Interval, Pair
 from crypto_predict.market.ports import CandleSource
+from crypto_predict.sources.session import answer_within
 from crypto_predict.training.options import BacktestPlan, GatePlan, HistoryRequest
 
 # Days read before those that a fit sees. With them, the first forecasts of the backtest have a year behind them, and
 # the interval starts from more days than it is scored on.
 WARM_UP = 365
+CROSS_CHECK_SECONDS = 20  # for the answers of all other exchanges together, of which one candle is needed
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +50,7 @@ class PairHistory:
     past: History  # the same with the warm-up before it
     source: CandleSource  # of both
     anchor: Anchor  # the newest price, where the forecast starts
+    cross_check: CrossCheck | None  # with another exchange
     faults: tuple[str, ...]  # found by a gate that is not enforced
 
 
@@ -67,9 +77,12 @@ def read_pair(
         fault = f"{len(history.candles)} usable candles in the last {request.days} days, {MIN_CANDLES} are needed"
         raise UnusableHistory(f"{pair} from {history.source}", [fault])
     anchor, faults = newest_price(history, source, limit, gate.thresholds)
+    with answer_within(CROSS_CHECK_SECONDS):
+        check = compare_last_close(history, source, sources[sources.index(source) + 1 :])
+    faults += cross_check_faults(history, check, gate.thresholds)
     if gate.enforced and faults:
         raise Refused([f"{pair}: {history.source}: {fault}" for fault in faults])
-    return PairHistory(history, past, source, anchor, () if gate.enforced else (*judge(past), *faults))
+    return PairHistory(history, past, source, anchor, check, () if gate.enforced else (*judge(past), *faults))
 
 
 def newest_price(

@@ -45,10 +45,11 @@ def as_text(run: TrainingRun) -> str:
     Lines have at most `WIDTH` columns, except for a longer path.
     """
     card = run.model.card
-    pairs = _by_value({str(pair): facts.source for pair, facts in card.pairs.items()})
+    pairs = _by_value({str(pair): _origin(pair, facts) for pair, facts in card.pairs.items()})
     parts = [
         _table(_HISTORY_HEAD, [_history_row(pair, facts, run.seconds[pair]) for pair, facts in card.pairs.items()]),
         _wrap("source: " + "; ".join(f"{source} for {listed(names)}" for source, names in pairs.items())),
+        *(_wrap(f"{pair}: {line}") for pair, facts in card.pairs.items() for line in _source_lines(facts)),
         _table(_FORECAST_HEAD, [row for pair, facts in card.pairs.items() for row in _forecast_rows(pair, facts)]),
         _wrap(f"low and high: the central {card.coverage:.0%} interval; change: from the last close"),
         "\n".join(
@@ -66,6 +67,19 @@ def as_text(run: TrainingRun) -> str:
         parts.append("\n".join([f"the gate{lifted}:", *reasons]))
     parts.append(f"wrote {run.output}: version {card.build}")
     return "\n\n".join([_SIMULATED, *parts, _SIMULATED] if card.simulated else parts)
+
+
+def _origin(pair: Pair, facts: PairCard) -> str:
+    return facts.source if facts.traded == pair else f"{facts.source} ({facts.traded})"
+
+
+def _source_lines(facts: PairCard) -> Iterator[str]:
+    """Yield why other sources were not used, and what another exchange has as the last close."""
+    if facts.passed_over:
+        yield f"not used: {'; '.join(facts.passed_over)}"
+    if (check := facts.cross_check) is not None:
+        price = _price(check.close, facts)
+        yield f"the last close is {price} ({check.traded}) at {check.source}, {check.difference:+.2%} apart"
 
 
 def _history_row(pair: Pair, facts: PairCard, seconds: float) -> Row:

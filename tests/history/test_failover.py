@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.errors import Refused, RefusedKeys, SourceError, Unreachable, UnusableHistory
-from crypto_predict.history import MIN_CANDLES, SETTLE, Candles, Defect, History, closing_limit, read_history
+from crypto_predict.history import MIN_CANDLES, SETTLE, STALE, Candles, Defect, History, closing_limit, read_history
 from crypto_predict.market import DAY, EPOCH, Candle, Gap, Interval, Pair, Span
 from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.csv_file import CsvFile
@@ -32,11 +32,12 @@ class Exchange:
     id: str = "exchange"
     simulated: bool = False
     intervals: frozenset[Interval] = frozenset(Interval)
+    quote_currency: str | None = None  # that it trades in place of any other one
     asked: Span | None = None  # the requested span
 
     def traded(self, pair: Pair) -> Pair:
-        """Return the pair itself."""
-        return pair
+        """Return the pair in its own currency."""
+        return replace(pair, quote=self.quote_currency or pair.quote)
 
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
         """`limit` rounded down."""
@@ -347,6 +348,54 @@ def test_the_limit_is_the_present_or_the_end_of_a_day(until: date | None, limit:
 def test_a_source_that_ends_early_is_used_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     assert read(Exchange(FORTY[:-3])).candles[-1] == FORTY[-4]
     assert "the newest candle of exchange closed 2024-05-15" in caplog.text
+
+
+STALE_ONE = Exchange(FORTY[:-STALE], id="stale")
+
+
+def test_a_stale_source_gives_way_to_a_fresh_one() -> None:
+    history = read(STALE_ONE, Exchange(FORTY, id="second"))
+    assert history.source == "second"
+    assert history.passed_over == ("stale: stale, its newest candle closed 2024-05-16 00:00",)
+
+
+def test_a_source_that_is_late_with_one_candle_is_not_stale() -> None:
+    """An exchange may need longer for its newest candle than another one."""
+    assert read(Exchange(FORTY[: 1 - STALE], id="late"), Exchange(FORTY, id="second")).source == "late"
+
+
+def test_of_stale_sources_only_the_newest_is_used() -> None:
+    """The gate decides how old a history may be."""
+    for sources in ([STALE_ONE, Exchange(FORTY[:-9], id="older")], [Exchange(FORTY[:-9], id="older"), STALE_ONE]):
+        history = read(*sources, DOWN)
+        assert (history.source, len(history.candles)) == ("stale", len(FORTY) - STALE)
+        assert [line.partition(":")[0] for line in history.passed_over] == ["older", "exchange"]
+
+
+def test_simulated_prices_never_replace_a_stale_source() -> None:
+    assert read(STALE_ONE, MADE_UP).source == "stale"
+
+
+def test_the_log_and_the_history_name_the_source_and_why_others_are_not_used(caplog: pytest.LogCaptureFixture) -> None:
+    faulty = Exchange([*FORTY, candle(TODAY + DAY)], id="faulty")
+    unreadable = Exchange(error=UnusableHistory("unreadable", ["line 3", "line 4", "line 5"]))
+    with caplog.at_level(logging.INFO):
+        history = read(DOWN, faulty, unreadable, Exchange(FORTY, id="last"))
+    assert history.passed_over == (
+        "exchange: connection refused",
+        "faulty: 1 of 41 candles open in the future; the first: 2024-05-19",
+        "unreadable: line 3 (and 2 more)",
+    )
+    assert f"BTC/USD: last is used, since others are not: {'; '.join(history.passed_over)}" in caplog.text
+    assert read(Exchange(FORTY)).passed_over == ()
+
+
+def test_prices_in_another_currency_are_named_in_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """Quote currencies are never mixed silently."""
+    history = read(Exchange(FORTY, quote_currency="USDT"))
+    assert (history.pair, history.traded) == (BTC, Pair("BTC", "USDT"))
+    [warning] = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warning == "BTC/USD: the prices of exchange are those of BTC/USDT"
 
 
 def test_the_first_source_with_a_usable_history_wins(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,89 +1,45 @@
 """`compose.yaml`: one command starts the service, which only this machine can reach."""
 
 import json
-import secrets
-import shutil
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import requests
 
 from tests.support import engine
+from tests.support.compose import COMPOSE, Project, compose_command, needs_compose, project
 from tests.support.engine import docker
-from tests.support.serving import ROOT
 
-COMPOSE = ROOT / "compose.yaml"
-PORTS = "    ports:\n      - 127.0.0.1:${PORT:-8000}:8000\n"
-
-
-def compose_command() -> list[str]:
-    """Return the command of compose, a part of docker or a separate program; empty if neither is installed."""
-    for command in (["docker", "compose"], ["docker-compose"]):
-        version = [*command, "version"]
-        if shutil.which(command[0]) and subprocess.run(version, capture_output=True, check=False).returncode == 0:
-            return command
-    return []
-
-
-needs_compose = pytest.mark.skipif(not compose_command(), reason="docker compose is not installed")
-
-
-@dataclass(frozen=True)
-class Project:
-    """The services of one compose file, under a random project name."""
-
-    folder: Path
-    name: str
-    image: str
-    port: int
-
-    def compose(self, *words: str, **variables: str) -> str:
-        """Run a command of compose with additional environment variables; return its output."""
-        files = ("--file", str(self.folder / "compose.yaml"), "--file", str(self.folder / "compose.override.yaml"))
-        command = [*compose_command(), "--project-name", self.name, *files, *words]
-        environ = {"DOCKER_BUILDKIT": "1", "COMPOSE_DOCKER_CLI_BUILD": "1", **engine.QUICK}
-        done = engine.run_pulling(command, {**environ, "SOURCE": "simulated", "SOURCE_DATE_EPOCH": "", **variables})
-        assert done.returncode == 0, done.stderr[-4000:]
-        return done.stdout.strip()
+PUBLISHED = ["127.0.0.1:${PORT:-8000}:8000", "127.0.0.1:${LIVE_PORT:-8001}:8000"]
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    """The project's compose file with the network of the host, since not every engine has one."""
-    name = f"crypto-predict-test-{secrets.token_hex(6)}"
-    found = Project(tmp_path, name, f"{name}:compose", engine.free_port())
-    text = COMPOSE.read_text(encoding="utf-8")
-    assert PORTS in text
-    (tmp_path / "compose.yaml").write_text(text.replace(PORTS, "").replace("context: .", f"context: {ROOT}"))
-    override = {
-        "image": found.image,
-        "build": {"network": "host"},
-        "network_mode": "host",
-        "environment": {"PORT": str(found.port), "HOST": "127.0.0.1"},
-    }
-    (tmp_path / "compose.override.yaml").write_text(json.dumps({"services": {"api": override}}))  # JSON is YAML
+def served(tmp_path: Path) -> Iterator[tuple[Project, int]]:
+    """The project's compose file, and the port at which `api` will answer."""
+    found, port = project(tmp_path, {"api": "compose"}), engine.free_port()
+    found.override("api", environment={"PORT": str(port), "HOST": "127.0.0.1"})
     try:
-        yield found
+        yield found, port
     finally:
-        found.compose("down", "--volumes")
-        engine.forget(found.image)
+        found.remove()
 
 
 @engine.needs_engine
 @needs_compose
 @pytest.mark.timeout(600)
-def test_one_command_starts_the_service(project: Project) -> None:
+def test_one_command_starts_the_service(served: tuple[Project, int]) -> None:
+    project, port = served
     project.compose("up", "--detach")
     container = project.compose("ps", "--quiet")
     with subprocess.Popen(["docker", "logs", "--follow", container], stdout=subprocess.PIPE, text=True) as logs:
         assert logs.stdout is not None
         assert any('"event": "serving"' in line for line in logs.stdout)
         logs.kill()
-    card = requests.get(f"http://127.0.0.1:{project.port}/model", timeout=30).json()
+    card = requests.get(f"http://127.0.0.1:{port}/model", timeout=30).json()
     assert card["simulated"] is True  # as SOURCE is simulated
     host = json.loads(docker("inspect", container))[0]["HostConfig"]
     assert (host["ReadonlyRootfs"], host["CapDrop"]) == (True, ["ALL"])
@@ -96,23 +52,36 @@ def test_one_command_starts_the_service(project: Project) -> None:
 @engine.needs_engine
 @needs_compose
 @pytest.mark.timeout(600)
-def test_keys_of_the_environment_reach_the_exchange_but_not_the_image(project: Project) -> None:
+def test_keys_of_the_environment_reach_the_exchange_but_not_the_image(served: tuple[Project, int]) -> None:
+    project, _ = served
     keys = {"ALPACA_API_KEY": "AK-3f1c0e7d52b94a68", "ALPACA_SECRET_KEY": "SK-9b27d6410c5e83fa"}
     with engine.market() as exchange:
-        override = project.folder / "compose.override.yaml"
-        services = json.loads(override.read_text())
-        services["services"]["api"]["build"]["args"] = {"ALPACA_DATA_URL": exchange.url}
-        override.write_text(json.dumps(services))
+        project.override("api", build={"network": "host", "args": {"ALPACA_DATA_URL": exchange.url}})
         project.compose("build", SOURCE="alpaca", **keys)
         sent = {value for request in exchange.requests for value in request.headers.values()}
     assert set(keys.values()) <= sent
-    metadata = docker("history", "--no-trunc", project.image) + docker("inspect", project.image)
+    metadata = docker("history", "--no-trunc", project.images[0]) + docker("inspect", project.images[0])
     assert not any(key in metadata for key in keys.values())
 
 
-def test_other_machines_cannot_reach_the_service() -> None:
-    """A trial on a laptop is not a public service."""
-    assert PORTS in COMPOSE.read_text(encoding="utf-8")
+def test_other_machines_cannot_reach_the_services() -> None:
+    """A trial on a laptop is not a public service. No port of the database is published at all."""
+    text = COMPOSE.read_text(encoding="utf-8")
+    assert re.findall(r"^      - (.*:\d+)$", text, re.MULTILINE) == PUBLISHED
+    assert text.count(" ports:") == len(PUBLISHED)
+
+
+@needs_compose
+def test_without_the_profile_only_the_forecasts_are_served() -> None:
+    """Someone who wants a forecast needs no database, and downloads none."""
+    assert services() == {"api"}
+    assert services("--profile", "live") == {"api", "live", "collector", "database"}
+
+
+def services(*options: str) -> set[str]:
+    """Return the names of the services that compose would start."""
+    command = [*compose_command(), "--file", str(COMPOSE), *options, "config", "--services"]
+    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
 
 
 def test_the_file_is_valid_by_the_schema_of_compose() -> None:

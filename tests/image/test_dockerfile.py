@@ -12,14 +12,18 @@ from tests.support import engine
 from tests.support.serving import ROOT
 from tests.test_floors import PACKAGE
 
-SENT = ["LICENSE", "api.py", "train.py", "requirements-api.txt", "requirements-train.txt"]
+SENT = [
+    *("LICENSE", "api.py", "collect.py", "train.py"),
+    *(f"requirements-{name}.txt" for name in ("api", "live", "train")),
+]
 
 
 @engine.needs_engine
 def test_the_build_context_contains_only_what_the_build_needs(tmp_path: Path) -> None:
-    """A checkout may also contain a git history, a virtual environment, old models and secrets."""
+    """A checkout may also contain a git history, an environment, old models, secrets and gigabytes of candles."""
     context, sent = tmp_path / "context", tmp_path / "sent"
     stray = [".env", ".git/config", ".venv/bin/python", "model.pkl", "tests/test_image.py", "champion/notes.txt"]
+    stray += ["data/market.db", "data/market.db-wal", "data/market.db-shm"]
     needed = [*SENT, "data/SOL.csv", "champion/model.pkl", "champion/model.ledger.jsonl", f"{PACKAGE}/errors.py"]
     for name in [*needed, *stray, f"{PACKAGE}/__pycache__/errors.cpython-313.pyc"]:
         (context / name).parent.mkdir(parents=True, exist_ok=True)
@@ -32,11 +36,11 @@ def test_the_build_context_contains_only_what_the_build_needs(tmp_path: Path) ->
 
 
 def test_the_dockerfile_needs_neither_a_new_engine_nor_emulation() -> None:
-    """It has no heredoc, no `--link` and no other frontend; the published stage executes nothing."""
+    """It has no heredoc, no `--link` and no other frontend; the stages that run elsewhere execute nothing."""
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     assert not re.search(r"<<|--link|(?i:^\s*#\s*syntax\s*=)", text, re.MULTILINE)
-    shipped = text.partition("AS api\n")[2]
-    assert shipped
+    shipped = text.partition("AS runtime\n")[2]
+    assert re.findall(r"(?m)^FROM .* AS (\w+)$", shipped) == ["live", "api"]  # the last one is built by default
     assert not re.search(r"(?m)^RUN\b", shipped)
 
 

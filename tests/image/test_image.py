@@ -152,9 +152,12 @@ def part_of(path: str) -> str:
 
 
 def imported_modules() -> set[str]:
-    """Return the modules of this project that `api.py` imports, directly or not, and their packages."""
+    """Return the modules of this project that `api.py` imports, directly or not, and their packages.
+
+    `store` is not among them: it needs database libraries, which only the target `live` has.
+    """
     reached: set[str] = set()
-    waiting = IMPORTS["api"] & MODULES.keys()
+    waiting = {name for name in IMPORTS["api"] & MODULES.keys() if name != f"{PACKAGE}.store"}
     while waiting:
         name = waiting.pop()
         reached.add(name)
@@ -171,6 +174,17 @@ def test_it_contains_the_locked_libraries_for_serving_and_no_others(files: Layer
     installed = {f"{normal(one['Name'])}=={one['Version']}" for one in parsed}
     lock = (ROOT / "requirements-api.txt").read_text(encoding="utf-8")
     assert installed == {f"{normal(name)}=={version}" for name, version in re.findall(r"(?m)^([\w.-]+)==(\S+)", lock)}
+
+
+def test_without_database_libraries_a_configured_database_is_one_warning(image: str) -> None:
+    """Its forecasts need no database. Somebody who expects candles reads which image has them."""
+    with running_container(image, DATABASE_URL="postgresql://market:Hidden-7d1f@db.example.org/market") as container:
+        assert requests.get(f"{container.url}/readyz", timeout=30).status_code == 200
+        assert requests.get(f"{container.url}/candles/BTC-USD", timeout=30).status_code == 404
+        warnings = [line for line in container.served.lines if "DATABASE_URL" in line]
+    assert len(warnings) == 1
+    assert "`live`" in warnings[0]
+    assert "Hidden-7d1f" not in warnings[0]
 
 
 def normal(name: str) -> str:

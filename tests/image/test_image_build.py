@@ -37,8 +37,10 @@ CONTEXT = [
     ".dockerignore",
     "LICENSE",
     "api.py",
+    "collect.py",
     "train.py",
     "requirements-api.txt",
+    "requirements-live.txt",
     "requirements-train.txt",
 ]
 KEYS = {"alpaca_api_key": "AK-3f1c0e7d52b94a68", "alpaca_secret_key": "SK-9b27d6410c5e83fa"}
@@ -211,7 +213,7 @@ def test_without_arguments_the_model_is_trained_up_to_now(image: str) -> None:
     """`docker build .` is enough to try the project."""
     tag, before = f"{image}-plain", engine.right_now()
     with engine.market() as exchange:
-        engine.build(arguments={"ALPACA_DATA_URL": exchange.url, **engine.QUICK}, tag=tag)
+        engine.build(arguments={"SOURCE": "alpaca", "ALPACA_DATA_URL": exchange.url, **engine.QUICK}, tag=tag)
         assert exchange.requests
     with running_container(tag) as container:
         trained_at = requests.get(f"{container.url}/version", timeout=30).json()["trained_at"]
@@ -225,7 +227,8 @@ def test_a_model_of_real_history_is_built_and_answers(image: str) -> None:
         pytest.skip(f"{REAL} does not exist")
     tag = f"{image}-real"
     with ReplayServer(AlpacaExchange({(BTC, "1Day"): read_candles(REAL)})) as exchange:
-        arguments = {"ALPACA_DATA_URL": exchange.url, "UNTIL": "2025-06-30", **engine.QUICK}
+        alone = {"SOURCE": "alpaca", "ALPACA_DATA_URL": exchange.url}
+        arguments = {**alone, "UNTIL": "2025-06-30", **engine.QUICK}
         engine.build(arguments={**engine.release_arguments(engine.right_now()), **arguments}, tag=tag)
     with running_container(tag) as container:
         card = requests.get(f"{container.url}/model", timeout=30).json()["pairs"]["BTC/USD"]

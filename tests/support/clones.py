@@ -93,5 +93,6 @@ def clone(folder: Path, **environ: str) -> Clone:
     for path in Path(sys.prefix).iterdir():
         if path.suffix != ".stamp":
             (folder / ".venv" / path.name).symlink_to(path)
-    (folder / ".venv" / "run.stamp").touch()
+    for name in ("run", "live"):
+        (folder / ".venv" / f"{name}.stamp").touch()
     return Clone(folder, environ, free_port())

@@ -1,12 +1,14 @@
 """Build and run the image on a real container engine; run a real registry, and a market to train on."""
 
 import contextlib
+import fcntl
 import functools
 import os
 import secrets
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +33,7 @@ LOCKED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileg
 DAYS = 500  # closed candles of the market
 QUICK = {"EVERY": "60"}  # few cutoffs, as these tests need no long backtest
 RELEASE = {
+    "SOURCE": "alpaca",  # the only exchange that these tests redirect
     "MODEL_VERSION": "0.3.1",
     "MODEL_BUILD": "0.3.1-{stamp}",
     "GIT_REVISION": "0123456789abcdef0123456789abcdef01234567",
@@ -69,7 +72,17 @@ def try_build(
     given = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
     named = ["--tag", tag] if tag else []
     command = ["docker", "build", "--network", "host", "--progress", "plain", *given, *named, *options, str(context)]
-    return run_pulling(command, {"DOCKER_BUILDKIT": "1"})
+    return run_building(command, {"DOCKER_BUILDKIT": "1"})
+
+
+def run_building(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command that builds an image, while no other process of these tests does so. The command may fail.
+
+    BuildKit reports a step that a running build has executed as executed in every build that uses it meanwhile.
+    """
+    with (Path(tempfile.gettempdir()) / "crypto-predict-test-build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return run_pulling(command, environ)
 
 
 class RegistryFailed(Exception):

@@ -67,7 +67,7 @@ def history_of(
     columns, audit = Candles.of(candles, interval), Audit(interval)
     for candle in columns:
         audit.add(candle, candle.open_time)
-    return History(pair, interval, source, simulated, columns, audit.gaps(), 0)
+    return History(pair, pair, interval, source, simulated, columns, audit.gaps(), 0)
 
 
 def read_candles(path: Path, base: str | None = None, most_lines: int = MOST_LINES) -> list[Candle]:

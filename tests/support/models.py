@@ -11,6 +11,7 @@ from crypto_predict.baked.schema import (
     Anchor,
     Band,
     Card,
+    CrossCheck,
     Gate,
     Model,
     PairCard,
@@ -84,17 +85,22 @@ def make_model(
         seed=0,
         coverage=0.8,
         simulated=bool(invented),
-        pairs={pair: _pair_card(forecast, simulated=pair in invented) for pair, forecast in forecasts.items()},
+        pairs={pair: _pair_card(pair, forecast, simulated=pair in invented) for pair, forecast in forecasts.items()},
         gate=Gate(passed=True, enforced=True, reasons=(), thresholds={"most_missing": 0.01}),
     )
     scorecard = Scorecard(entries=0, head="0" * 64, pairs={}, simulated={})
     return Model(card=card, forecasts=forecasts, scorecard=scorecard)
 
 
-def _pair_card(forecast: PairForecast, *, simulated: bool) -> PairCard:
+def _pair_card(pair: Pair, forecast: PairForecast, *, simulated: bool) -> PairCard:
     day = forecast.last + DAY
     return PairCard(
         source="simulated" if simulated else "alpaca",
+        traded=pair,
+        passed_over=(),
+        cross_check=None
+        if simulated
+        else CrossCheck("binance", Pair(pair.base, "USDT"), forecast.last, 66_967.4, 0.001),
         simulated=simulated,
         first=datetime.combine(forecast.first, datetime.min.time(), UTC),
         last=datetime.combine(forecast.last, datetime.min.time(), UTC),

@@ -16,6 +16,7 @@ from crypto_predict.baked.schema import (
     Anchor,
     Band,
     Card,
+    CrossCheck,
     Gate,
     Model,
     PairCard,
@@ -33,7 +34,7 @@ TEXTS = st.text(max_size=12)
 DAYS = st.dates(max_value=date.max - timedelta(days=HORIZON_DAYS))
 INSTANTS = st.datetimes(timezones=st.just(UTC))
 LABELS = st.text(alphabet="AZaz09._+-", min_size=1, max_size=12)
-LINES = st.text(max_size=12).filter(str.isprintable)
+LINES = st.text(st.characters(exclude_categories=("C", "Z"), include_characters=" "), max_size=12)  # printable
 CURRENCIES = st.text(alphabet="ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=2, max_size=10)
 
 pairs = st.builds(Pair, CURRENCIES, CURRENCIES)
@@ -77,6 +78,8 @@ pair_cards = st.builds(
     **{
         **sound_fields(PairCard),
         "source": LINES,
+        "passed_over": st.lists(LINES, max_size=2).map(tuple),
+        "cross_check": st.none() | st.builds(CrossCheck, **{**sound_fields(CrossCheck), "source": LINES}),
         "history_sha256": st.text("0123456789abcdef", min_size=64, max_size=64),
     },
 )

@@ -119,8 +119,12 @@ class World:
             return json.load(answer)
 
     def release(self, event: str, exchange: str, *more: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run the release for this event, with the candles of an exchange; `more` is passed to act."""
-        return self.run("release.yml", event, *more, ALPACA_DATA_URL=exchange, **variables)
+        """Run the release for this event, with the candles of an exchange; `more` is passed to act.
+
+        The other exchanges of the workflow are at the same address, where they answer that nothing is found.
+        """
+        addresses = dict.fromkeys(("ALPACA_DATA_URL", "BINANCE_API_URL", "POLONIEX_API_URL"), exchange)
+        return self.run("release.yml", event, *more, **addresses, **variables)
 
     def run(
         self, workflow: str, event: str, *more: str, at: str = "main", tests: str = TESTS, **variables: str

@@ -49,7 +49,7 @@ def exchange(hours: Sequence[Candle]) -> ReplayServer:
 def trained(server: ReplayServer, folder: Path, *options: str, now: datetime = NOW) -> Model:
     """Train at this moment and return the model written."""
     output = folder / "model.pkl"
-    environ = {"ALPACA_DATA_URL": server.url, "SOURCE_DATE_EPOCH": str(int(now.timestamp()))}
+    environ = {"SOURCE": "alpaca", "ALPACA_DATA_URL": server.url, "SOURCE_DATE_EPOCH": str(int(now.timestamp()))}
     settings, _ = read_settings(["--days", str(DAYS), *QUICK, "--output", str(output), *options], environ)
     pipeline.train(settings, now)
     return store.load(output)

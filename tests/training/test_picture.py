@@ -212,7 +212,7 @@ def test_if_the_source_fails_the_picture_is_drawn_without_later_prices(
         f"{tmp_path}/it.svg",
     )
     with ReplayServer(AlpacaExchange({(BTC, "1Day"): days})) as server:
-        environ = {**TRAINED_AT, "ALPACA_DATA_URL": server.url}
+        environ = {**TRAINED_AT, "SOURCE": "alpaca", "ALPACA_DATA_URL": server.url}
         assert in_process(*arguments, environ=environ) == 0
         assert FOLLOWED in (tmp_path / "it.svg").read_text()
         server.inject(replay.refused(404, "not found"), times=9, when=lambda asked: asked.query["start"] > UNTIL[1])

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from crypto_predict.baked.schema import CrossCheck
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.forecasting.series import rolling_median
 from crypto_predict.history import Candles, History, place
@@ -71,6 +72,15 @@ def anchor_faults(hours: Sequence[Candle], last: Candle, thresholds: GateThresho
             )
         before = hour.close
     return found
+
+
+def cross_check_faults(history: History, check: CrossCheck | None, thresholds: GateThresholds) -> list[str]:
+    """Return that the last close of a history is too far from the one at another exchange, if it is."""
+    if check is None or abs(check.difference) <= thresholds.most_apart:
+        return []
+    ours, theirs = f"{history.candles[-1].close:g}", f"{check.close:g} ({check.traded}) at {check.source}"
+    apart = f"{abs(check.difference):.1%} apart; at most {thresholds.most_apart:.1%} are allowed"
+    return [f"cross-check: the close of {check.day} is {ours}, and {theirs}, {apart}"]
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,9 @@ class GateThresholds:
     # A real wick trades through the order book, and downwards: a wider range is accepted at this multiple of the median
     # volume of the 30 days before. One day in thirty on Binance has as much.
     wick_turnover: float = 3
+    # The share by which the last close may differ from that of another exchange. Dollars and Tether differ by less, and
+    # so do thin venues at midnight; another unit, another pair or an old price differs by more.
+    most_apart: float = 0.02
     least_coverage: float = 0.7  # the share of outcomes inside the 80 % interval, out of sample, at each horizon
     most_coverage: float = 0.9
     bad_luck: float = 0.001  # probability of refusing a calibrated interval by bad luck, at each horizon

@@ -1,0 +1,194 @@
+"""The profile `live` of `compose.yaml`: collector, PostgreSQL and server in containers, with simulated prices."""
+
+import csv
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import requests
+import stamina
+
+from tests.support import compose, engine, postgres_image
+from tests.support.compose import Project
+from tests.support.engine import docker
+from tests.support.layers import Layer, inspect, layers_above_base
+
+pytestmark = [engine.needs_engine, compose.needs_compose, pytest.mark.timeout(600)]
+
+SERVICES = ("live", "collector", "database")
+DAYS = 3  # that are collected, the present one included
+
+
+@dataclass(frozen=True)
+class Live:
+    """The running services."""
+
+    project: Project
+    port: int
+    since: datetime
+
+    def get(self, path: str, **headers: str) -> requests.Response:
+        """Send a request to the server."""
+        return requests.get(f"http://127.0.0.1:{self.port}{path}", headers=headers, timeout=30)
+
+    @stamina.retry(on=AssertionError, attempts=None, timeout=90, wait_initial=0.25, wait_max=1)
+    def await_status(self, path: str, status: int) -> None:
+        """Repeat a request until it is answered with this status."""
+        assert self.get(path).status_code == status
+
+    def collect(self, *options: str) -> str:
+        """Run `collect.py` in the container of the collector."""
+        return self.project.compose("exec", "--no-TTY", "collector", "python", "collect.py", *options)
+
+    def container(self, service: str) -> Any:
+        """Return what the engine reports about the container of a service."""
+        identity = self.project.compose("ps", "--all", "--quiet", service)
+        return json.loads(docker("inspect", identity))[0]
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """The services after one command, and after the collector has stored what is missing."""
+    project = compose.project(tmp_path_factory.mktemp("live"), {"live": "live", "collector": "live"})
+    port, since = engine.free_port(), datetime.now(UTC).replace(hour=0, minute=0, second=0) - timedelta(days=DAYS - 1)
+    database = {"PGPORT": str(engine.free_port())}  # server and clients read it
+    built = None if postgres_image.can_be_pulled() else postgres_image.build(tmp_path_factory.mktemp("postgres"))
+    project.override("database", environment=database, network_mode="host", **({"image": built} if built else {}))
+    for service in ("live", "collector"):
+        project.override(service, extra_hosts=["database:127.0.0.1"], environment=database)
+    project.override("live", environment={**database, "HOST": "127.0.0.1", "PORT": str(port)})
+    found = Live(project, port, since)
+    try:
+        project.compose("up", "--detach", "live", PAIR="BTC/USD", SINCE=f"{since:%Y-%m-%d}")
+        await_line(found.container("collector")["Id"], "new or changed")
+        found.await_status("/candles/BTC-USD", 200)  # the server was started before there were tables
+        yield found
+    finally:
+        project.remove()
+        engine.forget(*([built] if built else []))
+
+
+def await_line(container: str, text: str) -> None:
+    """Wait until a container has written a line with this text."""
+    words = ["docker", "logs", "--follow", container]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as logs:
+        assert logs.stdout is not None
+        lines = []
+        for line in logs.stdout:
+            lines.append(line)
+            if text in line:
+                break
+        else:
+            pytest.fail(f"the container ended: {lines[-20:]}")
+        logs.kill()
+
+
+def test_what_is_collected_is_served(live: Live) -> None:
+    """From the simulated market through the collector and PostgreSQL to an answer."""
+    answer = live.get(f"/candles/BTC-USD?interval=10m&start={live.since:%Y-%m-%d}&limit=1000", Accept="text/csv")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Crypto-Predict-Simulated"] == "true"
+    times = [datetime.fromisoformat(row["time"]) for row in csv.DictReader(answer.text.splitlines())]
+    assert times == [live.since.replace(microsecond=0) + n * timedelta(minutes=10) for n in range(len(times))]
+    assert len(times) >= (DAYS - 1) * 144
+
+
+def test_the_forecasts_are_those_of_the_usual_server(live: Live) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    answer = live.get(f"/bitcoin?date={tomorrow:%Y-%m-%d}")
+    assert list(answer.json()) == ["date", "prediction", "prediction low", "prediction_high"]
+
+
+def test_the_status_is_shown_in_the_container(live: Live) -> None:
+    assert "BTC/USD" in live.collect("--status")
+    (series,) = json.loads(live.collect("--status", "--json"))["series"]
+    assert (series["source"], series["pair"], series["interval"]) == ("simulated", "BTC/USD", "1m")
+    assert series["rows"] >= (DAYS - 1) * 1440
+
+
+def test_what_is_new_is_fetched_by_the_command_that_the_collector_repeats(live: Live) -> None:
+    assert "BTC/USD 1m from simulated" in live.collect("--once")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_service_is_locked_down(live: Live, service: str) -> None:
+    """Neither the server of the database nor the collector needs to be root, or to write outside of its volume."""
+    found = live.container(service)
+    host = found["HostConfig"]
+    assert (host["ReadonlyRootfs"], host["CapDrop"], host["PortBindings"] or {}) == (True, ["ALL"], {})
+    assert host["SecurityOpt"][0].startswith("no-new-privileges")
+    assert found["Config"]["User"] not in {"", "0", "root"}
+
+
+def test_the_password_is_not_in_the_address_that_logs_show(live: Live) -> None:
+    environ = dict(entry.split("=", 1) for entry in live.container("live")["Config"]["Env"])
+    assert environ["PGPASSWORD"]
+    assert environ["PGPASSWORD"] not in environ["DATABASE_URL"].partition("@")[0].partition("market")[2]
+
+
+def test_it_contains_what_the_collector_imports_and_nothing_of_the_training(
+    live: Live, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("image")
+    layers = layers_above_base(live.project.images[0], folder)
+    files: Layer = {name: content for layer in layers for name, content in layer.items()}
+    parts = {name.split("/")[2] for name in files if name.startswith("app/crypto_predict/") and name.count("/") > 2}
+    assert {"baked", "collecting", "history", "market", "sources", "store", "web"} == parts
+    libraries = {name.split("/")[1] for name in files if name.startswith("packages/")}
+    assert {"sqlalchemy", "alembic", "psycopg", "flask"} <= libraries
+    assert not libraries & {"prophet", "scipy", "statsmodels", "matplotlib"}
+    assert sorted(layers[-1]) == ["app/model.ledger.jsonl", "app/model.pkl"]  # so a new model is a small layer
+
+
+def test_the_collector_has_its_byte_code(live: Live) -> None:
+    """It starts every minute, and runs read-only: it would compile missing byte code each time."""
+    assert written_by(live, "/pycache") == []
+    assert len(written_by(live, "/tmp/pycache")) > 100  # so the test would detect it
+
+
+def written_by(live: Live, prefix: str) -> list[str]:
+    """Return the byte code that `collect.py --once` writes if it may, with this folder as its cache."""
+    name = f"{live.project.name}-writing"
+    variables = {
+        **dict(entry.split("=", 1) for entry in live.container("collector")["Config"]["Env"]),
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": prefix,
+    }
+    given = [word for key, value in variables.items() for word in ("--env", f"{key}={value}")]
+    host = ("--network", "host", "--add-host", "database:127.0.0.1", "--user", "0")
+    try:
+        docker("run", "--name", name, *host, *given, live.project.images[0], "python", "collect.py", "--once")
+        return [line for line in docker("diff", name).splitlines() if line.endswith(".pyc")]
+    finally:
+        subprocess.run(["docker", "rm", "--force", name], capture_output=True, check=False)
+
+
+def test_it_is_not_root_and_starts_the_server_by_default(live: Live) -> None:
+    config = inspect(live.project.images[0])["Config"]
+    assert (config["User"], config["Cmd"], config["Entrypoint"]) == ("65532:65532", ["python", "api.py"], None)
+
+
+def test_without_its_database_it_serves_forecasts_and_with_it_the_same_candles_again(live: Live) -> None:
+    """The volume keeps them. Nothing has to be started again but the database."""
+    path = f"/candles/BTC-USD?interval=1h&start={live.since:%Y-%m-%d}&end={live.since + timedelta(days=1):%Y-%m-%d}"
+    before = live.get(path)
+    assert len(before.json()["candles"]) == 24
+    live.project.compose("stop", "database")
+    live.await_status(path, 503)
+    assert live.get("/readyz").status_code == 200
+    live.project.compose("start", "database")
+    live.await_status(path, 200)
+    assert live.get(path).json() == before.json()
+
+
+def test_every_service_stops_at_once(live: Live) -> None:
+    """This is the last test: none is killed for not stopping in time."""
+    live.project.compose("--profile", "live", "stop")
+    states = {service: live.container(service)["State"] for service in SERVICES}
+    assert [service for service, state in states.items() if state["Running"]] == []
+    codes = {service: state["ExitCode"] for service, state in states.items()}
+    assert codes == {"live": 0, "database": 0, "collector": 143}  # 143: the signal to stop
