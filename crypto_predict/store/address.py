@@ -60,7 +60,7 @@ def parse(text: str) -> Address:
         psycopg.conninfo.make_conninfo(**{name: str(value) for name, value in url.query.items()})
     except (ArgumentError, ValueError, psycopg.ProgrammingError) as error:
         raise _invalid(text) from error
-    if not url.database:
+    if not url.database or "@" in (url.host or ""):  # a host with a part of a password that should have been encoded
         raise _invalid(text)
     return PostgresServer(masked(text), url)
 

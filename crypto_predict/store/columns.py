@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, ScalarSelect, select
 
@@ -14,7 +14,7 @@ _SECOND, _MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
 
 def instant(seconds: int) -> datetime:
     """Return the time that is `seconds` after 1970."""
-    return EPOCH + timedelta(seconds=seconds)
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def instant_us(microseconds: int) -> datetime:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from typing import Any
 
@@ -83,6 +84,8 @@ class Connections:
             if self._status is None and not self._read_only:
                 return  # it will be created
             raise self.error("the file does not exist; collect.py --database creates it") from error
+        if not stat.S_ISREG(status.st_mode):
+            raise self.error("it is not a file; name another one")
         if self._status is not None and not os.path.samestat(status, self._status):
             if not self._read_only:
                 raise self.error("the file was replaced while it was in use; start again")
@@ -129,12 +132,10 @@ def _engine(server: PostgresServer, read_only: bool) -> Engine:
 
 def _file_engine(file: SqliteFile, read_only: bool) -> Engine:
     uri = f"{file.path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
-    pragmas = ["foreign_keys = ON"]
-    if not read_only:
-        # The log of WAL lets others read while this process writes. NORMAL syncs when the log is copied to the file and
-        # not for every transaction: a killed process loses nothing, since the kernel has what it wrote. A power failure
-        # may undo the newest transactions, whole ones, which the next backfill fetches again.
-        pragmas += ["journal_mode = WAL", "synchronous = NORMAL"]
+    # NORMAL syncs when the log of WAL is copied to the file, not after a transaction: a killed process loses nothing,
+    # since the kernel has what it wrote. A power failure may undo the newest transactions, whole ones, which the next
+    # backfill fetches again.
+    pragmas = ("foreign_keys = ON", "synchronous = NORMAL")
 
     def connect() -> sqlite3.Connection:
         seconds = _READ_SECONDS if read_only else _WRITE_SECONDS

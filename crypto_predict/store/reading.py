@@ -62,7 +62,7 @@ class Database:
             select(price_history.c.open_time, *_NUMBERS, price_history.c.vwap), price_history, series, span
         )
         rows = self._rows(query.order_by(price_history.c.open_time), limit)
-        return [StoredCandle(Candle(instant(row[0]), *row[1:-1]), row[-1]) for row in rows]
+        return [StoredCandle(Candle(instant(opening), *numbers), vwap) for opening, *numbers, vwap in rows]
 
     def quotes(self, source: str, pair: Pair, span: Span, limit: int) -> Sequence[Quote]:
         """Return at most `limit` quotes of `span`, ascending."""
@@ -88,7 +88,7 @@ class Database:
         numbers = [revisions.c[column.name] for column in _NUMBERS]
         query = _opening_in(select(revisions.c.open_time, *numbers, revisions.c.changed_at_us), revisions, series, span)
         rows = self._rows(query.order_by(revisions.c.open_time, revisions.c.id))
-        return [Revision(Candle(instant(row[0]), *row[1:-1]), instant_us(row[-1])) for row in rows]
+        return [Revision(Candle(instant(opening), *old), instant_us(changed)) for opening, *old, changed in rows]
 
     def quarantine(self, series: SeriesKey, span: Span) -> Sequence[Quarantined]:
         """Return the rejected rows that open in `span`, ascending."""

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect, text
 
 from crypto_predict.store.tables import SCHEMA
 
-_TABLE = "schema_version"
+_TABLE = "crypto_predict_schema"
 _LOCK = 7_164_035_212  # of PostgreSQL, for as long as a process upgrades
 
 

@@ -44,10 +44,11 @@ symbols = Table(
 )
 
 # One table holds every candle, without a number of its own for each row: a candle takes some 100 bytes on SQLite.
+# `series` is not a foreign key, which would double the time of a write on PostgreSQL: every write has locked that row.
 price_history = Table(
     "price_history",
     metadata,
-    _series(primary_key=True),
+    Column("series", Integer, primary_key=True, autoincrement=False),
     Column("open_time", BigInteger, primary_key=True),
     *_prices(),
     *_volumes(),

@@ -119,6 +119,9 @@ class WritableDatabase(Database):
             fault = schema.upgrade(connection)
         if fault:
             raise self._connections.error(fault)
+        if isinstance(address, SqliteFile):  # others can read while this process writes
+            with self._connections.errors(), self._connections.engine.raw_connection() as driver:
+                driver.execute("PRAGMA journal_mode = WAL")
 
     def _lock(self, connection: Connection, series: SeriesKey) -> _Symbol:
         """Return the row of a series, locked against other writers."""
@@ -133,44 +136,44 @@ def _title(series: SeriesKey) -> str:
     return f"{series.source} {series.pair} {series.interval.label}"
 
 
-def _by_opening(candles: Sequence[Candle], step: int) -> dict[int, bulk.Values]:
-    """Return the numbers of each candle by its opening."""
-    found = {candle[0].timestamp(): candle[1:] for candle in candles}
-    misplaced = [opening for opening in found if opening % step]
-    if misplaced:
-        raise ValueError(f"a candle of {step} s cannot open at {misplaced[0]} s after 1970")
-    return {int(opening): numbers for opening, numbers in found.items()}
+def _by_opening(candles: Sequence[Candle], step: int) -> dict[int, Candle]:
+    """Return the candles by their openings."""
+    openings = [candle[0].timestamp() for candle in candles]
+    for opening in openings:
+        if opening % step:
+            raise ValueError(
+                f"a candle of {step} s cannot open at {opening} s after 1970: it belongs in the quarantine"
+            )
+    return dict(zip(map(int, openings), candles, strict=True))
 
 
-def _touched(incoming: dict[int, bulk.Values], step: int, asked: Asked | None) -> Asked:
+def _touched(incoming: dict[int, Candle], step: int, asked: Asked | None) -> Asked:
     """Return the span of every opening whose candle or coverage a write changes."""
-    starts, ends = ([], []) if asked is None else ([asked.start], [asked.end])
-    return Asked(min([*starts, *incoming]), max([*ends, *(opening + step for opening in incoming)]))
+    written = [Asked(min(incoming), max(incoming) + step)] if incoming else []
+    spans = written if asked is None else [*written, asked]
+    return Asked(min(span.start for span in spans), max(span.end for span in spans))
 
 
 def _store(
     connection: Connection,
     symbol: _Symbol,
-    incoming: dict[int, bulk.Values],
+    incoming: dict[int, Candle],
     now: int,
 ) -> int:
     """Store candles, the VWAP of their sessions, and the old values of those that change; return how many did."""
     series, count, first_open, last_open = symbol
     first, last = min(incoming), max(incoming)
     columns = price_history.c
-    found = connection.execute(
-        select(columns.open_time, *(columns[name] for name in _NUMBERS), columns.vwap)
-        .where(columns.series == series)
-        .where(columns.open_time.between(first - first % DAY_SECONDS, last - last % DAY_SECONDS + DAY_SECONDS - 1))
-    )
-    stored = {row[0]: tuple(row[1:]) for row in found}
+    sessions = columns.open_time.between(first - first % DAY_SECONDS, last - last % DAY_SECONDS + DAY_SECONDS - 1)
+    found = connection.execute(select(price_history).where(columns.series == series, sessions)).all()
+    stored = {row[1]: tuple(row) for row in found}
     revised = [
-        (series, opening, *stored[opening][:-1], now)
-        for opening in stored.keys() & incoming.keys()
-        if stored[opening][:-1] != incoming[opening]
+        (*stored[opening][:-1], now)
+        for opening in sorted(stored.keys() & incoming.keys())
+        if stored[opening][2:-1] != incoming[opening][1:]
     ]
-    new = len(incoming.keys() - stored.keys())
-    bulk.insert(connection, revisions, ("series", "open_time", *_NUMBERS, "changed_at_us"), sorted(revised))
+    new = len(incoming) - len(stored.keys() & incoming.keys())
+    bulk.insert(connection, revisions, ("series", "open_time", *_NUMBERS, "changed_at_us"), revised)
     bulk.upsert(connection, price_history, _changed_rows(series, stored, incoming))
     if new:
         found_first = first if first_open is None else min(first, first_open)
@@ -180,16 +183,16 @@ def _store(
     return new + len(revised)
 
 
-def _changed_rows(series: int, stored: dict[int, bulk.Values], incoming: dict[int, bulk.Values]) -> list[bulk.Values]:
+def _changed_rows(series: int, stored: dict[int, bulk.Values], incoming: dict[int, Candle]) -> list[bulk.Values]:
     """Return the rows that are new, or differ from the stored ones: in a number or in the VWAP that follows from it."""
-    openings = sorted(stored.keys() | incoming.keys())
-    merged = [incoming.get(opening) or stored[opening][:-1] for opening in openings]
-    bars = ((opening, row[1], row[2], row[3], row[4]) for opening, row in zip(openings, merged, strict=True))
+    merged: dict[int, bulk.Values] = {opening: row[1:] for opening, row in stored.items()} | incoming
+    openings = sorted(merged)
+    candles = [merged[opening] for opening in openings]
     rows = []
-    for opening, numbers, vwap in zip(openings, merged, session_vwaps(bars), strict=True):
-        values = (*numbers, vwap)
-        if stored.get(opening) != values:
-            rows.append((series, opening, *values))
+    for opening, candle, vwap in zip(openings, candles, session_vwaps(openings, candles), strict=True):
+        row = (series, opening, *candle[1:10], vwap)
+        if stored.get(opening) != row:
+            rows.append(row)
     return rows
 
 

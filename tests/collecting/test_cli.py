@@ -146,7 +146,7 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     database = tmp_path / "market.db"
     open_writer(str(database)).close()
     with sqlite3.connect(database) as connection:
-        connection.execute("UPDATE schema_version SET version_num = '9999'")
+        connection.execute("UPDATE crypto_predict_schema SET version_num = '9999'")
     for mode in (["--status"], ["--once"], ["--backfill", "--since", "2023-01-01"]):
         run = collect_here(str(database), *mode)
         assert run.code == 1

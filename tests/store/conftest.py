@@ -4,10 +4,11 @@ from pathlib import Path
 import pytest
 
 from crypto_predict.store import Database, WritableDatabase, open_reader, open_writer
-from tests.support.databases import new_database
+from tests.support.databases import KINDS, new_database
+from tests.support.minutes import MINUTES
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=KINDS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of an empty database, once on each kind."""
     return new_database(request.param, tmp_path)
@@ -15,14 +16,15 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def writer(url: str) -> Iterator[WritableDatabase]:
-    """An open database without series."""
+    """An open database with one series, which has no candles."""
     with open_writer(url) as database:
+        database.follow(MINUTES, simulated=False)
         yield database
 
 
 @pytest.fixture
 def reader(url: str, writer: WritableDatabase) -> Iterator[Database]:
-    """Another connection to the database of `writer`."""
-    assert writer.collected() == []
+    """Other connections to the database of `writer`."""
+    assert len(writer.collected()) == 1
     with open_reader(url) as database:
         yield database

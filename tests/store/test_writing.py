@@ -1,38 +1,163 @@
-"""Writes on SQLite and PostgreSQL, read back through another connection."""
+"""Writes on SQLite and PostgreSQL, read back through other connections."""
 
+import dataclasses
+import math
+import sqlite3
 from datetime import UTC, datetime, timedelta
 
-from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
+import psycopg
+import pytest
+
+from crypto_predict.errors import DatabaseError
+from crypto_predict.market import Candle, Interval, Pair, Quote, Span
+from crypto_predict.market.ports import Quarantined
 from crypto_predict.store import Database, WritableDatabase
+from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span
 
-MINUTES = SeriesKey("binance", Pair("BTC", "USDT"), Interval.MINUTE_1)
-START = datetime(2024, 5, 17, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
-EVER = Span(datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
-MANY = 10**9
+DAYS = dataclasses.replace(MINUTES, interval=Interval.DAY_1)
 
 
-def candle(minute: int, close: float = 101.5) -> Candle:
-    return Candle(START + minute * MINUTE, 101.0, 103.0, 99.0, close, 2.0, 203.0, 17, 1.5, 152.25)
-
-
-def span(first: int, last: int) -> Span:
-    """The span of the minutes from `first` to `last`, the latter not included."""
-    return Span(START + first * MINUTE, START + last * MINUTE)
+def stored(reader: Database) -> list[Candle]:
+    return [one.candle for one in reader.candles(MINUTES, EVER, MANY)]
 
 
 def test_written_candles_are_read_back_exactly(writer: WritableDatabase, reader: Database) -> None:
-    writer.follow(MINUTES, simulated=False)
-    candles = [candle(0), candle(1)._replace(quote_volume=None, trades=None), candle(2)]
-    assert writer.write(MINUTES, candles, span(0, 3)) == 3
-    assert [stored.candle for stored in reader.candles(MINUTES, EVER, MANY)] == candles
-    assert reader.coverage(MINUTES) == [span(0, 3)]
+    """Also fields that a source does not have, numbers at the ends of their range, and years far away."""
+    extreme = Candle(START - 700_000_000 * MINUTE, 5e-324, 1.7e308, 5e-324, 0.1 + 0.2, 0.0, None, None, None, None)
+    written = [extreme, *candles(0, 3), candle(3)._replace(trades=2**62, quote_volume=None)]
+    assert writer.write(MINUTES, written) == 5
+    assert stored(reader) == written
+    assert [type(value) for value in stored(reader)[1]] == [datetime, *[float] * 6, int, float, float]
 
 
-def test_a_hole_between_candles_is_a_gap_until_it_is_filled(writer: WritableDatabase, reader: Database) -> None:
-    writer.follow(MINUTES, simulated=False)
-    writer.write(MINUTES, [candle(0), candle(3)], span(0, 4))
-    (found,) = reader.gaps(MINUTES, EVER)
-    assert (found.gap.start, found.gap.end, found.gap.missing) == (START + MINUTE, START + 3 * MINUTE, 2)
-    writer.write(MINUTES, [candle(1), candle(2)], span(1, 3))
-    assert reader.gaps(MINUTES, EVER) == []
+def test_an_unchanged_candle_is_not_written_again(writer: WritableDatabase, reader: Database) -> None:
+    assert writer.write(MINUTES, candles(0, 5), span(0, 5)) == 5
+    assert writer.write(MINUTES, candles(0, 6), span(0, 6)) == 1
+    assert reader.revisions(MINUTES, EVER) == []
+
+
+def test_writing_the_same_candles_again_does_not_let_postgresql_grow(writer: WritableDatabase, url: str) -> None:
+    """An update keeps the old row in the table; these are not updates."""
+    if not url.startswith("postgresql"):
+        pytest.skip("SQLite updates in place")
+    writer.write(MINUTES, candles(0, 3000), span(0, 3000))
+    before = writer.sizes()
+    for _ in range(3):
+        assert writer.write(MINUTES, candles(0, 3000), span(0, 3000)) == 0
+    assert writer.sizes() == before
+    with psycopg.connect(url) as connection:
+        connection.execute("SELECT pg_stat_force_next_flush()")
+        updates = connection.execute("SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'price_history'")
+        assert updates.fetchone() == (0,)
+
+
+def test_a_changed_candle_keeps_its_old_values(writer: WritableDatabase, reader: Database) -> None:
+    """Every change is kept, with the time of it; the VWAP that follows from a change is not a change of its own."""
+    began = datetime.now(UTC) - timedelta(milliseconds=1)
+    writer.write(MINUTES, candles(0, 5), span(0, 5))
+    second, third = candle(2)._replace(close=99.5), candle(2)._replace(trades=None)
+    assert writer.write(MINUTES, [second, candle(3)]) == 1
+    assert writer.write(MINUTES, [third]) == 1
+    assert stored(reader) == [candle(0), candle(1), third, candle(3), candle(4)]
+    found = reader.revisions(MINUTES, EVER)
+    assert [revision.candle for revision in found] == [candle(2), second]
+    assert began <= found[0].changed_at <= found[1].changed_at <= datetime.now(UTC)
+    assert reader.revisions(MINUTES, span(3, 5)) == []
+
+
+def test_of_two_candles_with_one_opening_the_last_is_stored(writer: WritableDatabase, reader: Database) -> None:
+    """In any order: a stream may repeat itself."""
+    changed = candle(1)._replace(close=99.5)
+    assert writer.write(MINUTES, [candle(2), candle(1), candle(0), changed]) == 3
+    assert stored(reader) == [candle(0), changed, candle(2)]
+
+
+def test_a_candle_between_two_openings_is_refused(writer: WritableDatabase, reader: Database) -> None:
+    """It belongs in the quarantine; nothing of the same write is stored."""
+    with pytest.raises(ValueError, match="belongs in the quarantine"):
+        writer.write(MINUTES, [candle(0), candle(1)._replace(open_time=START + MINUTE * 1.5)], span(0, 2))
+    assert (stored(reader), reader.coverage(MINUTES)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [candle(1)._replace(trades=10**30), candle(1)._replace(open=None)],  # type: ignore[arg-type] # hostile
+    ids=["a count too large for a column", "a missing price"],
+)
+def test_a_write_that_fails_stores_nothing(writer: WritableDatabase, reader: Database, broken: Candle) -> None:
+    rejected = Quarantined(candle(2), "a reason")
+    with pytest.raises(DatabaseError):
+        writer.write(MINUTES, [candle(0), broken], span(0, 3), [rejected])
+    assert (stored(reader), reader.coverage(MINUTES), reader.quarantine(MINUTES, EVER)) == ([], [], [])
+    assert writer.write(MINUTES, [candle(0)]) == 1
+
+
+def test_a_series_must_be_added_before_it_is_written(writer: WritableDatabase) -> None:
+    """Otherwise simulated prices could pass for real ones."""
+    with pytest.raises(DatabaseError, match="it does not contain binance BTC/USDT 1d; `follow` adds a series"):
+        writer.write(DAYS, [])
+    writer.follow(DAYS, simulated=True)
+    writer.follow(DAYS, simulated=True)
+    with pytest.raises(DatabaseError, match="binance BTC/USDT 1d has simulated prices; use another database"):
+        writer.follow(DAYS, simulated=False)
+    assert [(one.series, one.simulated) for one in writer.collected()] == [(MINUTES, False), (DAYS, True)]
+
+
+def test_coverage_is_merged_and_whole(writer: WritableDatabase, reader: Database) -> None:
+    """Spans that touch or overlap become one. A part of an interval is not covered: its candle was not complete."""
+    for one in (span(10, 20), span(30, 40), span(20, 25), span(12, 15), span(50, 50), span(60, 50)):
+        writer.write(MINUTES, [], one)
+    assert reader.coverage(MINUTES) == [span(10, 25), span(30, 40)]
+    writer.write(MINUTES, [], Span(START + 24.5 * MINUTE, START + 30.5 * MINUTE))
+    assert reader.coverage(MINUTES) == [span(10, 40)]
+    writer.write(MINUTES, [], Span(START + 70.1 * MINUTE, START + 70.9 * MINUTE))
+    assert reader.coverage(MINUTES) == [span(10, 40)]
+
+
+def test_rejected_rows_are_kept_once_with_any_number(writer: WritableDatabase, reader: Database) -> None:
+    """A source returns the same broken rows every time it is asked."""
+    numbers = candle(1)._replace(open=math.nan, high=math.inf, low=-math.inf, volume=-1.0, trades=10**40)
+    rows = [
+        Quarantined(numbers, "open nan is not a positive number"),
+        Quarantined(candle(1), "the same opening with other values"),
+        Quarantined(candle(0)._replace(open_time=START + timedelta(microseconds=1)), "opens between two minutes"),
+    ]
+    for _ in range(2):
+        writer.write(MINUTES, [], span(0, 2), rows)
+    first, second, third = reader.quarantine(MINUTES, EVER)
+    assert (first, third) == (rows[2], rows[1])
+    assert (str(second.candle), second.reason) == (str(numbers), rows[0].reason)  # as text, since nan is not nan
+    assert reader.quarantine(MINUTES, span(2, 9)) == []
+
+
+def test_quotes_are_stored_once(writer: WritableDatabase, reader: Database) -> None:
+    pair = Pair("BTC", "USDT")
+    quotes = [Quote(START + n * timedelta(microseconds=1), 100.5 + n, 2.0, 101.25, 0.5) for n in range(4)]
+    changed = dataclasses.replace(quotes[1], bid=100.0)
+    assert [writer.write_quotes("binance", pair, some) for some in (quotes, quotes, [changed], [])] == [4, 0, 1, 0]
+    assert reader.quotes("binance", pair, EVER, MANY) == [quotes[0], changed, *quotes[2:]]
+    assert reader.quotes("binance", pair, Span(quotes[1].time, quotes[3].time), 1) == [changed]
+    assert reader.quotes("poloniex", pair, EVER, MANY) == []
+
+
+def test_sizes_count_what_is_stored(writer: WritableDatabase, reader: Database) -> None:
+    assert [(size.rows, size.bytes) for size in reader.sizes()] == [(0, 0)]
+    writer.follow(DAYS, simulated=False)
+    writer.write(MINUTES, candles(0, 3000))
+    writer.write(MINUTES, candles(2000, 4000))
+    writer.write(DAYS, [candle(0)])
+    minutes, days = reader.sizes()
+    assert (minutes.series, minutes.rows, days.series, days.rows) == (MINUTES, 4000, DAYS, 1)
+    assert 80 < minutes.bytes / minutes.rows < 300
+
+
+def test_the_file_is_sound_beside_an_open_writer(writer: WritableDatabase, url: str) -> None:
+    """SQLite judges its own file; foreign keys are held."""
+    if url.startswith("postgresql"):
+        pytest.skip("a server has no file of its own")
+    writer.write(MINUTES, candles(0, 3000), span(0, 3000), [Quarantined(candle(3), "a reason")])
+    with sqlite3.connect(url) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+    connection.close()

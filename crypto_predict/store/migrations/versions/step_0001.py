@@ -27,7 +27,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "price_history",
-        sa.Column("series", sa.Integer, sa.ForeignKey("symbols.id"), primary_key=True, nullable=False),
+        sa.Column("series", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("open_time", sa.BigInteger, primary_key=True),
         *_numbers(),
         sa.Column("vwap", sa.Double),

@@ -1,0 +1,89 @@
+"""What ``--database`` may be."""
+
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from crypto_predict.errors import DatabaseError, InvalidValue
+from crypto_predict.store import open_reader, open_writer
+from tests.support.databases import PASSWORD, USER, new_postgresql, with_user
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        ":memory:",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:///:memory:",
+        "sqlite:///market.db?mode=memory",
+        "sqlite:market.db\n",
+        "market\0.db",
+        "mysql://user:secret@host/market",
+        "postgresql+psycopg2://user:secret@host/market",
+        "postgresql://",
+        "postgresql://user:secret@host",
+        "postgresql://user:secret@host:port/market",
+        "postgresql://user:secret@host:5432/market?colour=secret",
+        "postgresql://user:secret@host/market\n",
+        "postgresql://user:p@secret@host/market",
+        "postgresql://user:p@secret:p@host/market",
+        "host=example user=me password=secret",
+    ],
+)
+def test_a_malformed_address_is_named_without_its_password(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is created. A database in memory would be lost; another driver is not installed."""
+    monkeypatch.chdir(tmp_path)
+    for opened in (open_reader, open_writer):
+        with pytest.raises(InvalidValue, match=r"is not a path such as data/market\.db, sqlite:///") as caught:
+            opened(address)
+        assert "secret" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_and_a_url_name_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its folder is created. Characters with a meaning in URLs are parts of a name."""
+    monkeypatch.chdir(tmp_path)
+    name = "sub folder/märket #1 100%.db"
+    open_writer(f"sqlite:///{name}").close()
+    assert [path.name for path in (tmp_path / "sub folder").iterdir()] == [Path(name).name]
+    for same in (name, f"./{name}", str(tmp_path / name), f"sqlite:///{tmp_path}/{name}"):
+        open_reader(same).close()
+
+
+def test_postgres_is_another_name_of_postgresql() -> None:
+    """Some hosts print their addresses so."""
+    url = new_postgresql()
+    for scheme in ("postgresql", "postgres", "postgresql+psycopg"):
+        open_writer(url.replace("postgresql", scheme, 1)).close()
+
+
+def test_a_wrong_password_is_reported_without_it() -> None:
+    url = new_postgresql()
+    open_writer(url).close()
+    with pytest.raises(DatabaseError, match=f"password authentication failed for user .{USER}.") as caught:
+        open_reader(with_user(url, USER, "secret"))
+    assert "secret" not in str(caught.value)
+    with pytest.raises(DatabaseError, match="permission denied"):  # the right one: but it may not read
+        open_reader(with_user(url, USER, PASSWORD.replace("@", "%40")))
+
+
+def test_a_server_that_cannot_be_reached_is_an_error() -> None:
+    with pytest.raises(DatabaseError, match=re.escape("database postgresql://***@127.0.0.1:1/market: ")) as caught:
+        open_reader("postgresql://user:secret@127.0.0.1:1/market")
+    assert "secret" not in str(caught.value)
+    with pytest.raises(DatabaseError, match='database "nothing" does not exist'):
+        open_writer(re.sub(r"market_\d+", "nothing", new_postgresql()))
+
+
+def test_a_server_that_does_not_answer_is_given_up() -> None:
+    """It accepts the connection only. The address shortens the time."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(DatabaseError, match="timeout"):
+            open_reader(f"postgresql://user:secret@127.0.0.1:{port}/market?connect_timeout=2")

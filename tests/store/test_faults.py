@@ -1,0 +1,129 @@
+"""Ends of any kind in the middle of writes: nothing is lost, doubled or altered."""
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from crypto_predict.errors import DatabaseError
+from crypto_predict.market import Span
+from crypto_predict.store import Database, open_reader, open_writer
+from tests.support.children import child, line
+from tests.support.databases import new_postgresql, stopped_server
+from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span, vwap
+
+WINDOWS, WINDOW = 50, 50  # minutes
+
+# Continues at any window, as a backfill does, and prints each one that is stored.
+BACKFILL = f"""
+import resource, sys
+from crypto_predict.errors import DatabaseError
+from crypto_predict.store import open_writer
+from tests.support.minutes import MINUTES, START, MINUTE, candles, span
+if len(sys.argv) > 2:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    with open_writer(sys.argv[1]) as writer:
+        writer.follow(MINUTES, simulated=False)
+        while True:
+            done = writer.coverage(MINUTES)
+            first = (done[0].end - START) // MINUTE if done else 0
+            if first >= {WINDOWS * WINDOW}:
+                break
+            writer.write(MINUTES, candles(first, first + {WINDOW}), span(first, first + {WINDOW}))
+            print(first, flush=True)
+    print("done", flush=True)
+except DatabaseError as error:
+    print("failed:", error, flush=True)
+"""
+
+
+def check(reader: Database) -> int:
+    """Check that what is stored is whole; return the number of minutes."""
+    covered = reader.coverage(MINUTES)
+    stored = reader.candles(MINUTES, EVER, MANY)
+    assert covered == ([span(0, len(stored))] if stored else [])
+    assert [one.candle for one in stored] == candles(0, len(stored))
+    assert reader.gaps(MINUTES, EVER) == []
+    assert reader.revisions(MINUTES, EVER) == []
+    assert [size.rows for size in reader.sizes()] in ([len(stored)], [])
+    if stored:
+        session = [candle(minute) for minute in range(len(stored)) if candle(minute).open_time.date() == START.date()]
+        assert stored[len(session) - 1].vwap == vwap(session)
+    return len(stored)
+
+
+def test_a_process_killed_at_any_moment_leaves_whole_windows(url: str) -> None:
+    """What was reported as stored is there; the next process continues, and the end is as if none had been killed."""
+    moments = random.Random(5)
+    open_writer(url).close()
+    for _ in range(3):
+        with child(BACKFILL, url) as process:
+            reported = line(process)
+            time.sleep(moments.uniform(0, 0.15))
+            process.kill()
+            assert process.stdout is not None
+            reported = ([reported, *process.stdout.read().split("\n")[:-1]])[-1]
+        with open_reader(url) as reader:
+            found = check(reader)
+        assert found >= (WINDOWS * WINDOW if reported == "done" else int(reported) + WINDOW)
+    with child(BACKFILL, url) as process:
+        assert process.communicate(timeout=60)[0].endswith("done\n")
+    with open_reader(url) as reader:
+        assert check(reader) == WINDOWS * WINDOW
+
+
+def test_a_full_disk_ends_with_an_error_and_whole_windows(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the full disk. With room again the backfill continues."""
+    url = str(tmp_path / "market.db")
+    with child(BACKFILL, url, "150000") as process:
+        output = process.communicate(timeout=60)[0].splitlines()
+    assert output[-1].startswith(f"failed: database {url}: ")
+    assert "check the disk and its free space" in output[-1] or "make room on the disk" in output[-1]
+    with open_reader(url) as reader:
+        assert check(reader) == int(output[-2]) + WINDOW
+    with child(BACKFILL, url) as process:
+        assert process.communicate(timeout=60)[0].endswith("done\n")
+
+
+def test_a_server_that_goes_away_is_an_error_until_it_is_back() -> None:
+    """Connections that are open meanwhile are replaced; what was written before is there."""
+    url = new_postgresql()
+    with open_writer(url) as writer, open_reader(url) as reader:
+        writer.follow(MINUTES, simulated=False)
+        writer.write(MINUTES, candles(0, 50), span(0, 50))
+        assert check(reader) == 50
+        with stopped_server():
+            for attempt in (lambda: writer.write(MINUTES, candles(50, 99)), reader.collected, lambda: open_reader(url)):
+                with pytest.raises(DatabaseError, match=r"^database postgresql://\*\*\*@/market_\d+\?\*\*\*: "):
+                    attempt()
+        assert check(reader) == 50
+        writer.write(MINUTES, candles(50, 100), span(50, 100))
+        assert check(reader) == 100
+
+
+def test_a_connection_lost_in_a_transaction_undoes_it() -> None:
+    """The process that writes learns of it, and can go on with the next write."""
+    url = new_postgresql()
+    with child(BACKFILL, url) as process:
+        assert line(process) == "0"
+        with stopped_server():
+            output = process.communicate(timeout=60)[0].splitlines()
+    assert output[-1].startswith("failed: database postgresql://***@/market_"), output
+    with open_reader(url) as reader:
+        assert check(reader) >= WINDOW
+    with child(BACKFILL, url) as process:
+        assert process.communicate(timeout=60)[0].endswith("done\n")
+    with open_reader(url) as reader:
+        assert check(reader) == WINDOWS * WINDOW
+
+
+def test_a_hold_does_not_outlive_its_server() -> None:
+    """The context ends without an error of its own."""
+    with open_writer(new_postgresql()) as writer:
+        writer.follow(MINUTES, simulated=False)
+        with writer.hold(MINUTES), stopped_server():
+            pass
+        with writer.hold(MINUTES):
+            assert writer.write(MINUTES, candles(0, 3), Span(START, START + 3 * MINUTE)) == 3

@@ -1,0 +1,198 @@
+"""Gaps, found from candles and coverage; every rule against a plain model of it."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from crypto_predict.market import Candle, Gap, SeriesKey, Span
+from crypto_predict.market.ports import MOST_ATTEMPTS, Quarantined
+from crypto_predict.store import Database, WritableDatabase, open_writer
+from tests.support.databases import KINDS, new_database
+from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span, vwaps
+
+
+def gaps(reader: Database) -> list[tuple[int, int, int]]:
+    """Return the minutes of each gap, and the attempts."""
+    found = reader.gaps(MINUTES, EVER)
+    assert all(one.gap.missing == (one.gap.end - one.gap.start) // MINUTE for one in found)
+    return [((one.gap.start - START) // MINUTE, (one.gap.end - START) // MINUTE, one.attempts) for one in found]
+
+
+def test_a_hole_between_candles_is_a_gap_until_it_is_filled(writer: WritableDatabase, reader: Database) -> None:
+    """It shrinks, is split, and disappears."""
+    writer.write(MINUTES, [candle(0), candle(9)], span(0, 10))
+    assert gaps(reader) == [(1, 9, 1)]
+    writer.write(MINUTES, [candle(1), candle(5)])
+    assert gaps(reader) == [(2, 5, 1), (6, 9, 1)]
+    writer.write(MINUTES, candles(2, 9))
+    assert gaps(reader) == []
+
+
+def test_what_was_not_asked_for_is_not_a_gap(writer: WritableDatabase, reader: Database) -> None:
+    """The source may have it. Two holes that border on such a span are two gaps."""
+    writer.write(MINUTES, [candle(0), candle(20)])
+    assert gaps(reader) == []
+    writer.write(MINUTES, [], span(0, 5))
+    writer.write(MINUTES, [], span(15, 21))
+    assert gaps(reader) == [(1, 5, 1), (15, 20, 1)]
+    writer.write(MINUTES, [], span(5, 15))
+    assert gaps(reader) == [(1, 20, 1)]
+
+
+def test_before_the_first_and_after_the_newest_candle_there_is_no_gap(
+    writer: WritableDatabase, reader: Database
+) -> None:
+    """A pair was not listed yet, and the newest candles may still come. A later candle makes the latter a gap."""
+    writer.write(MINUTES, candles(5, 8), span(0, 12))
+    assert gaps(reader) == []
+    writer.write(MINUTES, [candle(14)], span(12, 20))
+    assert gaps(reader) == [(8, 14, 1)]
+    writer.write(MINUTES, [candle(2)], span(0, 3))
+    assert gaps(reader) == [(3, 5, 1), (8, 14, 1)]
+
+
+def test_after_enough_attempts_the_source_does_not_have_it(writer: WritableDatabase, reader: Database) -> None:
+    """The time when it was found stays. A span beside it, or only its end, is not an attempt; a late candle counts."""
+    began = datetime.now(UTC)
+    verdicts: list[tuple[int, str]] = []
+    for asked in (span(0, 10), span(3, 5), span(6, 9), *[span(0, 3), span(2, 6)] * 2):
+        writer.write(MINUTES, [] if verdicts else [candle(0), candle(1), *candles(5, 10)], asked)
+        verdicts += [(one.attempts, one.verdict) for one in reader.gaps(MINUTES, EVER)]
+    counts = [1, 1, 1, 2, 3, 4, 5]
+    final = "the source does not have it"
+    assert verdicts == [(count, "open" if count < MOST_ATTEMPTS else final) for count in counts]
+    assert verdicts[-1] == (5, final)
+    (found,) = reader.gaps(MINUTES, EVER)
+    assert found.found_at >= began.replace(microsecond=0)
+    writer.write(MINUTES, [candle(3)])
+    assert [(one.attempts, one.verdict) for one in reader.gaps(MINUTES, EVER)] == [(5, final), (5, final)]
+    assert {one.found_at for one in reader.gaps(MINUTES, EVER)} == {found.found_at}
+
+
+def test_a_gap_that_grows_is_asked_for_again(writer: WritableDatabase, reader: Database) -> None:
+    """The new part of it was asked for once only."""
+    writer.write(MINUTES, [candle(0), candle(9)], span(0, 5))
+    for _ in range(3):
+        writer.write(MINUTES, [], span(0, 5))
+    assert gaps(reader) == [(1, 5, 4)]
+    writer.write(MINUTES, [], span(5, 10))
+    assert gaps(reader) == [(1, 9, 1)]
+
+
+@pytest.mark.parametrize(
+    ("rejected", "cause"),
+    [
+        ([], "not returned by the source"),
+        ([1], "partly quarantined"),
+        ([1, 1, 2], "quarantined"),
+        ([0, 3, 7], "not returned by the source"),
+    ],
+)
+def test_the_cause_tells_missing_from_rejected(
+    writer: WritableDatabase, reader: Database, rejected: Sequence[int], cause: str
+) -> None:
+    rows = [Quarantined(candle(minute), f"reason {number}") for number, minute in enumerate(rejected)]
+    writer.write(MINUTES, [candle(0), candle(3)], span(0, 4), rows)
+    assert [one.cause for one in reader.gaps(MINUTES, EVER)] == [cause]
+
+
+def test_gaps_are_found_in_a_part_of_the_history(writer: WritableDatabase, reader: Database) -> None:
+    writer.write(MINUTES, [candle(0), candle(5), candle(9)], span(0, 10))
+    for asked, count in ((span(0, 1), 0), (span(0, 2), 1), (span(4, 7), 2), (span(5, 6), 0), (span(9, 99), 0)):
+        assert len(reader.gaps(MINUTES, asked)) == count
+    (collected,) = reader.collected()
+    assert (collected.gaps, collected.missing) == (2, 7)
+    assert (collected.first_open, collected.newest_close) == (START, START + 10 * MINUTE)
+    assert collected.lag(START + 12.5 * MINUTE) == 2 * MINUTE
+
+
+@dataclass
+class Model:
+    """What a series should contain, in minutes after `START`."""
+
+    candles: dict[int, Candle] = field(default_factory=dict)
+    covered: set[int] = field(default_factory=set)
+    revised: int = 0
+
+    def write(self, written: Sequence[Candle], asked: tuple[int, int] | None) -> int:
+        """Do what `MarketWriter.write` promises, and return what it returns."""
+        minutes = {(one.open_time - START) // MINUTE: one for one in written}
+        revised = [minute for minute, one in minutes.items() if self.candles.get(minute, one) != one]
+        new = minutes.keys() - self.candles.keys()
+        self.candles |= minutes
+        self.covered |= set() if asked is None else set(range(*asked))
+        self.revised += len(revised)
+        return len(new) + len(revised)
+
+    def gaps(self) -> list[Gap]:
+        """Return the runs of covered minutes without a candle that have one before and after."""
+        missing = [
+            minute
+            for minute in sorted(self.covered - self.candles.keys())
+            if self.candles and min(self.candles) < minute < max(self.candles)
+        ]
+        return [Gap(one.start, one.end, (one.end - one.start) // MINUTE) for one in runs(missing)]
+
+
+def runs(minutes: Sequence[int]) -> Iterator[Span]:
+    """Return the spans of neighbouring minutes."""
+    for _, group in itertools.groupby(enumerate(minutes), key=lambda item: item[1] - item[0]):
+        run = [minute for _, minute in group]
+        yield span(run[0], run[-1] + 1)
+
+
+PRICES = st.floats(1, 1e6)
+VOLUMES = st.sampled_from([0.0, 0.0, 0.1, 1 / 3, 1e-9, 1e9]) | st.floats(0, 1e9)
+SPANS = st.tuples(st.integers(-15, 14), st.integers(1, 12)).map(lambda one: (one[0], one[0] + one[1]))
+written_candles = st.lists(
+    st.builds(
+        lambda minute, price, volume: candle(minute)._replace(
+            open=price, high=price * 1.25, low=price, close=price, volume=volume
+        ),
+        st.integers(-15, 15),  # around midnight
+        PRICES,
+        VOLUMES,
+    ),
+    max_size=12,
+)
+writes = st.lists(st.tuples(written_candles, st.none() | SPANS), min_size=1, max_size=5)
+
+
+@pytest.fixture(params=KINDS, scope="module")
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WritableDatabase]:
+    folder: Path = tmp_path_factory.mktemp("shared")
+    with open_writer(new_database(request.param, folder)) as database:
+        yield database
+
+
+numbers = itertools.count()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(history=writes)
+def test_any_writes_in_any_order_give_what_a_plain_model_gives(
+    shared: WritableDatabase, history: list[tuple[list[Candle], tuple[int, int] | None]]
+) -> None:
+    """Candles, VWAP to the last bit, coverage, gaps, revisions and counts, after every write; sessions change at 0."""
+    series: SeriesKey = dataclasses.replace(MINUTES, source=f"source {next(numbers)}")
+    shared.follow(series, simulated=True)
+    model = Model()
+    for written, asked in history:
+        assert shared.write(series, written, None if asked is None else span(*asked)) == model.write(written, asked)
+        ascending = [model.candles[minute] for minute in sorted(model.candles)]
+        stored = shared.candles(series, EVER, MANY)
+        assert [one.candle for one in stored] == ascending
+        assert [one.vwap for one in stored] == vwaps(ascending)
+        assert shared.coverage(series) == list(runs(sorted(model.covered)))
+        assert [one.gap for one in shared.gaps(series, EVER)] == model.gaps()
+        assert len(shared.revisions(series, EVER)) == model.revised
+    (collected,) = (one for one in shared.collected() if one.series == series)
+    assert (collected.gaps, collected.missing) == (len(model.gaps()), sum(gap.missing for gap in model.gaps()))
+    assert next(size.rows for size in shared.sizes() if size.series == series) == len(model.candles)

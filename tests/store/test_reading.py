@@ -1,0 +1,113 @@
+"""Reads, beside a writer and from several threads."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from crypto_predict.errors import DatabaseError
+from crypto_predict.market import Interval, Pair, SeriesKey, Span
+from crypto_predict.store import Database, WritableDatabase, open_reader
+from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span
+from tests.support.serving import ROOT
+
+UNKNOWN = SeriesKey("binance", Pair("DOGE", "USDT"), Interval.MINUTE_1)
+
+
+def test_pages_of_candles_are_complete_and_apart(writer: WritableDatabase, reader: Database) -> None:
+    """The next page begins one interval after the last opening. Spans include their start and not their end."""
+    writer.write(MINUTES, [*candles(0, 4), *candles(6, 12)])
+    pages, begin = [], START
+    while page := reader.candles(MINUTES, Span(begin, START + 11 * MINUTE), 3):
+        pages.append([(one.candle.open_time - START) // MINUTE for one in page])
+        begin = page[-1].candle.open_time + MINUTE
+    assert pages == [[0, 1, 2], [3, 6, 7], [8, 9, 10]]
+
+
+@pytest.mark.parametrize("limit", [-1, 0, 1, 10**9, 10**30])
+def test_any_limit_is_accepted(writer: WritableDatabase, reader: Database, limit: int) -> None:
+    writer.write(MINUTES, candles(0, 3))
+    assert len(reader.candles(MINUTES, EVER, limit)) == min(max(limit, 0), 3)
+
+
+def test_a_span_may_begin_and_end_between_two_candles(writer: WritableDatabase, reader: Database) -> None:
+    """Or be empty, or end before it begins."""
+    writer.write(MINUTES, candles(0, 3))
+    just = timedelta(microseconds=1)
+    for begin, end, minutes in (
+        (START + just, START + 2 * MINUTE + just, [1, 2]),
+        (START - just, START + 2 * MINUTE - just, [0, 1]),
+        (START, START, []),
+        (START + 3 * MINUTE, START, []),
+    ):
+        found = reader.candles(MINUTES, Span(begin, end), MANY)
+        assert [one.candle for one in found] == [candle(minute) for minute in minutes]
+
+
+def test_an_unknown_series_is_empty(reader: Database) -> None:
+    assert reader.candles(UNKNOWN, EVER, MANY) == []
+    assert reader.coverage(UNKNOWN) == []
+    assert reader.gaps(UNKNOWN, EVER) == []
+    assert reader.revisions(UNKNOWN, EVER) == []
+    assert reader.quarantine(UNKNOWN, EVER) == []
+
+
+def test_series_are_sorted(writer: WritableDatabase, reader: Database) -> None:
+    """By source, pair and length of the interval."""
+    keys = [
+        SeriesKey(source, Pair.parse(pair), interval)
+        for source in ("alpaca", "poloniex")
+        for pair in ("1INCH/USD", "BTC/USD")
+        for interval in (Interval.MINUTE_1, Interval.HOUR_1, Interval.DAY_1)
+    ]
+    for key in reversed(keys):
+        writer.follow(key, simulated=False)
+    for found in (reader.collected(), reader.sizes()):
+        assert [one.series for one in found if one.series != MINUTES] == keys
+    assert {(one.state, one.first_open, one.newest_close, one.gaps, one.missing) for one in reader.collected()} == {
+        ("active", None, None, 0, 0)
+    }
+
+
+def test_a_reader_cannot_write(reader: Database) -> None:
+    """Also not by a defect of the program: the connection itself is read-only."""
+    with pytest.raises(DatabaseError, match=r"readonly|read-only"):
+        WritableDatabase.follow(reader, UNKNOWN, simulated=False)  # type: ignore[arg-type] # what a defect could do
+    assert len(reader.collected()) == 1
+
+
+def test_many_threads_read_while_one_writes(writer: WritableDatabase, url: str) -> None:
+    """Each answer is one state: whole windows of 50 candles, and never fewer than before."""
+    with open_reader(url) as reader, ThreadPoolExecutor(8) as pool:
+
+        def watch(_: int) -> list[int]:
+            return [len(reader.candles(MINUTES, EVER, MANY)) for _ in range(15)]
+
+        watching = [pool.submit(watch, number) for number in range(8)]
+        for first in range(0, 1000, 50):
+            writer.write(MINUTES, candles(first, first + 50), span(first, first + 50))
+        for counts in (future.result() for future in watching):
+            assert counts == sorted(counts)
+            assert all(count % 50 == 0 for count in counts)
+
+
+def test_writers_of_one_series_wait_for_each_other(writer: WritableDatabase, reader: Database) -> None:
+    """Two threads that write one half each, and meet in every session, leave what one would."""
+    with ThreadPoolExecutor(4) as pool:
+        writing = [
+            pool.submit(writer.write, MINUTES, candles(first, first + 30), span(first, first + 30))
+            for first in range(0, 600, 30)
+        ]
+        assert sum(future.result() for future in writing) == 600
+    assert [one.candle for one in reader.candles(MINUTES, EVER, MANY)] == candles(0, 600)
+    assert reader.coverage(MINUTES) == [span(0, 600)]
+    assert [(one.gaps, one.first_open) for one in reader.collected()] == [(0, START)]
+
+
+def test_reading_needs_neither_numpy_nor_pandas() -> None:
+    """The API of the live image has neither in its requirements."""
+    code = "import sys, crypto_predict.store; print(*sorted({'numpy', 'pandas'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"

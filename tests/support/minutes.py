@@ -1,0 +1,51 @@
+"""Own-made minutes: a candle for each, whose numbers follow from its opening."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+
+from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
+
+MINUTES = SeriesKey("binance", Pair("BTC", "USDT"), Interval.MINUTE_1)
+START = datetime(2024, 5, 17, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+EVER = Span(datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
+MANY = 10**9
+
+
+def candle(minute: int) -> Candle:
+    """Return the candle that opens `minute` minutes after `START`, or before if it is negative."""
+    price = 100 + minute % 97 / 7
+    volume = minute % 5 / 3
+    return Candle(
+        START + minute * MINUTE, price, price + 3, price - 2, price + 1, volume, volume * price, 17, 0.5, 0.25
+    )
+
+
+def candles(first: int, last: int) -> list[Candle]:
+    """Return the candles from `first` to `last`, the latter not included."""
+    return [candle(minute) for minute in range(first, last)]
+
+
+def span(first: int, last: int) -> Span:
+    """Return the span of the minutes from `first` to `last`, the latter not included."""
+    return Span(START + first * MINUTE, START + last * MINUTE)
+
+
+def vwap(session: Sequence[Candle]) -> float | None:
+    """Return the VWAP at the end of a session's candles, straight from its definition."""
+    turnover = [(one.high + one.low + one.close) / 3 * one.volume for one in session]
+    # accumulate, since sum adds floats differently in some versions of Python
+    (*_, top), (*_, bottom) = (
+        accumulate(turnover, initial=0.0),
+        accumulate((one.volume for one in session), initial=0.0),
+    )
+    return top / bottom if bottom else None
+
+
+def vwaps(ascending: Sequence[Candle]) -> list[float | None]:
+    """Return the VWAP of the session of each candle up to its end, each one computed anew."""
+    return [
+        vwap([other for other in ascending if one.open_time.date() == other.open_time.date() and other <= one])
+        for one in ascending
+    ]
