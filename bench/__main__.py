@@ -1,4 +1,4 @@
-"""Measure serving, candles, the backtest and the image against peers and limits: ``python -m bench``."""
+"""Measure serving, candles, the backtest, the image and a backfill against peers and limits: ``python -m bench``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import backtest, candles, image, serving
+from bench import backfill, backtest, candles, image, serving
 from bench.figures import Figure, table
 from crypto_predict.errors import ReleaseFailed
 from crypto_predict.release.programs import output_of
@@ -19,9 +19,8 @@ def main() -> None:
     """Measure everything in one run and print the ratios."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--source", default="simulated", help="history of both models (default: %(default)s)")
-    parser.add_argument(
-        "--only", choices=("servers", "candles", "image"), help="measure these alone (default: everything)"
-    )
+    parts = ("servers", "candles", "image", "backfill")
+    parser.add_argument("--only", choices=parts, help="measure these alone (default: everything)")
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     compileall.compile_dir("crypto_predict", quiet=1)  # as in an image: a cold start must not compile
@@ -33,6 +32,8 @@ def main() -> None:
             figures += candles.measure(options.source, Path(folder))
         if options.only in {None, "image"} and _has_engine():
             figures += image.measure(Path(folder))
+        if options.only in {None, "backfill"}:
+            figures += backfill.measure()
     print(table(figures))
 
 
