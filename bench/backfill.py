@@ -34,6 +34,7 @@ from tests.support.replay.server import ReplayServer
 
 PAIR = Pair("BTC", "USDT")
 START = datetime(2020, 1, 1, tzinfo=UTC)
+DAYS = 200
 FULL_DAYS = 1825  # five years
 MOST_MEMORY = 300e6  # bytes
 PAGE = 1000  # candles, Binance's most
@@ -42,7 +43,7 @@ PAGE = 1000  # candles, Binance's most
 def main() -> None:
     """Measure, or be one of the processes that are measured."""
     parser = argparse.ArgumentParser(prog="python -m bench.backfill", description=__doc__)
-    parser.add_argument("--days", type=int, default=100, help=f"of minutes; {FULL_DAYS} is the full size")
+    parser.add_argument("--days", type=int, default=DAYS, help=f"of minutes; {FULL_DAYS} is the full size")
     parser.add_argument("--rounds", type=int, default=2, help="in which each has its turn (default: %(default)s)")
     parser.add_argument("--role", choices=("server", "peer"), help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
@@ -55,7 +56,7 @@ def main() -> None:
         print(table(list(measure(options.days, options.rounds))))
 
 
-def measure(days: int = 100, rounds: int = 2) -> Iterator[Figure]:
+def measure(days: int = DAYS, rounds: int = 2) -> Iterator[Figure]:
     """Run both over `days` days of minutes: the seconds, and the memory of ours."""
     peaks: list[float] = []
     numbers = count()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ def collect(settings: CollectSettings, database: MarketWriter, now: datetime) ->
         DatabaseError: The database cannot be read.
         KeyboardInterrupt: The run was interrupted. Everything that was reported as stored is stored.
     """
+    gc.freeze()  # the libraries stay: the collections that millions of candles cause need not look through them
     stopped = Event()
     with Progress() as progress:
         run = Run(database, now, settings.until, progress, stopped)

@@ -363,7 +363,7 @@ def allow(url: str, name: str, *, is_allowed: bool) -> None:
 EDGES = st.integers(0, 2 * WINDOW)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(
     holes=st.lists(st.tuples(EDGES, st.integers(1, 900)), max_size=6),
     runs=st.lists(st.tuples(EDGES, EDGES, st.frozensets(st.integers(1, 6), max_size=2)), min_size=1, max_size=4),
