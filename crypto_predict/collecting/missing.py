@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from crypto_predict.market import EPOCH, Interval, Span
 from crypto_predict.market.ports import MOST_ATTEMPTS, StoredGap
 
-# Candles in a window, which is asked for, judged and stored at once. That is less than a page of Alpaca's, so that one
-# question is enough. Windows of minutes begin and end at midnight, like the sessions of a VWAP.
-WINDOW = 8_640
+# Candles in a window, which is asked for, judged and stored at once: whole pages of Binance (1,000) and Poloniex (500),
+# and less than a page of Alpaca (10,000). So no request is spent on a part of a page.
+WINDOW = 9_000
 
 REVISED = 5  # candles before the newest one that are asked for again: exchanges change them for some minutes
 

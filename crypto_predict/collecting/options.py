@@ -32,7 +32,7 @@ A backfill may be ended at any time: the same command continues it.
 exit codes: 0 done, 1 the database cannot be used, 2 bad arguments, or another process collects the same,
   3 no usable history of some pair, 130 interrupted
 other environment: ALPACA_DATA_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY, BINANCE_API_URL, POLONIEX_API_URL,
-  SOURCE_SECONDS and SOURCE_CANDLES (the most that 8,640 candles in a row may take, 300 and 200000)
+  SOURCE_SECONDS and SOURCE_CANDLES (the most that 9,000 candles in a row may take, 300 and 200000)
 """
 
 

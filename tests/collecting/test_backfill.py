@@ -219,7 +219,7 @@ def test_years_before_the_listing_are_one_question(file: WritableDatabase) -> No
 def test_a_source_without_days_is_asked_for_every_window(file: WritableDatabase) -> None:
     market = Market(minutes(3 * WINDOW))
     market.intervals = frozenset({Interval.MINUTE_1})
-    fill(file, market, START - 30 * DAY, until=date(2023, 1, 18))
+    fill(file, market, START - 30 * DAY, until=date(2023, 1, 19))
     assert stored(file) == minutes(3 * WINDOW)
 
 
@@ -322,7 +322,7 @@ def test_a_fault_that_stays_keeps_every_window_before_it(fault: Fault, reason: s
         source = Alpaca(AlpacaSettings(server.url), policy=policy)
         server.inject(fault, 9, when=lambda request: request.query["start"] > (START + 7 * DAY).isoformat())
         with pytest.raises(SourceError, match=reason):
-            fill(database, source, until=date(2023, 1, 18))
+            fill(database, source, until=date(2023, 1, 19))
     kept = stored(database)
     assert 0 < len(kept) < len(market)
     assert kept == market[: len(kept)]
@@ -343,13 +343,13 @@ def test_a_database_that_goes_away_in_the_middle_keeps_what_it_has(tmp_path: Pat
         source = Alpaca(AlpacaSettings(server.url), policy=QUICK)
         server.inject(goes_away, when=lambda request: request.query["start"] > (START + 7 * DAY).isoformat())
         with open_writer(url) as opened, pytest.raises(DatabaseError) as error:
-            fill(opened, source, until=date(2023, 1, 18))
+            fill(opened, source, until=date(2023, 1, 19))
         assert "Traceback" not in str(error.value)
         allow(url, str(name), is_allowed=True)
         with open_writer(url) as opened:
             kept = stored(opened)
             assert 0 < len(kept) < len(market)
-            fill(opened, source, until=date(2023, 1, 18))
+            fill(opened, source, until=date(2023, 1, 19))
             assert stored(opened) == market
 
 
