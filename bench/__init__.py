@@ -4,6 +4,7 @@
 * ``serving``: this server and its peers under load; ``load``: one server process and the load on it
 * ``naive``: the peer of the usual tutorial, a pickled Prophet; ``bare``: one Flask route that returns a constant
 * ``models``: the models of both, trained on the same history
+* ``candles``: one day of minutes out of databases of two sizes
 * ``backtest``: the backtest against Prophet's cross-validation
 * ``image``: the image against that of the tutorial
 """

@@ -1,10 +1,8 @@
-"""Measure the store against SQLAlchemy's ORM, which inserts row by row, and against the size of its history."""
+"""Measure writing to the store against SQLAlchemy's ORM, which inserts row by row; `candles` measures reading."""
 
 from __future__ import annotations
 
 import random
-import sqlite3
-import statistics
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,16 +15,15 @@ from sqlalchemy.orm import DeclarativeBase, Session
 
 from bench.figures import Figure, in_turn
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
-from crypto_predict.store import WritableDatabase, open_reader, open_writer
+from crypto_predict.store import WritableDatabase, open_writer
 from crypto_predict.store.tables import price_history
 
 START = datetime(2016, 1, 1, tzinfo=UTC)
-MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+MINUTE = timedelta(minutes=1)
 BATCH, BATCHES = 10_000, 10
 ORM_ROWS = 1_000
 GOALS = {"SQLite": 300_000, "PostgreSQL": 150_000}  # candles a second
 SERIES = SeriesKey("bench", Pair("BTC", "USDT"), Interval.MINUTE_1)
-READS = 40
 
 
 class Base(DeclarativeBase):
@@ -44,8 +41,7 @@ def measure(folder: Path) -> list[Figure]:
     with get_server(folder / "postgresql", cleanup_mode="stop") as server:
         urls = {"SQLite": str(folder / "market.db"), "PostgreSQL": server.get_uri()}
         figures = [figure for name, url in urls.items() for figure in _writes(name, url)]
-        figures.append(_growth(urls["PostgreSQL"]))
-    return [*figures, _reads(folder)]
+        return [*figures, _growth(urls["PostgreSQL"])]
 
 
 def _writes(name: str, url: str) -> Iterator[Figure]:
@@ -117,7 +113,7 @@ def _orm_rate(url: str, number: int) -> float:
 
 def _growth(url: str) -> Figure:
     """Return the size of the table after the same candles were written again, relative to the size before."""
-    query = "SELECT pg_total_relation_size('price_history')"
+    query = "SELECT pg_relation_size('price_history')"
     with open_writer(url) as database, psycopg.connect(url, autocommit=True) as connection:
         sizes: list[int] = []
         for _ in range(2):
@@ -125,46 +121,3 @@ def _growth(url: str) -> Figure:
             sizes += connection.execute(query).fetchone() or ()
     megabytes = [size / 1e6 for size in sizes]
     return Figure("PostgreSQL: table after the same candles again", megabytes[1], megabytes[0], "before", "MB", 1)
-
-
-def _reads(folder: Path) -> Figure:
-    """Return the time to read a day of minutes out of 5 million, relative to one out of half a million."""
-    readers = {}
-    for rows in (500_000, 5_000_000):
-        path = folder / f"{rows}.db"
-        _fill(path, rows)
-        readers[rows] = open_reader(str(path))
-
-    def median(rows: int) -> float:
-        random_of = random.Random(rows)
-        taken = []
-        for _ in range(READS):
-            day = START + random_of.randrange(rows // 1440 - 1) * DAY
-            began = time.perf_counter()
-            found = readers[rows].candles(SERIES, Span(day, day + DAY), 2_000)
-            taken.append(time.perf_counter() - began)
-            if len(found) != 1440:
-                raise RuntimeError(f"{len(found)} minutes in a day")
-        return statistics.median(taken) * 1e3
-
-    measured = in_turn({str(rows): lambda rows=rows: median(rows) for rows in readers}, rounds=3)  # type: ignore[misc] # bound
-    for reader in readers.values():
-        reader.close()
-    what = "SQLite: a day of minutes out of 5,000,000"
-    return Figure(what, measured["5000000"], measured["500000"], "out of 500,000", "ms", 1.5)
-
-
-def _fill(path: Path, rows: int) -> None:
-    """Make a history in the database itself, which is faster than to make its candles here."""
-    with open_writer(str(path)) as database:
-        database.follow(SERIES, simulated=True)
-    connection = sqlite3.connect(path)
-    with connection:
-        connection.execute(
-            "WITH RECURSIVE minutes(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM minutes WHERE n + 1 < :rows)"
-            " INSERT INTO price_history SELECT 1, :first + 60 * n, 100 + n % 97 / 7.0, 115.5 + n % 89 / 7.0, 99.25,"
-            " 100 + n % 83 / 7.0, n % 79 / 7.0, n % 73 / 7.0, n % 977, n % 71 / 7.0, n % 67 / 7.0, 100 + n % 61 / 7.0"
-            " FROM minutes",
-            {"rows": rows, "first": int(START.timestamp())},
-        )
-    connection.close()

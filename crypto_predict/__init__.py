@@ -6,16 +6,19 @@ The parts stand on floors, and imports run downwards only:
 floor  parts
 =====  ==========================================================================================
 0      ``market`` (pair, interval, candle; the interfaces between parts), ``errors``,
-       ``version``, ``wording`` (numbers in words), ``prerequisites`` (Python and packages)
+       ``version``, ``wording`` (numbers in words), ``prerequisites`` (Python and packages),
+       ``locks`` (between processes)
 1      ``baked`` (the model file and the ledger: schema, safe loading, evaluation in plain
        Python), ``settings`` and ``command_line`` (options and environment), ``logs``
-2      ``sources`` (an adapter for each exchange), ``history`` (checks, gaps, choice of a source)
+2      ``sources`` (an adapter for each exchange), ``history`` (checks, gaps, choice of a source),
+       ``store`` (the database: tables, migrations, reads and writes)
 3      ``forecasting``: ``candidates`` (models), ``distribution`` (interval), ``evaluation``
        (backtest and scores), ``gate`` (what may be released), ``record`` (released forecasts)
-4      ``training`` (history to model file), ``web`` (model file to HTTP; ``web.server``: sockets),
-       ``release`` (the commands of the release workflow)
+4      ``training`` (history to model file), ``collecting`` (sources to database), ``web`` (model
+       file and database to HTTP; ``web.server``: sockets), ``release`` (the commands of the
+       release workflow)
 =====  ==========================================================================================
 
-``web`` imports floors 0 and 1 only: the serving image has neither Prophet nor pandas. ``release`` imports floor 0 and
-``baked`` only, and needs just the standard library.
+``web`` imports floors 0 and 1 only: the released image has neither Prophet nor pandas nor a database library.
+``release`` imports floor 0 and ``baked`` only, and needs just the standard library.
 """

@@ -270,7 +270,8 @@ def make(tmp_path: Path) -> Callable[..., Finished]:
     """`make` in a copy of this folder's Makefile and programs, where everything is installed already."""
     if shutil.which("make") is None:
         pytest.skip("make is not installed here")
-    for name in ("Makefile", "train.py", "api.py", "requirements-api.txt", "requirements-train.txt"):
+    locks = [f"requirements-{name}.txt" for name in ("api", "train", "live")]
+    for name in ("Makefile", "train.py", "api.py", *locks):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "crypto_predict").symlink_to(ROOT / "crypto_predict")
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
@@ -293,6 +294,15 @@ def test_make_run_finds_a_taken_port_before_it_trains(make: Callable[..., Finish
     assert "Address already in use; stop what listens there, or choose another port, as in PORT=8001" in run.errors
     assert not (tmp_path / "model.pkl").exists()
     assert "SIMULATED" not in run.errors
+
+
+@pytest.mark.parametrize("environ", [{"DATABASE_URL": "data/market.db"}, {"SOURCE": "store,alpaca"}])
+def test_make_installs_the_packages_for_databases_where_one_is_used(
+    environ: dict[str, str], make: Callable[..., Finished]
+) -> None:
+    """Nobody who only wants a forecast waits for them."""
+    assert "requirements-live.txt" not in make("--dry-run", "run").output
+    assert "requirements-live.txt" in make("--dry-run", "run", **environ).output
 
 
 @pytest.mark.parametrize("target", ["run", "serve"])

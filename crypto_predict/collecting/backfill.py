@@ -88,7 +88,7 @@ def catch_up(run: Run, source: CandleSource, stored: CollectedSeries) -> Collect
     with run.database.hold(series):
         covered = run.database.coverage(series)
         start = covered[0].start if covered else Interval.DAY_1.floor(run.now)
-        _collect(run, source, collected, start, lambda gap: (due_at(gap) or run.now) < run.now)
+        _collect(run, source, collected, start, lambda gap: (due := due_at(gap)) is not None and due <= run.now)
     return collected
 
 
@@ -125,8 +125,11 @@ def _collect(
     gaps = [gap for gap in run.database.gaps(series, wanted) if is_due(gap)]
     pieces = sorted([*pieces, *asked_again(gaps, wanted, interval)], key=lambda piece: piece.start)
     run.progress.expect(sum(candles_in(piece, interval) for piece in pieces))
-    for piece in pieces:
-        asking.ask(piece)
+    try:
+        for piece in pieces:
+            asking.ask(piece)
+    finally:
+        run.progress.expect(asking.asked - sum(candles_in(piece, interval) for piece in pieces))
     if asking.newest_close is None and not run.stopped.is_set():
         days = f"from {wanted.start:%Y-%m-%d %H:%M} to {wanted.end:%Y-%m-%d %H:%M} UTC"
         raise SourceError(source.id, f"no candle of {series.pair} {days}")
@@ -138,6 +141,7 @@ class _Asking:
     def __init__(self, run: Run, source: CandleSource, collected: Collected) -> None:
         self._run, self._source, self._collected = run, source, collected
         self._series, self._interval = collected.series, collected.series.interval
+        self.asked = 0  # candles, existing or not
         stored = next((one for one in run.database.collected() if one.series == self._series), None)
         self._first_open = None if stored is None else stored.first_open
         self.newest_close = None if stored is None else stored.newest_close  # of a candle that surely exists
@@ -150,16 +154,21 @@ class _Asking:
         """
         asked_until = piece.start  # what lies before is stored as covered
         listed = self._listed(piece)
-        self._run.progress.advance(str(self._series.pair), candles_in(Span(piece.start, listed), self._interval))
+        self._advance(Span(piece.start, listed))
         for window in windows(Span(listed, piece.end), self._interval):
             if self._run.stopped.is_set():
                 return
             sound, rejected = self._read(window)
             if sound or rejected:
                 asked_until = self._store(Span(asked_until, window.end), sound, rejected)
-            self._run.progress.advance(str(self._series.pair), candles_in(window, self._interval))
+            self._advance(window)
         if asked_until < piece.end:
             self._store(Span(asked_until, piece.end), [], [])
+
+    def _advance(self, span: Span) -> None:
+        candles = candles_in(span, self._interval)
+        self.asked += candles
+        self._run.progress.advance(str(self._series.pair), candles)
 
     def _listed(self, piece: Span) -> datetime:
         """Return the start of the first day in a piece that has a candle, or the end of the piece.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
-from crypto_predict.collecting.missing import due_at, uncovered
+from crypto_predict.collecting.missing import due_at, is_final, uncovered
 from crypto_predict.collecting.options import CollectSettings
 from crypto_predict.history import closing_limit
 from crypto_predict.logs import instant
@@ -92,10 +92,12 @@ def _described(hole: Hole, now: datetime) -> str:
         return f"{what}: {NOT_ASKED}; {BACKFILL}"
     asked = f"asked for {counted(hole.stored.attempts, 'time')}"
     due = due_at(hole.stored)
-    if due is None:
+    if is_final(hole.stored):
         again = "is not asked for again"
+    elif due is None:
+        again = "the next --backfill asks again"
     elif due <= now:
-        again = "the next run asks again"
+        again = "the next --once asks again"
     else:
         again = f"is asked for again from {due:%Y-%m-%d %H:%M} UTC on"
     return f"{what}: {hole.stored.cause}; {asked}; verdict: {hole.stored.verdict}; {again}"

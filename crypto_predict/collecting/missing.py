@@ -14,8 +14,12 @@ WINDOW = 8_640
 
 REVISED = 5  # candles before the newest one that are asked for again: exchanges change them for some minutes
 
-# When to ask for a gap again: so long after it was found, for each attempt after the first one.
+# When `--once` asks for a gap again: so long after it was found, for each attempt after the first one.
 PATIENCE = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=1))
+
+# `--once` asks again only for gaps that were younger than this when they were found: an exchange that was down delivers
+# within days. In the years of a thin market there are gaps everywhere, and asking for them means to read it all again.
+YOUNG = timedelta(days=2)
 
 
 def uncovered(wanted: Span, covered: Iterable[Span]) -> Iterator[Span]:
@@ -45,8 +49,10 @@ def is_final(gap: StoredGap) -> bool:
 
 
 def due_at(gap: StoredGap) -> datetime | None:
-    """Return when to ask for a gap again; None if it is final."""
-    return None if is_final(gap) else gap.found_at + PATIENCE[gap.attempts - 1]
+    """Return when `--once` asks for a gap again; None if the gap is final, or was old when it was found."""
+    if is_final(gap) or gap.found_at - gap.gap.end > YOUNG:
+        return None
+    return gap.found_at + PATIENCE[gap.attempts - 1]
 
 
 def asked_again(gaps: Sequence[StoredGap], wanted: Span, interval: Interval) -> Iterator[Span]:

@@ -24,7 +24,8 @@ _log = logging.getLogger(__name__)
 class Progress:
     """The candles asked for of those wanted. Several threads may share it. A context manager: the bar ends with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self._seconds = seconds  # between two log lines
         self._bar: tqdm[Never] = tqdm(total=0, bar_format=_BAR, unit_scale=True, disable=None, leave=False, unit="")
         self._logs = logging_redirect_tqdm()
         self._lock = Lock()
@@ -54,7 +55,7 @@ class Progress:
             self._bar.set_description_str(f"{name} ", refresh=False)
             self._bar.update(candles)
             now = time.monotonic()
-            if self._bar.disable and now - self._logged >= SECONDS:
+            if self._bar.disable and now - self._logged >= self._seconds:
                 self._logged = now
                 rate = self._asked / (now - self._began)
                 left = duration(timedelta(seconds=max(self._wanted - self._asked, 0) / max(rate, 1e-9)))

@@ -61,8 +61,10 @@ class Database:
         query = _opening_in(
             select(price_history.c.open_time, *_NUMBERS, price_history.c.vwap), price_history, series, span
         )
-        rows = self._rows(query.order_by(price_history.c.open_time), limit)
-        return [StoredCandle(Candle(instant(opening), *numbers), vwap) for opening, *numbers, vwap in rows]
+        query = query.order_by(price_history.c.open_time).limit(min(max(limit, 0), _MOST_ROWS))
+        with self._connections.transaction() as connection:
+            rows = connection.execute(query).cursor.fetchall()  # plain tuples, in less time than rows of SQLAlchemy
+        return [StoredCandle(Candle(instant(row[0]), *row[1:-1]), row[-1]) for row in rows]
 
     def quotes(self, source: str, pair: Pair, span: Span, limit: int) -> Sequence[Quote]:
         """Return at most `limit` quotes of `span`, ascending."""

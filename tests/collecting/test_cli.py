@@ -1,11 +1,15 @@
 """`collect.py` as a process: real sources over HTTP, real databases, exit codes and messages."""
 
+import contextlib
 import json
 import os
+import pty
 import re
 import signal
 import sqlite3
 import subprocess
+import sys
+import termios
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,8 +23,11 @@ from crypto_predict.store import open_reader, open_writer
 from tests.support.collecting import MINUTES, alpaca_of, collect_here, collecting, run_collect, stored_candles
 from tests.support.databases import new_database
 from tests.support.replay.alpaca import AlpacaExchange
+from tests.support.replay.binance import BinanceExchange
 from tests.support.replay.minutes import BTC, START, exchange, minutes
+from tests.support.replay.poloniex import PoloniexExchange
 from tests.support.replay.server import ReplayServer, refused, stall
+from tests.support.serving import ROOT
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 COUNT = 30_000  # three windows and a half
@@ -319,7 +326,84 @@ def test_a_hole_is_explained_in_words(tmp_path: Path) -> None:
         "  2023-01-01 01:40 to 2023-01-01 01:57 UTC, 17 candles: not returned by the source; asked for 2"
     )
     assert "verdict: open" in line
-    assert re.search(r"is asked for again from \d{4}-\d\d-\d\d \d\d:\d\d UTC on$", line)
+    assert line.endswith("; the next --backfill asks again")
     (found,) = json.loads(collect_here(database, "--explain-gap", "--json", "--pair", "BTC/USD").output)["gaps"]
     assert (found["missing"], found["attempts"], found["start"]) == (17, 2, "2023-01-01T01:40:00.000Z")
     assert collect_here(database, "--explain-gap", "--since", "2023-01-02").output == "no candle is missing\n"
+
+
+def test_a_young_hole_is_explained_with_the_time_of_the_next_question(tmp_path: Path) -> None:
+    """`--once` asks again a minute after it was found."""
+    database = str(tmp_path / "market.db")
+    first = Interval.MINUTE_1.floor(datetime.now(UTC)) - 60 * MINUTE
+    with open_writer(database) as writer:
+        writer.follow(MINUTES, simulated=False)
+        candles = [candle._replace(open_time=candle.open_time - START + first) for candle in minutes(30)]
+        writer.write(MINUTES, [*candles[:5], *candles[9:]], Span(first, first + 30 * MINUTE))
+    _, line = collect_here(database, "--explain-gap").output.splitlines()
+    assert f"{first + 5 * MINUTE:%H:%M} to {first + 9 * MINUTE:%Y-%m-%d %H:%M} UTC, 4 candles" in line
+    assert re.search(r"is asked for again from \d{4}-\d\d-\d\d \d\d:\d\d UTC on$", line)
+
+
+def test_what_was_never_asked_for_is_a_hole_too(tmp_path: Path) -> None:
+    """Between two spans that are covered."""
+    database = str(tmp_path / "market.db")
+    with open_writer(database) as writer:
+        writer.follow(MINUTES, simulated=False)
+        candles = minutes(300)
+        writer.write(MINUTES, candles[:100], Span(START, START + 100 * MINUTE))
+        writer.write(MINUTES, candles[200:], Span(START + 200 * MINUTE, START + 300 * MINUTE))
+    _, line = collect_here(database, "--explain-gap").output.splitlines()
+    assert line == "  2023-01-01 01:40 to 2023-01-01 03:20 UTC, 100 candles: not asked for; a backfill asks for it"
+    (found,) = json.loads(collect_here(database, "--explain-gap", "--json").output)["gaps"]
+    assert (found["cause"], found["attempts"], found["asked_again_from"]) == ("not asked for", 0, None)
+
+
+def test_the_first_exchange_that_delivers_is_collected(tmp_path: Path) -> None:
+    """Alpaca does not have the pair, Binance refuses this place, and Poloniex trades USDT in place of dollars."""
+    database, market = str(tmp_path / "market.db"), minutes(1_440)
+    with (
+        ReplayServer(AlpacaExchange({})) as alpaca,
+        ReplayServer(BinanceExchange({})) as binance,
+        ReplayServer(PoloniexExchange({(Pair("BTC", "USDT"), Interval.MINUTE_1): market})) as poloniex,
+    ):
+        binance.inject(refused(451, "not from here"), times=9)
+        urls = {"ALPACA_DATA_URL": alpaca.url, "BINANCE_API_URL": binance.url, "POLONIEX_API_URL": poloniex.url}
+        days = ("--since", "2023-01-01", "--until", "2023-01-01")
+        run = run_collect(database, "--backfill", "--pair", "BTC/USD", *days, **urls)
+        status = collect_here(database, "--status", "--pair", "BTC/USD")
+    assert run.code == 0, run.errors
+    assert "BTC/USD: not collected from alpaca: alpaca: no candle of BTC/USD" in run.errors
+    assert "BTC/USD: not collected from binance: " in run.errors
+    assert "BTC/USD: poloniex trades BTC/USDT in its place; the candles are stored and served as BTC/USDT" in run.errors
+    assert run.output.startswith("BTC/USDT 1m from poloniex: 1,440 candles new or changed")
+    assert "BTC/USDT  poloniex" in status.output
+    stored = stored_candles(database, SeriesKey("poloniex", Pair("BTC", "USDT"), Interval.MINUTE_1))
+    assert [candle[:6] for candle in stored] == [candle[:6] for candle in market]
+
+
+def test_a_terminal_shows_a_bar_with_rate_and_time_left(server: ReplayServer, tmp_path: Path) -> None:
+    """Log lines appear above it; without a terminal there is no bar."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 120))
+    command = [sys.executable, "collect.py", *THREE_WEEKS, "--database", str(tmp_path / "market.db")]
+    environ = {**os.environ, **alpaca_of(server.url)}
+    with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.DEVNULL, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while more := os.read(ours, 2**16):
+                shown += more
+    os.close(ours)
+    assert process.returncode == 0
+    assert re.search(rb"BTC/USD +\d+% \|.*\| [0-9.]+k?/[0-9.]+k candles, .*, .* left", shown)
+
+
+def test_a_report_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    database = str(tmp_path / "market.db")
+    open_writer(database).close()
+    command = [sys.executable, "collect.py", "--status", "--database", database]
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr == "collect.py: error: the report cannot be written: No space left on device\n"

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.collecting.missing import WINDOW, asked_again, due_at, uncovered, windows
+from crypto_predict.collecting.missing import WINDOW, asked_again, due_at, is_final, uncovered, windows
 from crypto_predict.market import EPOCH, Gap, Interval, Span
 from crypto_predict.market.ports import MOST_ATTEMPTS, StoredGap
 
@@ -80,3 +80,10 @@ def test_a_gap_is_asked_for_less_and_less_often_and_then_no_more() -> None:
     """An exchange that was down delivers later; one that had no trade never does."""
     due = [due_at(gap(0, 1, attempts)) for attempts in range(1, MOST_ATTEMPTS + 1)]
     assert due == [*(START + wait for wait in (MINUTE.length, timedelta(hours=1), timedelta(days=1))), None]
+
+
+def test_a_gap_that_was_old_when_it_was_found_is_not_due() -> None:
+    """Only a backfill asks for it again."""
+    old = gap(-4_000, 10)
+    assert due_at(old) is None
+    assert not is_final(old)

@@ -19,7 +19,10 @@ from tests.support.serving import KEPT
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
-    ["pytest", "train", "crypto_predict.training.pipeline", "crypto_predict.training.report"]
+    [
+        *("pytest", "train", "crypto_predict.training.pipeline", "crypto_predict.training.report"),
+        *("crypto_predict.sources.alpaca.rest", "cmdstanpy"),  # which a training imports when it needs them
+    ]
 )
 
 

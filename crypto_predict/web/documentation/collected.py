@@ -76,14 +76,13 @@ Compare days that are `complete` only: the source was asked for all of such a da
 
 _TEXT: Schema = {"type": "string"}
 _INTERVAL: Schema = {**_TEXT, "enum": [interval.label for interval in Interval]}
-_PRICE: Schema = {"type": "number", "exclusiveMinimum": 0}
-_VOLUME: Schema = {"type": "number", "minimum": 0}
-_COLUMNS: dict[str, Schema] = {
-    "time": schema_of(datetime),
-    **dict.fromkeys(("open", "high", "low", "close"), _PRICE),
-    "volume": _VOLUME,
-    **{name: {"anyOf": [_VOLUME, {"type": "null"}]} for name in tables.COLUMNS[6:-1]},
-    "vwap": {"anyOf": [_PRICE, {"type": "null"}]},
+_NUMBER: Schema = {"type": "number", "minimum": 0}
+_ROW: Schema = {
+    "type": "array",
+    "items": {"anyOf": [schema_of(datetime), _NUMBER, {"type": "null"}]},
+    "minItems": len(tables.COLUMNS),
+    "maxItems": len(tables.COLUMNS),
+    "description": f"The values of {', '.join(tables.COLUMNS)}. Of the last five each may be null.",
 }
 
 
@@ -169,7 +168,7 @@ def _schemas() -> dict[str, Schema]:
         "resampled_from": {"anyOf": [_INTERVAL, {"type": "null"}]},
         "simulated": {"type": "boolean"},
         "columns": {"const": list(tables.COLUMNS)},
-        "candles": {"type": "array", "items": _row()},
+        "candles": {"type": "array", "items": _ROW},
     }
     return {
         "Candles": record(candles),
@@ -246,8 +245,3 @@ def _page(example: answers.Example) -> answers.Page:
         series, simulated=False, state="collected", first_open=opening, newest_close=newest, gaps=0, missing=0
     )
     return answers.Page(found, series.interval, candles, newest, None)
-
-
-def _row() -> Schema:
-    columns = [_COLUMNS[name] for name in tables.COLUMNS]
-    return {"type": "array", "prefixItems": columns, "items": False, "minItems": len(columns)}

@@ -1,0 +1,403 @@
+"""Backfills in this process: real gaps, faults of exchanges and databases, clocks, and every order of spans."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from threading import Event
+
+import pandas as pd
+import psycopg
+import pytest
+from aiohttp import web
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crypto_predict.collecting.backfill import Collected, Run, backfill, catch_up
+from crypto_predict.collecting.missing import REVISED, WINDOW
+from crypto_predict.collecting.progress import Progress
+from crypto_predict.errors import DatabaseError, SourceError, Unreachable, UnusableHistory
+from crypto_predict.history import SETTLE
+from crypto_predict.market import Candle, Gap, Interval, Pair, SeriesKey, Span
+from crypto_predict.market.ports import MOST_ATTEMPTS, MarketWriter
+from crypto_predict.sources.alpaca.rest import Alpaca
+from crypto_predict.sources.alpaca.settings import AlpacaSettings
+from crypto_predict.store import WritableDatabase, open_writer
+from tests.support.collecting import EVER, MINUTES
+from tests.support.databases import new_database, new_postgresql
+from tests.support.replay.alpaca import AlpacaExchange
+from tests.support.replay.minutes import BTC, QUICK, START, minutes
+from tests.support.replay.server import Answer, Fault, Handler, ReplayServer, answer, break_off, refused, stall
+
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+NOW = datetime(2024, 1, 1, tzinfo=UTC)
+MANY = 10**9
+REAL = Path(__file__).parents[2] / ".." / "shared" / "data" / "bitfinex_BTC-USD_1m_2019Q1.csv.gz"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WritableDatabase]:
+    """An empty database, once on each kind."""
+    with open_writer(new_database(request.param, tmp_path)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[WritableDatabase]:
+    """An empty database of SQLite."""
+    with open_writer(str(tmp_path / "market.db")) as opened:
+        yield opened
+
+
+@dataclass
+class Market:
+    """A source of these candles, which remembers what it was asked for. Its days begin with the first candle."""
+
+    market: Sequence[Candle]
+    id: str = "alpaca"
+    simulated: bool = False
+    intervals: frozenset[Interval] = frozenset(Interval)
+    failing: frozenset[int] = frozenset()  # numbers of questions that are not answered
+    asked: list[tuple[Interval, Span]] = field(default_factory=list)
+
+    def traded(self, pair: Pair) -> Pair:
+        """Return the pair itself."""
+        return pair
+
+    def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
+        """Return `limit` rounded down."""
+        return interval.floor(limit)
+
+    def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:  # noqa: ARG002 the port's signature
+        """Return the candles of `span`."""
+        self.asked.append((interval, span))
+        if len(self.asked) in self.failing:
+            raise Unreachable(self.id, "it does not answer")
+        if interval is Interval.DAY_1:
+            days = sorted({interval.floor(candle.open_time) for candle in self.market})
+            yield from (Candle(opening, 1.0, 1.0, 1.0, 1.0, 1.0) for opening in days if opening in span)
+        else:
+            yield from (candle for candle in self.market if candle.open_time in span)
+
+
+def run_of(database: MarketWriter, until: date | None = None, now: datetime = NOW) -> Run:
+    return Run(database, now, until, Progress(), Event())
+
+
+def fill(
+    database: MarketWriter,
+    source: Market | Alpaca,
+    start: datetime = START,
+    until: date | None = None,
+    now: datetime = NOW,
+) -> Collected:
+    """Backfill minutes of BTC/USD."""
+    return backfill(run_of(database, until, now), [source], BTC, Interval.MINUTE_1, start)
+
+
+def stored(database: MarketWriter) -> list[Candle]:
+    return [one.candle for one in database.candles(MINUTES, EVER, MANY)]
+
+
+def gaps_of(database: MarketWriter) -> list[Gap]:
+    return [one.gap for one in database.gaps(MINUTES, EVER)]
+
+
+def test_the_real_gaps_of_an_exchange_are_the_table_of_gaps(database: WritableDatabase) -> None:
+    """A quarter of real minutes, served as if by an exchange: 4,302 gaps."""
+    if not REAL.exists():
+        pytest.skip("the real minutes are not on this machine")
+    frame = pd.read_csv(REAL)
+    times = pd.to_datetime(frame["time_ms"], unit="ms", utc=True)
+    rows = frame[["open", "high", "low", "close", "volume"]].itertuples(index=False)
+    market = [Candle(time.to_pydatetime(), *row) for time, row in zip(times, rows, strict=True)]
+    expected = [
+        Gap(one.open_time + MINUTE, following.open_time, (following.open_time - one.open_time) // MINUTE - 1)
+        for one, following in pairwise(market)
+        if following.open_time - one.open_time > MINUTE
+    ]
+    assert len(expected) == 4302
+    with ReplayServer(AlpacaExchange({(BTC, "1Min"): market})) as server:
+        fill(database, Alpaca(AlpacaSettings(server.url), policy=QUICK), market[0].open_time, date(2019, 3, 31))
+    assert stored(database) == market
+    assert gaps_of(database) == expected
+    (series,) = database.collected()
+    assert (series.gaps, series.missing) == (4302, sum(gap.missing for gap in expected))
+
+
+def test_a_candle_counts_once_it_has_settled(file: WritableDatabase) -> None:
+    """Exchanges finish a candle some seconds after its close."""
+    market = Market(minutes(10))
+    fill(file, market, now=START + 5 * MINUTE + SETTLE - timedelta(microseconds=1))
+    assert len(stored(file)) == 4
+    fill(file, market, now=START + 5 * MINUTE + SETTLE)
+    assert len(stored(file)) == 5
+
+
+def test_a_late_candle_leaves_no_hole(file: WritableDatabase) -> None:
+    """What follows the newest candle is not covered: it is asked for again, and is not a gap."""
+    fill(file, Market(minutes(10)), now=START + 13 * MINUTE + SETTLE)
+    assert file.coverage(MINUTES) == [Span(START, START + 10 * MINUTE)]
+    assert gaps_of(file) == []
+    fill(file, Market(minutes(15)), now=START + 15 * MINUTE + SETTLE)
+    assert stored(file) == minutes(15)
+
+
+def test_a_clock_that_was_a_year_ahead_does_no_harm(file: WritableDatabase) -> None:
+    """Otherwise a year would count as asked for, and would never be collected."""
+    fill(file, Market(minutes(100)), now=START + 365 * DAY)
+    assert file.coverage(MINUTES) == [Span(START, START + 100 * MINUTE)]
+    fill(file, Market(minutes(200)), now=START + DAY)
+    assert stored(file) == minutes(200)
+
+
+def test_a_clock_that_was_put_back_asks_for_nothing(file: WritableDatabase) -> None:
+    fill(file, Market(minutes(100)), now=START + 100 * MINUTE + SETTLE)
+    market = Market(minutes(100))
+    fill(file, market, now=START + 50 * MINUTE)
+    assert market.asked == []
+    assert stored(file) == minutes(100)
+
+
+def test_the_newest_candles_are_asked_for_again_and_old_values_are_kept(file: WritableDatabase) -> None:
+    """Exchanges change the newest candles for a while."""
+    market = minutes(20)
+    fill(file, Market(market[:10]), now=START + 10 * MINUTE + SETTLE)
+    changed = [*market[:8], market[8]._replace(close=17.5), *market[9:]]
+    fill(file, Market(changed), now=START + 20 * MINUTE + SETTLE)
+    assert stored(file) == changed
+    assert [one.candle for one in file.revisions(MINUTES, EVER)] == [market[8]]
+
+
+def test_a_gap_is_asked_for_again_until_it_is_final(file: WritableDatabase) -> None:
+    thin = [candle for number, candle in enumerate(minutes(300)) if not 100 <= number < 110]
+    sources = [Market(thin) for _ in range(MOST_ATTEMPTS + 2)]
+    for source in sources:
+        fill(file, source, until=START.date(), now=NOW)
+    hole = Span(START + 100 * MINUTE, START + 110 * MINUTE)
+    assert [sum(hole == span for _, span in source.asked) for source in sources] == [0, 1, 1, 1, 0, 0]
+    (gap,) = file.gaps(MINUTES, EVER)
+    assert gap.attempts == MOST_ATTEMPTS
+    assert gap.verdict != "open"
+
+
+def test_a_gap_that_the_exchange_fills_later_is_filled(database: WritableDatabase) -> None:
+    full = minutes(300)
+    fill(database, Market([*full[:100], *full[110:]]), until=START.date())
+    assert [gap.missing for gap in gaps_of(database)] == [10]
+    fill(database, Market(full), until=START.date())
+    assert stored(database) == full
+    assert gaps_of(database) == []
+
+
+def test_rows_that_no_market_can_have_made_are_kept_apart_with_their_reason(file: WritableDatabase) -> None:
+    market = minutes(10)
+    market[3] = market[3]._replace(high=-1.0)
+    market[5] = market[5]._replace(open_time=market[5].open_time + timedelta(seconds=7))
+    collected = fill(file, Market(market), now=START + 10 * MINUTE + SETTLE)
+    assert stored(file) == [candle for number, candle in enumerate(market) if number not in {3, 5}]
+    assert (collected.changed, collected.quarantined) == (8, 2)
+    reasons = [row.reason for row in file.quarantine(MINUTES, EVER)]
+    assert reasons == ["high -1.0 is not a positive number", "it opens where no candle of its interval can"]
+    assert [gap.missing for gap in gaps_of(file)] == [1, 1]
+
+
+def test_years_before_the_listing_are_one_question(file: WritableDatabase) -> None:
+    """They are covered afterwards, and not a gap."""
+    market = Market(minutes(2 * 1440))
+    fill(file, market, START - 3000 * DAY, until=date(2023, 1, 2))
+    assert len(market.asked) <= 3
+    assert gaps_of(file) == []
+    assert file.coverage(MINUTES) == [Span(START - 3000 * DAY, START + 2 * DAY)]
+    again = Market(minutes(2 * 1440))
+    fill(file, again, START - 3000 * DAY, until=date(2023, 1, 2))
+    assert again.asked == []
+
+
+def test_a_source_without_days_is_asked_for_every_window(file: WritableDatabase) -> None:
+    market = Market(minutes(3 * WINDOW))
+    market.intervals = frozenset({Interval.MINUTE_1})
+    fill(file, market, START - 30 * DAY, until=date(2023, 1, 18))
+    assert stored(file) == minutes(3 * WINDOW)
+
+
+def test_a_pair_that_no_source_has_leaves_nothing_behind(file: WritableDatabase) -> None:
+    with pytest.raises(UnusableHistory, match="no candle of BTC/USD from 2023-01-01"):
+        fill(file, Market([]))
+    assert file.collected() == []
+
+
+def test_an_interval_that_a_source_does_not_have_is_named(file: WritableDatabase) -> None:
+    market = Market(minutes(5))
+    market.intervals = frozenset({Interval.DAY_1})
+    with pytest.raises(UnusableHistory, match="it has candles of 1d, but not of 1m"):
+        fill(file, market)
+
+
+def test_minutes_in_which_the_exchange_was_down_are_caught_up(file: WritableDatabase) -> None:
+    """`--once` asks for what followed, and for a gap when it is due."""
+    now = datetime.now(UTC)  # the gap is found a moment later
+    first = Interval.MINUTE_1.floor(now) - 400 * MINUTE
+    full = [candle._replace(open_time=candle.open_time - START + first) for candle in minutes(400)]
+    thin = [*full[:100], *full[110:]]
+    fill(file, Market(thin[:200]), first, now=first + 210 * MINUTE + SETTLE)
+    (series,) = file.collected()
+    early, due = Market(thin), Market(full)
+    catch_up(run_of(file, now=now + SETTLE), early, series)
+    assert stored(file) == thin
+    hole = Span(first + 100 * MINUTE, first + 110 * MINUTE)
+    assert hole not in [span for _, span in early.asked]
+    catch_up(run_of(file, now=now + 2 * MINUTE), due, series)
+    assert hole in [span for _, span in due.asked]
+    assert stored(file) == full
+
+
+def test_old_gaps_are_asked_for_by_a_backfill_alone(file: WritableDatabase) -> None:
+    """A thin market has gaps everywhere: `--once` would read all of it again."""
+    full = minutes(300)
+    fill(file, Market([*full[:100], *full[110:]]), until=START.date())
+    (series,) = file.collected()
+    market = Market(full)
+    catch_up(run_of(file, START.date(), datetime.now(UTC) + DAY), market, series)
+    assert [gap.missing for gap in gaps_of(file)] == [10]
+    fill(file, market, until=START.date())
+    assert gaps_of(file) == []
+
+
+def test_candles_after_the_span_are_not_stored(file: WritableDatabase) -> None:
+    """A source may send them, also ones from the future."""
+
+    class Generous(Market):
+        def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
+            """Return the candles from the start of `span` on."""
+            return super().candles(pair, interval, Span(span.start, span.start + 999 * DAY))
+
+    fill(file, Generous(minutes(100)), now=START + 40 * MINUTE + SETTLE)
+    assert stored(file) == minutes(40)
+    assert file.coverage(MINUTES) == [Span(START, START + 40 * MINUTE)]
+
+
+def test_a_stopped_run_asks_for_no_further_window(file: WritableDatabase) -> None:
+    run, market = run_of(file), Market(minutes(3 * WINDOW))
+    run.stopped.set()
+    backfill(run, [market], BTC, Interval.MINUTE_1, START)
+    assert all(interval is Interval.DAY_1 for interval, _ in market.asked)
+    assert file.collected() == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "times"),
+    [
+        (answer(429, "{}", retry_after="1"), 1),
+        (answer(503, "upstream down", "text/html"), 2),
+        (answer(200, "<html>maintenance</html>", "text/html"), 2),
+        (break_off, 2),
+    ],
+    ids=["429", "503", "no JSON", "half an answer"],
+)
+def test_a_fault_that_passes_does_not_show(fault: Fault, times: int, file: WritableDatabase) -> None:
+    market = minutes(2 * WINDOW)
+    with ReplayServer(AlpacaExchange({(BTC, "1Min"): market})) as server:
+        server.inject(fault, times, when=lambda request: request.query["start"] > START.isoformat())
+        fill(file, Alpaca(AlpacaSettings(server.url), policy=QUICK), until=date(2023, 1, 12))
+        assert stored(file) == market[: 12 * 1440]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (refused(451, "not from here"), "451"),
+        (refused(403, "forbidden"), "403"),
+        (answer(500, "{}"), "500"),
+        (stall, "sent nothing for"),
+    ],
+    ids=["451", "403", "500", "stall"],
+)
+def test_a_fault_that_stays_keeps_every_window_before_it(fault: Fault, reason: str, database: WritableDatabase) -> None:
+    market = minutes(3 * WINDOW)
+    policy = QUICK.__class__(attempts=2, first_wait=0.01, longest_wait=0.02, connect_timeout=5, read_timeout=0.5)
+    with ReplayServer(AlpacaExchange({(BTC, "1Min"): market, (BTC, "1Day"): market[:1]})) as server:
+        source = Alpaca(AlpacaSettings(server.url), policy=policy)
+        server.inject(fault, 9, when=lambda request: request.query["start"] > (START + 7 * DAY).isoformat())
+        with pytest.raises(SourceError, match=reason):
+            fill(database, source, until=date(2023, 1, 18))
+    kept = stored(database)
+    assert 0 < len(kept) < len(market)
+    assert kept == market[: len(kept)]
+    assert database.coverage(MINUTES) == [Span(START, kept[-1].open_time + MINUTE)]
+
+
+def test_a_database_that_goes_away_in_the_middle_keeps_what_it_has(tmp_path: Path) -> None:
+    """The server ends the connections of the backfill and refuses new ones."""
+    del tmp_path
+    url, market = new_postgresql(), minutes(3 * WINDOW)
+    name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
+
+    async def goes_away(request: web.Request, handler: Handler) -> Answer:
+        allow(url, str(name), is_allowed=False)
+        return await handler(request)
+
+    with ReplayServer(AlpacaExchange({(BTC, "1Min"): market, (BTC, "1Day"): market[:1]})) as server:
+        source = Alpaca(AlpacaSettings(server.url), policy=QUICK)
+        server.inject(goes_away, when=lambda request: request.query["start"] > (START + 7 * DAY).isoformat())
+        with open_writer(url) as opened, pytest.raises(DatabaseError) as error:
+            fill(opened, source, until=date(2023, 1, 18))
+        assert "Traceback" not in str(error.value)
+        allow(url, str(name), is_allowed=True)
+        with open_writer(url) as opened:
+            kept = stored(opened)
+            assert 0 < len(kept) < len(market)
+            fill(opened, source, until=date(2023, 1, 18))
+            assert stored(opened) == market
+
+
+def allow(url: str, name: str, *, is_allowed: bool) -> None:
+    """Let the server accept connections to a database, or end them all."""
+    with psycopg.connect(psycopg.conninfo.make_conninfo(url, dbname="postgres"), autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {str(is_allowed).lower()}")
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+
+
+EDGES = st.integers(0, 2 * WINDOW)
+
+
+@settings(max_examples=15)
+@given(
+    holes=st.lists(st.tuples(EDGES, st.integers(1, 900)), max_size=6),
+    runs=st.lists(st.tuples(EDGES, EDGES, st.frozensets(st.integers(1, 6), max_size=2)), min_size=1, max_size=4),
+)
+def test_runs_in_any_order_with_any_failures_store_the_market_in_the_end(
+    holes: list[tuple[int, int]], runs: list[tuple[int, int, frozenset[int]]]
+) -> None:
+    """Forwards, backwards, overlapping, and ended by a source that does not answer."""
+    missing = {number for first, length in holes for number in range(first, first + length)}
+    whole = [candle for number, candle in enumerate(minutes(2 * WINDOW)) if number not in missing]
+    last = 2 * WINDOW
+    with tempfile.TemporaryDirectory() as folder, open_writer(str(Path(folder, "market.db"))) as database:
+        for first, end, failing in [*runs, (0, last, frozenset())]:
+            source = Market(whole, failing=failing)
+            try:
+                fill(database, source, START + first * MINUTE, now=START + end * MINUTE + SETTLE)
+            except (SourceError, UnusableHistory):
+                continue
+        assert stored(database) == whole
+        covered = database.coverage(MINUTES)
+        assert len(covered) <= 1
+        between = {(candle.open_time - START) // MINUTE for candle in whole}
+        inside = set(range(min(between, default=0), max(between, default=0))) - between
+        assert sum(gap.missing for gap in gaps_of(database)) == len(inside)
+        assert database.revisions(MINUTES, EVER) == []
+
+
+def test_the_candles_asked_for_again_are_few() -> None:
+    """A run every minute must stay one small question."""
+    assert REVISED * 50 < WINDOW
+
+
+def test_prices_of_two_sources_are_two_series(file: WritableDatabase) -> None:
+    fill(file, Market(minutes(5)), until=START.date())
+    fill(file, Market(minutes(5), id="other"), until=START.date())
+    pair = Interval.MINUTE_1
+    assert [one.series for one in file.collected()] == [MINUTES, SeriesKey("other", BTC, pair)]

@@ -1,0 +1,100 @@
+"""The document of a service with a database is valid and complete, and the running server conforms to it."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from crypto_predict.baked import store
+from tests.support.collected import fill
+from tests.support.models import BTC, ETH, make_model
+from tests.support.serving import Served, serving
+from tests.web.documentation.test_openapi import PLACEHOLDERS, schemathesis
+
+OURS = ["/candles/{pair}", "/digest/{pair}", "/series"]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("served")
+    now = datetime.now(UTC).replace(microsecond=0)
+    store.save(make_model(BTC, ETH, trained_at=now, last=(now - timedelta(hours=36)).date()), folder / "model.pkl")
+    fill(str(folder / "market.db"))
+    with serving(folder / "model.pkl", "--database", str(folder / "market.db"), "--stale-after", "2d") as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def document(served: Served) -> dict[str, Any]:
+    """The document, with its references replaced by what they refer to."""
+    whole = requests.get(f"{served.url}/openapi.json", timeout=30).json()
+    OpenAPIV31SpecValidator(whole).validate()
+
+    def resolve(node: Any) -> Any:
+        if isinstance(node, list):
+            return [resolve(member) for member in node]
+        if not isinstance(node, dict):
+            return node
+        if "$ref" not in node:
+            return {name: resolve(member) for name, member in node.items()}
+        target = whole
+        for name in node["$ref"].removeprefix("#/").split("/"):
+            target = target[name]
+        return resolve(target)
+
+    found = resolve(whole)
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("path", [*OURS, "/pairs"])
+def test_the_example_request_succeeds_and_its_answer_fits_the_document(
+    path: str, document: dict[str, Any], served: Served
+) -> None:
+    """Swagger UI's "Try it out" must not begin with an error, nor examples omit or invent members."""
+    operation = document["paths"][path]["get"]
+    chosen = {parameter["name"]: parameter["example"] for parameter in operation["parameters"]}
+    query = {name: value for name, value in chosen.items() if name != "pair"}
+    for content_type, kind in operation["responses"]["200"]["content"].items():
+        accept = {"Accept": content_type.partition(";")[0]}
+        answer = requests.get(f"{served.url}{path.format(**chosen)}", params=query, headers=accept, timeout=30)
+        assert (answer.status_code, answer.headers["Content-Type"]) == (200, content_type)
+        if "json" not in content_type:
+            assert answer.text.partition("\n")[0].strip() == kind["example"].partition("\n")[0].strip()
+            continue
+        OAS31Validator(kind["schema"]).validate(answer.json())
+        real, shown = (body[0] if isinstance(body, list) else body for body in (answer.json(), kind["example"]))
+        assert list(shown) == list(real)
+
+
+@pytest.mark.parametrize("path", [*OURS, "/pairs"])
+def test_every_answer_has_an_example_that_fits_its_schema(path: str, document: dict[str, Any]) -> None:
+    for response in document["paths"][path]["get"]["responses"].values():
+        for kind in response.get("content", {}).values():
+            OAS31Validator(kind["schema"]).validate(kind["example"])
+            assert kind["example"] not in ([], {}, *PLACEHOLDERS)
+        for header in response.get("headers", {}).values():
+            OAS31Validator(header["schema"]).validate(header["example"])
+
+
+def test_headers_of_candles_are_documented(document: dict[str, Any], served: Served) -> None:
+    answer = requests.get(f"{served.url}/candles/BTC-USD?source=simulated&limit=1", timeout=30)
+    documented = document["paths"]["/candles/{pair}"]["get"]["responses"]["200"]["headers"].keys()
+    general = {"Access-Control-", "Content-", "X-Content-Type-Options", "Date", "Server"}
+    ours = {name for name in answer.headers if not any(name.startswith(start) for start in general)}
+    assert {name.lower() for name in ours} == {name.lower() for name in documented}
+
+
+def test_the_running_server_conforms_to_the_document(served: Served, tmp_path: Path) -> None:
+    """Except that an end before the start, or a series that is not collected, fits the document and is refused."""
+    only = [word for path in [*OURS, "/pairs"] for word in ("--include-path", path)]
+    result = schemathesis(served, tmp_path, "--exclude-checks", "positive_data_acceptance", *only)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "No issues found" in result.stdout
+    assert re.search(r"Selected: 4/", result.stdout), result.stdout
