@@ -57,6 +57,11 @@ class Stored:
             fault = f"{what} is stored from {dates}, which is not one whole {interval.label}"
             raise UnusableHistory(self.id, [f"{fault}; {_ADVICE.format(pair)}"])
         _log.info("%s: reading %s from the database, stored from %s", pair, what, dates)
+        if whole.start > span.start:
+            options = (
+                f"--source {self._name} --pair {pair} --interval {series.interval.label} --since {span.start:%Y-%m-%d}"
+            )
+            _log.info("%s: `python collect.py --backfill %s` collects what is before", pair, options)
         asked = Span(max(interval.floor(span.start), whole.start), min(interval.ceil(span.end), whole.end))
         joined = resample(self._read(series, asked), asked, interval)
         return (candle for candle in joined if candle.open_time in span)

@@ -1,5 +1,6 @@
 """The source ``store``: a real database, read through its port."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -156,6 +157,20 @@ def test_less_than_a_day_is_reported_with_what_is_there(database: WritableDataba
         UnusableHistory, match=r"from 2024-01-01 01:00 to 2024-01-01 03:00 UTC, which is not one whole 1d"
     ):
         days(source)
+
+
+def test_a_history_that_is_shorter_than_asked_for_is_logged_with_what_to_type(
+    database: WritableDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The gate refuses a short history, and does not know where it comes from."""
+    collect(database, "alpaca", BTC, Interval.HOUR_1, START, START + 5 * DAY)
+    (source,) = sources(database)
+    with caplog.at_level(logging.INFO):
+        source.candles(BTC, Interval.DAY_1, Span(START, START + 5 * DAY))
+        assert "collects what is before" not in caplog.text
+        source.candles(BTC, Interval.DAY_1, Span(START - 9 * DAY, START + 5 * DAY))
+    command = "python collect.py --backfill --source alpaca --pair BTC/USD --interval 1h --since 2023-12-23"
+    assert f"BTC/USD: `{command}` collects what is before" in caplog.messages
 
 
 @pytest.mark.parametrize("reason", ["missing", "empty"])
