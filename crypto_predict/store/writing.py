@@ -122,9 +122,8 @@ class WritableDatabase(Database):
             fault = schema.upgrade(connection)
         if fault:
             raise self._connections.error(fault)
-        if isinstance(address, SqliteFile):  # others can read while this process writes
-            with self._connections.errors(), self._connections.engine.raw_connection() as driver:
-                driver.execute("PRAGMA journal_mode = WAL")
+        if isinstance(address, SqliteFile):
+            self._connections.use_wal()
 
     def _lock(self, connection: Connection, series: SeriesKey) -> _Symbol:
         """Return the row of a series, locked against other writers."""
