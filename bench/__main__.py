@@ -1,4 +1,4 @@
-"""Measure serving, candles, the backtest, the image and a backfill against peers and limits: ``python -m bench``."""
+"""Measure the servers, the store, the backtest, a backfill and the image against peers: ``python -m bench``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import backfill, backtest, candles, image, serving
+from bench import backfill, backtest, candles, image, serving, store
 from bench.figures import Figure, table
 from crypto_predict.errors import ReleaseFailed
 from crypto_predict.release.programs import output_of
@@ -19,7 +19,7 @@ def main() -> None:
     """Measure everything in one run and print the ratios."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--source", default="simulated", help="history of both models (default: %(default)s)")
-    parts = ("servers", "candles", "image", "backfill")
+    parts = ("servers", "candles", "store", "image", "backfill")
     parser.add_argument("--only", choices=parts, help="measure these alone (default: everything)")
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
@@ -30,6 +30,8 @@ def main() -> None:
             figures += [*serving.measure(options.source, Path(folder)), *backtest.measure(options.source)]
         if options.only in {None, "candles"}:
             figures += candles.measure(options.source, Path(folder))
+        if options.only in {None, "store"}:
+            figures += store.measure(Path(folder))
         if options.only in {None, "image"} and _has_engine():
             figures += image.measure(Path(folder))
         if options.only in {None, "backfill"}:

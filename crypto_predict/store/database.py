@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ from crypto_predict.store.address import Address, PostgresServer, SqliteFile
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 10  # for one statement, or for a lock
 _WRITE_SECONDS = 60
+_RETRY_SECONDS = 0.02
 _THREADS = 16  # more wait for a connection
 
 _ADVICE = {  # by a part of the driver's message
@@ -71,6 +73,20 @@ class Connections:
     def error(self, reason: str) -> DatabaseError:
         """Return an error of this database."""
         return DatabaseError(str(self.address), reason)
+
+    def use_wal(self) -> None:
+        """Keep the changes of an SQLite file in a log beside it, so that others can read while this process writes."""
+        deadline = time.monotonic() + _WRITE_SECONDS
+        with self.errors(), contextlib.closing(self.engine.raw_connection()) as connection:
+            while True:
+                try:
+                    connection.cursor().execute("PRAGMA journal_mode = WAL")
+                    return
+                except sqlite3.OperationalError as error:
+                    # unlike a transaction it does not wait for another process that does the same
+                    if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                        raise
+                    time.sleep(_RETRY_SECONDS)
 
     def close(self) -> None:
         """Close all connections that are not in use."""

