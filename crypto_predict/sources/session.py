@@ -93,7 +93,9 @@ class BoundedSession(requests.Session):
 
     def _fetch(self, host: str, *args: Any, **options: Any) -> requests.Response:
         timeout = (self._policy.connect_timeout, self._policy.read_timeout)
-        response = super().request(*args, **{**options, "timeout": timeout, "stream": True})
+        # A redirect could lead to any host; an answer that redirects is refused instead.
+        bounded = {**options, "timeout": timeout, "stream": True, "allow_redirects": False}
+        response = super().request(*args, **bounded)
         body = bytearray()
         with response:
             for chunk in response.iter_content(_CHUNK):

@@ -5,4 +5,5 @@
 * ``binance``: Binance's klines and tops of the book
 * ``poloniex``: Poloniex's candles and tickers
 * ``minutes``: a market of minutes on that server, and the real source that reads it
+* ``exchanges``: the table of the three exchanges, for what holds for each of them
 """

@@ -21,6 +21,7 @@ _INTERVALS = {interval.label: interval for interval in Interval if interval is n
 _SYMBOL = r"^[A-Z0-9-_.]{1,20}$"
 _MILLISECONDS = r"^[0-9]{1,20}$"
 _ZERO = "0.00000000"
+_LARGEST_LIMIT = 1000
 
 
 class _RefusedError(Exception):
@@ -32,12 +33,19 @@ class _RefusedError(Exception):
 class BinanceExchange:
     """Serves the candles of `market` (ascending candles by traded pair and interval) and `quotes`."""
 
-    def __init__(self, market: Market, quotes: Mapping[Pair, Quote] | None = None, weight_a_minute: int = 6000) -> None:
+    def __init__(
+        self,
+        market: Market,
+        quotes: Mapping[Pair, Quote] | None = None,
+        weight_a_minute: int = 6000,
+        page: int = _LARGEST_LIMIT,
+    ) -> None:
         self._market = {(BINANCE.symbol(pair), interval): candles for (pair, interval), candles in market.items()}
         self._openings = {key: [milliseconds(each.open_time) for each in self._market[key]] for key in self._market}
         self._quotes = {BINANCE.symbol(pair): quote for pair, quote in (quotes or {}).items()}
         self._symbols = {symbol for symbol, _ in self._market} | set(self._quotes)
         self._weight_a_minute = weight_a_minute
+        self._page = page  # candles in one answer at most, whatever the limit of the request is
         self._minute, self.used = 0, 0  # minutes on the clock, and the weight used in this one
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
@@ -91,8 +99,9 @@ class BinanceExchange:
         if given.get("timeZone", "0") != "0":
             raise _RefusedError(-1130, "Data sent for parameter 'timeZone' is not valid.")
         limit = _number(given, "limit", 500)
-        if not 1 <= limit <= 1000:
+        if not 1 <= limit <= _LARGEST_LIMIT:
             raise _RefusedError(-1130, "Data sent for parameter 'limit' is not valid.")
+        limit = min(limit, self._page)
         first, last = _number(given, "startTime", 0), _number(given, "endTime", 10**15)
         if last < first:
             raise _RefusedError(-1128, "Combination of optional parameters invalid.")

@@ -1,0 +1,323 @@
+"""What holds for every exchange. The wire format of each is tested in its own module, HTTP in `test_session`."""
+
+import base64
+import csv
+import math
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crypto_predict.errors import InvalidValue, SourceError, Unreachable, UnusableHistory
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
+from crypto_predict.sources.limits import Bounds
+from tests.support.replay import server as replay
+from tests.support.replay.alpaca import AlpacaExchange, Paging, Tokens
+from tests.support.replay.binance import BinanceExchange
+from tests.support.replay.exchanges import ALPACA, BINANCE, MINUTE, POLONIEX, TETHER, VENUES, Venue
+from tests.support.replay.minutes import BTC, QUICK, START
+from tests.support.replay.poloniex import Answers, Kept, PoloniexExchange
+from tests.support.replay.server import Exchange, Fault, ReplayServer
+
+REAL_HISTORIES = sorted((Path(__file__).parents[3] / "shared" / "data").glob("binance_*.csv"))
+
+pytestmark = pytest.mark.parametrize("venue", VENUES, ids=lambda venue: venue.id)
+
+# Faults that may pass, and the message of one that does not.
+PASSING = {
+    "429": (replay.answer(429), "answered 429 Too Many Requests"),
+    "500 JSON": (replay.refused(500, "internal server error"), "answered 500 Internal Server Error"),
+    "502 HTML": (replay.answer(502, "<h1>no</h1>", "text/html"), "answered 502 Bad Gateway"),
+    "503 empty": (replay.answer(503), "answered 503 Service Unavailable"),
+    "504 empty": (replay.answer(504), "answered 504 Gateway Timeout"),
+    "HTML with 200": (replay.answer(200, "<html>Login</html>", "text/html"), "no JSON"),
+    "empty 200": (replay.answer(200), ""),
+    "204": (replay.answer(204), ""),
+    "null": (replay.answer(200, "null"), "an empty answer"),
+    "nested too deep": (replay.answer(200, "[" * 100_000), "no JSON"),
+    "number too long": (replay.answer(200, "1" * 10_000), "no JSON"),
+    "truncated JSON": (replay.cut_json, "no JSON"),
+    "broken off": (replay.break_off, "did not deliver: IncompleteRead"),
+    "reset": (replay.reset, "did not deliver"),
+}
+# Formats that are not those of an exchange that answers: they are not `Unreachable`.
+PASSING_FORMATS = {
+    "number": (replay.answer(200, "1"), "no list of "),
+    "{}": (replay.answer(200, "{}"), "no list of "),
+    "error with 200": (replay.refused(200, "no"), "no list of "),
+}
+EVERY_FAULT = {**PASSING, **PASSING_FORMATS}
+
+
+@pytest.mark.parametrize("fault", [fault for fault, _ in EVERY_FAULT.values()], ids=EVERY_FAULT)
+def test_a_fault_that_passes_loses_nothing(fault: Fault, venue: Venue) -> None:
+    """Also between pages: the earlier pages are kept, and the page is requested again."""
+    with venue.serving(venue.minutes(30), rows=10) as server:
+        assert venue.read(server, 30) == venue.minutes(30)
+        requests = len(server.requests)
+        server.inject(fault)
+        server.inject(replay.altered(lambda answer: answer))  # the first page
+        server.inject(fault, times=2)
+        assert venue.read(server, 30) == venue.minutes(30)
+        assert len(server.requests) == 2 * requests + 3
+
+
+@pytest.mark.parametrize("name", EVERY_FAULT)
+def test_a_fault_that_stays_ends_in_an_error_with_its_reason(name: str, venue: Venue) -> None:
+    """Simulated prices may replace only an exchange that is not reached."""
+    fault, reason = EVERY_FAULT[name]
+    error = venue.given_up(fault)
+    assert reason in error.reason
+    assert isinstance(error, Unreachable) is (name in PASSING)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "error", "reason"),
+    [
+        (400, {}, SourceError, 'answered 400 Bad Request "not so"'),
+        (403, {}, Unreachable, 'answered 403 Forbidden "not so": access is refused'),
+        (404, {}, SourceError, 'Not Found "not so": nothing is at this address'),
+        (418, {}, Unreachable, "it has banned this machine for a while"),
+        (429, {"retry_after": "7200"}, Unreachable, "it asks to wait 7200 s, longer than the 60 s"),
+        (451, {}, Unreachable, "it refuses requests from your location"),
+        (301, {"location": "https://example.com/"}, SourceError, "it has moved"),
+    ],
+)
+def test_a_refusal_is_reported_at_once_and_not_retried(
+    status: int, headers: dict[str, str], error: type[SourceError], reason: str, venue: Venue
+) -> None:
+    """Asking again prolongs a ban."""
+    with venue.serving(venue.minutes(10)) as server:
+        server.inject(venue.refused(status, "not so", **headers))
+        with pytest.raises(SourceError) as caught:
+            venue.read(server, 10)
+        assert len(server.requests) == 1
+    assert type(caught.value) is error
+    assert reason in caught.value.reason
+
+
+def test_an_answer_without_end_is_not_read_to_it(venue: Venue) -> None:
+    with venue.serving(venue.minutes(10)) as server:
+        server.inject(replay.bomb)
+        with pytest.raises(SourceError, match="sent more than 4 MiB in one answer") as caught:
+            venue.read(server, 10)
+        assert len(server.requests) == 1
+    assert type(caught.value) is SourceError
+
+
+def test_retry_after_is_obeyed(venue: Venue) -> None:
+    """The server refuses until its time is over, so a client that retries earlier runs out of attempts."""
+    with venue.serving(venue.minutes(10)) as server:
+        server.inject(replay.throttled(1), times=9)
+        assert venue.read(server, 10, attempts=2) == venue.minutes(10)
+        assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "limit", "reason"),
+    [
+        (replay.stall, {"read_timeout": 0.2}, "sent nothing for 0.2 s"),
+        (replay.drip_body, {"answer_timeout": 0.3}, "did not finish its answer within 0.3 s"),
+        (replay.drip_headers, {"answer_timeout": 0.3}, "did not finish its answer within 0.3 s"),
+    ],
+)
+def test_an_answer_that_takes_too_long_is_given_up(
+    fault: Fault, limit: dict[str, Any], reason: str, venue: Venue
+) -> None:
+    """The SDK of an exchange alone would wait for ever: each byte restarts the timeout of a socket."""
+    with venue.serving(venue.minutes(10)) as server:
+        server.inject(fault)
+        with pytest.raises(Unreachable, match=reason):
+            venue.read(server, 10, attempts=1, **limit)
+
+
+Market = Callable[[Sequence[Candle]], Exchange]
+PAGINGS: dict[str, st.SearchStrategy[Market]] = {
+    ALPACA.id: st.builds(
+        Paging,
+        rows=st.lists(st.integers(30, 420), min_size=1, max_size=5),
+        overlap=st.integers(0, 29),
+        tokens=st.sampled_from(Tokens),
+    ).map(lambda paging: lambda candles: AlpacaExchange({(BTC, "1Min"): candles}, paging)),
+    BINANCE.id: st.integers(BINANCE.page // 10, BINANCE.page).map(
+        lambda page: lambda candles: BinanceExchange({(TETHER, Interval.MINUTE_1): candles}, page=page)
+    ),
+    POLONIEX.id: st.builds(
+        Answers,
+        rows=st.lists(st.integers(40, POLONIEX.page - 30), min_size=1, max_size=4),
+        kept=st.sampled_from(Kept),
+        descending=st.booleans(),
+        repeated=st.integers(0, 30),
+        numbers=st.sampled_from((str, float)),
+    ).map(lambda answers: lambda candles: PoloniexExchange({(TETHER, Interval.MINUTE_1): candles}, answers)),
+}
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    data=st.data(),
+    count=st.integers(0, 1_500),
+    gaps=st.lists(st.tuples(st.integers(0, 1_500), st.sampled_from((1, 2, 30, 700))), max_size=6),
+    start=st.integers(-5, 100),
+)
+def test_every_candle_is_returned_once_for_any_gaps_and_pages(
+    venue: Venue, data: st.DataObject, count: int, gaps: list[tuple[int, int]], start: int
+) -> None:
+    """A short page is not the last one, pages may overlap, and the market may have gaps anywhere."""
+    missing = {minute for first, length in gaps for minute in range(first, first + length)}
+    candles = [one for minute, one in enumerate(venue.minutes(count)) if minute not in missing]
+    market = data.draw(PAGINGS[venue.id])
+    span = Span(START + start * MINUTE, START + max(start, count + 5) * MINUTE)
+    with ReplayServer(market(candles)) as server:
+        found = list(venue.source(server).candles(BTC, Interval.MINUTE_1, span))
+    assert found == [candle for candle in candles if candle.open_time in span]
+
+
+def test_a_full_history_takes_as_many_requests_as_pages_and_is_not_read_ahead(venue: Venue) -> None:
+    """Five years of minutes must not be read before the first of them is used."""
+    count = 3 * venue.page
+    with venue.serving(venue.minutes(count)) as server:
+        candles = venue.source(server).candles(BTC, Interval.MINUTE_1, Span(START, START + count * MINUTE))
+        assert server.requests == []
+        assert [one.open_time for one in islice(candles, 2)] == [START, START + MINUTE]
+        assert len(server.requests) <= 2
+        assert sum(1 for _ in candles) == count - 2
+        assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("offset", [timedelta(0), timedelta(seconds=30), timedelta(milliseconds=1)])
+def test_a_span_between_two_openings_is_read_to_its_ends(offset: timedelta, venue: Venue) -> None:
+    """The start is included, the end is not."""
+    with venue.serving(venue.minutes(20)) as server:
+        span = Span(START + offset, START + 10 * MINUTE + offset)
+        candles = list(venue.source(server).candles(BTC, Interval.MINUTE_1, span))
+    assert candles == (venue.minutes(11)[1:] if offset else venue.minutes(10))
+
+
+def test_candles_outside_the_span_are_dropped(venue: Venue) -> None:
+    early, late = (
+        venue.row(venue.minutes(1)[0]._replace(open_time=START + days * timedelta(days=1))) for days in (-1, 900)
+    )
+    with venue.serving(venue.minutes(20)) as server:
+        server.inject(venue.altered(lambda rows: [early, *rows, late]))
+        assert venue.read(server, 15) == venue.minutes(15)
+
+
+def test_an_unordered_page_is_sorted_and_the_last_copies_win(venue: Venue) -> None:
+    """The first copy may be from before the close."""
+    growing = [venue.row(one._replace(close=9.5)) for one in venue.minutes(8)]
+    with venue.serving(venue.minutes(20)) as server:
+        server.inject(venue.altered(lambda rows: [*growing, *rows[::-1]]))
+        assert venue.read(server, 20) == venue.minutes(20)
+
+
+def test_more_candles_than_were_asked_for_are_refused(venue: Venue) -> None:
+    error = venue.given_up(venue.altered(lambda rows: rows[:1] * (venue.page + 1)))
+    assert f"{venue.page + 1:,} " in error.reason
+    assert f"and no more than {venue.page:,} were asked for" in error.reason
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("high", math.nan), ("close", -1.0), ("low", 0.0), ("open", math.inf), ("volume", -3.5), ("trades", -4)],
+)
+def test_impossible_values_are_passed_on(field: str, value: Any, venue: Venue) -> None:
+    """`history` judges candles. A source that drops them would turn a fault into a gap."""
+    impossible = venue.row(venue.minutes(3)[2]._replace(**{field: value}))
+    with venue.serving(venue.minutes(5)) as server:
+        server.inject(venue.altered(lambda rows: [*rows[:2], impossible, *rows[3:]]))
+        candles = venue.read(server, 5)
+    assert repr(getattr(candles[2], field)) == repr(value)
+    assert len(candles) == 5
+
+
+def test_a_history_is_bounded(venue: Venue) -> None:
+    with venue.serving(venue.minutes(30)) as server:
+        with pytest.raises(SourceError, match="more than 29 candles for one history; SOURCE_CANDLES allows more"):
+            venue.read(server, 30, bounds=Bounds(candles=29))
+        assert len(venue.read(server, 30, bounds=Bounds(candles=30))) == 30
+
+
+@pytest.mark.parametrize(
+    "base", ["../orders", "BTC_USDT/ticker24h?x=", "BTC USD", "BTC%2F", "", "b", "B" * 60, "BTC\n", "USDT"]
+)
+def test_a_pair_that_an_exchange_cannot_have_is_refused_without_a_request(base: str, venue: Venue) -> None:
+    with venue.serving(venue.minutes(10)) as server:
+        for ask in (lambda pair: venue.read(server, 10, pair), venue.source(server).quote):
+            with pytest.raises(UnusableHistory, match="it cannot have the pair"):
+                ask(Pair(base, "USDT"))
+        assert server.requests == []
+
+
+@given(data=st.data(), seconds=st.floats(0, 4e9))
+def test_the_history_ends_at_the_limit_rounded_down(venue: Venue, data: st.DataObject, seconds: float) -> None:
+    source = venue.open(venue.address, Bounds(), QUICK)
+    interval = data.draw(st.sampled_from(sorted(source.intervals, key=lambda each: each.seconds)))
+    limit = EPOCH + timedelta(seconds=seconds)
+    end = source.newest_close(BTC, interval, limit)
+    assert end <= limit < end + interval.length
+    assert interval.floor(end) == end
+
+
+def test_the_address_comes_from_the_environment_and_an_empty_value_means_absent(venue: Venue) -> None:
+    own = venue.from_environ({venue.variable: "http://127.0.0.1:9/"})
+    assert own == venue.settings("http://127.0.0.1:9")
+    assert venue.from_environ({venue.variable: ""}) == venue.from_environ({}) == venue.settings(venue.address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("api.exchange.com", "ftp://user:hush@api.exchange.com", "https://", "http://[::1", "http://h:99999"),
+        *("http://h?hush", "http://user:hush/sh@h", "http://user:1/hush@h", "http://u:hush@h?hush"),
+        *("http://u:hush h@h#x", "http://h\nx", "//u:hush@h", "http://u:hush@[::1", "http://u:p@h/\udcff"),
+        *("http://h#hush@h", "http://u:a//hush@h"),
+    ],
+)
+def test_an_invalid_address_is_refused_and_its_password_is_not_shown(address: str, venue: Venue) -> None:
+    with pytest.raises(InvalidValue, match=venue.variable) as caught:
+        venue.from_environ({venue.variable: address})
+    assert "hush" not in str(caught.value)
+
+
+def test_the_password_of_an_address_is_sent_and_never_printed(venue: Venue) -> None:
+    """Settings and errors end up in logs."""
+    with venue.serving(venue.minutes(10)) as server:
+        url = server.url.replace("//", "//user:hush{0}@")
+        server.inject(replay.echoing_authorization)
+        with pytest.raises(SourceError, match=r"refused: Basic \*\*\*") as caught:
+            venue.open(url, Bounds(), QUICK).quote(BTC)
+        [asked] = server.requests
+    encoded = base64.b64encode(b"user:hush{0}").decode()
+    assert asked.headers["authorization"] == f"Basic {encoded}"
+    text = f"{caught.value} {venue.settings(url)!r} {venue.settings(url)}"
+    assert [secret for secret in ("hush", encoded) if secret in text] == []
+
+
+@pytest.mark.skipif(not REAL_HISTORIES, reason="the real daily histories of Binance are not on this machine")
+@pytest.mark.parametrize("path", REAL_HISTORIES, ids=lambda path: path.stem)
+def test_a_real_history_is_returned_completely(path: Path, venue: Venue) -> None:
+    """From long before its first candle on."""
+    candles = real_history(path, venue)
+    span = Span(candles[0].open_time - timedelta(days=2000), candles[-1].open_time + timedelta(days=1))
+    with venue.serving(candles, Interval.DAY_1, rows=420) as server:
+        assert list(venue.source(server).candles(BTC, Interval.DAY_1, span)) == candles
+    assert len(candles) > 2000
+
+
+def real_history(path: Path, venue: Venue) -> list[Candle]:
+    """Return real days. What the file does not have is invented, where the exchange sends it."""
+    names = ("open", "high", "low", "close", "volume")
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = []
+    for row, invented in zip(rows, venue.minutes(len(rows)), strict=True):
+        opening = datetime.combine(date.fromisoformat(row["time"]), time(), START.tzinfo)
+        values: list[Any] = [opening, *(float(row[name]) for name in names), *invented[len(names) + 1 :]]
+        found.append(Candle(*values))
+    return found
