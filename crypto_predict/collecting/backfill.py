@@ -22,6 +22,7 @@ from crypto_predict.errors import RefusedKeys, SourceError, UnusableHistory
 from crypto_predict.history import Audit, closing_limit, place
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.ports import CandleSource, CollectedSeries, MarketWriter, Quarantined, StoredGap
+from crypto_predict.wording import counted
 
 OFF_GRID = "it opens where no candle of its interval can"
 
@@ -44,7 +45,7 @@ class Collected:
     """What one run has added to a series. It is stored also if an error followed."""
 
     series: SeriesKey
-    windows: int = 0  # that were stored
+    windows: int = 0  # that were stored and had a candle
     changed: int = 0  # candles that were new or changed
     quarantined: int = 0  # candles that were rejected
 
@@ -132,7 +133,8 @@ def _collect(
         run.progress.expect(asking.asked - sum(candles_in(piece, interval) for piece in pieces))
     if asking.newest_close is None and not run.stopped.is_set():
         days = f"from {wanted.start:%Y-%m-%d %H:%M} to {wanted.end:%Y-%m-%d %H:%M} UTC"
-        raise SourceError(source.id, f"no candle of {series.pair} {days}")
+        rejected = f", and {counted(collected.quarantined, 'rejected row')}" if collected.quarantined else ""
+        raise SourceError(source.id, f"no candle of {series.pair} {days}{rejected}")
 
 
 class _Asking:
@@ -209,26 +211,35 @@ class _Asking:
 
     def _store(self, asked: Span, sound: Sequence[Candle], rejected: Sequence[Quarantined]) -> datetime:
         """Store the answer to one window, or to none. Return the instant up to which the series is covered."""
-        openings = [candle.open_time for candle in sound]
-        openings += [row.candle.open_time for row in rejected]
-        if openings:
-            newest = self._interval.floor(max(openings)) + self._interval.length
+        if sound:
+            openings = [candle.open_time for candle in sound]
+            newest = max(openings) + self._interval.length
             self.newest_close = max(newest, self.newest_close or newest)
             self._first_open = min(*openings, self._first_open or openings[0])
-        if self.newest_close is None:
-            return asked.start
-        covered = Span(asked.start, min(asked.end, self.newest_close))
-        if not openings and covered.end <= covered.start:
-            return asked.start
+        covered = self._covered(asked, rejected)
+        if not (sound or rejected) and covered.end <= covered.start:
+            return covered.start
         database = self._run.database
         database.follow(self._series, simulated=self._source.simulated)
         if rejected:
             facts = self._series.pair, len(rejected), self._source.id, place(rejected[0].candle.open_time, None)
             _log.warning("%s: %d rows of %s rejected; the first: %s: %s", *facts, rejected[0].reason)
-        self._collected.windows += 1
+        self._collected.windows += bool(sound)
         self._collected.quarantined += len(rejected)
         self._collected.changed += database.write(self._series, sound, covered, rejected)
-        return covered.end
+        return max(covered.start, covered.end)
+
+    def _covered(self, asked: Span, rejected: Sequence[Quarantined]) -> Span:
+        """Return the span that needs no further question; its end may lie before its start.
+
+        Rejected rows between two candles are a gap, which is asked for again. Those before the first candle and after
+        the newest one are not, so that they must not count as covered: the exchange may send sound ones later.
+        """
+        first, newest = self._first_open, self.newest_close
+        openings = [self._interval.floor(row.candle.open_time) for row in rejected]
+        before = [opening + self._interval.length for opening in openings if first is None or opening < first]
+        start = max([asked.start, *before])
+        return Span(start, asked.start if newest is None else min(asked.end, newest))
 
 
 def candles_in(span: Span, interval: Interval) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from crypto_predict.settings import masked
 
 _EXPECTED = "a path such as data/market.db, sqlite:///data/market.db or postgresql://user:password@host:5432/name"
 _POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
+
+# A mistyped URL, or a keyword string of libpq, is not a path: its password would become the name of a folder.
+_NOT_A_PATH = re.compile(r"^[a-z][a-z+]+:|//.*@|:.*@|password=|\?", re.IGNORECASE)
+_SECRET = re.compile(".*@|password=.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ def parse(text: str) -> Address:
     if not found:
         return _file(text, text)
     if scheme == "sqlite":
-        return _file(rest[1:] if rest.startswith("/") and "?" not in rest else "", text)
+        return _file(rest[1:] if rest.startswith("/") else "", text)
     if scheme not in _POSTGRESQL:
         raise _invalid(text)
     try:
@@ -60,18 +65,19 @@ def parse(text: str) -> Address:
         psycopg.conninfo.make_conninfo(**{name: str(value) for name, value in url.query.items()})
     except (ArgumentError, ValueError, psycopg.ProgrammingError) as error:
         raise _invalid(text) from error
-    if not url.database or "@" in (url.host or ""):  # a host with a part of a password that should have been encoded
+    # an @ after the first one: a part of a password that should have been encoded would be shown as a host
+    if not url.database or "@" in (url.host or "") + url.database:
         raise _invalid(text)
     return PostgresServer(masked(text), url)
 
 
 def _file(path: str, text: str) -> SqliteFile:
-    # ":memory:" would be lost when its process ends; a keyword string of libpq may contain a password
-    if not path or path.startswith(":") or "password=" in path:
+    # ":memory:" would be lost when its process ends
+    if not path or path.startswith(":") or _NOT_A_PATH.search(path):
         raise _invalid(text)
     return SqliteFile(Path(path))
 
 
 def _invalid(text: str) -> InvalidValue:
-    shown = "***" if "password=" in text and "://" not in text else masked(text)
+    shown = masked(text) if "://" in text else _SECRET.sub("***", text)
     return InvalidValue("database", shown, _EXPECTED)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -22,6 +23,7 @@ from crypto_predict.store.address import Address, PostgresServer, SqliteFile
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 10  # for one statement, or for a lock
 _WRITE_SECONDS = 60
+_SILENT_SECONDS = 2  # for an answer of a server, after the time in which it ends a statement itself
 _RETRY_SECONDS = 0.02
 _THREADS = 16  # more wait for a connection
 
@@ -31,7 +33,9 @@ _ADVICE = {  # by a part of the driver's message
     "No space left": "make room on the disk",
     "is locked": "another process did not finish writing in time",
     "readonly database": "check the permissions of the file and its folder",
-    "unable to open": "check the permissions of the file and its folder",
+    "unable to open": "check the permissions of the file, and of its folder, which a reader writes to as well",
+    "wait timeout expired": "the server does not answer",
+    "File exists": "a folder of the path is a file; name another one",
     "malformed": "the file is damaged: restore a copy, or move it away and collect again",
     "not a database": "name another file",
 }
@@ -102,11 +106,32 @@ class Connections:
             raise self.error("the file does not exist; collect.py --database creates it") from error
         if not stat.S_ISREG(status.st_mode):
             raise self.error("it is not a file; name another one")
-        if self._status is not None and not os.path.samestat(status, self._status):
-            if not self._read_only:
-                raise self.error("the file was replaced while it was in use; start again")
+        if self._status is not None and not os.path.samestat(status, self._status) and not self._read_only:
+            raise self.error("the file was replaced while it was in use; start again")
+        # Also another file may have been copied over it. SQLite notices that only if it opens the file again.
+        if self._status is not None and self._read_only and _version(status) != _version(self._status):
             self.engine.dispose()
         self._status = status
+
+
+def _version(status: os.stat_result) -> tuple[int, ...]:
+    """Return what changes when a file is replaced or written to."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+class _BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that gives up a server that stands still: TCP still answers then, and psycopg waits for ever."""
+
+    patience: float = _WRITE_SECONDS + _SILENT_SECONDS  # seconds for one answer
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Wait for an answer. Close the connection if none comes in time: another question would wait as well."""
+        try:
+            return super().wait(gen, interval, timeout or self.patience)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.close()
+            raise
 
 
 def _engine(server: PostgresServer, read_only: bool) -> Engine:
@@ -136,6 +161,12 @@ def _engine(server: PostgresServer, read_only: bool) -> Engine:
         "default_transaction_read_only": "on" if read_only else "off",
         "timezone": "UTC",
     }
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: object, _record: object, _positional: object, named: dict[str, Any]) -> _BoundedConnection:
+        connection = _BoundedConnection.connect(**named)
+        connection.patience = seconds + _SILENT_SECONDS
+        return connection
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _record: object) -> None:

@@ -1,5 +1,6 @@
 """Backfills in this process: real gaps, faults of exchanges and databases, clocks, and every order of spans."""
 
+import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -201,6 +202,38 @@ def test_rows_that_no_market_can_have_made_are_kept_apart_with_their_reason(file
     reasons = [row.reason for row in file.quarantine(MINUTES, EVER)]
     assert reasons == ["high -1.0 is not a positive number", "it opens where no candle of its interval can"]
     assert [gap.missing for gap in gaps_of(file)] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "broken", [range(10), range(4), range(6, 10), [0, 1, 5, 9]], ids=["all", "head", "tail", "some"]
+)
+def test_rejected_rows_are_asked_for_again(broken: Sequence[int], file: WritableDatabase) -> None:
+    """Also at both ends, where they are not a gap: an exchange that sent nonsense for an hour is sound afterwards."""
+    market, now = minutes(10), START + 10 * MINUTE + SETTLE
+    nonsense = [each._replace(high=-1.0) if number in broken else each for number, each in enumerate(market)]
+    with contextlib.suppress(UnusableHistory):
+        fill(file, Market(nonsense), now=now)
+    assert len(file.quarantine(MINUTES, EVER)) == len(broken)
+    fill(file, Market(market), now=now)
+    assert stored(file) == market
+
+
+def test_rejected_rows_before_the_stored_ones_are_asked_for_again(file: WritableDatabase) -> None:
+    market, now = minutes(10), START + 10 * MINUTE + SETTLE
+    fill(file, Market(market), START + 6 * MINUTE, now=now)
+    fill(file, Market([each._replace(high=-1.0) for each in market]), now=now)
+    assert file.coverage(MINUTES) == [Span(START + 6 * MINUTE, START + 10 * MINUTE)]
+    fill(file, Market(market), now=now)
+    assert stored(file) == market
+
+
+def test_a_source_with_rejected_rows_alone_is_replaced(file: WritableDatabase) -> None:
+    """They stay in the database as evidence."""
+    market, now = minutes(10), START + 10 * MINUTE + SETTLE
+    bad = Market([each._replace(high=-1.0) for each in market], "binance")
+    collected = backfill(run_of(file, now=now), [bad, Market(market)], BTC, Interval.MINUTE_1, START)
+    assert (collected.series.source, collected.changed) == ("alpaca", 10)
+    assert len(file.quarantine(SeriesKey("binance", BTC, Interval.MINUTE_1), EVER)) == 10
 
 
 def test_years_before_the_listing_are_one_question(file: WritableDatabase) -> None:

@@ -9,6 +9,7 @@ import pytest
 from crypto_predict.errors import DatabaseError, InvalidValue
 from crypto_predict.store import open_reader, open_writer
 from tests.support.databases import PASSWORD, USER, new_postgresql, with_user
+from tests.support.minutes import MINUTES
 
 
 @pytest.mark.parametrize(
@@ -31,13 +32,19 @@ from tests.support.databases import PASSWORD, USER, new_postgresql, with_user
         "postgresql://user:secret@host/market\n",
         "postgresql://user:p@secret@host/market",
         "postgresql://user:p@secret:p@host/market",
+        "postgresql://user:p@secret/p@host/market",
+        "postgresql:/user:secret@host/market",
+        "postgresql//user:secret@host/market",
+        "user:secret@host/market",
+        "file:market.db",
+        "market.db?mode=ro",
         "host=example user=me password=secret",
     ],
 )
 def test_a_malformed_address_is_named_without_its_password(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is created. A database in memory would be lost; another driver is not installed."""
+    """Nothing is created, a folder named after a password least of all. A database in memory would be lost."""
     monkeypatch.chdir(tmp_path)
     for opened in (open_reader, open_writer):
         with pytest.raises(InvalidValue, match=r"is not a path such as data/market\.db, sqlite:///") as caught:
@@ -59,8 +66,11 @@ def test_a_path_and_a_url_name_the_same_file(tmp_path: Path, monkeypatch: pytest
 def test_postgres_is_another_name_of_postgresql() -> None:
     """Some hosts print their addresses so."""
     url = new_postgresql()
-    for scheme in ("postgresql", "postgres", "postgresql+psycopg"):
-        open_writer(url.replace("postgresql", scheme, 1)).close()
+    with open_writer(url) as writer:
+        writer.follow(MINUTES, simulated=False)
+    for scheme in ("postgres", "postgresql+psycopg"):
+        with open_reader(url.replace("postgresql", scheme, 1)) as reader:
+            assert [one.series for one in reader.collected()] == [MINUTES]
 
 
 def test_a_wrong_password_is_reported_without_it() -> None:

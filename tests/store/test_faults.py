@@ -1,9 +1,12 @@
 """Ends of any kind in the middle of writes: nothing is lost, doubled or altered."""
 
+import os
 import random
+import signal
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from crypto_predict.errors import DatabaseError
@@ -127,3 +130,18 @@ def test_a_hold_does_not_outlive_its_server() -> None:
             pass
         with writer.hold(MINUTES):
             assert writer.write(MINUTES, candles(0, 3), Span(START, START + 3 * MINUTE)) == 3
+
+
+def test_a_connection_that_stands_still_is_given_up() -> None:
+    """Its machine answers TCP, so that only a time limit of the client ends the wait."""
+    url = new_postgresql()
+    open_writer(url).close()
+    with open_reader(url) as database, psycopg.connect(url) as other:
+        database.collected()
+        others = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ((process,),) = other.execute(others).fetchall()
+        os.kill(process, signal.SIGSTOP)
+        try:
+            assert database.collected() == [], "over another connection"
+        finally:
+            os.kill(process, signal.SIGCONT)

@@ -210,6 +210,19 @@ def test_a_reader_goes_on_with_a_replaced_file(tmp_path: Path) -> None:
         assert len(reader.candles(MINUTES, EVER, MANY)) == 5
 
 
+def test_a_reader_goes_on_with_a_file_that_was_copied_over_its_own(tmp_path: Path) -> None:
+    """The file stays the same one, with other contents. SQLite does not notice that by itself."""
+    path, copy = tmp_path / "market.db", tmp_path / "copy.db"
+    for each, count in ((path, 3), (copy, 5000)):
+        with open_writer(str(each)) as writer:
+            writer.follow(MINUTES, simulated=False)
+            writer.write(MINUTES, candles(0, count))
+    with open_reader(str(path)) as reader:
+        assert len(reader.candles(MINUTES, EVER, MANY)) == 3
+        path.write_bytes(copy.read_bytes())
+        assert len(reader.candles(MINUTES, EVER, MANY)) == 5000
+
+
 def test_every_step_has_its_own_number() -> None:
     """Versions are compared as texts."""
     folder = Path("crypto_predict/store/migrations/versions")
