@@ -20,7 +20,7 @@ import pytest
 from crypto_predict.collecting.missing import REVISED
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span, resample
 from crypto_predict.store import open_reader, open_writer
-from tests.support.collecting import MINUTES, alpaca_of, collect_here, collecting, run_collect, stored_candles
+from tests.support.collecting import MINUTES, alpaca_of, collect_here, collecting, stored_candles
 from tests.support.databases import new_database
 from tests.support.replay.alpaca import AlpacaExchange
 from tests.support.replay.binance import BinanceExchange
@@ -55,7 +55,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def test_a_backfill_stores_every_candle_of_the_exchange(
     server: ReplayServer, market: list[Candle], database: str
 ) -> None:
-    run = run_collect(database, *THREE_WEEKS, **alpaca_of(server.url))
+    run = collect_here(database, *THREE_WEEKS, **alpaca_of(server.url))
     assert run.code == 0, run.errors
     expected = [candle for candle in market if candle.open_time < START + 21 * DAY]
     assert stored_candles(database) == expected
@@ -160,15 +160,17 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
         assert len(run.errors.splitlines()) == 1
 
 
-def test_a_source_that_refuses_is_replaced_and_named(server: ReplayServer, tmp_path: Path) -> None:
+def test_a_source_that_refuses_is_replaced_and_named(
+    server: ReplayServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """For example at a place from which the exchange does not accept requests."""
     server.inject(refused(451, "not from here"), times=10)
     arguments = ("--backfill", "--pair", "BTC/USD", "--since", yesterday(), "--source", "alpaca,simulated")
-    run = run_collect(str(tmp_path / "market.db"), *arguments, ALPACA_DATA_URL=server.url)
+    run = collect_here(str(tmp_path / "market.db"), *arguments, ALPACA_DATA_URL=server.url)
     assert run.code == 0, run.errors
-    assert "BTC/USD: not collected from alpaca: " in run.errors
-    assert "451" in run.errors
-    assert "SIMULATED PRICES" in run.errors
+    assert "BTC/USD: not collected from alpaca: " in caplog.text
+    assert "451" in caplog.text
+    assert "SIMULATED PRICES" in caplog.text
     assert run.output.startswith("BTC/USD 1m from simulated: ")
 
 
@@ -250,7 +252,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_stored(
     small_disk(folder)
     try:
         database = str(folder / "market.db")
-        run = run_collect(database, *THREE_WEEKS, **alpaca_of(server.url))
+        run = collect_here(database, *THREE_WEEKS, **alpaca_of(server.url))
         assert run.code == 1
         assert "make room on the disk" in run.output + run.errors
         assert "Traceback" not in run.errors
@@ -357,7 +359,7 @@ def test_what_was_never_asked_for_is_a_hole_too(tmp_path: Path) -> None:
     assert (found["cause"], found["attempts"], found["asked_again_from"]) == ("not asked for", 0, None)
 
 
-def test_the_first_exchange_that_delivers_is_collected(tmp_path: Path) -> None:
+def test_the_first_exchange_that_delivers_is_collected(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Alpaca does not have the pair, Binance refuses this place, and Poloniex trades USDT in place of dollars."""
     database, market = str(tmp_path / "market.db"), minutes(1_440)
     with (
@@ -368,12 +370,14 @@ def test_the_first_exchange_that_delivers_is_collected(tmp_path: Path) -> None:
         binance.inject(refused(451, "not from here"), times=9)
         urls = {"ALPACA_DATA_URL": alpaca.url, "BINANCE_API_URL": binance.url, "POLONIEX_API_URL": poloniex.url}
         days = ("--since", "2023-01-01", "--until", "2023-01-01")
-        run = run_collect(database, "--backfill", "--pair", "BTC/USD", *days, **urls)
+        run = collect_here(database, "--backfill", "--pair", "BTC/USD", *days, **urls)
         status = collect_here(database, "--status", "--pair", "BTC/USD")
     assert run.code == 0, run.errors
-    assert "BTC/USD: not collected from alpaca: alpaca: no candle of BTC/USD" in run.errors
-    assert "BTC/USD: not collected from binance: " in run.errors
-    assert "BTC/USD: poloniex trades BTC/USDT in its place; the candles are stored and served as BTC/USDT" in run.errors
+    assert "BTC/USD: not collected from alpaca: alpaca: no candle of BTC/USD" in caplog.text
+    assert "BTC/USD: not collected from binance: " in caplog.text
+    assert (
+        "BTC/USD: poloniex trades BTC/USDT in its place; the candles are stored and served as BTC/USDT" in caplog.text
+    )
     assert run.output.startswith("BTC/USDT 1m from poloniex: 1,440 candles new or changed")
     assert "BTC/USDT  poloniex" in status.output
     stored = stored_candles(database, SeriesKey("poloniex", Pair("BTC", "USDT"), Interval.MINUTE_1))
@@ -381,19 +385,22 @@ def test_the_first_exchange_that_delivers_is_collected(tmp_path: Path) -> None:
 
 
 def test_a_terminal_shows_a_bar_with_rate_and_time_left(server: ReplayServer, tmp_path: Path) -> None:
-    """Log lines appear above it; without a terminal there is no bar."""
+    """Log lines appear above it; without a terminal there is no bar. The report is on standard output."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 120))
     command = [sys.executable, "collect.py", *THREE_WEEKS, "--database", str(tmp_path / "market.db")]
     environ = {**os.environ, **alpaca_of(server.url)}
-    with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.DEVNULL, stderr=theirs) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=theirs) as process:
         os.close(theirs)
         shown = b""
         with contextlib.suppress(OSError):  # the other end is closed
             while more := os.read(ours, 2**16):
                 shown += more
+        assert process.stdout is not None
+        report = process.stdout.read().decode()
     os.close(ours)
     assert process.returncode == 0
+    assert report.startswith("BTC/USD 1m from alpaca: 30,000 candles new or changed")
     assert re.search(rb"BTC/USD +\d+% \|.*\| [0-9.]+k?/[0-9.]+k candles, .*, .* left", shown)
 
 

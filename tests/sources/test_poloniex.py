@@ -1,27 +1,24 @@
-import csv
-import gzip
 import json
 from datetime import UTC, datetime, timedelta
-from itertools import islice, pairwise
-from pathlib import Path
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from crypto_predict.errors import SourceError
-from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, Span
+from crypto_predict.market import Candle, Interval, Pair, Quote, Span
 from crypto_predict.market.ports import CandleSource, QuoteSource
 from crypto_predict.sources.limits import Bounds, RateBudget
 from crypto_predict.sources.poloniex.rest import PAGE, WEIGHT_A_SECOND, WEIGHTS, Poloniex
 from crypto_predict.sources.poloniex.settings import PoloniexSettings
 from crypto_predict.sources.wire import milliseconds
+from tests.support.minutes import real_minutes
 from tests.support.replay import server as replay
 from tests.support.replay.exchanges import MINUTE, POLONIEX, TETHER
 from tests.support.replay.minutes import BTC, QUICK, START, full_minutes
 from tests.support.replay.poloniex import Answers, Kept, PoloniexExchange, refusal
 from tests.support.replay.server import Fault, ReplayServer
 
-REAL_MINUTES = Path(__file__).parents[3] / "shared" / "data" / "bitfinex_BTC-USD_1m_2019Q1.csv.gz"
 TOP = Quote(START, 26447.57, 0.016313, 26447.58, 0.068307)
 
 
@@ -165,23 +162,13 @@ def test_the_rate_budget_allows_ten_tickers_a_second() -> None:
     assert WEIGHT_A_SECOND / WEIGHTS["candles"] == 20
 
 
-def real_january() -> list[Candle]:
-    """The minutes of January 2019 with the gaps that the exchange left."""
-    with gzip.open(REAL_MINUTES, "rt", newline="") as file:
-        candles = []
-        for i, row in enumerate(islice(csv.reader(file), 1, 31 * 1_440)):
-            open_, high, low, close, volume = map(float, row[1:])
-            opening = EPOCH + timedelta(milliseconds=int(row[0]))
-            candles.append(Candle(opening, open_, high, low, close, volume, volume * close, i % 90, volume / 2, volume))
-    return [one for one in candles if one.open_time < datetime(2019, 2, 1, tzinfo=UTC)]
-
-
 @pytest.mark.parametrize("kept", Kept)
 def test_real_minutes_are_returned_with_exactly_their_gaps(kept: Kept) -> None:
     """Nothing is lost at a gap, and nothing is filled in."""
-    if not REAL_MINUTES.exists():
-        pytest.skip("the real minutes of BTC/USD are not on this machine")
-    candles = real_january()
+    candles = [
+        one._replace(quote_volume=one.close, trades=i % 90, taker_base_volume=i / 2, taker_quote_volume=i)
+        for i, one in enumerate(real_minutes(31))
+    ]
     with ReplayServer(PoloniexExchange({(TETHER, Interval.MINUTE_1): candles}, Answers((PAGE, 320), kept))) as server:
         source = Poloniex(PoloniexSettings(server.url), policy=QUICK, budget=RateBudget(10**6))
         span = Span(candles[0].open_time, candles[-1].open_time + MINUTE)

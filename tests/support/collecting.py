@@ -13,7 +13,6 @@ from typing import NamedTuple
 import collect
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.store import open_reader
-from tests.support.processes import Finished, run_measured
 from tests.support.serving import KEPT, ROOT
 
 EVER = Span(datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
@@ -40,11 +39,6 @@ def collect_here(database: str, *arguments: str, **environ: str) -> Ended:
     finally:
         signal.signal(signal.SIGTERM, before)
     return Ended(code, output.getvalue(), errors.getvalue())
-
-
-def run_collect(database: str, *arguments: str, **environ: str) -> Finished:
-    """Run the command in a process until it ends."""
-    return run_measured([sys.executable, "collect.py", *arguments, "--database", database], environ)
 
 
 @contextmanager

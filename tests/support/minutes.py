@@ -1,16 +1,22 @@
-"""Own-made minutes: a candle for each, whose numbers follow from its opening."""
+"""Minutes: own-made ones, whose numbers follow from their opening, and real ones with the gaps of their exchange."""
 
+import csv
+import gzip
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
+from itertools import accumulate, takewhile
+from pathlib import Path
 
-from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
+import pytest
+
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, SeriesKey, Span
 
 MINUTES = SeriesKey("binance", Pair("BTC", "USDT"), Interval.MINUTE_1)
 START = datetime(2024, 5, 17, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 EVER = Span(datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
 MANY = 10**9
+_REAL = Path(__file__).parents[3] / "shared" / "data" / "bitfinex_BTC-USD_1m_2019Q1.csv.gz"
 
 
 def candle(minute: int) -> Candle:
@@ -49,3 +55,21 @@ def vwaps(ascending: Sequence[Candle]) -> list[float | None]:
         vwap([other for other in ascending if one.open_time.date() == other.open_time.date() and other <= one])
         for one in ascending
     ]
+
+
+def real_minutes(days: int) -> list[Candle]:
+    """Return the real minutes of BTC/USD in the first days of 2019. They have no optional values."""
+    if not _REAL.exists():
+        pytest.skip("the real minutes of BTC/USD are not on this machine")
+    end = datetime(2019, 1, 1, tzinfo=UTC) + timedelta(days=days)
+    with gzip.open(_REAL, "rt", newline="") as file:
+        rows = iter(csv.reader(file))
+        next(rows)  # the names of the columns
+        found = (_real_candle(row) for row in rows)
+        return list(takewhile(lambda one: one.open_time < end, found))
+
+
+def _real_candle(row: Sequence[str]) -> Candle:
+    milliseconds, *values = row
+    open_, high, low, close, volume = map(float, values)
+    return Candle(EPOCH + timedelta(milliseconds=int(milliseconds)), open_, high, low, close, volume)

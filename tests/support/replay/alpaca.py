@@ -6,10 +6,12 @@ import base64
 import binascii
 import json
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from enum import Enum
+from operator import attrgetter
 from typing import Any
 
 from aiohttp import web
@@ -20,6 +22,7 @@ from crypto_predict.market import Candle, Pair, Quote
 _PARAMETERS = frozenset({"symbols", "timeframe", "start", "end", "limit", "page_token", "sort"})
 _TIMEFRAME = re.compile(r"([1-9]|[1-5][0-9])Min|([1-9]|1[0-9]|2[0-3])Hour|1Day")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_opening = attrgetter("open_time")
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 
 
@@ -90,9 +93,10 @@ class AlpacaExchange:
         """Yield symbol and candle, sorted by symbol and then by time."""
         for symbol in sorted(question.symbols):
             candles = self._market.get((symbol, question.timeframe), ())
-            for candle in reversed(candles) if question.descending else candles:
-                if question.start <= candle.open_time <= question.end:
-                    yield symbol, candle
+            first = bisect_left(candles, question.start, key=_opening)
+            found = candles[first : bisect_right(candles, question.end, key=_opening)]
+            for candle in reversed(found) if question.descending else found:
+                yield symbol, candle
 
     def _page(self, found: Sequence[tuple[str, Candle]], question: _Question) -> dict[str, Any]:
         rows = min(self._paging.rows[self._served % len(self._paging.rows)], question.limit)
@@ -141,7 +145,7 @@ class _Question:
 def bar(candle: Candle) -> dict[str, Any]:
     """Return a candle in Alpaca's format; a candle without a number of trades has no ``n``."""
     return {
-        "t": candle.open_time.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "t": f"{candle.open_time.isoformat()[:19]}Z",
         "o": candle.open,
         "h": candle.high,
         "l": candle.low,

@@ -14,13 +14,16 @@ BTC = Pair("BTC", "USD")
 START = datetime(2023, 1, 1, tzinfo=UTC)
 QUICK = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=0.02, connect_timeout=10, read_timeout=10)
 
+_made: list[Candle] = []  # so far; many tests need thousands
+
 
 def minutes(count: int) -> list[Candle]:
     """Return `count` minutes from `START` on, each with different prices."""
-    return [
+    _made.extend(
         Candle(START + timedelta(minutes=i), 9.0 + i, 12.0 + i, 8.0 + i, 10.0 + i, i / 4, trades=i)
-        for i in range(count)
-    ]
+        for i in range(len(_made), count)
+    )
+    return _made[:count]
 
 
 def full_minutes(count: int) -> list[Candle]:
