@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 
 from crypto_predict.prerequisites import needed
 
-PREREQUISITES = "collect.py", "requirements-live.txt"
+PROGRAM = "collect.py"
+PREREQUISITES = PROGRAM, "requirements-live.txt"
 
 with needed(*PREREQUISITES):
     from crypto_predict.collecting.options import CollectSettings, read_settings
-    from crypto_predict.command_line import DONE, abandon_output, exit_code
+    from crypto_predict.command_line import DONE, failed, print_report
     from crypto_predict.errors import CryptoPredictError
 
 
@@ -27,15 +28,13 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         text, code = run(settings, datetime.now(UTC))
     except CryptoPredictError as error:
-        return failed(str(error), error)
+        return failed(PROGRAM, str(error), error)
     except KeyboardInterrupt as error:
-        return failed("interrupted; what was collected is stored, and the same command continues", error)
-    encoding = sys.stdout.encoding or "utf-8"
+        return failed(PROGRAM, "interrupted; what was collected is stored, and the same command continues", error)
     try:
-        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
-    except OSError as error:  # the reader has closed the pipe
-        abandon_output()
-        return failed(f"the report cannot be written: {error.strerror}", error)
+        print_report(text)
+    except OSError as error:
+        return failed(PROGRAM, f"the report cannot be written: {error.strerror}", error)
     return code
 
 
@@ -51,12 +50,6 @@ def run(settings: CollectSettings, now: datetime) -> tuple[str, int]:
     with store.open_writer(settings.database) as database:
         outcomes = commands.collect(settings, database, now)
         return commands.summary(outcomes, database), commands.worst_code(outcomes)
-
-
-def failed(message: str, error: BaseException) -> int:
-    """Print a message to standard error and return the exit code of `error`."""
-    print(f"collect.py: error: {message}", file=sys.stderr)
-    return exit_code(error)
 
 
 if __name__ == "__main__":

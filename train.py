@@ -13,10 +13,11 @@ from pathlib import Path
 
 from crypto_predict.prerequisites import needed
 
-PREREQUISITES = "train.py", "requirements-train.txt"
+PROGRAM = "train.py"
+PREREQUISITES = PROGRAM, "requirements-train.txt"
 
 with needed(*PREREQUISITES):
-    from crypto_predict.command_line import DONE, abandon_output, exit_code
+    from crypto_predict.command_line import DONE, failed, print_report
     from crypto_predict.errors import CryptoPredictError
     from crypto_predict.market.ports import MarketReader
     from crypto_predict.training.options import read_settings
@@ -35,21 +36,20 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
         run = pipeline.train(settings, datetime.now(UTC), partial(open_database, settings.history.database))
     except CryptoPredictError as error:
-        return failed(str(error), error)
+        return failed(PROGRAM, str(error), error)
     except OSError as error:
         where = error.filename or settings.outputs.model
-        return failed(f"cannot write {where}: {error.strerror}; {outcome(settings.outputs.model, before)}", error)
+        return failed(
+            PROGRAM, f"cannot write {where}: {error.strerror}; {outcome(settings.outputs.model, before)}", error
+        )
     except KeyboardInterrupt as error:
-        return failed(f"interrupted; {outcome(settings.outputs.model, before)}", error)
-    encoding = sys.stdout.encoding or "utf-8"
+        return failed(PROGRAM, f"interrupted; {outcome(settings.outputs.model, before)}", error)
     try:
-        text = report.as_json(run) if as_json else report.as_text(run)
-        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+        print_report(report.as_json(run) if as_json else report.as_text(run))
     except KeyboardInterrupt as error:
-        return failed("interrupted; the model was written, but not this report", error)
-    except OSError as error:  # the reader has closed the pipe
-        abandon_output()
-        return failed(f"the model was written, but not this report: {error.strerror}", error)
+        return failed(PROGRAM, "interrupted; the model was written, but not this report", error)
+    except OSError as error:
+        return failed(PROGRAM, f"the model was written, but not this report: {error.strerror}", error)
     return DONE
 
 
@@ -72,12 +72,6 @@ def fingerprint(path: Path) -> tuple[int, ...] | None:
 def outcome(output: Path, before: tuple[int, ...] | None) -> str:
     """Return whether the model was written, in words, for error messages."""
     return "the model was not changed" if fingerprint(output) == before else "the model was written"
-
-
-def failed(message: str, error: BaseException) -> int:
-    """Print a message to standard error and return the exit code of `error`."""
-    print(f"train.py: error: {message}", file=sys.stderr)
-    return exit_code(error)
 
 
 if __name__ == "__main__":

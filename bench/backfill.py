@@ -30,7 +30,7 @@ from crypto_predict.market import Candle, Interval, Pair
 from crypto_predict.sources.symbols import BINANCE
 from crypto_predict.sources.wire import milliseconds
 from tests.support.replay.binance import BinanceExchange
-from tests.support.replay.server import ReplayServer
+from tests.support.replay.server import Asked, ReplayServer
 
 PAIR = Pair("BTC", "USDT")
 START = datetime(2020, 1, 1, tzinfo=UTC)
@@ -126,7 +126,7 @@ def serve(days: int) -> None:
         sys.stdin.read()
 
 
-class _Forgetful(list):  # type: ignore[type-arg]
+class _Forgetful(list[Asked]):
     """The requests of millions of candles are not of interest."""
 
     def append(self, _: object) -> None:

@@ -139,7 +139,7 @@ class CommandLine:
         except click.exceptions.Exit as end:
             raise SystemExit(end.exit_code) from None
         except OSError as error:  # standard output is closed
-            abandon_output()
+            _abandon_output()
             click.echo(f"{self._prog}: error: cannot write the help: {error.strerror}", err=True)
             raise SystemExit(FAILED) from None
         except click.NoSuchOption as error:
@@ -162,6 +162,26 @@ class CommandLine:
         raise SystemExit(BAD_ARGUMENTS)
 
 
-def abandon_output() -> None:
+def print_report(text: str) -> None:
+    """Print a report to standard output; characters that its encoding does not have are escaped.
+
+    Raises:
+        OSError: It cannot be written: the reader has closed the pipe, or the disk is full.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
+    except OSError:
+        _abandon_output()
+        raise
+
+
+def failed(program: str, message: str, error: BaseException) -> int:
+    """Print a message to standard error and return the exit code of `error`."""
+    click.echo(f"{program}: error: {message}", err=True)
+    return exit_code(error)
+
+
+def _abandon_output() -> None:
     """Redirect standard output to the null device after a failed write: the interpreter flushes it again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -100,7 +100,7 @@ def _described(hole: Hole, now: datetime) -> str:
         again = "the next --once asks again"
     else:
         again = f"is asked for again from {due:%Y-%m-%d %H:%M} UTC on"
-    return f"{what}: {hole.stored.cause}; {asked}; verdict: {hole.stored.verdict}; {again}"
+    return f"{what}: {hole.stored.cause}\n    {asked}; verdict: {hole.stored.verdict}; {again}"
 
 
 def _due(stored: StoredGap) -> str | None:

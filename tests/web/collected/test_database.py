@@ -108,10 +108,16 @@ def test_an_unreachable_server_is_reported_without_secrets(caplog: pytest.LogCap
     assert "hunter2" not in detail + caplog.text + "".join(str(record.__dict__) for record in caplog.records)
 
 
-@pytest.mark.parametrize("content", [b"not a database, whatever its name says" * 100, b""])
-def test_a_file_that_is_not_a_database_of_this_program_is_reported(content: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"not a database, whatever its name says" * 100, "file is not a database; name another file"),
+        (b"", "it does not contain the tables of this program"),
+    ],
+)
+def test_a_file_that_is_not_a_database_of_this_program_is_reported(content: bytes, reason: str, tmp_path: Path) -> None:
     (tmp_path / "market.db").write_bytes(content)
-    problem(client(make_model(), database=str(tmp_path / "market.db")).get("/series"))
+    assert reason in problem(client(make_model(), database=str(tmp_path / "market.db")).get("/series"))
 
 
 @contextlib.contextmanager
