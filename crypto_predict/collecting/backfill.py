@@ -73,8 +73,9 @@ def backfill(run: Run, sources: Sequence[CandleSource], pair: Pair, interval: In
         except (SourceError, UnusableHistory) as error:
             if isinstance(error, RefusedKeys) or (collected is not None and collected.windows):
                 raise
-            _log.warning("%s: not collected from %s: %s", pair, source.id, error)
-            reasons.append(str(error))
+            faults = error.faults if isinstance(error, UnusableHistory) else (error.reason,)
+            _log.warning("%s: not collected from %s: %s", pair, source.id, "; ".join(faults))
+            reasons += [f"{source.id}: {fault}" for fault in faults]
         else:
             return collected
     raise UnusableHistory(str(pair), reasons)

@@ -17,19 +17,26 @@ def selected(stored: Sequence[CollectedSeries], settings: CollectSettings) -> li
     BTC/USD also names BTC/USDT of an exchange that trades it in place of BTC/USD.
 
     Raises:
-        InvalidValue: A pair is not stored.
+        InvalidValue: A pair is not stored, or not from such a source or in such an interval.
     """
     for pair in settings.pairs if stored else ():
         if not any(_is_named(one.series, (pair,)) for one in stored):
             known = ", ".join(sorted({str(one.series.pair) for one in stored}))
             raise InvalidValue("--pair", str(pair), f"stored; these are: {known}")
-    return [
+    of_pairs = [one for one in stored if _is_named(one.series, settings.pairs)]
+    found = [
         one
-        for one in stored
-        if _is_named(one.series, settings.pairs)
-        and (not settings.sources or one.series.source in settings.sources)
+        for one in of_pairs
+        if (not settings.sources or one.series.source in settings.sources)
         and settings.interval in {None, one.series.interval}
     ]
+    if of_pairs and not found:
+        interval = [] if settings.interval is None else [settings.interval.label]
+        names = [name for name, given in (("--source", settings.sources), ("--interval", interval)) if given]
+        held = sorted({f"{one.series.interval.label} from {one.series.source}" for one in of_pairs})
+        asked = ", ".join([*settings.sources, *interval])
+        raise InvalidValue(" and ".join(names), asked, f"stored; these are: {', '.join(held)}")
+    return found
 
 
 def _is_named(series: SeriesKey, pairs: Sequence[Pair]) -> bool:

@@ -6,6 +6,7 @@ first candle of a series are not a gap, nor are those after the newest one or th
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -80,7 +81,9 @@ class Gaps:
         )
         query = select(*(columns[name] for name in _COLUMNS)).where(overlapping).order_by(columns.start_time)
         old = cast("list[_Row]", [tuple(row) for row in self.connection.execute(query)])
-        new = [self._row(hole, old, asked) for hole in self._holes(around)]
+        holes = list(self._holes(around))
+        rejected = self._rejected(Asked(holes[0].start, holes[-1].end)) if holes else ()
+        new = [self._row(hole, old, asked, rejected) for hole in holes]
         if new != old:
             self.connection.execute(delete(tables.gaps).where(overlapping))
             bulk.insert(self.connection, tables.gaps, ("series", *_COLUMNS), [(self.series, *row) for row in new])
@@ -114,26 +117,36 @@ class Gaps:
                 if hole.start < hole.end:
                     yield hole
 
-    def _row(self, hole: Asked, old: Sequence[_Row], asked: Asked | None) -> _Row:
-        """Return the row of a gap, with what is known about the older gaps of which it is a part."""
-        parts = [row for row in old if row[0] < hole.end and row[1] > hole.start]
+    def _row(self, hole: Asked, old: Sequence[_Row], asked: Asked | None, rejected: Sequence[int]) -> _Row:
+        """Return the row of a gap, with what is known about the older gaps of which it is a part.
+
+        `old` and `rejected` are ascending.
+        """
+        first = bisect_right(old, hole.start, key=lambda row: row[1])
+        parts = old[first : bisect_left(old, hole.end, lo=first, key=lambda row: row[0])]
         # the openings by which a gap has grown were asked for once
         known = any(row[0] <= hole.start and row[1] >= hole.end for row in parts)
         again = asked is not None and asked.start <= hole.start < asked.end  # once, even if asked for in pieces
         attempts = parts[0][3] + again if known else 1
         found_at = min((row[5] for row in parts), default=self.now)
-        return hole.start, hole.end, self._cause(hole), attempts, OPEN if attempts < MOST_ATTEMPTS else FINAL, found_at
+        cause = self._cause(hole, bisect_left(rejected, hole.end) - bisect_left(rejected, hole.start))
+        return hole.start, hole.end, cause, attempts, OPEN if attempts < MOST_ATTEMPTS else FINAL, found_at
 
-    def _cause(self, hole: Asked) -> str:
+    def _rejected(self, span: Asked) -> Sequence[int]:
+        """Return the openings of a span whose candles were rejected, ascending, in one query for all gaps."""
         opening = tables.quarantine.c.open_time_us
-        rejected = self.connection.execute(
-            select(func.count(opening.distinct())).where(
-                tables.quarantine.c.series == self.series,
-                opening >= hole.start * _SECOND,
-                opening < hole.end * _SECOND,
-                opening % (self.step * _SECOND) == 0,
-            )
-        ).scalar_one()
+        rows = self.connection.execute(
+            select(opening)
+            .distinct()
+            .where(tables.quarantine.c.series == self.series)
+            .where(opening >= span.start * _SECOND, opening < span.end * _SECOND)
+            .where(opening % (self.step * _SECOND) == 0)
+            .order_by(opening)
+        )
+        return [opening_us // _SECOND for (opening_us,) in rows]
+
+    def _cause(self, hole: Asked, rejected: int) -> str:
+        """Return why the candles of a hole are missing, of which so many were rejected."""
         if not rejected:
             return NOT_RETURNED
         return QUARANTINED if rejected * self.step == hole.end - hole.start else PARTLY

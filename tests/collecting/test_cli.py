@@ -315,6 +315,18 @@ def test_a_pair_that_is_not_stored_is_named(tmp_path: Path) -> None:
     assert "--pair: 'XRP/USD' is not stored; these are: BTC/USD" in run.errors
 
 
+@pytest.mark.parametrize("mode", ["--status", "--explain-gap", "--once"])
+def test_a_source_or_an_interval_that_is_not_stored_is_named(mode: str, tmp_path: Path) -> None:
+    """It does not look as if nothing were stored."""
+    database = str(tmp_path / "market.db")
+    with open_writer(database) as writer:
+        writer.follow(MINUTES, simulated=False)
+    for option, value in (("--source", "binance"), ("--interval", "1h")):
+        run = collect_here(database, mode, option, value)
+        assert run.code == 2
+        assert f"{option}: '{value}' is not stored; these are: 1m from alpaca" in run.errors
+
+
 def test_a_hole_is_explained_in_words(tmp_path: Path) -> None:
     """Its cause, how often it was asked for, and whether it can still come."""
     database = str(tmp_path / "market.db")
@@ -373,7 +385,7 @@ def test_the_first_exchange_that_delivers_is_collected(tmp_path: Path, caplog: p
         run = collect_here(database, "--backfill", "--pair", "BTC/USD", *days, **urls)
         status = collect_here(database, "--status", "--pair", "BTC/USD")
     assert run.code == 0, run.errors
-    assert "BTC/USD: not collected from alpaca: alpaca: no candle of BTC/USD" in caplog.text
+    assert "BTC/USD: not collected from alpaca: no candle of BTC/USD" in caplog.text
     assert "BTC/USD: not collected from binance: " in caplog.text
     assert (
         "BTC/USD: poloniex trades BTC/USDT in its place; the candles are stored and served as BTC/USDT" in caplog.text
