@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -123,6 +124,7 @@ def test_every_header_that_is_named_is_sent(served: Clone) -> None:
     assert [name for name in named if f"\n{name.lower()}: " not in headers] == []
 
 
+SHORT = {"DAYS": "200", "EVERY": "60"}  # a training on a short history
 CHANGES = [line for line in LINES if line.endswith("make run") and "PAIR=" in line]
 
 
@@ -133,7 +135,7 @@ def changing(stranger: Clone) -> Clone:
     Short histories suffice to change a setting.
     """
     (stranger.folder / "data" / "SOL.csv").write_text(as_csv(make_history()))
-    return replace(stranger, environ={**stranger.environ, "DAYS": "200", "EVERY": "60"}, port=free_port())
+    return replace(stranger, environ={**stranger.environ, **SHORT}, port=free_port())
 
 
 @pytest.mark.parametrize("line", CHANGES)
@@ -149,10 +151,12 @@ def test_a_changed_setting_can_be_served_and_served_again(changing: Clone, line:
 
 
 def test_collected_prices_are_trained_from_and_served(stranger: Clone) -> None:
-    """Their exchange is the simulated market, which needs no network."""
+    """Their exchange is the simulated market, which needs no network. A fixed day would be longer ago every day."""
     collect, serve = [line for line in LINES if "make collect" in line or "SOURCE=store" in line]
-    collecting = replace(stranger, port=free_port())
-    collecting.run("bash", "-c", f"SOURCE=simulated PAIR=BTC/USD {collect}")
+    recent = re.sub(r"(?<=SINCE=)\S+", f"{datetime.now(UTC) - timedelta(days=210):%Y-%m-%d}", collect)
+    assert recent != collect
+    collecting = replace(stranger, environ={**stranger.environ, **SHORT}, port=free_port())
+    collecting.run("bash", "-c", f"SOURCE=simulated PAIR=BTC/USD {recent}")
     with collecting.running(serve):
         page = json.loads(collecting.run("curl", "--silent", "http://127.0.0.1:8000/candles/BTC-USD?interval=1h"))
         card = json.loads(collecting.run("curl", "--silent", "http://127.0.0.1:8000/model"))["pairs"]["BTC/USD"]

@@ -109,6 +109,6 @@ def test_a_github_that_refuses_is_a_warning(job: Job) -> None:
 
 
 def test_a_github_that_fails_is_asked_again(job: Job) -> None:
-    job.github.inject(refused(502, "Server Error"), times=2)
+    job.github.inject(refused(502, "Server Error"))
     assert alert(job, test="failure") == ""
     assert len(issues(job)) == 1

@@ -145,7 +145,7 @@ def test_a_password_in_an_address_is_never_printed(tmp_path: Path) -> None:
         url = served.url.replace("//", f"//user:{password}@")
         runs = [trained(tmp_path, *DAYS, "--source", "alpaca", "--json", ALPACA_DATA_URL=url)]
         assert runs[0].code == 0, runs[0].errors
-    runs.append(trained(tmp_path, "--source", "alpaca", ALPACA_DATA_URL=url, SOURCE_SECONDS="5"))  # it has stopped
+    runs.append(trained(tmp_path, "--source", "alpaca", ALPACA_DATA_URL=url, SOURCE_SECONDS="1"))  # it has stopped
     runs += [
         trained(tmp_path, "--source", "alpaca", ALPACA_DATA_URL=wrong)
         for wrong in (f"{url}?key=hush", url.replace("%2F", "/"), "ftp://user:hush@host", "http://user:hush@[::1")
