@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+import hashlib
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol, runtime_checkable
+from enum import Enum
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from crypto_predict.market.candle import Candle, Gap, Quote, StoredCandle
 from crypto_predict.market.interval import Interval, Span
@@ -100,11 +102,20 @@ class QuoteReceived:
     quote: Quote
 
 
+class TickReceived(NamedTuple):
+    """A last price. Candles are built from these where a stream does not send any. A tuple, because there are many."""
+
+    source: str
+    pair: Pair
+    time: datetime  # UTC, of the exchange's clock
+    price: float
+
+
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The stream is alive."""
+    """The stream is alive: a message or the answer to a ping has arrived. At most one a second is sent."""
 
-    time: datetime  # UTC
+    time: datetime  # UTC, of this machine's clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +124,44 @@ class Interrupted:
 
     reason: str
     complete_until: datetime  # UTC, not included
+    exchange_down: bool = False  # the exchange has answered that it is not available; otherwise the connection failed
 
 
-FeedEvent = CandleClosed | CandleRevised | QuoteReceived | Heartbeat | Interrupted
+FeedEvent = CandleClosed | CandleRevised | QuoteReceived | TickReceived | Heartbeat | Interrupted
 
 
 class CandleFeed(Protocol):
     """A live stream of one exchange."""
 
-    def events(self, pairs: Sequence[Pair]) -> AsyncIterator[FeedEvent]:
-        """Return the events of these pairs; the last one is `Interrupted`."""
+    @property
+    def id(self) -> str:
+        """The name of its source."""
 
+    @property
+    def sends_candles(self) -> bool:
+        """Whether it sends closed candles of one minute; if not, it sends ticks."""
+
+    @property
+    def sends_quotes(self) -> bool:
+        """Whether it sends the top of the book; if not, its `QuoteSource` is asked."""
+
+    def events(self, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+        """Connect and yield the events of these pairs, which the exchange trades, until the connection ends.
+
+        The last event is `Interrupted`, also if no connection could be made. To connect again, call it again. Closing
+        the generator closes the connection. It holds a bounded number of events that were not taken yet; one too many
+        ends it.
+
+        Raises:
+            RefusedKeys: The exchange does not accept the keys that are set, or asks for keys and none are set.
+            UnusableHistory: The exchange does not have one of the pairs, which the error names.
+        """
+
+
+ACTIVE = "active"  # it is collected
+STOPPED = "stopped"  # it was removed from collection; its candles stay
+DELISTED = "delisted"  # the exchange no longer has the pair
+SERIES_STATES = (ACTIVE, STOPPED, DELISTED)
 
 MOST_ATTEMPTS = 4  # questions for the candles of a gap, after which it is final
 
@@ -142,6 +180,37 @@ class StoredGap:
     found_at: datetime  # UTC
 
 
+class StreamState(Enum):
+    """What was known of the live stream of a pair."""
+
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"  # the connection failed, or the collector did not run
+    EXCHANGE_DOWN = "exchange down"  # the exchange has answered that it is not available
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpan:
+    """A span in which the stream of a pair was in one state. Where nothing is stored, it was disconnected."""
+
+    span: Span
+    state: StreamState
+    reason: str  # empty while connected
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltCandle:
+    """A candle built from the ticks of a stream. It does not have a volume: the ticks do not tell it."""
+
+    open_time: datetime  # UTC
+    open: float
+    high: float
+    low: float
+    close: float
+    ticks: int  # of which it was built, more than 0
+    late: int  # ticks that came after it was saved, and are not in it
+    partial: bool  # the stream was not connected in all of its interval
+
+
 @dataclass(frozen=True, slots=True)
 class Quarantined:
     """A row that no market can have made, or that opens where no candle can."""
@@ -156,11 +225,14 @@ class CollectedSeries:
 
     series: SeriesKey
     simulated: bool
-    state: str
+    state: str  # one of `SERIES_STATES`
     first_open: datetime | None  # UTC; None before the first candle
     newest_close: datetime | None  # UTC; None before the first candle
     gaps: int
     missing: int  # candles in these gaps
+    since: datetime | None = None  # UTC, how far back it shall be collected; None: from the pair's beginning
+    compared: int = 0  # candles of the stream that were compared with those of REST
+    mismatched: int = 0  # of these, those that differed
 
     def lag(self, now: datetime) -> timedelta | None:
         """Return the time from the newest close to the newest close that can exist; None before the first candle."""
@@ -217,6 +289,35 @@ class MarketReader(Protocol):
     def sizes(self) -> Sequence[SeriesSize]:
         """Return the size of every series, sorted."""
 
+    def streams(self, source: str, pair: Pair, span: Span) -> Sequence[StreamSpan]:
+        """Return the states of a stream that overlap `span`, ascending and apart."""
+
+    def built(self, series: SeriesKey, span: Span, limit: int) -> Sequence[BuiltCandle]:
+        """Return at most `limit` candles built from ticks that open in `span`, ascending."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of several parts of all pairs, each collected by its own process."""
+
+    number: int = 1  # from 1
+    of: int = 1
+
+    def __contains__(self, pair: Pair) -> bool:
+        digest = hashlib.sha256(str(pair).encode()).digest()
+        return int.from_bytes(digest[:8], "big") % self.of == self.number - 1
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Candles of a stream that are to be stored, ascending: the exchange has said that they are complete."""
+
+    series: SeriesKey
+    candles: Sequence[Candle]
+
 
 class MarketWriter(MarketReader, Protocol):
     """Write access to a database of the market.
@@ -258,3 +359,78 @@ class MarketWriter(MarketReader, Protocol):
 
     def write_quotes(self, source: str, pair: Pair, quotes: Iterable[Quote]) -> int:
         """Store quotes and return how many were new or changed."""
+
+    def write_closed(self, closed: Sequence[Closed]) -> int:
+        """Store the closed candles of many series in one transaction and return how many were new or changed.
+
+        It is `write` for each, where every candle covers its own interval: a candle between two of them that is not
+        stored was not asked for yet. Series that are not in the database are left out.
+        """
+
+    def write_built(self, built: Mapping[SeriesKey, Sequence[BuiltCandle]]) -> None:
+        """Store candles built from ticks; of two with one opening, the one of more ticks stays."""
+
+    def write_streams(self, source: str, pairs: Sequence[Pair], found: StreamSpan) -> None:
+        """Store the state of the streams of many pairs. A span that continues one of the same state extends it."""
+
+    def compared(self, series: SeriesKey, compared: int, mismatched: int) -> None:
+        """Add to the number of candles that were compared with those of REST, and of those that differed."""
+
+    def set_state(self, series: SeriesKey, state: str, since: datetime | None = None) -> None:
+        """Set the state of a series, and how far back (UTC) it shall be collected; None leaves the latter as it is.
+
+        Raises:
+            DatabaseError: Also if the series is not in the database.
+        """
+
+    def hold_collector(self, shard: Shard) -> AbstractContextManager[Held]:
+        """Reserve the database for one live collector of this shard inside the context.
+
+        An SQLite file has one collector, whatever its shard.
+
+        Raises:
+            SeriesHeld: Another process has reserved it; the error names that process.
+        """
+
+    def purge(self, interval: Interval, before: datetime, limit: int) -> int:
+        """Delete at most `limit` candles of `interval` that open before an instant (UTC); return how many it were.
+
+        With the minutes go what is kept for each minute: candles built from ticks, quotes and states of streams.
+        Coverage, gaps, revisions and the quarantine before that instant are deleted with the last candles.
+        """
+
+
+class Held(Protocol):
+    """A reservation that a database may have lost, since it went away and came back."""
+
+    def renew(self) -> None:
+        """Reserve again what was lost.
+
+        Raises:
+            SeriesHeld: Another process has reserved it meanwhile.
+            DatabaseError: The database cannot be used.
+        """
+
+
+class PairRegistry(Protocol):
+    """Which pairs the collector follows, as an administrator changes it. The collector notices within a minute."""
+
+    def add(self, pair: Pair, source: str | None = None, since: datetime | None = None) -> CollectedSeries:
+        """Follow the minutes of a pair from `since` (UTC) on, or from its beginning; begin again if it was stopped.
+
+        The first of the sources that has the pair is taken, or `source`. Adding a pair twice changes nothing.
+
+        Raises:
+            InvalidValue: `source` is not one that is collected here.
+            UnusableHistory: No source has the pair.
+            SourceError: The source could not be asked.
+            DatabaseError: The database cannot be used.
+        """
+
+    def remove(self, pair: Pair, source: str | None = None) -> Sequence[CollectedSeries]:
+        """Stop collecting a pair, and return what is no longer collected; the candles stay.
+
+        Raises:
+            InvalidValue: The pair is not collected, or not from `source`.
+            DatabaseError: The database cannot be used.
+        """
