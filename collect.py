@@ -9,12 +9,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from crypto_predict.prerequisites import needed
+from crypto_predict.prerequisites import needed, quick_imports
 
 PROGRAM = "collect.py"
 PREREQUISITES = PROGRAM, "requirements-live.txt"
 
-with needed(*PREREQUISITES):
+with needed(*PREREQUISITES), quick_imports():
     from crypto_predict.collecting.options import CollectSettings, read_settings
     from crypto_predict.command_line import DONE, failed, print_report
     from crypto_predict.errors import CryptoPredictError
@@ -41,8 +41,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 def run(settings: CollectSettings, now: datetime) -> tuple[str, int]:
     """Return the report and the exit code of one mode; `now` is in UTC."""
     # The libraries of databases and exchanges take a second to import; --help need not wait for them.
-    from crypto_predict import store  # noqa: PLC0415 see above
-    from crypto_predict.collecting import commands  # noqa: PLC0415 see above
+    with quick_imports():
+        from crypto_predict import store  # noqa: PLC0415 see above
+        from crypto_predict.collecting import commands  # noqa: PLC0415 see above
 
     if not settings.mode.writes:
         with store.open_reader(settings.database) as reader:
