@@ -173,9 +173,8 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str], now: dat
     flags = (options.backfill, options.once, options.status, options.explain_gap)
     modes = [mode for mode, flag in zip(tuple(Mode)[1:], flags, strict=True) if flag] or [Mode.LIVE]
     if len(modes) > 1:
-        COMMAND.fail(
-            f"{listed([mode.value for mode in modes])} were asked for; expected one of them, or none for live collecting"
-        )
+        named = listed([mode.value for mode in modes])
+        COMMAND.fail(f"{named} were asked for; expected one of them, or none for live collecting")
     mode = modes[0]
     backfill = mode is Mode.BACKFILL
     try:
@@ -202,9 +201,8 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str], now: dat
 
 def _check_live(interval: Interval | None, until: date | None) -> None:
     """Raise `InvalidValue` if an option contradicts live collecting."""
-    if interval not in {None, DEFAULT_INTERVAL}:
-        asked = "" if interval is None else interval.label
-        raise InvalidValue("--interval", asked, f"{DEFAULT_INTERVAL.label}, which live collecting takes; add --backfill")
+    if interval is not None and interval is not DEFAULT_INTERVAL:
+        raise InvalidValue("--interval", interval.label, f"{DEFAULT_INTERVAL.label}; add --backfill for others")
     if until is not None:
         raise InvalidValue("--until", until, "used by live collecting, which does not end; add --backfill")
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
-from itertools import chain
+from collections.abc import Callable, Coroutine, Sequence
 
 from crypto_predict.collecting.live.apart import apart
 from crypto_predict.collecting.live.pipeline import Pipeline
@@ -15,7 +13,7 @@ from crypto_predict.collecting.live.quotes import TopOfBook
 from crypto_predict.collecting.live.supervisor import Supervisor
 from crypto_predict.collecting.live.writer import Writer
 from crypto_predict.collecting.options import DEFAULT_PAIRS, CollectSettings
-from crypto_predict.errors import CryptoPredictError, DatabaseError, SeriesHeld, SourceError, UnusableHistory
+from crypto_predict.errors import CryptoPredictError, DatabaseError, SeriesHeld, UnusableHistory
 from crypto_predict.logs import event
 from crypto_predict.market import Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
@@ -37,14 +35,16 @@ SETTLED = 10  # seconds of a minute by which the candle before it should have co
 AGAIN = 5.0  # seconds after which a part that has failed begins again
 CLOSING = 1.0  # seconds of this machine to end the streams, and as many to store what waits
 
+Part = Callable[[], Coroutine[None, None, None]]
+
 _log = logging.getLogger(__name__)
 
 
 class Collector:
     """Collect the market until `stop` is called. Nothing that an exchange or the database does ends it before.
 
-    It follows the pairs of the database, which it looks at every 20 s, those that `settings` name, and the default pairs
-    if the database is empty.
+    It follows the pairs of the database, which it looks at every 20 s, those that `settings` name, and the default
+    ones if the database is empty.
     """
 
     def __init__(self, settings: CollectSettings, database: MarketWriter, clock: Clock | None = None) -> None:
@@ -88,7 +88,7 @@ class Collector:
             return
         self._writer = Writer(self._database, held, self._clock, self._stored, self._database_is_back)
         parts = [
-            asyncio.create_task(self._forever(part), name=part.__name__)
+            asyncio.create_task(self._forever(part))
             for part in (self._writer.run, self._follow_database, self._every_second)
         ]
         stopping = asyncio.create_task(self._stopping.wait())
@@ -120,7 +120,7 @@ class Collector:
         await self._writer.close(CLOSING)
         event(_log, logging.INFO, "stopped collecting", waiting=self._writer.depth)
 
-    async def _forever(self, part: Callable[[], Awaitable[None]]) -> None:
+    async def _forever(self, part: Part) -> None:
         """Run a part of the collector; if a defect ends it, begin again.
 
         Raises:
@@ -131,7 +131,7 @@ class Collector:
                 await part()
             except SeriesHeld:
                 raise
-            except Exception:  # a defect of this program, which must not end the collection
+            except Exception:  # noqa: BLE001 a defect of this program must not end the collection
                 _log.exception("a part of the collector has failed and begins again: %s", part.__name__)
             await self._clock.sleep(AGAIN)
 
@@ -163,8 +163,8 @@ class Collector:
 
     def _follow(self, pair: Pair, stored: Sequence[CollectedSeries]) -> None:
         """Follow the minutes of a pair from the first source whose stream can be used; a thread runs this."""
-        reasons = []
-        for name, feed in self._feeds.items():
+        reasons: list[str] = []
+        for name in self._feeds:
             source = self._sources[name]
             try:
                 series = SeriesKey(source.id, source.traded(pair), Interval.MINUTE_1)
@@ -215,7 +215,7 @@ class Collector:
         return self._streams[name]
 
     async def _every_second(self) -> None:
-        """Do what is due: built candles each second, the states of streams, and once a minute quotes and late candles."""
+        """Save built candles; less often the states of streams; once a minute quotes, and ask for late candles."""
         stored_at, minute = self._clock.monotonic(), self._clock.now()
         while True:
             await self._clock.sleep(1)
@@ -250,7 +250,7 @@ class _Stream:
         supervisor: Supervisor,
         pipeline: Pipeline,
         quotes: TopOfBook,
-        forever: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]],
+        forever: Callable[[Part], Coroutine[None, None, None]],
     ) -> None:
         self.supervisor, self.pipeline, self.quotes = supervisor, pipeline, quotes
-        self.task = asyncio.ensure_future(forever(supervisor.run))
+        self.task = asyncio.create_task(forever(supervisor.run))

@@ -34,6 +34,7 @@ class Heartbeats:
         self._now, self._monotonic = clock.now(), clock.monotonic()
         self._until = self._now  # up to which states are stored
         self._beat = self._now  # the last sign of life
+        self._data = self._now  # the last data
 
     @property
     def is_connected(self) -> bool:
@@ -67,6 +68,7 @@ class Heartbeats:
 
     def data(self) -> None:
         """Note that data has arrived."""
+        self._data = self._beat
         if self._state is StreamState.CONNECTED:
             self._proven = True
 
@@ -76,8 +78,9 @@ class Heartbeats:
         if self._state is not StreamState.CONNECTED:
             self._advance(now)
         elif self._proven:
-            self._advance(min(now, end.complete_until))
-            self._until = min(now, end.complete_until)  # what was stored beyond is replaced
+            lost = min(now, max(end.complete_until, self._data))
+            self._advance(lost)
+            self._until = lost  # what was stored beyond is replaced
         self._state = StreamState.EXCHANGE_DOWN if end.exchange_down else StreamState.DISCONNECTED
         self._reason, self._proven = end.reason, True
 
@@ -96,7 +99,7 @@ class Heartbeats:
             event(_log, logging.WARNING, "the clock was set", source=self._source, by=str(now - expected))
             if self._proven:
                 self._advance(expected)
-            self._until = self._beat = now
+            self._until = self._beat = self._data = now
         return now
 
     def _advance(self, until: datetime) -> None:

@@ -30,7 +30,7 @@ from crypto_predict.market.ports import (
     TickReceived,
 )
 
-AHEAD = timedelta(days=1)  # a candle that opens later on this machine's clock cannot be real, however wrong the clock is
+AHEAD = timedelta(days=1)  # after its arrival: a candle that opens later is not real, however wrong our clock is
 MOST_TRADES = 2**63 - 1  # that a database can hold
 
 _log = logging.getLogger(__name__)

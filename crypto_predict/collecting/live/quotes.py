@@ -52,7 +52,7 @@ class TopOfBook:
         if missing and self._exchange is not None and (self._asking is None or self._asking.done()):
             self._asking = asyncio.create_task(self._ask(self._exchange, missing))
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Stop asking."""
         if self._asking is not None:
             self._asking.cancel()
@@ -66,6 +66,8 @@ class TopOfBook:
                     quote = await apart(partial(exchange.quote, pair), "quote")
                 except (SourceError, UnusableHistory) as error:
                     _log.debug("%s: no quote of %s: %s", self._source, pair, error)
+                except Exception:  # noqa: BLE001 a defect of this program must not end the collection
+                    _log.exception("%s: no quote of %s", self._source, pair)
                 else:
                     self._store(self._source, pair, quote)
 

@@ -82,10 +82,12 @@ class _Batch:
 
     def drop_oldest(self) -> None:
         """Drop one: a candle of an exchange, which REST has too, otherwise a quote, otherwise a built candle."""
-        for waiting in (self.candles, self.quotes, self.built):
-            if waiting:
-                del waiting[next(iter(waiting))]  # type: ignore[attr-defined]  # mypy joins the three to a Mapping
-                return
+        if self.candles:
+            del self.candles[next(iter(self.candles))]
+        elif self.quotes:
+            del self.quotes[next(iter(self.quotes))]
+        else:
+            del self.built[next(iter(self.built))]
 
 
 class Writer:
@@ -197,7 +199,7 @@ class Writer:
                 event(_log, logging.WARNING, text, reason=error.reason, retry_seconds=RETRY)
             self.is_away = True
             return
-        except Exception:  # a defect of this program, which must not end the collection
+        except Exception:  # noqa: BLE001 a defect of this program must not end the collection
             _log.exception("candles or quotes cannot be stored, and are dropped; REST is asked for the candles")
             self.dropped += len(batch)
             self._back()
