@@ -33,7 +33,7 @@ examples:
   python collect.py --status                                          what is stored, and how complete it is
   python collect.py --explain-gap --pair BTC/USD --since 2024-03-01   why candles are missing
 
-It may be ended at any time: the same command continues. SIGTERM ends live collecting with 0.
+Collecting may be ended at any time: the same command continues it. SIGTERM ends live collecting with 0.
 
 exit codes: 0 done, 1 the database cannot be used, 2 bad arguments, or another process collects the same,
   3 no usable history of some pair, 130 interrupted

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 
 from crypto_predict.collecting.live.apart import apart
 from crypto_predict.collecting.live.pipeline import Pipeline
@@ -141,27 +142,36 @@ class Collector:
         Raises:
             UnusableHistory: No source has any of them, and nothing else is followed.
         """
-        stored = await apart(self._database.collected, "roster")
+        stored = await self._read_database()
         waiting = set(self._settings.pairs or (() if stored else DEFAULT_PAIRS))
         unusable: list[UnusableHistory] = []
         while waiting:
             for pair in sorted(waiting):
                 try:
-                    await apart(lambda pair=pair: self._follow(pair, stored), "follow")  # type: ignore[misc]
+                    await apart(partial(self._follow, pair), "follow")
                 except UnusableHistory as error:
                     unusable.append(error)
-                    _log.error("%s: not collected: %s", pair, error)  # noqa: TRY400 the reason says all
+                    _log.error("%s: not collected: %s", pair, error)
                 except CryptoPredictError as error:
                     _log.warning("%s: not followed yet: %s", pair, error)
                     continue
                 waiting.remove(pair)
             if waiting:
                 await self._clock.sleep(AGAIN)
-        if unusable and not await apart(self._database.collected, "roster"):
+        if unusable and not await self._read_database():
             raise UnusableHistory(unusable[0].subject, [fault for error in unusable for fault in error.faults])
         await self._refresh()
 
-    def _follow(self, pair: Pair, stored: Sequence[CollectedSeries]) -> None:
+    async def _read_database(self) -> Sequence[CollectedSeries]:
+        """Return the series of the database, once it can be read."""
+        while True:
+            try:
+                return await apart(self._database.collected, "roster")
+            except DatabaseError as error:
+                event(_log, logging.WARNING, "the database cannot be read yet", reason=error.reason)
+                await self._clock.sleep(AGAIN)
+
+    def _follow(self, pair: Pair) -> None:
         """Follow the minutes of a pair from the first source whose stream can be used; a thread runs this."""
         reasons: list[str] = []
         for name in self._feeds:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from math import isfinite
 
-from crypto_predict.collecting.backfill import OFF_GRID
+from crypto_predict.collecting.asking import OFF_GRID
 from crypto_predict.collecting.live.heartbeats import Heartbeats
 from crypto_predict.collecting.live.quotes import TopOfBook
 from crypto_predict.collecting.live.ticks import TickCandles
