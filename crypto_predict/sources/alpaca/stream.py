@@ -107,8 +107,9 @@ class AlpacaFeed:
         try:
             await stream.open(with_quotes=self.sends_quotes)
             while True:
-                for event in await stream.receive():
+                for event in stream.take():
                     yield event
+                await stream.receive()
         except _Refusal as refusal:
             interrupted = self._refused(refusal, stream)
         except (_Failed, Malformed, OSError, WebSocketException) as error:
@@ -248,25 +249,28 @@ class _Stream(CryptoDataStream):
             await self._confirm("quotes")
         self._data_at = self._clock.monotonic()
 
-    async def receive(self) -> list[FeedEvent]:
-        """Return the events of the next message, or of the answer to a ping."""
-        if not self._events:
-            try:
-                async with self._clock.timeout(PING_AFTER):
-                    messages = await self._ws.receive()
-            except TimeoutError:
-                async with self._within("answer a ping"):
-                    await (await self._ws.ping())
-            else:
-                await self._dispatch_all(messages)
-        now = self._clock.monotonic()
-        if self._events:
-            self._data_at = now
-        elif now - self._data_at >= SILENCE:
+    async def receive(self) -> None:
+        """Wait for the events of the next message, or for the answer to a ping."""
+        try:
+            async with self._clock.timeout(PING_AFTER):
+                messages = await self._ws.receive()
+        except TimeoutError:
+            async with self._within("answer a ping"):
+                await (await self._ws.ping())
+        else:
+            await self._dispatch_all(messages)
+        if not self._events and self._clock.monotonic() - self._data_at >= SILENCE:
             raise _Failed(f"has sent neither a bar nor a quote for {SILENCE:g} s")
+
+    def take(self) -> list[FeedEvent]:
+        """Return the events that have come, with a heartbeat if it is time for one."""
         events, self._events = self._events, []
-        openings = [event.candle.open_time for event in events if isinstance(event, CandleClosed)]
-        self._newest = max(openings, default=self._newest)
+        now = self._clock.monotonic()
+        if events:
+            self._data_at = now
+        for event in events:
+            if isinstance(event, CandleClosed):
+                self._newest = max(event.candle.open_time, self._newest or event.candle.open_time)
         if now - self._beat_at >= _HEARTBEAT_EVERY:
             self._beat_at = now
             events.append(Heartbeat(self._clock.now()))
