@@ -10,7 +10,7 @@ import pytest
 
 from crypto_predict.market import Interval, SeriesKey
 from crypto_predict.store.tables import metadata
-from crypto_predict.web.collected.answers import Example
+from crypto_predict.web.collected.series import Example
 from crypto_predict.web.documentation.openapi import document
 from crypto_predict.web.rendering import PROVENANCE, SERIES
 from tests.support.applications import snapshot_of

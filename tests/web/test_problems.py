@@ -13,9 +13,9 @@ from crypto_predict.errors import (
 )
 from crypto_predict.web import problems
 from crypto_predict.web.answers import NoBitcoin, OutsideModel
-from crypto_predict.web.collected.answers import NotCollected
 from crypto_predict.web.collected.database import NoDatabase, Overloaded
 from crypto_predict.web.collected.rendering import NotAcceptable
+from crypto_predict.web.collected.series import NotCollected
 from crypto_predict.web.problems import Problem
 from crypto_predict.web.questions import BadParameter
 

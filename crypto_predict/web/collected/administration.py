@@ -28,7 +28,9 @@ class AdministrationOff(CryptoPredictError):
     """This service does not change what is collected."""
 
     def __init__(self) -> None:
-        super().__init__("pairs cannot be changed here: that needs a database, its packages and a token in ADMIN_TOKEN")
+        super().__init__(
+            "pairs cannot be changed here: the server has no token in ADMIN_TOKEN, or not the packages of collect.py"
+        )
 
 
 class Unauthorized(CryptoPredictError):

@@ -88,9 +88,9 @@ def add_routes(app: Flask, database: Database | None, clock: Callable[[], dateti
 
 
 def add_changes(
-    app: Flask, database: Database | None, administration: Administration | None, clock: Callable[[], datetime]
+    app: Flask, database: Database, administration: Administration | None, clock: Callable[[], datetime]
 ) -> None:
-    """Add the endpoints that change what is collected; where it cannot be changed each raises `AdministrationOff`."""
+    """Add the endpoints that change what is collected; without an administration each raises `AdministrationOff`."""
 
     def add_pair(opened: Database, allowed: Administration) -> Response:
         query_strings.parameters(_query(), ())
@@ -116,7 +116,7 @@ def add_changes(
 
     def add(rule: str, method: str, endpoint: Callable[..., Response]) -> None:
         def view(**path: str) -> Response:
-            if database is None or administration is None:
+            if administration is None:
                 raise AdministrationOff
             administration.check(request.headers.get("Authorization"))
             return endpoint(database, administration, **path)

@@ -1,8 +1,8 @@
 """Parse the bytes of a connection into requests, however they are split into packets.
 
 The generators share a buffer with the caller, who appends bytes as they arrive and then resumes them. They remove
-what they have parsed, and yield when they need more. The body of a request is checked and measured, and discarded unless
-the application uses it.
+what they have parsed, and yield when they need more. The body of a request is checked and measured, and
+discarded unless the application uses it.
 """
 
 from __future__ import annotations

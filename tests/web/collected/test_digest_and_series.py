@@ -114,6 +114,10 @@ def test_series_have_their_span_lag_and_gaps(served: Client) -> None:
         "lag_seconds": 0,
         "gaps": 3,
         "missing": 1 + 28 + 180,
+        "since": None,
+        "compared": 0,
+        "mismatched": 0,
+        "mismatch_rate": None,
     }
 
 
