@@ -99,7 +99,7 @@ def test_the_guide_lists_exactly_the_variables_without_an_option() -> None:
 
 def test_the_guide_lists_exactly_the_endpoints_and_headers() -> None:
     example = Example(SeriesKey("alpaca", BTC, Interval.MINUTE_1), LAST)
-    described = document(snapshot_of(make_model()), None, example, administered=True)
+    described = document(snapshot_of(make_model()), None, example)
     paths = {path for path in described["paths"] if not path.startswith("/docs")}
     rows = re.findall(r"^\| (`/.*?) \| ", API, re.MULTILINE)
     named = {address for row in rows for address in re.findall(r"`(/[a-z/{}-]*)", row)}

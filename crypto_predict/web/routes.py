@@ -166,7 +166,7 @@ def _add_model_routes(app: Flask, service: Service) -> None:
     def document(snapshot: Snapshot, example: Example | None) -> Rendered:
         from crypto_predict.web.documentation import openapi  # noqa: PLC0415 no other answer waits for this import
 
-        described = openapi.document(snapshot, service.repository_url, example, service.administration is not None)
+        described = openapi.document(snapshot, service.repository_url, example)
         return rendering.render(described, simulated=snapshot.answers.model.card.simulated)
 
     def live_document(database: Database) -> Response:

@@ -1,4 +1,4 @@
-"""The endpoints that change what is collected, in the OpenAPI document of a service that is administered."""
+"""The endpoints that change what is collected, in the OpenAPI document of a service with a database."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from crypto_predict.baked import plain
 from crypto_predict.market import Pair
 from crypto_predict.web import problems
 from crypto_predict.web.collected import rendering
-from crypto_predict.web.collected.administration import ExchangeUnavailable, NotTraded, Unauthorized
+from crypto_predict.web.collected.administration import AdministrationOff, ExchangeUnavailable, NotTraded, Unauthorized
 from crypto_predict.web.collected.questions import NewPair
 from crypto_predict.web.collected.series import Example
 from crypto_predict.web.documentation.collected import TAG, example_states
@@ -35,6 +35,7 @@ Some exchanges trade another currency in its place: then the answer names that p
 _OF_REMOVED_PAIR = "Its candles stay. `POST /pairs` goes on with it, and fills what is missing."
 _PROBLEMS = {  # name to description
     "Unauthorized": "The token is missing or wrong.",
+    "AdministrationOff": "This server does not change what is collected.",
     "UnsupportedBody": "The body is not announced as JSON.",
     "BodyTooLong": "The body is too long.",
     "NotTraded": "No source has the pair, or not `source`.",
@@ -54,7 +55,7 @@ def extend(document: dict[str, Any], example: Example) -> None:
     components["schemas"]["NewPair"] = body
     for name, problem in _example_problems().items():
         components["responses"][name] = problem_response(_PROBLEMS[name], problem)
-    refused = {"400": "BadParameter", "401": "Unauthorized", "503": "CannotChange"}
+    refused = {"400": "BadParameter", "401": "Unauthorized", "403": "AdministrationOff", "503": "CannotChange"}
     refused_bodies = {"413": "BodyTooLong", "415": "UnsupportedBody", "422": "NotTraded"}
     series = example.series
     asked = dict(zip(NewPair._fields, (str(series.pair), series.source, str(example.day)), strict=True))
@@ -95,6 +96,7 @@ def _example_problems() -> dict[str, Problem]:
     """Return a problem of each kind in `_PROBLEMS`."""
     errors = {
         "Unauthorized": Unauthorized(is_wrong=True),
+        "AdministrationOff": AdministrationOff(),
         "NotTraded": NotTraded(Pair("XYZ", "USD"), ["binance: it does not have XYZ/USD"]),
         "CannotChange": ExchangeUnavailable("binance: no answer within 10 s"),
     }

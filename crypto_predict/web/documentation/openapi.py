@@ -108,16 +108,10 @@ _RESPONSES = {  # status to response, in addition to those of every answer of th
 _DESCRIPTIONS = {"/scorecard": LIVE_RECORD, "/fresh": FRESHNESS}
 
 
-def document(
-    snapshot: Snapshot,
-    repository_url: str | None = None,
-    example: Example | None = None,
-    administered: bool = False,
-) -> dict[str, Any]:
+def document(snapshot: Snapshot, repository_url: str | None = None, example: Example | None = None) -> dict[str, Any]:
     """Return the whole document; it links to the project if `repository_url` is known.
 
-    The endpoints of a database are part of it if there is an `example` of a series, and those that change what is
-    collected if it is `administered`.
+    The endpoints of a database are part of it if there is an `example` of a series.
     """
     examples, parameters = _example_answers(snapshot), _parameters(snapshot)
     link = {"externalDocs": {"url": repository_url, "description": "The project"}} if repository_url else {}
@@ -140,8 +134,7 @@ def document(
     }
     if example is not None:
         collected.extend(found, example, snapshot.answers.pairs())
-        if administered:
-            administration.extend(found, example)
+        administration.extend(found, example)
     return found
 
 

@@ -17,7 +17,7 @@ from tests.support.models import BTC, ETH, make_model
 from tests.support.serving import Served, serving
 from tests.web.documentation.test_openapi import PLACEHOLDERS, schemathesis
 
-OURS = ["/candles/{pair}", "/digest/{pair}", "/series"]
+OURS = ["/candles/{pair}", "/minutes/{pair}", "/top-of-book/{pair}", "/digest/{pair}", "/series"]
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +83,10 @@ def test_every_answer_has_an_example_that_fits_its_schema(path: str, document: d
             OAS31Validator(header["schema"]).validate(header["example"])
 
 
-def test_headers_of_candles_are_documented(document: dict[str, Any], served: Served) -> None:
-    answer = requests.get(f"{served.url}/candles/BTC-USD?source=simulated&limit=1", timeout=30)
-    documented = document["paths"]["/candles/{pair}"]["get"]["responses"]["200"]["headers"].keys()
+@pytest.mark.parametrize("name", ["candles", "minutes", "top-of-book"])
+def test_headers_of_a_table_are_documented(name: str, document: dict[str, Any], served: Served) -> None:
+    answer = requests.get(f"{served.url}/{name}/BTC-USD?source=simulated&limit=1", timeout=30)
+    documented = document["paths"][f"/{name}/{{pair}}"]["get"]["responses"]["200"]["headers"].keys()
     general = {"Access-Control-", "Content-", "X-Content-Type-Options", "Date", "Server"}
     ours = {name for name in answer.headers if not any(name.startswith(start) for start in general)}
     assert {name.lower() for name in ours} == {name.lower() for name in documented}
@@ -97,4 +98,4 @@ def test_the_running_server_conforms_to_the_document(served: Served, tmp_path: P
     result = schemathesis(served, tmp_path, "--exclude-checks", "positive_data_acceptance", *only)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "No issues found" in result.stdout
-    assert re.search(r"Selected: 4/", result.stdout), result.stdout
+    assert re.search(rf"Selected: {len(OURS) + 1}/", result.stdout), result.stdout
