@@ -4,6 +4,8 @@
 * ``alpaca``: Alpaca's crypto bars
 * ``binance``: Binance's klines and tops of the book
 * ``poloniex``: Poloniex's candles and tickers
+* ``motion``: a market in motion, of which the servers have what has happened up to now
+* ``streams``: websockets on that server, and their faults
 * ``minutes``: a market of minutes on that server, and the real source that reads it
 * ``exchanges``: the table of the three exchanges, for what holds for each of them
 """

@@ -1,18 +1,23 @@
-"""Binance on the replay server: ``GET /api/v3/klines``, ``ticker/bookTicker``, ``ping`` and ``time``."""
+"""Binance on the replay server: ``GET /api/v3/klines``, ``ticker/bookTicker``, ``ping``, ``time``, and its streams."""
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
-from crypto_predict.market import Candle, Interval, Pair, Quote
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, Span
 from crypto_predict.sources.symbols import BINANCE
 from crypto_predict.sources.wire import milliseconds
+from tests.support.replay.motion import Candled, Happening, Motion, Quoted
+from tests.support.replay.server import Answer, Handler
+from tests.support.replay.streams import Connection, Frame, Streams, Topic, guarded
 
 Market = Mapping[tuple[Pair, Interval], Sequence[Candle]]
 
@@ -50,12 +55,15 @@ class BinanceExchange:
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """Return the endpoints."""
-        return [
-            web.get("/api/v3/klines", self._klines),
-            web.get("/api/v3/ticker/bookTicker", self._book_ticker),
-            web.get("/api/v3/ping", self._ping),
-            web.get("/api/v3/time", self._time),
-        ]
+        return [web.get(path, handler) for path, handler in self._rest().items()]
+
+    def _rest(self) -> Mapping[str, Handler]:
+        return {
+            "/api/v3/klines": self._klines,
+            "/api/v3/ticker/bookTicker": self._book_ticker,
+            "/api/v3/ping": self._ping,
+            "/api/v3/time": self._time,
+        }
 
     def unknown(self) -> web.Response:
         """Return the answer to an unknown endpoint."""
@@ -106,23 +114,146 @@ class BinanceExchange:
         if last < first:
             raise _RefusedError(-1128, "Combination of optional parameters invalid.")
         interval = _INTERVALS[label]
-        openings = self._openings.get((symbol, interval), [])
-        begin, end = bisect_left(openings, first), bisect_right(openings, last)  # a start and an end are included
-        begin, end = (begin, min(end, begin + limit)) if "startTime" in given else (max(begin, end - limit), end)
-        return [kline(candle, interval) for candle in self._market.get((symbol, interval), ())[begin:end]]
+        candles = self._candles(symbol, interval, (first, last), limit, is_newest="startTime" not in given)
+        return [kline(candle, interval) for candle in candles]
+
+    def _candles(
+        self, symbol: str, interval: Interval, openings: tuple[int, int], limit: int, *, is_newest: bool
+    ) -> Sequence[Candle]:
+        """Return at most `limit` candles that open from the first to the last of `openings` (ms), both included."""
+        known = self._openings.get((symbol, interval), [])
+        begin, end = bisect_left(known, openings[0]), bisect_right(known, openings[1])
+        begin, end = (max(begin, end - limit), end) if is_newest else (begin, min(end, begin + limit))
+        return self._market.get((symbol, interval), ())[begin:end]
 
     def _tops(self, request: web.Request) -> Any:
         given = _parameters(request, "symbol")
         if "symbol" in given:
-            return _top(symbol := self._symbol(_mandatory(given, "symbol")), self._quotes[symbol])
-        return [_top(symbol, quote) for symbol, quote in self._quotes.items()]
+            symbol = self._symbol(_mandatory(given, "symbol"))
+            return _top(symbol, self._newest_quotes()[symbol])
+        return [_top(symbol, quote) for symbol, quote in self._newest_quotes().items()]
+
+    def _newest_quotes(self) -> Mapping[str, Quote]:
+        return self._quotes
+
+    def _listed(self) -> Iterable[str]:
+        """Return the symbols that the exchange has."""
+        return self._symbols
 
     def _symbol(self, text: str) -> str:
         if not re.fullmatch(_SYMBOL, text):
             raise _RefusedError(-1100, f"Illegal characters found in parameter 'symbol'; legal range is '{_SYMBOL}'.")
-        if text not in self._symbols:
+        if text not in self._listed():
             raise _RefusedError(-1121, "Invalid symbol.")
         return text
+
+
+class BinanceInMotion(BinanceExchange):
+    """Serves `motion`: the candles up to now with the open one, the quotes, and the streams of both."""
+
+    def __init__(self, motion: Motion, weight_a_minute: int = 6000) -> None:
+        super().__init__({}, weight_a_minute=weight_a_minute)
+        self._motion = motion
+        self._pairs = {BINANCE.symbol(pair): pair for pair in motion.pairs}
+        self._names = {pair: symbol for symbol, pair in self._pairs.items()}
+        self.streams = Streams(motion, self._encoded)
+
+    def routes(self) -> Iterable[web.AbstractRouteDef]:
+        """Return the endpoints. Those of REST do not answer during an outage."""
+        rest = [web.get(path, guarded(self._motion, handler)) for path, handler in self._rest().items()]
+        # Without streams in the address, a client subscribes later.
+        streams = [web.get(path, self._stream) for path in ("/stream", "/ws", "/ws/{streams:.+}")]
+        return [*rest, *streams]
+
+    def _candles(
+        self, symbol: str, interval: Interval, openings: tuple[int, int], limit: int, *, is_newest: bool
+    ) -> Sequence[Candle]:
+        first, last = (EPOCH + min(opening, 10**14) * timedelta(milliseconds=1) for opening in openings)
+        start, end = max(first, interval.floor(self._motion.begin)), min(last, self._motion.now())
+        if is_newest:
+            start = max(start, interval.floor(end) - (limit - 1) * interval.length)
+        found: list[Candle] = []
+        while start <= end and len(found) < limit:  # again where minutes are missing
+            span = Span(start, min(end + timedelta(milliseconds=1), start + limit * interval.length))
+            found += self._motion.candles(self._pairs[symbol], interval, span, with_open=True)
+            start = span.end
+        return found[:limit]
+
+    def _newest_quotes(self) -> Mapping[str, Quote]:
+        return {symbol: self._motion.quote(self._pairs[symbol]) for symbol in self._listed()}
+
+    def _listed(self) -> Iterable[str]:
+        return [symbol for symbol, pair in self._pairs.items() if self._motion.is_listed(pair)]
+
+    async def _stream(self, request: web.Request) -> Answer:
+        return await self.streams.serve(request, self._talk)
+
+    async def _talk(self, connection: Connection) -> None:
+        request = connection.request
+        if request.path == "/stream":
+            connection.wrap = _combined
+        names = request.match_info.get("streams") or request.query.get("streams", "")
+        connection.topics.update(name for name in names.split("/") if name)
+        async for message in connection.websocket:
+            if message.type is WSMsgType.TEXT:
+                connection.say(_subscribed(connection, json.loads(message.data)))
+
+    def _encoded(self, happening: Happening) -> tuple[Topic, Frame] | None:
+        if isinstance(happening, Candled):
+            symbol = self._names[happening.pair]
+            return f"{symbol.lower()}@kline_1m", candle_frame(symbol, happening)
+        if isinstance(happening, Quoted):
+            symbol = self._names[happening.pair]
+            return f"{symbol.lower()}@bookTicker", quote_frame(symbol, happening.quote)
+        return None
+
+
+def _combined(topic: Topic, frame: Frame) -> Frame:
+    return f'{{"stream":"{topic}","data":{frame!s}}}'
+
+
+def _subscribed(connection: Connection, asked: Any) -> str:
+    """Subscribe or unsubscribe as asked, and return the answer."""
+    change = {"SUBSCRIBE": connection.topics.update, "UNSUBSCRIBE": connection.topics.difference_update}
+    if not isinstance(asked, dict) or asked.get("method") not in change:
+        return json.dumps({"error": {"code": 2, "msg": "Invalid request: unknown method"}})
+    change[asked["method"]](asked["params"])
+    return json.dumps({"result": None, "id": asked.get("id")})
+
+
+def candle_frame(symbol: str, candled: Candled) -> str:
+    """Return the message of a candle in Binance's format."""
+    row = kline(candled.candle, Interval.MINUTE_1)
+    trades, minute = row[8], row[0] // 60_000
+    first, last = (minute * 100, minute * 100 + trades - 1) if trades else (-1, -1)
+    values = {
+        "t": row[0],
+        "T": row[6],
+        "s": symbol,
+        "i": "1m",
+        "f": first,
+        "L": last,
+        "o": row[1],
+        "c": row[4],
+        "h": row[2],
+        "l": row[3],
+        "v": row[5],
+        "n": trades,
+        "x": candled.is_closed,
+        "q": row[7],
+        "V": row[9],
+        "Q": row[10],
+        "B": "0",
+    }
+    message = {"e": "kline", "E": milliseconds(candled.time), "s": symbol, "k": values}
+    return json.dumps(message, separators=(",", ":"))
+
+
+def quote_frame(symbol: str, quote: Quote) -> str:
+    """Return the message of the top of the book in Binance's format, which does not have a time."""
+    texts = {"b": quote.bid, "B": quote.bid_size, "a": quote.ask, "A": quote.ask_size}
+    message = {"u": milliseconds(quote.time), "s": symbol, **{name: _text(value) for name, value in texts.items()}}
+    return json.dumps(message, separators=(",", ":"))
 
 
 def _pong(request: web.Request) -> dict[str, Any]:

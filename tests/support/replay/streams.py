@@ -1,0 +1,278 @@
+"""Websockets on a replay server, and their faults. Each exchange adds its wire format.
+
+`Streams` sends what happens on a `Motion` to every connection that has subscribed to it. A `StreamFault` changes one
+connection: `Streams.inject` applies it to the next ones as they open, `Streams.apply` to those that are open. A
+refused, stalled or reset handshake is a fault of HTTP: inject it in the `ReplayServer`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from aiohttp import web
+
+from tests.support.replay.motion import Happening, Motion
+from tests.support.replay.server import Answer, Handler
+
+Frame = str | bytes  # a text or a binary message
+Topic = str
+# Returns the frame of what has happened, with the topic of its subscribers; None if the exchange does not send it.
+Encode = Callable[[Happening], tuple[Topic, Frame] | None]
+Talk = Callable[["Connection"], Awaitable[None]]
+
+_WAIT = 30.0  # seconds, after which a test fails
+
+
+class _Closing(NamedTuple):
+    code: int
+    reason: str
+
+
+class Connection:
+    """One websocket, on the side of the exchange."""
+
+    def __init__(self, request: web.Request, websocket: web.WebSocketResponse) -> None:
+        self.request, self.websocket = request, websocket
+        self.topics: set[Topic] = set()
+        self.is_muted = False  # it answers, but does not send data
+        self.changes: list[Callable[[Frame], Iterable[Frame]]] = []  # of each frame of data
+        self.pause = 0.0  # seconds before each frame of data
+        self.wrap: Callable[[Topic, Frame], Frame] = lambda _, frame: frame  # for this client
+        self._waiting: asyncio.Queue[tuple[Frame, bool] | _Closing] = asyncio.Queue()
+
+    def push(self, frame: Frame) -> None:
+        """Send data. The faults of the connection apply."""
+        frames: Iterable[Frame] = [] if self.is_muted else [frame]
+        for change in self.changes:
+            frames = [changed for one in frames for changed in change(one)]
+        for one in frames:
+            self._waiting.put_nowait((one, True))
+
+    def say(self, frame: Frame) -> None:
+        """Send a greeting or the answer to a subscription: not data."""
+        self._waiting.put_nowait((frame, False))
+
+    def close(self, code: int, reason: str) -> None:
+        """Close with a closing frame, after what waits to be sent."""
+        self._waiting.put_nowait(_Closing(code, reason))
+
+    async def send_waiting(self) -> None:
+        """Send, one after the other, until the connection ends. A slow client delays only itself."""
+        while True:
+            waiting = await self._waiting.get()
+            if isinstance(waiting, _Closing):
+                await self.websocket.close(code=waiting.code, message=waiting.reason.encode())
+                return
+            frame, is_data = waiting
+            if is_data and self.pause:
+                await asyncio.sleep(self.pause)
+            await (self.websocket.send_str(frame) if isinstance(frame, str) else self.websocket.send_bytes(frame))
+
+
+StreamFault = Callable[[Connection], None]
+
+
+class Streams:
+    """The websockets of one exchange: its `encode` makes the frames of what happens on `motion`."""
+
+    def __init__(self, motion: Motion, encode: Encode) -> None:
+        self.connections: list[Connection] = []
+        self.opened = 0  # connections so far
+        self._motion, self._encode = motion, encode
+        self._injected: deque[StreamFault] = deque()
+        self._changed = threading.Condition()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._player: asyncio.Task[None] | None = None
+
+    def inject(self, fault: StreamFault, times: int = 1) -> None:
+        """Apply `fault` to the next `times` connections as they open. Each takes one fault."""
+        self._injected.extend([fault] * times)
+
+    def apply(self, fault: StreamFault) -> None:
+        """Apply `fault` to every open connection; there is one at least, for which this waits."""
+        self.wait_open()
+        assert self._loop is not None
+        asyncio.run_coroutine_threadsafe(self._apply(fault), self._loop).result(_WAIT)
+
+    def wait_open(self, count: int = 1, *, opened: int = 0) -> None:
+        """Wait until `count` connections are open and `opened` have been opened so far."""
+        with self._changed:
+            met = self._changed.wait_for(lambda: len(self.connections) >= count and self.opened >= opened, _WAIT)
+        assert met, f"{len(self.connections)} connections are open, {self.opened} have been opened"
+
+    async def serve(self, request: web.Request, talk: Talk) -> Answer:
+        """Open a websocket, and let `talk` read from it and subscribe until the client leaves."""
+        if self._motion.is_down():
+            return web.Response(status=503)
+        websocket = web.WebSocketResponse(compress=False)
+        await websocket.prepare(request)
+        connection = Connection(request, websocket)
+        if self._injected:
+            self._injected.popleft()(connection)
+        self._enter(connection)
+        sending = asyncio.create_task(connection.send_waiting())
+        talking = asyncio.ensure_future(talk(connection))
+        try:
+            await asyncio.wait((sending, talking), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._leave(connection)
+            sending.cancel()
+            talking.cancel()
+            await asyncio.gather(sending, talking, return_exceptions=True)
+        return websocket
+
+    async def _apply(self, fault: StreamFault) -> None:
+        for connection in list(self.connections):
+            fault(connection)
+
+    def _enter(self, connection: Connection) -> None:
+        with self._changed:
+            self._loop = asyncio.get_running_loop()
+            self.connections.append(connection)
+            self.opened += 1
+            self._changed.notify_all()
+        if self._player is None:
+            self._player = asyncio.create_task(self._play())
+
+    def _leave(self, connection: Connection) -> None:
+        with self._changed:
+            self.connections.remove(connection)
+            self._changed.notify_all()
+        if not self.connections and self._player is not None:
+            self._player.cancel()
+            self._player = None
+
+    async def _play(self) -> None:
+        """Send what happens, second by second of the market, while there are connections."""
+        played = self._motion.now()
+        while True:
+            now = self._motion.now()
+            self._publish(played, now)
+            played = max(played, now)
+            if self._motion.is_down():
+                for connection in list(self.connections):
+                    drop(connection)
+            await self._motion.clock.sleep(1 - now.microsecond / 1e6)
+
+    def _publish(self, start: datetime, end: datetime) -> None:
+        for happening in self._motion.happenings(start, end):
+            encoded = self._encode(happening)
+            if encoded is not None:
+                for connection in self.connections:
+                    if encoded[0] in connection.topics:
+                        connection.push(connection.wrap(*encoded))
+
+
+def drop(connection: Connection) -> None:
+    """Reset the connection, without a closing frame."""
+    transport = _transport(connection)
+    at_once = struct.pack("ii", 1, 0)  # linger for 0 s: the kernel sends RST
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+    transport.abort()
+
+
+def silence(connection: Connection) -> None:
+    """Do not read and send any more: a half-open connection, whose pings are not answered."""
+    _transport(connection).pause_reading()
+    connection.is_muted = True
+
+
+def mute(connection: Connection) -> None:
+    """Do not send data any more; pings and subscriptions are answered."""
+    connection.is_muted = True
+
+
+def unmute(connection: Connection) -> None:
+    """Send data again."""
+    connection.is_muted = False
+
+
+def closed(code: int = 1000, reason: str = "") -> StreamFault:
+    """Close with a closing frame, as an exchange does after 24 hours."""
+    return lambda connection: connection.close(code, reason)
+
+
+def changed(change: Callable[[Frame], Iterable[Frame]]) -> StreamFault:
+    """Send in place of each frame of data what `change` makes of it."""
+
+    def fault(connection: Connection) -> None:
+        connection.changes = [*connection.changes, change]
+
+    return fault
+
+
+def doubled(connection: Connection) -> None:
+    """Send each frame of data twice."""
+    connection.changes = [*connection.changes, lambda frame: (frame, frame)]
+
+
+def swapped(is_chosen: Callable[[Frame], bool] = lambda _: True) -> StreamFault:
+    """Send the chosen frames of data in the order 2, 1, 4, 3, ..., and the others as they come."""
+
+    def fault(connection: Connection) -> None:
+        held: list[Frame] = []
+
+        def change(frame: Frame) -> Iterable[Frame]:
+            if not is_chosen(frame):
+                return (frame,)
+            if not held:
+                held.append(frame)
+                return ()
+            return (frame, held.pop())
+
+        connection.changes = [*connection.changes, change]
+
+    return fault
+
+
+def burst(frame: Frame, times: int = 1) -> StreamFault:
+    """Send a frame of data so many times at once, valid or not."""
+
+    def fault(connection: Connection) -> None:
+        for _ in range(times):
+            connection.push(frame)
+
+    return fault
+
+
+def slowed(seconds: float) -> StreamFault:
+    """Wait so long (on this machine's clock) before each frame of data."""
+
+    def fault(connection: Connection) -> None:
+        connection.pause = seconds
+
+    return fault
+
+
+def together(*faults: StreamFault) -> StreamFault:
+    """Apply several faults to one connection."""
+
+    def fault(connection: Connection) -> None:
+        for one in faults:
+            one(connection)
+
+    return fault
+
+
+def guarded(motion: Motion, handler: Handler) -> Handler:
+    """Return a handler of REST that answers 503 during an outage."""
+
+    async def handle(request: web.Request) -> Answer:
+        if motion.is_down():
+            return web.Response(status=503, text=json.dumps({"msg": "Service Unavailable"}))
+        return await handler(request)
+
+    return handle
+
+
+def _transport(connection: Connection) -> asyncio.Transport:
+    assert isinstance(connection.request.transport, asyncio.Transport)
+    return connection.request.transport
