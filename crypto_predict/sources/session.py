@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import io
 import json
-import re
 import socket
 import time
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import requests
@@ -24,8 +22,8 @@ from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from crypto_predict.errors import RefusedKeys, SourceError, Unreachable
-from crypto_predict.settings import masked
 from crypto_predict.sources.retry import Failure, RetryPolicy, retry_after
+from crypto_predict.sources.sanitize import Sanitizer
 
 # A full page of 10,000 candles has 1.3 to 1.8 million bytes after decompression.
 LONGEST_ANSWER = 4 * 2**20
@@ -34,7 +32,6 @@ LONGEST_ANSWER = 4 * 2**20
 MOST_VALUES = 320_000
 
 _CHUNK = 2**16  # bytes
-_SHORTEST_SECRET = 4  # characters; shorter ones are masked as whole words only
 _MAY_PASS = (requests.ConnectionError, Timeout, ChunkedEncodingError, ContentDecodingError)
 _ADVICE = {
     401: "it requires keys, and none are set: use another source",
@@ -75,7 +72,7 @@ class BoundedSession(requests.Session):
             self.mount(scheme, _DeadlineAdapter())
         self._policy = policy
         self._key_names = " and ".join(keys)
-        self._secrets = _pattern_of({*keys.values(), *_secrets_of(address, *getproxies().values())})
+        self._sanitize = Sanitizer(keys.values(), address, *getproxies().values())
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **options: Any) -> requests.Response:
         """Send a request and read the whole answer."""
@@ -115,7 +112,7 @@ class BoundedSession(requests.Session):
         while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
             chain.append(cause)
         root = chain[-1]
-        detail = self._presentable(str(root))
+        detail = self._sanitize(str(root))
         if time.monotonic() >= _deadline.get():
             reason = f"did not finish its answer within {seconds:.3g} s"
         elif isinstance(error, ConnectTimeout):
@@ -136,7 +133,7 @@ class BoundedSession(requests.Session):
         reason = f"{host} answered {status} {http.client.responses.get(status, '')}".rstrip()
         message, code = _refusal(response)
         if message:
-            reason += f' "{self._presentable(message)}"'
+            reason += f' "{self._sanitize(message)}"'
         becomes: type[SourceError] = SourceError
         if self._key_names and status in {401, 403}:
             becomes = RefusedKeys
@@ -150,37 +147,10 @@ class BoundedSession(requests.Session):
         again = status == 429 or status >= 500
         return Failure(reason, again=again, retry_after=retry_after(response.headers), becomes=becomes, code=code)
 
-    def _presentable(self, text: str) -> str:
-        """Return a text from outside for a log: without secrets and control characters, and short."""
-        text = masked(self._secrets.sub("***", text))
-        text = "".join(letter if letter.isprintable() else " " for letter in text[:500])
-        return text if len(text) <= 200 else f"{text[:200]}..."
-
 
 def host_of(url: str) -> str:
     """Return the host and port of an address, without user name and password."""
     return urlsplit(url).netloc.rpartition("@")[2] or "the exchange"
-
-
-def _secrets_of(*addresses: str) -> set[str]:
-    """Return the user names and passwords in these addresses: as written, decoded, and as HTTP sends them."""
-    found: set[str] = set()
-    for address in addresses:
-        user = address.partition("//")[2].rpartition("@")[0]
-        parts = [user, *user.split(":", 1)]
-        sent = base64.b64encode(unquote(user).encode("utf-8", "replace")).decode()
-        found.update((*parts, *map(unquote, parts), sent))
-    return found - {""}
-
-
-def _pattern_of(secrets: Set[str]) -> re.Pattern[str]:
-    """Return a pattern that finds each of these texts, the longest first: one may begin like another.
-
-    A very short one is matched as a whole word. A user called u would turn "refused" into "ref***sed" otherwise.
-    """
-    ordered = sorted(secrets, key=lambda secret: (-len(secret), secret))
-    words = (re.escape(one) if len(one) >= _SHORTEST_SECRET else rf"(?<!\w){re.escape(one)}(?!\w)" for one in ordered)
-    return re.compile("|".join(words) or "(?!)")
 
 
 def _refusal(response: requests.Response) -> tuple[str | None, object]:

@@ -44,7 +44,8 @@ def serving(speed: float = FAST, **traits: Any) -> Iterator[tuple[Motion, Replay
 
 
 def opened(server: ReplayServer, path: str = STREAMS, **options: Any) -> ClientConnection:
-    return connect(f"{server.url.replace('http', 'ws')}/{path}", **options)
+    client: ClientConnection = connect(f"{server.url.replace('http', 'ws')}/{path}", **options)
+    return client
 
 
 def closed_candles(client: ClientConnection, count: int) -> list[Any]:
