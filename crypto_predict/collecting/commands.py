@@ -11,7 +11,8 @@ from functools import partial
 from threading import Event, Thread
 
 from crypto_predict.collecting import gaps, status
-from crypto_predict.collecting.backfill import Collected, Run, backfill, catch_up
+from crypto_predict.collecting.asking import Collected, Run
+from crypto_predict.collecting.backfill import backfill, catch_up
 from crypto_predict.collecting.options import DEFAULT_INTERVAL, CollectSettings, Mode
 from crypto_predict.collecting.progress import Progress
 from crypto_predict.collecting.selection import selected

@@ -371,10 +371,17 @@ class MarketWriter(MarketReader, Protocol):
         """Store candles built from ticks; of two with one opening, the one of more ticks stays."""
 
     def write_streams(self, source: str, pairs: Sequence[Pair], found: StreamSpan) -> None:
-        """Store the state of the streams of many pairs. A span that continues one of the same state extends it."""
+        """Store the state of the streams of many pairs.
+
+        A span that overlaps or touches one of the same state extends it; it replaces what it overlaps of other states.
+        """
 
     def compared(self, series: SeriesKey, compared: int, mismatched: int) -> None:
-        """Add to the number of candles that were compared with those of REST, and of those that differed."""
+        """Add to the number of candles that were compared with those of REST, and of those that differed.
+
+        Raises:
+            DatabaseError: Also if the series is not in the database.
+        """
 
     def set_state(self, series: SeriesKey, state: str, since: datetime | None = None) -> None:
         """Set the state of a series, and how far back (UTC) it shall be collected; None leaves the latter as it is.
@@ -393,10 +400,11 @@ class MarketWriter(MarketReader, Protocol):
         """
 
     def purge(self, interval: Interval, before: datetime, limit: int) -> int:
-        """Delete at most `limit` candles of `interval` that open before an instant (UTC); return how many it were.
+        """Delete at most `limit` rows of what lies before an instant (UTC), oldest first, and return how many.
 
-        With the minutes go what is kept for each minute: candles built from ticks, quotes and states of streams.
-        Coverage, gaps, revisions and the quarantine before that instant are deleted with the last candles.
+        They are the candles of `interval` and those built from ticks; with the minutes go quotes and states of streams.
+        Coverage, gaps, revisions and the quarantine go with the candles. The VWAP of the candles that stay remains
+        right if the instant is a midnight. Fewer than `limit`: nothing is left to delete.
         """
 
 

@@ -9,29 +9,52 @@ from typing import Any
 DAY_SECONDS = 86_400
 
 
-def session_vwaps(openings: Iterable[int], candles: Iterable[Sequence[Any]]) -> Iterator[float | None]:
-    """Return for each candle the VWAP of its session up to its end. A session is a UTC day.
+class Session:
+    """The sums of a session, from which its VWAP follows. A session is a UTC day; the next one begins by itself.
 
     ``VWAP = sum(typical price * volume) / sum(volume)`` over the candles of the session so far, where the typical price
     is ``(high + low + close) / 3``. A candle without volume keeps the VWAP before it; None before the first volume of a
     session, and where a sum is too large for a number.
+    """
+
+    __slots__ = ("end", "turnover", "volume")
+
+    def __init__(self, opening: int | None = None, turnover: float = 0.0, volume: float = 0.0) -> None:
+        """Continue a session after the candle that opens at `opening`, in seconds since 1970; None: begin one."""
+        self.end = -math.inf if opening is None else session_end(opening)  # seconds since 1970, not included
+        self.turnover, self.volume = turnover, volume
+
+    def add(self, opening: int, candle: Sequence[Any]) -> float | None:
+        """Add the next candle and return the VWAP up to its end.
+
+        Args:
+            opening: In seconds since 1970, after those before.
+            candle: A `Candle`, or a tuple with its fields.
+        """
+        if opening >= self.end:
+            self.end = session_end(opening)
+            self.turnover = self.volume = 0.0
+        volume = candle[5]
+        if volume:
+            self.turnover += (candle[2] + candle[3] + candle[4]) / 3 * volume
+            self.volume += volume
+        if not self.volume:
+            return None
+        vwap = self.turnover / self.volume
+        return vwap if vwap < math.inf else None
+
+
+def session_end(opening: int) -> int:
+    """Return the end of the session of a candle, in seconds since 1970."""
+    return opening - opening % DAY_SECONDS + DAY_SECONDS
+
+
+def session_vwaps(openings: Iterable[int], candles: Iterable[Sequence[Any]]) -> Iterator[float | None]:
+    """Return for each candle the VWAP of its session up to its end.
 
     Args:
         openings: In seconds since 1970, ascending, from the first one of a session on.
         candles: The candles that open then. Each is a `Candle`, or a tuple with its fields.
     """
-    session_end = -math.inf
-    vwap = None
-    for opening, candle in zip(openings, candles, strict=True):
-        if opening >= session_end:
-            session_end = opening - opening % DAY_SECONDS + DAY_SECONDS
-            turnover = total = 0.0
-            vwap = None
-        volume = candle[5]
-        if volume:
-            turnover += (candle[2] + candle[3] + candle[4]) / 3 * volume
-            total += volume
-            vwap = turnover / total
-            if not vwap < math.inf:
-                vwap = None
-        yield vwap
+    session = Session()
+    return (session.add(opening, candle) for opening, candle in zip(openings, candles, strict=True))

@@ -5,12 +5,28 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from threading import Lock
 
 from crypto_predict.errors import SourceError
 from crypto_predict.settings import whole_number
+
+RESERVE = 5  # one fifth of every budget is left to requests that are not patient
+
+_patient: ContextVar[bool] = ContextVar("patient", default=False)
+
+
+@contextmanager
+def patiently() -> Iterator[None]:
+    """Leave a fifth of every rate budget to the requests outside of this context, which then hardly wait for it."""
+    token = _patient.set(True)
+    try:
+        yield
+    finally:
+        _patient.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +73,10 @@ class Allowance:
 
 
 class RateBudget:
-    """Limit the weight of the requests that begin in any `seconds`. Several threads may share it."""
+    """Limit the weight of the requests that begin in any `seconds`. Several threads may share it.
+
+    Requests that begin `patiently` use four fifths of the weight at most, of which the others take what they need.
+    """
 
     def __init__(
         self,
@@ -88,7 +107,8 @@ class RateBudget:
         """Count the request and return 0, or return the seconds until the oldest request is forgotten."""
         with self._lock:
             now = self._forget()
-            if weight > self._left:
+            reserved = self._weight // RESERVE if _patient.get() else 0
+            if self._spent and weight > self._left - reserved:
                 return self._spent[0][0] + self._seconds - now
             self._count(weight, now)
             return 0

@@ -7,11 +7,16 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Double, Integer, Table
+from sqlalchemy import BigInteger, Boolean, Connection, Double, Integer, Table
 
 Values = tuple[Any, ...]
 
-_TYPES = ((Double, "float8"), (BigInteger, "int8"), (Integer, "int4"))  # BigInteger is an Integer too
+_TYPES = (
+    (Double, "float8"),
+    (Boolean, "bool"),
+    (BigInteger, "int8"),
+    (Integer, "int4"),
+)  # BigInteger is an Integer too
 
 
 def fetch_between(connection: Connection, table: Table, prefix: Values, between: tuple[Any, Any]) -> list[Values]:
@@ -39,8 +44,10 @@ def insert(connection: Connection, table: Table, columns: Sequence[str], rows: S
         connection.exec_driver_sql(f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})", list(rows))  # noqa: S608 - names of tables.py
 
 
-def upsert(connection: Connection, table: Table, rows: Iterator[Values]) -> None:
+def upsert(connection: Connection, table: Table, rows: Iterator[Values], only_if: str = "TRUE") -> None:
     """Insert whole rows, or update those that exist and differ. An equal row is not written again.
+
+    `only_if` is a condition in SQL on the row of `table` and the row `excluded`, without which the old row stays.
 
     The rows go to the driver one by one: a list of them would cost a third of the time in garbage collection.
     """
@@ -50,7 +57,7 @@ def upsert(connection: Connection, table: Table, rows: Iterator[Values]) -> None
     every = itertools.chain(some, rows)
     driver: Any = connection.connection.driver_connection
     if connection.dialect.name == "sqlite":
-        driver.executemany(_upsert_sqlite(table), every).close()
+        driver.executemany(_upsert_sqlite(table, only_if), every).close()
         return
     incoming = f"incoming_{table.name}"
     # emptied at the end of the transaction and used again by the next: new tables would bloat the system tables
@@ -64,18 +71,18 @@ def upsert(connection: Connection, table: Table, rows: Iterator[Values]) -> None
         copy.set_types(_types(table))
         for row in every:
             copy.write_row(row)
-    connection.exec_driver_sql(_upsert_postgresql(table, incoming))
+    connection.exec_driver_sql(_upsert_postgresql(table, incoming, only_if))
 
 
 @cache
-def _upsert_sqlite(table: Table) -> str:
+def _upsert_sqlite(table: Table, only_if: str) -> str:
     marks = ", ".join("?" for _ in table.columns)
-    return f"INSERT INTO {table.name} ({_names(table)}) VALUES ({marks}) {_on_conflict(table, 'IS NOT')}"  # noqa: S608 - names of tables.py
+    return f"INSERT INTO {table.name} ({_names(table)}) VALUES ({marks}) {_on_conflict(table, 'IS NOT', only_if)}"  # noqa: S608 - names of tables.py
 
 
 @cache
-def _upsert_postgresql(table: Table, incoming: str) -> str:
-    on_conflict = _on_conflict(table, "IS DISTINCT FROM")
+def _upsert_postgresql(table: Table, incoming: str, only_if: str) -> str:
+    on_conflict = _on_conflict(table, "IS DISTINCT FROM", only_if)
     return f"INSERT INTO {table.name} ({_names(table)}) SELECT {_names(table)} FROM {incoming} {on_conflict}"  # noqa: S608 - names of tables.py
 
 
@@ -83,13 +90,13 @@ def _names(table: Table) -> str:
     return ", ".join(column.name for column in table.columns)
 
 
-def _on_conflict(table: Table, differs: str) -> str:
+def _on_conflict(table: Table, differs: str, only_if: str) -> str:
     keys = ", ".join(column.name for column in table.primary_key)
     values = [column.name for column in table.columns if not column.primary_key]
     update = ", ".join(f"{name} = excluded.{name}" for name in values)
     old = ", ".join(f"{table.name}.{name}" for name in values)
     new = ", ".join(f"excluded.{name}" for name in values)
-    return f"ON CONFLICT ({keys}) DO UPDATE SET {update} WHERE ({old}) {differs} ({new})"
+    return f"ON CONFLICT ({keys}) DO UPDATE SET {update} WHERE ({old}) {differs} ({new}) AND {only_if}"
 
 
 @cache

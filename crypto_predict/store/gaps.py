@@ -7,16 +7,18 @@ first candle of a series are not a gap, nor are those after the newest one or th
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from crypto_predict.market import Interval, Span
 from crypto_predict.market.ports import MOST_ATTEMPTS
 from crypto_predict.store import bulk, tables
 from crypto_predict.store.columns import seconds_up
+from crypto_predict.store.storing import Symbol
 
 OPEN, FINAL = "open", "the source does not have it"
 NOT_RETURNED, QUARANTINED, PARTLY = "not returned by the source", "quarantined", "partly quarantined"
@@ -40,6 +42,75 @@ class Asked:
 
 
 _Row = tuple[int, int, str, int, str, int]  # _COLUMNS
+_UNCOVER = delete(tables.coverage).where(
+    tables.coverage.c.series == bindparam("key"), tables.coverage.c.start_time == bindparam("start")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The candles of one series that were written in a transaction, each of which covers its own interval."""
+
+    symbol: Symbol  # as it was before
+    openings: Sequence[int]  # ascending, at least one
+    new: bool  # whether one of them was not stored before
+
+
+def cover_candles(connection: Connection, written: Sequence[Written], now: int) -> None:
+    """Add the intervals of candles to the coverage, in few statements for all series; find gaps again if needed.
+
+    Args:
+        connection: Of the transaction in which they were written.
+        written: Of one series each.
+        now: In microseconds.
+    """
+    columns = tables.coverage.c
+    query = (
+        select(columns.series, columns.start_time, columns.end_time)
+        .where(columns.series.in_([one.symbol.id for one in written]))
+        .where(columns.end_time >= min(min(one.openings[0], _newest_end(one)) for one in written))
+        .order_by(columns.series, columns.start_time)
+    )
+    spans: Mapping[int, list[Asked]] = defaultdict(list)
+    for series, start, end in connection.execute(query):
+        spans[series].append(Asked(start, end))
+    gone, grown = [], []
+    for one in written:
+        series, before = one.symbol.id, spans[one.symbol.id]
+        own = [Asked(opening, opening + one.symbol.step) for opening in one.openings]
+        after = list(_united([*before, *own]))
+        starts = {span.start for span in after}
+        gone += [{"key": series, "start": span.start} for span in before if span.start not in starts]
+        grown += [(series, span.start, span.end) for span in after if span not in before]
+    if gone:
+        connection.execute(_UNCOVER, gone)
+    bulk.upsert(connection, tables.coverage, iter(grown))
+    for one in written:
+        # what was asked for after the newest candle, and is not there, is a gap once a later candle is
+        beyond = any(span.end > _newest_end(one) for span in spans[one.symbol.id])
+        appended = one.symbol.last_open is None or one.openings[0] > one.symbol.last_open
+        if one.new and (beyond or not appended):
+            changed = Asked(one.openings[0], one.openings[-1] + one.symbol.step)
+            Gaps(connection, one.symbol.id, one.symbol.step, now).renew(changed, None)
+
+
+def _newest_end(one: Written) -> int:
+    """Return the end of the newest candle before the write, or else the start of the first one of the write."""
+    last_open = one.symbol.last_open
+    return one.openings[0] if last_open is None else last_open + one.symbol.step
+
+
+def _united(spans: Sequence[Asked]) -> Iterator[Asked]:
+    """Return spans in ascending order, merged where they overlap or touch."""
+    ascending = sorted(spans, key=lambda span: span.start)
+    merged = ascending[0]
+    for span in ascending[1:]:
+        if span.start > merged.end:
+            yield merged
+            merged = span
+        else:
+            merged = Asked(merged.start, max(merged.end, span.end))
+    yield merged
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from datetime import timedelta
@@ -11,15 +12,35 @@ from typing import Any, Self
 from sqlalchemy import Row, Select, Table, func, select, text
 
 from crypto_predict.market import Candle, Gap, Interval, Pair, Quote, SeriesKey, Span, StoredCandle
-from crypto_predict.market.ports import CollectedSeries, Quarantined, Revision, SeriesSize, StoredGap
+from crypto_predict.market.ports import (
+    BuiltCandle,
+    CollectedSeries,
+    Quarantined,
+    Revision,
+    SeriesSize,
+    StoredGap,
+    StreamSpan,
+    StreamState,
+)
 from crypto_predict.store import schema
 from crypto_predict.store.columns import instant, instant_us, microseconds, seconds_up, series_id
 from crypto_predict.store.database import Connections
-from crypto_predict.store.tables import coverage, gaps, price_history, quarantine, revisions, symbols, top_of_book
+from crypto_predict.store.tables import (
+    built_candles,
+    coverage,
+    gaps,
+    price_history,
+    quarantine,
+    revisions,
+    streams,
+    symbols,
+    top_of_book,
+)
 
 _MOST_ROWS = 2**31 - 1  # that a statement can be limited to
 _Row = Row[*tuple[Any, ...]]
 _Select = Select[*tuple[Any, ...]]
+_BUILT = [field.name for field in dataclasses.fields(BuiltCandle)][1:]
 _NUMBERS = [price_history.c[name] for name in Candle._fields[1:]]
 
 
@@ -104,6 +125,30 @@ class Database:
         rows = self._rows(query)
         return [Quarantined(Candle(instant_us(row[0]), *json.loads(row[1])), row[2]) for row in rows]
 
+    def streams(self, source: str, pair: Pair, span: Span) -> Sequence[StreamSpan]:
+        """Return the states of a stream that overlap `span`, ascending and apart."""
+        columns = streams.c
+        query = (
+            select(columns.start_us, columns.end_us, columns.state, columns.reason)
+            .where(columns.source == source, columns.pair == str(pair))
+            .where(columns.start_us < microseconds(span.end), columns.end_us > microseconds(span.start))
+        )
+        return [
+            StreamSpan(Span(instant_us(start), instant_us(end)), StreamState(state), reason)
+            for start, end, state, reason in self._rows(query.order_by(columns.start_us))
+        ]
+
+    def built(self, series: SeriesKey, span: Span, limit: int) -> Sequence[BuiltCandle]:
+        """Return at most `limit` candles built from ticks that open in `span`, ascending."""
+        opening = built_candles.c.open_time
+        query = (
+            select(opening, *(built_candles.c[name] for name in _BUILT))
+            .where(built_candles.c.source == series.source, built_candles.c.pair == str(series.pair))
+            .where(built_candles.c.interval == series.interval.seconds)
+            .where(opening >= seconds_up(span.start), opening < seconds_up(span.end))
+        )
+        return [BuiltCandle(instant(row[0]), *row[1:]) for row in self._rows(query.order_by(opening), limit)]
+
     def sizes(self) -> Sequence[SeriesSize]:
         """Return the size of every series, sorted."""
         postgresql = self._connections.engine.dialect.name == "postgresql"
@@ -169,6 +214,9 @@ def _collected(row: _Row) -> CollectedSeries:
         newest_close=None if row.last_open is None else instant(row.last_open) + key.interval.length,
         gaps=row.gaps or 0,
         missing=int(row.length or 0) // key.interval.seconds,
+        since=None if row.since is None else instant(row.since),
+        compared=row.compared,
+        mismatched=row.mismatched,
     )
 
 

@@ -6,7 +6,7 @@ not their end. ``series`` is the number of a row of `symbols`.
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, ForeignKey, Index, Integer, MetaData, Table, Text
 
-SCHEMA = "0001"  # the newest step of `migrations`
+SCHEMA = "0002"  # the newest step of `migrations`
 
 metadata = MetaData()
 
@@ -40,6 +40,13 @@ symbols = Table(
     Column("candles", BigInteger, nullable=False),  # how many are stored
     Column("first_open", BigInteger),  # of the stored candles
     Column("last_open", BigInteger),
+    Column("since", BigInteger),  # how far back it shall be collected
+    Column("compared", BigInteger, nullable=False, server_default="0"),  # candles of a stream, with those of REST
+    Column("mismatched", BigInteger, nullable=False, server_default="0"),
+    # The sums of the session of `last_open`, from which the VWAP of a candle that follows is computed without reading
+    # the session; null after an upgrade and while there are no candles.
+    Column("session_turnover", Double),
+    Column("session_volume", Double),
     Index("symbols_by_name", "source", "pair", "interval", unique=True),
 )
 
@@ -63,6 +70,34 @@ top_of_book = Table(
     Column("pair", Text, primary_key=True),
     Column("time_us", BigInteger, primary_key=True),
     *(Column(name, Double, nullable=False) for name in ("bid", "bid_size", "ask", "ask_size")),
+    sqlite_with_rowid=False,
+)
+
+# Candles built from ticks. Not every interval that is built is also a series of `symbols`.
+built_candles = Table(
+    "built_candles",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("pair", Text, primary_key=True),
+    Column("interval", Integer, primary_key=True, autoincrement=False),  # seconds
+    Column("open_time", BigInteger, primary_key=True),
+    *(Column(name, Double, nullable=False) for name in ("open", "high", "low", "close")),
+    Column("ticks", BigInteger, nullable=False),
+    Column("late", BigInteger, nullable=False),
+    Column("partial", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What was known of the stream of a pair; the spans of one pair do not overlap.
+streams = Table(
+    "streams",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("pair", Text, primary_key=True),
+    Column("start_us", BigInteger, primary_key=True),
+    Column("end_us", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),  # a value of `StreamState`
+    Column("reason", Text, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Row, select, text, update
+from sqlalchemy import Connection, select, text, update
 
-from crypto_predict.market import Candle, Pair, Quote, SeriesKey, Span
-from crypto_predict.market.ports import Quarantined
-from crypto_predict.market.vwap import DAY_SECONDS, session_vwaps
-from crypto_predict.store import bulk, schema
+from crypto_predict.errors import DatabaseError
+from crypto_predict.market import Candle, Interval, Pair, Quote, SeriesKey, Span
+from crypto_predict.market.ports import SERIES_STATES, BuiltCandle, Closed, Held, Quarantined, Shard, StreamSpan
+from crypto_predict.store import bulk, purging, schema, streams
 from crypto_predict.store.address import SqliteFile
-from crypto_predict.store.columns import microseconds, names
+from crypto_predict.store.columns import microseconds, names, seconds_up
 from crypto_predict.store.database import Connections
-from crypto_predict.store.gaps import Asked, Gaps
+from crypto_predict.store.gaps import Asked, Gaps, Written, cover_candles
 from crypto_predict.store.holding import Holds
 from crypto_predict.store.reading import Database
-from crypto_predict.store.tables import price_history, quarantine, revisions, symbols, top_of_book
+from crypto_predict.store.storing import Change, Symbol, by_opening, lock, store
+from crypto_predict.store.tables import built_candles, quarantine, symbols, top_of_book
 
-_NUMBERS = Candle._fields[1:]
-_Symbol = Row[int, int, int | None, int | None]
 _FOLLOW = text(
     "INSERT INTO symbols (source, pair, interval, simulated, state, candles)"
     " VALUES (:source, :pair, :interval, :simulated, 'active', 0) ON CONFLICT (source, pair, interval) DO NOTHING"
@@ -78,18 +77,105 @@ class WritableDatabase(Database):
         """
         now = microseconds(datetime.now(UTC))
         step = series.interval.seconds
-        incoming = _by_opening(candles, step)
+        incoming = by_opening(candles, step)
         asked = Asked.of(covered, series.interval) if covered else None
         with self._connections.transaction() as connection:
             symbol = self._lock(connection, series)
-            changes = _store(connection, symbol, incoming, now) if incoming else 0
+            change = Change(connection, symbol, incoming) if incoming else None
+            if change:
+                store(connection, [change], now)
             _reject(connection, symbol.id, quarantined, now)
             gaps = Gaps(connection, symbol.id, step, now)
             if asked is not None:
                 gaps.cover(asked)
-            if asked is not None or changes:
+            if asked is not None or change:
                 gaps.renew(_touched(incoming, step, asked), asked)
-        return changes
+        return len(change) if change else 0
+
+    def write_closed(self, closed: Sequence[Closed]) -> int:
+        """Store the closed candles of many series in one transaction and return how many were new or changed.
+
+        It is `write` for each, where every candle covers its own interval: a candle between two of them that is not
+        stored was not asked for yet. Series that are not in the database are left out.
+        """
+        now = microseconds(datetime.now(UTC))
+        incoming: dict[SeriesKey, dict[int, Candle]] = {}
+        for one in closed:
+            if one.candles:
+                incoming.setdefault(one.series, {}).update(by_opening(one.candles, one.series.interval.seconds))
+        if not incoming:
+            return 0
+        with self._connections.transaction() as connection:
+            locked = lock(connection, list(incoming))
+            changes = {series: Change(connection, symbol, incoming[series]) for series, symbol in locked.items()}
+            if changes:
+                store(connection, list(changes.values()), now)
+                written = [
+                    Written(change.symbol, sorted(incoming[series]), change.new > 0)
+                    for series, change in changes.items()
+                ]
+                cover_candles(connection, written, now)
+        return sum(map(len, changes.values()))
+
+    def write_built(self, built: Mapping[SeriesKey, Sequence[BuiltCandle]]) -> None:
+        """Store candles built from ticks; of two with one opening, the one of more ticks stays."""
+        rows: dict[tuple[object, ...], bulk.Values] = {}
+        for series, candles in built.items():
+            for one in candles:
+                key = (series.source, str(series.pair), series.interval.seconds, seconds_up(one.open_time))
+                values = (one.open, one.high, one.low, one.close, one.ticks, one.late, one.partial)
+                if key not in rows or one.ticks >= rows[key][8]:
+                    rows[key] = (*key, *values)
+        if rows:
+            with self._connections.transaction() as connection:
+                # of two with as many ticks the later one: it has counted more that were late
+                bulk.upsert(connection, built_candles, iter(rows.values()), "excluded.ticks >= built_candles.ticks")
+
+    def write_streams(self, source: str, pairs: Sequence[Pair], found: StreamSpan) -> None:
+        """Store the state of the streams of many pairs. A span that continues one of the same state extends it.
+
+        Where it overlaps one of another state, it replaces that.
+        """
+        if pairs and found.span.start < found.span.end:
+            with self._connections.transaction() as connection:
+                streams.write(connection, source, pairs, found)
+
+    def compared(self, series: SeriesKey, compared: int, mismatched: int) -> None:
+        """Add to the number of candles that were compared with those of REST, and of those that differed.
+
+        Raises:
+            DatabaseError: Also if the series is not in the database.
+        """
+        columns = symbols.c
+        self._update(series, {"compared": columns.compared + compared, "mismatched": columns.mismatched + mismatched})
+
+    def set_state(self, series: SeriesKey, state: str, since: datetime | None = None) -> None:
+        """Set the state of a series, and how far back (UTC) it shall be collected; None leaves the latter as it is.
+
+        Raises:
+            DatabaseError: Also if the series is not in the database.
+        """
+        if state not in SERIES_STATES:
+            raise ValueError(f"{state!r} is not a state of a series: {', '.join(SERIES_STATES)}")
+        self._update(series, {"state": state} if since is None else {"state": state, "since": seconds_up(since)})
+
+    def hold_collector(self, shard: Shard) -> AbstractContextManager[Held]:
+        """Reserve the database for one live collector of this shard inside the context.
+
+        An SQLite file has one collector, whatever its shard.
+
+        Raises:
+            SeriesHeld: Another process has reserved it; the error names that process.
+        """
+        return self._holds.hold_collector(shard)
+
+    def purge(self, interval: Interval, before: datetime, limit: int) -> int:
+        """Delete at most `limit` rows of `interval` that lie before an instant (UTC); `MarketWriter` states the rules.
+
+        Only one series is locked, and only for the time of so many rows.
+        """
+        with self._connections.transaction() as connection:
+            return purging.purge(connection, interval, before, limit)
 
     def write_quotes(self, source: str, pair: Pair, quotes: Iterable[Quote]) -> int:
         """Store quotes and return how many were new or changed."""
@@ -125,28 +211,24 @@ class WritableDatabase(Database):
         if isinstance(address, SqliteFile):
             self._connections.use_wal()
 
-    def _lock(self, connection: Connection, series: SeriesKey) -> _Symbol:
+    def _lock(self, connection: Connection, series: SeriesKey) -> Symbol:
         """Return the row of a series, locked against other writers."""
-        columns = (symbols.c.id, symbols.c.candles, symbols.c.first_open, symbols.c.last_open)
-        row = connection.execute(select(*columns).where(names(series)).with_for_update()).one_or_none()
-        if row is None:
-            raise self._connections.error(f"it does not contain {_title(series)}; `follow` adds a series")
-        return row
+        found = lock(connection, [series])
+        if not found:
+            raise self._unknown(series)
+        return found[series]
+
+    def _update(self, series: SeriesKey, values: Mapping[str, object]) -> None:
+        with self._connections.transaction() as connection:
+            if not connection.execute(update(symbols).where(names(series)).values(**values)).rowcount:
+                raise self._unknown(series)
+
+    def _unknown(self, series: SeriesKey) -> DatabaseError:
+        return self._connections.error(f"it does not contain {_title(series)}; `follow` adds a series")
 
 
 def _title(series: SeriesKey) -> str:
     return f"{series.source} {series.pair} {series.interval.label}"
-
-
-def _by_opening(candles: Sequence[Candle], step: int) -> dict[int, Candle]:
-    """Return the candles by their openings."""
-    openings = [candle[0].timestamp() for candle in candles]
-    for opening in openings:
-        if opening % step:
-            raise ValueError(
-                f"a candle of {step} s cannot open at {opening} s after 1970: it belongs in the quarantine"
-            )
-    return dict(zip(map(int, openings), candles, strict=True))
 
 
 def _touched(incoming: dict[int, Candle], step: int, asked: Asked | None) -> Asked:
@@ -154,45 +236,6 @@ def _touched(incoming: dict[int, Candle], step: int, asked: Asked | None) -> Ask
     written = [Asked(min(incoming), max(incoming) + step)] if incoming else []
     spans = written if asked is None else [*written, asked]
     return Asked(min(span.start for span in spans), max(span.end for span in spans))
-
-
-def _store(
-    connection: Connection,
-    symbol: _Symbol,
-    incoming: dict[int, Candle],
-    now: int,
-) -> int:
-    """Store candles, the VWAP of their sessions, and the old values of those that change; return how many did."""
-    series, count, first_open, last_open = symbol
-    first, last = min(incoming), max(incoming)
-    whole_days = (first - first % DAY_SECONDS, last - last % DAY_SECONDS + DAY_SECONDS - 1)
-    stored = {row[1]: row for row in bulk.fetch_between(connection, price_history, (series,), whole_days)}
-    revised = [
-        (*stored[opening][:-1], now)
-        for opening in sorted(stored.keys() & incoming.keys())
-        if stored[opening][2:-1] != incoming[opening][1:]
-    ]
-    new = len(incoming) - len(stored.keys() & incoming.keys())
-    bulk.insert(connection, revisions, ("series", "open_time", *_NUMBERS, "changed_at_us"), revised)
-    bulk.upsert(connection, price_history, _changed_rows(series, stored, incoming))
-    if new:
-        found_first = first if first_open is None else min(first, first_open)
-        found_last = last if last_open is None else max(last, last_open)
-        values = {"candles": count + new, "first_open": found_first, "last_open": found_last}
-        connection.execute(update(symbols).where(symbols.c.id == series).values(values))
-    return new + len(revised)
-
-
-def _changed_rows(series: int, stored: dict[int, bulk.Values], incoming: dict[int, Candle]) -> Iterator[bulk.Values]:
-    """Return the rows that are new, or differ from the stored ones: in a number or in the VWAP that follows from it."""
-    merged: dict[int, bulk.Values] = {opening: row[1:-1] for opening, row in stored.items()} | incoming
-    openings = sorted(merged)
-    candles = [merged[opening] for opening in openings]
-    for opening, candle, vwap in zip(openings, candles, session_vwaps(openings, candles), strict=True):
-        _, first, high, low, last, volume, quote, trades, taker_base, taker_quote = candle  # twice as fast as a slice
-        row = (series, opening, first, high, low, last, volume, quote, trades, taker_base, taker_quote, vwap)
-        if stored.get(opening) != row:
-            yield row
 
 
 def _reject(connection: Connection, series: int, quarantined: Sequence[Quarantined], now: int) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.errors import InvalidValue
-from crypto_predict.sources.limits import Bounds, RateBudget
+from crypto_predict.sources.limits import RESERVE, Bounds, RateBudget, patiently
 
 
 class Clock:
@@ -86,6 +86,40 @@ def test_weight_that_the_exchange_has_counted_is_not_used_again(reports: list[tu
     before = clock()
     budget.spend(20)
     assert clock() == before
+
+
+@given(
+    most=st.integers(5, 200),
+    requests=st.lists(st.tuples(st.floats(0, 20), st.integers(1, 5), st.booleans()), max_size=60),
+)
+def test_patient_requests_leave_a_fifth_to_the_others(most: int, requests: list[tuple[float, int, bool]]) -> None:
+    """A backfill must not delay the newest candles. One patient request at a time may be larger than its share."""
+    clock = Clock()
+    budget = RateBudget(most, 60, clock, clock.sleep)
+    used: list[tuple[float, int]] = []
+    for pause, weight, patient in requests:
+        clock.sleep(pause)
+        if patient:
+            with patiently():
+                budget.spend(weight)
+        else:
+            budget.spend(weight)
+        before = sum(each for time, each in used if time + 60 > clock())
+        assert before + weight <= (most - most // RESERVE if patient and before else most)
+        used.append((clock(), weight))
+
+
+def test_a_request_that_is_not_patient_takes_the_reserve_at_once() -> None:
+    clock = Clock()
+    budget = RateBudget(100, 60, clock, clock.sleep)
+    with patiently():
+        for _ in range(80):
+            budget.spend()
+    budget.spend(20)
+    assert clock.now == 0
+    with patiently():
+        budget.spend()
+    assert clock.now == 60
 
 
 def test_several_threads_share_one_budget() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from crypto_predict.errors import SourceError
+from crypto_predict.errors import UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
 from crypto_predict.market.ports import CandleSource, QuoteSource
 from crypto_predict.sources.limits import Bounds, RateBudget
@@ -119,9 +119,10 @@ def test_dollars_are_traded_as_tether() -> None:
     assert source.traded(Pair("ETH", "BTC")) == Pair("ETH", "BTC")
 
 
-def test_a_pair_that_poloniex_does_not_have_is_a_source_error() -> None:
+def test_a_pair_that_poloniex_does_not_have_is_an_unusable_history() -> None:
+    """Another source may have it, and a collector stops to ask for it."""
     with POLONIEX.serving(full_minutes(10)) as server:
-        with pytest.raises(SourceError, match='answered 400 Bad Request "Invalid symbol"'):
+        with pytest.raises(UnusableHistory, match="it does not have the pair NOPE/USDT"):
             POLONIEX.read(server, 10, Pair("NOPE", "USD"))
         assert len(server.requests) == 1
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crypto_predict.market import Candle, Gap, SeriesKey, Span
-from crypto_predict.market.ports import MOST_ATTEMPTS, Quarantined
+from crypto_predict.market.ports import MOST_ATTEMPTS, Closed, Quarantined
 from crypto_predict.store import Database, WritableDatabase, open_writer
 from tests.support.databases import KINDS, new_database
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span, vwaps
@@ -113,6 +113,9 @@ def test_gaps_are_found_in_a_part_of_the_history(writer: WritableDatabase, reade
     assert collected.lag(START + 12.5 * MINUTE) == 2 * MINUTE
 
 
+CLOSED = (0, 0)  # in place of a span: the candles came by a stream, and each covers its own interval
+
+
 @dataclass
 class Model:
     """What a series should contain, in minutes after `START`."""
@@ -122,12 +125,12 @@ class Model:
     revised: int = 0
 
     def write(self, written: Sequence[Candle], asked: tuple[int, int] | None) -> int:
-        """Do what `MarketWriter.write` promises, and return what it returns."""
+        """Do what `MarketWriter.write` promises, or `write_closed`, and return what it returns."""
         minutes = {(one.open_time - START) // MINUTE: one for one in written}
         revised = [minute for minute, one in minutes.items() if self.candles.get(minute, one) != one]
         new = minutes.keys() - self.candles.keys()
         self.candles |= minutes
-        self.covered |= set() if asked is None else set(range(*asked))
+        self.covered |= set() if asked is None else set(minutes) if asked == CLOSED else set(range(*asked))
         self.revised += len(revised)
         return len(new) + len(revised)
 
@@ -162,7 +165,7 @@ written_candles = st.lists(
     ),
     max_size=12,
 )
-writes = st.lists(st.tuples(written_candles, st.none() | SPANS), min_size=1, max_size=5)
+writes = st.lists(st.tuples(written_candles, st.none() | SPANS | st.just(CLOSED)), min_size=1, max_size=5)
 
 
 @pytest.fixture(params=KINDS, scope="module")
@@ -185,7 +188,11 @@ def test_any_writes_in_any_order_give_what_a_plain_model_gives(
     shared.follow(series, simulated=True)
     model = Model()
     for written, asked in history:
-        assert shared.write(series, written, None if asked is None else span(*asked)) == model.write(written, asked)
+        if asked == CLOSED:
+            count = shared.write_closed([Closed(series, [one]) for one in written])
+        else:
+            count = shared.write(series, written, None if asked is None else span(*asked))
+        assert count == model.write(written, asked)
         ascending = [model.candles[minute] for minute in sorted(model.candles)]
         stored = shared.candles(series, EVER, MANY)
         assert [one.candle for one in stored] == ascending

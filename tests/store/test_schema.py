@@ -16,10 +16,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, make_url, text
 
 from crypto_predict.errors import DatabaseError
+from crypto_predict.market.ports import Closed
 from crypto_predict.store import open_reader, open_writer
 from crypto_predict.store.tables import SCHEMA, metadata
 from tests.support.children import child
-from tests.support.minutes import EVER, MANY, MINUTES, candles
+from tests.support.minutes import EVER, MANY, MINUTES, candle, candles, span, vwap
 
 
 def connected(url: str) -> Connection:
@@ -89,6 +90,32 @@ def test_an_empty_database_is_not_readable(url: str) -> None:
         Path(url).touch()
     with pytest.raises(DatabaseError, match="does not contain the tables of this program"):
         open_reader(url)
+
+
+# The names of the last step, and what takes it back.
+NEW_TABLES = ("built_candles", "streams")
+NEW_COLUMNS = ("since", "compared", "mismatched", "session_turnover", "session_volume")
+
+
+def test_a_filled_database_of_the_first_schema_is_upgraded(url: str) -> None:
+    """Nothing that is stored changes, and a candle that follows has the VWAP of the whole session."""
+    with open_writer(url) as writer:
+        writer.follow(MINUTES, simulated=False)
+        writer.write(MINUTES, [*candles(0, 50), *candles(60, 90)], span(0, 90))
+    for statement in (
+        *(f"DROP TABLE {name}" for name in NEW_TABLES),
+        *(f"ALTER TABLE symbols DROP COLUMN {name}" for name in NEW_COLUMNS),
+        "UPDATE crypto_predict_schema SET version_num = '0001'",
+    ):
+        execute(url, statement)
+    with open_writer(url) as writer, open_reader(url) as reader:
+        (found,) = reader.collected()
+        assert (found.since, found.compared, found.mismatched, found.gaps, found.missing) == (None, 0, 0, 1, 10)
+        writer.write_closed([Closed(MINUTES, [candle(90)])])
+        stored = reader.candles(MINUTES, EVER, MANY)
+        assert [one.candle for one in stored] == [*candles(0, 50), *candles(60, 91)]
+        assert stored[-1].vwap == vwap([one.candle for one in stored])
+        assert reader.coverage(MINUTES) == [span(0, 91)]
 
 
 def test_a_failed_upgrade_changes_nothing(url: str) -> None:

@@ -20,11 +20,12 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import TypeVar
 
+from crypto_predict.errors import SourceError, UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
 from crypto_predict.sources.endpoint import Endpoint
 from crypto_predict.sources.limits import Allowance, Bounds, RateBudget
 from crypto_predict.sources.poloniex.settings import PoloniexSettings
-from crypto_predict.sources.retry import RetryPolicy
+from crypto_predict.sources.retry import Failure, RetryPolicy
 from crypto_predict.sources.session import BoundedSession
 from crypto_predict.sources.symbols import POLONIEX
 from crypto_predict.sources.wire import Malformed, decimal, instant, milliseconds, rows, whole
@@ -36,6 +37,7 @@ WEIGHT_A_SECOND = 200  # of all requests from one address
 WEIGHTS = {"ticker24h": 20, "candles": 10}
 
 _NUMBERS = ("low", "high", "open", "close", "amount", "quantity", "buyTakerAmount", "buyTakerQuantity")
+_UNKNOWN_SYMBOL = 24101
 _TRADES, _INTERVAL, _OPENS, _LEAST = 8, 11, 12, 14  # places of other values, and the number of all
 _BOUNDS, _PRODUCTION = Bounds(), RetryPolicy()
 
@@ -81,7 +83,7 @@ class Poloniex:
 
         Raises:
             SourceError: Poloniex cannot be reached, refuses or sends another format, or the history exceeds the bounds.
-            UnusableHistory: Poloniex cannot have the pair.
+            UnusableHistory: Poloniex does not have the pair.
         """
         symbol, allowance = POLONIEX.symbol(pair), Allowance(self.id, self._bounds)
 
@@ -105,7 +107,7 @@ class Poloniex:
 
         Raises:
             SourceError: Poloniex cannot be reached, refuses or sends another format.
-            UnusableHistory: Poloniex cannot have the pair.
+            UnusableHistory: Poloniex does not have the pair.
         """
         symbol = POLONIEX.symbol(pair)
         return self._ask(
@@ -122,9 +124,14 @@ class Poloniex:
     ) -> Answer:
         """Return what `read` makes of an answer."""
         url = f"{self._url}/markets/{symbol}/{resource}"
-        return self._endpoint.ask(
-            lambda: self._session.get(url, params=query).json(), read, allowance, WEIGHTS[resource]
-        )
+        try:
+            return self._endpoint.ask(
+                lambda: self._session.get(url, params=query).json(), read, allowance, WEIGHTS[resource]
+            )
+        except SourceError as error:
+            if isinstance(error.__cause__, Failure) and error.__cause__.code == _UNKNOWN_SYMBOL:
+                raise UnusableHistory(self.id, [f"it does not have the pair {symbol.replace('_', '/')}"]) from error
+            raise
 
 
 def _in_windows(ask: Callable[[Span], list[Candle]], interval: Interval, span: Span) -> Iterator[Candle]:

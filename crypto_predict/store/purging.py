@@ -1,0 +1,83 @@
+"""Deleting what is too old, a limited number of rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Column, ColumnElement, Connection, delete, func, select, update
+
+from crypto_predict.market import Interval
+from crypto_predict.store import tables
+from crypto_predict.store.columns import microseconds, seconds_up
+from crypto_predict.store.tables import built_candles, coverage, price_history, streams, symbols, top_of_book
+
+_SECOND = 1_000_000  # microseconds
+_NO_CANDLES = dict.fromkeys(("first_open", "last_open", "session_turnover", "session_volume"))
+_Condition = ColumnElement[bool]
+
+
+def purge(connection: Connection, interval: Interval, before: datetime, limit: int) -> int:
+    """Delete at most `limit` rows of `interval` that lie before an instant (UTC); return how many."""
+    left = limit
+    end, end_us = seconds_up(interval.ceil(before)), microseconds(before)
+    old = (symbols.c.interval == interval.seconds) & (symbols.c.first_open < end)
+    for (series,) in connection.execute(select(symbols.c.id).where(old).order_by(symbols.c.id)).all():
+        if left > 0:
+            left -= _purge_series(connection, series, end, left)
+    left -= _purge_pairs(connection, built_candles.c.open_time, end, left, built_candles.c.interval == interval.seconds)
+    if interval is Interval.MINUTE_1:
+        left -= _purge_pairs(connection, top_of_book.c.time_us, end_us, left)
+        left -= _purge_pairs(connection, streams.c.start_us, end_us, left, streams.c.end_us <= end_us)
+    return limit - left
+
+
+def _purge_series(connection: Connection, series: int, end: int, limit: int) -> int:
+    """Delete the first candles of a series before `end`, and what is known of the time in which they were."""
+    row = select(symbols.c.first_open).where(symbols.c.id == series).with_for_update()
+    first_open = connection.execute(row).scalar_one()
+    opening, own = price_history.c.open_time, price_history.c.series == series
+    cut = _cut(connection, opening, [own, opening >= first_open], end, limit)
+    removed = connection.execute(delete(price_history).where(own, opening < cut)).rowcount
+    oldest = connection.execute(select(func.min(opening)).where(own, opening >= cut)).scalar()
+    values = _NO_CANDLES if oldest is None else {"first_open": oldest}
+    connection.execute(
+        update(symbols).where(symbols.c.id == series).values(candles=symbols.c.candles - removed, **values)
+    )
+    covered = coverage.c.series == series
+    connection.execute(delete(coverage).where(covered, coverage.c.end_time <= cut))
+    connection.execute(update(coverage).where(covered, coverage.c.start_time < cut).values(start_time=cut))
+    for table, time, begin in (
+        (tables.gaps, tables.gaps.c.start_time, cut if oldest is None else oldest),  # a gap follows on a candle
+        (tables.revisions, tables.revisions.c.open_time, cut),
+        (tables.quarantine, tables.quarantine.c.open_time_us, cut * _SECOND),
+    ):
+        connection.execute(delete(table).where(table.c.series == series, time < begin))
+    return removed
+
+
+def _purge_pairs(connection: Connection, time: Column[int], end: int, limit: int, *conditions: _Condition) -> int:
+    """Delete the first rows before `end` of the table of `time`, whose key begins with a source and a pair."""
+    columns = time.table.c
+    known = select(symbols.c.source, symbols.c.pair).distinct().subquery()
+    # one look into the key for each pair: a scan of the table would hold the lock of an SQLite file for long
+    oldest = (
+        select(func.min(time))
+        .where(columns.source == known.c.source, columns.pair == known.c.pair, time < end, *conditions)
+        .correlate(known)
+        .scalar_subquery()
+    )
+    left = limit
+    for source, pair in connection.execute(select(known).where(oldest.is_not(None))).all():
+        if left > 0:
+            own = [columns.source == source, columns.pair == pair, *conditions]
+            cut = _cut(connection, time, own, end, left)
+            left -= connection.execute(delete(time.table).where(*own, time < cut)).rowcount
+    return limit - left
+
+
+def _cut(connection: Connection, time: Column[int], conditions: Sequence[_Condition], end: int, limit: int) -> int:
+    """Return the time before which `limit` rows lie, or `end` if that is earlier."""
+    query = select(time).where(*conditions, time < end).order_by(time).offset(limit).limit(1)
+    found = connection.execute(query).scalar()
+    return end if found is None else found

@@ -1,0 +1,86 @@
+"""What was known of the streams of pairs: spans of one state, which do not overlap."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, Text, bindparam, column, delete, func, select, values
+
+from crypto_predict.market import Pair
+from crypto_predict.market.ports import StreamSpan
+from crypto_predict.store import bulk, tables
+from crypto_predict.store.columns import microseconds
+
+_Row = tuple[int, int, str, str]  # start and end in microseconds, state, reason
+_DELETE = delete(tables.streams).where(
+    tables.streams.c.source == bindparam("of_source"),
+    tables.streams.c.pair == bindparam("of_pair"),
+    tables.streams.c.start_us == bindparam("start"),
+)
+
+
+def write(connection: Connection, source: str, pairs: Sequence[Pair], found: StreamSpan) -> None:
+    """Store a state for many pairs in few statements; `found` is not empty."""
+    new = (microseconds(found.span.start), microseconds(found.span.end), found.state.value, found.reason)
+    names = [str(pair) for pair in dict.fromkeys(pairs)]
+    old = _touching(connection, source, names, new[0], new[1])
+    gone, changed = [], []
+    for name in names:
+        before = old[name]
+        after = _replaced(before, new)
+        starts = {row[0] for row in after}
+        gone += [{"of_source": source, "of_pair": name, "start": row[0]} for row in before if row[0] not in starts]
+        changed += [(source, name, *row) for row in after if row not in before]
+    if gone:
+        connection.execute(_DELETE, gone)
+    bulk.upsert(connection, tables.streams, iter(changed))
+
+
+def _touching(
+    connection: Connection, source: str, names: Sequence[str], start: int, end: int
+) -> Mapping[str, list[_Row]]:
+    """Return the spans that overlap or touch one span, ascending.
+
+    Each pair's last span that starts before it is looked up in the key: a scan would read all spans of the past.
+    """
+    asked = values(column("pair", Text), name="asked").data([(name,) for name in names]).cte()
+    columns, earlier = tables.streams.c, tables.streams.alias("earlier").c
+    last = (
+        select(func.max(earlier.start_us))
+        .where(earlier.source == source, earlier.pair == asked.c.pair, earlier.start_us <= start)
+        .correlate(asked)
+        .scalar_subquery()
+    )
+    query = (
+        select(columns.pair, columns.start_us, columns.end_us, columns.state, columns.reason)
+        .select_from(asked.join(tables.streams, columns.pair == asked.c.pair))
+        .where(columns.source == source, columns.start_us <= end, columns.start_us >= func.coalesce(last, start))
+        .where(columns.end_us >= start)
+        .order_by(columns.pair, columns.start_us)
+    )
+    found = defaultdict(list)
+    for name, *row in connection.execute(query):
+        found[name].append((row[0], row[1], row[2], row[3]))
+    return found
+
+
+def _replaced(old: Sequence[_Row], new: _Row) -> list[_Row]:
+    """Return what replaces the spans that overlap or touch a new one.
+
+    Those of the same state become one with it, which has the reason of the first; the others keep what the new one
+    leaves of them.
+    """
+    start, end, state, reason = new
+    same = [row for row in old if row[2] == state]
+    rest = [
+        part
+        for row in old
+        if row[2] != state
+        for part in ((row[0], min(row[1], start), *row[2:]), (max(row[0], end), row[1], *row[2:]))
+        if part[0] < part[1]
+    ]
+    if same and same[0][0] < start:
+        reason = same[0][3]
+    union = (min([start, *(row[0] for row in same)]), max([end, *(row[1] for row in same)]), state, reason)
+    return sorted([union, *rest])
