@@ -9,13 +9,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from crypto_predict.prerequisites import needed
+from crypto_predict.prerequisites import needed, quick_imports
 
 PROGRAM = "collect.py"
 PREREQUISITES = PROGRAM, "requirements-live.txt"
+LOG_SECONDS = 0.2  # to write the remaining log lines at the end
 
-with needed(*PREREQUISITES):
-    from crypto_predict.collecting.options import CollectSettings, read_settings
+with needed(*PREREQUISITES), quick_imports():
+    from crypto_predict import logs
+    from crypto_predict.collecting.options import CollectSettings, Mode, read_settings
     from crypto_predict.command_line import DONE, failed, print_report
     from crypto_predict.errors import CryptoPredictError
 
@@ -23,6 +25,8 @@ with needed(*PREREQUISITES):
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run one mode, from the command line and environment to the report; return the exit code."""
     settings = read_settings(arguments, environ)
+    if settings.mode is Mode.LIVE:
+        return run_live(settings)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C; process 1 of a container ignores it
     try:
@@ -41,8 +45,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 def run(settings: CollectSettings, now: datetime) -> tuple[str, int]:
     """Return the report and the exit code of one mode; `now` is in UTC."""
     # The libraries of databases and exchanges take a second to import; --help need not wait for them.
-    from crypto_predict import store  # noqa: PLC0415 see above
-    from crypto_predict.collecting import commands  # noqa: PLC0415 see above
+    with quick_imports():
+        from crypto_predict import store  # noqa: PLC0415 see above
+        from crypto_predict.collecting import commands  # noqa: PLC0415 see above
 
     if not settings.mode.writes:
         with store.open_reader(settings.database) as reader:
@@ -50,6 +55,30 @@ def run(settings: CollectSettings, now: datetime) -> tuple[str, int]:
     with store.open_writer(settings.database) as database:
         outcomes = commands.collect(settings, database, now)
         return commands.summary(outcomes, database), commands.worst_code(outcomes)
+
+
+def run_live(settings: CollectSettings) -> int:
+    """Collect until a signal comes; return the exit code. Logs are JSON lines on standard error."""
+    with quick_imports():
+        from crypto_predict import store  # noqa: PLC0415 as in `run`
+        from crypto_predict.collecting.live.collector import Collector  # noqa: PLC0415 as in `run`
+        from crypto_predict.collecting.live.process import Ending  # noqa: PLC0415 as in `run`
+
+    lines = logs.Lines(sys.stderr.fileno() if sys.stderr else -1)
+    logs.configure("info", lines.write)
+    ending = Ending(lambda: lines.close(LOG_SECONDS))
+    try:
+        with store.open_writer(settings.database) as database:
+            collector = Collector(settings, database)
+            ending.when_asked(collector.stop)
+            collector.run()
+    except CryptoPredictError as error:
+        lines.close(LOG_SECONDS)
+        return failed(PROGRAM, str(error), error)
+    except KeyboardInterrupt:  # before the collector began
+        pass
+    lines.close(LOG_SECONDS)
+    return ending.code
 
 
 if __name__ == "__main__":

@@ -7,4 +7,5 @@
 * ``candles``: one day of minutes out of databases of two sizes
 * ``backtest``: the backtest against Prophet's cross-validation
 * ``image``: the image against that of the tutorial
+* ``ticks``: candles from ticks, against pandas
 """

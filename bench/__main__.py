@@ -1,4 +1,4 @@
-"""Measure the servers, the store, the backtest, a backfill and the image against peers: ``python -m bench``."""
+"""Measure the servers, the store, the backtest, a backfill, ticks and the image against peers: ``python -m bench``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import backfill, backtest, candles, image, serving, store
+from bench import backfill, backtest, candles, image, serving, store, ticks
 from bench.figures import Figure, table
 from crypto_predict.errors import ReleaseFailed
 from crypto_predict.release.programs import output_of
@@ -19,7 +19,7 @@ def main() -> None:
     """Measure everything in one run and print the ratios."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--source", default="simulated", help="history of both models (default: %(default)s)")
-    parts = ("servers", "candles", "store", "image", "backfill")
+    parts = ("servers", "candles", "store", "image", "backfill", "ticks")
     parser.add_argument("--only", choices=parts, help="measure these alone (default: everything)")
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
@@ -36,6 +36,8 @@ def main() -> None:
             figures += image.measure(Path(folder))
         if options.only in {None, "backfill"}:
             figures += backfill.measure()
+        if options.only in {None, "ticks"}:
+            figures += ticks.measure()
     print(table(figures))
 
 

@@ -30,8 +30,7 @@ from tests.support.serving import ROOT
 COMMANDS: dict[str, Callable[[list[str], Mapping[str, str]], object]] = {
     "train.py": options.read_settings,
     "api.py": api.read_settings,
-    # it needs a mode
-    "collect.py": lambda words, environ: collecting_options.read_settings(["--status", *words], environ),
+    "collect.py": collecting_options.read_settings,
 }
 NAMES = {
     "train.py": [
@@ -51,7 +50,7 @@ NAMES = {
         *("every", "ledger", "champion"),
     ],
     "api.py": ["model", "database", "host", "port", "threads", "stale-after", "retrain-every", "log-level"],
-    "collect.py": ["pair", "source", "interval", "since", "until"],
+    "collect.py": ["pair", "source", "interval", "since", "until", "shard", "metrics-port"],
 }
 VARIABLES = {
     "train.py": [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
@@ -10,7 +11,8 @@ from enum import Enum
 from crypto_predict.command_line import CommandLine, Option
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import EPOCH, Interval, Pair
-from crypto_predict.settings import boolean, day
+from crypto_predict.market.ports import Shard
+from crypto_predict.settings import boolean, day, whole_number
 from crypto_predict.sources.catalog import EXCHANGES, SIMULATED
 from crypto_predict.sources.limits import Bounds
 from crypto_predict.wording import listed
@@ -18,20 +20,25 @@ from crypto_predict.wording import listed
 DEFAULT_PAIRS = tuple(Pair(base, "USD") for base in ("BTC", "ETH", "BNB", "LTC", "SOL"))
 DEFAULT_INTERVAL = Interval.MINUTE_1
 DEFAULT_DATABASE = "data/market.db"
+ALL_PAIRS = Shard()
 
 EXAMPLES = """\
 examples:
+  python collect.py                                                   live: five pairs and their history, until Ctrl-C
+  python collect.py --pair ADA/USD --since 2024-01-01                 live: one more pair from now on
+  python collect.py --source simulated --database /tmp/market.db      live: an invented market, without a network
   python collect.py --backfill --since 2021-01-01                     minutes of five pairs, into data/market.db
   python collect.py --backfill --pair BTC/USD --interval 1h --since 2017-08-17 --source binance
   python collect.py --once                                            what is missing up to now; for cron
   python collect.py --status                                          what is stored, and how complete it is
   python collect.py --explain-gap --pair BTC/USD --since 2024-03-01   why candles are missing
 
-A backfill may be ended at any time: the same command continues it.
+Collecting may be ended at any time: the same command continues it. SIGTERM ends live collecting with 0.
 
 exit codes: 0 done, 1 the database cannot be used, 2 bad arguments, or another process collects the same,
   3 no usable history of some pair, 130 interrupted
-other environment: ALPACA_DATA_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY, BINANCE_API_URL, POLONIEX_API_URL,
+other environment: ALPACA_DATA_URL, ALPACA_STREAM_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY, BINANCE_API_URL,
+  BINANCE_STREAM_URL, POLONIEX_API_URL, POLONIEX_STREAM_URL,
   SOURCE_SECONDS and SOURCE_CANDLES (the most that 9,000 candles in a row may take, 300 and 200000)
 """
 
@@ -39,6 +46,7 @@ other environment: ALPACA_DATA_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY, BINANCE_A
 class Mode(Enum):
     """What one run does."""
 
+    LIVE = "live collecting"  # without an option
     BACKFILL = "--backfill"
     ONCE = "--once"
     STATUS = "--status"
@@ -47,7 +55,12 @@ class Mode(Enum):
     @property
     def writes(self) -> bool:
         """Whether the database is written."""
-        return self in {Mode.BACKFILL, Mode.ONCE}
+        return self in {Mode.LIVE, Mode.BACKFILL, Mode.ONCE}
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it may begin with pairs that are not stored yet."""
+        return self in {Mode.LIVE, Mode.BACKFILL}
 
 
 def exchange_name(text: str) -> str:
@@ -62,9 +75,21 @@ def exchange_name(text: str) -> str:
     return text
 
 
+def shard(text: str) -> Shard:
+    """Read ``2/8``: the second of eight parts of all pairs.
+
+    Raises:
+        InvalidValue: It is not a part of that many.
+    """
+    found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise InvalidValue("shard", text, "a part of all pairs such as 2/8")
+    return Shard(int(found[1]), int(found[2]))
+
+
 COMMAND = CommandLine(
     "collect.py",
-    "Collect the candles of exchanges in a database.",
+    "Collect the candles of exchanges in a database: live, or with one of the first four options.",
     [
         Option("--backfill", boolean, "fetch everything from --since on that is not stored yet"),
         Option("--once", boolean, "fetch what is missing up to now for every stored series, and end"),
@@ -73,15 +98,15 @@ COMMAND = CommandLine(
         Option(
             "--pair",
             Pair.parse,
-            f"pair to collect; may be repeated (default for --backfill: {', '.join(map(str, DEFAULT_PAIRS))}; "
-            "otherwise every stored pair)",
+            "pair to collect; may be repeated (default for --backfill, and live if nothing is stored: "
+            f"{', '.join(map(str, DEFAULT_PAIRS))}; otherwise every stored pair)",
             "BASE/QUOTE",
             multiple=True,
         ),
         Option(
             "--source",
             exchange_name,
-            f"where candles come from, in order of preference (default for --backfill: {','.join(EXCHANGES)}; "
+            f"where candles come from, in order of preference (default live and for --backfill: {','.join(EXCHANGES)}; "
             "otherwise every stored source)",
             "NAME,NAME",
             multiple=True,
@@ -93,7 +118,7 @@ COMMAND = CommandLine(
             f"{DEFAULT_INTERVAL.label}; otherwise every stored interval)",
             "TIME",
         ),
-        Option("--since", day, "first UTC day; --backfill needs it", "DATE"),
+        Option("--since", day, "first UTC day; --backfill needs it; live, the default is a pair's beginning", "DATE"),
         Option("--until", day, "last UTC day", "DATE"),
         Option(
             "--database",
@@ -102,6 +127,13 @@ COMMAND = CommandLine(
             "URL",
             variable="DATABASE_URL",
             default=DEFAULT_DATABASE,
+        ),
+        Option("--shard", shard, "live: collect one part of all pairs, beside others that use this database", "N/OF"),
+        Option(
+            "--metrics-port",
+            whole_number("port", 0, 65_535),
+            "live: serve figures for Prometheus and the state of health at this port",
+            "PORT",
         ),
         Option("--json", boolean, "print --status or --explain-gap as JSON"),
     ],
@@ -115,12 +147,14 @@ class CollectSettings:
 
     mode: Mode
     database: str = field(repr=False)  # may contain a password
-    pairs: tuple[Pair, ...]  # empty: every stored pair
+    pairs: tuple[Pair, ...]  # empty: every stored pair, or live the default if nothing is stored
     sources: tuple[str, ...]  # names in order of preference; empty: every stored source
     interval: Interval | None  # None: every stored interval
     since: date | None  # the first UTC day
     until: date | None  # the last UTC day; None: up to now
     as_json: bool = False
+    shard: Shard = ALL_PAIRS
+    metrics_port: int | None = None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # settings of the sources, with their keys
 
     @property
@@ -137,28 +171,40 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str], now: dat
     """
     options = COMMAND.parse(arguments, environ)
     flags = (options.backfill, options.once, options.status, options.explain_gap)
-    modes = [mode for mode, flag in zip(Mode, flags, strict=True) if flag]
-    if len(modes) != 1:
-        named = listed([mode.value for mode in modes]) or "nothing"
-        choice = ", ".join(mode.value for mode in Mode)
-        COMMAND.fail(f"{named} was asked for; expected one of {choice}; `python collect.py --help` explains them")
-    backfill = modes == [Mode.BACKFILL]
+    modes = [mode for mode, flag in zip(tuple(Mode)[1:], flags, strict=True) if flag] or [Mode.LIVE]
+    if len(modes) > 1:
+        named = listed([mode.value for mode in modes])
+        COMMAND.fail(f"{named} were asked for; expected one of them, or none for live collecting")
+    mode = modes[0]
+    backfill = mode is Mode.BACKFILL
     try:
         _check_days(options.since, options.until, now or datetime.now(UTC), needed=backfill)
+        if mode is Mode.LIVE:
+            _check_live(options.interval, options.until)
         Bounds.from_environ(environ)  # read again where the sources are opened
     except InvalidValue as error:
         COMMAND.fail(str(error))
     return CollectSettings(
-        mode=modes[0],
+        mode=mode,
         database=options.database,
         pairs=options.pair or (DEFAULT_PAIRS if backfill else ()),
-        sources=options.source or (EXCHANGES if backfill else ()),
-        interval=options.interval or (DEFAULT_INTERVAL if backfill else None),
+        sources=options.source or (EXCHANGES if mode.chooses else ()),
+        interval=options.interval or (DEFAULT_INTERVAL if mode.chooses else None),
         since=options.since,
         until=options.until,
         as_json=options.json,
+        shard=options.shard or ALL_PAIRS,
+        metrics_port=options.metrics_port,
         environ=environ,
     )
+
+
+def _check_live(interval: Interval | None, until: date | None) -> None:
+    """Raise `InvalidValue` if an option contradicts live collecting."""
+    if interval is not None and interval is not DEFAULT_INTERVAL:
+        raise InvalidValue("--interval", interval.label, f"{DEFAULT_INTERVAL.label}; add --backfill for others")
+    if until is not None:
+        raise InvalidValue("--until", until, "used by live collecting, which does not end; add --backfill")
 
 
 def _check_days(since: date | None, until: date | None, now: datetime, *, needed: bool) -> None:

@@ -1,15 +1,18 @@
-"""The names of ``--source`` and the sources behind them: exchanges, ``store``, ``simulated``, ``file:PATH``."""
+"""The names of ``--source`` and what is behind them: exchanges with their streams, ``store``, ``simulated``, files."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import PurePath
 from pkgutil import resolve_name
 
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Pair
-from crypto_predict.market.ports import CandleSource, MarketReader
+from crypto_predict.market.clock import Clock
+from crypto_predict.market.ports import CandleFeed, CandleSource, MarketReader
 from crypto_predict.sources.csv_file import CsvFile
 from crypto_predict.sources.limits import Bounds
 from crypto_predict.sources.simulated import Simulated
@@ -24,9 +27,18 @@ _EXCHANGES = {
 EXCHANGES = tuple(_EXCHANGES)  # in order of preference
 SIMULATED = Simulated.id
 FILE = "file:"
+_FEEDS = {
+    "alpaca": "crypto_predict.sources.alpaca.stream:AlpacaFeed",
+    "binance": "crypto_predict.sources.binance.stream:BinanceFeed",
+    "poloniex": "crypto_predict.sources.poloniex.stream:PoloniexFeed",
+    SIMULATED: "crypto_predict.sources.simulated_stream:SimulatedFeed",
+}
+_KEYS = {"alpaca": ("ALPACA_API_KEY", "ALPACA_SECRET_KEY")}  # without which a source does not stream
 
 _QUOTES = ("USDT", "USDC", "USD", "EUR", "GBP", "JPY", "BTC", "ETH")  # in file names, the likeliest first
 _CURRENCY = re.compile(r"[A-Z0-9]{2,5}")
+
+_log = logging.getLogger(__name__)
 
 
 def source_name(text: str) -> str:
@@ -85,3 +97,20 @@ def open_sources(
                 )
             sources.append(file)
     return sources
+
+
+def open_feeds(names: Sequence[str], environ: Mapping[str, str], clock: Clock) -> dict[str, CandleFeed]:
+    """Return the live streams of these sources by their names. No connection is made yet.
+
+    A source whose stream needs keys that are not set is left out, and the log says so.
+
+    Raises:
+        InvalidValue: A name or a setting is not valid.
+    """
+    found: dict[str, CandleFeed] = {}
+    for name in map(source_name, names):
+        if missing := [key for key in _KEYS.get(name, ()) if not environ.get(key)]:
+            _log.info("%s does not stream without keys: %s not set", name, " and ".join(missing))
+        elif name in _FEEDS and find_spec(_FEEDS[name].partition(":")[0]) is not None:
+            found[name] = resolve_name(_FEEDS[name]).from_environ(environ, clock)
+    return found

@@ -88,18 +88,15 @@ def test_a_backfill_goes_forwards_and_backwards(server: ReplayServer, market: li
     assert sum(asked, timedelta(0)) <= 11 * DAY + 2 * REVISED * MINUTE, "what is stored is not asked for again"
 
 
-def test_without_a_mode_one_line_names_the_modes(tmp_path: Path) -> None:
-    run = collect_here(str(tmp_path / "market.db"))
-    assert (run.code, run.output) == (2, "")
-    (line,) = run.errors.splitlines()
-    assert "expected one of --backfill, --once, --status, --explain-gap" in line
-
-
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["--backfill"], "--since: '(not given)' is not the first day of the backfill, such as --since 2021-01-01"),
-        (["--backfill", "--status"], "--backfill and --status was asked for; expected one of"),
+        (["--backfill", "--status"], "--backfill and --status were asked for; expected one of them, or none"),
+        (["--until", "2023-01-01"], "--until: 2023-01-01 is not used by live collecting, which does not end"),
+        (["--interval", "1h"], "--interval: '1h' is not 1m; add --backfill for others"),
+        (["--shard", "3/2"], "--shard: '3/2' is not a part of all pairs such as 2/8"),
+        (["--metrics-port", "65536"], "--metrics-port: '65536' is not a whole number from 0 to 65535"),
         (["--backfill", "--since", "2023-01-02", "--until", "2023-01-01"], "is not a day up to --until, 2023-01-01"),
         (["--backfill", "--since", "2999-01-01"], "--since: 2999-01-01 is not a day up to today, "),
         (["--backfill", "--since", "1969-12-31"], "--since: 1969-12-31 is not a day from 1970-01-01 on"),

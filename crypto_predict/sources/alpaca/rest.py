@@ -24,6 +24,7 @@ from alpaca.data.historical.crypto import CryptoHistoricalDataClient
 
 from crypto_predict.errors import UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
+from crypto_predict.sources.alpaca.rows import read_candle, read_quote
 from crypto_predict.sources.alpaca.settings import AlpacaSettings
 from crypto_predict.sources.endpoint import Endpoint
 from crypto_predict.sources.limits import Allowance, Bounds, RateBudget
@@ -31,7 +32,7 @@ from crypto_predict.sources.paging import in_order
 from crypto_predict.sources.retry import RetryPolicy
 from crypto_predict.sources.session import BoundedSession
 from crypto_predict.sources.symbols import ALPACA
-from crypto_predict.sources.wire import Malformed, number, rows, whole
+from crypto_predict.sources.wire import Malformed, rows
 
 PAGE = 10_000  # candles in one answer
 REQUESTS_A_MINUTE = 100
@@ -192,9 +193,7 @@ def _read_page(answer: object, symbol: str) -> _Page:
 def _read_candle(row: object) -> Candle:
     if not isinstance(row, dict):
         raise Malformed("a bar that is not an object")
-    open_, high, low, close, volume = (number(row.get(key), key) for key in ("o", "h", "l", "c", "v"))
-    trades = None if row.get("n") is None else whole(row["n"], "n")
-    return Candle(_time(row), open_, high, low, close, volume, trades=trades)
+    return read_candle(row, _time(row))
 
 
 def _read_quote(answer: object, symbol: str) -> Quote | None:
@@ -203,7 +202,7 @@ def _read_quote(answer: object, symbol: str) -> Quote | None:
     row = quotes.get(symbol, {}) if isinstance(quotes, dict) else None
     if not isinstance(row, dict):
         raise Malformed("no quotes")
-    return Quote(_time(row), *(number(row.get(key), key) for key in ("bp", "bs", "ap", "as"))) if row else None
+    return read_quote(row, _time(row)) if row else None
 
 
 def _time(row: dict[str, object]) -> datetime:

@@ -14,20 +14,24 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AlpacaSettings:
-    """Address and keys. They are never printed: an address may contain a password."""
+    """Addresses and keys. They are never printed: an address may contain a password."""
 
     data_url: str = field(default="https://data.alpaca.markets", repr=False)
     api_key: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
+    stream_url: str = field(default="wss://stream.data.alpaca.markets/v1beta3/crypto/us", repr=False)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> AlpacaSettings:
-        """Read ``ALPACA_DATA_URL``, ``ALPACA_API_KEY`` and ``ALPACA_SECRET_KEY``. An empty value counts as absent.
+        """Read ``ALPACA_DATA_URL``, ``ALPACA_STREAM_URL``, ``ALPACA_API_KEY`` and ``ALPACA_SECRET_KEY``.
+
+        An empty value counts as absent.
 
         Raises:
-            InvalidValue: The address is not an address, or a key contains a character that HTTP headers cannot contain.
+            InvalidValue: An address is not one, or a key contains a character that HTTP headers cannot contain.
         """
-        url = address(environ, "ALPACA_DATA_URL", cls().data_url)
+        data_url = address(environ, "ALPACA_DATA_URL", cls().data_url)
+        stream_url = address(environ, "ALPACA_STREAM_URL", cls().stream_url, ("ws", "wss"))
         keys = {name: key for name in ("ALPACA_API_KEY", "ALPACA_SECRET_KEY") if (key := environ.get(name))}
         for name, key in keys.items():
             if not (key.isascii() and key.isprintable()) or " " in key:
@@ -35,7 +39,7 @@ class AlpacaSettings:
         if len(keys) == 1:
             _log.warning("only %s is set, and Alpaca needs both keys or neither: no key is used", *keys)
             keys = {}
-        return cls(url, *keys.values())
+        return cls(data_url, keys.get("ALPACA_API_KEY"), keys.get("ALPACA_SECRET_KEY"), stream_url)
 
     def keys(self) -> dict[str, str]:
         """Return both keys by the names of their variables, or nothing."""

@@ -1,4 +1,4 @@
-"""Alpaca on the replay server: ``GET /v1beta3/crypto/us/bars`` and ``latest/quotes``."""
+"""Alpaca on the replay server: ``GET /v1beta3/crypto/us/bars``, ``latest/quotes``, and its stream."""
 
 from __future__ import annotations
 
@@ -7,22 +7,39 @@ import binascii
 import json
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from enum import Enum
+from itertools import count
 from operator import attrgetter
 from typing import Any
 
-from aiohttp import web
+import msgpack
+from aiohttp import WSMsgType, web
 from multidict import MultiMapping
 
-from crypto_predict.market import Candle, Pair, Quote
+from crypto_predict.market import Candle, Interval, Pair, Quote, Span
+from tests.support.replay.motion import Candled, Happening, Motion, Quoted
+from tests.support.replay.server import Answer, Handler
+from tests.support.replay.streams import Connection, Frame, Streams, Topic, guarded
 
 _PARAMETERS = frozenset({"symbols", "timeframe", "start", "end", "limit", "page_token", "sort"})
 _TIMEFRAME = re.compile(r"([1-9]|[1-5][0-9])Min|([1-9]|1[0-9]|2[0-3])Hour|1Day")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _opening = attrgetter("open_time")
+KEYS = ("PKT0THEKEY0THEKEY", "s3cretS3cretS3cret")  # of a user of the stream
+
+_BARS, _LATEST, _STREAM = "/v1beta3/crypto/us/bars", "/v1beta3/crypto/us/latest/quotes", "/v1beta3/crypto/us"
+_CHANNELS = ("trades", "quotes", "orderbooks", "bars", "updatedBars", "dailyBars")
+_INTERVALS = {
+    "1Min": Interval.MINUTE_1,
+    "5Min": Interval.MINUTE_5,
+    "10Min": Interval.MINUTE_10,
+    "1Hour": Interval.HOUR_1,
+    "1Day": Interval.DAY_1,
+}
+_MICROSECOND = timedelta(microseconds=1)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 
 
@@ -63,10 +80,10 @@ class AlpacaExchange:
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """Return the endpoints."""
-        return [
-            web.get("/v1beta3/crypto/us/bars", self._bars),
-            web.get("/v1beta3/crypto/us/latest/quotes", self._latest_quotes),
-        ]
+        return [web.get(path, handler) for path, handler in self._rest().items()]
+
+    def _rest(self) -> Mapping[str, Handler]:
+        return {_BARS: self._bars, _LATEST: self._latest_quotes}
 
     def unknown(self) -> web.Response:
         """Return the answer to an unknown endpoint."""
@@ -77,7 +94,7 @@ class AlpacaExchange:
             question = _Question(request)
         except ValueError as error:
             return _refused(400, str(error))
-        return web.json_response(self._page(list(self._found(question)), question))
+        return web.json_response(self._page(question))
 
     async def _latest_quotes(self, request: web.Request) -> web.Response:
         try:
@@ -85,23 +102,30 @@ class AlpacaExchange:
             symbols = _required(request.query, "symbols").split(",")
         except ValueError as error:
             return _refused(400, str(error))
-        return web.json_response(
-            {"quotes": {name: top(self._quotes[name]) for name in symbols if name in self._quotes}}
-        )
+        quotes = self._newest_quotes()
+        return web.json_response({"quotes": {name: top(quotes[name]) for name in symbols if name in quotes}})
+
+    def _newest_quotes(self) -> Mapping[str, Quote]:
+        return self._quotes
+
+    def _candles(self, symbol: str, question: _Question) -> Sequence[Candle]:
+        """Return the candles that were asked for, ascending."""
+        candles = self._market.get((symbol, question.timeframe), ())
+        first = bisect_left(candles, question.start, key=_opening)
+        return candles[first : bisect_right(candles, question.end, key=_opening)]
 
     def _found(self, question: _Question) -> Iterator[tuple[str, Candle]]:
         """Yield symbol and candle, sorted by symbol and then by time."""
         for symbol in sorted(question.symbols):
-            candles = self._market.get((symbol, question.timeframe), ())
-            first = bisect_left(candles, question.start, key=_opening)
-            found = candles[first : bisect_right(candles, question.end, key=_opening)]
+            found = self._candles(symbol, question)
             for candle in reversed(found) if question.descending else found:
                 yield symbol, candle
 
-    def _page(self, found: Sequence[tuple[str, Candle]], question: _Question) -> dict[str, Any]:
+    def _page(self, question: _Question) -> dict[str, Any]:
         rows = min(self._paging.rows[self._served % len(self._paging.rows)], question.limit)
         self._served += 1
         offset = question.offset
+        found = list(self._found(question))
         if self._paging.tokens is Tokens.ENDLESS:
             offset = min(offset, max(0, len(found) - rows))
         bars: dict[str, list[dict[str, Any]]] = {}
@@ -117,6 +141,123 @@ class AlpacaExchange:
         if self._paging.tokens is Tokens.EMPTY:
             return ""
         return token(rows if self._paging.tokens is Tokens.REPEATED else after)
+
+
+class AlpacaInMotion(AlpacaExchange):
+    """Serves `motion`: the candles that have closed, the quotes, and the stream of both, to one user.
+
+    `answers` replaces what the exchange answers to a new connection, by its number: 0 is the greeting, 1 the answer to
+    the keys, 2 and 3 those to the subscriptions; None is no answer. `most_quotes` is the limit of the user's plan, and
+    `one_connection` allows the user one at a time, as the exchange does.
+    """
+
+    def __init__(self, motion: Motion, *, most_quotes: int = 10_000, one_connection: bool = False) -> None:
+        super().__init__({})
+        self.answers: dict[int, bytes | None] = {}
+        self.streams = Streams(motion, _encoded)
+        self._motion, self._most_quotes, self._one_connection = motion, most_quotes, one_connection
+        self._pairs = {str(pair): pair for pair in motion.pairs}
+
+    def routes(self) -> Iterable[web.AbstractRouteDef]:
+        """Return the endpoints. Those of REST do not answer during an outage."""
+        rest = [web.get(path, guarded(self._motion, handler)) for path, handler in self._rest().items()]
+        return [*rest, web.get(_STREAM, self._stream)]
+
+    def _newest_quotes(self) -> Mapping[str, Quote]:
+        return {symbol: self._motion.quote(self._pairs[symbol]) for symbol in self._listed()}
+
+    def _candles(self, symbol: str, question: _Question) -> Sequence[Candle]:
+        if symbol not in self._listed():
+            return ()
+        now = self._motion.now()
+        span = Span(max(question.start, self._motion.begin), min(question.end, now) + _MICROSECOND)
+        return self._motion.candles(self._pairs[symbol], _INTERVALS[question.timeframe], span)
+
+    def _listed(self) -> Sequence[str]:
+        """Return the symbols that the exchange has."""
+        return [symbol for symbol, pair in self._pairs.items() if self._motion.is_listed(pair)]
+
+    async def _stream(self, request: web.Request) -> Answer:
+        return await self.streams.serve(request, self._talk)
+
+    async def _talk(self, connection: Connection) -> None:
+        conversation = _Conversation(self._most_quotes, self._listed)
+        answer = [{"T": "success", "msg": "connected"}]
+        for number in count():
+            frame = self.answers.get(number, packed(*answer))
+            if frame is not None:
+                connection.say(frame)
+            message = await connection.websocket.receive()
+            if message.type is not WSMsgType.BINARY:
+                return
+            others = sum("authenticated" in other.topics for other in self.streams.connections)
+            answer = conversation.answer(message.data, connection.topics, is_full=self._one_connection and others > 0)
+
+
+class _Conversation:
+    """What the exchange answers to the messages of one connection, whose topics say what it has subscribed to."""
+
+    def __init__(self, most_quotes: int, listed: Callable[[], Sequence[str]]) -> None:
+        self._most_quotes, self._listed = most_quotes, listed
+
+    def answer(self, message: bytes, topics: set[Topic], *, is_full: bool) -> list[dict[str, Any]]:
+        """Return the answer to a message; `is_full` if the user has as many connections as allowed."""
+        asked = msgpack.unpackb(message)
+        if asked.get("action") == "auth":
+            return self._authenticated(asked, topics, is_full=is_full)
+        if "authenticated" not in topics:
+            return refusal(401, "not authenticated")
+        if asked.get("action") != "subscribe" or set(asked) - {"action", *_CHANNELS}:
+            return refusal(400, "invalid syntax")
+        if len(asked.get("quotes", [])) > self._most_quotes:
+            return refusal(405, "symbol limit exceeded")
+        listed = self._listed()
+        topics |= {f"{name} {symbol}" for name in _CHANNELS for symbol in asked.get(name, []) if symbol in listed}
+        return [{"T": "subscription", **{name: _symbols(topics, name) for name in _CHANNELS}}]
+
+    def _authenticated(self, asked: Mapping[str, Any], topics: set[Topic], *, is_full: bool) -> list[dict[str, Any]]:
+        if "authenticated" in topics:
+            return refusal(403, "already authenticated")
+        if (asked.get("key"), asked.get("secret")) != KEYS:
+            return refusal(402, "auth failed")
+        if is_full:
+            return refusal(406, "connection limit exceeded")
+        topics.add("authenticated")
+        return [{"T": "success", "msg": "authenticated"}]
+
+
+def _symbols(topics: Iterable[Topic], channel: str) -> list[str]:
+    return sorted(topic.partition(" ")[2] for topic in topics if topic.partition(" ")[0] == channel)
+
+
+def refusal(code: int, message: str) -> list[dict[str, Any]]:
+    """Return an error message of the stream."""
+    return [{"T": "error", "code": code, "msg": message}]
+
+
+def bar_frame(pair: Pair, candle: Candle, kind: str = "b", **changes: Any) -> bytes:
+    """Return the message of a bar, by the `kind` ``u`` of an updated one, with these values changed."""
+    stamp = msgpack.Timestamp.from_datetime(candle.open_time)
+    return packed({"T": kind, "S": str(pair), **bar(candle), "t": stamp, **changes})
+
+
+def quote_frame(pair: Pair, quote: Quote) -> bytes:
+    """Return the message of a quote."""
+    return packed({"T": "q", "S": str(pair), **top(quote), "t": msgpack.Timestamp.from_datetime(quote.time)})
+
+
+def packed(*objects: Any) -> bytes:
+    """Return a message with these objects."""
+    message: bytes = msgpack.packb(objects)
+    return message
+
+
+def _encoded(happening: Happening) -> tuple[Topic, Frame] | None:
+    if isinstance(happening, Candled) and happening.is_closed:
+        return f"bars {happening.pair}", bar_frame(happening.pair, happening.candle)
+    if isinstance(happening, Quoted):
+        return f"quotes {happening.pair}", quote_frame(happening.pair, happening.quote)
+    return None
 
 
 class _Question:

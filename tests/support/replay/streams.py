@@ -108,6 +108,12 @@ class Streams:
             met = self._changed.wait_for(lambda: len(self.connections) >= count and self.opened >= opened, _WAIT)
         assert met, f"{len(self.connections)} connections are open, {self.opened} have been opened"
 
+    def wait_closed(self) -> None:
+        """Wait until no connection is open."""
+        with self._changed:
+            met = self._changed.wait_for(lambda: not self.connections, _WAIT)
+        assert met, f"{len(self.connections)} connections are open"
+
     async def serve(self, request: web.Request, talk: Talk) -> Answer:
         """Open a websocket, and let `talk` read from it and subscribe until the client leaves."""
         if self._motion.is_down():

@@ -1,0 +1,302 @@
+"""Candles of 1, 5 and 10 minutes from the ticks of a stream, on the exchange's clock.
+
+**The exchange's clock** is estimated from the ticks: the monotonic clock of this machine plus the median of the offsets
+that the newest ticks have shown. So neither a clock of this machine that is wrong or is set, nor a tick with a wrong
+time, completes a candle too early.
+
+**A candle is complete**, and saved, when the exchange's clock has passed its end by a grace of 2 s. Until then a tick
+goes where its time belongs, in whatever order the ticks come: the open is the price of the earliest tick, the close
+that of the latest one, and ticks with the same time are in the order in which they came. A minute without ticks does
+not have a candle.
+
+**Late ticks** belong to a minute that was saved. They are not merged, but counted in every candle that contains the
+minute. Longer candles are made of the minutes as they were saved. A saved candle whose count has changed is returned
+once more.
+
+**Duplicates** (same pair, time and price) do not change open, high, low and close. They are not counted either, except
+those of ticks before the newest one of their minute.
+
+**A candle is partial** if the stream was not connected, on the exchange's clock, from a grace before it opened to a
+grace after its end: the first one after a connection, and the last one before an interruption.
+
+**Impossible ticks** are dropped and counted: a price outside `PRICES`, a time more than a minute in the future, or more
+than ten minutes before the minutes that are not saved yet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from statistics import median
+
+from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
+from crypto_predict.market.clock import Clock
+from crypto_predict.market.ports import BuiltCandle, TickReceived
+
+LONGER = (Interval.MINUTE_5, Interval.MINUTE_10)  # in addition to minutes
+GRACE = 2.0  # seconds for ticks that come out of order
+FUTURE = 60.0  # seconds that a tick may be ahead of the exchange's clock
+KEPT = timedelta(minutes=10)  # how long late ticks are counted after their minute was saved
+PRICES = (1e-18, 1e18)  # of any currency in any other one
+TIMES = (datetime(2009, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
+OFFSETS = 9  # of the newest ticks between calls of `close`; the median ignores four wrong ones
+
+_MINUTE = Interval.MINUTE_1
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class TickCounts:
+    """Ticks that are not in a candle."""
+
+    late: int = 0  # their minute was saved before
+    duplicates: int = 0
+    invalid: int = 0  # the price is not a price
+    future: int = 0  # the time is far in the future
+    past: int = 0  # the time is far in the past
+
+
+class TickCandles:
+    """Build candles from the ticks of one source. Not safe to share between threads."""
+
+    def __init__(self, source: str, clock: Clock, grace: float = GRACE) -> None:
+        """Begin without ticks. `grace` is in seconds."""
+        self.counts = TickCounts()
+        self._source, self._clock, self._grace = source, clock, grace
+        self._pairs: dict[Pair, _PairTicks] = {}
+        self._newest = _NEVER  # tick since the last call of `close`
+        # Seconds from 1970 to the origin of the monotonic clock, by this machine's clock until ticks show others.
+        self._offsets = deque([_seconds(clock.now()) - clock.monotonic()] * OFFSETS, maxlen=OFFSETS)
+        self._saved_until = self._complete_until()
+
+    def connected(self, pairs: Iterable[Pair], at: datetime) -> None:
+        """Expect every tick of these pairs from `at` on (UTC, this machine's clock)."""
+        since = self._monotonic(at)
+        for ticks in map(self._ticks, pairs):
+            for bar in chain(ticks.minutes.values(), ticks.longer.values()):
+                self._mark_partial(ticks, bar)
+            ticks.since, ticks.until = since, math.inf
+
+    def disconnected(self, pairs: Iterable[Pair], at: datetime) -> None:
+        """Do not expect every tick of these pairs from `at` on (UTC, this machine's clock)."""
+        until = self._monotonic(at)
+        for ticks in map(self._ticks, pairs):
+            ticks.until = min(ticks.until, until)
+
+    def add(self, tick: TickReceived) -> None:
+        """Take one tick."""
+        _, pair, time, price = tick
+        if not PRICES[0] <= price <= PRICES[1]:  # NaN is neither
+            self.counts.invalid += 1
+            return
+        ticks = self._pairs.get(pair) or self._ticks(pair)
+        bar = ticks.newest
+        if not bar.start <= time < bar.end:
+            found = self._bar(ticks, time, price)
+            if found is None:
+                return
+            bar = found
+        # Written out, because this runs for every tick.
+        if time > bar.last:
+            bar.last, bar.close, bar.same = time, price, None
+            if time > self._newest:  # noqa: PLR1730 max() takes four times as long
+                self._newest = time
+        elif time == bar.last:
+            if bar.ends_with(price):
+                self.counts.duplicates += 1
+                return
+            bar.same = bar.same or {bar.close}
+            bar.same.add(price)
+            bar.close = price
+        elif time < bar.first:
+            bar.first, bar.open = time, price
+        bar.ticks += 1
+        if price > bar.high:
+            bar.high = price
+        elif price < bar.low:
+            bar.low = price
+
+    def close(self) -> dict[SeriesKey, list[BuiltCandle]]:
+        """Return the candles that are complete now, and saved ones with more late ticks; each series ascending.
+
+        It is to be called about once a second.
+        """
+        if self._newest > _NEVER:
+            self._offsets.append(_seconds(self._newest) - self._clock.monotonic())
+            self._newest = _NEVER
+        until = self._complete_until()
+        # Minutes stay saved if the estimate runs back a little, but not if it was wrong before.
+        if until > self._saved_until or until < self._saved_until - _MINUTE.length:
+            self._saved_until = until
+            for ticks in self._pairs.values():
+                self._save(ticks)
+        found: dict[SeriesKey, list[BuiltCandle]] = {}
+        for pair, ticks in self._pairs.items():
+            for interval, bar in ticks.take_changed():
+                found.setdefault(SeriesKey(self._source, pair, interval), []).append(bar.built())
+        return found
+
+    def _ticks(self, pair: Pair) -> _PairTicks:
+        return self._pairs.setdefault(pair, _PairTicks())
+
+    def _bar(self, ticks: _PairTicks, time: datetime, price: float) -> _Bar | None:
+        """Return the minute that a tick belongs to; None if the tick was counted and dropped."""
+        if not TIMES[0] <= time < TIMES[1]:
+            self.counts.past += time < TIMES[0]
+            self.counts.future += time >= TIMES[1]
+            return None
+        seen = max(ticks.seen, ticks.newest.last)
+        if time > seen:  # the time of a repeated tick is not that of the exchange's clock
+            self._newest = max(self._newest, time)
+        if _seconds(time) > self._now() + FUTURE:
+            self.counts.future += 1
+            return None
+        ticks.seen = max(seen, time)
+        if time < self._saved_until:
+            self._count_late(ticks, time, price)
+            return None
+        start = _MINUTE.floor(time)
+        bar = ticks.minutes.get(start) or ticks.minutes.setdefault(start, _Bar.of(price, time))
+        if start > ticks.newest.start:
+            ticks.newest = bar
+        return bar
+
+    def _count_late(self, ticks: _PairTicks, time: datetime, price: float) -> None:
+        minute = ticks.saved.get((_MINUTE, _MINUTE.floor(time)))
+        if minute is not None and time == minute.last and minute.ends_with(price):
+            self.counts.duplicates += 1
+        elif time < self._saved_until - KEPT:
+            self.counts.past += 1
+        else:
+            self.counts.late += 1
+            for interval in (_MINUTE, *LONGER):
+                key = interval, interval.floor(time)
+                if (unsaved := ticks.longer.get(key)) is not None:
+                    unsaved.late += 1
+                elif (saved := ticks.saved.get(key)) is not None:
+                    saved.late += 1
+                    ticks.changed.add(key)
+
+    def _save(self, ticks: _PairTicks) -> None:
+        """Save what is complete, and forget what was saved long ago."""
+        for start in sorted(start for start, bar in ticks.minutes.items() if bar.end <= self._saved_until):
+            minute = ticks.minutes.pop(start)
+            self._mark_partial(ticks, minute)
+            for interval in LONGER:
+                key = interval, interval.floor(start)
+                if key in ticks.longer:
+                    ticks.longer[key].merge(minute)
+                else:
+                    ticks.longer[key] = minute.begin(interval, key[1])
+            ticks.save((_MINUTE, start), minute)
+        for key in [key for key, bar in ticks.longer.items() if bar.end <= self._saved_until]:
+            longer = ticks.longer.pop(key)
+            self._mark_partial(ticks, longer)
+            ticks.save(key, longer)
+        for key in {key for key, bar in ticks.saved.items() if bar.end < self._saved_until - KEPT} - ticks.changed:
+            del ticks.saved[key]
+
+    def _mark_partial(self, ticks: _PairTicks, bar: _Bar) -> None:
+        """Mark a candle in which the present connection is not known to have delivered every tick."""
+        offset = self._offset()
+        first, last = _seconds(bar.start) - self._grace - offset, _seconds(bar.end) + self._grace - offset
+        bar.partial = bar.partial or not ticks.since <= first <= last <= ticks.until
+
+    def _offset(self) -> float:
+        return median(self._offsets)
+
+    def _now(self) -> float:
+        """Return the seconds since 1970 on the exchange's clock."""
+        return self._clock.monotonic() + self._offset()
+
+    def _complete_until(self) -> datetime:
+        """Return the end of the newest minute that is complete."""
+        return _MINUTE.floor(EPOCH + timedelta(seconds=self._now() - self._grace))
+
+    def _monotonic(self, at: datetime) -> float:
+        return self._clock.monotonic() - (self._clock.now() - at).total_seconds()
+
+
+@dataclass(slots=True, eq=False)
+class _Bar:
+    """A candle that is being built."""
+
+    start: datetime
+    end: datetime  # not included
+    open: float
+    high: float
+    low: float
+    close: float
+    first: datetime  # time of the open
+    last: datetime  # time of the close
+    same: set[float] | None = None  # the prices at `last`, if there are several
+    ticks: int = 0
+    late: int = 0
+    partial: bool = False
+
+    @classmethod
+    def of(cls, price: float, time: datetime) -> _Bar:
+        """Return the minute of a tick, which is yet to be added."""
+        start = _MINUTE.floor(time)
+        return cls(start, start + _MINUTE.length, price, price, price, price, time, _NEVER)
+
+    def begin(self, interval: Interval, start: datetime) -> _Bar:
+        """Return a longer candle that consists of this one so far."""
+        return replace(self, start=start, end=start + interval.length)
+
+    def merge(self, part: _Bar) -> None:
+        """Add another part of a longer candle."""
+        if part.first < self.first:
+            self.first, self.open = part.first, part.open
+        if part.last > self.last:
+            self.last, self.close = part.last, part.close
+        self.high, self.low = max(self.high, part.high), min(self.low, part.low)
+        self.ticks += part.ticks
+        self.partial = self.partial or part.partial
+
+    def ends_with(self, price: float) -> bool:
+        """Return whether a tick of this price came at the time of the newest one."""
+        return price == self.close or (self.same is not None and price in self.same)
+
+    def built(self) -> BuiltCandle:
+        """Return the candle."""
+        return BuiltCandle(self.start, self.open, self.high, self.low, self.close, self.ticks, self.late, self.partial)
+
+
+_Key = tuple[Interval, datetime]  # and the opening
+_NOTHING = _Bar(_NEVER, _NEVER, 0, 0, 0, 0, _NEVER, _NEVER)
+
+
+@dataclass(slots=True)
+class _PairTicks:
+    """The candles of one pair."""
+
+    newest: _Bar = _NOTHING  # minute that is not saved yet
+    minutes: dict[datetime, _Bar] = field(default_factory=dict)  # by opening; not saved yet
+    longer: dict[_Key, _Bar] = field(default_factory=dict)  # of the minutes that were saved; not saved yet
+    saved: dict[_Key, _Bar] = field(default_factory=dict)
+    changed: set[_Key] = field(default_factory=set)  # of `saved`, since they were returned
+    seen: datetime = _NEVER  # time of the newest tick of saved minutes
+    # The present connection or the last one, on the monotonic clock.
+    since: float = math.inf
+    until: float = math.inf
+
+    def save(self, key: _Key, bar: _Bar) -> None:
+        self.saved[key] = bar
+        self.changed.add(key)
+        if bar is self.newest:
+            self.seen, self.newest = max(self.seen, bar.last), _NOTHING
+
+    def take_changed(self) -> Iterator[tuple[Interval, _Bar]]:
+        """Yield the saved candles that have changed, ascending."""
+        for interval, opening in sorted(self.changed, key=lambda key: key[1]):
+            yield interval, self.saved[interval, opening]
+        self.changed.clear()
+
+
+def _seconds(moment: datetime) -> float:
+    return (moment - EPOCH).total_seconds()

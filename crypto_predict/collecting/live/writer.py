@@ -1,0 +1,268 @@
+"""Storing what has arrived: one task, one transaction for all candles that close together, and patience.
+
+While the database is away, what arrives is kept, at most `MOST_WAITING` candles and quotes. Of more, the oldest candles
+of exchanges are dropped first, since REST has them too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from crypto_predict.collecting.live.apart import apart
+from crypto_predict.errors import DatabaseError, SeriesHeld
+from crypto_predict.logs import event
+from crypto_predict.market import Candle, Pair, Quote, SeriesKey, Span
+from crypto_predict.market.clock import Clock
+from crypto_predict.market.ports import BuiltCandle, Closed, Held, MarketWriter, Quarantined, StreamSpan
+
+MOST_WAITING = 100_000  # candles and quotes that are not stored yet
+MOST_REJECTED = 1_000  # rows of one series that wait for the quarantine: a broken feed sends them without end
+GATHER = 0.05  # seconds: candles of many pairs close together, and one transaction stores them
+RETRY = 5.0  # seconds from one attempt to the next while the database is away
+RENEWED = 20.0  # seconds from one check of the reservation to the next
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What waits to be stored, in the order of its arrival."""
+
+    candles: dict[tuple[SeriesKey, datetime], Candle] = field(default_factory=dict)
+    built: dict[tuple[SeriesKey, datetime], BuiltCandle] = field(default_factory=dict)
+    quotes: dict[tuple[str, Pair, datetime], Quote] = field(default_factory=dict)
+    streams: list[tuple[str, tuple[Pair, ...], StreamSpan]] = field(default_factory=list)
+    rejected: dict[SeriesKey, list[Quarantined]] = field(default_factory=dict)
+    states: dict[SeriesKey, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """The number of candles and quotes."""
+        return len(self.candles) + len(self.built) + len(self.quotes)
+
+    @property
+    def is_empty(self) -> bool:
+        return not (len(self) or self.streams or self.rejected or self.states)
+
+    def restore(self, older: _Batch) -> None:
+        """Put back what was not stored; what has arrived meanwhile wins."""
+        self.candles = older.candles | self.candles
+        self.built = older.built | self.built
+        self.quotes = older.quotes | self.quotes
+        self.states = older.states | self.states
+        newer, self.streams = self.streams, older.streams
+        for source, pairs, found in newer:
+            self.add_stream(source, pairs, found)
+        for series, rows in older.rejected.items():
+            self.rejected[series] = [*rows, *self.rejected.get(series, [])][:MOST_REJECTED]
+
+    def add_stream(self, source: str, pairs: tuple[Pair, ...], found: StreamSpan) -> None:
+        """Add a span, or make the one before it longer: the list stays short while the database is away."""
+        at = next((at for at in reversed(range(len(self.streams))) if self.streams[at][0] == source), None)
+        if at is not None:
+            _, theirs, last = self.streams[at]
+            same = (theirs, last.state, last.reason) == (pairs, found.state, found.reason)
+            if same and last.span.end == found.span.start:
+                span = Span(last.span.start, found.span.end)
+                self.streams[at] = (source, pairs, StreamSpan(span, found.state, found.reason))
+                return
+        self.streams.append((source, pairs, found))
+
+    def closed(self) -> list[Closed]:
+        """Return the candles of exchanges by series."""
+        found: dict[SeriesKey, list[Candle]] = defaultdict(list)
+        for (series, _), candle in self.candles.items():
+            found[series].append(candle)
+        return [Closed(series, sorted(candles)) for series, candles in found.items()]
+
+    def drop_oldest(self) -> None:
+        """Drop one: a candle of an exchange, which REST has too, otherwise a quote, otherwise a built candle."""
+        if self.candles:
+            del self.candles[next(iter(self.candles))]
+        elif self.quotes:
+            del self.quotes[next(iter(self.quotes))]
+        else:
+            del self.built[next(iter(self.built))]
+
+
+class Writer:
+    """Everything that a stream stores goes through here. The methods are called in the event loop and do not wait."""
+
+    def __init__(
+        self,
+        database: MarketWriter,
+        held: Held,
+        clock: Clock,
+        stored: Callable[[Sequence[Closed]], None],
+        back: Callable[[], None],
+    ) -> None:
+        self.stored_candles: Counter[SeriesKey] = Counter()
+        self.dropped = 0  # candles and quotes, since they were too many
+        self.is_away = False  # whether the last attempt has failed
+        self._database = database
+        self._held = held  # the reservation, which is renewed now and then, and after the database was away
+        self._clock = clock
+        self._stored = stored  # is called in the event loop with the candles of streams that are stored
+        self._back = back  # is called in the event loop when the database is back
+        self._waiting = _Batch()
+        self._arrived = asyncio.Event()
+        self._attempt: asyncio.Task[None] | None = None
+        self._renewed = clock.monotonic()
+
+    @property
+    def depth(self) -> int:
+        """The number of candles and quotes that wait to be stored."""
+        return len(self._waiting)
+
+    def candle(self, series: SeriesKey, candle: Candle) -> None:
+        """Store a closed candle of a stream, or its revision."""
+        self._waiting.candles[series, candle.open_time] = candle
+        self._keep_bound()
+
+    def built(self, series: SeriesKey, candle: BuiltCandle) -> None:
+        """Store a candle built from ticks."""
+        self._waiting.built[series, candle.open_time] = candle
+        self._keep_bound()
+
+    def quote(self, source: str, pair: Pair, quote: Quote) -> None:
+        """Store the top of the book."""
+        self._waiting.quotes[source, pair, quote.time] = quote
+        self._keep_bound()
+
+    def stream(self, source: str, pairs: Sequence[Pair], found: StreamSpan) -> None:
+        """Store the state of a stream."""
+        self._waiting.add_stream(source, tuple(pairs), found)
+        self._arrived.set()
+
+    def reject(self, series: SeriesKey, row: Quarantined) -> None:
+        """Store a candle that no market can have made in the quarantine."""
+        rows = self._waiting.rejected.setdefault(series, [])
+        if len(rows) < MOST_REJECTED:
+            rows.append(row)
+        self._arrived.set()
+
+    def state(self, series: SeriesKey, state: str) -> None:
+        """Store the state of a series."""
+        self._waiting.states[series] = state
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Store what arrives, for ever.
+
+        Raises:
+            SeriesHeld: Another collector has reserved the database while it was away.
+        """
+        while True:
+            with suppress(TimeoutError):
+                async with self._clock.timeout(RENEWED):
+                    await self._arrived.wait()
+            await self._clock.sleep(GATHER)
+            await asyncio.shield(self._begin())
+            if self.is_away:
+                await self._clock.sleep(RETRY)
+                self._arrived.set()
+
+    async def close(self, seconds: float) -> None:
+        """Store what still waits, for at most so many seconds of this machine. `run` has been cancelled."""
+        with suppress(TimeoutError, SeriesHeld):
+            async with asyncio.timeout(seconds):
+                if self._attempt is not None:
+                    await asyncio.shield(self._attempt)
+                while not self._waiting.is_empty and not self.is_away:
+                    await asyncio.shield(self._begin())
+        if not self._waiting.is_empty or (self._attempt is not None and not self._attempt.done()):
+            text = "the database did not take everything at the end; the next start asks for the candles again"
+            event(_log, logging.WARNING, text, waiting=len(self._waiting))
+
+    def _begin(self) -> asyncio.Task[None]:
+        """Begin an attempt, which goes on if whoever waits for it is cancelled."""
+        self._attempt = asyncio.create_task(self._write_waiting())
+        return self._attempt
+
+    async def _write_waiting(self) -> None:
+        self._arrived.clear()
+        batch, self._waiting = self._waiting, _Batch()
+        closed = batch.closed()
+        try:
+            await apart(lambda: self._write(batch, closed), "writer")
+        except DatabaseError as error:
+            self._keep(batch)
+            if isinstance(error, SeriesHeld):
+                raise
+            if not self.is_away:
+                text = "the database is away; what arrives is kept, and stored when it is back"
+                event(_log, logging.WARNING, text, reason=error.reason, retry_seconds=RETRY)
+            self.is_away = True
+            return
+        except Exception:  # noqa: BLE001 a defect of this program must not end the collection
+            _log.exception("candles or quotes cannot be stored, and are dropped; REST is asked for the candles")
+            self.dropped += len(batch)
+            self._back()
+            return
+        self._keep(batch)
+        if self.is_away:
+            event(_log, logging.WARNING, "the database is back", waiting=len(batch), dropped=self.dropped)
+            self.is_away = False
+            self._back()
+        for one in closed:
+            self.stored_candles[one.series] += len(one.candles)
+        if closed:
+            self._stored(closed)
+
+    def _write(self, batch: _Batch, closed: Sequence[Closed]) -> None:
+        """Write a batch, in a thread, and remove what is stored from it. Quotes wait for candles that have arrived.
+
+        Raises:
+            DatabaseError: The database is away.
+        """
+        database = self._database
+        now = self._clock.monotonic()
+        if self.is_away or now - self._renewed >= RENEWED:
+            self._held.renew()
+            self._renewed = now
+        if closed:
+            database.write_closed(closed)
+            batch.candles.clear()
+        if batch.built:
+            built: dict[SeriesKey, list[BuiltCandle]] = defaultdict(list)
+            for (series, _), candle in batch.built.items():
+                built[series].append(candle)
+            database.write_built(built)
+            batch.built.clear()
+        while batch.streams:
+            database.write_streams(*batch.streams[0])
+            del batch.streams[0]
+        while batch.states:
+            series, state = next(iter(batch.states.items()))
+            database.set_state(series, state)
+            del batch.states[series]
+        while batch.rejected:
+            series, rows = next(iter(batch.rejected.items()))
+            database.write(series, [], None, rows)
+            del batch.rejected[series]
+        by_pair: dict[tuple[str, Pair], list[tuple[str, Pair, datetime]]] = defaultdict(list)
+        for source, pair, time in batch.quotes:
+            by_pair[source, pair].append((source, pair, time))
+        for (source, pair), names in by_pair.items():
+            if self._waiting.candles:
+                return
+            database.write_quotes(source, pair, [batch.quotes[name] for name in names])
+            for name in names:
+                del batch.quotes[name]
+
+    def _keep(self, batch: _Batch) -> None:
+        """Keep what was not stored for the next attempt."""
+        if not batch.is_empty:
+            self._waiting.restore(batch)
+            self._keep_bound()
+
+    def _keep_bound(self) -> None:
+        while len(self._waiting) > MOST_WAITING:
+            self._waiting.drop_oldest()
+            self.dropped += 1
+        self._arrived.set()
