@@ -6,8 +6,8 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from crypto_predict.prerequisites import needed, quick_imports
@@ -17,6 +17,7 @@ with needed("api.py", "requirements-api.txt"), quick_imports():
     from crypto_predict.baked import store
     from crypto_predict.command_line import DONE, CommandLine, Option, exit_code
     from crypto_predict.errors import DatabaseError, InvalidValue, UnusableModel
+    from crypto_predict.market.ports import PairRegistry
     from crypto_predict.settings import (
         ServeSettings,
         admin_token,
@@ -47,6 +48,8 @@ examples:
 
 Logs are JSON lines on standard output. SIGTERM or Ctrl-C finishes the requests in flight.
 
+environment without an option: ADMIN_TOKEN, who knows it may change which pairs are collected
+
 exit codes: 0 stopped, 1 cannot listen, 2 bad arguments, 3 no usable model
 """
 
@@ -58,7 +61,7 @@ COMMAND = CommandLine(
         Option(
             "--database",
             str,
-            "the database that collect.py writes, for /candles, /digest and /series",
+            "the database that collect.py writes, for /candles and others",
             "URL",
             variable="DATABASE_URL",
         ),
@@ -87,7 +90,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             for listener in listen(settings.host, settings.port):
                 listener.close()
         else:
-            serve(settings, lines)
+            serve(settings, environ, lines)
     except (CannotListen, InvalidValue, UnusableModel) as error:
         print(f"api.py: {error}", file=sys.stderr)
         return exit_code(error)
@@ -111,7 +114,7 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
     return ServeSettings(**options, admin_token=token), check_only
 
 
-def serve(settings: ServeSettings, lines: logs.Lines) -> None:
+def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines) -> None:
     """Load the model and serve it until a signal stops the server; then close `lines`.
 
     Raises:
@@ -120,7 +123,7 @@ def serve(settings: ServeSettings, lines: logs.Lines) -> None:
         UnusableModel: The model file is missing or not valid.
     """
     model = store.load(settings.model)
-    access = database_access(settings.database) if settings.database else None
+    access = database_access(settings.database, environ) if settings.database else None
     draining = threading.Event()
     log = lines.write if settings.log_level in {"debug", "info"} else None
     service = create_service(model, settings, now, draining, access)
@@ -147,7 +150,7 @@ def serve(settings: ServeSettings, lines: logs.Lines) -> None:
     lines.close(LOG_SECONDS, lambda: server.is_hurried)
 
 
-def database_access(url: str) -> Access | None:
+def database_access(url: str, environ: Mapping[str, str]) -> Access | None:
     """Return what opens the database; None, after a warning, if the packages for it are not installed."""
     try:
         from crypto_predict.store import open_reader  # noqa: PLC0415 the image without a database has no packages for it
@@ -155,7 +158,18 @@ def database_access(url: str) -> Access | None:
         missing = f"the package {error.name} is not installed; the image's target `live` has it"
         logs.event(_log, logging.WARNING, "serving without a database: DATABASE_URL is set", reason=missing)
         return None
-    return Access(partial(open_reader, url))
+    return Access(partial(open_reader, url), partial(open_registry, url, environ))
+
+
+@contextmanager
+def open_registry(url: str, environ: Mapping[str, str]) -> Iterator[PairRegistry]:
+    """Open the registry of the collected pairs for one change."""
+    # The libraries of the exchanges take a second to import, and are needed for this alone.
+    from crypto_predict.collecting import registry  # noqa: PLC0415 see above
+    from crypto_predict.store import open_writer  # noqa: PLC0415 the image without a database has no packages for it
+
+    with open_writer(url) as database:
+        yield registry.open_registry(database, environ)
 
 
 if __name__ == "__main__":

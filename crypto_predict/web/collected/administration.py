@@ -7,18 +7,18 @@ import hmac
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from threading import Lock, Thread
 from typing import TypeVar
 
-from crypto_predict.errors import CryptoPredictError, SourceError, UnusableHistory, shown
+from crypto_predict.errors import CryptoPredictError, InvalidValue, SourceError, UnusableHistory, shown
 from crypto_predict.market import Pair
 from crypto_predict.market.ports import CollectedSeries, PairRegistry
 from crypto_predict.settings import TOKEN_BYTES, masked
 from crypto_predict.web.collected.database import WAIT_SECONDS, Overloaded
 from crypto_predict.web.collected.questions import NewPair, RemovedPair
 
-MOST_SECONDS = 20.0  # that a change may take; the exchange is asked meanwhile
+MOST_SECONDS = 35.0  # that a change may take; up to three exchanges are asked meanwhile
 
 T = TypeVar("T")
 Connect = Callable[[], AbstractContextManager[PairRegistry]]  # opens the registry for one change
@@ -125,8 +125,8 @@ class Administration:
 
         def work() -> None:
             try:
-                with self._connect() as registry:
-                    outcome.set_result(change(registry))
+                with ExitStack() as stack:
+                    outcome.set_result(change(self._open(stack)))
             except BaseException as error:  # noqa: BLE001 raised in the thread that waits
                 outcome.set_exception(error)
             finally:
@@ -137,6 +137,12 @@ class Administration:
             return outcome.result(MOST_SECONDS)
         except TimeoutError as error:
             raise Unfinished from error
+
+    def _open(self, stack: ExitStack) -> PairRegistry:
+        try:
+            return stack.enter_context(self._connect())
+        except InvalidValue as error:  # a setting of this server, not a member of the request
+            raise ExchangeUnavailable(masked(str(error))) from error
 
 
 def _digest(token: bytes) -> bytes:

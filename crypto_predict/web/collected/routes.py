@@ -105,13 +105,10 @@ def add_changes(
 
     def remove_pair(opened: Database, allowed: Administration, pair: str) -> Response:
         question = questions.removed_pair(pair, _query())
-        known = _active(opened)
-        if not any(one.series.pair == question.pair for one in known):
-            raise found_series.NotCollected("pair", str(question.pair), known)
         try:
             removed = allowed.remove(question)
         except InvalidValue as error:
-            raise found_series.NotCollected(error.name, str(error.value), known) from error
+            raise found_series.NotCollected(error.name, str(error.value), _active(opened)) from error
         return _changed(rendering.series([found_series.state(one, clock()) for one in removed]))
 
     def add(rule: str, method: str, endpoint: Callable[..., Response]) -> None:

@@ -124,24 +124,16 @@ _OF_CANDLES = {"interval": _INTERVAL, "resampled_from": or_null(_INTERVAL)}
 _OF_EVERY_PAIR = {"pair", "simulated"}  # members of a pair that is only collected, too
 _MINUTE_ROW: Schema = {
     "type": "array",
-    "prefixItems": [
-        schema_of(datetime),
-        {**_TEXT, "enum": [verdict.value for verdict in Verdict]},
-        {"type": "boolean"},
-        _TEXT,
-        *[or_null(_NUMBER)] * (len(rendering.COLUMNS) - 1),
-        *[or_null(_NUMBER)] * 6,
-        or_null({"type": "boolean"}),
-    ],
-    "items": False,
+    "items": {"anyOf": [schema_of(datetime), _TEXT, {"type": "boolean"}, _NUMBER, {"type": "null"}]},
     "minItems": len(rendering.MINUTE_COLUMNS),
-    "description": f"The values of {', '.join(rendering.MINUTE_COLUMNS)}.",
+    "maxItems": len(rendering.MINUTE_COLUMNS),
+    "description": f"The values of {', '.join(rendering.MINUTE_COLUMNS)}. From the fifth on they may be null.",
 }
 _QUOTE_ROW: Schema = {
     "type": "array",
-    "prefixItems": [schema_of(datetime), *[_NUMBER] * 4],
-    "items": False,
+    "items": {"anyOf": [schema_of(datetime), _NUMBER]},
     "minItems": len(rendering.QUOTE_COLUMNS),
+    "maxItems": len(rendering.QUOTE_COLUMNS),
     "description": f"The values of {', '.join(rendering.QUOTE_COLUMNS)}.",
 }
 
