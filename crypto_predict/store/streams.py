@@ -48,7 +48,7 @@ def _touching(
     columns, earlier = tables.streams.c, tables.streams.alias("earlier").c
     last = (
         select(func.max(earlier.start_us))
-        .where(earlier.source == source, earlier.pair == asked.c.pair, earlier.start_us <= start)
+        .where(earlier.source == source, earlier.pair == asked.c.pair, earlier.start_us < start)
         .correlate(asked)
         .scalar_subquery()
     )
