@@ -61,9 +61,7 @@ def states(database: str, source: str, pair: Pair, span: Span) -> list[StreamSpa
 
 
 @contextmanager
-def collecting_here(
-    database: str, clock: Clock, environ: Mapping[str, str], *arguments: str
-) -> Iterator[Collector]:
+def collecting_here(database: str, clock: Clock, environ: Mapping[str, str], *arguments: str) -> Iterator[Collector]:
     """Run a collector in a thread, and stop it at the end; an error of it is raised then."""
     errors: list[BaseException] = []
     settings = read_settings([*arguments, "--database", database], environ, clock.now())

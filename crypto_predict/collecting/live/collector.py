@@ -20,7 +20,7 @@ from crypto_predict.collecting.options import CollectSettings
 from crypto_predict.collecting.retention import purge
 from crypto_predict.errors import DatabaseError, SeriesHeld
 from crypto_predict.logs import event
-from crypto_predict.market import Interval, Pair, SeriesKey
+from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import CandleSource, Closed, Exchange, Held, MarketWriter
 from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_feeds, open_sources
@@ -47,7 +47,7 @@ class Collector:
         self._settings, self._database = settings, database
         self._clock = clock or Clock()
         self._lock = threading.Lock()  # guards the two below
-        self._end: Callable[[], None] | None = None  # while it runs
+        self._end: Callable[[], object] | None = None  # while it runs
         self._is_stopped = False
 
     def run(self) -> None:
@@ -104,16 +104,16 @@ class _Collection:
         self._streams: dict[str, _Stream] = {}
         self._writer = Writer(database, held, clock, self._stored, self._database_is_back)
         self._roster = Roster(database, settings.shard, self._sources, clock)
-        self._loop = asyncio.get_running_loop()
         self._filler = Filler(
             database,
             self._sources,
             clock,
             streaming=[name for name, feed in self._feeds.items() if feed.sends_candles],
             keep=settings.keep,
-            missed=lambda series, openings: self._loop.call_soon_threadsafe(self._missed, series, openings),
+            missed=self._missed,
         )
         self._is_closed = threading.Event()
+        self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
         """Collect until this is cancelled.
@@ -197,7 +197,7 @@ class _Collection:
 
     async def _every_second(self) -> None:
         """Save built candles; less often the states of streams; once a minute quotes, and ask for late candles."""
-        stored_at, minute = self._clock.monotonic(), datetime.min
+        stored_at, minute = self._clock.monotonic(), EPOCH
         while True:
             await self._clock.sleep(1)
             now, monotonic = self._clock.now(), self._clock.monotonic()
@@ -227,11 +227,13 @@ class _Collection:
             self._filler.streamed(one.series, [candle.open_time for candle in one.candles])
 
     def _missed(self, series: SeriesKey, openings: Sequence[datetime]) -> None:
-        """Connect a stream anew which did not send a candle, though it was connected."""
+        """Connect a stream anew which did not send a candle, though it was connected; a thread calls this."""
         first = f"{openings[0]:%Y-%m-%d %H:%M}"
-        event(_log, logging.WARNING, "the stream did not send a candle", source=series.source, pair=series.pair, at=first)
+        event(
+            _log, logging.WARNING, "the stream did not send a candle", source=series.source, pair=series.pair, at=first
+        )
         if series.source in self._streams:
-            self._streams[series.source].supervisor.renew()
+            self._loop.call_soon_threadsafe(self._streams[series.source].supervisor.renew)
 
     def _database_is_back(self) -> None:
         for one in self._roster.series():
