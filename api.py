@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
-from crypto_predict.prerequisites import needed
+from crypto_predict.prerequisites import needed, quick_imports
 
-with needed("api.py", "requirements-api.txt"):
+with needed("api.py", "requirements-api.txt"), quick_imports():
     from crypto_predict import logs
     from crypto_predict.baked import store
     from crypto_predict.command_line import DONE, CommandLine, Option, exit_code

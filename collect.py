@@ -9,13 +9,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from crypto_predict.prerequisites import needed
+from crypto_predict.prerequisites import needed, quick_imports
 
 PROGRAM = "collect.py"
 PREREQUISITES = PROGRAM, "requirements-live.txt"
 LOG_SECONDS = 0.2  # to write the remaining log lines at the end
 
-with needed(*PREREQUISITES):
+with needed(*PREREQUISITES), quick_imports():
     from crypto_predict import logs
     from crypto_predict.collecting.options import CollectSettings, Mode, read_settings
     from crypto_predict.command_line import DONE, failed, print_report
@@ -45,8 +45,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 def run(settings: CollectSettings, now: datetime) -> tuple[str, int]:
     """Return the report and the exit code of one mode; `now` is in UTC."""
     # The libraries of databases and exchanges take a second to import; --help need not wait for them.
-    from crypto_predict import store  # noqa: PLC0415 see above
-    from crypto_predict.collecting import commands  # noqa: PLC0415 see above
+    with quick_imports():
+        from crypto_predict import store  # noqa: PLC0415 see above
+        from crypto_predict.collecting import commands  # noqa: PLC0415 see above
 
     if not settings.mode.writes:
         with store.open_reader(settings.database) as reader:
@@ -58,9 +59,10 @@ def run(settings: CollectSettings, now: datetime) -> tuple[str, int]:
 
 def run_live(settings: CollectSettings) -> int:
     """Collect until a signal comes; return the exit code. Logs are JSON lines on standard error."""
-    from crypto_predict import store  # noqa: PLC0415 as in `run`
-    from crypto_predict.collecting.live.collector import Collector  # noqa: PLC0415 as in `run`
-    from crypto_predict.collecting.live.process import Ending  # noqa: PLC0415 as in `run`
+    with quick_imports():
+        from crypto_predict import store  # noqa: PLC0415 as in `run`
+        from crypto_predict.collecting.live.collector import Collector  # noqa: PLC0415 as in `run`
+        from crypto_predict.collecting.live.process import Ending  # noqa: PLC0415 as in `run`
 
     lines = logs.Lines(sys.stderr.fileno() if sys.stderr else -1)
     logs.configure("info", lines.write)

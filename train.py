@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from crypto_predict.prerequisites import needed
+from crypto_predict.prerequisites import needed, quick_imports
 
 PROGRAM = "train.py"
 PREREQUISITES = PROGRAM, "requirements-train.txt"
 
-with needed(*PREREQUISITES):
+with needed(*PREREQUISITES), quick_imports():
     from crypto_predict.command_line import DONE, failed, print_report
     from crypto_predict.errors import CryptoPredictError
     from crypto_predict.market.ports import MarketReader
@@ -32,7 +32,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
         # The forecasting libraries take seconds to import; --help and a mistyped option need not wait for them.
-        from crypto_predict.training import pipeline, report  # noqa: PLC0415 see above
+        with quick_imports():
+            from crypto_predict.training import pipeline, report  # noqa: PLC0415 see above
 
         run = pipeline.train(settings, datetime.now(UTC), partial(open_database, settings.history.database))
     except CryptoPredictError as error:

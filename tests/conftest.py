@@ -11,6 +11,8 @@ import coverage
 import pytest
 from hypothesis import is_hypothesis_test, settings
 
+from crypto_predict.prerequisites import quick_imports
+
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=50)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("steady")
@@ -27,6 +29,13 @@ SLOWEST = (
     *("tests/web/server/test_stalled_log", "tests/web/collected/", "tests/test_notebook", "tests/release/test_alert"),
     *("tests/baked/test_store", "tests/forecasting/gate/"),
 )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect thousands of tests in half the time: neither they nor the libraries are garbage before the end."""
+    with quick_imports():
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

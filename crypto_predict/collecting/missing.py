@@ -18,8 +18,8 @@ REVISED = 5  # candles before the newest one that are asked for again: exchanges
 TAIL = 1_000  # candles: the newest end of a series, which is asked for before anything else
 NEAR = 60  # candles between two spans that are one question
 
-# When `--once` and the live collector ask for a gap again: so long after it was found, for each attempt after
-# the first one.
+# When a gap is asked for again by `--once` and by the live collector: so long after it was found, for each attempt
+# after the first one.
 PATIENCE = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=1))
 
 # They ask again only for gaps that were younger than this when they were found: an exchange that was down delivers

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
@@ -210,14 +211,14 @@ def test_heartbeats_come_at_most_once_a_second_and_while_no_data_does() -> None:
 
 
 ENDS: dict[str, tuple[StreamFault, str, bool]] = {
-    "dropped": (streams.drop, "closed the connection: no close frame received or sent", False),
-    "24 hours": (streams.closed(1000, "24 hours"), "closed the connection: received 1000 (OK) 24 hours", False),
-    "going away": (streams.closed(1001), "closed the connection: received 1001 (going away)", False),
-    "restart": (streams.closed(1012), "closed the connection: received 1012 (service restart)", True),
-    "overload": (streams.closed(1013), "closed the connection: received 1013 (try again later)", True),
+    "dropped": (streams.drop, "closed the connection: (no close frame|received 1006)", False),
+    "24 hours": (streams.closed(1000, "24 hours"), "closed the connection: received 1000", False),
+    "going away": (streams.closed(1001), "closed the connection: received 1001", False),
+    "restart": (streams.closed(1012), "closed the connection: received 1012", True),
+    "overload": (streams.closed(1013), "closed the connection: received 1013", True),
     "half-open": (streams.silence, "did not answer a ping within 20 s", False),
     "mute": (streams.mute, "has sent no data for 75 s", False),
-    "long frame": (streams.burst(" " * 2**17), "closed the connection: sent 1009 (message too big)", False),
+    "long frame": (streams.burst(" " * 2**17), "closed the connection: (sent 1009|received 1006)", False),
     "no text": (streams.burst(b"\xff\xfe"), "a frame that is not JSON", False),
 }
 
@@ -231,7 +232,7 @@ def test_whatever_ends_the_connection_ends_the_feed(fault: StreamFault, reason: 
         assert live.streams.opened == 1
         end = end_of(found)
         assert end.reason.startswith(f"{live.server.url.removeprefix('http://')} ")
-    assert reason in end.reason
+    assert re.search(reason, end.reason)
     assert end.exchange_down is down
     assert end.complete_until == newest_close(found)
 
@@ -319,7 +320,9 @@ def test_candles_that_come_twice_or_in_another_order_are_each_yielded_once() -> 
     with market() as live:
         swapped = streams.swapped(lambda frame: '"x":true' in str(frame) and "BTC" in str(frame))
         live.streams.inject(streams.together(swapped, streams.doubled))
-        found = live.read(ended, streams.drop, when=lambda events: len(candles(events, BTC)) == 4)
+        found = live.read(
+            ended, streams.drop, when=lambda events: min(len(candles(events, pair)) for pair in (BTC, ETH)) >= 4
+        )
     numbers = [(candle.open_time - START) // MINUTE + 1 for candle in candles(found, BTC)]
     assert numbers[:4] == [1, 0, 3, 2]
     received = candles(found, ETH)
@@ -370,19 +373,17 @@ def test_more_candles_than_may_wait_end_the_feed_and_those_that_waited_are_yield
         async with asyncio.timeout(60), aclosing(live.feed(most_waiting=5).events([BTC, ETH])) as events:
             async for event in events:
                 found.append(event)
-                if len(found) == 1:  # while this waits, nothing is taken
+                if len(found) == 1:
                     frames = [streams.burst(sample(live, opening)) for opening in openings]
-                    await asyncio.to_thread(live.streams.apply, streams.together(*frames, streams.closed()))
-                    await asyncio.to_thread(live.streams.wait_open, 0)
+                    reading = [task for task in asyncio.all_tasks() if "_read_loop" in repr(task)]  # of the SDK
+                    await asyncio.to_thread(live.streams.apply, streams.together(*frames))
+                    await asyncio.wait(reading)  # and nothing is taken
         return found
 
     with market(speed=1) as live:
-        live.streams.inject(streams.together(streams.burst(quote(live)), streams.mute))
         found = asyncio.run(read(live))
     assert "has sent 5 candles that were not taken yet" in end_of(found).reason
-    received = [candle.open_time for candle in candles(found, BTC)]
-    assert 5 <= len(received) < len(openings)
-    assert received == openings[: len(received)]
+    assert [candle.open_time for candle in candles(found, BTC)] == openings[:5]
     assert end_of(found).complete_until == FIRST
 
 
@@ -412,7 +413,7 @@ MALFORMED = {
 def test_a_frame_that_is_not_in_the_format_ends_the_feed(frame: str, reason: str) -> None:
     """It may have been a candle."""
     with market() as live:
-        end = end_of(live.read(ended, streams.burst(frame)))
+        end = end_of(live.read(ended, streams.burst(frame), when=bool))
     assert "sent a message that is not in Binance's format" in end.reason
     assert reason in end.reason
 
@@ -435,9 +436,9 @@ WRONG_VALUES: dict[str, Any] = {
 def test_a_closed_candle_with_a_malformed_value_ends_the_feed(name: str, value: Any) -> None:
     with market() as live:
         frame = changed_candle(sample(live, FIRST), **{name: value})
-        found = live.read(ended, streams.burst(frame))
-    assert "sent a message that is not in Binance's format" in end_of(found).reason
-    assert end_of(found).complete_until == newest_close(found)
+        end = end_of(live.read(ended, streams.burst(frame), when=bool))
+    assert "sent a message that is not in Binance's format" in end.reason
+    assert end.complete_until == FIRST
 
 
 @settings(max_examples=25, deadline=None)

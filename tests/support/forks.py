@@ -4,6 +4,7 @@ The first one starts a server, which imports them; every training is a fork of t
 the training of a short history. Tests that need a new interpreter use `run_training` or `run_measured`.
 """
 
+import gc
 import multiprocessing
 import os
 import resource
@@ -48,6 +49,7 @@ def forked_training(
 def _train(
     folder: Path, arguments: tuple[str, ...], environ: dict[str, str], before: Callable[[], None] | None
 ) -> None:
+    gc.freeze()  # the libraries of the server; they are never garbage
     for descriptor in (1, 2):
         os.dup2(os.open(folder / str(descriptor), os.O_CREAT | os.O_WRONLY | os.O_APPEND), descriptor)
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}

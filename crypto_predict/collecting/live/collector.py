@@ -153,12 +153,10 @@ class _Collection:
     async def _begin(self) -> None:
         """Follow the pairs that the settings name, from sources that stream; the others go on meanwhile."""
         settings = self._settings
-        streaming = {name: source for name, source in self._sources.items() if name in self._feeds}
-        roster = Roster(self._database, settings.shard, streaming, self._clock)
         since = settings.start if settings.since else None
         while True:
             try:
-                await apart(lambda: roster.begin(settings.pairs, since), "begin")
+                await apart(lambda: self._roster.begin(settings.pairs, since, self._feeds), "begin")
             except DatabaseError as error:
                 event(_log, logging.WARNING, "the database cannot be used yet", reason=error.reason)
                 await self._clock.sleep(AGAIN)

@@ -111,12 +111,12 @@ class BinanceFeed:
             watchers = [asyncio.create_task(connection.watch()) for connection in connections]
             retire_at = self._clock.monotonic() + LIFETIME
             while inbox.end is None:
-                await inbox.wait()
                 for event in inbox.take(min(connection.heard for connection in connections)):
                     yield event
                 late = inbox.is_retiring or self._clock.monotonic() > retire_at
                 if late and 10 <= self._clock.now().second < 40:
                     inbox.finish("closes its connections after a day: this one is replaced before")
+                await inbox.wait()
             for event in inbox.take_rest():
                 yield event
         finally:
@@ -174,7 +174,12 @@ class _Connection(ReconnectingWebsocket):  # type: ignore[misc]  # python-binanc
         )
         self._log = silent
         self._inbox, self._clock = inbox, clock
-        self.heard = self._data = clock.monotonic()  # the last sign of life, and the last frame
+        self.heard = self._data = 0.0  # when there was a sign of life, and a frame
+
+    async def connect(self) -> None:
+        """Connect. The handshake is a sign of life."""
+        await super().connect()
+        self.heard = self._data = self._clock.monotonic()
 
     def json_loads(self, msg: str | bytes) -> None:
         """Read a frame in place of the SDK, which puts what is returned in its queue."""
@@ -188,18 +193,22 @@ class _Connection(ReconnectingWebsocket):  # type: ignore[misc]  # python-binanc
 
     async def _propagate_error(self, error_msg: Mapping[str, str]) -> None:
         """Note what the SDK reports: the end of the connection, or an error of `json_loads`."""
-        is_closed = error_msg["type"].startswith("ConnectionClosed")
-        action = "closed the connection" if is_closed else f"could not be read on ({error_msg['type']})"
+        kind, reason = error_msg["type"], error_msg["m"]
         code = self.ws.close_code if self.ws is not None else None
-        self._inbox.finish(f"{action}: {error_msg['m']}", code in _DOWN_CODES)
+        if kind == "BinanceWebsocketClosed":  # noticed between two frames; its message tells nothing
+            reason = f"received {code}"
+        elif not kind.startswith("ConnectionClosed"):
+            reason = f"{kind} {reason}"
+        self._inbox.finish(f"closed the connection: {reason}", code in _DOWN_CODES)
 
     async def watch(self) -> None:
         """Ping while there are no messages, until the connection does not answer or sends no data."""
         while True:
-            await self._clock.sleep(PING_AFTER - (self._clock.monotonic() - self.heard) + 0.1)
-            if self._clock.monotonic() - self._data > SILENCE:
+            await self._clock.sleep(1)
+            now = self._clock.monotonic()
+            if now - self._data > SILENCE:
                 self._inbox.finish(f"has sent no data for {SILENCE} s")
-            if self._clock.monotonic() - self.heard > PING_AFTER and self.ws is not None:
+            if now - self.heard > PING_AFTER and self.ws is not None:
                 try:
                     async with self._clock.timeout(PONG_WITHIN):
                         await (await self.ws.ping())
@@ -234,7 +243,7 @@ class _Inbox:
         self._waiting: deque[FeedEvent] = deque()
         self._quotes: dict[Pair, tuple[datetime, str]] = {}  # the newest frame, and its arrival
         self._arrived = asyncio.Event()
-        self._taken_at = self._beaten_at = clock.monotonic()  # quotes, and the last heartbeat
+        self._taken_at = self._beaten_at = float("-inf")  # when quotes were taken, and the last heartbeat
         self._has_malformed_quotes = False
 
     def finish(self, reason: str, exchange_down: bool = False) -> None:

@@ -1,0 +1,35 @@
+"""How a command imports its libraries; tests/test_command_lines.py has what it says if one is missing."""
+
+import gc
+import sys
+
+import pytest
+
+from crypto_predict.prerequisites import quick_imports
+
+
+def test_the_search_for_garbage_pauses_during_an_import_and_leaves_out_what_was_imported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server that never searched again would grow without end."""
+    monkeypatch.delitem(sys.modules, "this", raising=False)
+    before = gc.get_freeze_count()
+    with quick_imports():
+        assert not gc.isenabled()
+        import this  # noqa: F401, PLC0415 nothing else imports it
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > before
+
+
+def test_an_import_that_fails_does_not_end_the_search_for_garbage() -> None:
+    with pytest.raises(ModuleNotFoundError), quick_imports():
+        raise ModuleNotFoundError
+    assert gc.isenabled()
+
+
+def test_garbage_is_still_found_after_imports_that_were_done_before() -> None:
+    """Freezing makes garbage permanent, so a second call, as in tests in one process, must not freeze."""
+    before = gc.get_freeze_count()
+    with quick_imports():
+        assert sys.modules
+    assert gc.get_freeze_count() <= before
