@@ -98,6 +98,7 @@ streams = Table(
     Column("end_us", BigInteger, nullable=False),
     Column("state", Text, nullable=False),  # a value of `StreamState`
     Column("reason", Text, nullable=False),
+    Index("streams_by_end", "source", "end_us"),  # the newest spans, which are extended, among many old ones
     sqlite_with_rowid=False,
 )
 

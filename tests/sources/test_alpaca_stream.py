@@ -373,6 +373,7 @@ def test_an_exchange_that_does_not_answer_the_opening_request_is_given_up() -> N
         (1, packed({"T": "success", "msg": "connected"})),
         (2, packed({"T": "subscription"})),
         (2, packed({"T": "subscription", "bars": "BTC/USD"})),
+        (2, packed({"T": "subscription", "bars": [["BTC/USD"]]})),
     ],
 )
 def test_an_unexpected_answer_in_the_handshake_ends_it(number: int, answer: bytes) -> None:
@@ -487,33 +488,32 @@ def test_a_second_connection_is_refused_until_the_first_one_is_closed() -> None:
         assert "received 1000" in venue.interrupted(streams.closed()).reason
 
 
-def test_a_pair_that_is_not_confirmed_is_named() -> None:
-    with (
-        alpaca() as venue,
-        pytest.raises(UnusableHistory, match="alpaca does not stream the bars of the pair") as caught,
-    ):
-        venue.events(pairs=[BTC, Pair("XYZ", "USD")])
-    assert caught.value.subject == "XYZ/USD"
+def test_the_pairs_that_are_not_confirmed_are_named() -> None:
+    """Those that are named are not asked for any more."""
+    with alpaca() as venue, pytest.raises(UnusableHistory) as caught:
+        venue.events(pairs=[BTC, Pair("XYZ", "USD"), Pair("ABC", "USD")])
+    assert caught.value.faults == ("its stream does not have ABC/USD", "its stream does not have XYZ/USD")
+
+
+def test_a_pair_without_quotes_still_has_its_bars() -> None:
+    with alpaca() as venue:
+        venue.exchange.answers[3] = packed({"T": "subscription", "bars": ["BTC/USD", "ETH/USD"], "quotes": []})
+        assert "received 1000" in venue.interrupted(streams.closed()).reason
 
 
 @pytest.mark.parametrize(
-    ("pairs", "message", "named"),
-    [
-        ([BTC, ETH], "invalid symbol ETH/USD", "ETH/USD"),
-        ([BTC], "invalid syntax", "BTC/USD"),
-        ([BTC, ETH], "syntax", None),
-    ],
+    ("message", "named"), [("invalid symbol ETH/USD.", "ETH/USD"), ("ETH/USDT is unknown", None), ("syntax", None)]
 )
-def test_a_pair_that_is_refused_is_named_if_it_can_be_known(pairs: list[Pair], message: str, named: str | None) -> None:
-    """Of several pairs, none is given up without a reason."""
+def test_a_pair_that_is_refused_is_named_if_the_exchange_names_it(message: str, named: str | None) -> None:
+    """No pair is given up for an error that may be another one's."""
     with alpaca() as venue:
         venue.exchange.answers[2] = packed(*refusal(400, message))
         if named is None:
-            assert 'answered 400 "syntax"' in venue.interrupted(pairs=pairs).reason
+            assert f'answered 400 "{message}"' in venue.interrupted().reason
             return
-        with pytest.raises(UnusableHistory, match="alpaca does not have the pair") as caught:
-            venue.events(pairs=pairs)
-    assert caught.value.subject == named
+        with pytest.raises(UnusableHistory) as caught:
+            venue.events()
+    assert caught.value.faults == (f'it does not have {named}: {venue.host} answered 400 "{message}"',)
 
 
 def test_a_plan_with_few_quotes_still_has_its_bars() -> None:

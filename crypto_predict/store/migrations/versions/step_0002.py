@@ -36,5 +36,6 @@ def upgrade() -> None:
         sa.Column("end_us", sa.BigInteger, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
+        sa.Index("streams_by_end", "source", "end_us"),
         sqlite_with_rowid=False,
     )
