@@ -16,11 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_predict.collecting.live.filler import MOST_REFUSALS
+from crypto_predict.collecting.live.roster import Roster
 from crypto_predict.collecting.missing import TAIL, WINDOW
+from crypto_predict.collecting.registry import Registry
 from crypto_predict.errors import Unreachable
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import ACTIVE, DELISTED, Closed
+from crypto_predict.market.ports import ACTIVE, DELISTED, Closed, Shard
 from crypto_predict.sources.binance.rest import Binance
 from crypto_predict.sources.binance.settings import BinanceSettings
 from crypto_predict.store import WritableDatabase, open_writer
@@ -383,3 +385,30 @@ def test_streams_questions_and_failures_in_any_order_end_in_the_whole_market(
 
 def span(first: int, last: int) -> Span:
     return Span(START + first * MINUTE, START + last * MINUTE)
+
+
+def test_a_pair_that_is_added_is_filled_and_one_that_is_removed_is_left_alone(file: WritableDatabase) -> None:
+    """Both while the others go on."""
+    clock = Clock(NOON, speed=120)
+    pairs = numbered_pairs(3)
+    motion = Motion(clock, pairs, begin=NOON - timedelta(days=2))
+    first, second, third = (minutes_of("binance", pair) for pair in pairs)
+    with (
+        ReplayServer(BinanceInMotion(motion)) as server,
+        filling(file, sources := source_of(server), clock, pairs[:2]) as filler,
+    ):
+        eventually(lambda: min(len(stored(file, series)) for series in (first, second)) > 0)
+        roster = Roster(file, Shard(), sources)
+        Registry(file, list(sources.values()), clock).remove(pairs[1])
+        assert Registry(file, list(sources.values()), clock).add(pairs[2]).series == third
+        roster.refresh()
+        filler.follow(roster.series())
+        end = later(clock, 4)
+        wanted = {series: motion.truth(series.pair, Span(motion.begin, end)) for series in (first, third)}
+        eventually(lambda: {series: stored(file, series, end) for series in wanted} == wanted)
+        asked = [request.query["symbol"] for request in server.requests]
+        end = later(clock, 4)
+        eventually(lambda: stored(file, first, end) == motion.truth(first.pair, Span(motion.begin, end)))
+        more = [request.query["symbol"] for request in server.requests][len(asked) :]
+    assert set(more) == {"BTCUSDT", "BNBUSDT"}
+    assert "ETHUSDT" in asked
