@@ -16,7 +16,6 @@ from crypto_predict.store import Database, WritableDatabase, open_reader
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span
 from tests.support.serving import ROOT
 
-
 UNKNOWN = SeriesKey("binance", Pair("DOGE", "USDT"), Interval.MINUTE_1)
 
 
