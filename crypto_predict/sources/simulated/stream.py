@@ -16,6 +16,7 @@ SPREAD = 2e-4  # of the price
 MOST_BEHIND = timedelta(minutes=10)  # if the clock jumps further, the candles in between are left to REST
 
 _MINUTE = Interval.MINUTE_1
+_SECOND = timedelta(seconds=1)
 
 
 class SimulatedFeed:
@@ -41,6 +42,12 @@ class SimulatedFeed:
         """
         minutes = [_Minutes(self._market, pair) for pair in pairs]
         newest = self._clock.now()
+        for one in minutes:  # the first day of hundreds of pairs takes seconds
+            await one.candle(_MINUTE.floor(self._clock.now()))
+            if self._clock.now() - newest >= _SECOND:
+                newest = self._clock.now()
+                yield Heartbeat(newest)
+        newest = max(newest, self._clock.now())
         complete_until = _MINUTE.floor(newest)
         while True:
             now = self._clock.now()
@@ -54,9 +61,11 @@ class SimulatedFeed:
                         yield CandleClosed(SeriesKey(self.id, one.pair, _MINUTE), candle)
                 complete_until = close
             if now >= newest:
+                passed = range(int(newest.timestamp()) + 1, int(now.timestamp()) + 1)[-QUOTE_EVERY:]  # seconds
+                turns = {second % QUOTE_EVERY for second in passed}
                 newest = now
-                for one in minutes[now.second % QUOTE_EVERY :: QUOTE_EVERY]:
-                    if candle := await one.candle(complete_until):
+                for number, one in enumerate(minutes):
+                    if number % QUOTE_EVERY in turns and (candle := await one.candle(complete_until)):
                         yield QuoteReceived(self.id, one.pair, _quote(candle, now))
             # To the next second, and a little further, so as not to wake up before it.
             await self._clock.sleep(1.001 - now.microsecond / 1e6)
