@@ -87,15 +87,16 @@ class Database:
             rows = connection.execute(query).cursor.fetchall()  # plain tuples, in less time than rows of SQLAlchemy
         return [StoredCandle(Candle(instant(row[0]), *row[1:-1]), row[-1]) for row in rows]
 
-    def quotes(self, source: str, pair: Pair, span: Span, limit: int) -> Sequence[Quote]:
-        """Return at most `limit` quotes of `span`, ascending."""
+    def quotes(self, source: str, pair: Pair, span: Span, limit: int, *, newest: bool = False) -> Sequence[Quote]:
+        """Return at most `limit` quotes of `span`, ascending: the oldest, or the `newest` ones."""
         columns = top_of_book.c
         query = (
             select(columns.time_us, columns.bid, columns.bid_size, columns.ask, columns.ask_size)
             .where(columns.source == source, columns.pair == str(pair))
             .where(columns.time_us >= microseconds(span.start), columns.time_us < microseconds(span.end))
         )
-        return [Quote(instant_us(row[0]), *row[1:]) for row in self._rows(query.order_by(columns.time_us), limit)]
+        rows = self._rows(query.order_by(columns.time_us.desc() if newest else columns.time_us), limit)
+        return [Quote(instant_us(row[0]), *row[1:]) for row in (reversed(rows) if newest else rows)]
 
     def gaps(self, series: SeriesKey, span: Span) -> Sequence[StoredGap]:
         """Return the gaps that overlap `span`, ascending."""
@@ -217,6 +218,7 @@ def _collected(row: _Row) -> CollectedSeries:
         since=None if row.since is None else instant(row.since),
         compared=row.compared,
         mismatched=row.mismatched,
+        version=row.version,
     )
 
 
