@@ -18,10 +18,11 @@ from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, ca
 
 WINDOWS, WINDOW = 50, 50  # minutes
 
-# Continues at any window, as a backfill does, and prints each one that is stored.
+# Continues at any window, as a backfill does, and prints each one that is stored. Every second one comes by a stream.
 BACKFILL = f"""
 import resource, sys
 from crypto_predict.errors import DatabaseError
+from crypto_predict.market.ports import Closed
 from crypto_predict.store import open_writer
 from tests.support.minutes import MINUTES, START, MINUTE, candles, span
 if len(sys.argv) > 2:
@@ -34,7 +35,11 @@ try:
             first = (done[0].end - START) // MINUTE if done else 0
             if first >= {WINDOWS * WINDOW}:
                 break
-            writer.write(MINUTES, candles(first, first + {WINDOW}), span(first, first + {WINDOW}))
+            some = candles(first, first + {WINDOW})
+            if first // {WINDOW} % 2:
+                writer.write_closed([Closed(MINUTES, some)])
+            else:
+                writer.write(MINUTES, some, span(first, first + {WINDOW}))
             print(first, flush=True)
     print("done", flush=True)
 except DatabaseError as error:

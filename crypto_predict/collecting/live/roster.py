@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,9 +23,9 @@ _log = logging.getLogger(__name__)
 class RosterChange:
     """What differs from the last look at the database."""
 
-    added: Sequence[SeriesKey] = ()
-    removed: Sequence[SeriesKey] = ()
-    changed: Sequence[SeriesKey] = ()  # how far back they shall be collected
+    added: tuple[SeriesKey, ...] = ()
+    removed: tuple[SeriesKey, ...] = ()
+    changed: tuple[SeriesKey, ...] = ()  # how far back they shall be collected
 
     def __bool__(self) -> bool:
         return bool(self.added or self.removed or self.changed)
@@ -66,16 +66,18 @@ class Roster:
         }
         before, self._series = self._series, found
         change = RosterChange(
-            [series for series in found if series not in before],
-            [series for series in before if series not in found],
-            [series for series, one in found.items() if series in before and one.since != before[series].since],
+            tuple(series for series in found if series not in before),
+            tuple(series for series in before if series not in found),
+            tuple(series for series, one in found.items() if series in before and one.since != before[series].since),
         )
         for text, some in (("followed", change.added), ("not followed any more", change.removed)):
             for series in some:
                 _log.info("%s %s from %s: %s", series.pair, series.interval.label, series.source, text)
         return change
 
-    def begin(self, pairs: Sequence[Pair] = (), since: datetime | None = None) -> None:
+    def begin(
+        self, pairs: Sequence[Pair] = (), since: datetime | None = None, among: Collection[str] | None = None
+    ) -> None:
         """Follow the minutes of these pairs; without any, the default ones if the database is empty.
 
         The first source that has a pair is taken. If none can be asked, it is the first one that can have it, and
@@ -84,16 +86,18 @@ class Roster:
         Args:
             pairs: What to follow, also if it was stopped before.
             since: How far back (UTC) it shall be collected; None: as before, or from the beginning.
+            among: The names of the sources that may be taken, all by default.
 
         Raises:
             UnusableHistory: No source has any of the pairs, and nothing else is followed.
             DatabaseError: The database cannot be used.
         """
         wanted = pairs or (() if self._database.collected() else DEFAULT_PAIRS)
+        chosen = [one for name, one in self._sources.items() if among is None or name in among]
         faults: list[str] = []
         for pair in wanted:
             try:
-                self._follow(pair, since)
+                self._follow(pair, since, chosen)
             except UnusableHistory as error:
                 faults += error.faults
                 _log.error("%s: not collected: %s", pair, "; ".join(error.faults))
@@ -101,27 +105,15 @@ class Roster:
         if faults and not self._database.collected():
             raise UnusableHistory(", ".join(map(str, wanted)), faults)
 
-    def _follow(self, pair: Pair, since: datetime | None) -> None:
-        registry = Registry(self._database, list(self._sources.values()), self._clock)
+    def _follow(self, pair: Pair, since: datetime | None, sources: Sequence[CandleSource]) -> None:
+        registry = Registry(self._database, sources, self._clock)
         try:
             source, stored = registry.choose(pair)
         except SourceError as error:
-            source, stored = self._first_possible(pair), None
+            source, stored = _first_possible(sources, pair), None
             _log.warning("%s: followed from %s, though it could not be asked: %s", pair, source.id, error)
         if source.traded(pair) in self._shard and (stored is None or since is not None):
             registry.follow(source, pair, since)
-
-    def _first_possible(self, pair: Pair) -> CandleSource:
-        """Return the first source that can have a pair."""
-        faults: list[str] = []
-        for source in self._sources.values():
-            try:
-                source.traded(pair)
-            except UnusableHistory as error:
-                faults += error.faults
-            else:
-                return source
-        raise UnusableHistory(str(pair), faults)
 
     def _is_usable(self, one: CollectedSeries) -> bool:
         """Return whether a series can be collected; log once if not. Anyone may have written it into the database."""
@@ -147,3 +139,16 @@ class Roster:
         except UnusableHistory as error:
             return "; ".join(error.faults)
         return None if traded == one.series.pair else f"the source trades {traded} in its place"
+
+
+def _first_possible(sources: Sequence[CandleSource], pair: Pair) -> CandleSource:
+    """Return the first source that can have a pair."""
+    faults: list[str] = []
+    for source in sources:
+        try:
+            source.traded(pair)
+        except UnusableHistory as error:
+            faults += error.faults
+        else:
+            return source
+    raise UnusableHistory(str(pair), faults or ["no source is collected here"])
