@@ -1,13 +1,14 @@
-"""The whole collector against an exchange in motion: streams, REST and a real database, at 60 times the speed of time."""
+"""The whole collector against an exchange in motion: streams, REST and a real database, at a multiple of the speed."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from crypto_predict.collecting.live.collector import Collector
 from crypto_predict.errors import SeriesHeld
 from crypto_predict.market import Candle, Interval, Pair, Span
 from crypto_predict.market.clock import Clock
@@ -24,6 +25,7 @@ START = datetime(2024, 5, 17, 12, 0, 20, tzinfo=UTC)
 BEGIN = START - 30 * MINUTE
 BTC, ETH, SOL = Pair("BTC", "USDT"), Pair("ETH", "USDT"), Pair("SOL", "USDT")
 SPEED = 60.0
+CALM = 20.0  # where a machine that is busy for a second must not look like a stream that is silent
 
 
 class Market(NamedTuple):
@@ -34,6 +36,7 @@ class Market(NamedTuple):
     exchange: BinanceInMotion
 
     def truth(self, pair: Pair, end: datetime) -> list[Candle]:
+        """Return every candle up to an instant."""
         return self.motion.truth(pair, Span(BEGIN, end))
 
     def close(self) -> datetime:
@@ -47,6 +50,14 @@ def market(clock: Clock | None = None, pairs: tuple[Pair, ...] = (BTC, ETH), **t
     exchange = BinanceInMotion(motion)
     with ReplayServer(exchange) as server:
         yield Market(motion, server, exchange)
+
+
+def collecting(
+    database: str, found: Market, *arguments: str, clock: Clock | None = None
+) -> AbstractContextManager[Collector]:
+    """Return a context in which two pairs are collected, unless others are named."""
+    named = arguments or ("--pair", "BTC/USD,ETH/USD")
+    return collecting_here(database, clock or found.motion.clock, binance_of(found.server), *named)
 
 
 def is_whole(database: str, found: Market, pair: Pair, until_: datetime) -> bool:
@@ -63,13 +74,22 @@ def wait_whole(database: str, found: Market, *pairs: Pair, minutes: int = 2) -> 
     return end
 
 
+def wait_connected(database: str, found: Market) -> datetime:
+    """Wait until the stream is connected; return the start of the next minute."""
+    span = Span(START, START + timedelta(days=1))
+    until(
+        lambda: any(one.state is StreamState.CONNECTED for one in states(database, "binance", BTC, span)), "connected"
+    )
+    return found.close() + MINUTE
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fresh_database_has_every_candle_of_history_and_stream_once(kind: str, tmp_path: Path) -> None:
     """Both are joined without a hole, a double or a revision."""
     database = new_database(kind, tmp_path)
     with (
         market() as found,
-        collecting_here(database, found.motion.clock, binance_of(found.server), "--pair", "BTC/USD,ETH/USD"),
+        collecting(database, found),
     ):
         end = wait_whole(database, found, minutes=4)
     with open_reader(database) as reader:
@@ -82,15 +102,16 @@ def test_a_fresh_database_has_every_candle_of_history_and_stream_once(kind: str,
 def test_the_top_of_the_book_and_the_state_of_the_stream_are_stored_for_each_minute(tmp_path: Path) -> None:
     database = new_database("sqlite", tmp_path)
     with (
-        market() as found,
-        collecting_here(database, found.motion.clock, binance_of(found.server), "--pair", "BTC/USD,ETH/USD"),
+        market(Clock(START, CALM)) as found,
+        collecting(database, found),
     ):
-        first = wait_whole(database, found, minutes=1)
+        first = wait_connected(database, found)
         end = wait_whole(database, found, minutes=3)
     with open_reader(database) as reader:
         for pair in (BTC, ETH):
             quotes = reader.quotes("binance", pair, Span(first, end), 100)
-            assert {Interval.MINUTE_1.floor(quote.time) for quote in quotes} == {first + n * MINUTE for n in range(3)}
+            minutes = {Interval.MINUTE_1.floor(quote.time) for quote in quotes}
+            assert minutes == {first + number * MINUTE for number in range((end - first) // MINUTE)}
             (connected,) = states(database, "binance", pair, Span(first, end))
             assert connected.state is StreamState.CONNECTED
             assert connected.span.start <= first
@@ -106,7 +127,7 @@ def test_after_any_end_of_a_connection_everything_is_whole_again(fault: streams.
     database = new_database("sqlite", tmp_path)
     with (
         market() as found,
-        collecting_here(database, found.motion.clock, binance_of(found.server), "--pair", "BTC/USD,ETH/USD"),
+        collecting(database, found),
     ):
         wait_whole(database, found, minutes=1)
         found.exchange.streams.apply(fault)
@@ -127,7 +148,7 @@ def test_an_outage_of_the_exchange_is_waited_for_and_then_filled(tmp_path: Path)
     with market() as found:
         outage = Span(START + 2 * MINUTE, START + 7 * MINUTE)
         found.motion.outage(outage, trading=True)
-        with collecting_here(database, found.motion.clock, binance_of(found.server), "--pair", "BTC/USD,ETH/USD"):
+        with collecting(database, found):
             until(lambda: found.motion.now() > outage.end)
             end = wait_whole(database, found, minutes=1)
     inside = Span(outage.start + MINUTE, outage.end - MINUTE)
@@ -140,21 +161,21 @@ def test_refused_handshakes_are_an_exchange_that_is_down(tmp_path: Path) -> None
     database = new_database("sqlite", tmp_path)
     with market() as found:
         found.server.inject(refused(451, "not from here"), times=3, when=lambda request: request.path == "/stream")
-        with collecting_here(database, found.motion.clock, binance_of(found.server), "--pair", "BTC/USD,ETH/USD"):
+        with collecting(database, found):
             wait_whole(database, found)
     first, *_, last = states(database, "binance", BTC, Span(START, found.motion.now()))
     assert first.state is not StreamState.CONNECTED
     assert last.state is StreamState.CONNECTED
 
 
-def test_a_database_that_goes_away_is_waited_for(tmp_path: Path) -> None:
+def test_a_database_that_goes_away_is_waited_for() -> None:
     """What arrives meanwhile is stored when it is back, and REST has the rest."""
     database = new_postgresql()
     with (
-        market() as found,
-        collecting_here(database, found.motion.clock, binance_of(found.server), "--pair", "BTC/USD,ETH/USD"),
+        market(Clock(START, CALM)) as found,
+        collecting(database, found),
     ):
-        first = wait_whole(database, found, minutes=1)
+        first = wait_connected(database, found)
         with stopped_server():
             gone = found.motion.now()
             until(lambda: found.motion.now() > gone + 3 * MINUTE)
@@ -163,21 +184,25 @@ def test_a_database_that_goes_away_is_waited_for(tmp_path: Path) -> None:
         quotes = reader.quotes("binance", BTC, Span(first, end), 100)
         minutes = {Interval.MINUTE_1.floor(quote.time) for quote in quotes}
         assert minutes == {first + number * MINUTE for number in range((end - first) // MINUTE)}
-        assert [one.state for one in reader.streams("binance", BTC, Span(first, end))] == [StreamState.CONNECTED]
+        (connected,) = reader.streams("binance", BTC, Span(first, end))
+        assert connected.state is StreamState.CONNECTED
 
 
 def test_a_pair_that_is_added_to_the_database_is_followed_beside_the_others(tmp_path: Path) -> None:
     """They do not miss anything, and are connected throughout."""
     database = new_database("sqlite", tmp_path)
-    with market(pairs=(BTC, ETH, SOL)) as found:
-        with collecting_here(database, found.motion.clock, binance_of(found.server), "--pair", "BTC/USD"):
-            first = wait_whole(database, found, BTC, minutes=1)
-            with open_writer(database) as writer:
-                writer.follow(minutes_of("binance", SOL), simulated=False)
-            added = found.motion.now()
-            until(lambda: is_whole(database, found, SOL, found.close() - MINUTE), "the new pair is whole")
-            assert found.motion.now() - added < 3 * MINUTE
-            end = wait_whole(database, found, BTC, SOL)
+    with (
+        market(Clock(START, CALM), pairs=(BTC, ETH, SOL)) as found,
+        collecting(database, found, "--pair", "BTC/USD"),
+    ):
+        first = wait_connected(database, found)
+        with open_writer(database) as writer:
+            writer.follow(minutes_of("binance", SOL), simulated=False)
+        added = found.motion.now()
+        until(lambda: is_whole(database, found, SOL, found.close() - MINUTE), "the new pair is whole")
+        assert found.motion.now() - added < 3 * MINUTE
+        found.exchange.streams.wait_open(opened=2)
+        end = wait_whole(database, found, BTC, SOL)
     (connected,) = states(database, "binance", BTC, Span(first, end))
     assert connected.state is StreamState.CONNECTED
 
@@ -185,7 +210,7 @@ def test_a_pair_that_is_added_to_the_database_is_followed_beside_the_others(tmp_
 def test_a_pair_that_is_removed_is_left_alone(tmp_path: Path) -> None:
     database = new_database("sqlite", tmp_path)
     with market() as found:
-        with collecting_here(database, found.motion.clock, binance_of(found.server), "--pair", "BTC/USD,ETH/USD"):
+        with collecting(database, found):
             wait_whole(database, found, minutes=1)
             with open_writer(database) as writer:
                 writer.set_state(minutes_of("binance", ETH), STOPPED)
@@ -197,7 +222,7 @@ def test_a_pair_that_is_removed_is_left_alone(tmp_path: Path) -> None:
 def test_a_pair_that_is_delisted_does_not_harm_the_others(tmp_path: Path) -> None:
     database = new_database("sqlite", tmp_path)
     with market() as found:
-        with collecting_here(database, found.motion.clock, binance_of(found.server), "--pair", "BTC/USD,ETH/USD"):
+        with collecting(database, found):
             end = wait_whole(database, found, minutes=1)
             found.motion.delist(ETH, found.motion.now())
             until(lambda: state_of(database, ETH) == DELISTED, "the pair is delisted")
@@ -218,6 +243,7 @@ class SetClock(Clock):
         self.offset = timedelta(0)
 
     def now(self) -> datetime:
+        """Return what it was set to, and the time since."""
         return super().now() + self.offset
 
 
@@ -227,7 +253,7 @@ def test_a_clock_that_jumps_an_hour_loses_nothing(jump: timedelta, tmp_path: Pat
     database = new_database("sqlite", tmp_path)
     with market() as found:
         clock = SetClock(START, SPEED)
-        with collecting_here(database, clock, binance_of(found.server), "--pair", "BTC/USD,ETH/USD"):
+        with collecting(database, found, clock=clock):
             wait_whole(database, found, minutes=1)
             clock.offset = jump
             wait_whole(database, found, minutes=3)
@@ -238,20 +264,19 @@ def test_a_clock_that_jumps_an_hour_loses_nothing(jump: timedelta, tmp_path: Pat
 @pytest.mark.parametrize("skew", [timedelta(minutes=7), timedelta(minutes=-7)], ids=["behind", "ahead"])
 def test_a_clock_that_is_wrong_from_the_start_loses_nothing_of_the_stream(skew: timedelta, tmp_path: Path) -> None:
     database = new_database("sqlite", tmp_path)
-    with market(skew=skew) as found:
-        with collecting_here(database, found.motion.clock, binance_of(found.server), "--pair", "BTC/USD,ETH/USD"):
-            until(lambda: found.exchange.streams.opened)
-            first = found.close() + MINUTE
-            until(lambda: found.close() >= first + 4 * MINUTE)
-            span = Span(first, first + 3 * MINUTE)
-            until(lambda: stored(database, minutes_of("binance", BTC), span) == found.motion.truth(BTC, span))
+    with market(skew=skew) as found, collecting(database, found):
+        until(lambda: found.exchange.streams.opened)
+        first = found.close() + MINUTE
+        until(lambda: found.close() >= first + 4 * MINUTE)
+        span = Span(first, first + 3 * MINUTE)
+        until(lambda: stored(database, minutes_of("binance", BTC), span) == found.motion.truth(BTC, span))
 
 
 def test_a_revised_candle_is_stored_with_what_it_replaces(tmp_path: Path) -> None:
     """A stream that sends a candle again with other values is right the second time."""
     database = new_database("sqlite", tmp_path)
     with market() as found:
-        with collecting_here(database, found.motion.clock, binance_of(found.server), "--pair", "BTC/USD,ETH/USD"):
+        with collecting(database, found):
             opening = wait_whole(database, found, minutes=1)
             found.motion.mistake(BTC, opening + MINUTE, volume=123.0)
             end = wait_whole(database, found, BTC, minutes=4)
@@ -266,7 +291,7 @@ def test_impossible_candles_of_a_stream_are_quarantined(tmp_path: Path) -> None:
     """REST has sound ones, which are stored."""
     database = new_database("sqlite", tmp_path)
     with market() as found:
-        with collecting_here(database, found.motion.clock, binance_of(found.server), "--pair", "BTC/USD,ETH/USD"):
+        with collecting(database, found):
             opening = wait_whole(database, found, minutes=1)
             found.motion.mistake(BTC, opening + MINUTE, low=-1.0)
             end = wait_whole(database, found, BTC, minutes=4)
@@ -279,19 +304,22 @@ def test_impossible_candles_of_a_stream_are_quarantined(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_second_collector_is_refused_and_names_the_first(kind: str, tmp_path: Path) -> None:
     database = new_database(kind, tmp_path)
-    with market() as found, open_writer(database) as writer, writer.hold_collector(Shard()):
-        with pytest.raises(SeriesHeld, match=r"process \d+ on "):
-            with collecting_here(database, found.motion.clock, binance_of(found.server), "--pair", "BTC/USD"):
-                pass
+    with (
+        market() as found,
+        open_writer(database) as writer,
+        writer.hold_collector(Shard()),
+        pytest.raises(SeriesHeld, match=r"process \d+ on "),
+        collecting(database, found),
+    ):
+        pass
 
 
-def test_two_shards_collect_all_pairs_of_one_database(tmp_path: Path) -> None:
+def test_two_shards_collect_all_pairs_of_one_database() -> None:
     database = new_postgresql()
     pairs = (BTC, ETH, SOL)
     assert {pair in Shard(1, 2) for pair in pairs} == {True, False}
     with market(pairs=pairs) as found:
-        clock, environ = found.motion.clock, binance_of(found.server)
-        names = "BTC/USD,ETH/USD,SOL/USD"
-        with collecting_here(database, clock, environ, "--pair", names, "--shard", "1/2"):
-            with collecting_here(database, clock, environ, "--pair", names, "--shard", "2/2"):
-                wait_whole(database, found, *pairs)
+        names = ("--pair", "BTC/USD,ETH/USD,SOL/USD")
+        first = collecting(database, found, *names, "--shard", "1/2")
+        with first, collecting(database, found, *names, "--shard", "2/2"):
+            wait_whole(database, found, *pairs)
