@@ -23,9 +23,9 @@ _log = logging.getLogger(__name__)
 class RosterChange:
     """What differs from the last look at the database."""
 
-    added: Sequence[SeriesKey] = ()
-    removed: Sequence[SeriesKey] = ()
-    changed: Sequence[SeriesKey] = ()  # how far back they shall be collected
+    added: tuple[SeriesKey, ...] = ()
+    removed: tuple[SeriesKey, ...] = ()
+    changed: tuple[SeriesKey, ...] = ()  # how far back they shall be collected
 
     def __bool__(self) -> bool:
         return bool(self.added or self.removed or self.changed)
@@ -66,9 +66,9 @@ class Roster:
         }
         before, self._series = self._series, found
         change = RosterChange(
-            [series for series in found if series not in before],
-            [series for series in before if series not in found],
-            [series for series, one in found.items() if series in before and one.since != before[series].since],
+            tuple(series for series in found if series not in before),
+            tuple(series for series in before if series not in found),
+            tuple(series for series, one in found.items() if series in before and one.since != before[series].since),
         )
         for text, some in (("followed", change.added), ("not followed any more", change.removed)):
             for series in some:
