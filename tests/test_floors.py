@@ -49,7 +49,7 @@ PARTS = {
     "web": part(
         4, "flask", "flask_cors", "flask_swagger_ui", "prometheus_client", "waitress", "werkzeug", parts=SERVING
     ),
-    "api": part(5, "click", parts=SERVING | {"web", "store"}),
+    "api": part(5, "click", parts=SERVING | {"web", "store", "collecting"}),
     "collect": part(5, "click", parts=SERVING | {"sources", "history", "store", "collecting"}),
     "train": part(5, "click", parts=SERVING | {"sources", "history", "store", "forecasting", "training"}),
 }
