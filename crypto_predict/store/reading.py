@@ -83,7 +83,7 @@ class Database:
             select(price_history.c.open_time, *_NUMBERS, price_history.c.vwap), price_history, series, span
         )
         query = query.order_by(price_history.c.open_time).limit(min(max(limit, 0), _MOST_ROWS))
-        with self._connections.transaction() as connection:
+        with self._connections.snapshot() as connection:
             rows = connection.execute(query).cursor.fetchall()  # plain tuples, in less time than rows of SQLAlchemy
         return [StoredCandle(Candle(instant(row[0]), *row[1:-1]), row[-1]) for row in rows]
 
@@ -153,7 +153,7 @@ class Database:
     def sizes(self) -> Sequence[SeriesSize]:
         """Return the size of every series, sorted."""
         postgresql = self._connections.engine.dialect.name == "postgresql"
-        with self._connections.transaction() as connection:
+        with self._connections.snapshot() as connection:
             rows = connection.execute(select(symbols)).all()
             if postgresql:
                 total = connection.execute(text("SELECT pg_total_relation_size('price_history')")).scalar_one()
@@ -180,13 +180,13 @@ class Database:
         self.close()
 
     def _prepare(self) -> None:
-        with self._connections.transaction() as connection:
+        with self._connections.snapshot() as connection:
             fault = schema.check(connection)
         if fault:
             raise self._connections.error(fault)
 
     def _rows(self, query: _Select, limit: int = _MOST_ROWS) -> Sequence[_Row]:
-        with self._connections.transaction() as connection:
+        with self._connections.snapshot() as connection:
             return connection.execute(query.limit(min(max(limit, 0), _MOST_ROWS))).all()
 
 

@@ -4,15 +4,18 @@ import asyncio
 import json
 import logging
 import re
+import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -98,11 +101,15 @@ class Market:
 
 @contextmanager
 def market(
-    speed: float = FAST, feed_speed: float = PATIENT, pairs: Sequence[Pair] = (BTC, ETH), **traits: Any
+    speed: float = FAST,
+    feed_speed: float = PATIENT,
+    pairs: Sequence[Pair] = (BTC, ETH),
+    tls: ssl.SSLContext | None = None,
+    **traits: Any,
 ) -> Iterator[Market]:
     motion = Motion(Clock(START, speed), pairs, 7, START - timedelta(hours=2), Traits(**traits))
     exchange = BinanceInMotion(motion)
-    with ReplayServer(exchange) as server:
+    with ReplayServer(exchange, tls) as server:
         yield Market(motion, MovableClock(START, feed_speed), server, exchange)
 
 
@@ -306,6 +313,19 @@ def test_an_exchange_that_cannot_be_reached_is_not_said_to_be_down(url: str) -> 
     end = end_of(asyncio.run(read()))
     assert "cannot be reached" in end.reason
     assert not end.exchange_down
+
+
+def test_the_connection_is_encrypted_and_the_certificate_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, tls = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    with market(tls=tls) as live:
+        assert live.url.startswith("wss://")
+        assert "CERTIFICATE_VERIFY_FAILED" in end_of(live.read(ended)).reason
+        authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+        assert live.read(closings(2))
 
 
 def test_an_outage_of_the_exchange_is_told_apart_once_it_refuses() -> None:

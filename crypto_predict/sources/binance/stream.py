@@ -107,7 +107,8 @@ class BinanceFeed:
         ]
         watchers: list[asyncio.Task[None]] = []
         try:
-            inbox.end = await self._connect(connections)
+            if failure := await self._connect(connections):
+                inbox.finish(*failure)  # unless a connection has ended already
             watchers = [asyncio.create_task(connection.watch()) for connection in connections]
             retire_at = self._clock.monotonic() + LIFETIME
             while inbox.end is None:
