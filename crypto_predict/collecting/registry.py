@@ -10,7 +10,7 @@ from crypto_predict.errors import InvalidValue, SourceError, UnusableHistory
 from crypto_predict.market import Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import ACTIVE, STOPPED, CandleSource, CollectedSeries, MarketWriter
-from crypto_predict.sources.catalog import open_sources
+from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_sources
 from crypto_predict.sources.session import answer_within
 
 ASK_SECONDS = 10  # for the answer of one exchange, of this machine
@@ -116,12 +116,20 @@ class Registry:
         raise failure or UnusableHistory(str(pair), faults or ["no source is collected here"])
 
 
-def open_registry(database: MarketWriter, names: Sequence[str], environ: Mapping[str, str]) -> Registry:
-    """Return the registry of these sources, with the settings in `environ`. No connection to an exchange is made yet.
+def open_registry(database: MarketWriter, environ: Mapping[str, str]) -> Registry:
+    """Return the registry of a database, with the settings in `environ`. No connection to an exchange is made yet.
+
+    Its sources are those in ``SOURCE``, as for ``collect.py``: by default all exchanges, or the simulated market if
+    nothing else is stored.
 
     Raises:
-        InvalidValue: A name or a setting is not valid.
+        InvalidValue: A setting is not valid.
+        DatabaseError: The database cannot be used.
     """
+    names = [name.strip() for name in environ.get("SOURCE", "").split(",") if name.strip()]
+    if not names:
+        stored = {one.series.source for one in database.collected()}
+        names = [SIMULATED] if stored == {SIMULATED} else list(EXCHANGES)
     return Registry(database, open_sources(names, environ, 0, ()))
 
 

@@ -31,7 +31,7 @@ _FEEDS = {
     "alpaca": "crypto_predict.sources.alpaca.stream:AlpacaFeed",
     "binance": "crypto_predict.sources.binance.stream:BinanceFeed",
     "poloniex": "crypto_predict.sources.poloniex.stream:PoloniexFeed",
-    SIMULATED: "crypto_predict.sources.simulated_stream:SimulatedFeed",
+    SIMULATED: "crypto_predict.sources.simulated.stream:SimulatedFeed",
 }
 _KEYS = {"alpaca": ("ALPACA_API_KEY", "ALPACA_SECRET_KEY")}  # without which a source does not stream
 

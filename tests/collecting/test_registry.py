@@ -16,7 +16,6 @@ from crypto_predict.sources.alpaca.rest import Alpaca
 from crypto_predict.sources.alpaca.settings import AlpacaSettings
 from crypto_predict.sources.binance.rest import Binance
 from crypto_predict.sources.binance.settings import BinanceSettings
-from crypto_predict.sources.simulated import Simulated
 from crypto_predict.store import WritableDatabase, open_writer
 from tests.support.databases import KINDS, new_database
 from tests.support.filling import minutes_of
@@ -155,7 +154,20 @@ def test_a_pair_is_removed_from_one_source(exchanges: Exchanges, file: WritableD
         registry.remove(BTC, "alpaca")
 
 
-def test_the_registry_of_an_environment_has_the_sources_of_these_names(file: WritableDatabase) -> None:
-    registry = open_registry(file, [Simulated.id], {})
+def test_the_registry_of_an_environment_has_the_sources_that_it_names(file: WritableDatabase) -> None:
+    """The same variable as that of the collector, so that both follow the same sources."""
+    registry = open_registry(file, {"SOURCE": "simulated"})
     added = registry.add(NOPE)
     assert (added.series, added.simulated) == (minutes_of("simulated", NOPE), True)
+    with pytest.raises(InvalidValue, match="'alpaca' is not collected here; these are: simulated"):
+        open_registry(file, {}).add(BTC, "alpaca")  # what is stored is simulated
+
+
+def test_the_registry_of_an_empty_environment_has_every_exchange(file: WritableDatabase) -> None:
+    with pytest.raises(InvalidValue, match="these are: alpaca, binance, poloniex"):
+        open_registry(file, {}).add(BTC, "simulated")
+
+
+def test_a_malformed_environment_is_named(file: WritableDatabase) -> None:
+    with pytest.raises(InvalidValue, match="'kraken' is not one of"):
+        open_registry(file, {"SOURCE": "binance,kraken"})

@@ -204,9 +204,9 @@ def test_what_was_not_subscribed_to_is_left_out() -> None:
 def test_nothing_is_missing_before_the_newest_minute_but_one() -> None:
     """When a bar has come, those of the minute before have come for every pair."""
     with alpaca() as venue:
-        candles = minutes(venue, 3)
-        faults = [*(streams.burst(bar_frame(BTC, candle)) for candle in candles), streams.closed()]
-        assert venue.interrupted(streams.together(*faults)).complete_until == candles[-1].open_time
+        first, second, third = minutes(venue, 3)
+        faults = [*(streams.burst(bar_frame(BTC, one)) for one in (first, third, second)), streams.closed()]
+        assert venue.interrupted(streams.together(*faults)).complete_until == third.open_time
 
 
 def test_without_a_bar_nothing_is_complete_after_the_start() -> None:
@@ -230,7 +230,7 @@ def test_a_heartbeat_comes_at_the_start_and_then_at_most_once_a_second() -> None
     beats = [event.time for event in events if isinstance(event, Heartbeat)]
     assert isinstance(events[0], Heartbeat)
     assert sum(isinstance(event, QuoteReceived) for event in events) == 500
-    assert len(beats) <= 1 + (beats[-1] - beats[0]).total_seconds()
+    assert len(beats) <= 2 + (beats[-1] - beats[0]).total_seconds()
 
 
 def test_a_quiet_stream_has_heartbeats_because_pings_are_answered() -> None:
@@ -246,7 +246,7 @@ def test_a_quiet_stream_has_heartbeats_because_pings_are_answered() -> None:
         beats = asyncio.run(three_beats())
     times = [event.time for event in beats if isinstance(event, Heartbeat)]
     assert len(times) == 3
-    assert times[2] - times[0] >= timedelta(seconds=10)
+    assert times[2] - times[0] > timedelta(seconds=9)
 
 
 NO_LIST, NO_OBJECTS = "not in Alpaca's format: no list in msgpack", "no list of objects with a type 'T'"
@@ -331,6 +331,26 @@ def test_a_stream_that_falls_silent_ends() -> None:
         events = asyncio.run(until_silent())
     assert any(isinstance(event, CandleClosed) for event in events)
     assert "has sent neither a bar nor a quote for 90 s" in end_of(events).reason
+
+
+def test_a_stream_with_a_bar_a_minute_goes_on() -> None:
+    """Many pairs are quiet for hours, and then have nothing but the bar of each minute."""
+    clock = Leaping(START, QUICK)
+    with alpaca(clock=clock) as venue:
+        faults = [streams.burst(bar_frame(BTC, candle)) for candle in minutes(venue, 3)]
+
+        async def minute_by_minute() -> list[FeedEvent]:
+            found: list[FeedEvent] = []
+            async with asyncio.timeout(DEADLINE):
+                async for event in AlpacaFeed(venue.settings, clock).events([BTC]):
+                    # At the start, and when a ping was answered after a bar and its heartbeat.
+                    if isinstance(event, Heartbeat) and not (found and isinstance(found[-1], CandleClosed)):
+                        clock.leapt += 60
+                        await asyncio.to_thread(venue.exchange.streams.apply, (faults or [streams.closed()]).pop(0))
+                    found.append(event)
+            return found
+
+        assert "received 1000" in end_of(asyncio.run(minute_by_minute())).reason
 
 
 def test_a_half_open_connection_ends_when_a_ping_is_not_answered() -> None:
@@ -536,9 +556,9 @@ def test_closing_the_feed_closes_the_connection() -> None:
             async with asyncio.timeout(DEADLINE), aclosing(AlpacaFeed(venue.settings).events([BTC])) as events:
                 await anext(events)
                 assert len(venue.exchange.streams.connections) == 1
+            await asyncio.to_thread(venue.exchange.streams.wait_closed)
 
         asyncio.run(open_and_close())
-        venue.exchange.streams.wait_closed()
 
 
 def test_a_feed_can_be_cancelled_while_it_waits() -> None:
@@ -553,9 +573,9 @@ def test_a_feed_can_be_cancelled_while_it_waits() -> None:
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
+            await asyncio.to_thread(venue.exchange.streams.wait_closed)
 
         asyncio.run(open_and_cancel())
-        venue.exchange.streams.wait_closed()
 
 
 def test_neither_settings_nor_logs_contain_the_address_with_its_password(caplog: pytest.LogCaptureFixture) -> None:

@@ -107,7 +107,8 @@ class BinanceFeed:
         ]
         watchers: list[asyncio.Task[None]] = []
         try:
-            inbox.end = await self._connect(connections)
+            if failure := await self._connect(connections):
+                inbox.finish(*failure)  # unless a connection has ended already
             watchers = [asyncio.create_task(connection.watch()) for connection in connections]
             retire_at = self._clock.monotonic() + LIFETIME
             while inbox.end is None:
@@ -366,12 +367,14 @@ def _payload(frame: str | bytes) -> Mapping[str, object]:
     return data
 
 
-def _read_candle(k: object) -> tuple[Candle | None, object]:
+def _read_candle(k: object) -> tuple[Candle | None, str]:
     """Return a candle and its symbol; None if the candle is still open."""
-    if not isinstance(k, dict) or not isinstance(k.get("x"), bool) or k.get("i") != "1m":
+    if not (
+        isinstance(k, dict) and isinstance(k.get("x"), bool) and k.get("i") == "1m" and isinstance(k.get("s"), str)
+    ):
         raise Malformed("a message of a candle without a candle of one minute")
     if not k["x"]:
-        return None, k.get("s")
+        return None, k["s"]
     candle = Candle(
         instant(k.get("t"), "open time"),
         decimal(k.get("o"), "open"),
@@ -384,7 +387,7 @@ def _read_candle(k: object) -> tuple[Candle | None, object]:
         decimal(k.get("V"), "taker base volume"),
         decimal(k.get("Q"), "taker quote volume"),
     )
-    return candle, k.get("s")
+    return candle, k["s"]
 
 
 def _read_quote(data: Mapping[str, object], symbol: str, arrived: datetime) -> Quote:

@@ -11,7 +11,8 @@ Wire format::
     < {"event": "error", "message": "Platform in maintenance mode"}
 
 ``close`` is the last price and ``ts`` the time of the message, in milliseconds since 1970; both may be numbers or text.
-All other values are of the last 24 hours. The server drops a client that it has not heard of for 30 s.
+All other values are of the last 24 hours. The server drops a client that it has not heard of for 30 s. A pair without
+trades sends nothing, so a stream without ticks may be a quiet market: the collector decides how long it waits.
 """
 
 from __future__ import annotations
@@ -41,7 +42,6 @@ from crypto_predict.sources.wire import Malformed, decimal, instant
 # Seconds of the market.
 PING_EVERY = 15
 ANSWER_WITHIN = 15  # to the handshake, a subscription or a ping
-SILENCE = 120  # without a price of any pair, though pings are answered
 
 MOST_WAITING = 10_000  # events that were not taken yet
 SYMBOLS_A_REQUEST = 50
@@ -150,7 +150,7 @@ class _Stream:
         self.heard_at = clock.now()  # the time of the last message
         self._pairs, self._clock, self._most_waiting = pairs, clock, most_waiting  # pairs by symbol
         # Seconds on the monotonic clock.
-        self._ping_at = self._tick_at = clock.monotonic()
+        self._ping_at = clock.monotonic()
         self._beat_at = float("-inf")
         self._awaits_pong = self._is_subscribed = False
 
@@ -158,7 +158,7 @@ class _Stream:
         """Connect, subscribe, and read until the connection ends; it ends with an error.
 
         Raises:
-            _Failed: The exchange does not answer, sends no prices, or sends more than is taken.
+            _Failed: The exchange does not answer, or sends more than is taken.
             _Refusal: The exchange has sent an error message.
             Malformed: It has sent something else than Poloniex's format.
             UnusableHistory: It does not have one of the pairs.
@@ -239,10 +239,8 @@ class _Stream:
                     raise _Failed(f"did not answer a ping within {PING_EVERY} s")
                 await websocket.send('{"event":"ping"}')
                 self._awaits_pong, self._ping_at = True, now + PING_EVERY
-            if now - self._tick_at >= SILENCE:
-                raise _Failed(f"has not sent a price for {SILENCE} s")
             try:
-                async with self._clock.timeout(min(self._ping_at, self._tick_at + SILENCE) - now):
+                async with self._clock.timeout(self._ping_at - now):
                     frame = await websocket.recv()
             except TimeoutError:
                 continue
@@ -258,7 +256,6 @@ class _Stream:
             if (pair := self._pairs.get(ticker["symbol"])) is not None:
                 time, price = instant(ticker.get("ts"), "ts"), decimal(ticker.get("close"), "close")
                 self._put(TickReceived(PoloniexFeed.id, pair, time, price))
-                self._tick_at = self._clock.monotonic()
 
     def _beat(self) -> None:
         now = self._clock.monotonic()
