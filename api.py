@@ -6,8 +6,8 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from crypto_predict.prerequisites import needed, quick_imports
@@ -17,9 +17,17 @@ with needed("api.py", "requirements-api.txt"), quick_imports():
     from crypto_predict.baked import store
     from crypto_predict.command_line import DONE, CommandLine, Option, exit_code
     from crypto_predict.errors import DatabaseError, InvalidValue, UnusableModel
-    from crypto_predict.settings import ServeSettings, boolean, duration, file_path, web_address, whole_number
-    from crypto_predict.web.app import create_app, create_service, now
-    from crypto_predict.web.collected.database import Connection
+    from crypto_predict.market.ports import PairRegistry
+    from crypto_predict.settings import (
+        ServeSettings,
+        admin_token,
+        boolean,
+        duration,
+        file_path,
+        web_address,
+        whole_number,
+    )
+    from crypto_predict.web.app import Access, create_app, create_service, now
     from crypto_predict.web.operations.startup import announce, greeting
     from crypto_predict.web.server.server import CannotListen, Server, listen
 
@@ -40,6 +48,8 @@ examples:
 
 Logs are JSON lines on standard output. SIGTERM or Ctrl-C finishes the requests in flight.
 
+environment without an option: ADMIN_TOKEN, who knows it may change which pairs are collected
+
 exit codes: 0 stopped, 1 cannot listen, 2 bad arguments, 3 no usable model
 """
 
@@ -51,7 +61,7 @@ COMMAND = CommandLine(
         Option(
             "--database",
             str,
-            "the database that collect.py writes, for /candles, /digest and /series",
+            "the database that collect.py writes, for /candles and others",
             "URL",
             variable="DATABASE_URL",
         ),
@@ -80,7 +90,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             for listener in listen(settings.host, settings.port):
                 listener.close()
         else:
-            serve(settings, lines)
+            serve(settings, environ, lines)
     except (CannotListen, InvalidValue, UnusableModel) as error:
         print(f"api.py: {error}", file=sys.stderr)
         return exit_code(error)
@@ -97,10 +107,14 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
     """
     options = vars(COMMAND.parse(arguments, environ))
     check_only = bool(options.pop("check_address"))
-    return ServeSettings(**options), check_only
+    try:
+        token = admin_token(environ)
+    except InvalidValue as error:
+        COMMAND.fail(str(error))
+    return ServeSettings(**options, admin_token=token), check_only
 
 
-def serve(settings: ServeSettings, lines: logs.Lines) -> None:
+def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines) -> None:
     """Load the model and serve it until a signal stops the server; then close `lines`.
 
     Raises:
@@ -109,10 +123,10 @@ def serve(settings: ServeSettings, lines: logs.Lines) -> None:
         UnusableModel: The model file is missing or not valid.
     """
     model = store.load(settings.model)
-    connect = database_opener(settings.database) if settings.database else None
+    access = database_access(settings.database, environ) if settings.database else None
     draining = threading.Event()
     log = lines.write if settings.log_level in {"debug", "info"} else None
-    service = create_service(model, settings, now, draining, connect)
+    service = create_service(model, settings, now, draining, access)
     server = Server(create_app(service, log), settings, draining)
     service.metrics.add_total(
         "crypto_predict_log_lines_dropped",
@@ -136,7 +150,7 @@ def serve(settings: ServeSettings, lines: logs.Lines) -> None:
     lines.close(LOG_SECONDS, lambda: server.is_hurried)
 
 
-def database_opener(url: str) -> Callable[[], Connection] | None:
+def database_access(url: str, environ: Mapping[str, str]) -> Access | None:
     """Return what opens the database; None, after a warning, if the packages for it are not installed."""
     try:
         from crypto_predict.store import open_reader  # noqa: PLC0415 the image without a database has no packages for it
@@ -144,7 +158,18 @@ def database_opener(url: str) -> Callable[[], Connection] | None:
         missing = f"the package {error.name} is not installed; the image's target `live` has it"
         logs.event(_log, logging.WARNING, "serving without a database: DATABASE_URL is set", reason=missing)
         return None
-    return partial(open_reader, url)
+    return Access(partial(open_reader, url), partial(open_registry, url, environ))
+
+
+@contextmanager
+def open_registry(url: str, environ: Mapping[str, str]) -> Iterator[PairRegistry]:
+    """Open the registry of the collected pairs for one change."""
+    # The libraries of the exchanges take a second to import, and are needed for this alone.
+    from crypto_predict.collecting import registry  # noqa: PLC0415 see above
+    from crypto_predict.store import open_writer  # noqa: PLC0415 the image without a database has no packages for it
+
+    with open_writer(url) as database:
+        yield registry.open_registry(database, environ)
 
 
 if __name__ == "__main__":

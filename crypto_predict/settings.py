@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
 _LABEL = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,99}")
 _USER = re.compile(r"//.*@")  # greedy: a password may hold a slash, an @ or a space that should have been encoded
 _QUERY = re.compile(r"(://[^\s?]*)\?[^\s\"'<>]+")
+TOKEN_BYTES = 1_024  # of a token at most: more does not make it safer
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 
 
@@ -33,6 +35,7 @@ class ServeSettings:
     log_level: str  # debug, info, warning or error
     repository_url: str | None = None  # address of the project, to which the documentation links
     database: str | None = None  # address of the database of the market
+    admin_token: str | None = field(default=None, repr=False)  # who knows it may change which pairs are collected
 
 
 def file_path(text: str) -> Path:
@@ -87,6 +90,18 @@ def label(name: str, text: str | None) -> str | None:
     if text and not _LABEL.fullmatch(text):
         raise InvalidValue(name, text, "a label such as 1.2.3: ASCII letters, digits and . _ + - only, at most 100")
     return text or None
+
+
+def admin_token(environ: Mapping[str, str]) -> str | None:
+    """Read ``ADMIN_TOKEN``; None if it is blank or not set.
+
+    Raises:
+        InvalidValue: No header of a request can carry it; the message does not contain it.
+    """
+    token = environ.get("ADMIN_TOKEN", "").strip()
+    if len(os.fsencode(token)) > TOKEN_BYTES or any(ord(letter) < 32 or ord(letter) == 127 for letter in token):
+        raise InvalidValue("ADMIN_TOKEN", "***", f"one line of at most {TOKEN_BYTES} bytes")
+    return token or None
 
 
 def masked(text: str) -> str:

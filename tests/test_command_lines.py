@@ -50,7 +50,7 @@ NAMES = {
         *("every", "ledger", "champion"),
     ],
     "api.py": ["model", "database", "host", "port", "threads", "stale-after", "retrain-every", "log-level"],
-    "collect.py": ["pair", "source", "interval", "since", "until", "shard", "metrics-port"],
+    "collect.py": ["pair", "source", "interval", "since", "until", "shard", "keep", "metrics-port"],
 }
 VARIABLES = {
     "train.py": [

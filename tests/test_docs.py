@@ -10,7 +10,7 @@ import pytest
 
 from crypto_predict.market import Interval, SeriesKey
 from crypto_predict.store.tables import metadata
-from crypto_predict.web.collected.answers import Example
+from crypto_predict.web.collected.series import Example
 from crypto_predict.web.documentation.openapi import document
 from crypto_predict.web.rendering import PROVENANCE, SERIES
 from tests.support.applications import snapshot_of
@@ -89,7 +89,7 @@ def test_the_guide_lists_exactly_the_variables_without_an_option() -> None:
     names = ("settings.py", "training/options.py", "sources/limits.py")
     sources = [*(package / name for name in names), *package.glob("sources/*/settings.py")]
     code = "".join(path.read_text(encoding="utf-8") for path in sources)
-    read = set(re.findall(r"\"((?:ALPACA|BINANCE|POLONIEX|SOURCE|MODEL|GIT)_[A-Z_]+)\"", code))
+    read = set(re.findall(r"\"((?:ADMIN|ALPACA|BINANCE|POLONIEX|SOURCE|MODEL|GIT)_[A-Z_]+)\"", code))
     rows = re.findall(r"^\| (`[A-Z_`, ]+`)[^|]* \|", OPTIONS, re.MULTILINE)
     named = {name for names in rows for name in re.findall(r"[A-Z_]{4,}", names)}
     assert {"ALPACA_API_KEY", "SOURCE_DATE_EPOCH"} <= read
@@ -102,7 +102,7 @@ def test_the_guide_lists_exactly_the_endpoints_and_headers() -> None:
     described = document(snapshot_of(make_model()), None, example)
     paths = {path for path in described["paths"] if not path.startswith("/docs")}
     rows = re.findall(r"^\| (`/.*?) \| ", API, re.MULTILINE)
-    named = {address for row in rows for address in re.findall(r"`(/[a-z/{}]*)", row)}
+    named = {address for row in rows for address in re.findall(r"`(/[a-z/{}-]*)", row)}
     assert named == paths - {"/", "/openapi.json"}
     assert set(re.findall(r"`(Crypto-Predict-[A-Za-z-]+)`", API)) == {*PROVENANCE, *SERIES}
 

@@ -2,10 +2,13 @@
 
 import ast
 import functools
+import re
 import sys
+import tomllib
 from collections import defaultdict
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -50,7 +53,7 @@ PARTS = {
     "web": part(
         4, "flask", "flask_cors", "flask_swagger_ui", "prometheus_client", "waitress", "werkzeug", parts=SERVING
     ),
-    "api": part(5, "click", parts=SERVING | {"web", "store"}),
+    "api": part(5, "click", parts=SERVING | {"web", "store", "collecting"}),
     "collect": part(5, "click", parts=SERVING | {"sources", "history", "store", "collecting"}),
     "train": part(5, "click", parts=SERVING | {"sources", "history", "store", "forecasting", "training"}),
 }
@@ -103,6 +106,28 @@ def _top(name: str) -> str:
 @pytest.mark.parametrize("module", sorted(MODULES.keys() - {PACKAGE}))
 def test_a_module_imports_only_what_its_row_allows(module: str) -> None:
     assert forbidden(module, all_imports()[module]) == []
+
+
+STREAMS = {name for name in MODULES if re.fullmatch(r"crypto_predict\.sources\..+\.stream", name)}
+
+
+@pytest.mark.parametrize(
+    ("extras", "parts", "absent"),
+    [
+        ({"api"}, SERVING | {"web"}, set()),
+        ({"api", "live"}, SERVING | {"web", "sources", "history", "store", "collecting"}, set()),
+        ({"train"}, SERVING | {"sources", "history", "forecasting", "training"}, STREAMS),
+    ],
+)
+def test_every_library_is_declared_where_it_is_imported(extras: set[str], parts: set[str], absent: set[str]) -> None:
+    """One that only comes with another library may leave with it. Training does not import the streams."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {re.split(r"[^\w-]", line)[0] for extra in extras for line in project["optional-dependencies"][extra]}
+    names = {name for module in MODULES.keys() - absent if part_of(module) in parts for name in all_imports()[module]}
+    libraries = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {PACKAGE}
+    installed = packages_distributions()
+    distributions = {name: {each.lower().replace("_", "-") for each in installed[name]} for name in libraries}
+    assert [name for name in sorted(libraries) if not declared & distributions[name]] == []
 
 
 def test_the_package_itself_imports_nothing() -> None:

@@ -63,6 +63,7 @@ class Asking:
         self._run, self._source, self._collected = run, source, collected
         self._series, self._interval = collected.series, collected.series.interval
         self.asked = 0  # candles, existing or not
+        self._is_followed = stored is not None and stored.simulated == source.simulated
         self._first_open = None if stored is None else stored.first_open
         self.newest_close = None if stored is None else stored.newest_close  # of a candle that surely exists
 
@@ -80,6 +81,8 @@ class Asking:
             if self._run.stopped.is_set():
                 return
             sound, rejected = self._read(window)
+            if self._run.stopped.is_set():
+                return
             if sound or rejected:
                 asked_until = self._store(Span(asked_until, window.end), sound, rejected)
             self._advance(window)
@@ -90,6 +93,8 @@ class Asking:
         """Read the windows of a piece, the newest first. After each yield the start of what is stored by then."""
         listed = self._listed(piece)
         for window in reversed(list(windows(Span(listed, piece.end), self._interval))):
+            if self._run.stopped.is_set():
+                return
             sound, rejected = self._read(window)
             if self._run.stopped.is_set():
                 return
@@ -152,7 +157,9 @@ class Asking:
         if not (sound or rejected) and covered.end <= covered.start:
             return covered.start
         database = self._run.database
-        database.follow(self._series, simulated=self._source.simulated)
+        if not self._is_followed:
+            database.follow(self._series, simulated=self._source.simulated)
+            self._is_followed = True
         if rejected:
             facts = self._series.pair, len(rejected), self._source.id, place(rejected[0].candle.open_time, None)
             _log.warning("%s: %d rows of %s rejected; the first: %s: %s", *facts, rejected[0].reason)

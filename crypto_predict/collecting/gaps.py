@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,10 +15,13 @@ from crypto_predict.history import closing_limit
 from crypto_predict.logs import instant
 from crypto_predict.market import Gap, SeriesKey, Span
 from crypto_predict.market.ports import MarketReader, StoredGap
+from crypto_predict.market.verdict import Silence, silences
 from crypto_predict.wording import counted
 
 NOT_ASKED = "not asked for"
 BACKFILL = "a backfill asks for it"
+
+_LISTED = 5  # verdicts with their reasons, in the line of one hole
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class Hole:
     series: SeriesKey
     gap: Gap
     stored: StoredGap | None  # None: the source has not been asked for them
+    silences: Sequence[Silence]  # what was known of the live stream meanwhile, ascending
 
 
 def find(reader: MarketReader, series: Sequence[SeriesKey], settings: CollectSettings, now: datetime) -> list[Hole]:
@@ -66,6 +71,15 @@ def as_json(holes: Sequence[Hole]) -> str:
             "verdict": BACKFILL if hole.stored is None else hole.stored.verdict,
             "found_at": None if hole.stored is None else instant(hole.stored.found_at.timestamp()),
             "asked_again_from": None if hole.stored is None else _due(hole.stored),
+            "verdicts": [
+                {
+                    "start": instant(silence.span.start.timestamp()),
+                    "end": instant(silence.span.end.timestamp()),
+                    "verdict": silence.verdict.value,
+                    "reason": silence.reason,
+                }
+                for silence in hole.silences
+            ],
         }
         for hole in holes
     ]
@@ -78,14 +92,37 @@ def _holes(reader: MarketReader, series: SeriesKey, span: Span) -> list[Hole]:
     if not covered:
         return []
     inside = Span(max(span.start, covered[0].start), min(span.end, covered[-1].end))
-    holes = [Hole(series, stored.gap, stored) for stored in reader.gaps(series, span)]
+    gaps: list[tuple[Gap, StoredGap | None]] = [(stored.gap, stored) for stored in reader.gaps(series, span)]
     for part in uncovered(inside, covered):
         missing = (part.end - part.start) // series.interval.length
-        holes.append(Hole(series, Gap(part.start, part.end, missing), None))
+        gaps.append((Gap(part.start, part.end, missing), None))
+    if not gaps:
+        return []
+    whole = Span(min(gap.start for gap, _ in gaps), max(gap.end for gap, _ in gaps))
+    streams = reader.streams(series.source, series.pair, whole)
+    holes = [
+        Hole(series, gap, stored, list(silences(Span(gap.start, gap.end), series.interval, streams)))
+        for gap, stored in gaps
+    ]
     return sorted(holes, key=lambda hole: hole.gap.start)
 
 
 def _described(hole: Hole, now: datetime) -> str:
+    return "\n".join([_explained(hole, now), f"    {_heard(hole)}"])
+
+
+def _heard(hole: Hole) -> str:
+    """Summarize the verdicts on the candles of a hole, in the order in which each first occurs."""
+    counts = Counter[str]()
+    for silence in hole.silences:
+        title = f"{silence.verdict.value} ({silence.reason})" if silence.reason else silence.verdict.value
+        counts[title] += (silence.span.end - silence.span.start) // hole.series.interval.length
+    shown = [f"{counted(count, 'candle')} {title}" for title, count in counts.items()]
+    more = [f"and {counted(len(shown) - _LISTED, 'more reason')}"] if len(shown) > _LISTED else []
+    return f"live: {'; '.join([*shown[:_LISTED], *more])}"
+
+
+def _explained(hole: Hole, now: datetime) -> str:
     gap = hole.gap
     what = f"{gap.start:%Y-%m-%d %H:%M} to {gap.end:%Y-%m-%d %H:%M} UTC, {counted(gap.missing, 'candle')}"
     if hole.stored is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import groupby
 
 from crypto_predict.market import EPOCH, Interval, Span
 from crypto_predict.market.ports import MOST_ATTEMPTS, StoredGap
@@ -14,10 +15,14 @@ WINDOW = 9_000
 
 REVISED = 5  # candles before the newest one that are asked for again: exchanges change them for some minutes
 
-# When `--once` asks for a gap again: so long after it was found, for each attempt after the first one.
+TAIL = 1_000  # candles: the newest end of a series, which is asked for before anything else
+NEAR = 60  # candles between two spans that are one question
+
+# When a gap is asked for again by `--once` and by the live collector: so long after it was found, for each attempt
+# after the first one.
 PATIENCE = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=1))
 
-# `--once` asks again only for gaps that were younger than this when they were found: an exchange that was down delivers
+# They ask again only for gaps that were younger than this when they were found: an exchange that was down delivers
 # within days. In the years of a thin market there are gaps everywhere, and asking for them means to read it all again.
 YOUNG = timedelta(days=2)
 
@@ -49,7 +54,7 @@ def is_final(gap: StoredGap) -> bool:
 
 
 def due_at(gap: StoredGap) -> datetime | None:
-    """Return when `--once` asks for a gap again; None if the gap is final, or was old when it was found."""
+    """Return when a gap is asked for again; None if the gap is final, or was old when it was found."""
     if is_final(gap) or gap.found_at - gap.gap.end > YOUNG:
         return None
     return gap.found_at + PATIENCE[gap.attempts - 1]
@@ -68,3 +73,35 @@ def asked_again(gaps: Sequence[StoredGap], wanted: Span, interval: Interval) -> 
             first = joined
     if first is not None:
         yield first
+
+
+def newest_pieces(
+    wanted: Span, covered: Iterable[Span], newest_close: datetime | None, interval: Interval
+) -> Iterator[tuple[Span, datetime]]:
+    """Yield what is asked for at the newest end of a series, ascending: what `wanted` lacks, and the newest few.
+
+    Each span comes with the instant before which it is covered already. Spans that are near are one question.
+    """
+    pieces = [(part, part.start) for part in uncovered(wanted, covered)]
+    if newest_close is not None:
+        end = min(newest_close, wanted.end)
+        again = Span(max(wanted.start, end - REVISED * interval.length), end)
+        pieces += [(again, again.end)] if again.start < again.end else []
+    joined: tuple[Span, datetime] | None = None
+    for span, asked_before in sorted(pieces, key=lambda piece: piece[0].start):
+        if joined is None or span.start - joined[0].end > NEAR * interval.length:
+            if joined is not None:
+                yield joined
+            joined = span, asked_before
+        else:
+            end = max(joined[0].end, span.end)
+            joined = Span(joined[0].start, end), min(joined[1], asked_before)
+    if joined is not None:
+        yield joined
+
+
+def due_pieces(gaps: Sequence[StoredGap], wanted: Span, interval: Interval, now: datetime) -> Iterator[Span]:
+    """Yield the spans of the gaps that are due. A gap between two of them that is not due is not asked for."""
+    for is_due, run in groupby(gaps, lambda gap: (due := due_at(gap)) is not None and due <= now):
+        if is_due:
+            yield from asked_again(list(run), wanted, interval)

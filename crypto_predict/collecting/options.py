@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 
+from crypto_predict.collecting.retention import parse_keep
 from crypto_predict.command_line import CommandLine, Option
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import EPOCH, Interval, Pair
@@ -130,6 +131,12 @@ COMMAND = CommandLine(
         ),
         Option("--shard", shard, "live: collect one part of all pairs, beside others that use this database", "N/OF"),
         Option(
+            "--keep",
+            parse_keep,
+            "live: delete candles that are older: days (d), weeks (w) or years (y) for each interval",
+            "1m:90d,5m:2y",
+        ),
+        Option(
             "--metrics-port",
             whole_number("port", 0, 65_535),
             "live: serve figures for Prometheus and the state of health at this port",
@@ -154,6 +161,7 @@ class CollectSettings:
     until: date | None  # the last UTC day; None: up to now
     as_json: bool = False
     shard: Shard = ALL_PAIRS
+    keep: Mapping[Interval, timedelta] = field(default_factory=dict)  # how long candles are kept; others for ever
     metrics_port: int | None = None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # settings of the sources, with their keys
 
@@ -194,6 +202,7 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str], now: dat
         until=options.until,
         as_json=options.json,
         shard=options.shard or ALL_PAIRS,
+        keep=options.keep or {},
         metrics_port=options.metrics_port,
         environ=environ,
     )

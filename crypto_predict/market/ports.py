@@ -233,6 +233,7 @@ class CollectedSeries:
     since: datetime | None = None  # UTC, how far back it shall be collected; None: from the pair's beginning
     compared: int = 0  # candles of the stream that were compared with those of REST
     mismatched: int = 0  # of these, those that differed
+    version: int = 0  # grows with every change of its candles and its coverage
 
     def lag(self, now: datetime) -> timedelta | None:
         """Return the time from the newest close to the newest close that can exist; None before the first candle."""
@@ -253,7 +254,7 @@ class SeriesSize:
 
     series: SeriesKey
     rows: int  # candles
-    bytes: int  # estimated: the share of these rows in the bytes of all candles and their index
+    bytes: int  # estimated: the share of these rows in the bytes of all candles; with SQLite, in those of the file
 
 
 class MarketReader(Protocol):
@@ -274,8 +275,8 @@ class MarketReader(Protocol):
         The next page begins one interval after the last opening.
         """
 
-    def quotes(self, source: str, pair: Pair, span: Span, limit: int) -> Sequence[Quote]:
-        """Return at most `limit` quotes of `span`, ascending."""
+    def quotes(self, source: str, pair: Pair, span: Span, limit: int, *, newest: bool = False) -> Sequence[Quote]:
+        """Return at most `limit` quotes of `span`, ascending: the oldest, or the `newest` ones."""
 
     def gaps(self, series: SeriesKey, span: Span) -> Sequence[StoredGap]:
         """Return the gaps that overlap `span`, ascending."""
@@ -391,12 +392,13 @@ class MarketWriter(MarketReader, Protocol):
         """
 
     def hold_collector(self, shard: Shard) -> AbstractContextManager[Held]:
-        """Reserve the database for one live collector of this shard inside the context.
+        """Reserve the pairs of a shard for one live collector inside the context.
 
-        An SQLite file has one collector, whatever its shard.
+        Shards of different numbers exclude each other if a pair can be in both. An SQLite file has one collector,
+        whatever its shard.
 
         Raises:
-            SeriesHeld: Another process has reserved it; the error names that process.
+            SeriesHeld: Another process has reserved some of them; the error names that process.
         """
 
     def purge(self, interval: Interval, before: datetime, limit: int) -> int:

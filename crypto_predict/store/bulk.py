@@ -11,6 +11,8 @@ from sqlalchemy import BigInteger, Boolean, Connection, Double, Integer, Table
 
 Values = tuple[Any, ...]
 
+_FEW = 1000  # rows, below which single statements are quicker on PostgreSQL than a table to copy them into
+
 _TYPES = (
     (Double, "float8"),
     (Boolean, "bool"),
@@ -51,13 +53,17 @@ def upsert(connection: Connection, table: Table, rows: Iterator[Values], only_if
 
     The rows go to the driver one by one: a list of them would cost a third of the time in garbage collection.
     """
-    some = list(itertools.islice(rows, 1))
+    some = list(itertools.islice(rows, _FEW))
     if not some:
         return
     every = itertools.chain(some, rows)
     driver: Any = connection.connection.driver_connection
     if connection.dialect.name == "sqlite":
-        driver.executemany(_upsert_sqlite(table, only_if), every).close()
+        driver.executemany(_upsert_values(table, only_if, "?"), every).close()
+        return
+    if len(some) < _FEW:
+        with driver.cursor() as cursor:
+            cursor.executemany(_upsert_values(table, only_if, "%s"), some)
         return
     incoming = f"incoming_{table.name}"
     # emptied at the end of the transaction and used again by the next: new tables would bloat the system tables
@@ -71,17 +77,18 @@ def upsert(connection: Connection, table: Table, rows: Iterator[Values], only_if
         copy.set_types(_types(table))
         for row in every:
             copy.write_row(row)
-    connection.exec_driver_sql(_upsert_postgresql(table, incoming, only_if))
+    connection.exec_driver_sql(_upsert_incoming(table, incoming, only_if))
 
 
 @cache
-def _upsert_sqlite(table: Table, only_if: str) -> str:
-    marks = ", ".join("?" for _ in table.columns)
-    return f"INSERT INTO {table.name} ({_names(table)}) VALUES ({marks}) {_on_conflict(table, 'IS NOT', only_if)}"  # noqa: S608 - names of tables.py
+def _upsert_values(table: Table, only_if: str, mark: str) -> str:
+    marks = ", ".join(mark for _ in table.columns)
+    on_conflict = _on_conflict(table, "IS NOT" if mark == "?" else "IS DISTINCT FROM", only_if)
+    return f"INSERT INTO {table.name} ({_names(table)}) VALUES ({marks}) {on_conflict}"  # noqa: S608 - names of tables.py
 
 
 @cache
-def _upsert_postgresql(table: Table, incoming: str, only_if: str) -> str:
+def _upsert_incoming(table: Table, incoming: str, only_if: str) -> str:
     on_conflict = _on_conflict(table, "IS DISTINCT FROM", only_if)
     return f"INSERT INTO {table.name} ({_names(table)}) SELECT {_names(table)} FROM {incoming} {on_conflict}"  # noqa: S608 - names of tables.py
 

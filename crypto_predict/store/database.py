@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -26,6 +27,8 @@ _WRITE_SECONDS = 60
 _SILENT_SECONDS = 2  # for an answer of a server, after the time in which it ends a statement itself
 _RETRY_SECONDS = 0.02
 _THREADS = 16  # more wait for a connection
+
+_READS = {"crypto_predict_reads": True}  # an option of a connection of SQLAlchemy
 
 _ADVICE = {  # by a part of the driver's message
     "is full": "make room on the disk",
@@ -51,6 +54,7 @@ class Connections:
             _file_engine(address, read_only) if isinstance(address, SqliteFile) else _engine(address, read_only)
         )
         self._status: os.stat_result | None = None  # of the file that the connections have open
+        self._turn = threading.Lock()  # of the threads that write to a file
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -59,10 +63,27 @@ class Connections:
         Raises:
             DatabaseError: Anything failed in the database.
         """
+        with contextlib.ExitStack() as turn, self.errors():
+            if isinstance(self.address, SqliteFile):
+                self._check_file(self.address)
+                # SQLite itself only tries again from time to time: one thread of many that write could wait for seconds
+                if not self._turn.acquire(timeout=_WRITE_SECONDS):
+                    raise self.error("it is locked: another thread did not finish writing in time")
+                turn.callback(self._turn.release)
+            with self.engine.begin() as connection:
+                yield connection
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Open a transaction that only reads, and does not wait for others that write.
+
+        Raises:
+            DatabaseError: Anything failed in the database.
+        """
         with self.errors():
             if isinstance(self.address, SqliteFile):
                 self._check_file(self.address)
-            with self.engine.begin() as connection:
+            with self.engine.connect().execution_options(**_READS) as connection, connection.begin():
                 yield connection
 
     @contextlib.contextmanager
@@ -209,7 +230,8 @@ def _file_engine(file: SqliteFile, read_only: bool) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         # a writer that has read first could not wait for another writer: it takes the lock at once
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        reads = read_only or connection.get_execution_options().items() >= _READS.items()
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine
 

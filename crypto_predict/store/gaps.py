@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from crypto_predict.market import Interval, Span
 from crypto_predict.market.ports import MOST_ATTEMPTS
@@ -79,12 +79,14 @@ def cover_candles(connection: Connection, written: Sequence[Written], now: int) 
         series, before = one.symbol.id, spans[one.symbol.id]
         own = [Asked(opening, opening + one.symbol.step) for opening in one.openings]
         after = list(_united([*before, *own]))
-        starts = {span.start for span in after}
+        known, starts = set(before), {span.start for span in after}
         gone += [{"key": series, "start": span.start} for span in before if span.start not in starts]
-        grown += [(series, span.start, span.end) for span in after if span not in before]
+        grown += [(series, span.start, span.end) for span in after if span not in known]
     if gone:
         connection.execute(_UNCOVER, gone)
     bulk.upsert(connection, tables.coverage, iter(grown))
+    unchanged = {one.symbol.id for one in written if not one.new}
+    _renumber(connection, unchanged & {series for series, _, _ in grown})
     for one in written:
         # what was asked for after the newest candle, and is not there, is a gap once a later candle is
         beyond = any(span.end > _newest_end(one) for span in spans[one.symbol.id])
@@ -92,6 +94,13 @@ def cover_candles(connection: Connection, written: Sequence[Written], now: int) 
         if one.new and (beyond or not appended):
             changed = Asked(one.openings[0], one.openings[-1] + one.symbol.step)
             Gaps(connection, one.symbol.id, one.symbol.step, now).renew(changed, None)
+
+
+def _renumber(connection: Connection, series: set[int]) -> None:
+    """Give series a new version, since their coverage has changed."""
+    if series:
+        columns = tables.symbols.c
+        connection.execute(update(tables.symbols).where(columns.id.in_(series)).values(version=columns.version + 1))
 
 
 def _newest_end(one: Written) -> int:
@@ -135,6 +144,7 @@ class Gaps:
             self.connection.execute(delete(tables.coverage).where(touching))
             names = ("series", "start_time", "end_time")
             bulk.insert(self.connection, tables.coverage, names, [(self.series, *merged)])
+            _renumber(self.connection, {self.series})
 
     def renew(self, changed: Asked, asked: Asked | None) -> None:
         """Find the gaps again around `changed`, a span with every opening whose candle or coverage changed.

@@ -1,13 +1,15 @@
-"""Reserving a series, or the part of a collector, so that two processes do not collect the same at once."""
+"""Reserving a series, or the pairs of a collector, so that two processes do not collect the same at once."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import psycopg
 
@@ -18,16 +20,38 @@ from crypto_predict.market.ports import Held, Shard
 from crypto_predict.store.address import SqliteFile
 from crypto_predict.store.database import Connections
 
-_LOCK = "SELECT pg_try_advisory_lock(%(first)s, %(second)s)"
-_UNLOCK = "SELECT pg_advisory_unlock(%(first)s, %(second)s)"
-_HOLDER = (
-    "SELECT application_name || ' since ' || to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC')"
+_LOCK = "SELECT pg_try_advisory_lock(%s, %s)"
+_UNLOCK = "SELECT pg_advisory_unlock(%s, %s)"
+_HOLDERS = (
+    "SELECT objid::bigint, application_name || ' since '"
+    " || to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC')"
     " FROM pg_locks JOIN pg_stat_activity USING (pid)"
-    " WHERE locktype = 'advisory' AND granted AND classid = %(first)s AND objid = %(second)s AND objsubid = 2"
-    " AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " WHERE locktype = 'advisory' AND granted AND classid = %s AND objsubid = 2"
+    " AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY objid"
 )
-_Server = psycopg.Connection[tuple[object, ...]]
+_BACKEND = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+_END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %s AND backend_start = %s"  # waits 5 s
+_PATIENCE = 5.0  # seconds for an answer: none of these statements waits for anything
+_MOST_SHARDS = 2**15 - 1
+_Server = psycopg.Connection[tuple[Any, ...]]
 _Refused = Callable[[str], SeriesHeld]  # the error to raise, from the holder: process, host and time
+
+
+@dataclass(frozen=True, slots=True)
+class _Lock:
+    """What can be reserved, by its two numbers in an advisory lock of 31 bits each: pg_locks shows them as they are."""
+
+    name: str
+    first: int
+    second: int
+    shard: Shard | None = None  # of a collector
+
+    def overlaps(self, second: int) -> bool:
+        """Whether what a lock with the same first number reserves cannot be reserved together with this."""
+        if self.shard is None or second == self.second:
+            return second == self.second
+        number, of = second & _MOST_SHARDS, second >> 15
+        return (number - self.shard.number) % math.gcd(of, self.shard.of) == 0  # whether a pair can be in both
 
 
 class Holds:
@@ -37,7 +61,8 @@ class Holds:
         self._connections = connections
         self._mutex = threading.Lock()
         self._server: _Server | None = None  # holds all advisory locks; open while there is one
-        self._held: dict[str, _Server] = {}  # by name, which the server would lock twice for one process
+        self._backend: tuple[Any, ...] = ()  # what serves it: the process on the server, and since when it runs
+        self._held: dict[_Lock, _Server] = {}
 
     def hold(self, series: SeriesKey) -> contextlib.AbstractContextManager[None]:
         """Reserve a series inside the context. The reservation ends with the process, however that ends.
@@ -48,28 +73,35 @@ class Holds:
         """
         name = f"{series.source} {series.pair} {series.interval.label}"
         advice = "wait until that process ends, or stop it"
-        return self._reserve(name, lambda holder: self._error(f"{name} is held by {holder}, which writes it; {advice}"))
+        return self._reserve(
+            _Lock(name, *_numbers(name)),
+            lambda holder: self._error(f"{name} is held by {holder}, which writes it; {advice}"),
+        )
 
     @contextlib.contextmanager
     def hold_collector(self, shard: Shard) -> Iterator[Held]:
-        """Reserve the part of a live collector inside the context.
+        """Reserve the pairs of a live collector inside the context, whatever the number of shards of the others is.
 
         Raises:
-            SeriesHeld: Another process has reserved it.
+            SeriesHeld: Another process has reserved some of them.
             DatabaseError: The database cannot be used.
         """
+        first, _ = _numbers("collector")
         if isinstance(self._connections.address, SqliteFile):
-            name, title, advice = "collector", "it", "stop that process, or use another database"
+            shard, advice = Shard(), "stop that process, or use another database"
         else:
-            name, title, advice = f"collector {shard}", f"shard {shard}", "stop that process, or take another --shard"
+            advice = "stop that process, or take another --shard"
+        if not 1 <= shard.number <= shard.of <= _MOST_SHARDS:
+            raise ValueError(f"shard {shard} is not 1/{_MOST_SHARDS} or one with fewer parts")
 
         def refused(holder: str) -> SeriesHeld:
-            return self._error(f"{title} is collected by {holder}; {advice}")
+            return self._error(f"its pairs are collected by {holder}; {advice}")
 
-        with self._reserve(name, refused):
-            yield _Held(self, name, refused)
+        lock = _Lock("collector", first, shard.of << 15 | shard.number, shard)
+        with self._reserve(lock, refused):
+            yield _Held(self, lock, refused)
 
-    def renew(self, name: str, refused: _Refused) -> None:
+    def renew(self, lock: _Lock, refused: _Refused) -> None:
         """Reserve again what was lost with the connection to a server. The kernel does not lose the lock of a file.
 
         Raises:
@@ -80,7 +112,7 @@ class Holds:
             return
         with self._mutex, self._connections.errors():
             server = self._connected()
-            holder = None if self._held.get(name) is server else self._lock(server, name)
+            holder = None if self._held[lock] is server else self._lock(server, lock)
         if holder is not None:
             raise refused(holder)
 
@@ -88,17 +120,18 @@ class Holds:
         return SeriesHeld(str(self._connections.address), reason)
 
     @contextlib.contextmanager
-    def _reserve(self, name: str, refused: _Refused) -> Iterator[None]:
+    def _reserve(self, lock: _Lock, refused: _Refused) -> Iterator[None]:
         address = self._connections.address
         if isinstance(address, SqliteFile):
             with contextlib.ExitStack() as stack:
                 with self._connections.errors():
-                    stack.enter_context(locks.held(_lock_file(address.path, name), refused))
+                    stack.enter_context(locks.held(_lock_file(address.path, lock.name), refused))
                 yield
             return
         with self._mutex, self._connections.errors():
             try:
-                holder = locks.process_name() if name in self._held else self._lock(self._connected(), name)
+                # the server would lock it a second time for the same process
+                holder = locks.process_name() if lock in self._held else self._lock(self._connected(), lock)
             finally:
                 self._close_if_idle()
         if holder is not None:
@@ -107,12 +140,12 @@ class Holds:
             yield
         finally:
             with self._mutex:
-                self._unlock(name)
+                self._unlock(lock)
 
     def _connected(self) -> _Server:
         """Return the connection of all locks.
 
-        If the server has ended it, open another one, and lock again what others have not locked meanwhile.
+        If it was lost, open another one, and lock again what others have not locked meanwhile.
         """
         if self._server is not None:
             try:
@@ -121,28 +154,41 @@ class Holds:
             except psycopg.Error:
                 self._close()
         pooled = self._connections.engine.raw_connection()
-        server = cast("_Server", pooled.driver_connection)
+        server: Any = pooled.driver_connection
         pooled.detach()
-        server.autocommit = True
+        server.autocommit, server.patience = True, _PATIENCE
+        try:
+            if self._held:  # the server may not have noticed that the old connection was lost, and keep its locks
+                server.execute(_END, self._backend)
+            self._backend = server.execute(_BACKEND).fetchone()
+            for lock in self._held:
+                self._lock(server, lock)
+        except psycopg.Error:
+            server.close()
+            raise
         self._server = server
-        for name in self._held:
-            self._lock(server, name)
-        return server
+        return self._server
 
-    def _lock(self, server: _Server, name: str) -> str | None:
-        """Lock a name on the server; return its holder if that is not possible."""
-        row = server.execute(_LOCK, _keys(name)).fetchone()
-        if row == (True,):
-            self._held[name] = server
+    def _lock(self, server: _Server, lock: _Lock) -> str | None:
+        """Lock something on the server; return its holder if that is not possible."""
+        locked = server.execute(_LOCK, (lock.first, lock.second)).fetchone() == (True,)
+        # collectors with another number of shards may have some of the same pairs
+        others = [] if locked and lock.shard is None else server.execute(_HOLDERS, (lock.first,)).fetchall()
+        rivals = [
+            holder for second, holder in others if lock.overlaps(second) and not (locked and second == lock.second)
+        ]
+        if locked and not rivals:
+            self._held[lock] = server
             return None
-        holder = server.execute(_HOLDER, _keys(name)).fetchone()
-        return str(holder[0]) if holder else "another process"
+        if locked:
+            server.execute(_UNLOCK, (lock.first, lock.second))
+        return str(rivals[0]) if rivals else "another process"
 
-    def _unlock(self, name: str) -> None:
-        server = self._held.pop(name)
+    def _unlock(self, lock: _Lock) -> None:
+        server = self._held.pop(lock)
         with contextlib.suppress(psycopg.Error):
             if server is self._server:
-                server.execute(_UNLOCK, _keys(name))
+                server.execute(_UNLOCK, (lock.first, lock.second))
         self._close_if_idle()
 
     def _close_if_idle(self) -> None:
@@ -159,21 +205,17 @@ class Holds:
 class _Held:
     """A reservation, which can be renewed."""
 
-    def __init__(self, holds: Holds, name: str, refused: _Refused) -> None:
-        self._holds, self._name, self._refused = holds, name, refused
+    def __init__(self, holds: Holds, lock: _Lock, refused: _Refused) -> None:
+        self._holds, self._lock, self._refused = holds, lock, refused
 
     def renew(self) -> None:
         """Reserve again what was lost; see `Holds.renew`."""
-        self._holds.renew(self._name, self._refused)
+        self._holds.renew(self._lock, self._refused)
 
 
-def _keys(name: str) -> dict[str, int]:
-    """Return the two numbers of an advisory lock: 31 bits each, so that pg_locks shows them as they are."""
-    number = hashlib.sha256(name.encode()).digest()
-    return {
-        "first": int.from_bytes(number[:4], "big") & 0x7FFFFFFF,
-        "second": int.from_bytes(number[4:8], "big") & 0x7FFFFFFF,
-    }
+def _numbers(name: str) -> tuple[int, int]:
+    digest = hashlib.sha256(name.encode()).digest()
+    return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF, int.from_bytes(digest[4:8], "big") & 0x7FFFFFFF
 
 
 def _lock_file(path: Path, name: str) -> Path:

@@ -42,7 +42,9 @@ def _purge_series(connection: Connection, series: int, end: int, limit: int) -> 
     oldest = connection.execute(select(func.min(opening)).where(own, opening >= cut)).scalar()
     values = _NO_CANDLES if oldest is None else {"first_open": oldest}
     connection.execute(
-        update(symbols).where(symbols.c.id == series).values(candles=symbols.c.candles - removed, **values)
+        update(symbols)
+        .where(symbols.c.id == series)
+        .values(candles=symbols.c.candles - removed, version=symbols.c.version + 1, **values)
     )
     covered = coverage.c.series == series
     connection.execute(delete(coverage).where(covered, coverage.c.end_time <= cut))

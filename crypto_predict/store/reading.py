@@ -83,19 +83,20 @@ class Database:
             select(price_history.c.open_time, *_NUMBERS, price_history.c.vwap), price_history, series, span
         )
         query = query.order_by(price_history.c.open_time).limit(min(max(limit, 0), _MOST_ROWS))
-        with self._connections.transaction() as connection:
+        with self._connections.snapshot() as connection:
             rows = connection.execute(query).cursor.fetchall()  # plain tuples, in less time than rows of SQLAlchemy
         return [StoredCandle(Candle(instant(row[0]), *row[1:-1]), row[-1]) for row in rows]
 
-    def quotes(self, source: str, pair: Pair, span: Span, limit: int) -> Sequence[Quote]:
-        """Return at most `limit` quotes of `span`, ascending."""
+    def quotes(self, source: str, pair: Pair, span: Span, limit: int, *, newest: bool = False) -> Sequence[Quote]:
+        """Return at most `limit` quotes of `span`, ascending: the oldest, or the `newest` ones."""
         columns = top_of_book.c
         query = (
             select(columns.time_us, columns.bid, columns.bid_size, columns.ask, columns.ask_size)
             .where(columns.source == source, columns.pair == str(pair))
             .where(columns.time_us >= microseconds(span.start), columns.time_us < microseconds(span.end))
         )
-        return [Quote(instant_us(row[0]), *row[1:]) for row in self._rows(query.order_by(columns.time_us), limit)]
+        rows = self._rows(query.order_by(columns.time_us.desc() if newest else columns.time_us), limit)
+        return [Quote(instant_us(row[0]), *row[1:]) for row in (reversed(rows) if newest else rows)]
 
     def gaps(self, series: SeriesKey, span: Span) -> Sequence[StoredGap]:
         """Return the gaps that overlap `span`, ascending."""
@@ -152,7 +153,7 @@ class Database:
     def sizes(self) -> Sequence[SeriesSize]:
         """Return the size of every series, sorted."""
         postgresql = self._connections.engine.dialect.name == "postgresql"
-        with self._connections.transaction() as connection:
+        with self._connections.snapshot() as connection:
             rows = connection.execute(select(symbols)).all()
             if postgresql:
                 total = connection.execute(text("SELECT pg_total_relation_size('price_history')")).scalar_one()
@@ -179,13 +180,13 @@ class Database:
         self.close()
 
     def _prepare(self) -> None:
-        with self._connections.transaction() as connection:
+        with self._connections.snapshot() as connection:
             fault = schema.check(connection)
         if fault:
             raise self._connections.error(fault)
 
     def _rows(self, query: _Select, limit: int = _MOST_ROWS) -> Sequence[_Row]:
-        with self._connections.transaction() as connection:
+        with self._connections.snapshot() as connection:
             return connection.execute(query.limit(min(max(limit, 0), _MOST_ROWS))).all()
 
 
@@ -217,6 +218,7 @@ def _collected(row: _Row) -> CollectedSeries:
         since=None if row.since is None else instant(row.since),
         compared=row.compared,
         mismatched=row.mismatched,
+        version=row.version,
     )
 
 

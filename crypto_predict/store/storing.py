@@ -15,7 +15,11 @@ from crypto_predict.store.tables import price_history, revisions, symbols
 
 _NUMBERS = Candle._fields[1:]
 _HEAD = ("candles", "first_open", "last_open", "session_turnover", "session_volume")
-_UPDATE = update(symbols).where(symbols.c.id == bindparam("key")).values({name: bindparam(name) for name in _HEAD})
+_UPDATE = (
+    update(symbols)
+    .where(symbols.c.id == bindparam("key"))
+    .values({name: bindparam(name) for name in _HEAD} | {"version": symbols.c.version + 1})
+)
 _Head = tuple[int, int | None, int | None, float | None, float | None]
 _Symbol = tuple[int, str, str, int, int, int | None, int | None, float | None, float | None]
 
@@ -134,8 +138,8 @@ def store(connection: Connection, changes: Sequence[Change], now: int) -> None:
     revised = [(*row, now) for change in changes for row in change.revised]
     bulk.insert(connection, revisions, ("series", "open_time", *_NUMBERS, "changed_at_us"), revised)
     bulk.upsert(connection, price_history, chain.from_iterable(change.rows() for change in changes))
-    heads = [(change.symbol.id, change.head()) for change in changes if change.head() != change.symbol.head]
-    if heads:
+    if changes:
+        heads = [(change.symbol.id, change.head()) for change in changes]
         connection.execute(_UPDATE, [{"key": key, **dict(zip(_HEAD, head, strict=True))} for key, head in heads])
 
 

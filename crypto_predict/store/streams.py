@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, Text, bindparam, column, delete, func, select, values
+from sqlalchemy import Connection, bindparam, delete, select
 
 from crypto_predict.market import Pair
 from crypto_predict.market.ports import StreamSpan
@@ -23,8 +23,8 @@ _DELETE = delete(tables.streams).where(
 def write(connection: Connection, source: str, pairs: Sequence[Pair], found: StreamSpan) -> None:
     """Store a state for many pairs in few statements; `found` is not empty."""
     new = (microseconds(found.span.start), microseconds(found.span.end), found.state.value, found.reason)
-    names = [str(pair) for pair in dict.fromkeys(pairs)]
-    old = _touching(connection, source, names, new[0], new[1])
+    names = sorted({str(pair) for pair in pairs})  # in one order, so that two writers do not wait for each other
+    old = _touching(connection, source, new[0], new[1])
     gone, changed = [], []
     for name in names:
         before = old[name]
@@ -37,27 +37,16 @@ def write(connection: Connection, source: str, pairs: Sequence[Pair], found: Str
     bulk.upsert(connection, tables.streams, iter(changed))
 
 
-def _touching(
-    connection: Connection, source: str, names: Sequence[str], start: int, end: int
-) -> Mapping[str, list[_Row]]:
-    """Return the spans that overlap or touch one span, ascending.
+def _touching(connection: Connection, source: str, start: int, end: int) -> Mapping[str, list[_Row]]:
+    """Return the spans of each pair that overlap or touch one span, ascending.
 
-    Each pair's last span that starts before it is looked up in the key: a scan would read all spans of the past.
+    The pairs are not in the query: SQLite would then read all spans of each instead of the newest ones by their end.
     """
-    asked = values(column("pair", Text), name="asked").data([(name,) for name in names]).cte()
-    columns, earlier = tables.streams.c, tables.streams.alias("earlier").c
-    last = (
-        select(func.max(earlier.start_us))
-        .where(earlier.source == source, earlier.pair == asked.c.pair, earlier.start_us <= start)
-        .correlate(asked)
-        .scalar_subquery()
-    )
+    columns = tables.streams.c
     query = (
         select(columns.pair, columns.start_us, columns.end_us, columns.state, columns.reason)
-        .select_from(asked.join(tables.streams, columns.pair == asked.c.pair))
-        .where(columns.source == source, columns.start_us <= end, columns.start_us >= func.coalesce(last, start))
-        .where(columns.end_us >= start)
-        .order_by(columns.pair, columns.start_us)
+        .where(columns.source == source, columns.start_us <= end, columns.end_us >= start)
+        .order_by(columns.start_us)
     )
     found = defaultdict(list)
     for name, *row in connection.execute(query):

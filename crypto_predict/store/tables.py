@@ -43,6 +43,7 @@ symbols = Table(
     Column("since", BigInteger),  # how far back it shall be collected
     Column("compared", BigInteger, nullable=False, server_default="0"),  # candles of a stream, with those of REST
     Column("mismatched", BigInteger, nullable=False, server_default="0"),
+    Column("version", BigInteger, nullable=False, server_default="0"),  # grows with each change of candles and coverage
     # The sums of the session of `last_open`, from which the VWAP of a candle that follows is computed without reading
     # the session; null after an upgrade and while there are no candles.
     Column("session_turnover", Double),
@@ -98,6 +99,7 @@ streams = Table(
     Column("end_us", BigInteger, nullable=False),
     Column("state", Text, nullable=False),  # a value of `StreamState`
     Column("reason", Text, nullable=False),
+    Index("streams_by_end", "source", "end_us"),  # the newest spans, which are extended, among many old ones
     sqlite_with_rowid=False,
 )
 

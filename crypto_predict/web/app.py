@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from crypto_predict.baked.schema import Model
 from crypto_predict.settings import ServeSettings
+from crypto_predict.web.collected.administration import Administration, Connect
 from crypto_predict.web.collected.database import Connection, Database
 from crypto_predict.web.operations.access_log import Log, Observed
 from crypto_predict.web.operations.metrics import Metrics
@@ -25,17 +26,26 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+class Access(NamedTuple):
+    """How a database is opened."""
+
+    connect: Callable[[], Connection]  # for reading
+    registry: Connect | None = None  # for one change of the collected pairs; None: they cannot be changed
+
+
 def create_service(
     model: Model,
     settings: ServeSettings,
     clock: Callable[[], datetime],
     draining: threading.Event,
-    connect: Callable[[], Connection] | None = None,
+    access: Access | None = None,
 ) -> Service:
     """Create what the routes need; ``/readyz`` answers 503 once the server sets `draining`.
 
-    `connect` opens the database, if there is one. Half of the threads may read it at once.
+    `access` opens the database, if there is one. Half of the threads may read it at once. The collected pairs can be
+    changed if it has a registry and `settings` have a token.
     """
+    token = settings.admin_token
     return Service(
         snapshots=BakedSnapshots(model, settings.retrain_every),
         metrics=Metrics(model),
@@ -43,7 +53,8 @@ def create_service(
         stale_after=settings.stale_after,
         repository_url=settings.repository_url,
         draining=draining,
-        database=Database(connect, max(1, settings.threads // 2)) if connect else None,
+        database=Database(access.connect, max(1, settings.threads // 2)) if access else None,
+        administration=Administration(token, access.registry) if token and access and access.registry else None,
     )
 
 

@@ -15,9 +15,17 @@ from typing import TYPE_CHECKING
 
 from crypto_predict.errors import CryptoPredictError, DatabaseError, InvalidValue, NoProphetInterval, UnknownPair
 from crypto_predict.web.answers import NoBitcoin, OutsideModel
-from crypto_predict.web.collected.answers import NotCollected
+from crypto_predict.web.collected.administration import (
+    AdministrationOff,
+    ExchangeUnavailable,
+    NotTraded,
+    Unauthorized,
+    Unfinished,
+)
 from crypto_predict.web.collected.database import RETRY_SECONDS, NoDatabase, Overloaded
+from crypto_predict.web.collected.questions import BadBody
 from crypto_predict.web.collected.rendering import NotAcceptable
+from crypto_predict.web.collected.series import NotCollected
 from crypto_predict.web.operations.freshness import Freshness
 from crypto_predict.web.questions import BadParameter
 from crypto_predict.web.rendering import COMMON, Headers, Rendered, simulated_header
@@ -26,6 +34,8 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 CONTENT_TYPE = "application/problem+json"
+LATER_SECONDS = 30  # until a change of the pairs that failed is tried again
+INVALID = ', error="invalid_token"'  # RFC 6750, section 3
 REFUSAL = "crypto_predict.refusal"  # the refusal in the WSGI environment
 
 _NAMES = re.compile(r'"[^"]*"(?: \([0-9A-Fa-f.:]+\))?')  # in messages of a database, with an IP address
@@ -41,6 +51,12 @@ STATUS: dict[type[CryptoPredictError], HTTPStatus] = {
     NotCollected: HTTPStatus.NOT_FOUND,
     NoDatabase: HTTPStatus.NOT_FOUND,
     NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
+    BadBody: HTTPStatus.BAD_REQUEST,
+    Unauthorized: HTTPStatus.UNAUTHORIZED,
+    AdministrationOff: HTTPStatus.FORBIDDEN,
+    NotTraded: HTTPStatus.UNPROCESSABLE_ENTITY,
+    ExchangeUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    Unfinished: HTTPStatus.SERVICE_UNAVAILABLE,
     DatabaseError: HTTPStatus.SERVICE_UNAVAILABLE,
     Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -100,6 +116,10 @@ def _headers(error: CryptoPredictError) -> Headers:
     match error:
         case DatabaseError() | Overloaded():
             return [("Retry-After", str(RETRY_SECONDS))]
+        case ExchangeUnavailable() | Unfinished():
+            return [("Retry-After", str(LATER_SECONDS))]
+        case Unauthorized():
+            return [("WWW-Authenticate", f'Bearer realm="pairs"{INVALID if error.is_wrong else ""}')]
         case NotAcceptable():
             return [("Vary", "Accept")]
         case _:
@@ -114,6 +134,8 @@ def _parameter(error: CryptoPredictError) -> str | None:
             return error.name
         case NoProphetInterval():
             return "model"
+        case NotTraded():
+            return "pair"
         case UnknownPair() if not isinstance(error, NoBitcoin):  # /bitcoin has no parameter for the pair
             return "pair"
         case _:

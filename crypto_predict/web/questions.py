@@ -26,6 +26,9 @@ MOMENT_PATTERN = f"^{DAY_PATTERN}([Tt ]{TIME_PATTERN}({OFFSET_PATTERN})?)?$"
 DAY_EXPECTED = "an ISO date such as 2024-06-01"
 MOMENT_EXPECTED = f"{DAY_EXPECTED} or an ISO date-time such as 2024-06-01T12:00:00Z"
 
+# The requests whose body is used, by method and path, and the number of bytes than which it is shorter.
+BODIES = {("POST", "/pairs"): 4_096}
+
 _MOMENT = re.compile(f"(?P<day>{DAY_PATTERN})([Tt ](?P<time>{TIME_PATTERN})(?P<offset>{OFFSET_PATTERN})?)?")
 _DAY = re.compile(DAY_PATTERN)
 _LONGEST = 80  # characters of a client's text that a message repeats

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -21,8 +22,9 @@ from crypto_predict.errors import CryptoPredictError
 from crypto_predict.market import Interval, SeriesKey
 from crypto_predict.web import conditional_requests, problems, questions, rendering
 from crypto_predict.web.collected import routes as collected_routes
-from crypto_predict.web.collected.answers import Example
+from crypto_predict.web.collected.administration import Administration
 from crypto_predict.web.collected.database import Database
+from crypto_predict.web.collected.series import Example
 from crypto_predict.web.documentation import swagger
 from crypto_predict.web.operations import metrics
 from crypto_predict.web.operations.access_log import ROUTE
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 ERROR = "crypto_predict.error"  # the error of a query that was evaluated before Flask, in the WSGI environment
+# Pages of other origins may read, with any header but that of the administrator.
+_OF_READS = re.compile(r"(?!authorization$).*", re.IGNORECASE)
 _DAY = 86_400  # seconds that preflights and the files of Swagger UI are cached: they change with a release at most
 
 
@@ -50,6 +54,7 @@ class Service:
     repository_url: str | None
     draining: threading.Event  # set when the server stops
     database: Database | None = None
+    administration: Administration | None = None  # None: which pairs are collected cannot be changed
 
     def cached_headers(self, snapshot: Snapshot, rendered: Rendered) -> Headers:
         """Return the headers of an answer that caches may keep until the next change."""
@@ -79,13 +84,15 @@ def create_flask_app(service: Service) -> Flask:
     app.url_map.merge_slashes = False  # do not redirect //a to /a
     _add_model_routes(app, service)
     collected_routes.add_routes(app, service.database, service.clock)
+    if service.database is not None:
+        collected_routes.add_changes(app, service.database, service.administration, service.clock)
     _add_operator_routes(app, service)
     _add_page(app, service)
     for kind in problems.STATUS:
         app.register_error_handler(kind, lambda error: _problem(problems.of_error(error)))
     app.register_error_handler(HTTPException, _http_error)
     app.after_request(_finish)
-    CORS(app, send_wildcard=True, methods=["GET", "HEAD", "OPTIONS"], max_age=_DAY)
+    CORS(app, send_wildcard=True, methods=["GET", "HEAD", "OPTIONS"], allow_headers=_OF_READS, max_age=_DAY)
     return app
 
 
@@ -236,7 +243,8 @@ def _http_error(error: HTTPException) -> AnyResponse:
         return _problem(problems.INTERNAL, response.headers)
     details = {
         404: "this address does not exist; /docs lists those that do",
-        405: f"{questions.shortened(request.method)} is not supported: this service is read-only",
+        413: "the body of this request is too long",
+        405: f"{questions.shortened(request.method)} is not supported here; the header Allow lists what is",
     }
     default = error.description or "this request cannot be answered"
     return _problem(Problem(response.status_code, details.get(response.status_code, default)), response.headers)

@@ -28,9 +28,13 @@ def until_candle(body: bytes, lasts: timedelta) -> Headers:
 
     The entity tag is that of the bytes, so it changes with the candles and not with a release.
     """
+    return [cache_control(lasts), ("ETag", f'"{hashlib.sha256(body).hexdigest()[:32]}"')]
+
+
+def cache_control(lasts: timedelta) -> tuple[str, str]:
+    """Return the expiry of an answer of the database that `lasts` until the next candle."""
     seconds = min(int(lasts.total_seconds()), LONGEST_LIVE)
-    cache = f"public, max-age={seconds}" if seconds > 0 else "no-cache"
-    return [("Cache-Control", cache), ("ETag", f'"{hashlib.sha256(body).hexdigest()[:32]}"')]
+    return "Cache-Control", f"public, max-age={seconds}" if seconds > 0 else "no-cache"
 
 
 class Validity:

@@ -19,6 +19,7 @@ import pytest
 
 from crypto_predict.collecting.missing import REVISED
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span, resample
+from crypto_predict.market.ports import StreamSpan, StreamState
 from crypto_predict.store import open_reader, open_writer
 from tests.support.collecting import MINUTES, alpaca_of, collect_here, collecting, stored_candles
 from tests.support.databases import new_database
@@ -335,6 +336,7 @@ def test_a_hole_is_explained_in_words(tmp_path: Path) -> None:
         "BTC/USD 1m from alpaca: 1 gap, 17 candles missing",
         "  2023-01-01 01:40 to 2023-01-01 01:57 UTC, 17 candles: not returned by the source",
         "    asked for 2 times; verdict: open; the next --backfill asks again",
+        "    live: 17 candles disconnected (no live stream was recorded)",
     ]
     (found,) = json.loads(collect_here(database, "--explain-gap", "--json", "--pair", "BTC/USD").output)["gaps"]
     assert (found["missing"], found["attempts"], found["start"]) == (17, 2, "2023-01-01T01:40:00.000Z")
@@ -349,9 +351,56 @@ def test_a_young_hole_is_explained_with_the_time_of_the_next_question(tmp_path: 
         writer.follow(MINUTES, simulated=False)
         candles = [candle._replace(open_time=candle.open_time - START + first) for candle in minutes(30)]
         writer.write(MINUTES, [*candles[:5], *candles[9:]], Span(first, first + 30 * MINUTE))
-    _, line, second = collect_here(database, "--explain-gap").output.splitlines()
+    _, line, second, _ = collect_here(database, "--explain-gap").output.splitlines()
     assert f"{first + 5 * MINUTE:%H:%M} to {first + 9 * MINUTE:%Y-%m-%d %H:%M} UTC, 4 candles" in line
     assert re.search(r"is asked for again from \d{4}-\d\d-\d\d \d\d:\d\d UTC on$", second)
+
+
+def test_a_hole_is_explained_with_the_verdicts_on_its_minutes(tmp_path: Path) -> None:
+    """Nobody traded, nobody listened, or the exchange was down: each with the reason of the stream."""
+    database = str(tmp_path / "market.db")
+    states = [
+        (100, StreamState.CONNECTED, ""),
+        (104, StreamState.DISCONNECTED, "no message for 20 s"),
+        (110, StreamState.EXCHANGE_DOWN, "HTTP 503"),
+        (112, StreamState.DISCONNECTED, "no message for 20 s"),
+    ]
+    with open_writer(database) as writer:
+        writer.follow(MINUTES, simulated=False)
+        candles = minutes(200)
+        writer.write(MINUTES, [*candles[:100], *candles[115:]], Span(START, START + 200 * MINUTE))
+        for (first, state, reason), last in zip(states, [104, 110, 112, 113], strict=True):
+            span = Span(START + first * MINUTE, START + last * MINUTE)
+            writer.write_streams(MINUTES.source, [MINUTES.pair], StreamSpan(span, state, reason))
+    *_, line = collect_here(database, "--explain-gap").output.splitlines()
+    assert line == (
+        "    live: 4 candles quiet; 7 candles disconnected (no message for 20 s); 2 candles exchange down (HTTP 503); "
+        "2 candles disconnected (no live stream was recorded)"
+    )
+    (found,) = json.loads(collect_here(database, "--explain-gap", "--json").output)["gaps"]
+    assert [(one["start"][11:16], one["end"][11:16], one["verdict"], one["reason"]) for one in found["verdicts"]] == [
+        ("01:40", "01:44", "quiet", ""),
+        ("01:44", "01:50", "disconnected", "no message for 20 s"),
+        ("01:50", "01:52", "exchange down", "HTTP 503"),
+        ("01:52", "01:53", "disconnected", "no message for 20 s"),
+        ("01:53", "01:55", "disconnected", "no live stream was recorded"),
+    ]
+
+
+def test_the_line_of_a_hole_with_many_reasons_is_bounded(tmp_path: Path) -> None:
+    database = str(tmp_path / "market.db")
+    with open_writer(database) as writer:
+        writer.follow(MINUTES, simulated=False)
+        candles = minutes(200)
+        writer.write(MINUTES, [*candles[:100], *candles[150:]], Span(START, START + 200 * MINUTE))
+        for minute in range(100, 150):
+            span = Span(START + minute * MINUTE, START + (minute + 1) * MINUTE)
+            down = StreamSpan(span, StreamState.EXCHANGE_DOWN, f"incident {minute}")
+            writer.write_streams(MINUTES.source, [MINUTES.pair], down)
+            break_ = StreamSpan(Span(span.end - MINUTE / 2, span.end), StreamState.DISCONNECTED, "")
+            writer.write_streams(MINUTES.source, [MINUTES.pair], break_)
+    *_, line = collect_here(database, "--explain-gap").output.splitlines()
+    assert line.endswith("(incident 104); and 45 more reasons")
 
 
 def test_what_was_never_asked_for_is_a_hole_too(tmp_path: Path) -> None:
@@ -362,7 +411,7 @@ def test_what_was_never_asked_for_is_a_hole_too(tmp_path: Path) -> None:
         candles = minutes(300)
         writer.write(MINUTES, candles[:100], Span(START, START + 100 * MINUTE))
         writer.write(MINUTES, candles[200:], Span(START + 200 * MINUTE, START + 300 * MINUTE))
-    _, line = collect_here(database, "--explain-gap").output.splitlines()
+    _, line, _ = collect_here(database, "--explain-gap").output.splitlines()
     assert line == "  2023-01-01 01:40 to 2023-01-01 03:20 UTC, 100 candles: not asked for; a backfill asks for it"
     (found,) = json.loads(collect_here(database, "--explain-gap", "--json").output)["gaps"]
     assert (found["cause"], found["attempts"], found["asked_again_from"]) == ("not asked for", 0, None)

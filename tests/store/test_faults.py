@@ -18,10 +18,11 @@ from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, ca
 
 WINDOWS, WINDOW = 50, 50  # minutes
 
-# Continues at any window, as a backfill does, and prints each one that is stored.
+# Continues at any window, as a backfill does, and prints each one that is stored. Every second one comes by a stream.
 BACKFILL = f"""
 import resource, sys
 from crypto_predict.errors import DatabaseError
+from crypto_predict.market.ports import Closed, StreamSpan, StreamState
 from crypto_predict.store import open_writer
 from tests.support.minutes import MINUTES, START, MINUTE, candles, span
 if len(sys.argv) > 2:
@@ -34,7 +35,13 @@ try:
             first = (done[0].end - START) // MINUTE if done else 0
             if first >= {WINDOWS * WINDOW}:
                 break
-            writer.write(MINUTES, candles(first, first + {WINDOW}), span(first, first + {WINDOW}))
+            some = candles(first, first + {WINDOW})
+            if first // {WINDOW} % 2:
+                writer.write_closed([Closed(MINUTES, some)])
+                seen = StreamSpan(span(0, first + {WINDOW}), StreamState.CONNECTED, "")
+                writer.write_streams(MINUTES.source, [MINUTES.pair], seen)
+            else:
+                writer.write(MINUTES, some, span(first, first + {WINDOW}))
             print(first, flush=True)
     print("done", flush=True)
 except DatabaseError as error:
@@ -51,6 +58,9 @@ def check(reader: Database) -> int:
     assert reader.gaps(MINUTES, EVER) == []
     assert reader.revisions(MINUTES, EVER) == []
     assert [size.rows for size in reader.sizes()] in ([len(stored)], [])
+    seen = reader.streams(MINUTES.source, MINUTES.pair, EVER)
+    assert [one.span.start for one in seen] in ([START], [])
+    assert all(one.span.end <= covered[0].end for one in seen)
     if stored:
         session = [candle(minute) for minute in range(len(stored)) if candle(minute).open_time.date() == START.date()]
         assert stored[len(session) - 1].vwap == vwap(session)

@@ -1,4 +1,4 @@
-"""Reserving a series."""
+"""Reserving a series, or the pairs of a collector."""
 
 import dataclasses
 import os
@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from crypto_predict.errors import SeriesHeld
+from crypto_predict.errors import DatabaseError, SeriesHeld
 from crypto_predict.market import Pair
+from crypto_predict.market.ports import Shard
 from crypto_predict.store import WritableDatabase, open_writer
 from tests.support.children import child, line
+from tests.support.databases import new_postgresql, stopped_server, wire
 from tests.support.minutes import MINUTES, candles
 
 HOSTILE = dataclasses.replace(MINUTES, source="file:../../../etc/passwd\n%s' --")
@@ -91,3 +93,101 @@ def test_of_many_threads_one_holds_a_series(writer: WritableDatabase) -> None:
     for thread in threads:
         thread.join()
     assert sorted(results) == ["held", *["refused"] * 7]
+
+
+COLLECT = """
+import sys
+from crypto_predict.market.ports import Shard
+from crypto_predict.store import open_writer
+with open_writer(sys.argv[1]) as writer, writer.hold_collector(Shard(1, 2)):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def refused(database: WritableDatabase, shard: Shard) -> str:
+    """Return why a collector of a shard cannot run; an empty text if it can."""
+    try:
+        with database.hold_collector(shard):
+            return ""
+    except SeriesHeld as error:
+        return str(error)
+
+
+def test_a_second_collector_is_refused_and_told_the_first(writer: WritableDatabase, url: str) -> None:
+    """A file has one collector, a server one of each shard. A series can be held beside it."""
+    with child(COLLECT, url) as holder:
+        assert line(holder) == "held"
+        assert f"its pairs are collected by process {holder.pid} on " in refused(writer, Shard(1, 2))
+        assert bool(refused(writer, Shard(2, 2))) == ("://" not in url)
+        with writer.hold(MINUTES):
+            pass
+        holder.kill()
+        holder.wait()
+        assert refused(writer, Shard(1, 2)) == ""
+
+
+def test_collectors_with_other_numbers_of_shards_never_have_the_same_pairs() -> None:
+    """Otherwise a machine that was forgotten when the shards were renumbered would collect twice."""
+    shards = [Shard(number, of) for of in (1, 2, 3, 4) for number in range(1, of + 1)]
+    pairs = [Pair(f"A{number}", "USD") for number in range(500)]
+    url = new_postgresql()
+    with open_writer(url) as one, open_writer(url) as two:
+        for first in shards:
+            with one.hold_collector(first):
+                for second in shards:
+                    common = any(pair in first and pair in second for pair in pairs)
+                    assert [bool(refused(database, second)) for database in (one, two)] == [common, common]
+
+
+def test_a_collector_takes_its_shard_again_after_the_server_was_away() -> None:
+    """Unless another process has taken it meanwhile; it can try again later."""
+    url = new_postgresql()
+    with open_writer(url) as writer, open_writer(url) as other:
+        with writer.hold_collector(Shard(1, 2)) as held, writer.hold(MINUTES):
+            held.renew()
+            with stopped_server():
+                with pytest.raises(DatabaseError) as caught:
+                    held.renew()
+                assert not isinstance(caught.value, SeriesHeld)
+            held.renew()
+            assert f"process {os.getpid()} on " in refused(other, Shard(1, 2))
+            with pytest.raises(SeriesHeld), other.hold(MINUTES):
+                pass
+            with stopped_server():
+                pass
+            with other.hold_collector(Shard(1, 1)):
+                for _ in range(2):
+                    with pytest.raises(SeriesHeld, match="are collected by process"):
+                        held.renew()
+            held.renew()
+            assert refused(other, Shard(1, 1)) != ""
+        assert refused(other, Shard(1, 1)) == ""
+
+
+def test_a_lost_connection_does_not_keep_its_own_collector_out() -> None:
+    """The server keeps the locks of a connection until it notices that it is lost, which can take hours."""
+    url = new_postgresql()
+    with wire(url) as (address, cut), open_writer(address) as writer, open_writer(url) as other:
+        with writer.hold_collector(Shard()) as held:
+            cut()
+            assert refused(other, Shard()) != ""
+            held.renew()
+            assert refused(other, Shard()) != ""
+        assert refused(other, Shard()) == ""
+
+
+def test_the_collector_of_a_file_keeps_its_lock(tmp_path: Path) -> None:
+    """Renewing it does nothing: the kernel holds the lock."""
+    url = str(tmp_path / "market.db")
+    with open_writer(url) as writer, open_writer(url) as other:
+        with writer.hold_collector(Shard()) as held:
+            held.renew()
+            assert "stop that process, or use another database" in refused(other, Shard(2, 2))
+        assert refused(other, Shard(2, 2)) == ""
+
+
+@pytest.mark.parametrize("shard", [Shard(0, 1), Shard(2, 1), Shard(1, 2**15), Shard(-1, -1)])
+def test_a_shard_that_does_not_exist_is_a_defect_of_the_program(shard: Shard) -> None:
+    with open_writer(new_postgresql()) as writer, pytest.raises(ValueError, match="is not 1/32767 or one with fewer"):
+        refused(writer, shard)

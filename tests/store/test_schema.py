@@ -94,7 +94,7 @@ def test_an_empty_database_is_not_readable(url: str) -> None:
 
 # The names of the last step, and what takes it back.
 NEW_TABLES = ("built_candles", "streams")
-NEW_COLUMNS = ("since", "compared", "mismatched", "session_turnover", "session_volume")
+NEW_COLUMNS = ("since", "compared", "mismatched", "version", "session_turnover", "session_volume")
 
 
 def test_a_filled_database_of_the_first_schema_is_upgraded(url: str) -> None:

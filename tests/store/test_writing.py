@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import sqlite3
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -10,7 +11,7 @@ import pytest
 
 from crypto_predict.errors import DatabaseError
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
-from crypto_predict.market.ports import Quarantined
+from crypto_predict.market.ports import Closed, Quarantined
 from crypto_predict.store import Database, WritableDatabase
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span
 
@@ -136,6 +137,41 @@ def test_quotes_are_stored_once(writer: WritableDatabase, reader: Database) -> N
     assert reader.quotes("binance", pair, EVER, MANY) == [quotes[0], changed, *quotes[2:]]
     assert reader.quotes("binance", pair, Span(quotes[1].time, quotes[3].time), 1) == [changed]
     assert reader.quotes("poloniex", pair, EVER, MANY) == []
+    assert reader.quotes("binance", pair, EVER, 2, newest=True) == quotes[2:]
+    assert reader.quotes("binance", pair, Span(quotes[0].time, quotes[2].time), 1, newest=True) == [changed]
+
+
+def test_the_version_of_a_series_grows_with_every_change_and_with_nothing_else(
+    writer: WritableDatabase, reader: Database
+) -> None:
+    """An answer that was made of an older version can differ; one of the same version cannot."""
+
+    def version() -> int:
+        (one,) = [one for one in reader.collected() if one.series == MINUTES]
+        return one.version
+
+    writer.follow(DAYS, simulated=False)
+    revised = candle(5)._replace(close=candle(5).high)
+    writes: list[tuple[str, Callable[[], object]]] = [
+        ("the first candles", lambda: writer.write(MINUTES, candles(0, 10), span(0, 10))),
+        ("a revision", lambda: writer.write(MINUTES, [revised])),
+        ("an answer without candles", lambda: writer.write(MINUTES, [], span(10, 15))),
+        ("a candle of a stream", lambda: writer.write_closed([Closed(MINUTES, [candle(20)])])),
+        ("a revision of a stream", lambda: writer.write_closed([Closed(MINUTES, [candle(5)])])),
+        ("a candle before", lambda: writer.write(MINUTES, [candle(17)])),
+        ("its coverage", lambda: writer.write_closed([Closed(MINUTES, [candle(17)])])),
+    ]
+    for change, write in writes:
+        before = version()
+        write()
+        after = version()
+        assert after > before, change
+        write()
+        writer.write(DAYS, candles(0, 1), span(0, 1440))
+        assert version() == after, change
+    before = version()
+    assert writer.purge(MINUTES.interval, candle(3).open_time, MANY) > 0
+    assert version() > before
 
 
 def test_sizes_count_what_is_stored(writer: WritableDatabase, reader: Database) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -30,6 +31,12 @@ def client(
     database: str | None = None,
 ) -> Client:
     """A client of the whole application, which reads the database at an address."""
-    connect = None if database is None else partial(open_reader, database)
-    service = app.create_service(model, SETTINGS, clock, draining or threading.Event(), connect)
+    access = None if database is None else app.Access(partial(open_reader, database))
+    service = app.create_service(model, SETTINGS, clock, draining or threading.Event(), access)
     return Client(app.create_app(service, log))
+
+
+def administered(model: Model, clock: Callable[[], datetime], access: app.Access, token: str | None) -> Client:
+    """A client of the whole application, which changes the collected pairs for whoever knows the token."""
+    settings = replace(SETTINGS, admin_token=token)
+    return Client(app.create_app(app.create_service(model, settings, clock, threading.Event(), access), None))

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from crypto_predict.market import DAY, Candle, Interval, Pair, SeriesKey, Span, aggregate
+from crypto_predict.market import DAY, Candle, Interval, Pair, Quote, SeriesKey, Span, aggregate
 from crypto_predict.store import open_writer
 
 BTC, USDT = Pair("BTC", "USD"), Pair("BTC", "USDT")
@@ -35,7 +35,7 @@ def days() -> list[Candle]:
 
 
 def fill(database: str) -> None:
-    """Write simulated minutes of BTC/USD, real days of the same pair, and real minutes of BTC/USDT."""
+    """Write simulated minutes and quotes of BTC/USD, real days of the same pair, and real minutes of BTC/USDT."""
     tether = [candle._replace(quote_volume=candle.volume * candle.close, trades=3) for candle in minutes(seed=3)]
     found = days()
     with open_writer(database) as writer:
@@ -46,6 +46,18 @@ def fill(database: str) -> None:
         ):
             writer.follow(series, simulated=series is MINUTES)
             writer.write(series, candles, covered)
+        writer.write_quotes(MINUTES.source, BTC, quotes())
+
+
+def quotes() -> list[Quote]:
+    """Return the quotes of the last two hours, one in each minute, at irregular seconds."""
+    chance = random.Random(1)
+    found = []
+    for minute in range(-120, 0):
+        time = END + timedelta(minutes=minute, microseconds=chance.randrange(60_000_000))
+        bid = 60_000 + chance.random()
+        found.append(Quote(time, bid, chance.random(), bid + 0.5, chance.random()))
+    return found
 
 
 def vwaps(candles: Sequence[Candle]) -> list[float | None]:

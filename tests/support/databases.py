@@ -5,8 +5,10 @@ import contextlib
 import functools
 import itertools
 import shutil
+import socket
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -44,6 +46,40 @@ def stopped_server() -> Iterator[None]:
         yield
     finally:
         server().ensure_postgres_running()
+
+
+@contextlib.contextmanager
+def wire(url: str) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Forward connections to a database; yield the address, and a function that cuts those that are open.
+
+    Only the client notices: to the server they stay open, as if a network had failed.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listening, contextlib.ExitStack() as ends:
+        clients: list[socket.socket] = []
+
+        def forward(source: socket.socket, target: socket.socket) -> None:
+            with contextlib.suppress(OSError):
+                while data := source.recv(65536):
+                    target.sendall(data)
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):  # raised once it does not listen any more
+                while True:
+                    client = ends.enter_context(listening.accept()[0])
+                    upstream = ends.enter_context(socket.socket(socket.AF_UNIX))
+                    upstream.connect(f"{server().pgdata}/.s.PGSQL.5432")
+                    clients.append(client)
+                    for source, target in ((client, upstream), (upstream, client)):
+                        threading.Thread(target=forward, args=(source, target), daemon=True).start()
+
+        def cut() -> None:
+            while clients:
+                with contextlib.suppress(OSError):
+                    clients.pop().shutdown(socket.SHUT_RDWR)
+
+        threading.Thread(target=accept, daemon=True).start()
+        port = listening.getsockname()[1]
+        yield f"postgresql://postgres@127.0.0.1:{port}{urlsplit(url).path}", cut
 
 
 def new_postgresql() -> str:

@@ -176,7 +176,10 @@ def test_a_muted_connection_answers_pings_and_sends_no_data() -> None:
             exchange.streams.apply(streams.burst("never sent"))
             exchange.streams.apply(streams.unmute)
             exchange.streams.apply(streams.burst("[1", 3))
-            assert [client.recv(timeout=30) for _ in range(3)] == ["[1"] * 3
+            received = [client.recv(timeout=30)]
+            while received.count("[1") < 3:
+                received.append(client.recv(timeout=30))
+            assert "never sent" not in received
 
 
 def test_messages_are_doubled_swapped_and_slowed() -> None:

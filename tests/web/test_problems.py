@@ -11,11 +11,20 @@ from crypto_predict.errors import (
     OutOfRange,
     UnknownPair,
 )
+from crypto_predict.market import Pair
 from crypto_predict.web import problems
 from crypto_predict.web.answers import NoBitcoin, OutsideModel
-from crypto_predict.web.collected.answers import NotCollected
+from crypto_predict.web.collected.administration import (
+    AdministrationOff,
+    ExchangeUnavailable,
+    NotTraded,
+    Unauthorized,
+    Unfinished,
+)
 from crypto_predict.web.collected.database import NoDatabase, Overloaded
+from crypto_predict.web.collected.questions import BadBody
 from crypto_predict.web.collected.rendering import NotAcceptable
+from crypto_predict.web.collected.series import NotCollected
 from crypto_predict.web.problems import Problem
 from crypto_predict.web.questions import BadParameter
 
@@ -31,6 +40,12 @@ EVERY_ERROR: list[tuple[CryptoPredictError, int, dict[str, object]]] = [
     (NotCollected("source", "kraken", []), 404, {"parameter": "source"}),
     (NoDatabase(), 404, {}),
     (NotAcceptable(), 406, {}),
+    (BadBody("what is that"), 400, {}),
+    (Unauthorized(is_wrong=False), 401, {}),
+    (AdministrationOff(), 403, {}),
+    (NotTraded(Pair("XYZ", "USD"), ["binance does not have it"]), 422, {"parameter": "pair"}),
+    (ExchangeUnavailable("binance: no answer"), 503, {}),
+    (Unfinished(35), 503, {}),
     (Overloaded(), 503, {}),
     (DatabaseError("", "it is locked"), 503, {"detail": "the database cannot be read: it is locked"}),
 ]

@@ -5,34 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
+from datetime import datetime
 
 from crypto_predict.collecting.live.apart import apart
+from crypto_predict.collecting.live.filler import Filler
 from crypto_predict.collecting.live.pipeline import Pipeline
 from crypto_predict.collecting.live.quotes import TopOfBook
+from crypto_predict.collecting.live.roster import EVERY, Roster
 from crypto_predict.collecting.live.supervisor import Supervisor
 from crypto_predict.collecting.live.writer import Writer
-from crypto_predict.collecting.options import DEFAULT_PAIRS, CollectSettings
-from crypto_predict.errors import CryptoPredictError, DatabaseError, SeriesHeld, UnusableHistory
+from crypto_predict.collecting.options import CollectSettings
+from crypto_predict.collecting.retention import purge
+from crypto_predict.errors import DatabaseError, SeriesHeld
 from crypto_predict.logs import event
-from crypto_predict.market import Interval, Pair, SeriesKey
+from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import (
-    ACTIVE,
-    CandleFeed,
-    CandleSource,
-    Closed,
-    CollectedSeries,
-    Exchange,
-    Held,
-    MarketWriter,
-)
-from crypto_predict.sources.catalog import open_feeds, open_sources
+from crypto_predict.market.ports import CandleSource, Closed, Exchange, Held, MarketWriter
+from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_feeds, open_sources
 
-ROSTER = 20.0  # seconds from one look at the pairs in the database to the next
 HEARTBEATS = 15.0  # seconds after which the state of a stream is stored
 SETTLED = 10  # seconds of a minute by which the candle before it should have come
+PURGED = 3600.0  # seconds from one purge to the next
 AGAIN = 5.0  # seconds after which a part that has failed begins again
 CLOSING = 1.0  # seconds of this machine to end the streams, and as many to store what waits
 
@@ -51,14 +46,9 @@ class Collector:
     def __init__(self, settings: CollectSettings, database: MarketWriter, clock: Clock | None = None) -> None:
         self._settings, self._database = settings, database
         self._clock = clock or Clock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping = asyncio.Event()
-        self._is_stopped = threading.Event()
-        self._sources: dict[str, CandleSource] = {}
-        self._feeds: dict[str, CandleFeed] = {}
-        self._streams: dict[str, _Stream] = {}
-        self._series: Sequence[CollectedSeries] = ()
-        self._writer: Writer
+        self._lock = threading.Lock()  # guards the two below
+        self._end: Callable[[], object] | None = None  # while it runs
+        self._is_stopped = False
 
     def run(self) -> None:
         """Collect, in this thread, until `stop` is called. What has arrived by then is stored.
@@ -70,7 +60,6 @@ class Collector:
             DatabaseError: The database cannot be used at the start.
         """
         with self._database.hold_collector(self._settings.shard) as held:
-            self._open(self._settings.sources)
             loop = asyncio.new_event_loop()
             try:
                 loop.run_until_complete(self._collect(held))
@@ -78,189 +67,196 @@ class Collector:
                 loop.close()
 
     def stop(self) -> None:
-        """End `run` soon. It may be called from any thread, and from a handler of signals."""
-        self._is_stopped.set()
-        if (loop := self._loop) is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._stopping.set)
+        """End `run` soon, or as soon as it is called. It may be called from any thread, and by a handler of signals."""
+        self._is_stopped = True
+        if (end := self._end) is not None:
+            end()
 
     async def _collect(self, held: Held) -> None:
-        self._loop = asyncio.get_running_loop()
-        if self._is_stopped.is_set():  # before the loop began
-            return
-        self._writer = Writer(self._database, held, self._clock, self._stored, self._database_is_back)
-        parts = [
-            asyncio.create_task(self._forever(part))
-            for part in (self._writer.run, self._follow_database, self._every_second)
-        ]
-        stopping = asyncio.create_task(self._stopping.wait())
-        beginning = asyncio.create_task(self._follow_named())
-        event(_log, logging.INFO, "collecting", shard=self._settings.shard, sources=",".join(self._feeds))
+        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+        self._end = lambda: loop.call_soon_threadsafe(stopping.set)
+        if self._is_stopped:
+            stopping.set()
+        collection = _Collection(self._settings, self._database, self._clock, held)
+        tasks = [asyncio.create_task(stopping.wait()), asyncio.create_task(collection.run())]
         try:
-            ended, _ = await asyncio.wait([stopping, beginning], return_when=asyncio.FIRST_COMPLETED)
-            if beginning in ended:
-                beginning.result()
-                await asyncio.wait([stopping, *parts], return_when=asyncio.FIRST_COMPLETED)
-            for part in parts:
-                if part.done():
-                    part.result()  # the reservation was lost
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stopping.cancel()
-            beginning.cancel()
-            await self._close(parts)
+            self._end = None
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            await collection.close()
+        if not tasks[1].cancelled():
+            tasks[1].result()
 
-    async def _close(self, parts: Sequence[asyncio.Task[None]]) -> None:
-        """End the streams and store what has arrived."""
-        for part in (*parts, *(stream.task for stream in self._streams.values())):
-            part.cancel()
+
+class _Collection:
+    """What runs while a collector has reserved its database."""
+
+    def __init__(self, settings: CollectSettings, database: MarketWriter, clock: Clock, held: Held) -> None:
+        self._settings, self._database, self._clock = settings, database, clock
+        names = list(settings.sources)
+        names += sorted({one.series.source for one in database.collected()} & {*EXCHANGES, SIMULATED} - set(names))
+        opened = open_sources(names, settings.environ, 0, ())
+        self._sources: dict[str, CandleSource] = {source.id: source for source in opened}
+        self._feeds = open_feeds(names, settings.environ, clock)
+        self._streams: dict[str, _Stream] = {}
+        self._writer = Writer(database, held, clock, self._stored, self._database_is_back)
+        self._roster = Roster(database, settings.shard, self._sources, clock)
+        self._filler = Filler(
+            database,
+            self._sources,
+            clock,
+            streaming=[name for name, feed in self._feeds.items() if feed.sends_candles],
+            keep=settings.keep,
+            missed=self._missed,
+        )
+        self._is_closed = threading.Event()
+        self._loop = asyncio.get_running_loop()
+
+    async def run(self) -> None:
+        """Collect until this is cancelled.
+
+        Raises:
+            SeriesHeld: Another collector has reserved the database while it was away.
+            UnusableHistory: Nothing can be followed.
+        """
+        facts = {"sources": ",".join(self._sources), "streams": ",".join(self._feeds)}
+        event(_log, logging.INFO, "collecting", shard=self._settings.shard, **facts)
+        self._filler.start()
+        parts = [self._writer.run, self._look_at_database, self._every_second]
+        parts += [self._purge] if self._settings.keep else []
+        tasks = [asyncio.create_task(_forever(part, self._clock)) for part in parts]
+        try:
+            await asyncio.gather(self._begin(), *tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def close(self) -> None:
+        """End the streams, and store what has arrived."""
+        self._is_closed.set()
+        stopping = asyncio.create_task(apart(self._filler.stop, "stop"))
         streams = [stream.task for stream in self._streams.values()]
-        await asyncio.wait([*parts, *streams], timeout=CLOSING)
+        for task in streams:
+            task.cancel()
+        await asyncio.wait([*streams, stopping], timeout=CLOSING)
         for stream in self._streams.values():
             stream.pipeline.every_second()
             stream.pipeline.heartbeats.flush()
             stream.quotes.close()
         await self._writer.close(CLOSING)
-        event(_log, logging.INFO, "stopped collecting", waiting=self._writer.depth)
+        event(_log, logging.INFO, "stopped collecting", not_stored=self._writer.depth)
 
-    async def _forever(self, part: Part) -> None:
-        """Run a part of the collector; if a defect ends it, begin again.
-
-        Raises:
-            SeriesHeld: Another collector has reserved the database while it was away.
-        """
+    async def _begin(self) -> None:
+        """Follow the pairs that the settings name, from sources that stream; the others go on meanwhile."""
+        settings = self._settings
+        since = settings.start if settings.since else None
         while True:
             try:
-                await part()
-            except SeriesHeld:
-                raise
-            except Exception:  # noqa: BLE001 a defect of this program must not end the collection
-                _log.exception("a part of the collector has failed and begins again: %s", part.__name__)
-            await self._clock.sleep(AGAIN)
-
-    async def _follow_named(self) -> None:
-        """Add the pairs that the settings name to the database, each as soon as a source can be asked.
-
-        Raises:
-            UnusableHistory: No source has any of them, and nothing else is followed.
-        """
-        stored = await self._read_database()
-        waiting = set(self._settings.pairs or (() if stored else DEFAULT_PAIRS))
-        unusable: list[UnusableHistory] = []
-        while waiting:
-            for pair in sorted(waiting):
-                try:
-                    await apart(partial(self._follow, pair), "follow")
-                except UnusableHistory as error:
-                    unusable.append(error)
-                    _log.error("%s: not collected: %s", pair, error)
-                except CryptoPredictError as error:
-                    _log.warning("%s: not followed yet: %s", pair, error)
-                    continue
-                waiting.remove(pair)
-            if waiting:
-                await self._clock.sleep(AGAIN)
-        if unusable and not await self._read_database():
-            raise UnusableHistory(unusable[0].subject, [fault for error in unusable for fault in error.faults])
-        await self._refresh()
-
-    async def _read_database(self) -> Sequence[CollectedSeries]:
-        """Return the series of the database, once it can be read."""
-        while True:
-            try:
-                return await apart(self._database.collected, "roster")
+                await apart(lambda: self._roster.begin(settings.pairs, since, self._feeds), "begin")
             except DatabaseError as error:
-                event(_log, logging.WARNING, "the database cannot be read yet", reason=error.reason)
+                event(_log, logging.WARNING, "the database cannot be used yet", reason=error.reason)
                 await self._clock.sleep(AGAIN)
+            else:
+                await self._refresh()
+                return
 
-    def _follow(self, pair: Pair) -> None:
-        """Follow the minutes of a pair from the first source whose stream can be used; a thread runs this."""
-        reasons: list[str] = []
-        for name in self._feeds:
-            source = self._sources[name]
-            try:
-                series = SeriesKey(source.id, source.traded(pair), Interval.MINUTE_1)
-            except UnusableHistory as error:
-                reasons += error.faults
-                continue
-            self._database.follow(series, simulated=source.simulated)
-            self._database.set_state(series, ACTIVE, self._settings.start if self._settings.since else None)
-            return
-        raise UnusableHistory(str(pair), reasons or ["no source streams"])
-
-    async def _follow_database(self) -> None:
+    async def _look_at_database(self) -> None:
         """Look at the database now and then: pairs are added and removed there."""
         while True:
             await self._refresh()
-            await self._clock.sleep(ROSTER)
+            await self._clock.sleep(EVERY)
 
     async def _refresh(self) -> None:
         try:
-            stored = await apart(self._database.collected, "roster")
+            await apart(self._roster.refresh, "roster")
         except DatabaseError:  # the writer reports it
             return
-        shard = self._settings.shard
-        self._series = [one for one in stored if one.state == ACTIVE and one.series.pair in shard]
-        pairs: dict[str, list[Pair]] = {name: [] for name in self._streams}
-        for one in self._series:
-            if one.series.interval is Interval.MINUTE_1:
-                pairs.setdefault(one.series.source, []).append(one.series.pair)
-        self._open([name for name in pairs if name not in self._sources])
-        for name, followed in pairs.items():
-            if name in self._feeds and (followed or name in self._streams):
-                self._stream(name).supervisor.follow(followed)
-
-    def _open(self, names: Sequence[str]) -> None:
-        """Open sources and their streams."""
-        settings = self._settings
-        self._sources.update({one.id: one for one in open_sources(names, settings.environ, 0, ())})
-        self._feeds.update(open_feeds(names, settings.environ, self._clock))
+        self._filler.follow(self._roster.series())
+        pairs: dict[str, list[Pair]] = defaultdict(list)
+        for one in self._roster.series():
+            if one.series.interval is Interval.MINUTE_1 and one.series.source in self._feeds:
+                pairs[one.series.source].append(one.series.pair)
+        for name in pairs.keys() | self._streams.keys():
+            self._stream(name).supervisor.follow(pairs[name])
 
     def _stream(self, name: str) -> _Stream:
         if name not in self._streams:
             source = self._sources[name]
             exchange = source if isinstance(source, Exchange) else None
             quotes = TopOfBook(name, exchange, self._clock, self._writer.quote)
-            pipeline = Pipeline(self._feeds[name], self._clock, self._writer, self._ask, quotes)
+            pipeline = Pipeline(self._feeds[name], self._clock, self._writer, self._filler.tail, quotes)
             supervisor = Supervisor(self._feeds[name], self._clock, pipeline)
-            self._streams[name] = _Stream(supervisor, pipeline, quotes, self._forever)
+            self._streams[name] = _Stream(supervisor, pipeline, quotes, self._clock)
         return self._streams[name]
 
     async def _every_second(self) -> None:
         """Save built candles; less often the states of streams; once a minute quotes, and ask for late candles."""
-        stored_at, minute = self._clock.monotonic(), self._clock.now()
+        stored_at, minute = self._clock.monotonic(), EPOCH
         while True:
             await self._clock.sleep(1)
             now, monotonic = self._clock.now(), self._clock.monotonic()
+            is_state_due = monotonic - stored_at >= HEARTBEATS
+            is_minute_due = now.second >= SETTLED and Interval.MINUTE_1.floor(now) != minute
             for stream in self._streams.values():
                 stream.pipeline.every_second()
-                if monotonic - stored_at >= HEARTBEATS:
+                if is_state_due:
+                    stored_at = monotonic
                     stream.pipeline.heartbeats.flush()
-            if monotonic - stored_at >= HEARTBEATS:
-                stored_at = monotonic
-            if now.second >= SETTLED and Interval.MINUTE_1.floor(now) != minute:
-                minute = Interval.MINUTE_1.floor(now)
-                for stream in self._streams.values():
+                if is_minute_due:
+                    minute = Interval.MINUTE_1.floor(now)
                     stream.pipeline.every_minute()
 
-    def _ask(self, series: SeriesKey) -> None:
-        """Ask REST soon for what is missing at the newest end of a series."""
+    async def _purge(self) -> None:
+        """Delete what need not be kept."""
+        settings = self._settings
+        while True:
+            try:
+                await apart(lambda: purge(self._database, settings.keep, self._clock.now(), self._is_closed), "purge")
+            except DatabaseError as error:
+                event(_log, logging.WARNING, "purge interrupted; it goes on later", reason=error.reason)
+            await self._clock.sleep(PURGED)
 
     def _stored(self, closed: Sequence[Closed]) -> None:
-        """Remember what was stored from streams, to compare it with REST."""
+        for one in closed:
+            self._filler.streamed(one.series, [candle.open_time for candle in one.candles])
+
+    def _missed(self, series: SeriesKey, openings: Sequence[datetime]) -> None:
+        """Connect a stream anew which did not send a candle, though it was connected; a thread calls this."""
+        first = f"{openings[0]:%Y-%m-%d %H:%M}"
+        event(
+            _log, logging.WARNING, "the stream did not send a candle", source=series.source, pair=series.pair, at=first
+        )
+        if series.source in self._streams:
+            self._loop.call_soon_threadsafe(self._streams[series.source].supervisor.renew)
 
     def _database_is_back(self) -> None:
-        for one in self._series:
-            self._ask(one.series)
+        for one in self._roster.series():
+            self._filler.tail(one.series)
 
 
 class _Stream:
     """All parts of the stream of one source."""
 
-    def __init__(
-        self,
-        supervisor: Supervisor,
-        pipeline: Pipeline,
-        quotes: TopOfBook,
-        forever: Callable[[Part], Coroutine[None, None, None]],
-    ) -> None:
+    def __init__(self, supervisor: Supervisor, pipeline: Pipeline, quotes: TopOfBook, clock: Clock) -> None:
         self.supervisor, self.pipeline, self.quotes = supervisor, pipeline, quotes
-        self.task = asyncio.create_task(forever(supervisor.run))
+        self.task = asyncio.create_task(_forever(supervisor.run, clock))
+
+
+async def _forever(part: Part, clock: Clock) -> None:
+    """Run a part of the collector; if a defect ends it, begin again.
+
+    Raises:
+        SeriesHeld: Another collector has reserved the database while it was away.
+    """
+    while True:
+        try:
+            await part()
+        except SeriesHeld:
+            raise
+        except Exception:  # noqa: BLE001 a defect of this program must not end the collection
+            _log.exception("a part of the collector has failed and begins again")
+        await clock.sleep(AGAIN)

@@ -23,6 +23,7 @@ MUTE = 180.0  # seconds without data while the stream is alive; twice as many af
 LONGEST_MUTE = 3600.0  # since a market may really be quiet
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds, the bounds of the backoff
 STABLE = 60.0  # seconds after which a connection that delivers ends the backoff
+RENEWED = 300.0  # seconds after which a connection may be made anew for what it does not send
 HAND_OVERS = 3  # attempts to connect for other pairs beside the present connection, which is given up then
 CLOSING = 1.0  # seconds of this machine to end a connection
 REMINDED = 600.0  # seconds from one log line to the next while a stream cannot be connected
@@ -76,6 +77,7 @@ class Supervisor:
         self._pairs: tuple[Pair, ...] = ()
         self._unusable: set[Pair] = set()  # which the exchange does not have, as long as they are asked for
         self._changed = asyncio.Event()
+        self._is_renewal = False
         self._backoff = Backoff(random or Random())  # noqa: S311 jitter, not a secret
         self._mute = MUTE
         self._outage = _Outage(feed.id, clock)
@@ -93,6 +95,12 @@ class Supervisor:
         ordered = tuple(sorted(set(pairs) - self._unusable))
         if ordered != self._pairs:
             self._pairs = ordered
+            self._changed.set()
+
+    def renew(self) -> None:
+        """Make a new connection, which takes the place of the present one: that does not send everything."""
+        if self._present is not None and self._present.seconds >= RENEWED:
+            self._is_renewal = True
             self._changed.set()
 
     async def run(self) -> None:
@@ -121,9 +129,11 @@ class Supervisor:
                 self._changed.clear()
                 if not self._pairs:
                     return None
-                if set(self._pairs) <= set(present.pairs):  # the removed ones are ignored up to the next connection
+                # Removed pairs are ignored up to the next connection.
+                if set(self._pairs) <= set(present.pairs) and not self._is_renewal:
                     self._listener.connected(self._pairs)
                     continue
+                self._is_renewal = False
                 successor = await self._hand_over(present)
                 if successor is None:
                     return None

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import http.client
 import logging
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -127,7 +128,7 @@ class AlpacaFeed:
             # `from None`, because the frames of the traceback hold the keys.
             raise RefusedKeys(self.id, f"{answer}: {advice}") from None
         if refusal.code == _BAD_SYMBOL and (named := stream.named_in(refusal.message)):
-            raise UnusableHistory(str(named[0]), [f"{self.id} does not have the pair: {answer}"]) from None
+            raise UnusableHistory(self.id, [f"it does not have {pair}: {answer}" for pair in named]) from None
         if refusal.code == _TOO_MANY_SYMBOLS:
             if stream.has_bars:
                 self.sends_quotes = False
@@ -227,9 +228,9 @@ class _Stream(CryptoDataStream):
         return self._began if self._newest is None else min(self._newest, self._clock.now())
 
     def named_in(self, message: str) -> list[Pair]:
-        """Return the pairs that a message names. If only one was asked for, it is that one."""
-        named = [pair for symbol, pair in self._pairs.items() if symbol in message]
-        return list(self._pairs.values()) if len(self._pairs) == 1 else named
+        """Return the pairs that a message names."""
+        words = set(re.findall(r"[A-Z0-9/]+", message))
+        return [pair for symbol, pair in self._pairs.items() if symbol in words]
 
     async def open(self, *, with_quotes: bool) -> None:
         """Connect, authenticate and subscribe."""
@@ -242,11 +243,12 @@ class _Stream(CryptoDataStream):
             raise Malformed("an unexpected answer in the handshake") from None
         self.subscribe_bars(self._add_bar, *self._pairs)
         self.subscribe_updated_bars(self._add_updated_bar, *self._pairs)
-        await self._confirm("bars")
+        if missing := set(self._pairs) - await self._confirmed("bars"):
+            raise UnusableHistory(ALPACA.source, [f"its stream does not have {one}" for one in sorted(missing)])
         self.has_bars = True
         if with_quotes:
             self.subscribe_quotes(self._add_quote, *self._pairs)
-            await self._confirm("quotes")
+            await self._confirmed("quotes")
         self._data_at = self._clock.monotonic()
 
     async def receive(self) -> None:
@@ -276,19 +278,17 @@ class _Stream(CryptoDataStream):
             events.append(Heartbeat(self._clock.now()))
         return events
 
-    async def _confirm(self, channel: str) -> None:
-        """Ask for every channel that has a handler, and wait until the exchange has confirmed that."""
+    async def _confirmed(self, channel: str) -> set[str]:
+        """Ask for every channel that has a handler, and return the symbols that the exchange confirms for one."""
         self._subscribed = None
         async with self._within(f"confirm the subscription of {channel}"):
             await self._send_subscribe_msg()
             while self._subscribed is None:
                 await self._dispatch_all(await self._ws.receive())
-        confirmed = self._subscribed.get(channel)
-        if not isinstance(confirmed, list):
+        symbols = self._subscribed.get(channel)
+        if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
             raise Malformed(f"a subscription without a list of {channel}")
-        for symbol, pair in self._pairs.items():
-            if symbol not in confirmed:
-                raise UnusableHistory(str(pair), [f"{ALPACA.source} does not stream the {channel} of the pair"])
+        return set(symbols)
 
     async def _dispatch_all(self, messages: Sequence[dict[str, Any]]) -> None:
         for message in messages:

@@ -10,18 +10,23 @@ from crypto_predict.sources.address import address
 
 @dataclass(frozen=True, slots=True)
 class BinanceSettings:
-    """The address. It is never printed: it may contain a password.
+    """The addresses. They are never printed: they may contain passwords.
 
-    The default is the host of market data. The main one refuses some countries, and with them GitHub's runners.
+    The defaults are the hosts of market data. The main ones refuse some countries, and with them GitHub's runners.
     """
 
     api_url: str = field(default="https://data-api.binance.vision", repr=False)
+    stream_url: str = field(default="wss://data-stream.binance.vision", repr=False)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> BinanceSettings:
-        """Read ``BINANCE_API_URL``. An empty value counts as absent.
+        """Read ``BINANCE_API_URL`` and ``BINANCE_STREAM_URL``. An empty value counts as absent.
 
         Raises:
-            InvalidValue: The address is not an address.
+            InvalidValue: An address is not an address.
         """
-        return cls(address(environ, "BINANCE_API_URL", cls().api_url))
+        default = cls()
+        return cls(
+            address(environ, "BINANCE_API_URL", default.api_url),
+            address(environ, "BINANCE_STREAM_URL", default.stream_url, ("ws", "wss")),
+        )

@@ -1,25 +1,32 @@
-"""Parse queries and paths into questions to the database. Pure functions, as in `web.questions`."""
+"""Parse queries, paths and bodies into questions to the database. Pure functions, as in `web.questions`."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import NamedTuple
 
-from crypto_predict.errors import InvalidValue
+from crypto_predict.errors import CryptoPredictError, InvalidValue
 from crypto_predict.market import EPOCH, Interval, Pair
 from crypto_predict.settings import whole_number
-from crypto_predict.web.questions import MOMENT_EXPECTED, BadParameter, moment, parameters
+from crypto_predict.web.questions import MOMENT_EXPECTED, BadParameter, moment, parameters, shortened
 from crypto_predict.web.questions import day as read_day
 
 DEFAULT_LIMIT, MOST_CANDLES = 1_000, 10_000  # candles in one answer
 LATEST = datetime(9999, 1, 1, tzinfo=UTC)  # later instants are read as this one: the calendar ends soon after
 
+_PAGE = ("start", "end", "limit", "source")  # parameters
+_BODY = (
+    'expected an object such as {"pair": "SOL/USD", "source": "binance", "since": "2024-06-01"}, '
+    "of which the last two members are optional"
+)
+
 _limit = whole_number("limit", 1, MOST_CANDLES)
 
 
-class CandlesQuestion(NamedTuple):
-    """The parameters of ``/candles/{pair}``; what was not given is None."""
+class PageQuestion(NamedTuple):
+    """The parameters of an address that answers in pages; what was not given is None."""
 
     pair: Pair
     interval: Interval | None = None
@@ -38,19 +45,41 @@ class DigestQuestion(NamedTuple):
     source: str | None = None
 
 
-def candles(pair: str, query: str) -> CandlesQuestion:
+class NewPair(NamedTuple):
+    """The body of ``POST /pairs``; what was not given is None."""
+
+    pair: Pair
+    source: str | None = None
+    since: datetime | None = None  # UTC
+
+
+class RemovedPair(NamedTuple):
+    """The parameters of ``DELETE /pairs/{pair}``; what was not given is None."""
+
+    pair: Pair
+    source: str | None = None
+
+
+class BadBody(CryptoPredictError):
+    """The body of a request cannot be read, as the message explains."""
+
+
+def candles(pair: str, query: str) -> PageQuestion:
     """Parse the path and the query of ``/candles/{pair}``.
 
     Raises:
         BadParameter, InvalidValue: The pair is malformed, or a parameter is repeated, unknown, malformed or too large.
     """
-    known = Pair.parse(pair)
-    given = parameters(query, ("interval", "start", "end", "limit", "source"))
-    start, end = (_instant(name, given[name]) if name in given else None for name in ("start", "end"))
-    if start is not None and end is not None and end < start:
-        raise BadParameter("end", f"end {given['end']} lies before start {given['start']}")
-    limit = _limit(given["limit"]) if "limit" in given else DEFAULT_LIMIT
-    return CandlesQuestion(known, _interval(given), start, end, limit, given.get("source"))
+    return _page(pair, query, ("interval", *_PAGE))
+
+
+def page(pair: str, query: str) -> PageQuestion:
+    """Parse the path and the query of ``/minutes/{pair}`` and ``/top-of-book/{pair}``, which have no interval.
+
+    Raises:
+        BadParameter, InvalidValue: The pair is malformed, or a parameter is repeated, unknown, malformed or too large.
+    """
+    return _page(pair, query, _PAGE)
 
 
 def digest(pair: str, query: str) -> DigestQuestion:
@@ -67,6 +96,76 @@ def digest(pair: str, query: str) -> DigestQuestion:
     if not EPOCH.date() <= day < LATEST.date():
         raise InvalidValue("day", given["day"], f"a day from {EPOCH:%Y-%m-%d} to the end of 9998")
     return DigestQuestion(known, day, _interval(given), given.get("source"))
+
+
+def new_pair(body: bytes, now: datetime) -> NewPair:
+    """Parse the body of ``POST /pairs``: a JSON object. An optional member may be null.
+
+    Raises:
+        BadBody: The body is not a JSON object.
+        BadParameter, InvalidValue: A member is missing, repeated, unknown or malformed, or `since` lies ahead of `now`.
+    """
+    given = _members(body)
+    for name in given:
+        if name not in NewPair._fields:
+            raise BadParameter(shortened(name), f"{shortened(name)!r} is not a member of the body: {_BODY}")
+    if "pair" not in given:
+        raise BadParameter("pair", f"pair is missing in the body: {_BODY}")
+    texts = {name: _text(name, value) for name, value in given.items() if value is not None or name == "pair"}
+    since = _instant("since", texts["since"]) if "since" in texts else None
+    if since is not None and since > now:
+        raise InvalidValue("since", texts["since"], "a time in the past")
+    return NewPair(Pair.parse(texts["pair"]), texts.get("source"), since)
+
+
+def removed_pair(pair: str, query: str) -> RemovedPair:
+    """Parse the path and the query of ``DELETE /pairs/{pair}``.
+
+    Raises:
+        BadParameter, InvalidValue: The pair is malformed, or a parameter is repeated or unknown.
+    """
+    known = Pair.parse(pair)
+    return RemovedPair(known, parameters(query, ("source",)).get("source"))
+
+
+def _page(pair: str, query: str, names: tuple[str, ...]) -> PageQuestion:
+    known = Pair.parse(pair)
+    given = parameters(query, names)
+    start, end = (_instant(name, given[name]) if name in given else None for name in ("start", "end"))
+    if start is not None and end is not None and end < start:
+        raise BadParameter("end", f"end {given['end']} lies before start {given['start']}")
+    limit = _limit(given["limit"]) if "limit" in given else DEFAULT_LIMIT
+    return PageQuestion(known, _interval(given), start, end, limit, given.get("source"))
+
+
+def _members(body: bytes) -> dict[str, object]:
+    """Return the members of a JSON object.
+
+    Raises:
+        BadBody: It is not one.
+        BadParameter: A member is repeated.
+    """
+
+    def unique(members: list[tuple[str, object]]) -> dict[str, object]:
+        found = dict(members)
+        if len(found) < len(members):
+            name = next(name for name in found if [other for other, _ in members].count(name) > 1)
+            raise BadParameter(shortened(name), f"{shortened(name)!r} is given more than once")
+        return found
+
+    try:
+        found = json.loads(body.decode(), object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:  # a hostile body is nested too deeply, or holds an endless number
+        raise BadBody(f"the body is not JSON in UTF-8: {_BODY}") from error
+    if not isinstance(found, dict):
+        raise BadBody(f"the body is not a JSON object: {_BODY}")
+    return found
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidValue(name, value, "text")
+    return value
 
 
 def _interval(given: Mapping[str, str]) -> Interval | None:

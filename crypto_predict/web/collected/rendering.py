@@ -5,15 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
+from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
 from crypto_predict.baked import plain
 from crypto_predict.errors import CryptoPredictError
-from crypto_predict.market import Candle, StoredCandle
+from crypto_predict.market import Candle, Pair, Quote, StoredCandle
 from crypto_predict.web.answers import PairRange
-from crypto_predict.web.collected.answers import Page, SeriesState
-from crypto_predict.web.collected.questions import CandlesQuestion
+from crypto_predict.web.collected.answers import Page, T
+from crypto_predict.web.collected.live_answers import Minute
+from crypto_predict.web.collected.questions import PageQuestion
+from crypto_predict.web.collected.series import SeriesState
 from crypto_predict.web.rendering import PAIR, SERIES, Headers, Rendered, render, simulated_header
 
 JSON, CSV = "application/json", "text/csv"
@@ -21,31 +26,56 @@ CONTENT_TYPES = {JSON: JSON, CSV: "text/csv; charset=utf-8; header=present"}
 
 # Of every row. The values that a source does not have are null in JSON and empty in CSV.
 COLUMNS = ("time", *Candle._fields[1:], "vwap")
+MINUTE_COLUMNS = (
+    *("time", "verdict", "asked", "reason", *COLUMNS[1:]),
+    *("built_open", "built_high", "built_low", "built_close", "ticks", "late", "partial"),
+)
+QUOTE_COLUMNS = ("time", "bid", "bid_size", "ask", "ask_size")
+
+VARY = ("Vary", "Accept")
+
+_Values = Sequence[object]
+_WITHOUT_CANDLE, _NOT_BUILT = [None] * 10, [None] * 7  # the columns of a minute that describe a candle
 
 
 class NotAcceptable(CryptoPredictError):
     """The client accepts neither JSON nor CSV."""
 
     def __init__(self) -> None:
-        super().__init__(f"candles are served as {' or '.join(CONTENT_TYPES)}, and Accept allows neither")
+        super().__init__(f"this is served as {' or '.join(CONTENT_TYPES)}, and Accept allows neither")
 
 
-def candles(page: Page, question: CandlesQuestion, content_type: str) -> Rendered:
-    """Render a page as `JSON` or `CSV`, with links to the pages beside it."""
-    body = _csv(page) if content_type == CSV else _json(page)
-    series = page.found.series
-    values = (quote(series.source, safe=":/"), page.interval.label)
-    headers: Headers = [
-        ("Content-Type", CONTENT_TYPES[content_type]),
-        ("Content-Length", str(len(body))),
-        ("Vary", "Accept"),
-        (PAIR, str(series.pair)),
-        *zip(SERIES, values, strict=True),
-        *simulated_header(page.found.simulated),
-    ]
-    if links := _links(page, question):
-        headers.append(("Link", ", ".join(links)))
-    return Rendered(body, headers)
+class Table(NamedTuple):
+    """The rows of a page, and what its answer says about them beside the pair, the source and simulated prices."""
+
+    path: str
+    name: str  # of the member with the rows
+    members: Mapping[str, object]
+    columns: Sequence[str]
+    rows: Iterable[_Values]
+
+
+def candles(page: Page[StoredCandle], question: PageQuestion, content_type: str) -> Rendered:
+    """Render a page of candles as `JSON` or `CSV`, with links to the pages beside it."""
+    interval = page.interval.label
+    stored = page.found.series.interval
+    members = {"interval": interval, "resampled_from": None if stored is page.interval else stored.label}
+    table = Table("candles", "candles", members, COLUMNS, map(_candle, page.rows))
+    rendered = _render(table, page, question, content_type, {"interval": interval})
+    return Rendered(rendered.body, [*rendered.headers, (SERIES[1], interval)])
+
+
+def minutes(page: Page[Minute], question: PageQuestion, content_type: str) -> Rendered:
+    """Render a page of minutes in the same way."""
+    flags: _Values = ("false", "true") if content_type == CSV else (False, True)
+    rows = (_minute(one, flags) for one in page.rows)
+    return _render(Table("minutes", "minutes", {}, MINUTE_COLUMNS, rows), page, question, content_type, {})
+
+
+def quotes(page: Page[Quote], question: PageQuestion, content_type: str) -> Rendered:
+    """Render a page of quotes in the same way."""
+    rows = ([_instant(one.time), one.bid, one.bid_size, one.ask, one.ask_size] for one in page.rows)
+    return _render(Table("top-of-book", "quotes", {}, QUOTE_COLUMNS, rows), page, question, content_type, {})
 
 
 def series(states: list[SeriesState]) -> Rendered:
@@ -54,56 +84,100 @@ def series(states: list[SeriesState]) -> Rendered:
 
 
 def pairs(ranges: list[PairRange], states: list[SeriesState] | None) -> Rendered:
-    """Render the pairs of the model, each with its series in the database; null if that cannot be read."""
+    """Render the pairs of the model, each with its series in the database; null if that cannot be read.
+
+    Pairs follow that are only collected. Nothing is forecast about them, so these members are null.
+    """
+    found: dict[Pair, list[SeriesState]] = {one.pair: [] for one in ranges}
+    for state in states or ():
+        found.setdefault(state.pair, []).append(state)
     rows = [
-        {**plain.encode(one), "collected": plain.encode(states and [s for s in states if s.pair == one.pair])}
+        {**plain.encode(one), "collected": None if states is None else plain.encode(found.pop(one.pair))}
         for one in ranges
     ]
-    return render(rows, simulated=any(one.simulated for one in [*ranges, *(states or ())]))
+    rows += [_only_collected(pair, of_pair) for pair, of_pair in found.items() if of_pair]
+    is_simulated = any(one.simulated for one in ranges) or any(one.simulated for one in states or ())
+    return render(rows, simulated=is_simulated)
 
 
-def _json(page: Page) -> bytes:
+def _only_collected(pair: Pair, states: list[SeriesState]) -> dict[str, object]:
+    """Return the members of a pair that the model does not have."""
+    unknown = dict.fromkeys(field.name for field in fields(PairRange))
+    simulated = any(one.simulated for one in states)
+    return {**unknown, "pair": str(pair), "simulated": simulated, "collected": plain.encode(states)}
+
+
+def _render(
+    table: Table, page: Page[T], question: PageQuestion, content_type: str, names: Mapping[str, str]
+) -> Rendered:
+    """Render a table; `names` are parameters of the links in addition to the usual ones."""
+    body = _csv(table) if content_type == CSV else _json(table, page)
+    series = page.found.series
+    headers: Headers = [
+        ("Content-Type", CONTENT_TYPES[content_type]),
+        ("Content-Length", str(len(body))),
+        VARY,
+        (PAIR, str(series.pair)),
+        (SERIES[0], quote(series.source, safe=":/")),
+        *simulated_header(page.found.simulated),
+    ]
+    if links := _links(table, page, question, names):
+        headers.append(("Link", ", ".join(links)))
+    return Rendered(body, headers)
+
+
+def _links(table: Table, page: Page[T], question: PageQuestion, names: Mapping[str, str]) -> list[str]:
+    neighbours: list[tuple[str, dict[str, datetime | None]]] = []
+    if page.following is not None:
+        neighbours.append(("next", {"start": page.following, "end": question.end}))
+    if page.preceding is not None:
+        neighbours.append(("prev", {"end": page.preceding}))
+    links = []
+    for relation, edges in neighbours:
+        span = {name: _instant(at) for name, at in edges.items() if at is not None}
+        query = {**names, **span, "limit": question.limit, "source": page.found.series.source}
+        links.append(f'</{table.path}/{question.pair.slug}?{urlencode(query, safe=":")}>; rel="{relation}"')
+    return links
+
+
+def _json(table: Table, page: Page[T]) -> bytes:
+    series = page.found.series
     head = {
-        "pair": str(page.found.series.pair),
-        "source": page.found.series.source,
-        "interval": page.interval.label,
-        "resampled_from": None if page.found.series.interval is page.interval else page.found.series.interval.label,
+        "pair": str(series.pair),
+        "source": series.source,
+        **table.members,
         "simulated": page.found.simulated,
-        "columns": COLUMNS,
+        "columns": table.columns,
     }
-    rows = json.dumps([_row(stored) for stored in page.candles], separators=(",", ":"))
-    return f'{json.dumps(head)[:-1]}, "candles": {rows}}}\n'.encode()
+    rows = json.dumps(list(table.rows), separators=(",", ":"))
+    return f'{json.dumps(head)[:-1]}, "{table.name}": {rows}}}\n'.encode()
 
 
-def _csv(page: Page) -> bytes:
+def _csv(table: Table) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    writer.writerows(_row(stored) for stored in page.candles)
+    writer.writerow(table.columns)
+    writer.writerows(table.rows)
     return text.getvalue().encode()
 
 
-def _row(stored: StoredCandle) -> list[object]:
+def _candle(stored: StoredCandle) -> _Values:
     candle, vwap = stored
     return [_instant(candle.open_time), *candle[1:], vwap]
 
 
-def _links(page: Page, question: CandlesQuestion) -> list[str]:
-    links = []
-    if page.following is not None:
-        links.append(f'<{_address(page, question, page.following, question.end)}>; rel="next"')
-    if page.preceding is not None:
-        links.append(f'<{_address(page, question, None, page.preceding)}>; rel="prev"')
-    return links
-
-
-def _address(page: Page, question: CandlesQuestion, start: datetime | None, end: datetime | None) -> str:
-    """Return the address of another page of the same series."""
-    span = {name: _instant(at) for name, at in (("start", start), ("end", end)) if at is not None}
-    query = {"interval": page.interval.label, **span, "limit": question.limit, "source": page.found.series.source}
-    return f"/candles/{question.pair.slug}?{urlencode(query, safe=':')}"
+def _minute(minute: Minute, flags: _Values) -> _Values:
+    """Return the values of a minute; `flags` are what stands for false and true."""
+    judged, built = minute
+    candle: _Values = _WITHOUT_CANDLE
+    if judged.stored is not None:
+        candle = [*judged.stored.candle[1:], judged.stored.vwap]
+    ticks: _Values = _NOT_BUILT
+    if built is not None:
+        ticks = [built.open, built.high, built.low, built.close, built.ticks, built.late, flags[built.partial]]
+    return [_instant(judged.open_time), judged.verdict.value, flags[judged.asked], judged.reason, *candle, *ticks]
 
 
 def _instant(at: datetime) -> str:
-    """Format whole seconds in UTC: ``2024-06-01T12:00:00Z``."""
-    return f"{at.isoformat()[:19]}Z"
+    """Format an instant in UTC: ``2024-06-01T12:00:00Z``, with microseconds if it has any."""
+    return f"{at.isoformat()[:-6]}Z"

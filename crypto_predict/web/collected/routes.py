@@ -1,32 +1,65 @@
-"""The endpoints that read the database: each parses a question, answers it and renders the answer."""
+"""The endpoints of the database: each parses a question, answers it and renders the answer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from http import HTTPStatus
 
 from flask import Flask, Response, request
+from werkzeug.exceptions import UnsupportedMediaType
 
-from crypto_predict.errors import DatabaseError
+from crypto_predict.errors import DatabaseError, InvalidValue
+from crypto_predict.market.ports import ACTIVE, CollectedSeries
+from crypto_predict.web import conditional_requests
 from crypto_predict.web import questions as query_strings
 from crypto_predict.web.answers import PairRange
-from crypto_predict.web.collected import answers, questions, rendering
+from crypto_predict.web.collected import answers, live_answers, questions, rendering
+from crypto_predict.web.collected import series as found_series
+from crypto_predict.web.collected.administration import Administration, AdministrationOff
+from crypto_predict.web.collected.copies import Copies
 from crypto_predict.web.collected.database import Database, NoDatabase, Overloaded
-from crypto_predict.web.rendering import COMMON, Rendered, render
-from crypto_predict.web.snapshots import until_candle
+from crypto_predict.web.rendering import COMMON, Rendered, render, simulated_header
+from crypto_predict.web.snapshots import cache_control, until_candle
 
-CANDLES, DIGEST, SERIES = "/candles/<path:pair>", "/digest/<path:pair>", "/series"
+CANDLES, MINUTES, TOP_OF_BOOK = "/candles/<path:pair>", "/minutes/<path:pair>", "/top-of-book/<path:pair>"
+DIGEST, SERIES = "/digest/<path:pair>", "/series"
+PAIRS, PAIR = "/pairs", "/pairs/<path:pair>"
 
 
 def add_routes(app: Flask, database: Database | None, clock: Callable[[], datetime]) -> None:
-    """Add the endpoints of candles; without a database each raises `NoDatabase`."""
+    """Add the endpoints that read the database; without one each raises `NoDatabase`."""
+    copies = Copies()
 
     def candles(opened: Database, pair: str, query: str) -> Response:
         content_type = _content_type()
         question = questions.candles(pair, query)
         with opened.reading() as reader:
-            page = answers.candles(reader, question)
-        return live(rendering.candles(page, question, content_type), page.lasts(clock()))
+            found, interval = found_series.choose(reader.collected(), question.pair, question.interval, question.source)
+            lasts = answers.until_next(found, interval, clock())
+            copy = (question, content_type, found.series, found.version)
+            if (etag := copies.etag(copy)) and _has(etag):
+                return _unchanged(etag, found, lasts)
+            page = answers.candles(reader, found, interval, question)
+        answer = live(rendering.candles(page, question, content_type), lasts)
+        copies.add(copy, answer.headers["ETag"])
+        return answer
+
+    def minutes(opened: Database, pair: str, query: str) -> Response:
+        content_type = _content_type()
+        question = questions.page(pair, query)
+        now = clock()
+        with opened.reading() as reader:
+            page = live_answers.minutes(reader, question, now)
+        lasts = answers.until_next(page.found, page.interval, now)
+        return live(rendering.minutes(page, question, content_type), lasts)
+
+    def top_of_book(opened: Database, pair: str, query: str) -> Response:
+        content_type = _content_type()
+        question = questions.page(pair, query)
+        with opened.reading() as reader:
+            page = live_answers.quotes(reader, question)
+        return live(rendering.quotes(page, question, content_type), live_answers.until_next_quote(page, clock()))
 
     def digest(opened: Database, pair: str, query: str) -> Response:
         question = questions.digest(pair, query)
@@ -37,38 +70,86 @@ def add_routes(app: Flask, database: Database | None, clock: Callable[[], dateti
     def series(opened: Database, query: str) -> Response:
         query_strings.parameters(query, ())
         with opened.reading() as reader:
-            return live(rendering.series(answers.series(reader, clock())))
+            return live(rendering.series(found_series.series(reader, clock())))
 
     def add(rule: str, endpoint: Callable[..., Response]) -> None:
         def view(**path: str) -> Response:
             if database is None:
                 raise NoDatabase
-            return endpoint(database, query=request.environ.get("QUERY_STRING", ""), **path)
+            return endpoint(database, query=_query(), **path)
 
         app.add_url_rule(rule, rule, view)
 
     add(CANDLES, candles)
+    add(MINUTES, minutes)
+    add(TOP_OF_BOOK, top_of_book)
     add(DIGEST, digest)
     add(SERIES, series)
 
 
+def add_changes(
+    app: Flask, database: Database, administration: Administration | None, clock: Callable[[], datetime]
+) -> None:
+    """Add the endpoints that change what is collected; without an administration each raises `AdministrationOff`."""
+
+    def add_pair(opened: Database, allowed: Administration) -> Response:
+        query_strings.parameters(_query(), ())
+        if request.mimetype != rendering.JSON:
+            raise UnsupportedMediaType(f"the body must be JSON: send Content-Type: {rendering.JSON}")
+        request.max_content_length = query_strings.BODIES["POST", PAIRS] - 1
+        question = questions.new_pair(request.get_data(), clock())
+        known = _active(opened)
+        found = allowed.add(question)
+        status = HTTPStatus.OK if found.series in {one.series for one in known} else HTTPStatus.CREATED
+        return _changed(render(found_series.state(found, clock()), simulated=found.simulated), status)
+
+    def remove_pair(opened: Database, allowed: Administration, pair: str) -> Response:
+        question = questions.removed_pair(pair, _query())
+        try:
+            removed = allowed.remove(question)
+        except InvalidValue as error:
+            raise found_series.NotCollected(error.name, str(error.value), _active(opened)) from error
+        return _changed(rendering.series([found_series.state(one, clock()) for one in removed]))
+
+    def add(rule: str, method: str, endpoint: Callable[..., Response]) -> None:
+        def view(**path: str) -> Response:
+            if administration is None:
+                raise AdministrationOff
+            administration.check(request.headers.get("Authorization"))
+            return endpoint(database, administration, **path)
+
+        app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
+
+    add(PAIRS, "POST", add_pair)
+    add(PAIR, "DELETE", remove_pair)
+
+
 def pairs(database: Database, ranges: list[PairRange], now: datetime) -> Response:
-    """Answer ``/pairs`` with what is collected of each pair; the model's part does not depend on the database."""
+    """Answer ``GET /pairs`` with what is collected; the model's part does not depend on the database."""
     try:
         with database.reading() as reader:
-            states = answers.series(reader, now)
+            states = found_series.series(reader, now)
     except (DatabaseError, Overloaded):
         return live(rendering.pairs(ranges, None))
     return live(rendering.pairs(ranges, states))
 
 
-def example(database: Database, fallback: answers.Example) -> answers.Example:
+def example(database: Database, fallback: found_series.Example) -> found_series.Example:
     """Return a series that the documentation can ask for; `fallback` if the database has none or cannot be read."""
     try:
         with database.reading() as reader:
-            return answers.example(reader) or fallback
+            return found_series.example(reader) or fallback
     except (DatabaseError, Overloaded):
         return fallback
+
+
+def live(rendered: Rendered, lasts: timedelta = timedelta()) -> Response:
+    """Return an answer of the database that `lasts` until the next candle."""
+    return Response(rendered.body, headers=[*rendered.headers, *until_candle(rendered.body, lasts), *COMMON])
+
+
+def _query() -> str:
+    return str(request.environ.get("QUERY_STRING", ""))
 
 
 def _content_type() -> str:
@@ -79,6 +160,21 @@ def _content_type() -> str:
     return chosen
 
 
-def live(rendered: Rendered, lasts: timedelta = timedelta()) -> Response:
-    """Return an answer of the database that `lasts` until the next candle."""
-    return Response(rendered.body, headers=[*rendered.headers, *until_candle(rendered.body, lasts), *COMMON])
+def _has(etag: str) -> bool:
+    """Return whether the client has a copy of the answer with this tag."""
+    return conditional_requests.evaluate(request.environ, etag, None) is HTTPStatus.NOT_MODIFIED
+
+
+def _unchanged(etag: str, found: CollectedSeries, lasts: timedelta) -> Response:
+    """Return the headers of a candle page that the client has; the application makes it a 304."""
+    headers = [rendering.VARY, *simulated_header(found.simulated), cache_control(lasts), ("ETag", etag)]
+    return Response(headers=[*headers, *COMMON])
+
+
+def _active(database: Database) -> list[CollectedSeries]:
+    with database.reading() as reader:
+        return [one for one in reader.collected() if one.state == ACTIVE]
+
+
+def _changed(rendered: Rendered, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return Response(rendered.body, status, [*rendered.headers, ("Cache-Control", "no-store"), *COMMON])

@@ -3,41 +3,53 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from crypto_predict.baked import plain
 from crypto_predict.errors import DatabaseError
-from crypto_predict.market import DAY, Candle, Interval, StoredCandle, digest
-from crypto_predict.market.ports import CollectedSeries
-from crypto_predict.web import problems, rendering
+from crypto_predict.market import DAY, Candle, Interval, Quote, StoredCandle, digest
+from crypto_predict.market.ports import ACTIVE, SERIES_STATES, BuiltCandle, CollectedSeries
+from crypto_predict.market.verdict import Judged, Verdict
+from crypto_predict.web import problems
+from crypto_predict.web import rendering as headers
 from crypto_predict.web.answers import PairRange
-from crypto_predict.web.collected import answers
-from crypto_predict.web.collected import rendering as tables
-from crypto_predict.web.collected.questions import (
-    DEFAULT_LIMIT,
-    MOST_CANDLES,
-    CandlesQuestion,
-)
+from crypto_predict.web.collected import answers, rendering
+from crypto_predict.web.collected.live_answers import Minute
+from crypto_predict.web.collected.questions import DEFAULT_LIMIT, MOST_CANDLES, PageQuestion
+from crypto_predict.web.collected.series import Example, NotCollected, SeriesState, state
 from crypto_predict.web.documentation.schemas import (
     PAIR,
     PAIR_PARAMETER,
     Schema,
+    or_null,
     parameter,
+    problem_response,
     record,
     ref,
     response,
     schema_of,
 )
 from crypto_predict.web.questions import MOMENT_PATTERN
+from crypto_predict.web.rendering import Rendered
 from crypto_predict.web.snapshots import until_candle
 
-_TAG = "collected"
+TAG = "collected"
 _OPERATIONS = {  # path to schema of the answer, summary, and status to response in addition to the usual ones
     "/candles/{pair}": (
         "Candles",
         "Candles of a pair, with VWAP, in JSON or CSV",
+        {"404": "NotCollected", "406": "NotAcceptable"},
+    ),
+    "/minutes/{pair}": (
+        "Minutes",
+        "Every minute of a pair with its verdict: traded, quiet, disconnected or exchange down",
+        {"404": "NotCollected", "406": "NotAcceptable"},
+    ),
+    "/top-of-book/{pair}": (
+        "Quotes",
+        "The best bid and ask of a pair, about each minute",
         {"404": "NotCollected", "406": "NotAcceptable"},
     ),
     "/digest/{pair}": (
@@ -45,7 +57,7 @@ _OPERATIONS = {  # path to schema of the answer, summary, and status to response
         "The SHA-256 of a day's candles, to compare two collectors",
         {"404": "NotCollected"},
     ),
-    "/series": ("SeriesState", "Every collected series, with its span, lag and gaps", {}),
+    "/series": ("SeriesState", "Every collected series, with its span, lag, gaps and rate of mismatch", {}),
 }
 _USUAL = {"400": "BadParameter", "304": "NotModified", "412": "PreconditionFailed", "503": "DatabaseUnavailable"}
 _PROBLEMS = {  # name to description
@@ -66,13 +78,37 @@ Without `start` the answer is the newest `limit` intervals before `end`, and `Li
 (`rel="prev"`). With `start` it begins there, and `Link` has the next page (`rel="next"`). A page may have fewer than
 `limit` candles; the last one has no link.
 """,
+    "/minutes/{pair}": """\
+Minutes ascend, one a row, and none is left out, whether it has a candle or not. `verdict` says what was going on:
+
+- `traded`: the candle has a volume or trades.
+- `quiet`: it has neither, or is missing although the live stream was connected throughout.
+- `exchange down`: the candle is missing, and the exchange had answered that it is not available.
+- `disconnected`: the candle is missing, and the stream was not connected throughout; `reason` says why.
+
+`asked` is whether the source has answered for the minute: a candle missing then is one that the source does not have.
+`built_open` to `partial` are the candle built from the ticks of a stream that sends no candles, where there is one.
+Pages are those of `/candles`.
+""",
+    "/top-of-book/{pair}": """\
+Quotes ascend, one a row. Without `start` the answer is the newest `limit` quotes before `end`, and `Link` has the page
+before it (`rel="prev"`). With `start` it begins there, and `Link` has the next page (`rel="next"`).
+""",
     "/digest/{pair}": """\
 The SHA-256 of UTF-8 text: one line with the interval in seconds, then one line a candle,
 `2024-05-17T00:00:00Z,open,high,low,close,volume` with numbers as Python's `repr` writes them. A line feed ends each.
 Compare days that are `complete` only: the source was asked for all of such a day.
 """,
-    "/series": "Of a series without candles `start`, `end` and `lag_seconds` are null.",
+    "/series": """\
+Of a series without candles `start`, `end` and `lag_seconds` are null. `compared` candles of the live stream were
+compared with those that the source returned later, and `mismatched` ones differed; `mismatch_rate` is their share.
+`since` is how far back the series is collected, null for all of it.
+""",
 }
+_OF_PAIRS = """\
+The pairs of the model come first. Of those that are only collected, nothing is forecast: the other members are null.
+`collected` is null while the database cannot be read.
+"""
 
 _TEXT: Schema = {"type": "string"}
 _INTERVAL: Schema = {**_TEXT, "enum": [interval.label for interval in Interval]}
@@ -80,29 +116,58 @@ _NUMBER: Schema = {"type": "number", "minimum": 0}
 _ROW: Schema = {
     "type": "array",
     "items": {"anyOf": [schema_of(datetime), _NUMBER, {"type": "null"}]},
-    "minItems": len(tables.COLUMNS),
-    "maxItems": len(tables.COLUMNS),
-    "description": f"The values of {', '.join(tables.COLUMNS)}. Of the last five each may be null.",
+    "minItems": len(rendering.COLUMNS),
+    "maxItems": len(rendering.COLUMNS),
+    "description": f"The values of {', '.join(rendering.COLUMNS)}. Of the last five each may be null.",
+}
+_OF_CANDLES = {"interval": _INTERVAL, "resampled_from": or_null(_INTERVAL)}
+_OF_EVERY_PAIR = {"pair", "simulated"}  # members of a pair that is only collected, too
+_MINUTE_ROW: Schema = {
+    "type": "array",
+    "items": {"anyOf": [schema_of(datetime), _TEXT, {"type": "boolean"}, _NUMBER, {"type": "null"}]},
+    "minItems": len(rendering.MINUTE_COLUMNS),
+    "maxItems": len(rendering.MINUTE_COLUMNS),
+    "description": f"The values of {', '.join(rendering.MINUTE_COLUMNS)}. From the fifth on they may be null.",
+}
+_QUOTE_ROW: Schema = {
+    "type": "array",
+    "items": {"anyOf": [schema_of(datetime), _NUMBER]},
+    "minItems": len(rendering.QUOTE_COLUMNS),
+    "maxItems": len(rendering.QUOTE_COLUMNS),
+    "description": f"The values of {', '.join(rendering.QUOTE_COLUMNS)}.",
 }
 
 
-def extend(document: dict[str, Any], example: answers.Example, ranges: list[PairRange]) -> None:
+class _Shown(NamedTuple):
+    """An example of a table in both formats."""
+
+    json: Rendered
+    csv: Rendered
+
+
+def extend(document: dict[str, Any], example: Example, ranges: list[PairRange]) -> None:
     """Add the endpoints of a database to a document, and what is collected to ``/pairs`` with its `ranges`."""
-    page = _page(example)
-    shown = _examples(example, page, ranges)
+    tables = _tables(example)
+    shown = _examples(example, tables, ranges)
     components = document["components"]
     components["schemas"] |= _schemas()
-    for name, problem in _example_problems(page).items():
-        body = json.loads(problem.rendered().body)
-        components["responses"][name] = response(_PROBLEMS[name], problems.CONTENT_TYPE, "Problem", body)
-    document["tags"].append({"name": _TAG, "description": "What did it cost? From the database that collect.py writes"})
+    for name, problem in _example_problems(example).items():
+        components["responses"][name] = problem_response(_PROBLEMS[name], problem)
+    document["tags"].append({"name": TAG, "description": "What did it cost? From the database that collect.py writes"})
     parameters = _parameters(example)
     for path, (schema, summary, responses) in _OPERATIONS.items():
-        answer = response("The answer.", tables.JSON, schema, shown[schema]) | {"headers": _headers(path, page)}
+        answer = response("The answer.", rendering.JSON, schema, shown[schema]) | {
+            "headers": _headers(tables.get(path))
+        }
+        if path in tables:
+            answer["content"][rendering.CONTENT_TYPES[rendering.CSV]] = {
+                "schema": {"type": "string"},
+                "example": tables[path].csv.body.decode(),
+            }
         document["paths"][path] = {
             "get": {
                 "operationId": path.split("/")[1],
-                "tags": [_TAG],
+                "tags": [TAG],
                 "summary": summary,
                 "description": _DESCRIPTIONS[path],
                 "parameters": parameters.get(path, []),
@@ -112,18 +177,14 @@ def extend(document: dict[str, Any], example: answers.Example, ranges: list[Pair
                 },
             }
         }
-    csv = {
-        "schema": {"type": "string"},
-        "example": tables.candles(page, CandlesQuestion(example.series.pair), tables.CSV).body.decode(),
-    }
-    document["paths"]["/candles/{pair}"]["get"]["responses"]["200"]["content"][tables.CONTENT_TYPES[tables.CSV]] = csv
     pairs = document["paths"]["/pairs"]["get"]
-    pairs["summary"] = "The pairs of the model, the days it answers for, and what is collected of them"
-    pairs["responses"]["200"]["content"][tables.JSON]["example"] = shown["PairRange"]
+    pairs["summary"] = "The pairs of the model, the days it answers for, and what is collected"
+    pairs["description"] = _OF_PAIRS
+    pairs["responses"]["200"]["content"][rendering.JSON]["example"] = shown["PairRange"]
     del pairs["responses"]["200"]["headers"]["Last-Modified"]
 
 
-def _parameters(example: answers.Example) -> dict[str, list[dict[str, Any]]]:
+def _parameters(example: Example) -> dict[str, list[dict[str, Any]]]:
     """Return the parameters by path."""
     series, day = example.series, example.day
     pair = PAIR_PARAMETER | {"example": series.pair.slug}
@@ -145,103 +206,145 @@ def _parameters(example: answers.Example) -> dict[str, list[dict[str, Any]]]:
     )
     end = parameter("end", "The same, not included; by default the newest close.", moment, f"{day + DAY}T00:00:00Z")
     count: Schema = {"type": "integer", "minimum": 1, "maximum": MOST_CANDLES, "default": DEFAULT_LIMIT}
-    limit = parameter("limit", "The number of candles at most.", count, 100)
+    limit = parameter("limit", "The number of rows at most.", count, 100)
     asked = parameter("day", "A UTC day.", {**_TEXT, "format": "date"}, f"{day}") | {"required": True}
     return {
         "/candles/{pair}": [pair, interval, start, end, limit, source],
+        "/minutes/{pair}": [pair, start, end, limit, source],
+        "/top-of-book/{pair}": [pair, start, end, limit, source],
         "/digest/{pair}": [pair, asked, interval, source],
     }
 
 
 def _schemas() -> dict[str, Schema]:
     """Return the schemas of the answers, by their names."""
-    state = schema_of(answers.SeriesState)
-    state["properties"] |= {"interval": _INTERVAL}
+    state = schema_of(SeriesState)
+    state["properties"] |= {"interval": _INTERVAL, "state": {**_TEXT, "enum": list(SERIES_STATES)}}
     day = schema_of(answers.DayDigest)
     day["properties"] |= {"interval": _INTERVAL}
-    of_pair = schema_of(PairRange)
-    collected: Schema = {"anyOf": [{"type": "array", "items": state}, {"type": "null"}]}
-    candles = {
-        "pair": PAIR,
-        "source": _TEXT,
-        "interval": _INTERVAL,
-        "resampled_from": {"anyOf": [_INTERVAL, {"type": "null"}]},
-        "simulated": {"type": "boolean"},
-        "columns": {"const": list(tables.COLUMNS)},
-        "candles": {"type": "array", "items": _ROW},
+    of_pair = {
+        name: schema if name in _OF_EVERY_PAIR else or_null(schema)
+        for name, schema in schema_of(PairRange)["properties"].items()
     }
+    collected = or_null({"type": "array", "items": ref("schemas", "OneSeries")})
     return {
-        "Candles": record(candles),
+        "Candles": _table(rendering.COLUMNS, "candles", _ROW, _OF_CANDLES),
+        "Minutes": _table(rendering.MINUTE_COLUMNS, "minutes", _MINUTE_ROW),
+        "Quotes": _table(rendering.QUOTE_COLUMNS, "quotes", _QUOTE_ROW),
         "DayDigest": day,
-        "SeriesState": {"type": "array", "items": state},
-        "PairRange": {"type": "array", "items": record(of_pair["properties"] | {"collected": collected})},
+        "OneSeries": state,
+        "SeriesState": {"type": "array", "items": ref("schemas", "OneSeries")},
+        "PairRange": {"type": "array", "items": record(of_pair | {"collected": collected})},
     }
 
 
-def _examples(example: answers.Example, page: answers.Page, ranges: list[PairRange]) -> dict[str, Any]:
+def _table(columns: Sequence[str], name: str, row: Schema, more: dict[str, Schema] | None = None) -> Schema:
+    """Return the schema of a page of rows."""
+    head = {"pair": PAIR, "source": _TEXT, **(more or {}), "simulated": {"type": "boolean"}}
+    return record({**head, "columns": {"const": list(columns)}, name: {"type": "array", "items": row}})
+
+
+def _examples(example: Example, tables: Mapping[str, _Shown], ranges: list[PairRange]) -> dict[str, Any]:
     """Return an answer for each schema, by its name."""
-    question = CandlesQuestion(example.series.pair)
-    series, rows = example.series, [candle for candle, _ in page.candles]
+    found, series = _found(example), example.series
+    rows = _example_candles(example)
     sha256 = digest(rows, series.interval)
     of_day = answers.DayDigest(
-        series.pair, series.source, series.interval.label, example.day, len(rows), True, sha256, page.found.simulated
+        series.pair, series.source, series.interval.label, example.day, len(rows), True, sha256, found.simulated
     )
-    states = [answers.state(page.found, page.found.newest_close or datetime.now(UTC))]
+    states = example_states(example)
     return {
-        "Candles": json.loads(tables.candles(page, question, tables.JSON).body),
+        **{_OPERATIONS[path][0]: json.loads(shown.json.body) for path, shown in tables.items()},
         "DayDigest": plain.encode(of_day),
         "SeriesState": plain.encode(states),
-        "PairRange": json.loads(tables.pairs(ranges, states).body),
+        "PairRange": json.loads(rendering.pairs(ranges, states).body),
     }
 
 
-def _headers(path: str, page: answers.Page) -> dict[str, Any]:
-    """Return the documented headers of an answer of the database."""
-    rendered = tables.candles(page, CandlesQuestion(page.found.series.pair), tables.JSON)
-    values = dict([*until_candle(rendered.body, timedelta(seconds=42)), *rendered.headers])
+def _headers(table: _Shown | None) -> dict[str, Any]:
+    """Return the documented headers of an answer of the database, which may be a table."""
+    body, own = table.json if table else (b"", [])
+    values = dict([*until_candle(body, timedelta(seconds=42)), *own])
     described = {
         "ETag": ("Changes with the candles.", _TEXT),
-        "Cache-Control": ("Until the next candle closes, for a minute at most.", _TEXT),
+        "Cache-Control": ("Until a second after the next candle closes, for a minute at most.", _TEXT),
+        "Vary": ("The format depends on `Accept`.", _TEXT),
+        "Link": ("The next page, or the page before.", _TEXT),
+        headers.PAIR: ("The pair of the rows.", PAIR),
+        headers.SERIES[0]: ("The source of the rows, percent-encoded.", _TEXT),
+        headers.SERIES[1]: ("The interval of the candles.", _INTERVAL),
     }
-    if path == "/candles/{pair}":
-        described |= {
-            "Vary": ("The format depends on `Accept`.", _TEXT),
-            "Link": ("The next page, or the page before.", _TEXT),
-            rendering.PAIR: ("The pair of the candles.", PAIR),
-            "Crypto-Predict-Source": ("The source of the candles, percent-encoded.", _TEXT),
-            "Crypto-Predict-Interval": ("The interval of the candles.", _INTERVAL),
-        }
-    simulated = {rendering.SIMULATED: ref("headers", rendering.SIMULATED)}
-    return simulated | {
+    return {headers.SIMULATED: ref("headers", headers.SIMULATED)} | {
         name: {"description": text, "schema": schema, "example": values[name]}
         for name, (text, schema) in described.items()
+        if name in values
     }
 
 
-def _example_problems(page: answers.Page) -> Mapping[str, problems.Problem]:
+def _example_problems(example: Example) -> Mapping[str, problems.Problem]:
     """Return a problem of each kind in `_PROBLEMS`."""
     errors = {
-        "NotCollected": answers.NotCollected("pair", "XYZ/USD", [page.found]),
-        "NotAcceptable": tables.NotAcceptable(),
+        "NotCollected": NotCollected("pair", "XYZ/USD", [_found(example)]),
+        "NotAcceptable": rendering.NotAcceptable(),
         "DatabaseUnavailable": DatabaseError("", "the server does not answer"),
     }
     return {name: problems.of_error(error) for name, error in errors.items()}
 
 
-def _page(example: answers.Example) -> answers.Page:
-    """Return two invented candles of a series, and a link."""
-    series, opening = example.series, datetime.combine(example.day, time(), UTC)
-    following = opening + series.interval.length
-    candles = (
-        StoredCandle(
-            Candle(opening, 67_000.0, 67_200.5, 66_900.0, 67_100.0, 12.5, 838_125.0, 1042, 6.25, 419_062.5), 67_066.8
-        ),
-        StoredCandle(
-            Candle(following, 67_100.0, 67_150.0, 67_050.0, 67_080.0, 7.5, 503_250.0, 604, 3.0, 201_300.0), 67_076.6
-        ),
+def _tables(example: Example) -> dict[str, _Shown]:
+    """Return a page of invented rows of a series for each table, by its path; each has a link."""
+    question, found, interval = PageQuestion(example.series.pair), _found(example), example.series.interval
+    first, second = _example_candles(example)
+    newest = second.open_time + interval.length
+    stored = [StoredCandle(first, 67_066.8), StoredCandle(second, 67_076.6)]
+    candles = answers.Page(found, interval, stored, newest, None)
+    built = BuiltCandle(first.open_time, 67_000.5, 67_200.0, 66_900.5, 67_100.0, ticks=57, late=1, partial=False)
+    missing = Judged(second.open_time, Verdict.DISCONNECTED, False, "no answer to a ping within 20 s", None)
+    judged = [
+        Minute(Judged(first.open_time, Verdict.TRADED, True, "", stored[0]), built),
+        Minute(missing, None),
+    ]
+    minutes = answers.Page(found, interval, judged, newest, None)
+    book = [
+        Quote(first.open_time, 67_099.5, 0.25, 67_100.5, 1.5),
+        Quote(second.open_time, 67_079.5, 0.5, 67_080.5, 0.75),
+    ]
+    quotes = answers.Page(found, interval, book, newest, None)
+    return {
+        "/candles/{pair}": _Shown(*(rendering.candles(candles, question, kind) for kind in rendering.CONTENT_TYPES)),
+        "/minutes/{pair}": _Shown(*(rendering.minutes(minutes, question, kind) for kind in rendering.CONTENT_TYPES)),
+        "/top-of-book/{pair}": _Shown(*(rendering.quotes(quotes, question, kind) for kind in rendering.CONTENT_TYPES)),
+    }
+
+
+def _example_candles(example: Example) -> list[Candle]:
+    """Return two invented candles of a series."""
+    opening = datetime.combine(example.day, time(), UTC)
+    following = opening + example.series.interval.length
+    return [
+        Candle(opening, 67_000.0, 67_200.5, 66_900.0, 67_100.0, 12.5, 838_125.0, 1042, 6.25, 419_062.5),
+        Candle(following, 67_100.0, 67_150.0, 67_050.0, 67_080.0, 7.5, 503_250.0, 604, 3.0, 201_300.0),
+    ]
+
+
+def example_states(example: Example) -> list[SeriesState]:
+    """Return the state of the series, as an answer shows it."""
+    found = _found(example)
+    return [state(found, found.newest_close or datetime.now(UTC))]
+
+
+def _found(example: Example) -> CollectedSeries:
+    """Return the state of the series as if it had the two candles."""
+    first, second = (candle.open_time for candle in _example_candles(example))
+    newest = second + example.series.interval.length
+    return CollectedSeries(
+        example.series,
+        simulated=False,
+        state=ACTIVE,
+        first_open=first,
+        newest_close=newest,
+        gaps=0,
+        missing=0,
+        compared=1_440,
+        mismatched=1,
     )
-    newest = following + series.interval.length
-    found = CollectedSeries(
-        series, simulated=False, state="collected", first_open=opening, newest_close=newest, gaps=0, missing=0
-    )
-    return answers.Page(found, series.interval, candles, newest, None)

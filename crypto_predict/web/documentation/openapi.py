@@ -15,13 +15,14 @@ from crypto_predict.errors import InvalidValue, OutOfRange, UnknownPair
 from crypto_predict.market import DAY, Pair
 from crypto_predict.version import __version__
 from crypto_predict.web import answers, problems, rendering
-from crypto_predict.web.collected.answers import Example
-from crypto_predict.web.documentation import collected
+from crypto_predict.web.collected.series import Example
+from crypto_predict.web.documentation import administration, collected
 from crypto_predict.web.documentation.schemas import (
     PAIR,
     PAIR_PARAMETER,
     Schema,
     parameter,
+    problem_response,
     record,
     ref,
     refs,
@@ -133,6 +134,7 @@ def document(snapshot: Snapshot, repository_url: str | None = None, example: Exa
     }
     if example is not None:
         collected.extend(found, example, snapshot.answers.pairs())
+        administration.extend(found, example)
     return found
 
 
@@ -224,8 +226,7 @@ def _responses(snapshot: Snapshot) -> dict[str, Any]:
     kept = {"headers": refs("headers", ("ETag", "Cache-Control", rendering.SIMULATED))}
     found = {"NotModified": {"description": "The copy you have is still good.", **kept}}
     for name, problem in _example_problems(snapshot).items():
-        example = json.loads(problem.rendered().body)
-        found[name] = response(_PROBLEMS[name], problems.CONTENT_TYPE, "Problem", example)
+        found[name] = problem_response(_PROBLEMS[name], problem)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import types
 import typing
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from datetime import date, datetime
 from typing import Any
 
 from crypto_predict.market import Pair
+from crypto_predict.web import problems
+from crypto_predict.web.problems import Problem
 
 Schema = dict[str, Any]
 
@@ -70,6 +73,16 @@ def response(description: str, content_type: str, schema: str, example: object) 
     """Return a response whose schema is one of the components."""
     content = {content_type: {"schema": ref("schemas", schema), "example": example}}
     return {"description": description, "content": content}
+
+
+def problem_response(description: str, problem: Problem) -> dict[str, Any]:
+    """Return a response of an error, with an example."""
+    return response(description, problems.CONTENT_TYPE, "Problem", json.loads(problem.rendered().body))
+
+
+def or_null(schema: Schema) -> Schema:
+    """Return the schema of what may be null."""
+    return {"anyOf": [schema, {"type": "null"}]}
 
 
 def ref(kind: str, name: str) -> dict[str, str]:

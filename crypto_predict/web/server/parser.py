@@ -1,7 +1,8 @@
 """Parse the bytes of a connection into requests, however they are split into packets.
 
 The generators share a buffer with the caller, who appends bytes as they arrive and then resumes them. They remove
-what they have parsed, and yield when they need more. The body of a request is checked, measured and discarded.
+what they have parsed, and yield when they need more. The body of a request is checked and measured, and
+discarded unless the application uses it.
 """
 
 from __future__ import annotations
@@ -45,10 +46,11 @@ def _request(arrived: bytearray) -> Generator[Need, None, request_head.Request]:
         request_head.read((yield from _head(arrived)), request)
         if request.expects_continue and (request.length or request.chunked) and not arrived:
             yield Need.BODY
+        body = request.body if request.uses_body else None
         if request.chunked:
-            yield from _skip_chunks(arrived)
+            yield from _read_chunks(arrived, request, body)
         else:
-            yield from _skip(request.length, arrived)
+            yield from _read(request.length, arrived, body)
     except Refusal as refusal:
         arrived.clear()
         request.refusal = refusal.with_traceback(None)  # a traceback would keep the frames and their data alive
@@ -77,17 +79,23 @@ def _head(arrived: bytearray) -> Generator[Need, None, bytes]:
     return head
 
 
-def _skip(length: int, arrived: bytearray) -> Generator[Need, None, None]:
-    """Remove the next `length` bytes."""
+def _read(length: int, arrived: bytearray, body: bytearray | None) -> Generator[Need, None, None]:
+    """Remove the next `length` bytes, and add them to the body if it is used."""
     while length > len(arrived):
         length -= len(arrived)
+        if body is not None:
+            body += arrived
         arrived.clear()
         yield Need.REST
+    if body is not None:
+        body += arrived[:length]
     del arrived[:length]
 
 
-def _skip_chunks(arrived: bytearray) -> Generator[Need, None, None]:
-    """Remove a body in chunks (RFC 9112, section 7.1).
+def _read_chunks(
+    arrived: bytearray, request: request_head.Request, body: bytearray | None
+) -> Generator[Need, None, None]:
+    """Remove a body in chunks (RFC 9112, section 7.1), and add them to the body if it is used.
 
     Raises:
         Refusal: The body is not valid, or too long.
@@ -101,9 +109,8 @@ def _skip_chunks(arrived: bytearray) -> Generator[Need, None, None]:
         if size == 0:
             break
         total += size
-        if total >= request_head.BODY_BYTES:
-            raise Refusal(413, request_head.BODY_TOO_LONG)
-        yield from _skip(size, arrived)
+        request.check_length(total)
+        yield from _read(size, arrived, body)
         while len(arrived) < 2:
             yield Need.REST
         if not arrived.startswith(b"\r\n"):

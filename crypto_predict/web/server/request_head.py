@@ -10,12 +10,11 @@ from ipaddress import AddressValueError, IPv6Address
 from urllib.parse import unquote_to_bytes
 
 from crypto_predict.web.problems import Refusal
-from crypto_predict.web.questions import shortened
+from crypto_predict.web.questions import BODIES, shortened
 
 HEAD_BYTES = 16_384  # request line and header fields: enough for cookies and a long address
 FIELDS = 100  # header fields: a parsed field takes several times its bytes
-BODY_BYTES = 65_536  # bodies are not used, only skipped
-BODY_TOO_LONG = f"the body of a request must be shorter than {BODY_BYTES} bytes"
+BODY_BYTES = 65_536  # a body that is not used, only skipped, is shorter
 
 _NOT_A_LINE = "the first line of a request must be a method, an address and a version: GET /docs HTTP/1.1"
 _TEXT = bytes([*b"\t\r\n", *range(0x20, 0x7F), *range(0x80, 0x100)])  # bytes that a head may hold
@@ -41,11 +40,27 @@ class Request:
     length: int = 0  # of the body, in bytes
     chunked: bool = False
     expects_continue: bool = False
+    body: bytearray = field(default_factory=bytearray)  # empty unless it is used
     refusal: Refusal | None = None
 
+    @property
+    def uses_body(self) -> bool:
+        """Whether the application reads the body; otherwise it is discarded as it arrives."""
+        return (self.command, self.path) in BODIES
+
+    def check_length(self, length: int) -> None:
+        """Check the length of a body in bytes, or of the part of it that has been announced.
+
+        Raises:
+            Refusal: It is too long.
+        """
+        most = BODIES.get((self.command, self.path), BODY_BYTES)
+        if length >= most:
+            raise Refusal(413, f"the body of a request must be shorter than {most} bytes here")
+
     def get_body_stream(self) -> BytesIO:
-        """Return an empty stream: the body has been discarded before the application is called."""
-        return BytesIO()
+        """Return the body."""
+        return BytesIO(self.body)
 
 
 def check(head: bytearray, checked: int, size: int) -> None:
@@ -96,8 +111,7 @@ def read(head: bytes, request: Request) -> None:
     request.length = int(headers.pop("CONTENT_LENGTH", 0))
     request.chunked = headers.pop("TRANSFER_ENCODING", None) is not None
     request.expects_continue = "EXPECT" in headers
-    if request.length >= BODY_BYTES:
-        raise Refusal(413, BODY_TOO_LONG)
+    request.check_length(request.length)
     if authority is not None:
         headers["HOST"] = authority
     if "CONNECTION" in headers:  # Waitress' tasks compare it with one option

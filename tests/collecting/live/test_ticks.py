@@ -148,6 +148,7 @@ def test_every_tick_is_in_a_candle_or_counted_whatever_its_delay(ticks: list[tup
         assert one.late >= sum(part.late for part in parts)
 
 
+@pytest.mark.repeats
 def test_the_real_minutes_of_a_quarter_as_ticks_give_the_candles_of_pandas() -> None:
     """All of them, with their gaps, in 1, 5 and 10 minutes."""
     minutes = real_minutes(90)

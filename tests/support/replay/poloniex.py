@@ -1,18 +1,23 @@
-"""Poloniex on the replay server: ``GET /markets/{symbol}/candles`` and ``GET /markets/{symbol}/ticker24h``."""
+"""Poloniex on the replay server: ``GET /markets/{symbol}/candles``, ``ticker24h``, and the stream of tickers."""
 
 from __future__ import annotations
 
+import json
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 from typing import Any
 
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
-from crypto_predict.market import Candle, Interval, Pair, Quote
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, Span
 from crypto_predict.sources.wire import milliseconds
+from tests.support.replay.motion import Happening, Motion, Trade, Traded
+from tests.support.replay.server import Answer, Handler
+from tests.support.replay.streams import Connection, Frame, Streams, Topic, drop, guarded
 
 _PARAMETERS = frozenset({"interval", "startTime", "endTime", "limit"})
 _INTERVALS = frozenset(
@@ -27,6 +32,7 @@ _INTERVALS = frozenset(
     for count in counts
 )
 _DEFAULT_LIMIT, _LARGEST_LIMIT = 100, 500
+_SILENCE = 30  # seconds, after which a client is dropped
 _BAD_PARAMETER, _BAD_SYMBOL, _NOT_FOUND = 21356, 24101, 404  # codes in the body of a refusal
 
 
@@ -69,10 +75,10 @@ class PoloniexExchange:
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """Return the endpoints."""
-        return [
-            web.get("/markets/{symbol}/candles", self._candles),
-            web.get("/markets/{symbol}/ticker24h", self._ticker),
-        ]
+        return [web.get(path, handler) for path, handler in self._rest().items()]
+
+    def _rest(self) -> Mapping[str, Handler]:
+        return {"/markets/{symbol}/candles": self._candles, "/markets/{symbol}/ticker24h": self._ticker}
 
     def unknown(self) -> web.Response:
         """Return the answer to an unknown endpoint."""
@@ -80,25 +86,36 @@ class PoloniexExchange:
 
     async def _candles(self, request: web.Request) -> web.Response:
         symbol = request.match_info["symbol"]
-        if symbol not in self._symbols:
+        if not self._is_listed(symbol):
             return _refused(400, _BAD_SYMBOL, "Invalid symbol")
         try:
             question = _Question(request)
         except ValueError as error:
             return _refused(400, _BAD_PARAMETER, str(error))
+        return web.json_response(self._page(self._found(symbol, question), question))
+
+    def _found(self, symbol: str, question: _Question) -> Sequence[Candle]:
+        """Return the candles that open between start and end."""
         series = symbol, question.interval
         openings = self._openings.get(series, [])
         first = 0 if question.start is None else bisect_left(openings, question.start)
         after = len(openings) if question.end is None else bisect_right(openings, question.end)
-        return web.json_response(self._page(self._market.get(series, ())[first:after], question))
+        return self._market.get(series, ())[first:after]
+
+    def _is_listed(self, symbol: str) -> bool:
+        return symbol in self._symbols
+
+    def _quote(self, symbol: str) -> Quote | None:
+        return self._quotes.get(symbol)
 
     async def _ticker(self, request: web.Request) -> web.Response:
         symbol = request.match_info["symbol"]
-        if symbol not in self._quotes:
+        quote = self._quote(symbol)
+        if quote is None:
             return _refused(400, _BAD_SYMBOL, "Invalid symbol")
         if request.query:
             return _refused(400, _BAD_PARAMETER, f"Unexpected parameter: {next(iter(request.query))}")
-        return web.json_response(ticker(symbol, self._quotes[symbol], self._answers.numbers))
+        return web.json_response(ticker(symbol, quote, self._answers.numbers))
 
     def _page(self, found: Sequence[Candle], question: _Question) -> list[list[Any]]:
         most = min(self._answers.rows[self._served % len(self._answers.rows)], question.limit)
@@ -109,6 +126,83 @@ class PoloniexExchange:
         rows = [row(candle, question.interval, self._answers.numbers) for candle in kept]
         rows += rows[: self._answers.repeated]
         return rows[::-1] if self._answers.descending else rows
+
+
+class PoloniexInMotion(PoloniexExchange):
+    """Serves `motion`: the candles up to now with the open one, the quotes, and each trade as a ticker."""
+
+    def __init__(self, motion: Motion, answers: Answers = _USUAL) -> None:
+        super().__init__({}, answers)
+        self._motion = motion
+        self._pairs = {_symbol(pair): pair for pair in motion.pairs}
+        self.streams = Streams(motion, self._encoded)
+        self.received: list[str] = []  # messages of clients
+        self.replies: list[str] = []  # to the next subscriptions, in place of the true ones
+
+    def routes(self) -> Iterable[web.AbstractRouteDef]:
+        """Return the endpoints. Those of REST do not answer during an outage."""
+        rest = [web.get(path, guarded(self._motion, handler)) for path, handler in self._rest().items()]
+        return [*rest, web.get("/ws/public", self._stream)]
+
+    def _found(self, symbol: str, question: _Question) -> Sequence[Candle]:
+        interval, now = Interval[question.interval], milliseconds(self._motion.now())
+        last = now if question.end is None else min(question.end, now)
+        length = interval.seconds * 1000
+        first = max(last - question.limit * length if question.start is None else question.start, 0)
+        first = max(first, milliseconds(interval.floor(self._motion.begin)))
+        span = Span(EPOCH + timedelta(milliseconds=first), EPOCH + timedelta(milliseconds=last + 1))
+        return self._motion.candles(self._pairs[symbol], interval, span, with_open=True)
+
+    def _is_listed(self, symbol: str) -> bool:
+        return symbol in self._pairs and self._motion.is_listed(self._pairs[symbol])
+
+    def _quote(self, symbol: str) -> Quote | None:
+        return self._motion.quote(self._pairs[symbol]) if self._is_listed(symbol) else None
+
+    async def _stream(self, request: web.Request) -> Answer:
+        return await self.streams.serve(request, self._talk)
+
+    async def _talk(self, connection: Connection) -> None:
+        """Answer the client until it leaves, or is silent for 30 s: then drop it without warning."""
+        while True:
+            try:
+                async with self._motion.clock.timeout(_SILENCE):
+                    message = await connection.websocket.receive()
+            except TimeoutError:
+                drop(connection)
+                return
+            if message.type is WSMsgType.TEXT:
+                self.received.append(message.data)
+                connection.say(self._reply(connection, message.data))
+            elif message.type in {WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR}:
+                return
+
+    def _reply(self, connection: Connection, text: str) -> str:
+        try:
+            asked = json.loads(text)
+            if asked["event"] == "ping":
+                return '{"event":"pong"}'
+            if asked["event"] == "subscribe" and asked["channel"] == ["ticker"]:
+                return self._subscribed(connection, asked["symbols"])
+        except (ValueError, TypeError, LookupError):
+            pass
+        return error_frame("Bad request")
+
+    def _subscribed(self, connection: Connection, symbols: Sequence[str]) -> str:
+        if self.replies:
+            return self.replies.pop(0)
+        if unknown := [symbol for symbol in symbols if not self._is_listed(symbol)]:
+            return error_frame(f"Subscription failed: invalid symbol {unknown[0]}")
+        if connection.topics & set(symbols):
+            return error_frame("Already subscribed")
+        connection.topics.update(symbols)
+        return json.dumps({"channel": "ticker", "symbols": symbols, "event": "subscribe"}, separators=(",", ":"))
+
+    def _encoded(self, happening: Happening) -> tuple[Topic, Frame] | None:
+        if not isinstance(happening, Traded):
+            return None
+        symbol = _symbol(happening.pair)
+        return symbol, tick_frame(symbol, happening.trade, self._answers.numbers)
 
 
 class _Question:
@@ -171,6 +265,32 @@ def ticker(symbol: str, quote: Quote, numbers: type[str] | type[float] = str) ->
         "ts": str(ts) if numbers is str else ts,
         "markPrice": "26444.11",
     }
+
+
+def tick_frame(symbol: str, trade: Trade, numbers: type[str] | type[float] = str) -> str:
+    """Return the message of a last price in Poloniex's format. All its other values are of the last 24 hours."""
+    ts = milliseconds(trade.time)
+    values = {
+        "symbol": symbol,
+        "startTime": ts - 86_400_000,
+        "open": numbers(23154.32),
+        "high": numbers(23212.21),
+        "low": numbers(22761.01),
+        "close": numbers(trade.price),
+        "quantity": numbers(105.179566),
+        "amount": numbers(2423161.17436702),
+        "tradeCount": 17582,
+        "dailyChange": numbers(-0.0002),
+        "markPrice": numbers(23151.09),
+        "closeTime": ts,
+        "ts": ts,
+    }
+    return json.dumps({"channel": "ticker", "data": [values]}, separators=(",", ":"))
+
+
+def error_frame(message: str) -> str:
+    """Return an error message of the stream."""
+    return json.dumps({"event": "error", "message": message}, separators=(",", ":"))
 
 
 def refusal(code: int, message: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 from werkzeug.test import Client
 
 from crypto_predict.market import DAY, Interval, SeriesKey, Span, resample
+from crypto_predict.market.ports import STOPPED
 from crypto_predict.store import open_writer
 from tests.support.applications import client
 from tests.support.collected import BTC, END, LATE, MINUTES, START, minutes
@@ -114,6 +115,10 @@ def test_series_have_their_span_lag_and_gaps(served: Client) -> None:
         "lag_seconds": 0,
         "gaps": 3,
         "missing": 1 + 28 + 180,
+        "since": None,
+        "compared": 0,
+        "mismatched": 0,
+        "mismatch_rate": None,
     }
 
 
@@ -137,10 +142,27 @@ def test_a_series_without_candles_is_listed(own_url: str) -> None:
 def test_pairs_have_their_collected_series(served: Client) -> None:
     """Their other members stay as they are without a database; a pair of the model alone has none."""
     plain = json.loads(client(make_model(BTC, ETH)).get("/pairs").data)
-    found = json.loads(served.get("/pairs").data)
-    collected = [one.pop("collected") for one in found]
+    series = json.loads(served.get("/series").data)
+    *found, only_collected = json.loads(served.get("/pairs").data)
+    assert [one.pop("collected") for one in found] == [series[:2], []]
     assert found == plain
-    assert collected == [json.loads(served.get("/series").data)[:2], []]
+    assert only_collected == {
+        **dict.fromkeys(plain[0]),
+        "pair": "BTC/USDT",
+        "simulated": False,
+        "collected": series[2:],
+    }
+
+
+def test_series_have_the_rate_of_mismatch_and_how_far_back_they_are_collected(own_url: str) -> None:
+    with open_writer(own_url) as writer:
+        writer.follow(MINUTES, simulated=True)
+        writer.set_state(MINUTES, STOPPED, since=START)
+        writer.compared(MINUTES, 300, 1)
+        writer.compared(MINUTES, 100, 2)
+    (one,) = json.loads(client(make_model(), lambda: LATE, database=own_url).get("/series").data)
+    shown = [one[name] for name in ("state", "since", "compared", "mismatched", "mismatch_rate")]
+    assert shown == ["stopped", "2026-11-01T00:03:00Z", 400, 3, 0.0075]
 
 
 @pytest.mark.parametrize("path", ["/series", "/pairs"])

@@ -1,4 +1,4 @@
-"""Live collecting: what a series is compared with and since when, sums of its session, built candles and streams."""
+"""Live collecting: the counts and sums of a series, built candles and streams."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,7 @@ depends_on = None
 def upgrade() -> None:
     """Add the columns, which does not rewrite a table, and create the tables."""
     op.add_column("symbols", sa.Column("since", sa.BigInteger))
-    for name in ("compared", "mismatched"):
+    for name in ("compared", "mismatched", "version"):
         op.add_column("symbols", sa.Column(name, sa.BigInteger, nullable=False, server_default="0"))
     for name in ("session_turnover", "session_volume"):
         op.add_column("symbols", sa.Column(name, sa.Double))
@@ -36,5 +36,6 @@ def upgrade() -> None:
         sa.Column("end_us", sa.BigInteger, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
+        sa.Index("streams_by_end", "source", "end_us"),
         sqlite_with_rowid=False,
     )

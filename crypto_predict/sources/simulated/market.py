@@ -1,4 +1,4 @@
-"""``simulated``: an invented market, identical for the same seed.
+"""The invented market: its candles as a source.
 
 The daily log price is a mean-reverting random walk with stochastic volatility and jumps:
 
@@ -24,7 +24,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from random import Random
 
 from crypto_predict.market import DAY, Candle, Interval, Pair, Span, aggregate, price_decimals
@@ -103,13 +103,24 @@ class Simulated:
             yield from (day.candle for day in days if day.candle.open_time in span)
             return
         first = Interval.DAY_1.floor(span.start)
-        minutes = (
-            minute
-            for day in days
-            if day.candle.open_time >= first
-            for minute in _minutes(market, day, self._random(pair, f"{day.candle.open_time:%Y-%m-%d}"))
-        )
+        minutes = chain.from_iterable(self._days_of_minutes(pair, market, days, first))
         yield from (candle for candle in aggregate(minutes, interval) if candle.open_time in span)
+
+    def days_of_minutes(self, pair: Pair, first: datetime) -> Iterator[Sequence[Candle]]:
+        """Yield the minutes of each day, from the one that opens at `first` (UTC) or from 2017 on, without end.
+
+        The first day takes as long as `candles`, each of the others a tenth of that.
+        """
+        market = _Market.of(pair)
+        days = _days(market, self._random(pair, "days"), datetime.max.replace(tzinfo=UTC))
+        return self._days_of_minutes(pair, market, days, first)
+
+    def _days_of_minutes(
+        self, pair: Pair, market: _Market, days: Iterator[_Day], first: datetime
+    ) -> Iterator[Sequence[Candle]]:
+        for day in days:
+            if day.candle.open_time >= first:
+                yield list(_minutes(market, day, self._random(pair, f"{day.candle.open_time:%Y-%m-%d}")))
 
     def _random(self, pair: Pair, purpose: str) -> Random:
         digest = hashlib.sha256(f"{self._seed} {pair} {purpose}".encode()).digest()

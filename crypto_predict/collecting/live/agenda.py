@@ -1,0 +1,148 @@
+"""What is to be asked of one source, and when."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from threading import Condition
+
+from crypto_predict.market import SeriesKey
+from crypto_predict.market.clock import Clock
+
+FIRST_WAIT, LONGEST_WAIT = 1.0, 20.0  # seconds before a source that was away is asked again: doubled, and at random
+
+
+class Kind(Enum):
+    """What is asked for. Each kind has its own threads, so that none waits for another one."""
+
+    TAIL = "the newest end of a series"
+    HISTORY = "what is missing before, and gaps"
+
+
+@dataclass(slots=True)
+class _Job:
+    due: float  # seconds on the clock
+    is_running: bool = False
+    again: float | None = None  # when it is due after it has run, if that was asked for while it ran
+    failures: int = 0  # in a row
+
+
+class Agenda:
+    """The jobs of one source, one of each kind for each series. Safe to share between threads.
+
+    While the source is away, one thread asks it and the others wait. All durations are seconds of the market.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._jobs: dict[Kind, dict[SeriesKey, _Job]] = {kind: {} for kind in Kind}
+        self._changed = Condition()
+        self._is_closed = False
+        self._failures = 0  # of the source, in a row
+        self._away_until = 0.0
+        self._running = 0  # jobs
+
+    def plan(self, kind: Kind, series: SeriesKey, delay: float = 0.0) -> None:
+        """Let a job be done after `delay`, or sooner if it is planned sooner."""
+        with self._changed:
+            due = self._clock.monotonic() + delay
+            job = self._jobs[kind].setdefault(series, _Job(due))
+            job.due = min(job.due, due)
+            if job.is_running:
+                job.again = due if job.again is None else min(job.again, due)
+            self._changed.notify_all()
+
+    def drop(self, series: SeriesKey) -> None:
+        """Forget the jobs of a series."""
+        with self._changed:
+            for jobs in self._jobs.values():
+                jobs.pop(series, None)
+
+    def has(self, kind: Kind, series: SeriesKey) -> bool:
+        """Return whether such a job is planned or running."""
+        with self._changed:
+            return series in self._jobs[kind]
+
+    def waiting(self) -> Sequence[SeriesKey]:
+        """Return the series whose newest end is due and was not asked for yet."""
+        with self._changed:
+            now = self._clock.monotonic()
+            return [series for series, job in self._jobs[Kind.TAIL].items() if job.due <= now]
+
+    def away(self) -> float:
+        """Return the time until a source that is away is asked again; 0 if it is not away."""
+        with self._changed:
+            return max(0.0, self._away_until - self._clock.monotonic())
+
+    def next(self, kind: Kind) -> SeriesKey | None:
+        """Wait for the job of this kind that is due first, and return its series; None once the agenda is closed.
+
+        The caller must report its end with `done` or `failed`.
+        """
+        with self._changed:
+            while not self._is_closed:
+                now = self._clock.monotonic()
+                idle = [(job.due, series) for series, job in self._jobs[kind].items() if not job.is_running]
+                due, series = min(idle, key=lambda one: one[0], default=(float("inf"), None))
+                begin = max(due, self._away_until)
+                is_blocked = self._failures and self._running  # another thread finds out whether the source is back
+                if series is not None and begin <= now and not is_blocked:
+                    self._jobs[kind][series].is_running = True
+                    self._running += 1
+                    return series
+                wait = None if begin == float("inf") or is_blocked else max(begin - now, 0.0) / self._clock.speed
+                self._changed.wait(wait)
+            return None
+
+    def done(self, kind: Kind, series: SeriesKey, delay: float) -> None:
+        """Note that a job was done; it is due again after `delay`."""
+        with self._changed:
+            self._failures = 0
+            self._away_until = 0.0
+            self._end(kind, series, delay, failed=False)
+
+    def failed(self, kind: Kind, series: SeriesKey, delay: float) -> None:
+        """Note that a job could not be done because of its series or the database; it is due again after `delay`."""
+        with self._changed:
+            self._end(kind, series, delay, failed=True)
+
+    def source_failed(self, kind: Kind, series: SeriesKey, at_least: float) -> None:
+        """Note that a job could not be done because the source is away, and asks to wait `at_least` so long."""
+        with self._changed:
+            wait = max(at_least, _backoff(self._failures))
+            self._failures += 1
+            self._away_until = self._clock.monotonic() + wait
+            job = self._jobs[kind].get(series)
+            # Another job finds out next: the source may be away for this series alone.
+            self._end(kind, series, max(wait, _backoff(0 if job is None else job.failures)), failed=True)
+
+    def failures(self, kind: Kind, series: SeriesKey) -> int:
+        """Return how often in a row a job has failed because of its series or the database."""
+        with self._changed:
+            job = self._jobs[kind].get(series)
+            return 0 if job is None else job.failures
+
+    def close(self) -> None:
+        """Let all threads that wait, and those that will, get None."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def _end(self, kind: Kind, series: SeriesKey, delay: float, *, failed: bool) -> None:
+        self._running -= 1
+        self._changed.notify_all()
+        job = self._jobs[kind].get(series)
+        if job is None or not job.is_running:  # it was dropped meanwhile, and perhaps planned anew
+            return
+        job.is_running = False
+        job.failures = job.failures + 1 if failed else 0
+        job.due = self._clock.monotonic() + delay
+        if job.again is not None:
+            job.due, job.again = (job.due if failed else min(job.due, job.again)), None
+
+
+def _backoff(failures: int) -> float:
+    longest = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(failures, 10))
+    return random.uniform(longest / 2, longest)  # noqa: S311 when to ask again, not a secret

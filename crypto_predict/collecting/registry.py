@@ -1,0 +1,162 @@
+"""Which pairs are collected: adding and removing them, after asking an exchange whether it has them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from crypto_predict.errors import InvalidValue, SourceError, UnusableHistory
+from crypto_predict.market import Interval, Pair, SeriesKey, Span
+from crypto_predict.market.clock import Clock
+from crypto_predict.market.ports import ACTIVE, STOPPED, CandleSource, CollectedSeries, MarketWriter
+from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_sources
+from crypto_predict.sources.session import answer_within
+
+ASK_SECONDS = 10  # for the answer of one exchange, of this machine
+RECENT = timedelta(days=30)  # a pair without a candle for so long is not traded any more
+
+_MINUTE = Interval.MINUTE_1
+_log = logging.getLogger(__name__)
+
+
+class Registry:
+    """The pairs of a database: a `PairRegistry`. Safe to share between threads.
+
+    `sources` are in order of preference.
+    """
+
+    def __init__(self, database: MarketWriter, sources: Sequence[CandleSource], clock: Clock | None = None) -> None:
+        self._database, self._sources, self._clock = database, sources, clock or Clock()
+
+    def add(self, pair: Pair, source: str | None = None, since: datetime | None = None) -> CollectedSeries:
+        """Follow the minutes of a pair from `since` (UTC) on, or from its beginning; begin again if it was stopped.
+
+        The first of the sources that has the pair is taken, or `source`. Adding a pair twice changes nothing.
+
+        Raises:
+            InvalidValue: `source` is not one that is collected here.
+            UnusableHistory: No source has the pair.
+            SourceError: The source could not be asked.
+            DatabaseError: The database cannot be used.
+        """
+        chosen, stored = self.choose(pair, source)
+        if stored is not None and since in {None, stored.since}:
+            return stored
+        return self.follow(chosen, pair, since)
+
+    def choose(self, pair: Pair, source: str | None = None) -> tuple[CandleSource, CollectedSeries | None]:
+        """Return the source from which `add` follows a pair, and the series if it is collected already.
+
+        Errors are those of `add`.
+        """
+        sources = self._named(source)
+        active = {one.series: one for one in self._database.collected() if one.state == ACTIVE}
+        for one in sources:
+            series = _series(one, pair)
+            if series in active:
+                return one, active[series]
+        return self._first_with(sources, pair), None
+
+    def follow(self, source: CandleSource, pair: Pair, since: datetime | None = None) -> CollectedSeries:
+        """Follow the minutes of a pair from a source, without asking it.
+
+        Raises:
+            UnusableHistory: The source cannot have the pair.
+            DatabaseError: The database cannot be used.
+        """
+        series = SeriesKey(source.id, source.traded(pair), _MINUTE)
+        self._database.follow(series, simulated=source.simulated)
+        self._database.set_state(series, ACTIVE, since)
+        return next(one for one in self._database.collected() if one.series == series)
+
+    def remove(self, pair: Pair, source: str | None = None) -> Sequence[CollectedSeries]:
+        """Stop collecting a pair, in all its intervals, and return what is no longer collected; the candles stay.
+
+        Raises:
+            InvalidValue: The pair is not collected, or not from `source`.
+            DatabaseError: The database cannot be used.
+        """
+        sources = self._named(source)
+        active = [one for one in self._database.collected() if one.state == ACTIVE]
+        names = {(one.id, named) for one in sources for named in (pair, _traded(one, pair))}
+        found = [one.series for one in active if (one.series.source, one.series.pair) in names]
+        if not found:
+            known = ", ".join(sorted({f"{one.series.pair} from {one.series.source}" for one in active}))
+            where = f" from {source}" if source else ""
+            raise InvalidValue("pair", str(pair), f"collected{where}; these are: {known}")
+        for series in found:
+            self._database.set_state(series, STOPPED)
+        return [one for one in self._database.collected() if one.series in found]
+
+    def _named(self, source: str | None) -> Sequence[CandleSource]:
+        """Return the sources that may be used."""
+        if source is None:
+            return self._sources
+        named = [one for one in self._sources if one.id == source]
+        if not named:
+            known = ", ".join(one.id for one in self._sources)
+            raise InvalidValue("source", source, f"collected here; these are: {known}")
+        return named
+
+    def _first_with(self, sources: Sequence[CandleSource], pair: Pair) -> CandleSource:
+        """Return the first source that has a pair. One that cannot be asked is passed over if another one has it."""
+        faults: list[str] = []
+        failure: SourceError | None = None
+        for source in sources:
+            try:
+                check_listed(source, pair, self._clock.now())
+            except UnusableHistory as error:
+                faults += [f"{source.id}: {fault}" for fault in error.faults]
+            except SourceError as error:
+                failure = failure or error
+                _log.warning("%s: cannot be asked for: %s", pair, error)
+            else:
+                return source
+        raise failure or UnusableHistory(str(pair), faults or ["no source is collected here"])
+
+
+def open_registry(database: MarketWriter, environ: Mapping[str, str]) -> Registry:
+    """Return the registry of a database, with the settings in `environ`. No connection to an exchange is made yet.
+
+    Its sources are those in ``SOURCE``, as for ``collect.py``: by default all exchanges, or the simulated market if
+    nothing else is stored.
+
+    Raises:
+        InvalidValue: A setting is not valid.
+        DatabaseError: The database cannot be used.
+    """
+    names = [name.strip() for name in environ.get("SOURCE", "").split(",") if name.strip()]
+    if not names:
+        stored = {one.series.source for one in database.collected()}
+        names = [SIMULATED] if stored == {SIMULATED} else list(EXCHANGES)
+    return Registry(database, open_sources(names, environ, 0, ()))
+
+
+def check_listed(source: CandleSource, pair: Pair, now: datetime) -> None:
+    """Ask a source for the newest days of a pair; `now` is in UTC. It takes little more than `ASK_SECONDS`.
+
+    Raises:
+        UnusableHistory: The source does not have the pair, or not any more.
+        SourceError: The source could not be asked.
+    """
+    traded = source.traded(pair)
+    interval = Interval.DAY_1 if Interval.DAY_1 in source.intervals else _MINUTE
+    if _MINUTE not in source.intervals:
+        raise UnusableHistory(source.id, ["it does not have candles of 1m"])
+    span = Span(interval.floor(now - (RECENT if interval is Interval.DAY_1 else timedelta(days=1))), now)
+    with answer_within(ASK_SECONDS):
+        if not any(candle.open_time in span for candle in source.candles(traded, interval, span)):
+            raise UnusableHistory(source.id, [f"it has no candle of {traded} since {span.start:%Y-%m-%d}"])
+
+
+def _series(source: CandleSource, pair: Pair) -> SeriesKey | None:
+    traded = _traded(source, pair)
+    return None if traded is None else SeriesKey(source.id, traded, _MINUTE)
+
+
+def _traded(source: CandleSource, pair: Pair) -> Pair | None:
+    try:
+        return source.traded(pair)
+    except UnusableHistory:
+        return None

@@ -1,0 +1,9 @@
+"""``simulated``: an invented market, identical for the same seed, for machines without a network.
+
+* ``market``: its candles
+* ``stream``: the same candles as they close, and quotes
+"""
+
+from crypto_predict.sources.simulated.market import GENESIS, Simulated
+
+__all__ = ["GENESIS", "Simulated"]

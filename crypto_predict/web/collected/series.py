@@ -1,0 +1,140 @@
+"""The series of a database: which are there, how complete each one is, and which one answers a question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+
+from crypto_predict.errors import CryptoPredictError, shown
+from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
+from crypto_predict.market.ports import CollectedSeries, MarketReader
+from crypto_predict.wording import counted
+
+_LISTED = 20  # series in a message
+
+
+class NotCollected(CryptoPredictError):
+    """The database holds no series for the value `asked` of `parameter`, but those in `known`."""
+
+    def __init__(self, parameter: str, asked: str, known: Iterable[CollectedSeries]) -> None:
+        names = [f"{one.series.pair} {one.series.interval.label} from {one.series.source}" for one in known]
+        more = f" and {counted(len(names) - _LISTED, 'more')}" if len(names) > _LISTED else ""
+        held = f"the database holds {', '.join(names[:_LISTED])}{more}" if names else "the database is empty"
+        super().__init__(f"{parameter}: {shown(asked)} is not collected; {held}")
+        self.parameter = parameter
+
+
+class Example(NamedTuple):
+    """A series to show in the documentation, and the day of its first candle."""
+
+    series: SeriesKey
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesState:
+    """One series of the database, and how complete it is."""
+
+    pair: Pair
+    source: str
+    interval: str
+    simulated: bool
+    state: str
+    start: datetime | None  # the first opening; None before the first candle
+    end: datetime | None  # the newest close, which is not included
+    lag_seconds: int | None  # from there to the newest close that can exist
+    gaps: int
+    missing: int  # candles in these gaps
+    since: datetime | None  # how far back it shall be collected; None: from the beginning of the pair
+    compared: int  # candles of the live stream that were compared with those of REST
+    mismatched: int  # of these, those that differed
+    mismatch_rate: float | None  # their share; None before the first comparison
+
+
+def series(reader: MarketReader, now: datetime) -> list[SeriesState]:
+    """Return the state of every series, sorted by pair, source and interval.
+
+    Raises:
+        DatabaseError: The database cannot be read.
+    """
+    found = sorted(reader.collected(), key=lambda one: rank(one.series))
+    return [state(one, now) for one in found]
+
+
+def example(reader: MarketReader) -> Example | None:
+    """Return the first series that has candles, if one has; minutes come first, since everything is known of them.
+
+    Raises:
+        DatabaseError: The database cannot be read.
+    """
+    found = sorted(reader.collected(), key=lambda one: (one.series.interval is not Interval.MINUTE_1, rank(one.series)))
+    return next((Example(one.series, one.first_open.date()) for one in found if one.first_open is not None), None)
+
+
+def state(one: CollectedSeries, now: datetime) -> SeriesState:
+    """Return the state of one series at the instant `now`."""
+    lag = one.lag(now)
+    return SeriesState(
+        pair=one.series.pair,
+        source=one.series.source,
+        interval=one.series.interval.label,
+        simulated=one.simulated,
+        state=one.state,
+        start=one.first_open,
+        end=one.newest_close,
+        lag_seconds=None if lag is None else max(lag // timedelta(seconds=1), 0),
+        gaps=one.gaps,
+        missing=one.missing,
+        since=one.since,
+        compared=one.compared,
+        mismatched=one.mismatched,
+        mismatch_rate=one.mismatched / one.compared if one.compared else None,
+    )
+
+
+def rank(key: SeriesKey) -> tuple[Pair, str, int]:
+    """Return what series are sorted by."""
+    return key.pair, key.source, key.interval.seconds
+
+
+def choose(
+    collected: Sequence[CollectedSeries], pair: Pair, interval: Interval | None, source: str | None
+) -> tuple[CollectedSeries, Interval]:
+    """Return the series to read, and the interval of its candles: by default the shortest one.
+
+    Of each source it is the series of the interval, or the shortest that divides it. A real source comes before a
+    simulated one, then the one with the newest candle.
+
+    Raises:
+        NotCollected: None of the series answers the question.
+    """
+    of_pair = [one for one in collected if one.series.pair == pair]
+    if not of_pair:
+        raise NotCollected("pair", str(pair), sorted(collected, key=lambda one: rank(one.series)))
+    of_source = [one for one in of_pair if source in {None, one.series.source}]
+    if not of_source:
+        raise NotCollected("source", source or "", of_pair)
+    if interval is None:
+        shortest = max(of_source, key=lambda one: (*_merit(one, one.series.interval), -one.series.interval.seconds))
+        return shortest, shortest.series.interval
+    usable = [one for one in of_source if interval.seconds % one.series.interval.seconds == 0]
+    if not usable:
+        raise NotCollected("interval", interval.label, of_source)
+    names = sorted({one.series.source for one in usable})
+    best = [_stored(interval, [one for one in usable if one.series.source == name]) for name in names]
+    return max(best, key=lambda one: _merit(one, interval)), interval
+
+
+def _stored(interval: Interval, of_source: Sequence[CollectedSeries]) -> CollectedSeries:
+    """Return the series of one source from which candles of `interval` are read."""
+    filled = [one for one in of_source if one.newest_close is not None] or of_source
+    exact = [one for one in filled if one.series.interval is interval]
+    return min(exact or filled, key=lambda one: one.series.interval.seconds)
+
+
+def _merit(one: CollectedSeries, interval: Interval) -> tuple[bool, bool, datetime]:
+    """Return what a better source has more of: candles at all, real ones, new ones."""
+    newest = one.newest_close
+    return newest is not None, not one.simulated, EPOCH if newest is None else interval.floor(newest)

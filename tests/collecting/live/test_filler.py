@@ -1,0 +1,414 @@
+"""REST beside the streams, over the real source of Binance: a market in motion, outages, gaps and every order."""
+
+import asyncio
+import contextlib
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+
+import pytest
+from aiohttp import web
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crypto_predict.collecting.live.filler import MOST_REFUSALS
+from crypto_predict.collecting.live.roster import Roster
+from crypto_predict.collecting.missing import TAIL, WINDOW
+from crypto_predict.collecting.registry import Registry
+from crypto_predict.errors import Unreachable
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
+from crypto_predict.market.clock import Clock
+from crypto_predict.market.ports import ACTIVE, DELISTED, Closed, Shard
+from crypto_predict.sources.binance.rest import Binance
+from crypto_predict.sources.binance.settings import BinanceSettings
+from crypto_predict.store import WritableDatabase, open_writer
+from tests.support.databases import KINDS, new_database, new_postgresql, stopped_server
+from tests.support.filling import eventually, filling, later, minutes_of, stored
+from tests.support.minutes import EVER, MINUTE
+from tests.support.replay.binance import BinanceExchange, BinanceInMotion
+from tests.support.replay.exchanges import TETHER
+from tests.support.replay.minutes import QUICK, START, full_minutes
+from tests.support.replay.motion import Motion, numbered_pairs
+from tests.support.replay.server import Answer, Fault, Handler, ReplayServer, altered, answer, break_off
+
+SERIES = minutes_of("binance", TETHER)
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(params=KINDS)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WritableDatabase]:
+    """An empty database, once on each kind."""
+    with open_writer(new_database(request.param, tmp_path)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[WritableDatabase]:
+    """An empty database of SQLite."""
+    with open_writer(str(tmp_path / "market.db")) as opened:
+        yield opened
+
+
+def source_of(server: ReplayServer) -> dict[str, Binance]:
+    return {"binance": Binance(BinanceSettings(server.url), policy=QUICK)}
+
+
+def test_the_newest_end_and_all_that_was_before_are_stored(database: WritableDatabase) -> None:
+    """Two days and what follows while it is asked for."""
+    clock = Clock(NOON, speed=120)
+    pairs = numbered_pairs(3)
+    motion = Motion(clock, pairs, begin=NOON - timedelta(days=2))
+    with ReplayServer(BinanceInMotion(motion)) as server, filling(database, source_of(server), clock, pairs):
+        end = later(clock, 6)
+        wanted = {minutes_of("binance", pair): motion.truth(pair, Span(motion.begin, end)) for pair in pairs}
+        eventually(lambda: {series: stored(database, series, end) for series in wanted} == wanted)
+    for one in database.collected():
+        assert len(database.coverage(one.series)) == 1
+        assert (one.gaps, list(database.revisions(one.series, EVER))) == (0, [])
+
+
+def test_the_newest_end_comes_first_and_then_the_newest_windows(file: WritableDatabase) -> None:
+    market = full_minutes(4 * WINDOW)
+    clock = Clock(market[-1].open_time + 2 * MINUTE, speed=1)
+    with (
+        ReplayServer(BinanceExchange({(TETHER, Interval.MINUTE_1): market})) as server,
+        filling(file, source_of(server), clock, [TETHER], START),
+    ):
+        eventually(lambda: stored(file, SERIES) == market)
+        asked = [request.query for request in server.requests if request.query["interval"] == "1m"]
+    starts = [EPOCH + timedelta(milliseconds=int(query["startTime"])) for query in asked]
+    assert any(start >= market[-TAIL].open_time for start in starts[:2])
+    length = WINDOW * MINUTE
+    windows = [start for start in starts if (start - EPOCH) % length == timedelta(0)]
+    assert len(windows) >= 3
+    assert windows == sorted(windows, reverse=True)
+
+
+def test_an_outage_of_the_exchange_leaves_no_hole(file: WritableDatabase) -> None:
+    """It trades on meanwhile: five minutes in which REST does not answer, and the stream does not deliver either."""
+    clock = Clock(NOON, speed=120)
+    motion = Motion(clock, [TETHER], begin=NOON - timedelta(hours=20))
+    down = Span(NOON + 3 * MINUTE, NOON + 8 * MINUTE)
+    motion.outage(down, trading=True)
+    with ReplayServer(BinanceInMotion(motion)) as server, filling(file, source_of(server), clock, [TETHER]):
+        eventually(lambda: stored(file, SERIES, down.start) == motion.truth(TETHER, Span(motion.begin, down.start)))
+        eventually(lambda: stored(file, SERIES, down.end) == motion.truth(TETHER, Span(motion.begin, down.end)))
+    assert file.coverage(SERIES)[0].end >= down.end
+
+
+def test_an_outage_of_a_database_leaves_no_hole(tmp_path: Path) -> None:
+    """The server refuses connections, and ends those that it has."""
+    url, clock = new_postgresql(), Clock(NOON, speed=60)
+    motion = Motion(clock, numbered_pairs(2), begin=NOON - timedelta(hours=1))
+    del tmp_path
+    with (
+        open_writer(url) as opened,
+        ReplayServer(BinanceInMotion(motion)) as server,
+        filling(opened, source_of(server), clock, motion.pairs),
+    ):
+        eventually(lambda: stored(opened, SERIES) != [])
+        with stopped_server():
+            back = later(clock, 2)
+            eventually(lambda: clock.now() >= back)
+        end = later(clock, 1)
+        wanted = {minutes_of("binance", pair): motion.truth(pair, Span(motion.begin, end)) for pair in motion.pairs}
+        eventually(lambda: {series: stored(opened, series, end) for series in wanted} == wanted)
+
+
+def test_a_file_that_was_away_for_a_while_leaves_no_hole(tmp_path: Path) -> None:
+    clock = Clock(NOON, speed=60)
+    motion = Motion(clock, [TETHER], begin=NOON - timedelta(hours=1))
+    file = tmp_path / "market.db"
+    with (
+        open_writer(str(file)) as opened,
+        ReplayServer(BinanceInMotion(motion)) as server,
+        filling(opened, source_of(server), clock, [TETHER]),
+    ):
+        eventually(lambda: stored(opened, SERIES) != [])
+        file.rename(tmp_path / "away")
+        back = later(clock, 2)
+        eventually(lambda: clock.now() >= back)
+        (tmp_path / "away").rename(file)
+        end = later(clock, 1)
+        eventually(lambda: stored(opened, SERIES, end) == motion.truth(TETHER, Span(motion.begin, end)))
+
+
+def test_a_pair_that_the_exchange_does_not_have_any_more_is_delisted_and_its_candles_stay(
+    file: WritableDatabase,
+) -> None:
+    clock = Clock(NOON, speed=240)
+    pairs = numbered_pairs(2)
+    motion = Motion(clock, pairs, begin=NOON - timedelta(hours=1))
+    gone, kept = (minutes_of("binance", pair) for pair in pairs)
+    motion.delist(pairs[0], NOON + 3 * MINUTE)
+    with ReplayServer(BinanceInMotion(motion)) as server, filling(file, source_of(server), clock, pairs):
+        eventually(lambda: {one.series: one.state for one in file.collected()} == {gone: DELISTED, kept: ACTIVE})
+        asked = len([one for one in server.requests if one.query["symbol"] == "BTCUSDT"])
+        end = later(clock, 10)
+        eventually(lambda: stored(file, kept, end) == motion.truth(pairs[1], Span(motion.begin, end)))
+        assert len([one for one in server.requests if one.query["symbol"] == "BTCUSDT"]) == asked
+    kept_until = stored(file, gone)[-1].open_time + MINUTE
+    assert kept_until >= NOON
+    assert stored(file, gone) == motion.truth(pairs[0], Span(motion.begin, kept_until))
+
+
+def test_one_mistaken_answer_does_not_delist_a_pair(file: WritableDatabase) -> None:
+    clock = Clock(NOON, speed=240)
+    motion = Motion(clock, [TETHER], begin=NOON - timedelta(hours=1))
+    with ReplayServer(BinanceInMotion(motion)) as server:
+        server.inject(answer(400, '{"code": -1121, "msg": "Invalid symbol."}'), MOST_REFUSALS - 1)
+        with filling(file, source_of(server), clock, [TETHER]):
+            end = later(clock, 10)
+            eventually(lambda: stored(file, SERIES, end) == motion.truth(TETHER, Span(motion.begin, end)))
+    assert [one.state for one in file.collected()] == [ACTIVE]
+
+
+@pytest.mark.parametrize("fault", [answer(503), answer(400, "{}"), break_off], ids=["503", "400", "half an answer"])
+def test_a_pair_that_is_always_refused_does_not_harm_the_others(fault: Fault, file: WritableDatabase) -> None:
+    clock = Clock(NOON, speed=120)
+    pairs = numbered_pairs(2)
+    motion = Motion(clock, pairs, begin=NOON - timedelta(hours=2))
+    with ReplayServer(BinanceInMotion(motion)) as server:
+        server.inject(fault, 5_000, when=lambda request: request.query["symbol"] == "BTCUSDT")
+        with filling(file, source_of(server), clock, pairs):
+            end, sound = later(clock, 5), minutes_of("binance", pairs[1])
+            eventually(lambda: stored(file, sound, end) == motion.truth(pairs[1], Span(motion.begin, end)))
+    assert stored(file, SERIES) == []
+
+
+def test_a_series_that_another_process_fills_is_filled_when_that_has_ended(tmp_path: Path) -> None:
+    """`collect.py --backfill` can run beside the live collector. The newest end does not wait."""
+    clock = Clock(NOON, speed=240)
+    motion = Motion(clock, [TETHER], begin=NOON - timedelta(days=2))
+    url = str(tmp_path / "market.db")
+    with (
+        open_writer(url) as file,
+        open_writer(url) as other,
+        ReplayServer(BinanceInMotion(motion)) as server,
+        contextlib.ExitStack() as held,
+    ):
+        held.enter_context(other.hold(SERIES))
+        with filling(file, source_of(server), clock, [TETHER]):
+            end = later(clock, 10)
+            eventually(lambda: is_whole(motion, stored(file, SERIES, end), TETHER, end))
+            assert len(stored(file, SERIES, end)) < len(motion.truth(TETHER, Span(motion.begin, end))) - TAIL
+            held.close()
+            eventually(lambda: stored(file, SERIES, end) == motion.truth(TETHER, Span(motion.begin, end)))
+
+
+def is_whole(motion: Motion, candles: Sequence[Candle], pair: Pair, end: datetime) -> bool:
+    """Return whether these are all candles from the first of them up to `end`."""
+    return bool(candles) and list(candles) == motion.truth(pair, Span(candles[0].open_time, end))
+
+
+def test_stopping_does_not_wait_for_an_exchange_and_stores_nothing_afterwards(file: WritableDatabase) -> None:
+    clock, answered = Clock(NOON, speed=1), Event()
+    motion = Motion(clock, [TETHER], begin=NOON - timedelta(hours=1))
+
+    async def late(request: web.Request, handler: Handler) -> Answer:
+        await asyncio.to_thread(answered.wait)
+        return await handler(request)
+
+    with ReplayServer(BinanceInMotion(motion)) as server:
+        server.inject(late, 100)
+        with filling(file, source_of(server), clock, [TETHER]) as filler:
+            eventually(lambda: len(server.requests) > 0)
+            filler.stop()
+            threads = [thread for thread in threading.enumerate() if thread.name.startswith("fill-")]
+            assert threads
+            answered.set()
+            for thread in threads:
+                thread.join()
+    assert stored(file, SERIES) == []
+
+
+@pytest.mark.parametrize("keep", [None, timedelta(days=1)])
+def test_nothing_before_since_and_nothing_that_is_purged_is_asked_for(
+    keep: timedelta | None, file: WritableDatabase
+) -> None:
+    clock = Clock(NOON, speed=60)
+    motion = Motion(clock, [TETHER], begin=NOON - timedelta(days=3))
+    since = NOON - timedelta(days=2)
+    first = since if keep is None else NOON - keep
+    options = {"keep": {Interval.MINUTE_1: keep}} if keep else {}
+    with (
+        ReplayServer(BinanceInMotion(motion)) as server,
+        filling(file, source_of(server), clock, [TETHER], since, **options),
+    ):
+        end = later(clock, 1)
+        eventually(lambda: is_whole(motion, stored(file, SERIES, end), TETHER, end))
+        eventually(lambda: stored(file, SERIES)[0].open_time <= first + timedelta(hours=1))
+    assert stored(file, SERIES)[0].open_time >= first
+
+
+def test_longer_candles_are_asked_for_at_their_close(file: WritableDatabase) -> None:
+    clock = Clock(NOON - 2 * MINUTE, speed=60)
+    motion = Motion(clock, [TETHER], begin=NOON - timedelta(days=1))
+    hours, fives = (replace(SERIES, interval=interval) for interval in (Interval.HOUR_1, Interval.MINUTE_5))
+    for series in (hours, fives):
+        file.follow(series, simulated=False)
+    with ReplayServer(BinanceInMotion(motion)) as server, filling(file, source_of(server), clock):
+        eventually(lambda: NOON in closes(stored(file, hours)) & closes(stored(file, fives)))
+        asked = [request for request in server.requests if request.query["interval"] == "1h"]
+    openings = [one.open_time for one in motion.candles(TETHER, Interval.HOUR_1, Span(motion.begin, NOON))]
+    assert [one.open_time for one in stored(file, hours)] == openings
+    assert len(asked) <= 4  # not every minute
+
+
+def closes(candles: Sequence[Candle]) -> set[datetime]:
+    length = candles[1].open_time - candles[0].open_time if len(candles) > 1 else MINUTE
+    return {one.open_time + length for one in candles}
+
+
+def test_a_gap_is_asked_for_again_when_it_is_due(file: WritableDatabase) -> None:
+    """The exchange delivers some minutes only later; the streams had brought what is around them."""
+    clock = Clock(speed=1)
+    now = Interval.MINUTE_1.floor(clock.now())
+    clock = Clock(now, speed=120)
+    motion = Motion(clock, [TETHER], begin=now - timedelta(hours=5))
+    late = {int((now - number * MINUTE).timestamp() * 1000) for number in (100, 101, 200)}
+    is_whole = Event()
+
+    async def without(request: web.Request, handler: Handler) -> Answer:
+        if is_whole.is_set():
+            return await handler(request)
+        return await altered(lambda rows: [row for row in rows if row[0] not in late])(request, handler)
+
+    with ReplayServer(BinanceInMotion(motion)) as server:
+        server.inject(without, 5_000)
+        with filling(file, source_of(server), clock, [TETHER]):
+            eventually(lambda: [gap.gap.missing for gap in file.gaps(SERIES, EVER)] == [1, 2])
+            is_whole.set()
+            eventually(lambda: stored(file, SERIES, now) == motion.truth(TETHER, Span(motion.begin, now)))
+    assert list(file.gaps(SERIES, EVER)) == []
+
+
+def test_asking_again_for_the_newest_candles_is_not_another_attempt_for_a_gap(file: WritableDatabase) -> None:
+    """Otherwise a gap would be final after four minutes."""
+    clock = Clock(NOON, speed=240)
+    motion = Motion(clock, [TETHER], begin=NOON - timedelta(hours=1))
+    hole = NOON + 2 * MINUTE
+    motion.hole(TETHER, hole)
+    with ReplayServer(BinanceInMotion(motion)) as server, filling(file, source_of(server), clock, [TETHER]):
+        end = later(clock, 10)
+        eventually(lambda: closes(stored(file, SERIES)) >= {end})
+        (gap,) = file.gaps(SERIES, EVER)
+    assert (gap.gap.start, gap.attempts) == (hole, 1)
+
+
+class Market:
+    """A source of minutes that may be told not to answer."""
+
+    id = "binance"
+    simulated = False
+    intervals = frozenset({Interval.MINUTE_1, Interval.DAY_1})
+
+    def __init__(self, candles: Sequence[Candle]) -> None:
+        self.market, self.failing = candles, 0  # of the next questions
+
+    def traded(self, pair: Pair) -> Pair:
+        """Return the pair itself."""
+        return pair
+
+    def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
+        """Return `limit` rounded down."""
+        return interval.floor(limit)
+
+    def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:  # noqa: ARG002 the port's signature
+        """Return the candles of `span`."""
+        if self.failing:
+            self.failing -= 1
+            raise Unreachable(self.id, "it does not answer")
+        if interval is Interval.DAY_1:
+            days = sorted({interval.floor(candle.open_time) for candle in self.market})
+            yield from (Candle(opening, 1.0, 1.0, 1.0, 1.0, 1.0) for opening in days if opening in span)
+        else:
+            yield from (candle for candle in self.market if candle.open_time in span)
+
+
+NOW = TAIL + 1500  # the minute of the market in which the collector begins
+MADE = full_minutes(NOW + 600)
+STREAMED = st.tuples(st.integers(NOW - 30, NOW), st.integers(1, 8)).map(lambda one: ("stream", *one))
+EVENTS = st.one_of(
+    STREAMED,
+    st.just(("ask", 0, 0)),
+    st.tuples(st.just("away"), st.integers(1, 4), st.just(0)),
+    st.just(("restart", 0, 0)),
+)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    holes=st.lists(st.tuples(st.integers(0, NOW), st.integers(1, 40)), max_size=4),
+    events=st.lists(EVENTS, max_size=8),
+)
+def test_streams_questions_and_failures_in_any_order_end_in_the_whole_market(
+    holes: list[tuple[int, int]], events: list[tuple[str, int, int]]
+) -> None:
+    """Streams deliver some candles and drop others, REST fails and works, the collector ends and begins again."""
+    missing = {number for first, length in holes for number in range(first, first + length)}
+    whole = [candle for number, candle in enumerate(MADE) if number not in missing]
+    clock, source = Clock(START + NOW * MINUTE, speed=600), Market(whole)
+    with tempfile.TemporaryDirectory() as folder, open_writer(str(Path(folder, "market.db"))) as database:
+        with contextlib.ExitStack() as running:
+            filler = running.enter_context(
+                filling(database, {"binance": source}, clock, [TETHER], streaming={"binance"})
+            )
+            for kind, first, count in events:
+                if kind == "stream":
+                    sent = [candle for candle in whole if candle.open_time in span(first, first + count)]
+                    database.write_closed([Closed(SERIES, sent)])
+                    filler.streamed(SERIES, [candle.open_time for candle in sent])
+                elif kind == "ask":
+                    filler.tail(SERIES)
+                elif kind == "away":
+                    source.failing = first
+                else:
+                    running.close()
+                    filler = running.enter_context(
+                        filling(database, {"binance": source}, clock, [TETHER], streaming={"binance"})
+                    )
+            end = START + NOW * MINUTE
+            expected = [candle for candle in whole if candle.open_time < end]
+            eventually(lambda: stored(database, SERIES, end) == expected and len(database.coverage(SERIES)) == 1)
+        between = {(candle.open_time - START) // MINUTE for candle in stored(database, SERIES)}
+        inside = set(range(min(between), max(between))) - between
+        assert sum(gap.gap.missing for gap in database.gaps(SERIES, EVER)) == len(inside)
+        assert list(database.revisions(SERIES, EVER)) == []
+        (series,) = database.collected()
+        assert series.mismatched == 0
+
+
+def span(first: int, last: int) -> Span:
+    return Span(START + first * MINUTE, START + last * MINUTE)
+
+
+def test_a_pair_that_is_added_is_filled_and_one_that_is_removed_is_left_alone(file: WritableDatabase) -> None:
+    """Both while the others go on."""
+    clock = Clock(NOON, speed=120)
+    pairs = numbered_pairs(3)
+    motion = Motion(clock, pairs, begin=NOON - timedelta(days=2))
+    first, second, third = (minutes_of("binance", pair) for pair in pairs)
+    with (
+        ReplayServer(BinanceInMotion(motion)) as server,
+        filling(file, sources := source_of(server), clock, pairs[:2]) as filler,
+    ):
+        eventually(lambda: min(len(stored(file, series)) for series in (first, second)) > 0)
+        roster = Roster(file, Shard(), sources)
+        Registry(file, list(sources.values()), clock).remove(pairs[1])
+        assert Registry(file, list(sources.values()), clock).add(pairs[2]).series == third
+        roster.refresh()
+        filler.follow(roster.series())
+        end = later(clock, 4)
+        wanted = {series: motion.truth(series.pair, Span(motion.begin, end)) for series in (first, third)}
+        eventually(lambda: {series: stored(file, series, end) for series in wanted} == wanted)
+        asked = [request.query["symbol"] for request in server.requests]
+        end = later(clock, 4)
+        eventually(lambda: stored(file, first, end) == motion.truth(first.pair, Span(motion.begin, end)))
+        more = [request.query["symbol"] for request in server.requests][len(asked) :]
+    assert set(more) == {"BTCUSDT", "BNBUSDT"}
+    assert "ETHUSDT" in asked

@@ -1,0 +1,173 @@
+"""Adding and removing pairs: real sources over HTTP, real databases."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from crypto_predict.collecting.registry import Registry, open_registry
+from crypto_predict.errors import InvalidValue, RefusedKeys, Unreachable, UnusableHistory
+from crypto_predict.market import Interval, Pair, SeriesKey
+from crypto_predict.market.clock import Clock
+from crypto_predict.market.ports import ACTIVE, STOPPED, CollectedSeries, PairRegistry
+from crypto_predict.sources.alpaca.rest import Alpaca
+from crypto_predict.sources.alpaca.settings import AlpacaSettings
+from crypto_predict.sources.binance.rest import Binance
+from crypto_predict.sources.binance.settings import BinanceSettings
+from crypto_predict.store import WritableDatabase, open_writer
+from tests.support.databases import KINDS, new_database
+from tests.support.filling import minutes_of
+from tests.support.minutes import candles
+from tests.support.replay.alpaca import AlpacaExchange
+from tests.support.replay.binance import BinanceExchange
+from tests.support.replay.exchanges import TETHER
+from tests.support.replay.minutes import BTC, QUICK, START, full_minutes, minutes
+from tests.support.replay.server import ReplayServer, answer
+
+ETH, NOPE = Pair("ETH", "USD"), Pair("NOPE", "USD")
+NOW = START + timedelta(hours=5)
+SINCE = datetime(2021, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(params=KINDS)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WritableDatabase]:
+    """An empty database, once on each kind."""
+    with open_writer(new_database(request.param, tmp_path)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[WritableDatabase]:
+    """An empty database of SQLite."""
+    with open_writer(str(tmp_path / "market.db")) as opened:
+        yield opened
+
+
+class Exchanges:
+    """Alpaca, which has BTC/USD, and Binance, which has BTC/USDT and ETH/USDT."""
+
+    def __init__(self, running: ExitStack) -> None:
+        day = minutes(1)
+        ether = Pair("ETH", "USDT")
+        klines = {(pair, Interval.DAY_1): full_minutes(1) for pair in (TETHER, ether)}
+        self.alpaca = running.enter_context(ReplayServer(AlpacaExchange({(BTC, "1Day"): day})))
+        self.binance = running.enter_context(ReplayServer(BinanceExchange(klines)))
+
+    def registry(self, database: WritableDatabase) -> Registry:
+        """Return a registry of both, at noon of the only day."""
+        alpaca = Alpaca(AlpacaSettings(self.alpaca.url), policy=QUICK)
+        binance = Binance(BinanceSettings(self.binance.url), policy=QUICK)
+        return Registry(database, [alpaca, binance], Clock(NOW))
+
+
+@pytest.fixture
+def exchanges() -> Iterator[Exchanges]:
+    """Two exchanges on the replay server."""
+    with ExitStack() as running:
+        yield Exchanges(running)
+
+
+def test_the_first_source_that_has_a_pair_is_followed(exchanges: Exchanges, database: WritableDatabase) -> None:
+    registry: PairRegistry = exchanges.registry(database)
+    first, second = registry.add(BTC), registry.add(ETH, since=SINCE)
+    assert first == CollectedSeries(minutes_of("alpaca", BTC), False, ACTIVE, None, None, 0, 0)
+    assert second.series == minutes_of("binance", Pair("ETH", "USDT"))
+    assert (second.state, second.since) == (ACTIVE, SINCE)
+    assert database.collected() == [first, second]
+
+
+def test_a_source_can_be_named(exchanges: Exchanges, file: WritableDatabase) -> None:
+    assert exchanges.registry(file).add(BTC, "binance").series == minutes_of("binance", TETHER)
+    assert exchanges.alpaca.requests == []
+    with pytest.raises(InvalidValue, match="source: 'kraken' is not collected here; these are: alpaca, binance"):
+        exchanges.registry(file).add(BTC, "kraken")
+
+
+@pytest.mark.parametrize("pair", [NOPE, Pair("BTC", "BTC")])
+def test_a_pair_that_no_source_has_is_refused(pair: Pair, exchanges: Exchanges, file: WritableDatabase) -> None:
+    with pytest.raises(UnusableHistory) as caught:
+        exchanges.registry(file).add(pair)
+    assert [fault.partition(":")[0] for fault in caught.value.faults] == ["alpaca", "binance"]
+    assert file.collected() == []
+
+
+def test_a_pair_that_was_not_traded_for_a_month_is_refused(exchanges: Exchanges, file: WritableDatabase) -> None:
+    """Binance still sends the candles of pairs that it has delisted."""
+    binance = Binance(BinanceSettings(exchanges.binance.url), policy=QUICK)
+    with pytest.raises(UnusableHistory, match="it has no candle of BTC/USDT since 2023-02-09"):
+        Registry(file, [binance], Clock(START + timedelta(days=69))).add(BTC)
+
+
+def test_adding_twice_changes_nothing_and_does_not_ask_again(exchanges: Exchanges, file: WritableDatabase) -> None:
+    """The pair is also named by what an exchange trades in its place."""
+    registry = exchanges.registry(file)
+    added = registry.add(BTC, "binance", SINCE)
+    asked = len(exchanges.binance.requests)
+    assert registry.add(BTC) == registry.add(TETHER, "binance") == registry.add(BTC, "binance", SINCE) == added
+    assert (len(exchanges.binance.requests), exchanges.alpaca.requests) == (asked, [])
+    earlier = SINCE - timedelta(days=1)
+    assert registry.add(BTC, "binance", earlier).since == earlier
+
+
+def test_an_exchange_that_is_away_is_passed_over_if_another_one_has_the_pair(
+    exchanges: Exchanges, file: WritableDatabase
+) -> None:
+    exchanges.alpaca.inject(answer(503), 100)
+    registry = exchanges.registry(file)
+    assert registry.add(BTC).series.source == "binance"
+    with pytest.raises(Unreachable):
+        registry.add(NOPE)
+    with pytest.raises(Unreachable):
+        registry.add(BTC, "alpaca")
+
+
+def test_refused_keys_are_an_error(exchanges: Exchanges, file: WritableDatabase) -> None:
+    exchanges.alpaca.inject(answer(403), 100)
+    keys = AlpacaSettings(exchanges.alpaca.url, "key", "secret")
+    with pytest.raises(RefusedKeys):
+        Registry(file, [Alpaca(keys, policy=QUICK)], Clock(NOW)).add(BTC)
+
+
+def test_a_removed_pair_is_stopped_and_keeps_its_candles(exchanges: Exchanges, database: WritableDatabase) -> None:
+    registry = exchanges.registry(database)
+    series = registry.add(BTC, "binance", SINCE).series
+    hours = SeriesKey("binance", TETHER, Interval.HOUR_1)
+    database.follow(hours, simulated=False)
+    database.write(series, candles(0, 3))
+    assert {(one.series, one.state) for one in registry.remove(BTC)} == {(series, STOPPED), (hours, STOPPED)}
+    assert {one.state for one in database.collected()} == {STOPPED}
+    with pytest.raises(InvalidValue, match="pair: 'BTC/USD' is not collected; these are:"):
+        registry.remove(BTC)
+    again = registry.add(BTC, "binance")
+    assert (again.state, again.since) == (ACTIVE, SINCE)
+    assert again.first_open is not None
+
+
+def test_a_pair_is_removed_from_one_source(exchanges: Exchanges, file: WritableDatabase) -> None:
+    registry = exchanges.registry(file)
+    for source in ("alpaca", "binance"):
+        registry.add(BTC, source)
+    assert [one.series.source for one in registry.remove(BTC, "alpaca")] == ["alpaca"]
+    with pytest.raises(InvalidValue, match="is not collected from alpaca; these are: BTC/USDT from binance"):
+        registry.remove(BTC, "alpaca")
+
+
+def test_the_registry_of_an_environment_has_the_sources_that_it_names(file: WritableDatabase) -> None:
+    """The same variable as that of the collector, so that both follow the same sources."""
+    registry = open_registry(file, {"SOURCE": "simulated"})
+    added = registry.add(NOPE)
+    assert (added.series, added.simulated) == (minutes_of("simulated", NOPE), True)
+    with pytest.raises(InvalidValue, match="'alpaca' is not collected here; these are: simulated"):
+        open_registry(file, {}).add(BTC, "alpaca")  # what is stored is simulated
+
+
+def test_the_registry_of_an_empty_environment_has_every_exchange(file: WritableDatabase) -> None:
+    with pytest.raises(InvalidValue, match="these are: alpaca, binance, poloniex"):
+        open_registry(file, {}).add(BTC, "simulated")
+
+
+def test_a_malformed_environment_is_named(file: WritableDatabase) -> None:
+    with pytest.raises(InvalidValue, match="'kraken' is not one of"):
+        open_registry(file, {"SOURCE": "binance,kraken"})

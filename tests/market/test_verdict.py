@@ -1,0 +1,170 @@
+"""The verdict on every minute, against a slow oracle that looks at each quarter of a minute."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_predict.market import Candle, Interval, Span, StoredCandle
+from crypto_predict.market.ports import StreamSpan, StreamState
+from crypto_predict.market.verdict import NO_STREAM, Judged, Verdict, judge, of_candle, silences
+
+START = datetime(2026, 11, 2, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+QUARTERS = 40  # of a minute, in ten minutes
+CONNECTED, DISCONNECTED, DOWN = StreamState.CONNECTED, StreamState.DISCONNECTED, StreamState.EXCHANGE_DOWN
+TEN = Span(START, START + 10 * MINUTE)
+
+
+def at(quarter: int) -> datetime:
+    return START + quarter * MINUTE / 4
+
+
+def stream(first: int, last: int, state: StreamState, reason: str = "") -> StreamSpan:
+    return StreamSpan(Span(at(first), at(last)), state, reason)
+
+
+def stored(minute: int, volume: float = 1.0, trades: int | None = None) -> StoredCandle:
+    return StoredCandle(Candle(START + minute * MINUTE, 2.0, 3.0, 1.0, 2.0, volume, trades=trades), None)
+
+
+def verdicts(streams: Sequence[StreamSpan], minutes: int = 1) -> list[Verdict]:
+    """Return the verdicts on minutes without a candle."""
+    span = Span(START, START + minutes * MINUTE)
+    return [one.verdict for one in judge(span, Interval.MINUTE_1, [], streams, [])]
+
+
+@st.composite
+def stream_spans(draw: st.DrawFn) -> list[StreamSpan]:
+    """States of a stream before, in and after ten minutes: ascending and apart, with and without holes."""
+    edges = sorted(draw(st.sets(st.integers(-6, QUARTERS + 6), max_size=14)))
+    found = []
+    for first, last in pairwise(edges):
+        state = draw(st.sampled_from([CONNECTED, CONNECTED, DISCONNECTED, DOWN, None]))
+        if state is not None:
+            reason = "" if state is CONNECTED else draw(st.sampled_from(["timeout", "maintenance"]))
+            found.append(stream(first, last, state, reason))
+    return found
+
+
+def oracle(minute: int, streams: Sequence[StreamSpan]) -> tuple[Verdict, set[str]]:
+    """Return the verdict on a minute without a candle and the reasons that it can have, by its four quarters."""
+    quarters = [
+        next((one for one in streams if at(quarter) in one.span), None) for quarter in range(4 * minute, 4 * minute + 4)
+    ]
+    states = [DISCONNECTED if one is None else one.state for one in quarters]
+    if DOWN in states:
+        return Verdict.EXCHANGE_DOWN, {one.reason for one in quarters if one and one.state is DOWN}
+    if set(states) == {CONNECTED}:
+        return Verdict.QUIET, {""}
+    return Verdict.DISCONNECTED, {one.reason for one in quarters if one and one.state is DISCONNECTED} or {NO_STREAM}
+
+
+@given(stream_spans(), st.sets(st.integers(0, 9)), st.lists(st.integers(0, 10), max_size=6, unique=True))
+def test_every_minute_has_exactly_one_verdict_and_it_is_that_of_the_oracle(
+    streams: list[StreamSpan], minutes: set[int], edges: list[int]
+) -> None:
+    """None is left out or doubled, whatever was stored, heard and asked for."""
+    ends = iter(sorted(edges)[: len(edges) // 2 * 2])
+    covered = [Span(START + first * MINUTE, START + last * MINUTE) for first, last in zip(ends, ends, strict=True)]
+    candles = [stored(minute) for minute in sorted(minutes)]
+    found = list(judge(TEN, Interval.MINUTE_1, candles, streams, covered))
+    assert [one.open_time for one in found] == [START + minute * MINUTE for minute in range(10)]
+    for minute, one in enumerate(found):
+        if minute in minutes:
+            assert one == Judged(START + minute * MINUTE, Verdict.TRADED, True, "", stored(minute))
+            continue
+        verdict, reasons = oracle(minute, streams)
+        assert (one.verdict, one.stored) == (verdict, None)
+        assert one.reason in reasons
+        assert one.asked == any(one.open_time in span for span in covered)
+
+
+@given(stream_spans())
+def test_silences_are_the_longest_parts_with_one_verdict(streams: list[StreamSpan]) -> None:
+    """They cover the span without a hole or an overlap, and neighbours differ."""
+    found = list(silences(TEN, Interval.MINUTE_1, streams))
+    assert [found[0].span.start, *(one.span.end for one in found)] == [
+        *(one.span.start for one in found),
+        TEN.end,
+    ]
+    assert all((one.verdict, one.reason) != (other.verdict, other.reason) for one, other in pairwise(found))
+
+
+@pytest.mark.parametrize("interval", [Interval.MINUTE_5, Interval.MINUTE_10])
+@given(streams=stream_spans())
+def test_a_longer_interval_has_the_worst_verdict_of_its_minutes(interval: Interval, streams: list[StreamSpan]) -> None:
+    """An hour is quiet only if the stream was connected throughout."""
+    ranks = [Verdict.QUIET, Verdict.DISCONNECTED, Verdict.EXCHANGE_DOWN]
+    minutes = list(judge(TEN, Interval.MINUTE_1, [], streams, []))
+    for one in judge(TEN, interval, [], streams, []):
+        inside = [each.verdict for each in minutes if interval.floor(each.open_time) == one.open_time]
+        assert one.verdict is max(inside, key=ranks.index)
+
+
+@pytest.mark.parametrize(
+    ("volume", "trades", "verdict"),
+    [
+        (1.0, None, Verdict.TRADED),
+        (0.0, 1, Verdict.TRADED),  # an amount too small for the digits of its volume
+        (0.0, 0, Verdict.QUIET),
+        (0.0, None, Verdict.QUIET),
+    ],
+)
+def test_a_candle_without_volume_and_trades_is_quiet(volume: float, trades: int | None, verdict: Verdict) -> None:
+    """Whatever is known of the stream: the exchange itself has said so."""
+    assert of_candle(stored(0, volume, trades).candle) is verdict
+    (one,) = judge(Span(START, START + MINUTE), Interval.MINUTE_1, [stored(0, volume, trades)], [], [])
+    assert (one.verdict, one.asked) == (verdict, True)
+
+
+@pytest.mark.parametrize(
+    ("streams", "verdict"),
+    [
+        ([], Verdict.DISCONNECTED),
+        ([stream(0, 4, CONNECTED)], Verdict.QUIET),
+        ([stream(-1, 5, CONNECTED)], Verdict.QUIET),
+        ([stream(0, 2, CONNECTED), stream(2, 4, CONNECTED)], Verdict.QUIET),
+        ([stream(0, 2, CONNECTED), stream(3, 4, CONNECTED)], Verdict.DISCONNECTED),
+        ([stream(1, 4, CONNECTED)], Verdict.DISCONNECTED),
+        ([stream(0, 3, CONNECTED)], Verdict.DISCONNECTED),
+        ([stream(0, 3, CONNECTED), stream(3, 9, DISCONNECTED)], Verdict.DISCONNECTED),
+        ([stream(0, 3, CONNECTED), stream(3, 4, DOWN)], Verdict.EXCHANGE_DOWN),
+        ([stream(0, 3, DISCONNECTED), stream(3, 4, DOWN)], Verdict.EXCHANGE_DOWN),
+        ([stream(-4, 0, DOWN), stream(0, 4, CONNECTED), stream(4, 8, DOWN)], Verdict.QUIET),  # ends are not included
+        ([stream(-4, 0, CONNECTED), stream(4, 8, CONNECTED)], Verdict.DISCONNECTED),
+    ],
+)
+def test_a_missing_candle_is_judged_by_the_stream(streams: list[StreamSpan], verdict: Verdict) -> None:
+    assert verdicts(streams) == [verdict]
+
+
+def test_a_microsecond_without_a_connection_is_enough() -> None:
+    """A trade in it would not have been heard."""
+    almost = StreamSpan(Span(START, START + MINUTE - timedelta(microseconds=1)), CONNECTED, "")
+    assert verdicts([almost]) == [Verdict.DISCONNECTED]
+
+
+def test_a_minute_is_asked_for_if_all_of_it_is_covered() -> None:
+    half = Span(START, START + MINUTE * 1.5)
+    found = judge(Span(START, START + 2 * MINUTE), Interval.MINUTE_1, [], [], [half])
+    assert [one.asked for one in found] == [True, False]
+
+
+def test_an_empty_span_has_no_minutes() -> None:
+    assert list(judge(Span(START, START), Interval.MINUTE_1, [], [stream(0, 4, DOWN)], [])) == []
+    assert list(silences(Span(START, START), Interval.MINUTE_1, [])) == []
+
+
+def test_years_without_a_stream_are_one_silence() -> None:
+    """What was collected before there were streams is explained at once."""
+    years = Span(START - timedelta(days=3650), START + 3 * MINUTE)
+    found = list(silences(years, Interval.MINUTE_1, [stream(0, 4, CONNECTED)]))
+    assert [(one.span.start, one.verdict) for one in found] == [
+        (years.start, Verdict.DISCONNECTED),
+        (START, Verdict.QUIET),
+        (START + MINUTE, Verdict.DISCONNECTED),
+    ]

@@ -1,0 +1,527 @@
+"""Poloniex's stream: the own client over real websockets on loopback, and every fault of them."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from crypto_predict.collecting.live.ticks import TickCandles
+from crypto_predict.errors import InvalidValue, UnusableHistory
+from crypto_predict.market import Interval, Pair, SeriesKey, Span
+from crypto_predict.market.clock import Clock
+from crypto_predict.market.ports import BuiltCandle, FeedEvent, Heartbeat, Interrupted, TickReceived
+from crypto_predict.sources.poloniex.rest import Poloniex
+from crypto_predict.sources.poloniex.settings import PoloniexSettings
+from crypto_predict.sources.poloniex.stream import LONGEST_MESSAGE, SYMBOLS_A_REQUEST, PoloniexFeed
+from tests.support.replay import server as replay
+from tests.support.replay import streams
+from tests.support.replay.motion import MINUTE, Motion, Trade, Traded, Traits, numbered_pairs
+from tests.support.replay.poloniex import Answers, PoloniexInMotion, error_frame, tick_frame
+from tests.support.replay.server import Fault, ReplayServer
+from tests.support.replay.streams import Connection, StreamFault
+
+START = datetime(2024, 5, 17, 12, tzinfo=UTC)
+BTC, ETH = Pair("BTC", "USDT"), Pair("ETH", "USDT")
+TRADE = Trade(START, 65_000.5, 1.0, is_bought=True)
+TICK = TickReceived("poloniex", BTC, START, 65_000.5)
+DEADLINE = 60.0  # seconds, after which a test fails
+STILL = 1e-6  # the speed of a market that sends nothing by itself
+FAST = 60.0
+QUICK = 20.0  # a feed is impatient within a second
+
+
+class Venue:
+    """Poloniex on the replay server, and the feed that reads from it."""
+
+    def __init__(self, exchange: PoloniexInMotion, motion: Motion, server: ReplayServer, clock: Clock) -> None:
+        self.exchange, self.motion, self.server, self.clock = exchange, motion, server, clock
+        self.settings = PoloniexSettings(server.url, f"{server.url.replace('http', 'ws')}/ws/public")
+
+    @property
+    def host(self) -> str:
+        """The host and port of the server."""
+        return self.server.url.removeprefix("http://")
+
+    def feed(self, **options: Any) -> PoloniexFeed:
+        """The feed."""
+        return PoloniexFeed(self.settings, self.clock, **options)
+
+    def events(
+        self, *faults: StreamFault, pairs: Sequence[Pair] = (BTC, ETH), feed: PoloniexFeed | None = None
+    ) -> list[FeedEvent]:
+        """All events of one connection. Once it has subscribed, the faults are applied."""
+        return asyncio.run(self._events(feed or self.feed(), faults, pairs))
+
+    def end(self, *faults: StreamFault, **options: Any) -> Interrupted:
+        """The last event of a connection to which these faults are applied."""
+        *others, end = self.events(*faults, **options)
+        assert isinstance(end, Interrupted)
+        assert not any(isinstance(event, Interrupted) for event in others)
+        return end
+
+    def ticks(self, *frames: str) -> list[TickReceived]:
+        """The ticks of these messages, up to the end of the connection."""
+        events = self.events(streams.together(*map(streams.burst, frames), streams.closed()))
+        return [event for event in events if isinstance(event, TickReceived)]
+
+    async def _events(
+        self, feed: PoloniexFeed, faults: Sequence[StreamFault], pairs: Sequence[Pair]
+    ) -> list[FeedEvent]:
+        found: list[FeedEvent] = []
+        async with asyncio.timeout(DEADLINE):
+            async for event in feed.events(pairs):
+                if isinstance(event, Heartbeat) and not any(isinstance(one, Heartbeat) for one in found):
+                    for fault in faults:
+                        await asyncio.to_thread(self.exchange.streams.apply, fault)
+                found.append(event)
+        return found
+
+
+@contextmanager
+def poloniex(
+    speed: float = STILL,
+    clock: Clock | None = None,
+    answers: Answers | None = None,
+    pairs: Sequence[Pair] = (BTC, ETH),
+    **traits: Any,
+) -> Iterator[Venue]:
+    """Serve a market, by default with a feed on the clock of this machine."""
+    motion = Motion(Clock(START, speed), pairs, 0, START - 600 * MINUTE, Traits(**traits))
+    exchange = PoloniexInMotion(motion, answers or Answers())
+    with ReplayServer(exchange) as server:
+        yield Venue(exchange, motion, server, clock or Clock())
+
+
+def quick() -> Clock:
+    return Clock(START, QUICK)
+
+
+def taken(
+    venue: Venue, done: Callable[[Sequence[FeedEvent]], bool], pairs: Sequence[Pair] = (BTC, ETH)
+) -> list[FeedEvent]:
+    """Return the events until `done`."""
+
+    async def take() -> list[FeedEvent]:
+        found: list[FeedEvent] = []
+        async with asyncio.timeout(DEADLINE), aclosing(venue.feed().events(pairs)) as events:
+            async for event in events:
+                found.append(event)
+                if done(found):
+                    break
+        return found
+
+    return asyncio.run(take())
+
+
+def count_of(kind: type, events: Sequence[FeedEvent]) -> int:
+    return sum(isinstance(event, kind) for event in events)
+
+
+def test_each_ticker_is_a_tick_with_its_time_and_last_price() -> None:
+    with poloniex(QUICK, clock=quick()) as venue:
+        events = taken(venue, lambda found: count_of(TickReceived, found) >= 8)
+        happened = [one for one in venue.motion.happenings(START, START + 5 * MINUTE) if isinstance(one, Traded)]
+    ticks = [event for event in events if isinstance(event, TickReceived)]
+    expected = [TickReceived("poloniex", one.pair, one.trade.time, one.trade.price) for one in happened]
+    first = expected.index(ticks[0])
+    assert ticks == expected[first : first + 8]
+    assert {tick.pair for tick in ticks} == {BTC, ETH}
+
+
+@pytest.mark.parametrize("numbers", [str, float])
+def test_numbers_may_be_text(numbers: type[str] | type[float]) -> None:
+    """Poloniex writes them in both ways."""
+    frame = json.loads(tick_frame("BTC_USDT", TRADE, numbers))
+    frame["data"][0]["ts"] = (str if numbers is str else int)(frame["data"][0]["ts"])
+    with poloniex() as venue:
+        assert venue.ticks(json.dumps(frame)) == [TICK]
+
+
+def test_candles_of_the_ticks_are_those_of_rest() -> None:
+    """For each minute that the stream was connected in. The exchange adds the volume."""
+    clock, end = Clock(START, FAST), START + 5 * MINUTE
+    candles = TickCandles("poloniex", clock, grace=20)  # a third of a second, as the machine may be busy
+    found: dict[SeriesKey, list[BuiltCandle]] = {}
+
+    async def collect(venue: Venue) -> None:
+        """Take the events of one connection."""
+        is_connected = False
+        async with asyncio.timeout(DEADLINE), aclosing(venue.feed().events([BTC, ETH])) as events:
+            async for event in events:
+                if isinstance(event, TickReceived):
+                    candles.add(event)
+                elif isinstance(event, Interrupted):
+                    candles.disconnected([BTC, ETH], event.complete_until)
+                elif not is_connected:
+                    is_connected = True
+                    candles.connected([BTC, ETH], clock.now())
+                for series, built in candles.close().items():
+                    found.setdefault(series, []).extend(built)
+                if clock.now() > end:
+                    break
+
+    with poloniex(FAST, clock=clock) as venue:
+        while clock.now() < end:
+            asyncio.run(collect(venue))
+        source, compared = Poloniex(venue.settings), 0
+        for pair in (BTC, ETH):
+            rest = source.candles(pair, Interval.MINUTE_1, Span(START, end - MINUTE))
+            official = {one.open_time: one for one in rest}
+            for built in found[SeriesKey("poloniex", pair, Interval.MINUTE_1)]:
+                if built.open_time in official and not (built.partial or built.late):
+                    assert (built.open, built.high, built.low, built.close) == official[built.open_time][1:5]
+                    assert built.ticks == official[built.open_time].trades
+                    compared += 1
+    assert compared > 0
+
+
+def test_pairs_are_subscribed_to_in_batches_and_the_first_heartbeat_follows_the_last_confirmation() -> None:
+    pairs = numbered_pairs(2 * SYMBOLS_A_REQUEST + 1)
+    with poloniex(pairs=pairs) as venue:
+        taken(venue, lambda found: isinstance(found[-1], Heartbeat), pairs)
+        asked = [json.loads(text) for text in venue.exchange.received]
+    requests = [one for one in asked if one["event"] == "subscribe"]
+    assert [len(one["symbols"]) for one in requests] == [SYMBOLS_A_REQUEST, SYMBOLS_A_REQUEST, 1]
+    assert [symbol for one in requests for symbol in one["symbols"]] == [f"{pair.base}_USDT" for pair in pairs]
+    assert {tuple(one["channel"]) for one in requests} == {("ticker",)}
+
+
+def test_a_dollar_pair_is_the_pair_that_was_asked_for() -> None:
+    """Poloniex trades USDT in place of dollars."""
+    dollars = Pair("BTC", "USD")
+    with poloniex() as venue:
+        events = venue.events(
+            streams.together(streams.burst(tick_frame("BTC_USDT", TRADE)), streams.closed()), pairs=[dollars]
+        )
+    assert TICK._replace(pair=dollars) in events
+
+
+def test_ticks_out_of_order_and_repeated_ones_are_yielded_as_they_come() -> None:
+    """`TickCandles` sorts them."""
+    earlier = TRADE._replace(time=START - timedelta(seconds=1), price=1.5)
+    frames = [tick_frame("BTC_USDT", one) for one in (TRADE, earlier, TRADE, TRADE)]
+    with poloniex() as venue:
+        ticks = venue.ticks(*frames)
+    assert ticks == [TICK, TICK._replace(time=earlier.time, price=1.5), TICK, TICK]
+
+
+def test_a_message_has_the_tickers_of_many_pairs_of_which_others_are_ignored() -> None:
+    frames = [json.loads(tick_frame(symbol, TRADE)) for symbol in ("BTC_USDT", "XYZ_USDT", "ETH_USDT")]
+    together = json.dumps({"channel": "ticker", "data": [one["data"][0] for one in frames]})
+    other = '{"channel":"candles_minute_1","data":[{"symbol":"BTC_USDT","close":"1"}]}'
+    with poloniex() as venue:
+        ticks = venue.ticks(other, together)
+    assert ticks == [TICK, TICK._replace(pair=ETH)]
+
+
+def test_heartbeats_come_with_pongs_too_and_at_most_once_a_second() -> None:
+    """A quiet market is not a dead stream."""
+    with poloniex(clock=quick()) as venue:
+        events = taken(venue, lambda found: count_of(Heartbeat, found) >= 3)
+    times = [event.time for event in events if isinstance(event, Heartbeat)]
+    assert times[-1] - times[0] >= timedelta(seconds=25)  # pings are 15 s apart
+    with poloniex(speed=FAST, clock=Clock(START, FAST)) as venue:
+        events = taken(venue, lambda found: count_of(Heartbeat, found) >= 10)
+    times = [event.time for event in events if isinstance(event, Heartbeat)]
+    assert all(after - before >= timedelta(seconds=0.9) for before, after in pairwise(times))
+
+
+def test_the_client_is_not_dropped_though_nobody_takes_its_events() -> None:
+    """Poloniex drops a client after 30 s without a message. A slow database must not cost the connection."""
+
+    async def wait_long(venue: Venue) -> list[FeedEvent]:
+        found: list[FeedEvent] = []
+        async with asyncio.timeout(DEADLINE), aclosing(venue.feed().events([BTC, ETH])) as events:
+            async for event in events:
+                found.append(event)
+                if len(found) == 1:
+                    await venue.clock.sleep(50)
+                if event == TICK:
+                    break
+                if isinstance(event, Heartbeat) and len(found) > 2:
+                    await asyncio.to_thread(venue.exchange.streams.apply, burst)
+        return found
+
+    burst = streams.burst(tick_frame("BTC_USDT", TRADE))
+    with poloniex(QUICK, clock=quick(), quiet=1.0) as venue:
+        assert asyncio.run(wait_long(venue))[-1] == TICK
+        assert venue.exchange.streams.opened == 1
+
+
+ENDS: dict[str, tuple[StreamFault, str, bool]] = {
+    "dropped": (streams.drop, "closed the connection: no close frame received or sent", False),
+    "closed": (streams.closed(), "closed the connection: received 1000 (OK)", False),
+    "restarted": (streams.closed(1012, "restart"), "closed the connection: received 1012 (service restart)", True),
+    "maintenance": (
+        streams.burst(error_frame("Platform in maintenance mode")),
+        'answered "Platform in maintenance mode"',
+        True,
+    ),
+    "another error": (streams.burst(error_frame("Internal trouble")), 'answered "Internal trouble"', False),
+    "silent": (streams.silence, "did not answer a ping within 15 s", False),
+}
+
+
+@pytest.mark.parametrize(("fault", "reason", "exchange_down"), ENDS.values(), ids=ENDS)
+def test_the_end_of_a_connection_is_the_last_event_with_its_reason(
+    fault: StreamFault, reason: str, exchange_down: bool
+) -> None:
+    with poloniex(clock=quick()) as venue:
+        end = venue.end(fault)
+        assert end.reason.startswith(f"{venue.host} {reason}")
+        assert end.exchange_down is exchange_down
+
+
+def test_a_stream_that_is_mute_from_the_start_has_heartbeats_only() -> None:
+    """It may be a quiet market. The supervisor connects it again after a while, and waits longer each time."""
+    with poloniex(QUICK, clock=quick()) as venue:
+        venue.exchange.streams.inject(streams.mute)
+        events = taken(venue, lambda found: count_of(Heartbeat, found) >= 3)
+    assert {type(event) for event in events} == {Heartbeat}
+
+
+def test_a_half_open_connection_ends() -> None:
+    """The handshake succeeded, and then nothing is answered any more."""
+    with poloniex(clock=quick()) as venue:
+        venue.exchange.streams.inject(streams.silence)
+        assert "did not confirm a subscription within 15 s" in venue.end().reason
+
+
+def test_nothing_is_missing_before_the_last_message() -> None:
+    """What came after it is unknown: the connection may have been dead for all of that time."""
+    with poloniex(clock=quick()) as venue:
+        events = venue.events(streams.silence)
+    end = events[-1]
+    assert isinstance(end, Interrupted)
+    heartbeats = [event.time for event in events if isinstance(event, Heartbeat)]
+    assert heartbeats[-1] <= end.complete_until < heartbeats[-1] + timedelta(seconds=1)
+
+
+HANDSHAKES: dict[str, tuple[Fault, str, bool]] = {
+    "unavailable": (replay.answer(503), "answered 503 Service Unavailable to the handshake", True),
+    "location": (replay.answer(451), "answered 451 Unavailable For Legal Reasons to the handshake", True),
+    "forbidden": (replay.answer(403), "answered 403 Forbidden to the handshake", True),
+    "too many": (replay.answer(429), "answered 429 Too Many Requests to the handshake", False),
+    "not there": (replay.answer(404), "answered 404 Not Found to the handshake", False),
+    "unheard of": (replay.answer(599), "answered 599 to the handshake", True),
+    "a page": (replay.answer(200, "<html>"), "answered 200 OK to the handshake", False),
+    "moved": (replay.answer(302, location="ws://127.0.0.1:9/"), "answered 302 Found to the handshake", False),
+    "reset": (replay.reset, "did not complete the handshake: did not receive a valid HTTP response", False),
+    "stalled": (replay.stall, "did not accept the connection within 15 s", False),
+    "dripping": (replay.drip_headers, "did not accept the connection within 15 s", False),
+}
+
+
+@pytest.mark.parametrize(("fault", "reason", "exchange_down"), HANDSHAKES.values(), ids=HANDSHAKES)
+def test_a_handshake_that_fails_is_an_interruption_with_its_reason(
+    fault: Fault, reason: str, exchange_down: bool
+) -> None:
+    with poloniex(clock=quick()) as venue:
+        venue.server.inject(fault)
+        began = venue.clock.now()
+        (end,) = venue.events()
+        assert isinstance(end, Interrupted)
+        assert end.reason.startswith(f"{venue.host} {reason}")
+        assert end.exchange_down is exchange_down
+        assert began <= end.complete_until <= began + timedelta(seconds=10)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "nowhere.invalid"])
+def test_a_host_that_cannot_be_reached_is_an_interruption(host: str) -> None:
+    """Port 9 is closed, and the name does not exist."""
+    with poloniex() as venue:
+        (end,) = venue.events(feed=PoloniexFeed(PoloniexSettings(stream_url=f"ws://user:hunter2@{host}"), Clock()))
+    assert isinstance(end, Interrupted)
+    assert end.reason.startswith(f"{host} cannot be reached: ")
+    assert not end.exchange_down
+    assert "hunter2" not in end.reason
+
+
+MALFORMED = {
+    "words": "hello",
+    "nothing": "",
+    "binary": b'{"event":"pong"}',
+    "a list": "[]",
+    "null": "null",
+    "no data": '{"channel":"ticker"}',
+    "data of another type": '{"channel":"ticker","data":{"symbol":"BTC_USDT"}}',
+    "a ticker of another type": '{"channel":"ticker","data":[1]}',
+    "a symbol of another type": '{"channel":"ticker","data":[{"symbol":["BTC_USDT"]}]}',
+    "no price": '{"channel":"ticker","data":[{"symbol":"BTC_USDT","ts":1677367251090}]}',
+    "a price in words": '{"channel":"ticker","data":[{"symbol":"BTC_USDT","close":"dear","ts":1677367251090}]}',
+    "a price beyond": f'{{"channel":"ticker","data":[{{"symbol":"BTC_USDT","close":1{"0" * 400},"ts":1}}]}}',
+    "no time": '{"channel":"ticker","data":[{"symbol":"BTC_USDT","close":"1"}]}',
+    "microseconds": '{"channel":"ticker","data":[{"symbol":"BTC_USDT","close":"1","ts":1677367251090000}]}',
+    "nested": "[" * 100_000,
+    "nested objects": '{"event":' * 100_000,
+    "digits": f'{{"event":{"1" * 100_000}}}',
+    "cut": '{"channel":"ticker","data":[{"symbol":',
+}
+
+
+@pytest.mark.parametrize("frame", MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_message_ends_the_connection(frame: str | bytes) -> None:
+    """It may have been a price."""
+    with poloniex() as venue:
+        reason = venue.end(streams.burst(frame)).reason
+    assert reason.startswith(f"{venue.host} sent a message that is not in Poloniex's format: ")
+
+
+@pytest.mark.parametrize("price", ["NaN", '"NaN"', "-1", "0", "1e999"])
+def test_a_price_that_no_market_has_is_yielded_as_it_came(price: str) -> None:
+    """`TickCandles` judges it."""
+    frame = f'{{"channel":"ticker","data":[{{"symbol":"BTC_USDT","close":{price},"ts":"1677367251090"}}]}}'
+    with poloniex() as venue:
+        (tick,) = venue.ticks(frame)
+    candles = TickCandles("poloniex", Clock(tick.time))
+    candles.add(tick)
+    assert candles.counts.invalid == 1
+
+
+def test_a_message_that_is_too_long_ends_the_connection() -> None:
+    with poloniex() as venue:
+        reason = venue.end(streams.burst(" " * (LONGEST_MESSAGE + 1))).reason
+    assert "1009 (message too big)" in reason
+
+
+def test_compression_is_not_offered_and_a_compressed_message_ends_the_connection() -> None:
+    """A compressed message of a kilobyte may be a gigabyte."""
+
+    def send_compressed(connection: Connection) -> None:
+        assert connection.request.transport is not None
+        connection.request.transport.write(bytes([0b1100_0001, 2, 0, 0]))
+
+    with poloniex() as venue:
+        reason = venue.end(send_compressed).reason
+        assert "sec-websocket-extensions" not in venue.server.requests[0].headers
+    assert "1002 (protocol error)" in reason
+
+
+def test_events_that_are_not_taken_end_the_connection_after_a_bounded_number() -> None:
+    async def take_slowly(venue: Venue) -> list[FeedEvent]:
+        found: list[FeedEvent] = []
+        flood = streams.burst(tick_frame("BTC_USDT", TRADE), 500)
+        async with asyncio.timeout(DEADLINE):
+            async for event in venue.feed(most_waiting=100).events([BTC]):
+                if not found:
+                    await asyncio.to_thread(venue.exchange.streams.apply, flood)
+                    await asyncio.sleep(1)
+                found.append(event)
+        return found
+
+    with poloniex() as venue:
+        *events, end = asyncio.run(take_slowly(venue))
+    assert isinstance(end, Interrupted)
+    assert end.reason.endswith("has sent 100 events that were not taken yet; this machine is too slow")
+    assert count_of(TickReceived, events) >= 100
+
+
+def test_a_pair_that_the_exchange_does_not_have_is_named() -> None:
+    with poloniex() as venue, pytest.raises(UnusableHistory, match="poloniex does not have the pair") as caught:
+        venue.events(pairs=[BTC, Pair("XYZ", "USDT"), ETH])
+    assert caught.value.subject == "XYZ/USDT"
+
+
+def test_a_pair_that_an_error_does_not_name_is_found() -> None:
+    """Each pair of the batch is then asked for alone."""
+    with poloniex() as venue:
+        venue.exchange.replies.append(error_frame("Invalid symbol"))
+        with pytest.raises(UnusableHistory) as caught:
+            venue.events(pairs=[BTC, ETH, Pair("XYZ", "USDT")])
+    assert caught.value.subject == "XYZ/USDT"
+
+
+@pytest.mark.parametrize("symbols", [["BTC_USDT"], []])
+def test_a_pair_that_is_not_confirmed_is_named(symbols: list[str]) -> None:
+    frame = json.dumps({"event": "subscribe", "channel": "ticker", "symbols": symbols})
+    with poloniex() as venue:
+        venue.exchange.replies.append(frame)
+        with pytest.raises(UnusableHistory) as caught:
+            venue.events(pairs=[ETH, BTC])
+    assert caught.value.subject == ("ETH/USDT" if symbols else "BTC/USDT")
+
+
+def test_a_confirmation_without_symbols_confirms_those_that_were_asked_for() -> None:
+    """The documentation shows both forms."""
+    with poloniex() as venue:
+        venue.exchange.replies.append('{"event":"subscribe","channel":"ticker"}')
+        assert isinstance(taken(venue, bool)[0], Heartbeat)
+
+
+def test_maintenance_may_be_the_answer_to_a_subscription() -> None:
+    with poloniex() as venue:
+        venue.exchange.replies.append(error_frame("Platform in maintenance mode"))
+        assert venue.end().exchange_down
+
+
+def test_a_pair_that_poloniex_cannot_have_is_refused_without_a_connection() -> None:
+    with poloniex() as venue:
+        with pytest.raises(UnusableHistory):
+            venue.events(pairs=[Pair("USDT", "USD")])
+        assert venue.server.requests == []
+
+
+def test_closing_the_generator_closes_the_connection() -> None:
+    with poloniex() as venue:
+        taken(venue, bool)
+        for _ in range(300):
+            if not venue.exchange.streams.connections:
+                break
+            asyncio.run(asyncio.sleep(0.1))
+        assert venue.exchange.streams.connections == []
+
+
+def test_a_consumer_that_is_cancelled_closes_the_connection() -> None:
+    async def cancel(venue: Venue) -> None:
+        async def consume() -> None:
+            async for _ in venue.feed().events([BTC]):
+                pass
+
+        task = asyncio.create_task(consume())
+        await asyncio.to_thread(venue.exchange.streams.wait_open)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert [one for one in asyncio.all_tasks() if one is not asyncio.current_task()] == []
+
+    with poloniex() as venue:
+        asyncio.run(cancel(venue))
+
+
+def test_an_outage_of_the_exchange_ends_the_connection_and_afterwards_it_answers_again() -> None:
+    with poloniex(QUICK, clock=quick()) as venue:
+        end = START + timedelta(seconds=50)
+        venue.motion.outage(Span(START + timedelta(seconds=20), end))
+        first = venue.end()
+        assert not first.exchange_down  # the connection was reset
+        assert first.complete_until < end
+        refusals: list[Interrupted] = []
+        while isinstance(event := taken(venue, bool)[0], Interrupted):
+            refusals.append(event)
+        assert isinstance(event, Heartbeat | TickReceived)
+    assert {refusal.exchange_down for refusal in refusals} == {True}
+    assert refusals[0].reason == f"{venue.host} answered 503 Service Unavailable to the handshake"
+
+
+def test_the_address_comes_from_the_environment_and_is_never_shown(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with poloniex() as venue:
+        url = venue.settings.stream_url.replace("ws://", "ws://user:hunter2@")
+        feed = PoloniexFeed.from_environ({"POLONIEX_STREAM_URL": url}, Clock())
+        end = venue.end(streams.drop, feed=feed)
+        assert venue.server.requests[0].headers["authorization"].startswith("Basic ")
+    assert "hunter2" not in end.reason + caplog.text + repr(PoloniexSettings.from_environ({"POLONIEX_STREAM_URL": url}))
+    with pytest.raises(InvalidValue, match="POLONIEX_STREAM_URL") as caught:
+        PoloniexFeed.from_environ({"POLONIEX_STREAM_URL": "https://user:hunter2@example.org"}, Clock())
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_feed_sends_neither_candles_nor_quotes() -> None:
+    """Candles are built of its ticks, and REST is asked for the top of the book."""
+    feed = PoloniexFeed.from_environ({}, Clock())
+    assert (feed.id, feed.sends_candles, feed.sends_quotes) == ("poloniex", False, False)

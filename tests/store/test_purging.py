@@ -1,0 +1,97 @@
+"""Deleting what is too old."""
+
+import dataclasses
+from collections.abc import Sequence
+from datetime import timedelta
+
+from crypto_predict.market import Candle, Interval, Pair, Quote, SeriesKey, Span
+from crypto_predict.market.ports import BuiltCandle, Closed, Quarantined, StreamSpan, StreamState
+from crypto_predict.store import Database, WritableDatabase
+from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span, vwaps
+
+DAY = 1440  # minutes
+OTHER = dataclasses.replace(MINUTES, pair=Pair("ETH", "USDT"))
+FIVES = dataclasses.replace(MINUTES, interval=Interval.MINUTE_5)
+SECOND = timedelta(seconds=1)
+
+
+def purge(writer: WritableDatabase, minute: int, limit: int = 100) -> list[int]:
+    """Delete the minutes before one in batches; return how many rows each deleted."""
+    counts = [limit]
+    while counts[-1] == limit:
+        counts.append(writer.purge(Interval.MINUTE_1, START + minute * MINUTE, limit))
+    return counts[1:]
+
+
+def stored(reader: Database, series: SeriesKey = MINUTES) -> Sequence[Candle]:
+    return [one.candle for one in reader.candles(series, EVER, MANY)]
+
+
+def test_old_candles_are_deleted_in_batches(writer: WritableDatabase, reader: Database) -> None:
+    """After each batch, what is known of the series is what is stored of it. Others keep theirs."""
+    for series in (OTHER, FIVES):
+        writer.follow(series, simulated=False)
+    writer.write(MINUTES, [*candles(0, 90), *candles(110, 300)], span(-10, 300))
+    writer.write(OTHER, candles(0, 30), span(0, 30))
+    writer.write(FIVES, [candle(minute) for minute in range(0, 300, 5)], span(0, 300))
+    assert writer.purge(Interval.MINUTE_1, START + 200.5 * MINUTE, 60) == 60
+    assert (stored(reader)[0], reader.coverage(MINUTES)) == (candle(60), [span(60, 300)])
+    assert [one.missing for one in reader.collected() if one.series == MINUTES] == [20]
+    assert writer.purge(Interval.MINUTE_1, START + 200.5 * MINUTE, 60) == 60
+    assert (stored(reader)[0], reader.coverage(MINUTES)) == (candle(140), [span(140, 300)])
+    assert reader.gaps(MINUTES, EVER) == []
+    assert [writer.purge(Interval.MINUTE_1, START + 200.5 * MINUTE, 60) for _ in range(3)] == [60, 31, 0]
+    assert (stored(reader), reader.coverage(MINUTES)) == (candles(201, 300), [span(201, 300)])
+    assert (stored(reader, OTHER), reader.coverage(OTHER), len(stored(reader, FIVES))) == ([], [], 60)
+    rows = {size.series: size.rows for size in reader.sizes()}
+    assert rows == {MINUTES: 99, OTHER: 0, FIVES: 60}
+    spans = {one.series: (one.first_open, one.newest_close) for one in reader.collected()}
+    assert spans[MINUTES] == (START + 201 * MINUTE, START + 300 * MINUTE)
+    assert spans[OTHER] == (None, None)
+
+
+def test_a_series_goes_on_after_its_candles_were_deleted(writer: WritableDatabase, reader: Database) -> None:
+    writer.write(MINUTES, candles(0, 30), span(0, 30))
+    assert purge(writer, 60) == [30]
+    for minute in (60, 61):
+        assert writer.write_closed([Closed(MINUTES, [candle(minute)])]) == 1
+    assert [one.vwap for one in reader.candles(MINUTES, EVER, MANY)] == vwaps(candles(60, 62))
+    assert reader.coverage(MINUTES) == [span(60, 62)]
+
+
+def test_whole_days_leave_the_vwap_right(writer: WritableDatabase, reader: Database) -> None:
+    """Also where the day that stays is computed again, and where a candle follows."""
+    writer.write(MINUTES, candles(DAY - 50, DAY + 50), span(DAY - 50, DAY + 50))
+    assert purge(writer, DAY, 20) == [20, 20, 10]
+    writer.write_closed([Closed(MINUTES, [candle(DAY + 50)])])
+    assert [one.vwap for one in reader.candles(MINUTES, EVER, MANY)] == vwaps(candles(DAY, DAY + 51))
+    changed = candle(DAY)._replace(close=99.5)
+    writer.write_closed([Closed(MINUTES, [changed])])
+    expected = vwaps([changed, *candles(DAY + 1, DAY + 51)])
+    assert [one.vwap for one in reader.candles(MINUTES, EVER, MANY)] == expected
+
+
+def test_what_is_kept_for_each_minute_goes_with_the_minutes(writer: WritableDatabase, reader: Database) -> None:
+    """Quotes, states of streams, built candles, revisions and rejected rows; not the built ones of other intervals."""
+    pair, row = MINUTES.pair, BuiltCandle(START, 1.0, 1.0, 1.0, 1.0, 1, 0, False)
+    writer.write(MINUTES, candles(0, 10), span(0, 10), [Quarantined(candle(minute), "a reason") for minute in (3, 7)])
+    writer.write(MINUTES, [candle(minute)._replace(close=100.5) for minute in (2, 8)])
+    quotes = [Quote(START + minute * MINUTE + SECOND, 1.0, 1.0, 2.0, 1.0) for minute in range(10)]
+    writer.write_quotes("binance", pair, quotes)
+    built = [dataclasses.replace(row, open_time=START + minute * MINUTE) for minute in range(10)]
+    writer.write_built({MINUTES: built, FIVES: [row]})
+    streams = [
+        StreamSpan(Span(START + minute * MINUTE, START + minute * MINUTE + 50 * SECOND), StreamState.CONNECTED, "")
+        for minute in range(10)
+    ]
+    long = StreamSpan(Span(START + 4 * MINUTE, START + 6 * MINUTE), StreamState.DISCONNECTED, "timeout")
+    for each in (*streams, long):
+        writer.write_streams("binance", [pair], each)
+    assert purge(writer, 5, 3) == [3, 3, 3, 3, 3, 3, 1], "5 candles, 5 built ones, 5 quotes, 4 states"
+    assert reader.quotes("binance", pair, EVER, MANY) == quotes[5:]
+    assert reader.streams("binance", pair, EVER) == [long, *streams[6:]]
+    assert (reader.built(MINUTES, EVER, MANY), reader.built(FIVES, EVER, MANY)) == (built[5:], [row])
+    assert [one.candle for one in reader.revisions(MINUTES, EVER)] == [candle(8)]
+    assert [one.candle for one in reader.quarantine(MINUTES, EVER)] == [candle(7)]
+    assert writer.purge(Interval.MINUTE_5, START + 5 * MINUTE, 3) == 1
+    assert purge(writer, 5) == [0]

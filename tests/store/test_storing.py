@@ -1,0 +1,143 @@
+"""Closed candles of many series in one transaction. Gaps and VWAP are compared with a plain model in `test_gaps`."""
+
+import dataclasses
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from crypto_predict.errors import DatabaseError
+from crypto_predict.market import Interval, Pair, SeriesKey
+from crypto_predict.market.ports import ACTIVE, STOPPED, Closed
+from crypto_predict.store import Database, WritableDatabase
+from tests.support.minutes import EVER, MANY, MINUTES, START, candle, candles, span, vwaps
+
+SERIES = [dataclasses.replace(MINUTES, pair=Pair(f"A{number}", "USDT")) for number in range(3)]
+UNKNOWN = dataclasses.replace(MINUTES, source="unknown")
+
+
+@pytest.fixture
+def series(writer: WritableDatabase) -> Sequence[SeriesKey]:
+    """Three series of `writer`, each with ten minutes before midnight."""
+    for one in SERIES:
+        writer.follow(one, simulated=False)
+        writer.write(one, candles(1430, 1440), span(1430, 1440))
+    return SERIES
+
+
+def test_closed_candles_continue_each_series(
+    writer: WritableDatabase, reader: Database, series: Sequence[SeriesKey]
+) -> None:
+    """One begins a new session, one has its candles in two parts, one has none, and one is not in the database."""
+    closed = [
+        Closed(series[0], candles(1440, 1443)),
+        Closed(series[1], [candle(1440)]),
+        Closed(series[2], []),
+        Closed(series[1], [candle(1441)]),
+        Closed(MINUTES, [candle(5)]),
+        Closed(UNKNOWN, [candle(0)]),
+    ]
+    assert [writer.write_closed(closed) for _ in range(2)] == [6, 0]
+    assert writer.write_closed([]) == writer.write_closed(closed[-1:]) == 0
+    for one, first, last in zip([*series, MINUTES], (1430, 1430, 1430, 5), (1443, 1442, 1440, 6), strict=True):
+        stored = reader.candles(one, EVER, MANY)
+        assert [each.candle for each in stored] == candles(first, last)
+        assert [each.vwap for each in stored] == vwaps(candles(first, last))
+        assert reader.coverage(one) == [span(first, last)]
+    assert {one.state for one in reader.collected()} == {ACTIVE}
+    assert UNKNOWN not in [one.series for one in reader.collected()]
+
+
+def test_a_hole_before_a_closed_candle_was_not_asked_for_yet(
+    writer: WritableDatabase, reader: Database, series: Sequence[SeriesKey]
+) -> None:
+    """So it is not a gap but a span that is not covered. Once the source was asked for it, it is one."""
+    one = series[0]
+    writer.write_closed([Closed(one, [candle(1443), candle(1445)])])
+    assert reader.coverage(one) == [span(1430, 1440), span(1443, 1444), span(1445, 1446)]
+    assert reader.gaps(one, EVER) == []
+    writer.write(one, [candle(1440)], span(1440, 1445))
+    assert [each.gap.missing for each in reader.gaps(one, EVER)] == [2, 1]
+    writer.write_closed([Closed(one, candles(1441, 1443))])
+    assert [each.gap.missing for each in reader.gaps(one, EVER)] == [1]
+
+
+def test_what_was_asked_for_after_the_newest_candle_becomes_a_gap(
+    writer: WritableDatabase, reader: Database, series: Sequence[SeriesKey]
+) -> None:
+    writer.write(series[0], [], span(1440, 1442))
+    writer.write_closed([Closed(one, [candle(1443)]) for one in series])
+    assert [[each.gap.missing for each in reader.gaps(one, EVER)] for one in series] == [[2], [], []]
+
+
+def test_a_closed_candle_that_differs_is_a_revision(
+    writer: WritableDatabase, reader: Database, series: Sequence[SeriesKey]
+) -> None:
+    """It keeps the old values, and the VWAP of the rest of its session follows; the candle after it is new."""
+    changed = [candle(1435)._replace(close=99.5), candle(1440)]
+    assert writer.write_closed([Closed(series[1], changed)]) == 2
+    assert [one.candle for one in reader.revisions(series[1], EVER)] == [candle(1435)]
+    expected = [*candles(1430, 1435), changed[0], *candles(1436, 1441)]
+    assert [(one.candle, one.vwap) for one in reader.candles(series[1], EVER, MANY)] == list(
+        zip(expected, vwaps(expected), strict=True)
+    )
+
+
+def test_closed_candles_are_stored_together_or_not_at_all(
+    writer: WritableDatabase, reader: Database, series: Sequence[SeriesKey]
+) -> None:
+    broken = candle(1440)._replace(trades=10**30)
+    with pytest.raises(DatabaseError):
+        writer.write_closed([Closed(series[0], [candle(1440)]), Closed(series[1], [broken])])
+    with pytest.raises(ValueError, match="belongs in the quarantine"):
+        writer.write_closed([Closed(series[0], [candle(1440)._replace(open_time=START.replace(second=1))])])
+    assert [reader.coverage(one) for one in series] == [[span(1430, 1440)]] * 3
+    assert [size.rows for size in reader.sizes()] == [10, 10, 10, 0]
+
+
+def test_writers_of_the_same_series_do_not_lock_each_other_out(
+    writer: WritableDatabase, reader: Database, series: Sequence[SeriesKey]
+) -> None:
+    """A stream writes all of them at once, others each one, in any order; and one that changes their states."""
+    orders = [list(series), list(reversed(series))]
+
+    def stream(order: Sequence[SeriesKey]) -> None:
+        for minute in range(1440, 1460):
+            writer.write_closed([Closed(one, [candle(minute)]) for one in order])
+
+    def backfill(order: Sequence[SeriesKey]) -> None:
+        for minute in range(1429, 1419, -1):
+            for one in order:
+                writer.write(one, [candle(minute)], span(minute, minute + 1))
+                writer.compared(one, 1, 0)
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(run, order) for run in (stream, backfill) for order in orders]:
+            done.result()
+    for one in series:
+        assert [each.candle for each in reader.candles(one, EVER, MANY)] == candles(1420, 1460)
+        assert [each.vwap for each in reader.candles(one, EVER, MANY)] == vwaps(candles(1420, 1460))
+        assert reader.coverage(one) == [span(1420, 1460)]
+    assert [one.compared for one in reader.collected()] == [20, 20, 20, 0]
+
+
+def test_the_state_of_a_series_is_kept(writer: WritableDatabase, reader: Database) -> None:
+    """How far back it shall be collected stays when only the state changes; comparisons add up."""
+    assert [(one.since, one.compared, one.mismatched) for one in reader.collected()] == [(None, 0, 0)]
+    writer.set_state(MINUTES, STOPPED, START)
+    writer.set_state(MINUTES, ACTIVE)
+    for _ in range(2):
+        writer.compared(MINUTES, 5, 1)
+    writer.follow(MINUTES, simulated=False)
+    (found,) = reader.collected()
+    assert (found.state, found.since, found.compared, found.mismatched) == (ACTIVE, START, 10, 2)
+
+
+def test_only_a_stored_series_has_a_state(writer: WritableDatabase) -> None:
+    unknown = dataclasses.replace(MINUTES, interval=Interval.HOUR_1)
+    with pytest.raises(DatabaseError, match="it does not contain binance BTC/USDT 1h"):
+        writer.set_state(unknown, ACTIVE)
+    with pytest.raises(DatabaseError, match="it does not contain binance BTC/USDT 1h"):
+        writer.compared(unknown, 1, 0)
+    with pytest.raises(ValueError, match="'paused' is not a state of a series: active, stopped, delisted"):
+        writer.set_state(MINUTES, "paused")

@@ -1,0 +1,75 @@
+"""A filler at work on a market in motion, which lives faster than this machine's clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from crypto_predict.collecting.live.filler import Filler
+from crypto_predict.collecting.live.roster import Roster
+from crypto_predict.history import SETTLE
+from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
+from crypto_predict.market.clock import Clock
+from crypto_predict.market.ports import CandleSource, MarketWriter, Shard
+from tests.support.minutes import EVER, MANY, MINUTE
+
+_PATIENCE = 60.0  # seconds, after which a test fails
+
+
+def eventually(is_true: Callable[[], bool], what: str = "") -> None:
+    """Wait until a condition is true."""
+    end = time.monotonic() + _PATIENCE
+    while not is_true():
+        assert time.monotonic() < end, what or "it did not become true"
+        time.sleep(0.02)
+
+
+def minutes_of(source: str, pair: Pair) -> SeriesKey:
+    """Return the minutes of a pair."""
+    return SeriesKey(source, pair, Interval.MINUTE_1)
+
+
+def stored(database: MarketWriter, series: SeriesKey, until: datetime | None = None) -> list[Candle]:
+    """Return what is stored, up to an instant."""
+    span = Span(EVER.start, EVER.end if until is None else until)
+    return [one.candle for one in database.candles(series, span, MANY)]
+
+
+def settled(clock: Clock) -> datetime:
+    """Return the close of the newest minute that REST must have now."""
+    return Interval.MINUTE_1.floor(clock.now() - SETTLE)
+
+
+@contextmanager
+def filling(
+    database: MarketWriter,
+    sources: Mapping[str, CandleSource],
+    clock: Clock,
+    pairs: Sequence[Pair] = (),
+    since: datetime | None = None,
+    **options: Any,
+) -> Iterator[Filler]:
+    """Follow the minutes of these pairs from each source inside the context, and fill them."""
+    for source in sources.values():
+        for pair in pairs:
+            series = minutes_of(source.id, source.traded(pair))
+            database.follow(series, simulated=source.simulated)
+            if since is not None:
+                database.set_state(series, "active", since)
+    roster = Roster(database, Shard(), sources, clock)
+    filler = Filler(database, sources, clock, **options)
+    roster.refresh()
+    filler.follow(roster.series())
+    filler.start()
+    try:
+        yield filler
+    finally:
+        filler.stop()
+
+
+def later(clock: Clock, minutes: int) -> datetime:
+    """Return the full minute so many minutes from now."""
+    return Interval.MINUTE_1.floor(clock.now()) + minutes * MINUTE

@@ -1,0 +1,126 @@
+"""Run the live collector: in a thread with a fast clock, or as a process that can be killed.
+
+``python -m tests.support.live --start 2024-05-17T12:00:00+00:00 --speed 60 --options ...`` is `collect.py` with another
+clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from crypto_predict import logs
+from crypto_predict.collecting.live.collector import Collector
+from crypto_predict.collecting.live.process import Ending
+from crypto_predict.collecting.options import read_settings
+from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
+from crypto_predict.market.clock import Clock
+from crypto_predict.market.ports import StreamSpan
+from crypto_predict.store import open_reader, open_writer
+from tests.support.replay.server import ReplayServer
+from tests.support.serving import KEPT, ROOT
+
+PATIENCE = 60.0  # seconds for something to become true, on a machine that is busy with other tests
+
+
+def until(condition: Callable[[], object], what: str = "the condition is true", seconds: float = PATIENCE) -> None:
+    """Wait until a condition is true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.02)
+
+
+def binance_of(server: ReplayServer) -> Mapping[str, str]:
+    """Return the environment in which Binance is the replay server, and the only exchange."""
+    return {"BINANCE_API_URL": server.url, "BINANCE_STREAM_URL": server.url.replace("http", "ws"), "SOURCE": "binance"}
+
+
+def minutes_of(source: str, pair: Pair) -> SeriesKey:
+    """Return the series of the minutes of a pair."""
+    return SeriesKey(source, pair, Interval.MINUTE_1)
+
+
+def stored(database: str, series: SeriesKey, span: Span) -> list[Candle]:
+    """Return the stored candles of a span."""
+    with open_reader(database) as reader:
+        return [one.candle for one in reader.candles(series, span, 10**6)]
+
+
+def states(database: str, source: str, pair: Pair, span: Span) -> list[StreamSpan]:
+    """Return the stored states of a stream."""
+    with open_reader(database) as reader:
+        return list(reader.streams(source, pair, span))
+
+
+@contextmanager
+def collecting_here(database: str, clock: Clock, environ: Mapping[str, str], *arguments: str) -> Iterator[Collector]:
+    """Run a collector in a thread, and stop it at the end; an error of it is raised then."""
+    errors: list[BaseException] = []
+    settings = read_settings([*arguments, "--database", database], environ, clock.now())
+    with open_writer(database) as writer:
+        collector = Collector(settings, writer, clock)
+
+        def run() -> None:
+            try:
+                collector.run()
+            except BaseException as error:  # noqa: BLE001 raised below
+                errors.append(error)
+
+        thread = threading.Thread(target=run, name="collector")
+        thread.start()
+        try:
+            yield collector
+        finally:
+            collector.stop()
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), "the collector did not end"
+    if errors:
+        raise errors[0]
+
+
+@contextmanager
+def collecting_apart(
+    database: str, clock: Clock, environ: Mapping[str, str], *arguments: str
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a collector as a process with a clock that agrees with `clock`; kill it at the end."""
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    module = [sys.executable, "-m", "tests.support.live", "--start", clock.now().isoformat(), "--at", str(time.time())]
+    command = [*module, "--speed", str(clock.speed), *arguments, "--database", database]
+    process = subprocess.Popen(command, env={**kept, **environ}, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def main() -> int:
+    """Run a collector with the clock that the arguments describe."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--start", type=datetime.fromisoformat)
+    parser.add_argument("--at", type=float)
+    parser.add_argument("--speed", type=float)
+    given, others = parser.parse_known_args()
+    lines = logs.Lines(sys.stderr.fileno())
+    logs.configure("info", lines.write)
+    ending = Ending(lambda: lines.close(1))
+    settings = read_settings(others, os.environ)
+    with open_writer(settings.database) as database:
+        passed = timedelta(seconds=(time.time() - given.at) * given.speed)
+        collector = Collector(settings, database, Clock(given.start + passed, given.speed))
+        ending.when_asked(collector.stop)
+        collector.run()
+    lines.close(1)
+    return ending.code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

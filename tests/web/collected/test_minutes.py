@@ -1,0 +1,286 @@
+"""``/minutes/{pair}`` of real databases, through the whole application."""
+
+import csv
+import io
+import json
+from collections import Counter
+from datetime import datetime, timedelta
+from itertools import repeat
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from werkzeug.test import Client, TestResponse
+
+from crypto_predict.market import DAY, Interval, SeriesKey, Span
+from crypto_predict.market.ports import DELISTED, STOPPED, BuiltCandle, StreamSpan, StreamState
+from crypto_predict.store import open_writer
+from crypto_predict.web.collected.live_answers import JUDGED_AFTER
+from crypto_predict.web.collected.rendering import MINUTE_COLUMNS
+from tests.support.applications import client
+from tests.support.collected import BTC, END, GAPS, LATE, MINUTES, NOON, START, days, minutes
+from tests.support.models import make_model
+from tests.web.collected.test_candles import PROBLEM, links
+
+MINUTE = timedelta(minutes=1)
+CANDLE = slice(4, 14)  # columns
+BUILT = slice(14, 21)
+
+
+def read(response: TestResponse) -> list[dict[str, Any]]:
+    """Return the minutes as dicts."""
+    assert response.status_code == 200, response.data
+    answer = json.loads(response.data)
+    assert answer["columns"] == list(MINUTE_COLUMNS)
+    return [dict(zip(answer["columns"], row, strict=True)) for row in answer["minutes"]]
+
+
+def openings(response: TestResponse) -> list[datetime]:
+    return [datetime.fromisoformat(minute["time"]) for minute in read(response)]
+
+
+def of_span(span: Span) -> str:
+    return f"/minutes/BTC-USD?start={span.start:%Y-%m-%dT%H:%MZ}&end={span.end:%Y-%m-%dT%H:%MZ}&limit=10000"
+
+
+def test_every_minute_of_a_day_has_a_verdict_and_its_candle(served: Client) -> None:
+    """None is left out: where the source has no candle, the numbers are null. The candles are those of /candles."""
+    span = "start=2026-11-02&end=2026-11-03&limit=1440&source=simulated"
+    response = served.get(f"/minutes/BTC-USD?{span}")
+    found = read(response)
+    candles = {
+        row[0]: row[1:] for row in json.loads(served.get(f"/candles/BTC-USD?interval=1m&{span}").data)["candles"]
+    }
+    assert [minute["time"] for minute in found] == [
+        f"2026-11-02T{number // 60:02}:{number % 60:02}:00Z" for number in range(1440)
+    ]
+    for row, minute in zip(json.loads(response.data)["minutes"], found, strict=True):
+        candle = candles.get(minute["time"])
+        assert row[CANDLE] == (candle or [None] * 10)
+        assert row[BUILT] == [None] * 7
+        verdict = "disconnected" if candle is None else "traded" if candle[4] else "quiet"
+        assert (minute["verdict"], minute["asked"]) == (verdict, True)
+    assert Counter(minute["verdict"] for minute in found)["disconnected"] == 1 + 28 + 180
+
+
+def test_a_missing_candle_is_explained_by_the_stream(own_url: str) -> None:
+    """Connected: nobody traded. Otherwise the reason is that of the stream, if there was one."""
+    hours = [NOON + timedelta(hours=hour) for hour in range(3, 7)]
+    states = [(StreamState.CONNECTED, ""), (StreamState.DISCONNECTED, "silence"), (StreamState.EXCHANGE_DOWN, "503")]
+    with open_writer(own_url) as writer:
+        writer.follow(MINUTES, simulated=True)
+        writer.write(MINUTES, minutes(), Span(START, END))
+        for (state, reason), start, end in zip(states, hours, hours[1:], strict=False):
+            writer.write_streams(MINUTES.source, [BTC], StreamSpan(Span(start, end), state, reason))
+    served = client(make_model(), lambda: LATE, database=own_url)
+    found = read(served.get(of_span(Span(hours[0] - MINUTE, hours[3] + MINUTE))))
+    explained = [(minute["verdict"], minute["reason"], minute["close"] is None) for minute in found]
+    assert explained[1:-1] == [
+        *[("quiet", "", True)] * 60,
+        *[("disconnected", "silence", True)] * 60,
+        *[("exchange down", "503", True)] * 60,
+    ]
+    assert {explained[0][2], explained[-1][2]} == {False}
+    (unknown, *_) = read(served.get(of_span(GAPS[0])))
+    assert (unknown["verdict"], unknown["reason"]) == ("disconnected", "no live stream was recorded")
+
+
+def test_a_hole_of_the_exchange_is_told_apart_from_one_of_ours(own_url: str) -> None:
+    """What was not asked for can still come."""
+    hole = Span(NOON, NOON + timedelta(minutes=2))
+    with open_writer(own_url) as writer:
+        writer.follow(MINUTES, simulated=True)
+        for span in (Span(START, hole.start), Span(hole.end, END)):
+            writer.write(MINUTES, [one for one in minutes() if one.open_time in span], span)
+    served = client(make_model(), lambda: LATE, database=own_url)
+    found = read(served.get(of_span(Span(NOON - MINUTE, GAPS[0].end))))
+    assert [(minute["asked"], minute["close"] is None) for minute in found] == [
+        (True, False),
+        (False, True),
+        (False, True),
+        (True, False),
+        (True, True),
+    ]
+
+
+def test_candles_built_from_ticks_stand_beside_those_of_the_exchange(own_url: str) -> None:
+    """They have no volume, but say how complete they are."""
+    with open_writer(own_url) as writer:
+        writer.follow(MINUTES, simulated=True)
+        writer.write(MINUTES, minutes(END - 9 * MINUTE, END), Span(END - 9 * MINUTE, END))
+        built = [
+            BuiltCandle(END - 3 * MINUTE, 2.0, 4.0, 1.0, 3.0, ticks=17, late=2, partial=True),
+            BuiltCandle(END - MINUTE, 3.0, 3.0, 3.0, 3.0, ticks=1, late=0, partial=False),
+        ]
+        writer.write_built({MINUTES: built})
+    served = client(make_model(), lambda: LATE, database=own_url)
+    response = served.get("/minutes/BTC-USD?limit=3")
+    rows = json.loads(response.data)["minutes"]
+    assert [row[BUILT] for row in rows] == [
+        [2.0, 4.0, 1.0, 3.0, 17, 2, True],
+        [None] * 7,
+        [3.0, 3.0, 3.0, 3.0, 1, 0, False],
+    ]
+    assert all(row[CANDLE.start] is not None for row in rows)
+    text = served.get("/minutes/BTC-USD?limit=3", headers={"Accept": "text/csv"}).get_data(as_text=True)
+    table = list(csv.reader(io.StringIO(text, newline="")))
+    assert table[0] == list(MINUTE_COLUMNS)
+    assert [row[2] for row in table[1:]] == ["true"] * 3
+    assert [row[-1] for row in table[1:]] == ["true", "", "false"]
+    words = {True: "true", False: "false", None: ""}
+    assert table[1:] == [
+        [words[one] if one is None or isinstance(one, bool) else str(one) for one in row] for row in rows
+    ]
+
+
+@pytest.mark.parametrize(
+    ("now", "newest"),
+    [
+        (LATE, END),
+        (END + MINUTE + timedelta(seconds=59), END),  # its candle may still come
+        (END + 2 * MINUTE, END + MINUTE),
+        (END + 90 * MINUTE + timedelta(seconds=30), END + 89 * MINUTE),
+        (END - DAY, END),  # a clock that was set back
+    ],
+)
+def test_a_minute_without_a_candle_appears_a_minute_after_its_end(now: datetime, newest: datetime, url: str) -> None:
+    """Before that its candle can be on its way: a verdict that changes a moment later would be wrong."""
+    response = client(make_model(), lambda: now, database=url).get("/minutes/BTC-USD?limit=100&source=simulated")
+    assert openings(response) == [newest - number * MINUTE for number in range(100, 0, -1)]
+    for minute in read(response):
+        if datetime.fromisoformat(minute["time"]) >= END:
+            assert (minute["verdict"], minute["asked"], minute["close"]) == ("disconnected", False, None)
+
+
+@pytest.mark.parametrize("state", [STOPPED, DELISTED])
+def test_a_series_that_is_no_longer_collected_ends_with_its_last_candle(state: str, own_url: str) -> None:
+    """Nothing is missing after that."""
+    with open_writer(own_url) as writer:
+        writer.follow(MINUTES, simulated=True)
+        writer.write(MINUTES, minutes(), Span(START, END))
+        writer.set_state(MINUTES, state)
+    served = client(make_model(), lambda: END + 3 * DAY, database=own_url)
+    assert openings(served.get("/minutes/BTC-USD?limit=2")) == [END - 2 * MINUTE, END - MINUTE]
+
+
+def test_a_series_without_candles_has_no_minutes(own_url: str) -> None:
+    with open_writer(own_url) as writer:
+        writer.follow(MINUTES, simulated=True)
+    assert read(client(make_model(), lambda: LATE, database=own_url).get("/minutes/BTC-USD")) == []
+
+
+def test_minutes_begin_with_the_first_that_was_collected_or_asked_for(own_url: str) -> None:
+    """What lies before is not a hole."""
+    with open_writer(own_url) as writer:
+        writer.follow(MINUTES, simulated=True)
+        writer.write(MINUTES, minutes(), Span(START - 5 * MINUTE, END))
+    served = client(make_model(), lambda: LATE, database=own_url)
+    first, *_ = read(served.get("/minutes/BTC-USD?start=1970-01-01&limit=1"))
+    assert (first["time"], first["asked"]) == ("2026-10-31T23:58:00Z", True)
+
+
+@given(st.integers(300, 1_500), st.booleans())
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_pages_join_to_the_whole(served: Client, limit: int, backwards: bool) -> None:
+    """Whatever their size, forwards by `next` and backwards by `prev`: no minute is lost or doubled."""
+    whole = openings(served.get("/minutes/BTC-USD?start=2026-01-01&limit=10000"))
+    assert whole == [START + number * MINUTE for number in range((END - START) // MINUTE)]
+    relation, start = ("prev", "") if backwards else ("next", "&start=2026-01-01")
+    pages: list[list[datetime]] = []
+    following: str | None = f"/minutes/BTC-USD?limit={limit}{start}"
+    while following is not None:
+        response = served.get(following)
+        pages.insert(0 if backwards else len(pages), openings(response))
+        assert 0 < len(pages[-1]) <= limit
+        following = links(response).get(relation)
+    assert [opening for page in pages for opening in page] == whole
+
+
+def test_minutes_are_those_of_a_source_that_collects_minutes(served: Client) -> None:
+    """Candles prefer the real days of another source."""
+    response = served.get("/minutes/BTC-USD?limit=1")
+    assert json.loads(response.data)["source"] == "simulated"
+    assert response.headers["Crypto-Predict-Simulated"] == "true"
+    assert "Crypto-Predict-Interval" not in response.headers
+
+
+@pytest.mark.parametrize("path", ["/minutes/", "/top-of-book/"])
+@pytest.mark.parametrize(
+    ("query", "status", "parameter"),
+    [
+        ("BTC-USD?source=alpaca", 404, "source"),  # which has days only
+        ("BTC-USD?source=%00%ff", 404, "source"),
+        ("DOGE-USD", 404, "pair"),
+        ("money", 400, "pair"),
+        ("..%2F..%2Fetc", 400, "pair"),
+        ("B" * 3_000, 400, "pair"),
+        ("BTC-USD?interval=1m", 400, "interval"),
+        ("BTC-USD?limit=0", 400, "limit"),
+        ("BTC-USD?limit=10001", 400, "limit"),
+        ("BTC-USD?start=yesterday", 400, "start"),
+        ("BTC-USD?end=2026-02-30", 400, "end"),
+        ("BTC-USD?start=2026-11-02&end=2026-11-01", 400, "end"),
+        ("BTC-USD?start=2026-11-02&start=2026-11-02", 400, "start"),
+    ],
+)
+def test_a_bad_question_is_refused_and_its_parameter_named(
+    path: str, query: str, status: int, parameter: str, served: Client
+) -> None:
+    response = served.get(path + query)
+    assert (response.status_code, response.content_type) == (status, PROBLEM)
+    assert json.loads(response.data)["parameter"] == parameter
+    assert len(response.data) < 1_000
+
+
+@pytest.mark.parametrize("path", ["/minutes/", "/top-of-book/"])
+@pytest.mark.parametrize(
+    "span", ["start=0001-01-01&end=9999-12-31", "start=9999-12-31", "end=0001-01-01", "start=2026-11-02&end=2026-11-02"]
+)
+def test_any_span_of_the_calendar_is_answered(path: str, span: str, served: Client) -> None:
+    """A span without minutes is an empty list."""
+    answer = json.loads(served.get(f"{path}BTC-USD?{span}&limit=3").data)
+    (rows,) = (answer[name] for name in ("minutes", "quotes") if name in answer)
+    assert len(rows) == (3 if "9999-12-31" in span and "0001" in span else 0)
+
+
+@pytest.mark.parametrize("path", ["/minutes/BTC-USD", "/top-of-book/BTC-USD"])
+def test_a_service_without_a_database_says_so(path: str) -> None:
+    assert client(make_model()).get(path).status_code == 404
+
+
+def test_an_answer_may_be_cached_until_the_next_candle_is_stored(url: str) -> None:
+    for now, expected in ((LATE, "public, max-age=51"), (END + 2 * MINUTE, "no-cache")):
+        response = client(make_model(), repeat(now).__next__, database=url).get("/minutes/BTC-USD?source=simulated")
+        assert response.headers["Cache-Control"] == expected
+        assert response.headers["Vary"] == "Accept"
+
+
+def test_the_etag_changes_with_what_is_known_of_a_minute(own_url: str) -> None:
+    """Not only with candles: also with the stream, and with what was asked for."""
+    with open_writer(own_url) as writer:
+        writer.follow(MINUTES, simulated=True)
+        writer.write(MINUTES, minutes(), Span(START, END))
+        served = client(make_model(), lambda: LATE, database=own_url)
+        address = of_span(Span(NOON, NOON + timedelta(hours=1)))
+        first = served.get(address)
+        etag = first.headers["ETag"]
+        condition = {"If-None-Match": etag}
+        assert served.get(address, headers=condition).status_code == 304
+        connected = StreamSpan(GAPS[0], StreamState.CONNECTED, "")
+        writer.write_streams(MINUTES.source, [BTC], connected)
+        assert served.get(address, headers=condition).status_code == 200
+
+
+def test_a_source_of_minutes_is_needed(own_url: str) -> None:
+    """Days have no verdicts of minutes."""
+    series = SeriesKey("alpaca", BTC, Interval.DAY_1)
+    with open_writer(own_url) as writer:
+        writer.follow(series, simulated=False)
+        writer.write(series, days(), Span(days()[0].open_time, days()[-1].open_time + DAY))
+    response = client(make_model(), lambda: LATE, database=own_url).get("/minutes/BTC-USD")
+    assert (response.status_code, json.loads(response.data)["parameter"]) == (404, "pair")
+
+
+def test_the_delay_of_a_verdict_is_documented() -> None:
+    assert timedelta(minutes=1) == JUDGED_AFTER
