@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import statistics
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 
 from bench.figures import Figure, in_turn
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
+from crypto_predict.market.ports import Closed
 from crypto_predict.store import WritableDatabase, open_writer
 from crypto_predict.store.tables import price_history
 
@@ -22,6 +24,7 @@ START = datetime(2016, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 BATCH, BATCHES = 10_000, 10
 ORM_ROWS = 1_000
+LIVE = 200  # pairs
 GOALS = {"SQLite": 300_000, "PostgreSQL": 150_000}  # candles a second
 SERIES = SeriesKey("bench", Pair("BTC", "USDT"), Interval.MINUTE_1)
 
@@ -69,6 +72,7 @@ def _writes(name: str, url: str) -> Iterator[Figure]:
     yield Figure(what, measured["new"], measured["ORM"], "ORM, row by row", "/s", 100, at_least=True)
     again = f"{name}: unchanged candles written again"
     yield Figure(again, measured["the same"], measured["ORM"], "ORM, row by row", "/s", 50, at_least=True)
+    yield Figure(f"{name}: the next minute of {LIVE} pairs", _closed(url), 0.5, "limit", "s", 1)
 
 
 def _rate(database: WritableDatabase, series: SeriesKey) -> float:
@@ -81,6 +85,23 @@ def _rate(database: WritableDatabase, series: SeriesKey) -> float:
         database.write(series, candles, Span(first, first + BATCH * MINUTE))
         seconds += time.perf_counter() - began
     return BATCH * BATCHES / seconds
+
+
+def _closed(url: str) -> float:
+    """Return the median of the seconds in which a stream's candles are stored, one of each pair, with a day before."""
+    series = [SeriesKey("live", Pair(f"A{number}", "USDT"), SERIES.interval) for number in range(LIVE)]
+    candles = _candles(START, 0)[:1440]
+    taken = []
+    with open_writer(url) as database:
+        for one in series:
+            database.follow(one, simulated=True)
+            database.write(one, candles[:-10], Span(START, candles[-10].open_time))
+        for candle in candles[-10:]:
+            closed = [Closed(one, [candle]) for one in series]
+            began = time.perf_counter()
+            database.write_closed(closed)
+            taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
 
 
 def _candles(first: datetime, seed: int) -> Sequence[Candle]:

@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from crypto_predict.command_line import CommandLine, Option
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Pair
 from crypto_predict.settings import (
+    admin_token,
     boolean,
     day,
     duration,
@@ -18,6 +20,7 @@ from crypto_predict.settings import (
     masked,
     whole_number,
 )
+from tests.support.serving import SETTINGS
 
 
 def parse(environ: Mapping[str, str], *arguments: str) -> SimpleNamespace:
@@ -242,3 +245,31 @@ def test_a_label_is_unchanged_and_an_empty_one_counts_as_unset(text: str | None,
 )
 def test_secrets_in_addresses_are_masked(text: str, expected: str) -> None:
     assert masked(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, None),
+        ("", None),
+        (" \n", None),
+        ("secret", "secret"),
+        (" schl\u00fcssel\n", "schl\u00fcssel"),
+        ("x" * 1_024,) * 2,
+    ],
+)
+def test_a_token_is_read_without_the_blanks_around_it(text: str | None, expected: str | None) -> None:
+    """Files of secrets end with a line feed."""
+    assert admin_token({} if text is None else {"ADMIN_TOKEN": text}) == expected
+
+
+@pytest.mark.parametrize("text", ["hunter2" * 200, "\u2603" * 342, "hunter\n2", "hunter\x002"])
+def test_a_token_that_no_header_can_carry_is_refused_without_showing_it(text: str) -> None:
+    with pytest.raises(InvalidValue, match="ADMIN_TOKEN") as refused:
+        admin_token({"ADMIN_TOKEN": text})
+    assert "hunter" not in str(refused.value) + repr(vars(refused.value))
+
+
+def test_the_settings_of_the_server_can_be_logged() -> None:
+    """They do not show the token."""
+    assert "hunter2" not in repr(dataclasses.replace(SETTINGS, admin_token="hunter2"))

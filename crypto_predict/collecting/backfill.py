@@ -34,7 +34,7 @@ def backfill(run: Run, sources: Sequence[CandleSource], pair: Pair, interval: In
         try:
             series = _series_of(source, pair, interval)
             collected = Collected(series)
-            _announce(source, pair, series)
+            announce(source, pair, series)
             with run.database.hold(series):
                 _collect(run, source, collected, start, lambda gap: not is_final(gap))
         except (SourceError, UnusableHistory) as error:
@@ -68,7 +68,7 @@ def _series_of(source: CandleSource, pair: Pair, interval: Interval) -> SeriesKe
     return SeriesKey(source.id, source.traded(pair), interval)
 
 
-def _announce(source: CandleSource, pair: Pair, series: SeriesKey) -> None:
+def announce(source: CandleSource, pair: Pair, series: SeriesKey) -> None:
     """Log which prices are collected."""
     _log.info("%s: collecting candles of %s from %s", pair, series.interval.label, source.id)
     if series.pair != pair:

@@ -254,7 +254,7 @@ class SeriesSize:
 
     series: SeriesKey
     rows: int  # candles
-    bytes: int  # estimated: the share of these rows in the bytes of all candles and their index
+    bytes: int  # estimated: the share of these rows in the bytes of all candles; with SQLite, in those of the file
 
 
 class MarketReader(Protocol):
@@ -392,12 +392,13 @@ class MarketWriter(MarketReader, Protocol):
         """
 
     def hold_collector(self, shard: Shard) -> AbstractContextManager[Held]:
-        """Reserve the database for one live collector of this shard inside the context.
+        """Reserve the pairs of a shard for one live collector inside the context.
 
-        An SQLite file has one collector, whatever its shard.
+        Shards of different numbers exclude each other if a pair can be in both. An SQLite file has one collector,
+        whatever its shard.
 
         Raises:
-            SeriesHeld: Another process has reserved it; the error names that process.
+            SeriesHeld: Another process has reserved some of them; the error names that process.
         """
 
     def purge(self, interval: Interval, before: datetime, limit: int) -> int:

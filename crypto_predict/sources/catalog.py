@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import PurePath
 from pkgutil import resolve_name
 
@@ -111,6 +110,6 @@ def open_feeds(names: Sequence[str], environ: Mapping[str, str], clock: Clock) -
     for name in map(source_name, names):
         if missing := [key for key in _KEYS.get(name, ()) if not environ.get(key)]:
             _log.info("%s does not stream without keys: %s not set", name, " and ".join(missing))
-        elif name in _FEEDS and find_spec(_FEEDS[name].partition(":")[0]) is not None:
+        elif name in _FEEDS:
             found[name] = resolve_name(_FEEDS[name]).from_environ(environ, clock)
     return found

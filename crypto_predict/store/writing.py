@@ -129,7 +129,9 @@ class WritableDatabase(Database):
         if rows:
             with self._connections.transaction() as connection:
                 # of two with as many ticks the later one: it has counted more that were late
-                bulk.upsert(connection, built_candles, iter(rows.values()), "excluded.ticks >= built_candles.ticks")
+                bulk.upsert(
+                    connection, built_candles, iter(sorted(rows.values())), "excluded.ticks >= built_candles.ticks"
+                )
 
     def write_streams(self, source: str, pairs: Sequence[Pair], found: StreamSpan) -> None:
         """Store the state of the streams of many pairs. A span that continues one of the same state extends it.
@@ -160,12 +162,13 @@ class WritableDatabase(Database):
         self._update(series, {"state": state} if since is None else {"state": state, "since": seconds_up(since)})
 
     def hold_collector(self, shard: Shard) -> AbstractContextManager[Held]:
-        """Reserve the database for one live collector of this shard inside the context.
+        """Reserve the pairs of a shard for one live collector inside the context.
 
-        An SQLite file has one collector, whatever its shard.
+        Shards of different numbers exclude each other if a pair can be in both. An SQLite file has one collector,
+        whatever its shard.
 
         Raises:
-            SeriesHeld: Another process has reserved it; the error names that process.
+            SeriesHeld: Another process has reserved some of them; the error names that process.
         """
         return self._holds.hold_collector(shard)
 

@@ -22,7 +22,7 @@ WINDOWS, WINDOW = 50, 50  # minutes
 BACKFILL = f"""
 import resource, sys
 from crypto_predict.errors import DatabaseError
-from crypto_predict.market.ports import Closed
+from crypto_predict.market.ports import Closed, StreamSpan, StreamState
 from crypto_predict.store import open_writer
 from tests.support.minutes import MINUTES, START, MINUTE, candles, span
 if len(sys.argv) > 2:
@@ -38,6 +38,8 @@ try:
             some = candles(first, first + {WINDOW})
             if first // {WINDOW} % 2:
                 writer.write_closed([Closed(MINUTES, some)])
+                seen = StreamSpan(span(0, first + {WINDOW}), StreamState.CONNECTED, "")
+                writer.write_streams(MINUTES.source, [MINUTES.pair], seen)
             else:
                 writer.write(MINUTES, some, span(first, first + {WINDOW}))
             print(first, flush=True)
@@ -56,6 +58,9 @@ def check(reader: Database) -> int:
     assert reader.gaps(MINUTES, EVER) == []
     assert reader.revisions(MINUTES, EVER) == []
     assert [size.rows for size in reader.sizes()] in ([len(stored)], [])
+    seen = reader.streams(MINUTES.source, MINUTES.pair, EVER)
+    assert [one.span.start for one in seen] in ([START], [])
+    assert all(one.span.end <= covered[0].end for one in seen)
     if stored:
         session = [candle(minute) for minute in range(len(stored)) if candle(minute).open_time.date() == START.date()]
         assert stored[len(session) - 1].vwap == vwap(session)

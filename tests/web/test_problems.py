@@ -45,7 +45,7 @@ EVERY_ERROR: list[tuple[CryptoPredictError, int, dict[str, object]]] = [
     (AdministrationOff(), 403, {}),
     (NotTraded(Pair("XYZ", "USD"), ["binance does not have it"]), 422, {"parameter": "pair"}),
     (ExchangeUnavailable("binance: no answer"), 503, {}),
-    (Unfinished(), 503, {}),
+    (Unfinished(35), 503, {}),
     (Overloaded(), 503, {}),
     (DatabaseError("", "it is locked"), 503, {"detail": "the database cannot be read: it is locked"}),
 ]

@@ -235,7 +235,7 @@ class Filler:
         with self._database.hold(series), patiently():
             start = next(history.steps, None)
         if start is None:
-            if history.windows:
+            if history.windows and not self._stopped.is_set():
                 _log.info("%s: its history is complete", _name(series))
             return LOOKED
         history.windows += 1

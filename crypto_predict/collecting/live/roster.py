@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from crypto_predict.collecting.backfill import announce
 from crypto_predict.collecting.options import DEFAULT_PAIRS
 from crypto_predict.collecting.registry import Registry
 from crypto_predict.errors import SourceError, UnusableHistory
@@ -113,7 +114,7 @@ class Roster:
             source, stored = _first_possible(sources, pair), None
             _log.warning("%s: followed from %s, though it could not be asked: %s", pair, source.id, error)
         if source.traded(pair) in self._shard and (stored is None or since is not None):
-            registry.follow(source, pair, since)
+            announce(source, pair, registry.follow(source, pair, since).series)
 
     def _is_usable(self, one: CollectedSeries) -> bool:
         """Return whether a series can be collected; log once if not. Anyone may have written it into the database."""

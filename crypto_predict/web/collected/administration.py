@@ -62,8 +62,8 @@ class ExchangeUnavailable(CryptoPredictError):
 class Unfinished(CryptoPredictError):
     """A change takes too long; it may still be made."""
 
-    def __init__(self) -> None:
-        super().__init__(f"this takes longer than {MOST_SECONDS:.0f} seconds and may still be done: ask again")
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"this takes longer than {seconds:.0f} seconds and may still be done: ask again")
 
 
 class Administration:
@@ -72,9 +72,10 @@ class Administration:
     `connect` opens the registry for one change, so that a database that was away needs no care.
     """
 
-    def __init__(self, token: str, connect: Connect) -> None:
+    def __init__(self, token: str, connect: Connect, most_seconds: float = MOST_SECONDS) -> None:
         self._digest = _digest(os.fsencode(token))
         self._connect = connect
+        self._most_seconds = most_seconds
         self._idle = Lock()
 
     def check(self, authorization: str | None) -> None:
@@ -134,9 +135,9 @@ class Administration:
 
         Thread(target=work, name="administration", daemon=True).start()
         try:
-            return outcome.result(MOST_SECONDS)
+            return outcome.result(self._most_seconds)
         except TimeoutError as error:
-            raise Unfinished from error
+            raise Unfinished(self._most_seconds) from error
 
     def _open(self, stack: ExitStack) -> PairRegistry:
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,7 +22,8 @@ from crypto_predict.store import open_writer
 from crypto_predict.web.collected import answers
 from crypto_predict.web.collected.rendering import COLUMNS
 from tests.support.applications import client
-from tests.support.collected import BTC, DAYS, END, GAPS, LATE, MINUTES, START, TETHER, days, minutes, vwaps
+from tests.support.collected import BTC, DAYS, END, GAPS, LATE, MINUTES, START, TETHER, days, fill, minutes, vwaps
+from tests.support.databases import new_database
 from tests.support.models import make_model
 
 PROBLEM = "application/problem+json"
@@ -374,6 +376,51 @@ def test_the_etag_changes_with_the_candles_only(own_url: str) -> None:
         assert served.get("/candles/BTC-USD", headers=condition).status_code == 200
         writer.write(MINUTES, minutes(END, END + timedelta(minutes=1), 9))
         assert etag() not in {first, revised}
+
+
+def test_a_copy_is_confirmed_without_reading_candles(tmp_path: Path) -> None:
+    """Pages poll: here the table of candles is locked, and a 304 is answered meanwhile. A change is noticed at once."""
+    url = new_database("postgresql", tmp_path)
+    fill(url)
+    served = client(make_model(), lambda: LATE, database=url)
+    addresses = [f"/candles/BTC-USD?source=simulated{more}" for more in ("", "&interval=1h", "&start=2026-11-02")]
+    first = [served.get(address) for address in addresses]
+    with psycopg.connect(url) as other:
+        other.execute("LOCK TABLE price_history IN ACCESS EXCLUSIVE MODE")
+        for address, answer in zip(addresses, first, strict=True):
+            copy = served.get(address, headers={"If-None-Match": answer.headers["ETag"]})
+            assert (copy.status_code, copy.data) == (304, b"")
+            for name in ("ETag", "Cache-Control", "Vary", "Crypto-Predict-Simulated", "Access-Control-Allow-Origin"):
+                assert copy.headers[name] == answer.headers[name]
+    with open_writer(url) as writer:
+        writer.write(MINUTES, [minutes()[-1]._replace(volume=77.0)])
+    for address, answer in zip(addresses[:1], first, strict=False):
+        assert served.get(address, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 200
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 3), st.booleans()), max_size=4))
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_304_is_only_answered_for_the_same_bytes(
+    tmp_path_factory: pytest.TempPathFactory, writes: list[tuple[int, int, bool]]
+) -> None:
+    """Whatever is written between two requests: candles, revisions, or answers of the source without candles."""
+    url, later = str(tmp_path_factory.mktemp("database") / "market.db"), END + timedelta(minutes=9)
+    with open_writer(url) as writer:
+        writer.follow(MINUTES, simulated=True)
+        writer.write(MINUTES, minutes(END - timedelta(minutes=20), END), Span(END - timedelta(minutes=20), END))
+        served = client(make_model(), lambda: LATE, database=url)
+        held = dict.fromkeys(["/candles/BTC-USD", "/candles/BTC-USD?interval=5m"], b"")
+        etags = dict.fromkeys(held, "")
+        for first, count, with_candles in [(0, 0, False), *writes]:
+            span = Span(END + timedelta(minutes=first), END + timedelta(minutes=first + count))
+            candles = minutes(END, later, seed=count) if with_candles else []
+            writer.write(MINUTES, [one for one in candles if one.open_time in span], span)
+            for address in held:
+                answer = served.get(address, headers={"If-None-Match": etags[address]})
+                fresh = client(make_model(), lambda: LATE, database=url).get(address)
+                assert (answer.status_code == 304) == (fresh.data == held[address])
+                held[address], etags[address] = fresh.data, fresh.headers["ETag"]
+                assert answer.headers["ETag"] == fresh.headers["ETag"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,152 @@
+"""Live collecting as `collect.py`, a process with real signals."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crypto_predict.market import Interval, Pair
+from crypto_predict.market.clock import Clock
+from crypto_predict.market.ports import StreamState
+from crypto_predict.store import open_reader
+from tests.support.collecting import EVER, collect_here
+from tests.support.collecting import collecting as collecting_process
+from tests.support.databases import KINDS, new_database
+from tests.support.live import binance_of, states, until
+from tests.support.replay import streams
+from tests.support.replay.binance import BinanceInMotion
+from tests.support.replay.motion import MINUTE, Motion
+from tests.support.replay.server import ReplayServer, stall
+
+BTC = Pair("BTC", "USDT")
+PAIR = ("--pair", "BTC/USD")
+
+
+@pytest.fixture
+def exchange() -> BinanceInMotion:
+    """A market whose clock is that of this machine."""
+    return BinanceInMotion(Motion(Clock(), [BTC], begin=Interval.MINUTE_1.floor(datetime.now(UTC)) - 10 * MINUTE))
+
+
+@pytest.fixture
+def server(exchange: BinanceInMotion) -> Iterator[ReplayServer]:
+    with ReplayServer(exchange) as started:
+        yield started
+
+
+class Lines:
+    """The log of a process, read as it is written."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.lines: list[str] = []
+        self._process = process
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def has(self, name: str) -> bool:
+        """Return whether an event of this name was logged."""
+        return any(event["event"] == name for event in self.events())
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return the events so far."""
+        return [json.loads(line) for line in self.lines if line.startswith("{")]
+
+    def finish(self) -> int:
+        """Wait for the end of the process and of its log; return the exit code."""
+        code = self._process.wait(30)
+        self._reader.join(30)
+        return code
+
+    def _read(self) -> None:
+        assert self._process.stderr is not None
+        self.lines.extend(self._process.stderr)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "kind"), [(signal.SIGTERM, 0, "sqlite"), (signal.SIGINT, 130, "postgresql")]
+)
+def test_a_signal_ends_it_with_everything_stored(
+    number: signal.Signals, code: int, kind: str, server: ReplayServer, tmp_path: Path
+) -> None:
+    """The state of the stream is stored up to the signal, though it is otherwise stored every 15 s."""
+    database = new_database(kind, tmp_path)
+    with collecting_process(database, *PAIR, **binance_of(server)) as process:
+        log = Lines(process)
+        until(lambda: log.has("stream connected"))
+        connected = datetime.now(UTC)
+        until(lambda: datetime.now(UTC) > connected + timedelta(seconds=6))  # a quote comes every five
+        signalled = datetime.now(UTC)
+        process.send_signal(number)
+        assert log.finish() == code, log.lines
+    assert log.has("stopped collecting"), log.lines
+    (last,) = [one for one in states(database, "binance", BTC, EVER) if one.state is StreamState.CONNECTED]
+    assert last.span.end > signalled - timedelta(seconds=2)
+    assert "Traceback" not in "".join(log.lines)
+
+
+def test_an_exchange_that_does_not_answer_does_not_delay_the_end(
+    server: ReplayServer, exchange: BinanceInMotion, tmp_path: Path
+) -> None:
+    """REST stalls and the stream is half open; the process ends by itself."""
+    server.inject(stall, times=99, when=lambda request: request.path.startswith("/api"))
+    exchange.streams.inject(streams.silence)
+    database = new_database("sqlite", tmp_path)
+    with collecting_process(database, *PAIR, **binance_of(server)) as process:
+        log = Lines(process)
+        until(lambda: log.has("collecting"))
+        process.send_signal(signal.SIGTERM)
+        assert log.finish() == 0
+    assert log.has("stopped collecting"), log.lines
+
+
+def test_a_second_signal_ends_it_at_once(server: ReplayServer, tmp_path: Path) -> None:
+    with collecting_process(new_database("sqlite", tmp_path), *PAIR, **binance_of(server)) as process:
+        log = Lines(process)
+        until(lambda: log.has("stream connected"))
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        assert log.finish() in {1, 130}
+    assert not log.has("stopped collecting")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_second_collector_ends_with_2_and_names_the_first(kind: str, server: ReplayServer, tmp_path: Path) -> None:
+    database = new_database(kind, tmp_path)
+    with collecting_process(database, *PAIR, **binance_of(server)) as first:
+        log = Lines(first)
+        until(lambda: log.has("collecting"))
+        with collecting_process(database, *PAIR, **binance_of(server)) as second:
+            other = Lines(second)
+            assert other.finish() == 2
+        assert f"process {first.pid} on {os.uname().nodename}" in other.lines[-1]
+        assert first.poll() is None, "the first one goes on"
+
+
+def test_a_pair_that_no_source_has_ends_it_with_3(server: ReplayServer, tmp_path: Path) -> None:
+    with collecting_process(new_database("sqlite", tmp_path), "--pair", "ADA/USD", **binance_of(server)) as process:
+        log = Lines(process)
+        assert log.finish() == 3
+    assert "collect.py: error: no usable history in ADA/USD" in "".join(log.lines)
+
+
+def test_a_backfill_can_run_beside_it(server: ReplayServer, tmp_path: Path) -> None:
+    database = new_database("sqlite", tmp_path)
+    with collecting_process(database, *PAIR, **binance_of(server)) as process:
+        log = Lines(process)
+        until(lambda: log.has("stream connected"))
+        yesterday = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
+        assert collect_here(database, "--backfill", *PAIR, "--since", yesterday, **binance_of(server)).code == 0
+        process.send_signal(signal.SIGTERM)
+        assert log.finish() == 0
+    with open_reader(database) as reader:
+        (one,) = reader.collected()
+        assert one.gaps == 0
+        (covered,) = reader.coverage(one.series)
+        assert covered.end == one.newest_close

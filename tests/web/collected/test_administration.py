@@ -1,0 +1,431 @@
+"""``POST /pairs`` and ``DELETE /pairs/{pair}`` with the real registry, through the whole application."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from werkzeug.test import Client, TestResponse
+
+from crypto_predict.collecting.registry import Registry
+from crypto_predict.errors import InvalidValue
+from crypto_predict.market import Pair
+from crypto_predict.market.ports import CandleSource, PairRegistry
+from crypto_predict.settings import TOKEN_BYTES
+from crypto_predict.sources.alpaca.rest import Alpaca
+from crypto_predict.sources.alpaca.settings import AlpacaSettings
+from crypto_predict.sources.binance.rest import Binance
+from crypto_predict.sources.binance.settings import BinanceSettings
+from crypto_predict.sources.simulated import Simulated
+from crypto_predict.store import open_reader, open_writer
+from crypto_predict.web.app import Access
+from crypto_predict.web.collected.administration import Administration, Unfinished
+from crypto_predict.web.collected.questions import NewPair
+from tests.support.applications import administered, client
+from tests.support.collected import LATE, fill
+from tests.support.models import make_model
+from tests.support.replay.alpaca import AlpacaExchange
+from tests.support.replay.minutes import QUICK
+from tests.support.replay.server import ReplayServer
+
+PROBLEM = "application/problem+json"
+TOKEN = "correct horse battery staple"
+SOLANA = Pair("SOL", "USD")
+SIMULATED = Simulated(0)
+
+
+@contextmanager
+def registry(url: str, sources: Sequence[CandleSource] = (SIMULATED,)) -> Iterator[PairRegistry]:
+    """Open the registry of a database."""
+    with open_writer(url) as database:
+        yield Registry(database, sources)
+
+
+def access(url: str, *sources: CandleSource) -> Access:
+    return Access(partial(open_reader, url), partial(registry, url, sources or (SIMULATED,)))
+
+
+@pytest.fixture
+def app(own_url: str) -> Client:
+    """The application with an empty database, where the simulated market is collected."""
+    open_writer(own_url).close()
+    return administered(make_model(), lambda: LATE, access(own_url), TOKEN)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Client:
+    """The same, where every request is refused."""
+    url = str(tmp_path_factory.mktemp("database") / "market.db")
+    fill(url)
+    return administered(make_model(), lambda: LATE, access(url), TOKEN)
+
+
+def bearer(token: str = TOKEN) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def add(app: Client, body: object, token: str = TOKEN) -> TestResponse:
+    return app.post("/pairs", json=body, headers=bearer(token))
+
+
+def remove(app: Client, address: str, token: str = TOKEN) -> TestResponse:
+    return app.delete(f"/pairs/{address}", headers=bearer(token))
+
+
+def problem(response: TestResponse, status: int) -> dict[str, Any]:
+    assert (response.status_code, response.content_type) == (status, PROBLEM), response.data
+    assert len(response.data) < 1_000
+    return dict(json.loads(response.data))
+
+
+def states(app: Client) -> list[tuple[str, str, str]]:
+    return [(one["pair"], one["source"], one["state"]) for one in json.loads(app.get("/series").data)]
+
+
+def test_a_pair_is_added_removed_and_added_again(app: Client) -> None:
+    """Its series stays, so the candles do, and the collector goes on where it ended."""
+    created = add(app, {"pair": "SOL/USD", "since": "2026-01-01T02:00+02:00"})
+    assert (created.status_code, created.headers["Cache-Control"]) == (201, "no-store")
+    assert created.headers["Crypto-Predict-Simulated"] == "true"
+    row = json.loads(created.data)
+    assert [json.loads(app.get("/series").data), row["since"]] == [[row], "2026-01-01T00:00:00Z"]
+    assert (row["pair"], row["source"], row["interval"], row["state"]) == ("SOL/USD", "simulated", "1m", "active")
+    again = add(app, {"pair": "sol_usd", "source": None, "since": None})
+    assert (again.status_code, json.loads(again.data)) == (200, row)
+    removed = remove(app, "SOL-USD")
+    assert (removed.status_code, json.loads(removed.data)) == (200, [{**row, "state": "stopped"}])
+    assert states(app) == [("SOL/USD", "simulated", "stopped")]
+    assert problem(remove(app, "SOL-USD"), 404)["parameter"] == "pair"
+    assert add(app, {"pair": "SOL/USD"}).status_code == 201
+    assert states(app) == [("SOL/USD", "simulated", "active")]
+
+
+def test_an_added_pair_is_listed_with_those_of_the_model(app: Client) -> None:
+    """Nothing is forecast about it."""
+    add(app, {"pair": "SOL/USD"})
+    bitcoin, solana = json.loads(app.get("/pairs").data)
+    assert (bitcoin["pair"], bitcoin["collected"]) == ("BTC/USD", [])
+    assert (solana["pair"], solana["forecast"], solana["simulated"]) == ("SOL/USD", None, True)
+    assert solana["collected"] == json.loads(app.get("/series").data)
+
+
+@pytest.mark.parametrize(
+    ("database", "token"), [(True, None), (True, ""), (False, TOKEN)], ids=["no token", "empty", "no packages"]
+)
+def test_without_a_token_nothing_can_be_changed(database: bool, token: str | None, tmp_path: Path) -> None:
+    """Not even with an empty token, which everybody knows."""
+    url = str(tmp_path / "market.db")
+    fill(url)
+    opened = access(url) if database else Access(partial(open_reader, url))
+    app = administered(make_model(), lambda: LATE, opened, token)
+    before = states(app)
+    for sent in ("", TOKEN, "None"):
+        assert "ADMIN_TOKEN" in problem(add(app, {"pair": "SOL/USD"}, sent), 403)["detail"]
+        problem(remove(app, "BTC-USD", sent), 403)
+    assert states(app) == before
+
+
+def test_a_service_without_a_database_takes_no_changes() -> None:
+    app = client(make_model())
+    assert add(app, {"pair": "SOL/USD"}).status_code == 405
+    assert remove(app, "BTC-USD").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        TOKEN,
+        f"Basic {TOKEN}",
+        f"Bearer {TOKEN}x",
+        f"Bearer {TOKEN[:-1]}",
+        f"Bearer {TOKEN.upper()}",
+        f"Bearer {TOKEN}, Bearer {TOKEN}",
+        f"Bearer\t{TOKEN}",
+        "Bearer \xfc\xdf\xff",
+        "Bearer " + "\xe2\x98\x83" * 9,
+        "Bearer " + "x" * 1_000_000,
+        f"Bearer {TOKEN}" + " " * 1_000_000 + "x",
+        "x" * 1_000_000,
+    ],
+    ids=lambda text: str(text)[:20].strip(),
+)
+def test_a_token_that_is_missing_or_wrong_is_401(authorization: str | None, shared: Client) -> None:
+    """Whatever is wrong with the rest of the request: a stranger learns nothing about it."""
+    before = states(shared)
+    headers = {} if authorization is None else {"Authorization": authorization}
+    for response in (
+        shared.post("/pairs", json={"pair": "SOL/USD"}, headers=headers),
+        shared.post("/pairs?x=1", data=b"\xff", headers=headers),
+        shared.delete("/pairs/BTC-USD", headers=headers),
+        shared.delete("/pairs/money", headers=headers),
+    ):
+        found = problem(response, 401)
+        assert TOKEN not in found["detail"]
+        assert response.headers["WWW-Authenticate"].startswith('Bearer realm="pairs"')
+    assert states(shared) == before
+
+
+@given(st.text(st.characters(max_codepoint=255), max_size=40))
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_header_but_the_right_one_is_accepted(shared: Client, text: str) -> None:
+    """WSGI passes the bytes of a header as Latin-1."""
+    for value in (text, f"Bearer {text}"):
+        answer = shared.post("/pairs", environ_base={"HTTP_AUTHORIZATION": value})
+        assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+@pytest.mark.parametrize("token", [TOKEN, "a", "schl\xfcssel \u2603", "x" * TOKEN_BYTES])
+def test_the_right_token_is_accepted(scheme: str, token: str, tmp_path: Path) -> None:
+    """Names of schemes have no case (RFC 9110, section 11.1). A token beyond ASCII is sent as UTF-8."""
+    url = str(tmp_path / "market.db")
+    open_writer(url).close()
+    app = administered(make_model(), lambda: LATE, access(url), token)
+    sent = {"HTTP_AUTHORIZATION": f"{scheme} {token}".encode().decode("latin-1")}
+    assert app.post("/pairs", json={"pair": "SOL/USD"}, environ_base=sent).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("body", "parameter"),
+    [
+        (b"", None),
+        (b"SOL/USD", None),
+        (b"\xff\xfe", None),
+        (b'{"pair": "SOL/USD"', None),
+        (b'{"pair": "SOL/USD"} {}', None),
+        (b'["SOL/USD"]', None),
+        (b'"SOL/USD"', None),
+        (b"null", None),
+        (b"[" * 4_000, None),
+        (b'{"a":' * 800, None),
+        (b"1" * 4_095, None),
+        (b"{}", "pair"),
+        (b'{"pair": null}', "pair"),
+        (b'{"pair": 1}', "pair"),
+        (b'{"pair": ["SOL/USD"]}', "pair"),
+        (b'{"pair": {}}', "pair"),
+        (b'{"pair": true}', "pair"),
+        (b'{"pair": ""}', "pair"),
+        (b'{"pair": "SOLUSD"}', "pair"),
+        (b'{"pair": "SOL/USD\\u0000"}', "pair"),
+        (b'{"pair": "\\ud800/USD"}', "pair"),
+        (b'{"pair": "SOL/USD", "pair": "BTC/USD"}', "pair"),
+        (b'{"pair": "SOL/USD", "Pair": "BTC/USD"}', "Pair"),
+        (b'{"pair": "SOL/USD", "interval": "1h"}', "interval"),
+        (b'{"pair": "SOL/USD", "' + b"x" * 2_000 + b'": 1}', "x" * 80 + "..."),
+        (b'{"pair": "SOL/USD", "\\ud800": 1}', "\ud800"),
+        (b'{"pair": "SOL/USD", "source": 1}', "source"),
+        (b'{"pair": "SOL/USD", "source": ""}', "source"),
+        (b'{"pair": "SOL/USD", "source": "kraken"}', "source"),
+        (b'{"pair": "SOL/USD", "source": "\\u2603\\r\\nSet-Cookie: a=b"}', "source"),
+        (b'{"pair": "SOL/USD", "since": 1767225600}', "since"),
+        (b'{"pair": "SOL/USD", "since": NaN}', "since"),
+        (b'{"pair": "SOL/USD", "since": ""}', "since"),
+        (b'{"pair": "SOL/USD", "since": "yesterday"}', "since"),
+        (b'{"pair": "SOL/USD", "since": "2026-02-30"}', "since"),
+        (b'{"pair": "SOL/USD", "since": "9999-12-31T23:59-02:00"}', "since"),
+        (b'{"pair": "SOL/USD", "since": "2026-11-05"}', "since"),  # tomorrow
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_a_bad_body_is_400_and_names_the_member(body: bytes, parameter: str | None, shared: Client) -> None:
+    before = states(shared)
+    response = shared.post("/pairs", data=body, content_type="application/json", headers=bearer())
+    assert problem(response, 400).get("parameter") == parameter
+    assert states(shared) == before
+
+
+@pytest.mark.parametrize("length", [4_096, 1_000_000])
+def test_a_body_that_is_too_long_is_413(length: int, shared: Client) -> None:
+    body = b'{"pair": "SOL/USD"}'.ljust(length)
+    problem(shared.post("/pairs", data=body, content_type="application/json", headers=bearer()), 413)
+
+
+@pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/jsonx"])
+def test_a_body_that_is_not_announced_as_json_is_415(content_type: str | None, shared: Client) -> None:
+    """A form of another page could send the other types without asking first."""
+    response = shared.post("/pairs", data=b'{"pair": "SOL/USD"}', content_type=content_type, headers=bearer())
+    assert "application/json" in problem(response, 415)["detail"]
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(max_size=9),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["pair", "source", "since", "x"]), inner, max_size=4)
+        ),
+    )
+)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_body_causes_a_fault_of_the_server(shared: Client, body: object) -> None:
+    response = shared.post("/pairs", data=json.dumps(body), content_type="application/json", headers=bearer())
+    assert response.status_code in {400, 413}
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "parameter"),
+    [
+        ("DOGE-USD", 404, "pair"),
+        ("BTC-USD?source=kraken", 404, "source"),
+        ("BTC-USD?source=", 404, "source"),
+        ("money", 400, "pair"),
+        ("%00", 400, "pair"),
+        ("B" * 3_000, 400, "pair"),
+        ("BTC-USD?x=1", 400, "x"),
+        ("BTC-USD?source=simulated&source=simulated", 400, "source"),
+    ],
+)
+def test_what_cannot_be_removed_is_named(address: str, status: int, parameter: str, shared: Client) -> None:
+    before = states(shared)
+    assert problem(remove(shared, address), status)["parameter"] == parameter
+    assert states(shared) == before
+
+
+def test_a_pair_is_removed_from_one_source_only(own_url: str) -> None:
+    fill(own_url)
+    app = administered(make_model(), lambda: LATE, access(own_url), TOKEN)
+    assert [one["source"] for one in json.loads(remove(app, "BTC-USD?source=simulated").data)] == ["simulated"]
+    assert ("BTC/USD", "alpaca", "active") in states(app)
+    assert json.loads(app.get("/candles/BTC-USD?source=simulated&limit=2").data)["candles"]
+
+
+def test_a_pair_that_no_exchange_has_is_refused_after_asking(tmp_path: Path) -> None:
+    url = str(tmp_path / "market.db")
+    fill(url)
+    with ReplayServer(AlpacaExchange({})) as server:
+        app = administered(
+            make_model(), lambda: LATE, access(url, Alpaca(AlpacaSettings(server.url), policy=QUICK)), TOKEN
+        )
+        before = states(app)
+        found = problem(add(app, {"pair": "NOPE/USD"}), 422)
+    assert found["parameter"] == "pair"
+    assert "'NOPE/USD' cannot be collected: alpaca: " in found["detail"]
+    assert states(app) == before
+
+
+def test_an_exchange_that_cannot_be_asked_is_503_and_nothing_changes(tmp_path: Path) -> None:
+    """A pair that may not exist is not followed."""
+    url = str(tmp_path / "market.db")
+    fill(url)
+    binance = Binance(BinanceSettings("http://127.0.0.1:9"), policy=QUICK)
+    app = administered(make_model(), lambda: LATE, access(url, binance), TOKEN)
+    before = states(app)
+    response = add(app, {"pair": "ADA/USD"})
+    assert "could not be asked" in problem(response, 503)["detail"]
+    assert int(response.headers["Retry-After"]) > 0
+    assert states(app) == before
+
+
+def test_a_setting_of_the_server_that_is_not_valid_is_not_the_fault_of_the_client(tmp_path: Path) -> None:
+    url = str(tmp_path / "market.db")
+    fill(url)
+
+    @contextmanager
+    def misconfigured() -> Iterator[PairRegistry]:
+        raise InvalidValue("BINANCE_API_URL", "https://me:hunter2@nowhere", "an address")
+        yield
+
+    app = administered(make_model(), lambda: LATE, Access(partial(open_reader, url), misconfigured), TOKEN)
+    found = problem(add(app, {"pair": "ADA/USD"}), 503)
+    assert "BINANCE_API_URL" in found["detail"]
+    assert "hunter2" not in str(found)
+
+
+def test_a_database_that_is_away_is_503(tmp_path: Path) -> None:
+    app = administered(make_model(), lambda: LATE, access(str(tmp_path / "market.db")), TOKEN)
+    assert "the file does not exist" in problem(add(app, {"pair": "ADA/USD"}), 503)["detail"]
+    assert not (tmp_path / "market.db").exists()
+
+
+def test_one_change_is_made_at_a_time_and_forecasts_go_on(tmp_path: Path) -> None:
+    """An exchange that hangs does not take all threads."""
+    url = str(tmp_path / "market.db")
+    fill(url)
+    opened, released = threading.Event(), threading.Event()
+
+    @contextmanager
+    def slow() -> Iterator[PairRegistry]:
+        opened.set()
+        released.wait(60)
+        with registry(url) as found:
+            yield found
+
+    app = administered(make_model(), lambda: LATE, Access(partial(open_reader, url), slow), TOKEN)
+    answers: list[int] = []
+    first = threading.Thread(target=lambda: answers.append(add(app, {"pair": "SOL/USD"}).status_code))
+    first.start()
+    assert opened.wait(60)
+    assert int(add(app, {"pair": "ADA/USD"}).headers["Retry-After"]) > 0
+    assert remove(app, "BTC-USD").status_code == 503
+    assert app.get("/bitcoin?date=2024-06-01").status_code == 200
+    released.set()
+    first.join()
+    assert answers == [201]
+    assert remove(app, "SOL-USD").status_code == 200
+
+
+def test_a_change_that_takes_too_long_ends_with_an_error_and_is_still_made(tmp_path: Path) -> None:
+    """The client can ask again: adding twice changes nothing."""
+    url = str(tmp_path / "market.db")
+    fill(url)
+    released = threading.Event()
+
+    @contextmanager
+    def slow() -> Iterator[PairRegistry]:
+        released.wait(60)
+        with registry(url) as found:
+            yield found
+
+    administration = Administration(TOKEN, slow, most_seconds=0.05)
+    with pytest.raises(Unfinished, match="ask again"):
+        administration.add(NewPair(SOLANA))
+    released.set()
+    deadline = time.monotonic() + 60
+    with open_reader(url) as reader:
+        while SOLANA not in {one.series.pair for one in reader.collected()}:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+@pytest.mark.parametrize("path", ["/pairs", "/pairs/BTC-USD"])
+def test_pages_of_other_origins_cannot_send_the_token(path: str, shared: Client) -> None:
+    """They may read everything. A page of the same origin does not ask before it sends."""
+    for method, names, allowed in (
+        ("GET", "Authorization", ""),
+        ("GET", "authorization, content-type", "content-type"),
+        ("GET", "X-Y", "X-Y"),
+        ("POST", "Authorization", ""),
+        ("DELETE", "Authorization", ""),
+    ):
+        asked = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": names}
+        preflight = shared.options(path, headers={"Origin": "https://example.org", **asked})
+        assert preflight.status_code == 200
+        assert preflight.headers.get("Access-Control-Allow-Headers", "") == allowed
+        assert preflight.headers.get("Access-Control-Allow-Methods", "") == (
+            "GET, HEAD, OPTIONS" if method == "GET" else ""
+        )
+
+
+def test_the_addresses_have_these_methods(shared: Client) -> None:
+    assert set(shared.options("/pairs").allow) == {"GET", "HEAD", "OPTIONS", "POST"}
+    assert set(shared.options("/pairs/BTC-USD").allow) == {"DELETE", "OPTIONS"}
+    response = shared.get("/pairs/BTC-USD")
+    assert set(response.allow) == {"DELETE", "OPTIONS"}
+    assert "Allow" in problem(response, 405)["detail"]
+
+
+def test_changes_are_counted_by_route_and_method(shared: Client) -> None:
+    shared.delete("/pairs/BTC-USD")
+    assert 'method="DELETE",route="/pairs/{pair}",status="401"' in shared.get("/metrics").get_data(as_text=True)
