@@ -79,9 +79,9 @@ def cover_candles(connection: Connection, written: Sequence[Written], now: int) 
         series, before = one.symbol.id, spans[one.symbol.id]
         own = [Asked(opening, opening + one.symbol.step) for opening in one.openings]
         after = list(_united([*before, *own]))
-        starts = {span.start for span in after}
+        known, starts = set(before), {span.start for span in after}
         gone += [{"key": series, "start": span.start} for span in before if span.start not in starts]
-        grown += [(series, span.start, span.end) for span in after if span not in before]
+        grown += [(series, span.start, span.end) for span in after if span not in known]
     if gone:
         connection.execute(_UNCOVER, gone)
     bulk.upsert(connection, tables.coverage, iter(grown))

@@ -23,7 +23,7 @@ _DELETE = delete(tables.streams).where(
 def write(connection: Connection, source: str, pairs: Sequence[Pair], found: StreamSpan) -> None:
     """Store a state for many pairs in few statements; `found` is not empty."""
     new = (microseconds(found.span.start), microseconds(found.span.end), found.state.value, found.reason)
-    names = [str(pair) for pair in dict.fromkeys(pairs)]
+    names = sorted({str(pair) for pair in pairs})  # in one order, so that two writers do not wait for each other
     old = _touching(connection, source, new[0], new[1])
     gone, changed = [], []
     for name in names:

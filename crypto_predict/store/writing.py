@@ -129,7 +129,9 @@ class WritableDatabase(Database):
         if rows:
             with self._connections.transaction() as connection:
                 # of two with as many ticks the later one: it has counted more that were late
-                bulk.upsert(connection, built_candles, iter(rows.values()), "excluded.ticks >= built_candles.ticks")
+                bulk.upsert(
+                    connection, built_candles, iter(sorted(rows.values())), "excluded.ticks >= built_candles.ticks"
+                )
 
     def write_streams(self, source: str, pairs: Sequence[Pair], found: StreamSpan) -> None:
         """Store the state of the streams of many pairs. A span that continues one of the same state extends it.

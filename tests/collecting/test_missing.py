@@ -6,7 +6,18 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.collecting.missing import WINDOW, asked_again, due_at, is_final, uncovered, windows
+from crypto_predict.collecting.missing import (
+    NEAR,
+    REVISED,
+    WINDOW,
+    asked_again,
+    due_at,
+    due_pieces,
+    is_final,
+    newest_pieces,
+    uncovered,
+    windows,
+)
 from crypto_predict.market import EPOCH, Gap, Interval, Span
 from crypto_predict.market.ports import MOST_ATTEMPTS, StoredGap
 
@@ -88,3 +99,33 @@ def test_a_gap_that_was_old_when_it_was_found_is_not_due() -> None:
     old = gap(-4_000, 10)
     assert due_at(old) is None
     assert not is_final(old)
+
+
+@given(EDGES, st.none() | st.integers(0, 70), st.integers(0, 30), st.integers(31, 60))
+def test_the_newest_end_is_all_that_is_missing_and_the_newest_few_again(
+    edges: list[int], newest: int | None, first: int, end: int
+) -> None:
+    covered, wanted = spans(edges), Span(at(first), at(end))
+    pieces = list(newest_pieces(wanted, covered, None if newest is None else at(newest), MINUTE))
+    asked = {minute for span, _ in pieces for minute in minutes([span])}
+    missing = set(minutes(list(uncovered(wanted, covered))))
+    last_known = at(min(newest, end)) if newest is not None else EPOCH
+    again = set(minutes([Span(last_known - REVISED * MINUTE.length, last_known)])) & set(minutes([wanted]))
+    assert missing | again <= asked <= set(minutes([wanted]))
+    for span, asked_before in pieces:
+        inside = [minute for minute in sorted(missing) if minute in span]
+        assert asked_before <= min(inside, default=span.end), "what is missing counts as asked for afterwards"
+    assert all(after[0].start - before[0].end > NEAR * MINUTE.length for before, after in pairwise(pieces))
+
+
+def test_spans_that_are_far_apart_are_two_questions() -> None:
+    covered = [Span(at(1), at(1 + NEAR + 1))]
+    pieces = list(newest_pieces(Span(at(0), at(3 + NEAR)), covered, None, MINUTE))
+    assert pieces == [(Span(at(0), at(1)), at(0)), (Span(at(2 + NEAR), at(3 + NEAR)), at(2 + NEAR))]
+
+
+def test_gaps_that_are_not_due_are_not_asked_for_with_those_that_are() -> None:
+    """They would count another attempt, and be final before the exchange had the time to deliver."""
+    gaps = [gap(0, 1), gap(2, 1), gap(4, 1, attempts=2), gap(6, 1), gap(8, 1, attempts=MOST_ATTEMPTS)]
+    due = list(due_pieces(gaps, Span(at(0), at(60)), MINUTE, START + timedelta(minutes=2)))
+    assert due == [Span(at(0), at(3)), Span(at(6), at(7))]

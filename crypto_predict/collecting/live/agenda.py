@@ -71,6 +71,11 @@ class Agenda:
             now = self._clock.monotonic()
             return [series for series, job in self._jobs[Kind.TAIL].items() if job.due <= now]
 
+    def away(self) -> float:
+        """Return the time until a source that is away is asked again; 0 if it is not away."""
+        with self._changed:
+            return max(0.0, self._away_until - self._clock.monotonic())
+
     def next(self, kind: Kind) -> SeriesKey | None:
         """Wait for the job of this kind that is due first, and return its series; None once the agenda is closed.
 
