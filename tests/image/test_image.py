@@ -13,7 +13,7 @@ from tests.support import engine
 from tests.support.engine import Container, docker, needs_engine, running_container
 from tests.support.layers import MODEL_FILES, Layer, inspect, layers_above_base
 from tests.support.serving import ROOT
-from tests.test_floors import all_imports, MODULES, PACKAGE
+from tests.test_floors import MODULES, PACKAGE, all_imports
 
 image = engine.image  # a fixture
 pytestmark = [needs_engine, pytest.mark.timeout(600)]
