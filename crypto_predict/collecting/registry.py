@@ -10,8 +10,9 @@ from crypto_predict.errors import InvalidValue, SourceError, UnusableHistory
 from crypto_predict.market import Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import ACTIVE, STOPPED, CandleSource, CollectedSeries, MarketWriter
-from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, STORE, open_sources
+from crypto_predict.sources.catalog import EXCHANGES, FILE, SIMULATED, open_sources
 from crypto_predict.sources.session import answer_within
+from crypto_predict.sources.stored import STORE
 
 ASK_SECONDS = 10  # for the answer of one exchange, of this machine
 RECENT = timedelta(days=30)  # a pair without a candle for so long is not traded any more
@@ -127,7 +128,7 @@ def open_registry(database: MarketWriter, environ: Mapping[str, str]) -> Registr
         DatabaseError: The database cannot be used.
     """
     named = [name.strip() for name in environ.get("SOURCE", "").split(",")]
-    names = [name for name in named if name not in {"", STORE} and not name.startswith("file:")]
+    names = [name for name in named if name not in {"", STORE} and not name.startswith(FILE)]
     if not names:
         stored = {one.series.source for one in database.collected()}
         names = [SIMULATED] if stored == {SIMULATED} else list(EXCHANGES)
