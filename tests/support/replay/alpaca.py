@@ -144,7 +144,7 @@ class AlpacaExchange:
 
 
 class AlpacaInMotion(AlpacaExchange):
-    """Serves `motion`: the candles that have closed, the quotes, and the stream of both, to one user.
+    """Serves `motion`: the candles up to now with the open one, the quotes, and the stream of both, to one user.
 
     `answers` replaces what the exchange answers to a new connection, by its number: 0 is the greeting, 1 the answer to
     the keys, 2 and 3 those to the subscriptions; None is no answer. `most_quotes` is the limit of the user's plan, and
@@ -171,7 +171,7 @@ class AlpacaInMotion(AlpacaExchange):
             return ()
         now = self._motion.now()
         span = Span(max(question.start, self._motion.begin), min(question.end, now) + _MICROSECOND)
-        return self._motion.candles(self._pairs[symbol], _INTERVALS[question.timeframe], span)
+        return self._motion.candles(self._pairs[symbol], _INTERVALS[question.timeframe], span, with_open=True)
 
     def _listed(self) -> Sequence[str]:
         """Return the symbols that the exchange has."""
