@@ -120,8 +120,9 @@ class Registry:
 def open_registry(database: MarketWriter, environ: Mapping[str, str]) -> Registry:
     """Return the registry of a database, with the settings in `environ`. No connection to an exchange is made yet.
 
-    Its sources are those in ``SOURCE``, as for ``collect.py``: by default all exchanges, or the simulated market if
-    nothing else is stored. The variable is also that of ``train.py``, whose files and ``store`` are not collected.
+    Its sources are those in ``SOURCE``, as for ``collect.py``: by default all exchanges, first those that are collected
+    already, or the simulated market if nothing else is stored. The variable is also that of ``train.py``, whose files
+    and ``store`` are not collected.
 
     Raises:
         InvalidValue: A setting is not valid.
@@ -131,7 +132,8 @@ def open_registry(database: MarketWriter, environ: Mapping[str, str]) -> Registr
     names = [name for name in named if name not in {"", STORE} and not name.startswith(FILE)]
     if not names:
         stored = {one.series.source for one in database.collected()}
-        names = [SIMULATED] if stored == {SIMULATED} else list(EXCHANGES)
+        # One that is collected already has a stream; Alpaca's needs keys.
+        names = [SIMULATED] if stored == {SIMULATED} else sorted(EXCHANGES, key=lambda name: name not in stored)
     return Registry(database, open_sources(names, environ, 0, ()))
 
 
