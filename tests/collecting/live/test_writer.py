@@ -188,3 +188,21 @@ def test_a_defect_drops_what_cannot_be_stored_and_asks_rest(database: WritableDa
     writer, _ = writing(database, play)
     assert [one.candle for one in database.candles(BTC, EVER, 9)] == [minute(1)]
     assert writer.dropped == 1
+
+
+def test_a_series_that_was_deleted_from_the_database_does_not_hold_up_the_others(database: WritableDatabase) -> None:
+    """Its stream may send until the collector looks at the database again."""
+    deleted = SeriesKey("binance", Pair("SOL", "USDT"), Interval.MINUTE_1)
+    impossible = Quarantined(minute(0)._replace(low=-1.0), "low -1.0")
+
+    async def play(writer: Writer, _: Told) -> None:
+        writer.reject(deleted, impossible)
+        writer.state(deleted, "delisted")
+        writer.candle(deleted, minute(0))
+        writer.reject(BTC, impossible)
+        writer.quote("binance", BTC.pair, quote(0))
+
+    writer, _ = writing(database, play)
+    assert writer.depth == 0
+    assert len(database.quarantine(BTC, EVER)) == 1
+    assert database.quotes("binance", BTC.pair, EVER, 9) == [quote(0)]
