@@ -1,0 +1,89 @@
+"""The collector with each exchange: what they send differs, what is stored in the end does not."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from crypto_predict.market import Interval, Pair, SeriesKey, Span
+from crypto_predict.market.clock import Clock
+from crypto_predict.market.ports import StreamState
+from crypto_predict.store import open_reader, open_writer
+from tests.support.databases import new_database
+from tests.support.live import binance_of, collecting_here, minutes_of, states, stored, until
+from tests.support.replay.alpaca import AlpacaInMotion
+from tests.support.replay.binance import BinanceInMotion
+from tests.support.replay.motion import MINUTE, Motion, Traits
+from tests.support.replay.poloniex import PoloniexInMotion
+from tests.support.replay.server import Exchange, ReplayServer
+
+START = datetime(2024, 5, 17, 12, 0, 20, tzinfo=UTC)
+BEGIN = datetime(2024, 5, 17, tzinfo=UTC)
+SPEED = 30.0
+
+
+def market(quote: str) -> Motion:
+    """Return a market of two pairs whose minutes all have trades: Poloniex and Alpaca leave out the others."""
+    pairs = [Pair("BTC", quote), Pair("ETH", quote)]
+    return Motion(Clock(START, SPEED), pairs, 0, BEGIN, Traits(quiet=0.0))
+
+
+def alpaca_of(server: ReplayServer) -> Mapping[str, str]:
+    keys = {"ALPACA_API_KEY": "an-api-key", "ALPACA_SECRET_KEY": "a-secret-key"}
+    stream = f"{server.url.replace('http', 'ws')}/v1beta3/crypto/us"
+    return {"ALPACA_DATA_URL": server.url, "ALPACA_STREAM_URL": stream, "SOURCE": "alpaca", **keys}
+
+
+def poloniex_of(server: ReplayServer) -> Mapping[str, str]:
+    stream = f"{server.url.replace('http', 'ws')}/ws/public"
+    return {"POLONIEX_API_URL": server.url, "POLONIEX_STREAM_URL": stream, "SOURCE": "poloniex"}
+
+
+def opened(source: str) -> tuple[Motion, Exchange, Callable[[ReplayServer], Mapping[str, str]]]:
+    """Return a market, its exchange, and what makes the settings of a server of it."""
+    motion = market("USD" if source == "alpaca" else "USDT")
+    if source == "alpaca":
+        return motion, AlpacaInMotion(motion, one_connection=True), alpaca_of
+    if source == "poloniex":
+        return motion, PoloniexInMotion(motion), poloniex_of
+    return motion, BinanceInMotion(motion), binance_of
+
+
+def openings(database: str, source: str, pair: Pair, end: datetime) -> list[datetime]:
+    return [one.open_time for one in stored(database, minutes_of(source, pair), Span(BEGIN, end))]
+
+
+def true_openings(motion: Motion, pair: Pair, end: datetime) -> list[datetime]:
+    return [one.open_time for one in motion.truth(pair, Span(BEGIN, end))]
+
+
+@pytest.mark.parametrize("source", ["alpaca", "binance", "poloniex"])
+def test_every_minute_the_top_of_the_book_and_a_pair_that_is_added(source: str, tmp_path: Path) -> None:
+    """Alpaca allows one connection, which is ended for the new pair; Poloniex sends ticks alone."""
+    database = new_database("sqlite", tmp_path)
+    motion, exchange, settings = opened(source)
+    first, second = motion.pairs
+    with (
+        ReplayServer(exchange) as server,
+        collecting_here(database, motion.clock, settings(server), "--pair", "BTC/USD"),
+    ):
+        until(lambda: stored(database, minutes_of(source, first), Span(BEGIN, START)), "history")
+        with open_writer(database) as writer:
+            writer.follow(minutes_of(source, second), simulated=False)
+        begun = motion.now()
+        end = Interval.MINUTE_1.floor(begun) + 4 * MINUTE
+        until(lambda: motion.now() > end)
+        until(
+            lambda: all(
+                openings(database, source, pair, end) == true_openings(motion, pair, end) for pair in motion.pairs
+            )
+        )
+    with open_reader(database) as reader:
+        for pair in motion.pairs:
+            assert reader.quotes(source, pair, Span(end - 2 * MINUTE, end), 9), "two minutes have a quote at least"
+            assert states(database, source, pair, Span(end - MINUTE, end))[-1].state is StreamState.CONNECTED
+            built = {
+                interval: reader.built(SeriesKey(source, pair, interval), Span(BEGIN, end), 99) for interval in Interval
+            }
+            assert bool(built[Interval.MINUTE_1]) == (source == "poloniex")
