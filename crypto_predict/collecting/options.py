@@ -142,6 +142,7 @@ COMMAND = CommandLine(
             "live: serve figures for Prometheus and the state of health at this port",
             "PORT",
         ),
+        Option("--metrics-host", str, "live: the address at which --metrics-port listens", "HOST", default="127.0.0.1"),
         Option("--json", boolean, "print --status or --explain-gap as JSON"),
     ],
     EXAMPLES,
@@ -162,7 +163,8 @@ class CollectSettings:
     as_json: bool = False
     shard: Shard = ALL_PAIRS
     keep: Mapping[Interval, timedelta] = field(default_factory=dict)  # how long candles are kept; others for ever
-    metrics_port: int | None = None
+    metrics_port: int | None = None  # None: figures are not served
+    metrics_host: str = "127.0.0.1"
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # settings of the sources, with their keys
 
     @property
@@ -204,6 +206,7 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str], now: dat
         shard=options.shard or ALL_PAIRS,
         keep=options.keep or {},
         metrics_port=options.metrics_port,
+        metrics_host=options.metrics_host,
         environ=environ,
     )
 
