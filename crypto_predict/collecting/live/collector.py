@@ -57,8 +57,10 @@ class Collector:
         self._measure: Callable[[Future[Figures]], object] | None = None  # while it runs
         self._is_stopped = False
 
-    def run(self) -> None:
+    def run(self, begun: Callable[[], object] = lambda: None) -> None:
         """Collect, in this thread, until `stop` is called. What has arrived by then is stored.
+
+        `begun` is called once the database is reserved and the settings of the sources are read.
 
         Raises:
             SeriesHeld: Another process collects the same; the error names it.
@@ -69,7 +71,7 @@ class Collector:
         with self._database.hold_collector(self._settings.shard) as held:
             loop = asyncio.new_event_loop()
             try:
-                loop.run_until_complete(self._collect(held))
+                loop.run_until_complete(self._collect(held, begun))
             finally:
                 loop.close()
 
@@ -93,12 +95,13 @@ class Collector:
             pass
         return None
 
-    async def _collect(self, held: Held) -> None:
+    async def _collect(self, held: Held, begun: Callable[[], object]) -> None:
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()
         self._end = lambda: loop.call_soon_threadsafe(stopping.set)
         if self._is_stopped:
             stopping.set()
         collection = _Collection(self._settings, self._database, self._clock, held)
+        begun()
         self._measure = lambda answer: loop.call_soon_threadsafe(lambda: answer.set_result(collection.figures()))
         tasks = [asyncio.create_task(stopping.wait()), asyncio.create_task(collection.run())]
         try:
