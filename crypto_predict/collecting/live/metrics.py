@@ -182,6 +182,7 @@ def _labels(one: SeriesFigures) -> tuple[str, str, str]:
 
 class _Server(socketserver.ThreadingMixIn, HTTPServer):
     daemon_threads = True
+    request_queue_size = 128
 
     def server_bind(self) -> None:
         """Bind, without looking up the name of the host, which may take seconds."""
