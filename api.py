@@ -193,11 +193,8 @@ def collecting(settings: ServeSettings, environ: Mapping[str, str], failed: Call
         sys.exit(f"api.py: error: --collect: the package {error.name} is not installed; {advice}")
     what = settings_beside(settings.database or DEFAULT_DATABASE, environ)
     with open_writer(what.database) as database:
-        collector = Collector(what, database)
-        with (
-            metrics.serving(collector.figures, what.metrics_host, what.metrics_port),
-            beside.running(collector, failed),
-        ):
+        collector, address = Collector(what, database), (what.metrics_host, what.metrics_port)
+        with metrics.serving(collector.figures, *address), beside.running(collector, failed):
             yield
 
 
