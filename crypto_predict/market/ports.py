@@ -263,8 +263,8 @@ class MarketReader(Protocol):
     Every method raises `DatabaseError` if the database cannot be read, within a bounded time.
     """
 
-    def collected(self) -> Sequence[CollectedSeries]:
-        """Return every series, sorted."""
+    def collected(self, pair: Pair | None = None) -> Sequence[CollectedSeries]:
+        """Return every series, or those of one pair, sorted."""
 
     def coverage(self, series: SeriesKey) -> Sequence[Span]:
         """Return the spans for which the source was asked and its answer is stored, ascending and apart."""

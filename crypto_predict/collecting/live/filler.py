@@ -125,9 +125,15 @@ class Filler:
                     lane.agenda.plan(Kind.HISTORY, key)
 
     def tail(self, series: SeriesKey) -> None:
-        """Ask soon for what is missing at the newest end of a series. Requests that wait become one."""
+        """Ask soon for what is missing at the newest end of a series. Requests that wait become one.
+
+        A series without a stream is not asked for again before its next close if it has the newest candle.
+        """
         lane = self._lanes.get(series.source)
-        if lane is not None and lane.agenda.has(Kind.TAIL, series):
+        if lane is None or not lane.agenda.has(Kind.TAIL, series):
+            return
+        newest = series.interval.floor(self._clock.now() - SETTLE)
+        if self._is_streamed(series) or lane.newest.get(series, EPOCH) < newest:
             lane.agenda.plan(Kind.TAIL, series)
 
     def streamed(self, series: SeriesKey, openings: Iterable[datetime]) -> None:
@@ -230,6 +236,8 @@ class Filler:
         for span, asked_before in newest_pieces(wanted, covered, asking.newest_close, series.interval):
             asking.ask(span, asked_before)
         lane.refusals.pop(series, None)
+        if asking.newest_close is not None:
+            lane.newest[series] = asking.newest_close
         if self._is_streamed(series):
             return CONFIRMED * random.uniform(0.9, 1.1)  # noqa: S311 not all series at once
         after = timedelta(seconds=AFTER_CLOSE)
@@ -283,6 +291,9 @@ class Filler:
         run = Run(self._database, now, None, None, self._stopped)
         if self._is_streamed(one.series):
             run = replace(run, storing=self._comparison.storing)
+        newest = lane.newest.get(one.series)  # the description is some seconds old
+        if newest is not None and (one.newest_close is None or one.newest_close < newest):
+            one = replace(one, newest_close=newest)
         # Each kind counts apart, since two threads may ask for one series.
         collected = self._collected.setdefault((kind, one.series), Collected(one.series))
         return Asking(run, lane.source, collected, one)
@@ -324,11 +335,12 @@ class _Lane:
         self.histories: dict[SeriesKey, _History] = {}
         self.complete: dict[SeriesKey, _Complete] = {}
         self.refusals: dict[SeriesKey, int] = {}  # answers in a row that the pair does not exist
+        self.newest: dict[SeriesKey, datetime] = {}  # UTC, the close of the newest candle
         self.logged_at = -LOGGED  # seconds on the clock
 
     def drop(self, series: SeriesKey) -> None:
         self.agenda.drop(series)
-        for known in (self.histories, self.complete, self.refusals):
+        for known in (self.histories, self.complete, self.refusals, self.newest):
             known.pop(series, None)
 
 

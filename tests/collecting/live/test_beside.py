@@ -89,7 +89,11 @@ def test_a_second_collector_ends_with_2_and_names_the_first(model: Path, tmp_pat
     ("variable", "value", "expected"),
     [
         ("PAIR", "BTCUSD", "environment variable PAIR: 'BTCUSD' is not two currencies such as BTC/USD"),
-        ("SOURCE", "file:a.csv", "files are not collected"),
+        (
+            "SOURCE",
+            "kraken",
+            "environment variable SOURCE: 'kraken' is not one of alpaca, binance, poloniex, simulated",
+        ),
         ("KEEP", "1m", "environment variable KEEP: '1m' is not"),
     ],
 )
@@ -104,6 +108,6 @@ def test_a_bad_variable_is_one_line(variable: str, value: str, expected: str, mo
 
 def test_variables_of_other_commands_do_not_matter(model: Path, tmp_path: Path) -> None:
     """`make` users export them for `train.py`."""
-    others = {"INTERVAL": "1h", "UNTIL": "2025-06-30", "ONCE": "1", "JSON": "1", "SOURCE": "simulated"}
+    others = {"INTERVAL": "1h", "UNTIL": "2025-06-30", "ONCE": "1", "JSON": "1", "SOURCE": "store,simulated"}
     with serving(model, "--collect", "--database", str(tmp_path / "market.db"), SINCE=today(), **others) as served:
         until(lambda: served.events("stream connected"))
