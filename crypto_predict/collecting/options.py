@@ -14,8 +14,9 @@ from crypto_predict.errors import InvalidValue
 from crypto_predict.market import EPOCH, Interval, Pair
 from crypto_predict.market.ports import Shard
 from crypto_predict.settings import boolean, day, whole_number
-from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, STORE
+from crypto_predict.sources.catalog import EXCHANGES, FILE, SIMULATED
 from crypto_predict.sources.limits import Bounds
+from crypto_predict.sources.stored import STORE
 from crypto_predict.wording import listed
 
 DEFAULT_PAIRS = tuple(Pair(base, "USD") for base in ("BTC", "ETH", "BNB", "LTC", "SOL"))
@@ -187,7 +188,7 @@ def settings_beside(database: str, environ: Mapping[str, str]) -> CollectSetting
     kept = {name: value for name, value in environ.items() if name not in options}
     # SOURCE is also that of train.py, whose files and `store` are not collected.
     named = [name.strip() for name in environ.get("SOURCE", "").split(",")]
-    kept["SOURCE"] = ",".join(name for name in named if name != STORE and not name.startswith("file:"))
+    kept["SOURCE"] = ",".join(name for name in named if name != STORE and not name.startswith(FILE))
     return read_settings(["--database", database], kept, command=BESIDE)
 
 
