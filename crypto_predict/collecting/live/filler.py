@@ -28,7 +28,7 @@ from crypto_predict.sources.limits import patiently
 from crypto_predict.sources.retry import Failure
 from crypto_predict.wording import duration
 
-THREADS = {Kind.TAIL: 2, Kind.HISTORY: 2}  # of each source
+THREADS = {Kind.TAIL: 3, Kind.HISTORY: 2}  # of each source
 
 # All in seconds of the market.
 CONFIRMED = 180.0  # from one question for the newest candles to the next, where a stream delivers them

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from crypto_predict.collecting.live.apart import apart
-from crypto_predict.errors import DatabaseError, SeriesHeld
+from crypto_predict.errors import DatabaseError, SeriesHeld, UnknownSeries
 from crypto_predict.logs import event
 from crypto_predict.market import Candle, Pair, Quote, SeriesKey, Span
 from crypto_predict.market.clock import Clock
@@ -255,11 +255,13 @@ class Writer:
             del batch.streams[0]
         while batch.states:
             series, state = next(iter(batch.states.items()))
-            database.set_state(series, state)
+            with suppress(UnknownSeries):  # it was deleted from the database meanwhile
+                database.set_state(series, state)
             del batch.states[series]
         while batch.rejected:
             series, rows = next(iter(batch.rejected.items()))
-            database.write(series, [], None, rows)
+            with suppress(UnknownSeries):
+                database.write(series, [], None, rows)
             del batch.rejected[series]
         by_pair: dict[tuple[str, Pair], list[tuple[str, Pair, datetime]]] = defaultdict(list)
         for source, pair, time in batch.quotes:
