@@ -65,7 +65,8 @@ collect: $(VENV)/live.stamp ## Collect minutes in data/market.db: what is missin
 .PHONY: test
 test: $(VENV)/dev.stamp ## Run every test on all cores, and measure branch coverage
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
+	@# Some images set this variable. With it, each of hundreds of processes would compile every module again.
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/coverage run -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report $(if $(filter tests,$(TESTS)),,--fail-under=0)
 

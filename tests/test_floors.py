@@ -1,6 +1,7 @@
 """The architecture: imports run downwards only, and each part imports only the libraries of its row."""
 
 import ast
+import functools
 import re
 import sys
 import tomllib
@@ -47,7 +48,7 @@ PARTS = {
     "store": part(2, "alembic", "psycopg", "sqlalchemy", parts=BASE | {"settings"}),
     "forecasting": part(3, "cmdstanpy", "numpy", "pandas", "prophet", "scipy", "statsmodels", "threadpoolctl"),
     "release": part(4, parts=BASE | {"baked"}),
-    "collecting": part(4, "numpy", "tqdm", parts=SERVING | {"sources", "history"}),
+    "collecting": part(4, "numpy", "prometheus_client", "tqdm", parts=SERVING | {"sources", "history"}),
     "training": part(4, "matplotlib", "numpy", "pandas", "tqdm", parts=SERVING | {"sources", "history", "forecasting"}),
     "web": part(
         4, "flask", "flask_cors", "flask_swagger_ui", "prometheus_client", "waitress", "werkzeug", parts=SERVING
@@ -77,7 +78,10 @@ def imports_of(source: str) -> set[str]:
     return found
 
 
-IMPORTS = {name: imports_of(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+@functools.cache
+def all_imports() -> dict[str, set[str]]:
+    """Return the imports of every module; not while tests are collected, which each test process does."""
+    return {name: imports_of(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
 
 
 def part_of(module: str) -> str:
@@ -101,7 +105,7 @@ def _top(name: str) -> str:
 
 @pytest.mark.parametrize("module", sorted(MODULES.keys() - {PACKAGE}))
 def test_a_module_imports_only_what_its_row_allows(module: str) -> None:
-    assert forbidden(module, IMPORTS[module]) == []
+    assert forbidden(module, all_imports()[module]) == []
 
 
 STREAMS = {name for name in MODULES if re.fullmatch(r"crypto_predict\.sources\..+\.stream", name)}
@@ -119,7 +123,7 @@ def test_every_library_is_declared_where_it_is_imported(extras: set[str], parts:
     """One that only comes with another library may leave with it. Training does not import the streams."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = {re.split(r"[^\w-]", line)[0] for extra in extras for line in project["optional-dependencies"][extra]}
-    names = {name for module in MODULES.keys() - absent if part_of(module) in parts for name in IMPORTS[module]}
+    names = {name for module in MODULES.keys() - absent if part_of(module) in parts for name in all_imports()[module]}
     libraries = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {PACKAGE}
     installed = packages_distributions()
     distributions = {name: {each.lower().replace("_", "-") for each in installed[name]} for name in libraries}
@@ -128,7 +132,7 @@ def test_every_library_is_declared_where_it_is_imported(extras: set[str], parts:
 
 def test_the_package_itself_imports_nothing() -> None:
     """Every module would import it as well."""
-    assert IMPORTS[PACKAGE] == set()
+    assert all_imports()[PACKAGE] == set()
 
 
 def cycles(imports: dict[str, set[str]]) -> list[list[str]]:
@@ -155,7 +159,7 @@ def _siblings(module: str, target: str) -> tuple[str, str, str]:
 
 
 def test_imports_have_no_cycle() -> None:
-    assert cycles(IMPORTS) == []
+    assert cycles(all_imports()) == []
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from crypto_predict.errors import InvalidValue, SourceError, UnusableHistory
 from crypto_predict.market import Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import ACTIVE, STOPPED, CandleSource, CollectedSeries, MarketWriter
-from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_sources
+from crypto_predict.sources.catalog import EXCHANGES, FILE, SIMULATED, open_sources
 from crypto_predict.sources.session import answer_within
+from crypto_predict.sources.stored import STORE
 
 ASK_SECONDS = 10  # for the answer of one exchange, of this machine
 RECENT = timedelta(days=30)  # a pair without a candle for so long is not traded any more
@@ -119,17 +120,20 @@ class Registry:
 def open_registry(database: MarketWriter, environ: Mapping[str, str]) -> Registry:
     """Return the registry of a database, with the settings in `environ`. No connection to an exchange is made yet.
 
-    Its sources are those in ``SOURCE``, as for ``collect.py``: by default all exchanges, or the simulated market if
-    nothing else is stored.
+    Its sources are those in ``SOURCE``, as for ``collect.py``: by default all exchanges, first those that are collected
+    already, or the simulated market if nothing else is stored. The variable is also that of ``train.py``, whose files
+    and ``store`` are not collected.
 
     Raises:
         InvalidValue: A setting is not valid.
         DatabaseError: The database cannot be used.
     """
-    names = [name.strip() for name in environ.get("SOURCE", "").split(",") if name.strip()]
+    named = [name.strip() for name in environ.get("SOURCE", "").split(",")]
+    names = [name for name in named if name not in {"", STORE} and not name.startswith(FILE)]
     if not names:
         stored = {one.series.source for one in database.collected()}
-        names = [SIMULATED] if stored == {SIMULATED} else list(EXCHANGES)
+        # One that is collected already has a stream; Alpaca's needs keys.
+        names = [SIMULATED] if stored == {SIMULATED} else sorted(EXCHANGES, key=lambda name: name not in stored)
     return Registry(database, open_sources(names, environ, 0, ()))
 
 

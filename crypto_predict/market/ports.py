@@ -263,8 +263,8 @@ class MarketReader(Protocol):
     Every method raises `DatabaseError` if the database cannot be read, within a bounded time.
     """
 
-    def collected(self) -> Sequence[CollectedSeries]:
-        """Return every series, sorted."""
+    def collected(self, pair: Pair | None = None) -> Sequence[CollectedSeries]:
+        """Return every series, or those of one pair, sorted."""
 
     def coverage(self, series: SeriesKey) -> Sequence[Span]:
         """Return the spans for which the source was asked and its answer is stored, ascending and apart."""
@@ -381,14 +381,14 @@ class MarketWriter(MarketReader, Protocol):
         """Add to the number of candles that were compared with those of REST, and of those that differed.
 
         Raises:
-            DatabaseError: Also if the series is not in the database.
+            DatabaseError: The database cannot be used; `UnknownSeries` if it does not contain the series.
         """
 
     def set_state(self, series: SeriesKey, state: str, since: datetime | None = None) -> None:
         """Set the state of a series, and how far back (UTC) it shall be collected; None leaves the latter as it is.
 
         Raises:
-            DatabaseError: Also if the series is not in the database.
+            DatabaseError: The database cannot be used; `UnknownSeries` if it does not contain the series.
         """
 
     def hold_collector(self, shard: Shard) -> AbstractContextManager[Held]:

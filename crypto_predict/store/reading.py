@@ -55,18 +55,15 @@ class Database:
             self.close()
             raise
 
-    def collected(self) -> Sequence[CollectedSeries]:
-        """Return every series, sorted."""
-        holes = (
-            select(
-                gaps.c.series, func.count().label("gaps"), func.sum(gaps.c.end_time - gaps.c.start_time).label("length")
-            )
-            .group_by(gaps.c.series)
-            .subquery()
-        )
-        rows = self._rows(
-            select(symbols, holes.c.gaps, holes.c.length).outerjoin(holes, symbols.c.id == holes.c.series)
-        )
+    def collected(self, pair: Pair | None = None) -> Sequence[CollectedSeries]:
+        """Return every series, or those of one pair, sorted."""
+        length = func.sum(gaps.c.end_time - gaps.c.start_time).label("length")
+        counts = select(gaps.c.series, func.count().label("gaps"), length).group_by(gaps.c.series)
+        if pair is not None:
+            counts = counts.where(gaps.c.series.in_(select(symbols.c.id).where(symbols.c.pair == str(pair))))
+        holes = counts.subquery()
+        query = select(symbols, holes.c.gaps, holes.c.length).outerjoin(holes, symbols.c.id == holes.c.series)
+        rows = self._rows(query if pair is None else query.where(symbols.c.pair == str(pair)))
         return sorted((_collected(row) for row in rows), key=lambda one: _order(one.series))
 
     def coverage(self, series: SeriesKey) -> Sequence[Span]:

@@ -166,6 +166,15 @@ def test_the_registry_of_an_environment_has_the_sources_that_it_names(file: Writ
 def test_the_registry_of_an_empty_environment_has_every_exchange(file: WritableDatabase) -> None:
     with pytest.raises(InvalidValue, match="these are: alpaca, binance, poloniex"):
         open_registry(file, {}).add(BTC, "simulated")
+    with pytest.raises(InvalidValue, match="these are: binance"):  # the others are for training
+        open_registry(file, {"SOURCE": "store,file:prices.csv, binance"}).add(BTC, "simulated")
+
+
+def test_an_exchange_that_is_collected_already_is_asked_first(file: WritableDatabase) -> None:
+    """It streams: another one may be without the keys for that."""
+    file.follow(minutes_of("binance", TETHER), simulated=False)
+    with pytest.raises(InvalidValue, match="these are: binance, alpaca, poloniex"):
+        open_registry(file, {}).add(BTC, "simulated")
 
 
 def test_a_malformed_environment_is_named(file: WritableDatabase) -> None:

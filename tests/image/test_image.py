@@ -13,7 +13,7 @@ from tests.support import engine
 from tests.support.engine import Container, docker, needs_engine, running_container
 from tests.support.layers import MODEL_FILES, Layer, inspect, layers_above_base
 from tests.support.serving import ROOT
-from tests.test_floors import IMPORTS, MODULES, PACKAGE
+from tests.test_floors import MODULES, PACKAGE, all_imports
 
 image = engine.image  # a fixture
 pytestmark = [needs_engine, pytest.mark.timeout(600)]
@@ -157,12 +157,12 @@ def imported_modules() -> set[str]:
     `store` is not among them: it needs database libraries, which only the target `live` has.
     """
     reached: set[str] = set()
-    waiting = {name for name in IMPORTS["api"] & MODULES.keys() if name != f"{PACKAGE}.store"}
+    waiting = {name for name in all_imports()["api"] & MODULES.keys() if name != f"{PACKAGE}.store"}
     while waiting:
         name = waiting.pop()
         reached.add(name)
         packages = {name.rsplit(".", depth)[0] for depth in range(1, name.count(".") + 1)}
-        waiting |= ((IMPORTS[name] & MODULES.keys()) | packages) - reached
+        waiting |= ((all_imports()[name] & MODULES.keys()) | packages) - reached
     assert PACKAGE in reached
     return reached
 

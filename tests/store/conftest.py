@@ -4,14 +4,16 @@ from pathlib import Path
 import pytest
 
 from crypto_predict.store import Database, WritableDatabase, open_reader, open_writer
-from tests.support.databases import KINDS, new_database
+from tests.support.databases import KINDS, give_back, new_database
 from tests.support.minutes import MINUTES
 
 
 @pytest.fixture(params=KINDS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of an empty database, once on each kind."""
-    return new_database(request.param, tmp_path)
+    found = new_database(request.param, tmp_path)
+    yield found
+    give_back(found)
 
 
 @pytest.fixture

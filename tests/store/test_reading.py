@@ -1,6 +1,7 @@
 """Reads, beside a writer and from several threads."""
 
 import contextlib
+import dataclasses
 import sqlite3
 import subprocess
 import sys
@@ -77,6 +78,21 @@ def test_series_are_sorted(writer: WritableDatabase, reader: Database) -> None:
     assert {(one.state, one.first_open, one.newest_close, one.gaps, one.missing) for one in reader.collected()} == {
         ("active", None, None, 0, 0)
     }
+
+
+def test_the_series_of_one_pair_are_found(writer: WritableDatabase, reader: Database) -> None:
+    """With their gaps, and without those of other pairs."""
+    other = dataclasses.replace(MINUTES, pair=Pair("ETH", "USDT"))
+    for series, count in ((MINUTES, 1), (other, 2)):
+        writer.follow(series, simulated=False)
+        edges = range(0, 20 * count + 10, 20)
+        written = [one for first in edges for one in candles(first, first + 10)]
+        writer.write(series, written, span(0, 20 * count + 10))
+    for series, count in ((MINUTES, 1), (other, 2)):
+        (found,) = reader.collected(series.pair)
+        assert (found.series, found.gaps, found.missing) == (series, count, 10 * count)
+        assert found in reader.collected()
+    assert reader.collected(Pair("NOPE", "USD")) == []
 
 
 def test_a_reader_cannot_write(reader: Database) -> None:

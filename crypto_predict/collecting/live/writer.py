@@ -1,7 +1,7 @@
 """Storing what has arrived: one task, one transaction for all candles that close together, and patience.
 
-While the database is away, what arrives is kept, at most `MOST_WAITING` candles and quotes. Of more, the oldest candles
-of exchanges are dropped first, since REST has them too.
+While the database is away, what arrives is kept, at most `MOST_WAITING` candles and quotes, which take about 50 MB. Of
+more, the oldest candles of exchanges are dropped first, since REST has them too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from crypto_predict.collecting.live.apart import apart
-from crypto_predict.errors import DatabaseError, SeriesHeld
+from crypto_predict.errors import DatabaseError, SeriesHeld, UnknownSeries
 from crypto_predict.logs import event
 from crypto_predict.market import Candle, Pair, Quote, SeriesKey, Span
 from crypto_predict.market.clock import Clock
@@ -93,21 +93,23 @@ class _Batch:
 class Writer:
     """Everything that a stream stores goes through here. The methods are called in the event loop and do not wait."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 each is one fact
         self,
         database: MarketWriter,
         held: Held,
         clock: Clock,
         stored: Callable[[Sequence[Closed]], None],
         back: Callable[[], None],
+        most_waiting: int = MOST_WAITING,
     ) -> None:
         self.stored_candles: Counter[SeriesKey] = Counter()
         self.dropped = 0  # candles and quotes, since they were too many
-        self.is_away = False  # whether the last attempt has failed
+        self._away_since: float | None = None  # on the clock; None: the last attempt has succeeded
         self._database = database
         self._held = held  # the reservation, which is renewed now and then, and after the database was away
         self._clock = clock
         self._stored = stored  # is called in the event loop with the candles of streams that are stored
+        self._most_waiting = most_waiting
         self._back = back  # is called in the event loop when the database is back
         self._waiting = _Batch()
         self._arrived = asyncio.Event()
@@ -115,9 +117,25 @@ class Writer:
         self._renewed = clock.monotonic()
 
     @property
+    def is_away(self) -> bool:
+        """Whether the last attempt has failed."""
+        return self._away_since is not None
+
+    @property
+    def away(self) -> float:
+        """The seconds since the first failed attempt; 0 if the last one has succeeded."""
+        return 0.0 if self._away_since is None else self._clock.monotonic() - self._away_since
+
+    @property
     def depth(self) -> int:
         """The number of candles and quotes that wait to be stored."""
         return len(self._waiting)
+
+    def waiting(self) -> Counter[tuple[str, Pair]]:
+        """Count the candles and quotes that wait to be stored, by source and pair."""
+        candles = [series for series, _ in (*self._waiting.candles, *self._waiting.built)]
+        quotes = [(source, pair) for source, pair, _ in self._waiting.quotes]
+        return Counter([*((series.source, series.pair) for series in candles), *quotes])
 
     def candle(self, series: SeriesKey, candle: Candle) -> None:
         """Store a closed candle of a stream, or its revision."""
@@ -197,7 +215,7 @@ class Writer:
             if not self.is_away:
                 text = "the database is away; what arrives is kept, and stored when it is back"
                 event(_log, logging.WARNING, text, reason=error.reason, retry_seconds=RETRY)
-            self.is_away = True
+                self._away_since = self._clock.monotonic()
             return
         except Exception:  # noqa: BLE001 a defect of this program must not end the collection
             _log.exception("candles or quotes cannot be stored, and are dropped; REST is asked for the candles")
@@ -207,7 +225,7 @@ class Writer:
         self._keep(batch)
         if self.is_away:
             event(_log, logging.WARNING, "the database is back", waiting=len(batch), dropped=self.dropped)
-            self.is_away = False
+            self._away_since = None
             self._back()
         for one in closed:
             self.stored_candles[one.series] += len(one.candles)
@@ -239,11 +257,13 @@ class Writer:
             del batch.streams[0]
         while batch.states:
             series, state = next(iter(batch.states.items()))
-            database.set_state(series, state)
+            with suppress(UnknownSeries):  # it was deleted from the database meanwhile
+                database.set_state(series, state)
             del batch.states[series]
         while batch.rejected:
             series, rows = next(iter(batch.rejected.items()))
-            database.write(series, [], None, rows)
+            with suppress(UnknownSeries):
+                database.write(series, [], None, rows)
             del batch.rejected[series]
         by_pair: dict[tuple[str, Pair], list[tuple[str, Pair, datetime]]] = defaultdict(list)
         for source, pair, time in batch.quotes:
@@ -262,7 +282,7 @@ class Writer:
             self._keep_bound()
 
     def _keep_bound(self) -> None:
-        while len(self._waiting) > MOST_WAITING:
+        while len(self._waiting) > self._most_waiting:
             self._waiting.drop_oldest()
             self.dropped += 1
         self._arrived.set()

@@ -12,7 +12,7 @@ from crypto_predict.market import DAY, EPOCH, Interval, Pair, SeriesKey, Span, S
 from crypto_predict.market import digest as digest_of
 from crypto_predict.market.ports import CollectedSeries, MarketReader
 from crypto_predict.web.collected.questions import DigestQuestion, PageQuestion
-from crypto_predict.web.collected.series import choose
+from crypto_predict.web.collected.series import choose, of_pair
 
 MOST_PARTS = 50_000  # stored candles read for one page of resampled ones; the page ends early then
 _PAGE = 10_000  # stored candles in memory at once
@@ -89,7 +89,7 @@ def digest(reader: MarketReader, question: DigestQuestion) -> DayDigest:
     """
     start = datetime.combine(question.day, time(), UTC)
     day = Span(start, start + DAY)
-    found, interval = choose(reader.collected(), question.pair, question.interval, question.source)
+    found, interval = choose(of_pair(reader, question.pair), question.interval, question.source)
     asked = PageQuestion(question.pair, interval, day.start, day.end, DAY // interval.length)
     rows = [candle for candle, _ in candles(reader, found, interval, asked).rows]
     return DayDigest(

@@ -11,7 +11,7 @@ from crypto_predict.market.ports import ACTIVE, BuiltCandle, CollectedSeries, Ma
 from crypto_predict.market.verdict import Judged, judge
 from crypto_predict.web.collected.answers import ARRIVAL, Page
 from crypto_predict.web.collected.questions import LATEST, PageQuestion
-from crypto_predict.web.collected.series import choose
+from crypto_predict.web.collected.series import choose, of_pair
 
 MINUTE = Interval.MINUTE_1
 JUDGED_AFTER = timedelta(minutes=1)  # from the end of a minute, until its candle or the state of the stream is stored
@@ -34,7 +34,7 @@ def minutes(reader: MarketReader, question: PageQuestion, now: datetime) -> Page
         DatabaseError: The database cannot be read.
         NotCollected: The database does not hold minutes of the pair, or not from that source.
     """
-    found = _choose_minutes(reader.collected(), question)
+    found, _ = choose(of_pair(reader, question.pair, MINUTE), MINUTE, question.source)
     covered = reader.coverage(found.series)
     known = _known(found, covered, now)
     if known is None:
@@ -58,7 +58,7 @@ def quotes(reader: MarketReader, question: PageQuestion) -> Page[Quote]:
         DatabaseError: The database cannot be read.
         NotCollected: The database does not hold minutes of the pair, or not from that source.
     """
-    found = _choose_minutes(reader.collected(), question)
+    found, _ = choose(of_pair(reader, question.pair, MINUTE), MINUTE, question.source)
     span = Span(question.start or EPOCH, question.end or LATEST)
     is_newest = question.start is None
     rows = reader.quotes(found.series.source, found.series.pair, span, question.limit + 1, newest=is_newest)
@@ -74,12 +74,6 @@ def until_next_quote(page: Page[Quote], now: datetime) -> timedelta:
     if not page.rows:
         return timedelta()
     return max(page.rows[-1].time + MINUTE.length + ARRIVAL - now, timedelta())
-
-
-def _choose_minutes(collected: Sequence[CollectedSeries], question: PageQuestion) -> CollectedSeries:
-    minutes_only = [one for one in collected if one.series.interval is MINUTE]
-    found, _ = choose(minutes_only, question.pair, MINUTE, question.source)
-    return found
 
 
 def _known(found: CollectedSeries, covered: Sequence[Span], now: datetime) -> Span | None:

@@ -35,7 +35,9 @@ def add_routes(app: Flask, database: Database | None, clock: Callable[[], dateti
         content_type = _content_type()
         question = questions.candles(pair, query)
         with opened.reading() as reader:
-            found, interval = found_series.choose(reader.collected(), question.pair, question.interval, question.source)
+            found, interval = found_series.choose(
+                found_series.of_pair(reader, question.pair), question.interval, question.source
+            )
             lasts = answers.until_next(found, interval, clock())
             copy = (question, content_type, found.series, found.version)
             if (etag := copies.etag(copy)) and _has(etag):

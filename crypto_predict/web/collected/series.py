@@ -99,10 +99,27 @@ def rank(key: SeriesKey) -> tuple[Pair, str, int]:
     return key.pair, key.source, key.interval.seconds
 
 
+def of_pair(reader: MarketReader, pair: Pair, interval: Interval | None = None) -> list[CollectedSeries]:
+    """Return the series of a pair, at least one: all, or those of one interval.
+
+    Raises:
+        DatabaseError: The database cannot be read.
+        NotCollected: The database does not hold any.
+    """
+
+    def usable(found: Sequence[CollectedSeries]) -> list[CollectedSeries]:
+        return [one for one in found if interval in {None, one.series.interval}]
+
+    found = usable(reader.collected(pair))
+    if not found:
+        raise NotCollected("pair", str(pair), sorted(usable(reader.collected()), key=lambda one: rank(one.series)))
+    return found
+
+
 def choose(
-    collected: Sequence[CollectedSeries], pair: Pair, interval: Interval | None, source: str | None
+    found: Sequence[CollectedSeries], interval: Interval | None, source: str | None
 ) -> tuple[CollectedSeries, Interval]:
-    """Return the series to read, and the interval of its candles: by default the shortest one.
+    """Return which series of a pair to read, and the interval of its candles: by default the shortest one.
 
     Of each source it is the series of the interval, or the shortest that divides it. A real source comes before a
     simulated one, then the one with the newest candle.
@@ -110,12 +127,9 @@ def choose(
     Raises:
         NotCollected: None of the series answers the question.
     """
-    of_pair = [one for one in collected if one.series.pair == pair]
-    if not of_pair:
-        raise NotCollected("pair", str(pair), sorted(collected, key=lambda one: rank(one.series)))
-    of_source = [one for one in of_pair if source in {None, one.series.source}]
+    of_source = [one for one in found if source in {None, one.series.source}]
     if not of_source:
-        raise NotCollected("source", source or "", of_pair)
+        raise NotCollected("source", source or "", found)
     if interval is None:
         shortest = max(of_source, key=lambda one: (*_merit(one, one.series.interval), -one.series.interval.seconds))
         return shortest, shortest.series.interval

@@ -23,8 +23,11 @@ from crypto_predict.errors import Unreachable
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import ACTIVE, DELISTED, Closed, Shard
-from crypto_predict.sources.binance.rest import Binance
+from crypto_predict.sources.binance.rest import PAGE, Binance
 from crypto_predict.sources.binance.settings import BinanceSettings
+from crypto_predict.sources.limits import RateBudget
+from crypto_predict.sources.poloniex.rest import WEIGHTS, Poloniex
+from crypto_predict.sources.poloniex.settings import PoloniexSettings
 from crypto_predict.store import WritableDatabase, open_writer
 from tests.support.databases import KINDS, new_database, new_postgresql, stopped_server
 from tests.support.filling import eventually, filling, later, minutes_of, stored
@@ -33,6 +36,7 @@ from tests.support.replay.binance import BinanceExchange, BinanceInMotion
 from tests.support.replay.exchanges import TETHER
 from tests.support.replay.minutes import QUICK, START, full_minutes
 from tests.support.replay.motion import Motion, numbered_pairs
+from tests.support.replay.poloniex import PoloniexExchange
 from tests.support.replay.server import Answer, Fault, Handler, ReplayServer, altered, answer, break_off
 
 SERIES = minutes_of("binance", TETHER)
@@ -81,7 +85,7 @@ def test_the_newest_end_comes_first_and_then_the_newest_windows(file: WritableDa
         eventually(lambda: stored(file, SERIES) == market)
         asked = [request.query for request in server.requests if request.query["interval"] == "1m"]
     starts = [EPOCH + timedelta(milliseconds=int(query["startTime"])) for query in asked]
-    assert any(start >= market[-TAIL].open_time for start in starts[:2])
+    assert any(start >= market[-TAIL].open_time for start in starts[: WINDOW // PAGE])  # before the second window
     length = WINDOW * MINUTE
     windows = [start for start in starts if (start - EPOCH) % length == timedelta(0)]
     assert len(windows) >= 3
@@ -412,3 +416,39 @@ def test_a_pair_that_is_added_is_filled_and_one_that_is_removed_is_left_alone(fi
         more = [request.query["symbol"] for request in server.requests][len(asked) :]
     assert set(more) == {"BTCUSDT", "BNBUSDT"}
     assert "ETHUSDT" in asked
+
+
+def test_a_history_leaves_a_part_of_the_rate_budget_to_the_newest_end(file: WritableDatabase) -> None:
+    """The budget is 20 requests for an hour, of which the history takes 16 at most with the first ones of the tail."""
+    market = full_minutes(4 * WINDOW)
+    clock = Clock(market[-1].open_time + 2 * MINUTE, speed=1)
+    exchange = PoloniexExchange({(TETHER, Interval.MINUTE_1): market, (TETHER, Interval.DAY_1): market[:1]})
+    series = minutes_of("poloniex", TETHER)
+    with ReplayServer(exchange) as server:
+        budget = RateBudget(20 * WEIGHTS["candles"], seconds=3_600)
+        source = Poloniex(PoloniexSettings(server.url), policy=QUICK, budget=budget)
+        with filling(file, {"poloniex": source}, clock, [TETHER], START, streaming={"poloniex"}) as filler:
+            eventually(lambda: len(server.requests) == 16)
+            eventually(lambda: stored(file, series)[-TAIL:] == market[-TAIL:])
+            filler.tail(series)
+            eventually(lambda: len(server.requests) == 17)
+            last = server.requests[-1].query
+    assert EPOCH + timedelta(milliseconds=int(last["startTime"])) > market[-TAIL].open_time
+
+
+def test_a_series_without_a_stream_is_not_asked_for_twice_in_one_minute(file: WritableDatabase) -> None:
+    """The pipeline asks for every candle that no stream has sent, and the filler asks at each close by itself."""
+    market = full_minutes(TAIL // 2)
+    clock = Clock(market[-1].open_time + MINUTE + timedelta(seconds=10), speed=1)
+    exchange = BinanceExchange({(TETHER, Interval.MINUTE_1): market})
+    with (
+        ReplayServer(exchange) as server,
+        filling(file, source_of(server), clock, [TETHER], START) as filler,
+    ):
+        eventually(lambda: stored(file, SERIES) == market)
+        eventually(lambda: SERIES not in filler.waiting())
+        asked = len(server.requests)
+        for _ in range(5):
+            filler.tail(SERIES)
+        assert filler.waiting() == []
+    assert len(server.requests) == asked

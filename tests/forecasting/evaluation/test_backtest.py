@@ -118,8 +118,8 @@ def test_neither_several_processes_nor_one_that_dies_change_a_forecast() -> None
                 worker.kill()
                 killed += 1
 
-    survived = replay(series, ASKED, 2, LONGEST, killing, processes=2)
-    undisturbed = replay(series, ASKED, 2, LONGEST, processes=1)
+    survived = replay(series, ASKED, 4, LONGEST, killing, processes=2)
+    undisturbed = replay(series, ASKED, 4, LONGEST, processes=1)
     assert survived is not None
     assert undisturbed is not None
     assert killed > 0

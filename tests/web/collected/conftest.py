@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ from werkzeug.test import Client
 
 from tests.support.applications import client
 from tests.support.collected import LATE, fill
-from tests.support.databases import new_database
+from tests.support.databases import give_back, new_database
 from tests.support.models import BTC, ETH, make_model
 
 
@@ -24,6 +25,8 @@ def served(url: str) -> Client:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def own_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def own_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of an empty database that a test may change, once on each kind."""
-    return new_database(request.param, tmp_path)
+    found = new_database(request.param, tmp_path)
+    yield found
+    give_back(found)

@@ -291,7 +291,7 @@ def test_a_hostile_pair_is_400(endpoint: str, pair: str, served: Client) -> None
 
 
 @given(
-    st.sampled_from(["/candles/", "/digest/"]),
+    st.sampled_from(["/candles/", "/minutes/", "/top-of-book/", "/digest/"]),
     st.text(max_size=12),
     st.dictionaries(st.sampled_from(["interval", "start", "end", "limit", "source", "day", "x"]), st.text(max_size=12)),
 )
@@ -447,7 +447,13 @@ def test_an_answer_may_be_cached_until_the_next_candle_is_stored(
     assert "Last-Modified" not in response.headers
 
 
-@pytest.mark.parametrize("path", ["/candles/BTC-USD", "/digest/BTC-USD?day=2026-11-02", "/series", "/pairs"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/candles/BTC-USD", "/minutes/BTC-USD", "/top-of-book/BTC-USD"),
+        *("/digest/BTC-USD?day=2026-11-02", "/series", "/pairs"),
+    ],
+)
 def test_head_options_and_other_origins(path: str, served: Client) -> None:
     got, head = served.get(path), served.head(path)
     assert (head.status, head.data) == (got.status, b"")
