@@ -10,7 +10,7 @@ depend on HTTP or exit codes: the commands and the web application each have one
     ├── UnusableHistory, Refused                    no model can be fitted, or the release gate refused it
     ├── UnusableModel ── OtherSchema                a model file
     ├── BrokenLedger                                a ledger of released forecasts
-    ├── DatabaseError ── SeriesHeld                 a database of the market
+    ├── DatabaseError ── SeriesHeld, UnknownSeries  a database of the market
     └── ReleaseFailed, UnfitImage                   a step of a release
 """
 
@@ -96,6 +96,10 @@ class DatabaseError(CryptoPredictError):
 
 class SeriesHeld(DatabaseError):
     """Another process writes this series."""
+
+
+class UnknownSeries(DatabaseError):
+    """The database does not contain this series, or not any more."""
 
 
 class ReleaseFailed(CryptoPredictError):

@@ -381,14 +381,14 @@ class MarketWriter(MarketReader, Protocol):
         """Add to the number of candles that were compared with those of REST, and of those that differed.
 
         Raises:
-            DatabaseError: Also if the series is not in the database.
+            DatabaseError: The database cannot be used; `UnknownSeries` if it does not contain the series.
         """
 
     def set_state(self, series: SeriesKey, state: str, since: datetime | None = None) -> None:
         """Set the state of a series, and how far back (UTC) it shall be collected; None leaves the latter as it is.
 
         Raises:
-            DatabaseError: Also if the series is not in the database.
+            DatabaseError: The database cannot be used; `UnknownSeries` if it does not contain the series.
         """
 
     def hold_collector(self, shard: Shard) -> AbstractContextManager[Held]:

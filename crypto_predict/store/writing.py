@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, select, text, update
 
-from crypto_predict.errors import DatabaseError
+from crypto_predict.errors import DatabaseError, UnknownSeries
 from crypto_predict.market import Candle, Interval, Pair, Quote, SeriesKey, Span
 from crypto_predict.market.ports import SERIES_STATES, BuiltCandle, Closed, Held, Quarantined, Shard, StreamSpan
 from crypto_predict.store import bulk, purging, schema, streams
@@ -227,7 +227,8 @@ class WritableDatabase(Database):
                 raise self._unknown(series)
 
     def _unknown(self, series: SeriesKey) -> DatabaseError:
-        return self._connections.error(f"it does not contain {_title(series)}; `follow` adds a series")
+        reason = f"it does not contain {_title(series)}; `follow` adds a series"
+        return UnknownSeries(str(self._connections.address), reason)
 
 
 def _title(series: SeriesKey) -> str:

@@ -1,7 +1,7 @@
 """Storing what has arrived: one task, one transaction for all candles that close together, and patience.
 
-While the database is away, what arrives is kept, at most `MOST_WAITING` candles and quotes. Of more, the oldest candles
-of exchanges are dropped first, since REST has them too.
+While the database is away, what arrives is kept, at most `MOST_WAITING` candles and quotes, which take about 50 MB. Of
+more, the oldest candles of exchanges are dropped first, since REST has them too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from crypto_predict.collecting.live.apart import apart
-from crypto_predict.errors import DatabaseError, SeriesHeld
+from crypto_predict.errors import DatabaseError, SeriesHeld, UnknownSeries
 from crypto_predict.logs import event
 from crypto_predict.market import Candle, Pair, Quote, SeriesKey, Span
 from crypto_predict.market.clock import Clock
@@ -93,13 +93,14 @@ class _Batch:
 class Writer:
     """Everything that a stream stores goes through here. The methods are called in the event loop and do not wait."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 each is one fact
         self,
         database: MarketWriter,
         held: Held,
         clock: Clock,
         stored: Callable[[Sequence[Closed]], None],
         back: Callable[[], None],
+        most_waiting: int = MOST_WAITING,
     ) -> None:
         self.stored_candles: Counter[SeriesKey] = Counter()
         self.dropped = 0  # candles and quotes, since they were too many
@@ -108,6 +109,7 @@ class Writer:
         self._held = held  # the reservation, which is renewed now and then, and after the database was away
         self._clock = clock
         self._stored = stored  # is called in the event loop with the candles of streams that are stored
+        self._most_waiting = most_waiting
         self._back = back  # is called in the event loop when the database is back
         self._waiting = _Batch()
         self._arrived = asyncio.Event()
@@ -239,11 +241,13 @@ class Writer:
             del batch.streams[0]
         while batch.states:
             series, state = next(iter(batch.states.items()))
-            database.set_state(series, state)
+            with suppress(UnknownSeries):  # it was deleted from the database meanwhile
+                database.set_state(series, state)
             del batch.states[series]
         while batch.rejected:
             series, rows = next(iter(batch.rejected.items()))
-            database.write(series, [], None, rows)
+            with suppress(UnknownSeries):
+                database.write(series, [], None, rows)
             del batch.rejected[series]
         by_pair: dict[tuple[str, Pair], list[tuple[str, Pair, datetime]]] = defaultdict(list)
         for source, pair, time in batch.quotes:
@@ -262,7 +266,7 @@ class Writer:
             self._keep_bound()
 
     def _keep_bound(self) -> None:
-        while len(self._waiting) > MOST_WAITING:
+        while len(self._waiting) > self._most_waiting:
             self._waiting.drop_oldest()
             self.dropped += 1
         self._arrived.set()

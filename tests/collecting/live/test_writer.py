@@ -1,0 +1,208 @@
+"""What arrives is stored, also if the database was away, on real databases."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from crypto_predict.collecting.live.writer import Writer
+from crypto_predict.errors import SeriesHeld
+from crypto_predict.market import Candle, Interval, Pair, Quote, SeriesKey, Span
+from crypto_predict.market.clock import Clock
+from crypto_predict.market.ports import BuiltCandle, Closed, Quarantined, Shard, StreamSpan, StreamState
+from crypto_predict.store import WritableDatabase, open_writer
+from tests.support.collecting import EVER
+from tests.support.databases import KINDS, new_database, new_postgresql, stopped_server
+
+START = datetime(2024, 5, 17, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+BTC, ETH = (SeriesKey("binance", Pair(base, "USDT"), Interval.MINUTE_1) for base in ("BTC", "ETH"))
+SPEED = 60.0
+
+
+def minute(number: int, volume: float = 1.0) -> Candle:
+    return Candle(START + number * MINUTE, 2.0, 3.0, 1.0, 2.0, volume)
+
+
+def quote(number: int) -> Quote:
+    return Quote(START + number * MINUTE, 1.0, 2.0, 3.0, 4.0)
+
+
+class Told:
+    """What a writer has reported."""
+
+    def __init__(self) -> None:
+        self.stored: list[Closed] = []
+        self.back = 0
+
+    def has_stored(self, closed: Sequence[Closed]) -> None:
+        """Note what is stored."""
+        self.stored += closed
+
+    def is_back(self) -> None:
+        """Note that the database is back."""
+        self.back += 1
+
+
+Play = Callable[[Writer, Told], Coroutine[None, None, None]]
+
+
+def writing(database: WritableDatabase, play: Play, most: int = 1_000, speed: float = SPEED) -> tuple[Writer, Told]:
+    """Run a writer while `play` goes on, and close it."""
+
+    async def run() -> tuple[Writer, Told]:
+        told = Told()
+        with database.hold_collector(Shard()) as held:
+            writer = Writer(database, held, Clock(START, speed), told.has_stored, told.is_back, most)
+            task = asyncio.create_task(writer.run())
+            playing = asyncio.create_task(play(writer, told))
+            await asyncio.wait([task, playing], return_when=asyncio.FIRST_COMPLETED, timeout=60)
+            task.cancel()
+            await asyncio.wait([task])
+            await writer.close(5)
+            if not task.cancelled():
+                playing.cancel()
+                task.result()
+            await playing
+        return writer, told
+
+    return asyncio.run(run())
+
+
+async def when(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(50):
+        while not condition():  # noqa: ASYNC110 conditions are of many kinds
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture(params=KINDS)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WritableDatabase]:
+    """An empty database that follows two pairs, once on each kind."""
+    with open_writer(new_database(request.param, tmp_path)) as opened:
+        for series in (BTC, ETH):
+            opened.follow(series, simulated=False)
+        yield opened
+
+
+def test_everything_that_waits_at_the_end_is_stored(database: WritableDatabase) -> None:
+    """Though `run` had no time for it."""
+    bar = BuiltCandle(START, 1.0, 2.0, 1.0, 2.0, 7, 0, partial=False)
+    span = StreamSpan(Span(START, START + MINUTE), StreamState.CONNECTED, "")
+
+    async def play(writer: Writer, _: Told) -> None:
+        writer.candle(BTC, minute(0))
+        writer.candle(ETH, minute(0))
+        writer.candle(ETH, minute(1))
+        writer.built(BTC, bar)
+        writer.quote("binance", BTC.pair, quote(0))
+        writer.stream("binance", [BTC.pair, ETH.pair], span)
+        writer.reject(BTC, Quarantined(minute(5)._replace(low=-1.0), "low -1.0"))
+        writer.state(ETH, "delisted")
+
+    writer, told = writing(database, play)
+    assert [one.candle for one in database.candles(BTC, EVER, 9)] == [minute(0)]
+    assert [one.candle for one in database.candles(ETH, EVER, 9)] == [minute(0), minute(1)]
+    assert database.built(BTC, EVER, 9) == [bar]
+    assert database.quotes("binance", BTC.pair, EVER, 9) == [quote(0)]
+    assert database.streams("binance", ETH.pair, EVER) == [span]
+    assert [row.candle.low for row in database.quarantine(BTC, EVER)] == [-1.0]
+    assert [one.state for one in database.collected()] == ["active", "delisted"]
+    assert {one.series: len(one.candles) for one in told.stored} == {BTC: 1, ETH: 2}
+    assert (writer.depth, writer.dropped, told.back) == (0, 0, 0)
+
+
+def test_a_revision_that_overtakes_its_candle_is_what_is_stored(database: WritableDatabase) -> None:
+    async def play(writer: Writer, _: Told) -> None:
+        writer.candle(BTC, minute(0, volume=1.0))
+        writer.candle(BTC, minute(0, volume=2.0))
+        await when(lambda: writer.depth == 0)
+        writer.candle(BTC, minute(0, volume=3.0))
+
+    writing(database, play)
+    assert [one.candle.volume for one in database.candles(BTC, EVER, 9)] == [3.0]
+    assert [one.candle.volume for one in database.revisions(BTC, EVER)] == [2.0]
+
+
+def test_while_the_database_is_away_a_bounded_number_is_kept_and_the_oldest_candles_are_dropped() -> None:
+    """REST has the candles, but neither the quotes nor what was built from ticks."""
+    bars = [BuiltCandle(START + number * MINUTE, 1.0, 2.0, 1.0, 2.0, 7, 0, partial=False) for number in range(20)]
+
+    async def play(writer: Writer, told: Told) -> None:
+        with stopped_server():
+            writer.candle(ETH, minute(0))
+            await when(lambda: writer.is_away)
+            for number in range(100):
+                writer.candle(BTC, minute(number))
+            for number in range(20):
+                writer.quote("binance", BTC.pair, quote(number))
+                writer.built(BTC, bars[number])
+                span = Span(START + number * MINUTE, START + (number + 1) * MINUTE)
+                writer.stream("binance", [BTC.pair], StreamSpan(span, StreamState.CONNECTED, ""))
+            assert writer.depth <= 100
+        await when(lambda: told.back)
+        await when(lambda: writer.depth == 0)
+        assert writer.dropped == 41
+        assert not writer.is_away
+
+    with open_writer(new_postgresql()) as database:
+        for series in (BTC, ETH):
+            database.follow(series, simulated=False)
+        writing(database, play, most=100)
+        assert [one.candle for one in database.candles(BTC, EVER, 200)] == [minute(number) for number in range(40, 100)]
+        assert database.candles(ETH, EVER, 9) == []
+        assert database.built(BTC, EVER, 99) == bars
+        assert len(database.quotes("binance", BTC.pair, EVER, 99)) == 20
+        (connected,) = database.streams("binance", BTC.pair, EVER)
+        assert connected.span == Span(START, START + 20 * MINUTE)
+
+
+def test_a_collector_that_took_over_meanwhile_ends_this_one() -> None:
+    """Two would write the same."""
+    address = new_postgresql()
+    with open_writer(address) as database, open_writer(address) as other, ExitStack() as taken:
+        database.follow(BTC, simulated=False)
+
+        async def play(writer: Writer, _: Told) -> None:
+            with stopped_server():
+                writer.candle(BTC, minute(0))
+                await when(lambda: writer.is_away)
+                writer.candle(BTC, minute(1))
+            await asyncio.to_thread(taken.enter_context, other.hold_collector(Shard()))
+            await asyncio.Event().wait()  # until the writer has ended
+
+        with pytest.raises(SeriesHeld, match=r"process \d+ on "):
+            writing(database, play, speed=2)  # the other one is there before the next attempt
+
+
+def test_a_defect_drops_what_cannot_be_stored_and_asks_rest(database: WritableDatabase) -> None:
+    """A candle off the grid does not pass the audit; if one did, it must not stop all others."""
+
+    async def play(writer: Writer, told: Told) -> None:
+        writer.candle(BTC, minute(0)._replace(open_time=START + timedelta(seconds=7)))
+        await when(lambda: told.back)
+        writer.candle(BTC, minute(1))
+
+    writer, _ = writing(database, play)
+    assert [one.candle for one in database.candles(BTC, EVER, 9)] == [minute(1)]
+    assert writer.dropped == 1
+
+
+def test_a_series_that_was_deleted_from_the_database_does_not_hold_up_the_others(database: WritableDatabase) -> None:
+    """Its stream may send until the collector looks at the database again."""
+    deleted = SeriesKey("binance", Pair("SOL", "USDT"), Interval.MINUTE_1)
+    impossible = Quarantined(minute(0)._replace(low=-1.0), "low -1.0")
+
+    async def play(writer: Writer, _: Told) -> None:
+        writer.reject(deleted, impossible)
+        writer.state(deleted, "delisted")
+        writer.candle(deleted, minute(0))
+        writer.reject(BTC, impossible)
+        writer.quote("binance", BTC.pair, quote(0))
+
+    writer, _ = writing(database, play)
+    assert writer.depth == 0
+    assert len(database.quarantine(BTC, EVER)) == 1
+    assert database.quotes("binance", BTC.pair, EVER, 9) == [quote(0)]
