@@ -6,8 +6,8 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 
 from crypto_predict.prerequisites import needed, quick_imports
@@ -16,7 +16,7 @@ with needed("api.py", "requirements-api.txt"), quick_imports():
     from crypto_predict import logs
     from crypto_predict.baked import store
     from crypto_predict.command_line import DONE, CommandLine, Option, exit_code
-    from crypto_predict.errors import DatabaseError, InvalidValue, UnusableModel
+    from crypto_predict.errors import CryptoPredictError, DatabaseError, InvalidValue
     from crypto_predict.market.ports import PairRegistry
     from crypto_predict.settings import (
         ServeSettings,
@@ -29,8 +29,9 @@ with needed("api.py", "requirements-api.txt"), quick_imports():
     )
     from crypto_predict.web.app import Access, create_app, create_service, now
     from crypto_predict.web.operations.startup import announce, greeting
-    from crypto_predict.web.server.server import CannotListen, Server, listen
+    from crypto_predict.web.server.server import Server, listen
 
+DEFAULT_DATABASE = "data/market.db"  # of --collect
 LOG_SECONDS = 5.0  # to write the remaining log lines at the end, unless a second signal comes
 
 _log = logging.getLogger("crypto_predict.server")
@@ -41,6 +42,7 @@ examples:
   python api.py --host 127.0.0.1 --port 9000      serve to this machine alone
   PORT=9000 python api.py                         the same port, by the environment
   python api.py --database data/market.db         serve what collect.py has collected, too
+  SOURCE=simulated python api.py --collect        collect and serve in one process, into data/market.db
 
   curl 'http://127.0.0.1:8000/bitcoin?date=2026-12-01'      what will a Bitcoin cost?
   curl 'http://127.0.0.1:8000/model'                        where does the answer come from?
@@ -49,8 +51,10 @@ examples:
 Logs are JSON lines on standard output. SIGTERM or Ctrl-C finishes the requests in flight.
 
 environment without an option: ADMIN_TOKEN, who knows it may change which pairs are collected
+with --collect also: PAIR, SOURCE, SINCE, KEEP and others of `python collect.py --help`
 
-exit codes: 0 stopped, 1 cannot listen, 2 bad arguments, 3 no usable model
+exit codes: 0 stopped, 1 cannot listen or collect, 2 bad arguments, or another process collects into the database,
+  3 no usable model, or no source has any of the pairs
 """
 
 COMMAND = CommandLine(
@@ -64,6 +68,11 @@ COMMAND = CommandLine(
             "the database that collect.py writes, for /candles and others",
             "URL",
             variable="DATABASE_URL",
+        ),
+        Option(
+            "--collect",
+            boolean,
+            f"collect live in the same process; the database is {DEFAULT_DATABASE} unless --database is given",
         ),
         Option("--host", str, "the address to listen at", "HOST", default="0.0.0.0"),  # noqa: S104 for containers
         Option("--port", whole_number("port", 0, 65_535), "the port to listen at; 0 picks one", "PORT", default="8000"),
@@ -91,7 +100,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
                 listener.close()
         else:
             serve(settings, environ, lines)
-    except (CannotListen, InvalidValue, UnusableModel) as error:
+    except CryptoPredictError as error:
         print(f"api.py: {error}", file=sys.stderr)
         return exit_code(error)
     finally:
@@ -107,6 +116,8 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
     """
     options = vars(COMMAND.parse(arguments, environ))
     check_only = bool(options.pop("check_address"))
+    if options["collect"]:
+        options["database"] = options["database"] or DEFAULT_DATABASE
     try:
         token = admin_token(environ)
     except InvalidValue as error:
@@ -121,6 +132,7 @@ def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines
         CannotListen: The address does not exist or is taken.
         InvalidValue: The address of the database is malformed.
         UnusableModel: The model file is missing or not valid.
+        CryptoPredictError: What ended the collector.
     """
     model = store.load(settings.model)
     access = database_access(settings.database, environ) if settings.database else None
@@ -138,15 +150,16 @@ def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines
         "Connections closed for a time limit, or to make room.",
         lambda: server.pool.dropped,
     )
-    if service.database is not None:
-        with suppress(DatabaseError), service.database.reading():
-            pass  # a malformed address ends the program, a failure is logged and tried again at the next request
-    announce(model, server.addresses, now(), settings.stale_after)
-    if sys.stdout and sys.stdout.isatty():
-        print(greeting(model, server.addresses[0]), file=sys.stderr)
-    prepare = service.snapshots.current().rendering.prepare
-    threading.Thread(target=prepare, name="prepare", daemon=True).start()
-    server.run()
+    with collecting(settings, environ, server.stop) if settings.collect else nullcontext():
+        if service.database is not None:
+            with suppress(DatabaseError), service.database.reading():
+                pass  # a malformed address ends the program, a failure is logged and tried again at the next request
+        announce(model, server.addresses, now(), settings.stale_after)
+        if sys.stdout and sys.stdout.isatty():
+            print(greeting(model, server.addresses[0]), file=sys.stderr)
+        prepare = service.snapshots.current().rendering.prepare
+        threading.Thread(target=prepare, name="prepare", daemon=True).start()
+        server.run()
     lines.close(LOG_SECONDS, lambda: server.is_hurried)
 
 
@@ -159,6 +172,30 @@ def database_access(url: str, environ: Mapping[str, str]) -> Access | None:
         logs.event(_log, logging.WARNING, "serving without a database: DATABASE_URL is set", reason=missing)
         return None
     return Access(partial(open_reader, url), partial(open_registry, url, environ))
+
+
+@contextmanager
+def collecting(settings: ServeSettings, environ: Mapping[str, str], failed: Callable[[], object]) -> Iterator[None]:
+    """Collect live in a thread inside the context; `failed` is called if that ends by itself.
+
+    Raises:
+        SystemExit: With 1 and one line if the packages for it are not installed; with 2 after a bad variable.
+        CryptoPredictError: The collector cannot begin, or has ended.
+    """
+    try:
+        with quick_imports():
+            from crypto_predict.collecting.live import beside, metrics  # noqa: PLC0415 nothing else needs the packages
+            from crypto_predict.collecting.live.collector import Collector  # noqa: PLC0415 as above
+            from crypto_predict.collecting.options import settings_beside  # noqa: PLC0415 as above
+            from crypto_predict.store import open_writer  # noqa: PLC0415 as above
+    except ModuleNotFoundError as error:
+        advice = "install requirements-live.txt with pip, or use the image's target `live`"
+        sys.exit(f"api.py: error: --collect: the package {error.name} is not installed; {advice}")
+    what = settings_beside(settings.database or DEFAULT_DATABASE, environ)
+    with open_writer(what.database) as database:
+        collector, address = Collector(what, database), (what.metrics_host, what.metrics_port)
+        with metrics.serving(collector.figures, *address), beside.running(collector, failed):
+            yield
 
 
 @contextmanager

@@ -62,6 +62,7 @@ def run_live(settings: CollectSettings) -> int:
     with quick_imports():
         from crypto_predict import store  # noqa: PLC0415 as in `run`
         from crypto_predict.collecting.live.collector import Collector  # noqa: PLC0415 as in `run`
+        from crypto_predict.collecting.live.metrics import serving  # noqa: PLC0415 as in `run`
         from crypto_predict.collecting.live.process import Ending  # noqa: PLC0415 as in `run`
 
     lines = logs.Lines(sys.stderr.fileno() if sys.stderr else -1)
@@ -71,7 +72,8 @@ def run_live(settings: CollectSettings) -> int:
         with store.open_writer(settings.database) as database:
             collector = Collector(settings, database)
             ending.when_asked(collector.stop)
-            collector.run()
+            with serving(collector.figures, settings.metrics_host, settings.metrics_port):
+                collector.run()
     except CryptoPredictError as error:
         lines.close(LOG_SECONDS)
         return failed(PROGRAM, str(error), error)

@@ -35,6 +35,7 @@ class ServeSettings:
     log_level: str  # debug, info, warning or error
     repository_url: str | None = None  # address of the project, to which the documentation links
     database: str | None = None  # address of the database of the market
+    collect: bool = False  # whether the same process collects into that database
     admin_token: str | None = field(default=None, repr=False)  # who knows it may change which pairs are collected
 
 

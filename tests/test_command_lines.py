@@ -50,14 +50,14 @@ NAMES = {
         *("every", "ledger", "champion"),
     ],
     "api.py": ["model", "database", "host", "port", "threads", "stale-after", "retrain-every", "log-level"],
-    "collect.py": ["pair", "source", "interval", "since", "until", "shard", "keep", "metrics-port"],
+    "collect.py": ["pair", "source", "interval", "since", "until", "shard", "keep", "metrics-port", "metrics-host"],
 }
 VARIABLES = {
     "train.py": [
         *("MODEL_VERSION", "GIT_REVISION", "SOURCE_DATE_EPOCH", "SOURCE_SECONDS", "SOURCE_CANDLES", "NO_GATE", "JSON"),
         *("GATE_STALEST_HOURS", "GATE_LONGEST_GAP"),
     ],
-    "api.py": ["CHECK_ADDRESS"],
+    "api.py": ["CHECK_ADDRESS", "COLLECT"],
     "collect.py": ["DATABASE_URL", "JSON", "SOURCE_SECONDS", "SOURCE_CANDLES"],
 }
 PLACES = [

@@ -48,7 +48,7 @@ PARTS = {
     "store": part(2, "alembic", "psycopg", "sqlalchemy", parts=BASE | {"settings"}),
     "forecasting": part(3, "cmdstanpy", "numpy", "pandas", "prophet", "scipy", "statsmodels", "threadpoolctl"),
     "release": part(4, parts=BASE | {"baked"}),
-    "collecting": part(4, "numpy", "tqdm", parts=SERVING | {"sources", "history"}),
+    "collecting": part(4, "numpy", "prometheus_client", "tqdm", parts=SERVING | {"sources", "history"}),
     "training": part(4, "matplotlib", "numpy", "pandas", "tqdm", parts=SERVING | {"sources", "history", "forecasting"}),
     "web": part(
         4, "flask", "flask_cors", "flask_swagger_ui", "prometheus_client", "waitress", "werkzeug", parts=SERVING

@@ -84,7 +84,7 @@ def report(settings: CollectSettings, database: MarketReader, now: datetime) -> 
     """
     stored = selected(database.collected(), settings)
     if settings.mode is Mode.STATUS:
-        rows = status.rows(stored, database.sizes(), now)
+        rows = status.rows(database, stored, now)
         return status.as_json(rows, now) if settings.as_json else status.as_table(rows)
     holes = gaps.find(database, [one.series for one in stored], settings, now)
     return gaps.as_json(holes) if settings.as_json else gaps.as_text(holes, now)

@@ -14,8 +14,9 @@ from crypto_predict.errors import InvalidValue
 from crypto_predict.market import EPOCH, Interval, Pair
 from crypto_predict.market.ports import Shard
 from crypto_predict.settings import boolean, day, whole_number
-from crypto_predict.sources.catalog import EXCHANGES, SIMULATED
+from crypto_predict.sources.catalog import EXCHANGES, FILE, SIMULATED
 from crypto_predict.sources.limits import Bounds
+from crypto_predict.sources.stored import STORE
 from crypto_predict.wording import listed
 
 DEFAULT_PAIRS = tuple(Pair(base, "USD") for base in ("BTC", "ETH", "BNB", "LTC", "SOL"))
@@ -88,64 +89,69 @@ def shard(text: str) -> Shard:
     return Shard(int(found[1]), int(found[2]))
 
 
+OPTIONS = (
+    Option("--backfill", boolean, "fetch everything from --since on that is not stored yet"),
+    Option("--once", boolean, "fetch what is missing up to now for every stored series, and end"),
+    Option("--status", boolean, "print what is stored, and how complete it is"),
+    Option("--explain-gap", boolean, "print why candles are missing, and whether they can still come"),
+    Option(
+        "--pair",
+        Pair.parse,
+        "pair to collect; may be repeated (default for --backfill, and live if nothing is stored: "
+        f"{', '.join(map(str, DEFAULT_PAIRS))}; otherwise every stored pair)",
+        "BASE/QUOTE",
+        multiple=True,
+    ),
+    Option(
+        "--source",
+        exchange_name,
+        f"where candles come from, in order of preference (default live and for --backfill: {','.join(EXCHANGES)}; "
+        "otherwise every stored source)",
+        "NAME,NAME",
+        multiple=True,
+    ),
+    Option(
+        "--interval",
+        Interval.parse,
+        f"length of a candle: {', '.join(interval.label for interval in Interval)} (default for --backfill: "
+        f"{DEFAULT_INTERVAL.label}; otherwise every stored interval)",
+        "TIME",
+    ),
+    Option("--since", day, "first UTC day; --backfill needs it; live, the default is a pair's beginning", "DATE"),
+    Option("--until", day, "last UTC day", "DATE"),
+    Option(
+        "--database",
+        str,
+        "where candles are stored: a file of SQLite, or postgresql://...",
+        "URL",
+        variable="DATABASE_URL",
+        default=DEFAULT_DATABASE,
+    ),
+    Option("--shard", shard, "live: collect one part of all pairs, beside others that use this database", "N/OF"),
+    Option(
+        "--keep",
+        parse_keep,
+        "live: delete candles that are older: days (d), weeks (w) or years (y) for each interval",
+        "1m:90d,5m:2y",
+    ),
+    Option(
+        "--metrics-port",
+        whole_number("port", 0, 65_535),
+        "live: serve figures for Prometheus and the state of health at this port",
+        "PORT",
+    ),
+    Option("--metrics-host", str, "live: the address at which --metrics-port listens", "HOST", default="127.0.0.1"),
+    Option("--json", boolean, "print --status or --explain-gap as JSON"),
+)
 COMMAND = CommandLine(
     "collect.py",
     "Collect the candles of exchanges in a database: live, or with one of the first four options.",
-    [
-        Option("--backfill", boolean, "fetch everything from --since on that is not stored yet"),
-        Option("--once", boolean, "fetch what is missing up to now for every stored series, and end"),
-        Option("--status", boolean, "print what is stored, and how complete it is"),
-        Option("--explain-gap", boolean, "print why candles are missing, and whether they can still come"),
-        Option(
-            "--pair",
-            Pair.parse,
-            "pair to collect; may be repeated (default for --backfill, and live if nothing is stored: "
-            f"{', '.join(map(str, DEFAULT_PAIRS))}; otherwise every stored pair)",
-            "BASE/QUOTE",
-            multiple=True,
-        ),
-        Option(
-            "--source",
-            exchange_name,
-            f"where candles come from, in order of preference (default live and for --backfill: {','.join(EXCHANGES)}; "
-            "otherwise every stored source)",
-            "NAME,NAME",
-            multiple=True,
-        ),
-        Option(
-            "--interval",
-            Interval.parse,
-            f"length of a candle: {', '.join(interval.label for interval in Interval)} (default for --backfill: "
-            f"{DEFAULT_INTERVAL.label}; otherwise every stored interval)",
-            "TIME",
-        ),
-        Option("--since", day, "first UTC day; --backfill needs it; live, the default is a pair's beginning", "DATE"),
-        Option("--until", day, "last UTC day", "DATE"),
-        Option(
-            "--database",
-            str,
-            "where candles are stored: a file of SQLite, or postgresql://...",
-            "URL",
-            variable="DATABASE_URL",
-            default=DEFAULT_DATABASE,
-        ),
-        Option("--shard", shard, "live: collect one part of all pairs, beside others that use this database", "N/OF"),
-        Option(
-            "--keep",
-            parse_keep,
-            "live: delete candles that are older: days (d), weeks (w) or years (y) for each interval",
-            "1m:90d,5m:2y",
-        ),
-        Option(
-            "--metrics-port",
-            whole_number("port", 0, 65_535),
-            "live: serve figures for Prometheus and the state of health at this port",
-            "PORT",
-        ),
-        Option("--json", boolean, "print --status or --explain-gap as JSON"),
-    ],
+    OPTIONS,
     EXAMPLES,
 )
+BESIDE = CommandLine("api.py", "", OPTIONS)
+# They choose what to collect, and how; the others belong to one run of collect.py, or to train.py.
+BESIDE_VARIABLES = frozenset({"PAIR", "SOURCE", "SINCE", "KEEP", "SHARD", "METRICS_PORT", "METRICS_HOST"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +168,8 @@ class CollectSettings:
     as_json: bool = False
     shard: Shard = ALL_PAIRS
     keep: Mapping[Interval, timedelta] = field(default_factory=dict)  # how long candles are kept; others for ever
-    metrics_port: int | None = None
+    metrics_port: int | None = None  # None: figures are not served
+    metrics_host: str = "127.0.0.1"
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # settings of the sources, with their keys
 
     @property
@@ -171,18 +178,34 @@ class CollectSettings:
         return EPOCH if self.since is None else datetime.combine(self.since, time(), UTC)
 
 
-def read_settings(arguments: Sequence[str], environ: Mapping[str, str], now: datetime | None = None) -> CollectSettings:
+def settings_beside(database: str, environ: Mapping[str, str]) -> CollectSettings:
+    """Return the settings of live collecting beside a server, from the environment.
+
+    Raises:
+        SystemExit: With 2 after a bad variable, which is named.
+    """
+    options = {option.envvar for option in OPTIONS} - BESIDE_VARIABLES
+    kept = {name: value for name, value in environ.items() if name not in options}
+    # SOURCE is also that of train.py, whose files and `store` are not collected.
+    named = [name.strip() for name in environ.get("SOURCE", "").split(",")]
+    kept["SOURCE"] = ",".join(name for name in named if name != STORE and not name.startswith(FILE))
+    return read_settings(["--database", database], kept, command=BESIDE)
+
+
+def read_settings(
+    arguments: Sequence[str], environ: Mapping[str, str], now: datetime | None = None, command: CommandLine = COMMAND
+) -> CollectSettings:
     """Read the settings from the command line and the environment; `now` is in UTC, None: this instant.
 
     Raises:
         SystemExit: With 2 after a bad argument, whose value is named; with 0 after ``--help``.
     """
-    options = COMMAND.parse(arguments, environ)
+    options = command.parse(arguments, environ)
     flags = (options.backfill, options.once, options.status, options.explain_gap)
     modes = [mode for mode, flag in zip(tuple(Mode)[1:], flags, strict=True) if flag] or [Mode.LIVE]
     if len(modes) > 1:
         named = listed([mode.value for mode in modes])
-        COMMAND.fail(f"{named} were asked for; expected one of them, or none for live collecting")
+        command.fail(f"{named} were asked for; expected one of them, or none for live collecting")
     mode = modes[0]
     backfill = mode is Mode.BACKFILL
     try:
@@ -191,7 +214,7 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str], now: dat
             _check_live(options.interval, options.until)
         Bounds.from_environ(environ)  # read again where the sources are opened
     except InvalidValue as error:
-        COMMAND.fail(str(error))
+        command.fail(str(error))
     return CollectSettings(
         mode=mode,
         database=options.database,
@@ -204,6 +227,7 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str], now: dat
         shard=options.shard or ALL_PAIRS,
         keep=options.keep or {},
         metrics_port=options.metrics_port,
+        metrics_host=options.metrics_host,
         environ=environ,
     )
 

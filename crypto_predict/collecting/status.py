@@ -8,14 +8,28 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from crypto_predict.logs import instant
-from crypto_predict.market.ports import CollectedSeries, SeriesSize
+from crypto_predict.market import Interval, SeriesKey, Span
+from crypto_predict.market.ports import (
+    ACTIVE,
+    CollectedSeries,
+    MarketReader,
+    SeriesSize,
+    StreamSpan,
+    StreamState,
+)
 from crypto_predict.wording import duration
 
 WIDEST = 100  # columns of the table
+PAIR = 20  # columns of a pair, before the state of its stream is cut
 NOTHING = "nothing is stored yet; `python collect.py --backfill --since 2021-01-01` collects the minutes of five pairs"
 
 _HEAD = ("pair", "source", "every", "from", "to (UTC)", "lag", "gaps", "missing", "rows", "size")
-_RIGHT = frozenset({"gaps", "missing", "rows", "size"})
+_LIVE_HEAD = ("pair", "source", "state", "differing", "stream (UTC)")
+_RIGHT = frozenset({"gaps", "missing", "rows", "size", "differing"})
+
+WITHIN = timedelta(days=30)  # how far back the state of a stream is looked for
+SILENT = timedelta(seconds=60)  # a running collector stores the state of a stream every 15 s
+ENDED = "the collector does not run, or cannot use the database"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,35 +40,73 @@ class Row:
     lag: timedelta | None  # since the newest candle that could be there; None before the first candle
     rows: int
     bytes: int
+    stream: StreamSpan | None = None  # the present state, since it began; None if nothing is known of a live stream
+
+    @property
+    def is_live(self) -> bool:
+        """Whether there is more to say than what a backfill leaves."""
+        return self.stream is not None or self.stored.state != ACTIVE or self.stored.compared > 0
 
 
-def rows(stored: Sequence[CollectedSeries], sizes: Sequence[SeriesSize], now: datetime) -> list[Row]:
-    """Return one row for each series; `now` is in UTC."""
-    by_series = {size.series: size for size in sizes}
+def rows(database: MarketReader, stored: Sequence[CollectedSeries], now: datetime) -> list[Row]:
+    """Return one row for each series; `now` is in UTC.
+
+    Raises:
+        DatabaseError: The database cannot be read.
+    """
+    by_series: dict[SeriesKey, SeriesSize] = {size.series: size for size in database.sizes()}
     found = []
     for one in stored:
         size, lag = by_series.get(one.series), one.lag(now)
         # A clock that was put back would make it negative.
         lag = None if lag is None else max(lag, timedelta(0))
-        found.append(Row(one, lag, size.rows if size else 0, size.bytes if size else 0))
+        stream = present(database, one, now)
+        found.append(Row(one, lag, size.rows if size else 0, size.bytes if size else 0, stream))
     return found
+
+
+def present(database: MarketReader, one: CollectedSeries, now: datetime) -> StreamSpan | None:
+    """Return the state of the stream of a series at `now`, since it began; None if nothing is known of one.
+
+    Raises:
+        DatabaseError: The database cannot be read.
+    """
+    if one.series.interval is not Interval.MINUTE_1:  # streams are of minutes
+        return None
+    spans = database.streams(one.series.source, one.series.pair, Span(now - WITHIN, now + SILENT))
+    if not spans:
+        return None
+    last = spans[-1]
+    if now - last.span.end <= SILENT:
+        return last
+    return StreamSpan(Span(last.span.end, now), StreamState.DISCONNECTED, ENDED)
 
 
 def as_table(table: Sequence[Row]) -> str:
     """Format the rows for a terminal, at most `WIDEST` columns wide: pairs with long names are cut."""
     if not table:
         return NOTHING
-    cells = [list(_HEAD), *(_cells(row) for row in table)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(_HEAD))]
-    gaps = 2 * (len(_HEAD) - 1)
+    text = _format(_HEAD, [_cells(row) for row in table])
+    live = [_live_cells(row) for row in table if row.is_live]
+    return f"{text}\n\n{_format(_LIVE_HEAD, live)}" if live else text
+
+
+def _format(head: Sequence[str], rows: Sequence[list[str]]) -> str:
+    cells = [list(head), *rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    gaps = 2 * (len(head) - 1)
+    if head is _LIVE_HEAD:
+        widths[-1] = min(widths[-1], WIDEST - gaps - sum(widths[1:-1]) - min(widths[0], PAIR))
     widths[0] = max(8, min(widths[0], WIDEST - gaps - sum(widths[1:])))
     lines = []
     for row in cells:
         if len(row[0]) > widths[0]:
             row[0] = f"{row[0][: widths[0] - 1]}…"
+        if len(row[-1]) > widths[-1]:
+            row[-1] = f"{row[-1][: widths[-1] - 1]}…"
         line = [
             cell.rjust(width) if name in _RIGHT else cell.ljust(width)
-            for name, cell, width in zip(_HEAD, row, widths, strict=True)
+            for name, cell, width in zip(head, row, widths, strict=True)
         ]
         lines.append("  ".join(line).rstrip())
     return "\n".join(lines)
@@ -76,6 +128,16 @@ def as_json(table: Sequence[Row], now: datetime) -> str:
             "missing": row.stored.missing,
             "rows": row.rows,
             "bytes": row.bytes,
+            "compared": row.stored.compared,
+            "mismatched": row.stored.mismatched,
+            "mismatch_rate": row.stored.mismatched / row.stored.compared if row.stored.compared else None,
+            "stream": None
+            if row.stream is None
+            else {
+                "state": row.stream.state.value,
+                "since": _iso(row.stream.span.start),
+                "reason": row.stream.reason,
+            },
         }
         for row in table
     ]
@@ -96,6 +158,16 @@ def _cells(row: Row) -> list[str]:
         f"{row.rows:,}",
         _size(row.bytes),
     ]
+
+
+def _live_cells(row: Row) -> list[str]:
+    stored, stream = row.stored, row.stream
+    described = ""
+    if stream is not None:
+        described = f"{stream.state.value} since {stream.span.start:%Y-%m-%d %H:%M}"
+        described += f": {stream.reason}" if stream.reason else ""
+    differing = f"{stored.mismatched:,} of {stored.compared:,}" if stored.compared else ""
+    return [str(stored.series.pair), stored.series.source, stored.state, differing, described]
 
 
 def _size(count: int) -> str:

@@ -30,6 +30,7 @@ class Live:
 
     project: Project
     port: int
+    metrics_port: int
     since: datetime
 
     def get(self, path: str, **headers: str) -> requests.Response:
@@ -55,18 +56,21 @@ class Live:
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """The services after one command, and after the collector has stored what is missing."""
     project = compose.project(tmp_path_factory.mktemp("live"), {"live": "live", "collector": "live"})
-    port, since = engine.free_port(), datetime.now(UTC).replace(hour=0, minute=0, second=0) - timedelta(days=DAYS - 1)
+    port, metrics_port = engine.free_port(), engine.free_port()
+    since = datetime.now(UTC).replace(hour=0, minute=0, second=0) - timedelta(days=DAYS - 1)
     database = {"PGPORT": str(engine.free_port())}  # server and clients read it
     built = None if postgres_image.can_be_pulled() else postgres_image.build(tmp_path_factory.mktemp("postgres"))
     project.override("database", environment=database, network_mode="host", **({"image": built} if built else {}))
     for service in ("live", "collector"):
         project.override(service, extra_hosts=["database:127.0.0.1"], environment=database)
+    project.override("collector", environment={**database, "METRICS_HOST": "127.0.0.1"})
     project.override("live", environment={**database, "HOST": "127.0.0.1", "PORT": str(port)})
-    found = Live(project, port, since)
+    found = Live(project, port, metrics_port, since)
     try:
         variables = {"PAIR": "BTC/USD", "SINCE": f"{since:%Y-%m-%d}", "DATABASE_PASSWORD": PASSWORD}
+        variables["METRICS_PORT"] = str(metrics_port)
         project.compose("up", "--detach", "live", **variables)
-        await_line(found.container("collector")["Id"], "new or changed")
+        await_line(found.container("collector")["Id"], "its history is complete")
         found.await_status("/candles/BTC-USD", 200)  # the server was started before there were tables
         yield found
     finally:
@@ -112,8 +116,17 @@ def test_the_status_is_shown_in_the_container(live: Live) -> None:
     assert series["rows"] >= (DAYS - 1) * 1440
 
 
-def test_what_is_new_is_fetched_by_the_command_that_the_collector_repeats(live: Live) -> None:
-    assert "BTC/USD 1m from simulated" in live.collect("--once")
+def test_the_collector_streams_and_is_healthy(live: Live) -> None:
+    """Its figures are at a port that is not published."""
+    address = f"http://127.0.0.1:{live.metrics_port}"
+    assert 'stream_connected{source="simulated"} 1.0' in requests.get(f"{address}/metrics", timeout=30).text
+    for attempt in stamina.retry_context(on=AssertionError, attempts=None, timeout=150, wait_initial=1, wait_max=2):
+        with attempt:
+            health = live.container("collector")["State"]["Health"]
+            assert health["Status"] == "healthy", health
+    assert requests.get(f"{address}/readyz", timeout=30).status_code == 200
+    (series,) = json.loads(live.collect("--status", "--json"))["series"]
+    assert series["stream"]["state"] == "connected"
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -148,13 +161,13 @@ def test_it_contains_what_the_collector_imports_and_nothing_of_the_training(
     parts = {name.split("/")[2] for name in files if name.startswith("app/crypto_predict/") and name.count("/") > 2}
     assert {"baked", "collecting", "history", "market", "sources", "store", "web"} == parts
     libraries = {name.split("/")[1] for name in files if name.startswith("packages/")}
-    assert {"sqlalchemy", "alembic", "psycopg", "flask"} <= libraries
+    assert {"sqlalchemy", "alembic", "psycopg", "flask", "websockets", "msgpack", "prometheus_client"} <= libraries
     assert not libraries & {"prophet", "scipy", "statsmodels", "matplotlib"}
     assert sorted(layers[-1]) == ["app/model.ledger.jsonl", "app/model.pkl"]  # so a new model is a small layer
 
 
 def test_the_collector_has_its_byte_code(live: Live) -> None:
-    """It starts every minute, and runs read-only: it would compile missing byte code each time."""
+    """It runs read-only: it would compile missing byte code at every start."""
     assert written_by(live, "/pycache") == []
     assert len(written_by(live, "/tmp/pycache")) > 100  # so the test would detect it
 
@@ -200,4 +213,4 @@ def test_every_service_stops_at_once(live: Live) -> None:
     states = {service: live.container(service)["State"] for service in SERVICES}
     assert [service for service, state in states.items() if state["Running"]] == []
     codes = {service: state["ExitCode"] for service, state in states.items()}
-    assert codes == {"live": 0, "database": 0, "collector": 143}  # 143: the signal to stop
+    assert codes == {"live": 0, "database": 0, "collector": 0}

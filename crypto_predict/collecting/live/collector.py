@@ -7,9 +7,11 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
 from datetime import datetime
 
 from crypto_predict.collecting.live.apart import apart
+from crypto_predict.collecting.live.figures import Figures, SeriesFigures, StreamFigures
 from crypto_predict.collecting.live.filler import Filler
 from crypto_predict.collecting.live.pipeline import Pipeline
 from crypto_predict.collecting.live.quotes import TopOfBook
@@ -22,7 +24,7 @@ from crypto_predict.errors import DatabaseError, SeriesHeld
 from crypto_predict.logs import event
 from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import CandleSource, Closed, Exchange, Held, MarketWriter
+from crypto_predict.market.ports import CandleSource, Closed, CollectedSeries, Exchange, Held, MarketWriter
 from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_feeds, open_sources
 
 HEARTBEATS = 15.0  # seconds after which the state of a stream is stored
@@ -30,6 +32,10 @@ SETTLED = 10  # seconds of a minute by which the candle before it should have co
 PURGED = 3600.0  # seconds from one purge to the next
 AGAIN = 5.0  # seconds after which a part that has failed begins again
 CLOSING = 1.0  # seconds of this machine to end the streams, and as many to store what waits
+
+ANSWERING = 2.0  # seconds of this machine for the event loop to say what it measures
+
+_MINUTE = Interval.MINUTE_1
 
 Part = Callable[[], Coroutine[None, None, None]]
 
@@ -48,10 +54,13 @@ class Collector:
         self._clock = clock or Clock()
         self._lock = threading.Lock()  # guards the two below
         self._end: Callable[[], object] | None = None  # while it runs
+        self._measure: Callable[[Future[Figures]], object] | None = None  # while it runs
         self._is_stopped = False
 
-    def run(self) -> None:
+    def run(self, begun: Callable[[], object] = lambda: None) -> None:
         """Collect, in this thread, until `stop` is called. What has arrived by then is stored.
+
+        `begun` is called once the database is reserved and the settings of the sources are read.
 
         Raises:
             SeriesHeld: Another process collects the same; the error names it.
@@ -62,7 +71,7 @@ class Collector:
         with self._database.hold_collector(self._settings.shard) as held:
             loop = asyncio.new_event_loop()
             try:
-                loop.run_until_complete(self._collect(held))
+                loop.run_until_complete(self._collect(held, begun))
             finally:
                 loop.close()
 
@@ -72,17 +81,33 @@ class Collector:
         if (end := self._end) is not None:
             end()
 
-    async def _collect(self, held: Held) -> None:
+    def figures(self, seconds: float = ANSWERING) -> Figures | None:
+        """Return what it measures now; None if it does not run, or does not answer within so many seconds.
+
+        It may be called from any thread, and does not wait for the database.
+        """
+        answer: Future[Figures] = Future()
+        try:
+            if (measure := self._measure) is not None:
+                measure(answer)
+                return answer.result(seconds)
+        except (TimeoutError, RuntimeError):  # the latter if its event loop has ended meanwhile
+            pass
+        return None
+
+    async def _collect(self, held: Held, begun: Callable[[], object]) -> None:
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()
         self._end = lambda: loop.call_soon_threadsafe(stopping.set)
         if self._is_stopped:
             stopping.set()
         collection = _Collection(self._settings, self._database, self._clock, held)
+        begun()
+        self._measure = lambda answer: loop.call_soon_threadsafe(lambda: answer.set_result(collection.figures()))
         tasks = [asyncio.create_task(stopping.wait()), asyncio.create_task(collection.run())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._end = None
+            self._end = self._measure = None
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
@@ -102,6 +127,7 @@ class _Collection:
         self._sources: dict[str, CandleSource] = {source.id: source for source in opened}
         self._feeds = open_feeds(names, settings.environ, clock)
         self._streams: dict[str, _Stream] = {}
+        self._newest: dict[SeriesKey, datetime] = {}  # UTC, the newest closes of streams that are stored
         self._writer = Writer(database, held, clock, self._stored, self._database_is_back)
         self._roster = Roster(database, settings.shard, self._sources, clock)
         self._filler = Filler(
@@ -134,6 +160,34 @@ class _Collection:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+
+    def figures(self) -> Figures:
+        """Return what is measured now."""
+        series = [self._figures_of(one) for one in self._roster.series()]
+        streams = []
+        for name, stream in self._streams.items():
+            lags = [
+                one.lag
+                for one in series
+                if one.lag is not None and (one.stored.series.source, one.stored.series.interval) == (name, _MINUTE)
+            ]
+            if stream.supervisor.pairs:
+                streams.append(stream.figures(min(lags, default=None)))
+        writer = self._writer
+        return Figures(writer.away, writer.dropped, writer.waiting(), streams, series)
+
+    def _figures_of(self, one: CollectedSeries) -> SeriesFigures:
+        series, interval = one.series, one.series.interval
+        closes = [close for close in (one.newest_close, self._newest.get(series)) if close is not None]
+        lag = (interval.floor(self._clock.now()) - max(closes)).total_seconds() if closes else None
+        fetched, stream = self._filler.collected(series), self._streams.get(series.source)
+        return SeriesFigures(
+            one,
+            lag=lag if lag is None else max(lag, 0.0),
+            streamed=self._writer.stored_candles[series],
+            fetched=fetched.changed,
+            rejected=fetched.quarantined + (stream.pipeline.rejected[series] if stream else 0),
+        )
 
     async def close(self) -> None:
         """End the streams, and store what has arrived."""
@@ -222,6 +276,8 @@ class _Collection:
 
     def _stored(self, closed: Sequence[Closed]) -> None:
         for one in closed:
+            close = one.candles[-1].open_time + one.series.interval.length
+            self._newest[one.series] = max(close, self._newest.get(one.series, close))
             self._filler.streamed(one.series, [candle.open_time for candle in one.candles])
 
     def _missed(self, series: SeriesKey, openings: Sequence[datetime]) -> None:
@@ -244,6 +300,21 @@ class _Stream:
     def __init__(self, supervisor: Supervisor, pipeline: Pipeline, quotes: TopOfBook, clock: Clock) -> None:
         self.supervisor, self.pipeline, self.quotes = supervisor, pipeline, quotes
         self.task = asyncio.create_task(_forever(supervisor.run, clock))
+
+    def figures(self, lag: float | None) -> StreamFigures:
+        """Return what is measured of the stream; `lag` is that of the pair with the newest candle, in seconds."""
+        standing, ticks = self.pipeline.heartbeats.standing, self.pipeline.ticks.counts
+        return StreamFigures(
+            self.pipeline.source,
+            standing.state,
+            standing.since,
+            standing.reason,
+            pairs=len(self.supervisor.pairs),
+            lag=lag,
+            reconnects=self.supervisor.reconnects,
+            late_ticks=ticks.late,
+            dropped_ticks=ticks.invalid + ticks.future + ticks.past,
+        )
 
 
 async def _forever(part: Part, clock: Clock) -> None:

@@ -81,6 +81,7 @@ class Filler:
         self._streaming, self._keep = frozenset(streaming), dict(keep or {})
         self._comparison = Comparison(database, clock, missed)
         self._followed: Mapping[SeriesKey, CollectedSeries] = {}
+        self._collected: dict[tuple[Kind, SeriesKey], Collected] = {}  # since the start
         self._lanes: dict[str, _Lane] = {}
         self._threads: list[Thread] = []
         self._is_started = False
@@ -142,6 +143,16 @@ class Filler:
     def waiting(self) -> Sequence[SeriesKey]:
         """Return the series whose newest end is to be asked for now."""
         return [series for lane in list(self._lanes.values()) for series in lane.agenda.waiting()]
+
+    def collected(self, series: SeriesKey) -> Collected:
+        """Return what has been collected of a series since the start."""
+        found = [one for kind in Kind if (one := self._collected.get((kind, series)))]
+        return Collected(
+            series,
+            sum(one.windows for one in found),
+            sum(one.changed for one in found),
+            sum(one.quarantined for one in found),
+        )
 
     def _lane(self, name: str) -> _Lane | None:
         """Return the lane of a source; None if it is not collected here."""
@@ -220,7 +231,7 @@ class Filler:
         series, now = one.series, self._clock.now()
         wanted = self._wanted(lane, one, now)
         wanted = Span(max(wanted.start, wanted.end - TAIL * series.interval.length), wanted.end)
-        asking = self._asking(lane, one, now)
+        asking = self._asking(Kind.TAIL, lane, one, now)
         covered = self._database.coverage(series) if wanted.start < wanted.end else ()
         for span, asked_before in newest_pieces(wanted, covered, asking.newest_close, series.interval):
             asking.ask(span, asked_before)
@@ -265,7 +276,7 @@ class Filler:
         done = lane.complete.get(series)
         if done is None or done.since != one.since or now - done.at >= AGAIN:
             done = _Complete(one.since, wanted.start, now)
-        asking = self._asking(lane, one, now)
+        asking = self._asking(Kind.HISTORY, lane, one, now)
         parts = uncovered(Span(max(wanted.start, done.until), end), self._database.coverage(series))
         for part in reversed(list(parts)):
             yield from asking.newest_first(part)
@@ -276,14 +287,16 @@ class Filler:
         if not self._stopped.is_set():
             lane.complete[series] = _Complete(one.since, max(done.until, end), done.at)
 
-    def _asking(self, lane: _Lane, one: CollectedSeries, now: datetime) -> Asking:
+    def _asking(self, kind: Kind, lane: _Lane, one: CollectedSeries, now: datetime) -> Asking:
         run = Run(self._database, now, None, None, self._stopped)
         if self._is_streamed(one.series):
             run = replace(run, storing=self._comparison.storing)
         newest = lane.newest.get(one.series)  # the description is some seconds old
         if newest is not None and (one.newest_close is None or one.newest_close < newest):
             one = replace(one, newest_close=newest)
-        return Asking(run, lane.source, Collected(one.series), one)
+        # Each kind counts apart, since two threads may ask for one series.
+        collected = self._collected.setdefault((kind, one.series), Collected(one.series))
+        return Asking(run, lane.source, collected, one)
 
     def _wanted(self, lane: _Lane, one: CollectedSeries, now: datetime) -> Span:
         """Return the span of a series that shall be stored; its end may lie before its start."""

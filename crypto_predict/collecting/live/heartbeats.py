@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from crypto_predict.logs import event
@@ -16,6 +17,15 @@ JUMP = timedelta(seconds=5)  # a clock that differs more from the time that has 
 _log = logging.getLogger(__name__)
 
 Store = Callable[[str, Sequence[Pair], StreamSpan], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The present state of a stream."""
+
+    state: StreamState
+    since: datetime  # UTC
+    reason: str  # why it is not connected; empty otherwise
 
 
 class Heartbeats:
@@ -35,6 +45,7 @@ class Heartbeats:
         self._until = self._now  # up to which states are stored
         self._beat = self._now  # the last sign of life
         self._data = self._now  # the last data
+        self.standing = Standing(self._state, self._now, self._reason)  # what is known now
 
     @property
     def is_connected(self) -> bool:
@@ -69,8 +80,9 @@ class Heartbeats:
     def data(self) -> None:
         """Note that data has arrived."""
         self._data = self._beat
-        if self._state is StreamState.CONNECTED:
+        if self._state is StreamState.CONNECTED and not self._proven:
             self._proven = True
+            self.standing = Standing(self._state, self._beat, self._reason)
 
     def interrupted(self, end: Interrupted) -> None:
         """Note the end of a connection, or that none could be made."""
@@ -83,6 +95,8 @@ class Heartbeats:
             self._until = lost  # what was stored beyond is replaced
         self._state = StreamState.EXCHANGE_DOWN if end.exchange_down else StreamState.DISCONNECTED
         self._reason, self._proven = end.reason, True
+        since = self.standing.since if self.standing.state is self._state else now
+        self.standing = Standing(self._state, since, end.reason)
 
     def flush(self) -> None:
         """Store the present state up to now; that of a connection up to its last sign of life."""

@@ -53,6 +53,11 @@ class Pipeline:
         self._newest: dict[SeriesKey, datetime] = {}  # UTC openings
         self._unbroken: set[SeriesKey] = set()  # which have had a candle in this connection
 
+    @property
+    def source(self) -> str:
+        """The name of the source."""
+        return self._feed.id
+
     def following(self, pairs: Sequence[Pair]) -> None:
         """Note the pairs for which a connection is about to be made."""
         self._followed = frozenset(pairs)

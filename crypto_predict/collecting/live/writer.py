@@ -104,7 +104,7 @@ class Writer:
     ) -> None:
         self.stored_candles: Counter[SeriesKey] = Counter()
         self.dropped = 0  # candles and quotes, since they were too many
-        self.is_away = False  # whether the last attempt has failed
+        self._away_since: float | None = None  # on the clock; None: the last attempt has succeeded
         self._database = database
         self._held = held  # the reservation, which is renewed now and then, and after the database was away
         self._clock = clock
@@ -117,9 +117,25 @@ class Writer:
         self._renewed = clock.monotonic()
 
     @property
+    def is_away(self) -> bool:
+        """Whether the last attempt has failed."""
+        return self._away_since is not None
+
+    @property
+    def away(self) -> float:
+        """The seconds since the first failed attempt; 0 if the last one has succeeded."""
+        return 0.0 if self._away_since is None else self._clock.monotonic() - self._away_since
+
+    @property
     def depth(self) -> int:
         """The number of candles and quotes that wait to be stored."""
         return len(self._waiting)
+
+    def waiting(self) -> Counter[tuple[str, Pair]]:
+        """Count the candles and quotes that wait to be stored, by source and pair."""
+        candles = [series for series, _ in (*self._waiting.candles, *self._waiting.built)]
+        quotes = [(source, pair) for source, pair, _ in self._waiting.quotes]
+        return Counter([*((series.source, series.pair) for series in candles), *quotes])
 
     def candle(self, series: SeriesKey, candle: Candle) -> None:
         """Store a closed candle of a stream, or its revision."""
@@ -199,7 +215,7 @@ class Writer:
             if not self.is_away:
                 text = "the database is away; what arrives is kept, and stored when it is back"
                 event(_log, logging.WARNING, text, reason=error.reason, retry_seconds=RETRY)
-            self.is_away = True
+                self._away_since = self._clock.monotonic()
             return
         except Exception:  # noqa: BLE001 a defect of this program must not end the collection
             _log.exception("candles or quotes cannot be stored, and are dropped; REST is asked for the candles")
@@ -209,7 +225,7 @@ class Writer:
         self._keep(batch)
         if self.is_away:
             event(_log, logging.WARNING, "the database is back", waiting=len(batch), dropped=self.dropped)
-            self.is_away = False
+            self._away_since = None
             self._back()
         for one in closed:
             self.stored_candles[one.series] += len(one.candles)

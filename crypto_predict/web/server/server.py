@@ -145,6 +145,11 @@ class Server:
             self._turn()
         self._drain()
 
+    def stop(self) -> None:
+        """End `run` as SIGTERM does. It may be called from any thread."""
+        self._signals += 1
+        self._wake()
+
     def _on_signal(self, _number: int, _frame: object) -> None:
         self._signals += 1
 

@@ -1,0 +1,259 @@
+"""The figures of a running collector over HTTP: metrics, health, and the dashboard and the alerts that use them."""
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from crypto_predict.collecting.live import metrics
+from crypto_predict.collecting.live.collector import Collector
+from crypto_predict.collecting.live.figures import AWAY, LAGGING
+from crypto_predict.market import Interval, Pair, Span
+from crypto_predict.market.clock import Clock
+from tests.support.collecting import collecting as collecting_process
+from tests.support.databases import new_database, new_postgresql, stopped_server
+from tests.support.live import binance_of, collecting_here, until
+from tests.support.replay import streams
+from tests.support.replay.binance import BinanceInMotion
+from tests.support.replay.motion import MINUTE, Motion
+from tests.support.replay.server import ReplayServer
+from tests.support.serving import ROOT
+from tests.support.yaml_files import read_yaml
+
+START = datetime(2024, 5, 17, 12, 0, 20, tzinfo=UTC)
+BTC, ETH = Pair("BTC", "USDT"), Pair("ETH", "USDT")
+SPEED = 60.0
+OF_BTC = {"source": "binance", "pair": "BTC/USDT", "interval": "1m"}
+OF_STREAM = {"source": "binance"}
+DASHBOARD = ROOT / "deploy" / "grafana" / "collector.json"
+ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
+
+
+class Scraped(NamedTuple):
+    """A collector whose figures are served, and its exchange."""
+
+    address: str
+    collector: Collector
+    motion: Motion
+    exchange: BinanceInMotion
+
+    def get(self, path: str) -> requests.Response:
+        """Send a request."""
+        return requests.get(f"{self.address}{path}", timeout=10)
+
+    def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        """Return every value of a scrape, by name and labels."""
+        families = text_string_to_metric_families(self.get("/metrics").text)
+        return {(one.name, frozenset(one.labels.items())): one.value for each in families for one in each.samples}
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """Return one value; None if it is absent."""
+        return self.samples().get((f"{metrics.PREFIX}{name}", frozenset(labels.items())))
+
+
+@contextmanager
+def scraped(database: str, speed: float = SPEED) -> Iterator[Scraped]:
+    clock = Clock(START, speed)
+    motion = Motion(clock, (BTC, ETH), begin=Interval.MINUTE_1.ceil(START - 30 * MINUTE))
+    exchange = BinanceInMotion(motion)
+    named = ("--pair", "BTC/USD,ETH/USD")
+    with (
+        ReplayServer(exchange) as server,
+        collecting_here(database, clock, binance_of(server), *named) as collector,
+        metrics.serving(collector.figures, "127.0.0.1", 0) as address,
+    ):
+        assert address is not None
+        yield Scraped(address, collector, motion, exchange)
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
+    """One collector for all tests that do not disturb it."""
+    with scraped(new_database("sqlite", tmp_path_factory.mktemp("calm"))) as found:
+        until(lambda: found.value("candles_total", **OF_BTC, by="stream"), "a candle of the stream is stored")
+        until(lambda: found.value("compared_total", **OF_BTC), "it is compared")
+        yield found
+
+
+def test_each_pair_has_its_figures(calm: Scraped) -> None:
+    assert calm.value("lag_seconds", **OF_BTC) in {0, 60, 120}
+    assert (calm.value("candles_total", **OF_BTC, by="rest") or 0) >= 20
+    assert calm.value("mismatched_total", **OF_BTC) == 0
+    assert calm.value("rejected_rows_total", **OF_BTC) == 0
+    assert calm.value("gaps", **OF_BTC) == 0
+    assert calm.value("waiting", source="binance", pair="BTC/USDT") is not None
+
+
+def test_the_stream_and_the_process_have_theirs(calm: Scraped) -> None:
+    assert calm.value("stream_connected", **OF_STREAM) == 1
+    assert calm.value("stream_pairs", **OF_STREAM) == 2
+    assert calm.value("database_away_seconds") == 0
+    assert calm.value("dropped_total") == 0
+    assert calm.value("ready") == 1
+
+
+def test_the_number_of_time_series_grows_with_the_pairs_alone(calm: Scraped) -> None:
+    """Labels are sources, pairs and intervals that are followed, and how a candle came."""
+    samples = [(name, labels) for name, labels in calm.samples() if name.startswith(metrics.PREFIX)]
+    assert {name for _, labels in samples for name, _ in labels} == {"source", "pair", "interval", "by"}
+    of_pairs = [labels for _, labels in samples if ("pair", "BTC/USDT") in labels]
+    assert len(of_pairs) == len([labels for _, labels in samples if ("pair", "ETH/USDT") in labels]) < 15
+
+
+def test_a_collector_that_delivers_is_live_and_ready(calm: Scraped) -> None:
+    for path in ("/livez", "/readyz"):
+        answer = calm.get(path)
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok", "reasons": []})
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_other_paths_and_methods_are_refused(calm: Scraped) -> None:
+    assert calm.get("/").status_code == 404
+    assert requests.post(f"{calm.address}/livez", timeout=10).status_code == 501
+    head = requests.head(f"{calm.address}/livez", timeout=10)
+    assert (head.status_code, head.content) == (200, b"")
+
+
+def test_clients_that_send_nothing_do_not_keep_others_waiting(calm: Scraped) -> None:
+    host, port = calm.address.removeprefix("http://").split(":")
+    idle = [socket.create_connection((host, int(port))) for _ in range(50)]
+    try:
+        assert calm.get("/livez").status_code == 200
+    finally:
+        for one in idle:
+            one.close()
+
+
+def names_in(expressions: list[str]) -> set[str]:
+    """Return the names of the metrics in expressions of PromQL."""
+    return {name for text in expressions for name in re.findall(r"\b(?:crypto_predict|process)_[a-z_]+", text)}
+
+
+def expressions_of_dashboard() -> list[str]:
+    dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    queries = [one["query"]["query"] for one in dashboard["templating"]["list"] if one["type"] == "query"]
+    return [*queries, *(target["expr"] for panel in dashboard["panels"] for target in panel["targets"])]
+
+
+def rules() -> list[dict[str, Any]]:
+    return [rule for group in read_yaml(str(ALERTS.relative_to(ROOT)))["groups"] for rule in group["rules"]]
+
+
+def test_dashboard_and_alerts_use_metrics_that_a_running_collector_has(calm: Scraped) -> None:
+    """A renamed metric would leave a panel empty, and an alert silent."""
+    scraped_names = {name for name, _ in calm.samples()}
+    for expressions in (expressions_of_dashboard(), [rule["expr"] for rule in rules()]):
+        used = names_in(expressions)
+        assert len(used) >= 8
+        assert used - scraped_names == set()
+
+
+def test_labels_in_dashboard_and_alerts_are_those_of_the_metrics(calm: Scraped) -> None:
+    labels = {name for _, found in calm.samples() for name, _ in found} | {"instance", "job"}
+    texts = [*expressions_of_dashboard(), *(rule["expr"] for rule in rules())]
+    texts += [text for rule in rules() for text in rule["annotations"].values()]
+    used = {name for text in texts for name in re.findall(r"[{,]([a-z]+)=", text)}
+    used |= {name for text in texts for name in re.findall(r"\$labels\.([a-z]+)", text)}
+    used |= {name for text in texts for found in re.findall(r"by \(([a-z, ]+)\)", text) for name in found.split(", ")}
+    assert {"source", "instance"} <= used <= labels
+
+
+def test_every_panel_of_the_dashboard_has_its_own_place() -> None:
+    panels = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    cells = [
+        (x, y)
+        for place in (panel["gridPos"] for panel in panels)
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(set(cells)) == len(cells)
+    assert max(x for x, _ in cells) < 24
+
+
+def test_every_alert_says_what_is_wrong_and_how_bad_it_is() -> None:
+    for rule in rules():
+        assert rule["labels"]["severity"] in {"critical", "warning"}
+        assert set(rule["annotations"]) == {"summary", "description"}
+
+
+def test_promtool_accepts_the_configuration() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed")
+    config = str(ALERTS.with_name("prometheus.yml"))  # names the rules
+    done = subprocess.run([promtool, "check", "config", config], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_interrupted_stream_a_different_candle_and_an_impossible_one_are_counted(tmp_path: Path) -> None:
+    with scraped(new_database("sqlite", tmp_path)) as found:
+        until(lambda: found.value("candles_total", **OF_BTC, by="stream"), "a candle of the stream is stored")
+        opening = Interval.MINUTE_1.ceil(found.motion.now()) + MINUTE
+        found.motion.mistake(BTC, opening, volume=123.0)
+        found.motion.mistake(BTC, opening + MINUTE, low=-1.0)
+        until(lambda: found.motion.now() > opening + 3 * MINUTE)
+        found.exchange.streams.apply(streams.drop)
+        until(lambda: found.value("reconnects_total", **OF_STREAM) == 1, "the stream is connected again")
+        until(lambda: found.value("mismatched_total", **OF_BTC) == 1, "the mismatch is counted")
+        assert found.value("rejected_rows_total", **OF_BTC) == 1
+
+
+def test_without_its_exchange_it_is_live_but_not_ready(tmp_path: Path) -> None:
+    """Starting it again would not help, so it stays live."""
+    with scraped(new_database("sqlite", tmp_path)) as found:
+        until(lambda: found.get("/readyz").status_code == 200, "it is ready")
+        now = found.motion.now()
+        found.motion.outage(Span(now, now + timedelta(seconds=LAGGING) + 5 * MINUTE), trading=True)
+        until(lambda: found.get("/readyz").status_code == 503, "the lag is over its bound")
+        (reason,) = found.get("/readyz").json()["reasons"]
+        assert re.match(r"binance: the newest candle is \d+ s behind; its stream is exchange down since 2024-", reason)
+        assert found.get("/livez").status_code == 200
+        assert found.value("stream_exchange_down", **OF_STREAM) == 1
+        until(lambda: found.get("/readyz").status_code == 200, "it is ready again")
+
+
+def test_without_its_database_it_answers_at_once_and_says_for_how_long() -> None:
+    """A scrape asks no database."""
+    with scraped(new_postgresql()) as found:
+        until(lambda: found.get("/readyz").status_code == 200, "it is ready")
+        with stopped_server():
+            until(lambda: (found.value("database_away_seconds") or 0) > AWAY, "the database is away for long enough")
+            assert (found.value("waiting", source="binance", pair="BTC/USDT") or 0) > 0
+            answer = found.get("/readyz")
+            assert answer.status_code == 503
+            assert "the database has been away for " in answer.json()["reasons"][0]
+            assert found.get("/livez").status_code == 200
+        until(lambda: found.value("database_away_seconds") == 0, "the database is back")
+        until(lambda: found.get("/readyz").status_code == 200, "it is ready again")
+
+
+def test_a_collector_that_does_not_run_is_neither_live_nor_ready() -> None:
+    with metrics.serving(lambda: None, "127.0.0.1", 0) as address:
+        for path in ("/livez", "/readyz"):
+            answer = requests.get(f"{address}{path}", timeout=10)
+            assert answer.status_code == 503
+            assert "does not answer" in answer.json()["reasons"][0]
+        assert "crypto_predict_collector_ready 0.0" in requests.get(f"{address}/metrics", timeout=10).text
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "nowhere.invalid"])
+def test_an_address_that_cannot_be_used_ends_the_command_with_1(host: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        options = ("--source", "simulated", "--metrics-host", host, "--metrics-port", port)
+        with collecting_process(new_database("sqlite", tmp_path), *options) as process:
+            _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert f"collect.py: error: cannot serve metrics at {host} port {port}: " in errors.splitlines()[-1]
+    assert "Traceback" not in errors

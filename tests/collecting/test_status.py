@@ -1,0 +1,92 @@
+"""`--status`: what is stored, and how the streams are."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from crypto_predict.collecting.status import ENDED, SILENT
+from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
+from crypto_predict.market.ports import DELISTED, StreamSpan, StreamState
+from crypto_predict.store import open_writer
+from tests.support.collecting import collect_here
+
+BTC = SeriesKey("binance", Pair("BTC", "USDT"), Interval.MINUTE_1)
+LONG = SeriesKey("binance", Pair("A" * 20, "B" * 10), Interval.MINUTE_1)
+HOUR = timedelta(hours=1)
+REASON = "the exchange answered 503: " + "maintenance " * 20
+
+
+@pytest.fixture
+def now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def streams(database: str, *spans: StreamSpan, series: SeriesKey = BTC) -> None:
+    """Write the states of a stream, and a candle with its comparisons."""
+    with open_writer(database) as writer:
+        writer.follow(series, simulated=False)
+        opening = Interval.MINUTE_1.floor(spans[-1].span.end) - HOUR
+        writer.write(series, [Candle(opening, 1.0, 1.0, 1.0, 1.0, 1.0)])
+        writer.compared(series, 1_440, 3)
+        for one in spans:
+            writer.write_streams(series.source, [series.pair], one)
+
+
+def connected(start: datetime, end: datetime) -> StreamSpan:
+    return StreamSpan(Span(start, end), StreamState.CONNECTED, "")
+
+
+def live_lines(output: str) -> list[str]:
+    """Return the rows of the second table."""
+    return output.partition("\n\n")[2].splitlines()[1:]
+
+
+def stream_of(database: str) -> dict[str, str]:
+    (series,) = json.loads(collect_here(database, "--status", "--json").output)["series"]
+    assert (series["compared"], series["mismatched"], series["mismatch_rate"]) == (1_440, 3, 3 / 1_440)
+    return dict(series["stream"])
+
+
+def test_a_connected_stream_is_shown_with_its_rate_of_mismatch(now: datetime, tmp_path: Path) -> None:
+    database = str(tmp_path / "market.db")
+    streams(database, connected(now - 2 * HOUR, now))
+    (line,) = live_lines(collect_here(database, "--status").output)
+    since = f"{now - 2 * HOUR:%Y-%m-%d %H:%M}"
+    assert line.split() == ["BTC/USDT", "binance", "active", "3", "of", "1,440", "connected", "since", *since.split()]
+    assert stream_of(database)["state"] == "connected"
+
+
+def test_an_exchange_that_is_down_is_shown_since_then_and_cut_to_100_columns(now: datetime, tmp_path: Path) -> None:
+    """`--json` has the whole reason."""
+    database = str(tmp_path / "market.db")
+    down = StreamSpan(Span(now - HOUR, now), StreamState.EXCHANGE_DOWN, REASON)
+    streams(database, connected(now - 2 * HOUR, now - HOUR), down, series=LONG)
+    with open_writer(database) as writer:
+        writer.set_state(LONG, DELISTED)
+    output = collect_here(database, "--status").output
+    assert max(len(line) for line in output.splitlines()) <= 100
+    (line,) = live_lines(output)
+    assert f"delisted  3 of 1,440  exchange down since {now - HOUR:%Y-%m-%d %H:%M}: the exch" in line
+    assert line.endswith("…")
+    found = stream_of(database)
+    assert (found["state"], found["reason"]) == ("exchange down", REASON)
+
+
+def test_without_a_running_collector_the_stream_is_disconnected_since_its_end(now: datetime, tmp_path: Path) -> None:
+    """After kill -9 nobody writes that it has ended."""
+    database, end = str(tmp_path / "market.db"), now - SILENT - timedelta(minutes=5)
+    streams(database, connected(now - 2 * HOUR, end))
+    found = stream_of(database)
+    assert (found["state"], found["reason"]) == ("disconnected", ENDED)
+    assert datetime.fromisoformat(found["since"]) == end
+
+
+def test_a_database_that_was_only_backfilled_has_one_table(tmp_path: Path) -> None:
+    database = str(tmp_path / "market.db")
+    with open_writer(database) as writer:
+        writer.follow(BTC, simulated=False)
+    assert "\n\n" not in collect_here(database, "--status").output
+    (series,) = json.loads(collect_here(database, "--status", "--json").output)["series"]
+    assert (series["stream"], series["mismatch_rate"]) == (None, None)
