@@ -40,7 +40,7 @@ class Heartbeats:
         self._pairs: tuple[Pair, ...] = ()
         self._state = StreamState.DISCONNECTED
         self._reason = "the collector has just started"
-        self._proven = True  # whether the state is certain; if not, it is not stored yet
+        self._proven = False  # whether the state is certain; if not, it is not stored yet
         self._now, self._monotonic = clock.now(), clock.monotonic()
         self._until = self._now  # up to which states are stored
         self._beat = self._now  # the last sign of life
@@ -66,11 +66,11 @@ class Heartbeats:
         """Note that a connection for `pairs` is alive; if the stream was connected already, it takes its place."""
         now = self._read_clock()
         self._beat = now
+        if self._proven:
+            self._advance(now)
         if self._state is not StreamState.CONNECTED:
-            self._advance(now)
             self._state, self._reason, self._proven = StreamState.CONNECTED, "", False
-        elif self._proven:
-            self._advance(now)
+            self._until = now
         self._pairs = tuple(pairs)
 
     def beat(self) -> None:
@@ -87,7 +87,7 @@ class Heartbeats:
     def interrupted(self, end: Interrupted) -> None:
         """Note the end of a connection, or that none could be made."""
         now = self._read_clock()
-        if self._state is not StreamState.CONNECTED:
+        if self._proven and self._state is not StreamState.CONNECTED:
             self._advance(now)
         elif self._proven:
             lost = min(now, max(end.complete_until, self._data))

@@ -12,7 +12,7 @@ from crypto_predict.market.ports import StreamState
 from crypto_predict.store import open_reader, open_writer
 from tests.support.databases import new_database
 from tests.support.live import binance_of, collecting_here, minutes_of, states, stored, until
-from tests.support.replay.alpaca import AlpacaInMotion
+from tests.support.replay.alpaca import KEYS, AlpacaInMotion
 from tests.support.replay.binance import BinanceInMotion
 from tests.support.replay.motion import MINUTE, Motion, Traits
 from tests.support.replay.poloniex import PoloniexInMotion
@@ -30,7 +30,7 @@ def market(quote: str) -> Motion:
 
 
 def alpaca_of(server: ReplayServer) -> Mapping[str, str]:
-    keys = {"ALPACA_API_KEY": "an-api-key", "ALPACA_SECRET_KEY": "a-secret-key"}
+    keys = {"ALPACA_API_KEY": KEYS[0], "ALPACA_SECRET_KEY": KEYS[1]}
     stream = f"{server.url.replace('http', 'ws')}/v1beta3/crypto/us"
     return {"ALPACA_DATA_URL": server.url, "ALPACA_STREAM_URL": stream, "SOURCE": "alpaca", **keys}
 

@@ -78,7 +78,7 @@ def test_a_connection_is_stored_up_to_its_last_sign_of_life() -> None:
     stream = connected(Recorded())
     stream.at(20).beat()
     stream.at(35).flush()
-    assert stream.of(BTC) == [(0, 2, DISCONNECTED), (2, 20, CONNECTED)]
+    assert stream.of(BTC) == [(2, 20, CONNECTED)]
 
 
 def test_an_interruption_has_its_kind_and_lasts_until_the_next_connection() -> None:
@@ -93,9 +93,20 @@ def test_an_interruption_has_its_kind_and_lasts_until_the_next_connection() -> N
     stream.at(70).beat()
     stream.heartbeats.flush()
     assert stream.of(ETH) == [
-        *[(0, 2, DISCONNECTED), (2, 30, CONNECTED), (30, 40, DISCONNECTED)],
+        *[(2, 30, CONNECTED), (30, 40, DISCONNECTED)],
         *[(40, 60, DOWN), (60, 70, CONNECTED)],
     ]
+
+
+def test_the_first_outage_begins_with_the_collector_and_has_its_own_reason() -> None:
+    """Where nothing is stored it was disconnected; that it had just started says nothing about what follows."""
+    stream = Recorded()
+    stream.at(0).following([BTC])
+    stream.heartbeats.flush()
+    stream.at(5).interrupted(ended(5, down=True))
+    stream.at(20).flush()
+    assert stream.of(BTC) == [(0, 20, DOWN)]
+    assert {one.reason for _, one in stream.stored} == {"it ended"}
 
 
 def test_a_connection_that_stayed_mute_was_never_one() -> None:
@@ -107,7 +118,7 @@ def test_a_connection_that_stayed_mute_was_never_one() -> None:
         stream.heartbeats.flush()
     stream.at(180).interrupted(ended(1))
     stream.at(185).flush()
-    assert stream.of(BTC) == [(0, 185, DISCONNECTED)]
+    assert stream.of(BTC) == [(1, 185, DISCONNECTED)]
 
 
 def test_a_connection_counts_from_its_beginning_once_data_has_come() -> None:
@@ -117,7 +128,7 @@ def test_a_connection_counts_from_its_beginning_once_data_has_come() -> None:
     stream.at(50).beat()
     stream.heartbeats.data()
     stream.heartbeats.flush()
-    assert stream.of(BTC) == [(0, 1, DISCONNECTED), (1, 50, CONNECTED)]
+    assert stream.of(BTC) == [(1, 50, CONNECTED)]
 
 
 def test_what_was_stored_as_connected_is_replaced_if_it_was_mute_by_then() -> None:
@@ -128,7 +139,7 @@ def test_what_was_stored_as_connected_is_replaced_if_it_was_mute_by_then() -> No
         stream.heartbeats.flush()
     stream.at(180).interrupted(ended(2))
     stream.at(190).flush()
-    assert stream.of(BTC) == [(0, 190, DISCONNECTED)]
+    assert stream.of(BTC) == [(2, 190, DISCONNECTED)]
 
 
 def test_an_old_hole_in_the_candles_does_not_take_back_hours_of_connection() -> None:
@@ -138,7 +149,7 @@ def test_an_old_hole_in_the_candles_does_not_take_back_hours_of_connection() -> 
     stream.heartbeats.data()
     stream.at(7_201).interrupted(ended(60))
     stream.heartbeats.flush()
-    assert stream.of(BTC) == [(0, 2, DISCONNECTED), (2, 7_200, CONNECTED), (7_200, 7_201, DISCONNECTED)]
+    assert stream.of(BTC) == [(2, 7_200, CONNECTED), (7_200, 7_201, DISCONNECTED)]
 
 
 def test_a_pair_that_joins_is_connected_from_then_on_and_the_others_throughout() -> None:
@@ -160,4 +171,4 @@ def test_a_clock_that_is_set_does_not_invent_time_in_which_it_was_connected() ->
     stream.at(130).beat()
     stream.at(160).beat()
     stream.heartbeats.flush()
-    assert stream.of(BTC) == [(0, 2, DISCONNECTED), (2, 130, CONNECTED), (3_730, 3_760, CONNECTED)]
+    assert stream.of(BTC) == [(2, 130, CONNECTED), (3_730, 3_760, CONNECTED)]
