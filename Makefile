@@ -13,11 +13,11 @@ JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 
 VENV ?= .venv
 BIN := $(VENV)/bin
-# HOST, PORT, SOURCE and DATABASE_URL may be environment variables; an empty one counts as unset.
+# HOST, PORT, SOURCE, DATABASE_URL and COLLECT may be environment variables; an empty one counts as unset.
 HISTORY = --source '$(or $(SOURCE),$(WITHOUT_SOURCE))'
 ADDRESS = --host '$(or $(HOST),127.0.0.1)' --port '$(or $(PORT),8000)'
-# Training from the database and serving it need its libraries.
-INSTALLED = $(VENV)/$(if $(findstring store,$(SOURCE))$(DATABASE_URL),live,run).stamp
+# Training from the database, serving it and collecting need its libraries.
+INSTALLED = $(VENV)/$(if $(findstring store,$(SOURCE))$(DATABASE_URL)$(COLLECT),live,run).stamp
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
 

@@ -135,6 +135,8 @@ def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines
         CryptoPredictError: What ended the collector.
     """
     model = store.load(settings.model)
+    if settings.collect:
+        check_packages()
     access = database_access(settings.database, environ) if settings.database else None
     draining = threading.Event()
     log = lines.write if settings.log_level in {"debug", "info"} else None
@@ -174,23 +176,31 @@ def database_access(url: str, environ: Mapping[str, str]) -> Access | None:
     return Access(partial(open_reader, url), partial(open_registry, url, environ))
 
 
+def check_packages() -> None:
+    """Exit with 1 and one line if the packages for collecting are not installed, as in the image of a release."""
+    try:
+        with quick_imports():
+            from crypto_predict import store as _  # noqa: F401, PLC0415 only to find out
+            from crypto_predict.collecting.live import collector, metrics  # noqa: F401, PLC0415 as above
+    except ModuleNotFoundError as error:
+        advice = "install requirements-live.txt with pip, or use the image's target `live`"
+        sys.exit(f"api.py: error: --collect: the package {error.name} is not installed; {advice}")
+
+
 @contextmanager
 def collecting(settings: ServeSettings, environ: Mapping[str, str], failed: Callable[[], object]) -> Iterator[None]:
     """Collect live in a thread inside the context; `failed` is called if that ends by itself.
 
     Raises:
-        SystemExit: With 1 and one line if the packages for it are not installed; with 2 after a bad variable.
+        SystemExit: With 2 after a bad variable.
         CryptoPredictError: The collector cannot begin, or has ended.
     """
-    try:
-        with quick_imports():
-            from crypto_predict.collecting.live import beside, metrics  # noqa: PLC0415 nothing else needs the packages
-            from crypto_predict.collecting.live.collector import Collector  # noqa: PLC0415 as above
-            from crypto_predict.collecting.options import settings_beside  # noqa: PLC0415 as above
-            from crypto_predict.store import open_writer  # noqa: PLC0415 as above
-    except ModuleNotFoundError as error:
-        advice = "install requirements-live.txt with pip, or use the image's target `live`"
-        sys.exit(f"api.py: error: --collect: the package {error.name} is not installed; {advice}")
+    with quick_imports():
+        from crypto_predict.collecting.live import beside, metrics  # noqa: PLC0415 nothing else needs the packages
+        from crypto_predict.collecting.live.collector import Collector  # noqa: PLC0415 as above
+        from crypto_predict.collecting.options import settings_beside  # noqa: PLC0415 as above
+        from crypto_predict.store import open_writer  # noqa: PLC0415 as above
+
     what = settings_beside(settings.database or DEFAULT_DATABASE, environ)
     with open_writer(what.database) as database:
         collector, address = Collector(what, database), (what.metrics_host, what.metrics_port)

@@ -295,7 +295,7 @@ def test_make_run_finds_a_taken_port_before_it_trains(make: Callable[..., Finish
     assert "SIMULATED" not in run.errors
 
 
-@pytest.mark.parametrize("environ", [{"DATABASE_URL": "data/market.db"}, {"SOURCE": "store,alpaca"}])
+@pytest.mark.parametrize("environ", [{"DATABASE_URL": "data/market.db"}, {"SOURCE": "store,alpaca"}, {"COLLECT": "1"}])
 def test_make_installs_the_packages_for_databases_where_one_is_used(
     environ: dict[str, str], make: Callable[..., Finished]
 ) -> None:

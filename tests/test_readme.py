@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import stamina
 
 from crypto_predict.training.picture import FOLLOWED
 from tests.support.clones import Clone, clone
@@ -148,6 +149,19 @@ def test_a_changed_setting_can_be_served_and_served_again(changing: Clone, line:
         assert changing.run("curl", "--silent", "http://127.0.0.1:8000/pairs") == trained
     asked = re.findall(r"PAIR=(\S+)", line)[0].split(",")
     assert [pair["pair"] for pair in json.loads(trained)] == asked
+
+
+def test_prices_are_collected_live_while_forecasts_are_served(changing: Clone) -> None:
+    """The first command has trained the model."""
+    (line,) = [line for line in LINES if "COLLECT=1" in line]
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    with changing.running(f"SOURCE=simulated DATABASE_URL=data/live.db SINCE={today} {line}"):
+        for pair in ("BTC-USD", "ETH-USD"):
+            address = f"http://127.0.0.1:8000/candles/{pair}?interval=1m&start={today}"
+            for attempt in stamina.retry_context(on=AssertionError, attempts=None, timeout=60, wait_max=1):
+                with attempt:
+                    assert json.loads(changing.run("curl", "--silent", address)).get("candles")
+        assert json.loads(changing.run("curl", "--silent", "http://127.0.0.1:8000/pairs"))
 
 
 def test_collected_prices_are_trained_from_and_served(stranger: Clone) -> None:

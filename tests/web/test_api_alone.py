@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import requests
 
 from crypto_predict.baked import store
 from tests.support.models import make_model
-from tests.support.serving import ROOT, serving
+from tests.support.serving import ROOT, serving, start
 
 REQUIREMENTS = ROOT / "requirements-api.txt"
 TRAINING_ONLY = ["prophet", "pandas", "numpy", "alpaca", "cmdstanpy", "matplotlib", "pytest"]
@@ -79,6 +80,19 @@ def test_the_server_answers(python: str, tmp_path: Path) -> None:
             "/docs/swagger-ui.css",
         ):
             assert requests.get(served.url + path, timeout=30).status_code == 200
+
+
+def test_collecting_without_the_packages_for_it_ends_with_one_line(python: str, tmp_path: Path) -> None:
+    """Nobody would notice a warning in place of what was asked for."""
+    store.save(make_model(), tmp_path / "model.pkl")
+    address = ["--host", "127.0.0.1", "--port", "0"]
+    process = start(["--model", str(tmp_path / "model.pkl"), *address, "--collect"], {}, python)
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output) == (1, "")
+    (line,) = errors.splitlines()
+    assert re.fullmatch(
+        r"api.py: error: --collect: the package \w+ is not installed; install requirements-live.*", line
+    )
 
 
 def test_a_database_that_is_set_is_reported_in_one_line_and_the_server_goes_on(python: str, tmp_path: Path) -> None:

@@ -187,12 +187,82 @@ def test_every_alert_says_what_is_wrong_and_how_bad_it_is() -> None:
         assert set(rule["annotations"]) == {"summary", "description"}
 
 
+PROMTOOL = shutil.which("promtool") or ""
+needs_promtool = pytest.mark.skipif(not PROMTOOL, reason="promtool is not installed")
+STREAM, SERIES = 'instance="a",source="binance"', 'instance="a",source="binance",pair="BTC/USDT",interval="1m"'
+# Each metric with its labels and values, one a minute, and the alerts that are active after 30 minutes.
+CASES: dict[str, tuple[dict[str, str], set[str]]] = {
+    "everything is well": (
+        {
+            'up{job="collector",instance="a"}': "1x60",
+            'crypto_predict_collector_ready{instance="a"}': "1x60",
+            f"crypto_predict_collector_lag_seconds{{{SERIES}}}": "0x60",
+            f"crypto_predict_collector_stream_lag_seconds{{{STREAM}}}": "0x60",
+            f'crypto_predict_collector_candles_total{{{SERIES},by="stream"}}': "0+1x60",
+            f"crypto_predict_collector_compared_total{{{SERIES}}}": "0+1x60",
+            f"crypto_predict_collector_mismatched_total{{{SERIES}}}": "7x60",
+            f"crypto_predict_collector_rejected_rows_total{{{SERIES}}}": "3x60",
+            f"crypto_predict_collector_reconnects_total{{{STREAM}}}": "1x60",
+            'crypto_predict_collector_database_away_seconds{instance="a"}': "0x60",
+            'crypto_predict_collector_dropped_total{instance="a"}': "0x60",
+        },
+        set(),
+    ),
+    "the collector is down": ({'up{job="collector",instance="a"}': "0x60"}, {"CollectorDown"}),
+    "it is not ready": ({'crypto_predict_collector_ready{instance="a"}': "0x60"}, {"CollectorNotReady"}),
+    "nothing comes": (
+        {
+            f"crypto_predict_collector_lag_seconds{{{SERIES}}}": "1200+60x60",
+            f"crypto_predict_collector_stream_lag_seconds{{{STREAM}}}": "1200+60x60",
+            f'crypto_predict_collector_candles_total{{{SERIES},by="stream"}}': "5x60",
+        },
+        {"PairLagging", "StreamLagging", "NoCandles"},
+    ),
+    "the stream differs and is refused": (
+        {
+            f"crypto_predict_collector_compared_total{{{SERIES}}}": "0+10x60",
+            f"crypto_predict_collector_mismatched_total{{{SERIES}}}": "0+1x60",
+            f"crypto_predict_collector_rejected_rows_total{{{SERIES}}}": "0+1x60",
+            f"crypto_predict_collector_reconnects_total{{{STREAM}}}": "0+1x60",
+        },
+        {"StreamDiffersFromRest", "QuarantineGrowing", "StreamUnstable"},
+    ),
+    "the database is away": (
+        {
+            'crypto_predict_collector_database_away_seconds{instance="a"}': "0+60x60",
+            'crypto_predict_collector_dropped_total{instance="a"}': "0+100x60",
+        },
+        {"DatabaseAway", "RowsDropped"},
+    ),
+}
+
+
+@needs_promtool
+@pytest.mark.parametrize("case", CASES)
+def test_each_alert_comes_when_its_trouble_lasts_and_no_other_one(case: str, tmp_path: Path) -> None:
+    given, expected = CASES[case]
+    series = [{"series": name, "values": values} for name, values in given.items()]
+    found = {
+        "expr": 'count by (alertname) (ALERTS{alertstate="firing"}) > 0',
+        "eval_time": "30m",
+        "exp_samples": [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in sorted(expected)],
+    }
+    test = {"rule_files": [str(ALERTS)], "evaluation_interval": "15s"}
+    path = tmp_path / "test.yml"
+    tests = [{"interval": "1m", "input_series": series, "promql_expr_test": [found]}]
+    path.write_text(json.dumps({**test, "tests": tests}))  # JSON is YAML
+    done = subprocess.run([PROMTOOL, "test", "rules", str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_has_a_case() -> None:
+    assert {name for _, expected in CASES.values() for name in expected} == {rule["alert"] for rule in rules()}
+
+
+@needs_promtool
 def test_promtool_accepts_the_configuration() -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed")
     config = str(ALERTS.with_name("prometheus.yml"))  # names the rules
-    done = subprocess.run([promtool, "check", "config", config], capture_output=True, text=True, check=False)
+    done = subprocess.run([PROMTOOL, "check", "config", config], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
