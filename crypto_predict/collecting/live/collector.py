@@ -8,6 +8,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from datetime import datetime
 
 from crypto_predict.collecting.live.apart import apart
@@ -52,7 +53,6 @@ class Collector:
     def __init__(self, settings: CollectSettings, database: MarketWriter, clock: Clock | None = None) -> None:
         self._settings, self._database = settings, database
         self._clock = clock or Clock()
-        self._lock = threading.Lock()  # guards the two below
         self._end: Callable[[], object] | None = None  # while it runs
         self._measure: Callable[[Future[Figures]], object] | None = None  # while it runs
         self._is_stopped = False
@@ -79,7 +79,8 @@ class Collector:
         """End `run` soon, or as soon as it is called. It may be called from any thread, and by a handler of signals."""
         self._is_stopped = True
         if (end := self._end) is not None:
-            end()
+            with suppress(RuntimeError):  # its event loop has ended meanwhile
+                end()
 
     def figures(self, seconds: float = ANSWERING) -> Figures | None:
         """Return what it measures now; None if it does not run, or does not answer within so many seconds.

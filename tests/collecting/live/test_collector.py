@@ -1,86 +1,30 @@
 """The whole collector against an exchange in motion: streams, REST and a real database, at a multiple of the speed."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from crypto_predict.collecting.live.collector import Collector
 from crypto_predict.errors import SeriesHeld
-from crypto_predict.market import Candle, Interval, Pair, Span
+from crypto_predict.market import Interval, Pair, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import DELISTED, STOPPED, Shard, StreamState
 from crypto_predict.store import open_reader, open_writer
-from tests.support.databases import KINDS, new_database, new_postgresql, stopped_server
-from tests.support.live import binance_of, collecting_here, minutes_of, states, stored, until
-from tests.support.replay import streams
-from tests.support.replay.binance import BinanceInMotion
-from tests.support.replay.motion import MINUTE, Motion, Traits
-from tests.support.replay.server import ReplayServer, refused
-
-START = datetime(2024, 5, 17, 12, 0, 20, tzinfo=UTC)
-BEGIN = START - 30 * MINUTE
-BTC, ETH, SOL = Pair("BTC", "USDT"), Pair("ETH", "USDT"), Pair("SOL", "USDT")
-SPEED = 60.0
-CALM = 20.0  # where a machine that is busy for a second must not look like a stream that is silent
-
-
-class Market(NamedTuple):
-    """An exchange in motion."""
-
-    motion: Motion
-    server: ReplayServer
-    exchange: BinanceInMotion
-
-    def truth(self, pair: Pair, end: datetime) -> list[Candle]:
-        """Return every candle up to an instant."""
-        return self.motion.truth(pair, Span(BEGIN, end))
-
-    def close(self) -> datetime:
-        """Return the newest close."""
-        return Interval.MINUTE_1.floor(self.motion.now())
-
-
-@contextmanager
-def market(clock: Clock | None = None, pairs: tuple[Pair, ...] = (BTC, ETH), **traits: object) -> Iterator[Market]:
-    motion = Motion(clock or Clock(START, SPEED), pairs, 0, Interval.MINUTE_1.ceil(BEGIN), Traits(**traits))  # type: ignore[arg-type]
-    exchange = BinanceInMotion(motion)
-    with ReplayServer(exchange) as server:
-        yield Market(motion, server, exchange)
-
-
-def collecting(
-    database: str, found: Market, *arguments: str, clock: Clock | None = None
-) -> AbstractContextManager[Collector]:
-    """Return a context in which two pairs are collected, unless others are named."""
-    named = arguments or ("--pair", "BTC/USD,ETH/USD")
-    return collecting_here(database, clock or found.motion.clock, binance_of(found.server), *named)
-
-
-def is_whole(database: str, found: Market, pair: Pair, until_: datetime) -> bool:
-    """Return whether every candle of the market up to an instant is stored, once and unaltered."""
-    return stored(database, minutes_of("binance", pair), Span(BEGIN, until_)) == found.truth(pair, until_)
-
-
-def wait_whole(database: str, found: Market, *pairs: Pair, minutes: int = 2) -> datetime:
-    """Wait until so many more minutes have closed and all is stored; return the last close."""
-    end = found.close() + minutes * MINUTE
-    until(lambda: found.motion.now() > end)
-    for pair in pairs or (BTC, ETH):
-        until(lambda: is_whole(database, found, pair, end), f"every candle of {pair} up to {end} is stored")  # noqa: B023
-    return end
-
-
-def wait_connected(database: str, found: Market) -> datetime:
-    """Wait until the stream is connected; return the start of the next minute."""
-    span = Span(START, START + timedelta(days=1))
-    until(
-        lambda: any(one.state is StreamState.CONNECTED for one in states(database, "binance", BTC, span)), "connected"
-    )
-    return found.close() + MINUTE
+from tests.support.databases import KINDS, new_database, new_postgresql
+from tests.support.live import minutes_of, states, stored, until
+from tests.support.live_markets import (
+    BEGIN,
+    BTC,
+    CALM,
+    ETH,
+    SOL,
+    START,
+    collecting,
+    is_whole,
+    market,
+    wait_connected,
+    wait_whole,
+)
+from tests.support.replay.motion import MINUTE
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -116,76 +60,6 @@ def test_the_top_of_the_book_and_the_state_of_the_stream_are_stored_for_each_min
             assert connected.state is StreamState.CONNECTED
             assert connected.span.start <= first
             assert connected.span.end >= end
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [streams.drop, streams.silence, streams.mute, streams.closed(1000, "after 24 hours")],
-    ids=["dropped", "half open", "mute", "closed"],
-)
-def test_after_any_end_of_a_connection_everything_is_whole_again(fault: streams.StreamFault, tmp_path: Path) -> None:
-    database = new_database("sqlite", tmp_path)
-    with (
-        market() as found,
-        collecting(database, found),
-    ):
-        wait_whole(database, found, minutes=1)
-        found.exchange.streams.apply(fault)
-        found.exchange.streams.wait_open(opened=2)
-        wait_whole(database, found)
-    found_states = states(database, "binance", BTC, Span(START, found.motion.now()))
-    assert [one.state for one in found_states][-3:] == [
-        StreamState.CONNECTED,
-        StreamState.DISCONNECTED,
-        StreamState.CONNECTED,
-    ]
-    assert found_states[-2].reason
-
-
-def test_an_outage_of_the_exchange_is_waited_for_and_then_filled(tmp_path: Path) -> None:
-    """Five minutes in which it answers 503, and goes on trading."""
-    database = new_database("sqlite", tmp_path)
-    with market() as found:
-        outage = Span(START + 2 * MINUTE, START + 7 * MINUTE)
-        found.motion.outage(outage, trading=True)
-        with collecting(database, found):
-            until(lambda: found.motion.now() > outage.end)
-            end = wait_whole(database, found, minutes=1)
-    inside = Span(outage.start + MINUTE, outage.end - MINUTE)
-    assert {one.state for one in states(database, "binance", BTC, inside)} == {StreamState.EXCHANGE_DOWN}
-    assert states(database, "binance", BTC, Span(end - MINUTE / 2, end))[-1].state is StreamState.CONNECTED
-
-
-def test_refused_handshakes_are_an_exchange_that_is_down(tmp_path: Path) -> None:
-    """REST goes on meanwhile."""
-    database = new_database("sqlite", tmp_path)
-    with market() as found:
-        found.server.inject(refused(451, "not from here"), times=3, when=lambda request: request.path == "/stream")
-        with collecting(database, found):
-            wait_whole(database, found)
-    first, *_, last = states(database, "binance", BTC, Span(START, found.motion.now()))
-    assert first.state is not StreamState.CONNECTED
-    assert last.state is StreamState.CONNECTED
-
-
-def test_a_database_that_goes_away_is_waited_for() -> None:
-    """What arrives meanwhile is stored when it is back, and REST has the rest."""
-    database = new_postgresql()
-    with (
-        market(Clock(START, CALM)) as found,
-        collecting(database, found),
-    ):
-        first = wait_connected(database, found)
-        with stopped_server():
-            gone = found.motion.now()
-            until(lambda: found.motion.now() > gone + 3 * MINUTE)
-        end = wait_whole(database, found, minutes=1)
-    with open_reader(database) as reader:
-        quotes = reader.quotes("binance", BTC, Span(first, end), 100)
-        minutes = {Interval.MINUTE_1.floor(quote.time) for quote in quotes}
-        assert minutes == {first + number * MINUTE for number in range((end - first) // MINUTE)}
-        (connected,) = reader.streams("binance", BTC, Span(first, end))
-        assert connected.state is StreamState.CONNECTED
 
 
 def test_a_pair_that_is_added_to_the_database_is_followed_beside_the_others(tmp_path: Path) -> None:
@@ -233,43 +107,6 @@ def test_a_pair_that_is_delisted_does_not_harm_the_others(tmp_path: Path) -> Non
 def state_of(database: str, pair: Pair) -> str:
     with open_reader(database) as reader:
         return next(one.state for one in reader.collected() if one.series.pair == pair)
-
-
-class SetClock(Clock):
-    """A clock that can be set, as that of a machine."""
-
-    def __init__(self, start: datetime, speed: float) -> None:
-        super().__init__(start, speed)
-        self.offset = timedelta(0)
-
-    def now(self) -> datetime:
-        """Return what it was set to, and the time since."""
-        return super().now() + self.offset
-
-
-@pytest.mark.parametrize("jump", [timedelta(hours=1), timedelta(hours=-1)], ids=["forward", "back"])
-def test_a_clock_that_jumps_an_hour_loses_nothing(jump: timedelta, tmp_path: Path) -> None:
-    """The clock of this machine is set while the exchange's runs on."""
-    database = new_database("sqlite", tmp_path)
-    with market() as found:
-        clock = SetClock(START, SPEED)
-        with collecting(database, found, clock=clock):
-            wait_whole(database, found, minutes=1)
-            clock.offset = jump
-            wait_whole(database, found, minutes=3)
-            clock.offset = timedelta(0)
-            wait_whole(database, found)
-
-
-@pytest.mark.parametrize("skew", [timedelta(minutes=7), timedelta(minutes=-7)], ids=["behind", "ahead"])
-def test_a_clock_that_is_wrong_from_the_start_loses_nothing_of_the_stream(skew: timedelta, tmp_path: Path) -> None:
-    database = new_database("sqlite", tmp_path)
-    with market(skew=skew) as found, collecting(database, found):
-        until(lambda: found.exchange.streams.opened)
-        first = found.close() + MINUTE
-        until(lambda: found.close() >= first + 4 * MINUTE)
-        span = Span(first, first + 3 * MINUTE)
-        until(lambda: stored(database, minutes_of("binance", BTC), span) == found.motion.truth(BTC, span))
 
 
 def test_a_revised_candle_is_stored_with_what_it_replaces(tmp_path: Path) -> None:

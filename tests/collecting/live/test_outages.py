@@ -1,0 +1,133 @@
+"""Outages of every kind: afterwards everything is whole again. The exchange and the databases are real parts."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from crypto_predict.market import Interval, Span
+from crypto_predict.market.clock import Clock
+from crypto_predict.market.ports import StreamState
+from crypto_predict.store import open_reader
+from tests.support.databases import new_database, new_postgresql, stopped_server
+from tests.support.live import minutes_of, states, stored, until
+from tests.support.live_markets import (
+    BTC,
+    CALM,
+    SPEED,
+    START,
+    collecting,
+    market,
+    wait_connected,
+    wait_whole,
+)
+from tests.support.replay import streams
+from tests.support.replay.motion import MINUTE
+from tests.support.replay.server import refused
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [streams.drop, streams.silence, streams.mute, streams.closed(1000, "after 24 hours")],
+    ids=["dropped", "half open", "mute", "closed"],
+)
+def test_after_any_end_of_a_connection_everything_is_whole_again(fault: streams.StreamFault, tmp_path: Path) -> None:
+    database = new_database("sqlite", tmp_path)
+    with (
+        market() as found,
+        collecting(database, found),
+    ):
+        wait_whole(database, found, minutes=1)
+        found.exchange.streams.apply(fault)
+        found.exchange.streams.wait_open(opened=2)
+        wait_whole(database, found)
+    found_states = states(database, "binance", BTC, Span(START, found.motion.now()))
+    assert [one.state for one in found_states][-3:] == [
+        StreamState.CONNECTED,
+        StreamState.DISCONNECTED,
+        StreamState.CONNECTED,
+    ]
+    assert found_states[-2].reason
+
+
+def test_an_outage_of_the_exchange_is_waited_for_and_then_filled(tmp_path: Path) -> None:
+    """Five minutes in which it answers 503, and goes on trading."""
+    database = new_database("sqlite", tmp_path)
+    with market() as found:
+        outage = Span(START + 2 * MINUTE, START + 7 * MINUTE)
+        found.motion.outage(outage, trading=True)
+        with collecting(database, found):
+            until(lambda: found.motion.now() > outage.end)
+            end = wait_whole(database, found, minutes=1)
+    inside = Span(outage.start + MINUTE, outage.end - MINUTE)
+    assert {one.state for one in states(database, "binance", BTC, inside)} == {StreamState.EXCHANGE_DOWN}
+    assert states(database, "binance", BTC, Span(end - MINUTE / 2, end))[-1].state is StreamState.CONNECTED
+
+
+def test_refused_handshakes_are_an_exchange_that_is_down(tmp_path: Path) -> None:
+    """REST goes on meanwhile."""
+    database = new_database("sqlite", tmp_path)
+    with market() as found:
+        found.server.inject(refused(451, "not from here"), times=3, when=lambda request: request.path == "/stream")
+        with collecting(database, found):
+            wait_whole(database, found)
+    first, *_, last = states(database, "binance", BTC, Span(START, found.motion.now()))
+    assert first.state is not StreamState.CONNECTED
+    assert last.state is StreamState.CONNECTED
+
+
+def test_a_database_that_goes_away_is_waited_for() -> None:
+    """What arrives meanwhile is stored when it is back, and REST has the rest."""
+    database = new_postgresql()
+    with (
+        market(Clock(START, CALM)) as found,
+        collecting(database, found),
+    ):
+        first = wait_connected(database, found)
+        with stopped_server():
+            gone = found.motion.now()
+            until(lambda: found.motion.now() > gone + 3 * MINUTE)
+        end = wait_whole(database, found, minutes=1)
+    with open_reader(database) as reader:
+        quotes = reader.quotes("binance", BTC, Span(first, end), 100)
+        minutes = {Interval.MINUTE_1.floor(quote.time) for quote in quotes}
+        assert minutes == {first + number * MINUTE for number in range((end - first) // MINUTE)}
+        (connected,) = reader.streams("binance", BTC, Span(first, end))
+        assert connected.state is StreamState.CONNECTED
+
+
+class SetClock(Clock):
+    """A clock that can be set, as that of a machine."""
+
+    def __init__(self, start: datetime, speed: float) -> None:
+        super().__init__(start, speed)
+        self.offset = timedelta(0)
+
+    def now(self) -> datetime:
+        """Return what it was set to, and the time since."""
+        return super().now() + self.offset
+
+
+@pytest.mark.parametrize("jump", [timedelta(hours=1), timedelta(hours=-1)], ids=["forward", "back"])
+def test_a_clock_that_jumps_an_hour_loses_nothing(jump: timedelta, tmp_path: Path) -> None:
+    """The clock of this machine is set while the exchange's runs on."""
+    database = new_database("sqlite", tmp_path)
+    with market() as found:
+        clock = SetClock(START, SPEED)
+        with collecting(database, found, clock=clock):
+            wait_whole(database, found, minutes=1)
+            clock.offset = jump
+            wait_whole(database, found, minutes=3)
+            clock.offset = timedelta(0)
+            wait_whole(database, found)
+
+
+@pytest.mark.parametrize("skew", [timedelta(minutes=7), timedelta(minutes=-7)], ids=["behind", "ahead"])
+def test_a_clock_that_is_wrong_from_the_start_loses_nothing_of_the_stream(skew: timedelta, tmp_path: Path) -> None:
+    database = new_database("sqlite", tmp_path)
+    with market(skew=skew) as found, collecting(database, found):
+        until(lambda: found.exchange.streams.opened)
+        first = found.close() + MINUTE
+        until(lambda: found.close() >= first + 4 * MINUTE)
+        span = Span(first, first + 3 * MINUTE)
+        until(lambda: stored(database, minutes_of("binance", BTC), span) == found.motion.truth(BTC, span))

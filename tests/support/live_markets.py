@@ -1,0 +1,81 @@
+"""An exchange in motion, and a collector of it in this process, at a multiple of the speed of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from crypto_predict.collecting.live.collector import Collector
+from crypto_predict.market import Candle, Interval, Pair, Span
+from crypto_predict.market.clock import Clock
+from crypto_predict.market.ports import StreamState
+from tests.support.live import binance_of, collecting_here, minutes_of, states, stored, until
+from tests.support.replay.binance import BinanceInMotion
+from tests.support.replay.motion import MINUTE, Motion, Traits
+from tests.support.replay.server import ReplayServer
+
+START = datetime(2024, 5, 17, 12, 0, 20, tzinfo=UTC)
+BEGIN = START - 30 * MINUTE
+BTC, ETH, SOL = Pair("BTC", "USDT"), Pair("ETH", "USDT"), Pair("SOL", "USDT")
+SPEED = 60.0
+CALM = 20.0  # where a machine that is busy for a second must not look like a stream that is silent
+
+
+class Market(NamedTuple):
+    """An exchange in motion."""
+
+    motion: Motion
+    server: ReplayServer
+    exchange: BinanceInMotion
+
+    def truth(self, pair: Pair, end: datetime) -> list[Candle]:
+        """Return every candle up to an instant."""
+        return self.motion.truth(pair, Span(BEGIN, end))
+
+    def close(self) -> datetime:
+        """Return the newest close."""
+        return Interval.MINUTE_1.floor(self.motion.now())
+
+
+@contextmanager
+def market(
+    clock: Clock | None = None, pairs: tuple[Pair, ...] = (BTC, ETH), skew: timedelta = timedelta(0)
+) -> Iterator[Market]:
+    """Serve a market of half an hour of history, whose clock is ahead of the collector's by `skew`."""
+    motion = Motion(clock or Clock(START, SPEED), pairs, 0, Interval.MINUTE_1.ceil(BEGIN), Traits(skew=skew))
+    exchange = BinanceInMotion(motion)
+    with ReplayServer(exchange) as server:
+        yield Market(motion, server, exchange)
+
+
+def collecting(
+    database: str, found: Market, *arguments: str, clock: Clock | None = None
+) -> AbstractContextManager[Collector]:
+    """Return a context in which two pairs are collected, unless others are named."""
+    named = arguments or ("--pair", "BTC/USD,ETH/USD")
+    return collecting_here(database, clock or found.motion.clock, binance_of(found.server), *named)
+
+
+def is_whole(database: str, found: Market, pair: Pair, end: datetime) -> bool:
+    """Return whether every candle of the market up to an instant is stored, once and unaltered."""
+    return stored(database, minutes_of("binance", pair), Span(BEGIN, end)) == found.truth(pair, end)
+
+
+def wait_whole(database: str, found: Market, *pairs: Pair, minutes: int = 2) -> datetime:
+    """Wait until so many more minutes have closed and all is stored; return the last close."""
+    end = found.close() + minutes * MINUTE
+    until(lambda: found.motion.now() > end)
+    for pair in pairs or (BTC, ETH):
+        until(lambda: is_whole(database, found, pair, end), f"every candle of {pair} up to {end} is stored")  # noqa: B023
+    return end
+
+
+def wait_connected(database: str, found: Market) -> datetime:
+    """Wait until the stream is connected; return the start of the next minute."""
+    span = Span(START, START + timedelta(days=1))
+    until(
+        lambda: any(one.state is StreamState.CONNECTED for one in states(database, "binance", BTC, span)), "connected"
+    )
+    return found.close() + MINUTE
