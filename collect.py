@@ -14,6 +14,11 @@ from crypto_predict.prerequisites import needed, quick_imports
 PROGRAM = "collect.py"
 PREREQUISITES = PROGRAM, "requirements-live.txt"
 LOG_SECONDS = 0.2  # to write the remaining log lines at the end
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+if __name__ == "__main__":
+    # What comes while the imports run waits for its handler: the kernel would drop it in process 1 of a container.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 with needed(*PREREQUISITES), quick_imports():
     from crypto_predict import logs
@@ -30,6 +35,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C; process 1 of a container ignores it
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         text, code = run(settings, datetime.now(UTC))
     except CryptoPredictError as error:
         return failed(PROGRAM, str(error), error)
@@ -69,6 +75,7 @@ def run_live(settings: CollectSettings) -> int:
     logs.configure("info", lines.write)
     ending = Ending(lambda: lines.close(LOG_SECONDS))
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         with store.open_writer(settings.database) as database:
             collector = Collector(settings, database)
             ending.when_asked(collector.stop)

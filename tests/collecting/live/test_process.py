@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from tests.support.replay import streams
 from tests.support.replay.binance import BinanceInMotion
 from tests.support.replay.motion import MINUTE, Motion
 from tests.support.replay.server import ReplayServer, stall
+from tests.support.serving import ROOT
 
 BTC = Pair("BTC", "USDT")
 PAIR = ("--pair", "BTC/USD")
@@ -140,6 +142,29 @@ def test_a_second_signal_ends_it_at_once(server: ReplayServer, tmp_path: Path) -
         process.send_signal(signal.SIGINT)
         assert log.finish() in {1, 130}
     assert not log.has("stopped collecting")
+
+
+EARLY = """
+import os, runpy, signal, sys
+def send(event, arguments):
+    if event == "import" and arguments[0] == "crypto_predict.logs":
+        os.kill(os.getpid(), signal.SIGTERM)
+sys.addaudithook(send)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(("mode", "code"), [((), 0), (("--backfill", "--since", "2020-01-01"), 130)])
+def test_a_signal_while_libraries_are_imported_ends_it(mode: tuple[str, ...], code: int, tmp_path: Path) -> None:
+    """As process 1 of a container it would not even notice: the kernel applies no default action there."""
+    database = str(tmp_path / "market.db")
+    arguments = ["collect.py", *mode, "--source", "simulated", "--database", database]
+    ended = subprocess.run(
+        [sys.executable, "-c", EARLY, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert ended.returncode == code, ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize("kind", KINDS)

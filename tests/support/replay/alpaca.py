@@ -170,8 +170,10 @@ class AlpacaInMotion(AlpacaExchange):
         if symbol not in self._listed():
             return ()
         now = self._motion.now()
-        span = Span(max(question.start, self._motion.begin), min(question.end, now) + _MICROSECOND)
-        return self._motion.candles(self._pairs[symbol], _INTERVALS[question.timeframe], span, with_open=True)
+        interval = _INTERVALS[question.timeframe]
+        begin = interval.floor(self._motion.begin)  # the first day has a candle, too
+        span = Span(max(question.start, begin), min(question.end, now) + _MICROSECOND)
+        return self._motion.candles(self._pairs[symbol], interval, span, with_open=True)
 
     def _listed(self) -> Sequence[str]:
         """Return the symbols that the exchange has."""
