@@ -23,6 +23,7 @@ from crypto_predict.market.ports import StreamSpan, StreamState
 from crypto_predict.store import open_reader, open_writer
 from tests.support.collecting import MINUTES, alpaca_of, collect_here, collecting, stored_candles
 from tests.support.databases import new_database
+from tests.support.disks import small_disk
 from tests.support.replay.alpaca import AlpacaExchange
 from tests.support.replay.binance import BinanceExchange
 from tests.support.replay.minutes import BTC, START, exchange, minutes
@@ -117,13 +118,6 @@ def test_a_mistake_is_one_line_with_its_value(arguments: list[str], expected: st
 
 def yesterday() -> str:
     return f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
-
-
-def small_disk(folder: Path) -> None:
-    """Mount a file system of 1 MB."""
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)], check=False)
-    if mounted.returncode:
-        pytest.skip("mounting a small file system needs root")
 
 
 def test_an_address_of_another_database_is_refused() -> None:
@@ -245,10 +239,7 @@ def test_an_interrupted_backfill_ends_at_once_and_can_be_continued(
 def test_a_full_disk_is_one_line_and_keeps_what_was_stored(
     server: ReplayServer, market: list[Candle], tmp_path: Path
 ) -> None:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    small_disk(folder)
-    try:
+    with small_disk(tmp_path / "disk") as folder:
         database = str(folder / "market.db")
         run = collect_here(database, *THREE_WEEKS, **alpaca_of(server.url))
         assert run.code == 1
@@ -256,8 +247,6 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_stored(
         assert "Traceback" not in run.errors
         kept = stored_candles(database)
         assert kept == market[: len(kept)]
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_once_fetches_what_is_missing_up_to_now(database: str) -> None:

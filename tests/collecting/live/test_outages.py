@@ -10,6 +10,7 @@ from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import StreamState
 from crypto_predict.store import open_reader
 from tests.support.databases import new_database, new_postgresql, stopped_server
+from tests.support.disks import full, small_disk
 from tests.support.live import minutes_of, states, stored, until
 from tests.support.live_markets import (
     BTC,
@@ -94,6 +95,17 @@ def test_a_database_that_goes_away_is_waited_for() -> None:
         assert minutes == {first + number * MINUTE for number in range((end - first) // MINUTE)}
         (connected,) = reader.streams("binance", BTC, Span(first, end))
         assert connected.state is StreamState.CONNECTED
+
+
+def test_a_full_disk_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Until somebody makes room."""
+    with small_disk(tmp_path / "disk", megabytes=4) as folder, market() as found:
+        database = new_database("sqlite", folder)
+        with collecting(database, found):
+            wait_whole(database, found, minutes=1)
+            with full(folder):
+                until(lambda: "the database is away" in caplog.text)
+            wait_whole(database, found, minutes=1)
 
 
 class SetClock(Clock):

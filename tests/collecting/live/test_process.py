@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from crypto_predict.market import Interval, Pair
@@ -106,6 +107,31 @@ def test_an_exchange_that_does_not_answer_does_not_delay_the_end(
         process.send_signal(signal.SIGTERM)
         assert log.finish() == 0
     assert log.has("stopped collecting"), log.lines
+
+
+def test_a_database_that_stands_still_does_not_delay_the_end(server: ReplayServer, tmp_path: Path) -> None:
+    """Nothing is lost: the next start asks for what was not stored."""
+    database = new_database("postgresql", tmp_path)
+    with collecting_process(database, *PAIR, **binance_of(server)) as process:
+        log = Lines(process)
+        until(lambda: log.has("stream connected"))
+        backends = backends_of(database, process.pid)
+        assert backends
+        try:
+            for backend in backends:
+                os.kill(backend, signal.SIGSTOP)
+            process.send_signal(signal.SIGTERM)
+            assert log.finish() == 0
+        finally:
+            for backend in backends:
+                os.kill(backend, signal.SIGCONT)
+
+
+def backends_of(database: str, process: int) -> list[int]:
+    """Return the processes of the server that serve a process."""
+    query = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE %s"
+    with psycopg.connect(database, autocommit=True) as connection:
+        return [row[0] for row in connection.execute(query, [f"process {process} on %"])]
 
 
 def test_a_second_signal_ends_it_at_once(server: ReplayServer, tmp_path: Path) -> None:
