@@ -156,6 +156,15 @@ class CommandLine:
             self.fail(f"unexpected argument {shown(context.args[0])}; {self._advice}")
         return SimpleNamespace(**context.params)
 
+    def named(self, arguments: Sequence[str], environ: Mapping[str, str]) -> list[str]:
+        """Return the names of the options in these arguments, which `parse` accepts, not those of the environment."""
+        context = self._command.make_context(self._prog, list(arguments), obj=environ)
+        return [
+            one.opts[0]
+            for one in self._command.params
+            if one.name and context.get_parameter_source(one.name) is click.core.ParameterSource.COMMANDLINE
+        ]
+
     def fail(self, message: str) -> NoReturn:
         """Exit with code 2 and one line, in which passwords and keys of addresses are masked."""
         click.echo(f"{self._prog}: error: {_CONTROL.sub('?', masked(message))}", err=True)

@@ -118,7 +118,7 @@ class Asking:
         is_short = candles_in(piece, self._interval) <= WINDOW
         if is_short or days not in self._source.intervals or (self._first_open or piece.end) <= piece.start:
             return piece.start
-        first = self._first(days, Span(days.floor(piece.start), days.ceil(piece.end)))
+        first = self._first(days, Span(days.floor(piece.start), piece.end))  # the day of its end may be open
         if first is not None:
             return min(max(piece.start, days.floor(first.open_time)), piece.end)
         # A source may be without days, or without the day of today.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
@@ -149,6 +149,8 @@ COMMAND = CommandLine(
     OPTIONS,
     EXAMPLES,
 )
+# An environment may serve several commands: a variable that a mode does not use is not an error.
+_ONLY_LIVE = ("--shard", "--keep", "--metrics-port", "--metrics-host")
 BESIDE = CommandLine("api.py", "", OPTIONS)
 # They choose what to collect, and how; the others belong to one run of collect.py, or to train.py.
 BESIDE_VARIABLES = frozenset({"PAIR", "SOURCE", "SINCE", "KEEP", "SHARD", "METRICS_PORT", "METRICS_HOST"})
@@ -207,6 +209,8 @@ def read_settings(
         named = listed([mode.value for mode in modes])
         command.fail(f"{named} were asked for; expected one of them, or none for live collecting")
     mode = modes[0]
+    if fault := _unused(mode, command.named(arguments, environ)):
+        command.fail(fault)
     backfill = mode is Mode.BACKFILL
     try:
         _check_days(options.since, options.until, now or datetime.now(UTC), needed=backfill)
@@ -230,6 +234,17 @@ def read_settings(
         metrics_host=options.metrics_host,
         environ=environ,
     )
+
+
+def _unused(mode: Mode, given: Collection[str]) -> str | None:
+    """Return what is wrong with the options of a command line if the mode does not use one of them."""
+    if mode is not Mode.LIVE and (names := [name for name in _ONLY_LIVE if name in given]):
+        use = f"{mode.value} does not use {listed(names)}, only live collecting does"
+        return f"{use}; leave {listed(names)} out, or {mode.value}"
+    if mode.writes and "--json" in given:
+        use = f"{mode.value} does not use --json, only --status and --explain-gap do"
+        return f"{use}; leave --json out, or ask for one of them"
+    return None
 
 
 def _check_live(interval: Interval | None, until: date | None) -> None:

@@ -52,8 +52,9 @@ class CandleSource(Protocol):
     def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
         """Return every candle that opens in `span`; later candles may follow.
 
-        An exchange returns each opening once, ascending: where pages overlap, the last copy wins. A file returns every
-        row, sorted by time.
+        An exchange returns each opening once, ascending: where pages overlap, the last copy wins. A candle
+        that closes in `span` has closed, by the exchange's own clock if its answers have a time; one that closes after
+        its end may still be open. A file returns every row, sorted by time.
         """
 
 
@@ -67,6 +68,22 @@ class QuoteSource(Protocol):
 @runtime_checkable
 class Exchange(CandleSource, QuoteSource, Protocol):
     """An exchange. Only exchanges can confirm each other's prices: files may be copies of them."""
+
+
+class Dated(NamedTuple):
+    """What an exchange's clock showed."""
+
+    time: datetime  # UTC, in whole seconds
+    arrived: float  # when an answer with it arrived, in seconds of `time.monotonic`
+
+
+@runtime_checkable
+class DatedSource(Protocol):
+    """A source whose answers have a time of the exchange's clock. This machine's clock may differ from it."""
+
+    @property
+    def dated(self) -> Dated | None:
+        """The newest time; None before the first answer."""
 
 
 @runtime_checkable

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from crypto_predict.errors import SourceError
 from crypto_predict.market import Candle, Interval, Span
+from crypto_predict.sources.session import answered
+
+# After its close a candle may still change for a while, `history.SETTLE`. A Date may be a second old.
+FINISHED = timedelta(seconds=4)
 
 
 def forwards(source: str, ask: Callable[[Span], Sequence[Candle]], span: Span, interval: Interval) -> Iterator[Candle]:
@@ -26,6 +30,19 @@ def forwards(source: str, ask: Callable[[Span], Sequence[Candle]], span: Span, i
         openings = sorted(page)
         yield from (page[opening] for opening in openings)
         span = Span(openings[-1] + interval.length, span.end)
+
+
+def closed(candles: Sequence[Candle], interval: Interval, end: datetime) -> list[Candle]:
+    """Return the candles of the answer that has just come, without those that were open when it was sent.
+
+    The exchange's own clock decides, by the ``Date`` of its answer: that of this machine may be wrong. Without a
+    ``Date`` all are returned, and so are always those that close after `end` (UTC), that of the span asked for.
+    """
+    date = answered()
+    if date is None:
+        return list(candles)
+    latest, finished = end - interval.length, interval.length + FINISHED
+    return [one for one in candles if one.open_time > latest or date - one.open_time >= finished]
 
 
 def in_order(pages: Iterable[Sequence[Candle]], hold: int) -> Iterator[Candle]:

@@ -92,13 +92,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     text = headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]{1,9}", text):
         return float(text)
-    due, answered = _http_date(text), _http_date(headers.get("Date", "")) or datetime.now(UTC)
+    due, answered = http_date(text), http_date(headers.get("Date", "")) or datetime.now(UTC)
     return None if due is None else max(0.0, (due - answered).total_seconds())
 
 
-def _http_date(text: str) -> datetime | None:
+def http_date(text: str) -> datetime | None:
+    """Return the time (UTC) of a header such as ``Date``; None if it is malformed."""
     try:
         instant = parsedate_to_datetime(text)
+        return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

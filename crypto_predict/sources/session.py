@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import MAXYEAR, datetime
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -22,7 +23,8 @@ from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from crypto_predict.errors import RefusedKeys, SourceError, Unreachable
-from crypto_predict.sources.retry import Failure, RetryPolicy, retry_after
+from crypto_predict.market.ports import Dated
+from crypto_predict.sources.retry import Failure, RetryPolicy, http_date, retry_after
 from crypto_predict.sources.sanitize import Sanitizer
 
 # A full page of 10,000 candles has 1.3 to 1.8 million bytes after decompression.
@@ -46,6 +48,16 @@ _REFUSALS_OF_PLACE = frozenset({403, 407, 418, 429, 451})  # for every request f
 
 _deadline: ContextVar[float] = ContextVar("deadline", default=float("inf"))  # seconds on the monotonic clock
 
+_answered: ContextVar[datetime | None] = ContextVar("answered", default=None)
+
+
+def answered() -> datetime | None:
+    """Return when the exchange sent the last answer that this thread has received, by its ``Date``, in whole seconds.
+
+    None if it does not say so, or if the answer was cached.
+    """
+    return _answered.get()
+
 
 @contextmanager
 def answer_within(seconds: float) -> Iterator[float]:
@@ -68,6 +80,7 @@ class BoundedSession(requests.Session):
 
     def __init__(self, policy: RetryPolicy, keys: Mapping[str, str], address: str) -> None:
         super().__init__()
+        self.dated: Dated | None = None  # the newest answer with a time of the exchange's clock
         for scheme in ("http://", "https://"):
             self.mount(scheme, _DeadlineAdapter())
         self._policy = policy
@@ -84,6 +97,10 @@ class BoundedSession(requests.Session):
             except (OSError, HTTPError, ValueError, TypeError) as error:
                 # `from None`, because the error may contain the headers, and with them the keys.
                 raise self._failed(host, error, seconds) from None
+        date = _date(response.headers)
+        _answered.set(date)
+        if date is not None:
+            self.dated = Dated(date, time.monotonic())
         if response.status_code // 100 != 2:
             raise self._refused(host, response)
         return response
@@ -146,6 +163,12 @@ class BoundedSession(requests.Session):
             becomes = Unreachable
         again = status == 429 or status >= 500
         return Failure(reason, again=again, retry_after=retry_after(response.headers), becomes=becomes, code=code)
+
+
+def _date(headers: Mapping[str, str]) -> datetime | None:
+    """Return when an answer was sent; None if it does not say so, or comes from a cache."""
+    date = None if "Age" in headers else http_date(headers.get("Date", ""))
+    return None if date is None or date.year == MAXYEAR else date  # to which nothing can be added
 
 
 def host_of(url: str) -> str:

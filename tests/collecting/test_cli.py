@@ -97,6 +97,21 @@ def test_a_backfill_goes_forwards_and_backwards(server: ReplayServer, market: li
         (["--backfill", "--status"], "--backfill and --status were asked for; expected one of them, or none"),
         (["--until", "2023-01-01"], "--until: 2023-01-01 is not used by live collecting, which does not end"),
         (["--interval", "1h"], "--interval: '1h' is not 1m; add --backfill for others"),
+        (
+            ["--once", "--shard", "1/2"],
+            "--once does not use --shard, only live collecting does; leave --shard out, or --once",
+        ),
+        (["--status", "--keep", "1m:90d"], "--status does not use --keep, only live collecting does"),
+        (["--explain-gap", "--metrics-host", "::1"], "--explain-gap does not use --metrics-host, only live collecting"),
+        (
+            ["--backfill", "--since", "2023-01-01", "--metrics-port", "0", "--keep", "1m:90d"],
+            "--backfill does not use --keep and --metrics-port, only live collecting does",
+        ),
+        (
+            ["--json"],
+            "live collecting does not use --json, only --status and --explain-gap do; leave --json out, or ask",
+        ),
+        (["--once", "--json"], "--once does not use --json"),
         (["--shard", "3/2"], "--shard: '3/2' is not a part of all pairs such as 2/8"),
         (["--metrics-port", "65536"], "--metrics-port: '65536' is not a whole number from 0 to 65535"),
         (["--backfill", "--since", "2023-01-02", "--until", "2023-01-01"], "is not a day up to --until, 2023-01-01"),
@@ -114,6 +129,15 @@ def test_a_mistake_is_one_line_with_its_value(arguments: list[str], expected: st
     (line,) = run.errors.splitlines()
     assert line.startswith("collect.py: error: ")
     assert expected in line
+
+
+def test_one_environment_serves_all_modes(tmp_path: Path) -> None:
+    """A variable that a mode does not use is not a mistake: the collector and a cron job may share a file of them."""
+    database = new_database("sqlite", tmp_path)
+    shared = {"SHARD": "1/2", "KEEP": "1m:90d", "METRICS_PORT": "9100", "METRICS_HOST": "::1", "JSON": "true"}
+    for mode in ("--once", "--status"):
+        run = collect_here(database, mode, **shared)
+        assert run.code == 0, run.errors
 
 
 def yesterday() -> str:

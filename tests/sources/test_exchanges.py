@@ -5,6 +5,7 @@ import csv
 import math
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
+from email.utils import format_datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -252,6 +253,46 @@ def test_a_pair_that_an_exchange_cannot_have_is_refused_without_a_request(base: 
             with pytest.raises(UnusableHistory, match="it cannot have the pair"):
                 ask(Pair(base, "USDT"))
         assert server.requests == []
+
+
+def test_a_candle_that_had_not_closed_by_the_clock_of_the_exchange_is_not_returned(venue: Venue) -> None:
+    """This machine's clock may be ahead, and an exchange sends the open candle, too."""
+    minutes = venue.minutes(3)
+    last_close = START + 3 * MINUTE
+    for seconds, expected in [(-20, 2), (0, 2), (3, 2), (4, 3), (60, 3)]:
+        with venue.serving(minutes) as server:
+            date = format_datetime(last_close + timedelta(seconds=seconds), usegmt=True)
+            server.inject(replay.with_headers(date=date), times=9)
+            source = venue.source(server)
+            assert source.dated is None
+            found = list(source.candles(BTC, Interval.MINUTE_1, Span(START, START + 10 * MINUTE)))
+            assert found == minutes[:expected], seconds
+            # Whoever asks for the open candle gets it: a pair that was listed today has only that day.
+            inside = Span(START, last_close - MINUTE / 2)
+            assert list(source.candles(BTC, Interval.MINUTE_1, inside)) == minutes
+            assert source.dated is not None
+            assert source.dated.time == last_close + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"date": "Fri, 17 May"},
+        {"date": "yesterday"},
+        {"date": ""},
+        {"date": "Fri, 31 Dec 9999 23:59:59 GMT"},
+        {"date": "Fri, 31 Dec 9999 23:59:59 -0100"},
+        {"date": format_datetime(START, usegmt=True), "age": "0"},
+    ],
+    ids=str,
+)
+def test_an_answer_without_a_usable_time_is_returned_as_it_is(headers: dict[str, str], venue: Venue) -> None:
+    """An answer of a cache was sent before, and says by its age only about when."""
+    with venue.serving(venue.minutes(3)) as server:
+        source = venue.source(server)
+        server.inject(replay.with_headers(**headers), times=9)
+        assert list(source.candles(BTC, Interval.MINUTE_1, Span(START, START + 3 * MINUTE))) == venue.minutes(3)
+        assert source.dated is None
 
 
 @given(data=st.data(), seconds=st.floats(0, 4e9))

@@ -9,7 +9,9 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
+from time import monotonic
 
 from crypto_predict.collecting.live.apart import apart
 from crypto_predict.collecting.live.figures import Figures, SeriesFigures, StreamFigures
@@ -25,7 +27,7 @@ from crypto_predict.errors import DatabaseError, SeriesHeld
 from crypto_predict.logs import event
 from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import CandleSource, Closed, CollectedSeries, Exchange, Held, MarketWriter
+from crypto_predict.market.ports import CandleSource, Closed, CollectedSeries, DatedSource, Exchange, Held, MarketWriter
 from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_feeds, open_sources
 
 HEARTBEATS = 15.0  # seconds after which the state of a stream is stored
@@ -243,7 +245,8 @@ class _Collection:
             source = self._sources[name]
             exchange = source if isinstance(source, Exchange) else None
             quotes = TopOfBook(name, exchange, self._clock, self._writer.quote)
-            pipeline = Pipeline(self._feeds[name], self._clock, self._writer, self._filler.tail, quotes)
+            ask, now = self._filler.tail, partial(_exchange_now, source, self._clock)
+            pipeline = Pipeline(self._feeds[name], self._clock, self._writer, ask, quotes, now)
             supervisor = Supervisor(self._feeds[name], self._clock, pipeline)
             self._streams[name] = _Stream(supervisor, pipeline, quotes, self._clock)
         return self._streams[name]
@@ -316,6 +319,13 @@ class _Stream:
             late_ticks=ticks.late,
             dropped_ticks=ticks.invalid + ticks.future + ticks.past,
         )
+
+
+def _exchange_now(source: CandleSource, clock: Clock) -> datetime | None:
+    """Return the time (UTC) of the exchange's clock, to a second; None if it is not known."""
+    if not isinstance(source, DatedSource) or (dated := source.dated) is None:
+        return None
+    return dated.time + timedelta(seconds=(monotonic() - dated.arrived) * clock.speed)
 
 
 async def _forever(part: Part, clock: Clock) -> None:

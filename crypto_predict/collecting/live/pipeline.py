@@ -30,7 +30,8 @@ from crypto_predict.market.ports import (
     TickReceived,
 )
 
-AHEAD = timedelta(days=1)  # after its arrival: a candle that opens later is not real, however wrong our clock is
+AHEAD = timedelta(minutes=5)  # of both clocks: a candle that opens later is not real
+UNKNOWN = timedelta(days=1)  # the same while the exchange's clock is not known, since that of this machine may be wrong
 MOST_TRADES = 2**63 - 1  # that a database can hold
 
 _log = logging.getLogger(__name__)
@@ -40,8 +41,14 @@ _MINUTE = Interval.MINUTE_1
 class Pipeline:
     """The way of the events of one source to the database. A `Listener` of its supervisor."""
 
-    def __init__(
-        self, feed: CandleFeed, clock: Clock, writer: Writer, ask: Callable[[SeriesKey], None], quotes: TopOfBook
+    def __init__(  # noqa: PLR0913, PLR0917 each is one part
+        self,
+        feed: CandleFeed,
+        clock: Clock,
+        writer: Writer,
+        ask: Callable[[SeriesKey], None],
+        quotes: TopOfBook,
+        exchange_now: Callable[[], datetime | None],
     ) -> None:
         self.received_at: dict[SeriesKey, datetime] = {}  # UTC, when the newest candle came
         self.rejected: Counter[SeriesKey] = Counter()
@@ -49,6 +56,7 @@ class Pipeline:
         self.heartbeats = Heartbeats(feed.id, clock, writer.stream)
         self._feed, self._clock, self._writer, self._quotes = feed, clock, writer, quotes
         self._ask = ask  # REST for what is missing at the newest end of a series
+        self._exchange_now = exchange_now  # UTC; None while its clock is not known
         self._followed: frozenset[Pair] = frozenset()
         self._newest: dict[SeriesKey, datetime] = {}  # UTC openings
         self._unbroken: set[SeriesKey] = set()  # which have had a candle in this connection
@@ -129,7 +137,9 @@ class Pipeline:
     def _candle(self, series: SeriesKey, candle: Candle) -> None:
         """Judge a candle and store it. Its time is that of the exchange: this machine's clock may be wrong."""
         opening, now = candle.open_time, self._clock.now()
-        if fault := _fault(candle, series.interval, now):
+        exchange_now = self._exchange_now()
+        latest = max(now, exchange_now or now)
+        if fault := _fault(candle, series.interval, latest + (UNKNOWN if exchange_now is None else AHEAD)):
             self.rejected[series] += 1
             self._writer.reject(series, Quarantined(candle, fault))
             return
@@ -138,6 +148,9 @@ class Pipeline:
         newest = self._newest.get(series)
         if newest is not None and opening <= newest:
             return
+        if opening > latest + AHEAD:  # perhaps not real: REST is asked as if it had not come
+            self._ask(series)
+            return
         self._newest[series] = opening
         follows = newest is not None and opening == newest + series.interval.length
         if not follows or series not in self._unbroken:
@@ -145,13 +158,13 @@ class Pipeline:
             self._ask(series)
 
 
-def _fault(candle: Candle, interval: Interval, now: datetime) -> str | None:
-    """Return why a candle cannot be stored."""
-    if candle.open_time > now + AHEAD:
-        return f"it opens more than a day after its arrival, {now:%Y-%m-%d %H:%M} UTC"
+def _fault(candle: Candle, interval: Interval, last: datetime) -> str | None:
+    """Return why a candle cannot be stored that may open up to `last` (UTC)."""
+    if candle.open_time > last:
+        return f"it opens after {last:%Y-%m-%d %H:%M} UTC, too far in the future"
     if candle.trades is not None and candle.trades > MOST_TRADES:
         return f"trades {candle.trades} is too large"
-    if Audit(interval).add(candle, max(now, candle.open_time)):
+    if Audit(interval).add(candle, candle.open_time):
         return None
     return "; ".join(candle.faults()) or OFF_GRID
 

@@ -24,11 +24,12 @@ from alpaca.data.historical.crypto import CryptoHistoricalDataClient
 
 from crypto_predict.errors import UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
+from crypto_predict.market.ports import Dated
 from crypto_predict.sources.alpaca.rows import read_candle, read_quote
 from crypto_predict.sources.alpaca.settings import AlpacaSettings
 from crypto_predict.sources.endpoint import Endpoint
 from crypto_predict.sources.limits import Allowance, Bounds, RateBudget
-from crypto_predict.sources.paging import in_order
+from crypto_predict.sources.paging import closed, in_order
 from crypto_predict.sources.retry import RetryPolicy
 from crypto_predict.sources.session import BoundedSession
 from crypto_predict.sources.symbols import ALPACA
@@ -63,13 +64,19 @@ class Alpaca:
 
     def __init__(self, settings: AlpacaSettings, bounds: Bounds = _BOUNDS, policy: RetryPolicy = _PRODUCTION) -> None:
         self._bounds = bounds
-        self._client = _Client(settings, BoundedSession(policy, settings.keys(), settings.data_url))
+        self._session = BoundedSession(policy, settings.keys(), settings.data_url)
+        self._client = _Client(settings, self._session)
         self._endpoint = Endpoint(self.id, settings.data_url, RateBudget(REQUESTS_A_MINUTE), policy)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], bounds: Bounds) -> Alpaca:
         """Open the source with the settings of `AlpacaSettings.from_environ`. No connection is made yet."""
         return cls(AlpacaSettings.from_environ(environ), bounds)
+
+    @property
+    def dated(self) -> Dated | None:
+        """The time of the exchange's clock at its newest answer; None before the first one."""
+        return self._session.dated
 
     def traded(self, pair: Pair) -> Pair:
         """Return the pair itself: Alpaca trades in dollars."""
@@ -122,7 +129,7 @@ class Alpaca:
             allowance.take(len(page.candles))
             candles = [candle for candle in page.candles if candle.open_time in span]
             cursor.advance(candles, page.next_token)
-            yield candles
+            yield closed(candles, interval, span.end)
 
 
 class _Client(CryptoHistoricalDataClient):

@@ -26,10 +26,11 @@ from binance.client import Client
 
 from crypto_predict.errors import SourceError, UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
+from crypto_predict.market.ports import Dated
 from crypto_predict.sources.binance.settings import BinanceSettings
 from crypto_predict.sources.endpoint import Endpoint
 from crypto_predict.sources.limits import Allowance, Bounds, RateBudget
-from crypto_predict.sources.paging import forwards
+from crypto_predict.sources.paging import closed, forwards
 from crypto_predict.sources.retry import Failure, RetryPolicy
 from crypto_predict.sources.session import BoundedSession
 from crypto_predict.sources.symbols import BINANCE
@@ -61,13 +62,19 @@ class Binance:
     def __init__(self, settings: BinanceSettings, bounds: Bounds = _BOUNDS, policy: RetryPolicy = _PRODUCTION) -> None:
         self._bounds = bounds
         budget = RateBudget(WEIGHT_A_MINUTE)
-        self._client = _Client(settings, BoundedSession(policy, {}, settings.api_url), budget)
+        self._session = BoundedSession(policy, {}, settings.api_url)
+        self._client = _Client(settings, self._session, budget)
         self._endpoint = Endpoint(self.id, settings.api_url, budget, policy)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], bounds: Bounds) -> Binance:
         """Open the source with the settings of `BinanceSettings.from_environ`. No connection is made yet."""
         return cls(BinanceSettings.from_environ(environ), bounds)
+
+    @property
+    def dated(self) -> Dated | None:
+        """The time of the exchange's clock at its newest answer; None before the first one."""
+        return self._session.dated
 
     def traded(self, pair: Pair) -> Pair:
         """Return the pair with USDT for USD, in which Binance does not trade.
@@ -98,7 +105,7 @@ class Binance:
             times = {"startTime": milliseconds(rest.start), "endTime": milliseconds(last)}
             candles = self._ask(pair, lambda: self._client.get_klines(**query, **times), _read_candles, allowance)
             allowance.take(len(candles))
-            return candles
+            return closed(candles, interval, span.end)
 
         return forwards(self.id, ask, span, interval)
 

@@ -22,8 +22,10 @@ from typing import TypeVar
 
 from crypto_predict.errors import SourceError, UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
+from crypto_predict.market.ports import Dated
 from crypto_predict.sources.endpoint import Endpoint
 from crypto_predict.sources.limits import Allowance, Bounds, RateBudget
+from crypto_predict.sources.paging import closed
 from crypto_predict.sources.poloniex.settings import PoloniexSettings
 from crypto_predict.sources.retry import Failure, RetryPolicy
 from crypto_predict.sources.session import BoundedSession
@@ -68,6 +70,11 @@ class Poloniex:
         """Open the source with the settings of `PoloniexSettings.from_environ`. No connection is made yet."""
         return cls(PoloniexSettings.from_environ(environ), bounds)
 
+    @property
+    def dated(self) -> Dated | None:
+        """The time of the exchange's clock at its newest answer; None before the first one."""
+        return self._session.dated
+
     def traded(self, pair: Pair) -> Pair:
         """Return the pair that Poloniex trades for `pair`: BTC/USDT for BTC/USD."""
         return POLONIEX.traded(pair)
@@ -90,15 +97,15 @@ class Poloniex:
         def ask(part: Span) -> list[Candle]:
             query: dict[str, str | int] = {
                 "interval": interval.name,
-                # Without both ends the newest candles are sent. The last millisecond of the span is included, whether
-                # Poloniex compares it with the opening of a candle or with its close.
+                # Without both ends the newest candles are sent. The last millisecond of the last candle is included,
+                # whether Poloniex compares it with the opening of a candle or with its close.
                 "startTime": milliseconds(part.start),
-                "endTime": milliseconds(part.end) - 1,
+                "endTime": milliseconds(interval.ceil(part.end)) - 1,
                 "limit": PAGE,
             }
             received = self._ask(symbol, "candles", query, lambda answer: _read_page(answer, interval), allowance)
             allowance.take(len(received))
-            return received
+            return closed(received, interval, span.end)
 
         return _in_windows(ask, interval, span)
 

@@ -1,5 +1,6 @@
 """The whole collector against an exchange in motion: streams, REST and a real database, at a multiple of the speed."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,8 @@ from tests.support.live_markets import (
     wait_connected,
     wait_whole,
 )
-from tests.support.replay.motion import MINUTE
+from tests.support.replay.binance import candle_frame
+from tests.support.replay.motion import MINUTE, Candled, candle_of
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -136,6 +138,27 @@ def test_impossible_candles_of_a_stream_are_quarantined(tmp_path: Path) -> None:
             (row,) = reader.quarantine(minutes_of("binance", BTC), Span(BEGIN, end))
             assert (row.candle.open_time, row.candle.low) == (opening + MINUTE, -1.0)
             assert row.reason
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(hours=20)], ids=str)
+def test_a_candle_of_the_future_is_quarantined_and_does_not_hide_the_lag(ahead: timedelta, tmp_path: Path) -> None:
+    """However the stream came to send it: neither clock has reached it."""
+    database = new_database("sqlite", tmp_path)
+    with market() as found:
+        with collecting(database, found) as collector:
+            opening = wait_whole(database, found, minutes=1) + ahead
+            invented = candle_of((), opening, 1.0)
+            frame = candle_frame("BTCUSDT", Candled(BTC, invented, is_closed=True, time=found.motion.now()))
+            message = f'{{"stream":"btcusdt@kline_1m","data":{frame}}}'
+            found.exchange.streams.apply(lambda connection: connection.say(message))
+            wait_whole(database, found, minutes=3)
+            figures = collector.figures()
+            assert figures is not None
+            assert all(one.stored.newest_close is None or one.stored.newest_close < opening for one in figures.series)
+        with open_reader(database) as reader:
+            (row,) = reader.quarantine(minutes_of("binance", BTC), Span(opening, opening + MINUTE))
+            assert "too far in the future" in row.reason
+            assert not reader.candles(minutes_of("binance", BTC), Span(opening, opening + MINUTE), 1)
 
 
 @pytest.mark.parametrize("kind", KINDS)

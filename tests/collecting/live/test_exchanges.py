@@ -1,7 +1,7 @@
 """The collector with each exchange: what they send differs, what is stored in the end does not."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -23,10 +23,10 @@ BEGIN = datetime(2024, 5, 17, tzinfo=UTC)
 SPEED = 30.0
 
 
-def market(quote: str) -> Motion:
+def market(quote: str, skew: timedelta) -> Motion:
     """Return a market of two pairs whose minutes all have trades: Poloniex and Alpaca leave out the others."""
     pairs = [Pair("BTC", quote), Pair("ETH", quote)]
-    return Motion(Clock(START, SPEED), pairs, 0, BEGIN, Traits(quiet=0.0))
+    return Motion(Clock(START, SPEED), pairs, 0, BEGIN, Traits(quiet=0.0, skew=skew))
 
 
 def alpaca_of(server: ReplayServer) -> Mapping[str, str]:
@@ -40,9 +40,14 @@ def poloniex_of(server: ReplayServer) -> Mapping[str, str]:
     return {"POLONIEX_API_URL": server.url, "POLONIEX_STREAM_URL": stream, "SOURCE": "poloniex"}
 
 
-def opened(source: str) -> tuple[Motion, Exchange, Callable[[ReplayServer], Mapping[str, str]]]:
-    """Return a market, its exchange, and what makes the settings of a server of it."""
-    motion = market("USD" if source == "alpaca" else "USDT")
+def opened(
+    source: str, skew: timedelta = timedelta(0)
+) -> tuple[Motion, Exchange, Callable[[ReplayServer], Mapping[str, str]]]:
+    """Return a market, its exchange, and what makes the settings of a server of it.
+
+    Its clock is ahead of the collector's by `skew`.
+    """
+    motion = market("USD" if source == "alpaca" else "USDT", skew)
     if source == "alpaca":
         return motion, AlpacaInMotion(motion, one_connection=True), alpaca_of
     if source == "poloniex":
@@ -87,3 +92,28 @@ def test_every_minute_the_top_of_the_book_and_a_pair_that_is_added(source: str, 
                 interval: reader.built(SeriesKey(source, pair, interval), Span(BEGIN, end), 99) for interval in Interval
             }
             assert bool(built[Interval.MINUTE_1]) == (source == "poloniex")
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=40), timedelta(minutes=10)], ids=str)
+@pytest.mark.parametrize("source", ["alpaca", "binance", "poloniex"])
+def test_a_clock_that_is_ahead_makes_no_open_candle_official(source: str, ahead: timedelta, tmp_path: Path) -> None:
+    """Over REST the exchanges send their open candle, too. It would be stored, served, and revised later."""
+    database = new_database("sqlite", tmp_path)
+    motion, exchange, settings = opened(source, -ahead)
+    pair = motion.pairs[0]
+    series, day = minutes_of(source, pair), Span(BEGIN, BEGIN + timedelta(days=1))
+    end = Interval.MINUTE_1.floor(motion.now()) + 4 * MINUTE
+    with (
+        ReplayServer(exchange) as server,
+        collecting_here(database, motion.clock, settings(server), "--pair", "BTC/USD"),
+    ):
+
+        def is_whole() -> bool:
+            found = stored(database, series, day)
+            assert not found or found[-1].open_time + MINUTE <= motion.now(), "a candle that is stored has closed"
+            return openings(database, source, pair, end) == true_openings(motion, pair, end)
+
+        until(is_whole)
+    with open_reader(database) as reader:
+        assert reader.revisions(series, day) == []
+        assert not reader.quarantine(series, day)

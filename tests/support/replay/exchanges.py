@@ -10,7 +10,7 @@ import pytest
 
 from crypto_predict.errors import SourceError
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
-from crypto_predict.market.ports import CandleSource, QuoteSource
+from crypto_predict.market.ports import CandleSource, DatedSource, QuoteSource
 from crypto_predict.sources.alpaca.rest import PAGE as ALPACA_PAGE
 from crypto_predict.sources.alpaca.rest import Alpaca
 from crypto_predict.sources.alpaca.settings import AlpacaSettings
@@ -34,7 +34,7 @@ MINUTE = timedelta(minutes=1)
 _BOUNDS = Bounds()
 
 
-class Source(CandleSource, QuoteSource, Protocol):
+class Source(CandleSource, QuoteSource, DatedSource, Protocol):
     """The source of an exchange."""
 
 

@@ -152,6 +152,17 @@ def altered(change: Callable[[Any], Any]) -> Fault:
     return fault
 
 
+def with_headers(**headers: str) -> Fault:
+    """Give the true answer with these headers."""
+
+    async def fault(request: web.Request, handler: Handler) -> Answer:
+        true = await handler(request)
+        true.headers.update({name.title(): value for name, value in headers.items()})
+        return true
+
+    return fault
+
+
 def echoing_keys(status: int) -> Fault:
     """Refuse and quote the keys of the request, as some gateways do."""
 

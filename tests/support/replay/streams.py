@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
+from email.utils import format_datetime
 from typing import NamedTuple
 
 from aiohttp import web
@@ -269,12 +270,14 @@ def together(*faults: StreamFault) -> StreamFault:
 
 
 def guarded(motion: Motion, handler: Handler) -> Handler:
-    """Return a handler of REST that answers 503 during an outage."""
+    """Return a handler of REST that answers 503 during an outage. Its answers have the time of the exchange."""
 
     async def handle(request: web.Request) -> Answer:
         if motion.is_down():
             return web.Response(status=503, text=json.dumps({"msg": "Service Unavailable"}))
-        return await handler(request)
+        answer = await handler(request)
+        answer.headers["Date"] = format_datetime(motion.now(), usegmt=True)
+        return answer
 
     return handle
 
