@@ -33,6 +33,7 @@ SETTLED = 10  # seconds of a minute by which the candle before it should have co
 PURGED = 3600.0  # seconds from one purge to the next
 AGAIN = 5.0  # seconds after which a part that has failed begins again
 CLOSING = 1.0  # seconds of this machine to end the streams, and as many to store what waits
+ENDING = 0.3  # for what is left then
 
 ANSWERING = 2.0  # seconds of this machine for the event loop to say what it measures
 
@@ -113,6 +114,7 @@ class Collector:
                 task.cancel()
             await asyncio.wait(tasks)
             await collection.close()
+            await _end_tasks()
         if not tasks[1].cancelled():
             tasks[1].result()
 
@@ -316,6 +318,15 @@ class _Stream:
             late_ticks=ticks.late,
             dropped_ticks=ticks.invalid + ticks.future + ticks.past,
         )
+
+
+async def _end_tasks() -> None:
+    """End what is left in the event loop, such as questions for quotes, and connections that do not close."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=ENDING)
 
 
 async def _forever(part: Part, clock: Clock) -> None:
