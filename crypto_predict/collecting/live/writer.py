@@ -108,7 +108,7 @@ class Writer:
         self._database = database
         self._held = held  # the reservation, which is renewed now and then, and after the database was away
         self._clock = clock
-        self._stored = stored  # is called in the event loop with the candles of streams that are stored
+        self._stored = stored  # is called in a thread with the candles of streams that are stored
         self._most_waiting = most_waiting
         self._back = back  # is called in the event loop when the database is back
         self._waiting = _Batch()
@@ -227,10 +227,6 @@ class Writer:
             event(_log, logging.WARNING, "the database is back", waiting=len(batch), dropped=self.dropped)
             self._away_since = None
             self._back()
-        for one in closed:
-            self.stored_candles[one.series] += len(one.candles)
-        if closed:
-            self._stored(closed)
 
     def _write(self, batch: _Batch, closed: Sequence[Closed]) -> None:
         """Write a batch, in a thread, and remove what is stored from it. Quotes wait for candles that have arrived.
@@ -246,6 +242,10 @@ class Writer:
         if closed:
             database.write_closed(closed)
             batch.candles.clear()
+            for one in closed:
+                self.stored_candles[one.series] += len(one.candles)
+            # before the state of the stream: the comparison takes what a connected stream did not send for missed
+            self._stored(closed)
         if batch.built:
             built: dict[SeriesKey, list[BuiltCandle]] = defaultdict(list)
             for (series, _), candle in batch.built.items():

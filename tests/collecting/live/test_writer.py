@@ -206,3 +206,24 @@ def test_a_series_that_was_deleted_from_the_database_does_not_hold_up_the_others
     assert writer.depth == 0
     assert len(database.quarantine(BTC, EVER)) == 1
     assert database.quotes("binance", BTC.pair, EVER, 9) == [quote(0)]
+
+
+def test_candles_count_as_sent_before_the_stream_counts_as_connected(tmp_path: Path) -> None:
+    """After an outage of the database REST has the same candles at once: it must not count them as missed."""
+    known: list[tuple[int, int]] = []
+    connected = StreamSpan(Span(START, START + 2 * MINUTE), StreamState.CONNECTED, "")
+
+    def note(closed: Sequence[Closed]) -> None:
+        known.append((len(closed), len(database.streams(BTC.source, BTC.pair, EVER))))
+
+    async def store() -> None:
+        writer = Writer(database, held, Clock(START, SPEED), note, lambda: None)
+        writer.stream(BTC.source, [BTC.pair], connected)
+        writer.candle(BTC, minute(0))
+        await writer.close(5.0)
+
+    with open_writer(new_database("sqlite", tmp_path)) as database, database.hold_collector(Shard()) as held:
+        database.follow(BTC, simulated=False)
+        asyncio.run(store())
+        assert known == [(1, 0)]
+        assert database.streams(BTC.source, BTC.pair, EVER) == [connected]
