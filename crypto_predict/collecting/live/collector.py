@@ -129,6 +129,7 @@ class _Collection:
         opened = open_sources(names, settings.environ, 0, ())
         self._sources: dict[str, CandleSource] = {source.id: source for source in opened}
         self._feeds = open_feeds(names, settings.environ, clock)
+        self._followed: Sequence[CollectedSeries] = ()  # once they have their streams
         self._streams: dict[str, _Stream] = {}
         self._newest: dict[SeriesKey, datetime] = {}  # UTC, the newest closes of streams that are stored
         self._writer = Writer(database, held, clock, self._stored, self._database_is_back)
@@ -166,7 +167,7 @@ class _Collection:
 
     def figures(self) -> Figures:
         """Return what is measured now."""
-        series = [self._figures_of(one) for one in self._roster.series()]
+        series = [self._figures_of(one) for one in self._followed]
         streams = []
         for name, stream in self._streams.items():
             lags = [
@@ -232,13 +233,15 @@ class _Collection:
             await apart(self._roster.refresh, "roster")
         except DatabaseError:  # the writer reports it
             return
-        self._filler.follow(self._roster.series())
+        series = self._roster.series()
+        self._filler.follow(series)
         pairs: dict[str, list[Pair]] = defaultdict(list)
-        for one in self._roster.series():
+        for one in series:
             if one.series.interval is Interval.MINUTE_1 and one.series.source in self._feeds:
                 pairs[one.series.source].append(one.series.pair)
         for name in pairs.keys() | self._streams.keys():
             self._stream(name).supervisor.follow(pairs[name])
+        self._followed = series
 
     def _stream(self, name: str) -> _Stream:
         if name not in self._streams:
