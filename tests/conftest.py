@@ -4,6 +4,7 @@ Hypothesis tries the same examples in every run, without a deadline, since machi
 --hypothesis-profile explore`` tries different ones each time.
 """
 
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -12,6 +13,9 @@ import pytest
 from hypothesis import is_hypothesis_test, settings
 
 from crypto_predict.prerequisites import quick_imports
+
+# A shell has its background jobs ignore Ctrl-C, and every process that a test starts would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=50)
 settings.register_profile("explore", deadline=None, max_examples=1000)

@@ -18,6 +18,7 @@ from tests.test_floors import MODULES, PACKAGE, all_imports
 image = engine.image  # a fixture
 pytestmark = [needs_engine, pytest.mark.timeout(600)]
 
+LIVE = (f"{PACKAGE}.store", f"{PACKAGE}.collecting")
 MOST_BYTES = 12_400_000  # in the layers above the base
 
 
@@ -154,10 +155,10 @@ def part_of(path: str) -> str:
 def imported_modules() -> set[str]:
     """Return the modules of this project that `api.py` imports, directly or not, and their packages.
 
-    `store` is not among them: it needs database libraries, which only the target `live` has.
+    `store` and `collecting` are not among them: they need libraries that only the target `live` has.
     """
     reached: set[str] = set()
-    waiting = {name for name in all_imports()["api"] & MODULES.keys() if name != f"{PACKAGE}.store"}
+    waiting = {name for name in all_imports()["api"] & MODULES.keys() if not name.startswith(LIVE)}
     while waiting:
         name = waiting.pop()
         reached.add(name)

@@ -35,6 +35,7 @@ SETTLED = 10  # seconds of a minute by which the candle before it should have co
 PURGED = 3600.0  # seconds from one purge to the next
 AGAIN = 5.0  # seconds after which a part that has failed begins again
 CLOSING = 1.0  # seconds of this machine to end the streams, and as many to store what waits
+ENDING = 0.3  # for what is left then
 
 ANSWERING = 2.0  # seconds of this machine for the event loop to say what it measures
 
@@ -115,6 +116,7 @@ class Collector:
                 task.cancel()
             await asyncio.wait(tasks)
             await collection.close()
+            await _end_tasks()
         if not tasks[1].cancelled():
             tasks[1].result()
 
@@ -129,6 +131,7 @@ class _Collection:
         opened = open_sources(names, settings.environ, 0, ())
         self._sources: dict[str, CandleSource] = {source.id: source for source in opened}
         self._feeds = open_feeds(names, settings.environ, clock)
+        self._followed: Sequence[CollectedSeries] = ()  # once they have their streams
         self._streams: dict[str, _Stream] = {}
         self._newest: dict[SeriesKey, datetime] = {}  # UTC, the newest closes of streams that are stored
         self._writer = Writer(database, held, clock, self._stored, self._database_is_back)
@@ -166,7 +169,7 @@ class _Collection:
 
     def figures(self) -> Figures:
         """Return what is measured now."""
-        series = [self._figures_of(one) for one in self._roster.series()]
+        series = [self._figures_of(one) for one in self._followed]
         streams = []
         for name, stream in self._streams.items():
             lags = [
@@ -232,13 +235,15 @@ class _Collection:
             await apart(self._roster.refresh, "roster")
         except DatabaseError:  # the writer reports it
             return
-        self._filler.follow(self._roster.series())
+        series = self._roster.series()
+        self._filler.follow(series)
         pairs: dict[str, list[Pair]] = defaultdict(list)
-        for one in self._roster.series():
+        for one in series:
             if one.series.interval is Interval.MINUTE_1 and one.series.source in self._feeds:
                 pairs[one.series.source].append(one.series.pair)
         for name in pairs.keys() | self._streams.keys():
             self._stream(name).supervisor.follow(pairs[name])
+        self._followed = series
 
     def _stream(self, name: str) -> _Stream:
         if name not in self._streams:
@@ -326,6 +331,15 @@ def _exchange_now(source: CandleSource, clock: Clock) -> datetime | None:
     if not isinstance(source, DatedSource) or (dated := source.dated) is None:
         return None
     return dated.time + timedelta(seconds=(monotonic() - dated.arrived) * clock.speed)
+
+
+async def _end_tasks() -> None:
+    """End what is left in the event loop, such as questions for quotes, and connections that do not close."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=ENDING)
 
 
 async def _forever(part: Part, clock: Clock) -> None:

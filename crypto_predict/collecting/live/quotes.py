@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 from crypto_predict.collecting.live.apart import apart
@@ -22,20 +23,21 @@ _log = logging.getLogger(__name__)
 class TopOfBook:
     """The newest quotes of one source.
 
-    A stream sends a quote when it has changed: while it is connected, the last one stays true, and is stored with the
-    time at which it was. Where a stream has not sent any, the exchange is asked.
+    A stream sends a quote when it has changed: while it is connected, the last one stays true. One of an earlier minute
+    is stored with the present time of its exchange. Where a stream has not sent any, the exchange is asked.
     """
 
     def __init__(
         self, source: str, exchange: QuoteSource | None, clock: Clock, store: Callable[[str, Pair, Quote], None]
     ) -> None:
         self._source, self._exchange, self._clock, self._store = source, exchange, clock, store
-        self._newest: dict[Pair, Quote] = {}  # that the present connection has sent
+        # What the present connection has sent, and the arrival on the monotonic clock.
+        self._newest: dict[Pair, tuple[Quote, float]] = {}
         self._asking: asyncio.Task[None] | None = None
 
     def received(self, pair: Pair, quote: Quote) -> None:
         """Take a quote of the stream."""
-        self._newest[pair] = quote
+        self._newest[pair] = quote, self._clock.monotonic()
 
     def interrupted(self) -> None:
         """Note that the stream is not connected: its last quotes may no longer be true."""
@@ -43,11 +45,12 @@ class TopOfBook:
 
     def every_minute(self, pairs: Collection[Pair]) -> None:
         """Store one quote of each pair."""
-        now = self._clock.now()
-        for pair in pairs:
-            if (quote := self._newest.get(pair)) is not None:
-                is_old = now - quote.time > Interval.MINUTE_1.length
-                self._store(self._source, pair, replace(quote, time=now) if is_old else quote)
+        minute, now = Interval.MINUTE_1, self._clock.monotonic()
+        for pair in sorted(set(pairs) & self._newest.keys()):
+            quote, arrived = self._newest[pair]
+            present = quote.time + timedelta(seconds=now - arrived)
+            is_earlier = minute.floor(quote.time) < minute.floor(present)
+            self._store(self._source, pair, replace(quote, time=present) if is_earlier else quote)
         missing = sorted(set(pairs) - self._newest.keys())
         if missing and self._exchange is not None and (self._asking is None or self._asking.done()):
             self._asking = asyncio.create_task(self._ask(self._exchange, missing))
