@@ -19,17 +19,15 @@ Wire format: msgpack in binary messages, each a list; ``t`` is a timestamp of ms
 
 from __future__ import annotations
 
-import http.client
 import logging
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgpack
 from alpaca.data.live.crypto import CryptoDataStream
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import WebSocketException
 from websockets.legacy.client import WebSocketClientProtocol
 from websockets.legacy.exceptions import InvalidStatusCode, RedirectHandshake
 
@@ -48,6 +46,7 @@ from crypto_predict.sources.alpaca.rows import read_candle, read_quote
 from crypto_predict.sources.alpaca.settings import AlpacaSettings
 from crypto_predict.sources.sanitize import Sanitizer
 from crypto_predict.sources.session import host_of
+from crypto_predict.sources.stream_end import Broken, of_error, refused, within
 from crypto_predict.sources.symbols import ALPACA
 from crypto_predict.sources.wire import Malformed
 
@@ -60,8 +59,6 @@ LONGEST_MESSAGE = 2**18  # bytes, after decompression
 _MINUTE = Interval.MINUTE_1
 _HEARTBEAT_EVERY = 1.0  # seconds
 _CLOSE_WITHIN = 0.3  # seconds, for each of four steps: the process has three to stop
-_DOWN_STATUSES = frozenset({403, 451})  # of a handshake, beside 5xx
-_DOWN_CODES = frozenset({1011, 1012, 1013})  # of a closing frame: internal error, restart, try again later
 _BAD_SYMBOL, _TOO_MANY_SYMBOLS, _INTERNAL = 400, 405, 500  # codes of error messages
 _REFUSED_KEYS = frozenset({402, 408, 409})  # auth failed, not enabled, insufficient subscription
 
@@ -113,7 +110,7 @@ class AlpacaFeed:
                 await stream.receive()
         except _Refusal as refusal:
             interrupted = self._refused(refusal, stream)
-        except (_Failed, Malformed, OSError, WebSocketException) as error:
+        except (Broken, Malformed, OSError, WebSocketException) as error:
             interrupted = self._failed(error, stream)
         finally:
             await stream.close()
@@ -138,27 +135,11 @@ class AlpacaFeed:
         return Interrupted(answer, stream.complete_until, exchange_down=refusal.code == _INTERNAL)
 
     def _failed(self, error: Exception, stream: _Stream) -> Interrupted:
-        detail, exchange_down = self._sanitize(str(error)), False
-        if isinstance(error, _Failed):
-            reason = detail
-        elif isinstance(error, Malformed):
-            reason = f"sent a message that is not in Alpaca's format: {detail}"
-        elif isinstance(error, InvalidStatusCode):
-            status = error.status_code
-            reason = f"answered {status} {http.client.responses.get(status, '')}".rstrip() + " to the handshake"
-            exchange_down = status >= 500 or status in _DOWN_STATUSES
-        elif isinstance(error, ConnectionClosed):
-            reason = f"closed the connection: {detail}"
-            exchange_down = error.rcvd is not None and error.rcvd.code in _DOWN_CODES
-        elif isinstance(error, OSError):
-            reason = f"cannot be reached: {detail}; check the network and the address"
+        if isinstance(error, InvalidStatusCode):
+            end = refused(error.status_code)
         else:
-            reason = f"did not complete the handshake: {detail}"
-        return Interrupted(f"{self._host} {reason}", stream.complete_until, exchange_down)
-
-
-class _Failed(Exception):
-    """The connection cannot be used any more; the message continues the name of the host."""
+            end = of_error(error, "Alpaca", self._sanitize(str(error)))
+        return Interrupted(f"{self._host} {end.reason}", stream.complete_until, end.exchange_down)
 
 
 class _Refusal(Exception):
@@ -177,7 +158,7 @@ class _Connection(WebSocketClientProtocol):
         try:
             await super().handshake(*args, **options)
         except RedirectHandshake:
-            raise _Failed("has moved; check ALPACA_STREAM_URL") from None
+            raise Broken("has moved; check ALPACA_STREAM_URL") from None
 
     async def recv(self) -> str | bytes:
         """Return a message for the handshake of the SDK, which does not check it."""
@@ -188,7 +169,7 @@ class _Connection(WebSocketClientProtocol):
     async def receive(self) -> list[dict[str, Any]]:
         """Return the objects of the next message."""
         if len(self.messages) >= MOST_WAITING:
-            raise _Failed(f"has sent {MOST_WAITING:,} messages that were not taken yet; this machine is too slow")
+            raise Broken(f"has sent {MOST_WAITING:,} messages that were not taken yet; this machine is too slow")
         return _read(await super().recv())
 
 
@@ -206,7 +187,7 @@ class _Stream(CryptoDataStream):
             websocket_params={
                 "create_protocol": _Connection,
                 "logger": _frames_log,
-                "open_timeout": None,  # `_within` bounds each step
+                "open_timeout": None,  # `within` bounds each step
                 "ping_interval": None,  # `receive` sends pings
                 "close_timeout": _CLOSE_WITHIN,
                 "max_queue": MOST_WAITING,
@@ -235,9 +216,9 @@ class _Stream(CryptoDataStream):
     async def open(self, *, with_quotes: bool) -> None:
         """Connect, authenticate and subscribe."""
         try:
-            async with self._within("accept the connection"):
+            async with within(self._clock, ANSWER_WITHIN, "accept the connection"):
                 await self._connect()
-            async with self._within("answer to the keys"):
+            async with within(self._clock, ANSWER_WITHIN, "answer to the keys"):
                 await self._auth()
         except (LookupError, ValueError):  # as the SDK reads another greeting
             raise Malformed("an unexpected answer in the handshake") from None
@@ -257,12 +238,12 @@ class _Stream(CryptoDataStream):
             async with self._clock.timeout(PING_AFTER):
                 messages = await self._ws.receive()
         except TimeoutError:
-            async with self._within("answer a ping"):
+            async with within(self._clock, ANSWER_WITHIN, "answer a ping"):
                 await (await self._ws.ping())
         else:
             await self._dispatch_all(messages)
         if not self._events and self._clock.monotonic() - self._data_at >= SILENCE:
-            raise _Failed(f"has sent neither a bar nor a quote for {SILENCE:g} s")
+            raise Broken(f"has sent neither a bar nor a quote for {SILENCE:g} s")
 
     def take(self) -> list[FeedEvent]:
         """Return the events that have come, with a heartbeat if it is time for one."""
@@ -281,7 +262,7 @@ class _Stream(CryptoDataStream):
     async def _confirmed(self, channel: str) -> set[str]:
         """Ask for every channel that has a handler, and return the symbols that the exchange confirms for one."""
         self._subscribed = None
-        async with self._within(f"confirm the subscription of {channel}"):
+        async with within(self._clock, ANSWER_WITHIN, f"confirm the subscription of {channel}"):
             await self._send_subscribe_msg()
             while self._subscribed is None:
                 await self._dispatch_all(await self._ws.receive())
@@ -309,15 +290,6 @@ class _Stream(CryptoDataStream):
     def _read_bar(self, message: dict[str, Any]) -> tuple[SeriesKey, Candle]:
         series = SeriesKey(ALPACA.source, self._pairs[message["S"]], _MINUTE)
         return series, read_candle(message, _time(message))
-
-    @asynccontextmanager
-    async def _within(self, step: str) -> AsyncIterator[None]:
-        """Bound a step of the exchange's."""
-        try:
-            async with self._clock.timeout(ANSWER_WITHIN):
-                yield
-        except TimeoutError:
-            raise _Failed(f"did not {step} within {ANSWER_WITHIN:g} s") from None
 
 
 def _read(message: object) -> list[dict[str, Any]]:

@@ -26,7 +26,6 @@ accepts a stream of a pair that it does not have, and sends nothing: REST is wha
 from __future__ import annotations
 
 import asyncio
-import http.client
 import json
 import logging
 from collections import deque
@@ -52,6 +51,7 @@ from crypto_predict.market.ports import (
 from crypto_predict.sources.binance.settings import BinanceSettings
 from crypto_predict.sources.sanitize import Sanitizer
 from crypto_predict.sources.session import host_of
+from crypto_predict.sources.stream_end import StreamEnd, closed, refused, unreachable
 from crypto_predict.sources.symbols import BINANCE
 from crypto_predict.sources.wire import Malformed, decimal, instant, whole
 
@@ -67,8 +67,6 @@ LIFETIME = 23 * 3600  # after which a connection is replaced, in the middle of a
 QUOTES_EVERY = 1  # the newest quote of each pair; there can be hundreds a second
 
 _LONGEST_FRAME = 2**16  # bytes
-_DOWN_STATUSES = frozenset({403, 451})  # of a handshake, beside 5xx; 418 and 429 are for this machine alone
-_DOWN_CODES = frozenset({1011, 1012, 1013})  # of a closing frame: internal error, restart, try again later
 _REORDERED = 10  # candles that may come before an earlier one of the same pair
 _HEAD = '{"stream":"'
 _logger = logging.getLogger(__name__)
@@ -127,28 +125,23 @@ class BinanceFeed:
         reason, exchange_down = inbox.end
         yield Interrupted(f"{host_of(self._url)} {self._sanitize(reason)}", inbox.complete_until(), exchange_down)
 
-    async def _connect(self, connections: Sequence[_Connection]) -> _End | None:
+    async def _connect(self, connections: Sequence[_Connection]) -> StreamEnd | None:
         """Open all connections; return why one of them could not be opened."""
         try:
             async with self._clock.timeout(CONNECT_WITHIN):
                 outcomes = await asyncio.gather(*(each.connect() for each in connections), return_exceptions=True)
         except TimeoutError:
-            return f"did not accept the connection within {CONNECT_WITHIN} s", False
+            return StreamEnd(f"did not accept the connection within {CONNECT_WITHIN} s")
         for error in outcomes:
             if isinstance(error, InvalidStatus):
-                status = error.response.status_code
-                reason = f"answered {status} {http.client.responses.get(status, '')}".rstrip()
-                return f"{reason} to the handshake", status >= 500 or status in _DOWN_STATUSES
+                return refused(error.response.status_code)
             if isinstance(error, InvalidHandshake):
-                return f"did not complete the handshake: {error}", False
+                return StreamEnd(f"did not complete the handshake: {error}")
             if isinstance(error, OSError | ValueError | WebSocketException):
-                return f"cannot be reached: {error}; check the network and the address", False
+                return unreachable(str(error))
             if error is not None:
                 raise error
         return None
-
-
-_End = tuple[str, bool]  # why the feed ends, and whether the exchange has answered that it is not available
 
 
 class _Connection(ReconnectingWebsocket):  # type: ignore[misc]  # python-binance has no types
@@ -200,7 +193,7 @@ class _Connection(ReconnectingWebsocket):  # type: ignore[misc]  # python-binanc
             reason = f"received {code}"
         elif not kind.startswith("ConnectionClosed"):
             reason = f"{kind} {reason}"
-        self._inbox.finish(f"closed the connection: {reason}", code in _DOWN_CODES)
+        self._inbox.finish(*closed(code, reason))
 
     async def watch(self) -> None:
         """Ping while there are no messages, until the connection does not answer or sends no data."""
@@ -234,7 +227,7 @@ class _Inbox:
     """What has arrived on all connections, and was not taken yet."""
 
     def __init__(self, pairs: Sequence[Pair], clock: Clock, most: int) -> None:
-        self.end: _End | None = None
+        self.end: StreamEnd | None = None
         self.is_retiring = False  # the exchange will close the connection soon
         self._clock, self._most = clock, most
         self._symbols = {BINANCE.symbol(pair): pair for pair in pairs}
@@ -249,7 +242,7 @@ class _Inbox:
 
     def finish(self, reason: str, exchange_down: bool = False) -> None:
         """End the feed. The first reason counts: the others follow from it."""
-        self.end = self.end or (reason, exchange_down)
+        self.end = self.end or StreamEnd(reason, exchange_down)
         self._arrived.set()
 
     def complete_until(self) -> datetime:

@@ -21,13 +21,11 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from http import HTTPStatus
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from urllib.request import getproxies
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import WebSocketException
 
 from crypto_predict.errors import UnusableHistory
 from crypto_predict.market import Pair
@@ -36,6 +34,7 @@ from crypto_predict.market.ports import FeedEvent, Heartbeat, Interrupted, TickR
 from crypto_predict.sources.poloniex.settings import PoloniexSettings
 from crypto_predict.sources.sanitize import Sanitizer
 from crypto_predict.sources.session import host_of
+from crypto_predict.sources.stream_end import Broken, of_error, within
 from crypto_predict.sources.symbols import POLONIEX
 from crypto_predict.sources.wire import Malformed, decimal, instant
 
@@ -50,8 +49,6 @@ LONGEST_MESSAGE = 2**20  # bytes; one with the tickers of all 1,000 pairs has 35
 _CHANNEL = "ticker"
 _HEARTBEAT_EVERY = 1
 _CLOSE_WITHIN = 0.3  # seconds: the process has three to stop
-_DOWN_STATUSES = frozenset({403, 451})  # of a handshake, beside 5xx
-_DOWN_CODES = frozenset({1011, 1012, 1013})  # of a closing frame: internal error, restart, try again later
 _SYMBOL = re.compile(r"[A-Z0-9]+_[A-Z0-9]+")
 # The library logs headers and frames at DEBUG; an address may contain a password.
 _frames_log = logging.getLogger(f"{__name__}.frames")
@@ -94,8 +91,8 @@ class PoloniexFeed:
         except _Refusal as refusal:
             reason = f'answered "{self._sanitize(refusal.message)}"'
             interrupted = self._interrupted(stream, reason, exchange_down="maintenance" in refusal.message.lower())
-        except (_Failed, Malformed, OSError, WebSocketException) as error:
-            interrupted = self._interrupted(stream, *self._explained(error))
+        except (Broken, Malformed, OSError, WebSocketException) as error:
+            interrupted = self._interrupted(stream, *of_error(error, "Poloniex", self._sanitize(str(error))))
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
@@ -103,28 +100,6 @@ class PoloniexFeed:
 
     def _interrupted(self, stream: _Stream, reason: str, exchange_down: bool) -> Interrupted:
         return Interrupted(f"{self._host} {reason}", stream.heard_at, exchange_down)
-
-    def _explained(self, error: Exception) -> tuple[str, bool]:
-        """Return why a connection ended, and whether the exchange has answered that it is not available."""
-        detail = self._sanitize(str(error))
-        if isinstance(error, _Failed):
-            return detail, False
-        if isinstance(error, Malformed):
-            return f"sent a message that is not in Poloniex's format: {detail}", False
-        if isinstance(error, InvalidStatus):
-            status = error.response.status_code
-            phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
-            is_down = status >= 500 or status in _DOWN_STATUSES
-            return f"answered {status} {phrase}".rstrip() + " to the handshake", is_down
-        if isinstance(error, ConnectionClosed):
-            return f"closed the connection: {detail}", error.rcvd is not None and error.rcvd.code in _DOWN_CODES
-        if isinstance(error, OSError):
-            return f"cannot be reached: {detail}; check the network and the address", False
-        return f"did not complete the handshake: {detail}", False
-
-
-class _Failed(Exception):
-    """The connection cannot be used any more; the message continues the name of the host."""
 
 
 class _Refusal(Exception):
@@ -158,14 +133,14 @@ class _Stream:
         """Connect, subscribe, and read until the connection ends; it ends with an error.
 
         Raises:
-            _Failed: The exchange does not answer, or sends more than is taken.
+            Broken: The exchange does not answer, or sends more than is taken.
             _Refusal: The exchange has sent an error message.
             Malformed: It has sent something else than Poloniex's format.
             UnusableHistory: It does not have one of the pairs.
             OSError: The network failed.
             WebSocketException: The handshake failed, or the connection was closed.
         """
-        async with self._within("accept the connection"):
+        async with within(self._clock, ANSWER_WITHIN, "accept the connection"):
             websocket = await _Connect(
                 url,
                 compression=None,  # messages are short, and a compressed one may be a bomb
@@ -188,7 +163,7 @@ class _Stream:
         """Ask for these symbols, and wait until the exchange has confirmed that."""
         await websocket.send(json.dumps({"event": "subscribe", "channel": [_CHANNEL], "symbols": symbols}))
         try:
-            async with self._within("confirm a subscription"):
+            async with within(self._clock, ANSWER_WITHIN, "confirm a subscription"):
                 while (answer := await self._control(websocket)).get("event") != "subscribe":
                     pass
         except _Refusal as refusal:
@@ -236,7 +211,7 @@ class _Stream:
             now = self._clock.monotonic()
             if now >= self._ping_at:
                 if self._awaits_pong:
-                    raise _Failed(f"did not answer a ping within {PING_EVERY} s")
+                    raise Broken(f"did not answer a ping within {PING_EVERY} s")
                 await websocket.send('{"event":"ping"}')
                 self._awaits_pong, self._ping_at = True, now + PING_EVERY
             try:
@@ -265,17 +240,8 @@ class _Stream:
 
     def _put(self, event: FeedEvent) -> None:
         if self.waiting.qsize() >= self._most_waiting:
-            raise _Failed(f"has sent {self._most_waiting:,} events that were not taken yet; this machine is too slow")
+            raise Broken(f"has sent {self._most_waiting:,} events that were not taken yet; this machine is too slow")
         self.waiting.put_nowait(event)
-
-    @asynccontextmanager
-    async def _within(self, step: str) -> AsyncIterator[None]:
-        """Bound a step of the exchange's."""
-        try:
-            async with self._clock.timeout(ANSWER_WITHIN):
-                yield
-        except TimeoutError:
-            raise _Failed(f"did not {step} within {ANSWER_WITHIN} s") from None
 
 
 def _read(frame: str | bytes) -> Mapping[str, object]:
