@@ -11,6 +11,7 @@ from enum import Enum
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from crypto_predict.market.candle import Candle, Gap, Quote, StoredCandle
+from crypto_predict.market.forecast import MinuteForecast, MinuteModel, MinuteScores
 from crypto_predict.market.interval import Interval, Span
 from crypto_predict.market.pair import Pair, SeriesKey
 
@@ -274,6 +275,24 @@ class SeriesSize:
     bytes: int  # estimated: the share of these rows in the bytes of all candles; with SQLite, in those of the file
 
 
+@dataclass(frozen=True, slots=True)
+class MinuteRecord:
+    """The live record of the minute forecasts of one series."""
+
+    since: datetime  # UTC, the first outcome
+    until: datetime  # UTC: every outcome up to this close has been scored; it grows with each `write_forecasts`
+    scores: tuple[MinuteScores, ...]  # by horizon, ascending
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastStep:
+    """What one closed candle adds to the minute forecasts of a series."""
+
+    forecast: MinuteForecast | None  # made at its close; None if the candles cannot carry one
+    until: datetime  # UTC, its close
+    scores: tuple[MinuteScores, ...]  # of the forecasts whose outcome it is, at most one for each horizon
+
+
 class MarketReader(Protocol):
     """Read access to a database of the market. Safe to share between threads.
 
@@ -312,6 +331,20 @@ class MarketReader(Protocol):
 
     def built(self, series: SeriesKey, span: Span, limit: int) -> Sequence[BuiltCandle]:
         """Return at most `limit` candles built from ticks that open in `span`, ascending."""
+
+    def minute_forecasts(
+        self, series: SeriesKey, span: Span, limit: int, *, newest: bool = False
+    ) -> Sequence[MinuteForecast]:
+        """Return at most `limit` minute forecasts whose cutoff lies in `span`, ascending: the oldest, or the `newest`.
+
+        Only those of the last day or so are kept.
+        """
+
+    def minute_record(self, series: SeriesKey) -> MinuteRecord | None:
+        """Return how the minute forecasts of a series have done; None before the first outcome."""
+
+    def minute_models(self) -> Mapping[SeriesKey, MinuteModel]:
+        """Return the newest model of every series that has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,6 +450,16 @@ class MarketWriter(MarketReader, Protocol):
         Raises:
             SeriesHeld: Another process has reserved some of them; the error names that process.
         """
+
+    def write_forecasts(self, steps: Mapping[SeriesKey, Sequence[ForecastStep]], keep: timedelta) -> None:
+        """Store minute forecasts and add their scores to the record, for many series in one transaction.
+
+        A step that is not after the record's `until` is left out, so that no outcome counts twice. Forecasts whose
+        cutoff lies more than `keep` before the newest one of their series are deleted.
+        """
+
+    def write_minute_model(self, series: SeriesKey, model: MinuteModel) -> None:
+        """Store the model of a series in place of the one before."""
 
     def purge(self, interval: Interval, before: datetime, limit: int) -> int:
         """Delete at most `limit` rows of what lies before an instant (UTC), oldest first, and return how many.
