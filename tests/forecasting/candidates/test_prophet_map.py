@@ -235,3 +235,20 @@ def test_a_handful_of_candles_has_a_fit(count: int, shape: Callable[[FloatArray]
     log_close = shape(np.arange(float(count)))
     days = np.arange(FIRST_DAY, FIRST_DAY + count)
     assert fit_map(days, log_close).at(days) == pytest.approx(log_close, abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_curve_that_is_updated_follows_the_fit_to_the_same_closes(seed: int) -> None:
+    """Six days are added to 800; a curve that is held is several times as far away."""
+    log_close, days = random_walk(seed, 806), FIRST_DAY + np.arange(806)
+    before = fit_map(days[:800], log_close[:800])
+    later = days[-1] + AHEAD
+    fresh = fit_map(days, log_close).at(later)
+    updated = before.update(days[800:], log_close[800:])
+    assert np.abs(updated.at(later) - fresh).mean() < np.abs(before.at(later) - fresh).mean() / 3
+    assert updated.objective == pytest.approx(fit_map(days, log_close).objective, abs=3.0)
+
+
+def test_a_curve_without_later_closes_is_held() -> None:
+    curve = fit_map(FIRST_DAY + np.arange(100), random_walk(1, 100))
+    assert curve.update(np.arange(0), np.zeros(0)) is curve
