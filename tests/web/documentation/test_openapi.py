@@ -78,15 +78,16 @@ def test_every_operation_is_described(path: str) -> None:
 
 
 def examples(parameter: dict[str, Any]) -> list[str]:
-    """Return the examples of a parameter."""
+    """Return the examples of a parameter, as text; an optional one may have none."""
     named = [example["value"] for example in parameter.get("examples", {}).values()]
-    return [*named, *([parameter["example"]] if "example" in parameter else [])]
+    found = [*named, *([parameter["example"]] if "example" in parameter else [])]
+    return [",".join(map(str, one)) if isinstance(one, list) else str(one) for one in found]
 
 
 def example_urls() -> Iterator[tuple[str, dict[str, str]]]:
     """Yield path and query of every documented request, with each example of its parameters."""
     for path, operation in OPERATIONS.items():
-        parameters = operation.get("parameters", [])
+        parameters = [one for one in operation.get("parameters", []) if one.get("required") or examples(one)]
         most = max((len(examples(parameter)) for parameter in parameters), default=1)
         for index in range(most):
             chosen = {one["name"]: examples(one)[min(index, len(examples(one)) - 1)] for one in parameters}
