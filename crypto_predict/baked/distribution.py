@@ -50,7 +50,7 @@ class Distribution:
         x = math.log(price)
         return self._beyond(x) if x >= self.log_prices[-1] else 1 - self.below(price)
 
-    def knows(self, price: float) -> bool:
+    def covers(self, price: float) -> bool:
         """Return whether this price lies between the outer quantiles, both included, and not in an assumed tail."""
         return self.log_prices[0] <= math.log(price) <= self.log_prices[-1]
 

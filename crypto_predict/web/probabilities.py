@@ -83,7 +83,7 @@ def answer(answers: Answers, question: ProbabilityQuestion) -> Probability:
         trained_at=card.trained_at,
         newest_candle=series.last_candle,
         horizon_days=horizon,
-        extrapolated=not all(distribution.knows(limit) for limit in (question.above, question.below) if limit),
+        extrapolated=not all(distribution.covers(limit) for limit in (question.above, question.below) if limit),
         calibration=None if horizon is None else _calibration(held.backtest, question.model, horizon),
     )
     return Probability(

@@ -118,7 +118,9 @@ def probability(pair: str, query: str, held: Sequence[Pair]) -> ProbabilityQuest
     if above is None and below is None:
         raise BadParameter("above", f"above and below are missing: give one of them or both, each {PRICE_EXPECTED}")
     if above is not None and below is not None and below <= above:
-        fault = f"below ({below:,}) must be more than above ({above:,}): both together ask for a price between them"
+        fault = (
+            f"below ({below:,.12g}) must be more than above ({above:,.12g}): both together ask for a price between them"
+        )
         raise BadParameter("below", fault)
     return ProbabilityQuestion(known, when, above, below, _model(given))
 
