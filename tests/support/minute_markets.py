@@ -33,13 +33,12 @@ def market(seed: int, minutes: int, *, price: float = 100.0, tick: float = 0.01,
     prices = np.round(prices / tick) * tick
     volumes = np.exp(log_scale + rng.standard_normal(minutes) / 2)
     bought = rng.random(minutes)
-    rows = zip(prices.tolist(), volumes.tolist(), bought.tolist(), strict=True)
-    return [
-        Candle(START + index * MINUTE, *row, volume, None, int(100 * volume), share * volume)
-        if flow
-        else Candle(START + index * MINUTE, *row, volume)
-        for index, (row, volume, share) in enumerate(rows)
-    ]
+    rows = zip(*prices.T.tolist(), volumes.tolist(), bought.tolist(), strict=True)
+    found = []
+    for index, (first, high, low, last, volume, share) in enumerate(rows):
+        candle = Candle(START + index * MINUTE, first, high, low, last, volume)
+        found.append(candle._replace(trades=int(100 * volume), taker_base_volume=share * volume) if flow else candle)
+    return found
 
 
 def still(first: Candle, minutes: int, volume: float = 0.0) -> list[Candle]:
