@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from crypto_predict.market import DAY, Gap, Pair
 
-VERSION = 4  # of the schema; raised whenever an older program could misread the file
+VERSION = 5  # of the schema; raised whenever an older program could misread the file
 HORIZON_DAYS = 365  # the range of a model after its last candle
 COVERAGE = 0.8  # nominal share of outcomes inside the central interval
 MOST_PAIRS = 36  # a server holds all of them in memory
@@ -149,11 +149,35 @@ class PairForecast:
 
 
 @dataclass(frozen=True, slots=True)
+class Confidence:
+    """The 95 % confidence interval of a figure, by block bootstrap (`forecasting.evaluation.bootstrap`)."""
+
+    low: float
+    high: float
+
+    def faults(self) -> Iterator[str]:
+        """Yield the violated rules."""
+        if self.low > self.high:
+            yield f"low {self.low} is above high {self.high}"
+
+
+@dataclass(frozen=True, slots=True)
+class QuantileScore:
+    """The scores of one quantile of the forecast distributions."""
+
+    level: float
+    below: float  # the share of outcomes at or below the quantile; the level if it is calibrated
+    pinball: float
+    relative_pinball: float | None  # to that of persistence with a Gaussian distribution; below 1 is better
+    confidence: dict[str, Confidence]  # of below, pinball and relative_pinball
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """The out-of-sample scores of one horizon, compared with persistence ("the price stays as it is").
 
     Errors are of log price unless named price. `forecasting.evaluation.metrics` has the formulas and their sources. A
-    figure is None if there were too few forecasts to compute it.
+    figure is None, and has no confidence interval, if there were too few forecasts to compute it.
     """
 
     horizon_days: int
@@ -165,13 +189,20 @@ class Score:
     mape: float  # a share: 0.05 is 5 %
     mase: float | None  # MAE in units of the in-sample one-day MAE of persistence
     rmsse: float | None
-    pinball: float  # mean over the interval's two ends
-    crps: float  # of the Gaussian with this median and this 80 % interval
+    pinball: float  # mean over the quantiles
+    crps: float  # of the distribution through the quantiles
     winkler: float  # of the 80 % interval
-    coverage: float  # the share of outcomes inside the interval
+    coverage: float  # the share of outcomes inside the 80 % interval
+    coverage_50: float  # inside the interval between the quantiles of 25 and 75 %
+    coverage_90: float  # between those of 5 and 95 %
     relative_mae: float | None  # to persistence, below 1 is better; None if persistence has no error
     skill: float | None  # 1 - relative_mae
+    relative_crps: float | None  # to persistence with a Gaussian distribution of the past year's volatility
     relative_winkler: float | None  # to persistence with a Gaussian interval (of the past year); below 1 is better
+    quantiles: tuple[QuantileScore, ...]  # (7,) by level, ascending
+    pit: tuple[float, ...]  # (10,) the shares of outcomes in each tenth of their distribution; 0.1 each is calibrated
+    pit_p_value: float | None  # chi-squared test that they are, on non-overlapping forecasts; None with fewer than ten
+    confidence: dict[str, Confidence]  # by the figure: mae, pinball, crps, winkler, coverage..., relative_...
     direction: float | None  # the share of forecast moves in the right direction; None without such moves
     direction_low: float | None  # its 95 % confidence interval
     direction_high: float | None

@@ -210,11 +210,6 @@ def figures(of: Column, steps: Array) -> dict[str, float]:
     error, reference = np.log(of.actual / of.prediction), np.log(of.actual / of.persistence)
     low, high, actual = np.log(of.low), np.log(of.high), np.log(of.actual)
     ours, gaussian = winkler(actual, low, high), winkler(reference, -of.gaussian, of.gaussian)
-    pinball_low = np.where(actual >= low, 0.1 * (actual - low), 0.9 * (low - actual))
-    pinball_high = np.where(actual >= high, 0.9 * (actual - high), 0.1 * (high - actual))
-    sigma = (high - low) / 2 / stats.norm.ppf(0.9)
-    z = error / sigma
-    crps = sigma * (z * (2 * stats.norm.cdf(z) - 1) + 2 * stats.norm.pdf(z) - 1 / np.sqrt(np.pi))
     return {
         "forecasts": len(actual),
         "mae": np.abs(error).mean(),
@@ -224,8 +219,6 @@ def figures(of: Column, steps: Array) -> dict[str, float]:
         "mape": np.abs(1 - of.prediction / of.actual).mean(),
         "mase": np.abs(error).mean() / np.abs(steps).mean(),
         "rmsse": np.sqrt((error**2).mean() / (steps**2).mean()),
-        "pinball": (pinball_low + pinball_high).mean() / 2,
-        "crps": crps.mean(),
         "winkler": ours.mean(),
         "coverage": np.mean((of.low <= of.actual) & (of.actual <= of.high)),
         "relative_mae": np.abs(error).mean() / np.abs(reference).mean(),
