@@ -338,10 +338,16 @@ class MarketReader(Protocol):
         """Return at most `limit` minute forecasts whose cutoff lies in `span`, ascending: the oldest, or the `newest`.
 
         Only those of the last day or so are kept.
+
+        Raises:
+            DatabaseError: The database cannot be read; `DamagedRow` if one of the forecasts has been altered.
         """
 
     def minute_record(self, series: SeriesKey) -> MinuteRecord | None:
         """Return how the minute forecasts of a series have done; None before the first outcome."""
+
+    def minute_records(self) -> Mapping[SeriesKey, MinuteRecord]:
+        """Return the records of all series that have one."""
 
     def minute_models(self) -> Mapping[SeriesKey, MinuteModel]:
         """Return the newest model of every series that has one."""
@@ -455,16 +461,22 @@ class MarketWriter(MarketReader, Protocol):
         """Store minute forecasts and add their scores to the record, for many series in one transaction.
 
         A step that is not after the record's `until` is left out, so that no outcome counts twice. Forecasts whose
-        cutoff lies more than `keep` before the newest one of their series are deleted.
+        cutoff lies more than `keep` before the newest one of their series are deleted. Series that are not in the
+        database are left out.
         """
 
     def write_minute_model(self, series: SeriesKey, model: MinuteModel) -> None:
-        """Store the model of a series in place of the one before."""
+        """Store the model of a series in place of the one before.
+
+        Raises:
+            DatabaseError: The database cannot be used; `UnknownSeries` if it does not contain the series.
+        """
 
     def purge(self, interval: Interval, before: datetime, limit: int) -> int:
         """Delete at most `limit` rows of what lies before an instant (UTC), oldest first, and return how many.
 
-        They are the candles of `interval` and those built from ticks; with the minutes go quotes and states of streams.
+        They are the candles of `interval` and those built from ticks; with the minutes go quotes, states of streams and
+        minute forecasts, whose record stays.
         Coverage, gaps, revisions and the quarantine go with the candles. The VWAP of the candles that stay remains
         right if the instant is a midnight. Fewer than `limit`: nothing is left to delete.
         """

@@ -10,7 +10,7 @@ from sqlalchemy import Column, ColumnElement, Connection, delete, func, select, 
 from crypto_predict.market import Interval
 from crypto_predict.store import tables
 from crypto_predict.store.columns import microseconds, seconds_up
-from crypto_predict.store.tables import built_candles, coverage, price_history, streams, symbols, top_of_book
+from crypto_predict.store.tables import built_candles, coverage, forecasts, price_history, streams, symbols, top_of_book
 
 _SECOND = 1_000_000  # microseconds
 _NO_CANDLES = dict.fromkeys(("first_open", "last_open", "session_turnover", "session_volume"))
@@ -29,6 +29,7 @@ def purge(connection: Connection, interval: Interval, before: datetime, limit: i
     if interval is Interval.MINUTE_1:
         left -= _purge_pairs(connection, top_of_book.c.time_us, end_us, left)
         left -= _purge_pairs(connection, streams.c.start_us, end_us, left, streams.c.end_us <= end_us)
+        left -= _purge_forecasts(connection, end, left)
     return limit - left
 
 
@@ -56,6 +57,23 @@ def _purge_series(connection: Connection, series: int, end: int, limit: int) -> 
     ):
         connection.execute(delete(table).where(table.c.series == series, time < begin))
     return removed
+
+
+def _purge_forecasts(connection: Connection, end: int, limit: int) -> int:
+    """Delete the first minute forecasts before `end`: those of series that are still forecast are newer."""
+    columns, left = forecasts.c, limit
+    oldest = (
+        select(func.min(columns.cutoff))
+        .where(columns.series == symbols.c.id, columns.cutoff < end)
+        .correlate(symbols)
+        .scalar_subquery()
+    )
+    for (series,) in connection.execute(select(symbols.c.id).where(oldest.is_not(None))).all():
+        if left > 0:
+            own = columns.series == series
+            cut = _cut(connection, columns.cutoff, [own], end, left)
+            left -= connection.execute(delete(forecasts).where(own, columns.cutoff < cut)).rowcount
+    return limit - left
 
 
 def _purge_pairs(connection: Connection, time: Column[int], end: int, limit: int, *conditions: _Condition) -> int:

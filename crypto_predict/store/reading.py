@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Row, Select, Table, func, select, text
+from sqlalchemy import Row, Select, Table, func, select, text, true
 
+from crypto_predict.errors import DamagedRow
 from crypto_predict.market import Candle, Gap, Interval, Pair, Quote, SeriesKey, Span, StoredCandle
+from crypto_predict.market.forecast import MinuteForecast, MinuteModel
 from crypto_predict.market.ports import (
     BuiltCandle,
     CollectedSeries,
+    MinuteRecord,
     Quarantined,
     Revision,
     SeriesSize,
@@ -22,13 +25,15 @@ from crypto_predict.market.ports import (
     StreamSpan,
     StreamState,
 )
-from crypto_predict.store import schema
+from crypto_predict.store import forecasts, schema, tables
 from crypto_predict.store.columns import instant, instant_us, microseconds, seconds_up, series_id
 from crypto_predict.store.database import Connections
 from crypto_predict.store.tables import (
     built_candles,
     coverage,
+    forecast_records,
     gaps,
+    minute_models,
     price_history,
     quarantine,
     revisions,
@@ -147,6 +152,43 @@ class Database:
         )
         return [BuiltCandle(instant(row[0]), *row[1:]) for row in self._rows(query.order_by(opening), limit)]
 
+    def minute_forecasts(
+        self, series: SeriesKey, span: Span, limit: int, *, newest: bool = False
+    ) -> Sequence[MinuteForecast]:
+        """Return at most `limit` minute forecasts whose cutoff lies in `span`, ascending: the oldest, or the `newest`.
+
+        Raises:
+            DatabaseError: Also if one of them is damaged.
+        """
+        columns = tables.forecasts.c
+        query = (
+            select(columns.cutoff, columns.price, columns.distances)
+            .where(columns.series == series_id(series))
+            .where(columns.cutoff >= seconds_up(span.start), columns.cutoff < seconds_up(span.end))
+        )
+        rows = self._rows(query.order_by(columns.cutoff.desc() if newest else columns.cutoff), limit)
+        return [self._forecast(series, *row) for row in (reversed(rows) if newest else rows)]
+
+    def minute_record(self, series: SeriesKey) -> MinuteRecord | None:
+        """Return how the minute forecasts of a series have done; None before the first outcome."""
+        with self._connections.snapshot() as connection:
+            found = forecasts.records(connection, forecast_records.c.series == series_id(series))
+        return next(iter(found.values()), None)
+
+    def minute_records(self) -> Mapping[SeriesKey, MinuteRecord]:
+        """Return the records of all series that have one."""
+        with self._connections.snapshot() as connection:
+            found = forecasts.records(connection, true())
+            keys = {row.id: _key(row) for row in connection.execute(select(symbols))}
+        return {keys[number]: record for number, record in found.items()}
+
+    def minute_models(self) -> Mapping[SeriesKey, MinuteModel]:
+        """Return the newest model of every series that has one."""
+        query = select(symbols, minute_models.c.fitted_at_us, minute_models.c.content).join(
+            minute_models, symbols.c.id == minute_models.c.series
+        )
+        return {_key(row): MinuteModel(instant_us(row.fitted_at_us), row.content) for row in self._rows(query)}
+
     def sizes(self) -> Sequence[SeriesSize]:
         """Return the size of every series, sorted."""
         postgresql = self._connections.engine.dialect.name == "postgresql"
@@ -181,6 +223,14 @@ class Database:
             fault = schema.check(connection)
         if fault:
             raise self._connections.error(fault)
+
+    def _forecast(self, series: SeriesKey, cutoff: int, price: float, distances: bytes) -> MinuteForecast:
+        try:
+            return forecasts.unpack(instant(cutoff), price, distances)
+        except ValueError as error:
+            title = f"{series.source} {series.pair} {series.interval.label}"
+            reason = f"its forecast of {title} made at {instant(cutoff)} is damaged: {error}"
+            raise DamagedRow(str(self._connections.address), reason) from error
 
     def _rows(self, query: _Select, limit: int = _MOST_ROWS) -> Sequence[_Row]:
         with self._connections.snapshot() as connection:

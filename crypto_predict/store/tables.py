@@ -4,9 +4,21 @@ Times are whole seconds since 1970 in UTC, or microseconds where a name ends in 
 not their end. ``series`` is the number of a row of `symbols`.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, ForeignKey, Index, Integer, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
 
-SCHEMA = "0002"  # the newest step of `migrations`
+SCHEMA = "0003"  # the newest step of `migrations`
 
 metadata = MetaData()
 
@@ -150,4 +162,49 @@ quarantine = Table(
     Column("reason", Text, nullable=False),
     Column("found_at_us", BigInteger, nullable=False),
     Index("quarantine_by_candle", "series", "open_time_us"),
+)
+
+# Minute forecasts, of the last day or so.
+forecasts = Table(
+    "forecasts",
+    metadata,
+    _series(primary_key=True),
+    Column("cutoff", BigInteger, primary_key=True),
+    Column("price", Double, nullable=False),  # at the cutoff
+    Column("distances", LargeBinary, nullable=False),  # of the point and the quantiles; `forecasts` packs them
+    sqlite_with_rowid=False,
+)
+
+# The span of the outcomes that were scored.
+forecast_records = Table(
+    "forecast_records",
+    metadata,
+    _series(primary_key=True),
+    Column("since", BigInteger),  # the first outcome; null before it
+    Column("until", BigInteger, nullable=False),  # the newest close that was scored: no outcome counts twice
+    sqlite_with_rowid=False,
+)
+
+# The sums of `MinuteScores`, whose fields have these names and this order.
+forecast_scores = Table(
+    "forecast_scores",
+    metadata,
+    _series(primary_key=True),
+    Column("horizon_minutes", Integer, primary_key=True, autoincrement=False),
+    Column("forecasts", BigInteger, nullable=False),
+    *(
+        Column(name, Double, nullable=False)
+        for name in ("error", "persistence_error", "winkler", "persistence_winkler", "crps", "persistence_crps")
+    ),
+    *(Column(name, BigInteger, nullable=False) for name in ("inside_50", "inside_80", "inside_90")),
+    sqlite_with_rowid=False,
+)
+
+minute_models = Table(
+    "minute_models",
+    metadata,
+    _series(primary_key=True),
+    Column("fitted_at_us", BigInteger, nullable=False),
+    Column("content", Text, nullable=False),  # JSON, which is not read here
+    sqlite_with_rowid=False,
 )

@@ -5,14 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, select, text, update
 
 from crypto_predict.errors import DatabaseError, UnknownSeries
 from crypto_predict.market import Candle, Interval, Pair, Quote, SeriesKey, Span
-from crypto_predict.market.ports import SERIES_STATES, BuiltCandle, Closed, Held, Quarantined, Shard, StreamSpan
-from crypto_predict.store import bulk, purging, schema, streams
+from crypto_predict.market.forecast import MinuteModel
+from crypto_predict.market.ports import (
+    SERIES_STATES,
+    BuiltCandle,
+    Closed,
+    ForecastStep,
+    Held,
+    Quarantined,
+    Shard,
+    StreamSpan,
+)
+from crypto_predict.store import bulk, forecasts, purging, schema, streams
 from crypto_predict.store.address import SqliteFile
 from crypto_predict.store.columns import microseconds, names, seconds_up
 from crypto_predict.store.database import Connections
@@ -20,7 +30,7 @@ from crypto_predict.store.gaps import Asked, Gaps, Written, cover_candles
 from crypto_predict.store.holding import Holds
 from crypto_predict.store.reading import Database
 from crypto_predict.store.storing import Change, Symbol, by_opening, lock, store
-from crypto_predict.store.tables import built_candles, quarantine, symbols, top_of_book
+from crypto_predict.store.tables import built_candles, minute_models, quarantine, symbols, top_of_book
 
 _FOLLOW = text(
     "INSERT INTO symbols (source, pair, interval, simulated, state, candles)"
@@ -171,6 +181,28 @@ class WritableDatabase(Database):
             SeriesHeld: Another process has reserved some of them; the error names that process.
         """
         return self._holds.hold_collector(shard)
+
+    def write_forecasts(self, steps: Mapping[SeriesKey, Sequence[ForecastStep]], keep: timedelta) -> None:
+        """Store minute forecasts and add their scores to the record, for many series; `MarketWriter` states the rules.
+
+        Raises:
+            DatabaseError: The database cannot be used.
+            ValueError: A forecast is not that of its step, or a number is not one that can be stored.
+        """
+        if steps:
+            with self._connections.transaction() as connection:
+                locked = lock(connection, list(steps))
+                forecasts.write(connection, {symbol.id: steps[series] for series, symbol in locked.items()}, keep)
+
+    def write_minute_model(self, series: SeriesKey, model: MinuteModel) -> None:
+        """Store the model of a series in place of the one before.
+
+        Raises:
+            DatabaseError: Also if the series is not in the database.
+        """
+        with self._connections.transaction() as connection:
+            row = (self._lock(connection, series).id, microseconds(model.fitted_at), model.content)
+            bulk.upsert(connection, minute_models, iter([row]))
 
     def purge(self, interval: Interval, before: datetime, limit: int) -> int:
         """Delete at most `limit` rows of `interval` that lie before an instant (UTC); `MarketWriter` states the rules.

@@ -20,6 +20,7 @@ from crypto_predict.market.ports import Closed
 from crypto_predict.store import open_reader, open_writer
 from crypto_predict.store.tables import SCHEMA, metadata
 from tests.support.children import child
+from tests.support.minute_forecasts import KEEP, step
 from tests.support.minutes import EVER, MANY, MINUTES, candle, candles, span, vwap
 
 
@@ -92,22 +93,29 @@ def test_an_empty_database_is_not_readable(url: str) -> None:
         open_reader(url)
 
 
-# The names of the last step, and what takes it back.
-NEW_TABLES = ("built_candles", "streams")
-NEW_COLUMNS = ("since", "compared", "mismatched", "version", "session_turnover", "session_volume")
+# What takes each step back.
+BACK = {
+    "0002": [f"DROP TABLE {name}" for name in ("forecasts", "forecast_scores", "forecast_records", "minute_models")],
+    "0001": [
+        *(f"DROP TABLE {name}" for name in ("built_candles", "streams")),
+        *(
+            f"ALTER TABLE symbols DROP COLUMN {name}"
+            for name in ("since", "compared", "mismatched", "version", "session_turnover", "session_volume")
+        ),
+    ],
+}
 
 
-def test_a_filled_database_of_the_first_schema_is_upgraded(url: str) -> None:
+@pytest.mark.parametrize("version", BACK)
+def test_a_filled_database_of_an_earlier_schema_is_upgraded(version: str, url: str) -> None:
     """Nothing that is stored changes, and a candle that follows has the VWAP of the whole session."""
     with open_writer(url) as writer:
         writer.follow(MINUTES, simulated=False)
         writer.write(MINUTES, [*candles(0, 50), *candles(60, 90)], span(0, 90))
-    for statement in (
-        *(f"DROP TABLE {name}" for name in NEW_TABLES),
-        *(f"ALTER TABLE symbols DROP COLUMN {name}" for name in NEW_COLUMNS),
-        "UPDATE crypto_predict_schema SET version_num = '0001'",
-    ):
-        execute(url, statement)
+    for passed, statements in BACK.items():
+        for statement in statements if passed >= version else ():
+            execute(url, statement)
+    execute(url, f"UPDATE crypto_predict_schema SET version_num = '{version}'")
     with open_writer(url) as writer, open_reader(url) as reader:
         (found,) = reader.collected()
         assert (found.since, found.compared, found.mismatched, found.gaps, found.missing) == (None, 0, 0, 1, 10)
@@ -116,6 +124,8 @@ def test_a_filled_database_of_the_first_schema_is_upgraded(url: str) -> None:
         assert [one.candle for one in stored] == [*candles(0, 50), *candles(60, 91)]
         assert stored[-1].vwap == vwap([one.candle for one in stored])
         assert reader.coverage(MINUTES) == [span(0, 91)]
+        writer.write_forecasts({MINUTES: [step(91, 1)]}, KEEP)
+        assert reader.minute_record(MINUTES) is not None
 
 
 def test_a_failed_upgrade_changes_nothing(url: str) -> None:

@@ -1,0 +1,299 @@
+"""Minute forecasts, the sums of their scores, and their models."""
+
+import dataclasses
+import itertools
+import math
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from crypto_predict.errors import DamagedRow, DatabaseError, UnknownSeries
+from crypto_predict.market import Interval, Pair, SeriesKey, Span
+from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast, MinuteModel
+from crypto_predict.market.ports import STOPPED, ForecastStep, MinuteRecord
+from crypto_predict.store import Database, WritableDatabase, open_writer
+from tests.store.test_schema import connected, execute
+from tests.support.databases import KINDS, new_database
+from tests.support.minute_forecasts import KEEP, forecast, scores, step
+from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candles, span
+
+OTHER = dataclasses.replace(MINUTES, pair=Pair("ETH", "USDT"))
+
+
+def numbers(one: MinuteForecast) -> list[float]:
+    return [one.price, *one.points, *itertools.chain.from_iterable(one.quantiles)]
+
+
+def cutoffs(reader: Database, series: SeriesKey = MINUTES) -> list[int]:
+    """Return the minutes after `START` at which the stored forecasts were made."""
+    return [(one.cutoff - START) // MINUTE for one in reader.minute_forecasts(series, EVER, MANY)]
+
+
+def test_forecasts_are_read_back(writer: WritableDatabase, reader: Database) -> None:
+    """The oldest of a span, or the newest; prices to 1 in 10 million."""
+    writer.follow(OTHER, simulated=False)
+    writer.write_forecasts({MINUTES: [step(minute) for minute in range(5)], OTHER: [step(2)]}, KEEP)
+    writer.write_forecasts({}, KEEP)
+    found = reader.minute_forecasts(MINUTES, EVER, MANY)
+    assert [one.cutoff for one in found] == [START + minute * MINUTE for minute in range(5)]
+    for minute, one in enumerate(found):
+        assert numbers(one) == pytest.approx(numbers(forecast(minute)), rel=1e-7)
+        assert one.price == forecast(minute).price
+    assert reader.minute_forecasts(MINUTES, span(1, 4), 2) == found[1:3]
+    assert reader.minute_forecasts(MINUTES, span(1, 4), 2, newest=True) == found[2:4]
+    assert reader.minute_forecasts(MINUTES, span(1, 1), 9) == reader.minute_forecasts(MINUTES, EVER, 0) == []
+    assert cutoffs(reader, OTHER) == [2]
+    assert cutoffs(reader, dataclasses.replace(MINUTES, source="alpaca")) == []
+
+
+@pytest.fixture(params=KINDS, scope="module")
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WritableDatabase]:
+    folder: Path = tmp_path_factory.mktemp("shared")
+    with open_writer(new_database(request.param, folder)) as database:
+        yield database
+
+
+serial = itertools.count(1)
+PRICES = st.floats(1e-8, 1e8)
+MOVES = st.floats(-1, 1)
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    price=PRICES,
+    points=st.lists(MOVES, min_size=MINUTES_AHEAD, max_size=MINUTES_AHEAD),
+    spreads=st.lists(
+        st.lists(MOVES, min_size=len(LEVELS), max_size=len(LEVELS)).map(sorted),
+        min_size=MINUTES_AHEAD,
+        max_size=MINUTES_AHEAD,
+    ),
+)
+def test_any_forecast_is_read_back(
+    shared: WritableDatabase, price: float, points: list[float], spreads: list[list[float]]
+) -> None:
+    """Of coins that cost almost nothing too. Quantiles that are close together do not cross by the rounding."""
+    series = dataclasses.replace(MINUTES, source=f"source {next(serial)}")
+    shared.follow(series, simulated=False)
+    quantiles = tuple(tuple(price * math.exp(move) for move in row) for row in spreads)
+    made = MinuteForecast(START, price, tuple(price * math.exp(move) for move in points), quantiles)
+    shared.write_forecasts({series: [ForecastStep(made, START, ())]}, KEEP)
+    (found,) = shared.minute_forecasts(series, EVER, MANY)
+    assert numbers(found) == pytest.approx(numbers(made), rel=1e-7)
+    assert all(list(row) == sorted(row) for row in found.quantiles)
+
+
+def test_the_record_is_the_sum_of_the_scores(writer: WritableDatabase, reader: Database) -> None:
+    """It begins with the first outcome, of any horizon; horizons are ascending. Each series has its own."""
+    writer.follow(OTHER, simulated=False)
+    writer.write_forecasts({MINUTES: [step(0)], OTHER: [step(0)]}, KEEP)
+    assert (reader.minute_record(MINUTES), reader.minute_records()) == (None, {})
+    writer.write_forecasts({MINUTES: [step(1, 1), step(2, 2, 1)], OTHER: [step(1)]}, KEEP)
+    first = MinuteRecord(START + MINUTE, START + 2 * MINUTE, (scores(1, 2), scores(2)))
+    assert (reader.minute_record(MINUTES), reader.minute_record(OTHER)) == (first, None)
+    writer.write_forecasts({MINUTES: [step(3, 3, 1)], OTHER: [step(3, 1)]}, KEEP)
+    second = MinuteRecord(START + MINUTE, START + 3 * MINUTE, (scores(1, 3), scores(2), scores(3)))
+    third = MinuteRecord(START + 3 * MINUTE, START + 3 * MINUTE, (scores(1),))
+    assert reader.minute_records() == {MINUTES: second, OTHER: third}
+    assert reader.minute_record(MINUTES) == second
+    assert reader.minute_record(dataclasses.replace(MINUTES, source="alpaca")) is None
+
+
+def test_no_outcome_counts_twice(writer: WritableDatabase, reader: Database) -> None:
+    """A collector that was killed does not know whether its last step was stored, and repeats it."""
+    steps = [step(0), step(1, 1), step(2, 1, 2)]
+    writer.write_forecasts({MINUTES: steps}, KEEP)
+    before = reader.minute_record(MINUTES), reader.minute_forecasts(MINUTES, EVER, MANY)
+    for repeated in (steps, steps[1:], [step(-1, 1)], [*reversed(steps)]):
+        writer.write_forecasts({MINUTES: repeated}, KEEP)
+        assert (reader.minute_record(MINUTES), reader.minute_forecasts(MINUTES, EVER, MANY)) == before
+    writer.write_forecasts({MINUTES: [*steps, step(3, 1), step(3, 1), step(2, 1)]}, KEEP)
+    found = reader.minute_record(MINUTES)
+    assert found == MinuteRecord(START + MINUTE, START + 3 * MINUTE, (scores(1, 3), scores(2)))
+    assert cutoffs(reader) == [0, 1, 2, 3]
+
+
+def test_a_step_without_a_forecast_moves_the_record_on(writer: WritableDatabase, reader: Database) -> None:
+    """Its close was scored, whatever the candles of that minute could carry. The forecasts before it stay."""
+    writer.write_forecasts({MINUTES: [step(0, 1)]}, KEEP)
+    later = ForecastStep(None, START + 5000 * MINUTE, ())
+    writer.write_forecasts({MINUTES: [later]}, KEEP)
+    assert reader.minute_record(MINUTES) == MinuteRecord(START, later.until, (scores(1),))
+    assert cutoffs(reader) == [0]
+    writer.write_forecasts({MINUTES: [step(4999, 1)]}, KEEP)
+    assert reader.minute_record(MINUTES) == MinuteRecord(START, later.until, (scores(1),))
+
+
+def test_threads_that_write_the_same_steps_count_them_once(writer: WritableDatabase, reader: Database) -> None:
+    """The first writes of a series too, when there is not any row that could be locked."""
+    steps = [step(minute, *range(1, 16)) for minute in range(20)]
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(lambda each: writer.write_forecasts({MINUTES: [each]}, KEEP), [steps[0]] * 3))
+        list(threads.map(lambda some: writer.write_forecasts({MINUTES: some}, KEEP), [steps, steps[:10], steps]))
+    found = reader.minute_record(MINUTES)
+    assert found is not None
+    assert found.scores == tuple(scores(horizon, 20) for horizon in range(1, 16))
+    assert cutoffs(reader) == list(range(20))
+
+
+def test_old_forecasts_are_deleted(writer: WritableDatabase, reader: Database) -> None:
+    """Of each series those that lie more than `keep` before its own newest one. The record stays."""
+    writer.follow(OTHER, simulated=False)
+    ten = timedelta(minutes=10)
+    writer.write_forecasts({MINUTES: [step(minute, 1) for minute in range(15)], OTHER: [step(0)]}, ten)
+    assert (cutoffs(reader), cutoffs(reader, OTHER)) == (list(range(4, 15)), [0])
+    writer.write_forecasts({MINUTES: [step(20, 1)], OTHER: [step(1)]}, ten)
+    assert (cutoffs(reader), cutoffs(reader, OTHER)) == ([*range(10, 15), 20], [0, 1])
+    record = reader.minute_record(MINUTES)
+    assert record is not None
+    assert record.scores == (scores(1, 16),)
+
+
+def test_forecasts_of_a_stopped_pair_go_with_its_minutes(writer: WritableDatabase, reader: Database) -> None:
+    """Nothing newer replaces them. A series without candles has some too; the record and the model stay."""
+    writer.follow(OTHER, simulated=False)
+    writer.write(MINUTES, candles(0, 5), span(0, 5))
+    for series in (MINUTES, OTHER):
+        writer.write_forecasts({series: [step(minute, 1) for minute in range(5)]}, KEEP)
+    writer.write_minute_model(MINUTES, MinuteModel(START, "{}"))
+    writer.set_state(MINUTES, STOPPED)
+    before = START + 3 * MINUTE
+    assert [writer.purge(Interval.MINUTE_1, before, 4) for _ in range(3)] == [4, 4, 1], "3 candles, 6 forecasts"
+    assert cutoffs(reader) == cutoffs(reader, OTHER) == [3, 4]
+    assert writer.purge(Interval.MINUTE_5, START + 9 * MINUTE, 4) == 0
+    assert {series: record.scores for series, record in reader.minute_records().items()} == {
+        MINUTES: (scores(1, 5),),
+        OTHER: (scores(1, 5),),
+    }
+    assert list(reader.minute_models()) == [MINUTES]
+
+
+def test_series_that_are_not_in_the_database_are_left_out(writer: WritableDatabase, reader: Database) -> None:
+    """The others of the same minute are stored."""
+    writer.write_forecasts({OTHER: [step(0)], MINUTES: [step(0, 1)]}, KEEP)
+    writer.write_forecasts({OTHER: [step(1)]}, KEEP)
+    assert (cutoffs(reader), cutoffs(reader, OTHER), list(reader.minute_records())) == ([0], [], [MINUTES])
+
+
+def _altered(**values: object) -> MinuteForecast:
+    return dataclasses.replace(forecast(1), **values)  # type: ignore[arg-type] # the values of one field each
+
+
+INVALID = {
+    "nan point": (_altered(points=(math.nan,) * MINUTES_AHEAD), "not a positive number"),
+    "infinite price": (_altered(price=math.inf), "not a positive number"),
+    "price of zero": (_altered(price=0.0), "not a positive number"),
+    "too few points": (_altered(points=forecast(1).points[1:]), "15 points"),
+    "too few quantiles": (_altered(quantiles=(*forecast(1).quantiles[1:], (1.0,) * 6)), "7 quantiles"),
+    "another cutoff": (forecast(2), "has the cutoff"),
+}
+
+
+@pytest.mark.parametrize(("made", "message"), INVALID.values(), ids=INVALID)
+def test_a_forecast_that_is_not_one_is_refused(
+    made: MinuteForecast, message: str, writer: WritableDatabase, reader: Database
+) -> None:
+    """Nothing of the call is stored."""
+    bad = ForecastStep(made, START + MINUTE, (scores(1),))
+    with pytest.raises(ValueError, match=message):
+        writer.write_forecasts({MINUTES: [step(0, 1), bad]}, KEEP)
+    assert (cutoffs(reader), reader.minute_record(MINUTES)) == ([], None)
+
+
+@pytest.mark.parametrize(
+    "bad", [dataclasses.replace(scores(1), crps=math.nan), dataclasses.replace(scores(1), winkler=math.inf), scores(16)]
+)
+def test_a_score_that_would_spoil_the_sums_is_refused(bad: object, writer: WritableDatabase, reader: Database) -> None:
+    writer.write_forecasts({MINUTES: [step(0, 1)]}, KEEP)
+    with pytest.raises(ValueError, match="not a score that can be added"):
+        writer.write_forecasts({MINUTES: [dataclasses.replace(step(1), scores=(bad,))]}, KEEP)  # type: ignore[arg-type] # scores
+    assert reader.minute_record(MINUTES) == MinuteRecord(START, START, (scores(1),))
+
+
+@pytest.mark.parametrize(
+    ("blob", "reason"),
+    [
+        (b"", "480 bytes"),
+        (b"\0" * 479, "480 bytes"),
+        (b"\xff" * 480, "not a positive number"),  # NaN
+        (b"\xff\xff\x7f\x7f" * 120, "bytes of numbers"),
+        (bytes(range(240)) * 2, "not ascending|bytes of numbers|not a positive number"),
+    ],
+    ids=["empty", "too short", "NaN", "enormous", "other bytes"],
+)
+def test_a_damaged_forecast_is_a_clear_error(
+    blob: bytes, reason: str, url: str, writer: WritableDatabase, reader: Database
+) -> None:
+    """It names the forecast. The others can be read."""
+    writer.write_forecasts({MINUTES: [step(0), step(1)]}, KEEP)
+    with connected(url) as connection:
+        statement = text("UPDATE forecasts SET distances = :blob WHERE cutoff = :cutoff")
+        connection.execute(statement, {"blob": blob, "cutoff": int(START.timestamp())})
+        connection.commit()
+        connection.engine.dispose()
+    named = re.escape(f"its forecast of binance BTC/USDT 1m made at {START} is damaged")
+    with pytest.raises(DamagedRow, match=f"{named}.*({reason})"):
+        reader.minute_forecasts(MINUTES, EVER, MANY)
+    assert [one.cutoff for one in reader.minute_forecasts(MINUTES, span(1, 2), MANY)] == [START + MINUTE]
+
+
+def test_a_damaged_price_is_a_clear_error(url: str, writer: WritableDatabase, reader: Database) -> None:
+    writer.write_forecasts({MINUTES: [step(0)]}, KEEP)
+    execute(url, "UPDATE forecasts SET price = -1")
+    with pytest.raises(DamagedRow, match="is damaged: a price is not a positive number"):
+        reader.minute_forecasts(MINUTES, EVER, MANY)
+
+
+def test_the_newest_model_of_each_series_is_kept(writer: WritableDatabase, reader: Database) -> None:
+    """Its content is stored as it is."""
+    assert reader.minute_models() == {}
+    writer.follow(OTHER, simulated=True)
+    fitted = datetime(2024, 5, 18, 3, 4, 5, 678901, tzinfo=UTC)
+    models = {
+        MINUTES: MinuteModel(fitted, '{"scale": [0.1, 1e-9, "\u00e9\\n"]}'),
+        OTHER: MinuteModel(fitted, "x" * 50_000),
+    }
+    writer.write_minute_model(MINUTES, MinuteModel(START, "old"))
+    for series, model in models.items():
+        writer.write_minute_model(series, model)
+    assert reader.minute_models() == models
+
+
+def test_a_model_of_an_unknown_series_is_an_error(writer: WritableDatabase) -> None:
+    with pytest.raises(UnknownSeries, match=r"does not contain binance ETH/USDT 1m; `follow` adds a series"):
+        writer.write_minute_model(OTHER, MinuteModel(START, "{}"))
+
+
+def test_a_database_without_the_tables_is_an_error(url: str, writer: WritableDatabase, reader: Database) -> None:
+    """Each method fails as the others do."""
+    for table in ("forecasts", "forecast_scores", "forecast_records", "minute_models"):
+        execute(url, f"DROP TABLE {table}")
+    for attempt in (
+        lambda: reader.minute_forecasts(MINUTES, EVER, 1),
+        lambda: reader.minute_record(MINUTES),
+        reader.minute_records,
+        reader.minute_models,
+        lambda: writer.write_forecasts({MINUTES: [step(0)]}, KEEP),
+        lambda: writer.write_minute_model(MINUTES, MinuteModel(START, "{}")),
+    ):
+        with pytest.raises(DatabaseError, match=r"forecasts|forecast_records|minute_models"):
+            attempt()
+
+
+def test_what_lies_between_two_minutes_is_in_the_later_one(writer: WritableDatabase, reader: Database) -> None:
+    """A span with parts of seconds includes the same cutoffs whatever the database rounds."""
+    writer.write_forecasts({MINUTES: [step(0), step(1)]}, KEEP)
+    second = timedelta(seconds=1)
+    for start, end, expected in (
+        (START, START + second / 2, [0]),
+        (START + second / 2, START + MINUTE, []),
+        (START + second / 2, START + MINUTE + second / 2, [1]),
+    ):
+        found = reader.minute_forecasts(MINUTES, Span(start, end), MANY)
+        assert [(one.cutoff - START) // MINUTE for one in found] == expected
