@@ -174,7 +174,8 @@ def _squares(score: FloatArray) -> FloatArray:
 
 def _beyond(distance: FloatArray, mean: FloatArray) -> FloatArray:
     """Return the share of an exponential tail beyond a distance from where it begins."""
-    return np.asarray(np.exp(-distance / np.maximum(mean, np.finfo(np.float64).tiny)))
+    with np.errstate(over="ignore"):
+        return np.asarray(np.exp(-distance / np.maximum(mean, np.finfo(np.float64).tiny)))
 
 
 def _tail(distance: FloatArray, mean: FloatArray, share: float) -> FloatArray:
