@@ -4,6 +4,7 @@
 * ``plain``: those dataclasses as dicts and lists, and back
 * ``store``, ``unpickle``: writing and safe loading of ``model.pkl``
 * ``evaluation``: the forecast for any day or instant, in plain Python
+* ``distribution``: the probability of a price, and the price of a probability, from a few quantiles
 * ``ledger``: the ledger of released forecasts, ``model.ledger.jsonl``
 * ``files``: atomic writes and locks
 """

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
+from crypto_predict.baked.distribution import Distribution
 from crypto_predict.baked.schema import KNOTS, Band, PairForecast, Seasonality, Trend
 from crypto_predict.errors import NoProphetInterval, OutOfRange
 from crypto_predict.market import DAY, price_decimals
@@ -22,6 +23,7 @@ from crypto_predict.market import DAY, price_decimals
 COMBINED = "combined"
 PROPHET = "prophet"
 MODELS = (COMBINED, PROPHET)
+BAND_LEVELS = (0.1, 0.9)  # of the ends of a band
 
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _MOST_DAYS = date.max.toordinal()  # since 1970, in either direction
@@ -69,10 +71,7 @@ class Evaluator:
             OutOfRange: The day is not between the first candle and 365 days after the last, both included.
             NoProphetInterval: `PROPHET` is asked for a day after the last candle, and the model has no backtest.
         """
-        ordinal = day.toordinal()
-        if ordinal < self._first:
-            raise OutOfRange(day, self.forecast.first, self.forecast.end)
-        return self._predict(day, ordinal, 0.0, model)
+        return self._predict(self._at_close(day, model))
 
     def at(self, instant: datetime, model: str = COMBINED) -> Prediction:
         """Return the prediction of one of `MODELS` for an instant, aware of its time zone.
@@ -81,20 +80,43 @@ class Evaluator:
             OutOfRange: It is not between the opening of the first candle and 365 days past the last close.
             NoProphetInterval: `PROPHET` is asked for an instant after the last close, and the model has no backtest.
         """
+        return self._predict(self._at(instant, model))
+
+    def distribution(self, moment: date | datetime, model: str = COMBINED) -> Distribution:
+        """Return the distribution of the price at the close of a UTC day, or at an instant, aware of its time zone.
+
+        Its quantiles at 10 and 90 % are the ends of the interval of `at_close` and `at`, before they are rounded.
+
+        Raises:
+            OutOfRange, NoProphetInterval: As `at_close` and `at` do.
+        """
+        at = self._at(moment, model) if isinstance(moment, datetime) else self._at_close(moment, model)
+        return Distribution(BAND_LEVELS, (at.curve + at.band.low, at.curve + at.band.high))
+
+    def _at_close(self, day: date, model: str) -> _Point:
+        ordinal = day.toordinal()
+        if ordinal < self._first:
+            raise OutOfRange(day, self.forecast.first, self.forecast.end)
+        return self._after(day, ordinal, 0.0, model)
+
+    def _at(self, instant: datetime, model: str) -> _Point:
         try:
             utc = instant.astimezone(UTC)
         except OverflowError as error:  # an instant of year 1 or 9999 that does not exist in UTC
             raise OutOfRange(instant, self.forecast.first, self.forecast.end) from error
         midnight = datetime(utc.year, utc.month, utc.day, tzinfo=UTC)
-        return self._predict(instant, utc.toordinal() - 1, (utc - midnight) / DAY, model)
+        return self._after(instant, utc.toordinal() - 1, (utc - midnight) / DAY, model)
 
-    def _predict(self, asked: date | datetime, ordinal: int, share: float, model: str) -> Prediction:
-        """Return the prediction at `share` of the day that follows a close."""
+    def _after(self, asked: date | datetime, ordinal: int, share: float, model: str) -> _Point:
+        """Return the point at `share` of the day that follows a close."""
         if not self._first - 1 <= ordinal <= self._end or (ordinal == self._end and share):
             raise OutOfRange(asked, self.forecast.first, self.forecast.end)
         if model == PROPHET and not self.forecast.prophet_bands and (ordinal, share) > (self._last, 0.0):
             raise NoProphetInterval(asked, self.forecast.last)
-        curve, band = self._between(ordinal, share, model) if share else self._point(ordinal, model)
+        return self._between(ordinal, share, model) if share else self._point(ordinal, model)
+
+    def _predict(self, point: _Point) -> Prediction:
+        curve, band = point
         return Prediction(
             round(math.exp(curve), self.decimals),
             round(math.exp(curve + band.low), self.decimals),

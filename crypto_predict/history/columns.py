@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import overload
+from typing import TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +19,16 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
+_Column = TypeVar("_Column", IntArray, FloatArray)
+
 _BLOCK = 2**14  # candles that exist as objects at a time during an iteration
 
 
 @dataclass(frozen=True, eq=False)
 class Candles(Sequence[Candle]):
-    """Candles of one interval, 48 bytes each, without the optional fields.
+    """Candles of one interval, 48 bytes each, or 64 with optional columns.
 
-    An index gives a `Candle`, a slice gives `Candles`.
+    An index gives a `Candle` without optional fields, a slice gives `Candles`.
     """
 
     interval: Interval
@@ -36,6 +39,8 @@ class Candles(Sequence[Candle]):
     close: FloatArray  # (n,)
     volume: FloatArray  # (n,)
     line: IntArray | None = None  # (n,) in the file that they come from, if they come from one
+    trades: FloatArray | None = None  # (n,) NaN where it is not known; None if it never is
+    taker_volume: FloatArray | None = None  # (n,) bought by takers, in the base currency; the same
 
     @classmethod
     def of(cls, candles: Iterable[Candle], interval: Interval) -> Candles:
@@ -81,7 +86,7 @@ class Candles(Sequence[Candle]):
                 yield Candle(EPOCH + timedelta(seconds=seconds), *values)
 
     def __eq__(self, other: object) -> bool:
-        """Compare interval and values; lines of a file do not matter."""
+        """Compare interval, prices and volumes; lines of a file and optional columns do not matter."""
         if not isinstance(other, Candles):
             return NotImplemented
         columns = zip(self._columns(), other._columns(), strict=True)
@@ -111,7 +116,9 @@ class Candles(Sequence[Candle]):
             low=self.low[selection],
             close=self.close[selection],
             volume=self.volume[selection],
-            line=None if self.line is None else self.line[selection],
+            line=_selected(self.line, selection),
+            trades=_selected(self.trades, selection),
+            taker_volume=_selected(self.taker_volume, selection),
         )
 
 
@@ -122,6 +129,7 @@ class CandleBuffer:
         self._interval = interval
         self._openings, self._lines = array("q"), array("q")
         self._values = tuple(array("d") for _ in range(5))
+        self._trades, self._taker_volumes = _OptionalColumn(), _OptionalColumn()
 
     def append(self, candle: Candle, line: int | None = None) -> None:
         """Add a candle, with its line if it comes from a file. It opens at a whole second."""
@@ -132,6 +140,8 @@ class CandleBuffer:
         lows.append(candle.low)
         closes.append(candle.close)
         volumes.append(candle.volume)
+        self._trades.append(candle.trades, len(volumes))
+        self._taker_volumes.append(candle.taker_base_volume, len(volumes))
         if line is not None:
             self._lines.append(line)
 
@@ -139,4 +149,33 @@ class CandleBuffer:
         """Return the candles added so far. Nothing is copied, so nothing can be added afterwards."""
         opens, highs, lows, closes, volumes = map(np.asarray, self._values)
         lines = np.asarray(self._lines) if self._lines else None
-        return Candles(self._interval, np.asarray(self._openings), opens, highs, lows, closes, volumes, lines)
+        trades, taker_volumes = self._trades.column(len(volumes)), self._taker_volumes.column(len(volumes))
+        openings = np.asarray(self._openings)
+        return Candles(self._interval, openings, opens, highs, lows, closes, volumes, lines, trades, taker_volumes)
+
+
+class _OptionalColumn:
+    """A column that takes memory only from its first value on."""
+
+    def __init__(self) -> None:
+        self._values = array("d")
+
+    def append(self, value: float | None, rows: int) -> None:
+        """Add the value of the last one of so many `rows`."""
+        if value is not None:
+            self._fill(rows - 1)
+            self._values.append(value)
+
+    def column(self, rows: int) -> FloatArray | None:
+        """Return the values of all rows, NaN where there is none; None if there is not any."""
+        if not self._values:
+            return None
+        self._fill(rows)
+        return np.asarray(self._values)
+
+    def _fill(self, rows: int) -> None:
+        self._values.extend([math.nan] * (rows - len(self._values)))
+
+
+def _selected(column: _Column | None, selection: slice | IntArray) -> _Column | None:
+    return None if column is None else column[selection]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NamedTuple
 
+from crypto_predict.baked.distribution import Distribution
 from crypto_predict.baked.evaluation import COMBINED, MODELS, Evaluator, Prediction
 from crypto_predict.baked.schema import Model
 from crypto_predict.errors import CryptoPredictError, OutOfRange, UnknownPair
@@ -14,6 +15,7 @@ from crypto_predict.web.questions import BadParameter, BitcoinQuestion, Forecast
 
 DEFAULT_DAYS = 30  # of a forecast without an end
 FITTED, FORECAST = "fitted", "forecast"
+_HORIZON_DECIMALS = 4  # of a day: some nine seconds
 
 
 class OutsideModel(CryptoPredictError):
@@ -57,6 +59,7 @@ class Forecast(NamedTuple):
     series: Series
     start: date
     end: date
+    levels: tuple[float, ...] = ()  # of the quantiles of each day, ascending
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,22 @@ class Series:
             return Row(moment, price, self.forecast)
         return Row(moment, price, self.fitted if moment <= self.fitted.as_of else self._known)
 
+    def distribution(self, moment: date | datetime) -> Distribution:
+        """Return the distribution of the price at the close of a day or at an instant. Errors are those of `row`."""
+        return self._evaluator.distribution(moment, self._model)
+
+    def quantiles(self, day: date, levels: tuple[float, ...]) -> list[float]:
+        """Return the quantiles of the close of a day, rounded as its price is, but never to 0. Errors as of `row`."""
+        distribution, decimals = self.distribution(day), self._evaluator.decimals
+        least = 10.0**-decimals
+        return [max(round(distribution.quantile(level), decimals), least) for level in levels]
+
+    def horizon(self, moment: date | datetime) -> float:
+        """Return the days from the last daily close to the close of a day or to an instant."""
+        if isinstance(moment, datetime):
+            return round((moment - self.fitted.as_of) / DAY, _HORIZON_DECIMALS)
+        return (moment - self.last_candle).days
+
 
 class Answers:
     """The answers of one model file. Safe to share between threads."""
@@ -158,7 +177,7 @@ class Answers:
         end = question.end or min(start + (DEFAULT_DAYS - 1) * DAY, last)
         if end < start:
             raise BadParameter("end", f"end {end} lies before start {start}")
-        return Forecast(series, start, end)
+        return Forecast(series, start, end, question.levels)
 
     def pairs(self) -> list[PairRange]:
         """Return the range of each pair."""

@@ -6,6 +6,7 @@ Pure functions. A client may send any text: messages repeat it shortened.
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -15,6 +16,7 @@ from urllib.parse import parse_qsl
 from crypto_predict.baked.evaluation import COMBINED, MODELS
 from crypto_predict.errors import CryptoPredictError, InvalidValue, UnknownPair
 from crypto_predict.market import Pair
+from crypto_predict.wording import listed
 
 # These patterns mean the same in Python and in ECMAScript, which OpenAPI uses.
 DAY_PATTERN = "(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
@@ -26,11 +28,18 @@ MOMENT_PATTERN = f"^{DAY_PATTERN}([Tt ]{TIME_PATTERN}({OFFSET_PATTERN})?)?$"
 DAY_EXPECTED = "an ISO date such as 2024-06-01"
 MOMENT_EXPECTED = f"{DAY_EXPECTED} or an ISO date-time such as 2024-06-01T12:00:00Z"
 
+LEAST_LEVEL, MOST_LEVEL = 0.01, 0.99  # of a quantile: beyond them hardly any outcome has been
+MOST_LEVELS = 20  # in one question
+PRICE_EXPECTED = "a number above 0 without thousands separators, such as 100000"
+LEVELS_EXPECTED = f"levels between {LEAST_LEVEL} and {MOST_LEVEL} with commas between them, such as 0.05,0.5,0.95"
+
 # The requests whose body is used, by method and path, and the number of bytes than which it is shorter.
 BODIES = {("POST", "/pairs"): 4_096}
 
 _MOMENT = re.compile(f"(?P<day>{DAY_PATTERN})([Tt ](?P<time>{TIME_PATTERN})(?P<offset>{OFFSET_PATTERN})?)?")
 _DAY = re.compile(DAY_PATTERN)
+# As for an offset: a space before an exponent was meant as a plus sign.
+_NUMBER = re.compile(r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([Ee][+ -]?[0-9]+)?")
 _LONGEST = 80  # characters of a client's text that a message repeats
 
 
@@ -56,6 +65,17 @@ class ForecastQuestion(NamedTuple):
     start: date | None = None  # included
     end: date | None = None  # included
     model: str = COMBINED
+    levels: tuple[float, ...] = ()  # of the quantiles, ascending
+
+
+class ProbabilityQuestion(NamedTuple):
+    """The parameters of ``/probability/{pair}``: the price above the one, below the other, or between both."""
+
+    pair: Pair
+    moment: date | datetime  # a day stands for its close; an instant is aware of its time zone
+    above: float | None
+    below: float | None  # more than `above`; not both are None
+    model: str = COMBINED
 
 
 def bitcoin(query: str) -> BitcoinQuestion:
@@ -65,9 +85,7 @@ def bitcoin(query: str) -> BitcoinQuestion:
         BadParameter, InvalidValue: A parameter is missing, repeated, unknown or malformed.
     """
     given = parameters(query, ("date", "model"))
-    if "date" not in given:
-        raise BadParameter("date", f"date is missing: it must be {MOMENT_EXPECTED}")
-    return BitcoinQuestion(moment("date", given["date"]), _model(given))
+    return BitcoinQuestion(_date(given), _model(given))
 
 
 def forecast(pair: str, query: str, held: Sequence[Pair]) -> ForecastQuestion:
@@ -77,13 +95,34 @@ def forecast(pair: str, query: str, held: Sequence[Pair]) -> ForecastQuestion:
         BadParameter, InvalidValue: The pair is malformed, or a parameter is repeated, unknown or malformed.
         UnknownPair: The pair is not one of `held`.
     """
-    known = Pair.parse(pair)
-    if known not in held:
-        raise UnknownPair(str(known), list(map(str, held)))
-    given = parameters(query, ("start", "end", "model"))
+    known = _pair(pair, held)
+    given = parameters(query, ("start", "end", "model", "quantiles"))
     model = _model(given)
-    days = {name: day(name, text) for name, text in given.items() if name != "model"}
-    return ForecastQuestion(known, days.get("start"), days.get("end"), model)
+    days = {name: day(name, text) for name, text in given.items() if name in {"start", "end"}}
+    asked = levels("quantiles", given["quantiles"]) if "quantiles" in given else ()
+    return ForecastQuestion(known, days.get("start"), days.get("end"), model, asked)
+
+
+def probability(pair: str, query: str, held: Sequence[Pair]) -> ProbabilityQuestion:
+    """Parse the path and the query of ``/probability/{pair}``, where the model holds the pairs `held`.
+
+    Raises:
+        BadParameter, InvalidValue: The pair is malformed, or a parameter is missing, repeated, unknown or malformed, or
+            `below` is not more than `above`.
+        UnknownPair: The pair is not one of `held`.
+    """
+    known = _pair(pair, held)
+    given = parameters(query, ("date", "above", "below", "model"))
+    when = _date(given)
+    above, below = (price(name, given[name]) if name in given else None for name in ("above", "below"))
+    if above is None and below is None:
+        raise BadParameter("above", f"above and below are missing: give one of them or both, each {PRICE_EXPECTED}")
+    if above is not None and below is not None and below <= above:
+        fault = (
+            f"below ({below:,.12g}) must be more than above ({above:,.12g}): both together ask for a price between them"
+        )
+        raise BadParameter("below", fault)
+    return ProbabilityQuestion(known, when, above, below, _model(given))
 
 
 def parameters(query: str, known: tuple[str, ...]) -> dict[str, str]:
@@ -97,7 +136,7 @@ def parameters(query: str, known: tuple[str, ...]) -> dict[str, str]:
     for name in found:
         if name not in known:
             shown = shortened(name)
-            taken = f"which takes {' and '.join(known)}" if known else "which takes no parameters"
+            taken = f"which takes {listed(known)}" if known else "which takes no parameters"
             raise BadParameter(shown, f"{shown!r} is not a parameter of this address, {taken}")
     if len(found) < len(given):
         name = next(name for name in found if [other for other, _ in given].count(name) > 1)
@@ -142,9 +181,59 @@ def day(name: str, text: str) -> date:
     raise InvalidValue(name, text, DAY_EXPECTED)
 
 
+def price(name: str, text: str) -> float:
+    """Parse a price.
+
+    Raises:
+        InvalidValue: The text is not a decimal number, or the number is 0 or larger than every float.
+    """
+    number = _number(text)
+    if number is None or not 0 < number < math.inf:
+        raise InvalidValue(name, text, PRICE_EXPECTED)
+    return number
+
+
+def levels(name: str, text: str) -> tuple[float, ...]:
+    """Parse the levels of quantiles, in any order.
+
+    Raises:
+        InvalidValue: The text is not a list of levels in the accepted range.
+        BadParameter: A level is given more than once, or there are too many.
+    """
+    texts = text.split(",")
+    if len(texts) > MOST_LEVELS:
+        raise BadParameter(name, f"{name}: {len(texts)} levels are more than the {MOST_LEVELS} of one request")
+    found = set()
+    for one in texts:
+        level = _number(one.strip(" "))
+        if level is None or not LEAST_LEVEL <= level <= MOST_LEVEL:
+            raise InvalidValue(name, text, LEVELS_EXPECTED)
+        if level in found:
+            raise BadParameter(name, f"{name}: the level {level} is given more than once")
+        found.add(level)
+    return tuple(sorted(found))
+
+
 def shortened(text: str) -> str:
     """Return the text, cut after 80 characters."""
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _pair(text: str, held: Sequence[Pair]) -> Pair:
+    known = Pair.parse(text)
+    if known not in held:
+        raise UnknownPair(str(known), list(map(str, held)))
+    return known
+
+
+def _date(given: dict[str, str]) -> date | datetime:
+    if "date" not in given:
+        raise BadParameter("date", f"date is missing: it must be {MOMENT_EXPECTED}")
+    return moment("date", given["date"])
+
+
+def _number(text: str) -> float | None:
+    return float(text.replace(" ", "+")) if _NUMBER.fullmatch(text) else None
 
 
 def _model(given: dict[str, str]) -> str:

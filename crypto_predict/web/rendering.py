@@ -6,6 +6,7 @@ A day is rendered at its first request and then cached, so memory is bounded by 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import date, datetime, time
 from email.utils import format_datetime
 from functools import lru_cache
@@ -63,13 +64,25 @@ class Rendering:
         Raises:
             NoProphetInterval: A day lies after the last candle, and Prophet alone has no interval.
         """
+        if forecast.levels:
+            return self._with_quantiles(forecast)
         rows, origin = self._rows[forecast.series], forecast.series.first_day
         first, end = (forecast.start - origin).days, (forecast.end - origin).days + 1
         if not all(rows[first:end]):
             for n in range(first, end):
                 rows[n] = rows[n] or _row(forecast.series.row(origin + n * DAY))
-        body = b"[" + b", ".join(rows[first:end]) + b"]\n"
-        return _rendered(body, simulated_header(forecast.series.fitted.simulated))
+        return _listed(forecast, rows[first:end])
+
+    def _with_quantiles(self, forecast: Forecast) -> Rendered:
+        """Return the rows with quantiles, which are not cached: there are more levels than memory."""
+        series, names = forecast.series, [repr(level) for level in forecast.levels]
+        rows = []
+        for n in range((forecast.end - forecast.start).days + 1):
+            day = forecast.start + n * DAY
+            quantiles = zip(names, series.quantiles(day, forecast.levels), strict=True)
+            members = ", ".join(f'"{name}": {price!r}' for name, price in quantiles)
+            rows.append(_row(series.row(day), f'"quantiles": {{{members}}}, '))
+        return _listed(forecast, rows)
 
     def prepare(self) -> None:
         """Render every day of the default model, the last ones first, so that the first request for a year is fast.
@@ -123,10 +136,15 @@ def _http_day(day: date) -> str:
     return format_datetime(datetime.combine(day, time()))[:16]
 
 
-def _row(row: Row) -> bytes:
+def _listed(forecast: Forecast, rows: Sequence[bytes]) -> Rendered:
+    body = b"[" + b", ".join(rows) + b"]\n"
+    return _rendered(body, simulated_header(forecast.series.fitted.simulated))
+
+
+def _row(row: Row, quantiles: str = "") -> bytes:
     price = row.price
     prices = f'"date": "{row.moment}", "prediction": {price.price!r}, "low": {price.low!r}, "high": {price.high!r}'
-    return f"{{{prices}, {_provenance_members(row.provenance)}".encode()
+    return f"{{{prices}, {quantiles}{_provenance_members(row.provenance)}".encode()
 
 
 @lru_cache(maxsize=256)

@@ -20,7 +20,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from crypto_predict.errors import CryptoPredictError
 from crypto_predict.market import Interval, SeriesKey
-from crypto_predict.web import conditional_requests, problems, questions, rendering
+from crypto_predict.web import conditional_requests, probabilities, problems, questions, rendering
 from crypto_predict.web.collected import routes as collected_routes
 from crypto_predict.web.collected.administration import Administration
 from crypto_predict.web.collected.database import Database
@@ -76,6 +76,13 @@ def forecast(snapshot: Snapshot, query: str, pair: str) -> Rendered:
     """Answer ``/forecast/{pair}``."""
     question = questions.forecast(pair, query, snapshot.answers.held)
     return snapshot.rendering.forecast(snapshot.answers.forecast(question))
+
+
+def probability(snapshot: Snapshot, query: str, pair: str) -> Rendered:
+    """Answer ``/probability/{pair}``."""
+    question = questions.probability(pair, query, snapshot.answers.held)
+    answer = probabilities.answer(snapshot.answers, question)
+    return rendering.render(answer, simulated=answer.simulated)
 
 
 def create_flask_app(service: Service) -> Flask:
@@ -181,6 +188,7 @@ def _add_model_routes(app: Flask, service: Service) -> None:
 
     add("/bitcoin", bitcoin, service.cached_headers)
     add("/forecast/<path:pair>", forecast, service.cached_headers)
+    add("/probability/<path:pair>", probability, service.cached_headers)
     add("/model", without_parameters(lambda rendered: rendered.model), service.cached_headers)
     add("/scorecard", without_parameters(lambda rendered: rendered.scorecard), service.cached_headers)
     add("/version", without_parameters(lambda rendered: rendered.version), revalidated)

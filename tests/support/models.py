@@ -1,5 +1,8 @@
 """Models made by hand, for tests that need one without training."""
 
+import dataclasses
+import types
+import typing
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
@@ -26,6 +29,7 @@ from crypto_predict.market import DAY, Pair
 BTC = Pair("BTC", "USD")
 ETH = Pair("ETH", "USD")
 FIRST, LAST = date(2023, 1, 1), date(2024, 5, 17)  # candles
+_EMPTY: dict[Any, Any] = {str: "", int: 0, float: 0.0, bool: False, date: FIRST}
 TRAINED_AT = datetime(2024, 5, 18, 12, 10, 47, tzinfo=UTC)
 
 
@@ -61,6 +65,20 @@ def make_forecast(**changes: Any) -> PairForecast:
         prophet_bands=tuple(Band(-0.1 - 0.002 * h, 0.1 + 0.003 * h) for h in KNOTS),
     )
     return replace(forecast, **changes)
+
+
+def blank(kind: Any, **fields: Any) -> Any:
+    """A value of a dataclass of the schema: these fields, zeros, and nothing where nothing is allowed."""
+
+    def empty(hint: Any) -> Any:
+        if isinstance(hint, types.UnionType):
+            return None
+        if dataclasses.is_dataclass(hint):
+            return blank(hint)
+        return _EMPTY[hint] if hint in _EMPTY else typing.get_origin(hint)()
+
+    hints = typing.get_type_hints(kind)
+    return kind(**{name: fields[name] if name in fields else empty(hint) for name, hint in hints.items()})
 
 
 def make_model(

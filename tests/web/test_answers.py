@@ -31,7 +31,7 @@ def forecast(pair: Pair, start: date | None = None, end: date | None = None, mod
 
 
 def rows_of(answers: Answers, question: ForecastQuestion) -> list[Row]:
-    series, start, end = answers.forecast(question)
+    series, start, end, _ = answers.forecast(question)
     return [series.row(start + timedelta(days=n)) for n in range((end - start).days + 1)]
 
 

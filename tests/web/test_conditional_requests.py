@@ -16,6 +16,7 @@ CLIENT = client(make_model(BTC, ETH), lambda: TRAINED_AT + timedelta(hours=1))
 WITH_VALIDATORS = [
     "/bitcoin?date=2024-06-01",
     "/forecast/BTC-USD",
+    "/probability/BTC-USD?date=2024-06-01&above=70000",
     "/pairs",
     "/model",
     "/scorecard",

@@ -15,9 +15,17 @@ from tests.support.models import BTC, ETH, TRAINED_AT, make_model
 
 PROBLEM = "application/problem+json"
 JSON = "application/json"
-MODEL_ANSWERS = ["/bitcoin?date=2024-06-01", "/forecast/BTC-USD", "/pairs", "/model", "/scorecard"]
+PROBABILITY = "/probability/BTC-USD?date=2024-06-01&above=70000"
+MODEL_ANSWERS = ["/bitcoin?date=2024-06-01", "/forecast/BTC-USD", PROBABILITY, "/pairs", "/model", "/scorecard"]
 EVERY_ANSWER = [*MODEL_ANSWERS, "/version", "/openapi.json", "/livez", "/readyz", "/fresh", "/metrics", "/docs"]
-EVERY_FAULT = ["/bitcoin", "/bitcoin?date=2030-01-01", "/forecast/DOGE-USD", "/nowhere", "/docs/nothing.js"]
+EVERY_FAULT = [
+    "/bitcoin",
+    "/bitcoin?date=2030-01-01",
+    "/forecast/DOGE-USD",
+    "/probability/BTC-USD",
+    "/nowhere",
+    "/docs/nothing.js",
+]
 
 
 CLIENT = client(make_model(BTC, ETH), lambda: TRAINED_AT + timedelta(hours=1))

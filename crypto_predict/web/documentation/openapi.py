@@ -14,7 +14,7 @@ from crypto_predict.baked.schema import Card, Scorecard
 from crypto_predict.errors import InvalidValue, OutOfRange, UnknownPair
 from crypto_predict.market import DAY, Pair
 from crypto_predict.version import __version__
-from crypto_predict.web import answers, problems, rendering
+from crypto_predict.web import answers, probabilities, problems, questions, rendering
 from crypto_predict.web.collected.series import Example
 from crypto_predict.web.documentation import administration, collected
 from crypto_predict.web.documentation.schemas import (
@@ -31,7 +31,7 @@ from crypto_predict.web.documentation.schemas import (
 )
 from crypto_predict.web.operations import metrics
 from crypto_predict.web.operations.freshness import Freshness
-from crypto_predict.web.questions import MOMENT_EXPECTED, MOMENT_PATTERN, ForecastQuestion
+from crypto_predict.web.questions import MOMENT_EXPECTED, MOMENT_PATTERN, ForecastQuestion, ProbabilityQuestion
 from crypto_predict.web.snapshots import Snapshot
 from crypto_predict.wording import counted, listed
 
@@ -55,6 +55,18 @@ MODEL_PARAMETER = """\
 `combined` is the forecast that earned its place out of sample: persistence, Prophet and others, weighted by horizon.
 `prophet` is the forecast of Prophet alone, with its own interval.
 """
+PROBABILITY = """\
+How probable it is that the price is `above` one limit, `below` another one, or between both. `based_on` says what the
+answer rests on: `calibration` is how often the model's 80 % interval held out of sample, at the horizon of the backtest
+nearest to the question. A day that has passed is answered from the fitted distribution (`kind` is `fitted`): how
+closes lay around the curve, not what happened. If `extrapolated` is true, a limit lies so far out that the shape of
+the distribution there is an assumption.
+"""
+QUANTILES_PARAMETER = f"""\
+Levels of quantiles, from {questions.LEAST_LEVEL} to {questions.MOST_LEVEL}, at most {questions.MOST_LEVELS}: each row
+then has the member `quantiles`, with the price that is not exceeded with that probability. 0.1 and 0.9 are `low` and
+`high`.
+"""
 FRESHNESS = """\
 A stale model still answers. The newest price is the one that the forecast starts from: the close of the newest hourly
 candle, or of the newest daily one if the source has no hourly ones. Of several pairs the oldest one counts.
@@ -76,6 +88,15 @@ _TEXT: Schema = {"type": "string"}
 _DAY: Schema = {**_TEXT, "format": "date"}
 _PRICE: Schema = {"type": "number", "exclusiveMinimum": 0}
 _MODEL: Schema = {"type": "string", "enum": list(MODELS)}
+_LEVEL: Schema = {"type": "number", "minimum": questions.LEAST_LEVEL, "maximum": questions.MOST_LEVEL}
+_LEVELS: Schema = {
+    "type": "array",
+    "items": _LEVEL,
+    "minItems": 1,
+    "maxItems": questions.MOST_LEVELS,
+    "uniqueItems": True,
+}
+_EXAMPLE_LEVELS = (0.05, 0.5, 0.95)
 _KIND: Schema = {"type": "string", "enum": [answers.FITTED, answers.FORECAST]}
 _LISTED = 10  # pairs in the description
 
@@ -90,6 +111,7 @@ _PROBLEMS = {  # name to description
 _OPERATIONS = {  # path to tag, schema of the answer and summary
     "/bitcoin": ("forecast", "BitcoinPrediction", "The price of Bitcoin on a day or at an instant"),
     "/forecast/{pair}": ("forecast", "ForecastDay", "The price of a pair on each day of a span"),
+    "/probability/{pair}": ("forecast", "Probability", "How probable is a price, on a day or at an instant?"),
     "/pairs": ("forecast", "PairRange", "The pairs of the model, and the days it answers for"),
     "/model": ("model", "Card", "The model card: what to know before trusting the model"),
     "/scorecard": ("model", "Scorecard", "The live record: the outcomes of earlier forecasts"),
@@ -102,10 +124,11 @@ _OPERATIONS = {  # path to tag, schema of the answer and summary
 _RESPONSES = {  # status to response, in addition to those of every answer of the model
     "/bitcoin": {"404": "UnknownPair", "422": "OutsideModel"},
     "/forecast/{pair}": {"404": "UnknownPair", "422": "OutsideModel"},
+    "/probability/{pair}": {"404": "UnknownPair", "422": "OutsideModel"},
     "/readyz": {"503": "NotReady"},
     "/fresh": {"503": "Stale"},
 }
-_DESCRIPTIONS = {"/scorecard": LIVE_RECORD, "/fresh": FRESHNESS}
+_DESCRIPTIONS = {"/probability/{pair}": PROBABILITY, "/scorecard": LIVE_RECORD, "/fresh": FRESHNESS}
 
 
 def document(snapshot: Snapshot, repository_url: str | None = None, example: Example | None = None) -> dict[str, Any]:
@@ -192,9 +215,15 @@ def _parameters(snapshot: Snapshot) -> dict[str, list[dict[str, Any]]]:
     first = parameter("start", "The first day; by default the day after the last candle.", _DAY, start.isoformat())
     last = parameter("end", "The last day, included; by default 30 days from the start.", _DAY, day.isoformat())
     model = parameter("model", MODEL_PARAMETER, _MODEL | {"default": COMBINED}, COMBINED)
+    required = moment | {"required": True, "examples": moments}
+    lists = {"style": "form", "explode": False}  # 0.05,0.5,0.95
+    quantiles = parameter("quantiles", QUANTILES_PARAMETER, _LEVELS, list(_EXAMPLE_LEVELS)) | lists
+    above = parameter("above", "The lower limit of the price; or `below`, or both.", _PRICE, _example_limit(snapshot))
+    below = parameter("below", "The upper limit of the price, more than `above`.", _PRICE)
     return {
-        "/bitcoin": [moment | {"required": True, "examples": moments}, model],
-        "/forecast/{pair}": [pair, first, last, model],
+        "/bitcoin": [required, model],
+        "/forecast/{pair}": [pair, first, last, model, quantiles],
+        "/probability/{pair}": [pair, required, above, below, model],
     }
 
 
@@ -205,11 +234,15 @@ def _schemas() -> dict[str, Schema]:
     problem["properties"] |= {"parameter": fault, **ages}
     day = {"date": _DAY, "prediction": _PRICE, "low": _PRICE, "high": _PRICE}
     provenance = schema_of(answers.Provenance)["properties"] | {"kind": _KIND, "model": _MODEL}
+    days = record(day | provenance)
+    days["properties"]["quantiles"] = {"type": "object", "additionalProperties": _PRICE}  # if they were asked for
+    named = {"pair": PAIR, "kind": _KIND, "model": _MODEL}
     four_keys = {"date": _TEXT, "prediction": _PRICE, "prediction low": _PRICE, "prediction_high": _PRICE}
     return {
         "Problem": problem,
         "BitcoinPrediction": record(four_keys),
-        "ForecastDay": {"type": "array", "items": record(day | provenance)},
+        "ForecastDay": {"type": "array", "items": days},
+        "Probability": record(schema_of(probabilities.Probability)["properties"] | named),
         "PairRange": {"type": "array", "items": schema_of(answers.PairRange)},
         "Card": schema_of(Card),
         "Scorecard": schema_of(Scorecard),
@@ -261,18 +294,25 @@ def _example_day(snapshot: Snapshot) -> date:
     return _example_series(snapshot).last_candle + timedelta(days=30)
 
 
+def _example_limit(snapshot: Snapshot) -> float:
+    """Return a round price near the forecast of the example's day."""
+    return float(f"{_example_series(snapshot).row(_example_day(snapshot)).price.price:.2g}")
+
+
 def _example_answers(snapshot: Snapshot) -> dict[str, Any]:
     """Return an answer for each schema, by its name; long lists are cut."""
     served, card, live = snapshot.answers, snapshot.answers.model.card, snapshot.answers.model.scorecard
     pair = next((pair for pair in served.held if pair.base == "BTC"), served.held[0])
     start = _example_series(snapshot).last_candle + DAY
-    days = served.forecast(ForecastQuestion(served.held[0], start, start + DAY))
+    days = served.forecast(ForecastQuestion(served.held[0], start, start + DAY, levels=_EXAMPLE_LEVELS))
+    limit = ProbabilityQuestion(served.held[0], _example_day(snapshot), _example_limit(snapshot), None)
     scorecard = replace(live, pairs=_first(live.pairs), simulated=_first(live.simulated))
     return {
         "BitcoinPrediction": json.loads(
             rendering.bitcoin(served.series[pair, COMBINED].row(_example_day(snapshot))).body
         ),
         "ForecastDay": json.loads(snapshot.rendering.forecast(days).body),
+        "Probability": plain.encode(probabilities.answer(served, limit)),
         "PairRange": _cut(plain.encode(served.pairs())),
         "Card": _cut(plain.encode(replace(card, pairs=_first(card.pairs)))),
         "Scorecard": _cut(plain.encode(scorecard)),

@@ -148,6 +148,7 @@ def test_every_example_on_the_page_is_real(served: Served, browser: Chrome) -> N
     assert [operation.find_element(By.CSS_SELECTOR, ".opblock-summary-path").text for operation in operations] == [
         "/bitcoin",
         "/forecast/{pair}",
+        "/probability/{pair}",
         "/pairs",
         "/model",
         "/scorecard",

@@ -1,0 +1,104 @@
+"""The distribution of a price between and beyond its known quantiles, in plain Python.
+
+Between two known quantiles log price is linear in the normal score of the level: a log-normal price is then exact, and
+any other one bends at its quantiles. Beyond the outer quantiles the probability falls exponentially in log price, so
+that in price it falls as a power, as the tails of returns do (Gopikrishnan et al., "Scaling of the distribution of
+fluctuations of financial market indices", 1999). The rate follows from the two outermost quantiles: the density is
+continuous where a tail begins. These tails are an assumption: few outcomes have been there.
+"""
+
+import math
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
+
+_NORMAL = NormalDist()
+_LEAST_LOG_PRICE, _MOST_LOG_PRICE = -744.0, 709.0  # math.exp is 0 below the one, and overflows above the other
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """The distribution of a price, given by two quantiles or more of its natural logarithm.
+
+    If neighbouring quantiles are equal, so that the price is known, all of their probability lies at that price.
+    """
+
+    levels: tuple[float, ...]  # (n,) ascending, in (0, 1), without the ends
+    log_prices: tuple[float, ...]  # (n,) the quantiles at these levels; not descending
+
+    def quantile(self, level: float) -> float:
+        """Return the price that is not exceeded with probability `level`, in (0, 1) without the ends; above 0."""
+        return math.exp(min(max(self._log_quantile(level), _LEAST_LOG_PRICE), _MOST_LOG_PRICE))
+
+    def below(self, price: float) -> float:
+        """Return the probability that the price is at most this one, which is above 0 and finite."""
+        x = math.log(price)
+        after = bisect_right(self.log_prices, x)
+        if after == 0:
+            return self.levels[0] * _decay(self.log_prices[0] - x, self._lower_scale())
+        if after == len(self.levels):
+            return 1 - self._beyond(x)
+        before = after - 1
+        share = (x - self.log_prices[before]) / (self.log_prices[after] - self.log_prices[before])
+        scores = _scores(self.levels)
+        level = _NORMAL.cdf(scores[before] + share * (scores[after] - scores[before]))
+        return min(max(level, self.levels[before]), self.levels[after])
+
+    def above(self, price: float) -> float:
+        """Return the probability that the price is more than this one: ``1 - below(price)``, without its rounding."""
+        x = math.log(price)
+        return self._beyond(x) if x >= self.log_prices[-1] else 1 - self.below(price)
+
+    def covers(self, price: float) -> bool:
+        """Return whether this price lies between the outer quantiles, both included, and not in an assumed tail."""
+        return self.log_prices[0] <= math.log(price) <= self.log_prices[-1]
+
+    def _log_quantile(self, level: float) -> float:
+        levels, log_prices = self.levels, self.log_prices
+        after = bisect_left(levels, level)
+        if after == len(levels):
+            return log_prices[-1] - self._upper_scale() * math.log((1 - level) / (1 - levels[-1]))
+        if level == levels[after]:
+            return log_prices[after]
+        if after == 0:
+            return log_prices[0] + self._lower_scale() * math.log(level / levels[0])
+        before, scores = after - 1, _scores(levels)
+        share = (_NORMAL.inv_cdf(level) - scores[before]) / (scores[after] - scores[before])
+        log_price = log_prices[before] + share * (log_prices[after] - log_prices[before])
+        return min(max(log_price, log_prices[before]), log_prices[after])
+
+    def _beyond(self, x: float) -> float:
+        """Return the probability of more than `x`, which is at or above the last quantile."""
+        return (1 - self.levels[-1]) * _decay(x - self.log_prices[-1], self._upper_scale())
+
+    def _lower_scale(self) -> float:
+        """Return the mean distance, in log price, of a price below the first quantile from it."""
+        return _tail_scales(self.levels)[0] * (self.log_prices[1] - self.log_prices[0])
+
+    def _upper_scale(self) -> float:
+        """Return the mean distance, in log price, of a price above the last quantile from it."""
+        return _tail_scales(self.levels)[1] * (self.log_prices[-1] - self.log_prices[-2])
+
+
+def _decay(distance: float, scale: float) -> float:
+    return math.exp(-distance / scale) if scale else 0.0
+
+
+@lru_cache(maxsize=16)
+def _scores(levels: tuple[float, ...]) -> tuple[float, ...]:
+    """Return the normal scores of the levels."""
+    return tuple(map(_NORMAL.inv_cdf, levels))
+
+
+@lru_cache(maxsize=16)
+def _tail_scales(levels: tuple[float, ...]) -> tuple[float, float]:
+    """Return the scales of the lower and of the upper tail, per distance of the two outermost quantiles.
+
+    With mass m of the tail, normal scores z of the two quantiles and their distance d in log price, the density is
+    ``m / scale`` on the one side, and ``pdf(z) * (difference of z) / d`` on the other.
+    """
+    scores = _scores(levels)
+    lower = levels[0] / (_NORMAL.pdf(scores[0]) * (scores[1] - scores[0]))
+    upper = (1 - levels[-1]) / (_NORMAL.pdf(scores[-1]) * (scores[-1] - scores[-2]))
+    return lower, upper

@@ -1,0 +1,386 @@
+"""Coefficients of the minute forecasts of one pair: fitted to its past, kept as JSON, applied to its newest minute.
+
+For each horizon, log price at its end is::
+
+    log price now + point + scale * q(level)
+
+* The scale is ``exp(x b)``, where x are features of the size of moves (`features.sizes`) and of the target's calendar.
+  b starts from `fit_scale`, whose prior is the mean of the log volatilities times the root of the horizon: a random
+  walk. Then b is moved to where exp(x b), times a constant, is the quantile of the size of moves that four fifths stay
+  below: what the 80 % interval is scored by. That is a quantile regression in logs (`fit_quantile`).
+* q(level) are the conformal quantiles (Lei et al., "Distribution-Free Predictive Inference for Regression", Journal of
+  the American Statistical Association 113, 2018) of past moves divided by their scale, for quarters of the scale from
+  the quietest to the wildest: where prices move in ticks and often not at all, quiet minutes have another distribution.
+  New moves weigh more than old ones, so that coverage follows the market with every daily fit.
+* The point is a ridge regression on features of direction (`features.signs`), used with the weight that it has earned:
+  almost always 0, which is persistence.
+
+While a fit chooses, it splits its minutes in time order: 80 % to fit, 10 % to choose the weight of the point, 10 % to
+confirm it. Moves of the last two parts are standardised by the scale that was fitted on the first, so the newest
+quantiles are out of sample. The coefficients that remain are fitted on everything.
+
+Coefficients are fitted at `KNOTS` and are linear in the logarithm of the horizon in between. Quantiles never cross, and
+those above and below the middle never come nearer to the newest price with the horizon.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+
+from crypto_predict.errors import InvalidValue, UnusableHistory
+from crypto_predict.forecasting.distribution.scale import fit_scale
+from crypto_predict.forecasting.minutes import features
+from crypto_predict.forecasting.minutes.features import Known, Minutes, MinuteState
+from crypto_predict.history.columns import BoolArray, Candles, FloatArray, IntArray
+from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast
+
+KNOTS = (1, 2, 4, 8, 15)  # horizons in minutes at which coefficients are fitted
+BINS = 4  # quarters of the scale, from the quietest to the wildest, with quantiles of their own
+INSIDE = 0.8  # the share of moves below the quantile that the scale follows: the 80 % interval's
+LEAST_MINUTES = 1_440  # candles: each hour of the day was seen once
+LEAST_MOVES = 100  # that are not zero: fewer do not show how far a price goes
+
+PRIOR = 30.0  # moves that the prior of a coefficient counts for: half an hour, small beside a day
+WEEKDAY_PRIOR = 1_440.0  # the same for a weekday: the minutes of one day say little about other days of its name
+MEMORY = 10 * features.DAY  # minutes in which a move's weight in the quantiles halves
+SYMMETRY = 5_000.0  # moves that the prior of symmetric quantiles counts for: how rising and falling differ takes long
+SMOOTHING = (0.5, 0.3, 0.2, 0.2, 0.2)  # of the indicator of `fit_quantile` in log scale, one Newton step each
+OVERLAP = 3  # of moves in a fit: those of h minutes begin h / OVERLAP minutes apart, as nearer ones say the same
+TICK_SHARE = 0.05  # the smallest of the moves that are not zero, of which this share is smaller, stands for a tick
+
+POINT_PRIOR = 1_000.0  # moves that a direction of zero counts for
+WEIGHTS = (0.25, 0.5, 1.0)  # of the point that are tried
+EVIDENCE = 2.0  # standard errors by which the point has to beat persistence to be used
+
+POOLED = 300.0  # moves that the quantiles of all bins count for in each
+
+_VERSION = 1
+_FREE = 1e-3  # strength of a prior that does not matter
+_STEEP = 30.0  # where the smoothed indicator is 0 or 1
+_MOST_MOVE = 5.0  # scales: more is an outlier of the ridge regression
+_MOST_LOG_SCALE = 0.0  # a price that grows to 2.7 times itself, or falls to a third
+_LEVELS = np.array(LEVELS)
+_MIDDLE = LEVELS.index(0.5)
+# Half a tick at 10 and 90 %, in proportion to Gaussian quantiles at the other levels: no interval is narrower.
+_HALF_TICKS = np.array([NormalDist().inv_cdf(level) for level in LEVELS]) / NormalDist().inv_cdf(0.9) / 2
+_AHEAD = np.arange(1, MINUTES_AHEAD + 1)
+_FEATURES = 1 + features.SIZES + features.CALENDAR
+
+
+class Moves(NamedTuple):
+    """Forecasts at n minutes, as changes of log price."""
+
+    points: FloatArray  # (n, 15)
+    quantiles: FloatArray  # (n, 15, 7), ascending in the last axis
+
+
+@dataclass(frozen=True, eq=False)
+class Coefficients:
+    """What was learned from the past of one pair."""
+
+    minutes: int  # candles that it was fitted on
+    usual: float  # mean size of a minute's return: what `features` are relative to
+    tick: float  # about the least change of log price
+    scale: FloatArray  # (5, f) of a constant, the features of `sizes` and the calendar, at `KNOTS`
+    centres: FloatArray  # (5, 4) log scales in the middle of each bin, ascending
+    quantiles: FloatArray  # (5, 4, 7) of moves in units of the scale, at `LEVELS`, in each bin
+    direction: FloatArray  # (5, d) of the features of `signs`, in units of the scale; 0: persistence
+
+    @classmethod
+    def fit(cls, candles: Candles, start: Coefficients | None = None) -> Coefficients:
+        """Return the coefficients fitted on these candles of one minute, ascending.
+
+        `start` is an earlier fit, for speed alone.
+
+        Raises:
+            UnusableHistory: There are too few candles, or the price hardly moves.
+        """
+        if not len(candles):
+            raise UnusableHistory("the minutes", ["0 candles, of which nothing can be learned"])
+        return cls.of(Minutes.of(candles), start)
+
+    @classmethod
+    def of(cls, minutes: Minutes, start: Coefficients | None = None) -> Coefficients:
+        """Do what `fit` does, with features that are computed already."""
+        candles, sizes = int(minutes.traded.sum()), np.abs(minutes.returns[minutes.returns != 0])
+        if candles < LEAST_MINUTES:
+            raise UnusableHistory("the minutes", [f"{candles:,} candles, {LEAST_MINUTES:,} are needed for a fit"])
+        if len(sizes) < LEAST_MOVES:
+            fault = f"the price moved in {len(sizes):,} of {len(minutes):,} minutes, {LEAST_MOVES} are needed for a fit"
+            raise UnusableHistory("the minutes", [fault])
+        usual, tick = float(sizes.sum()) / len(minutes), float(np.quantile(sizes, TICK_SHARE))
+        history = _History(minutes, features.sizes(minutes.known, usual), features.signs(minutes.known, usual), tick)
+        knots = [
+            _fit_knot(history, horizon, None if start is None else start.scale[index])
+            for index, horizon in enumerate(KNOTS)
+        ]
+        scale, centres, quantiles, direction = (np.stack(column) for column in zip(*knots, strict=True))
+        return cls(candles, usual, tick, scale, centres, quantiles, direction)
+
+    @classmethod
+    def from_json(cls, text: str) -> Coefficients:
+        """Return the coefficients that `to_json` wrote.
+
+        Raises:
+            InvalidValue: The text is not such JSON, or another version wrote it: fit them again.
+        """
+        expected = f"JSON of version {_VERSION}, as `Coefficients.to_json` writes it; fit the coefficients again"
+        try:
+            content = json.loads(text)
+            if content.pop("version") != _VERSION:
+                raise InvalidValue("coefficients", text, expected)
+            found = cls(
+                int(content.pop("minutes")),
+                float(content.pop("usual")),
+                float(content.pop("tick")),
+                **{name: np.array(content.pop(name), dtype=np.float64) for name in _SHAPES},
+            )
+        except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+            raise InvalidValue("coefficients", text, expected) from error
+        arrays = {name: getattr(found, name) for name in _SHAPES}
+        numbers = np.concatenate([[found.usual, found.tick], *(array.ravel() for array in arrays.values())])
+        if (
+            content
+            or {name: array.shape for name, array in arrays.items()} != _SHAPES
+            or not np.isfinite(numbers).all()
+            or found.usual <= 0
+            or found.tick <= 0
+            or np.any(np.diff(found.centres) < 0)
+            or np.any(np.diff(found.quantiles) < 0)
+        ):
+            raise InvalidValue("coefficients", text, expected)
+        return found
+
+    def to_json(self) -> str:
+        """Return the coefficients as JSON, from which `from_json` makes equal ones."""
+        arrays = {name: getattr(self, name).tolist() for name in _SHAPES}
+        return json.dumps(
+            {"version": _VERSION, "minutes": self.minutes, "usual": self.usual, "tick": self.tick, **arrays},
+            allow_nan=False,
+        )
+
+    def forecast(self, state: MinuteState) -> MinuteForecast:
+        """Return the forecast at the close of the newest candle of `state`.
+
+        Raises:
+            UnusableHistory: `state` cannot carry one; the error has its `fault`.
+        """
+        if (fault := state.fault()) is not None:
+            raise UnusableHistory("the minutes", [fault])
+        moves = self.moves(state.known(), np.array([state.minute]))
+        points, quantiles = state.price * np.exp(moves.points[0]), state.price * np.exp(moves.quantiles[0])
+        return MinuteForecast(state.cutoff, state.price, tuple(points.tolist()), tuple(map(tuple, quantiles.tolist())))
+
+    def moves(self, known: Known, minute: IntArray) -> Moves:
+        """Return the forecasts at the closes of the minutes that open at `minute` (n,), in minutes since 1970."""
+        constant, sizes, calendar = np.split(self._ahead.scale, [1, 1 + features.SIZES], axis=1)
+        ahead = np.tile(_AHEAD, len(minute))
+        target = features.calendar(np.repeat(minute, MINUTES_AHEAD), ahead).reshape(
+            -1, MINUTES_AHEAD, features.CALENDAR
+        )
+        log_scale = constant[:, 0] + features.sizes(known, self.usual) @ sizes.T + (target * calendar).sum(axis=2)
+        log_scale = np.minimum(log_scale, _MOST_LOG_SCALE)  # (n, 15)
+        scale = np.exp(log_scale)
+        points = features.signs(known, self.usual) @ self._ahead.direction.T * scale
+        below, above = np.split(scale[..., None] * self._units(log_scale), [_MIDDLE], axis=2)
+        below, above = np.minimum(below, self.tick * _HALF_TICKS[:_MIDDLE]), above[..., 1:]
+        above = np.maximum(above, self.tick * _HALF_TICKS[_MIDDLE + 1 :])
+        middle = points[..., None]
+        below = np.minimum.accumulate(middle + below, axis=1)
+        above = np.maximum.accumulate(middle + above, axis=1)
+        return Moves(points, np.concatenate([below, middle, above], axis=2))
+
+    def _units(self, log_scale: FloatArray) -> FloatArray:
+        """Return (n, 15, 7) the quantiles in units of the scale, linear in the log scale between centres of bins."""
+        centres, horizon = self._ahead.centres, _AHEAD - 1
+        left = (log_scale[..., None] >= centres[:, 1:-1]).sum(axis=2)  # (n, 15) the bin at or below
+        low, high = centres[horizon, left], centres[horizon, left + 1]
+        width = high - low
+        share = np.clip(np.divide(log_scale - low, width, out=np.zeros_like(width), where=width > 0), 0, 1)[..., None]
+        quantiles = self._ahead.quantiles
+        return np.asarray(quantiles[horizon, left] * (1 - share) + quantiles[horizon, left + 1] * share)
+
+    @cached_property
+    def _ahead(self) -> _Knot:
+        """The coefficients at 1 to 15 minutes."""
+        return _Knot(
+            *(np.tensordot(_BETWEEN, one, 1) for one in (self.scale, self.centres, self.quantiles, self.direction))
+        )
+
+
+class _Knot(NamedTuple):
+    """The coefficients at one horizon, or at several along the first axis."""
+
+    scale: FloatArray
+    centres: FloatArray
+    quantiles: FloatArray
+    direction: FloatArray
+
+
+class _History(NamedTuple):
+    """What all horizons are fitted on."""
+
+    minutes: Minutes
+    sizes: FloatArray  # (n, s)
+    signs: FloatArray  # (n, d)
+    tick: float
+
+
+def _fit_knot(history: _History, horizon: int, start: FloatArray | None) -> _Knot:
+    """Return the coefficients at one horizon."""
+    minutes, moves = history.minutes, history.minutes.moves(horizon)
+    count, stride = len(minutes), max(1, horizon // OVERLAP)
+    moves[: min(features.DAY, count // 4)] = np.nan  # means over a few minutes are not yet what they will be
+    rows = np.flatnonzero(~np.isnan(moves))[::stride]
+    moves = moves[rows]
+    x = np.concatenate(
+        [
+            np.ones((len(rows), 1)),
+            history.sizes[rows],
+            features.calendar(minutes.minute[rows], np.full(len(rows), horizon)),
+        ],
+        axis=1,
+    )
+    sizes = np.maximum(np.abs(moves), history.tick / 2)  # prices are known to half a tick
+    is_fitted = rows + horizon < 0.8 * count
+    first = _fit_log_scale(x[is_fitted], sizes[is_fitted], horizon, stride, start)
+    scale = _fit_log_scale(x, sizes, horizon, stride, first)
+    log_scale = np.where(is_fitted, x @ scale, x @ first)
+    standardised = moves / np.exp(log_scale)
+    is_choosing = ~is_fitted & (rows + horizon < 0.9 * count)
+    signs = history.signs[rows]
+    direction = _earned_direction(signs, standardised, np.exp(log_scale), is_fitted, is_choosing, stride / horizon)
+    weights = 0.5 ** ((count - rows) / MEMORY)
+    centres, quantiles = _binned_quantiles(log_scale, standardised - signs @ direction, weights, stride / horizon)
+    return _Knot(scale, centres, quantiles, direction)
+
+
+def _fit_log_scale(x: FloatArray, sizes: FloatArray, horizon: int, stride: int, start: FloatArray | None) -> FloatArray:
+    """Return the coefficients (f,) of the log scale of moves of `horizon` minutes, `stride` minutes apart."""
+    prior, strength = np.zeros(_FEATURES), np.full(_FEATURES, PRIOR * horizon / stride)
+    prior[0], strength[0] = math.log(horizon) / 2, _FREE
+    prior[1 : 1 + features.VOLATILITIES] = 1 / features.VOLATILITIES
+    strength[-features.WEEKDAYS :] = WEEKDAY_PRIOR * horizon / stride
+    used = x.any(axis=0)  # a column of zeros is one that the source does not have
+    x, strength = x[:, used], strength[used]
+    found = prior.copy()
+    mean = fit_scale(x, sizes, prior[used], strength, None if start is None else start[used])
+    found[used] = fit_quantile(x, sizes, mean, strength)
+    return found
+
+
+def fit_quantile(x: FloatArray, sizes: FloatArray, start: FloatArray, strength: FloatArray) -> FloatArray:
+    """Return the coefficients (f,) with which exp(x b) is the quantile of `sizes` (n,), positive, at `INSIDE`.
+
+    They minimise the pinball loss of exp(x b) plus ``strength (b - start)^2 / 2`` in Newton's steps: Koenker and
+    Bassett, "Regression quantiles", Econometrica 46, 1978. The indicator in the derivative of the loss is smoothed over
+    the log scale: Fernandes, Guerre and Horta, "Smoothing quantile regressions", Journal of Business and Economic
+    Statistics 39, 2021. `start` are the coefficients of a scale.
+    """
+    logs = np.log(sizes)
+    start = start.copy()
+    start[0] += np.quantile(logs - x @ start, INSIDE)
+    found = start.copy()
+    for width in SMOOTHING:
+        log_quantile = x @ found
+        below = 1 / (1 + np.exp(np.clip((log_quantile - logs) / -width, -_STEEP, _STEEP)))  # smoothed: size < quantile
+        weight = np.exp(log_quantile - log_quantile.max())
+        weight /= weight.mean()  # the loss is in prices: wild minutes count more
+        gradient = x.T @ (weight * (below - INSIDE)) + strength * (found - start)
+        curvature = (x.T * (weight * below * (1 - below) / width)) @ x
+        curvature[np.diag_indices_from(curvature)] += strength
+        step = np.linalg.solve(curvature, gradient)
+        found -= step / max(float(np.abs(x @ step).max()), 1.0)
+    return found
+
+
+def _earned_direction(  # noqa: PLR0913, PLR0917 each is one fact of the question
+    signs: FloatArray,
+    standardised: FloatArray,
+    scale: FloatArray,
+    is_fitted: BoolArray,
+    is_choosing: BoolArray,
+    independent: float,
+) -> FloatArray:
+    """Return the coefficients (d,) of the direction; 0 unless they beat persistence where they were not fitted.
+
+    The arguments are parallel: features (n, d), moves in units of the scale and the scale (n,), and in which of the
+    three parts they are. `independent` is the share of moves that do not overlap.
+    """
+    bounded = np.clip(standardised, -_MOST_MOVE, _MOST_MOVE)
+    predicted = scale * (signs @ _ridge(signs[is_fitted], bounded[is_fitted]))
+    actual = scale * standardised
+
+    def gains(weight: float, part: BoolArray) -> FloatArray:
+        return np.abs(actual[part]) - np.abs(actual[part] - weight * predicted[part])
+
+    weight = max(WEIGHTS, key=lambda one: float(gains(one, is_choosing).sum()))
+    gained = gains(weight, ~is_fitted & ~is_choosing)
+    error = float(gained.std()) / math.sqrt(max(independent * len(gained), 1.0))
+    if gains(weight, is_choosing).sum() > 0 and gained.mean() > EVIDENCE * error:
+        return np.asarray(weight * _ridge(signs, bounded))
+    return np.zeros(signs.shape[1])
+
+
+def _ridge(x: FloatArray, y: FloatArray) -> FloatArray:
+    return np.asarray(np.linalg.solve(x.T @ x + POINT_PRIOR * np.eye(x.shape[1]), x.T @ y))
+
+
+def _binned_quantiles(
+    log_scale: FloatArray, standardised: FloatArray, weights: FloatArray, independent: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return the centres (4,) of the bins of the log scale, and the weighted quantiles (4, 7) of the moves in each.
+
+    The arguments are parallel, (n,). `independent` is the share of moves that do not overlap. Quantiles of few moves
+    are shrunk to those of all bins, and those of a rising price to those of a falling one.
+    """
+    order = np.argsort(log_scale, kind="stable")
+    pooled = _quantiles(standardised, weights, independent)
+    bins = np.array_split(order, BINS)
+    centres = [float(np.median(log_scale[one])) for one in bins]
+    found = []
+    for one in bins:
+        moves = independent * weights[one].sum()
+        found.append(
+            (moves * _quantiles(standardised[one], weights[one], independent) + POOLED * pooled) / (moves + POOLED)
+        )
+    return np.array(centres), np.array(found)
+
+
+def _quantiles(standardised: FloatArray, weights: FloatArray, independent: float) -> FloatArray:
+    """Return the weighted quantiles (7,) of moves at `LEVELS`, shrunk to symmetric ones: 0 in the middle, ascending."""
+    moves = independent * weights.sum()
+    either = np.sign(_LEVELS - 0.5) * _weighted_quantiles(np.abs(standardised), weights, np.abs(2 * _LEVELS - 1))
+    found = (moves * _weighted_quantiles(standardised, weights, _LEVELS) + SYMMETRY * either) / (moves + SYMMETRY)
+    found[_MIDDLE] = 0.0
+    found[:_MIDDLE], found[_MIDDLE + 1 :] = np.minimum(found[:_MIDDLE], 0.0), np.maximum(found[_MIDDLE + 1 :], 0.0)
+    return np.sort(found)
+
+
+def _weighted_quantiles(values: FloatArray, weights: FloatArray, levels: FloatArray) -> FloatArray:
+    """Return the least values (k,) at or below which at least the shares `levels` of the weight lie."""
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return np.asarray(values[order][np.minimum(np.searchsorted(total, levels * total[-1]), len(values) - 1)])
+
+
+def _between() -> FloatArray:
+    """Return (15, 5) the weights with which values at `KNOTS` make those at 1 to 15 minutes."""
+    knots = np.log(KNOTS)
+    return np.column_stack([np.interp(np.log(_AHEAD), knots, one) for one in np.eye(len(KNOTS))])
+
+
+_BETWEEN = _between()
+_SHAPES = {
+    "scale": (len(KNOTS), _FEATURES),
+    "centres": (len(KNOTS), BINS),
+    "quantiles": (len(KNOTS), BINS, len(LEVELS)),
+    "direction": (len(KNOTS), features.SIGNS),
+}

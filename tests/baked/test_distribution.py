@@ -1,0 +1,124 @@
+import math
+from itertools import pairwise
+from statistics import NormalDist
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_predict.baked.distribution import Distribution
+from crypto_predict.market.forecast import LEVELS
+
+PRICES = st.floats(5e-324, 1.7976931348623157e308)
+LEVELS_ASKED = st.floats(0.0001, 0.9999)
+
+
+@st.composite
+def distributions(draw: st.DrawFn, narrowest: float = 0.0, widest: float = 2.0) -> Distribution:
+    """Distributions of two to nine quantiles, whose log prices are these distances apart."""
+    levels = sorted(draw(st.lists(st.integers(1, 999), min_size=2, max_size=9, unique=True)))
+    log_prices = [draw(st.floats(-50, 50))]
+    for _ in levels[1:]:
+        log_prices.append(log_prices[-1] + draw(st.floats(narrowest, widest)))
+    return Distribution(tuple(level / 1000 for level in levels), tuple(log_prices))
+
+
+SMOOTH = distributions(narrowest=0.01)
+WILD = distributions(widest=200.0)  # also known prices, and tails that reach beyond every float
+
+
+@given(SMOOTH, LEVELS_ASKED)
+def test_the_probability_below_a_quantile_is_its_level(distribution: Distribution, level: float) -> None:
+    assert distribution.below(distribution.quantile(level)) == pytest.approx(level, abs=1e-9)
+
+
+@given(SMOOTH, st.floats(0, 1))
+def test_the_quantile_of_a_probability_is_the_price_that_has_it(distribution: Distribution, share: float) -> None:
+    """Also in the tails; further out the probability has too few digits to be inverted."""
+    low, high = (math.log(distribution.quantile(level)) for level in (1e-6, 1 - 1e-6))
+    price = math.exp(low + share * (high - low))
+    assert math.log(distribution.quantile(distribution.below(price))) == pytest.approx(math.log(price), abs=1e-6)
+
+
+@given(WILD, st.lists(PRICES, min_size=2, max_size=20))
+def test_the_probability_below_a_price_grows_with_the_price(distribution: Distribution, prices: list[float]) -> None:
+    ascending = sorted([*prices, *map(distribution.quantile, distribution.levels)])
+    assert all(a <= b for a, b in pairwise(map(distribution.below, ascending)))
+    assert all(a >= b for a, b in pairwise(map(distribution.above, ascending)))
+
+
+@given(WILD, st.lists(st.floats(1e-300, 1 - 1e-16), min_size=2, max_size=20))
+def test_quantiles_grow_with_their_level(distribution: Distribution, levels: list[float]) -> None:
+    assert all(a <= b for a, b in pairwise(map(distribution.quantile, sorted([*levels, *distribution.levels]))))
+
+
+@given(WILD, PRICES)
+def test_a_price_is_either_above_or_below_any_other(distribution: Distribution, price: float) -> None:
+    below, above = distribution.below(price), distribution.above(price)
+    assert 0 <= below <= 1
+    assert 0 <= above <= 1
+    assert below + above == pytest.approx(1, abs=1e-12)
+
+
+@given(WILD)
+def test_the_ends_of_what_a_float_can_be_have_a_probability(distribution: Distribution) -> None:
+    """An exponential that overflows would be a fault of the server."""
+    for price in (5e-324, 1e300, 1.7976931348623157e308):
+        assert 0 <= distribution.below(price) <= 1
+        assert 0 <= distribution.above(price) <= 1
+    for level in (5e-324, 1e-300, 1 - 1e-16):
+        assert 0 < distribution.quantile(level) < math.inf
+
+
+@given(distributions())
+def test_the_given_quantiles_are_kept_exactly(distribution: Distribution) -> None:
+    """The interval of an answer and its quantiles at 10 and 90 % are one fact."""
+    found = [distribution.quantile(level) for level in distribution.levels]
+    assert found == [math.exp(log_price) for log_price in distribution.log_prices]
+
+
+@given(st.floats(-5, 12), st.floats(0.001, 2), st.floats(0.05, 0.95))
+def test_a_log_normal_price_is_exact_between_the_outer_quantiles(mean: float, sigma: float, level: float) -> None:
+    normal = NormalDist(mean, sigma)
+    distribution = Distribution(LEVELS, tuple(map(normal.inv_cdf, LEVELS)))
+    price = math.exp(normal.inv_cdf(level))
+    assert distribution.quantile(level) == pytest.approx(price, rel=1e-9)
+    assert distribution.below(price) == pytest.approx(level, abs=1e-9)
+
+
+# Computed by hand for a standard normal: the density at 5 % is 0.103136, so its tail has the mean distance 0.4848.
+GAUSSIAN = Distribution(LEVELS, tuple(map(NormalDist().inv_cdf, LEVELS)))
+MEAN_DISTANCE = 0.05 / 0.10313564
+
+
+@pytest.mark.parametrize("distances", [0, 1, 2, 10, 100])
+def test_beyond_the_outer_quantiles_the_probability_falls_exponentially(distances: int) -> None:
+    distance = 1.64485363 + distances * MEAN_DISTANCE
+    expected = pytest.approx(0.05 * math.exp(-distances), rel=1e-5)
+    assert GAUSSIAN.above(math.exp(distance)) == expected
+    assert GAUSSIAN.below(math.exp(-distance)) == expected
+
+
+@given(SMOOTH)
+def test_the_density_is_continuous_where_a_tail_begins(distribution: Distribution) -> None:
+    """A jump would make the first price beyond the last quantile suddenly more or less probable."""
+    for end in (distribution.log_prices[0], distribution.log_prices[-1]):
+        step = 1e-5
+        before, at, after = (distribution.below(math.exp(end + n * step)) for n in (-1, 0, 1))
+        assert (after - at) / step == pytest.approx((at - before) / step, rel=0.02)
+
+
+@pytest.mark.parametrize("price", [1e-12, 1.0, 67_010.0])
+def test_a_known_price_has_all_of_the_probability(price: float) -> None:
+    """Between the last close and the newest price there is nothing to be forecast."""
+    known = Distribution((0.1, 0.9), (math.log(price),) * 2)
+    assert (known.below(price * 1.0001), known.above(price * 1.0001)) == (1, 0)
+    assert (known.below(price * 0.9999), known.above(price * 0.9999)) == (0, 1)
+    assert {known.quantile(level) for level in (0.01, 0.1, 0.5, 0.99)} == {math.exp(math.log(price))}
+
+
+def test_a_price_beyond_the_outer_quantiles_is_not_covered() -> None:
+    """An answer about it rests on the assumed tail, and must be able to say so."""
+    assert GAUSSIAN.covers(1.0)
+    assert not GAUSSIAN.covers(math.exp(1.65))
+    assert not GAUSSIAN.covers(math.exp(-1.65))

@@ -1,0 +1,320 @@
+"""The probability of a price over HTTP, and what the answer says that it is based on."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openapi_schema_validator import OAS31Validator
+
+from crypto_predict.baked.evaluation import MODELS, Evaluator
+from crypto_predict.baked.schema import Backtest, Model, ProphetBacktest, ProphetScore, Score
+from crypto_predict.web.documentation.openapi import document
+from tests.support.applications import client, snapshot_of
+from tests.support.models import BTC, ETH, TRAINED_AT, blank, make_forecast, make_model
+
+DAY = date(2024, 6, 1)  # 15 days after the last candle
+PAST = date(2024, 3, 1)
+DISTRIBUTION = Evaluator(make_forecast()).distribution(DAY)
+PRICES = st.floats(1e-300, 1e300)
+
+
+def backtested(model: Model) -> Model:
+    """The model with a backtest of its first pair at 1, 7, 30 and 90 days."""
+    scores = tuple(
+        blank(Score, horizon_days=horizon, forecasts=1000 - horizon, coverage=coverage)
+        for horizon, coverage in ((1, 0.801), (7, 0.811), (30, 0.822), (90, 0.75))
+    )
+    prophet = blank(ProphetBacktest, scores=(blank(ProphetScore, horizon_days=7, forecasts=900, coverage=0.7),))
+    card = replace(model.card.pairs[BTC], backtest=blank(Backtest, scores=scores, prophet=prophet))
+    return replace(model, card=replace(model.card, pairs=model.card.pairs | {BTC: card}))
+
+
+MODEL = backtested(make_model(BTC, ETH, simulated={ETH}))
+CLIENT = client(MODEL)
+
+
+def asked(query: Mapping[str, object], pair: str = "BTC-USD", status: int = 200) -> dict[str, Any]:
+    """Return the body of an answer with this status."""
+    text = "&".join(f"{name}={quote(str(value))}" for name, value in query.items())
+    response = CLIENT.get(f"/probability/{pair}?{text}")
+    assert response.status_code == status, response.get_data(as_text=True)
+    return dict(json.loads(response.data))
+
+
+def ask(**query: object) -> dict[str, Any]:
+    """Return the answer about BTC/USD."""
+    return asked(query)
+
+
+def probability(**query: object) -> float:
+    return float(ask(**query)["probability"])
+
+
+def test_the_probability_is_that_of_the_distribution() -> None:
+    assert probability(date=DAY, above=70_000) == round(DISTRIBUTION.above(70_000), 6)
+    assert probability(date=DAY, below=70_000) == round(DISTRIBUTION.below(70_000), 6)
+    assert 0.1 < probability(date=DAY, above=70_000) < 0.9
+
+
+@given(st.dates(make_forecast().first, make_forecast().end), PRICES, PRICES, st.sampled_from(MODELS))
+def test_below_between_and_above_make_up_everything(day: date, one: float, other: float, model: str) -> None:
+    low, high = min(one, other), math.nextafter(max(one, other), math.inf)
+    parts = (
+        probability(date=day, model=model, below=low),
+        probability(date=day, model=model, above=low, below=high),
+        probability(date=day, model=model, above=high),
+    )
+    assert all(0 <= part <= 1 for part in parts)
+    assert sum(parts) == pytest.approx(1, abs=2e-6)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("moment", ["2024-06-01", "2024-03-01", "2024-06-01T12:30:00Z", "2025-05-17"])
+def test_four_prices_in_five_lie_inside_the_interval(moment: str, model: str) -> None:
+    """The interval of the answer and its probability are one fact."""
+    answer = ask(date=moment, above=1, model=model)
+    inside = probability(date=moment, above=answer["low"], below=answer["high"], model=model)
+    assert inside == pytest.approx(0.8, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({"above": "1e300"}, 0),
+        ({"above": "1e+300"}, 0),
+        ({"above": "5e-324"}, 1),
+        ({"below": "1e300"}, 1),
+        ({"below": "5e-324"}, 0),
+        ({"above": "5e-324", "below": "1.7976931348623157e308"}, 1),
+        ({"above": "1e299", "below": "1e300"}, 0),
+    ],
+)
+def test_prices_that_no_market_reaches_have_an_answer(limits: dict[str, str], expected: float) -> None:
+    answer = ask(date=DAY, **limits)
+    assert answer["probability"] == expected
+    assert answer["based_on"]["extrapolated"] is True
+
+
+@pytest.mark.parametrize("text", ["70000", "70000.00", "070000", "7e4", "7E+4", "7E 4", ".7e5", "70000."])
+def test_a_price_may_be_written_in_several_ways(text: str) -> None:
+    assert ask(date=DAY, above=text) == ask(date=DAY, above=70_000)
+
+
+def test_a_plus_sign_that_was_not_encoded_is_one() -> None:
+    """A query writes a space as a plus sign; JavaScript writes a large number with one."""
+    assert json.loads(CLIENT.get(f"/probability/BTC-USD?date={DAY}&above=7e+4").data) == ask(date=DAY, above=70_000)
+
+
+NOT_PRICES = [
+    "",
+    " ",
+    "0",
+    "0.0",
+    "1e-400",
+    "-1",
+    "-70000",
+    "NaN",
+    "nan",
+    "inf",
+    "Infinity",
+    "-inf",
+    "1e309",
+    "9" * 400,
+    "100,000",
+    "100_000",
+    "100k",
+    "$70000",
+    "70000 USD",
+    "0x10",
+    "1e",
+    ".",
+    "\u0667\u0660",
+    "7\u00bd",
+    "\x00",
+]
+
+
+@pytest.mark.parametrize("name", ["above", "below"])
+@pytest.mark.parametrize("text", NOT_PRICES)
+def test_what_is_not_a_price_is_refused_with_what_is(name: str, text: str) -> None:
+    problem = asked({"date": DAY, name: text}, status=400)
+    assert problem["parameter"] == name
+    assert "a number above 0 without thousands separators, such as 100000" in problem["detail"]
+    assert len(problem["detail"]) < 250
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "parameter", "detail"),
+    [
+        ("date=2024-06-01", 400, "above", "above and below are missing: give one of them or both"),
+        ("", 400, "date", "date is missing"),
+        ("above=70000", 400, "date", "date is missing"),
+        ("date=yesterday&above=70000", 400, "date", "'yesterday' is not an ISO date"),
+        ("date=2024-06-01&above=70000&below=60000", 400, "below", "below (60,000) must be more than above (70,000)"),
+        ("date=2024-06-01&above=70000&below=7e4", 400, "below", "below (70,000) must be more than above (70,000)"),
+        ("date=2024-06-01&above=1&above=2", 400, "above", "above is given more than once"),
+        ("date=2024-06-01&abov=1", 400, "abov", "which takes date, above, below and model"),
+        ("date=2024-06-01&above=1&model=lstm", 400, "model", "is not one of combined, prophet"),
+        ("date=2030-01-01&above=1", 422, "date", "the range of this model, 2023-01-01 to 2025-05-17"),
+        ("date=2022-12-31&above=1", 422, "date", "the range of this model, 2023-01-01 to 2025-05-17"),
+        ("date=2025-05-18T00:00:01Z&above=1", 422, "date", "the range of this model, 2023-01-01 to 2025-05-17"),
+        ("date=9999-12-31T23:59-02:00&above=1", 422, "date", "the range of this model, 2023-01-01 to 2025-05-17"),
+    ],
+)
+def test_a_question_without_an_answer_is_refused_with_the_reason(
+    query: str, status: int, parameter: str, detail: str
+) -> None:
+    response = CLIENT.get(f"/probability/BTC-USD?{query}")
+    problem = json.loads(response.data)
+    assert (response.status_code, response.content_type) == (status, "application/problem+json")
+    assert problem["parameter"] == parameter
+    assert detail in problem["detail"]
+
+
+@pytest.mark.parametrize(("pair", "status"), [("DOGE-USD", 404), ("money", 400)])
+def test_a_pair_that_is_not_in_the_model_is_named(pair: str, status: int) -> None:
+    assert asked({"date": DAY, "above": 1}, pair, status)["parameter"] == "pair"
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=255)))
+def test_any_limit_is_answered_or_refused(text: str) -> None:
+    """Clients send anything: a fault of the server would be answered with 500."""
+    assert CLIENT.get(f"/probability/BTC-USD?date={DAY}&above={quote(text)}").status_code in {200, 400}
+
+
+def test_an_answer_says_what_it_is_based_on() -> None:
+    answer = ask(date=DAY, above=70_000)
+    assert list(answer) == [
+        *("date", "above", "below", "probability", "prediction", "low", "high"),
+        *("kind", "as_of", "pair", "model", "simulated", "based_on", "words"),
+    ]
+    assert (answer["date"], answer["above"], answer["below"]) == ("2024-06-01", 70_000, None)
+    assert (answer["kind"], answer["as_of"], answer["pair"]) == ("forecast", "2024-05-18T12:00:00Z", "BTC/USD")
+    assert answer["based_on"] == {
+        "source": "alpaca",
+        "build": "0.3.1-20240518121047",
+        "trained_at": "2024-05-18T12:10:47Z",
+        "newest_candle": "2024-05-17",
+        "horizon_days": 15,
+        "extrapolated": False,
+        "calibration": {"horizon_days": 7, "forecasts": 993, "nominal": 0.8, "coverage": 0.811},
+    }
+    assert answer["words"] == (
+        f"Probability {100 * answer['probability']:.0f} %: BTC/USD above 70,000 at the close of 2024-06-01. The 80 % "
+        "interval held 81.1 % of 993 outcomes after 7 days, the measured horizon nearest to 15."
+    )
+
+
+@pytest.mark.parametrize(
+    ("moment", "horizon", "nearest"),
+    [
+        ("2024-05-18", 1, 1),
+        ("2024-05-18T18:00Z", 0.75, 1),
+        ("2024-05-21", 4, 1),
+        ("2024-05-22", 5, 7),
+        ("2024-06-05", 19, 30),
+        ("2024-07-16", 60, 30),
+        ("2024-07-17", 61, 90),
+        ("2025-05-17", 365, 90),
+    ],
+)
+def test_the_calibration_is_that_of_the_nearest_horizon(moment: str, horizon: float, nearest: int) -> None:
+    """Of two that are equally near the shorter one: more forecasts were compared with it."""
+    basis = ask(date=moment, above=70_000)["based_on"]
+    assert (basis["horizon_days"], basis["calibration"]["horizon_days"]) == (horizon, nearest)
+
+
+def test_prophet_alone_has_its_own_distribution_and_calibration() -> None:
+    """Its quantiles are those of its 80 % interval."""
+    answer = ask(date=DAY, above=70_000, model="prophet")
+    assert answer["model"] == "prophet"
+    assert answer["probability"] != probability(date=DAY, above=70_000)
+    assert answer["based_on"]["calibration"] == {
+        "horizon_days": 7,
+        "forecasts": 900,
+        "nominal": 0.8,
+        "coverage": 0.7,
+    }
+
+
+def test_without_a_backtest_prophet_alone_has_no_probability_of_the_future() -> None:
+    short = client(replace(make_model(), forecasts={BTC: make_forecast(prophet_bands=())}))
+    response = short.get(f"/probability/BTC-USD?date={DAY}&above=1&model=prophet")
+    assert (response.status_code, json.loads(response.data)["parameter"]) == (422, "model")
+
+
+@pytest.mark.parametrize("moment", ["2024-03-01", "2024-05-17", "2024-05-18T06:00Z"])
+def test_the_past_is_answered_from_the_fitted_distribution_and_says_so(moment: str) -> None:
+    answer = ask(date=moment, above=50_000)
+    assert (answer["kind"], answer["based_on"]["horizon_days"], answer["based_on"]["calibration"]) == (
+        "fitted",
+        None,
+        None,
+    )
+    assert "That time has passed: this is the fitted distribution, not a forecast." in answer["words"]
+
+
+def test_a_model_without_a_backtest_says_that_nothing_was_measured() -> None:
+    answer = asked({"date": DAY, "above": 70_000}, "ETH-USD")
+    assert answer["based_on"]["calibration"] is None
+    assert "the history is too short for a backtest" in answer["words"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"above": "0.000012"}, "Probability above 99.5 %: BTC/USD above 1.2e-05 at"),
+        ({"above": "1e300"}, "Probability below 0.5 %: BTC/USD above 1e+300 at"),
+        ({"above": 60_000, "below": 80_000.5}, "BTC/USD above 60,000 and below 80,000.5 at the close of 2024-06-01."),
+        ({"above": "1e300"}, "It rests on the assumed shape of a tail."),
+    ],
+)
+def test_the_words_never_promise_certainty(limits: dict[str, object], words: str) -> None:
+    assert words in ask(date=DAY, **limits)["words"]
+
+
+def test_an_instant_is_answered_in_utc() -> None:
+    assert ask(date="2024-06-01T14:00+02:00", above=70_000)["date"] == "2024-06-01T12:00:00Z"
+    assert "at 2024-06-01T12:00:00Z" in ask(date="2024-06-01T14:00+02:00", above=70_000)["words"]
+
+
+def test_invented_prices_are_marked() -> None:
+    for pair, simulated in (("BTC-USD", False), ("ETH-USD", True)):
+        response = CLIENT.get(f"/probability/{pair}?date={DAY}&above=1")
+        assert json.loads(response.data)["simulated"] is simulated
+        assert ("Crypto-Predict-Simulated" in response.headers) is simulated
+
+
+def test_an_answer_can_be_cached_until_the_next_retrain_and_revalidated() -> None:
+    path = f"/probability/BTC-USD?date={DAY}&above=70000"
+    headers = CLIENT.get(path).headers
+    assert headers["Cache-Control"] == "public, max-age=21600"
+    assert datetime.strptime(headers["Last-Modified"], "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC) == TRAINED_AT
+    assert CLIENT.get(path, headers={"If-None-Match": headers["ETag"]}).status_code == 304
+
+
+def test_requests_are_counted_by_route_and_not_by_pair() -> None:
+    """Each label costs memory, and clients choose the pair."""
+    served = client(MODEL)
+    served.get(f"/probability/BTC-USD?date={DAY}&above=1")
+    served.get("/probability/XYZ-USD")
+    metrics = served.get("/metrics").get_data(as_text=True)
+    assert 'crypto_predict_requests_total{method="GET",route="/probability/{pair}",status="200"} 1.0' in metrics
+    assert 'route="/probability/{pair}",status="404"} 1.0' in metrics
+    assert "XYZ" not in metrics
+
+
+@pytest.mark.parametrize(
+    "query", ["date=2024-06-01&above=1", "date=2024-03-01T01:00Z&below=1", "date=2024-06-01&below=9"]
+)
+def test_every_kind_of_answer_fits_the_documented_schema(query: str) -> None:
+    described = document(snapshot_of(MODEL))["components"]["schemas"]["Probability"]
+    for pair in ("BTC-USD", "ETH-USD"):
+        OAS31Validator(described).validate(json.loads(CLIENT.get(f"/probability/{pair}?{query}").data))
