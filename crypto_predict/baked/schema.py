@@ -155,11 +155,6 @@ class Confidence:
     low: float
     high: float
 
-    def faults(self) -> Iterator[str]:
-        """Yield the violated rules."""
-        if self.low > self.high:
-            yield f"low {self.low} is above high {self.high}"
-
 
 @dataclass(frozen=True, slots=True)
 class QuantileScore:
@@ -291,6 +286,19 @@ class LiveForecast:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveDistribution:
+    """The scores of published quantiles, which older releases do not have, with the fields of `Score`."""
+
+    due: int  # forecasts with quantiles whose outcome is known
+    crps: float
+    coverage_50: float
+    coverage_90: float
+    relative_crps: float | None
+    relative_winkler: float | None
+    pit: tuple[float, ...]  # (10,)
+
+
+@dataclass(frozen=True, slots=True)
 class LiveScore:
     """The scores of published forecasts for one horizon."""
 
@@ -301,6 +309,8 @@ class LiveScore:
     relative_mae: float | None  # to persistence, below 1 is better; None if persistence has no error
     skill: float | None  # 1 - relative_mae
     coverage: float  # the share of outcomes inside the interval
+    winkler: float  # of the interval
+    distribution: LiveDistribution | None  # None if no forecast with quantiles has come due
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +328,8 @@ class LiveRecord:
     relative_mae: float | None  # to persistence, below 1 is better
     skill: float | None  # 1 - relative_mae
     coverage: float | None  # the share of outcomes inside the interval
+    winkler: float | None  # of the interval
+    distribution: LiveDistribution | None  # None if no forecast with quantiles has come due
     by_horizon: tuple[LiveScore, ...]  # ascending; without horizons that have no forecast due
     latest: tuple[LiveForecast, ...]  # one for each of the newest 30 target days, newest first
     words: str  # the scores in words
@@ -390,6 +402,7 @@ class PairCard:
     quarantined: int  # candles of the source that are impossible in a market
     history_sha256: str  # of every candle, the warm-up included
     last_close: float
+    volatility: float  # standard deviation of the past year's daily returns of log price: persistence's Gaussian
     anchor: Anchor
     forecast: tuple[Standing, ...]
     backtest: Backtest | None  # None if the history is too short

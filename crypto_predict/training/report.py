@@ -189,7 +189,7 @@ def _by_value(values: Mapping[str, str]) -> dict[str, list[str]]:
 
 def _year_parts(pair: Pair, backtest: Backtest) -> Iterator[str]:
     """Yield a title, and as many tables with a row for each year of cutoffs as the horizons need."""
-    yield f"{pair} by year of the cutoff: error, outcomes in the 80 % interval and Winkler score, as above"
+    yield f"{pair} by year of the cutoff: error, in 80 % and Winkler score, as above"
     cells = {
         (one.year, one.horizon_days): (
             f"{_relative(one.relative_mae)}  {one.coverage:4.0%}  {_relative(one.relative_winkler)}"

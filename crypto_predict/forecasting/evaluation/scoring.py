@@ -83,6 +83,11 @@ def gaussian_half_widths(log_close: FloatArray, horizon: int) -> FloatArray:
     return np.asarray(GAUSSIAN * sigma * np.sqrt(horizon))
 
 
+def volatility(log_close: FloatArray) -> float:
+    """Return the deviation of a day in persistence's distribution at the last of n >= 3 log closes, one per day."""
+    return _figure(np.std(np.diff(log_close)[-GAUSSIAN_STEPS:], ddof=1))
+
+
 def _score(replay: Replay, found: Forecasts, gaussian: FloatArray) -> Score:
     """Return every figure of one horizon."""
     actual, predicted = found.actual, found.predicted
