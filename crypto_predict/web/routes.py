@@ -91,6 +91,7 @@ def create_flask_app(service: Service) -> Flask:
     app.url_map.merge_slashes = False  # do not redirect //a to /a
     _add_model_routes(app, service)
     collected_routes.add_routes(app, service.database, service.clock)
+    collected_routes.add_forecasts(app, service.database, service.clock)
     if service.database is not None:
         collected_routes.add_changes(app, service.database, service.administration, service.clock)
     _add_operator_routes(app, service)
@@ -186,9 +187,9 @@ def _add_model_routes(app: Flask, service: Service) -> None:
         questions.parameters(request.environ.get("QUERY_STRING", ""), ())
         return collected_routes.pairs(database, service.snapshots.current().answers.pairs(), service.clock())
 
-    def live_scorecard(database: Database) -> Response:
+    def live_scorecard(scorecard: collected_routes.LiveScorecard) -> Response:
         questions.parameters(request.environ.get("QUERY_STRING", ""), ())
-        return collected_routes.scorecard(database, service.snapshots.current().rendering.scorecard, service.clock())
+        return scorecard.answer(service.snapshots.current().rendering.scorecard)
 
     add("/bitcoin", bitcoin, service.cached_headers)
     add("/forecast/<path:pair>", forecast, service.cached_headers)
@@ -200,7 +201,8 @@ def _add_model_routes(app: Flask, service: Service) -> None:
         add("/pairs", without_parameters(lambda rendered: rendered.pairs), service.cached_headers)
         add("/openapi.json", lambda snapshot, *_: document(snapshot, None), revalidated)
     else:
-        app.add_url_rule("/scorecard", "/scorecard", partial(live_scorecard, service.database))
+        scorecard = collected_routes.LiveScorecard(service.database, service.clock)
+        app.add_url_rule("/scorecard", "/scorecard", partial(live_scorecard, scorecard))
         app.add_url_rule("/pairs", "/pairs", partial(live_pairs, service.database))
         app.add_url_rule("/openapi.json", "/openapi.json", partial(live_document, service.database))
 

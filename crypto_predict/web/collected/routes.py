@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
@@ -10,6 +10,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import UnsupportedMediaType
 
 from crypto_predict.errors import DatabaseError, InvalidValue
+from crypto_predict.market import Span
 from crypto_predict.market.ports import ACTIVE, CollectedSeries
 from crypto_predict.web import conditional_requests
 from crypto_predict.web import questions as query_strings
@@ -23,7 +24,7 @@ from crypto_predict.web.rendering import COMMON, Rendered, render, simulated_hea
 from crypto_predict.web.snapshots import cache_control, until_candle
 
 CANDLES, MINUTES, TOP_OF_BOOK = "/candles/<path:pair>", "/minutes/<path:pair>", "/top-of-book/<path:pair>"
-MINUTES_AHEAD = "/forecast/<path:pair>/minutes"
+MINUTES_AHEAD, PAST_MINUTES = "/forecast/<path:pair>/minutes", "/forecast/<path:pair>/minutes/past"
 DIGEST, SERIES = "/digest/<path:pair>", "/series"
 PAIRS, PAIR = "/pairs", "/pairs/<path:pair>"
 
@@ -64,12 +65,6 @@ def add_routes(app: Flask, database: Database | None, clock: Callable[[], dateti
             page = live_answers.quotes(reader, question)
         return live(rendering.quotes(page, question, content_type), live_answers.until_next_quote(page, clock()))
 
-    def minutes_ahead(opened: Database, pair: str, query: str) -> Response:
-        question = questions.minutes_ahead(pair, query)
-        with opened.reading() as reader:
-            ahead, lasts = forecasts.newest(reader, question, clock())
-        return live(render(ahead, simulated=ahead.simulated), lasts)
-
     def digest(opened: Database, pair: str, query: str) -> Response:
         question = questions.digest(pair, query)
         with opened.reading() as reader:
@@ -81,20 +76,26 @@ def add_routes(app: Flask, database: Database | None, clock: Callable[[], dateti
         with opened.reading() as reader:
             return live(rendering.series(found_series.series(reader, clock())))
 
-    def add(rule: str, endpoint: Callable[..., Response]) -> None:
-        def view(**path: str) -> Response:
-            if database is None:
-                raise NoDatabase
-            return endpoint(database, query=_query(), **path)
+    _add(app, database, {CANDLES: candles, MINUTES: minutes, TOP_OF_BOOK: top_of_book, DIGEST: digest, SERIES: series})
 
-        app.add_url_rule(rule, rule, view)
 
-    add(CANDLES, candles)
-    add(MINUTES, minutes)
-    add(TOP_OF_BOOK, top_of_book)
-    add(MINUTES_AHEAD, minutes_ahead)
-    add(DIGEST, digest)
-    add(SERIES, series)
+def add_forecasts(app: Flask, database: Database | None, clock: Callable[[], datetime]) -> None:
+    """Add the endpoints of minute forecasts; without a database each raises `NoDatabase`."""
+
+    def minutes_ahead(opened: Database, pair: str, query: str) -> Response:
+        question = questions.minutes_ahead(pair, query)
+        with opened.reading() as reader:
+            ahead, lasts = forecasts.newest(reader, question, clock())
+        return live(render(ahead, simulated=ahead.simulated), lasts)
+
+    def past_minutes(opened: Database, pair: str, query: str) -> Response:
+        content_type = _content_type()
+        question = questions.past_minutes(pair, query)
+        with opened.reading() as reader:
+            page = forecasts.past(reader, question)
+        return live(rendering.past_minutes(page, question, content_type), forecasts.until_next(clock()))
+
+    _add(app, database, {MINUTES_AHEAD: minutes_ahead, PAST_MINUTES: past_minutes})
 
 
 def add_changes(
@@ -144,14 +145,26 @@ def pairs(database: Database, ranges: list[PairRange], now: datetime) -> Respons
     return live(rendering.pairs(ranges, states))
 
 
-def scorecard(database: Database, baked: Rendered, now: datetime) -> Response:
-    """Answer ``GET /scorecard`` with the record of the minute forecasts; the model's part is that of `baked`."""
-    try:
-        with database.reading() as reader:
-            found = forecasts.records(reader)
-    except (DatabaseError, Overloaded):
-        return live(rendering.scorecard(baked, None))
-    return live(rendering.scorecard(baked, found), forecasts.until_next(now))
+class LiveScorecard:
+    """``GET /scorecard`` with the record of the minute forecasts, which is read once for all requests in a minute."""
+
+    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+        self._database, self._clock = database, clock
+        self._kept: tuple[Rendered, Rendered, Span] | None = None  # the model's part, the answer, and when it holds
+
+    def answer(self, baked: Rendered) -> Response:
+        """Return the scorecard of the model with the record; if the database cannot be read, with null in its place."""
+        now, kept = self._clock(), self._kept
+        if kept is not None and kept[0] is baked and now in kept[2]:
+            return live(kept[1], kept[2].end - now)
+        try:
+            with self._database.reading() as reader:
+                rendered = rendering.scorecard(baked, forecasts.records(reader))
+        except (DatabaseError, Overloaded):
+            return live(rendering.scorecard(baked, None))
+        lasts = forecasts.until_next(now)
+        self._kept = baked, rendered, Span(now, now + lasts)
+        return live(rendered, lasts)
 
 
 def example(database: Database, fallback: found_series.Example) -> found_series.Example:
@@ -166,6 +179,21 @@ def example(database: Database, fallback: found_series.Example) -> found_series.
 def live(rendered: Rendered, lasts: timedelta = timedelta()) -> Response:
     """Return an answer of the database that `lasts` until the next candle."""
     return Response(rendered.body, headers=[*rendered.headers, *until_candle(rendered.body, lasts), *COMMON])
+
+
+def _add(app: Flask, database: Database | None, endpoints: Mapping[str, Callable[..., Response]]) -> None:
+    """Add endpoints by their rules."""
+
+    def add(rule: str, endpoint: Callable[..., Response]) -> None:
+        def view(**path: str) -> Response:
+            if database is None:
+                raise NoDatabase
+            return endpoint(database, query=_query(), **path)
+
+        app.add_url_rule(rule, rule, view)
+
+    for rule, endpoint in endpoints.items():
+        add(rule, endpoint)
 
 
 def _query() -> str:
