@@ -34,6 +34,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from crypto_predict.baked.schema import HIGH, LOW
 from crypto_predict.forecasting.distribution.ranges import Averages, garman_klass
 from crypto_predict.forecasting.distribution.residuals import calibrate
 from crypto_predict.forecasting.distribution.scale import fit_scale
@@ -54,12 +55,13 @@ _STILL = 0.01  # least variance of a day, in units of the past quarter's mean: a
 _FLOOR = 1e-12  # least variance of a day: a market that never moves has no scale
 _LEAST_MOVE = 1e-6  # for the same reason
 _QUARTER = HALF_LIVES.index(64)
-_WEEKS = slice(1, 3)  # half-lives of a few days and weeks: what a day was expected to be
+_WEEKS = HALF_LIVES.index(16)
 _LEAST_VOLUME = 0.01  # of the past quarter's mean: days without a trade have no logarithm
 _WEEK = 7
 _SUNDAY, _SATURDAY = 0, 6  # ordinals modulo 7
 _WEEKEND = 2 / 3  # the prior of its moves, in units of those of other days
-_YEAR = 52  # weeks: the half-life of the factors of weekdays, and the weight of their prior
+_WEEKDAY_HALF_LIFE = 52  # weeks: habits change within years
+_WEEKDAY_PRIOR = 13  # weeks: weight of the prior, a quarter
 _MOST_SIZE = 4.0  # of a move in predicted deviations, for the factor of its weekday
 # Brownian motion that returns to its start after a unit of time has a mean squared range of pi^2 / 6 (that of Kuiper's
 # statistic), so a `garman_klass` of pi^2 / 12 on average; without that condition it is 1.
@@ -164,6 +166,17 @@ def widening(quantiles: FloatArray) -> FloatArray:
     return found
 
 
+def enclosing(quantiles: FloatArray, points: FloatArray) -> FloatArray:
+    """Return quantiles (n, 7) whose central 80 % hold the `points` (n,): ends that do not are moved there."""
+    found = quantiles.copy()
+    for index, level in enumerate(LEVELS):
+        if level <= LOW:
+            found[:, index] = np.minimum(quantiles[:, index], points)
+        elif level >= HIGH:
+            found[:, index] = np.maximum(quantiles[:, index], points)
+    return found
+
+
 @dataclass(frozen=True)
 class _Means:
     """The means after the last candle of a history, and the state at an instant after it."""
@@ -183,7 +196,10 @@ class _Means:
         variances = (1 - _RETURN_SHARE) * garman_klass(opens, highs, lows, closes, previous)
         variances += _RETURN_SHARE * (closes - previous) ** 2
         size_means, close_means = Averages(HALF_LIVES), Averages(TREND_HALF_LIVES)
-        sizes = size_means.add_all(_log_deviations(variances))
+        deviations = _log_deviations(variances)
+        weekdays = _weekday_factors(days, np.abs(closes - previous), deviations)
+        known_before = np.concatenate([weekdays[:1], weekdays[:-1]])[np.arange(len(days)), days % _WEEK]
+        sizes = size_means.add_all(deviations - np.log(known_before))
         distances = np.abs(closes[:, None] - close_means.add_all(closes))
         long = Volatility.of(np.cumsum(returns / np.sqrt(steps))).long
         state = DailyState(
@@ -192,7 +208,7 @@ class _Means:
             0.5 * np.log(np.maximum(long, _FLOOR)),
             _log_trends(distances, sizes),
             _log_volumes(series.volume[series.known]),
-            _weekday_factors(days, np.abs(closes - previous), sizes),
+            weekdays,
         )
         latest = np.cumsum(series.known) - 1  # the candle of each day, or the one before
         return cls(size_means, close_means, float(closes[-1])), state.at(latest, series.days)
@@ -202,7 +218,7 @@ class _Means:
 
         Log price has changed by `move` in this share of a day. If it moved as far as expected, little changes.
         """
-        expected = math.exp(2 * state.sizes[0, _WEEKS].mean())
+        expected = math.exp(2 * state.sizes[0, 1:3].mean())
         variance = expected * (1 - _OF_RETURN * elapsed) + _OF_RETURN * move**2
         sizes = self.sizes.exceeded(0.5 * math.log(variance / expected))[None]
         price = self.last_close + move
@@ -258,19 +274,19 @@ def _log_volumes(volume: FloatArray) -> FloatArray:
     return np.asarray(np.log(np.maximum(relative, _LEAST_VOLUME)))
 
 
-def _weekday_factors(days: IntArray, moves: FloatArray, sizes: FloatArray) -> FloatArray:
+def _weekday_factors(days: IntArray, moves: FloatArray, deviations: FloatArray) -> FloatArray:
     """Return (n, 7) the size of the moves of each day of the week relative to those of all, as known at each close."""
     prior = np.ones(_WEEK)
     prior[[_SUNDAY, _SATURDAY]] = _WEEKEND
     prior /= prior.mean()
-    expected = np.exp(sizes[:-1, _WEEKS].mean(axis=1))  # of the day after
+    expected = np.exp(Averages([HALF_LIVES[_WEEKS]]).add_all(deviations)[:-1, 0])  # of the day after
     relative = np.minimum(moves[1:] / expected, _MOST_SIZE)
-    decay, weights, totals = 0.5 ** (1 / _YEAR), np.zeros(_WEEK), np.zeros(_WEEK)
+    decay, weights, totals = 0.5 ** (1 / _WEEKDAY_HALF_LIFE), np.zeros(_WEEK), np.zeros(_WEEK)
     found = np.empty((len(days), _WEEK))
     found[0] = prior
     for index, (day, size) in enumerate(zip((days[1:] % _WEEK).tolist(), relative.tolist(), strict=True), start=1):
         weights[day] = decay * weights[day] + 1
         totals[day] = decay * totals[day] + size
         mean = max(totals.sum() / weights.sum(), _FLOOR)
-        found[index] = (totals / mean + _YEAR * prior) / (weights + _YEAR)
+        found[index] = (totals / mean + _WEEKDAY_PRIOR * prior) / (weights + _WEEKDAY_PRIOR)
     return found
