@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def measure(pairs: int = PAIRS, minutes: int = MINUTES) -> Iterator[Figure]:
-    """Collect `pairs` for `minutes`: the time until candles and forecasts are stored, memory, and the share of a core."""
+    """Collect `pairs` for `minutes`: when candles and forecasts are stored, the memory and the share of a core."""
     latest: list[float] = []  # seconds from the close to the last candle of each minute
     medians: list[float] = []
     forecasts: list[float] = []  # seconds from the close to the last forecast of each minute
