@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from time import monotonic
@@ -24,7 +24,7 @@ from crypto_predict.forecasting.minutes import Coefficients
 from crypto_predict.logs import event
 from crypto_predict.market import Candle, Interval, SeriesKey
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import CollectedSeries, MarketWriter
+from crypto_predict.market.ports import CollectedSeries, ForecastStep, MarketWriter
 
 GATHER = 0.3  # seconds: candles of many pairs close together, and one transaction stores their forecasts
 RETRY = 5.0  # seconds from one attempt to the next while the database is away
@@ -155,21 +155,35 @@ class Forecasts:
         if not steps or self._is_stopped.is_set():
             return
         try:
-            self._database.write_forecasts(steps, KEEP)
+            self._write(steps)
         except DatabaseError as error:
             if not self._is_away:
                 text = "the database is away; minute forecasts are kept, and stored when it is back"
                 event(_log, logging.WARNING, text, reason=error.reason, retry_seconds=RETRY)
             self._is_away = True
             return
-        except Exception:  # noqa: BLE001 a defect of this program must not end the forecasts
-            _log.exception("minute forecasts cannot be stored, and are dropped")
         with self._lock:
             for series in steps.keys() & self._followed.keys():
                 self._followed[series].stored_until(steps[series][-1].until)
         if self._is_away:
             event(_log, logging.WARNING, "minute forecasts are stored again")
             self._is_away = False
+
+    def _write(self, steps: Mapping[SeriesKey, Sequence[ForecastStep]]) -> None:
+        """Write the steps of all pairs; those of a pair in which there is a defect are dropped.
+
+        Raises:
+            DatabaseError: The database is away. What was written is left out the next time.
+        """
+        try:
+            self._database.write_forecasts(steps, KEEP)
+        except ValueError:
+            for series, some in steps.items():
+                try:
+                    self._database.write_forecasts({series: some}, KEEP)
+                except ValueError:
+                    text = "%s from %s: its minute forecasts cannot be stored, and are dropped"
+                    _log.exception(text, series.pair, series.source)
 
     def _prepare_next(self) -> bool:
         """Prepare the series that needs it most; return whether one did."""
