@@ -48,7 +48,9 @@ class Forecasts:
         self._followed: dict[SeriesKey, Followed] = {}
         self._faults: dict[SeriesKey, str] = {}  # why a series has no forecasts, as logged
         self._models: _Models | None = None  # None: they were not read yet
-        self._lock = threading.Lock()  # of all these; held for milliseconds at most
+        self._lock = (
+            threading.Lock()
+        )  # of all these; held for a moment only, since the event loop and those who store wait for it
         self._stepping, self._preparing = threading.Lock(), threading.Lock()  # held while the threads work
         self._is_stopped = threading.Event()
         self._arrived = asyncio.Event()
@@ -125,18 +127,20 @@ class Forecasts:
         """Score and forecast what has arrived of every pair, and store it."""
         began = self._clock.monotonic()
         with self._stepping:
-            for series, one in list(self._followed.items()):
-                with self._lock:
-                    self._advance(series, one)
+            with self._lock:
+                followed = list(self._followed.items())
+            for series, one in followed:
+                self._advance(series, one)
             self._store()
         self._step_seconds = self._clock.monotonic() - began
 
     def _advance(self, series: SeriesKey, one: Followed) -> None:
         try:
-            one.advance()
+            one.advance(self._lock)
         except Exception:  # noqa: BLE001 a defect in one pair must not harm the others
             _log.exception("%s from %s: its forecasts have failed, and begin again", series.pair, series.source)
-            one.begin_again(self._clock.monotonic())
+            with self._lock:
+                one.begin_again(self._clock.monotonic())
         if one.track is None or one.track.newest is None:
             return
         fault, known = one.track.fault, self._faults.get(series)
