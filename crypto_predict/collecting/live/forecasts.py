@@ -26,7 +26,7 @@ from crypto_predict.market import Candle, Interval, SeriesKey
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import CollectedSeries, ForecastStep, MarketWriter
 
-GATHER = 0.3  # seconds: candles of many pairs close together, and one transaction stores their forecasts
+GATHER = 0.1  # seconds: candles of many pairs close together, and one transaction stores their forecasts
 RETRY = 5.0  # seconds from one attempt to the next while the database is away
 KEEP = timedelta(days=1)  # how long forecasts are stored; their scores stay
 LOOK = 1.0  # seconds from one look for a pair to prepare to the next
