@@ -210,6 +210,17 @@ class Minutes:
     def __len__(self) -> int:
         return len(self.minute)
 
+    def __getitem__(self, rows: slice) -> Minutes:
+        return Minutes(
+            self.minute[rows],
+            self.traded[rows],
+            self.segment[rows],
+            self.log_close[rows],
+            self.returns[rows],
+            self.can_speak[rows],
+            Known(self.known.means[rows], self.known.distance[rows]),
+        )
+
     def moves(self, horizon: int) -> FloatArray:
         """Return (n,) the change of log price over the next `horizon` minutes.
 

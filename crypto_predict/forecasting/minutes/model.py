@@ -49,7 +49,7 @@ LEAST_MOVES = 100  # that are not zero: fewer do not show how far a price goes
 
 PRIOR = 30.0  # moves that the prior of a coefficient counts for: half an hour, small beside a day
 WEEKDAY_PRIOR = 1_440.0  # the same for a weekday: the minutes of one day say little about other days of its name
-MEMORY = 10 * features.DAY  # minutes in which a move's weight in the quantiles halves
+MEMORY = 5 * features.DAY  # minutes in which a move's weight in the quantiles halves: a working week
 SYMMETRY = 5_000.0  # moves that the prior of symmetric quantiles counts for: how rising and falling differ takes long
 SMOOTHING = (0.5, 0.3, 0.2, 0.2, 0.2)  # of the indicator of `fit_quantile` in log scale, one Newton step each
 OVERLAP = 3  # of moves in a fit: those of h minutes begin h / OVERLAP minutes apart, as nearer ones say the same
