@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from crypto_predict.errors import UnusableHistory
 from crypto_predict.forecasting.evaluation.metrics import crps_gaussian, crps_quantiles, interval_score, mae, mape
 from crypto_predict.forecasting.minutes.features import DAY, Minutes
 from crypto_predict.forecasting.minutes.model import Coefficients
-from crypto_predict.history.columns import BoolArray, Candles, FloatArray, IntArray
+from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
 from crypto_predict.market.forecast import LEVELS
 
 HORIZONS = (1, 5, 15)  # minutes, scored by default
@@ -66,28 +67,27 @@ class MinuteScore:
     by_hours: tuple[float | None, ...]  # of cutoffs in each six hours of the UTC day
 
 
-def cutoffs_ahead(count: int) -> range:
-    """Return the rows, of so many minutes, at which coefficients are fitted: from the middle on, once a day."""
+def refits(count: int) -> range:
+    """Return the rows, of so many minutes, before which coefficients are fitted: from the middle on, once a day."""
     return range(count // 2, count, REFIT)
 
 
 def walk_forward(
-    candles: Candles, horizons: Sequence[int] = HORIZONS, every: int = 1, progress: Progress = bool
+    minutes: Minutes, horizons: Sequence[int] = HORIZONS, every: int = 1, progress: Progress = bool
 ) -> list[Forecasts]:
     """Return the forecasts of the second half of a history of minutes, by horizon.
 
-    Cutoffs are `every` minutes apart, those without a candle or with a fault left out. `progress` is called with 1
-    after each fit.
+    Cutoffs are whole multiples of `every` minutes since 1970, those without a candle or with a fault left out.
+    `progress` is called with 1 after each fit.
 
     Raises:
         UnusableHistory: The first half is too short for a fit, or no forecast has a known outcome.
     """
-    minutes = Minutes.of(candles)
     blocks = list(_blocks(minutes, progress))
     first = len(minutes) // 2
     points, quantiles = (np.concatenate([block[part] for block in blocks]) for part in (0, 1))
     volatility = last_day_volatility(minutes)
-    asked = minutes.can_speak & (np.arange(len(minutes)) >= first) & (minutes.minute % every == 0)
+    asked = minutes.can_speak & (np.arange(len(minutes)) >= first) & ((minutes.minute + 1) % every == 0)
     found = []
     for horizon in horizons:
         moves = minutes.moves(horizon)
@@ -112,9 +112,10 @@ def walk_forward(
 def _blocks(minutes: Minutes, progress: Progress) -> Iterator[tuple[FloatArray, FloatArray]]:
     """Yield the points and quantiles, as moves, of each day of the second half."""
     coefficients = None
-    for row in cutoffs_ahead(len(minutes)):
-        # What was known at the close before: no move that ends later.
-        coefficients = Coefficients.of(minutes[:row], coefficients)
+    for row in refits(len(minutes)):
+        with threadpool_limits(1):  # the matrices are small: threads would only wait for one another
+            # What was known at the close before: no move that ends later.
+            coefficients = Coefficients.of(minutes[:row], coefficients)
         day = minutes[row : row + REFIT]
         yield coefficients.moves(day.known, day.minute)
         progress(1)
