@@ -6,6 +6,7 @@
 * ``models``: the models of both, trained on the same history
 * ``candles``: one day of minutes out of databases of two sizes
 * ``backtest``: the backtest against Prophet's cross-validation
+* ``minutes``: the minute forecasts of real prices against a Gaussian band, and their speed
 * ``image``: the image against that of the tutorial
 * ``ticks``: candles from ticks, against pandas
 """

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import backfill, backtest, candles, image, live, serving, store, ticks
+from bench import backfill, backtest, candles, image, live, minutes, serving, store, ticks
 from bench.figures import Figure, table
 from crypto_predict.errors import ReleaseFailed
 from crypto_predict.release.programs import output_of
@@ -19,7 +19,7 @@ def main() -> None:
     """Measure everything in one run and print the ratios."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--source", default="simulated", help="history of both models (default: %(default)s)")
-    parts = ("servers", "candles", "store", "image", "backfill", "ticks", "live")
+    parts = ("servers", "candles", "store", "image", "backfill", "ticks", "minutes", "live")
     parser.add_argument(
         "--only", choices=parts, help="measure these alone (default: all but live, which takes 12 minutes)"
     )
@@ -40,6 +40,8 @@ def main() -> None:
             figures += backfill.measure()
         if options.only in {None, "ticks"}:
             figures += ticks.measure()
+        if options.only in {None, "minutes"}:
+            figures += minutes.measure()
         if options.only == "live":
             figures += live.measure()
     print(table(figures))
