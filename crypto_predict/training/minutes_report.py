@@ -11,7 +11,7 @@ from crypto_predict.training.minutes import MinuteRun, ScoredPair
 from crypto_predict.training.tables import Row, relative, table, wrapped
 from crypto_predict.wording import counted
 
-_HISTORY_HEAD = ("pair", "first minute", "last minute", "candles", "gaps", "missing", "source")
+_HISTORY_HEAD = ("pair", "first minute", "last minute", "candles", "gaps", "missing")
 _SCORE_HEAD = ("pair", "ahead", "forecasts", "off by", "error", "Winkler", "CRPS", "in 50 %", "in 80 %", "in 90 %")
 _PART_HEAD = (
     *("pair", "ahead", "calmest", "calm", "wild", "wildest"),
@@ -40,6 +40,7 @@ def as_text(run: MinuteRun) -> str:
     scored = [(pair, score) for pair, one in run.pairs.items() for score in one.scores]
     parts = [
         table(_HISTORY_HEAD, [_history_row(pair, one) for pair, one in run.pairs.items()]),
+        "\n".join(wrapped(f"{pair}: from {_origin(pair, one)}") for pair, one in run.pairs.items()),
         table(_SCORE_HEAD, [_score_row(pair, score) for pair, score in scored]),
         wrapped(_SCORE_FOOT),
         table(_PART_HEAD, [_part_row(pair, score) for pair, score in scored]),
@@ -76,8 +77,12 @@ def _history_row(pair: Pair, one: ScoredPair) -> Row:
         f"{len(history.candles):,}",
         f"{len(history.gaps):,}",
         f"{sum(gap.missing for gap in history.gaps):,}",
-        history.source if history.traded == pair else f"{history.source} ({history.traded})",
     )
+
+
+def _origin(pair: Pair, one: ScoredPair) -> str:
+    history = one.history
+    return history.source if history.traded == pair else f"{history.source} ({history.traded})"
 
 
 def _score_row(pair: Pair, score: MinuteScore) -> Row:

@@ -19,7 +19,7 @@ from crypto_predict.forecasting.minutes.backtest import (
 )
 from crypto_predict.forecasting.minutes.features import Minutes
 from crypto_predict.market.forecast import LEVELS
-from tests.support.minute_markets import DAY, START, columns, later, market, still
+from tests.support.minute_markets import DAY, START, columns, later, market
 
 CANDLES = market(1, 3 * DAY)
 FIRST = len(CANDLES) // 2
@@ -70,9 +70,8 @@ def test_a_forecast_is_that_of_the_newest_daily_fit(forecasts: list[Forecasts], 
 
 def test_a_changed_future_changes_no_earlier_forecast(forecasts: list[Forecasts]) -> None:
     changed_from = FIRST + REFIT + 100
-    changed = [*CANDLES[:changed_from], *later(market(9, 700), changed_from, times=0.7)]
-    # The first half must end where it did.
-    again = walk_forward(Minutes.of(columns([*changed, *still(changed[-1], len(CANDLES) - len(changed), volume=1.0)])))
+    changed = [*CANDLES[:changed_from], *later(market(9, len(CANDLES) - changed_from), changed_from, times=0.7)]
+    again = walk_forward(Minutes.of(columns(changed)))
     for before, after in zip(forecasts, again, strict=True):
         known = before.cutoffs <= at(changed_from - 1)
         count = int(known.sum())
@@ -110,9 +109,10 @@ def test_a_history_whose_first_half_is_too_short_is_refused(count: int) -> None:
 
 
 def test_without_a_known_outcome_there_is_no_score() -> None:
-    """After the first half nothing was traded for longer than a quiet hour."""
+    """After the first half there is a trade every twenty minutes."""
+    sparse = [later([one], 19 * number)[0] for number, one in enumerate(CANDLES[1500:1600])]
     with pytest.raises(UnusableHistory, match="no forecast 15 minutes ahead has a known outcome"):
-        walk_forward(Minutes.of(columns([*CANDLES[: 2 * DAY], *later(CANDLES[:20], 9 * DAY)])), [15], every=10_000)
+        walk_forward(Minutes.of(columns([*CANDLES[:1500], *sparse])), [15])
 
 
 def test_volatility_is_that_of_the_last_1440_minutes() -> None:

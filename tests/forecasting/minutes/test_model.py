@@ -134,6 +134,13 @@ def test_a_price_that_hardly_moves_is_refused() -> None:
         Coefficients.fit(columns(frozen))
 
 
+def test_a_market_that_trades_every_twenty_minutes_is_refused() -> None:
+    """No two candles are 15 minutes apart, so nothing shows how far the price goes in that time."""
+    sparse = [later([one], 19 * number)[0] for number, one in enumerate(CANDLES[:1500])]
+    with pytest.raises(UnusableHistory, match="0 pairs of candles 1 minute apart"):
+        Coefficients.fit(columns(sparse))
+
+
 def test_a_state_with_a_fault_is_refused_with_it(fitted: Coefficients) -> None:
     state = state_of(CANDLES[:10])
     with pytest.raises(UnusableHistory, match="10 minutes of history"):
