@@ -92,10 +92,17 @@ def served(stranger: Clone) -> Iterator[Clone]:
 
 
 def test_the_curl_command_prints_the_forecast(served: Clone) -> None:
-    (line,) = [line for line in LINES if line.startswith("curl ")]
+    (line,) = [line for line in LINES if line.startswith("curl ") and "/bitcoin" in line]
     answer = json.loads(served.run("bash", "-c", line))
     assert list(answer) == FOUR_KEYS
     assert answer["prediction low"] < answer["prediction"] < answer["prediction_high"]
+
+
+def test_the_second_curl_command_prints_a_probability(served: Clone) -> None:
+    (line,) = [line for line in LINES if line.startswith("curl ") and "/probability" in line]
+    answer = json.loads(served.run("bash", "-c", line))
+    assert 0 <= answer["probability"] <= 1
+    assert answer["based_on"]["calibration"]["coverage"]
 
 
 def test_the_python_program_prints_the_forecast(served: Clone) -> None:

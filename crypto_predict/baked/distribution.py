@@ -51,8 +51,14 @@ class Distribution:
         return self._beyond(x) if x >= self.log_prices[-1] else 1 - self.below(price)
 
     def covers(self, price: float) -> bool:
-        """Return whether this price lies between the outer quantiles, both included, and not in an assumed tail."""
-        return self.log_prices[0] <= math.log(price) <= self.log_prices[-1]
+        """Return whether the probability of this price does not rest on an assumed tail.
+
+        It lies between the outer quantiles, both included, or on a side where nothing lies beyond them.
+        """
+        x = math.log(price)
+        if x < self.log_prices[0]:
+            return not self._lower_scale()
+        return x <= self.log_prices[-1] or not self._upper_scale()
 
     def _log_quantile(self, level: float) -> float:
         levels, log_prices = self.levels, self.log_prices

@@ -11,7 +11,7 @@ from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.baked.schema import COVERAGE, Backtest, ProphetScore, Score
 from crypto_predict.errors import OutOfRange
 from crypto_predict.market import Pair
-from crypto_predict.web.answers import FORECAST, Answers, OutsideModel
+from crypto_predict.web.answers import FORECAST, Answers, OutsideModel, Row
 from crypto_predict.web.questions import ProbabilityQuestion
 from crypto_predict.wording import counted, days_listed
 
@@ -100,7 +100,7 @@ def answer(answers: Answers, question: ProbabilityQuestion) -> Probability:
         model=provenance.model,
         simulated=provenance.simulated,
         based_on=basis,
-        words=_in_words(question, probability, basis),
+        words=_in_words(question, row, probability, basis),
     )
 
 
@@ -126,7 +126,7 @@ def _calibration(backtest: Backtest | None, model: str, horizon: float) -> Calib
     return Calibration(nearest.horizon_days, nearest.forecasts, COVERAGE, nearest.coverage)
 
 
-def _in_words(question: ProbabilityQuestion, probability: float, basis: Basis) -> str:
+def _in_words(question: ProbabilityQuestion, row: Row, probability: float, basis: Basis) -> str:
     """Return the answer and what it is based on, in words."""
     limits = [
         f"{word} {limit:,.12g}" for word, limit in (("above", question.above), ("below", question.below)) if limit
@@ -134,20 +134,24 @@ def _in_words(question: ProbabilityQuestion, probability: float, basis: Basis) -
     when = "at" if isinstance(question.moment, datetime) else "at the close of"
     price = f"{question.pair} {' and '.join(limits)} {when} {plain.encode(question.moment)}"
     sentences = [f"Probability {_share(probability)}: {price}."]
-    calibration = basis.calibration
+    if row.provenance.simulated:
+        sentences.append("The prices are simulated.")
     if basis.horizon_days is None:
         sentences.append("That time has passed: this is the fitted distribution, not a forecast.")
-    elif calibration is None:
-        sentences.append("It was not compared with later prices, since the history is too short for a backtest.")
+    elif basis.calibration is None:
+        sentences.append("Nothing was measured out of sample, since the history is too short for a backtest.")
     else:
-        outcomes = f"{counted(calibration.forecasts, 'outcome')} after {days_listed([calibration.horizon_days])}"
-        sentences.append(
-            f"The {100 * calibration.nominal:.0f} % interval held {100 * calibration.coverage:.1f} % of {outcomes}, "
-            f"the measured horizon nearest to {basis.horizon_days:g}."
-        )
+        sentences.append(_measured(basis.calibration, basis.horizon_days))
     if basis.extrapolated:
         sentences.append("It rests on the assumed shape of a tail.")
     return " ".join(sentences)
+
+
+def _measured(calibration: Calibration, horizon: float) -> str:
+    outcomes = f"{counted(calibration.forecasts, 'outcome')} after {days_listed([calibration.horizon_days])}"
+    held = f"Out of sample the {100 * calibration.nominal:.0f} % interval held {100 * calibration.coverage:.1f} %"
+    nearest = "" if calibration.horizon_days == horizon else f", the measured horizon nearest to {horizon:.4g}"
+    return f"{held} of {outcomes}{nearest}."
 
 
 def _share(probability: float) -> str:

@@ -23,6 +23,7 @@ from crypto_predict.web.collected.administration import (
     Unfinished,
 )
 from crypto_predict.web.collected.database import RETRY_SECONDS, NoDatabase, Overloaded
+from crypto_predict.web.collected.forecasts import NoMinuteForecast
 from crypto_predict.web.collected.questions import BadBody
 from crypto_predict.web.collected.rendering import NotAcceptable
 from crypto_predict.web.collected.series import NotCollected
@@ -59,6 +60,7 @@ STATUS: dict[type[CryptoPredictError], HTTPStatus] = {
     Unfinished: HTTPStatus.SERVICE_UNAVAILABLE,
     DatabaseError: HTTPStatus.SERVICE_UNAVAILABLE,
     Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+    NoMinuteForecast: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 # Python 3.13 renamed three of them.
@@ -101,8 +103,7 @@ def stale(freshness: Freshness) -> Problem:
 def of_error(error: CryptoPredictError) -> Problem:
     """Return the problem of an error in `STATUS`, or of a kind of one."""
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    name = _parameter(error)
-    return Problem(status.value, _detail(error), {} if name is None else {"parameter": name}, _headers(error))
+    return Problem(status.value, _detail(error), _members(error), _headers(error))
 
 
 def _detail(error: CryptoPredictError) -> str:
@@ -116,6 +117,8 @@ def _headers(error: CryptoPredictError) -> Headers:
     match error:
         case DatabaseError() | Overloaded():
             return [("Retry-After", str(RETRY_SECONDS))]
+        case NoMinuteForecast():
+            return [("Retry-After", str(error.retry_seconds))]
         case ExchangeUnavailable() | Unfinished():
             return [("Retry-After", str(LATER_SECONDS))]
         case Unauthorized():
@@ -124,6 +127,14 @@ def _headers(error: CryptoPredictError) -> Headers:
             return [("Vary", "Accept")]
         case _:
             return []
+
+
+def _members(error: CryptoPredictError) -> dict[str, object]:
+    """Return the members in addition to those of every problem."""
+    if isinstance(error, NoMinuteForecast):
+        return {"lag_seconds": error.lag_seconds}
+    name = _parameter(error)
+    return {} if name is None else {"parameter": name}
 
 
 def _parameter(error: CryptoPredictError) -> str | None:

@@ -31,7 +31,7 @@ MOMENT_EXPECTED = f"{DAY_EXPECTED} or an ISO date-time such as 2024-06-01T12:00:
 LEAST_LEVEL, MOST_LEVEL = 0.01, 0.99  # of a quantile: beyond them hardly any outcome has been
 MOST_LEVELS = 20  # in one question
 PRICE_EXPECTED = "a number above 0 without thousands separators, such as 100000"
-LEVELS_EXPECTED = f"levels between {LEAST_LEVEL} and {MOST_LEVEL} with commas between them, such as 0.05,0.5,0.95"
+LEVELS_EXPECTED = f"a list of levels between {LEAST_LEVEL} and {MOST_LEVEL}, such as 0.05,0.5,0.95"
 
 # The requests whose body is used, by method and path, and the number of bytes than which it is shorter.
 BODIES = {("POST", "/pairs"): 4_096}

@@ -186,16 +186,21 @@ def _add_model_routes(app: Flask, service: Service) -> None:
         questions.parameters(request.environ.get("QUERY_STRING", ""), ())
         return collected_routes.pairs(database, service.snapshots.current().answers.pairs(), service.clock())
 
+    def live_scorecard(database: Database) -> Response:
+        questions.parameters(request.environ.get("QUERY_STRING", ""), ())
+        return collected_routes.scorecard(database, service.snapshots.current().rendering.scorecard, service.clock())
+
     add("/bitcoin", bitcoin, service.cached_headers)
     add("/forecast/<path:pair>", forecast, service.cached_headers)
     add("/probability/<path:pair>", probability, service.cached_headers)
     add("/model", without_parameters(lambda rendered: rendered.model), service.cached_headers)
-    add("/scorecard", without_parameters(lambda rendered: rendered.scorecard), service.cached_headers)
     add("/version", without_parameters(lambda rendered: rendered.version), revalidated)
     if service.database is None:
+        add("/scorecard", without_parameters(lambda rendered: rendered.scorecard), service.cached_headers)
         add("/pairs", without_parameters(lambda rendered: rendered.pairs), service.cached_headers)
         add("/openapi.json", lambda snapshot, *_: document(snapshot, None), revalidated)
     else:
+        app.add_url_rule("/scorecard", "/scorecard", partial(live_scorecard, service.database))
         app.add_url_rule("/pairs", "/pairs", partial(live_pairs, service.database))
         app.add_url_rule("/openapi.json", "/openapi.json", partial(live_document, service.database))
 

@@ -115,6 +115,8 @@ def test_a_known_price_has_all_of_the_probability(price: float) -> None:
     assert (known.below(price * 1.0001), known.above(price * 1.0001)) == (1, 0)
     assert (known.below(price * 0.9999), known.above(price * 0.9999)) == (0, 1)
     assert {known.quantile(level) for level in (0.01, 0.1, 0.5, 0.99)} == {math.exp(math.log(price))}
+    assert known.covers(price * 1.0001)
+    assert known.covers(price * 0.9999)
 
 
 def test_a_price_beyond_the_outer_quantiles_is_not_covered() -> None:

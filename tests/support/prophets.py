@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from crypto_predict.baked.schema import KNOTS
-from crypto_predict.forecasting.candidates.models import CANDIDATES, Answers
 from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, replay_prophet
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray, IntArray
@@ -19,6 +18,5 @@ def prophet_replay(
     """Return a backtest with Prophet's `curve` (m, knots and horizons, ascending); None: it was never fitted."""
     asked = sorted({*KNOTS, *horizons})
     rows = np.full((len(cutoffs), len(asked)), np.nan) if curve is None else curve
-    nothing = np.zeros((len(CANDIDATES), len(horizons)))
-    answers = [Answers(nothing, row, NOISE if np.isfinite(row).all() else np.nan) for row in rows]
-    return replay_prophet(series, cutoffs, asked, answers)
+    noise = np.where(np.isfinite(rows).all(axis=1), NOISE, np.nan)
+    return replay_prophet(series, cutoffs, asked, rows, noise)

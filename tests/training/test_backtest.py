@@ -3,9 +3,6 @@
 import csv
 import io
 import pickle
-import subprocess
-import sys
-import time
 from contextlib import redirect_stdout
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
@@ -16,7 +13,6 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import psutil
 import pytest
 from prophet.serialize import model_from_json
 from scipy import stats
@@ -148,7 +144,8 @@ def test_no_forecast_uses_later_prices(training: Training, earlier: Training) ->
 def test_the_backtest_makes_the_forecasts_that_would_have_been_released(training: Training, earlier: Training) -> None:
     """The row of a cutoff equals the forecast baked on that day.
 
-    Except for the last digits of Prophet's optimiser, and for intervals, which may not shrink with the horizon.
+    Except for Prophet's part, which is fitted for every release, but once a week in the backtest, and for intervals,
+    which may not shrink with the horizon.
     """
     released = {standing.horizon_days: standing for standing in earlier.model.card.pairs[BTC].forecast}
     rows = [row for row in training.rows if row["cutoff"] == str(earlier.model.forecasts[BTC].last)]
@@ -156,7 +153,7 @@ def test_the_backtest_makes_the_forecasts_that_would_have_been_released(training
     for row in rows:
         standing = released[int(row["horizon_days"])]
         assert row["target"] == str(standing.day)
-        assert float(row["prediction"]) == pytest.approx(standing.prediction, rel=1e-6)
+        assert float(row["prediction"]) == pytest.approx(standing.prediction, rel=1e-4)
         assert (float(row["low"]), float(row["high"])) == pytest.approx((standing.low, standing.high), rel=1e-3)
 
 
@@ -400,27 +397,3 @@ def test_a_day_without_a_candle_is_neither_cutoff_nor_target(tmp_path: Path) -> 
     assert str(missing - timedelta(days=7)) not in {row["cutoff"] for row in rows if row["horizon_days"] == "7"}
     assert str(missing) not in {row["cutoff"] for row in rows} | {row["target"] for row in rows}
     assert str(missing + timedelta(days=7)) in {row["cutoff"] for row in rows}
-
-
-def test_no_worker_outlives_a_training_that_is_killed(tmp_path: Path) -> None:
-    """Otherwise a cancelled job would leave workers of 170 MB each."""
-    (tmp_path / "prices.csv").write_text(as_csv(make_history(900)))
-    command = [
-        sys.executable,
-        "train.py",
-        "--no-gate",
-        "--pair",
-        "BTC/USD",
-        "--source",
-        f"file:{tmp_path / 'prices.csv'}",
-    ]
-    training = psutil.Popen([*command, "--output", str(tmp_path / "model.pkl")], stderr=subprocess.PIPE)
-    try:
-        while len(workers := training.children(recursive=True)) < 2:
-            assert training.poll() is None, "it ended before a second process had begun"
-            time.sleep(0.02)
-    finally:
-        training.kill()
-        training.communicate()
-    gone, alive = psutil.wait_procs(workers, timeout=60)
-    assert (len(gone), alive) == (len(workers), [])

@@ -207,8 +207,8 @@ def test_an_answer_says_what_it_is_based_on() -> None:
         "calibration": {"horizon_days": 7, "forecasts": 993, "nominal": 0.8, "coverage": 0.811},
     }
     assert answer["words"] == (
-        f"Probability {100 * answer['probability']:.0f} %: BTC/USD above 70,000 at the close of 2024-06-01. The 80 % "
-        "interval held 81.1 % of 993 outcomes after 7 days, the measured horizon nearest to 15."
+        f"Probability {100 * answer['probability']:.0f} %: BTC/USD above 70,000 at the close of 2024-06-01. Out "
+        "of sample the 80 % interval held 81.1 % of 993 outcomes after 7 days, the measured horizon nearest to 15."
     )
 
 
@@ -264,7 +264,8 @@ def test_the_past_is_answered_from_the_fitted_distribution_and_says_so(moment: s
 def test_a_model_without_a_backtest_says_that_nothing_was_measured() -> None:
     answer = asked({"date": DAY, "above": 70_000}, "ETH-USD")
     assert answer["based_on"]["calibration"] is None
-    assert "the history is too short for a backtest" in answer["words"]
+    assert "Nothing was measured out of sample" in answer["words"]
+    assert "The prices are simulated." in answer["words"]
 
 
 @pytest.mark.parametrize(
@@ -278,6 +279,18 @@ def test_a_model_without_a_backtest_says_that_nothing_was_measured() -> None:
 )
 def test_the_words_never_promise_certainty(limits: dict[str, object], words: str) -> None:
     assert words in ask(date=DAY, **limits)["words"]
+
+
+def test_between_the_last_close_and_the_newest_price_nothing_is_assumed() -> None:
+    """Both prices are known, so one limit or the other is certainly exceeded."""
+    for limit, expected in ((1, 1), (60_000, 1), (70_000, 0), (1e300, 0)):
+        answer = ask(date="2024-05-18T06:00Z", above=limit)
+        assert (answer["probability"], answer["based_on"]["extrapolated"]) == (expected, False)
+
+
+def test_the_words_name_the_nearest_horizon_unless_it_is_the_one_of_the_question() -> None:
+    assert "after 7 days." in ask(date="2024-05-24", above=70_000)["words"]
+    assert "after 7 days, the measured horizon nearest to 7.542." in ask(date="2024-05-25T13:00Z", above=1)["words"]
 
 
 def test_an_instant_is_answered_in_utc() -> None:

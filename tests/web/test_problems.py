@@ -1,5 +1,5 @@
 import json
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 
@@ -22,6 +22,7 @@ from crypto_predict.web.collected.administration import (
     Unfinished,
 )
 from crypto_predict.web.collected.database import NoDatabase, Overloaded
+from crypto_predict.web.collected.forecasts import NoMinuteForecast
 from crypto_predict.web.collected.questions import BadBody
 from crypto_predict.web.collected.rendering import NotAcceptable
 from crypto_predict.web.collected.series import NotCollected
@@ -47,6 +48,8 @@ EVERY_ERROR: list[tuple[CryptoPredictError, int, dict[str, object]]] = [
     (ExchangeUnavailable("binance: no answer"), 503, {}),
     (Unfinished(35), 503, {}),
     (Overloaded(), 503, {}),
+    (NoMinuteForecast("no candles", timedelta(seconds=310.5), timedelta()), 503, {"lag_seconds": 310}),
+    (NoMinuteForecast("no candles", None, timedelta()), 503, {"lag_seconds": None}),
     (DatabaseError("", "it is locked"), 503, {"detail": "the database cannot be read: it is locked"}),
 ]
 

@@ -81,7 +81,7 @@ def test_the_ends_of_what_is_accepted_are_accepted(text: str) -> None:
     ],
 )
 def test_a_level_that_is_not_accepted_is_refused_with_those_that_are(text: str) -> None:
-    with pytest.raises(InvalidValue, match=r"quantiles: .* is not levels between 0\.01 and 0\.99") as caught:
+    with pytest.raises(InvalidValue, match=r"quantiles: .* is not a list of levels between 0\.01 and 0\.99") as caught:
         questions.levels("quantiles", text)
     assert caught.value.name == "quantiles"
 

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from crypto_predict.baked.schema import COVERAGE, KNOTS, Band
-from crypto_predict.forecasting.candidates.models import Answers
 from crypto_predict.forecasting.distribution.interval import GAUSSIAN, conformal_multiplier
 from crypto_predict.forecasting.distribution.volatility import Volatility
 from crypto_predict.forecasting.series import DailySeries, spacing
@@ -47,15 +46,14 @@ class ProphetReplay:
 
 
 def replay_prophet(
-    series: DailySeries, cutoffs: IntArray, horizons: Sequence[int], answers: Sequence[Answers]
+    series: DailySeries, cutoffs: IntArray, horizons: Sequence[int], curve: FloatArray, noise: FloatArray
 ) -> ProphetReplay:
     """Calibrate the interval at every cutoff on the errors that were known by then.
 
-    `cutoffs` (m,) are ascending indices into the whole history `series`, and `answers` (m,) the forecasts there, whose
-    `curve` is at these `horizons`: days ahead, ascending, `KNOTS` among them.
+    `cutoffs` (m,) are ascending indices into the whole history `series`, `curve` (m, horizons) is the log price that
+    Prophet forecasts there, and `noise` (m,) the standard deviation of the closes around its curve. `horizons` are days
+    ahead, ascending, `KNOTS` among them.
     """
-    curve = np.array([one.curve for one in answers])  # (m, horizons)
-    noise = np.array([one.noise for one in answers])  # (m,)
     increments = np.array([series.increments(cutoffs, horizon) for horizon in horizons]).T  # (m, horizons)
     errors = series.log_close[cutoffs, None] + increments - curve
     volatility = Volatility.of(series.log_close)

@@ -7,25 +7,17 @@ Journal of Forecasting 16, 2000). A step is one place of the series, a day here:
 
 from __future__ import annotations
 
-import logging
-import multiprocessing
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
-from multiprocessing.connection import wait
 from operator import attrgetter
-from threading import Thread
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from crypto_predict.baked.schema import KNOTS
 from crypto_predict.forecasting.candidates.combination import learn_weights
-from crypto_predict.forecasting.candidates.models import Answers, ask_all
+from crypto_predict.forecasting.candidates.estimates import NOTHING, Estimates
+from crypto_predict.forecasting.candidates.models import Progress, ask_all
 from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, replay_prophet
 from crypto_predict.forecasting.distribution.interval import half_widths
 from crypto_predict.forecasting.series import DailySeries
@@ -34,11 +26,6 @@ from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
 HORIZONS = (1, 7, 30, 90)  # steps, scored by default
 FIRST_CUTOFF = 365  # steps of history before the first cutoff, or half of a history shorter than two such spans
 LEAST_HISTORY = 120  # steps; a shorter history has no backtest
-_WORTH_A_PROCESS = 200  # cutoffs; fewer are finished before a second process has started
-
-Progress = Callable[[int], object]
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +71,8 @@ class Replay:
     weights: FloatArray  # (m, candidates, horizons) of the combination
     half_widths: FloatArray  # (m, horizons) half-widths of the interval in log price
     prophet: ProphetReplay  # Prophet alone at the same cutoffs
+    estimates: Estimates = NOTHING  # for the next replay
+    carried: int = 0  # of these estimates, those of an earlier replay
 
     def forecasts(self, horizon: int) -> Forecasts:
         """Return the forecasts of one horizon. Neither cutoff nor target is a step without a candle."""
@@ -132,64 +121,26 @@ def replay(  # noqa: PLR0913, PLR0917 the last two have defaults
     every: int,
     longest: int,
     progress: Progress = bool,
-    processes: int | None = None,
+    earlier: Estimates = NOTHING,
 ) -> Replay | None:
     """Repeat every forecast of the history; None if it is shorter than `LEAST_HISTORY`.
 
-    Cutoffs are `every` steps apart, and each forecast uses at most the `longest` steps of history before it. `progress`
-    is called with the number of cutoffs finished since the last call. The result does not depend on the number of
-    `processes`: one for each core if not given, or only this one if there are few cutoffs.
+    Cutoffs are `every` steps apart, and each fit uses at most the `longest` steps of history before it. `progress` is
+    called with the number of cutoffs finished since the last call. `earlier` are the estimates of an earlier replay:
+    with them it takes less time, and the forecasts are the same.
     """
     if len(series) < LEAST_HISTORY:
         return None
     asked = tuple(sorted(set(horizons)))
     alone = tuple(sorted({*KNOTS, *asked}))
     cutoffs = np.array(list(splits(len(series), every)))
-    known = [series.until(int(cutoff), longest) for cutoff in cutoffs]
-    if processes is None:
-        processes = os.cpu_count() or 1 if len(known) >= _WORTH_A_PROCESS else 1
-    answers = list(_answers(partial(ask_all, horizons=asked, alone=alone), known, progress, processes))
-    predicted = np.array([one.increments for one in answers])
+    answers = ask_all(series, cutoffs, asked, alone, longest, progress, earlier)
     weights = [
-        learn_weights(cutoffs, predicted[:, :, column], series.increments(cutoffs, horizon), horizon)
+        learn_weights(cutoffs, answers.increments[:, :, column], series.increments(cutoffs, horizon), horizon)
         for column, horizon in enumerate(asked)
     ]
     widths = np.array([half_widths(series.log_close, horizon)[cutoffs] for horizon in asked]).T
     widths = np.maximum.accumulate(widths, axis=1)  # never smaller further ahead, as in what is baked
-    prophet = replay_prophet(series, cutoffs, alone, answers)
-    return Replay(series, cutoffs, asked, predicted, np.stack(weights, axis=2), widths, prophet)
-
-
-def _answers(
-    ask: Callable[[DailySeries], Answers], known: Sequence[DailySeries], progress: Progress, processes: int
-) -> Iterator[Answers]:
-    """Yield the candidates' forecasts at each cutoff, in order."""
-    done = 0
-    if processes > 1:
-        # A spawned process inherits no lock that another thread holds, as a forked one does.
-        context = multiprocessing.get_context("spawn")
-        try:
-            with ProcessPoolExecutor(processes, context, initializer=_begin_work) as pool:
-                for answers in pool.map(ask, known, chunksize=8):
-                    progress(1)
-                    done += 1
-                    yield answers
-        except BrokenProcessPool as error:
-            _log.warning("the backtest continues in one process: %s", error)
-    with threadpool_limits(1):  # the matrices are small: threads would only wait for one another
-        for answers in map(ask, known[done:]):
-            progress(1)
-            yield answers
-
-
-def _begin_work() -> None:
-    """Limit a worker process to one thread, and end it when its parent ends, however that happens."""
-    threadpool_limits(1)  # applies to loaded libraries: finding this function has loaded all of them
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_with(sentinel: int) -> None:
-    wait([sentinel])
-    os._exit(1)  # the main thread may wait for work for ever
+    prophet = replay_prophet(series, cutoffs, alone, answers.curve, answers.noise)
+    predicted, combined = answers.increments, np.stack(weights, axis=2)
+    return Replay(series, cutoffs, asked, predicted, combined, widths, prophet, answers.estimates, answers.carried)

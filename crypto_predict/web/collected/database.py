@@ -10,7 +10,7 @@ from threading import BoundedSemaphore, Lock
 from typing import Protocol
 
 from crypto_predict import logs
-from crypto_predict.errors import CryptoPredictError, DatabaseError
+from crypto_predict.errors import CryptoPredictError, DamagedRow, DatabaseError
 from crypto_predict.market.ports import MarketReader
 
 WAIT_SECONDS = 1.0  # at most, until other requests have finished with the database
@@ -44,7 +44,7 @@ class Database:
     """A database that is opened at its first use. Safe to share between threads.
 
     At most `at_once` threads read it at the same time: the others answer forecasts even if the database hangs. After a
-    failure it is closed, and opened again by the first request `RETRY_SECONDS` later.
+    failure it is closed, and opened again by the first request `RETRY_SECONDS` later; a damaged row is not one.
     """
 
     def __init__(self, connect: Callable[[], Connection], at_once: int) -> None:
@@ -71,6 +71,8 @@ class Database:
             connection = self._opened()
             try:
                 yield connection
+            except DamagedRow:
+                raise
             except DatabaseError as error:
                 self._close(connection, error)
                 raise

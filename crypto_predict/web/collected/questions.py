@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from crypto_predict.errors import CryptoPredictError, InvalidValue
 from crypto_predict.market import EPOCH, Interval, Pair
+from crypto_predict.market.forecast import MINUTES_AHEAD
 from crypto_predict.settings import whole_number
 from crypto_predict.web.questions import MOMENT_EXPECTED, BadParameter, moment, parameters, shortened
 from crypto_predict.web.questions import day as read_day
@@ -22,6 +23,7 @@ _BODY = (
     "of which the last two members are optional"
 )
 
+_horizon = whole_number("horizon", 1, MINUTES_AHEAD)
 _limit = whole_number("limit", 1, MOST_CANDLES)
 
 
@@ -42,6 +44,14 @@ class DigestQuestion(NamedTuple):
     pair: Pair
     day: date  # UTC
     interval: Interval | None = None
+    source: str | None = None
+
+
+class MinutesQuestion(NamedTuple):
+    """The parameters of ``/forecast/{pair}/minutes``; what was not given is None."""
+
+    pair: Pair
+    horizon: int = MINUTES_AHEAD  # the number of minutes
     source: str | None = None
 
 
@@ -96,6 +106,18 @@ def digest(pair: str, query: str) -> DigestQuestion:
     if not EPOCH.date() <= day < LATEST.date():
         raise InvalidValue("day", given["day"], f"a day from {EPOCH:%Y-%m-%d} to the end of 9998")
     return DigestQuestion(known, day, _interval(given), given.get("source"))
+
+
+def minutes_ahead(pair: str, query: str) -> MinutesQuestion:
+    """Parse the path and the query of ``/forecast/{pair}/minutes``.
+
+    Raises:
+        BadParameter, InvalidValue: The pair is malformed, or a parameter is repeated, unknown, malformed or too large.
+    """
+    known = Pair.parse(pair)
+    given = parameters(query, ("horizon", "source"))
+    horizon = _horizon(given["horizon"]) if "horizon" in given else MINUTES_AHEAD
+    return MinutesQuestion(known, horizon, given.get("source"))
 
 
 def new_pair(body: bytes, now: datetime) -> NewPair:

@@ -16,10 +16,11 @@ from crypto_predict.errors import CryptoPredictError
 from crypto_predict.market import Candle, Pair, Quote, StoredCandle
 from crypto_predict.web.answers import PairRange
 from crypto_predict.web.collected.answers import Page, T
+from crypto_predict.web.collected.forecasts import MinutesRecord
 from crypto_predict.web.collected.live_answers import Minute
 from crypto_predict.web.collected.questions import PageQuestion
 from crypto_predict.web.collected.series import SeriesState
-from crypto_predict.web.rendering import PAIR, SERIES, Headers, Rendered, render, simulated_header
+from crypto_predict.web.rendering import PAIR, SERIES, SIMULATED, Headers, Rendered, render, simulated_header
 
 JSON, CSV = "application/json", "text/csv"
 CONTENT_TYPES = {JSON: JSON, CSV: "text/csv; charset=utf-8; header=present"}
@@ -98,6 +99,14 @@ def pairs(ranges: list[PairRange], states: list[SeriesState] | None) -> Rendered
     rows += [_only_collected(pair, of_pair) for pair, of_pair in found.items() if of_pair]
     is_simulated = any(one.simulated for one in ranges) or any(one.simulated for one in states or ())
     return render(rows, simulated=is_simulated)
+
+
+def scorecard(baked: Rendered, records: list[MinutesRecord] | None) -> Rendered:
+    """Add the record of the minute forecasts to the scorecard of the model; null if the database cannot be read."""
+    minutes = json.dumps(plain.encode(records))
+    body = baked.body.rstrip()[:-1] + f', "minutes": {minutes}}}\n'.encode()
+    invented = dict(baked.headers).get(SIMULATED) == "true" or any(one.simulated for one in records or ())
+    return Rendered(body, [("Content-Type", JSON), ("Content-Length", str(len(body))), *simulated_header(invented)])
 
 
 def _only_collected(pair: Pair, states: list[SeriesState]) -> dict[str, object]:

@@ -14,7 +14,7 @@ from crypto_predict.market.ports import ACTIVE, CollectedSeries
 from crypto_predict.web import conditional_requests
 from crypto_predict.web import questions as query_strings
 from crypto_predict.web.answers import PairRange
-from crypto_predict.web.collected import answers, live_answers, questions, rendering
+from crypto_predict.web.collected import answers, forecasts, live_answers, questions, rendering
 from crypto_predict.web.collected import series as found_series
 from crypto_predict.web.collected.administration import Administration, AdministrationOff
 from crypto_predict.web.collected.copies import Copies
@@ -23,6 +23,7 @@ from crypto_predict.web.rendering import COMMON, Rendered, render, simulated_hea
 from crypto_predict.web.snapshots import cache_control, until_candle
 
 CANDLES, MINUTES, TOP_OF_BOOK = "/candles/<path:pair>", "/minutes/<path:pair>", "/top-of-book/<path:pair>"
+MINUTES_AHEAD = "/forecast/<path:pair>/minutes"
 DIGEST, SERIES = "/digest/<path:pair>", "/series"
 PAIRS, PAIR = "/pairs", "/pairs/<path:pair>"
 
@@ -63,6 +64,12 @@ def add_routes(app: Flask, database: Database | None, clock: Callable[[], dateti
             page = live_answers.quotes(reader, question)
         return live(rendering.quotes(page, question, content_type), live_answers.until_next_quote(page, clock()))
 
+    def minutes_ahead(opened: Database, pair: str, query: str) -> Response:
+        question = questions.minutes_ahead(pair, query)
+        with opened.reading() as reader:
+            ahead, lasts = forecasts.newest(reader, question, clock())
+        return live(render(ahead, simulated=ahead.simulated), lasts)
+
     def digest(opened: Database, pair: str, query: str) -> Response:
         question = questions.digest(pair, query)
         with opened.reading() as reader:
@@ -85,6 +92,7 @@ def add_routes(app: Flask, database: Database | None, clock: Callable[[], dateti
     add(CANDLES, candles)
     add(MINUTES, minutes)
     add(TOP_OF_BOOK, top_of_book)
+    add(MINUTES_AHEAD, minutes_ahead)
     add(DIGEST, digest)
     add(SERIES, series)
 
@@ -134,6 +142,16 @@ def pairs(database: Database, ranges: list[PairRange], now: datetime) -> Respons
     except (DatabaseError, Overloaded):
         return live(rendering.pairs(ranges, None))
     return live(rendering.pairs(ranges, states))
+
+
+def scorecard(database: Database, baked: Rendered, now: datetime) -> Response:
+    """Answer ``GET /scorecard`` with the record of the minute forecasts; the model's part is that of `baked`."""
+    try:
+        with database.reading() as reader:
+            found = forecasts.records(reader)
+    except (DatabaseError, Overloaded):
+        return live(rendering.scorecard(baked, None))
+    return live(rendering.scorecard(baked, found), forecasts.until_next(now))
 
 
 def example(database: Database, fallback: found_series.Example) -> found_series.Example:

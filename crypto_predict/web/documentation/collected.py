@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 from crypto_predict.baked import plain
 from crypto_predict.errors import DatabaseError
 from crypto_predict.market import DAY, Candle, Interval, Quote, StoredCandle, digest
+from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD
 from crypto_predict.market.ports import ACTIVE, SERIES_STATES, BuiltCandle, CollectedSeries
 from crypto_predict.market.verdict import Judged, Verdict
 from crypto_predict.web import problems
 from crypto_predict.web import rendering as headers
 from crypto_predict.web.answers import PairRange
-from crypto_predict.web.collected import answers, rendering
+from crypto_predict.web.collected import answers, forecasts, rendering
 from crypto_predict.web.collected.live_answers import Minute
 from crypto_predict.web.collected.questions import DEFAULT_LIMIT, MOST_CANDLES, PageQuestion
 from crypto_predict.web.collected.series import Example, NotCollected, SeriesState, state
@@ -52,6 +53,11 @@ _OPERATIONS = {  # path to schema of the answer, summary, and status to response
         "The best bid and ask of a pair, about each minute",
         {"404": "NotCollected", "406": "NotAcceptable"},
     ),
+    "/forecast/{pair}/minutes": (
+        "MinutesAhead",
+        "The price of a pair in each of the next minutes, with quantiles",
+        {"404": "NotCollected", "503": "NoMinuteForecast"},
+    ),
     "/digest/{pair}": (
         "DayDigest",
         "The SHA-256 of a day's candles, to compare two collectors",
@@ -63,6 +69,7 @@ _USUAL = {"400": "BadParameter", "304": "NotModified", "412": "PreconditionFaile
 _PROBLEMS = {  # name to description
     "NotCollected": "No such series is collected; `detail` lists those that are, `parameter` names what was not found.",
     "NotAcceptable": "`Accept` allows neither JSON nor CSV.",
+    "NoMinuteForecast": "There is no new forecast, or the database cannot be read; `detail` has the reason.",
     "DatabaseUnavailable": "The database cannot be read now; forecasts are answered as usual.",
 }
 _DESCRIPTIONS = {
@@ -94,6 +101,14 @@ Pages are those of `/candles`.
 Quotes ascend, one a row. Without `start` the answer is the newest `limit` quotes before `end`, and `Link` has the page
 before it (`rel="prev"`). With `start` it begins there, and `Link` has the next page (`rel="next"`).
 """,
+    "/forecast/{pair}/minutes": """\
+At the close of each minute, `cutoff`, the collector forecasts the closes of the next 15. `prediction` is close to the
+price at the cutoff, which is hard to beat; the quantiles say how far the price may move. `low` and `high` are those of
+10 % and 90 %.
+
+A forecast is answered for two minutes. After that the answer is 503 with the reason, `lag_seconds` since the cutoff (or
+since the last candle, if nothing was ever forecast) and `Retry-After`. [/scorecard](/scorecard) has the outcomes.
+""",
     "/digest/{pair}": """\
 The SHA-256 of UTF-8 text: one line with the interval in seconds, then one line a candle,
 `2024-05-17T00:00:00Z,open,high,low,close,volume` with numbers as Python's `repr` writes them. A line feed ends each.
@@ -105,6 +120,12 @@ compared with those that the source returned later, and `mismatched` ones differ
 `since` is how far back the series is collected, null for all of it.
 """,
 }
+_OF_SCORECARD = """\
+
+`minutes` is the record of the minute forecasts, by pair and horizon; null while the database cannot be read. Losses are
+of log price, and relative to persistence with a Gaussian distribution of the last day's volatility. `coverage_80` is
+the share of outcomes inside the central 80 % interval.
+"""
 _OF_PAIRS = """\
 The pairs of the model come first. Of those that are only collected, nothing is forecast: the other members are null.
 `collected` is null while the database cannot be read.
@@ -151,6 +172,9 @@ def extend(document: dict[str, Any], example: Example, ranges: list[PairRange]) 
     shown = _examples(example, tables, ranges)
     components = document["components"]
     components["schemas"] |= _schemas()
+    of_model = components["schemas"]["Scorecard"]["properties"]
+    minutes = or_null({"type": "array", "items": schema_of(forecasts.MinutesRecord)})
+    components["schemas"]["Scorecard"] = record(of_model | {"minutes": minutes})
     for name, problem in _example_problems(example).items():
         components["responses"][name] = problem_response(_PROBLEMS[name], problem)
     document["tags"].append({"name": TAG, "description": "What did it cost? From the database that collect.py writes"})
@@ -166,7 +190,7 @@ def extend(document: dict[str, Any], example: Example, ranges: list[PairRange]) 
             }
         document["paths"][path] = {
             "get": {
-                "operationId": path.split("/")[1],
+                "operationId": "-".join(part for part in path.split("/")[1:] if part != "{pair}"),
                 "tags": [TAG],
                 "summary": summary,
                 "description": _DESCRIPTIONS[path],
@@ -177,6 +201,11 @@ def extend(document: dict[str, Any], example: Example, ranges: list[PairRange]) 
                 },
             }
         }
+    scorecard = document["paths"]["/scorecard"]["get"]
+    scorecard["description"] += _OF_SCORECARD
+    answered = scorecard["responses"]["200"]
+    answered["content"][rendering.JSON]["example"]["minutes"] = plain.encode([_example_record(example)])
+    del answered["headers"]["Last-Modified"]
     pairs = document["paths"]["/pairs"]["get"]
     pairs["summary"] = "The pairs of the model, the days it answers for, and what is collected"
     pairs["description"] = _OF_PAIRS
@@ -208,7 +237,10 @@ def _parameters(example: Example) -> dict[str, list[dict[str, Any]]]:
     count: Schema = {"type": "integer", "minimum": 1, "maximum": MOST_CANDLES, "default": DEFAULT_LIMIT}
     limit = parameter("limit", "The number of rows at most.", count, 100)
     asked = parameter("day", "A UTC day.", {**_TEXT, "format": "date"}, f"{day}") | {"required": True}
+    minutes: Schema = {"type": "integer", "minimum": 1, "maximum": MINUTES_AHEAD, "default": MINUTES_AHEAD}
+    horizon = parameter("horizon", "The number of minutes.", minutes, 5)
     return {
+        "/forecast/{pair}/minutes": [pair, horizon, source],
         "/candles/{pair}": [pair, interval, start, end, limit, source],
         "/minutes/{pair}": [pair, start, end, limit, source],
         "/top-of-book/{pair}": [pair, start, end, limit, source],
@@ -232,6 +264,7 @@ def _schemas() -> dict[str, Schema]:
         "Minutes": _table(rendering.MINUTE_COLUMNS, "minutes", _MINUTE_ROW),
         "Quotes": _table(rendering.QUOTE_COLUMNS, "quotes", _QUOTE_ROW),
         "DayDigest": day,
+        "MinutesAhead": schema_of(forecasts.MinutesAhead),
         "OneSeries": state,
         "SeriesState": {"type": "array", "items": ref("schemas", "OneSeries")},
         "PairRange": {"type": "array", "items": record(of_pair | {"collected": collected})},
@@ -256,6 +289,7 @@ def _examples(example: Example, tables: Mapping[str, _Shown], ranges: list[PairR
     return {
         **{_OPERATIONS[path][0]: json.loads(shown.json.body) for path, shown in tables.items()},
         "DayDigest": plain.encode(of_day),
+        "MinutesAhead": plain.encode(_example_minutes(example)),
         "SeriesState": plain.encode(states),
         "PairRange": json.loads(rendering.pairs(ranges, states).body),
     }
@@ -286,6 +320,11 @@ def _example_problems(example: Example) -> Mapping[str, problems.Problem]:
     errors = {
         "NotCollected": NotCollected("pair", "XYZ/USD", [_found(example)]),
         "NotAcceptable": rendering.NotAcceptable(),
+        "NoMinuteForecast": forecasts.NoMinuteForecast(
+            "the next minutes of BTC/USD from binance are not forecast: the collector does not run",
+            timedelta(seconds=310),
+            timedelta(seconds=42),
+        ),
         "DatabaseUnavailable": DatabaseError("", "the server does not answer"),
     }
     return {name: problems.of_error(error) for name, error in errors.items()}
@@ -325,6 +364,32 @@ def _example_candles(example: Example) -> list[Candle]:
         Candle(opening, 67_000.0, 67_200.5, 66_900.0, 67_100.0, 12.5, 838_125.0, 1042, 6.25, 419_062.5),
         Candle(following, 67_100.0, 67_150.0, 67_050.0, 67_080.0, 7.5, 503_250.0, 604, 3.0, 201_300.0),
     ]
+
+
+def _example_minutes(example: Example) -> forecasts.MinutesAhead:
+    """Return an invented forecast of two minutes of a series."""
+    series, cutoff = example.series, datetime.combine(example.day, time(), UTC)
+    quantiles = (67_012.55, 67_028.5, 67_063.1, 67_100.3, 67_136.9, 67_171.2, 67_187.6)
+    rows = tuple(
+        forecasts.MinuteAhead(
+            minutes=minutes,
+            time=cutoff + minutes * Interval.MINUTE_1.length,
+            prediction=quantiles[3],
+            low=quantiles[1],
+            high=quantiles[5],
+            quantiles=dict(zip(map(repr, LEVELS), quantiles, strict=True)),
+        )
+        for minutes in (1, 2)
+    )
+    return forecasts.MinutesAhead(series.pair, series.source, False, cutoff, 67_100.0, rows)
+
+
+def _example_record(example: Example) -> forecasts.MinutesRecord:
+    """Return an invented record of a series."""
+    since = datetime.combine(example.day, time(0, 1), UTC)
+    score = forecasts.MinuteScore(1, 1_439, 1.0002, 0.82, 0.88, 0.507, 0.803, 0.898)
+    series = example.series
+    return forecasts.MinutesRecord(series.pair, series.source, False, since, since + timedelta(minutes=1_438), (score,))
 
 
 def example_states(example: Example) -> list[SeriesState]:

@@ -231,7 +231,8 @@ def _schemas() -> dict[str, Schema]:
     problem = record({"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT})
     ages = schema_of(Freshness)["properties"]
     fault: Schema = {"type": "string", "description": "The parameter at fault, if one is."}
-    problem["properties"] |= {"parameter": fault, **ages}
+    lag: Schema = {"type": ["integer", "null"], "description": "How old the newest minute forecast is."}
+    problem["properties"] |= {"parameter": fault, "lag_seconds": lag, **ages}
     day = {"date": _DAY, "prediction": _PRICE, "low": _PRICE, "high": _PRICE}
     provenance = schema_of(answers.Provenance)["properties"] | {"kind": _KIND, "model": _MODEL}
     days = record(day | provenance)

@@ -1,14 +1,15 @@
 """The candidates' forecasts of markets made for them; none of them ever raises an error."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 from crypto_predict.forecasting.candidates import models as candidates
-from crypto_predict.forecasting.candidates.models import CANDIDATES, PROPHET, ask_all
+from crypto_predict.forecasting.candidates.models import CANDIDATES, PROPHET, WEEK, ask_all
+from crypto_predict.forecasting.candidates.smoothing import Theta
+from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray
 from tests.support.markets import random_walk, series_of, trending
 
@@ -37,17 +38,15 @@ MARKETS: dict[str, Callable[[int], FloatArray]] = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Use one thread, as in the backtest: the matrices are small, and threads would only wait for each other."""
-    with threadpool_limits(1):
-        yield
+def answered(series: DailySeries, horizons: Sequence[int] = HORIZONS, since: int = 0) -> FloatArray:
+    """Return (candidates, horizons) the increments forecast at the end, `since` days after the last estimation."""
+    aligned = DailySeries(series.days - (series.days[-1] - since) % WEEK, series.log_close, series.known)
+    return np.asarray(ask_all(aligned, np.array([len(series) - 1]), horizons, (), len(series)).increments[0])
 
 
 def predicted(name: str, log_close: FloatArray) -> FloatArray:
     """The increments forecast by one candidate at the end of these closes."""
-    row = list(CANDIDATES).index(name)
-    return np.asarray(ask_all(series_of(log_close), HORIZONS).increments[row])
+    return np.asarray(answered(series_of(log_close))[CANDIDATES.index(name)])
 
 
 @pytest.mark.parametrize("days", [30, 31, 36, 60, 365, 400])
@@ -56,7 +55,7 @@ def test_every_candidate_has_a_number_for_every_horizon_and_no_warning(market: s
     """An optimiser that does not converge and a singular matrix must not become warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        increments = ask_all(series_of(MARKETS[market](days)), HORIZONS).increments
+        increments = answered(series_of(MARKETS[market](days)), since=days % WEEK if days >= 36 else 0)
     assert increments.shape == (len(CANDIDATES), len(HORIZONS))
     assert np.isfinite(increments).all()
 
@@ -64,23 +63,23 @@ def test_every_candidate_has_a_number_for_every_horizon_and_no_warning(market: s
 @pytest.mark.parametrize("days", [30, 60, 365, 400, 800])
 @pytest.mark.parametrize("level", [0.0, 5.5, -20.0])
 def test_a_market_that_never_moves_is_forecast_to_stay(days: int, level: float) -> None:
-    assert np.abs(ask_all(series_of(np.full(days, level)), HORIZONS).increments).max() < 1e-6
+    assert np.abs(answered(series_of(np.full(days, level)))).max() < 1e-6
 
 
 def test_the_same_history_gives_identical_forecasts() -> None:
     series = series_of(random_walk(4, 800))
-    assert ask_all(series, HORIZONS).increments.tobytes() == ask_all(series, HORIZONS).increments.tobytes()
+    assert answered(series).tobytes() == answered(series).tobytes()
 
 
 @pytest.mark.parametrize("name", list(CANDIDATES))
 def test_the_forecast_of_a_horizon_does_not_depend_on_other_horizons(name: str) -> None:
     row, series = list(CANDIDATES).index(name), series_of(random_walk(5, 400))
-    alone = [ask_all(series, [horizon]).increments[row, 0] for horizon in HORIZONS]
+    alone = [answered(series, [horizon])[row, 0] for horizon in HORIZONS]
     assert predicted(name, random_walk(5, 400)).tolist() == pytest.approx(alone, rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", [name for name in CANDIDATES if name != PROPHET])
-def test_the_candidates_of_statsmodels_see_the_last_year_only(name: str) -> None:
+def test_all_candidates_but_prophet_see_the_last_year_only(name: str) -> None:
     """A market that moved differently before does not help."""
     log_close = random_walk(6, 700)
     before = len(log_close) - candidates.WINDOW
@@ -156,14 +155,14 @@ def test_prophet_is_fitted_to_candles_only() -> None:
     """Days that repeat the close before would flatten the curve."""
     grown, missing = growing(0.01), range(100, 200)
     row = list(CANDIDATES).index(PROPHET)
-    assert ask_all(series_of(grown, missing), HORIZONS).increments[row] == pytest.approx(0.01 * MANY_DAYS, rel=1e-3)
+    assert answered(series_of(grown, missing))[row] == pytest.approx(0.01 * MANY_DAYS, rel=1e-3)
 
 
 @pytest.mark.parametrize("candles", [0, 1, 2, 3, 29])
 def test_a_history_that_is_nearly_all_gap_is_forecast_too(candles: int) -> None:
     """A window inside an outage of a year may contain no candle."""
     series = series_of(random_walk(13, 900), missing=range(100, 900 - candles)).until(899, 365)
-    assert np.isfinite(ask_all(series, HORIZONS).increments).all()
+    assert np.isfinite(answered(series)).all()
     assert np.count_nonzero(series.known) == candles
 
 
@@ -171,4 +170,21 @@ def test_a_history_that_is_nearly_all_gap_is_forecast_too(candles: int) -> None:
 def test_a_market_that_trades_once_a_week_is_forecast_too(level: float) -> None:
     """Seven days apart, Prophet's weekly terms are all the same; on Thursdays, as 1970 began, half of them are zero."""
     flat = series_of(np.full(700, level), missing=[day for day in range(700) if day % 7 != 1])
-    assert np.isfinite(ask_all(flat, HORIZONS).increments).all()
+    assert np.isfinite(answered(flat)).all()
+
+
+def test_estimates_are_made_on_sundays_and_go_on_with_every_close() -> None:
+    """Between two Sundays, further closes move the forecasts; the parameters, those of the last Sunday, stay."""
+    log_close = random_walk(14, 500)
+    sunday, saturday = 493, 499  # places
+    series = series_of(log_close)
+    series = DailySeries(series.days - (series.days[sunday] % WEEK), series.log_close, series.known)
+    assert series.day(sunday).strftime("%A") == "Sunday"
+    asked = ask_all(series, np.arange(sunday, saturday + 1), HORIZONS, (7,), 500)
+    theta = Theta.estimate(log_close[sunday - candidates.WINDOW + 1 : sunday + 1] - log_close[sunday])
+    for row, day in enumerate(range(sunday, saturday + 1)):
+        expected = theta.forecast(MANY_DAYS) - log_close[day] + log_close[sunday]
+        assert asked.increments[row, CANDIDATES.index("theta")] == pytest.approx(expected, abs=1e-6)
+        theta = theta.update(log_close[min(day + 1, 499)] - log_close[sunday])
+    assert len({increments.tobytes() for increments in asked.increments}) == WEEK
+    assert len(np.unique(asked.curve)) == WEEK

@@ -235,3 +235,20 @@ def test_a_handful_of_candles_has_a_fit(count: int, shape: Callable[[FloatArray]
     log_close = shape(np.arange(float(count)))
     days = np.arange(FIRST_DAY, FIRST_DAY + count)
     assert fit_map(days, log_close).at(days) == pytest.approx(log_close, abs=1e-4)
+
+
+def test_a_curve_that_is_updated_follows_the_fit_to_the_same_closes() -> None:
+    """Six days are added to 800. In the days after them, a curve that is held is three times as far away."""
+    updated, held = list[float](), list[float]()
+    for seed in range(8):
+        log_close, days = random_walk(seed, 806), FIRST_DAY + np.arange(806)
+        before, fresh = fit_map(days[:800], log_close[:800]), fit_map(days, log_close)
+        curve, later = before.update(days[800:], log_close[800:]), days[-1] + AHEAD[:8]
+        updated.append(float(np.abs(curve.at(later) - fresh.at(later)).mean()))
+        held.append(float(np.abs(before.at(later) - fresh.at(later)).mean()))
+    assert np.mean(updated) < np.mean(held) / 3
+
+
+def test_a_curve_without_later_closes_is_held() -> None:
+    curve = fit_map(FIRST_DAY + np.arange(100), random_walk(1, 100))
+    assert curve.update(np.arange(0), np.zeros(0)) is curve

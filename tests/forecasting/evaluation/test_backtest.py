@@ -2,7 +2,6 @@
 
 import csv
 import functools
-import multiprocessing
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
@@ -13,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.forecasting.candidates.models import CANDIDATES, PROPHET
+from crypto_predict.forecasting.candidates.models import CANDIDATES, PROPHET, WEEK
 from crypto_predict.forecasting.candidates.prophet_map import fit_map
 from crypto_predict.forecasting.distribution.interval import half_widths
 from crypto_predict.forecasting.evaluation.replay import (
@@ -106,27 +105,6 @@ def test_later_prices_change_no_forecast_before_them(whole: Replay, cut: Replay)
     assert any(row.prediction != row.persistence for row in cut.rows(ASKED))  # or this would have shown little
 
 
-def test_neither_several_processes_nor_one_that_dies_change_a_forecast() -> None:
-    """As when one is killed because memory is exhausted: the first forecasts are those of workers, the others ours."""
-    series, done, killed, others = series_of(market()[:180]), 0, 0, multiprocessing.active_children()
-
-    def killing(count: int) -> None:
-        nonlocal done, killed
-        done += count
-        for worker in multiprocessing.active_children():
-            if worker not in others:
-                worker.kill()
-                killed += 1
-
-    survived = replay(series, ASKED, 4, LONGEST, killing, processes=2)
-    undisturbed = replay(series, ASKED, 4, LONGEST, processes=1)
-    assert survived is not None
-    assert undisturbed is not None
-    assert killed > 0
-    assert same(undisturbed, survived)
-    assert done == len(undisturbed.cutoffs)
-
-
 @pytest.mark.parametrize("every", [7, 30])
 def test_progress_reaches_the_number_of_cutoffs(every: int) -> None:
     finished: list[int] = []
@@ -169,8 +147,13 @@ def test_prophet_alone_is_its_curve(whole: Replay) -> None:
     """The combination weighs its increments; Prophet alone keeps the level of its curve."""
     own, column = list(CANDIDATES).index(PROPHET), whole.prophet.horizons.index(7)
     index, cutoff = 40, int(whole.cutoffs[40])
-    fitted = fit_map(whole.series.days[: cutoff + 1], whole.series.log_close[: cutoff + 1])
-    now, later = fitted.at(whole.series.days[cutoff] + np.array([0, 7]))
+    estimated = cutoff - int(whole.series.days[cutoff]) % WEEK
+    fitted = fit_map(whole.series.days[: estimated + 1], whole.series.log_close[: estimated + 1])
+    since = slice(estimated + 1, cutoff + 1)
+    now, later = fitted.update(whole.series.days[since], whole.series.log_close[since]).at(
+        whole.series.days[cutoff] + np.array([0, 7])
+    )
+    assert cutoff > estimated
     assert whole.prophet.curve[index, column] == pytest.approx(later, rel=1e-12)
     assert whole.predicted[index, own, ASKED.index(7)] == pytest.approx(later - now, abs=1e-12)
     assert abs(now - whole.series.log_close[cutoff]) > 1e-3
@@ -217,11 +200,12 @@ def test_a_long_outage_does_not_stop_the_backtest() -> None:
     assert {row.cutoff.toordinal() - FIRST_DAY for row in done.rows([1])} == {474}
 
 
-def test_no_forecast_uses_more_history_than_allowed() -> None:
+def test_no_fit_uses_more_history_than_allowed() -> None:
+    """The last fit before a cutoff is at most six days old."""
     log_close = random_walk(6, 500)
     otherwise = np.concatenate([random_walk(7, 200), log_close[200:]])
     short, other = (replayed(series_of(closes), every=50, longest=100) for closes in (log_close, otherwise))
-    seen = short.cutoffs >= 299
+    seen = short.cutoffs >= 299 + WEEK - 1
     assert short.predicted[seen].tobytes() == other.predicted[seen].tobytes()
     assert short.predicted[~seen].tobytes() != other.predicted[~seen].tobytes()
 

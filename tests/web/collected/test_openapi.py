@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,23 +13,42 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from crypto_predict.baked import store
-from tests.support.collected import fill
+from crypto_predict.market import Interval
+from crypto_predict.market.ports import ForecastStep
+from crypto_predict.store import open_writer
+from tests.support.collected import MINUTES, fill
+from tests.support.minute_forecasts import KEEP, forecast, scores
 from tests.support.models import BTC, ETH, make_model
 from tests.support.serving import Served, serving
 from tests.web.documentation.test_openapi import PLACEHOLDERS, schemathesis
 
-OURS = ["/candles/{pair}", "/minutes/{pair}", "/top-of-book/{pair}", "/digest/{pair}", "/series"]
+AHEAD = "/forecast/{pair}/minutes"
+OURS = ["/candles/{pair}", "/minutes/{pair}", "/top-of-book/{pair}", "/digest/{pair}", "/series", AHEAD]
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("served")
-    now = datetime.now(UTC).replace(microsecond=0)
-    store.save(make_model(BTC, ETH, trained_at=now, last=(now - timedelta(hours=36)).date()), folder / "model.pkl")
-    fill(str(folder / "market.db"))
-    options = ("--database", str(folder / "market.db"), "--stale-after", "2d")
-    with serving(folder / "model.pkl", *options, ADMIN_TOKEN="not known to the tests") as served:
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    found = str(tmp_path_factory.mktemp("database") / "market.db")
+    fill(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def served(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    path, now = tmp_path_factory.mktemp("served") / "model.pkl", datetime.now(UTC).replace(microsecond=0)
+    store.save(make_model(BTC, ETH, trained_at=now, last=(now - timedelta(hours=36)).date()), path)
+    options = ("--database", database, "--stale-after", "2d")
+    with serving(path, *options, ADMIN_TOKEN="not known to the tests") as served:
         yield served
+
+
+@pytest.fixture
+def forecast_now(database: str) -> None:
+    """Store a forecast that is answered for three minutes, and an outcome."""
+    cutoff = Interval.MINUTE_1.ceil(datetime.now(UTC))
+    made = ForecastStep(replace(forecast(0), cutoff=cutoff), cutoff, (scores(1),))
+    with open_writer(database) as writer:
+        writer.write_forecasts({MINUTES: [made]}, KEEP)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +74,8 @@ def document(served: Served) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("path", [*OURS, "/pairs"])
+@pytest.mark.usefixtures("forecast_now")
+@pytest.mark.parametrize("path", [*OURS, "/pairs", "/scorecard"])
 def test_the_example_request_succeeds_and_its_answer_fits_the_document(
     path: str, document: dict[str, Any], served: Served
 ) -> None:
@@ -74,7 +95,7 @@ def test_the_example_request_succeeds_and_its_answer_fits_the_document(
         assert list(shown) == list(real)
 
 
-@pytest.mark.parametrize("path", [*OURS, "/pairs"])
+@pytest.mark.parametrize("path", [*OURS, "/pairs", "/scorecard"])
 def test_every_answer_has_an_example_that_fits_its_schema(path: str, document: dict[str, Any]) -> None:
     for response in document["paths"][path]["get"]["responses"].values():
         for kind in response.get("content", {}).values():
@@ -82,6 +103,16 @@ def test_every_answer_has_an_example_that_fits_its_schema(path: str, document: d
             assert kind["example"] not in ([], {}, *PLACEHOLDERS)
         for header in response.get("headers", {}).values():
             OAS31Validator(header["schema"]).validate(header["example"])
+
+
+@pytest.mark.usefixtures("forecast_now")
+@pytest.mark.parametrize(("address", "path"), [("/scorecard", "/scorecard"), ("/forecast/BTC-USD/minutes", AHEAD)])
+def test_headers_of_a_forecast_are_documented(
+    address: str, path: str, document: dict[str, Any], served: Served
+) -> None:
+    described = document["paths"][path]["get"]["responses"]["200"]["headers"].keys()
+    assert described == {"ETag", "Cache-Control", "Crypto-Predict-Simulated"}
+    assert described <= requests.get(f"{served.url}{address}", timeout=30).headers.keys()
 
 
 @pytest.mark.parametrize("name", ["candles", "minutes", "top-of-book"])
@@ -93,6 +124,7 @@ def test_headers_of_a_table_are_documented(name: str, document: dict[str, Any], 
     assert {name.lower() for name in ours} == {name.lower() for name in documented}
 
 
+@pytest.mark.usefixtures("forecast_now")
 def test_the_running_server_conforms_to_the_document(served: Served, tmp_path: Path) -> None:
     """Except that an end before the start, or a series that is not collected, fits the document and is refused.
 

@@ -36,7 +36,10 @@ UNLISTED = {  # routes that the document leaves out, and why
     "/docs/{file}": "is what that page loads",
     "/openapi.json": "is the document",
 }
-OF_A_DATABASE = {"/candles/{pair}", "/minutes/{pair}", "/top-of-book/{pair}", "/digest/{pair}", "/series"}
+OF_A_DATABASE = {
+    *("/candles/{pair}", "/minutes/{pair}", "/top-of-book/{pair}", "/digest/{pair}", "/series"),
+    "/forecast/{pair}/minutes",
+}
 PLACEHOLDERS = {"string", "additionalProp1", 0, 1}  # invented by Swagger UI if an example is missing
 
 

@@ -1,0 +1,109 @@
+"""The estimates of smoothing, each found by a digest of the closes that it was made from.
+
+A model file keeps them for the next training: most of the history has not changed until then. Nothing else decides
+whether an estimate is used again: with other closes, or with other versions of the libraries, the digest is another
+one, and the estimate is made anew. So a training gives the same bytes with and without earlier estimates.
+
+They are single-precision numbers, seven digits of a log price: more would only make the file larger.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
+from itertools import islice
+
+import numpy as np
+
+from crypto_predict.errors import InvalidValue, shown
+from crypto_predict.forecasting.candidates.smoothing import DampedTrend, LocalLevel, Smoothing, Theta
+from crypto_predict.history.columns import FloatArray
+
+METHOD = 1  # of estimation; raised with every change of it
+CHECKED_EVERY = 50  # estimates of an earlier training, of which one is made again
+
+SMOOTHING = (Theta, DampedTrend, LocalLevel)
+_DIGEST_BYTES = 8
+_NUMBER = np.dtype("<f4")
+_NUMBERS = sum(len(kind._fields) for kind in SMOOTHING)
+_ENTRY_BYTES = _DIGEST_BYTES + _NUMBERS * _NUMBER.itemsize
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Estimates of all kinds of smoothing; NaN where the parameters could not be identified."""
+
+    by_digest: Mapping[bytes, bytes] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> Estimates:
+        """Return the estimates of a text made by `text`.
+
+        Raises:
+            InvalidValue: It is not such a text.
+        """
+        try:
+            data = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise InvalidValue("estimates", shown(text), "base64") from error
+        if len(data) % _ENTRY_BYTES:
+            raise InvalidValue("estimates", f"{len(data)} bytes", f"a multiple of {_ENTRY_BYTES} bytes")
+        entries = (data[start : start + _ENTRY_BYTES] for start in range(0, len(data), _ENTRY_BYTES))
+        return cls({entry[:_DIGEST_BYTES]: entry[_DIGEST_BYTES:] for entry in entries})
+
+    def text(self) -> str:
+        """Return them as base64: for each the first 8 bytes of the digest, and 11 single-precision numbers."""
+        return base64.b64encode(b"".join(digest + numbers for digest, numbers in self.by_digest.items())).decode()
+
+    def checked(self, windows: Sequence[FloatArray]) -> Estimates:
+        """Return those of these closes, or none if one of a sample differs from what is estimated here."""
+        ours = {digest: window for window in windows if (digest := _digest(window)) in self.by_digest}
+        for digest in list(ours)[::-CHECKED_EVERY]:
+            if self.by_digest[digest] != _estimate(ours[digest]):
+                _log.warning("estimates of the earlier training differ from those made here: all are made anew")
+                return Estimates()
+        return Estimates({digest: self.by_digest[digest] for digest in ours})
+
+    def find(self, window: FloatArray) -> tuple[bytes, bytes]:
+        """Return the digest and the numbers of these log closes, estimated if they are not among these."""
+        digest = _digest(window)
+        return digest, self.by_digest.get(digest) or _estimate(window)
+
+
+NOTHING = Estimates()
+
+
+def states(numbers: bytes) -> list[Smoothing]:
+    """Return the state of each kind in `SMOOTHING`, after the last close of the estimation."""
+    values = iter(np.frombuffer(numbers, _NUMBER).tolist())
+    return [kind(*islice(values, len(kind._fields))) for kind in SMOOTHING]
+
+
+def _digest(log_close: FloatArray) -> bytes:
+    """Return the digest of these closes and of everything else that an estimate depends on."""
+    return hashlib.sha256(_method() + log_close.astype("<f8").tobytes()).digest()[:_DIGEST_BYTES]
+
+
+@cache
+def _method() -> bytes:
+    return " ".join([str(METHOD), *map(version, ("numpy", "scipy", "statsmodels"))]).encode()
+
+
+def _estimate(log_close: FloatArray) -> bytes:
+    """Return the numbers of all kinds of smoothing, estimated from n log closes."""
+    numbers = list[float]()
+    for kind in SMOOTHING:
+        try:
+            numbers += kind.estimate(log_close)
+        except np.linalg.LinAlgError:  # a history of a few exact repetitions does not identify the parameters
+            numbers += [math.nan] * len(kind._fields)
+    return np.array(numbers, _NUMBER).tobytes()

@@ -1,0 +1,357 @@
+"""``/forecast/{pair}/minutes``, and the member `minutes` of ``/scorecard``, of real databases."""
+
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from werkzeug.test import Client, TestResponse
+
+from crypto_predict.market import Interval, Pair, Span
+from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD
+from crypto_predict.market.ports import (
+    DELISTED,
+    STOPPED,
+    Closed,
+    ForecastStep,
+    StreamSpan,
+    StreamState,
+)
+from crypto_predict.store import WritableDatabase, open_writer
+from crypto_predict.web.collected.forecasts import HEARTBEAT, OLDEST, STORED_AFTER
+from tests.support.applications import client
+from tests.support.minute_forecasts import KEEP, forecast, scores, step
+from tests.support.minutes import MINUTE, MINUTES, START, candle
+from tests.support.models import BTC, make_model
+
+ADDRESS = "/forecast/BTC-USDT/minutes"
+SECOND = timedelta(seconds=1)
+PROBLEM = "application/problem+json"
+NOW = START + 10 * MINUTE  # the newest close
+LATE = NOW + 10 * SECOND
+INVENTED = dataclasses.replace(MINUTES, source="simulated")
+
+
+@pytest.fixture
+def writer(own_url: str) -> Iterator[WritableDatabase]:
+    """A database with ten candles of real prices, without forecasts, and a stream that is connected."""
+    with open_writer(own_url) as writer:
+        writer.follow(MINUTES, simulated=False)
+        writer.write_closed([Closed(MINUTES, [candle(minute) for minute in range(10)])])
+        connect(writer, LATE)
+        yield writer
+
+
+def connect(writer: WritableDatabase, end: datetime, state: StreamState = StreamState.CONNECTED) -> None:
+    reason = "" if state is StreamState.CONNECTED else "no message for 45 s"
+    writer.write_streams(MINUTES.source, [MINUTES.pair], StreamSpan(Span(START, end), state, reason))
+
+
+@pytest.fixture
+def served(own_url: str) -> Client:
+    return at(own_url, LATE)
+
+
+def at(url: str, now: datetime) -> Client:
+    """Return the application at an instant."""
+    return client(make_model(BTC), lambda: now, database=url)
+
+
+def read(response: TestResponse) -> dict[str, Any]:
+    assert (response.status_code, response.content_type) == (200, "application/json"), response.data
+    return dict(json.loads(response.data))
+
+
+def problem(response: TestResponse, status: int) -> dict[str, Any]:
+    assert (response.status_code, response.content_type) == (status, PROBLEM), response.data
+    return dict(json.loads(response.data))
+
+
+def test_the_newest_forecast_is_answered(writer: WritableDatabase, served: Client) -> None:
+    """Point, 80 % interval and every quantile of each minute ahead, in eight digits."""
+    writer.write_forecasts({MINUTES: [step(9), step(10)]}, KEEP)
+    answer = read(served.get(ADDRESS))
+    made = forecast(10)
+    head = {"pair": "BTC/USDT", "source": "binance", "simulated": False, "cutoff": "2024-05-17T00:10:00Z"}
+    assert {name: answer[name] for name in head} == head
+    assert answer["price"] == made.price
+    assert [row["minutes"] for row in answer["forecast"]] == list(range(1, MINUTES_AHEAD + 1))
+    for row, point, quantiles in zip(answer["forecast"], made.points, made.quantiles, strict=True):
+        assert row["time"] == f"2024-05-17T00:{10 + row['minutes']}:00Z"
+        assert row["prediction"] == pytest.approx(point, rel=2e-7)
+        assert list(row["quantiles"]) == [str(level) for level in LEVELS]
+        assert list(row["quantiles"].values()) == pytest.approx(quantiles, rel=2e-7)
+        assert (row["low"], row["high"]) == (row["quantiles"]["0.1"], row["quantiles"]["0.9"])
+        assert all(len(str(price).replace(".", "")) <= 8 for price in row["quantiles"].values())
+
+
+@pytest.mark.parametrize(("horizon", "rows"), [("", 15), ("?horizon=1", 1), ("?horizon=5", 5), ("?horizon=15", 15)])
+def test_as_many_minutes_are_answered_as_were_asked_for(
+    horizon: str, rows: int, writer: WritableDatabase, served: Client
+) -> None:
+    writer.write_forecasts({MINUTES: [step(10)]}, KEEP)
+    whole = read(served.get(ADDRESS))["forecast"]
+    assert read(served.get(ADDRESS + horizon))["forecast"] == whole[:rows]
+
+
+def test_a_pair_may_be_written_with_a_slash(writer: WritableDatabase, served: Client) -> None:
+    """Its path ends like that of the daily forecast of another address, which stays one."""
+    writer.write_forecasts({MINUTES: [step(10)]}, KEEP)
+    expected = served.get(ADDRESS).data
+    for path in ("/forecast/BTC/USDT/minutes", "/forecast/btc%2Fusdt/minutes"):
+        assert served.get(path).data == expected
+    for path in ("/forecast/BTC/USD", "/forecast/BTC-USD"):
+        assert len(json.loads(served.get(path).data)) == 30
+
+
+def test_an_invented_forecast_says_so_and_a_real_one_comes_first(writer: WritableDatabase, served: Client) -> None:
+    writer.follow(INVENTED, simulated=True)
+    writer.write_closed([Closed(INVENTED, [candle(minute) for minute in range(10)])])
+    writer.write_forecasts({MINUTES: [step(10)], INVENTED: [step(9)]}, KEEP)
+    real, invented = served.get(ADDRESS), served.get(f"{ADDRESS}?source=simulated")
+    assert "Crypto-Predict-Simulated" not in real.headers
+    assert invented.headers["Crypto-Predict-Simulated"] == "true"
+    assert [read(one)[name] for one in (real, invented) for name in ("source", "simulated")] == [
+        *("binance", False),
+        *("simulated", True),
+    ]
+
+
+def test_an_answer_may_be_cached_until_the_next_forecast_is_stored(writer: WritableDatabase, own_url: str) -> None:
+    """Its entity tag changes with the candle."""
+    writer.write_forecasts({MINUTES: [step(10)]}, KEEP)
+    assert timedelta(seconds=2) == STORED_AFTER
+    for now, expected in (
+        (NOW, "public, max-age=60"),
+        (LATE, "public, max-age=52"),
+        (NOW + MINUTE + SECOND, "public, max-age=1"),
+        (NOW + MINUTE + 2 * SECOND, "no-cache"),
+    ):
+        assert at(own_url, now).get(ADDRESS).headers["Cache-Control"] == expected
+    served = at(own_url, LATE + MINUTE)
+    condition = {"If-None-Match": served.get(ADDRESS).headers["ETag"]}
+    assert served.get(ADDRESS, headers=condition).status_code == 304
+    writer.write_forecasts({MINUTES: [step(11)]}, KEEP)
+    assert read(served.get(ADDRESS, headers=condition))["cutoff"] == "2024-05-17T00:11:00Z"
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "parameter"),
+    [
+        *(
+            (f"{ADDRESS}?horizon={value}", 400, "horizon")
+            for value in ("0", "16", "-1", "1.5", "ten", "", "1e1", "9" * 99)
+        ),
+        (f"{ADDRESS}?horizon=1&horizon=2", 400, "horizon"),
+        (f"{ADDRESS}?start=2024-05-17", 400, "start"),
+        (f"{ADDRESS}?source=alpaca", 404, "source"),
+        ("/forecast/DOGE-USD/minutes", 404, "pair"),
+        ("/forecast/money/minutes", 400, "pair"),
+        ("/forecast/..%2F../minutes", 400, "pair"),
+        ("/forecast/ETH-USD/minutes", 404, "pair"),  # the model may have it, the database does not
+    ],
+)
+def test_a_bad_question_is_refused_and_its_parameter_named(query: str, status: int, parameter: str, url: str) -> None:
+    found = problem(at(url, LATE).get(query), status)
+    assert found["parameter"] == parameter
+    assert len(found["detail"]) < 500
+
+
+def test_a_service_without_a_database_says_so() -> None:
+    assert "no database" in problem(client(make_model(BTC)).get(ADDRESS), 404)["detail"]
+
+
+def test_a_forecast_speaks_for_two_minutes(writer: WritableDatabase, own_url: str) -> None:
+    """Even if the collector was stopped meanwhile: its cutoff says what it rests on."""
+    assert timedelta(minutes=2) == OLDEST
+    writer.write_forecasts({MINUTES: [step(10)]}, KEEP)
+    assert at(own_url, NOW + OLDEST).get(ADDRESS).status_code == 200
+    assert problem(at(own_url, NOW + OLDEST + SECOND).get(ADDRESS), 503)["lag_seconds"] == 121
+
+
+def test_a_clock_that_is_behind_is_answered(writer: WritableDatabase, own_url: str) -> None:
+    """But not with a forecast that a clock far ahead has left."""
+    writer.write_forecasts({MINUTES: [step(10)]}, KEEP)
+    assert read(at(own_url, NOW - 30 * SECOND).get(ADDRESS))["price"] == forecast(10).price
+    writer.write_forecasts({MINUTES: [step(500)]}, KEEP)
+    assert read(at(own_url, LATE).get(ADDRESS))["price"] == forecast(10).price
+
+
+def is_fresh(writer: WritableDatabase) -> None:
+    pass
+
+
+def has_old_forecasts(writer: WritableDatabase) -> None:
+    writer.write_forecasts({MINUTES: [step(5)]}, KEEP)
+
+
+def is_stopped(writer: WritableDatabase) -> None:
+    writer.set_state(MINUTES, STOPPED)
+
+
+def is_delisted(writer: WritableDatabase) -> None:
+    has_old_forecasts(writer)
+    writer.set_state(MINUTES, DELISTED)
+
+
+def is_disconnected(writer: WritableDatabase) -> None:
+    connect(writer, LATE + SECOND, StreamState.DISCONNECTED)
+
+
+@pytest.mark.usefixtures("writer")
+@pytest.mark.parametrize(
+    ("make", "seconds", "lag", "reason"),
+    [
+        (is_fresh, 10, 10, "nothing has been forecast yet, for which more candles are needed"),
+        (has_old_forecasts, 10, 310, "its last candles cannot carry a forecast; the newest one is 5 minutes old"),
+        (is_fresh, 121, 121, "the collector does not run"),
+        (has_old_forecasts, 3_600, 3_900, "the collector does not run"),
+        (is_disconnected, 10, 10, "the stream of its exchange is disconnected: no message for 45 s"),
+        (is_stopped, 10, 10, "its collection has ended"),
+        (is_delisted, 10, 310, "its collection has ended"),
+    ],
+)
+def test_a_refusal_has_the_reason_and_the_lag(
+    make: Callable[[WritableDatabase], None], seconds: int, lag: int, reason: str, own_url: str
+) -> None:
+    """It says when to ask again: once the next minute has closed. It is not cached."""
+    with open_writer(own_url) as writer:
+        make(writer)
+    now = NOW + seconds * SECOND
+    response = at(own_url, now).get(ADDRESS)
+    found = problem(response, 503)
+    assert found["detail"] == f"the next minutes of BTC/USDT from binance are not forecast: {reason}"
+    assert found["lag_seconds"] == lag
+    assert response.headers["Cache-Control"] == "no-store"
+    retry = now + int(response.headers["Retry-After"]) * SECOND
+    assert retry - STORED_AFTER == Interval.MINUTE_1.floor(now) + MINUTE
+
+
+def test_a_pair_nobody_trades_has_old_candles(writer: WritableDatabase, own_url: str) -> None:
+    """The stream is connected, and the forecast would rest on prices of some time ago."""
+    has_old_forecasts(writer)
+    connect(writer, NOW + 10 * MINUTE)
+    found = problem(at(own_url, NOW + 10 * MINUTE).get(ADDRESS), 503)
+    assert found["detail"].endswith("not forecast: its last candle closed 10 minutes ago")
+    assert found["lag_seconds"] == 900
+
+
+def test_a_pair_without_candles_has_no_lag(writer: WritableDatabase, served: Client) -> None:
+    """A collector that has just begun."""
+    series = dataclasses.replace(MINUTES, pair=Pair("SOL", "USDT"))
+    writer.follow(series, simulated=False)
+    for state, reason in ((None, "the collector does not run"), (StreamState.CONNECTED, "it has no candles yet")):
+        if state is not None:
+            writer.write_streams(series.source, [series.pair], StreamSpan(Span(NOW, LATE), state, ""))
+        found = problem(served.get("/forecast/SOL-USDT/minutes"), 503)
+        assert (found["detail"].partition("not forecast: ")[2], found["lag_seconds"]) == (reason, None)
+
+
+@pytest.mark.usefixtures("writer")
+def test_a_collector_without_a_heartbeat_does_not_run(own_url: str) -> None:
+    assert timedelta(seconds=60) == HEARTBEAT
+    for seconds, reason in ((59, "nothing has been forecast yet"), (60, "the collector does not run")):
+        detail = problem(at(own_url, LATE + seconds * SECOND).get(ADDRESS), 503)["detail"]
+        assert reason in detail
+
+
+def test_a_damaged_forecast_takes_nothing_else_away(tmp_path: Path) -> None:
+    """The answer says what is damaged; candles are answered at once, as before."""
+    url = str(tmp_path / "market.db")
+    with open_writer(url) as writer:
+        writer.follow(MINUTES, simulated=False)
+        writer.write_closed([Closed(MINUTES, [candle(9)])])
+        writer.write_forecasts({MINUTES: [step(10)]}, KEEP)
+    with sqlite3.connect(url) as connection:
+        connection.execute("UPDATE forecasts SET distances = x'00'")
+    connection.close()
+    served = at(url, LATE)
+    for _ in range(3):
+        assert "its forecast of binance BTC/USDT 1m made at 2024-05-17" in problem(served.get(ADDRESS), 503)["detail"]
+        assert served.get("/candles/BTC-USDT").status_code == 200
+
+
+def test_a_database_that_is_away_is_an_error_and_daily_forecasts_go_on(tmp_path: Path) -> None:
+    served = at(str(tmp_path / "market.db"), LATE)
+    found = problem(served.get(ADDRESS), 503)
+    assert found["detail"].startswith("the database cannot be read: ")
+    assert served.get("/forecast/BTC-USD").status_code == 200
+
+
+def test_the_scorecard_has_the_record_of_the_minutes(writer: WritableDatabase, served: Client) -> None:
+    """Relative to persistence, by pair and horizon. The part of the model is that of a service without a database."""
+    writer.follow(INVENTED, simulated=True)
+    writer.write_forecasts({MINUTES: [step(0), step(1, 1), step(2, 1, 2)], INVENTED: [step(0, 15)]}, KEEP)
+    response = served.get("/scorecard")
+    answer = read(response)
+    minutes = answer.pop("minutes")
+    assert answer == json.loads(client(make_model(BTC)).get("/scorecard").data)
+    one = {"relative_mae": 0.5, "relative_winkler": 0.5, "relative_crps": 2.0}
+    covered = {"coverage_50": 0.0, "coverage_80": 1.0, "coverage_90": 1.0}
+    assert minutes == [
+        {
+            "pair": "BTC/USDT",
+            "source": "binance",
+            "simulated": False,
+            "since": "2024-05-17T00:01:00Z",
+            "until": "2024-05-17T00:02:00Z",
+            "by_horizon": [
+                {"horizon_minutes": 1, "forecasts": 2, **one, **covered},
+                {"horizon_minutes": 2, "forecasts": 1, **one, **covered},
+            ],
+        },
+        {
+            "pair": "BTC/USDT",
+            "source": "simulated",
+            "simulated": True,
+            "since": "2024-05-17T00:00:00Z",
+            "until": "2024-05-17T00:00:00Z",
+            "by_horizon": [{"horizon_minutes": 15, "forecasts": 1, **one, **covered}],
+        },
+    ]
+    assert response.headers["Crypto-Predict-Simulated"] == "true"
+    assert served.get("/scorecard?pair=BTC-USD").status_code == 400
+
+
+def test_a_price_that_stood_still_has_no_relative_error(writer: WritableDatabase, served: Client) -> None:
+    """Persistence is right then; a quotient would be infinite."""
+    still = dataclasses.replace(scores(1), persistence_error=0.0, persistence_crps=0.0)
+    writer.write_forecasts({MINUTES: [ForecastStep(None, START, (still,))]}, KEEP)
+    ((found,),) = (one["by_horizon"] for one in read(served.get("/scorecard"))["minutes"])
+    assert (found["relative_mae"], found["relative_winkler"], found["relative_crps"]) == (None, 0.5, None)
+
+
+def test_the_scorecard_may_be_cached_until_the_next_outcomes(writer: WritableDatabase, own_url: str) -> None:
+    """Its entity tag changes with them. It does not have the date of the model, which is older."""
+    for now, expected in (
+        (NOW, "public, max-age=2"),
+        (LATE, "public, max-age=52"),
+        (NOW + 2 * SECOND, "no-cache"),
+        (NOW + 3 * SECOND, "public, max-age=59"),
+    ):
+        response = at(own_url, now).get("/scorecard")
+        assert (response.headers["Cache-Control"], "Last-Modified" in response.headers) == (expected, False)
+    served = at(own_url, LATE)
+    writer.write_forecasts({MINUTES: [step(0, 1)]}, KEEP)
+    condition = {"If-None-Match": served.get("/scorecard").headers["ETag"]}
+    assert served.get("/scorecard", headers=condition).status_code == 304
+    writer.write_forecasts({MINUTES: [step(1, 1)]}, KEEP)
+    assert served.get("/scorecard", headers=condition).status_code == 200
+
+
+def test_the_scorecard_of_the_model_is_answered_while_the_database_is_away(tmp_path: Path) -> None:
+    """The answer says so, and is not kept."""
+    response = at(str(tmp_path / "market.db"), LATE).get("/scorecard")
+    answer = read(response)
+    assert answer.pop("minutes") is None
+    assert answer == json.loads(client(make_model(BTC)).get("/scorecard").data)
+    assert response.headers["Cache-Control"] == "no-cache"
+
+
+def test_a_scorecard_without_minute_forecasts_has_none(url: str) -> None:
+    """An empty list: the database was read."""
+    assert read(at(url, LATE).get("/scorecard"))["minutes"] == []
