@@ -52,7 +52,7 @@ PRIOR = 30.0  # moves that the prior of a coefficient counts for: half an hour, 
 WEEKDAY_PRIOR = 1_440.0  # the same for a weekday: the minutes of one day say little about other days of its name
 MEMORY = 5 * features.DAY  # minutes in which a move's weight in the quantiles halves: a working week
 SYMMETRY = 5_000.0  # moves that the prior of symmetric quantiles counts for: how rising and falling differ takes long
-SMOOTHING = (0.5, 0.3, 0.2, 0.2, 0.2)  # of the indicator of `fit_quantile` in log scale, one Newton step each
+SMOOTHING = (0.3, 0.2, 0.2)  # of the indicator of `fit_quantile` in log scale, one Newton step each
 OVERLAP = 3  # of moves in a fit: those of h minutes begin h / OVERLAP minutes apart, as nearer ones say the same
 TICK_SHARE = 0.05  # the smallest of the moves that are not zero, of which this share is smaller, stands for a tick
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from crypto_predict.forecasting.minutes.backtest import (
     walk_forward,
 )
 from crypto_predict.forecasting.minutes.features import Minutes
+from crypto_predict.history.columns import FloatArray
 from crypto_predict.market.forecast import LEVELS
 from tests.support.minute_markets import DAY, START, columns, later, market
 
@@ -137,7 +139,7 @@ def test_scores_follow_from_the_forecasts(forecasts: list[Forecasts]) -> None:
     found = score(one)
     band = 1.2815515655 * one.volatility * math.sqrt(5)
 
-    def winkler(low: np.ndarray, high: np.ndarray) -> float:  # type: ignore[type-arg]  # of floats
+    def winkler(low: FloatArray, high: FloatArray) -> float:
         return float(np.mean(high - low + 10 * (np.maximum(low - one.actual, 0) + np.maximum(one.actual - high, 0))))
 
     low, high = one.quantiles[:, LEVELS.index(0.1)], one.quantiles[:, LEVELS.index(0.9)]
@@ -159,11 +161,14 @@ def test_scores_follow_from_the_forecasts(forecasts: list[Forecasts]) -> None:
 
 def test_parts_of_the_day_without_a_forecast_have_no_share(forecasts: list[Forecasts]) -> None:
     one = forecasts[0]
-    few = slice(0, 3)
-    part = Forecasts(
-        1,
-        *(column[few] for column in (one.cutoffs, one.actual, one.predicted, one.quantiles)),
-        *(column[few] for column in (one.persistence, one.volatility)),
+    part = replace(
+        one,
+        cutoffs=one.cutoffs[:3],
+        actual=one.actual[:3],
+        predicted=one.predicted[:3],
+        quantiles=one.quantiles[:3],
+        persistence=one.persistence[:3],
+        volatility=one.volatility[:3],
     )
     found = score(part)
     assert [share is None for share in found.by_hours].count(True) >= 3
