@@ -146,7 +146,7 @@ class Forecasts:
         fault, known = one.track.fault, self._faults.get(series)
         facts = {"source": series.source, "pair": series.pair}
         if fault is not None and known is None:
-            event(_log, logging.INFO, "no minute forecasts", **facts, reason=fault, candles=one.history)
+            event(_log, logging.INFO, "no minute forecasts", **facts, reason=fault)
             self._faults[series] = fault
         elif fault is None and known is not None:
             event(_log, logging.INFO, "minute forecasts begin", **facts)
