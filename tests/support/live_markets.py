@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -91,6 +92,13 @@ def connected_until(database: str, pair: Pair, start: datetime) -> datetime:
         if one.state is StreamState.CONNECTED
     ]
     return max((one.span.end for one in spans if one.span.start <= start), default=start)
+
+
+def interruptions(database: str, pair: Pair, start: datetime) -> list[str]:
+    """Return the reasons of the interruptions since `start`, but for those that a machine which stalls has."""
+    span = Span(start, start + timedelta(days=1))
+    reasons = [one.reason for one in states(database, "binance", pair, span) if one.state is not StreamState.CONNECTED]
+    return [reason for reason in reasons if not re.search(r"nothing was received|not answer a ping|no data", reason)]
 
 
 def quoted(database: str, pair: Pair, span: Span) -> set[datetime]:
