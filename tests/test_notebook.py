@@ -29,8 +29,8 @@ QUICK = {
     "DAYS": "760",
     "UNTIL": "2024-03-31",
     "EVERY": "12",
-    "WALKS": "4",
-    "MINUTE_DAYS": "4",
+    "WALKS": "2",
+    "MINUTE_DAYS": "3",
 }
 MOST_BYTES = 2_000_000
 ABSOLUTE_PATH = re.compile(r"(?<![\w/:.<])(?:[A-Z]:\\\w|/\w[\w.-]*/\w)")
