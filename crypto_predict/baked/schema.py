@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from crypto_predict.market import DAY, Gap, Pair
 
-VERSION = 4  # of the schema; raised whenever an older program could misread the file
+VERSION = 5  # of the schema; raised whenever an older program could misread the file
 HORIZON_DAYS = 365  # the range of a model after its last candle
 COVERAGE = 0.8  # nominal share of outcomes inside the central interval
 MOST_PAIRS = 36  # a server holds all of them in memory
@@ -414,6 +414,7 @@ class Model:
     card: Card
     forecasts: dict[Pair, PairForecast]
     scorecard: Scorecard
+    estimates: dict[Pair, tuple[str, ...]]  # of the backtest, for the next training: `forecasting.candidates.estimates`
 
     def faults(self) -> Iterator[str]:
         """Yield the violated rules."""

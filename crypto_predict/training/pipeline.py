@@ -77,7 +77,10 @@ def train(
             read = _read_histories(sources, request, gate, now, progress)
             check_room({pair: len(one.past.candles) for pair, one in read.items()}, request.days, plan.horizons)
             progress.total = len(read) + sum(count_cutoffs(one, plan.every) for one in read.values())
-            trained = {pair: train_pair(one, plan, request.days, settings.seed, progress) for pair, one in read.items()}
+            trained = {
+                pair: train_pair(one, plan, request.days, settings.seed, progress, champion)
+                for pair, one in read.items()
+            }
         if outputs.backtest is not None:  # also if the gate refuses the model: it shows why
             write_atomically(outputs.backtest, as_csv({pair: one.rows for pair, one in trained.items()}))
         faults = {pair: find_faults(one, gate.thresholds, champion) for pair, one in trained.items()}
@@ -89,7 +92,8 @@ def train(
         record.release(card, forecasts)
         if gate.enforced and not judged.passed:
             raise Refused(judged.reasons)
-        model = Model(card, forecasts, record.scorecard())
+        estimates = {pair: one.estimates.texts() for pair, one in trained.items()}
+        model = Model(card, forecasts, record.scorecard(), estimates)
         data = readable(model, outputs.model)
         for pair, one in trained.items():
             if outputs.picture is not None:
