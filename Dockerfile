@@ -114,6 +114,10 @@ COPY crypto_predict/sources /app/crypto_predict/sources
 COPY crypto_predict/history /app/crypto_predict/history
 COPY crypto_predict/store /app/crypto_predict/store
 COPY crypto_predict/collecting /app/crypto_predict/collecting
+# Of forecasting only the minutes, which need NumPy alone.
+COPY crypto_predict/forecasting/__init__.py /app/crypto_predict/forecasting/
+COPY crypto_predict/forecasting/distribution /app/crypto_predict/forecasting/distribution
+COPY crypto_predict/forecasting/minutes /app/crypto_predict/forecasting/minutes
 RUN PYTHONPYCACHEPREFIX=/pycache python -B -m compileall -q --invalidation-mode unchecked-hash /app \
     && chmod --recursive u=rwX,go=rX /app /pycache \
     && mkdir --parents /layers/program/pycache \

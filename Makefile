@@ -43,6 +43,11 @@ $(VENV)/live.stamp: requirements-live.txt requirements-train.txt | $(BIN)/python
 	@$(PIP) -r requirements-live.txt -r requirements-train.txt
 	@touch $@
 
+$(VENV)/lstm.stamp: requirements-lstm.txt | $(BIN)/python
+	@echo "Installing the packages for the LSTM"
+	@$(PIP) -r requirements-lstm.txt
+	@touch $@
+
 $(VENV)/dev.stamp: requirements-dev.txt | $(BIN)/python
 	@echo "Installing the packages for the tests"
 	@$(PIP) -r requirements-dev.txt
@@ -95,6 +100,10 @@ format: $(VENV)/dev.stamp ## Format the code and fix what ruff can fix
 bench: $(VENV)/dev.stamp ## Compare the speed with the usual tutorial and bare Flask
 	@$(BIN)/python -m bench
 
+.PHONY: lstm
+lstm: $(VENV)/lstm.stamp ## Train an LSTM on the minutes of SOURCE=file:PATH, and compare it with ours
+	@$(BIN)/python -m bench.lstm --source '$(SOURCE)' $(if $(PAIR),--pair '$(PAIR)')
+
 .PHONY: notebook
 notebook: $(VENV)/dev.stamp ## Run train.ipynb in place and save pictures of its figures (needs Chromium)
 	@SOURCE='$(or $(SOURCE),$(WITHOUT_SOURCE))' $(BIN)/python -m tests.support.notebook
@@ -105,6 +114,7 @@ lock: $(VENV)/dev.stamp ## Renew the locked requirements from pyproject.toml
 	@$(UV_COMPILE) --extra api --constraint requirements-dev.txt --output-file requirements-api.txt
 	@$(UV_COMPILE) --extra train --constraint requirements-dev.txt --output-file requirements-train.txt
 	@$(UV_COMPILE) --extra api --extra live --constraint requirements-dev.txt --output-file requirements-live.txt
+	@$(UV_COMPILE) --extra lstm --constraint requirements-dev.txt --output-file requirements-lstm.txt
 	@$(UV_COMPILE) --extra audit --constraint requirements-dev.txt --output-file requirements-audit.txt
 
 .PHONY: clean

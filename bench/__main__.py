@@ -7,11 +7,13 @@ import compileall
 import logging
 import sys
 import tempfile
+from datetime import date
 from pathlib import Path
 
-from bench import backfill, backtest, candles, image, live, serving, store, ticks
+from bench import backfill, backtest, candles, distributions, image, live, serving, store, ticks
 from bench.figures import Figure, table
 from crypto_predict.errors import ReleaseFailed
+from crypto_predict.market import Pair
 from crypto_predict.release.programs import output_of
 
 
@@ -19,7 +21,11 @@ def main() -> None:
     """Measure everything in one run and print the ratios."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--source", default="simulated", help="history of both models (default: %(default)s)")
-    parts = ("servers", "candles", "store", "image", "backfill", "ticks", "live")
+    parser.add_argument(
+        "--pair", default="BTC/USD", help="pairs whose distributions are scored, with commas (default: %(default)s)"
+    )
+    parser.add_argument("--until", type=date.fromisoformat, help="the last day of the scored histories")
+    parts = ("servers", "distributions", "candles", "store", "image", "backfill", "ticks", "live")
     parser.add_argument(
         "--only", choices=parts, help="measure these alone (default: all but live, which takes 12 minutes)"
     )
@@ -30,6 +36,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if options.only in {None, "servers"}:
             figures += [*serving.measure(options.source, Path(folder)), *backtest.measure(options.source)]
+        if options.only in {None, "distributions"}:
+            pairs = [Pair.parse(pair) for pair in options.pair.split(",")]
+            figures += distributions.measure(options.source, pairs, options.until)
         if options.only in {None, "candles"}:
             figures += candles.measure(options.source, Path(folder))
         if options.only in {None, "store"}:

@@ -1,4 +1,4 @@
-"""One day of minutes from the endpoint of candles, out of SQLite databases of 0.5 and of 5 million candles."""
+"""Answers out of SQLite databases of 0.5 and of 5 million candles: one day of minutes, and the next minutes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from bench import models
 from bench.figures import Figure, in_turn
 from bench.load import Server, drive, running
 from crypto_predict.market import DAY, Candle, Interval, Pair, SeriesKey, Span
+from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast
+from crypto_predict.market.ports import ForecastStep
 from crypto_predict.store import open_writer
 
 PAIRS, MINUTES = 10, 500_000  # the small database has the first pair alone
 BATCH = 10_000  # candles in one transaction, as a collector writes them
 START = datetime(2025, 1, 1, tzinfo=UTC)
-LIMIT = 15  # ms
+LIMIT, LIMIT_AHEAD = 15, 10  # ms
 REQUESTS, ROUNDS = 30, 5
+CLIENTS, REQUESTS_AHEAD = 8, 800
+KEEP = DAY  # of minute forecasts, as the collector keeps them
 
 
 def measure(source: str, folder: Path) -> Iterator[Figure]:
@@ -34,6 +38,8 @@ def measure(source: str, folder: Path) -> Iterator[Figure]:
         _write(candles, large, number)
     with _serving(model, small) as of_few, _serving(model, large) as of_many:
         times = in_turn({"small": lambda: _milliseconds(of_few), "large": lambda: _milliseconds(of_many)}, ROUNDS)
+        ahead = in_turn({"large": lambda: _milliseconds_ahead(of_many, large)}, ROUNDS)["large"]
+    yield Figure("the next 15 minutes, 8 clients, 5 million candles", ahead, LIMIT_AHEAD, "limit", "ms", 1)
     yield Figure("one day of minutes out of 5 million", times["large"], LIMIT, "limit", "ms", 1)
     yield Figure("the same, against out of 0.5 million", times["large"], times["small"], "itself", "ms", 1.2)
 
@@ -56,12 +62,16 @@ def _candles() -> list[Candle]:
 
 def _write(candles: list[Candle], database: Path, number: int) -> None:
     """Write the candles as those of the pair of this number."""
-    series = SeriesKey("binance", Pair(f"C{number}", "USDT"), Interval.MINUTE_1)
+    series = _series(number)
     with open_writer(str(database)) as writer:
         writer.follow(series, simulated=False)
         for first in range(0, MINUTES, BATCH):
             batch = candles[first : first + BATCH]
             writer.write(series, batch, Span(batch[0].open_time, batch[-1].open_time + Interval.MINUTE_1.length))
+
+
+def _series(number: int) -> SeriesKey:
+    return SeriesKey("binance", Pair(f"C{number}", "USDT"), Interval.MINUTE_1)
 
 
 def _serving(model: Path, database: Path) -> AbstractContextManager[Server]:
@@ -75,3 +85,20 @@ def _milliseconds(server: Server) -> float:
     days = (START + chance.randrange(MINUTES // 1440) * DAY for _ in range(REQUESTS))
     paths = [f"/candles/C0-USDT?interval=1m&start={day:%Y-%m-%d}&end={day + DAY:%Y-%m-%d}&limit=1440" for day in days]
     return 1000 * drive(server.port, paths, 1).median_latency
+
+
+def _milliseconds_ahead(server: Server, database: Path) -> float:
+    """Return the median time of the newest minute forecast, of all pairs in turn, each with forecasts of a day."""
+    newest = Interval.MINUTE_1.ceil(datetime.now(UTC))
+    with open_writer(str(database)) as writer:
+        steps = [_step(newest - KEEP + number * Interval.MINUTE_1.length) for number in range(1, 1_441)]
+        writer.write_forecasts({_series(number): steps for number in range(PAIRS)}, KEEP)
+    paths = [f"/forecast/C{number % PAIRS}-USDT/minutes" for number in range(REQUESTS_AHEAD)]
+    return 1000 * drive(server.port, paths, CLIENTS).median_latency
+
+
+def _step(cutoff: datetime) -> ForecastStep:
+    """Return an invented forecast; in later rounds those that are stored already change nothing."""
+    ahead = range(1, MINUTES_AHEAD + 1)
+    quantiles = tuple(tuple(60_000.0 + (level - 0.5) * minutes for level in LEVELS) for minutes in ahead)
+    return ForecastStep(MinuteForecast(cutoff, 60_000.0, (60_000.0,) * MINUTES_AHEAD, quantiles), cutoff, ())

@@ -32,6 +32,7 @@ def part(floor: int, *libraries: str, parts: set[str] | None = None) -> Part:
 
 BASE = {"errors", "locks", "market", "prerequisites", "version", "wording"}
 SERVING = BASE | {"baked", "command_line", "logs", "settings"}
+MINUTES = {"forecasting.distribution", "forecasting.minutes"}  # of forecasting, what a collector uses
 PARTS = {
     "errors": part(0),
     "locks": part(0),
@@ -48,7 +49,9 @@ PARTS = {
     "store": part(2, "alembic", "psycopg", "sqlalchemy", parts=BASE | {"settings"}),
     "forecasting": part(3, "cmdstanpy", "numpy", "pandas", "prophet", "scipy", "statsmodels", "threadpoolctl"),
     "release": part(4, parts=BASE | {"baked"}),
-    "collecting": part(4, "numpy", "prometheus_client", "tqdm", parts=SERVING | {"sources", "history"}),
+    "collecting": part(
+        4, "numpy", "prometheus_client", "threadpoolctl", "tqdm", parts=SERVING | {"sources", "history"} | MINUTES
+    ),
     "training": part(4, "matplotlib", "numpy", "pandas", "tqdm", parts=SERVING | {"sources", "history", "forecasting"}),
     "web": part(
         4, "flask", "flask_cors", "flask_swagger_ui", "prometheus_client", "waitress", "werkzeug", parts=SERVING
@@ -96,11 +99,15 @@ def forbidden(module: str, imported: set[str]) -> list[str]:
     if parts is None:
         parts = frozenset(name for name, other in PARTS.items() if other.floor <= own.floor)
     allowed = parts | own.libraries | sys.stdlib_module_names | {part_of(module)}
-    return sorted(name for name in imported if _top(name) not in allowed)
+    return sorted(name for name in imported if not _names(name) & allowed)
 
 
-def _top(name: str) -> str:
-    return part_of(name) if name.startswith(PACKAGE) else name.partition(".")[0]
+def _names(name: str) -> set[str]:
+    """Return the names by which a row can allow an import: its part, or a folder of that part."""
+    if not name.startswith(PACKAGE):
+        return {name.partition(".")[0]}
+    _, *path = name.split(".")
+    return {".".join(path[:depth]) for depth in (1, 2)}
 
 
 @pytest.mark.parametrize("module", sorted(MODULES.keys() - {PACKAGE}))
@@ -128,6 +135,27 @@ def test_every_library_is_declared_where_it_is_imported(extras: set[str], parts:
     installed = packages_distributions()
     distributions = {name: {each.lower().replace("_", "-") for each in installed[name]} for name in libraries}
     assert [name for name in sorted(libraries) if not declared & distributions[name]] == []
+
+
+def reachable(part: str) -> set[str]:
+    """Return the modules that a part imports, directly or not, with the folders that they are in."""
+    found: set[str] = set()
+    waiting = {module for module in MODULES if part_of(module) == part}
+    while waiting:
+        module = waiting.pop()
+        found.add(module)
+        above = {module.rpartition(".")[0]} & MODULES.keys()
+        waiting |= ((all_imports()[module] | above) & MODULES.keys()) - found
+    return found
+
+
+def test_a_collector_needs_numpy_alone_for_its_forecasts() -> None:
+    """Its image does not have the libraries of training."""
+    forecasting = {module for module in reachable("collecting") if part_of(module) == "forecasting"}
+    assert f"{PACKAGE}.forecasting.minutes.model" in forecasting
+    assert {".".join(module.split(".")[1:3]) for module in forecasting} == {"forecasting"} | MINUTES
+    libraries = {name.partition(".")[0] for module in forecasting for name in all_imports()[module]}
+    assert libraries - sys.stdlib_module_names - {PACKAGE} == {"numpy"}
 
 
 def test_the_package_itself_imports_nothing() -> None:
@@ -170,6 +198,8 @@ def test_imports_have_no_cycle() -> None:
         ("baked.store", "from crypto_predict import history"),
         ("sources.alpaca", "import prophet.serialize"),
         ("history", "from crypto_predict.forecasting.daily import forecast_pair"),
+        ("collecting.live.track", "from crypto_predict.forecasting.daily import forecast_pair"),
+        ("collecting.live.track", "from crypto_predict import forecasting"),
         ("training.card", "from crypto_predict.web.app import create_app"),
         ("web.app", "from crypto_predict.history import History"),
         ("web.app", "import numpy"),

@@ -12,8 +12,10 @@ entry, by which `Ledger.read` detects a ledger that lost its end or was replaced
 The ledger is written before the model, and the model is the commit point: `Ledger.read` drops entries after the one
 that the model names, because they were never released.
 
-A release of a pair takes 1.3 to 3 kB and an outcome 0.3 kB: four releases a day of one pair come to 250 MB in fifty
-years at most. The file is read line by line and not kept in memory.
+A release of a pair takes 3 to 5 kB and an outcome 0.3 kB: four releases a day of one pair come to 400 MB in fifty years
+at most. The file is read line by line and not kept in memory.
+
+Lines of format 1 are read, too: their releases have the interval, but not the other quantiles and the volatility.
 """
 
 from __future__ import annotations
@@ -34,11 +36,12 @@ from crypto_predict.baked import files, plain
 from crypto_predict.baked.schema import Anchor
 from crypto_predict.errors import BrokenLedger, UnusableHistory, shown
 from crypto_predict.market import DAY, Pair
+from crypto_predict.market.forecast import LEVELS
 
-FORMAT = 1  # of a line; raised whenever an older program could misread it
+FORMAT = 2  # of a line; raised whenever an older program could misread it
 DAYS = 30  # ahead, recorded of every release
 NO_ENTRY = "0" * 64  # the digest before the first entry
-MOST_BYTES = 2**30  # fifty years of four pairs
+MOST_BYTES = 2**30  # decades of four pairs
 MOST_LINE_BYTES = 64 * 2**10
 MOST_AT_ONCE = 10_000  # releases of one instant, kept to detect duplicates
 RESTORE = "take the ledger that was released with the last model"
@@ -66,6 +69,8 @@ class Release:
     prediction: tuple[float, ...]  # (30,) for the closes of the days `last` + 1, + 2, ...
     low: tuple[float, ...]  # (30,) of the central 80 % interval
     high: tuple[float, ...]  # (30,)
+    quantiles: tuple[tuple[float, ...], ...]  # (30, 7) at `LEVELS`, to six digits; none in format 1
+    volatility: float | None  # `PairCard.volatility`, of persistence's Gaussian distribution; None in format 1
 
     def faults(self) -> Iterator[str]:
         """Yield the reasons why this release cannot be scored."""
@@ -80,6 +85,14 @@ class Release:
             for low, price, high in zip(self.low, self.prediction, self.high, strict=True)
         ):
             yield "a forecast is not a positive price inside its interval"
+        if bool(self.quantiles) != (self.volatility is not None):
+            yield "of quantiles and volatility, one is missing"
+        elif self.quantiles and len(self.quantiles) != DAYS:
+            yield f"quantiles of {len(self.quantiles)} forecasts, not of {DAYS}"
+        elif not all(len(row) == len(LEVELS) and row[0] > 0 and list(row) == sorted(row) for row in self.quantiles):
+            yield f"quantiles are not {len(LEVELS)} positive prices that ascend"
+        if self.volatility is not None and self.volatility < 0:
+            yield f"volatility is {self.volatility}, below 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +162,8 @@ def read_entry(line: bytes, previous: str) -> Entry:
         raise EntryFault(f"it does not follow the line before: lines are missing, repeated or out of order; {RESTORE}")
     if type(kind) is not str or kind not in _KINDS:
         raise EntryFault(f"its kind is {shown(kind)}, not one of {', '.join(_KINDS)}")
+    if version < 2 and kind == _NAMES[Release]:
+        data |= {"quantiles": [], "volatility": None}
     try:
         return Entry(plain.decode(_KINDS[kind], data, kind), digest, line)
     except plain.Undecodable as error:

@@ -20,6 +20,8 @@ from crypto_predict.market import Pair
 
 T = TypeVar("T")
 
+_PLAIN = frozenset({str, int, float, bool, types.NoneType})  # are plain data; most values are one of them
+
 MOST_FAULTS = 100  # kept; a hostile file may have a million
 
 
@@ -53,6 +55,8 @@ _Decoder = Callable[[Any, str, _Faults], Any]  # of the data, its path, and the 
 
 def encode(value: Any) -> Any:
     """Return a value as plain data: dataclasses and dicts as dicts, tuples as lists, others as text."""
+    if type(value) in _PLAIN:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, Pair):
         return {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):

@@ -149,11 +149,30 @@ class PairForecast:
 
 
 @dataclass(frozen=True, slots=True)
+class Confidence:
+    """The 95 % confidence interval of a figure, by block bootstrap (`forecasting.evaluation.bootstrap`)."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class QuantileScore:
+    """The scores of one quantile of the forecast distributions."""
+
+    level: float
+    below: float  # the share of outcomes at or below the quantile; the level if it is calibrated
+    pinball: float
+    relative_pinball: float | None  # to that of persistence with a Gaussian distribution; below 1 is better
+    confidence: dict[str, Confidence]  # of below, pinball and relative_pinball
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """The out-of-sample scores of one horizon, compared with persistence ("the price stays as it is").
 
     Errors are of log price unless named price. `forecasting.evaluation.metrics` has the formulas and their sources. A
-    figure is None if there were too few forecasts to compute it.
+    figure is None, and has no confidence interval, if there were too few forecasts to compute it.
     """
 
     horizon_days: int
@@ -165,13 +184,20 @@ class Score:
     mape: float  # a share: 0.05 is 5 %
     mase: float | None  # MAE in units of the in-sample one-day MAE of persistence
     rmsse: float | None
-    pinball: float  # mean over the interval's two ends
-    crps: float  # of the Gaussian with this median and this 80 % interval
+    pinball: float  # mean over the quantiles
+    crps: float  # of the distribution through the quantiles
     winkler: float  # of the 80 % interval
-    coverage: float  # the share of outcomes inside the interval
+    coverage: float  # the share of outcomes inside the 80 % interval
+    coverage_50: float  # inside the interval between the quantiles of 25 and 75 %
+    coverage_90: float  # between those of 5 and 95 %
     relative_mae: float | None  # to persistence, below 1 is better; None if persistence has no error
     skill: float | None  # 1 - relative_mae
+    relative_crps: float | None  # to persistence with a Gaussian distribution of the past year's volatility
     relative_winkler: float | None  # to persistence with a Gaussian interval (of the past year); below 1 is better
+    quantiles: tuple[QuantileScore, ...]  # (7,) by level, ascending
+    pit: tuple[float, ...]  # (10,) the shares of outcomes in each tenth of their distribution; 0.1 each is calibrated
+    pit_p_value: float | None  # chi-squared test that they are, on non-overlapping forecasts; None with fewer than ten
+    confidence: dict[str, Confidence]  # by the figure: mae, pinball, crps, winkler, coverage..., relative_...
     direction: float | None  # the share of forecast moves in the right direction; None without such moves
     direction_low: float | None  # its 95 % confidence interval
     direction_high: float | None
@@ -260,6 +286,19 @@ class LiveForecast:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveDistribution:
+    """The scores of published quantiles, which older releases do not have, with the fields of `Score`."""
+
+    due: int  # forecasts with quantiles whose outcome is known
+    crps: float
+    coverage_50: float
+    coverage_90: float
+    relative_crps: float | None
+    relative_winkler: float | None
+    pit: tuple[float, ...]  # (10,)
+
+
+@dataclass(frozen=True, slots=True)
 class LiveScore:
     """The scores of published forecasts for one horizon."""
 
@@ -270,6 +309,8 @@ class LiveScore:
     relative_mae: float | None  # to persistence, below 1 is better; None if persistence has no error
     skill: float | None  # 1 - relative_mae
     coverage: float  # the share of outcomes inside the interval
+    winkler: float  # of the interval
+    distribution: LiveDistribution | None  # None if no forecast with quantiles has come due
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +328,8 @@ class LiveRecord:
     relative_mae: float | None  # to persistence, below 1 is better
     skill: float | None  # 1 - relative_mae
     coverage: float | None  # the share of outcomes inside the interval
+    winkler: float | None  # of the interval
+    distribution: LiveDistribution | None  # None if no forecast with quantiles has come due
     by_horizon: tuple[LiveScore, ...]  # ascending; without horizons that have no forecast due
     latest: tuple[LiveForecast, ...]  # one for each of the newest 30 target days, newest first
     words: str  # the scores in words
@@ -359,6 +402,7 @@ class PairCard:
     quarantined: int  # candles of the source that are impossible in a market
     history_sha256: str  # of every candle, the warm-up included
     last_close: float
+    volatility: float  # standard deviation of the past year's daily returns of log price: persistence's Gaussian
     anchor: Anchor
     forecast: tuple[Standing, ...]
     backtest: Backtest | None  # None if the history is too short

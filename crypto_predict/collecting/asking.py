@@ -24,6 +24,10 @@ def _unobserved(_series: SeriesKey, _received: Sequence[Candle]) -> AbstractCont
     return nullcontext()
 
 
+def _ignored(_series: SeriesKey, _stored: Sequence[Candle], _changed: int) -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """What the series of one run have in common."""
@@ -35,6 +39,8 @@ class Run:
     stopped: Event  # set when the run is interrupted
     # Entered with the sound candles of an answer, around the transaction that stores them.
     storing: Callable[[SeriesKey, Sequence[Candle]], AbstractContextManager[object]] = _unobserved
+    # Called with the candles of an answer once they are stored, and how many of them were new or changed.
+    stored: Callable[[SeriesKey, Sequence[Candle], int], None] = _ignored
 
     def expect(self, candles: int) -> None:
         """Show that so many candles more will be asked for; a negative number: that they will not, after all."""
@@ -166,7 +172,9 @@ class Asking:
         self._collected.windows += bool(sound)
         self._collected.quarantined += len(rejected)
         with self._run.storing(self._series, sound):
-            self._collected.changed += database.write(self._series, sound, covered, rejected)
+            changed = database.write(self._series, sound, covered, rejected)
+        self._collected.changed += changed
+        self._run.stored(self._series, sound, changed)
         return max(covered.start, covered.end)
 
     def _covered(self, asked: Span, rejected: Sequence[Quarantined]) -> Span:

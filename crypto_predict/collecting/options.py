@@ -134,6 +134,7 @@ OPTIONS = (
         "live: delete candles that are older: days (d), weeks (w) or years (y) for each interval",
         "1m:90d,5m:2y",
     ),
+    Option("--no-forecasts", boolean, "live: do not forecast the next minutes of the pairs"),
     Option(
         "--metrics-port",
         whole_number("port", 0, 65_535),
@@ -150,10 +151,12 @@ COMMAND = CommandLine(
     EXAMPLES,
 )
 # An environment may serve several commands: a variable that a mode does not use is not an error.
-_ONLY_LIVE = ("--shard", "--keep", "--metrics-port", "--metrics-host")
+_ONLY_LIVE = ("--shard", "--keep", "--no-forecasts", "--metrics-port", "--metrics-host")
 BESIDE = CommandLine("api.py", "", OPTIONS)
 # They choose what to collect, and how; the others belong to one run of collect.py, or to train.py.
-BESIDE_VARIABLES = frozenset({"PAIR", "SOURCE", "SINCE", "KEEP", "SHARD", "METRICS_PORT", "METRICS_HOST"})
+BESIDE_VARIABLES = frozenset(
+    {"PAIR", "SOURCE", "SINCE", "KEEP", "SHARD", "NO_FORECASTS", "METRICS_PORT", "METRICS_HOST"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +173,7 @@ class CollectSettings:
     as_json: bool = False
     shard: Shard = ALL_PAIRS
     keep: Mapping[Interval, timedelta] = field(default_factory=dict)  # how long candles are kept; others for ever
+    forecasts: bool = True  # whether the minutes of the pairs are forecast
     metrics_port: int | None = None  # None: figures are not served
     metrics_host: str = "127.0.0.1"
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # settings of the sources, with their keys
@@ -230,6 +234,7 @@ def read_settings(
         as_json=options.json,
         shard=options.shard or ALL_PAIRS,
         keep=options.keep or {},
+        forecasts=not options.no_forecasts,
         metrics_port=options.metrics_port,
         metrics_host=options.metrics_host,
         environ=environ,

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
+from crypto_predict.errors import DamagedRow
 from crypto_predict.logs import instant
-from crypto_predict.market import Interval, SeriesKey, Span
+from crypto_predict.market import EPOCH, Interval, SeriesKey, Span
+from crypto_predict.market.forecast import MinuteForecast, MinuteModel
 from crypto_predict.market.ports import (
     ACTIVE,
     CollectedSeries,
     MarketReader,
+    MinuteRecord,
     SeriesSize,
     StreamSpan,
     StreamState,
@@ -25,11 +29,24 @@ NOTHING = "nothing is stored yet; `python collect.py --backfill --since 2021-01-
 
 _HEAD = ("pair", "source", "every", "from", "to (UTC)", "lag", "gaps", "missing", "rows", "size")
 _LIVE_HEAD = ("pair", "source", "state", "differing", "stream (UTC)")
-_RIGHT = frozenset({"gaps", "missing", "rows", "size", "differing"})
+_FORECAST_HEAD = ("pair", "source", "forecast (UTC)", "fitted (UTC)", "outcomes", "error", "interval")
+_RIGHT = frozenset({"gaps", "missing", "rows", "size", "differing", "outcomes", "error", "interval"})
 
+_EVER = Span(EPOCH, datetime.max.replace(tzinfo=UTC))
 WITHIN = timedelta(days=30)  # how far back the state of a stream is looked for
 SILENT = timedelta(seconds=60)  # a running collector stores the state of a stream every 15 s
 ENDED = "the collector does not run, or cannot use the database"
+
+
+@dataclass(frozen=True, slots=True)
+class Forecasting:
+    """How far the minute forecasts of one series have come. Ratios are of the sums over all horizons."""
+
+    cutoff: datetime | None  # UTC, of the newest one; None: none is stored
+    fitted_at: datetime | None  # UTC, when its coefficients were fitted; None: they were not
+    outcomes: int  # scored forecasts of any horizon
+    error: float | None  # the absolute error relative to that of persistence; None before it has an error
+    interval: float | None  # the same of the Winkler score
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +58,7 @@ class Row:
     rows: int
     bytes: int
     stream: StreamSpan | None = None  # the present state, since it began; None if nothing is known of a live stream
+    forecasting: Forecasting | None = None  # None if its minutes were never forecast
 
     @property
     def is_live(self) -> bool:
@@ -55,13 +73,15 @@ def rows(database: MarketReader, stored: Sequence[CollectedSeries], now: datetim
         DatabaseError: The database cannot be read.
     """
     by_series: dict[SeriesKey, SeriesSize] = {size.series: size for size in database.sizes()}
+    models, records = database.minute_models(), database.minute_records()
     found = []
     for one in stored:
         size, lag = by_series.get(one.series), one.lag(now)
         # A clock that was put back would make it negative.
         lag = None if lag is None else max(lag, timedelta(0))
         stream = present(database, one, now)
-        found.append(Row(one, lag, size.rows if size else 0, size.bytes if size else 0, stream))
+        forecasting = _forecasting(database, one.series, models.get(one.series), records.get(one.series))
+        found.append(Row(one, lag, size.rows if size else 0, size.bytes if size else 0, stream, forecasting))
     return found
 
 
@@ -82,13 +102,40 @@ def present(database: MarketReader, one: CollectedSeries, now: datetime) -> Stre
     return StreamSpan(Span(last.span.end, now), StreamState.DISCONNECTED, ENDED)
 
 
+def _forecasting(
+    database: MarketReader, series: SeriesKey, model: MinuteModel | None, record: MinuteRecord | None
+) -> Forecasting | None:
+    newest: Sequence[MinuteForecast] = ()
+    if series.interval is Interval.MINUTE_1:
+        with suppress(DamagedRow):
+            newest = database.minute_forecasts(series, _EVER, 1, newest=True)
+    if not newest and model is None and record is None:
+        return None
+    scores = record.scores if record else ()
+    return Forecasting(
+        newest[0].cutoff if newest else None,
+        model.fitted_at if model else None,
+        sum(one.forecasts for one in scores),
+        _ratio(sum(one.error for one in scores), sum(one.persistence_error for one in scores)),
+        _ratio(sum(one.winkler for one in scores), sum(one.persistence_winkler for one in scores)),
+    )
+
+
+def _ratio(ours: float, peer: float) -> float | None:
+    return ours / peer if peer else None
+
+
 def as_table(table: Sequence[Row]) -> str:
     """Format the rows for a terminal, at most `WIDEST` columns wide: pairs with long names are cut."""
     if not table:
         return NOTHING
     text = _format(_HEAD, [_cells(row) for row in table])
     live = [_live_cells(row) for row in table if row.is_live]
-    return f"{text}\n\n{_format(_LIVE_HEAD, live)}" if live else text
+    forecasts = [_forecast_cells(row.stored.series, row.forecasting) for row in table if row.forecasting is not None]
+    parts = [text]
+    parts += [_format(_LIVE_HEAD, live)] if live else []
+    parts += [_format(_FORECAST_HEAD, forecasts)] if forecasts else []
+    return "\n\n".join(parts)
 
 
 def _format(head: Sequence[str], rows: Sequence[list[str]]) -> str:
@@ -138,10 +185,21 @@ def as_json(table: Sequence[Row], now: datetime) -> str:
                 "since": _iso(row.stream.span.start),
                 "reason": row.stream.reason,
             },
+            "forecasts": None if row.forecasting is None else _forecasts_as_json(row.forecasting),
         }
         for row in table
     ]
     return json.dumps({"time": _iso(now), "series": series}, indent=1)
+
+
+def _forecasts_as_json(found: Forecasting) -> dict[str, object]:
+    return {
+        "cutoff": _iso(found.cutoff),
+        "fitted": _iso(found.fitted_at),
+        "outcomes": found.outcomes,
+        "error_ratio": found.error,
+        "interval_ratio": found.interval,
+    }
 
 
 def _cells(row: Row) -> list[str]:
@@ -168,6 +226,18 @@ def _live_cells(row: Row) -> list[str]:
         described += f": {stream.reason}" if stream.reason else ""
     differing = f"{stored.mismatched:,} of {stored.compared:,}" if stored.compared else ""
     return [str(stored.series.pair), stored.series.source, stored.state, differing, described]
+
+
+def _forecast_cells(series: SeriesKey, found: Forecasting) -> list[str]:
+    return [
+        str(series.pair),
+        series.source,
+        "" if found.cutoff is None else f"{found.cutoff:%Y-%m-%d %H:%M}",
+        "" if found.fitted_at is None else f"{found.fitted_at:%Y-%m-%d %H:%M}",
+        f"{found.outcomes:,}",
+        "" if found.error is None else f"{found.error:.3f}",
+        "" if found.interval is None else f"{found.interval:.3f}",
+    ]
 
 
 def _size(count: int) -> str:

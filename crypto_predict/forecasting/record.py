@@ -7,19 +7,33 @@ independent. So the number of different days is counted, too: it shows how much 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from crypto_predict.baked.evaluation import Evaluator
 from crypto_predict.baked.ledger import DAYS, MOST_BYTES, RESTORE, EntryFault, Ledger, Outcome, Release
-from crypto_predict.baked.schema import COVERAGE, Card, LiveForecast, LiveRecord, LiveScore, PairForecast, Scorecard
+from crypto_predict.baked.schema import (
+    COVERAGE,
+    Card,
+    LiveDistribution,
+    LiveForecast,
+    LiveRecord,
+    LiveScore,
+    PairForecast,
+    Scorecard,
+)
 from crypto_predict.errors import InvalidValue
+from crypto_predict.forecasting.distribution.interval import GAUSSIAN
+from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.history import History
+from crypto_predict.history.columns import FloatArray
 from crypto_predict.market import DAY, Interval, Pair
+from crypto_predict.market.forecast import LEVELS
 from crypto_predict.wording import counted
 
 ROOM = 2**24  # bytes that one more training may append
@@ -28,6 +42,20 @@ MOST_OUTCOMES = 500_000  # of all pairs; fifty years of one have 18,000
 MOST_TALLIES = 500  # pairs; one with real and with invented prices counts twice
 HORIZONS = (1, 3, 7, 14, 30)  # days ahead that are also scored separately
 LATEST = 30  # target days shown one by one
+
+_LEAST_PRICE = np.finfo(np.float64).tiny  # for the low end of an interval, which may be 0
+# The columns of losses; `distributions` counts the forecasts with quantiles.
+_LOSSES = ("due", "error", "reference", "inside", "winkler")
+_DISTRIBUTION_LOSSES = (
+    "distributions",
+    "crps",
+    "reference_crps",
+    "distribution_winkler",
+    "reference_winkler",
+    "inside_50",
+    "inside_90",
+    *(f"tenth_{tenth}" for tenth in range(metrics.PIT_BINS)),
+)
 
 
 @dataclass(slots=True)
@@ -136,7 +164,8 @@ class Record:
 def _release(card: Card, pair: Pair, forecast: PairForecast) -> Release:
     """Return the release entry of one pair, with the same predictions as the server's."""
     evaluator = Evaluator(forecast)
-    predictions = [evaluator.at_close(forecast.last + horizon * DAY) for horizon in range(1, DAYS + 1)]
+    days = [forecast.last + horizon * DAY for horizon in range(1, DAYS + 1)]
+    predictions = [evaluator.at_close(day) for day in days]
     return Release(
         pair=pair,
         simulated=card.pairs[pair].simulated,
@@ -149,47 +178,138 @@ def _release(card: Card, pair: Pair, forecast: PairForecast) -> Release:
         prediction=tuple(prediction.price for prediction in predictions),
         low=tuple(prediction.low for prediction in predictions),
         high=tuple(prediction.high for prediction in predictions),
+        quantiles=tuple(
+            tuple(float(f"{distribution.quantile(level):.6g}") for level in LEVELS)
+            for distribution in map(evaluator.distribution, days)
+        ),
+        volatility=card.pairs[pair].volatility,
     )
+
+
+class _Due(NamedTuple):
+    """A published forecast and its outcome."""
+
+    release: Release
+    horizon: int  # days
+    target: date
+    actual: float
+
+
+def _losses(due: Sequence[_Due]) -> FloatArray:
+    """Return the losses of forecasts in log price, (n, columns): `_LOSSES`, then `_DISTRIBUTION_LOSSES`.
+
+    The latter are 0 without quantiles, and relative to the Gaussian around persistence from the anchor to the target.
+    """
+    actual, persistence = np.log([[one.actual, one.release.anchor.price] for one in due]).T
+    prediction, low, high = np.log(np.maximum([_prices(one) for one in due], _LEAST_PRICE)).T
+    table = np.zeros((len(due), len(_LOSSES) + len(_DISTRIBUTION_LOSSES)))
+    inside = [one.release.low[one.horizon - 1] <= one.actual <= one.release.high[one.horizon - 1] for one in due]
+    winkler = metrics.interval_score(actual, low, high, COVERAGE)
+    ones = np.ones(len(due))
+    table[:, : len(_LOSSES)] = np.transpose(
+        [ones, np.abs(actual - prediction), np.abs(actual - persistence), inside, winkler]
+    )
+    known = [index for index, one in enumerate(due) if one.release.quantiles]
+    if known:
+        table[known, len(_LOSSES) :] = _distribution_losses([due[index] for index in known], winkler[known])
+    return table
+
+
+def _prices(one: _Due) -> tuple[float, float, float]:
+    release, index = one.release, one.horizon - 1
+    return release.prediction[index], release.low[index], release.high[index]
+
+
+def _distribution_losses(due: Sequence[_Due], winkler: FloatArray) -> FloatArray:
+    """Return `_DISTRIBUTION_LOSSES` of forecasts that have quantiles, (n, columns)."""
+    actual, persistence = np.log([[one.actual, one.release.anchor.price] for one in due]).T
+    quantiles = np.log([one.release.quantiles[one.horizon - 1] for one in due])
+    variances = [(one.release.volatility or 0.0) ** 2 * _days_ahead(one) for one in due]
+    sigma = np.sqrt(variances)
+    levels = np.array(LEVELS)
+    by_level = dict(zip(LEVELS, quantiles.T, strict=True))
+    tenths = np.minimum(metrics.pit(actual, quantiles, levels) * metrics.PIT_BINS, metrics.PIT_BINS - 1).astype(int)
+    reference = metrics.interval_score(actual, persistence - GAUSSIAN * sigma, persistence + GAUSSIAN * sigma, COVERAGE)
+    return np.column_stack(
+        [
+            np.ones(len(due)),
+            metrics.crps_quantiles(actual, quantiles, levels),
+            metrics.crps_gaussian(actual, persistence, sigma),
+            winkler,
+            reference,
+            (by_level[0.25] <= actual) & (actual <= by_level[0.75]),
+            (by_level[0.05] <= actual) & (actual <= by_level[0.95]),
+            np.eye(metrics.PIT_BINS)[tenths],
+        ]
+    )
+
+
+def _days_ahead(one: _Due) -> float:
+    """Return the days from the newest price of a release to the target."""
+    return (datetime.combine(one.target, time.min, UTC) + DAY - one.release.anchor.at) / DAY
 
 
 @dataclass(slots=True)
 class _Figures:
     """Sums over forecasts that came due; errors are of log price."""
 
-    due: int = 0
+    sums: FloatArray = field(default_factory=lambda: np.zeros(len(_LOSSES) + len(_DISTRIBUTION_LOSSES)))
     targets: set[date] = field(default_factory=set)
-    error: float = 0.0
-    reference: float = 0.0  # the error of persistence
-    inside: int = 0
 
-    def add(self, target: date, error: float, reference: float, *, inside: bool) -> None:
-        self.due += 1
-        self.targets.add(target)
-        self.error += error
-        self.reference += reference
-        self.inside += inside
+    @property
+    def due(self) -> int:
+        return round(self._sum("due"))
+
+    def add(self, targets: Iterable[date], losses: FloatArray) -> None:
+        """Add forecasts: their targets, and their losses (n, columns)."""
+        self.targets.update(targets)
+        self.sums += losses.sum(axis=0)
 
     def scores(self) -> dict[str, Any]:
         """Return the fields that `LiveScore` and `LiveRecord` share."""
-        relative = self.due and self.reference > 0
+        relative = self._ratio("error", "reference")
         return {
             "due": self.due,
             "days": len(self.targets),
-            "mae": self.error / self.due if self.due else None,
-            "relative_mae": self.error / self.reference if relative else None,
-            "skill": 1 - self.error / self.reference if relative else None,
-            "coverage": self.inside / self.due if self.due else None,
+            "mae": self._ratio("error", "due"),
+            "relative_mae": relative,
+            "skill": None if relative is None else 1 - relative,
+            "coverage": self._ratio("inside", "due"),
+            "winkler": self._ratio("winkler", "due"),
+            "distribution": self._distribution(),
         }
+
+    def _distribution(self) -> LiveDistribution | None:
+        due = self._sum("distributions")
+        if not due:
+            return None
+        return LiveDistribution(
+            due=round(due),
+            crps=self._sum("crps") / due,
+            coverage_50=self._sum("inside_50") / due,
+            coverage_90=self._sum("inside_90") / due,
+            relative_crps=self._ratio("crps", "reference_crps"),
+            relative_winkler=self._ratio("distribution_winkler", "reference_winkler"),
+            pit=tuple((self.sums[-metrics.PIT_BINS :] / due).tolist()),
+        )
+
+    def _sum(self, name: str) -> float:
+        return float(self.sums[(*_LOSSES, *_DISTRIBUTION_LOSSES).index(name)])
+
+    def _ratio(self, name: str, of: str) -> float | None:
+        """Return the ratio of two sums; None if the second is 0."""
+        return self._sum(name) / self._sum(of) if self._sum(of) > 0 else None
 
     def words(self) -> str:
         if not self.due:
             return "no forecast has come due yet"
-        error = f"error {self.error / self.due:.2g} in log price, persistence's 0"
-        if self.reference > 0:
-            error = f"error {self.error / self.reference:.2f} of persistence's"
+        mae, relative, inside = self._ratio("error", "due"), self._ratio("error", "reference"), self._sum("inside")
+        error = f"error {mae:.2g} in log price, persistence's 0"
+        if relative is not None:
+            error = f"error {relative:.2f} of persistence's"
         return (
             f"{counted(self.due, 'forecast')} of {counted(len(self.targets), 'day')} came due: {error}, "
-            f"{100 * self.inside / self.due:.0f} % inside the {100 * COVERAGE:.0f} % interval"
+            f"{100 * inside / self.due:.0f} % inside the {100 * COVERAGE:.0f} % interval"
         )
 
 
@@ -216,29 +336,35 @@ class _Tally:
             self._add_release(content)
         elif content.day not in self.closes:
             self.closes[content.day] = content.close
-            for release, horizon in self.pending.pop(content.day, ()):
-                self._score(release, horizon, content.day, content.close)
+            waiting = self.pending.pop(content.day, ())
+            self._score([_Due(release, horizon, content.day, content.close) for release, horizon in waiting])
 
     def _add_release(self, release: Release) -> None:
         self._since = self._since or release.made_at
         self._releases += 1
         self._newest_candle = max(self._newest_candle, release.last)
+        due = []
         for horizon in range(1, DAYS + 1):
             target = release.last + horizon * DAY
             if (actual := self.closes.get(target)) is not None:
-                self._score(release, horizon, target, actual)
+                due.append(_Due(release, horizon, target, actual))
             else:
                 self.pending.setdefault(target, []).append((release, horizon))
+        self._score(due)
 
-    def _score(self, release: Release, horizon: int, target: date, actual: float) -> None:
-        prediction, low, high = (prices[horizon - 1] for prices in (release.prediction, release.low, release.high))
-        log_actual = math.log(actual)
-        error = abs(log_actual - math.log(prediction))
-        reference = abs(log_actual - math.log(release.anchor.price))
-        for figures in (self._all, self._by_horizon.get(horizon)):
-            if figures is not None:
-                figures.add(target, error, reference, inside=low <= actual <= high)
-        self._hindsight += release.made_at.date() > target
+    def _score(self, due: Sequence[_Due]) -> None:
+        if not due:
+            return
+        losses, horizons = _losses(due), np.array([one.horizon for one in due])
+        self._all.add((one.target for one in due), losses)
+        for horizon, figures in self._by_horizon.items():
+            if (chosen := horizons == horizon).any():
+                figures.add((one.target for one in due if one.horizon == horizon), losses[chosen])
+        for one in due:
+            self._hindsight += one.release.made_at.date() > one.target
+            self._show(*one)
+
+    def _show(self, release: Release, horizon: int, target: date, actual: float) -> None:
         # Of the forecasts of a day, show the one that looked the fewest days ahead, and of several the first: with
         # daily releases this is the first forecast for tomorrow after a close.
         shown = self._latest.get(target)
@@ -248,9 +374,9 @@ class _Tally:
                 build=release.build,
                 target=target,
                 horizon_days=horizon,
-                prediction=prediction,
-                low=low,
-                high=high,
+                prediction=release.prediction[horizon - 1],
+                low=release.low[horizon - 1],
+                high=release.high[horizon - 1],
                 persistence=release.anchor.price,
                 actual=actual,
             )

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, ScalarSelect, select
+from sqlalchemy import ColumnElement, ScalarSelect, bindparam, select
 
 from crypto_predict.market import EPOCH, SeriesKey
 from crypto_predict.store.tables import symbols
+
+# The number of a series, for queries that are built once: to build one takes longer than to execute it.
+THE_SERIES = (
+    select(symbols.c.id)
+    .where(symbols.c.source == bindparam("source"))
+    .where(symbols.c.pair == bindparam("pair"), symbols.c.interval == bindparam("interval"))
+    .scalar_subquery()
+)
 
 _SECOND, _MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
 
@@ -39,6 +47,11 @@ def names(series: SeriesKey) -> ColumnElement[bool]:
         & (symbols.c.pair == str(series.pair))
         & (symbols.c.interval == series.interval.seconds)
     )
+
+
+def parameters(series: SeriesKey) -> dict[str, object]:
+    """Return the parameters of `THE_SERIES`."""
+    return {"source": series.source, "pair": str(series.pair), "interval": series.interval.seconds}
 
 
 def series_id(series: SeriesKey) -> ScalarSelect[int]:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Row, Select, Table, func, select, text, true
+from sqlalchemy import Row, Select, Table, bindparam, func, select, text, true
 
 from crypto_predict.errors import DamagedRow
 from crypto_predict.market import Candle, Gap, Interval, Pair, Quote, SeriesKey, Span, StoredCandle
@@ -26,7 +26,15 @@ from crypto_predict.market.ports import (
     StreamState,
 )
 from crypto_predict.store import forecasts, schema, tables
-from crypto_predict.store.columns import instant, instant_us, microseconds, seconds_up, series_id
+from crypto_predict.store.columns import (
+    THE_SERIES,
+    instant,
+    instant_us,
+    microseconds,
+    parameters,
+    seconds_up,
+    series_id,
+)
 from crypto_predict.store.database import Connections
 from crypto_predict.store.tables import (
     built_candles,
@@ -49,6 +57,32 @@ _BUILT = [field.name for field in dataclasses.fields(BuiltCandle)][1:]
 _NUMBERS = [price_history.c[name] for name in Candle._fields[1:]]
 
 
+def _collected_query(holes: Select[int, int, int]) -> _Select:
+    """Return the query of series with their gaps: their number and length by series."""
+    found = holes.group_by(gaps.c.series).subquery()
+    return select(symbols, found.c.gaps, found.c.length).outerjoin(found, symbols.c.id == found.c.series)
+
+
+# Queries that are built once, since answers to many requests a second need them.
+_HOLES = select(
+    gaps.c.series, func.count().label("gaps"), func.sum(gaps.c.end_time - gaps.c.start_time).label("length")
+)
+_IS_PAIR = symbols.c.pair == bindparam("pair")
+_COLLECTED = _collected_query(_HOLES)
+_COLLECTED_OF_PAIR = _collected_query(_HOLES.where(gaps.c.series.in_(select(symbols.c.id).where(_IS_PAIR)))).where(
+    _IS_PAIR
+)
+
+_MADE = tables.forecasts.c
+_FORECASTS = {  # by whether the newest come first
+    newest: select(_MADE.cutoff, _MADE.price, _MADE.distances)
+    .where(_MADE.series == THE_SERIES, _MADE.cutoff >= bindparam("start"), _MADE.cutoff < bindparam("end"))
+    .order_by(_MADE.cutoff.desc() if newest else _MADE.cutoff)
+    .limit(bindparam("limit"))
+    for newest in (False, True)
+}
+
+
 class Database:
     """A database of the market, open for reading: a `MarketReader`. Safe to share between threads."""
 
@@ -62,13 +96,11 @@ class Database:
 
     def collected(self, pair: Pair | None = None) -> Sequence[CollectedSeries]:
         """Return every series, or those of one pair, sorted."""
-        length = func.sum(gaps.c.end_time - gaps.c.start_time).label("length")
-        counts = select(gaps.c.series, func.count().label("gaps"), length).group_by(gaps.c.series)
-        if pair is not None:
-            counts = counts.where(gaps.c.series.in_(select(symbols.c.id).where(symbols.c.pair == str(pair))))
-        holes = counts.subquery()
-        query = select(symbols, holes.c.gaps, holes.c.length).outerjoin(holes, symbols.c.id == holes.c.series)
-        rows = self._rows(query if pair is None else query.where(symbols.c.pair == str(pair)))
+        with self._connections.snapshot() as connection:
+            if pair is None:
+                rows = connection.execute(_COLLECTED).all()
+            else:
+                rows = connection.execute(_COLLECTED_OF_PAIR, {"pair": str(pair)}).all()
         return sorted((_collected(row) for row in rows), key=lambda one: _order(one.series))
 
     def coverage(self, series: SeriesKey) -> Sequence[Span]:
@@ -160,13 +192,9 @@ class Database:
         Raises:
             DatabaseError: Also if one of them is damaged.
         """
-        columns = tables.forecasts.c
-        query = (
-            select(columns.cutoff, columns.price, columns.distances)
-            .where(columns.series == series_id(series))
-            .where(columns.cutoff >= seconds_up(span.start), columns.cutoff < seconds_up(span.end))
-        )
-        rows = self._rows(query.order_by(columns.cutoff.desc() if newest else columns.cutoff), limit)
+        values = {"start": seconds_up(span.start), "end": seconds_up(span.end), "limit": min(max(limit, 0), _MOST_ROWS)}
+        with self._connections.snapshot() as connection:
+            rows = connection.execute(_FORECASTS[newest], parameters(series) | values).all()
         return [self._forecast(series, *row) for row in (reversed(rows) if newest else rows)]
 
     def minute_record(self, series: SeriesKey) -> MinuteRecord | None:

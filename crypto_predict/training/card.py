@@ -12,7 +12,8 @@ from pathlib import Path
 from crypto_predict.baked.evaluation import Evaluator
 from crypto_predict.baked.schema import COVERAGE, Card, Gate, PairCard, Standing
 from crypto_predict.forecasting.evaluation.replay import HORIZONS
-from crypto_predict.forecasting.evaluation.scoring import only
+from crypto_predict.forecasting.evaluation.scoring import only, volatility
+from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.market import Pair
 from crypto_predict.training.options import ReleaseFacts
 from crypto_predict.training.pair import TrainedPair
@@ -66,6 +67,7 @@ def build_pair_card(trained: TrainedPair, horizons: Sequence[int]) -> PairCard:
         quarantined=history.quarantined,
         history_sha256=past.sha256(),
         last_close=forecast.last_close,
+        volatility=volatility(DailySeries.of(past).log_close),
         anchor=forecast.anchor,
         forecast=tuple(standings),
         backtest=None if trained.backtest is None else only(trained.backtest, horizons),

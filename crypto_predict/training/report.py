@@ -8,7 +8,7 @@ from functools import partial
 from textwrap import fill
 
 from crypto_predict.baked import plain
-from crypto_predict.baked.schema import Backtest, Card, PairCard, Score
+from crypto_predict.baked.schema import Backtest, Card, Confidence, PairCard
 from crypto_predict.forecasting.evaluation.scoring import Verdict, verdict
 from crypto_predict.market import Pair, price_decimals
 from crypto_predict.training.pipeline import TrainingRun
@@ -22,12 +22,18 @@ _YEAR_HORIZONS = 4  # that fit beside each other
 _NO_CENTS, _TOO_LONG, _MOST_DECIMALS = 1e6, 1e10, 10  # limits from which a price is shortened
 _HISTORY_HEAD = ("pair", "first day", "last day", "candles", "gaps", "missing", "took", "last close")
 _FORECAST_HEAD = ("pair", "in", "on", "forecast", "low", "high", "change")
-_SCORE_HEAD = ("pair", "ahead", "forecasts", "off by", "error", "inside", "Winkler", "p", "Prophet", "inside")
+_SCORE_HEAD = ("pair", "ahead", "forecasts", "off by", "error", "p", "Prophet", "inside")
 _SCORE_FOOT = (
-    "out of sample, beside persistence (the price stays what it is) with a Gaussian interval of the past year's "
-    "volatility; off by: mean absolute error of the price; error and Winkler score: relative to persistence's, below 1 "
-    "is better; inside: outcomes in the 80 % interval; p: of an error that differs from persistence's by chance; "
-    "Prophet, inside: error and coverage of Prophet alone, with its own interval"
+    "out of sample, beside persistence (the price stays what it is); off by: mean absolute error of the price; error: "
+    "relative to persistence's, below 1 is better; p: of an error that differs from persistence's by chance; Prophet, "
+    "inside: error of Prophet alone, and outcomes in its own 80 % interval"
+)
+_SPREAD_HEAD = ("pair", "ahead", "CRPS", "Winkler", "in 50 %", "in 80 %", "in 90 %", "PIT p")
+_SPREAD_FOOT = (
+    "how far the price may move, beside persistence with a Gaussian distribution of the past year's volatility; CRPS "
+    "of the whole distribution and Winkler score of the 80 % interval: relative to persistence's, below 1 is better; "
+    "in 50, 80 and 90 %: outcomes in these intervals; PIT p: of outcomes spread over the distribution as unevenly by "
+    "chance; \N{PLUS-MINUS SIGN}: 95 % confidence"
 )
 _wrap = partial(fill, width=WIDTH, break_long_words=False, break_on_hyphens=False)
 _SIMULATED = "!!! SIMULATED PRICES: no exchange was used, the market is invented. Never trade or publish on it !!!"
@@ -116,6 +122,8 @@ def _backtest_parts(card: Card) -> Iterator[str]:
     if tested:
         yield _table(_SCORE_HEAD, [row for pair, backtest in tested.items() for row in _score_rows(pair, backtest)])
         yield _wrap(_SCORE_FOOT)
+        yield _table(_SPREAD_HEAD, [row for pair, backtest in tested.items() for row in _spread_rows(pair, backtest)])
+        yield _wrap(_SPREAD_FOOT)
         yield "\n".join(map(_wrap, _verdicts(tested)))
     for pair, backtest in tested.items():
         yield from _year_parts(pair, backtest)
@@ -131,12 +139,32 @@ def _score_rows(pair: Pair, backtest: Backtest) -> Iterator[Row]:
             f"{score.forecasts:,}",
             f"{score.mape:.1%}" if score.mape < 10 else f"{score.mape:.0e}",
             _relative(score.relative_mae),
-            f"{score.coverage:.1%}",
-            _relative(score.relative_winkler),
-            _p_value(score),
+            _p_value(score.p_value),
             _relative(alone.relative_mae if alone else None),
             f"{alone.coverage:.1%}" if alone else "-",
         )
+
+
+def _spread_rows(pair: Pair, backtest: Backtest) -> Iterator[Row]:
+    for score in backtest.scores:
+        inside, reach = f"{score.coverage:.1%}", score.confidence.get("coverage")
+        yield (
+            str(pair),
+            counted(score.horizon_days, "day"),
+            _within(_relative(score.relative_crps), score.confidence.get("relative_crps")),
+            _within(_relative(score.relative_winkler), score.confidence.get("relative_winkler")),
+            f"{score.coverage_50:.1%}",
+            inside if reach is None else f"{inside} \N{PLUS-MINUS SIGN}{50 * (reach.high - reach.low):.1f}",
+            f"{score.coverage_90:.1%}",
+            _p_value(score.pit_p_value),
+        )
+
+
+def _within(figure: str, confidence: Confidence | None) -> str:
+    """Append half the width of the confidence interval."""
+    if confidence is None:
+        return figure
+    return f"{figure} \N{PLUS-MINUS SIGN}{_relative((confidence.high - confidence.low) / 2)}"
 
 
 def _verdicts(tested: Tested) -> Iterator[str]:
@@ -161,7 +189,7 @@ def _by_value(values: Mapping[str, str]) -> dict[str, list[str]]:
 
 def _year_parts(pair: Pair, backtest: Backtest) -> Iterator[str]:
     """Yield a title, and as many tables with a row for each year of cutoffs as the horizons need."""
-    yield f"{pair} by year of the cutoff: error, inside and Winkler score, as above"
+    yield f"{pair} by year of the cutoff: error, in 80 % and Winkler score, as above"
     cells = {
         (one.year, one.horizon_days): (
             f"{_relative(one.relative_mae)}  {one.coverage:4.0%}  {_relative(one.relative_winkler)}"
@@ -184,10 +212,10 @@ def _relative(ratio: float | None) -> str:
     return f"{ratio:.0f}" if ratio < 1e6 else f"{ratio:.0e}"
 
 
-def _p_value(score: Score) -> str:
-    if score.p_value is None:
+def _p_value(p: float | None) -> str:
+    if p is None:
         return "-"
-    return f"{score.p_value:.2f}" if score.p_value >= 0.01 else "<0.01"
+    return f"{p:.2f}" if p >= 0.01 else "<0.01"
 
 
 def _price(price: float, facts: PairCard) -> str:

@@ -186,9 +186,9 @@ def _add_model_routes(app: Flask, service: Service) -> None:
         questions.parameters(request.environ.get("QUERY_STRING", ""), ())
         return collected_routes.pairs(database, service.snapshots.current().answers.pairs(), service.clock())
 
-    def live_scorecard(database: Database) -> Response:
+    def live_scorecard(scorecard: collected_routes.LiveScorecard) -> Response:
         questions.parameters(request.environ.get("QUERY_STRING", ""), ())
-        return collected_routes.scorecard(database, service.snapshots.current().rendering.scorecard, service.clock())
+        return scorecard.answer(service.snapshots.current().rendering.scorecard)
 
     add("/bitcoin", bitcoin, service.cached_headers)
     add("/forecast/<path:pair>", forecast, service.cached_headers)
@@ -200,7 +200,8 @@ def _add_model_routes(app: Flask, service: Service) -> None:
         add("/pairs", without_parameters(lambda rendered: rendered.pairs), service.cached_headers)
         add("/openapi.json", lambda snapshot, *_: document(snapshot, None), revalidated)
     else:
-        app.add_url_rule("/scorecard", "/scorecard", partial(live_scorecard, service.database))
+        scorecard = collected_routes.LiveScorecard(service.database, service.clock)
+        app.add_url_rule("/scorecard", "/scorecard", partial(live_scorecard, scorecard))
         app.add_url_rule("/pairs", "/pairs", partial(live_pairs, service.database))
         app.add_url_rule("/openapi.json", "/openapi.json", partial(live_document, service.database))
 

@@ -230,7 +230,7 @@ def test_a_file_that_changes_after_it_was_read_is_not_copied(path: Path) -> None
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"format": 2}, "format 2, this program reads 1: update this program"),
+        ({"format": 3}, "format 3, this program reads 2: update this program"),
         ({"format": 0}, "format is 0"),
         ({"format": True}, "format is True"),
         ({"format": "1" * 1000}, "format is '111"),
@@ -265,6 +265,14 @@ def test_a_file_that_changes_after_it_was_read_is_not_copied(path: Path) -> None
         ({"low": [1e9] * DAYS}, "inside its interval"),
         ({"high": [1.0] * DAYS}, "inside its interval"),
         ({"prediction": [0.0] * DAYS, "low": [0.0] * DAYS}, "not a positive price"),
+        ({"quantiles": [[1.0] * 7] * 29}, "quantiles of 29 forecasts, not of 30"),
+        ({"quantiles": [[1.0] * 6] * DAYS}, "quantiles are not 7 positive prices that ascend"),
+        ({"quantiles": [[2.0, 1.0, 3.0, 4.0, 5.0, 6.0, 7.0]] * DAYS}, "that ascend"),
+        ({"quantiles": [[0.0] * 7] * DAYS}, "quantiles are not 7 positive prices"),
+        ({"quantiles": [[math.nan] * 7] * DAYS}, "release.quantiles[0][0]: expected a finite number, found nan"),
+        ({"quantiles": []}, "of quantiles and volatility, one is missing"),
+        ({"volatility": None}, "of quantiles and volatility, one is missing"),
+        ({"volatility": -0.1}, "volatility is -0.1, below 0"),
     ],
 )
 def test_an_invalid_release_is_refused_with_its_fault(path: Path, changes: dict[str, Any], fault: str) -> None:

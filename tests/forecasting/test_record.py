@@ -9,18 +9,23 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from crypto_predict.baked import files, plain
+from crypto_predict.baked.evaluation import Evaluator
 from crypto_predict.baked.ledger import DAYS, Outcome, Release
 from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Band, LiveForecast, LiveRecord, PairForecast, Scorecard
 from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableHistory
 from crypto_predict.forecasting import record as record_module
+from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.record import Record
 from crypto_predict.history import History, read_history
 from crypto_predict.market import DAY, Interval, Pair
+from crypto_predict.market.forecast import LEVELS
 from crypto_predict.sources.simulated import Simulated
 from crypto_predict.web.answers import Answers
 from crypto_predict.web.questions import ForecastQuestion
@@ -119,19 +124,20 @@ def live_of(record: Record, pair: Pair = BTC) -> LiveRecord:
     return record.scorecard().pairs[pair]
 
 
-def test_a_year_of_releases_takes_some_2_mb() -> None:
+def test_a_year_of_releases_takes_some_5_mb() -> None:
     """Four releases a day of a pair that costs 123,456.78."""
     record = Record()
     for day in range(10):
         for hours in (0, 6, 12, 18):
             record = release(record, START + day * DAY, 123_456.78, hours=hours, drift=0.001)
         record = settle(record, history({START + (day + 1) * DAY: 123_456.78}))
-    assert 30_000 < record.ledger.size < 2_200_000 * 10 / 365
+    assert 100_000 < record.ledger.size < 5_200_000 * 10 / 365
 
 
 READ_AND_MEASURE = """
 import sys
 from pathlib import Path
+from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.record import Record
 from tests.support.peaks import peak
 before = peak()
@@ -143,7 +149,7 @@ print(peak() - before, record.ledger.entries, sum(live.due for live in lives.val
 
 
 def test_a_long_ledger_takes_little_memory(tmp_path: Path) -> None:
-    """Fifteen months of four releases a day have 2 MB; only outcomes and forecasts without one are kept."""
+    """Fifteen months of four releases a day have 5 MB; only outcomes and forecasts without one are kept."""
     path, start = tmp_path / "ledger.jsonl", date(2020, 1, 1)
     content: list[bytes | dict[str, Any]] = []
     for day in range(450):
@@ -160,8 +166,8 @@ def test_a_long_ledger_takes_little_memory(tmp_path: Path) -> None:
     grown, entries, due, size = map(int, child.stdout.split())
     assert (entries, size) == (len(content), path.stat().st_size)
     assert due == 4 * sum(min(30, 449 - day) for day in range(450))
-    assert size > 2_000_000
-    assert grown < 4 * 2**20
+    assert size > 4_500_000
+    assert grown < 6 * 2**20
 
 
 def test_a_full_ledger_is_refused_before_the_training(tmp_path: Path) -> None:
@@ -239,6 +245,11 @@ def test_a_release_records_the_answers_of_its_server() -> None:
     card = model.card.pairs[BTC]
     assert (first.pair, second.pair) == (BTC, ETH)
     assert (first.source, first.simulated, first.history_sha256) == (card.source, card.simulated, card.history_sha256)
+    assert first.volatility == card.volatility
+    evaluator = Evaluator(model.forecasts[BTC])
+    for row, quantiles in zip(rows, first.quantiles, strict=True):
+        distribution = evaluator.distribution(row.moment)
+        assert quantiles == pytest.approx([distribution.quantile(level) for level in LEVELS], rel=1e-5)
     assert (first.made_at, first.build, first.anchor) == (model.card.trained_at, model.card.build, card.anchor)
 
 
@@ -370,6 +381,55 @@ def test_the_figures_are_those_computed_by_hand() -> None:
         persistence=100.0,
         actual=100 * math.exp(0.15),
     )
+
+
+def test_the_scores_of_released_quantiles_are_those_computed_by_hand() -> None:
+    """The interval of 80 % is 0.1 in log price to either side of 100; persistence is a Gaussian of 0.025 a day.
+
+    Of the five outcomes one is at the median, one inside 50 %, one inside 80 %, one inside 90 % and one outside.
+    """
+    record, moves = release(Record(), START), (0.0, 0.04, -0.08, 0.12, -0.3)
+    settle(record, history(closes_after(START, *[100 * math.exp(move) for move in moves])))
+    live, actual, days = live_of(record).distribution, np.array(moves), np.arange(1, 6)
+    assert live is not None
+    quantiles = np.log(np.array(releases(record)[0].quantiles[:5]) / 100)
+    sigma = 0.025 * np.sqrt(days)
+    crps = metrics.crps_quantiles(actual, quantiles, np.array(LEVELS))
+    reference = metrics.crps_gaussian(actual, np.zeros(5), sigma)
+    half = sigma * stats.norm.ppf(0.9)
+    winkler = [metrics.interval_score(actual, -reach, reach, 0.8).mean() for reach in (np.full(5, 0.1), half)]
+    assert (live.due, live.coverage_50, live.coverage_90) == (5, 0.4, 0.8)
+    assert live.crps == pytest.approx(crps.mean(), rel=1e-3)
+    assert live.relative_crps == pytest.approx(crps.mean() / reference.mean(), rel=1e-3)
+    assert live.relative_winkler == pytest.approx(winkler[0] / winkler[1], rel=1e-3)
+    assert live_of(record).winkler == pytest.approx(winkler[0], rel=1e-3)
+    assert live.pit == (0.2, 0.2, 0, 0, 0.0, 0.2, 0.2, 0, 0, 0.2)
+
+
+def test_persistence_starts_at_the_newest_price_in_the_scores_of_quantiles() -> None:
+    """Its Gaussian of tomorrow's close is half as wide in variance if half of the day has passed."""
+    live = live_of(settle(release(Record(), START, hours=12), history(closes_after(START, 100.0)))).distribution
+    assert live is not None
+    assert live.relative_winkler == pytest.approx(0.1 / (stats.norm.ppf(0.9) * 0.025 * math.sqrt(0.5)), rel=1e-3)
+
+
+def test_a_ledger_of_the_first_format_is_continued(path: Path) -> None:
+    """Its releases have the interval alone; they are scored by it, and newer ones by all quantiles."""
+    first = {name: value for name, value in RELEASE.items() if name not in {"quantiles", "volatility"}}
+    path.write_bytes(sealed({**first, "format": 1}, {**OUTCOME, "format": 1}))
+    record = Record.read(path)
+    [old] = releases(record)
+    assert (old.quantiles, old.volatility) == ((), None)
+    before = live_of(record)
+    assert (before.due, before.distribution) == (1, None)
+    assert before.winkler == pytest.approx(math.log(old.high[0] / old.low[0]))
+    record = settle(release(record, START + DAY), history(closes_after(START + DAY, 102.0)))
+    path.write_bytes(data_of(record))
+    after = live_of(Record.read(path))
+    assert after == live_of(record)
+    assert after.due == 3
+    assert after.distribution is not None
+    assert after.distribution.due == 1
 
 
 def test_without_errors_of_persistence_no_figure_is_relative_to_them() -> None:

@@ -29,6 +29,10 @@ def make_release(last: date = START, pair: Pair = BTC) -> Release:
         prediction=prices,
         low=tuple(round(price * 0.9, 2) for price in prices),
         high=tuple(round(price * 1.1, 2) for price in prices),
+        quantiles=tuple(
+            tuple(round(price * share, 2) for share in (0.86, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15)) for price in prices
+        ),
+        volatility=0.03,
     )
 
 

@@ -128,6 +128,7 @@ def _pair_card(pair: Pair, forecast: PairForecast, *, simulated: bool) -> PairCa
         quarantined=0,
         history_sha256="0" * 64,
         last_close=forecast.last_close,
+        volatility=0.025,
         anchor=forecast.anchor,
         forecast=(Standing(horizon_days=1, day=day, prediction=67_000.0, low=65_000.0, high=69_000.0),),
         backtest=None,

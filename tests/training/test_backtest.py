@@ -207,11 +207,6 @@ def figures(of: Column, steps: Array) -> dict[str, float]:
     error, reference = np.log(of.actual / of.prediction), np.log(of.actual / of.persistence)
     low, high, actual = np.log(of.low), np.log(of.high), np.log(of.actual)
     ours, gaussian = winkler(actual, low, high), winkler(reference, -of.gaussian, of.gaussian)
-    pinball_low = np.where(actual >= low, 0.1 * (actual - low), 0.9 * (low - actual))
-    pinball_high = np.where(actual >= high, 0.9 * (actual - high), 0.1 * (high - actual))
-    sigma = (high - low) / 2 / stats.norm.ppf(0.9)
-    z = error / sigma
-    crps = sigma * (z * (2 * stats.norm.cdf(z) - 1) + 2 * stats.norm.pdf(z) - 1 / np.sqrt(np.pi))
     return {
         "forecasts": len(actual),
         "mae": np.abs(error).mean(),
@@ -221,8 +216,6 @@ def figures(of: Column, steps: Array) -> dict[str, float]:
         "mape": np.abs(1 - of.prediction / of.actual).mean(),
         "mase": np.abs(error).mean() / np.abs(steps).mean(),
         "rmsse": np.sqrt((error**2).mean() / (steps**2).mean()),
-        "pinball": (pinball_low + pinball_high).mean() / 2,
-        "crps": crps.mean(),
         "winkler": ours.mean(),
         "coverage": np.mean((of.low <= of.actual) & (of.actual <= of.high)),
         "relative_mae": np.abs(error).mean() / np.abs(reference).mean(),
@@ -289,12 +282,15 @@ def test_the_report_prints_the_figures_of_the_card(training: Training) -> None:
     lines = [" ".join(line.split()) for line in training.report.splitlines()]
     for score in training.backtest.scores:
         days = "1 day" if score.horizon_days == 1 else f"{score.horizon_days} days"
-        figures = f"{score.mape:.1%} {score.relative_mae:.3f} {score.coverage:.1%} {score.relative_winkler:.3f}"
-        assert score.p_value is not None
-        p_value = "<0.01" if score.p_value < 0.01 else f"{score.p_value:.2f}"
         alone = training.prophet(score.horizon_days)
         prophets = f"{alone.relative_mae:.3f} {alone.coverage:.1%}"
-        assert f"BTC/USD {days} {score.forecasts} {figures} {p_value} {prophets}" in lines
+        figures = f"{score.mape:.1%} {score.relative_mae:.3f} {p_value(score.p_value)} {prophets}"
+        assert f"BTC/USD {days} {score.forecasts} {figures}" in lines
+        crps = f"{score.relative_crps:.3f}{reach(score, 'relative_crps', '.3f', 1)}"
+        winkler = f"{score.relative_winkler:.3f}{reach(score, 'relative_winkler', '.3f', 1)}"
+        inside = f"{score.coverage:.1%}{reach(score, 'coverage', '.1f', 100)}"
+        shares = f"{score.coverage_50:.1%} {inside} {score.coverage_90:.1%}"
+        assert f"BTC/USD {days} {crps} {winkler} {shares} {p_value(score.pit_p_value)}" in lines
     for year, horizons in ((2022, 4), (2023, 3)):  # no forecast of 90 days made in 2023 has come due
         cells = [
             f"{one.relative_mae:.3f} {one.coverage:.0%} {one.relative_winkler:.3f}"
@@ -303,6 +299,18 @@ def test_the_report_prints_the_figures_of_the_card(training: Training) -> None:
         ]
         assert len(cells) == horizons
         assert " ".join([str(year), *cells, *["-"] * (4 - horizons)]) in lines
+
+
+def p_value(p: float | None) -> str:
+    if p is None:
+        return "-"
+    return "<0.01" if p < 0.01 else f"{p:.2f}"
+
+
+def reach(score: Score, name: str, digits: str, factor: int) -> str:
+    """Half of a confidence interval as it is printed; nothing without one."""
+    ends = score.confidence.get(name)
+    return "" if ends is None else f" \N{PLUS-MINUS SIGN}{factor * (ends.high - ends.low) / 2:{digits}}"
 
 
 def test_a_predictable_market_is_predicted(training: Training) -> None:

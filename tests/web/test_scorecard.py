@@ -11,7 +11,7 @@ from openapi_schema_validator import OAS31Validator
 from werkzeug.test import Client
 
 from crypto_predict.baked import plain, store
-from crypto_predict.baked.schema import LiveForecast, LiveRecord, LiveScore, Model, Scorecard
+from crypto_predict.baked.schema import LiveDistribution, LiveForecast, LiveRecord, LiveScore, Model, Scorecard
 from crypto_predict.market import Pair
 from crypto_predict.web.documentation.openapi import document
 from crypto_predict.web.documentation.schemas import schema_of
@@ -49,7 +49,14 @@ DUE = LiveRecord(
     relative_mae=0.98,
     skill=0.02,
     coverage=0.81,
-    by_horizon=(LiveScore(1, 240, 60, 0.021, 0.99, 0.01, 0.8), LiveScore(30, 124, 31, 0.0, None, None, 1.0)),
+    winkler=0.21,
+    distribution=LiveDistribution(1_200, 0.031, 0.48, 0.91, 0.97, 0.95, (0.1,) * 10),
+    by_horizon=(
+        LiveScore(
+            1, 240, 60, 0.021, 0.99, 0.01, 0.8, 0.09, LiveDistribution(60, 0.01, 0.5, 0.9, None, None, (0.1,) * 10)
+        ),
+        LiveScore(30, 124, 31, 0.0, None, None, 1.0, 0.4, None),
+    ),
     latest=(live_forecast(17), live_forecast(16)),
     words="5,100 forecasts of 60 days came due: error 0.98 of persistence's, 81 % inside the 80 % interval",
 )
@@ -59,6 +66,8 @@ NONE_DUE = replace(
     relative_mae=None,
     skill=None,
     coverage=None,
+    winkler=None,
+    distribution=None,
     releases=1,
     due=0,
     days=0,

@@ -6,6 +6,7 @@
 * ``heartbeats``, ``quotes``, ``ticks``: when a stream was connected, the top of the book, candles built from ticks
 * ``writer``: stores what has arrived, also after the database was away
 * ``filler``, ``roster``, ``comparison``: joins the stream with REST
+* ``forecasts``: minute forecasts of what is stored; ``followed``, ``track``, ``preparing``: those of one pair
 * ``figures``, ``metrics``: what the collector measures, and serves for Prometheus and health checks
 * ``process``, ``beside``: signals, or a thread beside a server
 * ``apart``: work that blocks, beside the event loop

@@ -16,6 +16,7 @@ from time import monotonic
 from crypto_predict.collecting.live.apart import apart
 from crypto_predict.collecting.live.figures import Figures, SeriesFigures, StreamFigures
 from crypto_predict.collecting.live.filler import Filler
+from crypto_predict.collecting.live.forecasts import Forecasts
 from crypto_predict.collecting.live.pipeline import Pipeline
 from crypto_predict.collecting.live.quotes import TopOfBook
 from crypto_predict.collecting.live.roster import EVERY, Roster
@@ -25,7 +26,7 @@ from crypto_predict.collecting.options import CollectSettings
 from crypto_predict.collecting.retention import purge
 from crypto_predict.errors import DatabaseError, SeriesHeld
 from crypto_predict.logs import event
-from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import CandleSource, Closed, CollectedSeries, DatedSource, Exchange, Held, MarketWriter
 from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_feeds, open_sources
@@ -136,6 +137,7 @@ class _Collection:
         self._newest: dict[SeriesKey, datetime] = {}  # UTC, the newest closes of streams that are stored
         self._writer = Writer(database, held, clock, self._stored, self._database_is_back)
         self._roster = Roster(database, settings.shard, self._sources, clock)
+        self._forecasts = Forecasts(database, clock) if settings.forecasts else None
         self._filler = Filler(
             database,
             self._sources,
@@ -143,6 +145,7 @@ class _Collection:
             streaming=[name for name, feed in self._feeds.items() if feed.sends_candles],
             keep=settings.keep,
             missed=self._missed,
+            stored=self._forecast,
         )
         self._is_closed = threading.Event()
         self._loop = asyncio.get_running_loop()
@@ -159,6 +162,8 @@ class _Collection:
         self._filler.start()
         parts = [self._writer.run, self._look_at_database, self._every_second]
         parts += [self._purge] if self._settings.keep else []
+        if self._forecasts is not None:
+            parts += [self._forecasts.run, self._forecasts.prepare]
         tasks = [asyncio.create_task(_forever(part, self._clock)) for part in parts]
         try:
             await asyncio.gather(self._begin(), *tasks)
@@ -179,8 +184,10 @@ class _Collection:
             ]
             if stream.supervisor.pairs:
                 streams.append(stream.figures(min(lags, default=None)))
-        writer = self._writer
-        return Figures(writer.away, writer.dropped, writer.waiting(), streams, series)
+        writer, forecasts = self._writer, self._forecasts
+        return Figures(
+            writer.away, writer.dropped, writer.waiting(), streams, series, forecasts.figures() if forecasts else None
+        )
 
     def _figures_of(self, one: CollectedSeries) -> SeriesFigures:
         series, interval = one.series, one.series.interval
@@ -198,11 +205,13 @@ class _Collection:
     async def close(self) -> None:
         """End the streams, and store what has arrived."""
         self._is_closed.set()
-        stopping = asyncio.create_task(apart(self._filler.stop, "stop"))
+        stopping = [asyncio.create_task(apart(self._filler.stop, "stop"))]
+        if self._forecasts is not None:
+            stopping.append(asyncio.create_task(apart(self._forecasts.stop, "stop")))
         streams = [stream.task for stream in self._streams.values()]
         for task in streams:
             task.cancel()
-        await asyncio.wait([*streams, stopping], timeout=CLOSING)
+        await asyncio.wait([*streams, *stopping], timeout=CLOSING)
         for stream in self._streams.values():
             stream.pipeline.every_second()
             stream.pipeline.heartbeats.flush()
@@ -237,6 +246,8 @@ class _Collection:
             return
         series = self._roster.series()
         self._filler.follow(series)
+        if self._forecasts is not None:
+            self._forecasts.follow(series)
         pairs: dict[str, list[Pair]] = defaultdict(list)
         for one in series:
             if one.series.interval is Interval.MINUTE_1 and one.series.source in self._feeds:
@@ -288,6 +299,12 @@ class _Collection:
             close = one.candles[-1].open_time + one.series.interval.length
             self._newest[one.series] = max(close, self._newest.get(one.series, close))
             self._filler.streamed(one.series, [candle.open_time for candle in one.candles])
+            self._forecast(one.series, one.candles)
+
+    def _forecast(self, series: SeriesKey, candles: Sequence[Candle], changed: int | None = None) -> None:
+        """Pass on candles of stream or REST that are stored; a thread calls this."""
+        if self._forecasts is not None:
+            self._forecasts.stored(series, candles, changed)
 
     def _missed(self, series: SeriesKey, openings: Sequence[datetime]) -> None:
         """Connect a stream anew which did not send a candle, though it was connected; a thread calls this."""

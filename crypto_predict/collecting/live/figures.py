@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from crypto_predict.market import Pair
+from crypto_predict.market import Pair, SeriesKey
 from crypto_predict.market.ports import CollectedSeries, StreamState
 from crypto_predict.wording import counted
 
@@ -50,6 +50,25 @@ class StreamFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class SeriesForecasts:
+    """The minute forecasts of one series."""
+
+    lag: float | None  # seconds from the cutoff of the newest one to the newest close that can exist; None before it
+    made: int = 0  # that were stored since the start
+    fits: int = 0  # of their coefficients, since the start
+    rebuilds: int = 0  # of their state, for candles that came late or were revised, since the start
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastFigures:
+    """The minute forecasts of all pairs."""
+
+    step_seconds: float  # that the newest step took: to score, forecast and store all pairs whose candles had come
+    fit_seconds: float  # of all fits since the start
+    series: Mapping[SeriesKey, SeriesForecasts] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """The whole collector."""
 
@@ -58,6 +77,7 @@ class Figures:
     waiting: Mapping[tuple[str, Pair], int] = field(default_factory=dict)  # candles and quotes, by source and pair
     streams: Sequence[StreamFigures] = ()
     series: Sequence[SeriesFigures] = ()
+    forecasts: ForecastFigures | None = None  # None: forecasts are not made
 
     @property
     def faults(self) -> list[str]:

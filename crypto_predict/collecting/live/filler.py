@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Event, Lock, Thread
@@ -21,7 +21,7 @@ from crypto_predict.collecting.live.comparison import Comparison, Missed
 from crypto_predict.collecting.missing import TAIL, due_pieces, newest_pieces, uncovered
 from crypto_predict.errors import DatabaseError, RefusedKeys, SeriesHeld, SourceError, Unreachable, UnusableHistory
 from crypto_predict.history import SETTLE, closing_limit
-from crypto_predict.market import EPOCH, Interval, SeriesKey, Span
+from crypto_predict.market import EPOCH, Candle, Interval, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import DELISTED, CandleSource, CollectedSeries, MarketWriter
 from crypto_predict.sources.limits import patiently
@@ -54,6 +54,10 @@ def _ignore(_series: SeriesKey, _openings: Sequence[datetime]) -> None:
     """Do nothing."""
 
 
+def _ignore_stored(_series: SeriesKey, _candles: Sequence[Candle], _changed: int) -> None:
+    """Do nothing."""
+
+
 class Filler:
     """Asks sources over REST for what the streams do not deliver. All methods may be called from any thread.
 
@@ -65,6 +69,8 @@ class Filler:
         keep: How long the candles of an interval are kept; older ones are not asked for.
         missed: Called from a thread of the filler with a series, and the openings of candles with volume that its
             stream did not deliver though it was connected. The stream may be mute for that pair.
+        stored: Called from a thread of the filler with the candles of an answer once they are stored, and how many of
+            them were new to the database or changed.
     """
 
     def __init__(  # noqa: PLR0913 each is one fact
@@ -76,10 +82,12 @@ class Filler:
         streaming: Collection[str] = (),
         keep: Mapping[Interval, timedelta] | None = None,
         missed: Missed = _ignore,
+        stored: Callable[[SeriesKey, Sequence[Candle], int], None] = _ignore_stored,
     ) -> None:
         self._database, self._sources, self._clock = database, sources, clock
         self._streaming, self._keep = frozenset(streaming), dict(keep or {})
         self._comparison = Comparison(database, clock, missed)
+        self._stored = stored
         self._followed: Mapping[SeriesKey, CollectedSeries] = {}
         self._collected: dict[tuple[Kind, SeriesKey], Collected] = {}  # since the start
         self._lanes: dict[str, _Lane] = {}
@@ -288,7 +296,7 @@ class Filler:
             lane.complete[series] = _Complete(one.since, max(done.until, end), done.at)
 
     def _asking(self, kind: Kind, lane: _Lane, one: CollectedSeries, now: datetime) -> Asking:
-        run = Run(self._database, now, None, None, self._stopped)
+        run = Run(self._database, now, None, None, self._stopped, stored=self._stored)
         if self._is_streamed(one.series):
             run = replace(run, storing=self._comparison.storing)
         newest = lane.newest.get(one.series)  # the description is some seconds old

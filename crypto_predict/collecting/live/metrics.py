@@ -19,9 +19,16 @@ import prometheus_client as prometheus
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from crypto_predict.collecting.live.figures import Figures, SeriesFigures, StreamFigures
+from crypto_predict.collecting.live.figures import (
+    Figures,
+    ForecastFigures,
+    SeriesFigures,
+    SeriesForecasts,
+    StreamFigures,
+)
 from crypto_predict.errors import CryptoPredictError
 from crypto_predict.logs import event
+from crypto_predict.market import SeriesKey
 from crypto_predict.market.ports import StreamState
 
 PREFIX = "crypto_predict_collector_"
@@ -89,6 +96,8 @@ class Metrics:
             yield _waiting(figures)
             yield from _of_streams(figures)
             yield from _of_series(figures)
+            if figures.forecasts is not None:
+                yield from _of_forecasts(figures.forecasts)
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:
@@ -175,8 +184,40 @@ def _of_series(figures: Figures) -> Iterator[Metric]:
     yield stored
 
 
+_FORECAST_TOTALS: dict[str, tuple[str, Callable[[SeriesForecasts], int]]] = {
+    "forecasts": ("Minute forecasts that were stored.", lambda one: one.made),
+    "forecast_fits": ("Fits of the coefficients of the minute forecasts.", lambda one: one.fits),
+    "forecast_rebuilds": ("States computed anew for candles that came late or were revised.", lambda one: one.rebuilds),
+}
+
+
+def _of_forecasts(figures: ForecastFigures) -> Iterator[Metric]:
+    yield _gauge(
+        "forecast_step_seconds",
+        "Time that the newest scores and minute forecasts of all pairs took, until they were stored.",
+        figures.step_seconds,
+    )
+    meaning = "Time that was spent on fits of the coefficients of the minute forecasts."
+    yield CounterMetricFamily(f"{PREFIX}forecast_fit_seconds", meaning, value=figures.fit_seconds)
+    labels = ("source", "pair", "interval")
+    meaning = "Time from the cutoff of the newest minute forecast to the newest close that can exist."
+    gauge = GaugeMetricFamily(f"{PREFIX}forecast_lag_seconds", meaning, labels=labels)
+    for series, one in figures.series.items():
+        if one.lag is not None:
+            gauge.add_metric(_names(series), one.lag)
+    yield gauge
+    for name, (meaning, count) in _FORECAST_TOTALS.items():
+        total = CounterMetricFamily(PREFIX + name, meaning, labels=labels)
+        for series, one in figures.series.items():
+            total.add_metric(_names(series), count(one))
+        yield total
+
+
 def _labels(one: SeriesFigures) -> tuple[str, str, str]:
-    series = one.stored.series
+    return _names(one.stored.series)
+
+
+def _names(series: SeriesKey) -> tuple[str, str, str]:
     return series.source, str(series.pair), series.interval.label
 
 

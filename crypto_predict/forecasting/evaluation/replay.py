@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from operator import attrgetter
+from statistics import NormalDist
 
 import numpy as np
 
@@ -19,9 +20,10 @@ from crypto_predict.forecasting.candidates.combination import learn_weights
 from crypto_predict.forecasting.candidates.estimates import NOTHING, Estimates
 from crypto_predict.forecasting.candidates.models import Progress, ask_all
 from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, replay_prophet
-from crypto_predict.forecasting.distribution.interval import half_widths
+from crypto_predict.forecasting.distribution.interval import GAUSSIAN, half_widths
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
+from crypto_predict.market.forecast import LEVELS
 
 HORIZONS = (1, 7, 30, 90)  # steps, scored by default
 FIRST_CUTOFF = 365  # steps of history before the first cutoff, or half of a history shorter than two such spans
@@ -53,6 +55,13 @@ class Forecasts:
     low: FloatArray
     high: FloatArray
     persistence: FloatArray  # the close of the cutoff
+
+    @property
+    def quantiles(self) -> FloatArray:
+        """Quantiles at `LEVELS`, (n, 7): Gaussian on either side of the median, through the ends of the interval."""
+        scores = np.array([NormalDist().inv_cdf(level) for level in LEVELS]) / GAUSSIAN
+        below, above = self.predicted - self.low, self.high - self.predicted
+        return self.predicted[:, None] + scores * np.where(scores < 0, below[:, None], above[:, None])
 
     def only(self, chosen: BoolArray) -> Forecasts:
         """Return the `chosen` (n,) ones."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from enum import Enum
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -15,25 +16,30 @@ from crypto_predict.baked.schema import (
     COVERAGE,
     Backtest,
     CandidateScore,
+    Confidence,
     Loss,
     ProphetBacktest,
     ProphetScore,
+    QuantileScore,
     Score,
     YearScore,
 )
 from crypto_predict.forecasting.candidates.models import CANDIDATES
 from crypto_predict.forecasting.distribution.interval import GAUSSIAN
 from crypto_predict.forecasting.evaluation import metrics
+from crypto_predict.forecasting.evaluation.bootstrap import Bootstrap
 from crypto_predict.forecasting.evaluation.replay import Forecasts, Replay
 from crypto_predict.forecasting.series import spacing
 from crypto_predict.forecasting.significance import diebold_mariano
-from crypto_predict.history.columns import FloatArray
+from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
+from crypto_predict.market.forecast import LEVELS
 from crypto_predict.wording import counted, days_listed, listed
 
 GAUSSIAN_STEPS = 365  # of returns behind persistence's Gaussian interval
 SIGNIFICANCE = 0.05  # two-sided, of the words
 _LEAST_DIFFERENCE = 0.0005  # of the relative error: less reads as 0.0 %, however significant
 _LEAST_RETURNS = 30
+_LEVELS = np.array(LEVELS)
 
 
 def score(replay: Replay, horizons: Sequence[int]) -> Backtest | None:
@@ -77,44 +83,127 @@ def gaussian_half_widths(log_close: FloatArray, horizon: int) -> FloatArray:
     return np.asarray(GAUSSIAN * sigma * np.sqrt(horizon))
 
 
+def volatility(log_close: FloatArray) -> float:
+    """Return the deviation of a day in persistence's distribution at the last of n >= 3 log closes, one per day."""
+    return _figure(np.std(np.diff(log_close)[-GAUSSIAN_STEPS:], ddof=1))
+
+
 def _score(replay: Replay, found: Forecasts, gaussian: FloatArray) -> Score:
     """Return every figure of one horizon."""
-    actual, predicted, low, high = found.actual, found.predicted, found.low, found.high
+    actual, predicted = found.actual, found.predicted
     prices, price_forecasts = np.exp(actual), np.exp(predicted)
     mae, rmse = metrics.mae(actual, predicted), metrics.rmse(actual, predicted)
     steps = np.diff(replay.series.log_close[: int(replay.cutoffs[0]) + 1])
     naive_mae, naive_rmse = np.mean(np.abs(steps)), np.sqrt(np.mean(steps**2))  # of persistence before the backtest
-    tail = (1 - COVERAGE) / 2
-    pinball = metrics.quantile_loss(actual, low, tail) + metrics.quantile_loss(actual, high, 1 - tail)
-    crps = metrics.crps_gaussian(actual, predicted, (high - low) / (2 * GAUSSIAN))
     direction = metrics.direction(actual - found.persistence, predicted - found.persistence)
-    test = diebold_mariano(
-        np.abs(actual - predicted),
-        np.abs(actual - found.persistence),
-        overlap=max(1, math.ceil(found.horizon / spacing(found.cutoffs))),
-    )
-    summary = _summary(found, gaussian)
-    relative, p_value = summary["relative_mae"], None if test is None else _figure(test.p_value)
+    overlap = max(1, math.ceil(found.horizon / spacing(found.cutoffs)))
+    ours, reference = _losses_of(found), _reference_losses(found, gaussian)
+    test = diebold_mariano(ours["mae"], reference["mae"], overlap)
+    inside = _inside(found)
+    figures: dict[str, Any] = {name: _figure(np.mean(values)) for name, values in (ours | inside).items()}
+    figures |= {f"relative_{name}": _ratio(ours[name], losses) for name, losses in reference.items()}
+    relative_mae, p_value = figures["relative_mae"], None if test is None else _figure(test.p_value)
+    bootstrap = Bootstrap(len(actual), overlap)
     return Score(
         horizon_days=found.horizon,
-        mae=_figure(mae),
+        forecasts=len(actual),
         rmse=_figure(rmse),
         mae_price=_figure(metrics.mae(prices, price_forecasts)),
         rmse_price=_figure(metrics.rmse(prices, price_forecasts)),
         mape=_figure(metrics.mape(prices, price_forecasts)),
         mase=_figure(mae / naive_mae) if naive_mae else None,
         rmsse=_figure(rmse / naive_rmse) if naive_rmse else None,
-        pinball=_figure(np.mean(pinball) / 2),
-        crps=_figure(np.mean(crps)),
-        winkler=_figure(np.mean(metrics.interval_score(actual, low, high, COVERAGE))),
-        skill=None if relative is None else _figure(1 - relative),
+        skill=None if relative_mae is None else _figure(1 - relative_mae),
+        quantiles=tuple(_quantile_scores(found, gaussian, bootstrap)),
+        confidence=_confidence(bootstrap, ours, inside, reference),
         direction=None if direction is None else _figure(direction.share),
         direction_low=None if direction is None else _figure(direction.low),
         direction_high=None if direction is None else _figure(direction.high),
         p_value=p_value,
-        words=words(found.horizon, relative, p_value),
-        **summary,
+        words=words(found.horizon, relative_mae, p_value),
+        **figures,
+        **_pit(found),
     )
+
+
+def _losses_of(found: Forecasts) -> dict[str, FloatArray]:
+    """Return the losses (n,) of the forecasts, by the figures that are their means."""
+    actual, quantiles = found.actual, found.quantiles
+    return {
+        "mae": np.abs(actual - found.predicted),
+        "pinball": metrics.quantile_loss(actual[:, None], quantiles, _LEVELS).mean(axis=1),
+        "crps": metrics.crps_quantiles(actual, quantiles, _LEVELS),
+        "winkler": metrics.interval_score(actual, found.low, found.high, COVERAGE),
+    }
+
+
+def _inside(found: Forecasts) -> dict[str, BoolArray]:
+    """Return whether each outcome (n,) lies inside the central intervals, both ends included."""
+    actual, by_level = found.actual, dict(zip(LEVELS, found.quantiles.T, strict=True))
+    return {
+        "coverage": (found.low <= actual) & (actual <= found.high),
+        "coverage_50": (by_level[0.25] <= actual) & (actual <= by_level[0.75]),
+        "coverage_90": (by_level[0.05] <= actual) & (actual <= by_level[0.95]),
+    }
+
+
+def _reference_losses(found: Forecasts, gaussian: FloatArray) -> dict[str, FloatArray]:
+    """Return the losses (n,) of persistence with its Gaussian distribution.
+
+    `gaussian` are the half-widths of its 80 % interval one step ahead of every close of the series.
+    """
+    centre, half_width = found.persistence, gaussian[found.cutoffs] * np.sqrt(found.horizon)
+    return {
+        "mae": np.abs(found.actual - centre),
+        "crps": metrics.crps_gaussian(found.actual, centre, half_width / GAUSSIAN),
+        "winkler": metrics.interval_score(found.actual, centre - half_width, centre + half_width, COVERAGE),
+    }
+
+
+def _confidence(
+    bootstrap: Bootstrap, losses: dict[str, FloatArray], hits: dict[str, BoolArray], reference: dict[str, FloatArray]
+) -> dict[str, Confidence]:
+    """Return the confidence intervals of mean losses, shares of hits, and losses relative to a reference, (n,) each."""
+    found = {name: bootstrap.mean(values) for name, values in losses.items()}
+    found |= {name: bootstrap.share(values) for name, values in hits.items()}
+    found |= {f"relative_{name}": bootstrap.ratio(losses[name], values) for name, values in reference.items()}
+    return {name: Confidence(*map(_figure, ends)) for name, ends in found.items() if ends is not None}
+
+
+def _quantile_scores(found: Forecasts, gaussian: FloatArray, bootstrap: Bootstrap) -> Iterator[QuantileScore]:
+    """Yield the scores of each quantile, beside that of persistence's Gaussian distribution."""
+    half_width = gaussian[found.cutoffs] * np.sqrt(found.horizon)
+    for level, quantile in zip(LEVELS, found.quantiles.T, strict=True):
+        naive = found.persistence + half_width * (NormalDist().inv_cdf(level) / GAUSSIAN)
+        loss, below = metrics.quantile_loss(found.actual, quantile, level), found.actual <= quantile
+        reference = metrics.quantile_loss(found.actual, naive, level)
+        yield QuantileScore(
+            level=level,
+            below=_figure(np.mean(below)),
+            pinball=_figure(np.mean(loss)),
+            relative_pinball=_ratio(loss, reference),
+            confidence=_confidence(bootstrap, {"pinball": loss}, {"below": below}, {"pinball": reference}),
+        )
+
+
+def _pit(found: Forecasts) -> dict[str, Any]:
+    """Return the histogram of PIT values, and the test of those forecasts that do not overlap."""
+    values = metrics.pit(found.actual, found.quantiles, _LEVELS)
+    p_value = metrics.uniformity(values[apart(found.cutoffs, found.horizon)])
+    return {
+        "pit": tuple(map(_figure, metrics.pit_histogram(values))),
+        "pit_p_value": None if p_value is None else _figure(p_value),
+    }
+
+
+def apart(cutoffs: IntArray, horizon: int) -> IntArray:
+    """Return indices of ascending cutoffs (n,) whose spans of `horizon` steps do not overlap: the first, and so on."""
+    kept, free = list[int](), -1
+    for index, cutoff in enumerate(cutoffs.tolist()):
+        if cutoff >= free:
+            kept.append(index)
+            free = cutoff + horizon
+    return np.array(kept)
 
 
 def _years(replay: Replay, found: Forecasts, gaussian: FloatArray) -> Iterator[YearScore]:
@@ -161,15 +250,13 @@ def _summary(found: Forecasts, gaussian: FloatArray) -> dict[str, Any]:
 
     `gaussian` are the half-widths of that interval one step ahead of every close of the series.
     """
-    centre, half_width = found.persistence, gaussian[found.cutoffs] * np.sqrt(found.horizon)
-    naive_winkler = metrics.interval_score(found.actual, centre - half_width, centre + half_width, COVERAGE)
+    reference = _reference_losses(found, gaussian)
     winkler = metrics.interval_score(found.actual, found.low, found.high, COVERAGE)
-    inside = (found.low <= found.actual) & (found.actual <= found.high)
     return {
         "forecasts": len(found.cutoffs),
-        "relative_mae": _ratio(np.abs(found.actual - found.predicted), np.abs(found.actual - centre)),
-        "coverage": _figure(np.mean(inside)),
-        "relative_winkler": _ratio(winkler, naive_winkler),
+        "relative_mae": _ratio(np.abs(found.actual - found.predicted), reference["mae"]),
+        "coverage": _figure(np.mean((found.low <= found.actual) & (found.actual <= found.high))),
+        "relative_winkler": _ratio(winkler, reference["winkler"]),
     }
 
 

@@ -10,6 +10,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import UnsupportedMediaType
 
 from crypto_predict.errors import DatabaseError, InvalidValue
+from crypto_predict.market import Span
 from crypto_predict.market.ports import ACTIVE, CollectedSeries
 from crypto_predict.web import conditional_requests
 from crypto_predict.web import questions as query_strings
@@ -144,14 +145,26 @@ def pairs(database: Database, ranges: list[PairRange], now: datetime) -> Respons
     return live(rendering.pairs(ranges, states))
 
 
-def scorecard(database: Database, baked: Rendered, now: datetime) -> Response:
-    """Answer ``GET /scorecard`` with the record of the minute forecasts; the model's part is that of `baked`."""
-    try:
-        with database.reading() as reader:
-            found = forecasts.records(reader)
-    except (DatabaseError, Overloaded):
-        return live(rendering.scorecard(baked, None))
-    return live(rendering.scorecard(baked, found), forecasts.until_next(now))
+class LiveScorecard:
+    """``GET /scorecard`` with the record of the minute forecasts, which is read once for all requests in a minute."""
+
+    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+        self._database, self._clock = database, clock
+        self._kept: tuple[Rendered, Rendered, Span] | None = None  # the model's part, the answer, and when it holds
+
+    def answer(self, baked: Rendered) -> Response:
+        """Return the scorecard of the model with the record; if the database cannot be read, with null in its place."""
+        now, kept = self._clock(), self._kept
+        if kept is not None and kept[0] is baked and now in kept[2]:
+            return live(kept[1], kept[2].end - now)
+        try:
+            with self._database.reading() as reader:
+                rendered = rendering.scorecard(baked, forecasts.records(reader))
+        except (DatabaseError, Overloaded):
+            return live(rendering.scorecard(baked, None))
+        lasts = forecasts.until_next(now)
+        self._kept = baked, rendered, Span(now, now + lasts)
+        return live(rendered, lasts)
 
 
 def example(database: Database, fallback: found_series.Example) -> found_series.Example:

@@ -62,9 +62,9 @@ class Scraped(NamedTuple):
 
 
 @contextmanager
-def scraped(database: str, speed: float = SPEED) -> Iterator[Scraped]:
+def scraped(database: str, speed: float = SPEED, history: timedelta = 30 * MINUTE) -> Iterator[Scraped]:
     clock = Clock(START, speed)
-    motion = Motion(clock, (BTC, ETH), begin=Interval.MINUTE_1.ceil(START - 30 * MINUTE))
+    motion = Motion(clock, (BTC, ETH), begin=Interval.MINUTE_1.ceil(START - history))
     exchange = BinanceInMotion(motion)
     named = ("--pair", "BTC/USD,ETH/USD")
     with (
@@ -79,9 +79,10 @@ def scraped(database: str, speed: float = SPEED) -> Iterator[Scraped]:
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
     """One collector for all tests that do not disturb it."""
-    with scraped(new_database("sqlite", tmp_path_factory.mktemp("calm"))) as found:
+    with scraped(new_database("sqlite", tmp_path_factory.mktemp("calm")), history=timedelta(hours=25)) as found:
         until(lambda: found.value("candles_total", **OF_BTC, by="stream"), "a candle of the stream is stored")
         until(lambda: found.value("compared_total", **OF_BTC), "it is compared")
+        until(lambda: found.value("forecasts_total", **OF_BTC), "it has a forecast")
         yield found
 
 
@@ -92,6 +93,14 @@ def test_each_pair_has_its_figures(calm: Scraped) -> None:
     assert calm.value("rejected_rows_total", **OF_BTC) == 0
     assert calm.value("gaps", **OF_BTC) == 0
     assert calm.value("waiting", source="binance", pair="BTC/USDT") is not None
+
+
+def test_each_pair_has_the_figures_of_its_forecasts(calm: Scraped) -> None:
+    assert calm.value("forecast_lag_seconds", **OF_BTC) in {0, 60, 120}
+    assert (calm.value("forecast_fits_total", **OF_BTC) or 0) >= 1
+    assert calm.value("forecast_rebuilds_total", **OF_BTC) is not None
+    assert (calm.value("forecast_step_seconds") or 0) > 0
+    assert (calm.value("forecast_fit_seconds_total") or 0) > 0
 
 
 def test_the_stream_and_the_process_have_theirs(calm: Scraped) -> None:
@@ -198,6 +207,7 @@ CASES: dict[str, tuple[dict[str, str], set[str]]] = {
             'crypto_predict_collector_ready{instance="a"}': "1x60",
             f"crypto_predict_collector_lag_seconds{{{SERIES}}}": "0x60",
             f"crypto_predict_collector_stream_lag_seconds{{{STREAM}}}": "0x60",
+            f"crypto_predict_collector_forecast_lag_seconds{{{SERIES}}}": "0x60",
             f'crypto_predict_collector_candles_total{{{SERIES},by="stream"}}': "0+1x60",
             f"crypto_predict_collector_compared_total{{{SERIES}}}": "0+1x60",
             f"crypto_predict_collector_mismatched_total{{{SERIES}}}": "7x60",
@@ -213,6 +223,7 @@ CASES: dict[str, tuple[dict[str, str], set[str]]] = {
     "nothing comes": (
         {
             f"crypto_predict_collector_lag_seconds{{{SERIES}}}": "1200+60x60",
+            f"crypto_predict_collector_forecast_lag_seconds{{{SERIES}}}": "1200+60x60",
             f"crypto_predict_collector_stream_lag_seconds{{{STREAM}}}": "1200+60x60",
             f'crypto_predict_collector_candles_total{{{SERIES},by="stream"}}': "5x60",
         },
@@ -226,6 +237,13 @@ CASES: dict[str, tuple[dict[str, str], set[str]]] = {
             f"crypto_predict_collector_reconnects_total{{{STREAM}}}": "0+1x60",
         },
         {"StreamDiffersFromRest", "QuarantineGrowing", "StreamUnstable"},
+    ),
+    "candles come without forecasts": (
+        {
+            f"crypto_predict_collector_lag_seconds{{{SERIES}}}": "0x60",
+            f"crypto_predict_collector_forecast_lag_seconds{{{SERIES}}}": "3000+60x60",
+        },
+        {"ForecastsLagging"},
     ),
     "the database is away": (
         {

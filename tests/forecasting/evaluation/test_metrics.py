@@ -1,19 +1,22 @@
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 from statsmodels.stats.proportion import proportion_confint
 
+from crypto_predict.baked.distribution import Distribution
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.evaluation.metrics import direction
 from crypto_predict.history.columns import FloatArray
+from crypto_predict.market.forecast import LEVELS
 
 NUMBERS = st.floats(-1e6, 1e6).map(lambda value: round(value, 6))  # whose squares are finite
-LEVELS = st.floats(0.01, 0.99)
+SHARES = st.floats(0.01, 0.99)
 SOME = st.lists(NUMBERS, min_size=1, max_size=20).map(np.array)
 TWO = st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=20).map(lambda rows: np.array(rows).T)
 INTERVALS = st.lists(
@@ -51,7 +54,7 @@ def test_the_root_of_mean_squares_is_never_smaller_than_the_mean_error(two: Floa
     assert metrics.mae(predicted, actual) == metrics.mae(actual, predicted)
 
 
-@given(SOME, LEVELS, NUMBERS)
+@given(SOME, SHARES, NUMBERS)
 def test_the_pinball_loss_is_least_at_the_quantile(values: FloatArray, level: float, other: float) -> None:
     """Koenker and Bassett: this makes it the measure of a quantile forecast."""
     quantile = sorted(values)[math.ceil(len(values) * level) - 1]
@@ -62,7 +65,7 @@ def test_the_pinball_loss_is_least_at_the_quantile(values: FloatArray, level: fl
     assert loss(quantile) <= loss(other) + 1e-9 * (1 + abs(loss(other)))
 
 
-@given(INTERVALS, LEVELS)
+@given(INTERVALS, SHARES)
 def test_the_winkler_score_is_the_sum_of_the_pinball_losses_of_both_ends(rows: FloatArray, coverage: float) -> None:
     """Gneiting and Raftery, section 6.2: an interval is two quantiles."""
     (actual, low, high), tail = rows, (1 - coverage) / 2
@@ -71,7 +74,7 @@ def test_the_winkler_score_is_the_sum_of_the_pinball_losses_of_both_ends(rows: F
     assert score == pytest.approx(pinballs / tail, rel=1e-6, abs=1e-6)
 
 
-@given(INTERVALS, LEVELS)
+@given(INTERVALS, SHARES)
 def test_the_winkler_score_is_the_width_of_an_interval_that_holds_its_outcome_and_more_otherwise(
     rows: FloatArray, coverage: float
 ) -> None:
@@ -105,6 +108,140 @@ def test_the_crps_is_the_absolute_error_up_to_the_spread(actual: float, mean: fl
     score, error = metrics.crps_gaussian(of(actual), of(mean), of(sigma))[0], abs(actual - mean)
     assert max(0, error - sigma) - 1e-9 <= score <= error + sigma / 4 + 1e-9
     assert metrics.crps_gaussian(of(actual), of(mean), of(0.0)) == error
+
+
+SEVEN = np.array(LEVELS)
+ROWS = st.lists(st.floats(-100, 100).map(lambda value: round(value, 3)), min_size=7, max_size=7).map(sorted)
+
+
+def gaussian(levels: FloatArray, mean: float = 0.0, sigma: float = 1.0, rows: int = 1) -> FloatArray:
+    """Quantiles of a Gaussian at these levels, (rows, k)."""
+    return np.tile(mean + sigma * special.ndtri(levels), (rows, 1))
+
+
+def crps(actual: float, quantiles: Any, levels: FloatArray = SEVEN) -> float:
+    """The score of one outcome."""
+    return float(metrics.crps_quantiles(of(actual), np.array([quantiles]), levels)[0])
+
+
+def pit(actual: float, quantiles: Any) -> float:
+    """The probability that the distribution gives to this outcome and those below."""
+    return float(metrics.pit(of(actual), np.array([quantiles]), SEVEN)[0])
+
+
+@pytest.mark.parametrize(
+    ("outer", "apart"), [(0.05, 6e-3), (0.01, 8e-4), (1e-3, 5e-5), (1e-5, 5e-7)], ids=["5 %", "1 %", "0.1 %", "0.001 %"]
+)
+def test_the_crps_of_gaussian_quantiles_converges_to_that_of_the_gaussian(outer: float, apart: float) -> None:
+    """Between the outer quantiles the two distributions are the same; beyond them less and less is left."""
+    actual, levels = np.linspace(-6, 6, 49), np.array([outer, 0.3, 0.5, 1 - outer])
+    found = metrics.crps_quantiles(actual, gaussian(levels, rows=49), levels)
+    closed = metrics.crps_gaussian(actual, np.zeros(49), np.ones(49))
+    assert found == pytest.approx(closed, abs=1.2 * apart)
+
+
+def test_the_mean_crps_of_our_levels_compares_with_the_closed_one_to_a_ten_thousandth() -> None:
+    """So a ratio of the two says something about the forecasts, not about the formulas."""
+    actual = special.ndtri((np.arange(4000) + 0.5) / 4000)  # outcomes of a calibrated Gaussian
+    found = metrics.crps_quantiles(actual, gaussian(SEVEN, rows=4000), SEVEN).mean()
+    closed = metrics.crps_gaussian(actual, np.zeros(4000), np.ones(4000)).mean()
+    assert found == pytest.approx(closed, rel=1e-4)
+
+
+@settings(max_examples=20)
+@given(ROWS, st.floats(-130, 130))
+@example([0.0] * 7, 3.0)
+@example([-1.0, -1.0, 0.0, 0.0, 0.0, 2.0, 2.0], 0.0)
+def test_the_crps_of_quantiles_is_twice_the_integral_of_the_pinball_loss(row: list[float], actual: float) -> None:
+    """Of all levels of the distribution that the served model evaluates."""
+    served = Distribution(LEVELS, tuple(row))
+
+    def loss(level: float) -> float:
+        return float(metrics.quantile_loss(of(actual), of(math.log(served.quantile(level))), level)[0])
+
+    corners = [0.0, *sorted({*LEVELS, served.below(math.exp(actual))}), 1.0]
+    integral = 2 * sum(integrate.quad(loss, *ends)[0] for ends in pairwise(corners))
+    assert crps(actual, row) == pytest.approx(integral, rel=1e-5, abs=1e-6)
+
+
+@given(ROWS, st.floats(-130, 130))
+@example([0.0] * 7, 0.0)
+def test_pit_values_are_the_probabilities_that_are_served(row: list[float], actual: float) -> None:
+    """By the same interpolation; where quantiles are equal the value lies inside the jump."""
+    served, step = Distribution(LEVELS, tuple(row)), 1e-9
+    before, after = served.below(math.exp(actual - step)), served.below(math.exp(actual + step))
+    assert before - 1e-6 <= pit(actual, row) <= after + 1e-6
+
+
+@given(ROWS, st.floats(-130, 130), st.floats(0, 100))
+def test_pit_values_ascend_with_the_outcome(row: list[float], actual: float, more: float) -> None:
+    assert 0 <= pit(actual, row) <= pit(actual + more, row) <= 1
+    for level, quantile in zip(LEVELS, row, strict=True):
+        if row.count(quantile) == 1:
+            assert pit(quantile, row) == pytest.approx(level, abs=1e-9)
+
+
+@given(ROWS, st.floats(-130, 130), st.floats(-50, 50), st.floats(0.1, 10))
+def test_the_crps_of_quantiles_shifts_and_scales_with_the_values(
+    row: list[float], actual: float, shift: float, factor: float
+) -> None:
+    moved = crps(actual * factor + shift, factor * np.array(row) + shift)
+    assert moved == pytest.approx(factor * crps(actual, row), rel=1e-9, abs=1e-9)
+
+
+@given(ROWS, st.floats(-130, 130), st.floats(0, 50))
+def test_the_crps_of_quantiles_grows_with_the_distance_beyond_them(
+    row: list[float], actual: float, more: float
+) -> None:
+    """And never by more than the distance; it is not negative."""
+    outcome = max(actual, row[-1])
+    near, far = crps(outcome, row), crps(outcome + more, row)
+    assert 0 <= near <= far + 1e-9
+    assert far <= near + more + 1e-9
+
+
+@given(ROWS, ROWS)
+def test_no_other_distribution_has_a_smaller_expected_crps(row: list[float], other: list[float]) -> None:
+    """Proper: whoever believes in a distribution cannot gain by forecasting another one."""
+    believed = Distribution(LEVELS, tuple(row))
+    outcomes = np.array([math.log(believed.quantile((index + 0.5) / 400)) for index in range(400)])
+    honest, strategic = (metrics.crps_quantiles(outcomes, np.tile(q, (400, 1)), SEVEN).mean() for q in (row, other))
+    spread = row[-1] - row[0]
+    assert honest <= strategic + 1e-3 * spread + 1e-9
+
+
+@given(NUMBERS, NUMBERS)
+def test_a_distribution_without_width_has_the_absolute_error_as_crps(actual: float, price: float) -> None:
+    """A stablecoin's quantiles are all the same."""
+    assert crps(actual, [price] * 7) == pytest.approx(abs(actual - price), rel=1e-12)
+    assert pit(actual, [price] * 7) == pytest.approx(0.5 if actual == price else float(actual > price))
+
+
+def test_a_calibrated_distribution_has_a_flat_histogram_and_a_narrow_one_is_found_out() -> None:
+    """An interval that is a third too narrow leaves too many outcomes in the outer tenths."""
+    actual = np.random.default_rng(0).standard_normal(1000)
+    values = metrics.pit(actual, gaussian(SEVEN, rows=1000), SEVEN)
+    assert metrics.pit_histogram(values) == pytest.approx([0.1] * 10, abs=0.03)
+    assert sum(metrics.pit_histogram(values)) == pytest.approx(1)
+    calibrated = metrics.uniformity(values)
+    assert calibrated is not None
+    assert calibrated > 0.05
+    narrow = metrics.pit(actual, gaussian(SEVEN, sigma=2 / 3, rows=1000), SEVEN)
+    assert metrics.pit_histogram(narrow)[[0, -1]] == pytest.approx([0.2] * 2, abs=0.04)
+    found = metrics.uniformity(narrow)
+    assert found is not None
+    assert found < 1e-6
+
+
+def test_the_test_of_uniformity_is_the_textbook_one_and_rejects_one_in_twenty() -> None:
+    """At its 5 % level, of samples as small as those of a horizon of a quarter."""
+    counts = np.array([12, 8, 10, 9, 11, 10, 14, 6, 10, 10])
+    values = np.repeat(np.arange(10) / 10 + 0.05, counts)
+    assert metrics.uniformity(values) == pytest.approx(stats.chi2.sf(np.sum((counts - 10) ** 2) / 10, 9))
+    random = np.random.default_rng(0)
+    p_values = [metrics.uniformity(random.random(20)) or 0.0 for _ in range(1000)]
+    assert 0.03 <= np.mean(np.array(p_values) < 0.05) <= 0.07
+    assert metrics.uniformity(random.random(9)) is None
 
 
 @pytest.mark.parametrize(

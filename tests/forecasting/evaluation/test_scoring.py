@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from crypto_predict.baked.distribution import Distribution
 from crypto_predict.baked.schema import KNOTS, Backtest, ProphetScore
 from crypto_predict.forecasting.candidates.models import CANDIDATES
+from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.evaluation.replay import Replay, replay
-from crypto_predict.forecasting.evaluation.scoring import gaussian_half_widths, only, prophet_words, score, words
+from crypto_predict.forecasting.evaluation.scoring import apart, gaussian_half_widths, only, prophet_words, score, words
 from crypto_predict.forecasting.series import DailySeries
+from crypto_predict.market.forecast import LEVELS
 from tests.support.histories import flat, make_history, wandering
 from tests.support.prophets import prophet_replay
 
@@ -173,6 +176,66 @@ def test_only_leaves_other_horizons_out_of_the_words_too() -> None:
     assert week.prophet.words == prophet_words(both.prophet.scores[1:])
 
 
+def test_the_scores_of_a_distribution_follow_from_its_quantiles() -> None:
+    """Recomputed from the definitions: each quantile's pinball loss, shares inside, and the served probabilities."""
+    past = forecasting(lambda _: 0.0, range(100, DAYS), half_width=0.02)
+    found, [one] = past.forecasts(1), scored(score(past, [1])).scores
+    below, losses = found.actual[:, None] <= found.quantiles, []
+    for column, (level, each) in enumerate(zip(LEVELS, one.quantiles, strict=True)):
+        miss = found.actual - found.quantiles[:, column]
+        losses.append(np.where(miss > 0, level * miss, (level - 1) * miss).mean())
+        assert each.level == level
+        assert each.below == pytest.approx(below[:, column].mean(), rel=1e-5)
+        assert each.pinball == pytest.approx(losses[-1], rel=1e-5)
+    assert one.pinball == pytest.approx(np.mean(losses), rel=1e-5)
+    inside = [np.mean(below[:, high] & ~below[:, low]) for low, high in ((2, 4), (1, 5), (0, 6))]
+    assert [one.coverage_50, one.coverage, one.coverage_90] == pytest.approx(inside, rel=1e-5)
+    rows = zip(np.exp(found.actual).tolist(), found.quantiles.tolist(), strict=True)
+    probabilities = [Distribution(LEVELS, tuple(row)).below(actual) for actual, row in rows]
+    tenths = np.bincount(np.minimum((10 * np.array(probabilities)).astype(int), 9), minlength=10) / len(probabilities)
+    assert one.pit == pytest.approx(tenths, abs=1e-5)
+    assert one.pit_p_value == pytest.approx(metrics.uniformity(np.array(probabilities)), rel=1e-5)
+
+
+def test_persistence_with_its_own_gaussian_distribution_scores_as_itself() -> None:
+    """The reference of every relative figure; it differs from our quantiles in the tails only."""
+    past = forecasting(lambda _: 0.0, range(100, DAYS))
+    own = replace(past, half_widths=gaussian_half_widths(past.series.log_close, 1)[past.cutoffs][:, None])
+    one = scored(score(own, [1])).scores[0]
+    assert one.relative_crps == pytest.approx(1, rel=1e-3)
+    assert one.relative_winkler == pytest.approx(1)
+    assert [each.relative_pinball for each in one.quantiles] == pytest.approx([1] * 7)
+
+
+def test_every_figure_lies_inside_its_confidence_interval() -> None:
+    past = replay(series(400), [1, 7], 3, 400)
+    assert past is not None
+    for one in scored(score(past, [1, 7])).scores:
+        names = {"mae", "pinball", "crps", "winkler", "coverage", "coverage_50", "coverage_90"}
+        always = names - {"coverage_90"}  # which may be 100 %
+        assert always <= one.confidence.keys() <= names | {"relative_mae", "relative_crps", "relative_winkler"}
+        for name, ends in one.confidence.items():
+            assert ends.low <= getattr(one, name) <= ends.high
+            assert ends.low < ends.high or name == "relative_mae"
+        for each in one.quantiles:
+            assert each.confidence.keys() <= {"below", "pinball", "relative_pinball"}
+            for name, ends in each.confidence.items():
+                assert ends.low <= getattr(each, name) <= ends.high
+
+
+def test_a_horizon_with_few_independent_forecasts_has_no_confidence_interval() -> None:
+    """A hundred forecasts over thirty days are not three blocks of twice the horizon, nor ten without overlap."""
+    one = scored(score(forecasting(lambda _: 0.0, range(100, DAYS), horizon=30), [30])).scores[0]
+    assert (one.forecasts, one.confidence, one.pit_p_value) == (70, {}, None)
+    assert all(each.confidence == {} for each in one.quantiles)
+
+
+def test_the_forecasts_kept_apart_do_not_overlap() -> None:
+    """Uneven cutoffs, too; the first one is kept."""
+    assert apart(np.array([3, 4, 9, 10, 11, 30]), 7).tolist() == [0, 3, 5]
+    assert apart(np.arange(5), 1).tolist() == [0, 1, 2, 3, 4]
+
+
 def test_without_a_due_forecast_the_score_is_none() -> None:
     assert score(forecasting(lambda _: 0.0, range(DAYS - 5, DAYS), horizon=7), [7]) is None
 
@@ -239,8 +302,8 @@ def numbers(value: Any) -> Iterator[float]:
     if is_dataclass(value):
         for field in fields(value):
             yield from numbers(getattr(value, field.name))
-    elif isinstance(value, tuple):
-        for item in value:
+    elif isinstance(value, (tuple, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
             yield from numbers(item)
     elif isinstance(value, float):
         yield value

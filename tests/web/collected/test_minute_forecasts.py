@@ -335,12 +335,14 @@ def test_the_scorecard_may_be_cached_until_the_next_outcomes(writer: WritableDat
     ):
         response = at(own_url, now).get("/scorecard")
         assert (response.headers["Cache-Control"], "Last-Modified" in response.headers) == (expected, False)
-    served = at(own_url, LATE)
+    clock = [LATE]
+    served = client(make_model(BTC), lambda: clock[0], database=own_url)
     writer.write_forecasts({MINUTES: [step(0, 1)]}, KEEP)
     condition = {"If-None-Match": served.get("/scorecard").headers["ETag"]}
-    assert served.get("/scorecard", headers=condition).status_code == 304
     writer.write_forecasts({MINUTES: [step(1, 1)]}, KEEP)
-    assert served.get("/scorecard", headers=condition).status_code == 200
+    for now, status in ((LATE + 51 * SECOND, 304), (LATE + 52 * SECOND, 200), (LATE, 200)):
+        clock[0] = now
+        assert served.get("/scorecard", headers=condition).status_code == status
 
 
 def test_the_scorecard_of_the_model_is_answered_while_the_database_is_away(tmp_path: Path) -> None:

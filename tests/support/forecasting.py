@@ -1,0 +1,139 @@
+"""Minute forecasts at work: invented minutes go into a database, one after the other, as a collector stores them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from crypto_predict.collecting.live.forecasts import Forecasts
+from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
+from crypto_predict.market.clock import Clock
+from crypto_predict.market.forecast import MINUTES_AHEAD, MinuteForecast
+from crypto_predict.market.ports import MarketReader, MarketWriter, MinuteRecord
+from tests.support.live import until
+
+MINUTE = timedelta(minutes=1)
+START = datetime(2024, 5, 17, tzinfo=UTC)
+DAY = 1_440
+BTC = SeriesKey("binance", Pair("BTC", "USDT"), Interval.MINUTE_1)
+ETH = SeriesKey("binance", Pair("ETH", "USDT"), Interval.MINUTE_1)
+EVER = Span(START - timedelta(days=365), START + timedelta(days=365))
+SPEED = 60.0
+
+
+def market(minutes: int, seed: int = 0, start: datetime = START) -> list[Candle]:
+    """Return so many minutes of a random walk whose volatility changes slowly."""
+    chance, price, candles = random.Random(seed), 100.0, []
+    for number in range(minutes):
+        size = 4e-4 * (1.5 + math.sin(number / 97))
+        steps = [price * math.exp(chance.gauss(0, size / 2)) for _ in range(4)]
+        close = price * math.exp(chance.gauss(0, size))
+        prices = (price, close, *steps)
+        volume = chance.random()
+        candles.append(Candle(start + number * MINUTE, price, max(prices), min(prices), close, volume))
+        price = close
+    return candles
+
+
+class Collected:
+    """A database into which candles are stored, with the forecasts of what is stored."""
+
+    def __init__(self, database: MarketWriter, forecasts: Forecasts, clock: Clock) -> None:
+        self.database, self.forecasts, self.clock = database, forecasts, clock
+
+    def follow(self, *series: SeriesKey) -> None:
+        """Look at the database as a collector does now and then."""
+        self.forecasts.follow([one for one in self.database.collected() if one.series in series])
+
+    def store(self, candles: Sequence[Candle], series: SeriesKey = BTC) -> None:
+        """Store candles; the forecasts hear of them."""
+        changed = keep(self.database, candles, series)
+        self.forecasts.stored(series, candles, changed)
+
+    def forecast(self, candle: Candle, series: SeriesKey = BTC) -> MinuteForecast:
+        """Wait until the forecast at the close of a candle is stored, and return it."""
+        close = candle.open_time + MINUTE
+        until(lambda: cutoffs(self.database, series)[-1:] == [close], f"a forecast of {series.pair} at {close}")
+        return forecasts_of(self.database, series)[-1]
+
+    def store_each(self, candles: Iterable[Candle], series: SeriesKey = BTC) -> None:
+        """Store candles one after the other, each once the one before has its forecast."""
+        for candle in candles:
+            self.store([candle], series)
+            self.forecast(candle, series)
+
+
+def keep(database: MarketWriter, candles: Sequence[Candle], series: SeriesKey = BTC) -> int:
+    """Store candles without a word to anybody; return how many are new or changed."""
+    database.follow(series, simulated=False)
+    return database.write(series, candles, Span(candles[0].open_time, candles[-1].open_time + MINUTE))
+
+
+@contextmanager
+def forecasting(database: MarketWriter, *series: SeriesKey, clock: Clock | None = None) -> Iterator[Collected]:
+    """Forecast these series, as far as they are in the database, inside the context."""
+    clock = clock or Clock(START + timedelta(days=2), SPEED)
+    forecasts = Forecasts(database, clock)
+    loop = asyncio.new_event_loop()
+    ending = asyncio.Event()
+
+    async def run() -> None:
+        tasks = [asyncio.create_task(part()) for part in (forecasts.run, forecasts.prepare)]
+        await ending.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(run(),), name="forecasting")
+    found = Collected(database, forecasts, clock)
+    found.follow(*(series or (BTC,)))
+    thread.start()
+    try:
+        yield found
+    finally:
+        forecasts.stop()
+        loop.call_soon_threadsafe(ending.set)
+        thread.join()
+        loop.close()
+
+
+def forecasts_of(database: MarketReader, series: SeriesKey = BTC) -> list[MinuteForecast]:
+    """Return every stored forecast."""
+    return list(database.minute_forecasts(series, EVER, 10**6))
+
+
+def cutoffs(database: MarketReader, series: SeriesKey = BTC) -> list[datetime]:
+    """Return the cutoff of every stored forecast."""
+    return [one.cutoff for one in forecasts_of(database, series)]
+
+
+def scored(record: MinuteRecord | None) -> dict[int, int]:
+    """Return the number of scored forecasts by horizon."""
+    return {} if record is None else {one.horizon_minutes: one.forecasts for one in record.scores}
+
+
+def outcomes(database: MarketReader, series: SeriesKey = BTC) -> dict[int, list[float]]:
+    """Return by horizon the absolute errors of all stored forecasts whose outcome is stored, in time order."""
+    closes = {one.candle.open_time + MINUTE: one.candle.close for one in database.candles(series, EVER, 10**6)}
+    made = forecasts_of(database, series)
+    return {
+        horizon: errors
+        for horizon in range(1, MINUTES_AHEAD + 1)
+        if (
+            errors := [
+                abs(math.log(closes[one.cutoff + horizon * MINUTE] / one.points[horizon - 1]))
+                for one in made
+                if one.cutoff + horizon * MINUTE in closes
+            ]
+        )
+    }
+
+
+def eventually_scored(database: MarketReader, expected: Callable[[], dict[int, int]], series: SeriesKey = BTC) -> None:
+    """Wait until so many forecasts of each horizon are scored."""
+    until(lambda: scored(database.minute_record(series)) == expected(), "every outcome is scored")
