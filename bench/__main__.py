@@ -10,7 +10,7 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-from bench import backfill, backtest, candles, distributions, image, live, serving, store, ticks
+from bench import backfill, backtest, candles, distributions, image, live, minutes, serving, store, ticks
 from bench.figures import Figure, table
 from crypto_predict.errors import ReleaseFailed
 from crypto_predict.market import Pair
@@ -25,7 +25,7 @@ def main() -> None:
         "--pair", default="BTC/USD", help="pairs whose distributions are scored, with commas (default: %(default)s)"
     )
     parser.add_argument("--until", type=date.fromisoformat, help="the last day of the scored histories")
-    parts = ("servers", "distributions", "candles", "store", "image", "backfill", "ticks", "live")
+    parts = ("servers", "distributions", "candles", "store", "image", "backfill", "ticks", "minutes", "live")
     parser.add_argument(
         "--only", choices=parts, help="measure these alone (default: all but live, which takes 12 minutes)"
     )
@@ -49,6 +49,8 @@ def main() -> None:
             figures += backfill.measure()
         if options.only in {None, "ticks"}:
             figures += ticks.measure()
+        if options.only in {None, "minutes"}:
+            figures += minutes.measure()
         if options.only == "live":
             figures += live.measure()
     print(table(figures))

@@ -91,6 +91,7 @@ def create_flask_app(service: Service) -> Flask:
     app.url_map.merge_slashes = False  # do not redirect //a to /a
     _add_model_routes(app, service)
     collected_routes.add_routes(app, service.database, service.clock)
+    collected_routes.add_forecasts(app, service.database, service.clock)
     if service.database is not None:
         collected_routes.add_changes(app, service.database, service.administration, service.clock)
     _add_operator_routes(app, service)

@@ -10,7 +10,8 @@ from crypto_predict.errors import CryptoPredictError
 from crypto_predict.market import EPOCH, Interval, Pair, Span
 from crypto_predict.market.forecast import LEVELS, MinuteForecast, MinuteScores
 from crypto_predict.market.ports import ACTIVE, CollectedSeries, MarketReader, MinuteRecord, StreamState
-from crypto_predict.web.collected.questions import LATEST, MinutesQuestion
+from crypto_predict.web.collected.answers import Page
+from crypto_predict.web.collected.questions import LATEST, MinutesQuestion, PastQuestion
 from crypto_predict.web.collected.series import choose, of_pair, rank
 from crypto_predict.wording import duration
 
@@ -75,6 +76,13 @@ class MinutesRecord:
     by_horizon: tuple[MinuteScore, ...]
 
 
+class PastMinute(NamedTuple):
+    """What was forecast for a close, and what it was."""
+
+    made: MinuteForecast
+    close: float | None  # None if the candle is not stored, or is still to come
+
+
 class NoMinuteForecast(CryptoPredictError):
     """The newest forecast is too old, or there is none; `lag` says for how long, None if nothing is stored yet."""
 
@@ -110,6 +118,33 @@ def newest(reader: MarketReader, question: MinutesQuestion, now: datetime) -> Ne
     return Newest(answer, made.cutoff + MINUTE.length + STORED_AFTER - now)
 
 
+def past(reader: MarketReader, question: PastQuestion) -> Page[PastMinute]:
+    """Return a page of forecasts of one horizon, by the close that each was made for: from `start` on, before `end`.
+
+    Without a start they are the newest `limit` before the end. Only forecasts of the last day or so are stored.
+
+    Raises:
+        DatabaseError: The database cannot be read.
+        NotCollected: The database does not hold minutes of the pair, or not from that source.
+    """
+    asked, ahead = question.page, question.horizon * MINUTE.length
+    found, _ = choose(of_pair(reader, asked.pair, MINUTE), MINUTE, asked.source)
+    made_in = Span((asked.start or EPOCH) - ahead, (asked.end or LATEST) - ahead)
+    is_newest = asked.start is None
+    made = reader.minute_forecasts(found.series, made_in, asked.limit + 1, newest=is_newest)
+    if not made:
+        return Page(found, MINUTE, (), None, None)
+    opening = Span(made[0].cutoff + ahead - MINUTE.length, made[-1].cutoff + ahead)  # of the candles with these closes
+    stored = reader.candles(found.series, opening, (opening.end - opening.start) // MINUTE.length)
+    closes = {candle.open_time + MINUTE.length: candle.close for candle, _ in stored}
+    rows = [PastMinute(one, closes.get(one.cutoff + ahead)) for one in made]
+    if len(rows) <= asked.limit:
+        return Page(found, MINUTE, rows, None, None)
+    if is_newest:
+        return Page(found, MINUTE, rows[1:], None, rows[1].made.cutoff + ahead)
+    return Page(found, MINUTE, rows[:-1], rows[-1].made.cutoff + ahead, None)
+
+
 def records(reader: MarketReader) -> list[MinutesRecord]:
     """Return the live record of every series that has one, sorted by pair and source.
 
@@ -119,6 +154,11 @@ def records(reader: MarketReader) -> list[MinutesRecord]:
     stored = reader.minute_records()
     found = [one for one in reader.collected() if one.series in stored] if stored else []
     return [_record(one, stored[one.series]) for one in sorted(found, key=lambda one: rank(one.series))]
+
+
+def prices(made: MinuteForecast, minutes: int) -> list[float]:
+    """Return the point and the quantiles for so many minutes after the cutoff, rounded."""
+    return [float(f"{one:.{_DIGITS}g}") for one in (made.points[minutes - 1], *made.quantiles[minutes - 1])]
 
 
 def until_next(now: datetime) -> timedelta:

@@ -55,6 +55,13 @@ class MinutesQuestion(NamedTuple):
     source: str | None = None
 
 
+class PastQuestion(NamedTuple):
+    """The parameters of ``/forecast/{pair}/minutes/past``."""
+
+    page: PageQuestion  # of the closes that were forecast
+    horizon: int = MINUTES_AHEAD  # minutes before each close, at which it was forecast
+
+
 class NewPair(NamedTuple):
     """The body of ``POST /pairs``; what was not given is None."""
 
@@ -80,7 +87,8 @@ def candles(pair: str, query: str) -> PageQuestion:
     Raises:
         BadParameter, InvalidValue: The pair is malformed, or a parameter is repeated, unknown, malformed or too large.
     """
-    return _page(pair, query, ("interval", *_PAGE))
+    known = Pair.parse(pair)
+    return _page(known, parameters(query, ("interval", *_PAGE)))
 
 
 def page(pair: str, query: str) -> PageQuestion:
@@ -89,7 +97,8 @@ def page(pair: str, query: str) -> PageQuestion:
     Raises:
         BadParameter, InvalidValue: The pair is malformed, or a parameter is repeated, unknown, malformed or too large.
     """
-    return _page(pair, query, _PAGE)
+    known = Pair.parse(pair)
+    return _page(known, parameters(query, _PAGE))
 
 
 def digest(pair: str, query: str) -> DigestQuestion:
@@ -116,8 +125,18 @@ def minutes_ahead(pair: str, query: str) -> MinutesQuestion:
     """
     known = Pair.parse(pair)
     given = parameters(query, ("horizon", "source"))
-    horizon = _horizon(given["horizon"]) if "horizon" in given else MINUTES_AHEAD
-    return MinutesQuestion(known, horizon, given.get("source"))
+    return MinutesQuestion(known, _minutes(given), given.get("source"))
+
+
+def past_minutes(pair: str, query: str) -> PastQuestion:
+    """Parse the path and the query of ``/forecast/{pair}/minutes/past``.
+
+    Raises:
+        BadParameter, InvalidValue: The pair is malformed, or a parameter is repeated, unknown, malformed or too large.
+    """
+    known = Pair.parse(pair)
+    given = parameters(query, ("horizon", *_PAGE))
+    return PastQuestion(_page(known, given), _minutes(given))
 
 
 def new_pair(body: bytes, now: datetime) -> NewPair:
@@ -150,14 +169,16 @@ def removed_pair(pair: str, query: str) -> RemovedPair:
     return RemovedPair(known, parameters(query, ("source",)).get("source"))
 
 
-def _page(pair: str, query: str, names: tuple[str, ...]) -> PageQuestion:
-    known = Pair.parse(pair)
-    given = parameters(query, names)
+def _page(pair: Pair, given: Mapping[str, str]) -> PageQuestion:
     start, end = (_instant(name, given[name]) if name in given else None for name in ("start", "end"))
     if start is not None and end is not None and end < start:
         raise BadParameter("end", f"end {given['end']} lies before start {given['start']}")
     limit = _limit(given["limit"]) if "limit" in given else DEFAULT_LIMIT
-    return PageQuestion(known, _interval(given), start, end, limit, given.get("source"))
+    return PageQuestion(pair, _interval(given), start, end, limit, given.get("source"))
+
+
+def _minutes(given: Mapping[str, str]) -> int:
+    return _horizon(given["horizon"]) if "horizon" in given else MINUTES_AHEAD
 
 
 def _members(body: bytes) -> dict[str, object]:

@@ -13,12 +13,13 @@ from urllib.parse import quote, urlencode
 
 from crypto_predict.baked import plain
 from crypto_predict.errors import CryptoPredictError
-from crypto_predict.market import Candle, Pair, Quote, StoredCandle
+from crypto_predict.market import Candle, Interval, Pair, Quote, StoredCandle
+from crypto_predict.market.forecast import LEVELS
 from crypto_predict.web.answers import PairRange
 from crypto_predict.web.collected.answers import Page, T
-from crypto_predict.web.collected.forecasts import MinutesRecord
+from crypto_predict.web.collected.forecasts import MinutesRecord, PastMinute, prices
 from crypto_predict.web.collected.live_answers import Minute
-from crypto_predict.web.collected.questions import PageQuestion
+from crypto_predict.web.collected.questions import PageQuestion, PastQuestion
 from crypto_predict.web.collected.series import SeriesState
 from crypto_predict.web.rendering import PAIR, SERIES, SIMULATED, Headers, Rendered, render, simulated_header
 
@@ -31,6 +32,7 @@ MINUTE_COLUMNS = (
     *("time", "verdict", "asked", "reason", *COLUMNS[1:]),
     *("built_open", "built_high", "built_low", "built_close", "ticks", "late", "partial"),
 )
+PAST_COLUMNS = ("time", "close", "cutoff", "price", "prediction", *(f"quantile_{level}" for level in LEVELS))
 QUOTE_COLUMNS = ("time", "bid", "bid_size", "ask", "ask_size")
 
 VARY = ("Vary", "Accept")
@@ -49,7 +51,7 @@ class NotAcceptable(CryptoPredictError):
 class Table(NamedTuple):
     """The rows of a page, and what its answer says about them beside the pair, the source and simulated prices."""
 
-    path: str
+    path: str  # with {} in place of the pair
     name: str  # of the member with the rows
     members: Mapping[str, object]
     columns: Sequence[str]
@@ -61,7 +63,7 @@ def candles(page: Page[StoredCandle], question: PageQuestion, content_type: str)
     interval = page.interval.label
     stored = page.found.series.interval
     members = {"interval": interval, "resampled_from": None if stored is page.interval else stored.label}
-    table = Table("candles", "candles", members, COLUMNS, map(_candle, page.rows))
+    table = Table("/candles/{}", "candles", members, COLUMNS, map(_candle, page.rows))
     rendered = _render(table, page, question, content_type, {"interval": interval})
     return Rendered(rendered.body, [*rendered.headers, (SERIES[1], interval)])
 
@@ -70,13 +72,21 @@ def minutes(page: Page[Minute], question: PageQuestion, content_type: str) -> Re
     """Render a page of minutes in the same way."""
     flags: _Values = ("false", "true") if content_type == CSV else (False, True)
     rows = (_minute(one, flags) for one in page.rows)
-    return _render(Table("minutes", "minutes", {}, MINUTE_COLUMNS, rows), page, question, content_type, {})
+    return _render(Table("/minutes/{}", "minutes", {}, MINUTE_COLUMNS, rows), page, question, content_type, {})
 
 
 def quotes(page: Page[Quote], question: PageQuestion, content_type: str) -> Rendered:
     """Render a page of quotes in the same way."""
     rows = ([_instant(one.time), one.bid, one.bid_size, one.ask, one.ask_size] for one in page.rows)
-    return _render(Table("top-of-book", "quotes", {}, QUOTE_COLUMNS, rows), page, question, content_type, {})
+    return _render(Table("/top-of-book/{}", "quotes", {}, QUOTE_COLUMNS, rows), page, question, content_type, {})
+
+
+def past_minutes(page: Page[PastMinute], question: PastQuestion, content_type: str) -> Rendered:
+    """Render a page of past forecasts in the same way."""
+    horizon = question.horizon
+    rows = (_past(one, horizon) for one in page.rows)
+    table = Table("/forecast/{}/minutes/past", "forecasts", {"horizon": horizon}, PAST_COLUMNS, rows)
+    return _render(table, page, question.page, content_type, {"horizon": str(horizon)})
 
 
 def series(states: list[SeriesState]) -> Rendered:
@@ -145,7 +155,7 @@ def _links(table: Table, page: Page[T], question: PageQuestion, names: Mapping[s
     for relation, edges in neighbours:
         span = {name: _instant(at) for name, at in edges.items() if at is not None}
         query = {**names, **span, "limit": question.limit, "source": page.found.series.source}
-        links.append(f'</{table.path}/{question.pair.slug}?{urlencode(query, safe=":")}>; rel="{relation}"')
+        links.append(f'<{table.path.format(question.pair.slug)}?{urlencode(query, safe=":")}>; rel="{relation}"')
     return links
 
 
@@ -185,6 +195,12 @@ def _minute(minute: Minute, flags: _Values) -> _Values:
     if built is not None:
         ticks = [built.open, built.high, built.low, built.close, built.ticks, built.late, flags[built.partial]]
     return [_instant(judged.open_time), judged.verdict.value, flags[judged.asked], judged.reason, *candle, *ticks]
+
+
+def _past(one: PastMinute, horizon: int) -> _Values:
+    made = one.made
+    close = made.cutoff + horizon * Interval.MINUTE_1.length
+    return [_instant(close), one.close, _instant(made.cutoff), made.price, *prices(made, horizon)]
 
 
 def _instant(at: datetime) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
@@ -24,7 +24,7 @@ from crypto_predict.web.rendering import COMMON, Rendered, render, simulated_hea
 from crypto_predict.web.snapshots import cache_control, until_candle
 
 CANDLES, MINUTES, TOP_OF_BOOK = "/candles/<path:pair>", "/minutes/<path:pair>", "/top-of-book/<path:pair>"
-MINUTES_AHEAD = "/forecast/<path:pair>/minutes"
+MINUTES_AHEAD, PAST_MINUTES = "/forecast/<path:pair>/minutes", "/forecast/<path:pair>/minutes/past"
 DIGEST, SERIES = "/digest/<path:pair>", "/series"
 PAIRS, PAIR = "/pairs", "/pairs/<path:pair>"
 
@@ -65,12 +65,6 @@ def add_routes(app: Flask, database: Database | None, clock: Callable[[], dateti
             page = live_answers.quotes(reader, question)
         return live(rendering.quotes(page, question, content_type), live_answers.until_next_quote(page, clock()))
 
-    def minutes_ahead(opened: Database, pair: str, query: str) -> Response:
-        question = questions.minutes_ahead(pair, query)
-        with opened.reading() as reader:
-            ahead, lasts = forecasts.newest(reader, question, clock())
-        return live(render(ahead, simulated=ahead.simulated), lasts)
-
     def digest(opened: Database, pair: str, query: str) -> Response:
         question = questions.digest(pair, query)
         with opened.reading() as reader:
@@ -82,20 +76,26 @@ def add_routes(app: Flask, database: Database | None, clock: Callable[[], dateti
         with opened.reading() as reader:
             return live(rendering.series(found_series.series(reader, clock())))
 
-    def add(rule: str, endpoint: Callable[..., Response]) -> None:
-        def view(**path: str) -> Response:
-            if database is None:
-                raise NoDatabase
-            return endpoint(database, query=_query(), **path)
+    _add(app, database, {CANDLES: candles, MINUTES: minutes, TOP_OF_BOOK: top_of_book, DIGEST: digest, SERIES: series})
 
-        app.add_url_rule(rule, rule, view)
 
-    add(CANDLES, candles)
-    add(MINUTES, minutes)
-    add(TOP_OF_BOOK, top_of_book)
-    add(MINUTES_AHEAD, minutes_ahead)
-    add(DIGEST, digest)
-    add(SERIES, series)
+def add_forecasts(app: Flask, database: Database | None, clock: Callable[[], datetime]) -> None:
+    """Add the endpoints of minute forecasts; without a database each raises `NoDatabase`."""
+
+    def minutes_ahead(opened: Database, pair: str, query: str) -> Response:
+        question = questions.minutes_ahead(pair, query)
+        with opened.reading() as reader:
+            ahead, lasts = forecasts.newest(reader, question, clock())
+        return live(render(ahead, simulated=ahead.simulated), lasts)
+
+    def past_minutes(opened: Database, pair: str, query: str) -> Response:
+        content_type = _content_type()
+        question = questions.past_minutes(pair, query)
+        with opened.reading() as reader:
+            page = forecasts.past(reader, question)
+        return live(rendering.past_minutes(page, question, content_type), forecasts.until_next(clock()))
+
+    _add(app, database, {MINUTES_AHEAD: minutes_ahead, PAST_MINUTES: past_minutes})
 
 
 def add_changes(
@@ -179,6 +179,21 @@ def example(database: Database, fallback: found_series.Example) -> found_series.
 def live(rendered: Rendered, lasts: timedelta = timedelta()) -> Response:
     """Return an answer of the database that `lasts` until the next candle."""
     return Response(rendered.body, headers=[*rendered.headers, *until_candle(rendered.body, lasts), *COMMON])
+
+
+def _add(app: Flask, database: Database | None, endpoints: Mapping[str, Callable[..., Response]]) -> None:
+    """Add endpoints by their rules."""
+
+    def add(rule: str, endpoint: Callable[..., Response]) -> None:
+        def view(**path: str) -> Response:
+            if database is None:
+                raise NoDatabase
+            return endpoint(database, query=_query(), **path)
+
+        app.add_url_rule(rule, rule, view)
+
+    for rule, endpoint in endpoints.items():
+        add(rule, endpoint)
 
 
 def _query() -> str:

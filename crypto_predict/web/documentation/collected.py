@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from crypto_predict.baked import plain
 from crypto_predict.errors import DatabaseError
 from crypto_predict.market import DAY, Candle, Interval, Quote, StoredCandle, digest
-from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD
+from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast
 from crypto_predict.market.ports import ACTIVE, SERIES_STATES, BuiltCandle, CollectedSeries
 from crypto_predict.market.verdict import Judged, Verdict
 from crypto_predict.web import problems
@@ -18,7 +18,7 @@ from crypto_predict.web import rendering as headers
 from crypto_predict.web.answers import PairRange
 from crypto_predict.web.collected import answers, forecasts, rendering
 from crypto_predict.web.collected.live_answers import Minute
-from crypto_predict.web.collected.questions import DEFAULT_LIMIT, MOST_CANDLES, PageQuestion
+from crypto_predict.web.collected.questions import DEFAULT_LIMIT, MOST_CANDLES, PageQuestion, PastQuestion
 from crypto_predict.web.collected.series import Example, NotCollected, SeriesState, state
 from crypto_predict.web.documentation.schemas import (
     PAIR,
@@ -57,6 +57,11 @@ _OPERATIONS = {  # path to schema of the answer, summary, and status to response
         "MinutesAhead",
         "The price of a pair in each of the next minutes, with quantiles",
         {"404": "NotCollected", "503": "NoMinuteForecast"},
+    ),
+    "/forecast/{pair}/minutes/past": (
+        "PastMinutes",
+        "What was forecast some minutes before each close, beside the close",
+        {"404": "NotCollected", "406": "NotAcceptable"},
     ),
     "/digest/{pair}": (
         "DayDigest",
@@ -109,6 +114,11 @@ price at the cutoff, which is hard to beat; the quantiles say how far the price 
 A forecast is answered for two minutes. After that the answer is 503 with the reason, `lag_seconds` since the cutoff (or
 since the last candle, if nothing was ever forecast) and `Retry-After`. [/scorecard](/scorecard) has the outcomes.
 """,
+    "/forecast/{pair}/minutes/past": """\
+Closes ascend, one a row, each with the forecast made `horizon` minutes before it, at `cutoff`: `prediction` and the
+quantiles. `close` is null if the candle is missing or still to come; closes without a forecast are left out. Forecasts
+are kept for a day. Without `start` the answer is the newest `limit` closes before `end`. Pages are those of `/candles`.
+""",
     "/digest/{pair}": """\
 The SHA-256 of UTF-8 text: one line with the interval in seconds, then one line a candle,
 `2024-05-17T00:00:00Z,open,high,low,close,volume` with numbers as Python's `repr` writes them. A line feed ends each.
@@ -142,6 +152,7 @@ _ROW: Schema = {
     "description": f"The values of {', '.join(rendering.COLUMNS)}. Of the last five each may be null.",
 }
 _OF_CANDLES = {"interval": _INTERVAL, "resampled_from": or_null(_INTERVAL)}
+_QUANTILES = (67_012.55, 67_028.5, 67_063.1, 67_100.3, 67_136.9, 67_171.2, 67_187.6)
 _OF_EVERY_PAIR = {"pair", "simulated"}  # members of a pair that is only collected, too
 _MINUTE_ROW: Schema = {
     "type": "array",
@@ -156,6 +167,15 @@ _QUOTE_ROW: Schema = {
     "minItems": len(rendering.QUOTE_COLUMNS),
     "maxItems": len(rendering.QUOTE_COLUMNS),
     "description": f"The values of {', '.join(rendering.QUOTE_COLUMNS)}.",
+}
+
+
+_PAST_ROW: Schema = {
+    "type": "array",
+    "items": {"anyOf": [schema_of(datetime), _NUMBER, {"type": "null"}]},
+    "minItems": len(rendering.PAST_COLUMNS),
+    "maxItems": len(rendering.PAST_COLUMNS),
+    "description": f"The values of {', '.join(rendering.PAST_COLUMNS)}. The second may be null.",
 }
 
 
@@ -238,9 +258,10 @@ def _parameters(example: Example) -> dict[str, list[dict[str, Any]]]:
     limit = parameter("limit", "The number of rows at most.", count, 100)
     asked = parameter("day", "A UTC day.", {**_TEXT, "format": "date"}, f"{day}") | {"required": True}
     minutes: Schema = {"type": "integer", "minimum": 1, "maximum": MINUTES_AHEAD, "default": MINUTES_AHEAD}
-    horizon = parameter("horizon", "The number of minutes.", minutes, 5)
+    horizon = parameter("horizon", "The number of minutes ahead.", minutes, 5)
     return {
         "/forecast/{pair}/minutes": [pair, horizon, source],
+        "/forecast/{pair}/minutes/past": [pair, horizon, start, end, limit, source],
         "/candles/{pair}": [pair, interval, start, end, limit, source],
         "/minutes/{pair}": [pair, start, end, limit, source],
         "/top-of-book/{pair}": [pair, start, end, limit, source],
@@ -262,6 +283,7 @@ def _schemas() -> dict[str, Schema]:
     return {
         "Candles": _table(rendering.COLUMNS, "candles", _ROW, _OF_CANDLES),
         "Minutes": _table(rendering.MINUTE_COLUMNS, "minutes", _MINUTE_ROW),
+        "PastMinutes": _table(rendering.PAST_COLUMNS, "forecasts", _PAST_ROW, {"horizon": {"type": "integer"}}),
         "Quotes": _table(rendering.QUOTE_COLUMNS, "quotes", _QUOTE_ROW),
         "DayDigest": day,
         "MinutesAhead": schema_of(forecasts.MinutesAhead),
@@ -349,7 +371,15 @@ def _tables(example: Example) -> dict[str, _Shown]:
         Quote(second.open_time, 67_079.5, 0.5, 67_080.5, 0.75),
     ]
     quotes = answers.Page(found, interval, book, newest, None)
+    made = MinuteForecast(first.open_time, 67_100.0, (67_100.3,) * MINUTES_AHEAD, (_QUANTILES,) * MINUTES_AHEAD)
+    past = answers.Page(
+        found, interval, [forecasts.PastMinute(made, 67_110.5), forecasts.PastMinute(made, None)], newest, None
+    )
+    of_past = PastQuestion(question)
     return {
+        "/forecast/{pair}/minutes/past": _Shown(
+            *(rendering.past_minutes(past, of_past, kind) for kind in rendering.CONTENT_TYPES)
+        ),
         "/candles/{pair}": _Shown(*(rendering.candles(candles, question, kind) for kind in rendering.CONTENT_TYPES)),
         "/minutes/{pair}": _Shown(*(rendering.minutes(minutes, question, kind) for kind in rendering.CONTENT_TYPES)),
         "/top-of-book/{pair}": _Shown(*(rendering.quotes(quotes, question, kind) for kind in rendering.CONTENT_TYPES)),
@@ -369,15 +399,14 @@ def _example_candles(example: Example) -> list[Candle]:
 def _example_minutes(example: Example) -> forecasts.MinutesAhead:
     """Return an invented forecast of two minutes of a series."""
     series, cutoff = example.series, datetime.combine(example.day, time(), UTC)
-    quantiles = (67_012.55, 67_028.5, 67_063.1, 67_100.3, 67_136.9, 67_171.2, 67_187.6)
     rows = tuple(
         forecasts.MinuteAhead(
             minutes=minutes,
             time=cutoff + minutes * Interval.MINUTE_1.length,
-            prediction=quantiles[3],
-            low=quantiles[1],
-            high=quantiles[5],
-            quantiles=dict(zip(map(repr, LEVELS), quantiles, strict=True)),
+            prediction=_QUANTILES[3],
+            low=_QUANTILES[1],
+            high=_QUANTILES[5],
+            quantiles=dict(zip(map(repr, LEVELS), _QUANTILES, strict=True)),
         )
         for minutes in (1, 2)
     )

@@ -1,6 +1,8 @@
 """``/forecast/{pair}/minutes``, and the member `minutes` of ``/scorecard``, of real databases."""
 
+import csv
 import dataclasses
+import io
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -23,10 +25,12 @@ from crypto_predict.market.ports import (
 )
 from crypto_predict.store import WritableDatabase, open_writer
 from crypto_predict.web.collected.forecasts import HEARTBEAT, OLDEST, STORED_AFTER
+from crypto_predict.web.collected.rendering import PAST_COLUMNS
 from tests.support.applications import client
 from tests.support.minute_forecasts import KEEP, forecast, scores, step
 from tests.support.minutes import MINUTE, MINUTES, START, candle
 from tests.support.models import BTC, make_model
+from tests.web.collected.test_candles import links
 
 ADDRESS = "/forecast/BTC-USDT/minutes"
 SECOND = timedelta(seconds=1)
@@ -179,6 +183,67 @@ def test_a_clock_that_is_behind_is_answered(writer: WritableDatabase, own_url: s
     assert read(at(own_url, NOW - 30 * SECOND).get(ADDRESS))["price"] == forecast(10).price
     writer.write_forecasts({MINUTES: [step(500)]}, KEEP)
     assert read(at(own_url, LATE).get(ADDRESS))["price"] == forecast(10).price
+
+
+PAST = f"{ADDRESS}/past"
+
+
+def rows(response: TestResponse) -> list[dict[str, Any]]:
+    """Return the rows of past forecasts as dicts."""
+    answer = read(response)
+    assert answer["columns"] == list(PAST_COLUMNS)
+    return [dict(zip(answer["columns"], row, strict=True)) for row in answer["forecasts"]]
+
+
+def test_past_forecasts_stand_beside_what_happened(writer: WritableDatabase, served: Client) -> None:
+    """Each at the close that it was made for; a close that is still to come is null, as is one that is missing."""
+    writer.write_forecasts({MINUTES: [step(minute) for minute in (3, 4, 7, 8, 9, 10)]}, KEEP)
+    response = served.get(f"{PAST}?horizon=2")
+    found = rows(response)
+    assert [one["time"] for one in found] == [f"2024-05-17T00:{minute:02}:00Z" for minute in (5, 6, 9, 10, 11, 12)]
+    assert [one["cutoff"] for one in found] == [f"2024-05-17T00:{minute:02}:00Z" for minute in (3, 4, 7, 8, 9, 10)]
+    assert [one["close"] for one in found] == [*(candle(minute).close for minute in (4, 5, 8, 9)), None, None]
+    made = forecast(7)
+    assert [*found[2].values()][3:] == pytest.approx([made.price, made.points[1], *made.quantiles[1]], rel=2e-7)
+    assert (read(response)["horizon"], read(response)["source"]) == (2, "binance")
+    whole = rows(served.get(PAST))
+    assert [one["time"][11:16] for one in whole] == ["00:18", "00:19", "00:22", "00:23", "00:24", "00:25"]
+
+
+@pytest.mark.parametrize("backwards", [True, False])
+def test_pages_of_past_forecasts_join_to_the_whole(backwards: bool, writer: WritableDatabase, served: Client) -> None:
+    """None is lost or doubled, in JSON as in CSV. The links keep the horizon."""
+    writer.write_forecasts({MINUTES: [step(minute) for minute in range(11)]}, KEEP)
+    whole = rows(served.get(f"{PAST}?horizon=3"))
+    relation, start = ("prev", "") if backwards else ("next", "&start=2024-05-17")
+    found: list[dict[str, Any]] = []
+    following: str | None = f"{PAST}?horizon=3&limit=4{start}"
+    while following is not None:
+        response = served.get(following)
+        page = rows(response)
+        assert 0 < len(page) <= 4
+        found = [*page, *found] if backwards else [*found, *page]
+        following = links(response).get(relation)
+    assert found == whole
+    text = served.get(f"{PAST}?horizon=3", headers={"Accept": "text/csv"}).get_data(as_text=True)
+    table = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert table == [{name: "" if one is None else str(one) for name, one in row.items()} for row in whole]
+
+
+def test_a_span_of_past_closes_includes_its_start_and_not_its_end(writer: WritableDatabase, served: Client) -> None:
+    writer.write_forecasts({MINUTES: [step(minute) for minute in range(11)]}, KEEP)
+    span = "start=2024-05-17T00:05Z&end=2024-05-17T00:07Z"
+    assert [one["cutoff"][11:16] for one in rows(served.get(f"{PAST}?horizon=5&{span}"))] == ["00:00", "00:01"]
+    for empty in ("start=9999-12-31", "end=0001-01-01", "start=2024-05-17&end=2024-05-17"):
+        assert rows(served.get(f"{PAST}?{empty}")) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "parameter"),
+    [("horizon=0", 400, "horizon"), ("limit=0", 400, "limit"), ("start=x", 400, "start"), ("source=x", 404, "source")],
+)
+def test_a_bad_question_about_the_past_is_refused(query: str, status: int, parameter: str, url: str) -> None:
+    assert problem(at(url, LATE).get(f"{PAST}?{query}"), status)["parameter"] == parameter
 
 
 def is_fresh(writer: WritableDatabase) -> None:

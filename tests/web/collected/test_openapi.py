@@ -22,8 +22,8 @@ from tests.support.models import BTC, ETH, make_model
 from tests.support.serving import Served, serving
 from tests.web.documentation.test_openapi import PLACEHOLDERS, schemathesis
 
-AHEAD = "/forecast/{pair}/minutes"
-OURS = ["/candles/{pair}", "/minutes/{pair}", "/top-of-book/{pair}", "/digest/{pair}", "/series", AHEAD]
+AHEAD, PAST = "/forecast/{pair}/minutes", "/forecast/{pair}/minutes/past"
+OURS = ["/candles/{pair}", "/minutes/{pair}", "/top-of-book/{pair}", "/digest/{pair}", "/series", AHEAD, PAST]
 
 
 @pytest.fixture(scope="module")

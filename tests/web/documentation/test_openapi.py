@@ -38,7 +38,7 @@ UNLISTED = {  # routes that the document leaves out, and why
 }
 OF_A_DATABASE = {
     *("/candles/{pair}", "/minutes/{pair}", "/top-of-book/{pair}", "/digest/{pair}", "/series"),
-    "/forecast/{pair}/minutes",
+    *("/forecast/{pair}/minutes", "/forecast/{pair}/minutes/past"),
 }
 PLACEHOLDERS = {"string", "additionalProp1", 0, 1}  # invented by Swagger UI if an example is missing
 
