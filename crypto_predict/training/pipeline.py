@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Never
 
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -73,7 +74,12 @@ def train(
         record = continue_record(settings.earlier.ledger, outputs, champion, removed=removed)
         record.check_follows(trained_at)
         sources = open_sources(request.sources, request.environ, settings.seed, request.pairs, open_database)
-        with logging_redirect_tqdm(), tqdm(total=len(request.pairs), bar_format=_BAR, disable=None) as progress:
+        # The matrices are small: threads would only wait for one another.
+        with (
+            threadpool_limits(1),
+            logging_redirect_tqdm(),
+            tqdm(total=len(request.pairs), bar_format=_BAR, disable=None) as progress,
+        ):
             read = _read_histories(sources, request, gate, now, progress)
             check_room({pair: len(one.past.candles) for pair, one in read.items()}, request.days, plan.horizons)
             progress.total = len(read) + sum(count_cutoffs(one, plan.every) for one in read.values())
