@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,9 @@ PREREQUISITES = PROGRAM, "requirements-train.txt"
 with needed(*PREREQUISITES), quick_imports():
     from crypto_predict.command_line import DONE, failed, print_report
     from crypto_predict.errors import CryptoPredictError
+    from crypto_predict.market import Interval
     from crypto_predict.market.ports import MarketReader
-    from crypto_predict.training.options import read_settings
+    from crypto_predict.training.options import TrainSettings, read_settings
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -28,29 +29,53 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     settings, as_json = read_settings(arguments, environ)
     if not os.environ.get("SOURCE_DATE_EPOCH", "unset").strip():
         del os.environ["SOURCE_DATE_EPOCH"]  # NumPy reads it too, and fails if it is empty
-    before = fingerprint(settings.outputs.model)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    try:
-        # The forecasting libraries take seconds to import; --help and a mistyped option need not wait for them.
-        with quick_imports():
-            from crypto_predict.training import pipeline, report  # noqa: PLC0415 see above
+    if settings.interval is Interval.MINUTE_1:
+        return run(partial(score_minutes, settings, as_json), settings.outputs.backtest, "the file of forecasts")
+    return run(partial(train, settings, as_json), settings.outputs.model, "the model")
 
-        run = pipeline.train(settings, datetime.now(UTC), partial(open_database, settings.history.database))
+
+def train(settings: TrainSettings, as_json: bool) -> str:
+    """Train a model, write it, and return the report."""
+    # The forecasting libraries take seconds to import; --help and a mistyped option need not wait for them.
+    with quick_imports():
+        from crypto_predict.training import pipeline, report  # noqa: PLC0415 see above
+
+    result = pipeline.train(settings, datetime.now(UTC), partial(open_database, settings.history.database))
+    return report.as_json(result) if as_json else report.as_text(result)
+
+
+def score_minutes(settings: TrainSettings, as_json: bool) -> str:
+    """Score the minute forecasts of the past, write them if asked, and return the report."""
+    with quick_imports():
+        from crypto_predict.training import minutes, minutes_report  # noqa: PLC0415 see `train`
+
+    result = minutes.score_minutes(settings, datetime.now(UTC), partial(open_database, settings.history.database))
+    return minutes_report.as_json(result) if as_json else minutes_report.as_text(result)
+
+
+def run(work: Callable[[], str], output: Path | None, what: str) -> int:
+    """Do the work, which may write `output`, and print the report that it returns; return the exit code.
+
+    `what` names the output in error messages.
+    """
+    before = None if output is None else fingerprint(output)
+    try:
+        text = work()
     except CryptoPredictError as error:
         return failed(PROGRAM, str(error), error)
     except OSError as error:
-        where = error.filename or settings.outputs.model
-        return failed(
-            PROGRAM, f"cannot write {where}: {error.strerror}; {outcome(settings.outputs.model, before)}", error
-        )
+        where = error.filename or output
+        return failed(PROGRAM, f"cannot write {where}: {error.strerror}; {outcome(output, before, what)}", error)
     except KeyboardInterrupt as error:
-        return failed(PROGRAM, f"interrupted; {outcome(settings.outputs.model, before)}", error)
+        return failed(PROGRAM, f"interrupted; {outcome(output, before, what)}", error)
+    written = f"{what} was written, but not this report" if output else "the report could not be written"
     try:
-        print_report(report.as_json(run) if as_json else report.as_text(run))
+        print_report(text)
     except KeyboardInterrupt as error:
-        return failed(PROGRAM, "interrupted; the model was written, but not this report", error)
+        return failed(PROGRAM, f"interrupted; {written}", error)
     except OSError as error:
-        return failed(PROGRAM, f"the model was written, but not this report: {error.strerror}", error)
+        return failed(PROGRAM, f"{written}: {error.strerror}", error)
     return DONE
 
 
@@ -70,9 +95,9 @@ def fingerprint(path: Path) -> tuple[int, ...] | None:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def outcome(output: Path, before: tuple[int, ...] | None) -> str:
-    """Return whether the model was written, in words, for error messages."""
-    return "the model was not changed" if fingerprint(output) == before else "the model was written"
+def outcome(output: Path | None, before: tuple[int, ...] | None, what: str) -> str:
+    """Return whether `what`, the file `output`, was written, in words, for error messages."""
+    return f"{what} was {'not changed' if output is None or fingerprint(output) == before else 'written'}"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 * ``models``: the models of both, trained on the same history
 * ``candles``: one day of minutes out of databases of two sizes
 * ``backtest``: the backtest against Prophet's cross-validation
+* ``minutes``: the minute forecasts of real prices against a Gaussian band, and their speed
 * ``distributions``: the CRPS of the forecast against persistence's Gaussian and GARCH(1,1)
 * ``lstm``: an LSTM on minutes against our minute forecast; a command of its own, as it needs libraries of its own
 * ``image``: the image against that of the tutorial

@@ -39,6 +39,7 @@ NAMES = {
             "source",
             "database",
             "days",
+            "interval",
             "until",
             "seed",
             "output",

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 from crypto_predict.command_line import CommandLine, Option
 from crypto_predict.errors import InvalidValue, shown
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
-from crypto_predict.market import Pair
+from crypto_predict.market import Interval, Pair
+from crypto_predict.market.forecast import MINUTES_AHEAD
 from crypto_predict.settings import boolean, day, file_path, instant_of_epoch, label, whole_number
 from crypto_predict.sources.catalog import EXCHANGES, FILE, pair_in_name, source_name
 from crypto_predict.sources.limits import Bounds
+from crypto_predict.wording import listed
 
 DEFAULT_PAIR = Pair("BTC", "USD")
+MINUTE_DAYS = 90  # of minutes, which the default of SOURCE_CANDLES allows
+MINUTE_HORIZONS = (1, 5, 15)  # minutes ahead
 
 _SOURCES = "where history comes from, in order of preference: alpaca, binance, poloniex, store, file:PATH, simulated"
-_HORIZONS = "days ahead at which the forecast is scored"
+_DAYS = "longest history that a fit sees, in days; 90 with --interval 1m unless it is given"
+_HORIZONS = "days ahead at which the forecast is scored; with --interval 1m minutes, 1,5,15 unless given"
+_EVERY = "days from one cutoff of the backtest to the next; with --interval 1m minutes"
 ONE_A_PAIR = "several pairs need {base} in the name"
 EXAMPLES = """\
 examples:
@@ -31,6 +38,7 @@ examples:
   python train.py --until 2025-06-30                     as if that were yesterday
   python train.py --picture forecast.svg                 a picture beside the model
   python train.py --backtest backtest.csv                every forecast of the backtest, one a row
+  python train.py --interval 1m --backtest minutes.csv   forecasts of minutes out of sample; no model is written
   python train.py --ledger model.ledger.jsonl            continue the record of released forecasts
 
 exit codes: 0 done, 1 the result could not be written, 2 bad arguments, 3 no usable history, 4 refused by the gate,
@@ -41,6 +49,16 @@ other environment: ALPACA_DATA_URL, BINANCE_API_URL, POLONIEX_API_URL, ALPACA_AP
   thresholds
 """
 
+
+def _interval(text: str) -> Interval:
+    interval = Interval.parse(text)
+    if interval not in {Interval.DAY_1, Interval.MINUTE_1}:
+        raise InvalidValue("interval", text, "1d or 1m")
+    return interval
+
+
+# With --interval 1m they have nothing to do.
+_ONLY_DAYS = ("--output", "--prophet-json", "--picture", "--ledger", "--champion", "--no-gate")
 COMMAND = CommandLine(
     "train.py",
     "Train a forecast and bake it into one file: history in, model.pkl out.",
@@ -53,9 +71,7 @@ COMMAND = CommandLine(
             multiple=True,
         ),
         Option("--source", source_name, _SOURCES, "NAME,NAME", default=(",".join(EXCHANGES),), multiple=True),
-        Option(
-            "--days", whole_number("days", 30, 36_500), "longest history that a fit sees, in days", "N", default="1825"
-        ),
+        Option("--days", whole_number("days", 30, 36_500), _DAYS, "N", default="1825"),
         Option(
             "--database",
             str,
@@ -64,6 +80,14 @@ COMMAND = CommandLine(
             variable="DATABASE_URL",
             default="data/market.db",
         ),
+        Option(
+            "--interval",
+            _interval,
+            "1d: train a model; 1m: only score the minute forecasts that collect.py makes, and write no model",
+            "TIME",
+            variable="TRAIN_INTERVAL",
+            default=Interval.DAY_1.label,
+        ),
         Option("--until", day, "ignore every candle after this UTC day", "DATE"),
         Option("--seed", whole_number("seed", 0, 2**31 - 1), "seed of fit and simulated market", "N", default="0"),
         Option("--output", file_path, "the model file to write", "FILE", default="model.pkl"),
@@ -71,13 +95,7 @@ COMMAND = CommandLine(
         Option("--picture", file_path, f"also draw the forecast as .svg, .png or .pdf; {ONE_A_PAIR}", "FILE"),
         Option("--backtest", file_path, "also write every forecast of the backtest, as CSV", "FILE"),
         Option("--horizons", whole_number("horizons", 1, 365), _HORIZONS, "N,N", default=("1,7,30,90",), multiple=True),
-        Option(
-            "--every",
-            whole_number("every", 1, 365),
-            "days from one cutoff of the backtest to the next",
-            "N",
-            default="1",
-        ),
+        Option("--every", whole_number("every", 1, 365), _EVERY, "N", default="1"),
         Option("--ledger", file_path, "the ledger of earlier releases, which is scored and continued", "FILE"),
         Option("--champion", file_path, "the model that this one would replace; a worse one is refused", "FILE"),
         Option("--no-gate", boolean, "write the model even if the gate refuses it; the model card records that"),
@@ -103,8 +121,8 @@ class HistoryRequest:
 class BacktestPlan:
     """Which forecasts of the past are made and scored."""
 
-    horizons: tuple[int, ...]  # days ahead, ascending
-    every: int  # days from one cutoff to the next
+    horizons: tuple[int, ...]  # days (or minutes) ahead, ascending
+    every: int  # days (or minutes) from one cutoff to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +167,7 @@ class Outputs:
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
-    """Everything that one training run does."""
+    """Everything that one run does. With minutes only `history`, `backtest` and `outputs.backtest` matter."""
 
     history: HistoryRequest
     backtest: BacktestPlan
@@ -158,6 +176,7 @@ class TrainSettings:
     earlier: EarlierRelease = EarlierRelease()
     release: ReleaseFacts = ReleaseFacts()
     seed: int = 0  # of the fit and the simulated market
+    interval: Interval = Interval.DAY_1  # with minutes nothing is trained: their forecasts are scored
 
 
 def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[TrainSettings, bool]:
@@ -174,6 +193,8 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
     pairs = options.pair or (DEFAULT_PAIR,)
     try:
         Bounds.from_environ(environ)  # read again where the sources are opened, after slow imports
+        if options.interval is Interval.MINUTE_1:
+            _count_in_minutes(options, COMMAND.named(arguments, environ))
         settings = TrainSettings(
             HistoryRequest(pairs, options.source, options.days, options.until, environ, options.database),
             BacktestPlan(tuple(sorted(options.horizons)), options.every),
@@ -186,7 +207,30 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
                 git_revision=label("GIT_REVISION", environ.get("GIT_REVISION")),
             ),
             options.seed,
+            options.interval,
         )
     except InvalidValue as error:
         COMMAND.fail(str(error))
     return settings, options.json
+
+
+def _count_in_minutes(options: SimpleNamespace, given: Collection[str]) -> None:
+    """Set what is counted in minutes to the defaults of minutes, unless it is `given` on the command line.
+
+    Variables are left unused: an environment serves every training.
+
+    Raises:
+        InvalidValue: An option on the command line has nothing to do, or horizons are too far ahead.
+    """
+    if unused := [name for name in _ONLY_DAYS if name in given]:
+        raise InvalidValue(
+            "--interval", options.interval.label, f"1d, which {listed(unused)} needs; 1m writes no model"
+        )
+    if "--horizons" not in given:
+        options.horizons = MINUTE_HORIZONS
+    if max(options.horizons) > MINUTES_AHEAD:
+        raise InvalidValue("--horizons", max(options.horizons), f"at most {MINUTES_AHEAD} minutes ahead")
+    if "--days" not in given:
+        options.days = MINUTE_DAYS
+    if "--every" not in given:
+        options.every = 1

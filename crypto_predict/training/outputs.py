@@ -54,6 +54,20 @@ def check_outputs(outputs: Outputs, request: HistoryRequest, earlier: EarlierRel
     return list(files.values())
 
 
+def check_backtest(path: Path | None, request: HistoryRequest) -> list[File]:
+    """Check that a backtest can be written to `path` and does not replace an input; return it, or nothing if None.
+
+    Raises:
+        InvalidValue: It cannot be written there.
+    """
+    if path is None:
+        return []
+    _check_file("--backtest", path)
+    if real_path(path) in {real_path(read) for _, read, _ in _sources(request)}:
+        raise InvalidValue("--backtest", str(path), "different from the files of --source")
+    return [("--backtest", path)]
+
+
 def _written(outputs: Outputs, pairs: Sequence[Pair]) -> list[File]:
     files = (("--output", outputs.model), ("--output", outputs.ledger), ("--backtest", outputs.backtest))
     templates = (("--prophet-json", outputs.prophet_json), ("--picture", outputs.picture))
@@ -67,14 +81,18 @@ def _read(
     outputs: Outputs, request: HistoryRequest, earlier: EarlierRelease
 ) -> Iterator[tuple[str, Path, Path | None]]:
     """Yield the files to read: the option, the path, and the one output that may replace the file."""
-    for name in request.sources:
-        if name.startswith(FILE):
-            for path in (pair.fill(Path(name.removeprefix(FILE))) for pair in request.pairs):
-                yield f"--source {FILE}{path}", path, None
+    yield from _sources(request)
     if earlier.ledger is not None:
         yield "--ledger", earlier.ledger, outputs.ledger
     if earlier.champion is not None:
         yield "--champion", earlier.champion, outputs.model
+
+
+def _sources(request: HistoryRequest) -> Iterator[tuple[str, Path, None]]:
+    for name in request.sources:
+        if name.startswith(FILE):
+            for path in (pair.fill(Path(name.removeprefix(FILE))) for pair in request.pairs):
+                yield f"--source {FILE}{path}", path, None
 
 
 def _check_file(option: str, path: Path) -> None:

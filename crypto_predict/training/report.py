@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from textwrap import fill
+from collections.abc import Iterator, Mapping
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.schema import Backtest, Card, Confidence, PairCard
 from crypto_predict.forecasting.evaluation.scoring import Verdict, verdict
 from crypto_predict.market import Pair, price_decimals
 from crypto_predict.training.pipeline import TrainingRun
+from crypto_predict.training.tables import Row, relative, table, wrapped
 from crypto_predict.wording import counted, days_listed, listed
 
-Row = Sequence[str]
 Tested = dict[Pair, Backtest]
 
-WIDTH = 100  # columns
 _YEAR_HORIZONS = 4  # that fit beside each other
 _NO_CENTS, _TOO_LONG, _MOST_DECIMALS = 1e6, 1e10, 10  # limits from which a price is shortened
 _HISTORY_HEAD = ("pair", "first day", "last day", "candles", "gaps", "missing", "took", "last close")
@@ -35,7 +32,6 @@ _SPREAD_FOOT = (
     "in 50, 80 and 90 %: outcomes in these intervals; PIT p: of outcomes spread over the distribution as unevenly by "
     "chance; \N{PLUS-MINUS SIGN}: 95 % confidence"
 )
-_wrap = partial(fill, width=WIDTH, break_long_words=False, break_on_hyphens=False)
 _SIMULATED = "!!! SIMULATED PRICES: no exchange was used, the market is invented. Never trade or publish on it !!!"
 
 
@@ -48,18 +44,18 @@ def as_json(run: TrainingRun) -> str:
 def as_text(run: TrainingRun) -> str:
     """Format tables: the histories, the forecasts, and how such forecasts did out of sample.
 
-    Lines have at most `WIDTH` columns, except for a longer path.
+    Lines have at most `tables.WIDTH` columns, except for a longer path.
     """
     card = run.model.card
     pairs = _by_value({str(pair): _origin(pair, facts) for pair, facts in card.pairs.items()})
     parts = [
-        _table(_HISTORY_HEAD, [_history_row(pair, facts, run.seconds[pair]) for pair, facts in card.pairs.items()]),
-        _wrap("source: " + "; ".join(f"{source} for {listed(names)}" for source, names in pairs.items())),
-        *(_wrap(f"{pair}: {line}") for pair, facts in card.pairs.items() for line in _source_lines(facts)),
-        _table(_FORECAST_HEAD, [row for pair, facts in card.pairs.items() for row in _forecast_rows(pair, facts)]),
-        _wrap(f"low and high: the central {card.coverage:.0%} interval; change: from the last close"),
+        table(_HISTORY_HEAD, [_history_row(pair, facts, run.seconds[pair]) for pair, facts in card.pairs.items()]),
+        wrapped("source: " + "; ".join(f"{source} for {listed(names)}" for source, names in pairs.items())),
+        *(wrapped(f"{pair}: {line}") for pair, facts in card.pairs.items() for line in _source_lines(facts)),
+        table(_FORECAST_HEAD, [row for pair, facts in card.pairs.items() for row in _forecast_rows(pair, facts)]),
+        wrapped(f"low and high: the central {card.coverage:.0%} interval; change: from the last close"),
         "\n".join(
-            _wrap(
+            wrapped(
                 f"{pair} starts at the newest price, {_price(facts.anchor.price, facts)} at "
                 f"{facts.anchor.at:%Y-%m-%d %H:%M} UTC"
             )
@@ -69,7 +65,7 @@ def as_text(run: TrainingRun) -> str:
     ]
     if not card.gate.passed:
         lifted = "" if card.gate.enforced else " (lifted by --no-gate)"
-        reasons = (_wrap(reason, initial_indent="  ", subsequent_indent="    ") for reason in card.gate.reasons)
+        reasons = (wrapped(reason, initial_indent="  ", subsequent_indent="    ") for reason in card.gate.reasons)
         parts.append("\n".join([f"the gate{lifted}:", *reasons]))
     parts.append(f"wrote {run.output}: version {card.build}")
     return "\n\n".join([_SIMULATED, *parts, _SIMULATED] if card.simulated else parts)
@@ -120,11 +116,11 @@ def _backtest_parts(card: Card) -> Iterator[str]:
         if pair not in tested:
             yield f"{pair} is not scored: the history is too short for a backtest"
     if tested:
-        yield _table(_SCORE_HEAD, [row for pair, backtest in tested.items() for row in _score_rows(pair, backtest)])
-        yield _wrap(_SCORE_FOOT)
-        yield _table(_SPREAD_HEAD, [row for pair, backtest in tested.items() for row in _spread_rows(pair, backtest)])
-        yield _wrap(_SPREAD_FOOT)
-        yield "\n".join(map(_wrap, _verdicts(tested)))
+        yield table(_SCORE_HEAD, [row for pair, backtest in tested.items() for row in _score_rows(pair, backtest)])
+        yield wrapped(_SCORE_FOOT)
+        yield table(_SPREAD_HEAD, [row for pair, backtest in tested.items() for row in _spread_rows(pair, backtest)])
+        yield wrapped(_SPREAD_FOOT)
+        yield "\n".join(map(wrapped, _verdicts(tested)))
     for pair, backtest in tested.items():
         yield from _year_parts(pair, backtest)
 
@@ -138,9 +134,9 @@ def _score_rows(pair: Pair, backtest: Backtest) -> Iterator[Row]:
             counted(score.horizon_days, "day"),
             f"{score.forecasts:,}",
             f"{score.mape:.1%}" if score.mape < 10 else f"{score.mape:.0e}",
-            _relative(score.relative_mae),
+            relative(score.relative_mae),
             _p_value(score.p_value),
-            _relative(alone.relative_mae if alone else None),
+            relative(alone.relative_mae if alone else None),
             f"{alone.coverage:.1%}" if alone else "-",
         )
 
@@ -151,8 +147,8 @@ def _spread_rows(pair: Pair, backtest: Backtest) -> Iterator[Row]:
         yield (
             str(pair),
             counted(score.horizon_days, "day"),
-            _within(_relative(score.relative_crps), score.confidence.get("relative_crps")),
-            _within(_relative(score.relative_winkler), score.confidence.get("relative_winkler")),
+            _within(relative(score.relative_crps), score.confidence.get("relative_crps")),
+            _within(relative(score.relative_winkler), score.confidence.get("relative_winkler")),
             f"{score.coverage_50:.1%}",
             inside if reach is None else f"{inside} \N{PLUS-MINUS SIGN}{50 * (reach.high - reach.low):.1f}",
             f"{score.coverage_90:.1%}",
@@ -164,7 +160,7 @@ def _within(figure: str, confidence: Confidence | None) -> str:
     """Append half the width of the confidence interval."""
     if confidence is None:
         return figure
-    return f"{figure} \N{PLUS-MINUS SIGN}{_relative((confidence.high - confidence.low) / 2)}"
+    return f"{figure} \N{PLUS-MINUS SIGN}{relative((confidence.high - confidence.low) / 2)}"
 
 
 def _verdicts(tested: Tested) -> Iterator[str]:
@@ -192,7 +188,7 @@ def _year_parts(pair: Pair, backtest: Backtest) -> Iterator[str]:
     yield f"{pair} by year of the cutoff: error, in 80 % and Winkler score, as above"
     cells = {
         (one.year, one.horizon_days): (
-            f"{_relative(one.relative_mae)}  {one.coverage:4.0%}  {_relative(one.relative_winkler)}"
+            f"{relative(one.relative_mae)}  {one.coverage:4.0%}  {relative(one.relative_winkler)}"
         )
         for one in backtest.years
     }
@@ -201,15 +197,7 @@ def _year_parts(pair: Pair, backtest: Backtest) -> Iterator[str]:
     for start in range(0, len(horizons), _YEAR_HORIZONS):
         few = horizons[start : start + _YEAR_HORIZONS]
         rows = [(str(year), *(cells.get((year, horizon), "-") for horizon in few)) for year in years]
-        yield _table(("year", *(counted(horizon, "day") for horizon in few)), rows)
-
-
-def _relative(ratio: float | None) -> str:
-    if ratio is None:
-        return "-"
-    if ratio < 100:
-        return f"{ratio:.3f}"
-    return f"{ratio:.0f}" if ratio < 1e6 else f"{ratio:.0e}"
+        yield table(("year", *(counted(horizon, "day") for horizon in few)), rows)
 
 
 def _p_value(p: float | None) -> str:
@@ -224,14 +212,3 @@ def _price(price: float, facts: PairCard) -> str:
     if decimals > _MOST_DECIMALS or price >= _TOO_LONG:
         return f"{price:.5g}"
     return f"{price:,.{0 if facts.last_close >= _NO_CENTS else decimals}f}"
-
-
-def _table(head: Row, rows: Sequence[Row]) -> str:
-    """Format columns as wide as their widest cell, those of numbers aligned to the right."""
-    columns = []
-    for cells in zip(head, *rows, strict=True):
-        width = max(map(len, cells))
-        numbers = all(cell[0] in "+-<0123456789" for cell in cells[1:])
-        aligned = [cell.rjust(width) if numbers else cell.ljust(width) for cell in cells]
-        columns.append([aligned[0], "-" * width, *aligned[1:]])
-    return "\n".join("  ".join(cells).rstrip() for cells in zip(*columns, strict=True))

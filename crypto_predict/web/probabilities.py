@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.distribution import Distribution
 from crypto_predict.baked.evaluation import COMBINED
-from crypto_predict.baked.schema import COVERAGE, Backtest, ProphetScore, Score
+from crypto_predict.baked.schema import COVERAGE, Backtest, Confidence, ProphetScore, Score
 from crypto_predict.errors import OutOfRange
 from crypto_predict.market import Pair
 from crypto_predict.web.answers import FORECAST, Answers, OutsideModel, Row
@@ -20,12 +21,15 @@ _DECIMALS = 6  # of a probability: what lies beyond is not known
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How often the interval of a model held out of sample, at the horizon of its backtest nearest to the question."""
+    """How often the intervals of a model held out of sample, at the horizon of its backtest nearest to the question."""
 
     horizon_days: int
     forecasts: int
-    nominal: float  # the share of outcomes that should be inside the interval
+    nominal: float  # the share of outcomes that should be inside the 80 % interval
     coverage: float  # the share that was
+    confidence: Confidence | None  # of `coverage`; None if there were too few forecasts, and for Prophet alone
+    coverage_50: float | None  # the same share of the 50 % interval; None for Prophet alone
+    coverage_90: float | None  # of the 90 % interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ def _between(distribution: Distribution, above: float | None, below: float | Non
 
 def _calibration(backtest: Backtest | None, model: str, horizon: float) -> Calibration | None:
     """Return how the interval of a model held at the horizon of the backtest that is nearest to this one, in days."""
-    scores: tuple[Score | ProphetScore, ...] = ()
+    scores: Sequence[Score | ProphetScore] = ()
     if backtest is not None and model == COMBINED:
         scores = backtest.scores
     elif backtest is not None and backtest.prophet is not None:
@@ -123,7 +127,10 @@ def _calibration(backtest: Backtest | None, model: str, horizon: float) -> Calib
     if not scores:
         return None
     nearest = min(scores, key=lambda score: abs(score.horizon_days - horizon))
-    return Calibration(nearest.horizon_days, nearest.forecasts, COVERAGE, nearest.coverage)
+    measured = nearest.horizon_days, nearest.forecasts, COVERAGE, nearest.coverage
+    if isinstance(nearest, ProphetScore):
+        return Calibration(*measured, None, None, None)
+    return Calibration(*measured, nearest.confidence.get("coverage"), nearest.coverage_50, nearest.coverage_90)
 
 
 def _in_words(question: ProbabilityQuestion, row: Row, probability: float, basis: Basis) -> str:

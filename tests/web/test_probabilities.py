@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from openapi_schema_validator import OAS31Validator
 
 from crypto_predict.baked.evaluation import MODELS, Evaluator
-from crypto_predict.baked.schema import Backtest, Model, ProphetBacktest, ProphetScore, Score
+from crypto_predict.baked.schema import Backtest, Confidence, Model, ProphetBacktest, ProphetScore, Score
 from crypto_predict.web.documentation.openapi import document
 from tests.support.applications import client, snapshot_of
 from tests.support.models import BTC, ETH, TRAINED_AT, blank, make_forecast, make_model
@@ -28,7 +28,15 @@ PRICES = st.floats(1e-300, 1e300)
 def backtested(model: Model) -> Model:
     """The model with a backtest of its first pair at 1, 7, 30 and 90 days."""
     scores = tuple(
-        blank(Score, horizon_days=horizon, forecasts=1000 - horizon, coverage=coverage)
+        blank(
+            Score,
+            horizon_days=horizon,
+            forecasts=1000 - horizon,
+            coverage=coverage,
+            coverage_50=0.51,
+            coverage_90=0.91,
+            confidence={"coverage": Confidence(coverage - 0.02, coverage + 0.02)} if horizon < 90 else {},
+        )
         for horizon, coverage in ((1, 0.801), (7, 0.811), (30, 0.822), (90, 0.75))
     )
     prophet = blank(ProphetBacktest, scores=(blank(ProphetScore, horizon_days=7, forecasts=900, coverage=0.7),))
@@ -204,7 +212,15 @@ def test_an_answer_says_what_it_is_based_on() -> None:
         "newest_candle": "2024-05-17",
         "horizon_days": 15,
         "extrapolated": False,
-        "calibration": {"horizon_days": 7, "forecasts": 993, "nominal": 0.8, "coverage": 0.811},
+        "calibration": {
+            "horizon_days": 7,
+            "forecasts": 993,
+            "nominal": 0.8,
+            "coverage": 0.811,
+            "confidence": {"low": pytest.approx(0.791), "high": pytest.approx(0.831)},
+            "coverage_50": 0.51,
+            "coverage_90": 0.91,
+        },
     }
     assert answer["words"] == (
         f"Probability {100 * answer['probability']:.0f} %: BTC/USD above 70,000 at the close of 2024-06-01. Out "
@@ -241,7 +257,12 @@ def test_prophet_alone_has_its_own_distribution_and_calibration() -> None:
         "forecasts": 900,
         "nominal": 0.8,
         "coverage": 0.7,
+        **dict.fromkeys(("confidence", "coverage_50", "coverage_90")),
     }
+
+
+def test_a_coverage_of_too_few_forecasts_has_no_confidence_interval() -> None:
+    assert ask(date="2025-05-17", above=1)["based_on"]["calibration"]["confidence"] is None
 
 
 def test_without_a_backtest_prophet_alone_has_no_probability_of_the_future() -> None:

@@ -69,7 +69,7 @@ _DAY_VARIANCE = _COLUMNS[_VARIANCE][6]  # the unit of trends
 # The deviation of a weighted mean of independent returns, in deviations of a return: sqrt(sum w^2) / sum w.
 _TREND_DEVIATION = np.sqrt((1 - _DECAY) / (1 + _DECAY))[_COLUMNS[_RETURN]]
 _LEAST_WEIGHT = 1e-9  # below which values are too long ago to mean something
-_NEGLIGIBLE = 1e-18  # a share that is lost in rounding
+_NEGLIGIBLE = 1e-30  # a share that is lost in rounding, also beside the least weight
 
 _SESSION_UNIT = math.sqrt(60)  # minutes: the distance to VWAP is in deviations of an hour
 _MOST_TREND = 5.0  # deviations: more is an outlier
@@ -209,6 +209,17 @@ class Minutes:
 
     def __len__(self) -> int:
         return len(self.minute)
+
+    def __getitem__(self, rows: slice) -> Minutes:
+        return Minutes(
+            self.minute[rows],
+            self.traded[rows],
+            self.segment[rows],
+            self.log_close[rows],
+            self.returns[rows],
+            self.can_speak[rows],
+            Known(self.known.means[rows], self.known.distance[rows]),
+        )
 
     def moves(self, horizon: int) -> FloatArray:
         """Return (n,) the change of log price over the next `horizon` minutes.

@@ -40,18 +40,19 @@ from crypto_predict.forecasting.minutes import features
 from crypto_predict.forecasting.minutes.features import Known, Minutes, MinuteState
 from crypto_predict.history.columns import BoolArray, Candles, FloatArray, IntArray
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast
+from crypto_predict.wording import counted
 
 KNOTS = (1, 2, 4, 8, 15)  # horizons in minutes at which coefficients are fitted
 BINS = 4  # quarters of the scale, from the quietest to the wildest, with quantiles of their own
 INSIDE = 0.8  # the share of moves below the quantile that the scale follows: the 80 % interval's
 LEAST_MINUTES = 1_440  # candles: each hour of the day was seen once
-LEAST_MOVES = 100  # that are not zero: fewer do not show how far a price goes
+LEAST_MOVES = 100  # fewer do not show how far a price goes
 
 PRIOR = 30.0  # moves that the prior of a coefficient counts for: half an hour, small beside a day
 WEEKDAY_PRIOR = 1_440.0  # the same for a weekday: the minutes of one day say little about other days of its name
-MEMORY = 10 * features.DAY  # minutes in which a move's weight in the quantiles halves
+MEMORY = 5 * features.DAY  # minutes in which a move's weight in the quantiles halves: a working week
 SYMMETRY = 5_000.0  # moves that the prior of symmetric quantiles counts for: how rising and falling differ takes long
-SMOOTHING = (0.5, 0.3, 0.2, 0.2, 0.2)  # of the indicator of `fit_quantile` in log scale, one Newton step each
+SMOOTHING = (0.3, 0.2, 0.2)  # of the indicator of `fit_quantile` in log scale, one Newton step each
 OVERLAP = 3  # of moves in a fit: those of h minutes begin h / OVERLAP minutes apart, as nearer ones say the same
 TICK_SHARE = 0.05  # the smallest of the moves that are not zero, of which this share is smaller, stands for a tick
 
@@ -239,6 +240,9 @@ def _fit_knot(history: _History, horizon: int, start: FloatArray | None) -> _Kno
     count, stride = len(minutes), max(1, horizon // OVERLAP)
     moves[: min(features.DAY, count // 4)] = np.nan  # means over a few minutes are not yet what they will be
     rows = np.flatnonzero(~np.isnan(moves))[::stride]
+    if len(rows) < LEAST_MOVES:
+        apart = f"{counted(len(rows), 'pair')} of candles {counted(horizon, 'minute')} apart"
+        raise UnusableHistory("the minutes", [f"{apart}, {LEAST_MOVES} are needed for a fit"])
     moves = moves[rows]
     x = np.concatenate(
         [
@@ -249,12 +253,13 @@ def _fit_knot(history: _History, horizon: int, start: FloatArray | None) -> _Kno
         axis=1,
     )
     sizes = np.maximum(np.abs(moves), history.tick / 2)  # prices are known to half a tick
-    is_fitted = rows + horizon < 0.8 * count
+    chosen_from, confirmed_from = rows[[len(rows) * 8 // 10, len(rows) * 9 // 10]]
+    is_fitted = rows + horizon < chosen_from
     first = _fit_log_scale(x[is_fitted], sizes[is_fitted], horizon, stride, start)
     scale = _fit_log_scale(x, sizes, horizon, stride, first)
     log_scale = np.where(is_fitted, x @ scale, x @ first)
     standardised = moves / np.exp(log_scale)
-    is_choosing = ~is_fitted & (rows + horizon < 0.9 * count)
+    is_choosing = ~is_fitted & (rows + horizon < confirmed_from)
     signs = history.signs[rows]
     direction = _earned_direction(signs, standardised, np.exp(log_scale), is_fitted, is_choosing, stride / horizon)
     weights = 0.5 ** ((count - rows) / MEMORY)
@@ -322,10 +327,10 @@ def _earned_direction(  # noqa: PLR0913, PLR0917 each is one fact of the questio
         return np.abs(actual[part]) - np.abs(actual[part] - weight * predicted[part])
 
     weight = max(WEIGHTS, key=lambda one: float(gains(one, is_choosing).sum()))
-    gained = gains(weight, ~is_fitted & ~is_choosing)
-    error = float(gained.std()) / math.sqrt(max(independent * len(gained), 1.0))
-    if gains(weight, is_choosing).sum() > 0 and gained.mean() > EVIDENCE * error:
-        return np.asarray(weight * _ridge(signs, bounded))
+    if gains(weight, is_choosing).sum() > 0:
+        gained = gains(weight, ~is_fitted & ~is_choosing)
+        if gained.mean() > EVIDENCE * gained.std() / math.sqrt(max(independent * len(gained), 1.0)):
+            return np.asarray(weight * _ridge(signs, bounded))
     return np.zeros(signs.shape[1])
 
 

@@ -51,6 +51,7 @@ def test_one_candle_at_a_time_gives_the_same_numbers_as_all_at_once(candles: lis
     """Coefficients are fitted to the arrays and applied to the state."""
     minutes, state = Minutes.of(columns(candles)), MinuteState()
     traded = iter(np.flatnonzero(minutes.traded).tolist())
+    all_sizes, all_signs = sizes(minutes.known, USUAL), signs(minutes.known, USUAL)
     for candle in candles:
         state.add(candle)
         row = next(traded)
@@ -58,8 +59,8 @@ def test_one_candle_at_a_time_gives_the_same_numbers_as_all_at_once(candles: lis
         assert state.cutoff == candle.open_time + MINUTE
         known = state.known()
         assert_equal(known, at(minutes, row))
-        assert sizes(known, USUAL) == pytest.approx(sizes(minutes.known, USUAL)[row : row + 1], abs=1e-9)
-        assert signs(known, USUAL) == pytest.approx(signs(minutes.known, USUAL)[row : row + 1], abs=1e-9)
+        assert np.allclose(sizes(known, USUAL), all_sizes[row], rtol=0, atol=1e-9)
+        assert np.allclose(signs(known, USUAL), all_signs[row], rtol=0, atol=1e-9)
     assert next(traded, None) is None
 
 
@@ -248,6 +249,5 @@ def at(minutes: Minutes, row: int) -> Known:
 
 
 def assert_equal(one: Known, other: Known) -> None:
-    assert np.array_equal(np.isnan(one.means), np.isnan(other.means))
-    assert np.nan_to_num(one.means) == pytest.approx(np.nan_to_num(other.means), rel=1e-9, abs=1e-12)
-    assert one.distance == pytest.approx(other.distance, abs=1e-12)
+    assert np.allclose(one.means, other.means, rtol=1e-9, atol=1e-12, equal_nan=True)
+    assert np.allclose(one.distance, other.distance, rtol=0, atol=1e-12)

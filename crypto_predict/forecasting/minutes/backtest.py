@@ -1,0 +1,176 @@
+"""Minute forecasts of the past, each made with what was known by then, and how they did.
+
+The first half of a history is for the first fit. In the second half coefficients are fitted again every day on
+everything before, and each minute is forecast with the newest ones, as the collector does: a walk-forward evaluation
+with an expanding window (Tashman, "Out-of-sample tests of forecasting accuracy", International Journal of Forecasting
+16, 2000).
+
+Persistence forecasts that the price stays. Its band is Gaussian, with the standard deviation of the last day's returns
+of one minute times the root of the horizon, and centred on the newest price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from crypto_predict.errors import UnusableHistory
+from crypto_predict.forecasting.evaluation.metrics import crps_gaussian, crps_quantiles, interval_score, mae, mape
+from crypto_predict.forecasting.minutes.features import DAY, Minutes
+from crypto_predict.forecasting.minutes.model import Coefficients
+from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
+from crypto_predict.market.forecast import LEVELS
+
+HORIZONS = (1, 5, 15)  # minutes, scored by default
+REFIT = DAY  # minutes from one fit to the next
+QUARTERS = 4  # of the volatility at the cutoff, and of the day
+
+_LEVELS = np.array(LEVELS)
+_LOW, _HIGH = LEVELS.index(0.1), LEVELS.index(0.9)
+_GAUSSIAN = 1.2815515655446004  # standard deviations from the middle to 90 %
+_COVERAGE = 0.8
+
+Progress = Callable[[int], object]
+
+
+@dataclass(frozen=True, eq=False)
+class Forecasts:
+    """The forecasts over one horizon whose outcome is known, by ascending cutoff: (n,) each, prices as logarithms."""
+
+    horizon: int  # minutes
+    cutoffs: IntArray  # closes, in minutes since 1970, UTC
+    actual: FloatArray
+    predicted: FloatArray
+    quantiles: FloatArray  # (n, 7) at `LEVELS`
+    persistence: FloatArray  # the newest close
+    volatility: FloatArray  # standard deviation of the last day's returns of one minute
+
+
+@dataclass(frozen=True, slots=True)
+class MinuteScore:
+    """How the forecasts of one horizon did. Errors are of log price; ratios are to persistence, below 1 is better."""
+
+    horizon_minutes: int
+    forecasts: int
+    mape: float  # mean absolute percentage error of the price, as a share
+    relative_mae: float | None  # None where persistence is never wrong
+    relative_winkler: float | None  # of the 80 % interval
+    relative_crps: float | None
+    coverage_50: float  # share of outcomes inside the central interval
+    coverage: float  # of 80 %
+    coverage_90: float
+    # Coverage of 80 %; None without a forecast.
+    by_volatility: tuple[float | None, ...]  # in each quarter of the volatility at the cutoff, the calmest first
+    by_hours: tuple[float | None, ...]  # of cutoffs in each six hours of the UTC day
+
+
+def refits(count: int) -> range:
+    """Return the rows, of so many minutes, before which coefficients are fitted: from the middle on, once a day."""
+    return range(count // 2, count, REFIT)
+
+
+def walk_forward(
+    minutes: Minutes, horizons: Sequence[int] = HORIZONS, every: int = 1, progress: Progress = bool
+) -> list[Forecasts]:
+    """Return the forecasts of the second half of a history of minutes, by horizon.
+
+    Cutoffs are whole multiples of `every` minutes since 1970, those without a candle or with a fault left out.
+    `progress` is called with 1 after each fit.
+
+    Raises:
+        UnusableHistory: The first half is too short for a fit, or no forecast has a known outcome.
+    """
+    blocks = list(_blocks(minutes, progress))
+    first = len(minutes) // 2
+    points, quantiles = (np.concatenate([block[part] for block in blocks]) for part in (0, 1))
+    volatility = last_day_volatility(minutes)
+    asked = minutes.can_speak & (np.arange(len(minutes)) >= first) & ((minutes.minute + 1) % every == 0)
+    found = []
+    for horizon in horizons:
+        moves = minutes.moves(horizon)
+        rows = np.flatnonzero(asked & ~np.isnan(moves) & ~np.isnan(volatility))
+        if not len(rows):
+            raise UnusableHistory("the minutes", [f"no forecast {horizon} minutes ahead has a known outcome"])
+        price = minutes.log_close[rows]
+        found.append(
+            Forecasts(
+                horizon,
+                minutes.minute[rows] + 1,
+                price + moves[rows],
+                price + points[rows - first, horizon - 1],
+                price[:, None] + quantiles[rows - first, horizon - 1],
+                price,
+                volatility[rows],
+            )
+        )
+    return found
+
+
+def _blocks(minutes: Minutes, progress: Progress) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Yield the points and quantiles, as moves, of each day of the second half."""
+    coefficients = None
+    for row in refits(len(minutes)):
+        with threadpool_limits(1):  # the matrices are small: threads would only wait for one another
+            # What was known at the close before: no move that ends later.
+            coefficients = Coefficients.of(minutes[:row], coefficients)
+        day = minutes[row : row + REFIT]
+        yield coefficients.moves(day.known, day.minute)
+        progress(1)
+
+
+def last_day_volatility(minutes: Minutes) -> FloatArray:
+    """Return (n,) the standard deviation of the returns of the last 1,440 minutes; NaN before there are as many.
+
+    Over missing minutes the price does not move; over a gap it moves at once, in the minute after it.
+    """
+    grid = np.arange(minutes.minute[0], minutes.minute[-1] + 1)
+    latest = np.searchsorted(minutes.minute, grid, side="right") - 1
+    returns = np.diff(minutes.log_close[latest], prepend=minutes.log_close[0])
+    found = np.full(len(grid), np.nan)
+    total, squares = np.cumsum(returns), np.cumsum(returns**2)
+    sums = total[DAY:] - total[:-DAY]
+    variance = (squares[DAY:] - squares[:-DAY] - sums**2 / DAY) / (DAY - 1)
+    found[DAY:] = np.sqrt(np.maximum(variance, 0.0))
+    return np.asarray(found[minutes.minute - grid[0]])
+
+
+def score(forecasts: Forecasts) -> MinuteScore:
+    """Return how forecasts did, beside persistence."""
+    one = forecasts
+    gaussian = one.volatility * np.sqrt(one.horizon)
+    reach = _GAUSSIAN * gaussian
+    low, high = one.quantiles[:, _LOW], one.quantiles[:, _HIGH]
+    winkler = interval_score(one.actual, low, high, _COVERAGE)
+    persistence_winkler = interval_score(one.actual, one.persistence - reach, one.persistence + reach, _COVERAGE)
+    crps = crps_quantiles(one.actual, one.quantiles, _LEVELS)
+    by_volatility = np.empty(len(low), dtype=np.int64)
+    by_volatility[np.argsort(one.volatility, kind="stable")] = np.arange(len(low)) * QUARTERS // len(low)
+    inside_50, inside, inside_90 = (
+        (one.quantiles[:, level] <= one.actual) & (one.actual <= one.quantiles[:, -1 - level]) for level in (2, 1, 0)
+    )
+    return MinuteScore(
+        one.horizon,
+        len(low),
+        mape(np.exp(one.actual), np.exp(one.predicted)),
+        _ratio(mae(one.actual, one.predicted), mae(one.actual, one.persistence)),
+        _ratio(winkler.mean(), persistence_winkler.mean()),
+        _ratio(crps.mean(), crps_gaussian(one.actual, one.persistence, gaussian).mean()),
+        float(inside_50.mean()),
+        float(inside.mean()),
+        float(inside_90.mean()),
+        _shares(inside, by_volatility),
+        _shares(inside, one.cutoffs % DAY * QUARTERS // DAY),
+    )
+
+
+def _shares(inside: BoolArray, quarter: IntArray) -> tuple[float | None, ...]:
+    """Return the share inside in each quarter; None where it is empty."""
+    parts = (inside[quarter == number] for number in range(QUARTERS))
+    return tuple(float(part.mean()) if len(part) else None for part in parts)
+
+
+def _ratio(ours: float, persistences: float) -> float | None:
+    return float(ours / persistences) if persistences > 0 else None
