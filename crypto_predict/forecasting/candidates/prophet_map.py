@@ -18,6 +18,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.linalg.lapack import dposv
 
 from crypto_predict.history.columns import FloatArray, IntArray
 
@@ -75,7 +76,9 @@ class _Posterior:
         system, precision = self.gram.copy(), self.gaussian.copy()  # the latter with those of the bounds
         precision[self.slopes] = 1 / (SLOPE_SCALE * np.sqrt(state[:-1] ** 2 + _SMALLEST**2))
         system.flat[:: len(system) + 1] += math.exp(state[-1]) * precision
-        theta = np.asarray(np.linalg.solve(system, self.moments), dtype=np.float64)
+        _, theta, failed = dposv(system, self.moments)  # half of the time of `np.linalg.solve`
+        if failed:
+            theta = np.asarray(np.linalg.solve(system, self.moments), dtype=np.float64)
         sizes = np.abs(theta[self.slopes])
         residual = max(self.square - 2 * float(theta @ self.moments) + float(theta @ self.gram @ theta), 1e-12)
         variance = _best_variance(residual, self.count)
