@@ -1,7 +1,7 @@
-"""The distributions of the forecast against persistence's Gaussian and GARCH(1,1): CRPS out of sample.
+"""The distributions of the forecast against persistence's Gaussian and GARCH(1,1), out of sample.
 
-Every cutoff from the 800th day on is a day's close; a distribution uses only the closes up to there. The CRPS is of log
-price, in percent, and the mean over the same cutoffs for all.
+Every cutoff from the 800th day on is a day's close; a distribution uses only the candles up to there. Scores are of log
+price, in percent, and the means over the same cutoffs for all. The Gaussian has the volatility of the past year.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from scipy import special
 
 from bench.figures import Figure
 from bench.models import DAYS
+from crypto_predict.baked.schema import COVERAGE
 from crypto_predict.forecasting.distribution.interval import GAUSSIAN
 from crypto_predict.forecasting.evaluation import metrics
-from crypto_predict.forecasting.evaluation.replay import HORIZONS, replay
+from crypto_predict.forecasting.evaluation.replay import HORIZONS, Forecasts, replay
 from crypto_predict.forecasting.evaluation.scoring import gaussian_half_widths
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import History, read_history
@@ -37,9 +38,20 @@ REFIT_EVERY = 30  # days between two fits of GARCH
 _SCALE = 100.0  # returns in percent, as the optimiser expects
 
 
-class Scores(NamedTuple):
-    """The mean CRPS of one pair at one horizon, in percent of log price."""
+class Interval80(NamedTuple):
+    """The scores of the 80 % interval and of the point, of one pair at one horizon."""
 
+    winkler: float  # in percent of log price
+    gaussian_winkler: float
+    inside: float  # a share
+    inside_weekends: float  # of the targets on Saturdays and Sundays
+    relative_error: float  # of the point, to persistence
+
+
+class Scores(NamedTuple):
+    """The mean CRPS of one pair at one horizon, in percent of log price, and the scores of its interval."""
+
+    interval: Interval80
     ours: float
     persistence: float
     garch_gaussian: float
@@ -74,6 +86,8 @@ def measure(source: str, pairs: Sequence[Pair], until: date | None) -> Iterator[
             ("GARCH(1,1)", fmean(one.garch for one in at_horizon)),
         ):
             yield Figure(name, ours, crps, peer, "%", 1)
+        winkler, gaussian = (fmean(one.interval[place] for one in at_horizon) for place in (0, 1))
+        yield Figure(name.replace("CRPS", "Winkler score"), winkler, gaussian, "persistence, Gaussian", "%", 1)
 
 
 def _words(found: Sequence[Scores]) -> str:
@@ -82,7 +96,14 @@ def _words(found: Sequence[Scores]) -> str:
     peers = " ".join(
         f"{one.garch / one.persistence:.3f} ({'t' if one.garch == one.garch_t else 'Gaussian'})" for one in found
     )
-    return f"CRPS relative to persistence's {days_listed(HORIZONS)} ahead: {ours}; of GARCH(1,1) {peers}"
+    lines = [f"CRPS relative to persistence's {days_listed(HORIZONS)} ahead: {ours}; of GARCH(1,1) {peers}"]
+    for horizon, (interval, *_) in zip(HORIZONS, found, strict=True):
+        lines.append(
+            f"  {counted(horizon, 'day')} ahead: Winkler score {interval.winkler / interval.gaussian_winkler:.3f} of "
+            f"the Gaussian's, {interval.inside:.1%} inside, {interval.inside_weekends:.1%} on Saturdays and Sundays; "
+            f"error {interval.relative_error:.3f} of persistence's"
+        )
+    return "\n".join(lines)
 
 
 def read(source: str, pair: Pair, until: date | None) -> History:
@@ -110,8 +131,24 @@ def scores(history: History) -> list[Scores]:
             _garch_crps(gaussian, actual - centre, due.cutoffs, horizon),
             _garch_crps(student, actual - centre, due.cutoffs, horizon),
         )
-        found.append(Scores(*(100 * float(np.mean(loss)) for loss in losses)))
+        sizes = sigma[due.cutoffs] * math.sqrt(horizon) * GAUSSIAN
+        found.append(Scores(_interval(series, due, sizes), *(100 * float(np.mean(loss)) for loss in losses)))
     return found
+
+
+def _interval(series: DailySeries, due: Forecasts, gaussian: FloatArray) -> Interval80:
+    """Return the scores of forecasts; `gaussian` (n,) are the half-widths of the interval of their peer."""
+    inside = (due.low <= due.actual) & (due.actual <= due.high)
+    weekends = np.isin((series.days[due.cutoffs] + due.horizon) % 7, [6, 0])  # ordinals of Saturdays and Sundays
+    centre = due.persistence
+    return Interval80(
+        winkler=100 * float(metrics.interval_score(due.actual, due.low, due.high, COVERAGE).mean()),
+        gaussian_winkler=100
+        * float(metrics.interval_score(due.actual, centre - gaussian, centre + gaussian, COVERAGE).mean()),
+        inside=float(inside.mean()),
+        inside_weekends=float(inside[weekends].mean()),
+        relative_error=float(metrics.mae(due.actual, due.predicted) / metrics.mae(due.actual, centre)),
+    )
 
 
 def garch(log_close: FloatArray, distribution: Literal["normal", "t"]) -> Garch:

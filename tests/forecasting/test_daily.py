@@ -221,9 +221,9 @@ def test_a_price_that_never_moves_is_forecast_to_stay() -> None:
     past = replay(DailySeries.of(history), HORIZONS, every=25, longest=150)
     forecast: PairForecast = fit(history, None, past).forecast
     prediction = Evaluator(forecast).at_close(forecast.end)
-    assert prediction.low == pytest.approx(250, abs=0.02)
+    assert prediction.low == pytest.approx(250, abs=0.05)  # candles that are 1 % high, and never close elsewhere
     assert prediction.price == pytest.approx(250, abs=0.01)
-    assert prediction.high == pytest.approx(250, abs=0.02)
+    assert prediction.high == pytest.approx(250, abs=0.05)
 
 
 def test_bands_always_contain_their_curve() -> None:

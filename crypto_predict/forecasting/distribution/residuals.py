@@ -2,9 +2,9 @@
 
 Without a move they are those of a Gaussian. With moves they are conformal quantiles (Lei et al., "Distribution-Free
 Predictive Inference for Regression", Journal of the American Statistical Association 113, 2018), shrunk towards the
-Gaussian ones while few non-overlapping moves are known. Half of each is the quantile of the moves as they were, half
-that of the same moves in both directions: which side has the longer tail is learned from half of the moves only, and
-what it was in one regime it need not be in the next.
+Gaussian ones while few non-overlapping moves are known. At most half of each is the quantile of the moves as they were,
+and less while few are known; the rest is that of the same moves in both directions. How rising and falling differ takes
+more moves to learn, and what it was in one regime it need not be in the next.
 
 The levels in the tails are corrected after every outcome: outwards if too many fell beyond, inwards if too few did, so
 that coverage holds in the long run (Gibbs and Candes, "Adaptive Conformal Inference Under Distribution Shift", NeurIPS
@@ -56,13 +56,15 @@ class Calibration:
             return np.array(gaussian)
         independent = len(self._moves) / self._horizon
         share = independent / (independent + GAUSSIAN_MOVES)
-        learned = [self._learned(level) for level in self._levels]
+        learned = [self._learned(level, share / 2) for level in self._levels]
         mixed = share * np.array(learned) + (1 - share) * np.array(gaussian)
         return np.asarray(np.maximum.accumulate(mixed))  # corrected levels may cross
 
-    def _learned(self, level: float) -> float:
+    def _learned(self, level: float, signed: float) -> float:
+        """Return the quantile of past moves, of which the share `signed` is that of the moves as they were."""
         central = 2 * level - 1  # the share between this quantile and its mirror image, with the sign of its side
-        return (_quantile(self._moves, level) + math.copysign(_quantile(self._sizes, abs(central)), central)) / 2
+        symmetric = math.copysign(_quantile(self._sizes, abs(central)), central)
+        return signed * _quantile(self._moves, level) + (1 - signed) * symmetric
 
 
 def calibrate(moves: FloatArray, horizon: int, first: int) -> tuple[FloatArray, FloatArray]:
