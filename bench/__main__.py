@@ -38,7 +38,7 @@ def main() -> None:
         "live",
     )
     parser.add_argument(
-        "--only", choices=parts, help="measure these alone (default: all but live, which takes 12 minutes)"
+        "--only", choices=parts, help="measure these alone (default: all but live, which takes 16 minutes)"
     )
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)

@@ -199,8 +199,12 @@ def _features(
     time: FloatArray, days: IntArray, changepoints: FloatArray, seasonalities: tuple[tuple[float, int], ...]
 ) -> FloatArray:
     """Return one row per day: scaled time, 1, the time since each changepoint, the Fourier terms."""
-    t, columns = time[:, None], []
+    end = 2 + len(changepoints)
+    features = np.empty((len(days), end + sum(2 * order for _, order in seasonalities)))
+    features[:, 0], features[:, 1] = time, 1.0
+    np.maximum(time[:, None] - changepoints, 0.0, out=features[:, 2:end])
     for period, order in seasonalities:
         angles = 2 * np.pi * (days - _EPOCH)[:, None] * np.arange(1, order + 1) / period  # (n, order)
-        columns.append(np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(len(days), 2 * order))
-    return np.hstack([t, np.ones_like(t), np.maximum(t - changepoints, 0.0), *columns])
+        start, end = end, end + 2 * order
+        features[:, start:end:2], features[:, start + 1 : end : 2] = np.sin(angles), np.cos(angles)
+    return features
