@@ -38,20 +38,6 @@ NOW = datetime(2024, 1, 1, tzinfo=UTC)
 MANY = 10**9
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WritableDatabase]:
-    """An empty database, once on each kind."""
-    with open_writer(new_database(request.param, tmp_path)) as opened:
-        yield opened
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Iterator[WritableDatabase]:
-    """An empty database of SQLite."""
-    with open_writer(str(tmp_path / "market.db")) as opened:
-        yield opened
-
-
 @dataclass
 class Market:
     """A source of these candles, which remembers what it was asked for. Its days begin with the first candle."""

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -16,9 +15,8 @@ from crypto_predict.sources.alpaca.rest import Alpaca
 from crypto_predict.sources.alpaca.settings import AlpacaSettings
 from crypto_predict.sources.binance.rest import Binance
 from crypto_predict.sources.binance.settings import BinanceSettings
-from crypto_predict.store import WritableDatabase, open_writer
-from tests.support.databases import KINDS, new_database
-from tests.support.filling import minutes_of
+from crypto_predict.store import WritableDatabase
+from tests.support.live import minutes_of
 from tests.support.minutes import candles
 from tests.support.replay.alpaca import AlpacaExchange
 from tests.support.replay.binance import BinanceExchange
@@ -29,20 +27,6 @@ from tests.support.replay.server import ReplayServer, answer
 ETH, NOPE = Pair("ETH", "USD"), Pair("NOPE", "USD")
 NOW = START + timedelta(hours=5)
 SINCE = datetime(2021, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture(params=KINDS)
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WritableDatabase]:
-    """An empty database, once on each kind."""
-    with open_writer(new_database(request.param, tmp_path)) as opened:
-        yield opened
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Iterator[WritableDatabase]:
-    """An empty database of SQLite."""
-    with open_writer(str(tmp_path / "market.db")) as opened:
-        yield opened
 
 
 class Exchanges:

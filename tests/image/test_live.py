@@ -127,7 +127,7 @@ def test_the_collector_streams_and_is_healthy(live: Live) -> None:
             (series,) = json.loads(live.collect("--status", "--json"))["series"]
             assert series["stream"] is not None  # it is stored every 15 s
             assert series["stream"]["state"] == "connected"
-    assert requests.get(f"{address}/readyz", timeout=30).status_code == 200
+            assert requests.get(f"{address}/readyz", timeout=30).status_code == 200
 
 
 @pytest.mark.parametrize("service", SERVICES)

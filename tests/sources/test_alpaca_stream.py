@@ -433,9 +433,9 @@ def test_a_connection_that_is_reset_in_the_handshake_is_interrupted() -> None:
 
 def test_an_exchange_that_cannot_be_reached_is_not_down() -> None:
     """It may be this machine's network."""
-    with socket.create_server(("127.0.0.1", 0)) as unused:
+    with socket.socket() as unused, alpaca() as venue:
+        unused.bind(("127.0.0.1", 0))  # kept, and nobody listens
         url = f"ws://127.0.0.1:{unused.getsockname()[1]}"
-    with alpaca() as venue:
         end = venue.interrupted(settings=replace(venue.settings, stream_url=url))
     assert "cannot be reached: " in end.reason
     assert "check the network and the address" in end.reason
@@ -507,6 +507,7 @@ def test_a_second_connection_is_refused_until_the_first_one_is_closed() -> None:
             lambda: venue.exchange.streams.apply(streams.closed()),
         )
         assert 'answered 406 "connection limit exceeded"' in inner[0].reason
+        venue.exchange.streams.wait_closed()  # the client knows it first
         assert "received 1000" in venue.interrupted(streams.closed()).reason
 
 

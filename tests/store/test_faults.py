@@ -137,7 +137,9 @@ def test_a_connection_lost_in_a_transaction_undoes_it() -> None:
     url = new_postgresql()
     with child(BACKFILL, url) as process:
         assert line(process) == "0"
+        process.send_signal(signal.SIGSTOP)  # so that it is not done before the server is away
         with stopped_server():
+            process.send_signal(signal.SIGCONT)
             output = process.communicate(timeout=60)[0].splitlines()
     assert output[-1].startswith("failed: database postgresql://***@/market_"), output
     with open_reader(url) as reader:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -14,25 +13,11 @@ from crypto_predict.history import SETTLE
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import CandleSource, MarketWriter, Shard
+from tests.support.live import minutes_of
 from tests.support.minutes import EVER, MANY, MINUTE
 
-_PATIENCE = 60.0  # seconds, after which a test fails
 
-
-def eventually(is_true: Callable[[], bool], what: str = "") -> None:
-    """Wait until a condition is true."""
-    end = time.monotonic() + _PATIENCE
-    while not is_true():
-        assert time.monotonic() < end, what or "it did not become true"
-        time.sleep(0.02)
-
-
-def minutes_of(source: str, pair: Pair) -> SeriesKey:
-    """Return the minutes of a pair."""
-    return SeriesKey(source, pair, Interval.MINUTE_1)
-
-
-def stored(database: MarketWriter, series: SeriesKey, until: datetime | None = None) -> list[Candle]:
+def candles_in(database: MarketWriter, series: SeriesKey, until: datetime | None = None) -> list[Candle]:
     """Return what is stored, up to an instant."""
     span = Span(EVER.start, EVER.end if until is None else until)
     return [one.candle for one in database.candles(series, span, MANY)]

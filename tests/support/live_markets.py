@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 from crypto_predict.collecting.live.collector import Collector
 from crypto_predict.market import Candle, Interval, Pair, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import StreamState
+from crypto_predict.store import open_reader
 from tests.support.live import binance_of, collecting_here, minutes_of, states, stored, until
 from tests.support.replay.binance import BinanceInMotion
 from tests.support.replay.motion import MINUTE, Motion, Traits
@@ -68,7 +71,7 @@ def wait_whole(database: str, found: Market, *pairs: Pair, minutes: int = 2) -> 
     end = found.close() + minutes * MINUTE
     until(lambda: found.motion.now() > end)
     for pair in pairs or (BTC, ETH):
-        until(lambda: is_whole(database, found, pair, end), f"every candle of {pair} up to {end} is stored")  # noqa: B023
+        until(partial(is_whole, database, found, pair, end), f"every candle of {pair} up to {end} is stored")
     return end
 
 
@@ -79,3 +82,26 @@ def wait_connected(database: str, found: Market) -> datetime:
         lambda: any(one.state is StreamState.CONNECTED for one in states(database, "binance", BTC, span)), "connected"
     )
     return found.close() + MINUTE
+
+
+def connected_until(database: str, pair: Pair, start: datetime) -> datetime:
+    """Return up to when a stream is stored as connected that was so at `start`; `start` if it was not."""
+    spans = [
+        one
+        for one in states(database, "binance", pair, Span(start, start + timedelta(days=1)))
+        if one.state is StreamState.CONNECTED
+    ]
+    return max((one.span.end for one in spans if one.span.start <= start), default=start)
+
+
+def interruptions(database: str, pair: Pair, start: datetime) -> list[str]:
+    """Return the reasons of the interruptions since `start`, but for those that a machine which stalls has."""
+    span = Span(start, start + timedelta(days=1))
+    reasons = [one.reason for one in states(database, "binance", pair, span) if one.state is not StreamState.CONNECTED]
+    return [reason for reason in reasons if not re.search(r"nothing was received|not answer a ping|no data", reason)]
+
+
+def quoted(database: str, pair: Pair, span: Span) -> set[datetime]:
+    """Return the minutes of a span of which the top of the book is stored."""
+    with open_reader(database) as reader:
+        return {Interval.MINUTE_1.floor(quote.time) for quote in reader.quotes("binance", pair, span, 10**6)}

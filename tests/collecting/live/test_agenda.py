@@ -7,7 +7,8 @@ from threading import Thread
 from crypto_predict.collecting.live.agenda import LONGEST_WAIT, Agenda, Kind
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
-from tests.support.filling import minutes_of
+from tests.support.clocks import MovedClock
+from tests.support.live import minutes_of
 
 FIRST, SECOND, THIRD = (minutes_of("binance", Pair(name, "USDT")) for name in ("A", "B", "C"))
 TAIL, HISTORY = Kind.TAIL, Kind.HISTORY
@@ -84,13 +85,14 @@ def test_one_thread_asks_a_source_that_is_away() -> None:
 
 
 def test_the_wait_for_a_source_grows_up_to_a_bound_and_is_at_random() -> None:
-    clock = Clock(datetime(2024, 1, 1, tzinfo=UTC), 10_000.0)
+    clock = MovedClock(datetime(2024, 1, 1, tzinfo=UTC))
     agenda, waits = Agenda(clock), []
     agenda.plan(TAIL, FIRST)
     for _ in range(12):
         assert agenda.next(TAIL) == FIRST
         agenda.source_failed(TAIL, FIRST, 0.0)
         waits.append(agenda.away())
+        clock.elapsed += 2 * LONGEST_WAIT
     assert all(0 < wait <= LONGEST_WAIT for wait in waits)
     assert waits[0] <= 1.0
     assert max(waits[-4:]) > LONGEST_WAIT / 3

@@ -8,18 +8,19 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from crypto_predict.market import Candle, Interval, Pair, Span
+from crypto_predict.market import Interval, Pair, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import StreamSpan
 from crypto_predict.market.verdict import Judged, Verdict, judge
 from crypto_predict.store import open_reader
 from tests.support.databases import KINDS, new_database, stopped_server
-from tests.support.live import binance_of, collecting_here, minutes_of, until
+from tests.support.live import binance_of, collecting_here, minutes_of, stored, until
 from tests.support.replay import streams
 from tests.support.replay.binance import BinanceInMotion
 from tests.support.replay.motion import MINUTE, SECOND, Motion, Traits, numbered_pairs
@@ -129,10 +130,10 @@ def test_a_day_of_faults_leaves_every_minute_or_the_verdict_that_the_exchange_ha
         until(lambda: motion.now() > calm)
         end = Interval.MINUTE_1.floor(motion.now())
         for pair in PAIRS:
-            until(lambda: found(database, pair, end) == motion.truth(pair, Span(BEGIN, end)), f"{pair} is whole")  # noqa: B023
+            until(partial(is_whole, database, motion, pair, end), f"{pair} is whole")
         # A hole of the exchange is known as such once it was asked for again, some minutes later.
         for pair in PAIRS:
-            until(lambda: all(one.asked for one in verdicts(database, pair, end)), f"{pair} was asked for")  # noqa: B023
+            until(partial(is_asked_for, database, pair, end), f"{pair} was asked for")
     for pair in PAIRS:
         existing = {candle.open_time for candle in motion.truth(pair, Span(BEGIN, end))}
         for one in verdicts(database, pair, end):
@@ -143,9 +144,13 @@ def test_a_day_of_faults_leaves_every_minute_or_the_verdict_that_the_exchange_ha
     record_property("faults", "; ".join(reports))
 
 
-def found(database: str, pair: Pair, end: datetime) -> list[Candle]:
-    with open_reader(database) as reader:
-        return [one.candle for one in reader.candles(minutes_of("binance", pair), Span(BEGIN, end), 10**6)]
+def is_whole(database: str, motion: Motion, pair: Pair, end: datetime) -> bool:
+    span = Span(BEGIN, end)
+    return stored(database, minutes_of("binance", pair), span) == motion.truth(pair, span)
+
+
+def is_asked_for(database: str, pair: Pair, end: datetime) -> bool:
+    return all(one.asked for one in verdicts(database, pair, end))
 
 
 def verdicts(database: str, pair: Pair, end: datetime) -> list[Judged]:

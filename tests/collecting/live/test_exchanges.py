@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from crypto_predict.market import Interval, Pair, SeriesKey, Span
+from crypto_predict.market import Interval, Pair, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import StreamState
 from crypto_predict.store import open_reader, open_writer
@@ -20,6 +21,7 @@ from tests.support.replay.server import Exchange, ReplayServer
 
 START = datetime(2024, 5, 17, 12, 0, 20, tzinfo=UTC)
 BEGIN = datetime(2024, 5, 17, tzinfo=UTC)
+LIVE = Span(START, START + timedelta(days=1))
 SPEED = 30.0
 
 
@@ -84,14 +86,26 @@ def test_every_minute_the_top_of_the_book_and_a_pair_that_is_added(source: str, 
                 openings(database, source, pair, end) == true_openings(motion, pair, end) for pair in motion.pairs
             )
         )
-    with open_reader(database) as reader:
         for pair in motion.pairs:
-            assert reader.quotes(source, pair, Span(end - 2 * MINUTE, end), 9), "two minutes have a quote at least"
-            assert states(database, source, pair, Span(end - MINUTE, end))[-1].state is StreamState.CONNECTED
-            built = {
-                interval: reader.built(SeriesKey(source, pair, interval), Span(BEGIN, end), 99) for interval in Interval
-            }
-            assert bool(built[Interval.MINUTE_1]) == (source == "poloniex")
+            until(partial(is_quoted, database, source, pair), "the top of the book is stored")
+            until(partial(is_connected, database, source, pair), "the stream is stored as connected")
+            if source == "poloniex":
+                until(partial(is_built, database, source, pair), "a candle is built")
+    assert {is_built(database, source, pair) for pair in motion.pairs} == {source == "poloniex"}
+
+
+def is_quoted(database: str, source: str, pair: Pair) -> bool:
+    with open_reader(database) as reader:
+        return bool(reader.quotes(source, pair, LIVE, 9))
+
+
+def is_connected(database: str, source: str, pair: Pair) -> bool:
+    return any(one.state is StreamState.CONNECTED for one in states(database, source, pair, LIVE))
+
+
+def is_built(database: str, source: str, pair: Pair) -> bool:
+    with open_reader(database) as reader:
+        return bool(reader.built(minutes_of(source, pair), LIVE, 9))
 
 
 @pytest.mark.parametrize("ahead", [timedelta(seconds=40), timedelta(minutes=10)], ids=str)

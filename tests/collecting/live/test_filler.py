@@ -7,12 +7,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from threading import Event
 
 import pytest
 from aiohttp import web
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crypto_predict.collecting.live.filler import MOST_REFUSALS
@@ -29,8 +30,9 @@ from crypto_predict.sources.limits import RateBudget
 from crypto_predict.sources.poloniex.rest import WEIGHTS, Poloniex
 from crypto_predict.sources.poloniex.settings import PoloniexSettings
 from crypto_predict.store import WritableDatabase, open_writer
-from tests.support.databases import KINDS, new_database, new_postgresql, stopped_server
-from tests.support.filling import eventually, filling, later, minutes_of, stored
+from tests.support.databases import new_postgresql, stopped_server
+from tests.support.filling import candles_in, filling, later
+from tests.support.live import minutes_of, until
 from tests.support.minutes import EVER, MINUTE
 from tests.support.replay.binance import BinanceExchange, BinanceInMotion
 from tests.support.replay.exchanges import TETHER
@@ -41,20 +43,6 @@ from tests.support.replay.server import Answer, Fault, Handler, ReplayServer, al
 
 SERIES = minutes_of("binance", TETHER)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture(params=KINDS)
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WritableDatabase]:
-    """An empty database, once on each kind."""
-    with open_writer(new_database(request.param, tmp_path)) as opened:
-        yield opened
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Iterator[WritableDatabase]:
-    """An empty database of SQLite."""
-    with open_writer(str(tmp_path / "market.db")) as opened:
-        yield opened
 
 
 def source_of(server: ReplayServer) -> dict[str, Binance]:
@@ -69,7 +57,7 @@ def test_the_newest_end_and_all_that_was_before_are_stored(database: WritableDat
     with ReplayServer(BinanceInMotion(motion)) as server, filling(database, source_of(server), clock, pairs):
         end = later(clock, 6)
         wanted = {minutes_of("binance", pair): motion.truth(pair, Span(motion.begin, end)) for pair in pairs}
-        eventually(lambda: {series: stored(database, series, end) for series in wanted} == wanted)
+        until(lambda: {series: candles_in(database, series, end) for series in wanted} == wanted)
     for one in database.collected():
         assert len(database.coverage(one.series)) == 1
         assert (one.gaps, list(database.revisions(one.series, EVER))) == (0, [])
@@ -82,7 +70,7 @@ def test_the_newest_end_comes_first_and_then_the_newest_windows(file: WritableDa
         ReplayServer(BinanceExchange({(TETHER, Interval.MINUTE_1): market})) as server,
         filling(file, source_of(server), clock, [TETHER], START),
     ):
-        eventually(lambda: stored(file, SERIES) == market)
+        until(lambda: candles_in(file, SERIES) == market)
         asked = [request.query for request in server.requests if request.query["interval"] == "1m"]
     starts = [EPOCH + timedelta(milliseconds=int(query["startTime"])) for query in asked]
     assert any(start >= market[-TAIL].open_time for start in starts[: WINDOW // PAGE])  # before the second window
@@ -99,28 +87,27 @@ def test_an_outage_of_the_exchange_leaves_no_hole(file: WritableDatabase) -> Non
     down = Span(NOON + 3 * MINUTE, NOON + 8 * MINUTE)
     motion.outage(down, trading=True)
     with ReplayServer(BinanceInMotion(motion)) as server, filling(file, source_of(server), clock, [TETHER]):
-        eventually(lambda: stored(file, SERIES, down.start) == motion.truth(TETHER, Span(motion.begin, down.start)))
-        eventually(lambda: stored(file, SERIES, down.end) == motion.truth(TETHER, Span(motion.begin, down.end)))
+        until(lambda: candles_in(file, SERIES, down.start) == motion.truth(TETHER, Span(motion.begin, down.start)))
+        until(lambda: candles_in(file, SERIES, down.end) == motion.truth(TETHER, Span(motion.begin, down.end)))
     assert file.coverage(SERIES)[0].end >= down.end
 
 
-def test_an_outage_of_a_database_leaves_no_hole(tmp_path: Path) -> None:
+def test_an_outage_of_a_database_leaves_no_hole() -> None:
     """The server refuses connections, and ends those that it has."""
     url, clock = new_postgresql(), Clock(NOON, speed=60)
     motion = Motion(clock, numbered_pairs(2), begin=NOON - timedelta(hours=1))
-    del tmp_path
     with (
         open_writer(url) as opened,
         ReplayServer(BinanceInMotion(motion)) as server,
         filling(opened, source_of(server), clock, motion.pairs),
     ):
-        eventually(lambda: stored(opened, SERIES) != [])
+        until(lambda: candles_in(opened, SERIES) != [])
         with stopped_server():
             back = later(clock, 2)
-            eventually(lambda: clock.now() >= back)
+            until(lambda: clock.now() >= back)
         end = later(clock, 1)
         wanted = {minutes_of("binance", pair): motion.truth(pair, Span(motion.begin, end)) for pair in motion.pairs}
-        eventually(lambda: {series: stored(opened, series, end) for series in wanted} == wanted)
+        until(lambda: {series: candles_in(opened, series, end) for series in wanted} == wanted)
 
 
 def test_a_file_that_was_away_for_a_while_leaves_no_hole(tmp_path: Path) -> None:
@@ -132,13 +119,13 @@ def test_a_file_that_was_away_for_a_while_leaves_no_hole(tmp_path: Path) -> None
         ReplayServer(BinanceInMotion(motion)) as server,
         filling(opened, source_of(server), clock, [TETHER]),
     ):
-        eventually(lambda: stored(opened, SERIES) != [])
+        until(lambda: candles_in(opened, SERIES) != [])
         file.rename(tmp_path / "away")
         back = later(clock, 2)
-        eventually(lambda: clock.now() >= back)
+        until(lambda: clock.now() >= back)
         (tmp_path / "away").rename(file)
         end = later(clock, 1)
-        eventually(lambda: stored(opened, SERIES, end) == motion.truth(TETHER, Span(motion.begin, end)))
+        until(lambda: candles_in(opened, SERIES, end) == motion.truth(TETHER, Span(motion.begin, end)))
 
 
 def test_a_pair_that_the_exchange_does_not_have_any_more_is_delisted_and_its_candles_stay(
@@ -150,14 +137,14 @@ def test_a_pair_that_the_exchange_does_not_have_any_more_is_delisted_and_its_can
     gone, kept = (minutes_of("binance", pair) for pair in pairs)
     motion.delist(pairs[0], NOON + 3 * MINUTE)
     with ReplayServer(BinanceInMotion(motion)) as server, filling(file, source_of(server), clock, pairs):
-        eventually(lambda: {one.series: one.state for one in file.collected()} == {gone: DELISTED, kept: ACTIVE})
+        until(lambda: {one.series: one.state for one in file.collected()} == {gone: DELISTED, kept: ACTIVE})
         asked = len([one for one in server.requests if one.query["symbol"] == "BTCUSDT"])
         end = later(clock, 10)
-        eventually(lambda: stored(file, kept, end) == motion.truth(pairs[1], Span(motion.begin, end)))
+        until(lambda: candles_in(file, kept, end) == motion.truth(pairs[1], Span(motion.begin, end)))
         assert len([one for one in server.requests if one.query["symbol"] == "BTCUSDT"]) == asked
-    kept_until = stored(file, gone)[-1].open_time + MINUTE
+    kept_until = candles_in(file, gone)[-1].open_time + MINUTE
     assert kept_until >= NOON
-    assert stored(file, gone) == motion.truth(pairs[0], Span(motion.begin, kept_until))
+    assert candles_in(file, gone) == motion.truth(pairs[0], Span(motion.begin, kept_until))
 
 
 def test_one_mistaken_answer_does_not_delist_a_pair(file: WritableDatabase) -> None:
@@ -167,7 +154,7 @@ def test_one_mistaken_answer_does_not_delist_a_pair(file: WritableDatabase) -> N
         server.inject(answer(400, '{"code": -1121, "msg": "Invalid symbol."}'), MOST_REFUSALS - 1)
         with filling(file, source_of(server), clock, [TETHER]):
             end = later(clock, 10)
-            eventually(lambda: stored(file, SERIES, end) == motion.truth(TETHER, Span(motion.begin, end)))
+            until(lambda: candles_in(file, SERIES, end) == motion.truth(TETHER, Span(motion.begin, end)))
     assert [one.state for one in file.collected()] == [ACTIVE]
 
 
@@ -180,8 +167,8 @@ def test_a_pair_that_is_always_refused_does_not_harm_the_others(fault: Fault, fi
         server.inject(fault, 5_000, when=lambda request: request.query["symbol"] == "BTCUSDT")
         with filling(file, source_of(server), clock, pairs):
             end, sound = later(clock, 5), minutes_of("binance", pairs[1])
-            eventually(lambda: stored(file, sound, end) == motion.truth(pairs[1], Span(motion.begin, end)))
-    assert stored(file, SERIES) == []
+            until(lambda: candles_in(file, sound, end) == motion.truth(pairs[1], Span(motion.begin, end)))
+    assert candles_in(file, SERIES) == []
 
 
 def test_a_series_that_another_process_fills_is_filled_when_that_has_ended(tmp_path: Path) -> None:
@@ -198,10 +185,10 @@ def test_a_series_that_another_process_fills_is_filled_when_that_has_ended(tmp_p
         held.enter_context(other.hold(SERIES))
         with filling(file, source_of(server), clock, [TETHER]):
             end = later(clock, 10)
-            eventually(lambda: is_whole(motion, stored(file, SERIES, end), TETHER, end))
-            assert len(stored(file, SERIES, end)) < len(motion.truth(TETHER, Span(motion.begin, end))) - TAIL
+            until(lambda: is_whole(motion, candles_in(file, SERIES, end), TETHER, end))
+            assert len(candles_in(file, SERIES, end)) < len(motion.truth(TETHER, Span(motion.begin, end))) - TAIL
             held.close()
-            eventually(lambda: stored(file, SERIES, end) == motion.truth(TETHER, Span(motion.begin, end)))
+            until(lambda: candles_in(file, SERIES, end) == motion.truth(TETHER, Span(motion.begin, end)))
 
 
 def is_whole(motion: Motion, candles: Sequence[Candle], pair: Pair, end: datetime) -> bool:
@@ -220,14 +207,14 @@ def test_stopping_does_not_wait_for_an_exchange_and_stores_nothing_afterwards(fi
     with ReplayServer(BinanceInMotion(motion)) as server:
         server.inject(late, 100)
         with filling(file, source_of(server), clock, [TETHER]) as filler:
-            eventually(lambda: len(server.requests) > 0)
+            until(lambda: len(server.requests) > 0)
             filler.stop()
             threads = [thread for thread in threading.enumerate() if thread.name.startswith("fill-")]
             assert threads
             answered.set()
             for thread in threads:
                 thread.join()
-    assert stored(file, SERIES) == []
+    assert candles_in(file, SERIES) == []
 
 
 @pytest.mark.parametrize("keep", [None, timedelta(days=1)])
@@ -244,9 +231,9 @@ def test_nothing_before_since_and_nothing_that_is_purged_is_asked_for(
         filling(file, source_of(server), clock, [TETHER], since, **options),
     ):
         end = later(clock, 1)
-        eventually(lambda: is_whole(motion, stored(file, SERIES, end), TETHER, end))
-        eventually(lambda: stored(file, SERIES)[0].open_time <= first + timedelta(hours=1))
-    assert stored(file, SERIES)[0].open_time >= first
+        until(lambda: is_whole(motion, candles_in(file, SERIES, end), TETHER, end))
+        until(lambda: candles_in(file, SERIES)[0].open_time <= first + timedelta(hours=1))
+    assert candles_in(file, SERIES)[0].open_time >= first
 
 
 def test_longer_candles_are_asked_for_at_their_close(file: WritableDatabase) -> None:
@@ -256,10 +243,10 @@ def test_longer_candles_are_asked_for_at_their_close(file: WritableDatabase) -> 
     for series in (hours, fives):
         file.follow(series, simulated=False)
     with ReplayServer(BinanceInMotion(motion)) as server, filling(file, source_of(server), clock):
-        eventually(lambda: NOON in closes(stored(file, hours)) & closes(stored(file, fives)))
+        until(lambda: NOON in closes(candles_in(file, hours)) & closes(candles_in(file, fives)))
         asked = [request for request in server.requests if request.query["interval"] == "1h"]
     openings = [one.open_time for one in motion.candles(TETHER, Interval.HOUR_1, Span(motion.begin, NOON))]
-    assert [one.open_time for one in stored(file, hours)] == openings
+    assert [one.open_time for one in candles_in(file, hours)] == openings
     assert len(asked) <= 4  # not every minute
 
 
@@ -285,9 +272,9 @@ def test_a_gap_is_asked_for_again_when_it_is_due(file: WritableDatabase) -> None
     with ReplayServer(BinanceInMotion(motion)) as server:
         server.inject(without, 5_000)
         with filling(file, source_of(server), clock, [TETHER]):
-            eventually(lambda: [gap.gap.missing for gap in file.gaps(SERIES, EVER)] == [1, 2])
+            until(lambda: [gap.gap.missing for gap in file.gaps(SERIES, EVER)] == [1, 2])
             is_whole.set()
-            eventually(lambda: stored(file, SERIES, now) == motion.truth(TETHER, Span(motion.begin, now)))
+            until(lambda: candles_in(file, SERIES, now) == motion.truth(TETHER, Span(motion.begin, now)))
     assert list(file.gaps(SERIES, EVER)) == []
 
 
@@ -299,7 +286,7 @@ def test_asking_again_for_the_newest_candles_is_not_another_attempt_for_a_gap(fi
     motion.hole(TETHER, hole)
     with ReplayServer(BinanceInMotion(motion)) as server, filling(file, source_of(server), clock, [TETHER]):
         end = later(clock, 10)
-        eventually(lambda: closes(stored(file, SERIES)) >= {end})
+        until(lambda: closes(candles_in(file, SERIES)) >= {end})
         (gap,) = file.gaps(SERIES, EVER)
     assert (gap.gap.start, gap.attempts) == (hole, 1)
 
@@ -350,6 +337,7 @@ EVENTS = st.one_of(
     holes=st.lists(st.tuples(st.integers(0, NOW), st.integers(1, 40)), max_size=4),
     events=st.lists(EVENTS, max_size=8),
 )
+@example(holes=[(NOW - TAIL - 10, 20)], events=[])
 def test_streams_questions_and_failures_in_any_order_end_in_the_whole_market(
     holes: list[tuple[int, int]], events: list[tuple[str, int, int]]
 ) -> None:
@@ -378,13 +366,38 @@ def test_streams_questions_and_failures_in_any_order_end_in_the_whole_market(
                     )
             end = START + NOW * MINUTE
             expected = [candle for candle in whole if candle.open_time < end]
-            eventually(lambda: stored(database, SERIES, end) == expected and len(database.coverage(SERIES)) == 1)
-        between = {(candle.open_time - START) // MINUTE for candle in stored(database, SERIES)}
-        inside = set(range(min(between), max(between))) - between
+            until(
+                lambda: (
+                    candles_in(database, SERIES, end) == expected
+                    and all(is_boundary(part, clock) for part in uncovered_in(database))
+                ),
+                "all is stored and asked for",
+            )
+        unknown = {
+            number
+            for part in uncovered_in(database)
+            for number in range((part.start - START) // MINUTE, (part.end - START) // MINUTE)
+        }
+        assert unknown <= missing
+        between = {(candle.open_time - START) // MINUTE for candle in candles_in(database, SERIES)}
+        inside = set(range(min(between), max(between))) - between - unknown
         assert sum(gap.gap.missing for gap in database.gaps(SERIES, EVER)) == len(inside)
         assert list(database.revisions(SERIES, EVER)) == []
         (series,) = database.collected()
         assert series.mismatched == 0
+
+
+def uncovered_in(database: WritableDatabase) -> list[Span]:
+    """Return what lies between the spans that were asked for."""
+    return [Span(one.end, other.start) for one, other in pairwise(database.coverage(SERIES))]
+
+
+def is_boundary(part: Span, clock: Clock) -> bool:
+    """Return whether the history has ended here, and the newest end begun. A hole across both is asked for a day later.
+
+    The later this machine begins, the later it lies.
+    """
+    return part.start <= clock.now() - TAIL * MINUTE and part.end >= span(NOW - TAIL, NOW).start
 
 
 def span(first: int, last: int) -> Span:
@@ -401,7 +414,7 @@ def test_a_pair_that_is_added_is_filled_and_one_that_is_removed_is_left_alone(fi
         ReplayServer(BinanceInMotion(motion)) as server,
         filling(file, sources := source_of(server), clock, pairs[:2]) as filler,
     ):
-        eventually(lambda: min(len(stored(file, series)) for series in (first, second)) > 0)
+        until(lambda: min(len(candles_in(file, series)) for series in (first, second)) > 0)
         roster = Roster(file, Shard(), sources)
         Registry(file, list(sources.values()), clock).remove(pairs[1])
         assert Registry(file, list(sources.values()), clock).add(pairs[2]).series == third
@@ -409,10 +422,11 @@ def test_a_pair_that_is_added_is_filled_and_one_that_is_removed_is_left_alone(fi
         filler.follow(roster.series())
         end = later(clock, 4)
         wanted = {series: motion.truth(series.pair, Span(motion.begin, end)) for series in (first, third)}
-        eventually(lambda: {series: stored(file, series, end) for series in wanted} == wanted)
+        until(lambda: {series: candles_in(file, series, end) for series in wanted} == wanted)
         asked = [request.query["symbol"] for request in server.requests]
         end = later(clock, 4)
-        eventually(lambda: stored(file, first, end) == motion.truth(first.pair, Span(motion.begin, end)))
+        wanted = {series: motion.truth(series.pair, Span(motion.begin, end)) for series in (first, third)}
+        until(lambda: {series: candles_in(file, series, end) for series in wanted} == wanted)
         more = [request.query["symbol"] for request in server.requests][len(asked) :]
     assert set(more) == {"BTCUSDT", "BNBUSDT"}
     assert "ETHUSDT" in asked
@@ -428,11 +442,11 @@ def test_a_history_leaves_a_part_of_the_rate_budget_to_the_newest_end(file: Writ
         budget = RateBudget(20 * WEIGHTS["candles"], seconds=3_600)
         source = Poloniex(PoloniexSettings(server.url), policy=QUICK, budget=budget)
         with filling(file, {"poloniex": source}, clock, [TETHER], START, streaming={"poloniex"}) as filler:
-            eventually(lambda: stored(file, series)[-TAIL:] == market[-TAIL:])
-            eventually(lambda: len(server.requests) >= 16)
+            until(lambda: candles_in(file, series)[-TAIL:] == market[-TAIL:])
+            until(lambda: len(server.requests) >= 16)
             before = len(server.requests)
             filler.tail(series)
-            eventually(lambda: len(server.requests) > before)
+            until(lambda: len(server.requests) > before)
             last = server.requests[-1].query
     assert before < 20
     assert EPOCH + timedelta(milliseconds=int(last["startTime"])) > market[-TAIL].open_time
@@ -447,8 +461,8 @@ def test_a_series_without_a_stream_is_not_asked_for_twice_in_one_minute(file: Wr
         ReplayServer(exchange) as server,
         filling(file, source_of(server), clock, [TETHER], START) as filler,
     ):
-        eventually(lambda: stored(file, SERIES) == market)
-        eventually(lambda: SERIES not in filler.waiting())
+        until(lambda: candles_in(file, SERIES) == market)
+        until(lambda: SERIES not in filler.waiting())
         asked = len(server.requests)
         for _ in range(5):
             filler.tail(SERIES)

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +33,7 @@ from tests.support.yaml_files import read_yaml
 
 START = datetime(2024, 5, 17, 12, 0, 20, tzinfo=UTC)
 BTC, ETH = Pair("BTC", "USDT"), Pair("ETH", "USDT")
-SPEED = 60.0
+SPEED, CALM = 60.0, 20.0  # with the latter, a machine that is busy for two seconds is no silent stream
 OF_BTC = {"source": "binance", "pair": "BTC/USDT", "interval": "1m"}
 OF_STREAM = {"source": "binance"}
 DASHBOARD = ROOT / "deploy" / "grafana" / "collector.json"
@@ -79,7 +80,7 @@ def scraped(database: str, speed: float = SPEED, history: timedelta = 30 * MINUT
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
     """One collector for all tests that do not disturb it."""
-    with scraped(new_database("sqlite", tmp_path_factory.mktemp("calm")), history=timedelta(hours=25)) as found:
+    with scraped(new_database("sqlite", tmp_path_factory.mktemp("calm")), CALM, timedelta(hours=25)) as found:
         until(lambda: found.value("candles_total", **OF_BTC, by="stream"), "a candle of the stream is stored")
         until(lambda: found.value("compared_total", **OF_BTC), "it is compared")
         until(lambda: found.value("forecasts_total", **OF_BTC), "it has a forecast")
@@ -87,7 +88,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
 
 
 def test_each_pair_has_its_figures(calm: Scraped) -> None:
-    assert calm.value("lag_seconds", **OF_BTC) in {0, 60, 120}
+    until(lambda: calm.value("lag_seconds", **OF_BTC) in {0, 60, 120}, "it is not late")
     assert (calm.value("candles_total", **OF_BTC, by="rest") or 0) >= 20
     assert calm.value("mismatched_total", **OF_BTC) == 0
     assert calm.value("rejected_rows_total", **OF_BTC) == 0
@@ -104,11 +105,11 @@ def test_each_pair_has_the_figures_of_its_forecasts(calm: Scraped) -> None:
 
 
 def test_the_stream_and_the_process_have_theirs(calm: Scraped) -> None:
-    assert calm.value("stream_connected", **OF_STREAM) == 1
+    until(lambda: calm.value("stream_connected", **OF_STREAM) == 1, "the stream is connected")
     assert calm.value("stream_pairs", **OF_STREAM) == 2
     assert calm.value("database_away_seconds") == 0
     assert calm.value("dropped_total") == 0
-    assert calm.value("ready") == 1
+    until(lambda: calm.value("ready") == 1, "it is ready")
 
 
 def test_the_number_of_time_series_grows_with_the_pairs_alone(calm: Scraped) -> None:
@@ -121,8 +122,8 @@ def test_the_number_of_time_series_grows_with_the_pairs_alone(calm: Scraped) -> 
 
 def test_a_collector_that_delivers_is_live_and_ready(calm: Scraped) -> None:
     for path in ("/livez", "/readyz"):
+        until(partial(lambda path: calm.get(path).json() == {"status": "ok", "reasons": []}, path), path)
         answer = calm.get(path)
-        assert (answer.status_code, answer.json()) == (200, {"status": "ok", "reasons": []})
         assert answer.headers["Cache-Control"] == "no-store"
 
 
@@ -288,13 +289,14 @@ def test_an_interrupted_stream_a_different_candle_and_an_impossible_one_are_coun
     with scraped(new_database("sqlite", tmp_path)) as found:
         until(lambda: found.value("candles_total", **OF_BTC, by="stream"), "a candle of the stream is stored")
         opening = Interval.MINUTE_1.ceil(found.motion.now()) + MINUTE
-        found.motion.mistake(BTC, opening, volume=123.0)
-        found.motion.mistake(BTC, opening + MINUTE, low=-1.0)
-        until(lambda: found.motion.now() > opening + 3 * MINUTE)
+        for number in range(0, 60, 2):  # a connection that ends misses some
+            found.motion.mistake(BTC, opening + number * MINUTE, volume=123.0)
+            found.motion.mistake(BTC, opening + (number + 1) * MINUTE, low=-1.0)
+        until(lambda: found.value("mismatched_total", **OF_BTC), "the mismatch is counted")
+        until(lambda: found.value("rejected_rows_total", **OF_BTC), "the impossible candle is counted")
+        before = found.value("reconnects_total", **OF_STREAM) or 0
         found.exchange.streams.apply(streams.drop)
-        until(lambda: found.value("reconnects_total", **OF_STREAM) == 1, "the stream is connected again")
-        until(lambda: found.value("mismatched_total", **OF_BTC) == 1, "the mismatch is counted")
-        assert found.value("rejected_rows_total", **OF_BTC) == 1
+        until(lambda: (found.value("reconnects_total", **OF_STREAM) or 0) > before, "the stream is connected again")
 
 
 def test_without_its_exchange_it_is_live_but_not_ready(tmp_path: Path) -> None:
@@ -303,9 +305,9 @@ def test_without_its_exchange_it_is_live_but_not_ready(tmp_path: Path) -> None:
         until(lambda: found.get("/readyz").status_code == 200, "it is ready")
         now = found.motion.now()
         found.motion.outage(Span(now, now + timedelta(seconds=LAGGING) + 5 * MINUTE), trading=True)
-        until(lambda: found.get("/readyz").status_code == 503, "the lag is over its bound")
-        (reason,) = found.get("/readyz").json()["reasons"]
-        assert re.match(r"binance: the newest candle is \d+ s behind; its stream is exchange down since 2024-", reason)
+        late = r'\["binance: the newest candle is \d+ s behind; its stream is exchange down since 2024-[^"]*"\]'
+        until(lambda: re.search(late, found.get("/readyz").text), "the lag is over its bound")
+        assert found.get("/readyz").status_code == 503
         assert found.get("/livez").status_code == 200
         assert found.value("stream_exchange_down", **OF_STREAM) == 1
         until(lambda: found.get("/readyz").status_code == 200, "it is ready again")

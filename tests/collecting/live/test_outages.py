@@ -8,7 +8,6 @@ import pytest
 from crypto_predict.market import Interval, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import StreamState
-from crypto_predict.store import open_reader
 from tests.support.databases import new_database, new_postgresql, stopped_server
 from tests.support.disks import full, small_disk
 from tests.support.live import minutes_of, states, stored, until
@@ -18,12 +17,14 @@ from tests.support.live_markets import (
     SPEED,
     START,
     collecting,
+    interruptions,
     market,
+    quoted,
     wait_connected,
     wait_whole,
 )
 from tests.support.replay import streams
-from tests.support.replay.motion import MINUTE
+from tests.support.replay.motion import MINUTE, SECOND
 from tests.support.replay.server import refused
 
 
@@ -39,16 +40,22 @@ def test_after_any_end_of_a_connection_everything_is_whole_again(fault: streams.
         collecting(database, found),
     ):
         wait_whole(database, found, minutes=1)
+        wait_connected(database, found)
+        broken = found.motion.now()
         found.exchange.streams.apply(fault)
-        found.exchange.streams.wait_open(opened=2)
+
+        def has_come_back() -> bool:
+            """Return whether a connection was stored, an interruption that outlasts the fault, and another one."""
+            kinds = states(database, "binance", BTC, Span(START, found.motion.now()))
+            return any(
+                [one.state for one in three] == [StreamState.CONNECTED, StreamState.DISCONNECTED, StreamState.CONNECTED]
+                and three[1].span.end > broken
+                and three[1].reason
+                for three in zip(kinds, kinds[1:], kinds[2:], strict=False)
+            )
+
+        until(has_come_back, "the stream is stored as connected, interrupted and connected again")
         wait_whole(database, found)
-    found_states = states(database, "binance", BTC, Span(START, found.motion.now()))
-    assert [one.state for one in found_states][-3:] == [
-        StreamState.CONNECTED,
-        StreamState.DISCONNECTED,
-        StreamState.CONNECTED,
-    ]
-    assert found_states[-2].reason
 
 
 def test_an_outage_of_the_exchange_is_waited_for_and_then_filled(tmp_path: Path) -> None:
@@ -56,13 +63,18 @@ def test_an_outage_of_the_exchange_is_waited_for_and_then_filled(tmp_path: Path)
     database = new_database("sqlite", tmp_path)
     with market() as found:
         outage = Span(START + 2 * MINUTE, START + 7 * MINUTE)
+        afterwards = Span(outage.end, outage.end + timedelta(days=1))
         found.motion.outage(outage, trading=True)
         with collecting(database, found):
             until(lambda: found.motion.now() > outage.end)
-            end = wait_whole(database, found, minutes=1)
-    inside = Span(outage.start + MINUTE, outage.end - MINUTE)
-    assert {one.state for one in states(database, "binance", BTC, inside)} == {StreamState.EXCHANGE_DOWN}
-    assert states(database, "binance", BTC, Span(end - MINUTE / 2, end))[-1].state is StreamState.CONNECTED
+            wait_whole(database, found, minutes=1)
+            until(
+                lambda: any(one.state is StreamState.CONNECTED for one in states(database, "binance", BTC, afterwards))
+            )
+    found_states = states(database, "binance", BTC, Span(outage.start, outage.end))
+    down = [one for one in found_states if one.state is StreamState.EXCHANGE_DOWN]
+    assert down[-1].span.end > outage.end - SECOND, "up to the next connection"
+    assert all(one.span.start < down[0].span.start for one in found_states if one.state is StreamState.CONNECTED)
 
 
 def test_refused_handshakes_are_an_exchange_that_is_down(tmp_path: Path) -> None:
@@ -71,10 +83,10 @@ def test_refused_handshakes_are_an_exchange_that_is_down(tmp_path: Path) -> None
     with market() as found:
         found.server.inject(refused(451, "not from here"), times=3, when=lambda request: request.path == "/stream")
         with collecting(database, found):
+            wait_connected(database, found)
             wait_whole(database, found)
-    first, *_, last = states(database, "binance", BTC, Span(START, found.motion.now()))
-    assert first.state is not StreamState.CONNECTED
-    assert last.state is StreamState.CONNECTED
+    found_states = [one.state for one in states(database, "binance", BTC, Span(START, found.motion.now()))]
+    assert StreamState.EXCHANGE_DOWN in found_states[: found_states.index(StreamState.CONNECTED)]
 
 
 def test_a_database_that_goes_away_is_waited_for() -> None:
@@ -88,13 +100,10 @@ def test_a_database_that_goes_away_is_waited_for() -> None:
         with stopped_server():
             gone = found.motion.now()
             until(lambda: found.motion.now() > gone + 3 * MINUTE)
-        end = wait_whole(database, found, minutes=1)
-    with open_reader(database) as reader:
-        quotes = reader.quotes("binance", BTC, Span(first, end), 100)
-        minutes = {Interval.MINUTE_1.floor(quote.time) for quote in quotes}
-        assert minutes == {first + number * MINUTE for number in range((end - first) // MINUTE)}
-        (connected,) = reader.streams("binance", BTC, Span(first, end))
-        assert connected.state is StreamState.CONNECTED
+        wait_whole(database, found, minutes=1)
+    away = Span(Interval.MINUTE_1.ceil(gone), Interval.MINUTE_1.ceil(gone) + 2 * MINUTE)
+    assert quoted(database, BTC, away), "a minute in which this machine stands still has no quote, and both do not"
+    assert interruptions(database, BTC, first) == []
 
 
 def test_a_full_disk_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

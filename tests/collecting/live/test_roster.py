@@ -1,7 +1,6 @@
 """Which series are collected, as anyone may write it into the database."""
 
 import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from crypto_predict.sources.binance.settings import BinanceSettings
 from crypto_predict.sources.simulated import Simulated
 from crypto_predict.store import WritableDatabase, open_writer
 from tests.support.databases import KINDS, new_database
-from tests.support.filling import minutes_of
+from tests.support.live import minutes_of
 from tests.support.replay.exchanges import TETHER
 from tests.support.replay.minutes import BTC, QUICK
 
@@ -30,13 +29,6 @@ EVERYTHING = Shard()
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of an empty database, once of each kind."""
     return new_database(request.param, tmp_path)
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Iterator[WritableDatabase]:
-    """An empty database of SQLite."""
-    with open_writer(str(tmp_path / "market.db")) as opened:
-        yield opened
 
 
 def sources(*names: str) -> dict[str, CandleSource]:

@@ -16,6 +16,7 @@ from crypto_predict.market.ports import FeedEvent, Heartbeat, Interrupted, TickR
 START = datetime(2024, 5, 17, 12, tzinfo=UTC)
 BTC, ETH, SOL = Pair("BTC", "USDT"), Pair("ETH", "USDT"), Pair("SOL", "USDT")
 SPEED = 60.0
+CALM = 10.0  # where a machine that is busy for a few seconds must not look like a stream that is silent
 FAST = 150.0  # where minutes must pass
 
 Script = Callable[["Feed", Sequence[Pair]], AsyncGenerator[FeedEvent]]
@@ -198,7 +199,7 @@ def test_a_market_that_is_really_quiet_is_connected_less_and_less_often() -> Non
 
 
 def test_an_added_pair_is_connected_beside_the_others_before_their_connection_ends() -> None:
-    feed = Feed(alive)
+    feed = Feed(alive, speed=CALM)
 
     async def play(supervisor: Supervisor, heard: Heard) -> None:
         await when(lambda: ticks_of(heard, BTC))
@@ -212,7 +213,7 @@ def test_an_added_pair_is_connected_beside_the_others_before_their_connection_en
 
 
 def test_where_only_one_connection_is_allowed_it_is_ended_for_the_new_pair() -> None:
-    feed = Feed(one_at_a_time)
+    feed = Feed(one_at_a_time, speed=CALM)
 
     async def play(supervisor: Supervisor, heard: Heard) -> None:
         await when(lambda: ticks_of(heard, BTC))
@@ -225,7 +226,7 @@ def test_where_only_one_connection_is_allowed_it_is_ended_for_the_new_pair() -> 
 
 
 def test_a_removed_pair_does_not_end_the_connection() -> None:
-    feed = Feed(alive)
+    feed = Feed(alive, speed=CALM)
 
     async def play(supervisor: Supervisor, heard: Heard) -> None:
         await when(lambda: ticks_of(heard, ETH))
@@ -245,7 +246,7 @@ def test_a_pair_that_the_exchange_does_not_have_is_left_out_from_the_start() -> 
     async def play(_: Supervisor, heard: Heard) -> None:
         await when(lambda: ticks_of(heard, BTC))
 
-    feed = Feed(knows_no_eth)
+    feed = Feed(knows_no_eth, speed=CALM)
     supervisor, heard = supervised(feed, play, BTC, ETH)
     assert heard.of("unusable") == [ETH]
     assert feed.asked == [(BTC, ETH), (BTC,)]
@@ -254,7 +255,7 @@ def test_a_pair_that_the_exchange_does_not_have_is_left_out_from_the_start() -> 
 
 
 def test_an_added_pair_that_the_exchange_does_not_have_does_not_end_the_connection_of_the_others() -> None:
-    feed = Feed(knows_no_eth)
+    feed = Feed(knows_no_eth, speed=CALM)
 
     async def play(supervisor: Supervisor, heard: Heard) -> None:
         await when(lambda: ticks_of(heard, BTC))

@@ -1,0 +1,23 @@
+"""Empty databases."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crypto_predict.store import WritableDatabase, open_writer
+from tests.support.databases import KINDS, new_database
+
+
+@pytest.fixture(params=KINDS)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WritableDatabase]:
+    """An empty database, once on each kind."""
+    with open_writer(new_database(request.param, tmp_path)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[WritableDatabase]:
+    """An empty database of SQLite."""
+    with open_writer(str(tmp_path / "market.db")) as opened:
+        yield opened
