@@ -1,4 +1,4 @@
-"""Measure the servers, the store, the backtest, a backfill, ticks and the image against peers: ``python -m bench``."""
+"""Measure servers, store, backtest, training, backfill, ticks and image against peers: ``python -m bench``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-from bench import backfill, backtest, candles, distributions, image, live, minutes, serving, store, ticks
+from bench import backfill, backtest, candles, distributions, image, live, minutes, serving, store, ticks, training
 from bench.figures import Figure, table
 from crypto_predict.errors import ReleaseFailed
 from crypto_predict.market import Pair
@@ -25,9 +25,20 @@ def main() -> None:
         "--pair", default="BTC/USD", help="pairs whose distributions are scored, with commas (default: %(default)s)"
     )
     parser.add_argument("--until", type=date.fromisoformat, help="the last day of the scored histories")
-    parts = ("servers", "distributions", "candles", "store", "image", "backfill", "ticks", "minutes", "live")
+    parts = (
+        "servers",
+        "training",
+        "distributions",
+        "candles",
+        "store",
+        "image",
+        "backfill",
+        "ticks",
+        "minutes",
+        "live",
+    )
     parser.add_argument(
-        "--only", choices=parts, help="measure these alone (default: all but live, which takes 12 minutes)"
+        "--only", choices=parts, help="measure these alone (default: all but live, which takes 16 minutes)"
     )
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
@@ -36,6 +47,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if options.only in {None, "servers"}:
             figures += [*serving.measure(options.source, Path(folder)), *backtest.measure(options.source)]
+        if options.only in {None, "training"}:
+            figures += training.measure(options.source, Path(folder))
         if options.only in {None, "distributions"}:
             pairs = [Pair.parse(pair) for pair in options.pair.split(",")]
             figures += distributions.measure(options.source, pairs, options.until)

@@ -12,9 +12,8 @@ from pathlib import Path
 from bench import models
 from bench.figures import Figure, in_turn
 from bench.load import Server, drive, running
+from bench.minute_forecasts import step
 from crypto_predict.market import DAY, Candle, Interval, Pair, SeriesKey, Span
-from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast
-from crypto_predict.market.ports import ForecastStep
 from crypto_predict.store import open_writer
 
 PAIRS, MINUTES = 10, 500_000  # the small database has the first pair alone
@@ -91,14 +90,7 @@ def _milliseconds_ahead(server: Server, database: Path) -> float:
     """Return the median time of the newest minute forecast, of all pairs in turn, each with forecasts of a day."""
     newest = Interval.MINUTE_1.ceil(datetime.now(UTC))
     with open_writer(str(database)) as writer:
-        steps = [_step(newest - KEEP + number * Interval.MINUTE_1.length) for number in range(1, 1_441)]
+        steps = [step(newest - KEEP + number * Interval.MINUTE_1.length) for number in range(1, 1_441)]
         writer.write_forecasts({_series(number): steps for number in range(PAIRS)}, KEEP)
     paths = [f"/forecast/C{number % PAIRS}-USDT/minutes" for number in range(REQUESTS_AHEAD)]
     return 1000 * drive(server.port, paths, CLIENTS).median_latency
-
-
-def _step(cutoff: datetime) -> ForecastStep:
-    """Return an invented forecast; in later rounds those that are stored already change nothing."""
-    ahead = range(1, MINUTES_AHEAD + 1)
-    quantiles = tuple(tuple(60_000.0 + (level - 0.5) * minutes for level in LEVELS) for minutes in ahead)
-    return ForecastStep(MinuteForecast(cutoff, 60_000.0, (60_000.0,) * MINUTES_AHEAD, quantiles), cutoff, ())

@@ -29,7 +29,7 @@ from crypto_predict.history.columns import FloatArray, IntArray
 from crypto_predict.market import Interval, Pair
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.sources.catalog import open_sources
-from crypto_predict.wording import counted
+from crypto_predict.wording import counted, days_listed
 
 LONGEST = 3650  # days of history that are read
 FIRST = 799  # the first cutoff, an index: the 800th day
@@ -60,11 +60,11 @@ class Garch(NamedTuple):
 
 
 def measure(source: str, pairs: Sequence[Pair], until: date | None) -> Iterator[Figure]:
-    """Score the distributions of all pairs, and yield the means over pairs."""
+    """Score the distributions of all pairs, print the ratios of each, and yield the means over pairs."""
     found = []
     for pair in pairs:
-        print(f"{pair}: scoring distributions", file=sys.stderr)
         found.append(scores(read(source, pair, until)))
+        print(f"{pair}: {_words(found[-1])}", file=sys.stderr)
     for column, horizon in enumerate(HORIZONS):
         at_horizon = [one[column] for one in found]
         name = f"CRPS {counted(horizon, 'day')} ahead, {counted(len(pairs), 'pair')}"
@@ -74,6 +74,15 @@ def measure(source: str, pairs: Sequence[Pair], until: date | None) -> Iterator[
             ("GARCH(1,1)", fmean(one.garch for one in at_horizon)),
         ):
             yield Figure(name, ours, crps, peer, "%", 1)
+
+
+def _words(found: Sequence[Scores]) -> str:
+    """Return the ratios of one pair at each of `HORIZONS`."""
+    ours = " ".join(f"{one.ours / one.persistence:.3f}" for one in found)
+    peers = " ".join(
+        f"{one.garch / one.persistence:.3f} ({'t' if one.garch == one.garch_t else 'Gaussian'})" for one in found
+    )
+    return f"CRPS relative to persistence's {days_listed(HORIZONS)} ahead: {ours}; of GARCH(1,1) {peers}"
 
 
 def read(source: str, pair: Pair, until: date | None) -> History:

@@ -32,7 +32,8 @@ from crypto_predict.baked.schema import COVERAGE
 from crypto_predict.forecasting.distribution.interval import GAUSSIAN
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.minutes import Coefficients
-from crypto_predict.forecasting.minutes.features import DAY, Minutes, calendar, signs, sizes
+from crypto_predict.forecasting.minutes.backtest import HORIZONS, last_day_volatility
+from crypto_predict.forecasting.minutes.features import Minutes, calendar, signs, sizes
 from crypto_predict.forecasting.significance import diebold_mariano
 from crypto_predict.history.columns import Candles, FloatArray, IntArray
 from crypto_predict.market import Interval, Pair
@@ -40,7 +41,6 @@ from crypto_predict.market.forecast import LEVELS
 from crypto_predict.sources.csv_file import read_csv
 
 SCORES, EPOCHS = (Path(__file__).with_name(f"lstm_{name}.csv") for name in ("scores", "epochs"))  # as published
-HORIZONS = (1, 5, 15)  # minutes
 TRAINED, VALIDATED = 0.8, 0.9  # shares of the minutes up to which a part extends
 
 WINDOW = 30  # minutes that the network sees; the features of each one remember up to a week
@@ -120,14 +120,13 @@ def compare(pair: Pair, candles: Candles, most_epochs: int = MOST_EPOCHS) -> tup
     """Return the scores on the last tenth of the candles of one minute, ascending, and how the LSTM was trained."""
     minutes = Minutes.of(candles)
     moves = np.column_stack([minutes.moves(horizon) for horizon in HORIZONS])  # (n, h)
-    parts = Parts.of(minutes, moves)
-    deviation = np.sqrt(np.convolve(minutes.returns**2, np.full(DAY, 1 / DAY))[: len(minutes)])  # (n,)
-    sigma = deviation[:, None] * np.sqrt(HORIZONS)  # (n, h)
+    sigma = last_day_volatility(minutes)[:, None] * np.sqrt(HORIZONS)  # (n, h)
+    parts = Parts.of(minutes, moves + sigma)  # where both are known
     gaussian = GAUSSIAN * sigma[parts.test]
     lstm, losses = _lstm(minutes, moves, sigma, parts, most_epochs)
     forecasters = {
         "lstm": lstm,
-        "ours": _ours(minutes, candles, parts.test),
+        "ours": _ours(minutes, parts.test),
         "persistence": Forecasts(np.zeros_like(gaussian), -gaussian, gaussian),
     }
     scores = [
@@ -174,10 +173,9 @@ def _scores(
         )
 
 
-def _ours(minutes: Minutes, candles: Candles, test: IntArray) -> Forecasts:
-    """Return our forecasts at the minutes `test`, fitted on the candles up to the last tenth."""
-    end = minutes.minute[int(VALIDATED * len(minutes))] * Interval.MINUTE_1.seconds
-    fitted = Coefficients.fit(candles[: int(np.searchsorted(candles.open_time, end))])
+def _ours(minutes: Minutes, test: IntArray) -> Forecasts:
+    """Return our forecasts at the minutes `test`, fitted on those up to the last tenth."""
+    fitted = Coefficients.of(minutes[: int(VALIDATED * len(minutes))])
     known = minutes.known._replace(means=minutes.known.means[test], distance=minutes.known.distance[test])
     found = fitted.moves(known, minutes.minute[test])
     ahead = np.array(HORIZONS) - 1

@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from bench.figures import Figure, in_turn
+from bench.minute_forecasts import step
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.ports import Closed
 from crypto_predict.store import WritableDatabase, open_writer
@@ -73,6 +74,7 @@ def _writes(name: str, url: str) -> Iterator[Figure]:
     again = f"{name}: unchanged candles written again"
     yield Figure(again, measured["the same"], measured["ORM"], "ORM, row by row", "/s", 50, at_least=True)
     yield Figure(f"{name}: the next minute of {LIVE} pairs", _closed(url), 0.5, "limit", "s", 1)
+    yield Figure(f"{name}: minute forecasts of {LIVE} pairs, with scores", _forecast(url), 0.5, "limit", "s", 1)
 
 
 def _rate(database: WritableDatabase, series: SeriesKey) -> float:
@@ -100,6 +102,19 @@ def _closed(url: str) -> float:
             closed = [Closed(one, [candle]) for one in series]
             began = time.perf_counter()
             database.write_closed(closed)
+            taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
+def _forecast(url: str) -> float:
+    """Return the median of the seconds in which forecasts of a minute and outcomes of 15 horizons are stored."""
+    series = [SeriesKey("live", Pair(f"A{number}", "USDT"), SERIES.interval) for number in range(LIVE)]
+    taken = []
+    with open_writer(url) as database:
+        for number in range(20):
+            steps = {one: [step(START + number * MINUTE)] for one in series}
+            began = time.perf_counter()
+            database.write_forecasts(steps, timedelta(minutes=10))
             taken.append(time.perf_counter() - began)
     return statistics.median(taken)
 

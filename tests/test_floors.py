@@ -52,7 +52,15 @@ PARTS = {
     "collecting": part(
         4, "numpy", "prometheus_client", "threadpoolctl", "tqdm", parts=SERVING | {"sources", "history"} | MINUTES
     ),
-    "training": part(4, "matplotlib", "numpy", "pandas", "tqdm", parts=SERVING | {"sources", "history", "forecasting"}),
+    "training": part(
+        4,
+        "matplotlib",
+        "numpy",
+        "pandas",
+        "threadpoolctl",
+        "tqdm",
+        parts=SERVING | {"sources", "history", "forecasting"},
+    ),
     "web": part(
         4, "flask", "flask_cors", "flask_swagger_ui", "prometheus_client", "waitress", "werkzeug", parts=SERVING
     ),

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bench import lstm
-from bench.lstm import HORIZONS, Parts, compare, engineered, why_not
+from bench.lstm import Parts, compare, engineered, why_not
+from crypto_predict.forecasting.minutes.backtest import HORIZONS
 from crypto_predict.forecasting.minutes.features import Minutes
 from crypto_predict.market import Pair
 from tests.support.minute_markets import DAY, columns, later, market

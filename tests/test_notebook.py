@@ -14,13 +14,24 @@ SECTIONS = [
     "2 Decomposition and memory",
     "3 Prophet's components",
     "4 The candidates and their combination, compared with persistence",
-    "5 Residual diagnostics",
-    "6 Calibration",
-    "7 The backtest",
-    "8 Conclusions",
+    "5 What volatility knows",
+    "6 Residual diagnostics",
+    "7 Calibration",
+    "8 The backtest",
+    "9 The next minutes",
+    "10 The LSTM's lesson",
+    "11 Conclusions",
 ]
 # Long enough for a season of a year; few cutoffs and walks.
-QUICK = {"SOURCE": "simulated", "PAIR": "BTC/USD", "DAYS": "760", "UNTIL": "2024-03-31", "EVERY": "12", "WALKS": "4"}
+QUICK = {
+    "SOURCE": "simulated",
+    "PAIR": "BTC/USD",
+    "DAYS": "760",
+    "UNTIL": "2024-03-31",
+    "EVERY": "12",
+    "WALKS": "2",
+    "MINUTE_DAYS": "3",
+}
 MOST_BYTES = 2_000_000
 ABSOLUTE_PATH = re.compile(r"(?<![\w/:.<])(?:[A-Z]:\\\w|/\w[\w.-]*/\w)")
 

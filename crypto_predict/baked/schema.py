@@ -458,6 +458,7 @@ class Model:
     card: Card
     forecasts: dict[Pair, PairForecast]
     scorecard: Scorecard
+    estimates: dict[Pair, tuple[str, ...]]  # of the backtest, for the next training: `forecasting.candidates.estimates`
 
     def faults(self) -> Iterator[str]:
         """Yield the violated rules."""

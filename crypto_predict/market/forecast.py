@@ -23,7 +23,7 @@ class MinuteForecast:
 class MinuteScores:
     """Sums over the minute forecasts of one horizon whose outcome is known. Losses are of log price.
 
-    Divide by `forecasts` for means. `forecasting.evaluation.metrics` has the formulas and their sources.
+    Divide by `forecasts` for means. `forecasting.minutes.outcomes` has the formulas and their sources.
     """
 
     horizon_minutes: int
@@ -32,8 +32,8 @@ class MinuteScores:
     persistence_error: float
     winkler: float  # of the 80 % interval
     persistence_winkler: float  # of persistence with a Gaussian interval of the last day's volatility
-    crps: float
-    persistence_crps: float  # of the same Gaussian
+    crps: float  # by the quantiles
+    persistence_crps: float  # by those of the same Gaussian
     inside_50: int  # outcomes inside the central interval of 50 %
     inside_80: int
     inside_90: int

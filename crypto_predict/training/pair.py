@@ -12,8 +12,9 @@ from typing import Never
 from tqdm import tqdm
 
 from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Backtest, CrossCheck, Model
-from crypto_predict.errors import Refused, SourceError, UnusableHistory
+from crypto_predict.errors import InvalidValue, Refused, SourceError, UnusableHistory
 from crypto_predict.forecasting.candidates.combination import LEARNED
+from crypto_predict.forecasting.candidates.estimates import NOTHING, Estimates
 from crypto_predict.forecasting.daily import FittedForecast, forecast_pair
 from crypto_predict.forecasting.evaluation.replay import HORIZONS, LEAST_HISTORY, Row, replay, splits
 from crypto_predict.forecasting.evaluation.scoring import score
@@ -127,14 +128,18 @@ class TrainedPair:
     fitted: FittedForecast
     rows: tuple[Row, ...]  # of the backtest, at the planned horizons
     backtest: Backtest | None  # at these horizons and at `HORIZONS`; None if the history is too short
+    estimates: Estimates  # of the backtest, for the next training
     seconds: float
 
 
-def train_pair(read: PairHistory, plan: BacktestPlan, days: int, seed: int, progress: tqdm[Never]) -> TrainedPair:
+def train_pair(  # noqa: PLR0913, PLR0917 what a training of one pair depends on
+    read: PairHistory, plan: BacktestPlan, days: int, seed: int, progress: tqdm[Never], champion: Model | None
+) -> TrainedPair:
     """Replay the forecasts of the past, score them, and make the forecast of the future.
 
     Every release is scored at `HORIZONS`, so that the next one can be compared with it. A fit sees at most `days` days;
-    `seed` is for Prophet's optimiser; `progress` gets one step for each cutoff.
+    `seed` is for Prophet's optimiser; `progress` gets one step for each cutoff. The estimates of `champion` shorten the
+    backtest where the history has not changed since; the result is the same.
 
     Raises:
         UnusableHistory: The forecast would leave the range of numbers.
@@ -142,14 +147,30 @@ def train_pair(read: PairHistory, plan: BacktestPlan, days: int, seed: int, prog
     started = time.perf_counter()
     past, scored = read.past, sorted({*HORIZONS, *plan.horizons})
     progress.set_description_str(f"{past.pair}: {len(past.candles)} candles, running the backtest")
-    replayed = replay(DailySeries.of(past), {*LEARNED, *scored}, plan.every, days, progress.update)
+    earlier = _estimates_of(champion, past.pair)
+    replayed = replay(DailySeries.of(past), {*LEARNED, *scored}, plan.every, days, progress.update, earlier)
+    if champion is not None and replayed is not None:
+        count = len(replayed.estimates.by_digest)
+        _log.info("%s: %d of %d weekly estimates are those of --champion", past.pair, replayed.carried, count)
     return TrainedPair(
         read=read,
         fitted=forecast_pair(read.history, read.anchor, replayed, seed),
         rows=() if replayed is None else tuple(replayed.rows(plan.horizons)),
         backtest=None if replayed is None else score(replayed, scored),
+        estimates=NOTHING if replayed is None else replayed.estimates,
         seconds=time.perf_counter() - started,
     )
+
+
+def _estimates_of(champion: Model | None, pair: Pair) -> Estimates:
+    """Return the estimates of an earlier model; none if it does not have readable ones."""
+    if champion is None or pair not in champion.estimates:
+        return NOTHING
+    try:
+        return Estimates.parse(champion.estimates[pair])
+    except InvalidValue as error:
+        _log.warning("%s: the estimates of --champion are not used: %s", pair, error)
+        return NOTHING
 
 
 def count_cutoffs(read: PairHistory, every: int) -> int:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Never
 
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -73,11 +74,19 @@ def train(
         record = continue_record(settings.earlier.ledger, outputs, champion, removed=removed)
         record.check_follows(trained_at)
         sources = open_sources(request.sources, request.environ, settings.seed, request.pairs, open_database)
-        with logging_redirect_tqdm(), tqdm(total=len(request.pairs), bar_format=_BAR, disable=None) as progress:
+        # The matrices are small: threads would only wait for one another.
+        with (
+            threadpool_limits(1),
+            logging_redirect_tqdm(),
+            tqdm(total=len(request.pairs), bar_format=_BAR, disable=None) as progress,
+        ):
             read = _read_histories(sources, request, gate, now, progress)
             check_room({pair: len(one.past.candles) for pair, one in read.items()}, request.days, plan.horizons)
             progress.total = len(read) + sum(count_cutoffs(one, plan.every) for one in read.values())
-            trained = {pair: train_pair(one, plan, request.days, settings.seed, progress) for pair, one in read.items()}
+            trained = {
+                pair: train_pair(one, plan, request.days, settings.seed, progress, champion)
+                for pair, one in read.items()
+            }
         if outputs.backtest is not None:  # also if the gate refuses the model: it shows why
             write_atomically(outputs.backtest, as_csv({pair: one.rows for pair, one in trained.items()}))
         faults = {pair: find_faults(one, gate.thresholds, champion) for pair, one in trained.items()}
@@ -89,7 +98,8 @@ def train(
         record.release(card, forecasts)
         if gate.enforced and not judged.passed:
             raise Refused(judged.reasons)
-        model = Model(card, forecasts, record.scorecard())
+        estimates = {pair: one.estimates.texts() for pair, one in trained.items()}
+        model = Model(card, forecasts, record.scorecard(), estimates)
         data = readable(model, outputs.model)
         for pair, one in trained.items():
             if outputs.picture is not None:

@@ -8,9 +8,12 @@ import pytest
 
 from crypto_predict.collecting.status import ENDED, SILENT
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
+from crypto_predict.market.forecast import MinuteModel
 from crypto_predict.market.ports import DELISTED, StreamSpan, StreamState
 from crypto_predict.store import open_writer
 from tests.support.collecting import collect_here
+from tests.support.minute_forecasts import KEEP, step
+from tests.support.minutes import MINUTES, START, candles
 
 BTC = SeriesKey("binance", Pair("BTC", "USDT"), Interval.MINUTE_1)
 LONG = SeriesKey("binance", Pair("A" * 20, "B" * 10), Interval.MINUTE_1)
@@ -90,3 +93,27 @@ def test_a_database_that_was_only_backfilled_has_one_table(tmp_path: Path) -> No
     assert "\n\n" not in collect_here(database, "--status").output
     (series,) = json.loads(collect_here(database, "--status", "--json").output)["series"]
     assert (series["stream"], series["mismatch_rate"]) == (None, None)
+
+
+def test_minute_forecasts_are_shown_with_their_record(tmp_path: Path) -> None:
+    """Errors are relative to those of persistence."""
+    database = str(tmp_path / "market.db")
+    with open_writer(database) as writer:
+        writer.follow(MINUTES, simulated=False)
+        writer.write(MINUTES, candles(0, 3))
+        writer.write_forecasts({MINUTES: [step(1), step(2, 1), step(3, 1, 2)]}, KEEP)
+        writer.write_minute_model(MINUTES, MinuteModel(START, "{}"))
+    table = collect_here(database, "--status").output.partition("\n\n")[2].splitlines()
+    assert table[1].split() == [
+        "BTC/USDT",
+        "binance",
+        *["2024-05-17", "00:03", "2024-05-17", "00:00", "3", "0.500", "0.500"],
+    ]
+    (series,) = json.loads(collect_here(database, "--status", "--json").output)["series"]
+    assert series["forecasts"] == {
+        "cutoff": "2024-05-17T00:03:00.000Z",
+        "fitted": "2024-05-17T00:00:00.000Z",
+        "outcomes": 3,
+        "error_ratio": 0.5,
+        "interval_ratio": 0.5,
+    }

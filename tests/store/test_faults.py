@@ -18,6 +18,7 @@ from tests.support.minute_forecasts import KEEP, scores
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span, vwap
 
 WINDOWS, WINDOW = 50, 50  # minutes
+EVERY = 10  # minutes there is a forecast
 
 # Continues at any window, as a backfill does, and prints each one that is stored. Every second one comes by a stream.
 # The forecasts of the window before are repeated: a process that was killed does not know whether they were stored.
@@ -45,7 +46,7 @@ try:
                 writer.write_streams(MINUTES.source, [MINUTES.pair], seen)
             else:
                 writer.write(MINUTES, some, span(first, first + {WINDOW}))
-            steps = [step(minute, 1, 15) for minute in range(max(0, first - {WINDOW}), first + {WINDOW})]
+            steps = [step(minute, 1, 15) for minute in range(max(0, first - {WINDOW}), first + {WINDOW}, {EVERY})]
             writer.write_forecasts({{MINUTES: steps}}, KEEP)
             print(first, flush=True)
     print("done", flush=True)
@@ -55,13 +56,14 @@ except DatabaseError as error:
 
 
 def check_forecasts(reader: Database) -> int:
-    """Check that each outcome counts once; return the number of minutes with a forecast."""
+    """Check that each outcome counts once; return the number of minutes that have them."""
     record = reader.minute_record(MINUTES)
-    made = (record.until - START) // MINUTE + 1 if record else 0
+    made = (record.until - START) // (EVERY * MINUTE) + 1 if record else 0
     assert (record.scores if record else ()) == ((scores(1, made), scores(15, made)) if made else ())
-    kept = range(max(0, made - 1 - KEEP // MINUTE), made)
-    assert [one.cutoff for one in reader.minute_forecasts(MINUTES, EVER, MANY)] == [START + i * MINUTE for i in kept]
-    return made
+    kept = range(max(0, made - 1 - KEEP // (EVERY * MINUTE)), made)
+    cutoffs = [START + number * EVERY * MINUTE for number in kept]
+    assert [one.cutoff for one in reader.minute_forecasts(MINUTES, EVER, MANY)] == cutoffs
+    return made * EVERY
 
 
 def check(reader: Database) -> int:

@@ -164,4 +164,5 @@ def models(draw: st.DrawFn) -> Model:
         "gate": gates,
     }
     card = draw(st.builds(Card, **{**sound_fields(Card), **facts}))
-    return Model(card=card, forecasts={pair: draw(forecasts()) for pair in named}, scorecard=draw(scorecards))
+    estimates = {pair: tuple(draw(st.lists(st.text("ABC+/=", max_size=20), max_size=2))) for pair in named}
+    return Model(card, {pair: draw(forecasts()) for pair in named}, draw(scorecards), estimates)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from threading import Lock
 
 from crypto_predict.collecting.live.figures import SeriesForecasts
 from crypto_predict.collecting.live.preparing import FULL, Prepared, Work
@@ -35,6 +36,7 @@ class Followed:
     newest: datetime | None = None  # UTC, the newest opening that has arrived
     inbox: list[Candle] = field(default_factory=list)  # what has arrived and is not in `track`, ascending
     pending: list[ForecastStep] = field(default_factory=list)  # not stored yet
+    is_busy: bool = False  # candles are being taken into `track`
     prepared: Prepared | None = None  # takes the place of `track` with the next step
     since: list[Candle] | None = None  # what `track` has taken in since `begin`; None: nothing is prepared
     is_stale: bool = False  # candles came late, or were revised
@@ -74,25 +76,31 @@ class Followed:
                 del self.inbox[:-MOST_CANDLES]
         return bool(fresh)
 
-    def advance(self) -> None:
-        """Take what has arrived into the track, and put what was prepared in its place. What results is `pending`."""
-        ready, self.prepared = self.prepared, None
-        track, arrived = self.track, self.inbox
-        if track is None:
-            if ready is None:
-                return
-            track, arrived = ready.track, [*ready.news, *arrived]
-        self.inbox = []
+    def advance(self, lock: Lock) -> None:
+        """Take what has arrived into the track, and put what was prepared in its place. What results is `pending`.
+
+        `lock` is held only while fields change hands: candles of weeks may have arrived.
+        """
+        with lock:
+            ready, self.prepared = self.prepared, None
+            track, arrived = self.track, self.inbox
+            if track is None:
+                if ready is None:
+                    return
+                track, arrived = ready.track, [*ready.news, *arrived]
+            self.inbox, self.is_busy = [], True
+            since = self.since
         steps = track.step(arrived)
-        if self.since is not None:
-            self.since += arrived
-        if ready is not None:
-            self.track = ready.track
-            if ready.track is not track:
-                self.rebuilds += ready.fitted is None
-                steps += ready.track.in_place_of(track, self.since or ())
-            self.since = None
-        self.pending = [*self.pending, *steps][-MOST_PENDING:]
+        if ready is not None and ready.track is not track:
+            steps += ready.track.in_place_of(track, [*(since or ()), *arrived])
+        with lock:
+            self.is_busy = False
+            self.pending = [*self.pending, *steps][-MOST_PENDING:]
+            if ready is not None:
+                self.rebuilds += ready.track is not track and ready.fitted is None
+                self.track, self.since = ready.track, None
+            elif since is not None:
+                since += arrived
 
     def stored_until(self, close: datetime) -> None:
         """Note that the steps up to a close (UTC) are stored."""
@@ -107,11 +115,11 @@ class Followed:
         `seconds` and `now` (UTC) are the present on the clock.
         """
         newest = self._newest_stored()
-        if newest is None or seconds < self.not_before or self.prepared is not None:
+        if newest is None or seconds < self.not_before or self.prepared is not None or self.is_busy:
             return None
         if self.track is None:
             return Work.READ, newest
-        if self.inbox:  # it is taken in first
+        if self.inbox:  # what has arrived is taken in first
             return None
         newest = self.track.newest or newest
         if self.is_stale and seconds >= self.next_rebuild:
@@ -134,6 +142,7 @@ class Followed:
     def begin_again(self, seconds: float) -> None:
         """Forget the track, whose step has failed. The history is read again, but not at once."""
         self.track = self.prepared = None
+        self.is_busy = False
         self.inbox.clear()
         self.failed(seconds)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from time import monotonic
@@ -24,9 +24,9 @@ from crypto_predict.forecasting.minutes import Coefficients
 from crypto_predict.logs import event
 from crypto_predict.market import Candle, Interval, SeriesKey
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import CollectedSeries, MarketWriter
+from crypto_predict.market.ports import CollectedSeries, ForecastStep, MarketWriter
 
-GATHER = 0.3  # seconds: candles of many pairs close together, and one transaction stores their forecasts
+GATHER = 0.1  # seconds: candles of many pairs close together, and one transaction stores their forecasts
 RETRY = 5.0  # seconds from one attempt to the next while the database is away
 KEEP = timedelta(days=1)  # how long forecasts are stored; their scores stay
 LOOK = 1.0  # seconds from one look for a pair to prepare to the next
@@ -48,7 +48,9 @@ class Forecasts:
         self._followed: dict[SeriesKey, Followed] = {}
         self._faults: dict[SeriesKey, str] = {}  # why a series has no forecasts, as logged
         self._models: _Models | None = None  # None: they were not read yet
-        self._lock = threading.Lock()  # of all these; held for milliseconds at most
+        self._lock = (
+            threading.Lock()
+        )  # of all these; held for a moment only, since the event loop and those who store wait for it
         self._stepping, self._preparing = threading.Lock(), threading.Lock()  # held while the threads work
         self._is_stopped = threading.Event()
         self._arrived = asyncio.Event()
@@ -125,24 +127,26 @@ class Forecasts:
         """Score and forecast what has arrived of every pair, and store it."""
         began = self._clock.monotonic()
         with self._stepping:
-            for series, one in list(self._followed.items()):
-                with self._lock:
-                    self._advance(series, one)
+            with self._lock:
+                followed = list(self._followed.items())
+            for series, one in followed:
+                self._advance(series, one)
             self._store()
         self._step_seconds = self._clock.monotonic() - began
 
     def _advance(self, series: SeriesKey, one: Followed) -> None:
         try:
-            one.advance()
+            one.advance(self._lock)
         except Exception:  # noqa: BLE001 a defect in one pair must not harm the others
             _log.exception("%s from %s: its forecasts have failed, and begin again", series.pair, series.source)
-            one.begin_again(self._clock.monotonic())
+            with self._lock:
+                one.begin_again(self._clock.monotonic())
         if one.track is None or one.track.newest is None:
             return
         fault, known = one.track.fault, self._faults.get(series)
         facts = {"source": series.source, "pair": series.pair}
         if fault is not None and known is None:
-            event(_log, logging.INFO, "no minute forecasts", **facts, reason=fault, candles=one.history)
+            event(_log, logging.INFO, "no minute forecasts", **facts, reason=fault)
             self._faults[series] = fault
         elif fault is None and known is not None:
             event(_log, logging.INFO, "minute forecasts begin", **facts)
@@ -155,21 +159,35 @@ class Forecasts:
         if not steps or self._is_stopped.is_set():
             return
         try:
-            self._database.write_forecasts(steps, KEEP)
+            self._write(steps)
         except DatabaseError as error:
             if not self._is_away:
                 text = "the database is away; minute forecasts are kept, and stored when it is back"
                 event(_log, logging.WARNING, text, reason=error.reason, retry_seconds=RETRY)
             self._is_away = True
             return
-        except Exception:  # noqa: BLE001 a defect of this program must not end the forecasts
-            _log.exception("minute forecasts cannot be stored, and are dropped")
         with self._lock:
             for series in steps.keys() & self._followed.keys():
                 self._followed[series].stored_until(steps[series][-1].until)
         if self._is_away:
             event(_log, logging.WARNING, "minute forecasts are stored again")
             self._is_away = False
+
+    def _write(self, steps: Mapping[SeriesKey, Sequence[ForecastStep]]) -> None:
+        """Write the steps of all pairs; those of a pair in which there is a defect are dropped.
+
+        Raises:
+            DatabaseError: The database is away. What was written is left out the next time.
+        """
+        try:
+            self._database.write_forecasts(steps, KEEP)
+        except ValueError:
+            for series, some in steps.items():
+                try:
+                    self._database.write_forecasts({series: some}, KEEP)
+                except ValueError:
+                    text = "%s from %s: its minute forecasts cannot be stored, and are dropped"
+                    _log.exception(text, series.pair, series.source)
 
     def _prepare_next(self) -> bool:
         """Prepare the series that needs it most; return whether one did."""

@@ -10,7 +10,6 @@ They are single-precision numbers, seven digits of a log price: more would only 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import logging
 import math
@@ -22,7 +21,7 @@ from itertools import islice
 
 import numpy as np
 
-from crypto_predict.errors import InvalidValue, shown
+from crypto_predict.errors import InvalidValue
 from crypto_predict.forecasting.candidates.smoothing import DampedTrend, LocalLevel, Smoothing, Theta
 from crypto_predict.history.columns import FloatArray
 
@@ -45,24 +44,26 @@ class Estimates:
     by_digest: Mapping[bytes, bytes] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, text: str) -> Estimates:
-        """Return the estimates of a text made by `text`.
+    def parse(cls, texts: Sequence[str]) -> Estimates:
+        """Return the estimates of what `texts` has returned.
 
         Raises:
-            InvalidValue: It is not such a text.
+            InvalidValue: A text is not that of an estimate.
         """
-        try:
-            data = base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise InvalidValue("estimates", shown(text), "base64") from error
-        if len(data) % _ENTRY_BYTES:
-            raise InvalidValue("estimates", f"{len(data)} bytes", f"a multiple of {_ENTRY_BYTES} bytes")
-        entries = (data[start : start + _ENTRY_BYTES] for start in range(0, len(data), _ENTRY_BYTES))
-        return cls({entry[:_DIGEST_BYTES]: entry[_DIGEST_BYTES:] for entry in entries})
+        by_digest = dict[bytes, bytes]()
+        for text in texts:
+            try:
+                entry = base64.b64decode(text, validate=True)
+            except ValueError as error:
+                raise InvalidValue("estimate", text, "base64") from error
+            if len(entry) != _ENTRY_BYTES:
+                raise InvalidValue("estimate", text, f"base64 of {_ENTRY_BYTES} bytes")
+            by_digest[entry[:_DIGEST_BYTES]] = entry[_DIGEST_BYTES:]
+        return cls(by_digest)
 
-    def text(self) -> str:
-        """Return them as base64: for each the first 8 bytes of the digest, and 11 single-precision numbers."""
-        return base64.b64encode(b"".join(digest + numbers for digest, numbers in self.by_digest.items())).decode()
+    def texts(self) -> tuple[str, ...]:
+        """Return each as base64: the first 8 bytes of the digest, and 11 single-precision numbers."""
+        return tuple(base64.b64encode(digest + numbers).decode() for digest, numbers in self.by_digest.items())
 
     def checked(self, windows: Sequence[FloatArray]) -> Estimates:
         """Return those of these closes, or none if one of a sample differs from what is estimated here."""

@@ -18,6 +18,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.linalg.lapack import dposv
 
 from crypto_predict.history.columns import FloatArray, IntArray
 
@@ -75,7 +76,9 @@ class _Posterior:
         system, precision = self.gram.copy(), self.gaussian.copy()  # the latter with those of the bounds
         precision[self.slopes] = 1 / (SLOPE_SCALE * np.sqrt(state[:-1] ** 2 + _SMALLEST**2))
         system.flat[:: len(system) + 1] += math.exp(state[-1]) * precision
-        theta = np.asarray(np.linalg.solve(system, self.moments), dtype=np.float64)
+        _, theta, failed = dposv(system, self.moments)  # half of the time of `np.linalg.solve`
+        if failed:
+            theta = np.asarray(np.linalg.solve(system, self.moments), dtype=np.float64)
         sizes = np.abs(theta[self.slopes])
         residual = max(self.square - 2 * float(theta @ self.moments) + float(theta @ self.gram @ theta), 1e-12)
         variance = _best_variance(residual, self.count)
@@ -196,8 +199,12 @@ def _features(
     time: FloatArray, days: IntArray, changepoints: FloatArray, seasonalities: tuple[tuple[float, int], ...]
 ) -> FloatArray:
     """Return one row per day: scaled time, 1, the time since each changepoint, the Fourier terms."""
-    t, columns = time[:, None], []
+    end = 2 + len(changepoints)
+    features = np.empty((len(days), end + sum(2 * order for _, order in seasonalities)))
+    features[:, 0], features[:, 1] = time, 1.0
+    np.maximum(time[:, None] - changepoints, 0.0, out=features[:, 2:end])
     for period, order in seasonalities:
         angles = 2 * np.pi * (days - _EPOCH)[:, None] * np.arange(1, order + 1) / period  # (n, order)
-        columns.append(np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(len(days), 2 * order))
-    return np.hstack([t, np.ones_like(t), np.maximum(t - changepoints, 0.0), *columns])
+        start, end = end, end + 2 * order
+        features[:, start:end:2], features[:, start + 1 : end : 2] = np.sin(angles), np.cos(angles)
+    return features

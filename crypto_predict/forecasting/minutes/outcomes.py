@@ -46,14 +46,11 @@ class DayVolatility:
         self._minute, self._log_close = minute, log_close
 
     def volatility(self) -> float:
-        """Return it as of the newest candle; 0 before there are two."""
-        if self._first is None or self._minute == self._first:
+        """Return it as of the newest candle; 0 before there are two moves."""
+        known = 0 if self._first is None else min(self._minute - self._first, DAY)
+        if known < 2:
             return 0.0
-        known = self._minute - self._first
-        if known >= DAY:
-            return float(self._moves.std(ddof=1))
-        positions = np.arange(self._first + 1, self._minute + 1) % DAY
-        return float(self._moves[positions].std())
+        return float(self._moves[np.arange(self._minute - known + 1, self._minute + 1) % DAY].std(ddof=1))
 
 
 def is_usable(forecast: MinuteForecast) -> bool:

@@ -19,7 +19,7 @@ MINUTE = Interval.MINUTE_1
 OLDEST = timedelta(minutes=2)  # since its cutoff, that a forecast still answers: two of its minutes have passed then
 HEARTBEAT = timedelta(seconds=60)  # a running collector stores the state of a stream every 15 s
 STORED_AFTER = timedelta(seconds=2)  # from a close, until the forecast made at it is stored
-_DIGITS = 8  # of a price: the database has about as many
+_DIGITS = 10  # of a price: more than the model knows
 _LOW, _HIGH = LEVELS.index(0.1), LEVELS.index(0.9)
 
 

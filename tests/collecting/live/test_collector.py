@@ -209,5 +209,10 @@ def test_two_shards_collect_all_pairs_of_one_database() -> None:
     with market(pairs=pairs) as found:
         names = ("--pair", "BTC/USD,ETH/USD,SOL/USD")
         first = collecting(database, found, *names, "--shard", "1/2")
-        with first, collecting(database, found, *names, "--shard", "2/2"):
+        with first as one, collecting(database, found, *names, "--shard", "2/2") as other:
             wait_whole(database, found, *pairs)
+            for collector, shard in ((one, Shard(1, 2)), (other, Shard(2, 2))):
+                figures = collector.figures()
+                assert figures is not None
+                assert figures.forecasts is not None
+                assert {series.pair for series in figures.forecasts.series} == {pair for pair in pairs if pair in shard}

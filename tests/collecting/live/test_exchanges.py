@@ -108,6 +108,23 @@ def is_built(database: str, source: str, pair: Pair) -> bool:
         return bool(reader.built(minutes_of(source, pair), LIVE, 9))
 
 
+def test_candles_that_come_over_rest_alone_have_minute_forecasts(tmp_path: Path) -> None:
+    """Poloniex does not stream candles. Forecasts rest on the official ones, not on those built from ticks."""
+    database = new_database("sqlite", tmp_path)
+    pair = Pair("BTC", "USDT")
+    motion = Motion(Clock(START, SPEED), [pair], 0, BEGIN - timedelta(hours=13), Traits(quiet=0.0))
+    series, day = minutes_of("poloniex", pair), Span(BEGIN, BEGIN + timedelta(days=1))
+    with (
+        ReplayServer(PoloniexInMotion(motion)) as server,
+        collecting_here(database, motion.clock, poloniex_of(server), "--pair", "BTC/USD"),
+        open_writer(database) as reader,
+    ):
+        until(lambda: reader.minute_record(series), "a forecast has its outcome")
+        first, *_, last = reader.minute_forecasts(series, day, 99)
+        closes = {one.open_time + MINUTE: one.close for one in motion.truth(pair, day)}
+        assert (first.price, last.price) == (closes[first.cutoff], closes[last.cutoff])
+
+
 @pytest.mark.parametrize("ahead", [timedelta(seconds=40), timedelta(minutes=10)], ids=str)
 @pytest.mark.parametrize("source", ["alpaca", "binance", "poloniex"])
 def test_a_clock_that_is_ahead_makes_no_open_candle_official(source: str, ahead: timedelta, tmp_path: Path) -> None:

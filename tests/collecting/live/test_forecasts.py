@@ -1,6 +1,7 @@
 """Minute forecasts of a collector: made when a candle is stored, scored once, whatever fails in between."""
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -249,6 +250,40 @@ def test_a_short_history_that_doubles_is_fitted_again(tmp_path: Path) -> None:
             until(lambda: found.forecasts.figures().series[BTC].fits == 2, "it is fitted again")
             model = Coefficients.from_json(database.minute_models()[BTC].content)
             assert model.minutes == len(long)
+
+
+def test_a_defect_in_one_pair_does_not_harm_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its forecasts begin again later, from what is stored."""
+    with filled(new_database("sqlite", tmp_path)) as database:
+        keep(database, MARKET[:PAST], ETH)
+        clock = moved_clock()
+        with forecasting(database, BTC, ETH, clock=clock) as found:
+            for series in (BTC, ETH):
+                found.forecast(MARKET[PAST - 1], series)
+            impossible = MARKET[PAST]._replace(open=-1.0)
+            found.forecasts.stored(ETH, [impossible])
+            found.store_each(MARKET[PAST : PAST + 2])
+            until(lambda: "its forecasts have failed, and begin again" in caplog.text)
+            clock.move_to(clock.now() + timedelta(minutes=6))
+            keep(database, MARKET[PAST : PAST + 2], ETH)
+            found.store_each(MARKET[PAST + 2 : PAST + 3], ETH)
+            assert scored(database.minute_record(ETH))[3] == 1, "from the one before the defect"
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_a_score_that_cannot_be_stored_does_not_harm_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are stored in one transaction."""
+    with filled(new_database("sqlite", tmp_path)) as database:
+        keep(database, MARKET[:PAST], ETH)
+        with forecasting(database, BTC, ETH) as found:
+            for series in (BTC, ETH):
+                found.forecast(MARKET[PAST - 1], series)
+            found.forecasts.stored(ETH, [MARKET[PAST]._replace(close=math.inf)])
+            found.store_each(MARKET[PAST : PAST + 2])
+            until(lambda: "ETH/USDT from binance: its minute forecasts cannot be stored" in caplog.text)
+            assert scored(database.minute_record(BTC)) == {1: 2, 2: 1}
 
 
 def test_a_pair_that_is_not_followed_any_more_is_left_alone(tmp_path: Path) -> None:

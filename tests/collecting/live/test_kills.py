@@ -15,6 +15,7 @@ from crypto_predict.market import Interval, Pair, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.store import open_reader
 from tests.support.databases import KINDS, new_database
+from tests.support.forecasting import outcomes, scored
 from tests.support.live import binance_of, collecting_apart, collecting_here, minutes_of, stored, until
 from tests.support.replay.binance import BinanceInMotion
 from tests.support.replay.motion import MINUTE, Motion, Traits
@@ -54,8 +55,17 @@ def test_after_kills_while_it_streams_and_backfills_every_candle_is_there_once(k
                     span, series = Span(BEGIN, end), minutes_of("binance", pair)
                     truth = motion.truth(pair, span)
                     until(lambda: stored(database, series, span) == truth, f"all of {pair}")  # noqa: B023 called in this turn
+                # Also if the machine is so busy that no process before has come so far.
+                until(lambda: forecasts_are_scored(database), "forecasts are scored")  # noqa: B023 called in this turn
         with open_reader(database) as reader:
             for pair in PAIRS:
-                assert reader.revisions(minutes_of("binance", pair), span) == [], (
-                    "a candle was first stored with others"
-                )
+                series = minutes_of("binance", pair)
+                assert reader.revisions(series, span) == [], "a candle was first stored with others"
+                possible = {horizon: len(errors) for horizon, errors in outcomes(reader, series).items()}
+                for horizon, count in scored(reader.minute_record(series)).items():
+                    assert count <= possible[horizon], "an outcome counts twice"
+
+
+def forecasts_are_scored(database: str) -> bool:
+    with open_reader(database) as reader:
+        return len(reader.minute_records()) == len(PAIRS)

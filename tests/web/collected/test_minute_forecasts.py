@@ -76,7 +76,7 @@ def problem(response: TestResponse, status: int) -> dict[str, Any]:
 
 
 def test_the_newest_forecast_is_answered(writer: WritableDatabase, served: Client) -> None:
-    """Point, 80 % interval and every quantile of each minute ahead, in eight digits."""
+    """Point, 80 % interval and every quantile of each minute ahead, in ten digits."""
     writer.write_forecasts({MINUTES: [step(9), step(10)]}, KEEP)
     answer = read(served.get(ADDRESS))
     made = forecast(10)
@@ -90,7 +90,7 @@ def test_the_newest_forecast_is_answered(writer: WritableDatabase, served: Clien
         assert list(row["quantiles"]) == [str(level) for level in LEVELS]
         assert list(row["quantiles"].values()) == pytest.approx(quantiles, rel=2e-7)
         assert (row["low"], row["high"]) == (row["quantiles"]["0.1"], row["quantiles"]["0.9"])
-        assert all(len(str(price).replace(".", "")) <= 8 for price in row["quantiles"].values())
+        assert all(len(str(price).replace(".", "")) <= 10 for price in row["quantiles"].values())
 
 
 @pytest.mark.parametrize(("horizon", "rows"), [("", 15), ("?horizon=1", 1), ("?horizon=5", 5), ("?horizon=15", 15)])

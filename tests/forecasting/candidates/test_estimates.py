@@ -1,0 +1,92 @@
+"""Estimates of an earlier training: they save time, and change nothing else."""
+
+import base64
+import logging
+
+import numpy as np
+import pytest
+
+from crypto_predict.errors import InvalidValue
+from crypto_predict.forecasting.candidates.estimates import CHECKED_EVERY, NOTHING, Estimates
+from crypto_predict.forecasting.candidates.models import WEEK, WINDOW, Answers, ask_all
+from crypto_predict.history.columns import FloatArray
+from tests.support.markets import random_walk, series_of
+
+DAYS, LONGEST = 600, 400
+MARKET = random_walk(1, DAYS)
+ENTRY_BYTES = 8 + 11 * 4
+
+
+def asked(log_close: FloatArray, earlier: Estimates = NOTHING, first: int = 0) -> Answers:
+    """The forecasts of a history that starts at the place `first`, at every third day from the place 400 on."""
+    series = series_of(log_close).until(len(log_close) - 1, len(log_close) - first)
+    return ask_all(series, np.arange(400, len(log_close), 3) - first, (1, 7), (1, 7), LONGEST, earlier=earlier)
+
+
+@pytest.fixture(scope="module")
+def fresh() -> Answers:
+    """The forecasts without earlier estimates."""
+    return asked(MARKET)
+
+
+def same(ours: Answers, theirs: Answers) -> bool:
+    return (
+        ours.increments.tobytes() == theirs.increments.tobytes()
+        and ours.curve.tobytes() == theirs.curve.tobytes()
+        and ours.estimates.texts() == theirs.estimates.texts()
+    )
+
+
+def test_what_is_written_is_read_back(fresh: Answers) -> None:
+    texts = fresh.estimates.texts()
+    assert len(texts) == fresh.carried + len(fresh.estimates.by_digest) > 25
+    assert Estimates.parse(texts).texts() == texts
+
+
+def test_the_forecasts_are_the_same_with_and_without_earlier_estimates(fresh: Answers) -> None:
+    again = asked(MARKET, Estimates.parse(fresh.estimates.texts()))
+    assert again.carried == len(fresh.estimates.by_digest)
+    assert same(again, fresh)
+
+
+def test_a_day_later_only_new_weeks_are_estimated() -> None:
+    """The history has then moved on at both ends."""
+    before = asked(MARKET[:-1])
+    after, fresh = (asked(MARKET, earlier, first=1) for earlier in (before.estimates, NOTHING))
+    assert after.carried >= len(fresh.estimates.by_digest) - 1
+    assert same(after, fresh)
+
+
+def test_a_changed_past_is_noticed(fresh: Answers) -> None:
+    """Every estimation that has seen the changed close is made again, and only these."""
+    changed = MARKET.copy()
+    changed[150] += 1e-9
+    earlier, anew = asked(changed, fresh.estimates), asked(changed)
+    assert same(earlier, anew)
+    affected = (150 + WINDOW - 400) // WEEK
+    assert len(anew.estimates.by_digest) - earlier.carried == pytest.approx(affected, abs=1)
+
+
+def test_estimates_of_another_method_are_noticed(fresh: Answers, caplog: pytest.LogCaptureFixture) -> None:
+    """As those of an older program, or of a file that was tampered with: a sample is estimated again."""
+    altered = Estimates({digest: numbers[::-1] for digest, numbers in fresh.estimates.by_digest.items()})
+    with caplog.at_level(logging.WARNING):
+        done = asked(MARKET, altered)
+    assert done.carried == 0
+    assert same(done, fresh)
+    assert "all are made anew" in caplog.text
+
+
+def test_the_newest_estimate_is_always_in_the_sample(fresh: Answers) -> None:
+    assert len(fresh.estimates.by_digest) < CHECKED_EVERY
+    newest = list(fresh.estimates.by_digest)[-1]
+    altered = Estimates({**fresh.estimates.by_digest, newest: bytes(ENTRY_BYTES - 8)})
+    assert asked(MARKET, altered).carried == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["", "*", "abc", "A" * 71, base64.b64encode(bytes(ENTRY_BYTES + 4)).decode(), "é" * 72]
+)
+def test_a_text_that_is_not_an_estimate_is_an_error(text: str) -> None:
+    with pytest.raises(InvalidValue, match="estimate"):
+        Estimates.parse([text])
