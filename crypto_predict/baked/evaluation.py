@@ -1,9 +1,9 @@
 """The forecast for any day or instant, in plain Python, from the model file.
 
 A day means its close, which is the instant at which the next day begins. An instant between two closes is answered by
-interpolation: the curve linearly in log price, the band linearly in its square, since the variance of a random walk
-grows linearly in time. On the day after the last candle the anchor lies in between: from the last close to the anchor
-both prices are known, and after it the band opens.
+interpolation: the curve linearly in log price, the quantiles around it linearly in their squares, since the variance of
+a random walk grows linearly in time. On the day after the last candle the anchor lies in between: from the last close
+to the anchor both prices are known, and after it the quantiles open.
 
 There are two models. `COMBINED` is the combination weighted by out-of-sample evidence; it starts at the anchor.
 `PROPHET` is the fitted curve of Prophet alone. For days up to the last candle they are the same.
@@ -16,21 +16,21 @@ from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from crypto_predict.baked.distribution import Distribution
-from crypto_predict.baked.schema import KNOTS, Band, PairForecast, Seasonality, Trend
+from crypto_predict.baked.schema import HIGH, KNOTS, LOW, Band, PairForecast, Seasonality, Trend
 from crypto_predict.errors import NoProphetInterval, OutOfRange
 from crypto_predict.market import DAY, price_decimals
+from crypto_predict.market.forecast import LEVELS
 
 COMBINED = "combined"
 PROPHET = "prophet"
 MODELS = (COMBINED, PROPHET)
-BAND_LEVELS = (0.1, 0.9)  # of the ends of a band
+BAND_LEVELS = (LOW, HIGH)  # of the ends of a band
 
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _MOST_DAYS = date.max.toordinal()  # since 1970, in either direction
 _MOST_LOG_PRICE = 700.0  # math.exp overflows from 709.8 on
 _MOST_TERM = 1e6  # of a log price: sums of larger ones lose digits that a price shows
 _MOST_COEFFICIENTS = 200  # of all seasonalities of a pair; Prophet fits 26
-_KNOWN = Band(0.0, 0.0)  # around a price that was observed
 
 
 class Prediction(NamedTuple):
@@ -41,11 +41,28 @@ class Prediction(NamedTuple):
     high: float
 
 
+class _Spread(NamedTuple):
+    """The quantiles around the curve at one instant: distances in log price, ascending."""
+
+    levels: tuple[float, ...]  # `LOW` and `HIGH` among them
+    distances: tuple[float, ...]
+
+    def at(self, level: float) -> float:
+        return self.distances[self.levels.index(level)]
+
+    @classmethod
+    def of(cls, band: Band) -> "_Spread":
+        return cls(BAND_LEVELS, (band.low, band.high))
+
+
 class _Point(NamedTuple):
-    """The curve and the band around it at one instant, in log price."""
+    """The curve and the quantiles around it at one instant, in log price."""
 
     curve: float
-    band: Band
+    spread: _Spread
+
+
+_KNOWN = _Spread(LEVELS, (0.0,) * len(LEVELS))  # around a price that was observed
 
 
 class Evaluator:
@@ -91,7 +108,7 @@ class Evaluator:
             OutOfRange, NoProphetInterval: As `at_close` and `at` do.
         """
         at = self._at(moment, model) if isinstance(moment, datetime) else self._at_close(moment, model)
-        return Distribution(BAND_LEVELS, (at.curve + at.band.low, at.curve + at.band.high))
+        return Distribution(at.spread.levels, tuple(at.curve + distance for distance in at.spread.distances))
 
     def _at_close(self, day: date, model: str) -> _Point:
         ordinal = day.toordinal()
@@ -116,11 +133,11 @@ class Evaluator:
         return self._between(ordinal, share, model) if share else self._point(ordinal, model)
 
     def _predict(self, point: _Point) -> Prediction:
-        curve, band = point
+        curve, spread = point
         return Prediction(
             round(math.exp(curve), self.decimals),
-            round(math.exp(curve + band.low), self.decimals),
-            round(math.exp(curve + band.high), self.decimals),
+            round(math.exp(curve + spread.at(LOW)), self.decimals),
+            round(math.exp(curve + spread.at(HIGH)), self.decimals),
         )
 
     def _between(self, ordinal: int, share: float, model: str) -> _Point:
@@ -132,7 +149,7 @@ class Evaluator:
         else:
             before, after = _Point(math.log(self.forecast.last_close), _KNOWN), _Point(self._log_anchor, _KNOWN)
             share /= self._anchor_share
-        return _Point(before.curve + share * (after.curve - before.curve), _mixed(before.band, after.band, share))
+        return _Point(before.curve + share * (after.curve - before.curve), _mixed(before.spread, after.spread, share))
 
     def _point(self, ordinal: int, model: str) -> _Point:
         points, index = self._points[model], ordinal - self._first + 1
@@ -144,12 +161,12 @@ class Evaluator:
     def _compute_point(self, ordinal: int, model: str) -> _Point:
         curve, horizon = self._curve.at(ordinal), ordinal - self._last
         if horizon <= 0:
-            return _Point(curve, self.forecast.fitted_band)
+            return _Point(curve, _Spread.of(self.forecast.fitted_band))
         if model == PROPHET:
             return _Point(curve, _at_horizon(self.forecast.prophet_bands, horizon))
         weight, other = self.forecast.prophet_weights[horizon - 1], self.forecast.other_increments[horizon - 1]
         combined = weight * (curve + self.forecast.level_correction) + (1 - weight) * self._log_anchor + other
-        return _Point(combined, self.forecast.forecast_bands[horizon - 1])
+        return _Point(combined, _Spread(LEVELS, self.forecast.forecast_quantiles[horizon - 1]))
 
 
 class Curve:
@@ -206,20 +223,21 @@ def _waves(seasonality: Seasonality) -> list[tuple[float, float, float]]:
     return [(2 * math.pi * order / seasonality.period, a, b) for order, (a, b) in enumerate(pairs, start=1)]
 
 
-def _at_horizon(bands: Sequence[Band], horizon: int) -> Band:
-    """Return the band `horizon` days ahead, 1 to 365, from those at `KNOTS`."""
+def _at_horizon(bands: Sequence[Band], horizon: int) -> _Spread:
+    """Return the ends of the band `horizon` days ahead, 1 to 365, from those at `KNOTS`."""
     after = bisect_left(KNOTS, horizon)
     if KNOTS[after] == horizon:
-        return bands[after]
+        return _Spread.of(bands[after])
     share = (horizon - KNOTS[after - 1]) / (KNOTS[after] - KNOTS[after - 1])
-    return _mixed(bands[after - 1], bands[after], share)
+    return _mixed(_Spread.of(bands[after - 1]), _Spread.of(bands[after]), share)
 
 
-def _mixed(before: Band, after: Band, share: float) -> Band:
-    """Return the band at `share` of the time from one to another."""
-    low = -math.sqrt((1 - share) * before.low**2 + share * after.low**2)
-    high = math.sqrt((1 - share) * before.high**2 + share * after.high**2)
-    return Band(low, high)
+def _mixed(before: _Spread, after: _Spread, share: float) -> _Spread:
+    """Return the quantiles at `share` of the time from one to another, which has the same levels."""
+    squares = (
+        (1 - share) * a * abs(a) + share * b * abs(b) for a, b in zip(before.distances, after.distances, strict=True)
+    )
+    return _Spread(before.levels, tuple(math.copysign(math.sqrt(abs(square)), square) for square in squares))
 
 
 def faults(forecast: PairForecast) -> list[str]:
@@ -240,10 +258,9 @@ def faults(forecast: PairForecast) -> list[str]:
 
 
 def _bounds(forecast: PairForecast) -> tuple[float, float]:
-    """Return bounds of the log price, band included, over the whole range; infinite if a term is out of bounds.
+    """Return bounds of the log price, quantiles included, over the whole range; infinite if a term is out of bounds.
 
-    Interpolation stays within them: between two closes the curve lies between theirs, and the band is not wider than
-    the wider one.
+    Interpolation stays within them: between two closes the curve lies between theirs, and so does each quantile.
     """
     curve = Curve(forecast.scale, forecast.trend, forecast.seasonalities)
     last, anchor = forecast.last.toordinal(), math.log(forecast.anchor.price)
@@ -251,16 +268,15 @@ def _bounds(forecast: PairForecast) -> tuple[float, float]:
     combined = [anchor, math.log(forecast.last_close)]
     for weight, other in zip(forecast.prophet_weights, forecast.other_increments, strict=True):
         combined += [weight * (c + forecast.level_correction) + (1 - weight) * anchor + other for c in future]
-    parts: list[tuple[Sequence[float], Sequence[Band]]] = [
-        (curve.bounds(forecast.first.toordinal() - 1, last), [forecast.fitted_band]),
-        (future, forecast.prophet_bands),
-        (combined, forecast.forecast_bands),
+    parts: list[tuple[Sequence[float], list[float]]] = [
+        (curve.bounds(forecast.first.toordinal() - 1, last), [forecast.fitted_band.low, forecast.fitted_band.high]),
+        (future, [end for band in forecast.prophet_bands for end in (band.low, band.high)]),
+        (combined, [end for row in forecast.forecast_quantiles for end in (row[0], row[-1])]),
     ]
     lowest = highest = anchor
-    for curves, bands in parts:
-        lows, highs = [band.low for band in bands], [band.high for band in bands]
-        if not all(abs(value) < _MOST_TERM for value in (*curves, *lows, *highs)):  # which NaN is not, either
+    for curves, distances in parts:
+        if not all(abs(value) < _MOST_TERM for value in (*curves, *distances)):  # which NaN is not, either
             return -math.inf, math.inf
-        lowest = min(lowest, min(curves) + min(lows, default=0))
-        highest = max(highest, max(curves) + max(highs, default=0))
+        lowest = min(lowest, min(curves) + min(distances, default=0))
+        highest = max(highest, max(curves) + max(distances, default=0))
     return lowest, highest

@@ -14,14 +14,17 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from crypto_predict.market import DAY, Gap, Pair
+from crypto_predict.market.forecast import LEVELS
 
 VERSION = 5  # of the schema; raised whenever an older program could misread the file
 HORIZON_DAYS = 365  # the range of a model after its last candle
 COVERAGE = 0.8  # nominal share of outcomes inside the central interval
+LOW, HIGH = 0.1, 0.9  # levels of its ends, among `LEVELS`
 MOST_PAIRS = 36  # a server holds all of them in memory
 MOST_DAYS = 250_000  # in the ranges of all pairs together
 KNOTS = (1, 2, 3, 5, 7, 14, 30, 60, 90, 180, 365)  # days ahead at which an interval is calibrated
 
+_LOW, _HIGH = LEVELS.index(LOW), LEVELS.index(HIGH)
 _LABEL = re.compile(r"[A-Za-z0-9._+-]{1,100}")  # of headers, metrics and image tags
 _SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -103,6 +106,9 @@ class PairForecast:
     The forecast starts at the anchor. It adds the move of Prophet's curve from there, times `prophet_weights`, and the
     increments of the other candidates; with zeros only, the forecast is persistence.
 
+    The quantiles of its distribution are natural logarithms of prices, minus that of the forecast. Those at 10 and 90 %
+    are the ends of the central interval, which holds the forecast; the median need not be the forecast.
+
     The forecast of Prophet alone is the curve itself, with the interval `prophet_bands` around it; without a backtest
     this interval is not calibrated, and there are no bands.
     """
@@ -118,7 +124,7 @@ class PairForecast:
     prophet_weights: tuple[float, ...]  # (365,) 1, 2, ... days after `last`
     other_increments: tuple[float, ...]  # (365,) log price since the anchor, weighted, of all candidates but Prophet
     fitted_band: Band  # days up to `last`
-    forecast_bands: tuple[Band, ...]  # (365,) 1, 2, ... days after `last`
+    forecast_quantiles: tuple[tuple[float, ...], ...]  # (365, 7) at `LEVELS`, 1, 2, ... days after `last`
     prophet_bands: tuple[Band, ...]  # (11,) around the curve, `KNOTS` days after `last`; or none
 
     @property
@@ -141,9 +147,13 @@ class PairForecast:
             yield f"the anchor of {self.anchor.at} is not within a day after the close of {self.last}"
         if self.last_close <= 0:
             yield f"last_close must be positive, not {self.last_close}"
-        for name in ("prophet_weights", "other_increments", "forecast_bands"):
+        for name in ("prophet_weights", "other_increments", "forecast_quantiles"):
             if (count := len(getattr(self, name))) != HORIZON_DAYS:
                 yield f"{count} {name}, not {HORIZON_DAYS}"
+        for horizon, row in enumerate(self.forecast_quantiles, start=1):
+            if len(row) != len(LEVELS) or not row[_LOW] <= 0 <= row[_HIGH] or list(row) != sorted(row):
+                yield f"forecast_quantiles {horizon} days ahead are not {len(LEVELS)} that ascend around 0: {row}"
+                break
         if len(self.prophet_bands) not in {0, len(KNOTS)}:
             yield f"{len(self.prophet_bands)} prophet_bands, not {len(KNOTS)} or none"
 

@@ -1,4 +1,4 @@
-"""The daily forecast of one pair as it is baked: fitted curve, combined forecast from the newest price, their bands."""
+"""The daily forecast of one pair as it is baked: fitted curve, combined forecast from the newest price, quantiles."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 
 from crypto_predict.baked import evaluation
 from crypto_predict.baked.evaluation import Curve
-from crypto_predict.baked.schema import COVERAGE, HORIZON_DAYS, Anchor, Band, PairForecast
+from crypto_predict.baked.schema import COVERAGE, HORIZON_DAYS, KNOTS, Anchor, Band, PairForecast
 from crypto_predict.errors import UnusableHistory
 from crypto_predict.forecasting.candidates.models import CANDIDATES, PROPHET
 from crypto_predict.forecasting.candidates.prophet_fit import ProphetFit, fit_prophet
-from crypto_predict.forecasting.distribution.interval import half_widths_ahead
+from crypto_predict.forecasting.distribution.days import DailyDistribution, enclosing
 from crypto_predict.forecasting.evaluation.replay import Replay
 from crypto_predict.forecasting.series import DailySeries, at_horizons
 from crypto_predict.history import History
@@ -42,7 +42,7 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
         UnusableHistory: Prices differ so much that the forecast would leave the range of numbers.
     """
     last = history.candles[-1]
-    series = DailySeries.of(history) if replay is None else replay.series
+    distribution = DailyDistribution.of(DailySeries.of(history), KNOTS) if replay is None else replay.distribution
     prophet = fit_prophet(history, seed)
     curve = Curve(prophet.scale, prophet.trend(), prophet.seasonalities())
     days = history.candles.days.tolist()
@@ -52,7 +52,7 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
     at_anchor = ahead[0] + elapsed * (ahead[1] - ahead[0])
     weights, others = _combination(replay, elapsed)
     move = math.log(anchor.price) - math.log(last.close)
-    half_widths = half_widths_ahead(series.log_close, move, elapsed, _AHEAD.tolist())
+    quantiles = distribution.ahead(move, elapsed, _AHEAD.tolist())
     forecast = PairForecast(
         first=history.candles[0].open_time.date(),
         last=last.open_time.date(),
@@ -65,7 +65,7 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
         prophet_weights=tuple(weights.tolist()),
         other_increments=tuple(others.tolist()),
         fitted_band=fitted_band(residuals),
-        forecast_bands=forecast_bands(half_widths, weights * (ahead[1:] - at_anchor) + others),
+        forecast_quantiles=forecast_quantiles(quantiles, weights * (ahead[1:] - at_anchor) + others),
         prophet_bands=(),
     )
     if faults := evaluation.faults(forecast):
@@ -83,10 +83,10 @@ def fitted_band(residuals: FloatArray) -> Band:
     return Band(min(0.0, float(low)), max(0.0, float(high)))
 
 
-def forecast_bands(half_widths: FloatArray, increments: FloatArray) -> tuple[Band, ...]:
-    """Return bands around a forecast `increments` (n,) from the anchor, with `half_widths` (n,) around the anchor."""
-    lows, highs = np.minimum(0.0, -half_widths - increments), np.maximum(0.0, half_widths - increments)
-    return tuple(map(Band, lows.tolist(), highs.tolist()))
+def forecast_quantiles(quantiles: FloatArray, increments: FloatArray) -> tuple[tuple[float, ...], ...]:
+    """Return the quantiles around a forecast `increments` (n,) from the anchor, from those around the anchor (n, 7)."""
+    around = enclosing(quantiles - increments[:, None], np.zeros(len(increments)))
+    return tuple(map(tuple, around.tolist()))
 
 
 def _combination(replay: Replay | None, elapsed: float) -> tuple[FloatArray, FloatArray]:

@@ -14,11 +14,18 @@ from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
 
 @dataclass(frozen=True)
 class DailySeries:
-    """Closes on a grid of days. A day without a candle repeats the previous close and is not `known`."""
+    """Candles on a grid of days; prices as natural logarithms.
+
+    A day without a candle is not `known`: all of its prices are the previous close, and its volume is 0.
+    """
 
     days: IntArray  # (n,) proleptic Gregorian ordinals, consecutive
-    log_close: FloatArray  # (n,) natural logarithm of the close
+    log_close: FloatArray  # (n,)
     known: BoolArray  # (n,) whether the day has a candle
+    log_open: FloatArray  # (n,)
+    log_high: FloatArray  # (n,)
+    log_low: FloatArray  # (n,)
+    volume: FloatArray  # (n,) in the base currency
 
     @classmethod
     def of(cls, history: History) -> DailySeries:
@@ -26,7 +33,16 @@ class DailySeries:
         candles = history.candles
         days = np.arange(candles.days[0], candles.days[-1] + 1)
         latest = np.searchsorted(candles.days, days, side="right") - 1  # the candle of each day, or the one before
-        return cls(days, candles.log_close[latest], candles.days[latest] == days)
+        log_close, known = candles.log_close[latest], candles.days[latest] == days
+        return cls(
+            days,
+            log_close,
+            known,
+            log_open=np.where(known, np.log(candles.open)[latest], log_close),
+            log_high=np.where(known, np.log(candles.high)[latest], log_close),
+            log_low=np.where(known, np.log(candles.low)[latest], log_close),
+            volume=np.where(known, candles.volume[latest], 0.0),
+        )
 
     def __len__(self) -> int:
         return len(self.days)
@@ -50,7 +66,15 @@ class DailySeries:
     def until(self, index: int, longest: int) -> DailySeries:
         """Return the last `longest` steps up to `index`, included: what was known at that close."""
         kept = slice(max(0, index + 1 - longest), index + 1)
-        return DailySeries(self.days[kept], self.log_close[kept], self.known[kept])
+        return DailySeries(
+            self.days[kept],
+            self.log_close[kept],
+            self.known[kept],
+            log_open=self.log_open[kept],
+            log_high=self.log_high[kept],
+            log_low=self.log_low[kept],
+            volume=self.volume[kept],
+        )
 
 
 def spacing(positions: IntArray) -> float:

@@ -117,8 +117,8 @@ def test_future_days_add_the_weighted_move_of_prophet_and_the_other_increments(h
     day = LAST + horizon * DAY
     move = log_price(day) + FORECAST.level_correction - math.log(ANCHOR.price)
     weight, others = FORECAST.prophet_weights[horizon - 1], FORECAST.other_increments[horizon - 1]
-    middle, band = math.log(ANCHOR.price) + weight * move + others, FORECAST.forecast_bands[horizon - 1]
-    assert EVALUATOR.at_close(day) == priced(middle, middle + band.low, middle + band.high)
+    middle, quantiles = math.log(ANCHOR.price) + weight * move + others, FORECAST.forecast_quantiles[horizon - 1]
+    assert EVALUATOR.at_close(day) == priced(middle, middle + quantiles[1], middle + quantiles[-2])
 
 
 @HORIZONS
@@ -268,10 +268,10 @@ def test_between_the_last_close_and_the_anchor_the_band_is_zero(share: float) ->
 def test_from_the_anchor_to_the_next_close_the_band_opens_with_the_square_root_of_time(share: float) -> None:
     close = EVALUATOR.at_close(LAST + DAY)
     between = EVALUATOR.at(ANCHOR.at + share * (NEXT_CLOSE - ANCHOR.at))
-    price, band = ANCHOR.price ** (1 - share) * close.price**share, FORECAST.forecast_bands[0]
+    price, quantiles = ANCHOR.price ** (1 - share) * close.price**share, FORECAST.forecast_quantiles[0]
     assert between.price == pytest.approx(price, rel=1e-6)
-    assert between.high == pytest.approx(price * math.exp(band.high * share**0.5), rel=1e-6)
-    assert between.low == pytest.approx(price * math.exp(band.low * share**0.5), rel=1e-6)
+    assert between.high == pytest.approx(price * math.exp(quantiles[-2] * share**0.5), rel=1e-6)
+    assert between.low == pytest.approx(price * math.exp(quantiles[1] * share**0.5), rel=1e-6)
 
 
 @pytest.mark.parametrize(("at", "known"), [(LAST_CLOSE, FORECAST.last_close), (ANCHOR.at, ANCHOR.price)])
@@ -289,7 +289,8 @@ def test_the_anchor_can_be_anywhere_in_the_day_after_the_last_candle(after: time
     moments = [LAST_CLOSE + TINY, *(LAST_CLOSE + hour * timedelta(hours=1) for hour in range(1, 24)), NEXT_CLOSE]
     widths = [math.log(evaluator.at(moment).high / evaluator.at(moment).low) for moment in moments]
     assert all(earlier <= later + 1e-6 for earlier, later in pairwise(widths))
-    assert widths[-1] == pytest.approx(FORECAST.forecast_bands[0].high - FORECAST.forecast_bands[0].low, abs=1e-6)
+    quantiles = FORECAST.forecast_quantiles[0]
+    assert widths[-1] == pytest.approx(quantiles[-2] - quantiles[1], abs=1e-6)
 
 
 @given(INSTANTS, st.sampled_from(MODELS))

@@ -11,7 +11,7 @@ from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS, Anchor, Band, PairF
 from crypto_predict.market import DAY
 from tests.baked.test_evaluation import ANCHOR, END, FIRST, close_of, midnight
 from tests.support import strategies
-from tests.support.models import make_forecast
+from tests.support.models import make_forecast, quantiles
 
 
 def only_last(value: float) -> tuple[float, ...]:
@@ -37,7 +37,7 @@ EARLY = {"first": date.min, "last": date(1, 3, 1), "trend": LEVEL}  # days befor
         {**CHEAP, "prophet_weights": only_last(100.0)},  # of a curve far from a price of 1
         {**CHEAP, "prophet_weights": only_last(-100.0)},
         {"scale": 0.0, "prophet_weights": only_last(100.0)},  # of a curve that is 0
-        {"forecast_bands": (Band(-0.1, 0.1),) * (HORIZON_DAYS - 1) + (Band(-0.1, 1e3),)},
+        {"forecast_quantiles": (quantiles(-0.1, 0.1),) * (HORIZON_DAYS - 1) + (quantiles(-0.1, 1e3),)},
         {"prophet_bands": (Band(-0.1, 0.1),) * (len(KNOTS) - 1) + (Band(-1e3, 0.1),)},
         {"prophet_weights": only_last(math.nan)},
         {"other_increments": only_last(-1e3)},
@@ -71,7 +71,7 @@ BOLD_FORECASTS = st.builds(
     prophet_weights=strategies.by_horizon(st.floats(-3, 3)),
     other_increments=strategies.by_horizon(st.floats(-200, 200)),
     fitted_band=BOLD_BANDS,
-    forecast_bands=strategies.by_horizon(BOLD_BANDS),
+    forecast_quantiles=strategies.by_horizon(strategies.quantiles(200)),
     prophet_bands=strategies.bands_at_knots(BOLD_BANDS),
 )
 

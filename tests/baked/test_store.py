@@ -257,7 +257,25 @@ def anchor(at: str = "2024-05-18T12:00:00Z", price: float = 67_010.0) -> dict[st
     ("section", "field", "value", "expected"),
     [
         ("forecasts", "last_close", -1.0, "forecasts['BTC/USD']: last_close must be positive, not -1.0"),
-        ("forecasts", "forecast_bands", [], "forecasts['BTC/USD']: 0 forecast_bands, not 365"),
+        ("forecasts", "forecast_quantiles", [], "forecasts['BTC/USD']: 0 forecast_quantiles, not 365"),
+        (
+            "forecasts",
+            "forecast_quantiles",
+            [[0.0] * 7] * 30 + [[0.0] * 6] * 335,
+            "forecasts['BTC/USD']: forecast_quantiles 31 days ahead are not 7 that ascend around 0: (0.0, 0.0, 0.0, ",
+        ),
+        (
+            "forecasts",
+            "forecast_quantiles",
+            [[-3.0, -2.0, -1.0, 0.0, -0.5, 2.0, 3.0]] * 365,
+            "forecasts['BTC/USD']: forecast_quantiles 1 days ahead are not 7 that ascend around 0: (-3.0, -2.0, ",
+        ),
+        (
+            "forecasts",
+            "forecast_quantiles",
+            [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]] * 365,
+            "forecasts['BTC/USD']: forecast_quantiles 1 days ahead are not 7 that ascend around 0: (1.0, 2.0, ",
+        ),
         (
             "forecasts",
             "prophet_bands",

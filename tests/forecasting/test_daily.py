@@ -10,15 +10,18 @@ import pandas as pd
 import pytest
 from prophet.serialize import model_from_json
 
+from crypto_predict.baked import schema
 from crypto_predict.baked.evaluation import Curve, Evaluator
-from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS, Anchor, Band, PairForecast
+from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS, Anchor, PairForecast
 from crypto_predict.forecasting.candidates.models import CANDIDATES, PROPHET
 from crypto_predict.forecasting.candidates.prophet_fit import fit_prophet
-from crypto_predict.forecasting.daily import FittedForecast, fitted_band, forecast_bands, forecast_pair
+from crypto_predict.forecasting.daily import FittedForecast, fitted_band, forecast_pair, forecast_quantiles
+from crypto_predict.forecasting.distribution.days import DailyDistribution
 from crypto_predict.forecasting.evaluation.replay import Replay, replay
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import History, read_history
 from crypto_predict.market import DAY, Interval
+from crypto_predict.market.forecast import LEVELS
 from crypto_predict.sources.csv_file import CsvFile
 from tests.support.histories import flat, make_history, wandering
 from tests.support.prophets import prophet_replay
@@ -26,6 +29,7 @@ from tests.support.prophets import prophet_replay
 REAL = Path("../shared/data/binance_BTC-USDT_1d.csv")
 HISTORY = make_history()
 HORIZONS = (1, 7, 30)
+LOW, HIGH = LEVELS.index(schema.LOW), LEVELS.index(schema.HIGH)
 
 
 def at_close(history: History) -> Anchor:
@@ -45,9 +49,10 @@ def taking(candidate: str, weight: float) -> Replay:
     predicted = np.zeros((1, len(CANDIDATES), len(HORIZONS)))
     weights = np.zeros_like(predicted)
     predicted[0, index], weights[0, index] = 0.01 * np.array(HORIZONS), weight
-    cutoffs, half_widths = np.array([len(series) - 1]), np.full((1, len(HORIZONS)), 0.1)
+    cutoffs, quantiles = np.array([len(series) - 1]), np.zeros((1, len(HORIZONS), len(LEVELS)))
     alone = prophet_replay(series, cutoffs, HORIZONS)
-    return Replay(series, cutoffs, HORIZONS, predicted, weights, half_widths, alone)
+    distribution = DailyDistribution.of(series, KNOTS)
+    return Replay(series, cutoffs, HORIZONS, predicted, weights, quantiles, distribution, alone)
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +183,7 @@ def test_an_interval_of_prophet_alone_that_overflows_leaves_the_combined_forecas
 def test_a_later_anchor_has_a_narrower_interval_at_the_next_close() -> None:
     close = at_close(HISTORY)
     anchors = [Anchor(close.at + timedelta(hours=hours), close.price) for hours in (0, 8, 16, 23)]
-    widths = [fit(HISTORY, anchor).forecast.forecast_bands[0].high for anchor in anchors]
+    widths = [fit(HISTORY, anchor).forecast.forecast_quantiles[0][HIGH] for anchor in anchors]
     assert widths == sorted(widths, reverse=True)
     assert widths[-1] < 0.4 * widths[0]
 
@@ -190,7 +195,7 @@ def test_a_move_since_the_last_close_widens_the_interval() -> None:
         fit(HISTORY, Anchor(close.at + timedelta(hours=12), price)).forecast
         for price in (close.price, 0.85 * close.price)
     )
-    assert wild.forecast_bands[6].high > 1.05 * calm.forecast_bands[6].high
+    assert wild.forecast_quantiles[6][HIGH] > 1.05 * calm.forecast_quantiles[6][HIGH]
 
 
 def test_a_gap_does_not_widen_the_band() -> None:
@@ -201,7 +206,9 @@ def test_a_gap_does_not_widen_the_band() -> None:
 
     whole = fit(make_history(400, drift)).forecast
     gapped = fit(make_history(400, drift, missing=frozenset(range(100, 106)))).forecast
-    assert gapped.forecast_bands[0].high == pytest.approx(whole.forecast_bands[0].high, rel=0.02)
+    for horizon in (1, 7, 30):
+        ours, expected = (one.forecast_quantiles[horizon - 1] for one in (gapped, whole))
+        assert ours == pytest.approx(expected, rel=0.05, abs=1e-3)
 
 
 def test_the_same_history_gives_the_same_forecast(fitted: FittedForecast) -> None:
@@ -223,8 +230,11 @@ def test_bands_always_contain_their_curve() -> None:
     """This includes residuals on one side only, and a forecast outside its interval."""
     assert fitted_band(np.array([0.1, 0.2, 0.3])).low == 0
     assert fitted_band(np.array([-0.3, -0.2])).high == 0
-    around = forecast_bands(np.array([0.1, 0.1, 0.1]), np.array([0.0, 0.15, -0.15]))
-    assert around == (Band(-0.1, 0.1), Band(-0.25, 0.0), Band(0.0, 0.25))
+    row = np.array([-0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.2])
+    around = np.array(forecast_quantiles(np.array([row, row, row]), np.array([0.0, 0.15, -0.15])))
+    expected = [row, row - 0.15, row + 0.15]
+    expected[1][HIGH], expected[2][LOW] = 0.0, 0.0
+    assert around == pytest.approx(np.array(expected))
 
 
 @pytest.mark.parametrize(

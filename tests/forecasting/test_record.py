@@ -18,7 +18,7 @@ from scipy import stats
 from crypto_predict.baked import files, plain
 from crypto_predict.baked.evaluation import Evaluator
 from crypto_predict.baked.ledger import DAYS, Outcome, Release
-from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Band, LiveForecast, LiveRecord, PairForecast, Scorecard
+from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, LiveForecast, LiveRecord, PairForecast, Scorecard
 from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableHistory
 from crypto_predict.forecasting import record as record_module
 from crypto_predict.forecasting.evaluation import metrics
@@ -33,6 +33,7 @@ from tests.support import ledgers
 from tests.support.histories import history_of, make_candle
 from tests.support.ledgers import START, contents, make_outcome, make_release, members, sealed
 from tests.support.models import BTC, ETH, make_forecast, make_model
+from tests.support.models import quantiles as around
 
 RELEASE, OUTCOME = members(make_release()), members(make_outcome())
 
@@ -56,7 +57,7 @@ def forecast_from(last: date, price: float, hours: float = 0, drift: float = 0.0
         anchor=Anchor(midnight(last) + DAY + timedelta(hours=hours), price),
         prophet_weights=(0.0,) * HORIZON_DAYS,
         other_increments=tuple(drift * horizon for horizon in range(1, HORIZON_DAYS + 1)),
-        forecast_bands=(Band(-reach, reach),) * HORIZON_DAYS,
+        forecast_quantiles=(around(-reach, reach),) * HORIZON_DAYS,
     )
 
 

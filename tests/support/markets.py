@@ -31,11 +31,31 @@ def trending(seed: int, days: int, share: float) -> FloatArray:
     return 10 + np.cumsum(returns)
 
 
-def series_of(log_close: FloatArray, missing: Collection[int] = ()) -> DailySeries:
-    """These closes as a series; the days in `missing` have no candle and repeat the close before."""
-    known = ~np.isin(np.arange(len(log_close)), list(missing))
-    latest = np.maximum.accumulate(np.where(known, np.arange(len(log_close)), 0))
-    return DailySeries(np.arange(FIRST_DAY, FIRST_DAY + len(log_close)), log_close[latest], known)
+def series_of(log_close: FloatArray, missing: Collection[int] = (), volume: FloatArray | None = None) -> DailySeries:
+    """These closes as a series; the days in `missing` have no candle and repeat the close before.
+
+    A day opens at the close before. Its range is that of a random walk from there to its close, whose variance is that
+    of the last week's returns: later closes change no candle.
+    """
+    count = len(log_close)
+    known = ~np.isin(np.arange(count), list(missing))
+    latest = np.maximum.accumulate(np.where(known, np.arange(count), 0))
+    opens = np.concatenate([log_close[:1], log_close[:-1]])
+    squares = np.cumsum((log_close - opens) ** 2)
+    variance = (squares - np.concatenate([np.zeros(7), squares])[:count]) / np.minimum(np.arange(1, count + 1), 7)
+    # The maximum of a Brownian bridge has a Rayleigh distribution; that of the minimum is taken as independent.
+    uniform = np.random.default_rng(0).random((2, 10_000))[:, :count]
+    up, down = (np.sqrt((log_close - opens) ** 2 - 2 * variance * np.log(one)) for one in uniform)
+    middle = (opens + log_close) / 2
+    return DailySeries(
+        np.arange(FIRST_DAY, FIRST_DAY + count),
+        log_close[latest],
+        known,
+        log_open=np.where(known, opens, log_close[latest]),
+        log_high=np.where(known, middle + up / 2, log_close[latest]),
+        log_low=np.where(known, middle - down / 2, log_close[latest]),
+        volume=np.where(known, np.full(count, 1000.0) if volume is None else volume, 0.0),
+    )
 
 
 def _returns(seed: int, days: int) -> FloatArray:

@@ -33,6 +33,11 @@ _EMPTY: dict[Any, Any] = {str: "", int: 0, float: 0.0, bool: False, date: FIRST}
 TRAINED_AT = datetime(2024, 5, 18, 12, 10, 47, tzinfo=UTC)
 
 
+def quantiles(low: float, high: float) -> tuple[float, ...]:
+    """Return quantiles at `LEVELS` around a forecast; these two are the ends of its interval."""
+    return 1.3 * low, low, 0.53 * low, 0.0, 0.53 * high, high, 1.35 * high
+
+
 def make_forecast(**changes: Any) -> PairForecast:
     """A forecast for 2023-01-01 to 2024-05-17 with a bent trend and two seasonalities; `changes` replace fields.
 
@@ -61,7 +66,7 @@ def make_forecast(**changes: Any) -> PairForecast:
         prophet_weights=tuple(0.5 / h**0.5 for h in range(1, HORIZON_DAYS + 1)),
         other_increments=tuple(0.0001 * h for h in range(1, HORIZON_DAYS + 1)),
         fitted_band=Band(-0.06, 0.055),
-        forecast_bands=tuple(Band(-0.03 * h**0.5, 0.03 * h**0.5) for h in range(1, HORIZON_DAYS + 1)),
+        forecast_quantiles=tuple(quantiles(-0.03 * h**0.5, 0.03 * h**0.5) for h in range(1, HORIZON_DAYS + 1)),
         prophet_bands=tuple(Band(-0.1 - 0.002 * h, 0.1 + 0.003 * h) for h in KNOTS),
     )
     return replace(forecast, **changes)

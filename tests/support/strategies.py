@@ -114,6 +114,20 @@ seasonalities = st.builds(
 )
 
 
+def quantiles(reach: float) -> st.SearchStrategy[tuple[float, ...]]:
+    """Quantiles at `LEVELS` around a forecast, at most `reach` away: two or more on each side of it."""
+    distances = st.floats(0, reach)
+    rows = st.tuples(*[distances] * 4, st.lists(distances, min_size=2, max_size=2), st.booleans())
+
+    def row(drawn: tuple[float, float, float, float, list[float], bool]) -> tuple[float, ...]:
+        *ends, middle, left = drawn
+        lows, highs = sorted(-end for end in ends[:2]), sorted(ends[2:])
+        inner = [max(-one, lows[1]) if left else min(one, highs[0]) for one in middle]
+        return (*lows, *sorted([*inner, 0.0]), *highs)
+
+    return rows.map(row)
+
+
 def by_horizon(values: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
     """One value for each day of the forecast, repeating up to three arbitrary ones."""
     some = st.lists(values, min_size=1, max_size=3)
@@ -143,7 +157,7 @@ def forecasts(draw: st.DrawFn) -> PairForecast:
         prophet_weights=draw(by_horizon(SMALL)),
         other_increments=draw(by_horizon(SMALL)),
         fitted_band=draw(narrow),
-        forecast_bands=draw(by_horizon(narrow)),
+        forecast_quantiles=draw(by_horizon(quantiles(1))),
         prophet_bands=draw(st.just(()) | narrow.map(lambda band: (band,) * len(KNOTS))),
     )
     assume(not faults(forecast))

@@ -82,7 +82,7 @@ def test_the_forecast_starts_at_the_last_closed_hour(fresh: Path) -> None:
 def test_answers_between_close_anchor_and_next_close_match_the_model(fresh: Path) -> None:
     """Prices are known from the last close to the anchor; after it the interval widens."""
     forecast = store.load(fresh / "model.pkl").forecasts[BTC]
-    anchor, band = forecast.anchor.price, forecast.forecast_bands[0]
+    anchor, quantiles = forecast.anchor.price, forecast.forecast_quantiles[0]
     with serving(fresh / "model.pkl") as server:
         known, newest, later, close = (
             requests.get(f"{server.url}/bitcoin?date=2021-07-20{time}", timeout=30).json()
@@ -92,8 +92,10 @@ def test_answers_between_close_anchor_and_next_close_match_the_model(fresh: Path
     assert [newest[key] for key in list(newest)[1:]] == [round(anchor, 2)] * 3
     assert close["prediction"] == pytest.approx(anchor, rel=1e-3)
     assert later["prediction"] == pytest.approx(math.sqrt(anchor * close["prediction"]), rel=1e-6)
-    assert later["prediction low"] == pytest.approx(later["prediction"] * math.exp(band.low / math.sqrt(2)), rel=1e-6)
-    assert close["prediction_high"] == pytest.approx(close["prediction"] * math.exp(band.high), rel=1e-6)
+    assert later["prediction low"] == pytest.approx(
+        later["prediction"] * math.exp(quantiles[1] / math.sqrt(2)), rel=1e-6
+    )
+    assert close["prediction_high"] == pytest.approx(close["prediction"] * math.exp(quantiles[-2]), rel=1e-6)
 
 
 def test_hours_without_trades_are_skipped(tmp_path: Path) -> None:

@@ -1,1 +1,8 @@
-"""Volatility and the 80 % interval."""
+"""How far log price may move: its scale, and the quantiles of its distribution.
+
+* ``ranges``: how far candles moved, and means of it that forget
+* ``scale``: the size of the next move, fitted to the past
+* ``residuals``: calibrated quantiles of moves in units of their scale
+* ``days``: the distribution at the closes of the next days
+* ``volatility``, ``interval``: the long memory of daily returns, and the interval of Prophet alone
+"""

@@ -65,10 +65,6 @@ class Averages:
             found[index] = self.add(value)
         return found
 
-    def after_part(self, value: float, share: float) -> FloatArray:
-        """Return the means (k,) after a part of the next candle: its `share` in [0, 1], and the `value` of that part.
-
-        Values must grow in proportion to the share on average, as variance does. Nothing is taken in.
-        """
-        weight = self._decay * self._weight + 1
-        return np.asarray(np.maximum(self.means + (value - share * self.means) / weight, 0.0))
+    def exceeded(self, surplus: float | FloatArray) -> FloatArray:
+        """Return the means (k,) after a next value that exceeds each of them by `surplus`. Nothing is taken in."""
+        return self.means + surplus / (self._decay * self._weight + 1)

@@ -33,7 +33,7 @@ _FLOOR = 1e-12  # least variance of a step: a market that never moves has no sca
 
 @dataclass(frozen=True)
 class Volatility:
-    """Variances per step in two memories, at every close of a history or at one instant."""
+    """Variances per step in two memories, at every close of a history."""
 
     short: FloatArray  # (n,)
     long: FloatArray  # (n,)
@@ -53,12 +53,6 @@ class Volatility:
         # The mean share of the short memory's lead over the long one that remains over the horizon.
         lead = (1 - math.pow(PERSISTENCE, steps)) / (steps * (1 - PERSISTENCE))
         return np.asarray(horizon * np.maximum(self.long + lead * (self.short - self.long), _FLOOR))
-
-    def latest(self, move: float, elapsed: float) -> Volatility:
-        """Return the state `elapsed` of a step after the last close, when log price has moved by `move`; n = 1."""
-        short = self.short[-1:]
-        surprise = np.minimum(move**2, SHOCK**2 * short) - elapsed * short
-        return Volatility(np.maximum(short + (1 - DECAY) * surprise, _FLOOR), self.long[-1:])
 
 
 def _bounded(squares: FloatArray, start: float) -> FloatArray:

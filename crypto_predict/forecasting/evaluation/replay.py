@@ -11,16 +11,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from operator import attrgetter
-from statistics import NormalDist
 
 import numpy as np
 
-from crypto_predict.baked.schema import KNOTS
+from crypto_predict.baked.schema import HIGH, KNOTS, LOW
 from crypto_predict.forecasting.candidates.combination import learn_weights
 from crypto_predict.forecasting.candidates.estimates import NOTHING, Estimates
 from crypto_predict.forecasting.candidates.models import Progress, ask_all
 from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, replay_prophet
-from crypto_predict.forecasting.distribution.interval import GAUSSIAN, half_widths
+from crypto_predict.forecasting.distribution.days import DailyDistribution, enclosing, learn
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
 from crypto_predict.market.forecast import LEVELS
@@ -55,17 +54,11 @@ class Forecasts:
     low: FloatArray
     high: FloatArray
     persistence: FloatArray  # the close of the cutoff
-
-    @property
-    def quantiles(self) -> FloatArray:
-        """Quantiles at `LEVELS`, (n, 7): Gaussian on either side of the median, through the ends of the interval."""
-        scores = np.array([NormalDist().inv_cdf(level) for level in LEVELS]) / GAUSSIAN
-        below, above = self.predicted - self.low, self.high - self.predicted
-        return self.predicted[:, None] + scores * np.where(scores < 0, below[:, None], above[:, None])
+    quantiles: FloatArray  # (n, 7) at `LEVELS`; `low` and `high` are those at 10 and 90 %
 
     def only(self, chosen: BoolArray) -> Forecasts:
         """Return the `chosen` (n,) ones."""
-        prices = (self.actual, self.predicted, self.low, self.high, self.persistence)
+        prices = (self.actual, self.predicted, self.low, self.high, self.persistence, self.quantiles)
         return Forecasts(self.horizon, self.cutoffs[chosen], *(price[chosen] for price in prices))
 
 
@@ -78,7 +71,8 @@ class Replay:
     horizons: tuple[int, ...]  # steps, ascending
     predicted: FloatArray  # (m, candidates, horizons) increments of log price
     weights: FloatArray  # (m, candidates, horizons) of the combination
-    half_widths: FloatArray  # (m, horizons) half-widths of the interval in log price
+    quantiles: FloatArray  # (m, horizons, 7) at `LEVELS`, of the move of log price
+    distribution: DailyDistribution  # at the last step, over `KNOTS` and the horizons
     prophet: ProphetReplay  # Prophet alone at the same cutoffs
     estimates: Estimates = NOTHING  # for the next replay
     carried: int = 0  # of these estimates, those of an earlier replay
@@ -89,15 +83,16 @@ class Replay:
         cutoffs = self.cutoffs[due]
         centre = self.series.log_close[cutoffs]
         predicted = centre + np.sum(self.predicted[due, :, column] * self.weights[due, :, column], axis=1)
-        half_width = self.half_widths[due, column]
+        quantiles = enclosing(centre[:, None] + self.quantiles[due, column], predicted)
         return Forecasts(
             horizon,
             cutoffs,
             actual=self.series.log_close[cutoffs + horizon],
             predicted=predicted,
-            low=np.minimum(centre - half_width, predicted),
-            high=np.maximum(centre + half_width, predicted),
+            low=quantiles[:, LEVELS.index(LOW)],
+            high=quantiles[:, LEVELS.index(HIGH)],
             persistence=centre,
+            quantiles=quantiles,
         )
 
     def rows(self, horizons: Sequence[int] = HORIZONS) -> list[Row]:
@@ -148,8 +143,18 @@ def replay(  # noqa: PLR0913, PLR0917 the last two have defaults
         learn_weights(cutoffs, answers.increments[:, :, column], series.increments(cutoffs, horizon), horizon)
         for column, horizon in enumerate(asked)
     ]
-    widths = np.array([half_widths(series.log_close, horizon)[cutoffs] for horizon in asked]).T
-    widths = np.maximum.accumulate(widths, axis=1)  # never smaller further ahead, as in what is baked
+    distribution, quantiles = learn(series, alone)
+    quantiles = quantiles[cutoffs][:, np.searchsorted(alone, asked)]
     prophet = replay_prophet(series, cutoffs, alone, answers.curve, answers.noise)
-    predicted, combined = answers.increments, np.stack(weights, axis=2)
-    return Replay(series, cutoffs, asked, predicted, combined, widths, prophet, answers.estimates, answers.carried)
+    return Replay(
+        series,
+        cutoffs,
+        asked,
+        predicted=answers.increments,
+        weights=np.stack(weights, axis=2),
+        quantiles=quantiles,
+        distribution=distribution,
+        prophet=prophet,
+        estimates=answers.estimates,
+        carried=answers.carried,
+    )

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ MARKETS: dict[str, Callable[[int], FloatArray]] = {
 
 def answered(series: DailySeries, horizons: Sequence[int] = HORIZONS, since: int = 0) -> FloatArray:
     """Return (candidates, horizons) the increments forecast at the end, `since` days after the last estimation."""
-    aligned = DailySeries(series.days - (series.days[-1] - since) % WEEK, series.log_close, series.known)
+    aligned = replace(series, days=series.days - (series.days[-1] - since) % WEEK)
     return np.asarray(ask_all(aligned, np.array([len(series) - 1]), horizons, (), len(series)).increments[0])
 
 
@@ -178,7 +179,7 @@ def test_estimates_are_made_on_sundays_and_go_on_with_every_close() -> None:
     log_close = random_walk(14, 500)
     sunday, saturday = 493, 499  # places
     series = series_of(log_close)
-    series = DailySeries(series.days - (series.days[sunday] % WEEK), series.log_close, series.known)
+    series = replace(series, days=series.days - (series.days[sunday] % WEEK))
     assert series.day(sunday).strftime("%A") == "Sunday"
     asked = ask_all(series, np.arange(sunday, saturday + 1), HORIZONS, (7,), 500)
     theta = Theta.estimate(log_close[sunday - candidates.WINDOW + 1 : sunday + 1] - log_close[sunday])

@@ -81,12 +81,11 @@ def test_later_values_change_no_mean_before_them() -> None:
     assert whole[:60].tobytes() == cut.tobytes()
 
 
-def test_means_after_part_of_a_candle_lead_from_the_ones_before_to_the_ones_after() -> None:
+def test_a_next_value_can_be_tried_without_taking_it_in() -> None:
+    """The price of this hour belongs to a candle that has not closed."""
     averages = Averages(HALF_LIVES)
     averages.add_all(np.array([1.0, 2.0, 3.0]))
     before = averages.means
-    assert averages.after_part(0.0, 0.0).tolist() == before.tolist()
-    whole, half = averages.after_part(9.0, 1.0), averages.after_part(4.5, 0.5)
-    assert half == pytest.approx((before + whole) / 2)
-    assert averages.means.tolist() == before.tolist()
-    assert averages.add(9.0) == pytest.approx(whole)
+    tried = averages.exceeded(9.0 - before)
+    assert averages.exceeded(0.0).tolist() == before.tolist() == averages.means.tolist()
+    assert averages.add(9.0) == pytest.approx(tried)

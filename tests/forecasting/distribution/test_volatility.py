@@ -37,7 +37,7 @@ def newest_variance(log_close: FloatArray) -> float:
 def test_a_variance_is_a_positive_number_in_any_market(name: str, horizon: float) -> None:
     """Moves are divided by it, and a market that stood still may move."""
     volatility = Volatility.of(STILL[name])
-    variances = [*volatility.variance(horizon), *volatility.latest(0.0, 0.5).variance(horizon)]
+    variances = volatility.variance(horizon)
     assert np.all(np.isfinite(variances))
     assert min(variances) > 0
 
@@ -59,12 +59,10 @@ def test_constant_volatility_gives_the_variance_of_returns_at_every_horizon() ->
         assert per_day.mean() == pytest.approx(DAILY**2, rel=0.05)
 
 
-@given(seed=st.integers(0, 1000), days=st.integers(2, 400), move=st.floats(-1, 1), elapsed=st.floats(0, 0.999))
-def test_more_days_ahead_have_more_variance(seed: int, days: int, move: float, elapsed: float) -> None:
+@given(seed=st.integers(0, 1000), days=st.integers(2, 400))
+def test_more_days_ahead_have_more_variance(seed: int, days: int) -> None:
     """However far the short memory is above or below the long one."""
     volatility = Volatility.of(random_walk(seed, days))
-    latest = volatility.latest(move, elapsed)
-    assert np.all(np.diff([latest.variance(horizon)[0] for horizon in HORIZONS]) > 0)
     assert np.all(np.diff([volatility.variance(horizon) for horizon in HORIZONS], axis=0) > 0)
 
 
@@ -120,38 +118,3 @@ def test_volatility_more_than_three_years_ago_does_not_matter(horizon: float) ->
     wild = np.where(np.arange(2200) < 1100, 5 * returns, returns)
     ours, other = (Volatility.of(np.cumsum(one)).variance(horizon)[-1] for one in (returns, wild))
     assert ours == pytest.approx(other, rel=1e-6)
-
-
-def test_an_instant_at_the_close_is_the_state_at_the_close() -> None:
-    volatility = Volatility.of(random_walk(3, 500))
-    for horizon in HORIZONS:
-        assert volatility.latest(0.0, 0.0).variance(horizon)[0] == pytest.approx(
-            volatility.variance(horizon)[-1], rel=1e-12
-        )
-
-
-@pytest.mark.parametrize("elapsed", [0.0, 0.25, 0.75])
-def test_a_large_move_since_the_close_raises_the_variance_and_no_move_lowers_it(elapsed: float) -> None:
-    volatility = Volatility.of(random_walk(4, 500))
-    close, still, moved, far, farther = (
-        volatility.latest(move, at).variance(1)[0]
-        for move, at in ((0.0, 0.0), (0.0, elapsed), (3 * DAILY, elapsed), (30 * DAILY, elapsed), (3.0, elapsed))
-    )
-    assert close * DECAY <= still <= close
-    assert (still < close) == (elapsed > 0)
-    assert farther == far >= moved > close
-
-
-def test_the_direction_of_a_move_does_not_matter() -> None:
-    volatility = Volatility.of(random_walk(5, 500))
-    assert volatility.latest(0.05, 0.5).short == volatility.latest(-0.05, 0.5).short
-
-
-@pytest.mark.parametrize("move", [0.0, 0.01, -0.03, 0.05])
-def test_at_the_end_of_the_day_the_state_is_that_of_the_next_close(move: float) -> None:
-    log_close = gaussian(6, 1000)
-    volatility, next_day = Volatility.of(log_close), Volatility.of(np.append(log_close, log_close[-1] + move))
-    for horizon in (1, 7, 30):
-        assert volatility.latest(move, 0.9999).variance(horizon)[0] == pytest.approx(
-            next_day.variance(horizon)[-1], rel=0.01
-        )

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crypto_predict.baked.schema import KNOTS
 from crypto_predict.forecasting.candidates.models import CANDIDATES, PROPHET, WEEK
 from crypto_predict.forecasting.candidates.prophet_map import fit_map
-from crypto_predict.forecasting.distribution.interval import half_widths
+from crypto_predict.forecasting.distribution.days import learn
 from crypto_predict.forecasting.evaluation.replay import (
     FIRST_CUTOFF,
     HORIZONS,
@@ -62,7 +63,7 @@ def same(ours: Replay, theirs: Replay) -> bool:
     """Return whether two replays are equal bit for bit."""
     return (
         ours.predicted.tobytes() == theirs.predicted.tobytes()
-        and ours.half_widths.tobytes() == theirs.half_widths.tobytes()
+        and ours.quantiles.tobytes() == theirs.quantiles.tobytes()
         and ours.prophet.curve.tobytes() == theirs.prophet.curve.tobytes()
         and ours.prophet.half_widths.tobytes() == theirs.prophet.half_widths.tobytes()
         and ours.weights.tobytes() == theirs.weights.tobytes()
@@ -96,7 +97,7 @@ def test_later_prices_change_no_forecast_before_them(whole: Replay, cut: Replay)
     count = len(cut.cutoffs)
     assert whole.cutoffs[:count].tolist() == cut.cutoffs.tolist()
     assert whole.predicted[:count].tobytes() == cut.predicted.tobytes()
-    assert whole.half_widths[:count].tobytes() == cut.half_widths.tobytes()
+    assert whole.quantiles[:count].tobytes() == cut.quantiles.tobytes()
     assert whole.weights[:count].tobytes() == cut.weights.tobytes()
     assert whole.prophet.curve[:count].tobytes() == cut.prophet.curve.tobytes()
     assert whole.prophet.half_widths[:count].tobytes() == cut.prophet.half_widths.tobytes()
@@ -134,13 +135,15 @@ def test_rows_agree_with_the_prices_and_with_themselves(whole: Replay) -> None:
 
 
 def test_a_row_contains_the_combined_forecast_and_the_interval(whole: Replay) -> None:
+    asked = sorted({*KNOTS, *ASKED})
+    learned = learn(series_of(market()), asked)[1][whole.cutoffs]
     for column, horizon in enumerate(ASKED):
-        half_width = half_widths(market(), horizon)[whole.cutoffs]
+        quantiles = learned[:, asked.index(horizon)]
         for index, row in enumerate(whole.rows([horizon])):
             predicted = float(whole.predicted[index, :, column] @ whole.weights[index, :, column])
             assert np.log(row.prediction / row.persistence) == pytest.approx(predicted, abs=1e-12)
-            assert np.log(row.high / row.persistence) == pytest.approx(max(half_width[index], predicted), abs=1e-12)
-            assert np.log(row.low / row.persistence) == pytest.approx(min(-half_width[index], predicted), abs=1e-12)
+            assert np.log(row.high / row.persistence) == pytest.approx(max(quantiles[index, -2], predicted), abs=1e-12)
+            assert np.log(row.low / row.persistence) == pytest.approx(min(quantiles[index, 1], predicted), abs=1e-12)
 
 
 def test_prophet_alone_is_its_curve(whole: Replay) -> None:
@@ -236,7 +239,11 @@ def real_series(base: str) -> DailySeries:
         rows = list(csv.DictReader(file))
     days = np.array([date.fromisoformat(row["time"][:10]).toordinal() for row in rows])
     assert np.all(np.diff(days) == 1)
-    return DailySeries(days, np.log([float(row["close"]) for row in rows]), np.ones(len(rows), dtype=np.bool_))
+    opens, highs, lows, closes, volume = (
+        np.array([float(row[name]) for row in rows]) for name in ("open", "high", "low", "close", "volume")
+    )
+    known = np.ones(len(rows), dtype=np.bool_)
+    return DailySeries(days, np.log(closes), known, np.log(opens), np.log(highs), np.log(lows), volume)
 
 
 @functools.cache

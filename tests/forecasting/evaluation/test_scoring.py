@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from datetime import date, timedelta
 from itertools import groupby
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,13 @@ import pytest
 from crypto_predict.baked.distribution import Distribution
 from crypto_predict.baked.schema import KNOTS, Backtest, ProphetScore
 from crypto_predict.forecasting.candidates.models import CANDIDATES
+from crypto_predict.forecasting.distribution.days import DailyDistribution
+from crypto_predict.forecasting.distribution.interval import GAUSSIAN
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.evaluation.replay import Replay, replay
 from crypto_predict.forecasting.evaluation.scoring import apart, gaussian_half_widths, only, prophet_words, score, words
 from crypto_predict.forecasting.series import DailySeries
+from crypto_predict.history.columns import FloatArray
 from crypto_predict.market.forecast import LEVELS
 from tests.support.histories import flat, make_history, wandering
 from tests.support.prophets import prophet_replay
@@ -33,8 +37,15 @@ def forecasting(increments: Any, cutoffs: range, horizon: int = 1, half_width: f
     predicted[:, 0, 0] = [increments(cutoff) for cutoff in at.tolist()]
     weights = np.zeros_like(predicted)
     weights[:, 0] = 1.0
-    half_widths, alone = np.full((len(at), 1), half_width), prophet_replay(series(), at, [horizon])
-    return Replay(series(), at, (horizon,), predicted, weights, half_widths, alone)
+    quantiles, alone = gaussian_quantiles(np.full((len(at), 1), half_width)), prophet_replay(series(), at, [horizon])
+    distribution = DailyDistribution.of(series(), [horizon])
+    return Replay(series(), at, (horizon,), predicted, weights, quantiles, distribution, alone)
+
+
+def gaussian_quantiles(half_widths: FloatArray) -> FloatArray:
+    """Return the quantiles at `LEVELS` of Gaussians whose central 80 % have these half-widths, in a last axis."""
+    scores = np.array([NormalDist().inv_cdf(level) for level in LEVELS]) / GAUSSIAN
+    return np.asarray(half_widths[..., None] * scores)
 
 
 def truth(cutoff: int, horizon: int = 1) -> float:
@@ -200,7 +211,8 @@ def test_the_scores_of_a_distribution_follow_from_its_quantiles() -> None:
 def test_persistence_with_its_own_gaussian_distribution_scores_as_itself() -> None:
     """The reference of every relative figure; it differs from our quantiles in the tails only."""
     past = forecasting(lambda _: 0.0, range(100, DAYS))
-    own = replace(past, half_widths=gaussian_half_widths(past.series.log_close, 1)[past.cutoffs][:, None])
+    half_widths = gaussian_half_widths(past.series.log_close, 1)[past.cutoffs][:, None]
+    own = replace(past, quantiles=gaussian_quantiles(half_widths))
     one = scored(score(own, [1])).scores[0]
     assert one.relative_crps == pytest.approx(1, rel=1e-3)
     assert one.relative_winkler == pytest.approx(1)

@@ -1,0 +1,88 @@
+"""Quantiles of standardised moves, learned from the past."""
+
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_predict.forecasting.distribution.residuals import Calibration, calibrate
+from crypto_predict.history.columns import FloatArray
+from crypto_predict.market.forecast import LEVELS
+
+MEAN_SIZE = (2 / np.pi) ** 0.5  # of a standard Gaussian: moves are standardised by their mean size
+GAUSSIAN = np.array([NormalDist().inv_cdf(level) for level in LEVELS]) / MEAN_SIZE
+
+
+def gaussian_moves(seed: int, count: int) -> FloatArray:
+    return np.asarray(np.random.default_rng(seed).standard_normal(count) / MEAN_SIZE)
+
+
+def shares_below(moves: FloatArray, horizon: int = 1, first: int = 0) -> FloatArray:
+    """Return the share of moves below each quantile that was forecast for them, from the move `first` on."""
+    issued, _ = calibrate(moves, horizon, 0)
+    return np.asarray((moves[:, None] < issued)[first:].mean(axis=0))
+
+
+def test_without_a_move_the_quantiles_are_gaussian() -> None:
+    assert Calibration(1).quantiles() == pytest.approx(GAUSSIAN)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_shares_below_are_the_levels(seed: int) -> None:
+    assert shares_below(gaussian_moves(seed, 4000)) == pytest.approx(LEVELS, abs=0.02)
+
+
+def test_the_quantiles_follow_the_distribution_of_moves() -> None:
+    """If all moves have one size, the quantiles in the tails are that size."""
+    moves = np.random.default_rng(0).choice([-1.0, 1.0], 4000)
+    assert calibrate(moves, 1, 0)[1][[0, 1, -2, -1]] == pytest.approx([-1, -1, 1, 1], abs=0.05)
+
+
+def test_a_long_tail_on_one_side_is_learned_by_half() -> None:
+    moves = np.random.default_rng(1).exponential(size=4000) - 1.0
+    low, high = calibrate(moves, 1, 0)[1][[1, -2]]
+    own = np.quantile(moves, [0.1, 0.9])
+    both = np.quantile(np.abs(moves), 0.8)
+    assert high == pytest.approx((own[1] + both) / 2, rel=0.15)
+    assert low == pytest.approx((own[0] - both) / 2, rel=0.15)
+
+
+def test_few_moves_and_overlapping_moves_have_little_weight() -> None:
+    """The Gaussian quantiles count for sixty moves that do not overlap."""
+    moves = np.full(60, 5.0)
+    alone, overlapping = (calibrate(moves, horizon, 0)[1] for horizon in (1, 30))
+    assert alone[-2] == pytest.approx((GAUSSIAN[-2] + 5) / 2, rel=0.1)
+    assert overlapping[-2] == pytest.approx((60 * GAUSSIAN[-2] + 5) / 61, rel=0.02)
+
+
+def test_a_scale_that_is_wrong_for_years_is_corrected() -> None:
+    """Coverage holds in the long run, whatever happens to the moves."""
+    moves = gaussian_moves(2, 6000)
+    moves[1000:] *= 3
+    assert shares_below(moves, first=3000)[[1, -2]] == pytest.approx([0.1, 0.9], abs=0.03)
+
+
+@given(st.lists(st.floats(-50, 50), max_size=80), st.integers(1, 40))
+def test_the_quantiles_ascend_after_any_moves(moves: list[float], horizon: int) -> None:
+    issued, latest = calibrate(np.array(moves), horizon, 0)
+    for row in (*issued, latest):
+        assert np.isfinite(row).all()
+        assert np.all(np.diff(row) >= 0)
+
+
+@given(seed=st.integers(0, 100), at=st.integers(0, 98), horizon=st.sampled_from([1, 7, 30]))
+def test_later_moves_change_no_quantile_before_them(seed: int, at: int, horizon: int) -> None:
+    """A move is known only `horizon` steps after it began."""
+    moves = gaussian_moves(seed, 100)
+    otherwise = moves.copy()
+    otherwise[max(at + 1 - horizon, 0) :] *= 9
+    ours, theirs = (calibrate(one, horizon, 0)[0] for one in (moves, otherwise))
+    assert ours[: at + 1].tobytes() == theirs[: at + 1].tobytes()
+
+
+def test_moves_that_are_not_known_do_not_count() -> None:
+    moves = gaussian_moves(3, 300)
+    gapped = np.insert(moves, 100, np.full(50, np.nan))
+    assert calibrate(gapped, 1, 0)[1].tolist() == calibrate(moves, 1, 0)[1].tolist()
