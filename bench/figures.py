@@ -48,7 +48,7 @@ def table(figures: Sequence[Figure]) -> str:
             figure.name,
             f"{figure.ours:,.4g} {figure.unit}",
             f"{figure.peer_name}: {figure.peer:,.4g} {figure.unit}",
-            f"{figure.ratio:.3g}",
+            f"{figure.ratio:.4g}",
             f"{'at least' if figure.at_least else 'at most'} {figure.goal:.3g}",
             "yes" if figure.reached else "NO",
         ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -35,31 +35,29 @@ def measure() -> Iterator[Figure]:
         print(f"the minute forecasts are not measured, {' and '.join(missing)} is not here", file=sys.stderr)
         return
     candles = {base: _read(path, base) for base, path in FILES.items()}
-    scores = {base: list(map(score, walk_forward(Minutes.of(one)))) for base, one in candles.items()}
+    scores = [list(map(score, walk_forward(Minutes.of(one)))) for one in candles.values()]
     for index, (ahead, goal) in enumerate(WINKLER.items()):
-        at_horizon = {base: one[index] for base, one in scores.items()}
-        yield from _figures(at_horizon, ahead, goal)
+        yield from _figures([one[index] for one in scores], ahead, goal)
     yield from _speed(candles["BTC"])
 
 
-def _figures(scores: dict[str, MinuteScore], ahead: int, goal: float) -> Iterator[Figure]:
-    """Yield the figures of one horizon."""
-    what = f"{ahead} min ahead"
-    winkler = fmean(one.relative_winkler or 0.0 for one in scores.values())
+def _figures(scores: Sequence[MinuteScore], ahead: int, goal: float) -> Iterator[Figure]:
+    """Yield the figures of one horizon: means over the pairs, or the worst pair where each has to reach the goal."""
+    what, gaussian = f"{ahead} min ahead:", "Gaussian of the last day"
     yield Figure(
-        f"{what}: Winkler score, mean of {' and '.join(scores)}", winkler, 1, "Gaussian of the last day", "", goal
+        f"{what} Winkler score, mean", fmean(one.relative_winkler or 0.0 for one in scores), 1, gaussian, "", goal
     )
-    for base, one in scores.items():
-        yield Figure(
-            f"{what}: {base}, Winkler score", one.relative_winkler or 0.0, 1, "Gaussian of the last day", "", 1
-        )
-        yield Figure(f"{what}: {base}, error", one.relative_mae or 0.0, 1, "persistence", "", 1)
-        yield Figure(f"{what}: {base}, CRPS", one.relative_crps or 0.0, 1, "Gaussian of the last day", "", 1)
-        parts = [part for part in (*one.by_volatility, *one.by_hours) if part is not None]
-        off = max(abs(100 * part - COVERAGE) for part in parts)
-        coverage = abs(100 * one.coverage - COVERAGE)
-        yield Figure(f"{what}: {base}, coverage {one.coverage:.1%}", coverage, MOST_OFF, "off by at most", "points", 1)
-        yield Figure(f"{what}: {base}, in a quarter", off, MOST_OFF_PARTS, "off by at most", "points", 1)
+    yield Figure(f"{what} CRPS, mean", fmean(one.relative_crps or 0.0 for one in scores), 1, gaussian, "", 1)
+    yield Figure(f"{what} error, worst", max(one.relative_mae or 0.0 for one in scores), 1, "persistence", "", 1)
+    coverage = max(_off(one.coverage) for one in scores)
+    yield Figure(f"{what} coverage, worst, off 80 % by", coverage, MOST_OFF, "at most", "points", 1)
+    parts = [part for one in scores for part in (*one.by_volatility, *one.by_hours) if part is not None]
+    worst = max(map(_off, parts))
+    yield Figure(f"{what} in a quarter, worst, off 80 % by", worst, MOST_OFF_PARTS, "at most", "points", 1)
+
+
+def _off(coverage: float) -> float:
+    return abs(100 * coverage - COVERAGE)
 
 
 def _speed(candles: Candles) -> Iterator[Figure]:

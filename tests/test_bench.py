@@ -1,5 +1,7 @@
 import json
 import math
+from itertools import pairwise
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -8,7 +10,10 @@ from scipy import integrate, stats
 from bench.distributions import FIRST, REFIT_EVERY, crps_student, garch
 from bench.figures import Figure, table
 from bench.load import drive, running
+from bench.probabilities import MOVES, Asked, asked, grouped
 from bench.serving import Questions
+from crypto_predict.forecasting.evaluation.replay import Forecasts
+from crypto_predict.market.forecast import LEVELS
 
 BARE = ["-m", "bench.bare", "--waitress", json.dumps({"threads": 2})]
 
@@ -75,3 +80,21 @@ def test_the_crps_of_students_t_is_the_integral_that_defines_it() -> None:
         above, _ = integrate.quad(lambda x, of=distribution: of.sf(x) ** 2, move, math.inf)
         [found] = crps_student(np.array([move]), np.array([sigma]), np.array([freedom]))
         assert found == pytest.approx(below + above, rel=1e-6)
+
+
+def test_probabilities_are_grouped_with_the_share_that_came_about() -> None:
+    """Of a hundred answers of 30 %, thirty that come about are calibrated."""
+    answers = [Asked(0.3, n < 30) for n in range(100)] + [Asked(0.999, happened=True), Asked(1.0, happened=True)]
+    (low, share, count), high = grouped(answers)
+    assert (low, share) == pytest.approx((0.3, 0.3))
+    assert count == 100
+    assert high == (fmean([0.999, 1.0]), 1.0, 2)
+
+
+def test_every_forecast_is_asked_for_every_move() -> None:
+    """A price that does not move is above every lower limit, and below every higher one."""
+    still, spread = np.full(3, math.log(100)), np.linspace(-0.1, 0.1, len(LEVELS))
+    found = Forecasts(1, np.arange(3), still, still, still, still, still, still[:, None] + spread)
+    answers = list(asked(found))
+    assert [one.happened for one in answers] == [move < 0 for move in MOVES] * 3
+    assert all(a.probability > b.probability for a, b in pairwise(answers[: len(MOVES)]))

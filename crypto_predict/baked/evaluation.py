@@ -24,7 +24,6 @@ from crypto_predict.market.forecast import LEVELS
 COMBINED = "combined"
 PROPHET = "prophet"
 MODELS = (COMBINED, PROPHET)
-BAND_LEVELS = (LOW, HIGH)  # of the ends of a band
 
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _MOST_DAYS = date.max.toordinal()  # since 1970, in either direction
@@ -41,28 +40,22 @@ class Prediction(NamedTuple):
     high: float
 
 
-class _Spread(NamedTuple):
-    """The quantiles around the curve at one instant: distances in log price, ascending."""
-
-    levels: tuple[float, ...]  # `LOW` and `HIGH` among them
-    distances: tuple[float, ...]
-
-    def at(self, level: float) -> float:
-        return self.distances[self.levels.index(level)]
-
-    @classmethod
-    def of(cls, band: Band) -> "_Spread":
-        return cls(BAND_LEVELS, (band.low, band.high))
-
-
 class _Point(NamedTuple):
-    """The curve and the quantiles around it at one instant, in log price."""
+    """The curve at a close, in log price, and the quantiles around it as distances from the curve."""
 
     curve: float
-    spread: _Spread
+    low: float  # at the level `LOW`
+    high: float  # at the level `HIGH`
+    levels: tuple[float, ...]  # (n,) ascending, `LOW` and `HIGH` among them
+    distances: tuple[float, ...]  # (n,) ascending
 
 
-_KNOWN = _Spread(LEVELS, (0.0,) * len(LEVELS))  # around a price that was observed
+class _Place(NamedTuple):
+    """An instant at `share` of the time from one point to the next; both have the same levels."""
+
+    before: _Point
+    after: _Point
+    share: float
 
 
 class Evaluator:
@@ -76,7 +69,7 @@ class Evaluator:
         self.decimals = price_decimals(forecast.last_close)
         self._curve = Curve(forecast.scale, forecast.trend, forecast.seasonalities)
         self._first, self._last, self._end = (day.toordinal() for day in (forecast.first, forecast.last, forecast.end))
-        self._log_anchor = math.log(forecast.anchor.price)
+        self._last_price, self._anchor = _known(forecast.last_close), _known(forecast.anchor.price)
         self._anchor_share = (forecast.anchor.at - forecast.last_close_time) / DAY  # of the day after the last candle
         count = self._end - self._first + 2
         self._points: dict[str, list[_Point | None]] = {model: [None] * count for model in MODELS}
@@ -107,16 +100,21 @@ class Evaluator:
         Raises:
             OutOfRange, NoProphetInterval: As `at_close` and `at` do.
         """
-        at = self._at(moment, model) if isinstance(moment, datetime) else self._at_close(moment, model)
-        return Distribution(at.spread.levels, tuple(at.curve + distance for distance in at.spread.distances))
+        place = self._at(moment, model) if isinstance(moment, datetime) else self._at_close(moment, model)
+        before, after, share = place
+        if not share:
+            return Distribution(before.levels, tuple(before.curve + distance for distance in before.distances))
+        curve = before.curve + share * (after.curve - before.curve)
+        ends = zip(before.distances, after.distances, strict=True)
+        return Distribution(before.levels, tuple(curve + _mixed(first, last, share) for first, last in ends))
 
-    def _at_close(self, day: date, model: str) -> _Point:
+    def _at_close(self, day: date, model: str) -> _Place:
         ordinal = day.toordinal()
         if ordinal < self._first:
             raise OutOfRange(day, self.forecast.first, self.forecast.end)
         return self._after(day, ordinal, 0.0, model)
 
-    def _at(self, instant: datetime, model: str) -> _Point:
+    def _at(self, instant: datetime, model: str) -> _Place:
         try:
             utc = instant.astimezone(UTC)
         except OverflowError as error:  # an instant of year 1 or 9999 that does not exist in UTC
@@ -124,32 +122,33 @@ class Evaluator:
         midnight = datetime(utc.year, utc.month, utc.day, tzinfo=UTC)
         return self._after(instant, utc.toordinal() - 1, (utc - midnight) / DAY, model)
 
-    def _after(self, asked: date | datetime, ordinal: int, share: float, model: str) -> _Point:
-        """Return the point at `share` of the day that follows a close."""
+    def _after(self, asked: date | datetime, ordinal: int, share: float, model: str) -> _Place:
+        """Return the place at `share` of the day that follows a close."""
         if not self._first - 1 <= ordinal <= self._end or (ordinal == self._end and share):
             raise OutOfRange(asked, self.forecast.first, self.forecast.end)
         if model == PROPHET and not self.forecast.prophet_bands and (ordinal, share) > (self._last, 0.0):
             raise NoProphetInterval(asked, self.forecast.last)
-        return self._between(ordinal, share, model) if share else self._point(ordinal, model)
+        point = self._point(ordinal, model)
+        if not share:
+            return _Place(point, point, share)
+        if ordinal != self._last or model == PROPHET:
+            return _Place(point, self._point(ordinal + 1, model), share)
+        if share > self._anchor_share:
+            share = (share - self._anchor_share) / (1 - self._anchor_share)
+            return _Place(self._anchor, self._point(ordinal + 1, model), share)
+        return _Place(self._last_price, self._anchor, share / self._anchor_share)
 
-    def _predict(self, point: _Point) -> Prediction:
-        curve, spread = point
+    def _predict(self, place: _Place) -> Prediction:
+        before, after, share = place
+        curve, low, high = before.curve, before.low, before.high
+        if share:
+            curve += share * (after.curve - curve)
+            low, high = _mixed(low, after.low, share), _mixed(high, after.high, share)
         return Prediction(
             round(math.exp(curve), self.decimals),
-            round(math.exp(curve + spread.at(LOW)), self.decimals),
-            round(math.exp(curve + spread.at(HIGH)), self.decimals),
+            round(math.exp(curve + low), self.decimals),
+            round(math.exp(curve + high), self.decimals),
         )
-
-    def _between(self, ordinal: int, share: float, model: str) -> _Point:
-        if ordinal != self._last or model == PROPHET:
-            before, after = self._point(ordinal, model), self._point(ordinal + 1, model)
-        elif share > self._anchor_share:
-            before, after = _Point(self._log_anchor, _KNOWN), self._point(ordinal + 1, model)
-            share = (share - self._anchor_share) / (1 - self._anchor_share)
-        else:
-            before, after = _Point(math.log(self.forecast.last_close), _KNOWN), _Point(self._log_anchor, _KNOWN)
-            share /= self._anchor_share
-        return _Point(before.curve + share * (after.curve - before.curve), _mixed(before.spread, after.spread, share))
 
     def _point(self, ordinal: int, model: str) -> _Point:
         points, index = self._points[model], ordinal - self._first + 1
@@ -161,12 +160,12 @@ class Evaluator:
     def _compute_point(self, ordinal: int, model: str) -> _Point:
         curve, horizon = self._curve.at(ordinal), ordinal - self._last
         if horizon <= 0:
-            return _Point(curve, _Spread.of(self.forecast.fitted_band))
+            return _banded(curve, self.forecast.fitted_band)
         if model == PROPHET:
-            return _Point(curve, _at_horizon(self.forecast.prophet_bands, horizon))
+            return _banded(curve, _at_horizon(self.forecast.prophet_bands, horizon))
         weight, other = self.forecast.prophet_weights[horizon - 1], self.forecast.other_increments[horizon - 1]
-        combined = weight * (curve + self.forecast.level_correction) + (1 - weight) * self._log_anchor + other
-        return _Point(combined, _Spread(LEVELS, self.forecast.forecast_quantiles[horizon - 1]))
+        combined = weight * (curve + self.forecast.level_correction) + (1 - weight) * self._anchor.curve + other
+        return _spread(combined, LEVELS, self.forecast.forecast_quantiles[horizon - 1])
 
 
 class Curve:
@@ -223,21 +222,35 @@ def _waves(seasonality: Seasonality) -> list[tuple[float, float, float]]:
     return [(2 * math.pi * order / seasonality.period, a, b) for order, (a, b) in enumerate(pairs, start=1)]
 
 
-def _at_horizon(bands: Sequence[Band], horizon: int) -> _Spread:
-    """Return the ends of the band `horizon` days ahead, 1 to 365, from those at `KNOTS`."""
+def _spread(curve: float, levels: tuple[float, ...], distances: tuple[float, ...]) -> _Point:
+    low, high = distances[levels.index(LOW)], distances[levels.index(HIGH)]
+    return _Point(curve, low, high, levels, distances)
+
+
+def _banded(curve: float, band: Band) -> _Point:
+    return _spread(curve, (LOW, HIGH), (band.low, band.high))
+
+
+def _known(price: float) -> _Point:
+    """Return the point of a price that was observed."""
+    return _spread(math.log(price), LEVELS, (0.0,) * len(LEVELS))
+
+
+def _at_horizon(bands: Sequence[Band], horizon: int) -> Band:
+    """Return the band `horizon` days ahead, 1 to 365, from those at `KNOTS`."""
     after = bisect_left(KNOTS, horizon)
     if KNOTS[after] == horizon:
-        return _Spread.of(bands[after])
+        return bands[after]
     share = (horizon - KNOTS[after - 1]) / (KNOTS[after] - KNOTS[after - 1])
-    return _mixed(_Spread.of(bands[after - 1]), _Spread.of(bands[after]), share)
-
-
-def _mixed(before: _Spread, after: _Spread, share: float) -> _Spread:
-    """Return the quantiles at `share` of the time from one to another, which has the same levels."""
-    squares = (
-        (1 - share) * a * abs(a) + share * b * abs(b) for a, b in zip(before.distances, after.distances, strict=True)
+    return Band(
+        _mixed(bands[after - 1].low, bands[after].low, share), _mixed(bands[after - 1].high, bands[after].high, share)
     )
-    return _Spread(before.levels, tuple(math.copysign(math.sqrt(abs(square)), square) for square in squares))
+
+
+def _mixed(before: float, after: float, share: float) -> float:
+    """Return the quantile at `share` of the time from one to another, as a distance from the curve."""
+    square = (1 - share) * before * abs(before) + share * after * abs(after)
+    return math.copysign(math.sqrt(abs(square)), square)
 
 
 def faults(forecast: PairForecast) -> list[str]:

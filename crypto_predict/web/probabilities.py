@@ -157,7 +157,7 @@ def _in_words(question: ProbabilityQuestion, row: Row, probability: float, basis
 def _measured(calibration: Calibration, horizon: float) -> str:
     outcomes = f"{counted(calibration.forecasts, 'outcome')} after {days_listed([calibration.horizon_days])}"
     held = f"Out of sample the {100 * calibration.nominal:.0f} % interval held {100 * calibration.coverage:.1f} %"
-    nearest = "" if calibration.horizon_days == horizon else f", the measured horizon nearest to {horizon:.4g}"
+    nearest = "" if calibration.horizon_days == horizon else f"; nothing nearer to {horizon:.4g} days was measured"
     return f"{held} of {outcomes}{nearest}."
 
 

@@ -224,7 +224,7 @@ def test_an_answer_says_what_it_is_based_on() -> None:
     }
     assert answer["words"] == (
         f"Probability {100 * answer['probability']:.0f} %: BTC/USD above 70,000 at the close of 2024-06-01. Out "
-        "of sample the 80 % interval held 81.1 % of 993 outcomes after 7 days, the measured horizon nearest to 15."
+        "of sample the 80 % interval held 81.1 % of 993 outcomes after 7 days; nothing nearer to 15 days was measured."
     )
 
 
@@ -311,7 +311,7 @@ def test_between_the_last_close_and_the_newest_price_nothing_is_assumed() -> Non
 
 def test_the_words_name_the_nearest_horizon_unless_it_is_the_one_of_the_question() -> None:
     assert "after 7 days." in ask(date="2024-05-24", above=70_000)["words"]
-    assert "after 7 days, the measured horizon nearest to 7.542." in ask(date="2024-05-25T13:00Z", above=1)["words"]
+    assert "after 7 days; nothing nearer to 7.542 days was measured." in ask(date="2024-05-25T13:00Z", above=1)["words"]
 
 
 def test_an_instant_is_answered_in_utc() -> None:

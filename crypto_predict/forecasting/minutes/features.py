@@ -43,11 +43,15 @@ AFTER_GAP = (
     30  # minutes after a gap before the next forecast: the shortest memories then contain none of what was before
 )
 LEAST_HISTORY = 1_440  # minutes before the first forecast: each hour of the day was seen
+MOST_MOVE = 0.05  # that one minute counts for: otherwise means would remember one error of a feed for weeks
 JUMP = math.log(4 / 3)  # the least move in one minute that no forecast follows: an error of the feed, or a new price
 AFTER_JUMP = 15  # minutes from a jump to the next forecast
 FROZEN = 1e-12  # probability of so many minutes without a move, below which a price is frozen
 LEAST_FROZEN = 15  # minutes
 MOST_STILL = 0.99  # share of minutes without a move: a price that moves less often is frozen after two days
+
+_PARKINSON = 4 * math.log(2)
+_MOST_VARIANCE = MOST_MOVE**2 / _PARKINSON
 
 MINUTE = Interval.MINUTE_1
 DAY, WEEK = 1_440, 10_080  # minutes
@@ -72,7 +76,7 @@ _LEAST_WEIGHT = 1e-9  # below which values are too long ago to mean something
 _NEGLIGIBLE = 1e-30  # a share that is lost in rounding, also beside the least weight
 
 _SESSION_UNIT = math.sqrt(60)  # minutes: the distance to VWAP is in deviations of an hour
-_MOST_TREND = 5.0  # deviations: more is an outlier
+_MOST_TREND, _MOST_SIGNED = 10.0, 5.0  # deviations: more is an outlier, of sizes and of a regression on directions
 _RATIO_FLOOR = 0.05  # of volumes: an hour without volume is a twentieth of a usual one
 FLOOR = 0.05  # of volatility, in mean absolute returns of the fit: below it, a price does not move at all
 
@@ -104,7 +108,7 @@ def sizes(known: Known, usual: float) -> FloatArray:
             np.log(means[:, _COLUMNS[_SIZE]] + floor),
             _surprise(means[:, _COLUMNS[_VOLUME]]),
             _surprise(means[:, _COLUMNS[_TRADES]]),
-            np.log1p(np.abs(_trends(known, floor))),
+            np.log1p(np.minimum(np.abs(_trends(known, floor)), _MOST_TREND)),
             np.abs(np.nan_to_num(means[:, _COLUMNS[_TAKER]])),
         ],
         axis=1,
@@ -113,7 +117,7 @@ def sizes(known: Known, usual: float) -> FloatArray:
 
 def signs(known: Known, usual: float) -> FloatArray:
     """Return (n, `SIGNS`) what the direction of the next move may depend on, about 0. `usual` is that of `sizes`."""
-    trends = np.clip(_trends(known, FLOOR * usual), -_MOST_TREND, _MOST_TREND)
+    trends = np.clip(_trends(known, FLOOR * usual), -_MOST_SIGNED, _MOST_SIGNED)
     return np.concatenate([trends, np.nan_to_num(known.means[:, _COLUMNS[_TAKER]])], axis=1)
 
 
@@ -177,11 +181,12 @@ class Minutes:
         begins = np.diff(segment, prepend=-1) > 0
         previous = np.where(begins, opens, np.concatenate([log_close[:1], log_close[:-1]]))
         returns = log_close - previous
+        bounded = np.clip(returns, -MOST_MOVE, MOST_MOVE)
         inputs = np.column_stack(
             [
-                parkinson(highs, lows, previous),
-                np.abs(returns),
-                returns,
+                np.minimum(parkinson(highs, lows, previous), _MOST_VARIANCE),
+                np.abs(bounded),
+                bounded,
                 np.sqrt(np.where(traded, candles.volume[candle], 0.0)),
                 np.sqrt(_of_quiet(traded, candle, candles.trades)),
                 _imbalances(candles)[candle],
@@ -315,8 +320,9 @@ class MinuteState:
 
     def _take(self, move: float, extent: float, volume: float, trades: float, imbalance: float) -> None:
         """Take in one minute."""
-        variance = extent**2 / (4 * math.log(2))
-        kinds = np.array([variance, abs(move), move, math.sqrt(volume), math.sqrt(trades), imbalance, move == 0])
+        variance = min(extent**2 / _PARKINSON, _MOST_VARIANCE)
+        bounded = min(max(move, -MOST_MOVE), MOST_MOVE)
+        kinds = np.array([variance, abs(bounded), bounded, math.sqrt(volume), math.sqrt(trades), imbalance, move == 0])
         values = kinds[_INPUT]
         missing = np.isnan(values)
         self._sums = _DECAY * self._sums + np.where(missing, 0.0, values)

@@ -69,8 +69,9 @@ _MOST_MOVE = 5.0  # scales: more is an outlier of the ridge regression
 _MOST_LOG_SCALE = 0.0  # a price that grows to 2.7 times itself, or falls to a third
 _LEVELS = np.array(LEVELS)
 _MIDDLE = LEVELS.index(0.5)
-# Half a tick at 10 and 90 %, in proportion to Gaussian quantiles at the other levels: no interval is narrower.
-_HALF_TICKS = np.array([NormalDist().inv_cdf(level) for level in LEVELS]) / NormalDist().inv_cdf(0.9) / 2
+# A tenth of a tick at 10 and 90 %, in proportion to Gaussian quantiles at the other levels: no interval is narrower.
+# That is less than any move: quantiles differ where nearly no minute moves, and say no more than that it does not.
+_LEAST_REACH = 0.1 * np.array([NormalDist().inv_cdf(level) for level in LEVELS]) / NormalDist().inv_cdf(0.9)
 _AHEAD = np.arange(1, MINUTES_AHEAD + 1)
 _FEATURES = 1 + features.SIZES + features.CALENDAR
 
@@ -191,8 +192,8 @@ class Coefficients:
         scale = np.exp(log_scale)
         points = features.signs(known, self.usual) @ self._ahead.direction.T * scale
         below, above = np.split(scale[..., None] * self._units(log_scale), [_MIDDLE], axis=2)
-        below, above = np.minimum(below, self.tick * _HALF_TICKS[:_MIDDLE]), above[..., 1:]
-        above = np.maximum(above, self.tick * _HALF_TICKS[_MIDDLE + 1 :])
+        below, above = np.minimum(below, self.tick * _LEAST_REACH[:_MIDDLE]), above[..., 1:]
+        above = np.maximum(above, self.tick * _LEAST_REACH[_MIDDLE + 1 :])
         middle = points[..., None]
         below = np.minimum.accumulate(middle + below, axis=1)
         above = np.maximum.accumulate(middle + above, axis=1)

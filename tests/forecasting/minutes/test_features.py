@@ -32,7 +32,7 @@ OPTIONAL = st.none() | st.floats(0, 1e6)
 def histories(draw: st.DrawFn) -> list[Candle]:
     """Draw a few candles with quiet minutes, gaps, jumps, and values that are missing or zero."""
     minute, price, found = draw(st.integers(0, 3 * DAY)), 100.0, []
-    for _ in range(draw(st.integers(1, 30))):
+    for _ in range(draw(st.integers(1, 15))):
         opened = price * draw(st.sampled_from([1.0, 1.0, 1.0001, 0.9, 2.0]))
         close = opened * draw(st.sampled_from([1.0, 1.001, 0.9995, 0.5, 1.5]))
         high, low = max(opened, close) * draw(st.floats(1, 1.01)), min(opened, close) * draw(st.floats(0.99, 1))
@@ -79,7 +79,7 @@ def test_both_forms_refuse_the_same_minutes() -> None:
     assert len(refused) == 5, refused  # none, and each of the four reasons
 
 
-@given(histories(), st.integers(0, 29), st.sampled_from([0.5, 1.01]))
+@given(histories(), st.integers(0, 14), st.sampled_from([0.5, 1.01]))
 def test_a_changed_future_changes_nothing_that_was_known(candles: list[Candle], last: int, times: float) -> None:
     past, future = candles[: last + 1], candles[last + 1 :]
     shifted = [*past, *later(future, 7, times)]

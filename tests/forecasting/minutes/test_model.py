@@ -153,25 +153,26 @@ def test_an_hour_without_volume_has_a_forecast(fitted: Coefficients) -> None:
 
 
 def test_after_a_jump_by_half_the_band_is_wider_for_a_while_and_not_for_a_week(fitted: Coefficients) -> None:
-    """The move of the jump is an outlier in every mean of volatility."""
+    """It would be in every mean of squares for weeks."""
     before, after = CANDLES[:FITTED], later(CANDLES[FITTED:], 0, times=0.5)
     opened = before[-1].close
     after[0] = after[0]._replace(open=opened, high=opened)
     state, widths = state_of(before), {}
     for number, candle in enumerate(after, 1):
         state.add(candle)
-        if number in {16, DAY}:
+        if number in {16, 120, DAY}:
             assert state.fault() is None
             forecast = fitted.forecast(state)
             assert_sound(forecast)
             widths[number] = math.log(forecast.quantiles[0][5] / forecast.quantiles[0][1])
     usual = fitted.forecast(state_of(CANDLES[: FITTED + DAY]))
-    assert widths[DAY] < 3 * math.log(usual.quantiles[0][5] / usual.quantiles[0][1])
-    assert widths[16] > widths[DAY]
+    assert widths[DAY] < 1.5 * math.log(usual.quantiles[0][5] / usual.quantiles[0][1])
+    assert widths[16] > widths[120] > widths[DAY]
+    assert widths[120] < 3 * widths[DAY]
 
 
-def test_a_stablecoin_has_bands_of_a_tick() -> None:
-    """Its price is one of a few ticks, and most minutes do not move at all."""
+def test_a_stablecoin_has_bands_of_few_ticks() -> None:
+    """Its price is one of a few ticks, and most minutes do not move at all: the next one probably does not, either."""
     rng, candles = np.random.default_rng(5), []
     ticks = np.cumsum(rng.choice([-1, 0, 1], size=4 * DAY, p=[0.03, 0.94, 0.03]) * 1)
     for number, one in enumerate(market(5, 4 * DAY)):
@@ -181,8 +182,8 @@ def test_a_stablecoin_has_bands_of_a_tick() -> None:
     forecast = coefficients.forecast(state_of(candles))
     assert_sound(forecast)
     tick = 1e-4 / 50
-    assert tick / 4 < forecast.quantiles[0][5] - forecast.price < 3 * tick
-    assert forecast.quantiles[14][5] - forecast.price < 10 * tick
+    assert tick / 20 < forecast.quantiles[0][5] - forecast.price < tick
+    assert tick / 2 < forecast.quantiles[14][5] - forecast.price < 5 * tick
 
 
 @given(

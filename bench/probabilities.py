@@ -1,0 +1,78 @@
+"""How often prices came about that were given a probability: ``python -m bench.probabilities``.
+
+Every forecast of the backtest is asked how probable a price is above the last one plus or minus 2 to 30 %. Answers of
+similar probability are grouped. If they are calibrated, the share of a group that came about is its mean probability.
+The forecasts overlap, and so do the questions: neighbours come about together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import date
+from statistics import fmean
+from typing import NamedTuple
+
+from bench.distributions import read
+from bench.models import DAYS
+from crypto_predict.baked.distribution import Distribution
+from crypto_predict.forecasting.evaluation.replay import HORIZONS, Forecasts, replay
+from crypto_predict.forecasting.series import DailySeries
+from crypto_predict.market import Pair
+from crypto_predict.market.forecast import LEVELS
+from crypto_predict.wording import counted
+
+MOVES = (-0.3, -0.2, -0.1, -0.05, -0.02, 0.02, 0.05, 0.1, 0.2, 0.3)  # of the last price
+EDGES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)  # between groups of probabilities
+
+
+class Asked(NamedTuple):
+    """A probability, and whether the price came about."""
+
+    probability: float
+    happened: bool
+
+
+def asked(found: Forecasts) -> Iterator[Asked]:
+    """Yield the probability of each of `MOVES` at every cutoff of one horizon."""
+    rows = zip(found.quantiles.tolist(), found.persistence.tolist(), found.actual.tolist(), strict=True)
+    for quantiles, last, actual in rows:
+        distribution = Distribution(LEVELS, tuple(quantiles))
+        for move in MOVES:
+            limit = last + math.log1p(move)
+            yield Asked(distribution.above(math.exp(limit)), actual > limit)
+
+
+def grouped(answers: Sequence[Asked]) -> Iterator[tuple[float, float, int]]:
+    """Yield mean probability, share that came about and number of each group, by ascending probability."""
+    groups = defaultdict(list)
+    for answer in answers:
+        groups[bisect_right(EDGES, answer.probability)].append(answer)
+    for _, group in sorted(groups.items()):
+        yield fmean(one.probability for one in group), fmean(one.happened for one in group), len(group)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Ask the backtests of all pairs, and print a table for each horizon."""
+    parser = argparse.ArgumentParser(prog="python -m bench.probabilities", description=__doc__.partition("\n")[0])
+    parser.add_argument("--source", default="simulated", help="daily history (default: %(default)s)")
+    parser.add_argument("--pair", default="BTC/USD", help="pairs, with commas (default: %(default)s)")
+    parser.add_argument("--until", type=date.fromisoformat, help="the last day of the histories")
+    options = parser.parse_args(arguments)
+    answers: dict[int, list[Asked]] = {horizon: [] for horizon in HORIZONS}
+    for pair in map(Pair.parse, options.pair.split(",")):
+        past = replay(DailySeries.of(read(options.source, pair, options.until)), HORIZONS, 1, DAYS)
+        assert past is not None, "the history is long enough for a backtest"
+        for horizon in HORIZONS:
+            answers[horizon] += asked(past.forecasts(horizon))
+    for horizon in HORIZONS:
+        print(f"\n{counted(horizon, 'day')} ahead: probability, share that came about, questions")
+        for probability, share, count in grouped(answers[horizon]):
+            print(f"{100 * probability:6.1f} % {100 * share:6.1f} % {count:9,}")
+
+
+if __name__ == "__main__":
+    main()
