@@ -18,8 +18,8 @@ The prior is the mean of the five log deviations for tomorrow, and fades into th
 variance does in a GARCH(1,1) process (Bollerslev, "Generalized autoregressive conditional heteroskedasticity", Journal
 of Econometrics 31, 1986). It counts for `PRIOR_MOVES` moves times the square of the horizon, and h consecutive moves
 over h days count as one: five years hold 1,800 days but twenty quarters, and these come in regimes. So coefficients are
-learned for days and weeks, and the prior is kept for months. The numbers were chosen on the first 800 days of four
-coins, where weeks could be learned and months could not.
+learned for days and weeks, and the prior is kept for months. That was chosen on the first 800 days of four coins, where
+weeks could be learned and months could not.
 
 Markets move less on Saturdays and Sundays, when banks and funds are closed. Every day of the week has a factor, learned
 from the moves of the past with a memory of a year, which starts as a third less on these two.
