@@ -48,9 +48,8 @@ class Forecasts:
         self._followed: dict[SeriesKey, Followed] = {}
         self._faults: dict[SeriesKey, str] = {}  # why a series has no forecasts, as logged
         self._models: _Models | None = None  # None: they were not read yet
-        self._lock = (
-            threading.Lock()
-        )  # of all these; held for a moment only, since the event loop and those who store wait for it
+        # Of all these. Held for a moment only, since the event loop and those who store wait for it.
+        self._lock = threading.Lock()
         self._stepping, self._preparing = threading.Lock(), threading.Lock()  # held while the threads work
         self._is_stopped = threading.Event()
         self._arrived = asyncio.Event()
