@@ -8,8 +8,8 @@ PYTHON ?= python3
 # Sources of history in order of preference; the last one needs no network.
 WITHOUT_SOURCE := alpaca,binance,poloniex,simulated
 TESTS ?= tests
-# Number of parallel tests: one more than cores, since some wait for containers.
-JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
+# Number of parallel tests: two more than cores, since many wait for containers, streams or clocks.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 2)')
 
 VENV ?= .venv
 BIN := $(VENV)/bin

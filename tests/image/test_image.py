@@ -26,7 +26,11 @@ def paths_of(container: Container) -> list[str]:
     """Return the path of every endpoint and of every file of the documentation page."""
     document = requests.get(f"{container.url}/openapi.json", timeout=30).json()
     tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}"
-    requested = {"/bitcoin": f"/bitcoin?date={tomorrow}", "/forecast/{pair}": "/forecast/BTC-USD"}
+    requested = {
+        "/bitcoin": f"/bitcoin?date={tomorrow}",
+        "/forecast/{pair}": "/forecast/BTC-USD",
+        "/probability/{pair}": f"/probability/BTC-USD?date={tomorrow}&above=1",
+    }
     page = requests.get(f"{container.url}/docs", timeout=30).text
     files = re.findall(r'(?:src|href)="(/docs/[^"]+)"', page)
     return [requested.get(path, path) for path in document["paths"] if path != "/docs/{file}"] + files

@@ -45,7 +45,7 @@ CONTEXT = [
 ]
 KEYS = {"alpaca_api_key": "AK-3f1c0e7d52b94a68", "alpaca_secret_key": "SK-9b27d6410c5e83fa"}
 MOST_NEW_CACHE = 10 * 10**6  # bytes that a scheduled build leaves in the engine's cache
-MOST_NEW_LAYERS = 20_000  # compressed bytes of its image that a registry does not have yet
+MOST_NEW_LAYERS = 30_000  # compressed bytes of its image that a registry does not have yet
 SVG = "{http://www.w3.org/2000/svg}svg"
 AARCH64 = 183  # e_machine in the header of an ELF file
 X86_64 = 62

@@ -160,7 +160,9 @@ def test_it_contains_what_the_collector_imports_and_nothing_of_the_training(
     layers = layers_above_base(live.project.images[0], folder)
     files: Layer = {name: content for layer in layers for name, content in layer.items()}
     parts = {name.split("/")[2] for name in files if name.startswith("app/crypto_predict/") and name.count("/") > 2}
-    assert {"baked", "collecting", "history", "market", "sources", "store", "web"} == parts
+    assert {"baked", "collecting", "forecasting", "history", "market", "sources", "store", "web"} == parts
+    forecasting = {name.split("/")[3] for name in files if name.startswith("app/crypto_predict/forecasting/")}
+    assert {name for name in forecasting if not name.startswith("__")} == {"distribution", "minutes"}
     libraries = {name.split("/")[1] for name in files if name.startswith("packages/")}
     assert {"sqlalchemy", "alembic", "psycopg", "flask", "websockets", "msgpack", "prometheus_client"} <= libraries
     assert not libraries & {"prophet", "scipy", "statsmodels", "matplotlib"}
