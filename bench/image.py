@@ -31,8 +31,10 @@ LIMIT = 45  # MB above the base, the most that was ever allowed
 USUAL = 319  # MB above the base: the tutorial's image when the limit was set
 ROUNDS = 7
 BUILD_SECONDS, SAVE_SECONDS = 1800, 600
-_REGISTRY_FAILED = re.compile(
+# of registries; and of BuildKit, which sometimes misses files of the context that are there (docker/buildx#1225)
+_TEMPORARY = re.compile(
     "failed to resolve source metadata|failed to copy: httpReadSeeker|registry-1[.]docker[.]io"
+    "|failed to calculate checksum of ref"
 )
 _NEEDED = ("prophet", "pandas", "flask", "waitress", "flask-cors")  # by the tutorial's server
 
@@ -65,7 +67,7 @@ def _built(folder: Path) -> Iterator[tuple[str, str]]:
         output_of("docker", "image", "rm", "--force", ours, naive)
 
 
-@stamina.retry(on=lambda error: registry_failed(str(error)), attempts=4, timeout=None, wait_initial=5)
+@stamina.retry(on=lambda error: is_temporary(str(error)), attempts=4, timeout=None, wait_initial=5)
 def _build(context: Path, dockerfile: Path, image: str, *arguments: str) -> None:
     given = [word for argument in arguments for word in ("--build-arg", argument)]
     words = ["docker", "build", "--network", "host", "--file", str(dockerfile), "--tag", image, *given, str(context)]
@@ -103,9 +105,9 @@ def _start(image: str, *arguments: str) -> float:
         output_of("docker", "rm", "--force", container)
 
 
-def registry_failed(complaint: str) -> bool:
-    """Return whether a build or a pull failed because of a registry; another attempt may succeed."""
-    return _REGISTRY_FAILED.search(complaint) is not None
+def is_temporary(complaint: str) -> bool:
+    """Return whether a build or a pull failed for a reason that another attempt may not meet."""
+    return _TEMPORARY.search(complaint) is not None
 
 
 def layers_above_base(image: str, first_step: str, folder: Path) -> Iterator[tarfile.TarFile]:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import stamina
 
-from bench.image import registry_failed
+from bench.image import is_temporary
 from crypto_predict.history import SETTLE
 from crypto_predict.market import Interval
 from tests.support.histories import make_candle, wandering
@@ -85,17 +85,22 @@ def run_building(command: Sequence[str], environ: Mapping[str, str]) -> subproce
         return run_pulling(command, environ)
 
 
-class RegistryFailed(Exception):
-    """The registry of a base image cannot be used."""
+class TemporaryFailure(Exception):
+    """The registry of a base image cannot be used, or BuildKit misses a file of the context that is there."""
 
 
-@stamina.retry(on=RegistryFailed, attempts=4, timeout=None, wait_initial=5)
+@stamina.retry(on=TemporaryFailure, attempts=4, timeout=None, wait_initial=5)
 def run_pulling(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a command that may pull an image; retry if the registry failed. The command may fail."""
+    """Run a command that may pull an image; retry if the failure is temporary. The command may fail.
+
+    BuildKit forgets its copies of contexts before the next attempt, which sends the context anew.
+    """
     variables = {**os.environ, **environ}
     done = subprocess.run(command, capture_output=True, text=True, env=variables, timeout=BUILD_SECONDS, check=False)
-    if done.returncode and registry_failed(done.stderr):
-        raise RegistryFailed(done.stderr[-2000:])
+    if done.returncode and is_temporary(done.stderr):
+        forget_contexts = ["docker", "builder", "prune", "--force", "--filter", "type=source.local"]
+        subprocess.run(forget_contexts, capture_output=True, timeout=BUILD_SECONDS, check=False)
+        raise TemporaryFailure(done.stderr[-2000:])
     return done
 
 
@@ -228,7 +233,7 @@ def _has_registry_image() -> bool:
     commands = (["docker", "image", "inspect", REGISTRY], ["docker", "pull", "--quiet", REGISTRY])
     try:
         return any(run_pulling(command, {}).returncode == 0 for command in commands)
-    except RegistryFailed:
+    except TemporaryFailure:
         return False
 
 

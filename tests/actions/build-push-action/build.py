@@ -8,9 +8,11 @@ import os
 import re
 import secrets
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
+from tests.support.engine import run_pulling
 from tests.support.indexes import INDEX, SBOM_TYPE, Layout
 
 
@@ -28,7 +30,7 @@ def main() -> None:
         push(build, outputs["name"])
     else:
         where = ["--output", environ["OUTPUTS"]] if environ["OUTPUTS"] else ["--load", "--tag", environ["TAG"]]
-        subprocess.run([*build, "--provenance=false", *where, environ["CONTEXT"]], check=True)
+        run(*build, "--provenance=false", *where, environ["CONTEXT"])
 
 
 def push(build: list[str], name: str) -> None:
@@ -40,7 +42,7 @@ def push(build: list[str], name: str) -> None:
         how += [word for line in lines("ANNOTATIONS") for word in ("--annotation", line)]
     else:
         how += ["--provenance=false"]
-    subprocess.run([*build, *how, "--tag", scratch, os.environ["CONTEXT"]], check=True)
+    run(*build, *how, "--tag", scratch, os.environ["CONTEXT"])
     with tempfile.TemporaryDirectory() as folder:
         source = f"docker://{scratch}"
         copy("--src-tls-verify=false", source, f"oci:{folder}/layout")
@@ -54,6 +56,13 @@ def push(build: list[str], name: str) -> None:
         copy("--dest-tls-verify=false", f"oci:{layout.folder}", f"docker://{name}@{layout.digest}")
         with Path(os.environ["GITHUB_OUTPUT"]).open("a") as outputs:
             outputs.write(f"digest={layout.digest}\n")
+
+
+def run(*command: str) -> None:
+    """Run a command that builds an image, and show its report; retry if the failure is temporary."""
+    done = run_pulling(command, {})
+    sys.stdout.write(done.stdout + done.stderr)
+    done.check_returncode()
 
 
 def copy(*words: str) -> None:
