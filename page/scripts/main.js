@@ -1,0 +1,3 @@
+/** The entry of the page. */
+
+document.documentElement.classList.add("scripted");

@@ -1,0 +1,111 @@
+/**
+ * The documents that the page reads. The server and the static export have them at the same addresses.
+ *
+ * Days are "2026-11-23", instants "2026-11-23T06:00:00Z", both in UTC. Prices are in the pair's quote currency.
+ * The price of a day is its close, at the end of the day. Lists by day have one item a day, without a hole.
+ */
+
+export type Day = string;
+export type Instant = string;
+
+/** `page/{slug}.json`: the history and the forecast of a pair. */
+export interface ForecastDocument {
+  pair: string; // "BTC/USD"
+  slug: string; // "btc-usd"
+  quote: string; // "USD"
+  decimals: number; // of its prices
+  simulated: boolean;
+  source: string;
+  first: Day; // the first daily candle
+  last: Day; // the last one
+  closes: (number | null)[]; // `first` to `last`; null: the day has no candle
+  fitted: number[]; // the curve that was fitted, `first` to `last`
+  anchor: { at: Instant; price: number }; // the newest price, at which the forecast starts: persistence
+  levels: number[]; // of the quantiles: 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95
+  prediction: number[]; // 365 days after `last`
+  quantiles: number[][]; // one list of 365 days a level
+  prophet: { prediction: number[]; low: number[] | null; high: number[] | null }; // what Prophet alone says
+}
+
+/** A figure with its 95 % confidence interval. */
+export interface Confidence {
+  low: number;
+  high: number;
+}
+
+/** The scores of one horizon: the members of `Score` in crypto_predict/baked/schema.py that the page shows. */
+export interface Score {
+  horizon_days: number;
+  forecasts: number;
+  relative_mae: number | null; // to persistence; below 1 is better
+  relative_winkler: number | null;
+  relative_crps: number | null;
+  coverage: number; // of the 80 % interval
+  coverage_50: number;
+  coverage_90: number;
+  pit: number[]; // the share of outcomes in each tenth of the forecast distribution
+  confidence: Record<string, Confidence>;
+  words: string;
+}
+
+/** A published forecast and what happened. */
+export interface LiveForecast {
+  made_at: Instant;
+  build: string;
+  target: Day;
+  horizon_days: number;
+  prediction: number;
+  low: number; // of the 80 % interval
+  high: number;
+  persistence: number;
+  actual: number;
+}
+
+/** `page/{slug}/record.json`: how good the forecasts have been. */
+export interface RecordDocument {
+  pair: string;
+  simulated: boolean;
+  coverage: number; // nominal: 0.8
+  words: string[]; // sentences for a reader who is not a statistician; the page shows them as they are
+  backtest: {
+    first_cutoff: Day;
+    last_cutoff: Day;
+    cutoffs: number;
+    scores: Score[];
+    prophet: { scores: { horizon_days: number; forecasts: number; relative_mae: number | null; coverage: number }[]; words: string } | null;
+  } | null; // null: the history is too short
+  live: {
+    since: Instant;
+    releases: number;
+    due: number;
+    days: number;
+    pending: number;
+    relative_mae: number | null;
+    coverage: number | null;
+    by_horizon: { horizon_days: number; due: number; relative_mae: number | null; coverage: number }[];
+    latest: LiveForecast[]; // newest first
+  } | null; // null: nothing has been published yet
+}
+
+/** `page/{slug}/releases.json`: the releases whose forecasts can be shown again, the newest of each day. */
+export interface ReleasesDocument {
+  pair: string;
+  simulated: boolean;
+  releases: { day: Day; made_at: Instant; build: string; price: number }[]; // newest first
+  outcomes: { first: Day; closes: (number | null)[] } | null; // what really followed, from `first` on
+}
+
+/** `page/{slug}/releases/{day}.json`: what was forecast then, for the 30 days after `last`. */
+export interface ReleaseDocument {
+  pair: string;
+  simulated: boolean;
+  build: string;
+  made_at: Instant;
+  anchor: { at: Instant; price: number };
+  last: Day;
+  levels: number[];
+  prediction: number[];
+  low: number[]; // of the 80 % interval
+  high: number[];
+  quantiles: number[][] | null; // one list of 30 days a level; null: an early release without them
+}
