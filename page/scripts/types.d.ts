@@ -109,3 +109,24 @@ export interface ReleaseDocument {
   high: number[];
   quantiles: number[][] | null; // one list of 30 days a level; null: an early release without them
 }
+
+/** What the page itself says, from the attributes of its body. */
+export interface Site {
+  root: string; // the prefix of all addresses: "./" or "../../"
+  live: boolean; // a database is connected: candles, minutes and prices can be asked for
+  api: string | null; // the prefix of the API: `root`, or the address of the live site; null: no API can be asked
+  pair: string; // "BTC/USD"
+  slug: string; // "btc-usd"
+  decimals: number; // of the pair's prices
+  simulated: boolean;
+  trainedAt: Instant;
+  staleAfter: number; // seconds after which a model or its newest candle is stale
+  retrainEvery: number; // seconds
+}
+
+/** What a section of the page gets. */
+export interface Context {
+  site: Site;
+  forecast: Promise<ForecastDocument>;
+  record: Promise<RecordDocument>;
+}
