@@ -16,7 +16,7 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -31,8 +31,9 @@ from crypto_predict.market.forecast import LEVELS
 
 NEWEST = 50  # releases in the feed, before its archives
 MOST_DAYS = 36_525  # from the first release to the last outcome: a century
-WAIT_SECONDS = 5.0  # until a request that came while the ledger is being read is refused
+WAIT_SECONDS = 2.0  # until a request that came while the ledger is being read is refused
 RETRY_SECONDS = 10  # until it may be asked again
+UNAVAILABLE = "past releases are not available"
 PAUSE_ENTRIES, PAUSE_SECONDS = 50, 0.002  # of reading: threads that answer requests would wait for the interpreter
 
 _LABEL = re.compile(r"[A-Za-z0-9._+-]{1,100}")
@@ -131,12 +132,13 @@ class _Pair:
 class _Index:
     """What is kept of a ledger."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, sleep: Callable[[float], object]) -> None:
         self.pairs = {pair: _Pair() for pair in model.forecasts}
         self.months: dict[str, _Stretch] = {}  # by name, "2026-11", ascending
         self.newest: deque[Place] = deque(maxlen=NEWEST)
         self.head: str | None = None  # the digest of the first entry; None: there is no ledger
         self._simulated = {pair: facts.simulated for pair, facts in model.card.pairs.items()}
+        self._sleep = sleep
         self._entries = 0
 
     def visit(self, content: Release | Outcome, place: Place) -> None:
@@ -144,7 +146,7 @@ class _Index:
         self.head = self.head or place.sha256
         self._entries += 1
         if self._entries % PAUSE_ENTRIES == 0:
-            time.sleep(PAUSE_SECONDS)
+            self._sleep(PAUSE_SECONDS)
         if not self.is_shown(content):
             return
         kept = self.pairs[content.pair]
@@ -179,19 +181,28 @@ def _check_distance(first: date, last: date) -> None:
 class Releases:
     """The past releases of the pairs of a model. Safe to share between threads.
 
-    The ledger is read at the first question, or before it by `prepare`.
+    The ledger is read at the first question, or before it by `prepare`. A question that comes in between waits for
+    `wait_seconds` at most.
     """
 
-    def __init__(self, model: Model, ledger: Path | None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        ledger: Path,
+        *,
+        sleep: Callable[[float], object] = time.sleep,
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
         self._model = model
         self._path = ledger
+        self._sleep = sleep
+        self._wait_seconds = wait_seconds
         self._lock = threading.Lock()
         self._index: _Index | None = None
 
     def prepare(self) -> None:
         """Read the ledger, if that has not been done. It pauses often, so that other threads go on."""
-        with self._lock:
-            self._index = self._index or self._read()
+        self._current(-1)
 
     def listed(self, pair: Pair) -> ReleasesDocument:
         """Return the releases of a pair of the model; none where past releases are not available.
@@ -253,32 +264,30 @@ class Releases:
 
     def _published(self, stretch: _Stretch) -> Iterator[PublishedRelease]:
         index = self._current()
-        assert self._path is not None  # it has been read
         for entry in entries_from(self._path, *stretch):
             if isinstance(entry.content, Release) and index.is_shown(entry.content):
                 yield PublishedRelease(entry.content, entry.sha256)
 
-    def _current(self) -> _Index:
-        if self._index is None:
-            if not self._lock.acquire(timeout=WAIT_SECONDS):
-                raise LedgerUnread
-            try:
-                self._index = self._index or self._read()
-            finally:
-                self._lock.release()
-        return self._index
+    def _current(self, wait_seconds: float | None = None) -> _Index:
+        """Return the index; -1 waits without limit while another thread makes it."""
+        if not self._lock.acquire(timeout=self._wait_seconds if wait_seconds is None else wait_seconds):
+            raise LedgerUnread
+        try:
+            index = self._index = self._index or self._read()
+        finally:
+            self._lock.release()
+        return index
 
     def _read(self) -> _Index:
-        index, path = _Index(self._model), self._path
+        index, path = _Index(self._model, self._sleep), self._path
         try:
-            if path is None or not path.exists():
-                reason = "no ledger" if path is None else f"{path} does not exist"
-                logs.event(_log, logging.INFO, "past releases are not available", reason=reason)
+            if not path.exists():
+                logs.event(_log, logging.INFO, UNAVAILABLE, reason=f"{path} does not exist")
                 return index
             Ledger.read(path, [self._model.scorecard.head], visit=index.visit)
         except BrokenLedger as error:
-            logs.event(_log, logging.WARNING, "past releases are not available", reason=str(error))
-            return _Index(self._model)
+            logs.event(_log, logging.WARNING, UNAVAILABLE, reason=str(error))
+            return _Index(self._model, self._sleep)
         return index
 
 
