@@ -31,7 +31,7 @@ const slug = { expected: "a pair such as btc-usd", valid: (text) => SLUG.test(te
  * @typedef {object} Parameter
  * @property {string} expected
  * @property {(text: string) => boolean} valid
- * @property {string} [initial]
+ * @property {string | undefined} [initial]
  */
 
 /** @type {Record<string, Parameter>} */

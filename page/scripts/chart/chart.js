@@ -87,6 +87,7 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
   let home = null;
   /** @type {number | null} */
   let readAt = null;
+  let pending = 0; // a frame in which legend and reading are renewed
 
   const allTimes = () => (times ??= timesOf(parts));
   const homeTime = () => home ?? allTimes().at(-1) ?? 0;
@@ -104,8 +105,6 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
       pending = requestAnimationFrame(refresh);
     }
   }
-  /** @type {number} */
-  let pending = 0;
   function refresh() {
     pending = 0;
     showLegend(legend, parts);
