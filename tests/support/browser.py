@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -100,14 +101,14 @@ class Browser:
     def reset(self) -> None:
         """Leave the page, forget what it stored, empty the logs, and take back all preferences."""
         self.driver.get("about:blank")
-        self._command("Network.enable")
-        self._command("Network.clearBrowserCache")
-        self._command("Network.clearBrowserCookies")
+        self.command("Network.enable")
+        self.command("Network.clearBrowserCache")
+        self.command("Network.clearBrowserCookies")
         self.look()
         self.run_scripts(True)
         self.go_offline(False)
         for identifier in self._scripts:
-            self._command("Page.removeScriptToEvaluateOnNewDocument", identifier=identifier)
+            self.command("Page.removeScriptToEvaluateOnNewDocument", identifier=identifier)
         self._scripts = []
         self.faults()
 
@@ -121,35 +122,35 @@ class Browser:
 
     def look(self, screen: Screen = DESKTOP, *, dark: bool = False, reduced_motion: bool = False) -> None:
         """Set the screen and the reader's preferences."""
-        self._command(
+        self.command(
             "Emulation.setDeviceMetricsOverride",
             width=screen.width,
             height=screen.height,
             deviceScaleFactor=1,
             mobile=screen.is_phone,
         )
-        self._command("Emulation.setTouchEmulationEnabled", enabled=screen.is_phone)
+        self.command("Emulation.setTouchEmulationEnabled", enabled=screen.is_phone)
         features = {
             "prefers-color-scheme": "dark" if dark else "light",
             "prefers-reduced-motion": "reduce" if reduced_motion else "no-preference",
         }
         listed = [{"name": name, "value": value} for name, value in features.items()]
-        self._command("Emulation.setEmulatedMedia", features=listed)
+        self.command("Emulation.setEmulatedMedia", features=listed)
 
     def run_scripts(self, enabled: bool) -> None:
         """Run the scripts of the next pages, or not."""
-        self._command("Emulation.setScriptExecutionDisabled", value=not enabled)
+        self.command("Emulation.setScriptExecutionDisabled", value=not enabled)
 
     def set_clock(self, ahead: timedelta) -> None:
         """Set the clock of the next pages ahead, or back if it is negative."""
         source = _CLOCK % round(ahead.total_seconds() * 1000)
-        made = self._command("Page.addScriptToEvaluateOnNewDocument", source=source)
+        made = self.command("Page.addScriptToEvaluateOnNewDocument", source=source)
         self._scripts.append(made["identifier"])
 
     def go_offline(self, offline: bool) -> None:
         """Take the network away, or give it back."""
         unlimited = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-        self._command("Network.emulateNetworkConditions", offline=offline, **unlimited)
+        self.command("Network.emulateNetworkConditions", offline=offline, **unlimited)
 
     def pass_time(self, time: timedelta) -> None:
         """Let time pass in the open page, after `set_clock`: what waits for a time in it begins."""
@@ -214,10 +215,24 @@ class Browser:
 
     def requests(self) -> list[str]:
         """Return the addresses of the requests since the last call, or that of `faults`, in their order."""
-        messages = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
-        sent = [one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"]
-        sockets = [one["params"]["url"] for one in messages if one["method"] == "Network.webSocketCreated"]
+        messages = self._messages()
+        sent = [one["request"]["url"] for name, one in messages if name == "Network.requestWillBeSent"]
+        sockets = [one["url"] for name, one in messages if name == "Network.webSocketCreated"]
         return [url for url in sent + sockets if urlsplit(url).scheme not in {"data", "blob", "about", "chrome"}]
+
+    def transfers(self) -> dict[str, int]:
+        """Return the bytes with headers that came for each address since the last call, or that of `requests`."""
+        addresses, found = {}, Counter[str]()
+        for name, one in self._messages():
+            if name == "Network.requestWillBeSent":
+                addresses[one["requestId"]] = one["request"]["url"]
+            elif name == "Network.loadingFinished" and one["requestId"] in addresses:
+                found[addresses[one["requestId"]]] += round(one["encodedDataLength"])
+        return dict(found)
+
+    def command(self, name: str, **parameters: object) -> Any:
+        """Send a command of the DevTools protocol."""
+        return self.driver.execute_cdp_cmd(name, parameters)
 
     def long_tasks(self) -> Sequence[float]:
         """Return the milliseconds of the tasks over 50 ms since the page began, or since the last call."""
@@ -230,9 +245,10 @@ class Browser:
     def _log(self, kind: str) -> list[dict[str, Any]]:
         return list(self.driver.get_log(kind))  # type: ignore[no-untyped-call]  # selenium's own omission
 
-    def _command(self, name: str, **parameters: object) -> Any:
-        """Send a command of the DevTools protocol."""
-        return self.driver.execute_cdp_cmd(name, parameters)
+    def _messages(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return name and parameters of the new messages of the DevTools protocol."""
+        messages = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
+        return [(one["method"], one["params"]) for one in messages]
 
 
 @contextlib.contextmanager
