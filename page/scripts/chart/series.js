@@ -209,17 +209,18 @@ export function addCandles(chart, { name }, decimals, changed) {
  * @param {() => void} changed
  */
 export function addBand(chart, { name, levels }, decimals, changed) {
+  const named = levels.slice().reverse(); // the narrowest one is read first
   const api = chart.addCustomSeries(new Band(), { ...PLAIN, priceFormat: priceFormat(decimals) });
   api.setSeriesOrder(0); // below the lines
   return joined(
     {
       name,
       api,
-      columns: levels.map(({ text }) => `${name} ${text}`),
+      columns: named.map(({ text }) => `${text} range`),
       cells: ({ areas }) =>
-        areas?.map((/** @type {[number, number]} */ [low, high]) => `${formatPrice(low, decimals)} to ${formatPrice(high, decimals)}`) ?? null,
+        areas?.map((/** @type {[number, number]} */ [low, high]) => `${formatPrice(low, decimals)} to ${formatPrice(high, decimals)}`).reverse() ?? null,
       price: ({ areas }) => (areas ? (areas[0][0] + areas[0][1]) / 2 : null),
-      legend: levels.map(({ text, color }) => ({ color, text, shape: "area" })),
+      legend: named.map(({ text, color }) => ({ color, text: `${text} range`, shape: "area" })),
       paint: (theme) => api.applyOptions({ colors: levels.map(({ color }) => theme[color]) }),
     },
     (/** @type {BandPoint[]} */ points) => points,

@@ -12,6 +12,9 @@ export const BANDS = /** @type {const} */ ([
   { text: "50 %", color: "band-50", low: 0.25, high: 0.75 },
 ]);
 
+/** The bands as a chart takes them. */
+export const LEVELS = BANDS.map(({ text, color }) => ({ text, color }));
+
 /**
  * Return the points of days.
  *

@@ -6,7 +6,7 @@ import { createChart } from "../chart/chart.js";
 import { choices, toggle } from "../controls.js";
 import { DAY_SECONDS, formatDay, secondsOf } from "../format.js";
 import { getJson } from "../requests.js";
-import { BANDS, bandPoints, daily, jointAreas } from "./fan.js";
+import { LEVELS, bandPoints, daily, jointAreas } from "./fan.js";
 import { mount as mountReleases } from "./release.js";
 
 /** @typedef {import("../types.d.ts").Context} Context */
@@ -61,9 +61,9 @@ function createView(figure, forecast, now) {
   const end = last + prediction.length * DAY_SECONDS;
   const label = `Price of ${pair} in ${quote} by day, and its forecast`;
   const chart = createChart(figure, { label, decimals, step: "day" });
-  const band = chart.addBand({ name: "range", levels: BANDS.map(({ text, color }) => ({ text, color })) });
   const price = chart.addLine({ name: "close", color: "price" });
   const line = chart.addLine({ name: "forecast", color: "forecast" });
+  const band = chart.addBand({ name: "range", levels: LEVELS });
   const history = daily(first, closes);
   /** @type {import("../chart/chart.js").Series<LinePoint> | undefined} */
   let fitted;

@@ -1,10 +1,9 @@
 /** Any past forecast again: the fan that was forecast then, under what really followed. */
 
-import { announce } from "../announce.js";
 import { readState, writeState } from "../address.js";
 import { DAY_SECONDS, formatChange, formatDay, formatMinute, formatPrice, formatShare, secondsOf } from "../format.js";
 import { getJson } from "../requests.js";
-import { BANDS, bandPoints, daily, jointAreas } from "./fan.js";
+import { bandPoints, daily, jointAreas, LEVELS } from "./fan.js";
 
 /** @typedef {import("../types.d.ts").Context} Context */
 /** @typedef {import("../types.d.ts").ReleasesDocument} ReleasesDocument */
@@ -25,6 +24,7 @@ const NONE = "Past releases are not available here.";
 export async function mount(root, { site, forecast }, view) {
   const words = document.createElement("p");
   words.className = "note release-words";
+  words.setAttribute("role", "status");
   const base = `${site.root}page/${site.slug}/releases`;
   /** @type {ReleasesDocument} */
   let listed;
@@ -57,8 +57,7 @@ export async function mount(root, { site, forecast }, view) {
     writeState({ release: day });
     if (day === undefined) {
       fan.hide();
-      words.textContent = "";
-      announce("The present forecast is shown.");
+      words.textContent = "The newest forecast is shown.";
       return;
     }
     asked = new AbortController();
@@ -68,11 +67,9 @@ export async function mount(root, { site, forecast }, view) {
       const release = await getJson(`${base}/${day}.json`, { signal });
       fan.show(release, closes);
       words.textContent = describe(release, closes, quote, decimals);
-      announce(words.textContent);
     } catch (error) {
       if (!signal.aborted) {
         words.textContent = `The forecast of ${day} cannot be shown: ${error instanceof Error ? error.message : error}.`;
-        announce(words.textContent);
       }
     }
   }
@@ -83,7 +80,6 @@ export async function mount(root, { site, forecast }, view) {
   } else if (release !== undefined) {
     writeState({ release: undefined });
     words.textContent = `No forecast was released on ${release}; there are releases from ${releases.at(-1)?.day} to ${releases[0]?.day}.`;
-    announce(words.textContent);
   }
 }
 
@@ -169,9 +165,9 @@ function createFan(view) {
      */
     show(release, closes) {
       series ??= {
-        band: chart.addBand({ name: "range forecast then", levels: BANDS.map(({ text, color }) => ({ text, color })) }),
         line: chart.addLine({ name: "forecast then", color: "forecast" }),
         actual: chart.addLine({ name: "what followed", color: "actual", width: 3 }),
+        band: chart.addBand({ name: "range", levels: LEVELS }),
       };
       const last = secondsOf(release.last);
       const days = release.prediction.map((_, index) => last + (index + 1) * DAY_SECONDS);
@@ -203,12 +199,11 @@ function createFan(view) {
  */
 function pastBand({ last, levels, quantiles, low, high }) {
   const first = secondsOf(last) + DAY_SECONDS;
-  if (quantiles) {
-    return bandPoints(first, levels, quantiles);
-  }
+  const points = quantiles ? bandPoints(first, levels, quantiles) : [];
   return low.map((price, index) => {
-    const area = /** @type {[number, number]} */ ([price, high[index]]);
-    return { time: first + index * DAY_SECONDS, areas: [area, area, area] };
+    const middle = /** @type {[number, number]} */ ([price, high[index]]);
+    const [wide = middle, , narrow = middle] = points[index]?.areas ?? [];
+    return { time: first + index * DAY_SECONDS, areas: [wide, middle, narrow] };
   });
 }
 
