@@ -24,6 +24,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.support.serving import ROOT
+
 T = TypeVar("T")
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -40,6 +42,13 @@ FLAGS = (
 SECONDS = 60  # for something to become true, on a machine that is busy with other tests
 
 missing = None if BROWSER and DRIVER else "chromium or chromedriver is not installed"
+_PAGE = ROOT / "crypto_predict" / "web" / "page" / "built" / "NOTICE"  # the last file that the build writes
+needs_page = [
+    pytest.mark.skipif(missing is not None, reason=missing or ""),
+    pytest.mark.skipif(
+        not _PAGE.exists(), reason="the page is not built: `npm ci && npm run build` in page/ does that"
+    ),
+]
 needs_browser = pytest.mark.skipif(missing is not None, reason=missing or "")
 
 
@@ -56,13 +65,31 @@ PHONE = Screen(390, 844, is_phone=True)
 
 # Before any script of a page. A page's own policy does not apply to it.
 _WATCH = """
-globalThis.watched = { violations: [], tasks: [] };
+globalThis.watched = { violations: [], tasks: [], busy: 0 };
+{
+  const right = fetch;
+  globalThis.fetch = (...values) => {
+    watched.busy += 1;
+    return right(...values).finally(() => { watched.busy -= 1; });
+  };
+}
 document.addEventListener("securitypolicyviolation", (event) => {
   watched.violations.push(`${event.effectiveDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`);
 });
 new PerformanceObserver((list) => {
   watched.tasks.push(...list.getEntries().map((entry) => entry.duration));
 }).observe({ type: "longtask", buffered: true });
+"""
+_SETTLED = """
+const done = arguments[0];
+let quiet = 0;
+const observer = new MutationObserver(() => { quiet = 0; });
+observer.observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
+const look = () => {
+  quiet = watched.busy ? 0 : quiet + 1;
+  if (quiet > 6) { observer.disconnect(); done(true); } else requestAnimationFrame(look);
+};
+look();
 """
 # Another time than that of the machine, and timers that are due when a test lets time pass.
 _CLOCK = """
@@ -196,6 +223,19 @@ class Browser:
         """Wait until a condition returns something that is true, and return that."""
         waiting = WebDriverWait(self.driver, SECONDS, 0.02, [StaleElementReferenceException])
         return waiting.until(lambda _: condition() or False, f"not within {SECONDS} s: {what}")
+
+    def settle(self) -> None:
+        """Wait until the page asks for nothing and changes nothing any more, for a few frames."""
+        self.until(lambda: self.driver.execute_async_script(_SETTLED), "the page is settled")
+
+    def read_to_the_end(self) -> None:
+        """Scroll down the page as a reader does, and back; parts of it begin when they come into view."""
+        step = "scrollBy(0, innerHeight); return scrollY + innerHeight >= document.documentElement.scrollHeight - 1"
+        self.settle()
+        while not self.run(step):
+            self.settle()
+        self.settle()
+        self.run("scrollTo(0, 0)")
 
     def press(self, *keys: str) -> None:
         """Press keys one after the other, wherever the focus is."""
