@@ -2,6 +2,8 @@
 
 * ``documents``: a model as the documents that the scripts read; ``page/scripts/types.d.ts`` has their formats
 * ``html``: a model as the text of the page, for readers without scripts too
+* ``words``: forecast and record as sentences
+* ``releases``: earlier releases, from the ledger
 * ``assets``: the built scripts and styles
 * ``representations``: bytes as they are sent, compressed or not
 * ``pages``: what the server has rendered, by address

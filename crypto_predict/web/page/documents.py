@@ -17,6 +17,7 @@ from crypto_predict.baked.schema import HORIZON_DAYS, Backtest, LiveRecord, Pair
 from crypto_predict.market import DAY, Pair, price_decimals
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.web.answers import Answers
+from crypto_predict.web.page import words
 
 CONTENT_TYPE = "application/json"
 
@@ -67,7 +68,7 @@ def record(answers: Answers, pair: Pair) -> Document:
         "pair": str(pair),
         "simulated": facts.simulated,
         "coverage": card.coverage,
-        "words": [score.words for score in facts.backtest.scores] if facts.backtest else [],
+        "words": words.record(answers.model, pair),
         "backtest": _backtest(facts.backtest) if facts.backtest else None,
         "live": _live(live) if live else None,
     }
