@@ -95,7 +95,9 @@ look();
 _CLOCK = """
 {
   const Right = Date, right = setTimeout, stop = clearTimeout, waiting = new Map();
-  let ahead = %d;
+  const counted = performance.now.bind(performance);
+  let ahead = %d, passed = 0;
+  performance.now = () => counted() + passed;
   globalThis.Date = class Date extends Right {
     constructor(...values) { if (values.length) super(...values); else super(Right.now() + ahead); }
     static now() { return Right.now() + ahead; }
@@ -108,6 +110,7 @@ _CLOCK = """
   };
   watched.passTime = (milliseconds) => {
     ahead += milliseconds;
+    passed += milliseconds;
     for (const [id, { call, values, due }] of waiting) {
       if (due <= Date.now()) { clearTimeout(id); right(call, 0, ...values); }
     }
