@@ -11,8 +11,9 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -57,6 +58,7 @@ class ReplayServer:
         self._exchange = exchange
         self._tls = tls
         self._faults: deque[tuple[Fault, Condition]] = deque()
+        self._lasting: list[tuple[Fault, Condition]] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="replay-server")
         self._runner: web.AppRunner | None = None
@@ -64,6 +66,15 @@ class ReplayServer:
     def inject(self, fault: Fault, times: int = 1, when: Condition = lambda _: True) -> None:
         """Apply `fault` to the next `times` requests for which `when` is true, after the faults injected before."""
         self._faults.extend([(fault, when)] * times)
+
+    @contextmanager
+    def failing(self, fault: Fault, when: Condition = lambda _: True) -> Iterator[None]:
+        """Apply `fault` inside the context to every request for which `when` is true and nothing is injected."""
+        self._lasting.append((fault, when))
+        try:
+            yield
+        finally:
+            self._lasting.remove((fault, when))
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -102,6 +113,9 @@ class ReplayServer:
             met = next((fault for fault in self._faults if fault[1](request)), None)
             if met is not None:
                 self._faults.remove(met)
+            else:
+                met = next((fault for fault in self._lasting if fault[1](request)), None)
+            if met is not None:
                 return await met[0](request, handler)
             if request.match_info.http_exception is not None:
                 return self._exchange.unknown()

@@ -1,0 +1,315 @@
+"""The forecast and the record of a pair as sentences, for a reader who is not a statistician.
+
+A term is defined where it is met first: range, confidence interval, persistence, calibration. A loss is a sentence like
+a gain. A verdict of better or worse than persistence needs a p value below 0.05, as in the words of the model card.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from crypto_predict.baked.evaluation import Evaluator
+from crypto_predict.baked.schema import (
+    COVERAGE,
+    Backtest,
+    Confidence,
+    LiveRecord,
+    Model,
+    ProphetBacktest,
+    Score,
+)
+from crypto_predict.market import DAY, Pair, price_decimals
+from crypto_predict.wording import counted, days_listed, listed
+
+NAMES = {
+    "ADA": "Cardano",
+    "AVAX": "Avalanche",
+    "BCH": "Bitcoin Cash",
+    "BNB": "BNB",
+    "BTC": "Bitcoin",
+    "DOGE": "Dogecoin",
+    "DOT": "Polkadot",
+    "ETH": "Ethereum",
+    "LINK": "Chainlink",
+    "LTC": "Litecoin",
+    "SHIB": "Shiba Inu",
+    "SOL": "Solana",
+    "TRX": "TRON",
+    "UNI": "Uniswap",
+    "XRP": "XRP",
+}
+SIGNIFICANCE = 0.05  # two-sided; the p value below which a difference is more than chance
+FEW = 30  # forecasts, or different days, than which fewer are too few to judge by
+INVENTED = (
+    "These prices are invented: no exchange was asked. The figures describe a simulated market and say nothing about a "
+    "real one."
+)
+
+_STAYS = '"the price stays as it is"'
+_LEAST_DIFFERENCE = 0.0005  # of an error relative to another: less reads as 0.0 %
+_MOST_TIMES = 100  # that an error is said to be another one
+
+
+def name(pair: Pair) -> str:
+    """Return the name of what is traded: ``Bitcoin``; its symbol if it has no well-known name."""
+    return NAMES.get(pair.base, pair.base)
+
+
+def price(amount: float, quote: str, decimals: int) -> str:
+    """Format a price: ``$107,147``, ``107,147 USDT``."""
+    return f"${amount:,.{decimals}f}" if quote == "USD" else f"{amount:,.{decimals}f} {quote}"
+
+
+def forecast(model: Model, pair: Pair, days: int = 1) -> str:
+    """Return the forecast of a pair, some days after its last daily candle, in one sentence.
+
+    Raises:
+        KeyError: The model does not have the pair.
+        OutOfRange: The model does not reach that far.
+    """
+    held = model.forecasts[pair]
+    day = held.last + days * DAY
+    predicted = Evaluator(held).at_close(day)
+    decimals = 0 if predicted.price >= 1_000 else 2 if predicted.price >= 10 else price_decimals(held.last_close)
+    middle, low, high = (price(amount, pair.quote, decimals) for amount in predicted)
+    invented = " The prices are invented." if model.card.pairs[pair].simulated else ""
+    return (
+        f"{name(pair)} at the end of {day} (UTC): about {middle}, and four times out of five between {low} and "
+        f"{high}.{invented}"
+    )
+
+
+def record(model: Model, pair: Pair) -> list[str]:
+    """Return how good the forecasts of a pair have been: in the backtest, and those that were published.
+
+    Returns:
+        One to a dozen paragraphs of one sentence or a few.
+
+    Raises:
+        KeyError: The model does not have the pair.
+    """
+    card = model.card.pairs[pair]
+    live = (model.scorecard.simulated if card.simulated else model.scorecard.pairs).get(pair)
+    paragraphs = [INVENTED] if card.simulated else []
+    if card.backtest is None or not card.backtest.scores:
+        paragraphs.append("The history is too short for a backtest, so nothing was measured on past prices.")
+    else:
+        paragraphs += _backtest(card.backtest)
+    return [*paragraphs, *_live(live)]
+
+
+def _backtest(backtest: Backtest) -> Iterator[str]:
+    scores = backtest.scores
+    yield (
+        f"The backtest: {counted(backtest.cutoffs, 'time')} from {backtest.first_cutoff} to {backtest.last_cutoff} a "
+        "forecast was made as it would have been made on that day, from no later prices, and compared with what "
+        f"happened.{_few(scores)}"
+    )
+    yield _held(scores)
+    yield _compared(scores)
+    if ranges := _ranges(scores):
+        yield ranges
+    if calibration := _calibration(scores):
+        yield calibration
+    if backtest.prophet is not None and backtest.prophet.scores:
+        yield _prophet(backtest.prophet)
+
+
+def _few(scores: Sequence[Score]) -> str:
+    small = [f"{_ahead([score])} there are only {score.forecasts:,}" for score in scores if score.forecasts < FEW]
+    return f" {_capital(listed(small))}: too few to judge by." if small else ""
+
+
+def _held(scores: Sequence[Score]) -> str:
+    """Return how often the range held (the coverage)."""
+    shares = [
+        f"{_of_100(one.coverage)} of 100 times{_bracket(one.confidence.get('coverage'))} {_ahead([one])}"
+        for one in scores
+    ]
+    nominal = f"{100 * COVERAGE:.0f}"
+    meant = f"is meant to hold the outcome {nominal} of 100 times (its coverage)"
+    sentences = [
+        f"The {nominal} % range, from the low to the high price of a forecast, {meant}. It held {listed(shares)}."
+    ]
+    if any("coverage" in one.confidence for one in scores):
+        sentences.append(
+            "In brackets stands the 95 % confidence interval: the past is short, and the true figure can be anywhere "
+            "in it."
+        )
+    narrow = [one for one in scores if "coverage" in one.confidence and one.confidence["coverage"].high < COVERAGE]
+    wide = [one for one in scores if "coverage" in one.confidence and one.confidence["coverage"].low > COVERAGE]
+    if narrow:
+        sentences.append(f"It was too narrow {_ahead(narrow)}: the price left it more often than it should.")
+    if wide:
+        sentences.append(f"It was wider than needed {_ahead(wide)}.")
+    return " ".join(sentences)
+
+
+def _compared(scores: Sequence[Score]) -> str:
+    """Return how the errors compare with those of persistence."""
+    verdicts: dict[str, list[Score]] = {}
+    for score in scores:
+        verdicts.setdefault(_verdict(score.relative_mae, score.p_value), []).append(score)
+    sentences = [f"The simplest forecast is {_STAYS} (persistence), and it is hard to beat."]
+    if found := verdicts.get("better"):
+        sentences.append(f"{_at(found)} the forecast was better than that: {_errors(found)}.")
+    if found := verdicts.get("worse"):
+        sentences.append(f"{_at(found)} the forecast was worse than that: {_errors(found)}.")
+    if found := verdicts.get("same"):
+        sentences.append(
+            f"{_at(found)} the forecast was no better than {_STAYS}: {_errors(found)}, which can be chance."
+        )
+    if found := verdicts.get("equal"):
+        sentences.append(
+            f"{_at(found)} the forecast was no better than {_STAYS}: its middle is that price, because no method "
+            "did better on the past."
+        )
+    if found := verdicts.get("unknown"):
+        sentences.append(f"{_at(found)} they could not be compared: too few forecasts, or a price that never moved.")
+    return " ".join(sentences)
+
+
+def _verdict(relative: float | None, p_value: float | None) -> str:
+    if relative is None or p_value is None:
+        return "unknown"
+    if p_value < SIGNIFICANCE and abs(1 - relative) >= _LEAST_DIFFERENCE:
+        return "better" if relative < 1 else "worse"
+    return "equal" if relative == 1 and p_value == 1 else "same"
+
+
+def _errors(scores: Sequence[Score]) -> str:
+    return f"its error was {listed([_difference(score.relative_mae or 0.0) for score in scores])}"
+
+
+def _difference(relative: float) -> str:
+    """Format a ratio of errors: ``2.1 % smaller``, ``35 % larger``, ``5.4 times as large``."""
+    if relative >= _MOST_TIMES:
+        return f"more than {_MOST_TIMES} times as large"
+    if relative >= 2:
+        return f"{relative:.1f} times as large"
+    if abs(1 - relative) < _LEAST_DIFFERENCE:
+        return "just as large"
+    return f"{_percent(relative)} {'smaller' if relative < 1 else 'larger'}"
+
+
+def _percent(ratio: float) -> str:
+    """Format how far a ratio is from 1: ``8.6 %``, ``35 %``, ``over 100 %``."""
+    percent = 100 * abs(1 - ratio)
+    if percent > 100:
+        return "over 100 %"
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.1f} %"
+
+
+def _ranges(scores: Sequence[Score]) -> str:
+    """Return how the ranges compare with persistence's; empty if that was not measured."""
+    key = "relative_winkler"
+    measured = [one for one in scores if one.relative_winkler is not None and key in one.confidence]
+    if not measured:
+        return ""
+    good = [one for one in measured if one.confidence[key].high < 1]
+    bad = [one for one in measured if one.confidence[key].low > 1]
+    same = [one for one in measured if one not in good and one not in bad]
+    verdicts = [
+        f"{word} {_ahead(some)}{_by(some) if some is not same else ''}"
+        for word, some in (("better", good), ("worse", bad), ("neither better nor worse", same))
+        if some
+    ]
+    return (
+        "A good range is narrow and holds all the same. By that measure (the Winkler score) it was "
+        f"{listed(verdicts)} than the range that follows from the past year's ups and downs alone."
+    )
+
+
+def _by(scores: Sequence[Score]) -> str:
+    """Return the differences of the scores of ranges: `` (by 8.6 %)``."""
+    return f" (by {listed([_percent(one.relative_winkler or 0.0) for one in scores])})"
+
+
+def _calibration(scores: Sequence[Score]) -> str:
+    """Return whether outcomes were as frequent as forecast, from their shares in each tenth of the distribution."""
+    tested = [one for one in scores if one.pit and one.pit_p_value is not None]
+    if not tested:
+        return ""
+    off = [one for one in tested if one.pit_p_value is not None and one.pit_p_value < SIGNIFICANCE]
+    shares = [f"{_of_100(min(one.pit))} to {_of_100(max(one.pit))} {_ahead([one])}" for one in (off or tested)]
+    meant = (
+        "Calibration: what is given a probability of 10 % should come about 10 of 100 times, so each tenth of the "
+        "forecast should catch 10 of 100 outcomes."
+    )
+    if not off:
+        return f"{meant} The tenths caught {listed(shares)}: no more uneven than chance makes them."
+    fine = [one for one in tested if one not in off]
+    rest = f" {_at(fine)} nothing speaks against it." if fine else ""
+    return f"{meant} The tenths caught {listed(shares)}: more uneven than chance makes them.{rest}"
+
+
+def _prophet(prophet: ProphetBacktest) -> str:
+    scores = prophet.scores
+    errors = [(one.horizon_days, one.relative_mae) for one in scores if one.relative_mae is not None]
+    held = f"its own {100 * COVERAGE:.0f} % range held {listed([_of_100(one.coverage) for one in scores])} of 100 times"
+    horizons = days_listed([one.horizon_days for one in scores])
+    if not errors:
+        return f"Prophet alone, at {horizons}: {held}."
+    times = [f"over {_MOST_TIMES}" if error >= _MOST_TIMES else f"{max(error, 0.0):.2g}" for _, error in errors]
+    compared = f"its error was {listed(times)} times that of {_STAYS}"
+    if len(errors) < len(scores):
+        compared += f" (at {days_listed([horizon for horizon, _ in errors])})"
+    return f"Prophet alone, at {horizons}: {compared}; {held}."
+
+
+def _live(live: LiveRecord | None) -> Iterator[str]:
+    if live is None:
+        yield "No forecast of this pair has been published yet, so there is no live record."
+        return
+    since = f"since {live.since.date()}"
+    if not live.due:
+        waiting = f"none of {counted(live.pending, 'forecast')} has" if live.pending else "none has"
+        yield f"The published forecasts: {waiting} come due {since}. Until then the backtest is all there is."
+        return
+    come = f"{live.due:,} {'has' if live.due == 1 else 'have'} come due {since}, for {_different(live.days)}"
+    sentences = [f"The published forecasts: {come}{'' if live.coverage is None else _live_held(live.coverage)}."]
+    if live.relative_mae is not None:
+        error = _difference(live.relative_mae)
+        sentences.append(f"Their error was {error} {'as' if error.endswith('as large') else 'than'} that of {_STAYS}.")
+    else:
+        sentences.append(f"They could not be compared with {_STAYS}, which made no error.")
+    if live.days < FEW:
+        sentences.append(f"{_capital(_different(live.days))}: too few to judge by.")
+    if live.hindsight:
+        were = "was" if live.hindsight == 1 else "were"
+        sentences.append(f"Of them {live.hindsight:,} {were} made in hindsight, from a history that was cut off.")
+    if live.overdue:
+        lack = "lacks its outcome" if live.overdue == 1 else "lack their outcome"
+        sentences.append(f"{live.overdue:,} more {lack}, because the source has no candle of that day.")
+    yield " ".join(sentences)
+
+
+def _live_held(coverage: float) -> str:
+    return f"; the {100 * COVERAGE:.0f} % range held {_of_100(coverage)} of 100 times"
+
+
+def _different(days: int) -> str:
+    return "one day" if days == 1 else f"{days:,} different days"
+
+
+def _of_100(share: float) -> str:
+    """Format a share as a count of 100: ``81``, ``over 99``, ``under 1``; 0 and 100 are never rounded to."""
+    share = min(max(share, 0.0), 1.0)
+    if 0 < share < 0.005:
+        return "under 1"
+    return "over 99" if 0.995 <= share < 1 else f"{math.floor(100 * share + 0.5)}"
+
+
+def _bracket(confidence: Confidence | None) -> str:
+    return f" ({_of_100(confidence.low)} to {_of_100(confidence.high)})" if confidence else ""
+
+
+def _at(scores: Sequence[Score]) -> str:
+    return f"At {days_listed([score.horizon_days for score in scores])}"
+
+
+def _ahead(scores: Sequence[Score]) -> str:
+    return f"{days_listed([score.horizon_days for score in scores])} ahead"
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]

@@ -1,0 +1,236 @@
+"""A real browser for the tests of pages: Debian's Chromium with a new profile, driven by Selenium.
+
+A file of tests shares one browser (`browsing`); `Browser.reset` gives each test an empty page, the preferences of a
+desktop reader and empty logs. Whatever a page does wrong without being asked is in `Browser.faults`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+import pytest
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+T = TypeVar("T")
+
+BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-component-update",
+    "--disable-sync",
+)
+SECONDS = 60  # for something to become true, on a machine that is busy with other tests
+
+missing = None if BROWSER and DRIVER else "chromium or chromedriver is not installed"
+needs_browser = pytest.mark.skipif(missing is not None, reason=missing or "")
+
+
+class Screen(NamedTuple):
+    """What the page is looked at with."""
+
+    width: int  # CSS pixels
+    height: int
+    is_phone: bool  # with a touch screen, and the viewport that the page asks for
+
+
+DESKTOP = Screen(1280, 900, is_phone=False)
+PHONE = Screen(390, 844, is_phone=True)
+
+# Before any script of a page. A page's own policy does not apply to it.
+_WATCH = """
+globalThis.watched = { violations: [], tasks: [] };
+document.addEventListener("securitypolicyviolation", (event) => {
+  watched.violations.push(`${event.effectiveDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`);
+});
+new PerformanceObserver((list) => {
+  watched.tasks.push(...list.getEntries().map((entry) => entry.duration));
+}).observe({ type: "longtask", buffered: true });
+"""
+# Scripts that compare with the server's time must not trust this clock; timers are not affected.
+_CLOCK = """
+{
+  const Right = Date, skew = %d;
+  globalThis.Date = class Date extends Right {
+    constructor(...values) { if (values.length) super(...values); else super(Right.now() + skew); }
+    static now() { return Right.now() + skew; }
+  };
+}
+"""
+
+
+class Browser:
+    """A running Chromium. `driver` is Selenium's own object, for what is not here."""
+
+    def __init__(self, driver: Chrome) -> None:
+        self.driver = driver
+        self._origin = ""
+        self._scripts: list[str] = []  # the identifiers of what runs before the scripts of a page
+        driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _WATCH})
+
+    def reset(self) -> None:
+        """Leave the page, forget what it stored, empty the logs, and take back all preferences."""
+        self.driver.get("about:blank")
+        self._command("Network.enable")
+        self._command("Network.clearBrowserCache")
+        self._command("Network.clearBrowserCookies")
+        self.look()
+        self.run_scripts(True)
+        self.go_offline(False)
+        for identifier in self._scripts:
+            self._command("Page.removeScriptToEvaluateOnNewDocument", identifier=identifier)
+        self._scripts = []
+        self.faults()
+
+    def open(self, url: str) -> None:
+        """Open a page. Its origin is the one that it may send requests to."""
+        parts = urlsplit(url)
+        self._origin = f"{parts.scheme}://{parts.netloc}"
+        self.driver.get(url)
+
+    # What the reader prefers and has. Preferences apply to the open page, too.
+
+    def look(self, screen: Screen = DESKTOP, *, dark: bool = False, reduced_motion: bool = False) -> None:
+        """Set the screen and the reader's preferences."""
+        self._command(
+            "Emulation.setDeviceMetricsOverride",
+            width=screen.width,
+            height=screen.height,
+            deviceScaleFactor=1,
+            mobile=screen.is_phone,
+        )
+        self._command("Emulation.setTouchEmulationEnabled", enabled=screen.is_phone)
+        features = {
+            "prefers-color-scheme": "dark" if dark else "light",
+            "prefers-reduced-motion": "reduce" if reduced_motion else "no-preference",
+        }
+        listed = [{"name": name, "value": value} for name, value in features.items()]
+        self._command("Emulation.setEmulatedMedia", features=listed)
+
+    def run_scripts(self, enabled: bool) -> None:
+        """Run the scripts of the next pages, or not."""
+        self._command("Emulation.setScriptExecutionDisabled", value=not enabled)
+
+    def set_clock(self, ahead: timedelta) -> None:
+        """Set the clock of the next pages ahead, or back if it is negative."""
+        source = _CLOCK % round(ahead.total_seconds() * 1000)
+        made = self._command("Page.addScriptToEvaluateOnNewDocument", source=source)
+        self._scripts.append(made["identifier"])
+
+    def go_offline(self, offline: bool) -> None:
+        """Take the network away, or give it back."""
+        unlimited = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        self._command("Network.emulateNetworkConditions", offline=offline, **unlimited)
+
+    @contextlib.contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Hide the page behind another tab."""
+        page = self.driver.current_window_handle
+        self.driver.switch_to.new_window("tab")
+        cover = self.driver.current_window_handle
+        try:
+            yield
+        finally:
+            self.driver.switch_to.window(cover)
+            self.driver.close()
+            self.driver.switch_to.window(page)
+
+    # What is on the page.
+
+    def run(self, script: str, *arguments: object) -> Any:
+        """Return what a script returns: a body of a function with ``arguments``."""
+        return self.driver.execute_script(script, *arguments)
+
+    def all(self, selector: str) -> list[WebElement]:
+        """Return the elements that a CSS selector selects."""
+        return list(self.driver.find_elements(By.CSS_SELECTOR, selector))
+
+    def one(self, selector: str) -> WebElement:
+        """Wait for the first element that a CSS selector selects."""
+        return self.until(lambda: next(iter(self.all(selector)), None), selector)
+
+    def texts(self, selector: str) -> list[str]:
+        """Return the text of each element, whether it is visible or not, with single spaces."""
+        script = "return Array.from(document.querySelectorAll(arguments[0]), one => one.textContent)"
+        return [" ".join(text.split()) for text in self.run(script, selector)]
+
+    def text(self, selector: str) -> str:
+        """Return the text of the first element, as `texts` does; nothing without one."""
+        return next(iter(self.texts(selector)), "")
+
+    def until(self, condition: Callable[[], T | None], what: str = "the condition is true") -> T:
+        """Wait until a condition returns something that is true, and return that."""
+        waiting = WebDriverWait(self.driver, SECONDS, 0.02, [StaleElementReferenceException])
+        return waiting.until(lambda _: condition() or False, f"not within {SECONDS} s: {what}")
+
+    def press(self, *keys: str) -> None:
+        """Press keys one after the other, wherever the focus is."""
+        ActionChains(self.driver, duration=0).send_keys(*keys).perform()
+
+    def screenshot(self, path: Path) -> None:
+        """Write what is visible to a PNG."""
+        self.driver.save_screenshot(str(path))
+
+    # What went wrong.
+
+    def faults(self) -> list[str]:
+        """Return what the pages did wrong since the last call: errors, violations, requests to other origins."""
+        found = [entry["message"] for entry in self._log("browser") if entry["level"] in {"WARNING", "SEVERE"}]
+        found += [f"blocked: {one}" for one in self.run("return globalThis.watched?.violations.splice(0) ?? []")]
+        return found + [f"request to another origin: {url}" for url in self.requests() if not self._is_own(url)]
+
+    def requests(self) -> list[str]:
+        """Return the addresses of the requests since the last call, or that of `faults`, in their order."""
+        messages = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
+        sent = [one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"]
+        sockets = [one["params"]["url"] for one in messages if one["method"] == "Network.webSocketCreated"]
+        return [url for url in sent + sockets if urlsplit(url).scheme not in {"data", "blob", "about", "chrome"}]
+
+    def long_tasks(self) -> Sequence[float]:
+        """Return the milliseconds of the tasks over 50 ms since the page began, or since the last call."""
+        found: list[float] = self.run("return watched.tasks.splice(0)")
+        return found
+
+    def _is_own(self, url: str) -> bool:
+        return url.startswith(f"{self._origin}/")
+
+    def _log(self, kind: str) -> list[dict[str, Any]]:
+        return list(self.driver.get_log(kind))  # type: ignore[no-untyped-call]  # selenium's own omission
+
+    def _command(self, name: str, **parameters: object) -> Any:
+        """Send a command of the DevTools protocol."""
+        return self.driver.execute_cdp_cmd(name, parameters)
+
+
+@contextlib.contextmanager
+def browsing(folder: Path) -> Iterator[Browser]:
+    """Run a browser whose profile is in a folder; starting one takes longer than most tests."""
+    assert BROWSER is not None, missing
+    assert DRIVER is not None, missing
+    options = ChromeOptions()
+    options.binary_location = BROWSER
+    for flag in (*FLAGS, f"--user-data-dir={folder / 'profile'}", "--window-size=1280,900"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    options.add_experimental_option("perfLoggingPrefs", {"enableNetwork": True, "enablePage": False})
+    driver = Chrome(options, Service(DRIVER))
+    try:
+        yield Browser(driver)
+    finally:
+        driver.quit()

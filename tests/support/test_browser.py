@@ -1,0 +1,137 @@
+"""The browser of the tests finds what it is there to find, and is what a test asks for."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from aiohttp import web
+
+from tests.support.browser import PHONE, Browser, browsing, needs_browser
+from tests.support.front import Front
+from tests.support.replay.server import ReplayServer, answer
+
+pytestmark = needs_browser
+
+HEAD = '<!doctype html><meta name="viewport" content="width=device-width"><title>a page</title>'
+PAGES = {
+    "clean": "<p>Nothing is wrong.</p>",
+    "style": "<style>p { color: red }</style>",
+    "script": "<script>globalThis.ran = true</script>",
+    "image": '<img src="http://elsewhere.test/x.png" alt="">',
+    "missing": '<script src="none.js"></script>',
+    "busy": '<script src="busy.js"></script>',
+    "error": '<script src="error.js"></script>',
+}
+OTHERS = {
+    "favicon.ico": "",
+    "busy.js": "const end = performance.now() + 80; while (performance.now() < end);",
+    "error.js": 'throw new Error("unexpected");',
+}
+
+
+class Pages:
+    """Pages whose policy allows scripts of this server, and images of every one."""
+
+    def routes(self) -> Iterable[web.AbstractRouteDef]:
+        """Return one route for all of them."""
+        return [web.get("/{name}", self._page)]
+
+    def unknown(self) -> web.Response:
+        """Return the answer to any other address."""
+        return web.Response(status=404)
+
+    async def _page(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name in OTHERS:
+            return web.Response(text=OTHERS[name], content_type="text/javascript")
+        if name not in PAGES:
+            return web.Response(status=404)
+        policy = {"Content-Security-Policy": "default-src 'none'; script-src 'self'; img-src *"}
+        return web.Response(text=HEAD + PAGES[name], content_type="text/html", headers=policy)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[ReplayServer]:
+    with ReplayServer(Pages()) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browsing(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(started: Browser) -> Browser:
+    started.reset()
+    return started
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        ("style", "blocked: style-src-elem inline"),
+        ("script", "blocked: script-src-elem inline"),
+        ("image", "request to another origin: http://elsewhere.test/x.png"),
+        ("missing", "404 (Not Found)"),
+        ("error", "Error: unexpected"),
+    ],
+)
+def test_a_fault_of_a_page_is_found_once(page: str, expected: str, served: ReplayServer, browser: Browser) -> None:
+    browser.open(f"{served.url}/{page}")
+    browser.until(lambda: any(expected in fault for fault in browser.faults()), expected)
+    assert browser.faults() == []
+
+
+def test_a_page_without_fault_has_none(served: ReplayServer, browser: Browser) -> None:
+    browser.open(f"{served.url}/clean")
+    assert browser.text("p") == "Nothing is wrong."
+    assert browser.requests()[0] == f"{served.url}/clean"
+    assert browser.faults() == []
+
+
+def test_a_task_is_long_over_50_ms(served: ReplayServer, browser: Browser) -> None:
+    browser.open(f"{served.url}/busy")
+    browser.until(lambda: any(task >= 75 for task in browser.long_tasks()), "the task is reported")
+
+
+def test_screen_preferences_scripts_and_clock_are_those_asked_for(served: ReplayServer, browser: Browser) -> None:
+    browser.look(PHONE, dark=True)
+    browser.set_clock(timedelta(days=-3))
+    browser.open(f"{served.url}/clean")
+    media = "return [innerWidth, matchMedia('(prefers-color-scheme: dark)').matches, Date.now(), +new Date()]"
+    width, dark, *clocks = browser.run(media)
+    expected = datetime.now(UTC) - timedelta(days=3)
+    assert (width, dark) == (PHONE.width, True)
+    for clock in clocks:
+        assert abs(datetime.fromtimestamp(clock / 1000, UTC) - expected) < timedelta(minutes=5)
+    browser.reset()
+    browser.run_scripts(False)
+    browser.open(f"{served.url}/error")
+    assert browser.faults() == []
+    browser.reset()
+    browser.open(f"{served.url}/clean")
+    width, dark, *clocks = browser.run(media)
+    assert (width, dark) == (1280, False)
+    assert datetime.fromtimestamp(clocks[0] / 1000, UTC) > expected + timedelta(days=2)
+
+
+def test_a_hidden_page_knows_it_and_comes_back(served: ReplayServer, browser: Browser) -> None:
+    browser.open(f"{served.url}/clean")
+    browser.run("globalThis.seen = []; document.onvisibilitychange = () => seen.push(document.visibilityState)")
+    with browser.hidden():
+        pass
+    assert browser.until(lambda: browser.run("return seen.length > 1 ? seen : null")) == ["hidden", "visible"]
+
+
+def test_a_front_forwards_what_no_fault_applies_to(served: ReplayServer, browser: Browser) -> None:
+    with ReplayServer(Front(served.url)) as front:
+        with front.failing(answer(503, "away", "text/html")):
+            browser.open(f"{front.url}/clean")
+            assert browser.text("body") == "away"
+            assert "503" in browser.faults()[0]
+        browser.open(f"{front.url}/clean")
+        assert browser.text("p") == "Nothing is wrong."
+        browser.go_offline(True)
+        assert browser.run("return navigator.onLine") is False

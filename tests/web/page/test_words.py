@@ -1,0 +1,281 @@
+"""The forecast and the record in words: whole sentences, honest about losses and about small numbers."""
+
+import re
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_predict.baked.evaluation import Evaluator
+from crypto_predict.baked.schema import (
+    Backtest,
+    Confidence,
+    LiveRecord,
+    Model,
+    ProphetBacktest,
+    ProphetScore,
+    Score,
+    Scorecard,
+)
+from crypto_predict.market import DAY, Pair
+from crypto_predict.web.page import words
+from tests.support import strategies
+from tests.support.models import BTC, ETH, LAST, blank, make_forecast, make_model
+
+SHARES = st.floats(0, 1)
+RATIOS = st.none() | st.sampled_from([0.0, 0.9996, 1.0]) | st.floats(0, 3) | st.floats(0, 1e6)
+P_VALUES = st.none() | st.floats(0, 1) | st.just(1.0)
+
+
+@st.composite
+def intervals(draw: st.DrawFn, ends: st.SearchStrategy[float]) -> Confidence:
+    low, high = sorted((draw(ends), draw(ends)))
+    return Confidence(low, high)
+
+
+@st.composite
+def scores(draw: st.DrawFn, horizon: int) -> Score:
+    """The scores of one horizon: those of no, of few, and of many forecasts."""
+    measured = {"coverage": intervals(SHARES), "relative_winkler": intervals(st.floats(0, 3))}
+    score: Score = blank(
+        Score,
+        horizon_days=horizon,
+        forecasts=draw(st.integers(1, 4_000)),
+        coverage=draw(SHARES),
+        relative_mae=draw(RATIOS),
+        relative_winkler=draw(RATIOS),
+        p_value=draw(P_VALUES),
+        pit=draw(st.just(()) | st.tuples(*[SHARES] * 10)),
+        pit_p_value=draw(P_VALUES),
+        confidence={name: draw(interval) for name, interval in measured.items() if draw(st.booleans())},
+    )
+    return score
+
+
+@st.composite
+def backtests(draw: st.DrawFn) -> Backtest:
+    horizons = sorted(draw(st.sets(st.sampled_from([1, 7, 30, 90]), min_size=1)))
+    of_prophet = tuple(
+        blank(ProphetScore, horizon_days=horizon, relative_mae=draw(RATIOS), coverage=draw(SHARES))
+        for horizon in horizons
+    )
+    prophet = draw(st.none() | st.just(blank(ProphetBacktest, scores=of_prophet)))
+    cutoffs = draw(st.integers(1, 4_000))
+    return _backtest(*(draw(scores(horizon)) for horizon in horizons), prophet=prophet, cutoffs=cutoffs)
+
+
+@st.composite
+def live_records(draw: st.DrawFn) -> LiveRecord:
+    due = draw(st.integers(0, 5_000))
+    return _live(
+        due=due,
+        days=min(due, draw(st.integers(1, 400))),
+        hindsight=draw(st.integers(0, due)),
+        pending=draw(st.integers(0, 900)),
+        overdue=draw(st.integers(0, 9)),
+        relative_mae=draw(RATIOS) if due else None,
+        coverage=draw(SHARES) if due else None,
+    )
+
+
+def _backtest(*found: Score, **changes: Any) -> Backtest:
+    fields: dict[str, Any] = {"first_cutoff": date(2018, 8, 16), "last_cutoff": LAST, "cutoffs": 2_511}
+    backtest: Backtest = blank(Backtest, **{**fields, "scores": found, **changes})
+    return backtest
+
+
+def _score(horizon: int, **changes: Any) -> Score:
+    """The scores of a calibrated forecast that is persistence."""
+    fields: dict[str, Any] = {
+        "forecasts": 2_500,
+        "coverage": 0.81,
+        "relative_mae": 1.0,
+        "p_value": 1.0,
+        "confidence": {"coverage": Confidence(0.78, 0.84)},
+    }
+    score: Score = blank(Score, horizon_days=horizon, **{**fields, **changes})
+    return score
+
+
+def _live(**fields: Any) -> LiveRecord:
+    record: LiveRecord = blank(LiveRecord, since=datetime(2026, 5, 1, 6, tzinfo=UTC), **fields)
+    return record
+
+
+def _model(backtest: Backtest | None, live: LiveRecord | None = None, *, simulated: bool = False) -> Model:
+    model = make_model(BTC, simulated=simulated)
+    card = replace(model.card, pairs={BTC: replace(model.card.pairs[BTC], backtest=backtest)})
+    records = {} if live is None else {BTC: live}
+    scorecard = Scorecard(0, "0" * 64, pairs={} if simulated else records, simulated=records if simulated else {})
+    return replace(model, card=card, scorecard=scorecard)
+
+
+def said(backtest: Backtest | None, live: LiveRecord | None = None, *, simulated: bool = False) -> str:
+    return " ".join(words.record(_model(backtest, live, simulated=simulated), BTC))
+
+
+def _assert_grammar(paragraphs: list[str]) -> None:
+    assert paragraphs
+    for paragraph in paragraphs:
+        assert paragraph == paragraph.strip(), paragraph
+        assert re.match("[A-Z]", paragraph), paragraph
+        assert paragraph.endswith("."), paragraph
+        for sentence in re.split(r"(?<=[.!?]) ", paragraph):
+            assert len(sentence.split()) > 3, paragraph
+        assert not re.search(r"\b(nan|inf|None|e\+?\d+)\b|  |\.\.|\(\)| ,|[( ]-\d", paragraph), paragraph
+        assert not re.search(r"\b1 (days|forecasts|times [a-z]|have|different)\b", paragraph), paragraph
+        assert not re.search(r"\b(0|[2-9]|\d{2,}) (day|forecast)\b", paragraph), paragraph
+        assert all(0 <= float(share) <= 100 for share in re.findall(r"([\d.,]+) %", paragraph)), paragraph
+        assert all(0 <= float(share) <= 100 for share in re.findall(r"([\d.,]+) of 100", paragraph)), paragraph
+
+
+@given(backtest=st.none() | backtests(), live=st.none() | live_records(), simulated=st.booleans())
+def test_a_record_is_whole_sentences(backtest: Backtest | None, live: LiveRecord | None, *, simulated: bool) -> None:
+    """Whatever the figures: nobody reads 'nan', '1 days', or '104 of 100 times'."""
+    _assert_grammar(words.record(_model(backtest, live, simulated=simulated), BTC))
+
+
+@given(strategies.models())
+def test_every_model_has_words(model: Model) -> None:
+    """A file that loads can be shown, however wild its figures."""
+    for pair in model.forecasts:
+        assert all(words.record(model, pair))
+        assert words.forecast(model, pair)
+
+
+def test_the_range_is_said_to_have_held_as_often_as_it_did() -> None:
+    assert "It held 81 of 100 times (78 to 84) 1 day ahead." in said(_backtest(_score(1)))
+
+
+def test_shares_that_are_not_whole_are_never_called_none_or_all() -> None:
+    """A range that once failed did not hold 100 of 100 times."""
+    assert "It held over 99 of 100 times 1 day ahead." in said(_backtest(_score(1, coverage=0.9999, confidence={})))
+    assert "It held under 1 of 100 times 1 day ahead." in said(_backtest(_score(1, coverage=0.0001, confidence={})))
+    assert "It held 100 of 100 times 1 day ahead." in said(_backtest(_score(1, coverage=1.0, confidence={})))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.6, 0.79, "It was too narrow 7 days ahead: the price left it more often than it should."),
+        (0.81, 0.9, "It was wider than needed 7 days ahead."),
+    ],
+)
+def test_a_range_that_is_off_by_more_than_chance_is_named(low: float, high: float, verdict: str) -> None:
+    off = _score(7, confidence={"coverage": Confidence(low, high)})
+    assert verdict in said(_backtest(_score(1), off))
+    assert verdict not in said(_backtest(_score(1), _score(7)))
+
+
+@pytest.mark.parametrize(
+    ("relative_mae", "p_value", "verdict"),
+    [
+        (1.0, 1.0, 'no better than "the price stays as it is": its middle is that price'),
+        (1.03, 0.4, 'no better than "the price stays as it is": its error was 3.0 % larger, which can be chance.'),
+        (0.97, 0.4, 'no better than "the price stays as it is": its error was 3.0 % smaller, which can be chance.'),
+        (0.97, 0.01, "better than that: its error was 3.0 % smaller."),
+        (1.35, 0.01, "worse than that: its error was 35 % larger."),
+        (5.41, 0.01, "worse than that: its error was 5.4 times as large."),
+        (1e300, 0.01, "worse than that: its error was more than 100 times as large."),
+    ],
+)
+def test_gains_and_losses_against_persistence_are_said_alike(relative_mae: float, p_value: float, verdict: str) -> None:
+    text = said(_backtest(_score(7, relative_mae=relative_mae, p_value=p_value)))
+    assert f"At 7 days the forecast was {verdict}" in text
+    assert text.count("the forecast was") == 1
+
+
+def test_horizons_with_the_same_verdict_share_a_sentence() -> None:
+    text = said(_backtest(_score(1), _score(7), _score(30, relative_mae=1.2, p_value=0.001)))
+    assert "At 1 and 7 days the forecast was no better than" in text
+    assert "At 30 days the forecast was worse than that: its error was 20 % larger." in text
+
+
+def test_a_figure_without_data_says_so() -> None:
+    text = said(_backtest(_score(1, relative_mae=None, p_value=None)))
+    assert "At 1 day they could not be compared" in text
+    assert "too short for a backtest" in said(None)
+    assert "no live record" in said(None)
+
+
+def test_small_numbers_are_said_to_be_small() -> None:
+    assert "90 days ahead there are only 12: too few to judge by." in said(
+        _backtest(_score(1), _score(90, forecasts=12))
+    )
+    assert "too few" not in said(_backtest(_score(1)))
+    few = _live(due=40, days=3, coverage=1.0, relative_mae=0.5)
+    assert "3 different days: too few to judge by." in said(_backtest(_score(1)), few)
+
+
+def test_ranges_are_compared_with_those_of_persistence() -> None:
+    def judged(low: float, high: float, relative: float) -> str:
+        confidence = {"relative_winkler": Confidence(low, high)}
+        return said(_backtest(_score(7, relative_winkler=relative, confidence=confidence)))
+
+    assert "it was better 7 days ahead (by 8.6 %) than the range" in judged(0.89, 0.93, 0.914)
+    assert "it was worse 7 days ahead (by 12 %) than the range" in judged(1.01, 1.2, 1.12)
+    assert "it was neither better nor worse 7 days ahead than the range" in judged(0.9, 1.1, 0.99)
+    assert "Winkler" not in said(_backtest(_score(7)))
+
+
+def test_uneven_tenths_are_named() -> None:
+    even = _score(1, pit=(0.1,) * 10, pit_p_value=0.9)
+    uneven = _score(90, pit=(0.05, 0.2, *[0.09375] * 8), pit_p_value=0.002)
+    assert "The tenths caught 10 to 10 1 day ahead: no more uneven than chance" in said(_backtest(even))
+    text = said(_backtest(even, uneven))
+    assert "The tenths caught 5 to 20 90 days ahead: more uneven than chance makes them." in text
+    assert "At 1 day nothing speaks against it." in text
+
+
+def test_the_record_of_prophet_stands_beside_that_of_the_forecast() -> None:
+    alone = (blank(ProphetScore, horizon_days=1, relative_mae=5.41, coverage=0.78),)
+    text = said(_backtest(_score(1), prophet=blank(ProphetBacktest, scores=alone)))
+    assert 'Prophet alone, at 1 day: its error was 5.4 times that of "the price stays as it is"' in text
+    assert "its own 80 % range held 78 of 100 times." in text
+
+
+def test_published_forecasts_that_came_due_are_counted() -> None:
+    live = _live(due=412, days=40, coverage=0.79, relative_mae=1.02, hindsight=3, overdue=1)
+    text = said(_backtest(_score(1)), live)
+    assert "The published forecasts: 412 have come due since 2026-05-01, for 40 different days;" in text
+    assert "the 80 % range held 79 of 100 times." in text
+    assert 'Their error was 2.0 % larger than that of "the price stays as it is".' in text
+    assert "Of them 3 were made in hindsight" in text
+    assert "1 more lacks its outcome" in text
+
+
+def test_before_the_first_outcome_the_published_forecasts_wait() -> None:
+    assert "none of 30 forecasts has come due since 2026-05-01" in said(_backtest(_score(1)), _live(pending=30))
+
+
+def test_invented_prices_are_called_invented_before_any_figure() -> None:
+    """And their record is that of the invented prices alone."""
+    live = _live(due=412, days=40, coverage=0.5)
+    model = _model(_backtest(_score(1)), live, simulated=True)
+    assert words.record(model, BTC)[0] == words.INVENTED
+    assert "held 50 of 100 times" in words.record(model, BTC)[-1]
+    assert "invented" in words.forecast(model, BTC)
+    assert "invented" not in said(_backtest(_score(1)), live)
+    hidden = replace(model, scorecard=replace(model.scorecard, simulated={}, pairs={BTC: live}))
+    assert "held 50 of 100 times" not in words.record(hidden, BTC)[-1]
+
+
+def test_the_forecast_is_one_sentence_with_the_prices_of_the_model() -> None:
+    predicted = Evaluator(make_forecast()).at_close(LAST + DAY)
+    assert words.forecast(make_model(BTC), BTC) == (
+        f"Bitcoin at the end of 2024-05-18 (UTC): about ${predicted.price:,.0f}, and four times out of five between "
+        f"${predicted.low:,.0f} and ${predicted.high:,.0f}."
+    )
+    assert "2024-06-16" in words.forecast(make_model(BTC), BTC, days=30)
+
+
+def test_cheap_coins_keep_their_digits() -> None:
+    assert words.price(0.0001234, "USDT", 8) == "0.00012340 USDT"
+    assert words.price(107_146.5, "USD", 2) == "$107,146.50"
+
+
+def test_a_coin_without_a_well_known_name_is_called_by_its_symbol() -> None:
+    assert [words.name(pair) for pair in (BTC, ETH, Pair("WXYZ", "USD"))] == ["Bitcoin", "Ethereum", "WXYZ"]
