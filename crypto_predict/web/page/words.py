@@ -78,6 +78,42 @@ def forecast(model: Model, pair: Pair, days: int = 1) -> str:
     )
 
 
+def sure(model: Model, pair: Pair) -> str:
+    """Return how often the range of the forecast held at the shortest horizon of the backtest, in one sentence.
+
+    Raises:
+        KeyError: The model does not have the pair.
+    """
+    backtest = model.card.pairs[pair].backtest
+    nominal = f"{100 * COVERAGE:.0f}"
+    if backtest is None or not backtest.scores:
+        return f"The range is meant to hold {nominal} of 100 times. The history is too short to test that."
+    first = backtest.scores[0]
+    tested = f"{counted(first.forecasts, 'test')} on the past, {_ahead([first])}"
+    return f"The range is meant to hold {nominal} of 100 times. It held {_of_100(first.coverage)} in {tested}."
+
+
+def good(model: Model, pair: Pair) -> str:
+    """Return how the forecasts compare with persistence, and how often published ranges held, in two short sentences.
+
+    Raises:
+        KeyError: The model does not have the pair.
+    """
+    card = model.card.pairs[pair]
+    scores = card.backtest.scores if card.backtest else ()
+    verdicts: dict[str, list[Score]] = {"better": [], "worse": [], "no better": []}
+    for score in scores:
+        if (verdict := _verdict(score.relative_mae, score.p_value)) != "unknown":
+            verdicts[verdict if verdict in verdicts else "no better"].append(score)
+    compared = listed([f"{verdict} {_ahead(found)}" for verdict, found in verdicts.items() if found])
+    sentences = [f"Against {_STAYS}: {compared}." if compared else "Not tested: the history is too short."]
+    live = (model.scorecard.simulated if card.simulated else model.scorecard.pairs).get(pair)
+    if live is not None and live.coverage is not None:
+        held = f"{counted(live.due, 'published forecast')} came due: the range held {_of_100(live.coverage)} of 100 times"
+        sentences.append(f"{held}{', too few to judge by' if live.days < FEW else ''}.")
+    return " ".join(sentences)
+
+
 def record(model: Model, pair: Pair) -> list[str]:
     """Return how good the forecasts of a pair have been: in the backtest, and those that were published.
 
