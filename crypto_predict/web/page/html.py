@@ -1,0 +1,240 @@
+"""A model as the text of the page. Everything important is text, so that it is readable without scripts.
+
+``page.html`` is a Jinja template; Jinja, which Flask brings, escapes every value. A page is rendered when the server
+starts, not at a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from importlib import resources
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
+
+from crypto_predict.baked import plain
+from crypto_predict.baked.evaluation import COMBINED
+from crypto_predict.baked.schema import Model, PairForecast
+from crypto_predict.market import DAY, Pair, price_decimals
+from crypto_predict.market.forecast import LEVELS
+from crypto_predict.web.answers import Answers
+from crypto_predict.web.page import words
+from crypto_predict.web.page.assets import Assets
+from crypto_predict.wording import duration
+
+CONTENT_TYPE = "text/html; charset=utf-8"
+# Of the charts' library, whose licence (Apache 2.0) asks for it.
+NOTICE = "TradingView Lightweight Charts™ Copyright (c) 2025 TradingView, Inc. https://www.tradingview.com/"
+
+HORIZONS = (1, 2, 3, 7, 14, 30, 60, 90, 180, 365)  # days after the last candle, in the table of the forecast
+RANGES = ((0.25, 0.75), (0.1, 0.9), (0.05, 0.95))  # the levels at the ends of its ranges
+ASKED_DAYS = 30  # after the last candle: the day that the form asks for at first
+MENU_PAIRS = 6  # above the forecast, before a link to all of them
+
+_NO_BREAK = "\N{NARROW NO-BREAK SPACE}"  # between a number and its sign of percent
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where and how the page is published."""
+
+    live: bool  # a database is connected: candles, minutes and prices can be asked for
+    address: str | None  # of the live site, in a static export that knows it; None on a server
+    static: bool  # an export: there is no API at `root`
+    stale_after: timedelta  # a model or a newest price older than this is stale
+    retrain_every: timedelta
+    repository_url: str | None
+    assets: Assets
+
+
+class Line(NamedTuple):
+    """A line of the table of the forecast."""
+
+    day: date
+    ahead: int  # days after the last candle
+    price: float
+    change: float  # from the newest price, as a share of it
+    ranges: list[tuple[float, float]]  # (3,) of `RANGES`
+
+
+class Listed(NamedTuple):
+    """A pair of the model, as the list of pairs shows it."""
+
+    pair: str
+    slug: str
+    name: str
+    decimals: int
+    close: float
+    change: float | None  # from the close of the day before, as a share of it; None: that is not known
+    low: float  # of the 80 % range of the next close
+    high: float
+    day: date  # of the last close
+    simulated: bool
+
+
+def page(answers: Answers, pair: Pair, site: Site, root: str, *, stale: bool) -> str:
+    """Return the page of a pair; `root` is the prefix of all addresses: ``./`` or ``../../``.
+
+    A page that is `stale` says so.
+
+    Raises:
+        KeyError: The model does not have the pair.
+    """
+    model = answers.model
+    card, held = model.card, model.forecasts[pair]
+    series, facts = answers.series[pair, COMBINED], card.pairs[pair]
+    pairs = [_listed(answers, one) for one in answers.held]
+    priced = round(held.anchor.price, price_decimals(held.last_close))
+    sentence = words.forecast(model, pair)
+    live = (model.scorecard.simulated if facts.simulated else model.scorecard.pairs).get(pair)
+    prophet = facts.backtest.prophet if facts.backtest else None
+    return _template().render(
+        root=root,
+        api=(site.address if site.static else root),
+        built=site.assets.files,
+        facts=_facts(answers, pair, site, root),
+        title=f"{pair}: price forecast and how good it has been – Crypto Predict",
+        description=f"{sentence} Shown beside what really happened to every earlier forecast.",
+        canonical=f"{site.address}page/{pair.slug}/" if site.address else None,
+        policy=None,
+        banners=_banners(model, pair, stale=stale),
+        pair=str(pair),
+        pair_value=pair,
+        slug=pair.slug,
+        name=words.name(pair),
+        quote=pair.quote,
+        decimals=price_decimals(held.last_close),
+        price=priced,
+        priced_at=held.anchor.at,
+        change=_change(held),
+        sentence=sentence,
+        sure=words.sure(model, pair),
+        good=words.good(model, pair),
+        forecast=[_line(answers, pair, ahead) for ahead in HORIZONS],
+        first=held.first,
+        last=held.last,
+        end=held.end,
+        asked=held.last + ASKED_DAYS * DAY,
+        above=float(f"{priced:.2g}"),
+        record=words.record(model, pair),
+        backtest=facts.backtest,
+        prophet={score.horizon_days: score.relative_mae for score in prophet.scores} if prophet else {},
+        live=live,
+        pairs=pairs,
+        menu=_menu(pairs, str(pair)),
+        card=card,
+        pair_card=facts,
+        retrain_every=duration(site.retrain_every),
+        retrained_at=card.trained_at + site.retrain_every,
+        repository_url=site.repository_url,
+        notice=NOTICE,
+    )
+
+
+def _facts(answers: Answers, pair: Pair, site: Site, root: str) -> dict[str, str]:
+    """Return what the page tells its scripts, by the names of the attributes of its body, without ``data-``."""
+    card = answers.model.card
+    return {
+        "root": root,
+        "live": str(site.live).lower(),
+        "static": str(site.static).lower(),
+        "site": site.address or "",
+        "pair": str(pair),
+        "slug": pair.slug,
+        "decimals": str(price_decimals(answers.model.forecasts[pair].last_close)),
+        "simulated": str(card.pairs[pair].simulated).lower(),
+        "trained-at": str(plain.encode(card.trained_at)),
+        "stale-after": str(site.stale_after // timedelta(seconds=1)),
+        "retrain-every": str(site.retrain_every // timedelta(seconds=1)),
+    }
+
+
+def _banners(model: Model, pair: Pair, *, stale: bool) -> list[str]:
+    banners = []
+    if model.card.pairs[pair].simulated:
+        banners.append(f"The prices of {pair} are simulated: everything about them on this page is invented.")
+    if stale:
+        newest = _written(model.forecasts[pair].anchor.at)
+        banners.append(f"This forecast is stale: its newest price is of {newest}. Newer prices are not in it.")
+    return banners
+
+
+def _line(answers: Answers, pair: Pair, ahead: int) -> Line:
+    series, held = answers.series[pair, COMBINED], answers.model.forecasts[pair]
+    day = held.last + ahead * DAY
+    price = series.row(day).price.price
+    quantiles = dict(zip(LEVELS, series.quantiles(day, LEVELS), strict=True))
+    ranges = [(quantiles[low], quantiles[high]) for low, high in RANGES]
+    return Line(day, ahead, price, price / held.anchor.price - 1, ranges)
+
+
+def _listed(answers: Answers, pair: Pair) -> Listed:
+    series, held = answers.series[pair, COMBINED], answers.model.forecasts[pair]
+    following = series.row(held.last + DAY).price
+    return Listed(
+        str(pair),
+        pair.slug,
+        words.name(pair),
+        price_decimals(held.last_close),
+        held.last_close,
+        _change(held),
+        following.low,
+        following.high,
+        held.last,
+        answers.model.card.pairs[pair].simulated,
+    )
+
+
+def _change(held: PairForecast) -> float | None:
+    """Return the change of the last close from that of the day before, as a share of it; None if that has no close."""
+    closes = getattr(held, "closes", ())
+    before = closes[-2] if len(closes) > 1 else None
+    return held.last_close / before - 1 if before else None
+
+
+def _menu(pairs: Sequence[Listed], shown: str) -> list[Listed]:
+    """Return the first pairs, and the one that is shown if it is not among them."""
+    return [one for n, one in enumerate(pairs) if n < MENU_PAIRS or one.pair == shown]
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {
+        "count": lambda number: f"{number:,}",
+        "day": _day,
+        "direction": lambda change: "up" if change >= 0 else "down",
+        "instant": _instant,
+        "price": lambda price, decimals: f"{price:,.{decimals}f}",
+        "ratio": lambda ratio: "–" if ratio is None else f"{ratio:.3f}",
+        "share": lambda share: f"{100 * share:.1f}{_NO_BREAK}%",
+        "signed": _signed,
+        "written": _written,
+    }
+    return environment.from_string(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
+
+
+def _signed(share: float) -> str:
+    """Format a change: ``+1.25 %``."""
+    return f"{100 * share + 0.0:+,.2f}{_NO_BREAK}%".replace("-", "\N{MINUS SIGN}")
+
+
+def _written(moment: date | datetime) -> str:
+    """Format a day, or an instant in UTC: ``1 Jul 2025``, ``1 Jul 2025, 00:00 UTC``."""
+    if not isinstance(moment, datetime):
+        return f"{moment.day} {moment:%b %Y}"
+    utc = moment.astimezone(UTC)
+    return f"{utc.day} {utc:%b %Y, %H:%M} UTC"
+
+
+def _instant(moment: datetime) -> Markup:
+    return Markup('<time datetime="{}">{}</time>').format(plain.encode(moment), _written(moment))
+
+
+def _day(moment: date | datetime) -> Markup:
+    day = moment.astimezone(UTC).date() if isinstance(moment, datetime) else moment
+    return Markup('<time datetime="{}">{}</time>').format(day.isoformat(), _written(day))
