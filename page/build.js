@@ -1,21 +1,38 @@
 /**
- * Bundle the scripts and the style sheet of the page into the package that serves them.
+ * Bundle the scripts, the style sheet and the icon of the page into the package that serves them.
  *
- * The names contain a hash of the content, so that browsers may keep the files for ever.
+ * Their names contain a hash of the content, so that browsers may keep the files for ever. `NOTICE` is the text that
+ * the page's footer owes to the library in the bundle, and `licenses-HASH.txt` has its licenses. Nothing is written
+ * if a file cannot be bundled, or if a package in the bundle has a license that is not known here.
  */
-import { rm } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
 import { build } from "esbuild";
+import { describeLicenses } from "./licenses.js";
 
-const OUTPUT = "../crypto_predict/web/page/built";
+const OUTPUT = path.resolve(import.meta.dirname, "../crypto_predict/web/page/built");
 
-await rm(OUTPUT, { recursive: true, force: true });
-await build({
-  entryPoints: ["scripts/main.js", "style.css"],
+const bundle = await build({
+  absWorkingDir: import.meta.dirname,
+  entryPoints: ["scripts/main.js", "style.css", "icon.svg"],
   entryNames: "[name]-[hash]",
   outdir: OUTPUT,
   bundle: true,
   minify: true,
   format: "esm",
   target: ["es2022"],
-  legalComments: "none", // the footer of the page has the notices
+  loader: { ".svg": "copy" },
+  legalComments: "none", // they are in licenses-HASH.txt
+  metafile: true,
+  write: false,
 });
+const licenses = await describeLicenses(Object.keys(bundle.metafile.inputs));
+const hash = createHash("sha256").update(licenses).digest("hex").slice(0, 8).toUpperCase();
+
+await rm(OUTPUT, { recursive: true, force: true });
+await mkdir(OUTPUT, { recursive: true });
+for (const file of bundle.outputFiles) await writeFile(file.path, file.contents);
+await writeFile(path.join(OUTPUT, `licenses-${hash}.txt`), licenses);
+// The last file: make compares its time with those of the sources.
+await writeFile(path.join(OUTPUT, "NOTICE"), await readFile(path.join(import.meta.dirname, "NOTICE")));
