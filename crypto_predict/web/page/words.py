@@ -45,6 +45,15 @@ INVENTED = (
 )
 
 _STAYS = '"the price stays as it is"'
+_UNMEASURED = "The history is too short for a backtest, so nothing was measured on past prices."
+# The verdicts on errors that are compared with persistence.
+_BRIEF = {
+    "better": "better",
+    "worse": "worse",
+    "same": "no better",
+    "equal": "no better",
+    "unknown": "not comparable",
+}
 _LEAST_DIFFERENCE = 0.0005  # of an error relative to another: less reads as 0.0 %
 _MOST_TIMES = 100  # that an error is said to be another one
 
@@ -79,39 +88,41 @@ def forecast(model: Model, pair: Pair, days: int = 1) -> str:
 
 
 def sure(model: Model, pair: Pair) -> str:
-    """Return how often the range of the forecast held at the shortest horizon of the backtest, in one sentence.
+    """Return in a sentence or two how often the range of the nearest horizon held in the backtest.
 
     Raises:
         KeyError: The model does not have the pair.
     """
     backtest = model.card.pairs[pair].backtest
-    nominal = f"{100 * COVERAGE:.0f}"
     if backtest is None or not backtest.scores:
-        return f"The range is meant to hold {nominal} of 100 times. The history is too short to test that."
-    first = backtest.scores[0]
-    tested = f"{counted(first.forecasts, 'test')} on the past, {_ahead([first])}"
-    return f"The range is meant to hold {nominal} of 100 times. It held {_of_100(first.coverage)} in {tested}."
+        return _UNMEASURED
+    score = backtest.scores[0]
+    nominal = f"{100 * COVERAGE:.0f}"
+    tests = f"{counted(score.forecasts, 'test')} on {_past(model, pair)} prices"
+    return (
+        f"The {nominal} % range is meant to hold the price {nominal} of 100 times. In {tests} it held "
+        f"{_of_100(score.coverage)} of 100 times{_bracket(score.confidence.get('coverage'))}, {_ahead([score])}."
+    )
 
 
 def good(model: Model, pair: Pair) -> str:
-    """Return how the forecasts compare with persistence, and how often published ranges held, in two short sentences.
+    """Return in a sentence or two how the forecast compares with persistence, at every horizon of the backtest.
 
     Raises:
         KeyError: The model does not have the pair.
     """
-    card = model.card.pairs[pair]
-    scores = card.backtest.scores if card.backtest else ()
-    verdicts: dict[str, list[Score]] = {"better": [], "worse": [], "no better": []}
-    for score in scores:
-        if (verdict := _verdict(score.relative_mae, score.p_value)) != "unknown":
-            verdicts[verdict if verdict in verdicts else "no better"].append(score)
-    compared = listed([f"{verdict} {_ahead(found)}" for verdict, found in verdicts.items() if found])
-    sentences = [f"Against {_STAYS}: {compared}." if compared else "Not tested: the history is too short."]
-    live = (model.scorecard.simulated if card.simulated else model.scorecard.pairs).get(pair)
-    if live is not None and live.coverage is not None:
-        held = f"{counted(live.due, 'published forecast')} came due: the range held {_of_100(live.coverage)} of 100 times"
-        sentences.append(f"{held}{', too few to judge by' if live.days < FEW else ''}.")
-    return " ".join(sentences)
+    backtest = model.card.pairs[pair].backtest
+    if backtest is None or not backtest.scores:
+        return _UNMEASURED
+    verdicts: dict[str, list[Score]] = {}
+    for score in backtest.scores:
+        verdicts.setdefault(_BRIEF[_verdict(score.relative_mae, score.p_value)], []).append(score)
+    parts = [f"{verdict} at {days_listed([one.horizon_days for one in found])}" for verdict, found in verdicts.items()]
+    return f"Compared with {_STAYS}, on {_past(model, pair)} prices: {listed(parts)}."
+
+
+def _past(model: Model, pair: Pair) -> str:
+    return "invented" if model.card.pairs[pair].simulated else "past"
 
 
 def record(model: Model, pair: Pair) -> list[str]:
@@ -127,7 +138,7 @@ def record(model: Model, pair: Pair) -> list[str]:
     live = (model.scorecard.simulated if card.simulated else model.scorecard.pairs).get(pair)
     paragraphs = [INVENTED] if card.simulated else []
     if card.backtest is None or not card.backtest.scores:
-        paragraphs.append("The history is too short for a backtest, so nothing was measured on past prices.")
+        paragraphs.append(_UNMEASURED)
     else:
         paragraphs += _backtest(card.backtest)
     return [*paragraphs, *_live(live)]

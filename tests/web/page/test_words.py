@@ -135,7 +135,8 @@ def _assert_grammar(paragraphs: list[str]) -> None:
 @given(backtest=st.none() | backtests(), live=st.none() | live_records(), simulated=st.booleans())
 def test_a_record_is_whole_sentences(backtest: Backtest | None, live: LiveRecord | None, *, simulated: bool) -> None:
     """Whatever the figures: nobody reads 'nan', '1 days', or '104 of 100 times'."""
-    _assert_grammar(words.record(_model(backtest, live, simulated=simulated), BTC))
+    model = _model(backtest, live, simulated=simulated)
+    _assert_grammar([*words.record(model, BTC), words.sure(model, BTC), words.good(model, BTC)])
 
 
 @given(strategies.models())
@@ -144,6 +145,8 @@ def test_every_model_has_words(model: Model) -> None:
     for pair in model.forecasts:
         assert all(words.record(model, pair))
         assert words.forecast(model, pair)
+        assert words.sure(model, pair)
+        assert words.good(model, pair)
 
 
 def test_the_range_is_said_to_have_held_as_often_as_it_did() -> None:
@@ -192,6 +195,22 @@ def test_horizons_with_the_same_verdict_share_a_sentence() -> None:
     text = said(_backtest(_score(1), _score(7), _score(30, relative_mae=1.2, p_value=0.001)))
     assert "At 1 and 7 days the forecast was no better than" in text
     assert "At 30 days the forecast was worse than that: its error was 20 % larger." in text
+
+
+def test_the_record_has_a_short_form() -> None:
+    """For a reader who gives it ten seconds."""
+    model = _model(_backtest(_score(1), _score(7, relative_mae=1.2, p_value=0.001), _score(30)))
+    assert words.sure(model, BTC) == (
+        "The 80 % range is meant to hold the price 80 of 100 times. In 2,500 tests on past prices it held 81 of 100 "
+        "times (78 to 84), 1 day ahead."
+    )
+    assert words.good(model, BTC) == (
+        'Compared with "the price stays as it is", on past prices: no better at 1 and 30 days and worse at 7 days.'
+    )
+    invented = _model(_backtest(_score(1)), simulated=True)
+    assert "on invented prices" in words.sure(invented, BTC)
+    assert "on invented prices" in words.good(invented, BTC)
+    assert words.sure(_model(None), BTC) == words.good(_model(None), BTC)
 
 
 def test_a_figure_without_data_says_so() -> None:
