@@ -220,7 +220,8 @@ def _template() -> Template:
 
 def _signed(share: float) -> str:
     """Format a change: ``+1.25 %``."""
-    return f"{100 * share + 0.0:+,.2f}{_NO_BREAK}%".replace("-", "\N{MINUS SIGN}")
+    percent = round(100 * share, 2)
+    return f"{percent:+,.2f}{_NO_BREAK}%".replace("-", "\N{MINUS SIGN}") if percent else f"0.00{_NO_BREAK}%"
 
 
 def _written(moment: date | datetime) -> str:
