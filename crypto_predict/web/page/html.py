@@ -1,7 +1,7 @@
 """A model as the text of the page. Everything important is text, so that it is readable without scripts.
 
-``page.html`` is a Jinja template; Jinja, which Flask brings, escapes every value. A page is rendered when the server
-starts, not at a request.
+The templates beside this module are Jinja's, which Flask brings and which escapes every value. A page is rendered once,
+not at each request.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from crypto_predict.baked import plain
@@ -21,6 +21,7 @@ from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.baked.schema import Model, PairForecast
 from crypto_predict.market import DAY, Pair, price_decimals
 from crypto_predict.market.forecast import LEVELS
+from crypto_predict.version import __version__
 from crypto_predict.web.answers import Answers
 from crypto_predict.web.page import words
 from crypto_predict.web.page.assets import Assets
@@ -86,28 +87,28 @@ def page(answers: Answers, pair: Pair, site: Site, root: str, *, stale: bool) ->
     """
     model = answers.model
     card, held = model.card, model.forecasts[pair]
-    series, facts = answers.series[pair, COMBINED], card.pairs[pair]
+    facts, decimals = card.pairs[pair], price_decimals(held.last_close)
     pairs = [_listed(answers, one) for one in answers.held]
-    priced = round(held.anchor.price, price_decimals(held.last_close))
+    priced = round(held.anchor.price, decimals)
     sentence = words.forecast(model, pair)
     live = (model.scorecard.simulated if facts.simulated else model.scorecard.pairs).get(pair)
     prophet = facts.backtest.prophet if facts.backtest else None
-    return _template().render(
-        root=root,
-        api=(site.address if site.static else root),
-        built=site.assets.files,
+    return _render(
+        "page.html",
+        site,
+        root,
+        version=card.version,
         facts=_facts(answers, pair, site, root),
-        title=f"{pair}: price forecast and how good it has been – Crypto Predict",
+        title=f"{pair}: price forecast and how good it has been - Crypto Predict",
         description=f"{sentence} Shown beside what really happened to every earlier forecast.",
         canonical=f"{site.address}page/{pair.slug}/" if site.address else None,
-        policy=None,
         banners=_banners(model, pair, stale=stale),
         pair=str(pair),
         pair_value=pair,
         slug=pair.slug,
         name=words.name(pair),
         quote=pair.quote,
-        decimals=price_decimals(held.last_close),
+        decimals=decimals,
         price=priced,
         priced_at=held.anchor.at,
         change=_change(held),
@@ -130,8 +131,50 @@ def page(answers: Answers, pair: Pair, site: Site, root: str, *, stale: bool) ->
         pair_card=facts,
         retrain_every=duration(site.retrain_every),
         retrained_at=card.trained_at + site.retrain_every,
-        repository_url=site.repository_url,
-        notice=NOTICE,
+    )
+
+
+def missing(slug: str, held: Sequence[Pair], site: Site, root: str) -> str:
+    """Return the page that says that the model does not have a pair, for which a client may have sent any name."""
+    return _render(
+        "missing.html",
+        site,
+        root,
+        version=__version__,
+        facts={},
+        title="Not found - Crypto Predict",
+        description="This model does not have that pair.",
+        canonical=None,
+        banners=[],
+        slug=slug,
+        pairs=held,
+    )
+
+
+def policy(site: Site) -> str:
+    """Return the content security policy of a page: it loads only from its own site, and asks the live one, if any."""
+    asked = f"'self' {site.address}" if site.static and site.address else "'self'"
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        f"connect-src {asked}; base-uri 'none'; form-action {asked}"
+    )
+
+
+def _render(template: str, site: Site, root: str, **values: Any) -> str:
+    """Render one of the templates beside this module, with what every page has."""
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            root=root,
+            api=site.address if site.static else root,
+            built=site.assets.files,
+            repository_url=site.repository_url,
+            notice=NOTICE,
+            # A server sends it as a header, which can also forbid frames.
+            policy=policy(site) if site.static else None,
+            **values,
+        )
     )
 
 
@@ -191,7 +234,7 @@ def _listed(answers: Answers, pair: Pair) -> Listed:
 
 def _change(held: PairForecast) -> float | None:
     """Return the change of the last close from that of the day before, as a share of it; None if that has no close."""
-    closes = getattr(held, "closes", ())
+    closes: Sequence[float | None] = getattr(held, "closes", ())
     before = closes[-2] if len(closes) > 1 else None
     return held.last_close / before - 1 if before else None
 
@@ -202,20 +245,26 @@ def _menu(pairs: Sequence[Listed], shown: str) -> list[Listed]:
 
 
 @cache
-def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {
         "count": lambda number: f"{number:,}",
         "day": _day,
         "direction": lambda change: "up" if change >= 0 else "down",
         "instant": _instant,
         "price": lambda price, decimals: f"{price:,.{decimals}f}",
-        "ratio": lambda ratio: "–" if ratio is None else f"{ratio:.3f}",
+        "ratio": lambda ratio: "not known" if ratio is None else f"{ratio:.3f}",
         "share": lambda share: f"{100 * share:.1f}{_NO_BREAK}%",
         "signed": _signed,
         "written": _written,
     }
-    return environment.from_string(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
+    return environment
 
 
 def _signed(share: float) -> str:
