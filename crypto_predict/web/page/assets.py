@@ -5,12 +5,9 @@ Without them the page has neither scripts nor style; it is readable, since every
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
-
-from crypto_predict import logs
 
 BUILT = Path(__file__).parent / "built"
 
@@ -22,8 +19,6 @@ TYPES = {
 }
 
 _NAME = re.compile(r"(?P<name>[a-z]+)-[A-Z0-9]{8}(?P<type>\.[a-z]+)")
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +38,10 @@ class Assets:
 
 
 def find(folder: Path = BUILT) -> Assets:
-    """Return the built files of a folder; none, after a warning, if nothing has been built."""
+    """Return the built files of a folder; none if nothing has been built."""
     names = sorted(path.name for path in folder.glob("*")) if folder.is_dir() else []
     matches = [match for match in map(_NAME.fullmatch, names) if match and match["type"] in TYPES]
-    files = {match["name"] + match["type"]: match[0] for match in matches}
-    if "main.js" not in files:
-        advice = "run `npm ci && npm run build` in the folder page, or `make run`"
-        logs.event(_log, logging.WARNING, "the page has no scripts: they have not been built", advice=advice)
-    return Assets(folder, files)
+    return Assets(folder, {match["name"] + match["type"]: match[0] for match in matches})
 
 
 def content_type(file: str) -> str:
