@@ -25,6 +25,7 @@ from crypto_predict.version import __version__
 from crypto_predict.web.answers import Answers
 from crypto_predict.web.page import words
 from crypto_predict.web.page.assets import Assets
+from crypto_predict.web.questions import shortened
 from crypto_predict.wording import duration
 
 CONTENT_TYPE = "text/html; charset=utf-8"
@@ -146,18 +147,23 @@ def missing(slug: str, held: Sequence[Pair], site: Site, root: str) -> str:
         description="This model does not have that pair.",
         canonical=None,
         banners=[],
-        slug=slug,
+        slug=shortened(slug),
         pairs=held,
     )
 
 
-def policy(site: Site) -> str:
-    """Return the content security policy of a page: it loads only from its own site, and asks the live one, if any."""
-    asked = f"'self' {site.address}" if site.static and site.address else "'self'"
+def policy(live: str | None) -> str:
+    """Return the content security policy of a page: it loads from its own site only, and may ask a `live` one."""
+    asked = f"'self' {live}" if live else "'self'"
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         f"connect-src {asked}; base-uri 'none'; form-action {asked}"
     )
+
+
+def _api(site: Site, root: str) -> str | None:
+    """Return the prefix of the addresses of the API; None where the page does not know one."""
+    return site.address if site.static else root
 
 
 def _render(template: str, site: Site, root: str, **values: Any) -> str:
@@ -167,12 +173,12 @@ def _render(template: str, site: Site, root: str, **values: Any) -> str:
         .get_template(template)
         .render(
             root=root,
-            api=site.address if site.static else root,
+            api=_api(site, root),
             built=site.assets.files,
             repository_url=site.repository_url,
             notice=NOTICE,
             # A server sends it as a header, which can also forbid frames.
-            policy=policy(site) if site.static else None,
+            policy=policy(site.address) if site.static else None,
             **values,
         )
     )
@@ -184,8 +190,7 @@ def _facts(answers: Answers, pair: Pair, site: Site, root: str) -> dict[str, str
     return {
         "root": root,
         "live": str(site.live).lower(),
-        "static": str(site.static).lower(),
-        "site": site.address or "",
+        "site": _api(site, root) or "",  # the prefix of the API
         "pair": str(pair),
         "slug": pair.slug,
         "decimals": str(price_decimals(answers.model.forecasts[pair].last_close)),
