@@ -75,10 +75,10 @@ def test_the_forecast_and_the_record_are_readable_without_scripts(site: Site, br
     browser.run_scripts(False)
     browser.open(site.url)
     forecast = {row["date"]: row for row in answer(site, f"/forecast/{site.pair.slug}")}
-    rows = [re.findall(r"[\d,.-]*\d", row) for row in browser.texts("#forecast tbody tr")]
+    rows = browser.rows("#forecast-table tbody tr")
     assert rows
-    for day, *numbers in rows:
-        prices = {float(number.replace(",", "")) for number in numbers}
+    for day, *cells in rows:
+        prices = {float(number.replace(",", "")) for number in re.findall(r"[\d,]+\.?\d*", " ".join(cells))}
         assert {forecast[day][name] for name in ("prediction", "low", "high")} <= prices
     assert str(site.pair) in browser.one("h1").text
     assert "80" in browser.one("#forecast p").text

@@ -222,6 +222,12 @@ class Browser:
         """Return the text of the first element, as `texts` does; nothing without one."""
         return next(iter(self.texts(selector)), "")
 
+    def rows(self, selector: str) -> list[list[str]]:
+        """Return the texts of the cells of each row that a selector selects, with single spaces."""
+        script = """return Array.from(document.querySelectorAll(arguments[0]), (row) =>
+          Array.from(row.cells, (cell) => cell.textContent.trim().replace(/\\s+/g, " ")))"""
+        return [list(row) for row in self.run(script, selector)]
+
     def until(self, condition: Callable[[], T | None], what: str = "the condition is true") -> T:
         """Wait until a condition returns something that is true, and return that."""
         waiting = WebDriverWait(self.driver, SECONDS, 0.02, [StaleElementReferenceException])
