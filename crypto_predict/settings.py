@@ -37,6 +37,17 @@ class ServeSettings:
     database: str | None = None  # address of the database of the market
     collect: bool = False  # whether the same process collects into that database
     admin_token: str | None = field(default=None, repr=False)  # who knows it may change which pairs are collected
+    site_url: str | None = None  # address of the site itself, with a slash at its end, for the links of the feed
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger beside the model: ``model.ledger.jsonl`` beside ``model.pkl``."""
+        return ledger_beside(self.model)
+
+
+def ledger_beside(model: Path) -> Path:
+    """Return the path of the ledger beside a model: ``model.ledger.jsonl`` beside ``model.pkl``."""
+    return model.parent / f"{model.stem}.ledger.jsonl"  # a path such as ".." has no name to replace
 
 
 def file_path(text: str) -> Path:

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from crypto_predict.baked import files, plain
 from crypto_predict.baked.schema import Anchor
@@ -122,6 +122,14 @@ class Entry:
 
 _KINDS: dict[str, type[Release] | type[Outcome]] = {"release": Release, "outcome": Outcome}
 _NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+class Place(NamedTuple):
+    """Where an entry begins."""
+
+    offset: int  # bytes from the beginning of the file
+    previous: str  # the digest of the entry before
+    sha256: str  # of the entry itself
 
 
 class EntryFault(ValueError):
@@ -226,7 +234,7 @@ class Ledger:
         path: Path,
         heads: Collection[str] = (),
         before: datetime | None = None,
-        visit: Callable[[Release | Outcome], None] | None = None,
+        visit: Callable[[Release | Outcome, Place], None] | None = None,
     ) -> Ledger:
         """Read a ledger file without trusting it.
 
@@ -235,7 +243,8 @@ class Ledger:
             heads: `Scorecard.head` of models that were released with it. Entries after the last one that they name were
                 never released, and are dropped with a warning.
             before: The training time of a first release that was not completed. Entries from then on are dropped, too.
-            visit: Called with the content of each entry. An `EntryFault` that it raises is reported with the line.
+            visit: Called with the content of each entry and its place. An `EntryFault` that it raises is reported with
+                the line.
 
         Raises:
             BrokenLedger: The file is absent, empty, too large, truncated, altered or of a newer format (the line is
@@ -253,7 +262,7 @@ class Ledger:
                     if before is not None and isinstance(content, Release) and content.made_at >= before:
                         break
                     if visit is not None:
-                        visit(content)
+                        visit(content, Place(size, ledger.head, entry.sha256))
                     ledger._add(entry)
                 except EntryFault as fault:
                     raise BrokenLedger(path, ledger.entries + 1, str(fault)) from fault
@@ -317,6 +326,26 @@ class Ledger:
             self.newest.append(release)
         self.entries += 1
         self.head = entry.sha256
+
+
+def entries_from(path: Path, place: Place, end: int) -> Iterator[Entry]:
+    """Yield the entries of a ledger from a place, which `Ledger.read` has passed to its visitor, to an offset in bytes.
+
+    Raises:
+        BrokenLedger: The file cannot be read, or it has changed since.
+    """
+    offset, previous, changed = place.offset, place.previous, BrokenLedger(path, None, "it has changed since the start")
+    with files.opened(path, "ledger", MOST_BYTES, RESTORE, partial(BrokenLedger, path, None)) as file:
+        file.seek(offset)
+        while offset < end:
+            try:
+                entry = read_entry(file.readline(MOST_LINE_BYTES + 1), previous)
+            except EntryFault as fault:
+                raise changed from fault
+            if offset == place.offset and entry.sha256 != place.sha256:
+                raise changed
+            offset, previous = offset + len(entry.line), entry.sha256
+            yield entry
 
 
 def size_up_to(path: Path, head: str) -> int | None:

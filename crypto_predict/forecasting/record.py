@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from crypto_predict.baked.evaluation import Evaluator
-from crypto_predict.baked.ledger import DAYS, MOST_BYTES, RESTORE, EntryFault, Ledger, Outcome, Release
+from crypto_predict.baked.ledger import DAYS, MOST_BYTES, RESTORE, EntryFault, Ledger, Outcome, Place, Release
 from crypto_predict.baked.schema import (
     COVERAGE,
     Card,
@@ -76,7 +76,7 @@ class Record:
         """
         record, entries = cls(), 0
 
-        def visit(content: Release | Outcome) -> None:
+        def visit(content: Release | Outcome, _: Place) -> None:
             nonlocal entries
             record._count(content)
             entries += 1

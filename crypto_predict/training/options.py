@@ -14,7 +14,7 @@ from crypto_predict.errors import InvalidValue, shown
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.market import Interval, Pair
 from crypto_predict.market.forecast import MINUTES_AHEAD
-from crypto_predict.settings import boolean, day, file_path, instant_of_epoch, label, whole_number
+from crypto_predict.settings import boolean, day, file_path, instant_of_epoch, label, ledger_beside, whole_number
 from crypto_predict.sources.catalog import EXCHANGES, FILE, pair_in_name, source_name
 from crypto_predict.sources.limits import Bounds
 from crypto_predict.wording import listed
@@ -162,7 +162,7 @@ class Outputs:
     @property
     def ledger(self) -> Path:
         """The ledger beside the model: ``model.ledger.jsonl`` beside ``model.pkl``."""
-        return self.model.parent / f"{self.model.stem}.ledger.jsonl"  # a path such as ".." has no name to replace
+        return ledger_beside(self.model)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from crypto_predict.baked import ledger as ledger_module
 from crypto_predict.baked import store
-from crypto_predict.baked.ledger import DAYS, EntryFault, Ledger, Outcome, Release, size_up_to
+from crypto_predict.baked.ledger import DAYS, EntryFault, Ledger, Outcome, Place, Release, entries_from, size_up_to
 from crypto_predict.errors import BrokenLedger
 from crypto_predict.market import DAY
 from tests.support.ledgers import START, contents, data_of, make_ledger, make_outcome, make_release, members, sealed
@@ -87,19 +87,35 @@ def test_what_is_appended_follows_what_was_read(path: Path) -> None:
         ledger.append(make_release())
 
 
-def test_the_content_of_each_entry_is_visited_in_order(path: Path) -> None:
-    """With the line in the error if the visitor refuses one."""
-    found: list[Release | Outcome] = []
+def test_each_entry_is_visited_in_order_with_its_place(path: Path) -> None:
+    """From which it can be read again. With the line in the error if the visitor refuses one."""
+    found: list[tuple[Release | Outcome, Place]] = []
     path.write_bytes(DATA)
-    Ledger.read(path, visit=found.append)
-    assert found == contents(DATA)
+    Ledger.read(path, visit=lambda content, place: found.append((content, place)))
+    assert [content for content, _ in found] == contents(DATA)
+    for content, place in found:
+        (entry,) = entries_from(path, place, place.offset + 1)
+        assert entry.content == content
+    assert [entry.content for entry in entries_from(path, found[1][1], len(DATA))] == contents(DATA)[1:]
 
-    def refuse(content: Release | Outcome) -> None:
+    def refuse(content: Release | Outcome, _: Place) -> None:
         if content.pair == ETH:
             raise EntryFault("it is refused")
 
     with pytest.raises(BrokenLedger, match="line 4: it is refused"):
         Ledger.read(path, visit=refuse)
+
+
+@pytest.mark.parametrize("data", [DATA.replace(b"alpaca", b"abacus"), make_ledger(make_release(START + 2 * DAY)), b""])
+def test_an_entry_that_has_changed_is_not_read_again(path: Path, data: bytes) -> None:
+    """A ledger that was begun anew may have another entry at the same place."""
+    places: list[Place] = []
+    path.write_bytes(DATA)
+    Ledger.read(path, visit=lambda _, place: places.append(place))
+    path.write_bytes(data)
+    for place in places:
+        with pytest.raises(BrokenLedger, match="it has changed since"):
+            list(entries_from(path, place, len(DATA)))
 
 
 def test_the_chain_is_the_one_that_is_documented() -> None:

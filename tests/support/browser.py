@@ -63,13 +63,26 @@ new PerformanceObserver((list) => {
   watched.tasks.push(...list.getEntries().map((entry) => entry.duration));
 }).observe({ type: "longtask", buffered: true });
 """
-# Scripts that compare with the server's time must not trust this clock; timers are not affected.
+# Another time than that of the machine, and timers that are due when a test lets time pass.
 _CLOCK = """
 {
-  const Right = Date, skew = %d;
+  const Right = Date, right = setTimeout, stop = clearTimeout, waiting = new Map();
+  let ahead = %d;
   globalThis.Date = class Date extends Right {
-    constructor(...values) { if (values.length) super(...values); else super(Right.now() + skew); }
-    static now() { return Right.now() + skew; }
+    constructor(...values) { if (values.length) super(...values); else super(Right.now() + ahead); }
+    static now() { return Right.now() + ahead; }
+  };
+  globalThis.clearTimeout = (id) => { waiting.delete(id); stop(id); };
+  globalThis.setTimeout = (call, delay = 0, ...values) => {
+    const id = right(() => { waiting.delete(id); call(...values); }, delay);
+    waiting.set(id, { call, values, due: Date.now() + delay });
+    return id;
+  };
+  watched.passTime = (milliseconds) => {
+    ahead += milliseconds;
+    for (const [id, { call, values, due }] of waiting) {
+      if (due <= Date.now()) { clearTimeout(id); right(call, 0, ...values); }
+    }
   };
 }
 """
@@ -137,6 +150,10 @@ class Browser:
         """Take the network away, or give it back."""
         unlimited = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
         self._command("Network.emulateNetworkConditions", offline=offline, **unlimited)
+
+    def pass_time(self, time: timedelta) -> None:
+        """Let time pass in the open page, after `set_clock`: what waits for a time in it begins."""
+        self.run("watched.passTime(arguments[0])", time.total_seconds() * 1000)
 
     @contextlib.contextmanager
     def hidden(self) -> Iterator[None]:

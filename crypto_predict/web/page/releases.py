@@ -1,0 +1,298 @@
+"""Past releases: what was forecast then, and what really followed, from the ledger beside the model.
+
+The ledger is read once, after the start, in one pass. Kept are what a list of releases shows and the places of their
+entries in the file; an entry is read again, and verified, when its release is asked for. So memory grows by half a
+kilobyte a day and pair, whatever the size of the ledger.
+
+A ledger that is missing or damaged, or belongs to another model, leaves the page without past releases, and everything
+else as it is. Forecasts of simulated prices and of real ones are never mixed: of a pair, only those are shown that are
+of the same kind as the model's.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from crypto_predict import logs
+from crypto_predict.baked.ledger import EntryFault, Ledger, Outcome, Place, Release, entries_from
+from crypto_predict.baked.schema import Anchor, Model
+from crypto_predict.errors import BrokenLedger, CryptoPredictError
+from crypto_predict.market import DAY, Pair
+from crypto_predict.market.forecast import LEVELS
+
+NEWEST = 50  # releases in the feed, before its archives
+MOST_DAYS = 36_525  # from the first release to the last outcome: a century
+WAIT_SECONDS = 2.0  # until a request that came while the ledger is being read is refused
+RETRY_SECONDS = 10  # until it may be asked again
+UNAVAILABLE = "past releases are not available"
+PAUSE_ENTRIES, PAUSE_SECONDS = 50, 0.002  # of reading: threads that answer requests would wait for the interpreter
+
+_LABEL = re.compile(r"[A-Za-z0-9._+-]{1,100}")
+_log = logging.getLogger(__name__)
+
+
+class NoRelease(CryptoPredictError):
+    """No release that can be shown was made on `day`."""
+
+    def __init__(self, pair: Pair, day: str, known: list[date]) -> None:
+        span = f"releases from {min(known)} to {max(known)}" if known else "no releases"
+        super().__init__(f"day: {day:.20} is not the day of a release of {pair}; the ledger has {span}")
+
+
+class LedgerUnread(CryptoPredictError):
+    """Past releases cannot be shown yet: the ledger is still being read."""
+
+    def __init__(self) -> None:
+        super().__init__("past releases are being read; ask again later")
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRelease:
+    """A release in the list of a pair."""
+
+    day: date  # of `made_at`
+    made_at: datetime
+    build: str
+    price: float  # the newest one at that time
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """The closes of days that were forecast, as first recorded."""
+
+    first: date
+    closes: tuple[float | None, ...]  # of the days from `first` on; None: not recorded
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasesDocument:
+    """The releases of a pair, the newest of each day, and what followed. `page/scripts/types.d.ts` has the same."""
+
+    pair: Pair
+    simulated: bool
+    releases: tuple[ListedRelease, ...]  # newest first; none where past releases are not available
+    outcomes: Outcomes | None  # None: nothing has been recorded
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseDocument:
+    """One release of a pair. `page/scripts/types.d.ts` has the same."""
+
+    pair: Pair
+    simulated: bool
+    build: str
+    made_at: datetime
+    anchor: Anchor
+    last: date
+    levels: tuple[float, ...]
+    prediction: tuple[float, ...]  # (30,) for the closes of the days after `last`
+    low: tuple[float, ...]  # (30,) of the 80 % interval
+    high: tuple[float, ...]  # (30,)
+    quantiles: tuple[tuple[float, ...], ...] | None  # (7, 30) by level; None in early releases
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRelease:
+    """A release, and the digest of its entry, which no other entry has."""
+
+    release: Release
+    sha256: str
+
+
+class _Stretch(NamedTuple):
+    """A part of the ledger that begins and ends with a release."""
+
+    first: Place
+    end: int  # bytes from the beginning of the file
+
+    @classmethod
+    def between(cls, first: Place, last: Place) -> _Stretch:
+        """Return the part from one entry to another, both included."""
+        return cls(first, last.offset + 1)
+
+
+@dataclass(slots=True)
+class _Pair:
+    """What is kept of the releases of one pair."""
+
+    first: date | None = None  # the first day that was forecast
+    days: dict[date, tuple[ListedRelease, Place]] = field(default_factory=dict)  # ascending
+    outcomes: dict[date, float] = field(default_factory=dict)
+
+
+class _Index:
+    """What is kept of a ledger."""
+
+    def __init__(self, model: Model, sleep: Callable[[float], object]) -> None:
+        self.pairs = {pair: _Pair() for pair in model.forecasts}
+        self.months: dict[str, _Stretch] = {}  # by name, "2026-11", ascending
+        self.newest: deque[Place] = deque(maxlen=NEWEST)
+        self.head: str | None = None  # the digest of the first entry; None: there is no ledger
+        self._simulated = {pair: facts.simulated for pair, facts in model.card.pairs.items()}
+        self._sleep = sleep
+        self._entries = 0
+
+    def visit(self, content: Release | Outcome, place: Place) -> None:
+        """Keep what is shown of an entry; raise `EntryFault` if that has no limit."""
+        self.head = self.head or place.sha256
+        self._entries += 1
+        if self._entries % PAUSE_ENTRIES == 0:
+            self._sleep(PAUSE_SECONDS)
+        if not self.is_shown(content):
+            return
+        kept = self.pairs[content.pair]
+        if isinstance(content, Release):
+            self._keep(kept, content, place)
+        elif kept.first is not None and content.day >= kept.first:
+            _check_distance(kept.first, content.day)
+            kept.outcomes.setdefault(content.day, content.close)
+
+    def is_shown(self, content: Release | Outcome) -> bool:
+        """Whether it is of a pair of the model, and of the same kind: real or simulated."""
+        return self._simulated.get(content.pair) == content.simulated
+
+    def _keep(self, kept: _Pair, release: Release, place: Place) -> None:
+        if not _LABEL.fullmatch(release.build):
+            raise EntryFault(f"its build {release.build!r:.80} is not a label of ASCII letters, digits and . _ + -")
+        day, after = release.made_at.date(), release.last + DAY
+        _check_distance(next(iter(kept.days), day), day)
+        _check_distance(after, day)
+        kept.first = min(kept.first or after, after)
+        kept.days[day] = ListedRelease(day, release.made_at, release.build, release.anchor.price), place
+        self.newest.append(place)
+        month = day.isoformat()[:7]
+        self.months[month] = _Stretch.between(self.months[month].first if month in self.months else place, place)
+
+
+def _check_distance(first: date, last: date) -> None:
+    if abs((last - first).days) > MOST_DAYS:
+        raise EntryFault(f"{first} and {last} are more than a century apart")
+
+
+class Releases:
+    """The past releases of the pairs of a model. Safe to share between threads.
+
+    The ledger is read at the first question, or before it by `prepare`. A question that comes in between waits for
+    `wait_seconds` at most.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        ledger: Path,
+        *,
+        sleep: Callable[[float], object] = time.sleep,
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
+        self._model = model
+        self._path = ledger
+        self._sleep = sleep
+        self._wait_seconds = wait_seconds
+        self._lock = threading.Lock()
+        self._index: _Index | None = None
+
+    def prepare(self) -> None:
+        """Read the ledger, if that has not been done. It pauses often, so that other threads go on."""
+        self._current(-1)
+
+    def listed(self, pair: Pair) -> ReleasesDocument:
+        """Return the releases of a pair of the model; none where past releases are not available.
+
+        Raises:
+            LedgerUnread: The ledger is being read.
+        """
+        kept = self._current().pairs[pair]
+        simulated = self._model.card.pairs[pair].simulated
+        releases = tuple(listed for listed, _ in reversed(kept.days.values()))
+        return ReleasesDocument(pair, simulated, releases, _outcomes(kept))
+
+    def release(self, pair: Pair, day: str) -> ReleaseDocument:
+        """Return the newest release of a pair on a day such as "2026-11-23", in UTC.
+
+        Raises:
+            BrokenLedger: The ledger has changed since the start.
+            LedgerUnread: The ledger is being read.
+            NoRelease: The text is not the day of a release.
+        """
+        kept = self._current().pairs[pair]
+        found = next((place for listed, place in kept.days.values() if str(listed.day) == day), None)
+        if found is None:
+            raise NoRelease(pair, day, list(kept.days))
+        (published,) = self._published(_Stretch.between(found, found))
+        release, levels = published.release, zip(*published.release.quantiles, strict=True)
+        return ReleaseDocument(
+            pair=release.pair,
+            simulated=release.simulated,
+            build=release.build,
+            made_at=release.made_at,
+            anchor=release.anchor,
+            last=release.last,
+            levels=LEVELS,
+            prediction=release.prediction,
+            low=release.low,
+            high=release.high,
+            quantiles=tuple(levels) or None,
+        )
+
+    @property
+    def head(self) -> str | None:
+        """The digest of the ledger's first entry, which never changes; None where past releases are not available."""
+        return self._current().head
+
+    @property
+    def months(self) -> list[str]:
+        """The months with releases, "2026-11", oldest first."""
+        return list(self._current().months)
+
+    def newest(self) -> Iterator[PublishedRelease]:
+        """Yield the newest 50 releases of all pairs, oldest first; errors as of `release`."""
+        if places := self._current().newest:
+            yield from self._published(_Stretch.between(places[0], places[-1]))
+
+    def of_month(self, month: str) -> Iterator[PublishedRelease]:
+        """Yield the releases of one of `months`, of all pairs, oldest first; errors as of `release`."""
+        yield from self._published(self._current().months[month])
+
+    def _published(self, stretch: _Stretch) -> Iterator[PublishedRelease]:
+        index = self._current()
+        for entry in entries_from(self._path, *stretch):
+            if isinstance(entry.content, Release) and index.is_shown(entry.content):
+                yield PublishedRelease(entry.content, entry.sha256)
+
+    def _current(self, wait_seconds: float | None = None) -> _Index:
+        """Return the index; -1 waits without limit while another thread makes it."""
+        if not self._lock.acquire(timeout=self._wait_seconds if wait_seconds is None else wait_seconds):
+            raise LedgerUnread
+        try:
+            index = self._index = self._index or self._read()
+        finally:
+            self._lock.release()
+        return index
+
+    def _read(self) -> _Index:
+        index, path = _Index(self._model, self._sleep), self._path
+        try:
+            if not path.exists():
+                logs.event(_log, logging.INFO, UNAVAILABLE, reason=f"{path} does not exist")
+                return index
+            Ledger.read(path, [self._model.scorecard.head], visit=index.visit)
+        except BrokenLedger as error:
+            logs.event(_log, logging.WARNING, UNAVAILABLE, reason=str(error))
+            return _Index(self._model, self._sleep)
+        return index
+
+
+def _outcomes(kept: _Pair) -> Outcomes | None:
+    if kept.first is None or not kept.outcomes:
+        return None
+    days = (max(kept.outcomes) - kept.first).days + 1
+    return Outcomes(kept.first, tuple(kept.outcomes.get(kept.first + n * DAY) for n in range(days)))

@@ -1,0 +1,357 @@
+/** A chart in a figure: canvas, legend, reading, keyboard, and the table of its values. */
+
+import { createChart as createCanvas, CrosshairMode, PriceScaleMode } from "lightweight-charts";
+import { createAnnouncer } from "../announce.js";
+import { decimalsOfStep, formatDay, formatMinute, formatPrice } from "../format.js";
+import { createCursor, HELP, nearest } from "./cursor.js";
+import { Marker } from "./marker.js";
+import { addBand, addCandles, addLine, addStrip, indexOf } from "./series.js";
+import { STRIP_SHARE } from "./strip.js";
+import { createTable } from "./table.js";
+import { onThemeChange, readTheme } from "./theme.js";
+
+/** @typedef {import("./series.js").Part} Part */
+/** @typedef {import("./series.js").LinePoint} LinePoint */
+/** @typedef {import("./series.js").CandlePoint} CandlePoint */
+/** @typedef {import("./series.js").BandPoint} BandPoint */
+/** @typedef {import("./series.js").StripPoint} StripPoint */
+/** @typedef {import("lightweight-charts").UTCTimestamp} UTCTimestamp */
+
+/**
+ * @template {{ time: number }} Point
+ * @typedef {import("./series.js").Series<Point>} Series
+ */
+
+/**
+ * @typedef {object} ChartOptions
+ * @property {string} label what the chart shows, for a screen reader: "Price of BTC/USD in USD, with its forecast"
+ * @property {number} decimals of its prices
+ * @property {"day" | "minute"} step what a time of the chart means
+ * @property {number} [page] steps that Page Up and Page Down move, by default 30
+ * @property {(time: number) => string} [word] the text of a time; by default its day or minute
+ */
+
+/**
+ * @typedef {object} Chart
+ * @property {(options: import("./series.js").LineOptions) => Series<LinePoint>} addLine
+ * @property {(options: { name: string }) => Series<CandlePoint>} addCandles
+ * @property {(options: import("./series.js").BandOptions) => Series<BandPoint>} addBand add bands before the lines that are drawn above them
+ * @property {(options: { name: string }) => Series<StripPoint>} addStrip verdicts of minutes, at the bottom
+ * @property {(time: number, text: string) => void} mark put the vertical marker at a time
+ * @property {(time: number) => void} setHome the time whose values are read while nothing is pointed at
+ * @property {(scale: "linear" | "log") => void} setScale
+ * @property {(from: number, to: number) => void} setRange show the times from `from` to `to`, both included
+ * @property {(label: string) => void} setLabel
+ * @property {() => void} remove
+ */
+
+const coarse = matchMedia("(pointer: coarse)");
+const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
+
+/**
+ * Fill a `<figure class="chart">` with a chart. Its content, except for a `<figcaption>`, is replaced.
+ *
+ * Times are seconds since 1970 in UTC. Points of a series are ascending by time. The chart is drawn in the next frame.
+ *
+ * @param {HTMLElement} figure
+ * @param {ChartOptions} options
+ * @returns {Chart}
+ */
+export function createChart(figure, { label, decimals, step, page = 30, word = step === "day" ? formatDay : formatMinute }) {
+  const { legend, plot, canvas, reading, spoken } = createElements(figure, label);
+  const chart = createCanvas(canvas, {
+    autoSize: true,
+    layout: { attributionLogo: false, background: { color: "transparent" }, fontFamily: getComputedStyle(figure).fontFamily },
+    localization: { locale: "en-GB", timeFormatter: word, tickmarksPriceFormatter: (/** @type {number[]} */ prices) => axisTexts(prices, decimals) },
+    crosshair: { mode: CrosshairMode.Magnet },
+    hoveredSeriesOnTop: false,
+    timeScale: { borderVisible: false, fixLeftEdge: true, fixRightEdge: true, minBarSpacing: 0.01, timeVisible: step === "minute", secondsVisible: false, lockVisibleTimeRangeOnResize: true },
+    rightPriceScale: { borderVisible: false },
+    // A finger that moves up and down scrolls the page.
+    handleScroll: { vertTouchDrag: false },
+    handleScale: { axisPressedMouseMove: { time: true, price: !coarse.matches } },
+    kineticScroll: { touch: !reducedMotion.matches, mouse: false },
+  });
+  const scale = chart.timeScale();
+  const marker = new Marker();
+  chart.panes()[0]?.attachPrimitive(marker);
+  const ended = new AbortController();
+  const speak = createAnnouncer(spoken);
+
+  /** @type {Part[]} */
+  const parts = [];
+  let theme = readTheme(figure);
+  /** @type {number[] | null} */
+  let times = null;
+  /** @type {number | null} */
+  let home = null;
+  /** @type {number | null} */
+  let readAt = null;
+  let pending = 0; // a frame in which legend and reading are renewed
+
+  const allTimes = () => (times ??= timesOf(parts));
+  const homeTime = () => home ?? allTimes().at(-1) ?? 0;
+  const values = (/** @type {number} */ time) => valuesAt(parts, time);
+
+  /** @param {number} time */
+  function read(time) {
+    readAt = time;
+    showReading(reading, word(time), values(time));
+  }
+
+  function changed() {
+    times = null;
+    if (!pending) {
+      pending = requestAnimationFrame(refresh);
+    }
+  }
+  function refresh() {
+    pending = 0;
+    showLegend(legend, parts);
+    if (parts.some((part) => part.points().length > 0)) {
+      read(readAt ?? homeTime());
+    }
+  }
+
+  /**
+   * @template {{ time: number }} Point
+   * @param {{ part: Part, series: Series<Point> }} added
+   */
+  function keep({ part, series }) {
+    parts.push(part);
+    part.paint(theme);
+    changed();
+    return series;
+  }
+
+  function paint() {
+    theme = readTheme(figure);
+    chart.applyOptions({
+      layout: { textColor: theme.text },
+      grid: { vertLines: { color: theme.grid }, horzLines: { color: theme.grid } },
+      crosshair: {
+        vertLine: { color: theme.cursor, labelBackgroundColor: theme["cursor-label"] },
+        horzLine: { color: theme.cursor, labelBackgroundColor: theme["cursor-label"] },
+      },
+    });
+    marker.paint(theme.today);
+    parts.forEach((part) => part.paint(theme));
+  }
+
+  function rest() {
+    chart.clearCrosshairPosition();
+    readAt = null;
+    read(homeTime());
+  }
+
+  /** @param {number} time */
+  function moveCursor(time) {
+    const index = nearest(allTimes(), time);
+    const visible = scale.getVisibleLogicalRange();
+    if (visible && (index < visible.from || index > visible.to)) {
+      const shift = index < visible.from ? index - visible.from : index - visible.to;
+      scale.setVisibleLogicalRange({ from: visible.from + shift, to: visible.to + shift });
+    }
+    const found = parts.slice().reverse().find((part) => part.visible() && priceAt(part, time) !== null);
+    if (found) {
+      chart.setCrosshairPosition(/** @type {number} */ (priceAt(found, time)), /** @type {UTCTimestamp} */ (time), found.api);
+    }
+    read(time);
+    speak(`${word(time)}: ${values(time).map(({ name, text }) => `${name} ${text}`).join(", ") || "no values"}`);
+  }
+
+  /** @param {number} factor */
+  function zoom(factor) {
+    const visible = scale.getVisibleLogicalRange();
+    if (visible) {
+      const center = readAt === null ? (visible.from + visible.to) / 2 : nearest(allTimes(), readAt);
+      scale.setVisibleLogicalRange({ from: center - (center - visible.from) * factor, to: center + (visible.to - center) * factor });
+    }
+  }
+
+  chart.subscribeCrosshairMove(({ time }) => {
+    if (time === undefined) {
+      if (document.activeElement !== plot && readAt !== null) {
+        readAt = null;
+        read(homeTime());
+      }
+    } else if (time !== readAt) {
+      read(/** @type {number} */ (time));
+    }
+  });
+  chart.subscribeClick(({ time }) => {
+    if (time !== undefined) {
+      read(/** @type {number} */ (time)); // a finger does not hover
+    }
+  });
+  // The wheel scrolls the page; with Ctrl, or by pinching, it zooms; to the side it moves the chart.
+  plot.addEventListener(
+    "wheel",
+    (event) => {
+      if (!event.ctrlKey && Math.abs(event.deltaX) <= Math.abs(event.deltaY)) {
+        event.stopPropagation();
+      }
+    },
+    { capture: true, passive: true, signal: ended.signal },
+  );
+  createCursor({ plot, times: allTimes, home: homeTime, page, move: moveCursor, leave: rest, zoom });
+  const table = createTable({ label, parts: () => parts, times: allTimes, home: homeTime, word });
+  figure.append(table);
+  paint();
+  onThemeChange(paint, ended.signal);
+
+  return {
+    addLine: (line) => keep(addLine(chart, line, decimals, changed)),
+    addCandles: (candles) => keep(addCandles(chart, candles, decimals, changed)),
+    addBand: (band) => keep(addBand(chart, band, decimals, changed)),
+    addStrip(strip) {
+      chart.priceScale("right").applyOptions({ scaleMargins: { top: 0.1, bottom: STRIP_SHARE + 0.02 } });
+      return keep(addStrip(chart, strip, changed));
+    },
+    mark: (time, text) => marker.place(/** @type {UTCTimestamp} */ (time), text),
+    setHome(time) {
+      home = time;
+      changed();
+    },
+    setScale: (name) => chart.priceScale("right").applyOptions({ mode: name === "log" ? PriceScaleMode.Logarithmic : PriceScaleMode.Normal }),
+    setRange(from, to) {
+      const all = timesOf(parts, false);
+      scale.setVisibleLogicalRange({ from: nearest(all, from), to: nearest(all, to) });
+    },
+    setLabel: (text) => plot.setAttribute("aria-label", text),
+    remove() {
+      ended.abort();
+      cancelAnimationFrame(pending);
+      chart.remove();
+      figure.querySelectorAll(":scope > :not(figcaption)").forEach((element) => element.remove());
+    },
+  };
+}
+
+/**
+ * Fill a figure with the elements of a chart.
+ *
+ * @param {HTMLElement} figure
+ * @param {string} label
+ */
+function createElements(figure, label) {
+  figure.querySelectorAll(":scope > :not(figcaption)").forEach((element) => element.remove());
+  const legend = figure.appendChild(document.createElement("ul"));
+  legend.className = "legend";
+  const plot = figure.appendChild(document.createElement("div"));
+  plot.className = "plot";
+  plot.tabIndex = 0;
+  plot.setAttribute("role", "application");
+  plot.setAttribute("aria-roledescription", "chart");
+  plot.setAttribute("aria-label", label);
+  plot.setAttribute("aria-description", HELP);
+  const canvas = plot.appendChild(document.createElement("div"));
+  canvas.className = "canvas";
+  canvas.setAttribute("aria-hidden", "true"); // lightweight-charts lays its canvases out in a table
+  const reading = figure.appendChild(document.createElement("p"));
+  reading.className = "reading";
+  const spoken = figure.appendChild(document.createElement("p"));
+  spoken.className = "visually-hidden";
+  spoken.setAttribute("role", "status");
+  return { legend, plot, canvas, reading, spoken };
+}
+
+/**
+ * Return the times of the visible series, ascending.
+ *
+ * @param {Part[]} parts
+ * @param {boolean} onlyVisible false: those of all series, which are the times of the time axis
+ * @returns {number[]}
+ */
+function timesOf(parts, onlyVisible = true) {
+  const shown = parts.filter((part) => !onlyVisible || part.visible());
+  return [...new Set(shown.flatMap((part) => part.points().map(({ time }) => time)))].sort((one, other) => one - other);
+}
+
+/**
+ * @param {Part} part
+ * @param {number} time
+ */
+function pointAt(part, time) {
+  const point = part.points()[indexOf(part.points(), time)];
+  return point?.time === time ? point : null;
+}
+
+/**
+ * @param {Part} part
+ * @param {number} time
+ * @returns {number | null}
+ */
+function priceAt(part, time) {
+  const point = pointAt(part, time);
+  return point && part.price(point);
+}
+
+/**
+ * Return the values of the visible series at a time.
+ *
+ * @param {Part[]} parts
+ * @param {number} time
+ * @returns {{ name: string, text: string }[]}
+ */
+function valuesAt(parts, time) {
+  return parts.flatMap((part) => {
+    const point = part.visible() ? pointAt(part, time) : null;
+    const texts = point && part.cells(point);
+    return texts ? texts.map((/** @type {string} */ text, /** @type {number} */ index) => ({ name: part.columns[index] ?? part.name, text })) : [];
+  });
+}
+
+/**
+ * @param {HTMLElement} reading
+ * @param {string} time
+ * @param {{ name: string, text: string }[]} items
+ */
+function showReading(reading, time, items) {
+  const when = document.createElement("time");
+  when.textContent = time;
+  const shown = items.map(({ name, text }) => {
+    const item = document.createElement("span");
+    const value = document.createElement("b");
+    value.textContent = text;
+    item.append(`${name} `, value);
+    return item;
+  });
+  reading.replaceChildren(when, ...shown.flatMap((item) => [" ", item]));
+}
+
+/**
+ * @param {HTMLElement} legend
+ * @param {Part[]} parts
+ */
+function showLegend(legend, parts) {
+  const items = parts.filter((part) => part.visible() && part.points().length > 0).flatMap((part) => part.legend);
+  const key = items.map(({ text }) => text).join("\n");
+  if (legend.dataset.key === key) {
+    return;
+  }
+  legend.dataset.key = key;
+  legend.replaceChildren(
+    ...items.map(({ color, text, shape }) => {
+      const item = document.createElement("li");
+      const swatch = document.createElement("span");
+      swatch.className = `swatch ${shape}`;
+      swatch.style.color = `var(--chart-${color}, currentColor)`;
+      item.append(swatch, text);
+      return item;
+    }),
+  );
+}
+
+/**
+ * Return the texts of the price axis, with the decimals that tell them apart.
+ *
+ * @param {number[]} prices
+ * @param {number} decimals
+ */
+function axisTexts(prices, decimals) {
+  const steps = prices.slice(1).map((price, index) => Math.abs(price - /** @type {number} */ (prices[index])));
+  const step = Math.min(...steps.filter((difference) => difference > 0), Infinity);
+  const digits = Number.isFinite(step) ? decimalsOfStep(step, decimals) : decimals;
+  return prices.map((price) => formatPrice(price, digits));
+}

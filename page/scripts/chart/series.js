@@ -1,0 +1,257 @@
+/** The kinds of series of a chart: what each one draws and how its values are worded. */
+
+import { CandlestickSeries, LineSeries, LineStyle } from "lightweight-charts";
+import { formatPrice } from "../format.js";
+import { Band } from "./band.js";
+import { KINDS, Strip } from "./strip.js";
+
+/** @typedef {import("lightweight-charts").IChartApi} IChartApi */
+/** @typedef {import("lightweight-charts").UTCTimestamp} UTCTimestamp */
+/** @typedef {import("./theme.js").Theme} Theme */
+/** @typedef {import("./theme.js").ColorName} ColorName */
+
+/** @typedef {{ time: number, value: number | null }} LinePoint seconds since 1970 (UTC); null: a gap */
+/** @typedef {{ time: number, open: number, high: number, low: number, close: number } | { time: number }} CandlePoint without prices: a gap */
+/** @typedef {{ time: number, areas?: [number, number][] }} BandPoint the prices below and above, the widest area first */
+/** @typedef {{ time: number, kind?: string }} StripPoint a key of KINDS in strip.js */
+
+/** @typedef {{ color: ColorName, text: string, shape: "line" | "dashed" | "area" | "candles" | "bar" }} LegendItem */
+
+/**
+ * A series of a chart. Points are ascending by time and have no time twice.
+ *
+ * @template {{ time: number }} Point
+ * @typedef {object} Series
+ * @property {string} name
+ * @property {(points: Point[]) => void} set replace all points
+ * @property {(point: Point) => void} update replace the newest point, or add one after it; the others stay
+ * @property {(visible: boolean) => void} show
+ */
+
+/**
+ * What the chart itself needs of a series.
+ *
+ * @typedef {object} Part
+ * @property {string} name
+ * @property {string[]} columns of the table
+ * @property {import("lightweight-charts").ISeriesApi<any>} api
+ * @property {() => any[]} points
+ * @property {() => boolean} visible
+ * @property {(point: any) => string[] | null} cells the texts of a point, one a column; null: a gap
+ * @property {(point: any) => number | null} price at which the cursor stands
+ * @property {LegendItem[]} legend
+ * @property {(theme: Theme) => void} paint
+ */
+
+/** What all series have: no line at the last price and no label of it on the axis. */
+const PLAIN = { lastValueVisible: false, priceLineVisible: false };
+
+/**
+ * Return the index of the first point that is not before `time`.
+ *
+ * @param {{ time: number }[]} points ascending
+ * @param {number} time
+ */
+export function indexOf(points, time) {
+  let low = 0;
+  let high = points.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (/** @type {{ time: number }} */ (points[middle]).time < time) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+/**
+ * Join a series of lightweight-charts with its points.
+ *
+ * @template {{ time: number }} Point
+ * @param {Omit<Part, "points" | "visible">} part
+ * @param {(points: Point[]) => any[]} drawn what lightweight-charts gets
+ * @param {() => void} changed is called after each change
+ * @returns {{ part: Part, series: Series<Point> }}
+ */
+function joined(part, drawn, changed) {
+  /** @type {Point[]} */
+  let points = [];
+  let visible = true;
+  return {
+    part: { ...part, points: () => points, visible: () => visible },
+    series: {
+      name: part.name,
+      set(all) {
+        points = all.slice();
+        part.api.setData(drawn(points));
+        changed();
+      },
+      update(point) {
+        const index = indexOf(points, point.time);
+        points.splice(index, points.length - index, point);
+        part.api.update(drawn([point])[0]);
+        changed();
+      },
+      show(shown) {
+        if (shown !== visible) {
+          visible = shown;
+          part.api.applyOptions({ visible });
+          changed();
+        }
+      },
+    },
+  };
+}
+
+/**
+ * @typedef {object} LineOptions
+ * @property {string} name for legend, reading and table
+ * @property {ColorName} color
+ * @property {boolean} [dashed]
+ * @property {1 | 2 | 3} [width] pixels, by default 2
+ * @property {number} [decimals] of its values; by default those of the chart
+ */
+
+/**
+ * Add a line. It has a hole where a value is null.
+ *
+ * @param {IChartApi} chart
+ * @param {LineOptions} options
+ * @param {number} decimals
+ * @param {() => void} changed
+ */
+export function addLine(chart, { name, color, dashed = false, width = 2, decimals: own }, decimals, changed) {
+  const digits = own ?? decimals;
+  const api = chart.addSeries(LineSeries, {
+    ...PLAIN,
+    lineWidth: width,
+    lineStyle: dashed ? LineStyle.Dashed : LineStyle.Solid,
+    priceFormat: priceFormat(digits),
+  });
+  return joined(
+    {
+      name,
+      api,
+      columns: [name],
+      cells: ({ value }) => (value === null ? null : [formatPrice(value, digits)]),
+      price: ({ value }) => value,
+      legend: [{ color, text: name, shape: dashed ? "dashed" : "line" }],
+      paint: (theme) => api.applyOptions({ color: theme[color], crosshairMarkerBackgroundColor: theme[color] }),
+    },
+    withHoles,
+    changed,
+  );
+}
+
+/**
+ * Return the data of a line. lightweight-charts would join the points at both sides of a hole, so the line from the
+ * point before it is transparent.
+ *
+ * @param {LinePoint[]} points
+ */
+function withHoles(points) {
+  return points.map(({ time, value }, index) => {
+    if (value === null) {
+      return { time };
+    }
+    return points[index + 1]?.value === null ? { time, value, color: "transparent" } : { time, value };
+  });
+}
+
+/**
+ * Add candlesticks.
+ *
+ * @param {IChartApi} chart
+ * @param {{ name: string }} options
+ * @param {number} decimals
+ * @param {() => void} changed
+ */
+export function addCandles(chart, { name }, decimals, changed) {
+  const api = chart.addSeries(CandlestickSeries, { ...PLAIN, priceFormat: priceFormat(decimals) });
+  return joined(
+    {
+      name,
+      api,
+      columns: ["open", "high", "low", "close"].map((word) => `${name}: ${word}`),
+      cells: (point) =>
+        "close" in point ? [point.open, point.high, point.low, point.close].map((price) => formatPrice(price, decimals)) : null,
+      price: ({ close = null }) => close,
+      legend: [
+        { color: "up", text: `${name}: up`, shape: "candles" },
+        { color: "down", text: "down", shape: "candles" },
+      ],
+      paint: ({ up, down }) =>
+        api.applyOptions({ upColor: up, borderUpColor: up, wickUpColor: up, downColor: down, borderDownColor: down, wickDownColor: down }),
+    },
+    (/** @type {CandlePoint[]} */ points) => points,
+    changed,
+  );
+}
+
+/**
+ * @typedef {object} BandOptions
+ * @property {string} name
+ * @property {{ text: string, color: ColorName }[]} levels of the areas, the widest one first
+ */
+
+/**
+ * Add a band.
+ *
+ * @param {IChartApi} chart
+ * @param {BandOptions} options
+ * @param {number} decimals
+ * @param {() => void} changed
+ */
+export function addBand(chart, { name, levels }, decimals, changed) {
+  const api = chart.addCustomSeries(new Band(), { ...PLAIN, priceFormat: priceFormat(decimals) });
+  return joined(
+    {
+      name,
+      api,
+      columns: levels.map(({ text }) => `${name} ${text}`),
+      cells: ({ areas }) =>
+        areas?.map((/** @type {[number, number]} */ [low, high]) => `${formatPrice(low, decimals)} to ${formatPrice(high, decimals)}`) ?? null,
+      price: ({ areas }) => (areas ? (areas[0][0] + areas[0][1]) / 2 : null),
+      legend: levels.map(({ text, color }) => ({ color, text, shape: "area" })),
+      paint: (theme) => api.applyOptions({ colors: levels.map(({ color }) => theme[color]) }),
+    },
+    (/** @type {BandPoint[]} */ points) => points,
+    changed,
+  );
+}
+
+/**
+ * Add a strip of verdicts.
+ *
+ * @param {IChartApi} chart
+ * @param {{ name: string }} options
+ * @param {() => void} changed
+ */
+export function addStrip(chart, { name }, changed) {
+  const api = chart.addCustomSeries(new Strip(), { ...PLAIN, priceScaleId: "strip" });
+  /** @type {[keyof typeof KINDS, { words: string }][]} */
+  const kinds = /** @type {any} */ (Object.entries(KINDS));
+  return joined(
+    {
+      name,
+      api,
+      columns: [name],
+      cells: ({ kind }) => (kind === undefined ? null : [KINDS[/** @type {keyof typeof KINDS} */ (kind)]?.words ?? kind]),
+      price: () => null,
+      legend: kinds.map(([kind, { words }]) => ({ color: kind, text: words, shape: "bar" })),
+      paint: (theme) => api.applyOptions({ colors: Object.fromEntries(kinds.map(([kind]) => [kind, theme[kind]])) }),
+    },
+    (/** @type {StripPoint[]} */ points) => points,
+    changed,
+  );
+}
+
+/**
+ * @param {number} decimals
+ * @returns {import("lightweight-charts").PriceFormatCustom}
+ */
+function priceFormat(decimals) {
+  return { type: "custom", formatter: (/** @type {number} */ price) => formatPrice(price, decimals), minMove: 10 ** -decimals };
+}

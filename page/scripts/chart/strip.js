@@ -1,0 +1,90 @@
+/** A strip under the candles: a bar a minute, whose height and colour show a verdict. */
+
+import { customSeriesDefaultOptions } from "lightweight-charts";
+
+/** @typedef {import("lightweight-charts").Time} Time */
+/** @typedef {import("lightweight-charts").CustomSeriesOptions & { colors: Record<string, string> }} StripOptions */
+
+/**
+ * @typedef {object} StripPoint
+ * @property {Time} time
+ * @property {string} [kind] a key of KINDS; undefined: unknown
+ */
+
+/** @typedef {import("lightweight-charts").PaneRendererCustomData<Time, StripPoint & { time: Time }>} Data */
+/** @typedef {import("lightweight-charts").ICustomSeriesPaneView<Time, StripPoint, StripOptions>} View */
+
+/** The verdicts with their words and heights: a reader who does not see the colours sees the heights. */
+export const KINDS = /** @type {const} */ ({
+  traded: { words: "traded", height: 1 },
+  quiet: { words: "quiet: connected, without a trade", height: 0.25 },
+  disconnected: { words: "disconnected", height: 0.6 },
+  "exchange-down": { words: "exchange down", height: 0.8 },
+});
+
+/** The share of the chart's height that the strip takes. */
+export const STRIP_SHARE = 0.08;
+
+/**
+ * How the strip is drawn, for lightweight-charts: at the bottom, whatever the prices are.
+ *
+ * @implements {View}
+ */
+export class Strip {
+  /** @type {Data | null} */
+  #data = null;
+  /** @type {Record<string, string>} */
+  #colors = {};
+
+  renderer() {
+    return this;
+  }
+
+  /**
+   * @param {Data} data
+   * @param {StripOptions} options
+   */
+  update(data, { colors }) {
+    this.#data = data;
+    this.#colors = colors;
+  }
+
+  /**
+   * Draw the bars.
+   *
+   * @param {Parameters<import("lightweight-charts").ICustomSeriesPaneRenderer["draw"]>[0]} target
+   */
+  draw(target) {
+    const data = this.#data;
+    if (!data?.visibleRange) {
+      return;
+    }
+    const { from, to } = data.visibleRange;
+    const width = Math.max(data.barSpacing * 0.9, 1);
+    target.useMediaCoordinateSpace(({ context, mediaSize }) => {
+      for (const { x, originalData } of data.bars.slice(from, to)) {
+        const kind = /** @type {keyof typeof KINDS} */ (originalData.kind);
+        const height = mediaSize.height * STRIP_SHARE * 0.9 * (KINDS[kind]?.height ?? 0);
+        context.fillStyle = this.#colors[kind] ?? "transparent";
+        context.fillRect(x - width / 2, mediaSize.height - height, width, height);
+      }
+    });
+  }
+
+  priceValueBuilder() {
+    return [0];
+  }
+
+  /**
+   * @param {StripPoint | import("lightweight-charts").CustomSeriesWhitespaceData<Time>} point
+   * @returns {point is import("lightweight-charts").CustomSeriesWhitespaceData<Time>}
+   */
+  isWhitespace(point) {
+    return !("kind" in point) || point.kind === undefined;
+  }
+
+  /** @returns {StripOptions} */
+  defaultOptions() {
+    return { ...customSeriesDefaultOptions, colors: {} };
+  }
+}

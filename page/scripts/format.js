@@ -1,0 +1,79 @@
+/** Texts of prices, shares and times. Times are UTC. */
+
+/** @type {Map<number, Intl.NumberFormat>} */
+const formats = new Map();
+
+/**
+ * Return a price with its decimals and with commas between thousands: "107,146.50".
+ *
+ * @param {number} value
+ * @param {number} decimals from 0 to 12
+ */
+export function formatPrice(value, decimals) {
+  let format = formats.get(decimals);
+  if (!format) {
+    format = new Intl.NumberFormat("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+    formats.set(decimals, format);
+  }
+  return format.format(value);
+}
+
+/**
+ * Return a change with its sign: "+3.2 %".
+ *
+ * @param {number} ratio 0.032 is 3.2 %
+ * @param {number} decimals
+ */
+export function formatChange(ratio, decimals = 1) {
+  const percent = (Math.abs(ratio) * 100).toFixed(decimals);
+  const sign = Number(percent) === 0 ? "" : ratio > 0 ? "+" : "\u2212";
+  return `${sign}${percent} %`;
+}
+
+/**
+ * Return a share in percent: "81 %".
+ *
+ * @param {number} ratio 0.81 is 81 %
+ * @param {number} decimals
+ */
+export function formatShare(ratio, decimals = 0) {
+  return `${(ratio * 100).toFixed(decimals)} %`;
+}
+
+/**
+ * Return the day of an instant: "2026-11-23".
+ *
+ * @param {number} seconds since 1970, UTC
+ */
+export function formatDay(seconds) {
+  return new Date(seconds * 1000).toISOString().slice(0, 10);
+}
+
+/**
+ * Return an instant to the minute: "2026-11-23 06:05 UTC".
+ *
+ * @param {number} seconds since 1970, UTC
+ */
+export function formatMinute(seconds) {
+  return `${new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ")} UTC`;
+}
+
+/**
+ * Return the UTC seconds since 1970 of a day or an instant in ISO 8601. A day is its first second.
+ *
+ * @param {string} text "2026-11-23" or "2026-11-23T06:00:00Z"
+ * @returns {number} NaN if it is neither
+ */
+export function secondsOf(text) {
+  return Date.parse(text) / 1000;
+}
+
+/**
+ * Return the decimals that tell prices apart that are `step` away from each other.
+ *
+ * @param {number} step greater than 0
+ * @param {number} most decimals at most
+ */
+export function decimalsOfStep(step, most) {
+  return Math.min(Math.max(Math.ceil(-Math.log10(step) - 1e-9), 0), most);
+}
