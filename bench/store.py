@@ -18,8 +18,9 @@ from bench.figures import Figure, in_turn
 from bench.minute_forecasts import step
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.ports import Closed
-from crypto_predict.store import WritableDatabase, open_writer
+from crypto_predict.store import WritableDatabase, open_reader, open_writer
 from crypto_predict.store.tables import price_history
+from crypto_predict.web.collected.prices import last
 
 START = datetime(2016, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -74,6 +75,7 @@ def _writes(name: str, url: str) -> Iterator[Figure]:
     again = f"{name}: unchanged candles written again"
     yield Figure(again, measured["the same"], measured["ORM"], "ORM, row by row", "/s", 50, at_least=True)
     yield Figure(f"{name}: the next minute of {LIVE} pairs", _closed(url), 0.5, "limit", "s", 1)
+    yield Figure(f"{name}: the last prices of {LIVE} pairs, read", _prices(url), 20, "limit", "ms", 1)
     yield Figure(f"{name}: minute forecasts of {LIVE} pairs, with scores", _forecast(url), 0.5, "limit", "s", 1)
 
 
@@ -92,7 +94,7 @@ def _rate(database: WritableDatabase, series: SeriesKey) -> float:
 def _closed(url: str) -> float:
     """Return the median of the seconds in which a stream's candles are stored, one of each pair, with a day before."""
     series = [SeriesKey("live", Pair(f"A{number}", "USDT"), SERIES.interval) for number in range(LIVE)]
-    candles = _candles(START, 0)[:1440]
+    candles = _candles(START, 0)[:1450]
     taken = []
     with open_writer(url) as database:
         for one in series:
@@ -103,6 +105,19 @@ def _closed(url: str) -> float:
             began = time.perf_counter()
             database.write_closed(closed)
             taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
+def _prices(url: str) -> float:
+    """Return the median of the milliseconds in which the answer to ``/prices`` about those pairs is read."""
+    taken = []
+    with open_reader(url) as database:
+        for _ in range(20):
+            began = time.perf_counter()
+            found = last(database)
+            taken.append(1000 * (time.perf_counter() - began))
+    if sum(one.change_24h is not None for one in found) < LIVE:
+        raise RuntimeError(f"of {LIVE} pairs not all have a price and one of a day before: {found}")
     return statistics.median(taken)
 
 

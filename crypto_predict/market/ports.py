@@ -259,6 +259,18 @@ class CollectedSeries:
 
 
 @dataclass(frozen=True, slots=True)
+class LastPrice:
+    """The newest price of one series, beside an earlier one."""
+
+    series: SeriesKey
+    simulated: bool
+    state: str  # one of `SERIES_STATES`
+    newest_close: datetime | None  # UTC, the time of `price`; None before the first candle
+    price: float | None  # the close of the newest candle
+    earlier: float | None  # the close of a candle before it; None if it is missing
+
+
+@dataclass(frozen=True, slots=True)
 class Revision:
     """A stored candle that was replaced by another one."""
 
@@ -301,6 +313,13 @@ class MarketReader(Protocol):
 
     def collected(self, pair: Pair | None = None) -> Sequence[CollectedSeries]:
         """Return every series, or those of one pair, sorted."""
+
+    def last_prices(self, ago: timedelta, tolerance: timedelta) -> Sequence[LastPrice]:
+        """Return the newest price of every series, sorted, beside the price `ago` before it.
+
+        That is the last close of the `tolerance` that ends there, both ends included: minutes without trades often have
+        no candle.
+        """
 
     def coverage(self, series: SeriesKey) -> Sequence[Span]:
         """Return the spans for which the source was asked and its answer is stored, ascending and apart."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from crypto_predict.market.forecast import MinuteForecast, MinuteModel
 from crypto_predict.market.ports import (
     BuiltCandle,
     CollectedSeries,
+    LastPrice,
     MinuteRecord,
     Quarantined,
     Revision,
@@ -50,6 +51,7 @@ from crypto_predict.store.tables import (
     top_of_book,
 )
 
+_SECOND = timedelta(seconds=1)
 _MOST_ROWS = 2**31 - 1  # that a statement can be limited to
 _Row = Row[*tuple[Any, ...]]
 _Select = Select[*tuple[Any, ...]]
@@ -71,6 +73,23 @@ _IS_PAIR = symbols.c.pair == bindparam("pair")
 _COLLECTED = _collected_query(_HOLES)
 _COLLECTED_OF_PAIR = _collected_query(_HOLES.where(gaps.c.series.in_(select(symbols.c.id).where(_IS_PAIR)))).where(
     _IS_PAIR
+)
+
+_CANDLE = price_history.c
+_SAME_SERIES = _CANDLE.series == symbols.c.id
+_EARLIER = symbols.c.last_open - bindparam("ago")
+_LAST_PRICES = select(  # each price is one look into the primary key of the candles
+    symbols,
+    select(_CANDLE.close)
+    .where(_SAME_SERIES, _CANDLE.open_time == symbols.c.last_open)
+    .scalar_subquery()
+    .label("price"),
+    select(_CANDLE.close)
+    .where(_SAME_SERIES, _CANDLE.open_time <= _EARLIER, _CANDLE.open_time >= _EARLIER - bindparam("tolerance"))
+    .order_by(_CANDLE.open_time.desc())
+    .limit(1)
+    .scalar_subquery()
+    .label("earlier"),
 )
 
 _MADE = tables.forecasts.c
@@ -102,6 +121,13 @@ class Database:
             else:
                 rows = connection.execute(_COLLECTED_OF_PAIR, {"pair": str(pair)}).all()
         return sorted((_collected(row) for row in rows), key=lambda one: _order(one.series))
+
+    def last_prices(self, ago: timedelta, tolerance: timedelta) -> Sequence[LastPrice]:
+        """Return the newest price of every series, sorted, beside the last close of the `tolerance` that ends `ago`."""
+        values = {"ago": ago // _SECOND, "tolerance": tolerance // _SECOND}
+        with self._connections.snapshot() as connection:
+            rows = connection.execute(_LAST_PRICES, values).all()
+        return sorted(map(_last_price, rows), key=lambda one: _order(one.series))
 
     def coverage(self, series: SeriesKey) -> Sequence[Span]:
         """Return the spans for which the source was asked and its answer is stored, ascending and apart."""
@@ -287,7 +313,7 @@ def _collected(row: _Row) -> CollectedSeries:
         simulated=row.simulated,
         state=row.state,
         first_open=None if row.first_open is None else instant(row.first_open),
-        newest_close=None if row.last_open is None else instant(row.last_open) + key.interval.length,
+        newest_close=_newest_close(row, key),
         gaps=row.gaps or 0,
         missing=int(row.length or 0) // key.interval.seconds,
         since=None if row.since is None else instant(row.since),
@@ -295,6 +321,15 @@ def _collected(row: _Row) -> CollectedSeries:
         mismatched=row.mismatched,
         version=row.version,
     )
+
+
+def _last_price(row: _Row) -> LastPrice:
+    key = _key(row)
+    return LastPrice(key, row.simulated, row.state, _newest_close(row, key), row.price, row.earlier)
+
+
+def _newest_close(row: _Row, key: SeriesKey) -> datetime | None:
+    return None if row.last_open is None else instant(row.last_open) + key.interval.length
 
 
 def _gap(row: _Row, interval: Interval) -> StoredGap:

@@ -31,7 +31,7 @@ SERIES = ("Crypto-Predict-Source", "Crypto-Predict-Interval")  # of candles
 COMMON: Headers = [
     ("Access-Control-Allow-Origin", "*"),
     # Pages of other origins may read only these in addition to a few standard headers.
-    ("Access-Control-Expose-Headers", ", ".join([*PROVENANCE, *SERIES, "ETag", "Link", "Retry-After"])),
+    ("Access-Control-Expose-Headers", ", ".join([*PROVENANCE, *SERIES, "Date", "ETag", "Link", "Retry-After"])),
     ("X-Content-Type-Options", "nosniff"),
 ]
 

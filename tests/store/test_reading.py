@@ -63,6 +63,41 @@ def test_an_unknown_series_is_empty(reader: Database) -> None:
     assert reader.quarantine(UNKNOWN, EVER) == []
 
 
+DAY = 24 * 60  # minutes
+
+
+@pytest.mark.parametrize(
+    ("stored", "earlier"),
+    [
+        ([0, 1], 0),
+        ([-1, 0, 1], 0),  # the newest of those that are near enough
+        ([-3, 5], -3),
+        ([-10, 5], -10),
+        ([-11, 5], None),
+        ([1, 2], None),  # later than a day ago
+        ([], None),
+    ],
+)
+def test_the_last_price_stands_beside_the_last_one_of_a_time_before_it(
+    stored: list[int], earlier: int | None, writer: WritableDatabase, reader: Database
+) -> None:
+    """Both ends of that time are included: here the ten minutes that end a day before it."""
+    other = SeriesKey("alpaca", Pair("ETH", "USD"), Interval.MINUTE_1)
+    writer.follow(other, simulated=True)
+    writer.write(other, candles(0, 2))  # another series does not matter
+    writer.write(MINUTES, [candle(minute) for minute in [*stored, DAY]])
+    known, found = reader.last_prices(DAY * MINUTE, 10 * MINUTE)
+    assert (known.series, known.simulated, known.price, known.earlier) == (other, True, candle(1).close, None)
+    assert (found.series, found.simulated, found.state) == (MINUTES, False, "active")
+    assert (found.newest_close, found.price) == (START + (DAY + 1) * MINUTE, candle(DAY).close)
+    assert found.earlier == (None if earlier is None else candle(earlier).close)
+
+
+def test_a_series_without_candles_does_not_have_a_last_price(reader: Database) -> None:
+    (found,) = reader.last_prices(DAY * MINUTE, 10 * MINUTE)
+    assert (found.series, found.newest_close, found.price, found.earlier) == (MINUTES, None, None, None)
+
+
 def test_series_are_sorted(writer: WritableDatabase, reader: Database) -> None:
     """By source, pair and length of the interval."""
     keys = [

@@ -105,6 +105,7 @@ def test_a_page_of_another_origin_may_read_every_header_of_this_project(real: Se
         assert set(answer.headers["Access-Control-Expose-Headers"].split(", ")) == {
             *rendering.PROVENANCE,
             *rendering.SERIES,
+            "Date",
             "ETag",
             "Link",
             "Retry-After",

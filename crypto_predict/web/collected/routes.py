@@ -15,7 +15,7 @@ from crypto_predict.market.ports import ACTIVE, CollectedSeries
 from crypto_predict.web import conditional_requests
 from crypto_predict.web import questions as query_strings
 from crypto_predict.web.answers import PairRange
-from crypto_predict.web.collected import answers, forecasts, live_answers, questions, rendering
+from crypto_predict.web.collected import answers, forecasts, live_answers, prices, questions, rendering
 from crypto_predict.web.collected import series as found_series
 from crypto_predict.web.collected.administration import Administration, AdministrationOff
 from crypto_predict.web.collected.copies import Copies
@@ -25,13 +25,13 @@ from crypto_predict.web.snapshots import cache_control, until_candle
 
 CANDLES, MINUTES, TOP_OF_BOOK = "/candles/<path:pair>", "/minutes/<path:pair>", "/top-of-book/<path:pair>"
 MINUTES_AHEAD, PAST_MINUTES = "/forecast/<path:pair>/minutes", "/forecast/<path:pair>/minutes/past"
-DIGEST, SERIES = "/digest/<path:pair>", "/series"
+DIGEST, SERIES, PRICES = "/digest/<path:pair>", "/series", "/prices"
 PAIRS, PAIR = "/pairs", "/pairs/<path:pair>"
 
 
 def add_routes(app: Flask, database: Database | None, clock: Callable[[], datetime]) -> None:
     """Add the endpoints that read the database; without one each raises `NoDatabase`."""
-    copies = Copies()
+    copies, last_prices = Copies(), LastPrices(clock)
 
     def candles(opened: Database, pair: str, query: str) -> Response:
         content_type = _content_type()
@@ -76,7 +76,12 @@ def add_routes(app: Flask, database: Database | None, clock: Callable[[], dateti
         with opened.reading() as reader:
             return live(rendering.series(found_series.series(reader, clock())))
 
-    _add(app, database, {CANDLES: candles, MINUTES: minutes, TOP_OF_BOOK: top_of_book, DIGEST: digest, SERIES: series})
+    def all_prices(opened: Database, query: str) -> Response:
+        query_strings.parameters(query, ())
+        return last_prices.answer(opened)
+
+    tables = {CANDLES: candles, MINUTES: minutes, TOP_OF_BOOK: top_of_book}
+    _add(app, database, {**tables, DIGEST: digest, SERIES: series, PRICES: all_prices})
 
 
 def add_forecasts(app: Flask, database: Database | None, clock: Callable[[], datetime]) -> None:
@@ -165,6 +170,28 @@ class LiveScorecard:
         lasts = forecasts.until_next(now)
         self._kept = baked, rendered, Span(now, now + lasts)
         return live(rendered, lasts)
+
+
+class LastPrices:
+    """``GET /prices``, which is read once for all requests until the next close."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._kept: tuple[Rendered, Span] | None = None  # the answer, and when it holds
+
+    def answer(self, database: Database) -> Response:
+        """Return the last price of every pair.
+
+        Raises:
+            DatabaseError, Overloaded: The database cannot be read.
+        """
+        now, kept = self._clock(), self._kept
+        if kept is None or now not in kept[1]:
+            with database.reading() as reader:
+                found = prices.last(reader)
+            rendered = render(found, simulated=any(one.simulated for one in found))
+            kept = self._kept = rendered, Span(now, now + forecasts.until_next(now))
+        return live(kept[0], kept[1].end - now)
 
 
 def example(database: Database, fallback: found_series.Example) -> found_series.Example:

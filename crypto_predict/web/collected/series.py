@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from crypto_predict.errors import CryptoPredictError, shown
 from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
@@ -24,6 +24,25 @@ class NotCollected(CryptoPredictError):
         held = f"the database holds {', '.join(names[:_LISTED])}{more}" if names else "the database is empty"
         super().__init__(f"{parameter}: {shown(asked)} is not collected; {held}")
         self.parameter = parameter
+
+
+class Known(Protocol):
+    """What the choice between the series of a pair depends on."""
+
+    @property
+    def series(self) -> SeriesKey:
+        """Its name."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether its prices are invented."""
+
+    @property
+    def newest_close(self) -> datetime | None:
+        """In UTC; None before the first candle."""
+
+
+K = TypeVar("K", bound=Known)
 
 
 class Example(NamedTuple):
@@ -131,14 +150,19 @@ def choose(
     if not of_source:
         raise NotCollected("source", source or "", found)
     if interval is None:
-        shortest = max(of_source, key=lambda one: (*_merit(one, one.series.interval), -one.series.interval.seconds))
-        return shortest, shortest.series.interval
+        default = best(of_source)
+        return default, default.series.interval
     usable = [one for one in of_source if interval.seconds % one.series.interval.seconds == 0]
     if not usable:
         raise NotCollected("interval", interval.label, of_source)
     names = sorted({one.series.source for one in usable})
-    best = [_stored(interval, [one for one in usable if one.series.source == name]) for name in names]
-    return max(best, key=lambda one: _merit(one, interval)), interval
+    stored = [_stored(interval, [one for one in usable if one.series.source == name]) for name in names]
+    return max(stored, key=lambda one: _merit(one, interval)), interval
+
+
+def best(found: Iterable[K]) -> K:
+    """Return the series of a pair that is read where neither an interval nor a source is asked for: see `choose`."""
+    return max(found, key=lambda one: (*_merit(one, one.series.interval), -one.series.interval.seconds))
 
 
 def _stored(interval: Interval, of_source: Sequence[CollectedSeries]) -> CollectedSeries:
@@ -148,7 +172,7 @@ def _stored(interval: Interval, of_source: Sequence[CollectedSeries]) -> Collect
     return min(exact or filled, key=lambda one: one.series.interval.seconds)
 
 
-def _merit(one: CollectedSeries, interval: Interval) -> tuple[bool, bool, datetime]:
+def _merit(one: Known, interval: Interval) -> tuple[bool, bool, datetime]:
     """Return what a better source has more of: candles at all, real ones, new ones."""
     newest = one.newest_close
     return newest is not None, not one.simulated, EPOCH if newest is None else interval.floor(newest)

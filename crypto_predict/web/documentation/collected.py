@@ -18,6 +18,7 @@ from crypto_predict.web import rendering as headers
 from crypto_predict.web.answers import PairRange
 from crypto_predict.web.collected import answers, forecasts, rendering
 from crypto_predict.web.collected.live_answers import Minute
+from crypto_predict.web.collected.prices import PairPrice
 from crypto_predict.web.collected.questions import DEFAULT_LIMIT, MOST_CANDLES, PageQuestion, PastQuestion
 from crypto_predict.web.collected.series import Example, NotCollected, SeriesState, state
 from crypto_predict.web.documentation.schemas import (
@@ -69,6 +70,7 @@ _OPERATIONS = {  # path to schema of the answer, summary, and status to response
         {"404": "NotCollected"},
     ),
     "/series": ("SeriesState", "Every collected series, with its span, lag, gaps and rate of mismatch", {}),
+    "/prices": ("Prices", "The last price of every collected pair, and its change over 24 hours", {}),
 }
 _USUAL = {"400": "BadParameter", "304": "NotModified", "412": "PreconditionFailed", "503": "DatabaseUnavailable"}
 _PROBLEMS = {  # name to description
@@ -128,6 +130,11 @@ Compare days that are `complete` only: the source was asked for all of such a da
 Of a series without candles `start`, `end` and `lag_seconds` are null. `compared` candles of the live stream were
 compared with those that the source returned later, and `mismatched` ones differed; `mismatch_rate` is their share.
 `since` is how far back the series is collected, null for all of it.
+""",
+    "/prices": """\
+Of each pair the newest close of the source that answers where none is asked for, and its `time`. `change_24h` is
+relative to the last close of the ten minutes that end 24 hours before that time: 0.012 is 1.2 %. It is null if there
+was none, as are `price` and `time` before the first candle. One read answers all requests until the next close.
 """,
 }
 _OF_SCORECARD = """\
@@ -275,6 +282,8 @@ def _schemas() -> dict[str, Schema]:
     state["properties"] |= {"interval": _INTERVAL, "state": {**_TEXT, "enum": list(SERIES_STATES)}}
     day = schema_of(answers.DayDigest)
     day["properties"] |= {"interval": _INTERVAL}
+    price = schema_of(PairPrice)
+    price["properties"] |= {"state": {**_TEXT, "enum": list(SERIES_STATES)}}
     of_pair = {
         name: schema if name in _OF_EVERY_PAIR else or_null(schema)
         for name, schema in schema_of(PairRange)["properties"].items()
@@ -289,6 +298,7 @@ def _schemas() -> dict[str, Schema]:
         "MinutesAhead": schema_of(forecasts.MinutesAhead),
         "OneSeries": state,
         "SeriesState": {"type": "array", "items": ref("schemas", "OneSeries")},
+        "Prices": {"type": "array", "items": price},
         "PairRange": {"type": "array", "items": record(of_pair | {"collected": collected})},
     }
 
@@ -313,6 +323,7 @@ def _examples(example: Example, tables: Mapping[str, _Shown], ranges: list[PairR
         "DayDigest": plain.encode(of_day),
         "MinutesAhead": plain.encode(_example_minutes(example)),
         "SeriesState": plain.encode(states),
+        "Prices": plain.encode([_example_price(example)]),
         "PairRange": json.loads(rendering.pairs(ranges, states).body),
     }
 
@@ -419,6 +430,13 @@ def _example_record(example: Example) -> forecasts.MinutesRecord:
     score = forecasts.MinuteScore(1, 1_439, 1.0002, 0.82, 0.88, 0.507, 0.803, 0.898)
     series = example.series
     return forecasts.MinutesRecord(series.pair, series.source, False, since, since + timedelta(minutes=1_438), (score,))
+
+
+def _example_price(example: Example) -> PairPrice:
+    """Return an invented price of the pair of a series."""
+    series, newest = example.series, _example_candles(example)[-1]
+    close = newest.open_time + series.interval.length
+    return PairPrice(series.pair, series.source, False, ACTIVE, newest.close, close, 0.01203)
 
 
 def example_states(example: Example) -> list[SeriesState]:

@@ -165,7 +165,7 @@ def test_series_have_the_rate_of_mismatch_and_how_far_back_they_are_collected(ow
     assert shown == ["stopped", "2026-11-01T00:03:00Z", 400, 3, 0.0075]
 
 
-@pytest.mark.parametrize("path", ["/series", "/pairs"])
+@pytest.mark.parametrize("path", ["/series", "/pairs", "/prices"])
 def test_a_parameter_is_refused_where_none_is_taken(path: str, served: Client) -> None:
     response = served.get(f"{path}?pair=BTC-USD")
     assert response.status_code == 400

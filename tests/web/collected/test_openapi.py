@@ -23,7 +23,16 @@ from tests.support.serving import Served, serving
 from tests.web.documentation.test_openapi import PLACEHOLDERS, schemathesis
 
 AHEAD, PAST = "/forecast/{pair}/minutes", "/forecast/{pair}/minutes/past"
-OURS = ["/candles/{pair}", "/minutes/{pair}", "/top-of-book/{pair}", "/digest/{pair}", "/series", AHEAD, PAST]
+OURS = [
+    "/candles/{pair}",
+    "/minutes/{pair}",
+    "/top-of-book/{pair}",
+    "/digest/{pair}",
+    "/series",
+    "/prices",
+    AHEAD,
+    PAST,
+]
 
 
 @pytest.fixture(scope="module")

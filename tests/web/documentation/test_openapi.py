@@ -37,7 +37,7 @@ UNLISTED = {  # routes that the document leaves out, and why
     "/openapi.json": "is the document",
 }
 OF_A_DATABASE = {
-    *("/candles/{pair}", "/minutes/{pair}", "/top-of-book/{pair}", "/digest/{pair}", "/series"),
+    *("/candles/{pair}", "/minutes/{pair}", "/top-of-book/{pair}", "/digest/{pair}", "/series", "/prices"),
     *("/forecast/{pair}/minutes", "/forecast/{pair}/minutes/past"),
 }
 PLACEHOLDERS = {"string", "additionalProp1", 0, 1}  # invented by Swagger UI if an example is missing

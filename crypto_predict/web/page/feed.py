@@ -1,0 +1,189 @@
+"""The releases as an Atom feed (RFC 4287): one entry for each release of a pair, and its forecast in words.
+
+``feed.xml`` has the newest 50 entries, newest first. ``feed/2026-11.xml`` has all entries of a month; these archives
+are linked as RFC 5005, section 4, describes. That of the month in which the model was trained still grows, so it is not
+marked as an archive, and ``feed.xml`` links it only if its 50 entries do not reach back to its beginning.
+
+The identity of an entry is derived from the digest of its line in the ledger, which never changes, and that of the feed
+from the first line. Addresses are absolute if the site's own address is known, otherwise relative to the document's.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import date, datetime
+from xml.etree import ElementTree as ET
+
+from crypto_predict.baked import plain
+from crypto_predict.baked.ledger import Release
+from crypto_predict.baked.schema import Model
+from crypto_predict.market import DAY, Pair, price_decimals
+from crypto_predict.version import __version__
+from crypto_predict.web.page import words
+from crypto_predict.web.page.releases import PublishedRelease, Releases
+from crypto_predict.wording import counted, listed
+
+CONTENT_TYPE = "application/atom+xml; charset=utf-8"
+NAME = "feed.xml"
+HORIZONS = (1, 7, 30)  # days after the last candle, in the words of an entry
+
+_ATOM, _HISTORY = "http://www.w3.org/2005/Atom", "http://purl.org/syndication/history/1.0"
+_IDENTITIES = uuid.UUID("5b1f5e5c-6f0a-4f4e-9d4b-0c6a5c1d2e73")  # the namespace of the identities below
+_NO_LEDGER = "no ledger"
+_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, section 2.2: the others
+
+
+class Feed:
+    """The feed of a model and its past releases. Without a ledger it has no entries."""
+
+    def __init__(self, model: Model, releases: Releases, address: str | None, repository_url: str | None) -> None:
+        """Make the feed of a site at `address`, which ends with a slash; None if it is not known."""
+        self._model = model
+        self._releases = releases
+        self._address = address
+        self._repository_url = repository_url
+
+    def newest(self) -> bytes:
+        """Return ``feed.xml``.
+
+        Raises:
+            BrokenLedger: The ledger has changed since the start.
+            LedgerUnread: The ledger is being read.
+        """
+        published, months = list(self._releases.newest()), self._releases.months
+        links = {"self": NAME, "alternate": ""}
+        if published:
+            month = months.index(_month(published[0].release))
+            whole = next(self._releases.of_month(months[month])).sha256 == published[0].sha256
+            links |= _linked("prev-archive", months, month - 1 if whole else month)
+        return self._document("", links, published)
+
+    def of_month(self, month: str) -> bytes:
+        """Return ``feed/2026-11.xml`` for one of the months of the releases; errors as of `newest`."""
+        months = self._releases.months
+        place = months.index(month)
+        links = {"self": _archive(month), "alternate": "", "current": NAME}
+        links |= _linked("prev-archive", months, place - 1) | _linked("next-archive", months, place + 1)
+        is_over = month < self._model.card.trained_at.isoformat()[:7]
+        return self._document("../", links, list(self._releases.of_month(month)), is_archive=is_over)
+
+    def _document(
+        self, root: str, links: dict[str, str], published: list[PublishedRelease], *, is_archive: bool = False
+    ) -> bytes:
+        """Return a feed document; `root` is the prefix that makes an address of the site relative to it."""
+        card, prefix = self._model.card, root if self._address is None else self._address
+        feed = ET.Element("feed", {"xmlns": _ATOM, "xmlns:fh": _HISTORY, "xml:lang": "en"})
+        about = listed([str(pair) for pair in self._model.forecasts])
+        invented = " (simulated prices)" if card.simulated else ""
+        _add(feed, "id", _identity(self._releases.head or _NO_LEDGER))
+        _add(feed, "title", f"Crypto Predict: forecasts of {about}{invented}")
+        _add(feed, "subtitle", "Each release, what it forecast, and how sure it was. Nothing here is advice.")
+        _add(feed, "updated", _instant(max([one.release.made_at for one in published], default=card.trained_at)))
+        author = _add(feed, "author")
+        _add(author, "name", "Crypto Predict")
+        if self._repository_url is not None:
+            _add(author, "uri", self._repository_url)
+        _add(feed, "generator", "Crypto Predict", version=__version__)
+        if is_archive:
+            _add(feed, "fh:archive")
+        for relation, place in links.items():
+            kind = "text/html" if relation == "alternate" else "application/atom+xml"
+            _add(feed, "link", rel=relation, type=kind, href=prefix + place or "./")
+        for one in reversed(published):
+            _add_entry(feed, one, prefix)
+        ET.indent(feed, "")  # a line for each element
+        return bytes(ET.tostring(feed, "utf-8", xml_declaration=True)) + b"\n"
+
+
+def _add_entry(feed: ET.Element, published: PublishedRelease, prefix: str) -> None:
+    release, entry = published.release, _add(feed, "entry")
+    made_at, page = _instant(release.made_at), page_of(release.pair, release.made_at)
+    _add(entry, "id", _identity(published.sha256))
+    _add(entry, "title", title(release))
+    _add(entry, "published", made_at)
+    _add(entry, "updated", made_at)
+    _add(entry, "link", rel="alternate", type="text/html", href=f"{prefix}{page}")
+    _add(entry, "category", term=str(release.pair))
+    if release.simulated:
+        _add(entry, "category", term="simulated")
+    _add(entry, "summary", summary(release), type="text")
+
+
+def page_of(pair: Pair, made_at: datetime) -> str:
+    """Return the address of the page that shows the newest release of a day, from the root of the site."""
+    return f"page/{pair.slug}/?release={made_at.date()}"
+
+
+def title(release: Release) -> str:
+    """Return the forecast of a release a week ahead in some words."""
+    price, predicted = _price(release, release.anchor.price), _price(release, release.prediction[6])
+    invented = "Simulated: " if release.simulated else ""
+    return f"{invented}{words.name(release.pair)} at {price}, {predicted} forecast 7 days ahead"
+
+
+def summary(release: Release) -> str:
+    """Return the forecast of a release in sentences."""
+    invented = ["These prices are simulated: no exchange was asked."] if release.simulated else []
+    anchor = release.anchor
+    now = _price(release, anchor.price)
+    sentences = [
+        *invented,
+        f"One {words.name(release.pair)} cost {now} on {_written(anchor.at)} at {anchor.at:%H:%M} UTC.",
+        *(_sentence(release, horizon) for horizon in HORIZONS),
+        f"Persistence, the forecast that the price stays as it is, says {now} for each of these days.",
+        f"Build {release.build}.",
+    ]
+    return " ".join(sentences)
+
+
+def _sentence(release: Release, horizon: int) -> str:
+    """Return the forecast some days ahead in one sentence."""
+    day, n = release.last + horizon * DAY, horizon - 1
+    predicted, low, high = (_price(release, prices[n]) for prices in (release.prediction, release.low, release.high))
+    return (
+        f"Forecast for the close of {_written(day)}, {counted(horizon, 'day')} ahead: {predicted}, "
+        f"with 80 % probability between {low} and {high}."
+    )
+
+
+def _written(day: date) -> str:
+    return f"{day.day} {day:%B} {day.year}"
+
+
+def _price(release: Release, amount: float) -> str:
+    return words.price(amount, release.pair.quote, price_decimals(release.anchor.price))
+
+
+def _identity(digest: str) -> str:
+    """Return a name that is unique without an authority (RFC 9562), the same for the same digest."""
+    return uuid.uuid5(_IDENTITIES, digest).urn
+
+
+def _month(release: Release) -> str:
+    return release.made_at.isoformat()[:7]
+
+
+def _instant(instant: datetime) -> str:
+    """Return an instant in UTC as RFC 3339 has it."""
+    return str(plain.encode(instant))
+
+
+def _archive(month: str) -> str:
+    return f"feed/{month}.xml"
+
+
+def _linked(relation: str, months: list[str], place: int) -> dict[str, str]:
+    """Return the link to the month at a place; none if there is none."""
+    return {relation: _archive(months[place])} if 0 <= place < len(months) else {}
+
+
+def _add(parent: ET.Element, name: str, text: str | None = None, **attributes: str) -> ET.Element:
+    """Add an element. Characters that XML cannot have are replaced."""
+    child = ET.SubElement(parent, name, {key: _clean(value) for key, value in attributes.items()})
+    child.text = None if text is None else _clean(text)
+    return child
+
+
+def _clean(text: str) -> str:
+    return _IN_XML.sub("\N{REPLACEMENT CHARACTER}", text)
