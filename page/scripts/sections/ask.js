@@ -51,7 +51,7 @@ export async function mount(root, { site, forecast }) {
       mark(fields[name], output, faults.some(({ field }) => field === name));
     }
     if (faults.length > 0) {
-      output.replaceChildren(element("ul", { class: "error" }, ...faults.map(({ message }) => element("li", {}, message))));
+      output.replaceChildren(element("ul", { class: "problem" }, ...faults.map(({ message }) => element("li", {}, message))));
       fields[/** @type {Field} */ (faults[0]?.field)].focus();
       return;
     }
@@ -64,7 +64,7 @@ export async function mount(root, { site, forecast }) {
       }
     } catch (error) {
       if (!current.signal.aborted) {
-        output.replaceChildren(element("p", { class: "error" }, detailOf(error)));
+        output.replaceChildren(element("p", { class: "problem" }, detailOf(error)));
       }
     } finally {
       clearTimeout(waiting);
