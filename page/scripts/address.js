@@ -1,7 +1,7 @@
 /** The state of the page in the query of its address, so that a view can be shared. */
 
 const DAY = /^\d{4}-\d\d-\d\d$/;
-const SLUG = /^[a-z0-9]{1,20}-[a-z0-9]{1,20}$/;
+const SLUG = /^[A-Z0-9]{1,20}-[A-Z0-9]{1,20}$/i;
 
 /**
  * @param {...string} values the first one is the default
@@ -23,7 +23,7 @@ const day = {
 const price = { expected: "a price above 0", valid: (text) => /^[\d.]+(e[-+]?\d+)?$/i.test(text) && Number(text) > 0 && Number(text) < Infinity };
 
 /** @type {Parameter} */
-const slug = { expected: "a pair such as btc-usd", valid: (text) => SLUG.test(text) };
+const slug = { expected: "a pair such as BTC-USD", valid: (text) => SLUG.test(text) };
 
 /**
  * A parameter of the query. A parameter without an initial value is absent unless it is set.

@@ -1,5 +1,7 @@
 /** Texts of prices, shares and times. Times are UTC. */
 
+export const DAY_SECONDS = 86_400;
+
 /** @type {Map<number, Intl.NumberFormat>} */
 const formats = new Map();
 

@@ -2,8 +2,9 @@
 
 import { announce } from "./announce.js";
 import { parseState } from "./address.js";
-import { getJson } from "./requests.js";
-import { readSite } from "./site.js";
+import { getAnswer, getJson } from "./requests.js";
+import { mount as forecast } from "./sections/forecast.js";
+import { presentInstant, readSite } from "./site.js";
 
 /** @typedef {import("./types.d.ts").Context} Context */
 /** @typedef {(root: HTMLElement, context: Context) => void | Promise<void>} Mount */
@@ -13,7 +14,7 @@ import { readSite } from "./site.js";
  *
  * @type {Record<string, Mount>}
  */
-const SECTIONS = {};
+const SECTIONS = { forecast };
 
 const NEAR = "600px";
 
@@ -38,17 +39,25 @@ for (const id of Object.keys(SECTIONS)) {
  * @returns {Context}
  */
 function createContext() {
-  /** @type {Context["forecast"] | undefined} */
-  let forecast;
+  /** @type {Promise<{ value: import("./types.d.ts").ForecastDocument, headers: Headers }> | undefined} */
+  let answer;
   /** @type {Context["record"] | undefined} */
   let record;
+  const getForecast = () => {
+    answer ??= getAnswer(`${site.root}page/${site.slug}.json`);
+    return answer;
+  };
   return {
     site,
     get forecast() {
-      return (forecast ??= getJson(`${site.root}page/${site.slug}.json`));
+      return getForecast().then(({ value }) => value);
     },
     get record() {
-      return (record ??= getJson(`${site.root}page/${site.slug}/record.json`));
+      record ??= getJson(`${site.root}page/${site.slug}/record.json`);
+      return record;
+    },
+    get now() {
+      return getForecast().then(({ value, headers }) => presentInstant(Date.now(), headers.get("Date"), value.anchor.at));
     },
   };
 }
@@ -73,7 +82,7 @@ async function mount(root) {
     await SECTIONS[root.id]?.(root, context);
   } catch (error) {
     const notice = document.createElement("p");
-    notice.className = "problem";
+    notice.className = "error";
     notice.textContent = `This part cannot be shown: ${error instanceof Error ? error.message : error}.`;
     root.append(notice);
     console.error(error);

@@ -3,8 +3,6 @@
 /** @typedef {import("./types.d.ts").Site} Site */
 
 const DAY_MS = 86_400_000;
-const LONGEST_STALE_MS = 400 * DAY_MS;
-
 /**
  * Return the facts that the page carries in the attributes of its body.
  *
@@ -12,13 +10,13 @@ const LONGEST_STALE_MS = 400 * DAY_MS;
  * @returns {Site}
  */
 export function readSite(body) {
-  const { root = "./", live, site, pair = "", slug, decimals, simulated, trainedAt = "", staleAfter, retrainEvery } = body.dataset;
+  const { root = "./", live, site, pair = "", slug = "", decimals, simulated, trainedAt = "", staleAfter, retrainEvery } = body.dataset;
   return {
     root,
     live: live === "true",
-    api: site || null,
+    api: body.dataset.static === "true" ? site || null : root,
     pair,
-    slug: slug ?? pair.toLowerCase().replace("/", "-"),
+    slug,
     decimals: Number(decimals ?? 2),
     simulated: simulated === "true",
     trainedAt,
@@ -30,16 +28,14 @@ export function readSite(body) {
 /**
  * Return the present instant, as milliseconds since 1970 (UTC), without trust in a clock that is wrong.
  *
- * @param {string | null} dateHeader of an answer that has just arrived: the clock of the server
- * @param {string} newest the newest price that is known, as an ISO 8601 instant: it is not later than now
- * @returns {number} by the server's clock; or else by the browser's, if it is possible; or else `newest`
+ * @param {number} clock the browser's clock
+ * @param {string | null} dateHeader of an answer: the clock of the server, up to a day ago if the answer was kept
+ * @param {string} newest the newest price that is known, as an ISO 8601 instant, which is not later than now
+ * @returns {number} the browser's clock if it agrees with the server to a day, or else the server's; without that, not
+ *   less than `newest`
  */
-export function presentInstant(dateHeader, newest) {
-  const earliest = Date.parse(newest);
-  for (const clock of [Date.parse(dateHeader ?? ""), Date.now()]) {
-    if (clock >= earliest && clock < earliest + LONGEST_STALE_MS) {
-      return clock;
-    }
-  }
-  return earliest;
+export function presentInstant(clock, dateHeader, newest) {
+  const server = Date.parse(dateHeader ?? "");
+  const now = Math.abs(clock - server) > DAY_MS ? server : clock;
+  return Math.max(now, Date.parse(newest));
 }

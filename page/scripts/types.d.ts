@@ -129,4 +129,5 @@ export interface Context {
   site: Site;
   forecast: Promise<ForecastDocument>;
   record: Promise<RecordDocument>;
+  now: Promise<number>; // the present instant, milliseconds since 1970: see presentInstant() in site.js
 }

@@ -3,8 +3,8 @@
 import { createChart as createCanvas, CrosshairMode, PriceScaleMode } from "lightweight-charts";
 import { createAnnouncer } from "../announce.js";
 import { decimalsOfStep, formatDay, formatMinute, formatPrice } from "../format.js";
-import { createCursor, HELP, nearest } from "./cursor.js";
-import { Marker } from "./marker.js";
+import { createCursor, HELP } from "./cursor.js";
+import { Markers } from "./marker.js";
 import { addBand, addCandles, addLine, addStrip, indexOf } from "./series.js";
 import { STRIP_SHARE } from "./strip.js";
 import { createTable } from "./table.js";
@@ -35,9 +35,10 @@ import { onThemeChange, readTheme } from "./theme.js";
  * @typedef {object} Chart
  * @property {(options: import("./series.js").LineOptions) => Series<LinePoint>} addLine
  * @property {(options: { name: string }) => Series<CandlePoint>} addCandles
- * @property {(options: import("./series.js").BandOptions) => Series<BandPoint>} addBand add bands before the lines that are drawn above them
+ * @property {(options: import("./series.js").BandOptions) => Series<BandPoint>} addBand drawn below the lines
  * @property {(options: { name: string }) => Series<StripPoint>} addStrip verdicts of minutes, at the bottom
- * @property {(time: number, text: string) => void} mark put the vertical marker at a time
+ * @property {HTMLElement} tools above the plot, for the buttons of a section
+ * @property {(marks: { time: number, text: string }[]) => void} mark draw vertical lines with a word, instead of earlier ones
  * @property {(time: number) => void} setHome the time whose values are read while nothing is pointed at
  * @property {(scale: "linear" | "log") => void} setScale
  * @property {(from: number, to: number) => void} setRange show the times from `from` to `to`, both included
@@ -58,7 +59,7 @@ const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
  * @returns {Chart}
  */
 export function createChart(figure, { label, decimals, step, page = 30, word = step === "day" ? formatDay : formatMinute }) {
-  const { legend, plot, canvas, reading, spoken } = createElements(figure, label);
+  const { tools, legend, plot, canvas, reading, spoken } = createElements(figure, label);
   const chart = createCanvas(canvas, {
     autoSize: true,
     layout: { attributionLogo: false, background: { color: "transparent" }, fontFamily: getComputedStyle(figure).fontFamily },
@@ -73,8 +74,8 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
     kineticScroll: { touch: !reducedMotion.matches, mouse: false },
   });
   const scale = chart.timeScale();
-  const marker = new Marker();
-  chart.panes()[0]?.attachPrimitive(marker);
+  const markers = new Markers();
+  chart.panes()[0]?.attachPrimitive(markers);
   const ended = new AbortController();
   const speak = createAnnouncer(spoken);
 
@@ -91,6 +92,7 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
 
   const allTimes = () => (times ??= timesOf(parts));
   const homeTime = () => home ?? allTimes().at(-1) ?? 0;
+  const indexAt = (/** @type {number} */ time) => scale.timeToIndex(/** @type {UTCTimestamp} */ (time), true) ?? 0;
   const values = (/** @type {number} */ time) => valuesAt(parts, time);
 
   /** @param {number} time */
@@ -134,7 +136,7 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
         horzLine: { color: theme.cursor, labelBackgroundColor: theme["cursor-label"] },
       },
     });
-    marker.paint(theme.today);
+    markers.paint(theme.today);
     parts.forEach((part) => part.paint(theme));
   }
 
@@ -146,7 +148,7 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
 
   /** @param {number} time */
   function moveCursor(time) {
-    const index = nearest(allTimes(), time);
+    const index = indexAt(time);
     const visible = scale.getVisibleLogicalRange();
     if (visible && (index < visible.from || index > visible.to)) {
       const shift = index < visible.from ? index - visible.from : index - visible.to;
@@ -164,7 +166,7 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
   function zoom(factor) {
     const visible = scale.getVisibleLogicalRange();
     if (visible) {
-      const center = readAt === null ? (visible.from + visible.to) / 2 : nearest(allTimes(), readAt);
+      const center = readAt === null ? (visible.from + visible.to) / 2 : indexAt(readAt);
       scale.setVisibleLogicalRange({ from: center - (center - visible.from) * factor, to: center + (visible.to - center) * factor });
     }
   }
@@ -201,6 +203,7 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
   onThemeChange(paint, ended.signal);
 
   return {
+    tools,
     addLine: (line) => keep(addLine(chart, line, decimals, changed)),
     addCandles: (candles) => keep(addCandles(chart, candles, decimals, changed)),
     addBand: (band) => keep(addBand(chart, band, decimals, changed)),
@@ -208,15 +211,14 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
       chart.priceScale("right").applyOptions({ scaleMargins: { top: 0.1, bottom: STRIP_SHARE + 0.02 } });
       return keep(addStrip(chart, strip, changed));
     },
-    mark: (time, text) => marker.place(/** @type {UTCTimestamp} */ (time), text),
+    mark: (marks) => markers.place(marks),
     setHome(time) {
       home = time;
       changed();
     },
     setScale: (name) => chart.priceScale("right").applyOptions({ mode: name === "log" ? PriceScaleMode.Logarithmic : PriceScaleMode.Normal }),
     setRange(from, to) {
-      const all = timesOf(parts, false);
-      scale.setVisibleLogicalRange({ from: nearest(all, from), to: nearest(all, to) });
+      scale.setVisibleLogicalRange({ from: indexAt(from), to: indexAt(to) });
     },
     setLabel: (text) => plot.setAttribute("aria-label", text),
     remove() {
@@ -236,6 +238,9 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
  */
 function createElements(figure, label) {
   figure.querySelectorAll(":scope > :not(figcaption)").forEach((element) => element.remove());
+  figure.classList.remove("waiting");
+  const tools = figure.appendChild(document.createElement("div"));
+  tools.className = "controls tools";
   const legend = figure.appendChild(document.createElement("ul"));
   legend.className = "legend";
   const plot = figure.appendChild(document.createElement("div"));
@@ -251,20 +256,19 @@ function createElements(figure, label) {
   const reading = figure.appendChild(document.createElement("p"));
   reading.className = "reading";
   const spoken = figure.appendChild(document.createElement("p"));
-  spoken.className = "visually-hidden";
+  spoken.className = "unseen";
   spoken.setAttribute("role", "status");
-  return { legend, plot, canvas, reading, spoken };
+  return { tools, legend, plot, canvas, reading, spoken };
 }
 
 /**
  * Return the times of the visible series, ascending.
  *
  * @param {Part[]} parts
- * @param {boolean} onlyVisible false: those of all series, which are the times of the time axis
  * @returns {number[]}
  */
-function timesOf(parts, onlyVisible = true) {
-  const shown = parts.filter((part) => !onlyVisible || part.visible());
+function timesOf(parts) {
+  const shown = parts.filter((part) => part.visible());
   return [...new Set(shown.flatMap((part) => part.points().map(({ time }) => time)))].sort((one, other) => one - other);
 }
 
@@ -297,7 +301,7 @@ function priceAt(part, time) {
 function valuesAt(parts, time) {
   return parts.flatMap((part) => {
     const point = part.visible() ? pointAt(part, time) : null;
-    const texts = point && part.cells(point);
+    const texts = point && !point.joint ? part.cells(point) : null;
     return texts ? texts.map((/** @type {string} */ text, /** @type {number} */ index) => ({ name: part.columns[index] ?? part.name, text })) : [];
   });
 }

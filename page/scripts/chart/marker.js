@@ -1,17 +1,20 @@
-/** A vertical line with a word, for example at today. */
+/** Vertical lines with a word, for example at today. */
 
 /** @typedef {import("lightweight-charts").Time} Time */
 
 /** @typedef {import("lightweight-charts").IPanePrimitive<Time>} Primitive */
 
+const FONT = "12px system-ui, sans-serif";
+
+/** @typedef {{ time: number, text: string }} Mark */
+
 /** @implements {Primitive} */
-export class Marker {
+export class Markers {
   /** @type {import("lightweight-charts").PaneAttachedParameter<Time> | null} */
   #attached = null;
   #color = "transparent";
-  /** @type {Time | null} */
-  #time = null;
-  #text = "";
+  /** @type {Mark[]} */
+  #marks = [];
   #views = [{ renderer: () => this }];
 
   /** @param {import("lightweight-charts").PaneAttachedParameter<Time>} attached */
@@ -24,14 +27,12 @@ export class Marker {
   }
 
   /**
-   * Put the marker at a time.
+   * Replace all marks.
    *
-   * @param {Time} time
-   * @param {string} text
+   * @param {Mark[]} marks
    */
-  place(time, text) {
-    this.#time = time;
-    this.#text = text;
+  place(marks) {
+    this.#marks = marks;
     this.#attached?.requestUpdate();
   }
 
@@ -42,28 +43,37 @@ export class Marker {
   }
 
   /**
-   * Draw the marker.
+   * Draw the marks.
    *
    * @param {Parameters<import("lightweight-charts").IPrimitivePaneRenderer["draw"]>[0]} target
    */
   draw(target) {
-    const scale = this.#attached?.chart.timeScale();
-    const index = this.#time === null ? null : scale?.timeToIndex(this.#time, true);
-    const x = index === null || index === undefined ? null : scale?.logicalToCoordinate(/** @type {any} */ (index));
-    if (x === null || x === undefined) {
-      return;
-    }
     target.useMediaCoordinateSpace(({ context, mediaSize }) => {
       context.strokeStyle = this.#color;
       context.fillStyle = this.#color;
-      context.setLineDash([3, 3]);
-      context.beginPath();
-      context.moveTo(x, 0);
-      context.lineTo(x, mediaSize.height);
-      context.stroke();
-      context.setLineDash([]);
-      context.font = "12px sans-serif";
-      context.fillText(this.#text, x + 4, 14);
+      context.font = FONT;
+      context.setLineDash([2, 3]);
+      for (const { time, text } of this.#marks) {
+        const x = this.#coordinate(time);
+        if (x !== null && x >= 0 && x <= mediaSize.width) {
+          context.beginPath();
+          context.moveTo(x, 0);
+          context.lineTo(x, mediaSize.height);
+          context.stroke();
+          const width = context.measureText(text).width;
+          context.fillText(text, x + 4 + width < mediaSize.width ? x + 4 : x - 4 - width, 12);
+        }
+      }
     });
+  }
+
+  /**
+   * @param {number} time
+   * @returns {number | null} pixels from the left; null if nothing is drawn yet
+   */
+  #coordinate(time) {
+    const scale = this.#attached?.chart.timeScale();
+    const index = scale?.timeToIndex(/** @type {Time} */ (time), true) ?? null;
+    return index === null ? null : (scale?.logicalToCoordinate(/** @type {any} */ (index)) ?? null);
   }
 }

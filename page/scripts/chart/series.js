@@ -10,9 +10,13 @@ import { KINDS, Strip } from "./strip.js";
 /** @typedef {import("./theme.js").Theme} Theme */
 /** @typedef {import("./theme.js").ColorName} ColorName */
 
-/** @typedef {{ time: number, value: number | null }} LinePoint seconds since 1970 (UTC); null: a gap */
+/**
+ * The points of series. `time` is seconds since 1970 in UTC. A `joint` is drawn, to join a series to another one, but
+ * is not a value of its own.
+ */
+/** @typedef {{ time: number, value: number | null, joint?: boolean }} LinePoint null: a gap */
 /** @typedef {{ time: number, open: number, high: number, low: number, close: number } | { time: number }} CandlePoint without prices: a gap */
-/** @typedef {{ time: number, areas?: [number, number][] }} BandPoint the prices below and above, the widest area first */
+/** @typedef {{ time: number, areas?: [number, number][], joint?: boolean }} BandPoint the prices below and above, the widest area first */
 /** @typedef {{ time: number, kind?: string }} StripPoint a key of KINDS in strip.js */
 
 /** @typedef {{ color: ColorName, text: string, shape: "line" | "dashed" | "area" | "candles" | "bar" }} LegendItem */
@@ -207,16 +211,18 @@ export function addCandles(chart, { name }, decimals, changed) {
  * @param {() => void} changed
  */
 export function addBand(chart, { name, levels }, decimals, changed) {
+  const named = levels.slice().reverse(); // the narrowest one is read first
   const api = chart.addCustomSeries(new Band(), { ...PLAIN, priceFormat: priceFormat(decimals) });
+  api.setSeriesOrder(0); // below the lines
   return joined(
     {
       name,
       api,
-      columns: levels.map(({ text }) => `${name} ${text}`),
+      columns: named.map(({ text }) => `${text} range`),
       cells: ({ areas }) =>
-        areas?.map((/** @type {[number, number]} */ [low, high]) => `${formatPrice(low, decimals)} to ${formatPrice(high, decimals)}`) ?? null,
+        areas?.map((/** @type {[number, number]} */ [low, high]) => `${formatPrice(low, decimals)} to ${formatPrice(high, decimals)}`).reverse() ?? null,
       price: ({ areas }) => (areas ? (areas[0][0] + areas[0][1]) / 2 : null),
-      legend: levels.map(({ text, color }) => ({ color, text, shape: "area" })),
+      legend: named.map(({ text, color }) => ({ color, text: `${text} range`, shape: "area" })),
       paint: (theme) => api.applyOptions({ colors: levels.map(({ color }) => theme[color]) }),
     },
     (/** @type {BandPoint[]} */ points) => points,

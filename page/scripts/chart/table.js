@@ -59,7 +59,7 @@ export function createTable({ label, parts, times, home, word }) {
       row.append(cell("th", word(time), "row"));
       for (const part of shown) {
         const point = part.points()[indexOf(part.points(), time)];
-        const texts = (point?.time === time ? part.cells(point) : null) ?? part.columns.map(() => "");
+        const texts = (point?.time === time && !point.joint ? part.cells(point) : null) ?? part.columns.map(() => "");
         row.append(...texts.map((text) => cell("td", text)));
       }
     }
