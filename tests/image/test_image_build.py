@@ -41,9 +41,11 @@ CONTEXT = [
     "train.py",
     "requirements-api.txt",
     "requirements-live.txt",
+    "requirements-page.txt",
     "requirements-train.txt",
 ]
 KEYS = {"alpaca_api_key": "AK-3f1c0e7d52b94a68", "alpaca_secret_key": "SK-9b27d6410c5e83fa"}
+INSTALLED = 3  # stages that install with pip: the training, the page's scripts, the server
 MOST_NEW_CACHE = 10 * 10**6  # bytes that a scheduled build leaves in the engine's cache
 MOST_NEW_LAYERS = 30_000  # compressed bytes of its image that a registry does not have yet
 SVG = "{http://www.w3.org/2000/svg}svg"
@@ -88,14 +90,17 @@ def copy_context(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     for name in CONTEXT:
         shutil.copy(ROOT / name, folder)
-    shutil.copytree(ROOT / PACKAGE, folder / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in (PACKAGE, "page"):
+        ignored = shutil.ignore_patterns("__pycache__", "built", "node_modules")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     return folder
 
 
 def test_a_new_timestamp_trains_again_and_installs_nothing_again(next_release: Release) -> None:
     """A model from the cache would be stale without notice."""
     cached = next_release.cached()
-    assert len([step for step in cached if "pip install" in step]) == 2
+    assert len([step for step in cached if "pip install" in step]) == INSTALLED
+    assert [step for step in cached if "npm ci" in step]
     assert [step for step in cached if "compileall" in step]
     assert not [step for step in cached if "train.py --output" in step]
     assert next_release.exchange.requests
@@ -149,7 +154,7 @@ def test_every_stage_uses_the_base_that_is_pinned_by_digest(next_release: Releas
     report = engine.build(arguments=arguments, context=next_release.context, tag=f"{next_release.tag}-base")
     engine.forget(f"{next_release.tag}-base")
     assert set(re.findall(r"load metadata for (\S+)", report)) == {base}
-    assert len([step for step in replace(next_release, report=report).cached() if "pip install" in step]) == 2
+    assert len([step for step in replace(next_release, report=report).cached() if "pip install" in step]) == INSTALLED
 
 
 def test_a_module_that_cannot_be_imported_fails_the_build(image: str, tmp_path: Path) -> None:
@@ -261,7 +266,7 @@ def test_a_file_in_the_data_folder_is_used_for_training_but_not_in_the_image(ima
     engine.forget(tag)
     assert card["pairs"]["SOL/USD"]["source"] == "file:data/SOL.csv"
     assert not [name for layer in published for name in layer if "SOL.csv" in name]
-    assert len([step for step in built.cached() if "pip install" in step]) == 2
+    assert len([step for step in built.cached() if "pip install" in step]) == INSTALLED
 
 
 def test_a_file_without_a_named_pair_fails_the_build(image: str, tmp_path: Path) -> None:

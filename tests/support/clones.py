@@ -89,6 +89,9 @@ def clone(folder: Path, **environ: str) -> Clone:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
+    built = Path("crypto_predict", "web", "page", "built")
+    if (ROOT / built).is_dir():  # now newer than its sources, so that `make` keeps it
+        shutil.copytree(ROOT / built, folder / built, copy_function=shutil.copy)
     (folder / ".venv").mkdir()
     for path in Path(sys.prefix).iterdir():
         if path.suffix != ".stamp":

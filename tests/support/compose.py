@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from bench.image import npm_registry
 from tests.support import engine
 from tests.support.serving import ROOT
 
@@ -43,7 +44,7 @@ class Project:
         """Run a command of compose with additional environment variables; return its output."""
         files = ("--file", str(self.folder / "compose.yaml"), "--file", str(self.folder / "compose.override.yaml"))
         command = [*compose_command(), "--project-name", self.name, *files, *words]
-        environ = {"DOCKER_BUILDKIT": "1", "COMPOSE_DOCKER_CLI_BUILD": "1", **engine.QUICK}
+        environ = {"DOCKER_BUILDKIT": "1", "COMPOSE_DOCKER_CLI_BUILD": "1", **npm_registry(), **engine.QUICK}
         run = engine.run_building if words[0] in {"build", "up"} else engine.run_pulling
         done = run(command, {**environ, "SOURCE": "simulated", "SOURCE_DATE_EPOCH": "", **variables})
         assert done.returncode == 0, done.stderr[-4000:]

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import stamina
 
-from bench.image import is_temporary
+from bench.image import is_temporary, npm_registry
 from crypto_predict.history import SETTLE
 from crypto_predict.market import Interval
 from tests.support.histories import make_candle, wandering
@@ -68,8 +68,10 @@ def docker(*words: str, seconds: float = 120) -> str:
 def try_build(
     *options: str, arguments: Mapping[str, str], context: Path = ROOT, tag: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Build the Dockerfile of a folder with BuildKit and the network of the host. The build may fail."""
-    given = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
+    """Build the Dockerfile of a folder with BuildKit, and network and npm registry of the host. The build may fail."""
+    given = [
+        word for name, value in {**npm_registry(), **arguments}.items() for word in ("--build-arg", f"{name}={value}")
+    ]
     named = ["--tag", tag] if tag else []
     command = ["docker", "build", "--network", "host", "--progress", "plain", *given, *named, *options, str(context)]
     return run_building(command, {"DOCKER_BUILDKIT": "1"})

@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from bench.image import npm_registry
 from crypto_predict.market import Interval
 from tests.support import github, render
 from tests.support.engine import DAYS, docker, right_now, running_registry, why_no_engine
@@ -152,6 +153,8 @@ class World:
             "TESTS": tests,
             "JOBS": "0",
             "VENV": sys.prefix,
+            **npm_registry(),  # for the image
+            "NPM_CONFIG_OFFLINE": "true",  # these tests need no scripts of the page
         }
         copy, path = self._copy(at), Path(".github/workflows") / workflow
         command = [

@@ -31,6 +31,7 @@ def test_every_lock_is_audited_with_a_locked_program() -> None:
     (lock,) = re.findall(r"--require-hashes --requirement (\S+)", install)
     assert "pip-audit==" in (ROOT / lock).read_text(encoding="utf-8")
     assert "for lock in requirements-*.txt" in find_step(WORKFLOW, "locks", "Audit every lock")["run"]
+    assert "npm audit --prefix page" in find_step(WORKFLOW, "locks", "Audit what the page's bundle is made of")["run"]
     assert {path.parent for path in ROOT.glob("**/requirements*.txt") if ".venv" not in str(path)} == {ROOT}
 
 

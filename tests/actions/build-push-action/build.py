@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench.image import npm_registry
 from tests.support.engine import run_pulling
 from tests.support.indexes import INDEX, SBOM_TYPE, Layout
 
@@ -19,7 +20,8 @@ from tests.support.indexes import INDEX, SBOM_TYPE, Layout
 def main() -> None:
     """Build, and push or write according to the inputs of the action."""
     environ = os.environ
-    arguments = [word for line in lines("BUILD_ARGS") for word in ("--build-arg", line)]
+    registry = [f"{name}={value}" for name, value in npm_registry().items()]
+    arguments = [word for line in [*registry, *lines("BUILD_ARGS")] for word in ("--build-arg", line)]
     named = (line.partition("=") for line in lines("SECRET_ENVS"))
     keys = [word for name, _, variable in named for word in ("--secret", f"id={name},env={variable}")]
     target = ["--target", environ["TARGET"]] if environ["TARGET"] else []
