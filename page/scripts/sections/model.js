@@ -12,7 +12,9 @@ import { presentInstant } from "../site.js";
 
 /** @typedef {"simulated" | "stale" | "newer"} Kind */
 
-const ASK_MS = 300_000; // between two questions whether there is a newer release
+// Between two questions whether there is a newer release. `follow` of poll.js is for live prices: it asks more often,
+// calls a failure an outage, and does not hand over the server's Date.
+const ASK_MS = 300_000;
 const RENEW_MS = 30_000; // between two renewals of the ages
 
 /**
@@ -43,7 +45,7 @@ export async function mount(banners, { site, forecast }) {
 
   async function ask() {
     const { date, newer } = await newestRelease(site, held);
-    offset = presentInstant(date, newest) - Date.now();
+    offset = presentInstant(date === null ? Date.now() : Date.parse(date), date, newest) - Date.now();
     renew();
     if (newer) {
       show(banners, "newer", "A newer forecast is there.");
@@ -55,7 +57,9 @@ export async function mount(banners, { site, forecast }) {
 
   await ask();
   setInterval(renew, RENEW_MS);
-  setInterval(() => void (document.hidden || ask()), ASK_MS);
+  const askIfShown = () => void (document.hidden || ask());
+  setInterval(askIfShown, ASK_MS);
+  document.addEventListener("visibilitychange", askIfShown);
 }
 
 /**
