@@ -3,7 +3,7 @@
 /** @typedef {{ from: number, to: number, ticks: number[] }} Axis */
 
 const STEPS = [1, 2, 5, 10];
-const MOST_TICKS = 5;
+const MOST_TICKS = 3; // approximately
 
 /**
  * Return an axis that has all values, from one round number to another.

@@ -20,7 +20,7 @@ export function tenthsTable(caption, horizons) {
     "tr",
     {},
     element("th", { scope: "col" }, "Ahead"),
-    element("td", {}, element("span", { class: "ends" }, element("span", {}, "lowest tenth"), element("span", {}, "highest"))),
+    element("td", {}, element("span", { class: "ends" }, element("span", {}, "lowest"), element("span", {}, "highest"))),
     element("th", { scope: "col" }, "Each tenth"),
   );
   const rows = horizons.map(({ label, shares }) =>
@@ -29,7 +29,7 @@ export function tenthsTable(caption, horizons) {
       {},
       element("th", { scope: "row" }, label),
       element("td", {}, barsOf(shares, top)),
-      element("td", {}, `${formatShare(Math.min(...shares))} to ${formatShare(Math.max(...shares))}`),
+      element("td", {}, `${Math.round(100 * Math.min(...shares))}–${formatShare(Math.max(...shares))}`),
     ),
   );
   return element(

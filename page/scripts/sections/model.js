@@ -3,7 +3,7 @@
 import { announce } from "../announce.js";
 import { element } from "../elements.js";
 import { distanceText, dueText, staleText } from "../model/ages.js";
-import { getAnswer, getJson, RequestFailed } from "../requests.js";
+import { getAnswer, RequestFailed } from "../requests.js";
 import { presentInstant } from "../site.js";
 
 /** @typedef {import("../types.d.ts").Context} Context */
@@ -29,7 +29,7 @@ export async function mount(banners, { site, forecast }) {
   const newest = held?.anchor.at ?? site.trainedAt;
   const model = { trainedAt: Date.parse(site.trainedAt), newest: Date.parse(newest), limit: site.staleAfter * 1000 };
   const facts = document.getElementById("model-facts");
-  const freshness = facts && site.api === site.root ? addFact(facts, "Fresh") : null;
+  const freshness = facts && addFreshness(facts, site);
   let offset = 0; // of the clock of the server from that of this browser
 
   function renew() {
@@ -37,6 +37,9 @@ export async function mount(banners, { site, forecast }) {
     const stale = staleText(model, now);
     if (stale !== null) {
       show(banners, "stale", stale);
+    }
+    if (freshness) {
+      freshness.textContent = stale === null ? "yes" : "no";
     }
     if (facts) {
       renewAges(facts, model.trainedAt + site.retrainEvery * 1000, now);
@@ -49,9 +52,6 @@ export async function mount(banners, { site, forecast }) {
     renew();
     if (newer) {
       show(banners, "newer", "A newer forecast is there.");
-    }
-    if (freshness) {
-      freshness.textContent = await freshnessText(site);
     }
   }
 
@@ -81,20 +81,6 @@ async function newestRelease(site, held) {
       return { date: null, newer: false }; // the next question may be answered
     }
     throw error;
-  }
-}
-
-/**
- * Return what the API says about the age of the model and of its prices.
- *
- * @param {Site} site
- */
-async function freshnessText(site) {
-  try {
-    const { stale_after_seconds: limit } = await getJson(`${site.root}fresh`);
-    return `yes: the model and the newest price of each pair are less than ${limit / 3600} hours old`;
-  } catch (error) {
-    return error instanceof RequestFailed && error.status === 503 ? `no: ${error.detail}` : "not known: the API did not answer";
   }
 }
 
@@ -143,11 +129,13 @@ function renewAges(facts, due, now) {
 }
 
 /**
+ * Add a line that says whether the forecast is fresh, with a link to what the API says where there is one.
+ *
  * @param {HTMLElement} facts
- * @param {string} name
+ * @param {Site} site
  */
-function addFact(facts, name) {
-  const value = element("dd", {}, "…");
-  facts.append(element("div", {}, element("dt", {}, name), value));
-  return value;
+function addFreshness(facts, { api }) {
+  const text = api === null ? element("span") : element("a", { href: `${api}fresh` });
+  facts.append(element("div", {}, element("dt", {}, "Fresh"), element("dd", {}, text)));
+  return text;
 }

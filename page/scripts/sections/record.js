@@ -78,7 +78,7 @@ function drawOutcomes(figure, { pair, coverage: nominal, live }, site) {
   const line = (/** @type {"prediction" | "actual"} */ member) =>
     days.map(({ outcome }, index) => ({ time: at[index] ?? 0, value: outcome?.[member] ?? null }));
   chart
-    .addBand({ name: "Range", levels: [{ text: range, color: "band-80" }] })
+    .addBand({ name: "Range", levels: [{ text: formatShare(nominal), color: "band-80" }] })
     .set(
       days.map(({ outcome }, index) => {
         const time = at[index] ?? 0;
@@ -128,7 +128,7 @@ function errors(scores, ofProphet) {
  * @param {ProphetScore[]} ofProphet
  */
 function coverage(scores, ofProphet) {
-  const percent = (/** @type {number} */ value) => formatShare(value);
+  const percent = (/** @type {number} */ value) => `${Math.round(100 * value)}`;
   const groups = /** @type {const} */ ([
     ["50", "coverage_50", 0.5],
     ["80", "coverage", 0.8],
@@ -146,7 +146,7 @@ function coverage(scores, ofProphet) {
       "Coverage: how often the price ended inside the range. On the dashed line it is as often as meant, to the left " +
       "the range was too narrow. Line and brackets: 95 % confidence interval.",
     rowHead: "Ahead",
-    valueHead: "Inside",
+    valueHead: "Inside, %",
     groups,
     axis: axisOf([1, 0.4, ...values]),
     tickText: percent,
@@ -180,7 +180,7 @@ function rowOf({ horizon_days: days }, value, confidence, format) {
   if (value === null) {
     return [];
   }
-  const bracketed = confidence ? ` (${format(confidence.low)} to ${format(confidence.high)})` : "";
+  const bracketed = confidence ? ` (${format(confidence.low)}–${format(confidence.high)})` : "";
   return [{ label: daysText(days), value, confidence: confidence ?? null, text: `${format(value)}${bracketed}` }];
 }
 
