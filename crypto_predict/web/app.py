@@ -13,6 +13,9 @@ from crypto_predict.web.collected.administration import Administration, Connect
 from crypto_predict.web.collected.database import Connection, Database
 from crypto_predict.web.operations.access_log import Log, Observed
 from crypto_predict.web.operations.metrics import Metrics
+from crypto_predict.web.page import assets
+from crypto_predict.web.page.html import Site
+from crypto_predict.web.page.pages import Pages
 from crypto_predict.web.problems import Refusing
 from crypto_predict.web.routes import FastLane, Service, create_flask_app
 from crypto_predict.web.snapshots import BakedSnapshots
@@ -45,9 +48,19 @@ def create_service(
     `access` opens the database, if there is one. Half of the threads may read it at once. The collected pairs can be
     changed if it has a registry and `settings` have a token.
     """
-    token = settings.admin_token
+    token, snapshots = settings.admin_token, BakedSnapshots(model, settings.retrain_every)
+    site = Site(
+        live=access is not None,
+        static=False,
+        address=None,
+        stale_after=settings.stale_after,
+        retrain_every=settings.retrain_every,
+        repository_url=settings.repository_url,
+        assets=assets.find(),
+    )
     return Service(
-        snapshots=BakedSnapshots(model, settings.retrain_every),
+        snapshots=snapshots,
+        pages=Pages(snapshots.current(), site, clock),
         metrics=Metrics(model),
         clock=clock,
         stale_after=settings.stale_after,

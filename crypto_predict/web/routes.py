@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from flask import Flask, Request, Response, redirect, request
+from flask import Flask, Request, Response, request
 from flask_cors import CORS
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import MapAdapter
@@ -30,6 +30,8 @@ from crypto_predict.web.operations import metrics
 from crypto_predict.web.operations.access_log import ROUTE
 from crypto_predict.web.operations.freshness import freshness
 from crypto_predict.web.operations.metrics import Metrics
+from crypto_predict.web.page import routes as page_routes
+from crypto_predict.web.page.pages import Pages
 from crypto_predict.web.problems import Problem
 from crypto_predict.web.rendering import COMMON, Headers, Rendered, Rendering, simulated_header
 from crypto_predict.web.snapshots import Snapshot, Snapshots
@@ -53,8 +55,15 @@ class Service:
     stale_after: timedelta
     repository_url: str | None
     draining: threading.Event  # set when the server stops
+    pages: Pages
     database: Database | None = None
     administration: Administration | None = None  # None: which pairs are collected cannot be changed
+
+    def prepare(self) -> None:
+        """Render in advance what is asked for first, and every day of the default model."""
+        self.pages.prepare_page()
+        self.snapshots.current().rendering.prepare()
+        self.pages.prepare_documents()
 
     def cached_headers(self, snapshot: Snapshot, rendered: Rendered) -> Headers:
         """Return the headers of an answer that caches may keep until the next change."""
@@ -95,7 +104,8 @@ def create_flask_app(service: Service) -> Flask:
     if service.database is not None:
         collected_routes.add_changes(app, service.database, service.administration, service.clock)
     _add_operator_routes(app, service)
-    _add_page(app, service)
+    _add_documentation(app, service)
+    page_routes.add_routes(app, service.pages, service.snapshots.current().answers.held)
     for kind in problems.STATUS:
         app.register_error_handler(kind, lambda error: _problem(problems.of_error(error)))
     app.register_error_handler(HTTPException, _http_error)
@@ -105,7 +115,7 @@ def create_flask_app(service: Service) -> Flask:
 
 
 class FastLane:
-    """WSGI middleware: a shortcut past Flask for the most frequent request, a plain ``GET /bitcoin``.
+    """WSGI middleware: a shortcut past Flask for frequent requests, plain ``GET /bitcoin`` and those of the page.
 
     Flask spends some 100 microseconds on a request before and after its view. Everything else (errors, other methods,
     conditional requests, other addresses) goes on to Flask.
@@ -117,21 +127,30 @@ class FastLane:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
-        if (
-            environ["PATH_INFO"] == "/bitcoin"
-            and environ["REQUEST_METHOD"] == "GET"
-            and conditional_requests.HEADERS.isdisjoint(environ.keys())
-        ):
-            snapshot = self._service.snapshots.current()
-            try:
-                rendered = bitcoin(snapshot, environ["QUERY_STRING"])
-            except CryptoPredictError as error:
-                environ[ERROR] = error  # so that Flask does not evaluate the query again
-            else:
-                environ[ROUTE] = "/bitcoin"
-                start_response("200 OK", self._service.cached_headers(snapshot, rendered))
-                return [rendered.body]
+        if environ["REQUEST_METHOD"] == "GET" and conditional_requests.HEADERS.isdisjoint(environ.keys()):
+            path = environ["PATH_INFO"]
+            answer = self._bitcoin(environ) if path == "/bitcoin" else self._page(environ, path)
+            if answer is not None:
+                start_response("200 OK", answer.headers)
+                return [answer.body]
         return self._application(environ, start_response)
+
+    def _bitcoin(self, environ: WSGIEnvironment) -> Rendered | None:
+        snapshot = self._service.snapshots.current()
+        try:
+            rendered = bitcoin(snapshot, environ["QUERY_STRING"])
+        except CryptoPredictError as error:
+            environ[ERROR] = error  # so that Flask does not evaluate the query again
+            return None
+        environ[ROUTE] = "/bitcoin"
+        return Rendered(rendered.body, self._service.cached_headers(snapshot, rendered))
+
+    def _page(self, environ: WSGIEnvironment, path: str) -> Rendered | None:
+        pages = self._service.pages
+        answer = pages.answer(path, environ.get("HTTP_ACCEPT_ENCODING"))
+        if answer is not None:
+            environ[ROUTE] = pages.route(path)
+        return answer
 
 
 class _HostlessFlask(Flask):
@@ -227,7 +246,7 @@ def _add_operator_routes(app: Flask, service: Service) -> None:
     app.add_url_rule("/metrics", "metrics", exposition)
 
 
-def _add_page(app: Flask, service: Service) -> None:
+def _add_documentation(app: Flask, service: Service) -> None:
     def page() -> Response:
         card = service.snapshots.current().answers.model.card
         policy = [("Content-Security-Policy", swagger.CONTENT_SECURITY_POLICY), ("Cache-Control", "no-cache")]
@@ -240,7 +259,6 @@ def _add_page(app: Flask, service: Service) -> None:
         headers = {"Cache-Control": f"public, max-age={_DAY}"}
         return Response(swagger.read(file), content_type=swagger.FILES[file], headers=headers)
 
-    app.add_url_rule("/", "root", lambda: redirect("/docs"))
     app.add_url_rule("/docs", "docs", page)
     app.add_url_rule("/docs/<file>", "docs_file", page_file)
 

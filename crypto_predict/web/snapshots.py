@@ -50,9 +50,12 @@ class Validity:
 
     def until_change(self, now: datetime) -> Headers:
         """Return the headers of an answer that caches may keep until the next change."""
+        return [("Cache-Control", f"public, max-age={self.seconds(now)}"), *self._validators]
+
+    def seconds(self, now: datetime) -> int:
+        """Return how many seconds caches may keep an answer: until the next change."""
         remaining = (self._lasts - (now - self._changed_at)).total_seconds()
-        seconds = min(max(int(remaining), SHORTEST), LONGEST)
-        return [("Cache-Control", f"public, max-age={seconds}"), *self._validators]
+        return min(max(int(remaining), SHORTEST), LONGEST)
 
     def revalidated(self) -> Headers:
         """Return the headers of an answer that caches must revalidate at each request."""

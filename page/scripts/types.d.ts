@@ -11,7 +11,7 @@ export type Instant = string;
 /** `page/{slug}.json`: the history and the forecast of a pair. */
 export interface ForecastDocument {
   pair: string; // "BTC/USD"
-  slug: string; // "btc-usd"
+  slug: string; // "BTC-USD"
   quote: string; // "USD"
   decimals: number; // of its prices
   simulated: boolean;
@@ -116,7 +116,7 @@ export interface Site {
   live: boolean; // a database is connected: candles, minutes and prices can be asked for
   api: string | null; // the prefix of the API: `root`, or the address of the live site; null: no API can be asked
   pair: string; // "BTC/USD"
-  slug: string; // "btc-usd"
+  slug: string; // "BTC-USD"
   decimals: number; // of the pair's prices
   simulated: boolean;
   trainedAt: Instant;

@@ -103,7 +103,7 @@ def test_304_has_the_headers_that_a_cache_updates(path: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("/", 302), ("/bitcoin?date=yesterday", 400), ("/bitcoin?date=2030-01-01", 422), ("/nowhere", 404)],
+    [("/page/btc_usd", 302), ("/bitcoin?date=yesterday", 400), ("/bitcoin?date=2030-01-01", 422), ("/nowhere", 404)],
 )
 @pytest.mark.parametrize("name", ["If-Match", "If-None-Match"])
 def test_conditions_do_not_apply_to_errors_and_redirects(path: str, status: int, name: str) -> None:

@@ -34,9 +34,13 @@ RESTING_ON_PRICES = [
     "/fresh",
     "/docs",
     "/openapi.json",
+    "/",
+    "/page/BTC-USD/",
+    "/page/BTC-USD.json",
+    "/page/BTC-USD/record.json",
 ]
-OF_ONE_PAIR = re.compile("/(bitcoin|forecast)")
-NOT_RESTING = ["/livez", "/metrics", "/docs/start.js", "/nowhere", "/bitcoin", "/"]
+OF_ONE_PAIR = re.compile("/(bitcoin|forecast|page/BTC-USD|$)")
+NOT_RESTING = ["/livez", "/metrics", "/docs/start.js", "/nowhere", "/bitcoin"]
 MARK = "Crypto-Predict-Simulated"
 
 
@@ -181,13 +185,15 @@ def test_conditions_apply_to_the_fast_lane(real: Served) -> None:
         assert answer.headers["Content-Type" if status == 412 else "ETag"] in {etag, "application/problem+json"}
 
 
-@pytest.mark.parametrize("target", ["http://example.org/", "http://example.org", "/", "//", "http://localhost:1/?a=b"])
+@pytest.mark.parametrize(
+    "target", ["http://example.org/page/btc-usd", "/page/btc-usd", "http://localhost:1/page/btc-usd?a=b"]
+)
 def test_no_redirect_names_a_host(real: Served, target: str) -> None:
     """Also of a request in absolute form: the redirect stays relative."""
     with socket.create_connection(real.address, timeout=30) as connection:
         connection.sendall(request(target))
         status, headers, body = read_answer(connection.makefile("rb"))
-    assert (status, headers["location"]) == (302, "/docs")
+    assert (status, headers["location"]) == (302, "BTC-USD/")
     assert b"localhost" not in body
     assert b"example.org" not in body
 

@@ -47,12 +47,6 @@ def test_every_address_answers(path: str) -> None:
     assert CLIENT.get(path).status_code == 200
 
 
-def test_the_root_redirects_to_the_documentation() -> None:
-    response = CLIENT.get("/")
-    assert response.status_code == 302
-    assert response.location == "/docs"
-
-
 @pytest.mark.parametrize(
     ("query", "parameter"),
     [

@@ -24,7 +24,12 @@ class Freshness:
     @property
     def stale(self) -> bool:
         """Whether the model or its newest price is too old."""
-        return max(self.age_seconds, self.candle_age_seconds) > self.stale_after_seconds
+        return self.seconds_left < 0
+
+    @property
+    def seconds_left(self) -> int:
+        """Seconds until the model or its newest price is as old as it may be; negative if it is older."""
+        return self.stale_after_seconds - max(self.age_seconds, self.candle_age_seconds)
 
     def __str__(self) -> str:
         """Name what is too old, and both ages."""

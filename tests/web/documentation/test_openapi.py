@@ -31,7 +31,12 @@ MODEL = make_model(BTC, ETH, trained_at=NOW, last=(NOW - timedelta(hours=36)).da
 DOCUMENT = document(snapshot_of(MODEL))
 OPERATIONS = {path: item["get"] for path, item in DOCUMENT["paths"].items()}
 UNLISTED = {  # routes that the document leaves out, and why
-    "/": "redirects to /docs",
+    "/": "is the page of the first pair",
+    "/page/{slug}/": "is the page of a pair",
+    "/page/{slug}": "redirects to that page",
+    "/page/{slug}.json": "is what that page loads",
+    "/page/{slug}/record.json": "is what that page loads",
+    "/page/built/{file}": "is what that page loads",
     "/docs": "is the page that shows the document",
     "/docs/{file}": "is what that page loads",
     "/openapi.json": "is the document",

@@ -137,6 +137,7 @@ def test_no_answer_is_cut_short_by_a_stop_under_load(model: Path) -> None:
     assert {json.loads(line)["event"] for line in served.lines} <= {
         "serving",
         startup.STALE,
+        "the page has no scripts",
         "request",
         "stopping",
         "stopped",

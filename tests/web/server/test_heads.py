@@ -167,13 +167,23 @@ def test_options_of_the_whole_server_are_answered(served: Served) -> None:
     assert {"GET", "HEAD", "OPTIONS"} == set(headers["allow"].split(", "))
 
 
-@pytest.mark.parametrize("target", [b"/", b"http://example.org", b"http://example.org/", b"http://example.org?"])
+@pytest.mark.parametrize(
+    "target", [b"/page/btc_usd", b"http://example.org/page/btc_usd", b"http://example.org/page/btc_usd?a=b"]
+)
 def test_a_redirect_does_not_name_a_host(served: Served, target: bytes) -> None:
     """The server is not configured with its public host names."""
     with socket.create_connection(served.address, timeout=30) as client:
         client.sendall(head(b"GET " + target + b" HTTP/1.1", b"Host: example.org"))
         status, headers, _ = read_answer(client.makefile("rb"))
-    assert (status, headers["location"]) == (302, "/docs")
+    assert (status, headers["location"]) == (302, "BTC-USD/")
+
+
+@pytest.mark.parametrize("target", [b"/", b"//", b"http://example.org", b"http://example.org/", b"http://example.org?"])
+def test_every_form_of_the_root_is_the_page(served: Served, target: bytes) -> None:
+    with socket.create_connection(served.address, timeout=30) as client:
+        client.sendall(head(b"GET " + target + b" HTTP/1.1", b"Host: example.org"))
+        status, headers, _ = read_answer(client.makefile("rb"))
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
 
 
 def test_a_client_that_waits_for_100_continue_receives_it(served: Served) -> None:

@@ -1,0 +1,49 @@
+"""The built files of the page, which ``npm run build`` in ``page/`` writes. Their names have a hash of the content.
+
+Without them the page has neither scripts nor style; it is readable, since everything important is in its text.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+BUILT = Path(__file__).parent / "built"
+
+# The system's own table of types would depend on the machine.
+TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+_NAME = re.compile(r"(?P<name>[a-z]+)-[A-Z0-9]{8}(?P<type>\.[a-z]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Assets:
+    """The built files of a folder."""
+
+    folder: Path
+    files: dict[str, str]  # by the name without the hash: {"main.js": "main-4TRZXC7Q.js"}
+
+    def read(self, file: str) -> bytes:
+        """Return the content of one of the files.
+
+        Raises:
+            OSError: It cannot be read, or has been removed by another build.
+        """
+        return (self.folder / file).read_bytes()
+
+
+def find(folder: Path = BUILT) -> Assets:
+    """Return the built files of a folder; none if nothing has been built."""
+    names = sorted(path.name for path in folder.glob("*")) if folder.is_dir() else []
+    matches = [match for match in map(_NAME.fullmatch, names) if match and match["type"] in TYPES]
+    return Assets(folder, {match["name"] + match["type"]: match[0] for match in matches})
+
+
+def content_type(file: str) -> str:
+    """Return the type of a built file."""
+    return TYPES[Path(file).suffix]

@@ -1,0 +1,154 @@
+"""What the server sends at the page's addresses: rendered once, at the first request, and then looked up.
+
+A page has two variants: that of a stale model has a banner, which must be there without scripts.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from crypto_predict import logs
+from crypto_predict.market import Pair
+from crypto_predict.web.answers import Answers
+from crypto_predict.web.operations.freshness import freshness
+from crypto_predict.web.page import assets, documents, html
+from crypto_predict.web.page.html import Site
+from crypto_predict.web.page.representations import Representations, represent
+from crypto_predict.web.rendering import COMMON, Headers, Rendered, simulated_header
+from crypto_predict.web.snapshots import LONGEST, Snapshot
+
+MOST_KEPT = 64  # pages, documents and files; one takes some 100 kB
+BUILD = "build them: run `npm ci --ignore-scripts` and `npm run build` in the folder page, then start again"
+IMMUTABLE = f"public, max-age={LONGEST}, immutable"
+
+# The page loads nothing from elsewhere, and its text has neither scripts nor styles.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+# Of every answer at the page's addresses.
+SECURITY: Headers = [("Content-Security-Policy", CONTENT_SECURITY_POLICY), ("Referrer-Policy", "no-referrer")]
+
+_log = logging.getLogger("crypto_predict.server")
+
+Make = Callable[[Answers, Pair], documents.Document]
+DOCUMENTS: dict[str, Make] = {".json": documents.forecast, "/record.json": documents.record}  # after the slug
+
+
+class Resource(NamedTuple):
+    """What one address has."""
+
+    route: str  # its template, for the metrics
+    content_type: str
+    simulated: bool  # whether it rests on invented prices
+    render: Callable[[bool], bytes]  # of whether the model is stale
+    warns: bool = False  # whether it says that a model is stale
+    immutable: bool = False  # whether its address has a hash of the content
+
+
+class Pages:
+    """The pages and documents of one model, by their addresses. Safe to share between threads."""
+
+    def __init__(self, snapshot: Snapshot, site: Site, clock: Callable[[], datetime]) -> None:
+        self._snapshot = snapshot
+        self._site = site
+        self._clock = clock
+        self._resources = dict(self._addresses())
+        self._kept: OrderedDict[tuple[str, bool], Representations] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def route(self, path: str) -> str | None:
+        """Return the template of an address; None if it is not one of these."""
+        resource = self._resources.get(path)
+        return None if resource is None else resource.route
+
+    def answer(self, path: str, accepted: str | None) -> Rendered | None:
+        """Return what is sent at an address, with all of its headers; None if it is not one of these.
+
+        `accepted` is the header ``Accept-Encoding`` of the request, if it has one. The query does not matter, as for
+        static files.
+        """
+        resource = self._resources.get(path)
+        if resource is None:
+            return None
+        stale, cache_control = (False, IMMUTABLE) if resource.immutable else self._until_change(resource)
+        try:
+            body, headers = self._represented(path, resource, stale=stale).preferred(accepted)
+        except OSError:  # another build has removed the file
+            return None
+        return Rendered(body, [*headers, ("Cache-Control", cache_control), *COMMON])
+
+    def prepare_page(self) -> None:
+        """Render the page of the first pair, which is asked for first. Log how to build the scripts if it has none."""
+        if "main.js" not in self._site.assets.files:
+            logs.event(_log, logging.INFO, "the page has no scripts", advice=BUILD)
+        self.answer("/", None)
+
+    def prepare_documents(self) -> None:
+        """Render the documents of that page."""
+        for ending in DOCUMENTS:
+            self.answer(f"/page/{self._snapshot.answers.held[0].slug}{ending}", None)
+
+    def _until_change(self, resource: Resource) -> tuple[bool, str]:
+        """Return whether the resource must say that the model is stale, and how long caches may keep it."""
+        now, snapshot = self._clock(), self._snapshot
+        seconds = snapshot.validity.seconds(now)
+        if not resource.warns:
+            return False, f"public, max-age={seconds}"
+        ages = freshness(snapshot.answers.model, now, self._site.stale_after)
+        if not ages.stale:  # no cache may keep it for longer without the warning
+            seconds = min(seconds, ages.seconds_left)
+        return ages.stale, f"public, max-age={seconds}"
+
+    def _represented(self, path: str, resource: Resource, *, stale: bool) -> Representations:
+        key = (path, stale)
+        with self._lock:  # while one thread renders, others wait for it instead of rendering the same
+            kept = self._kept.get(key)
+            if kept is None:
+                kept = self._kept[key] = _represent(resource, stale=stale)
+                if len(self._kept) > MOST_KEPT:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+        return kept
+
+    def _addresses(self) -> Iterator[tuple[str, Resource]]:
+        answers = self._snapshot.answers
+        yield "/", self._page(answers.held[0], "/", "./")
+        for pair in answers.held:
+            yield f"/page/{pair.slug}/", self._page(pair, "/page/{slug}/", "../../")
+            for ending, make in DOCUMENTS.items():
+                yield f"/page/{pair.slug}{ending}", self._document(pair, f"/page/{{slug}}{ending}", make)
+
+        for file in self._site.assets.files.values():
+            yield f"/page/built/{file}", self._file(file)
+
+    def _page(self, pair: Pair, route: str, root: str) -> Resource:
+        def render(stale: bool) -> bytes:
+            return html.page(self._snapshot.answers, pair, self._site, root, stale=stale).encode()
+
+        return Resource(route, html.CONTENT_TYPE, self._simulated(pair), render, warns=True)
+
+    def _document(self, pair: Pair, route: str, make: Make) -> Resource:
+        def render(_: bool) -> bytes:
+            return documents.rendered(make(self._snapshot.answers, pair))
+
+        return Resource(route, documents.CONTENT_TYPE, self._simulated(pair), render)
+
+    def _simulated(self, pair: Pair) -> bool:
+        return self._snapshot.answers.model.card.pairs[pair].simulated
+
+    def _file(self, file: str) -> Resource:
+        def render(_: bool) -> bytes:
+            return self._site.assets.read(file)
+
+        return Resource("/page/built/{file}", assets.content_type(file), simulated=False, render=render, immutable=True)
+
+
+def _represent(resource: Resource, *, stale: bool) -> Representations:
+    headers = [("Content-Type", resource.content_type), *SECURITY, *simulated_header(resource.simulated)]
+    return represent(resource.render(stale), headers)

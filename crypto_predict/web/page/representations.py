@@ -1,0 +1,58 @@
+"""Bytes as they are sent: as they are, or compressed once in advance (RFC 9110, sections 8.4 and 12.5.3)."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+
+from werkzeug.datastructures import Accept
+from werkzeug.http import parse_accept_header
+
+from crypto_predict.web.rendering import Headers, Rendered
+
+VARY = ("Vary", "Accept-Encoding")
+
+_LONGEST = 200  # characters of a header whose meaning is remembered; that of a browser has some 20
+
+
+@dataclass(frozen=True, slots=True)
+class Representations:
+    """One resource in each encoding. The entity tags differ, since the bytes do."""
+
+    identity: Rendered
+    compressed: Rendered | None  # None if it would not be smaller
+
+    def preferred(self, accepted: str | None) -> Rendered:
+        """Return what suits a header ``Accept-Encoding``; None if the request has none."""
+        return self.compressed if self.compressed is not None and accepts_gzip(accepted) else self.identity
+
+
+def represent(body: bytes, headers: Headers) -> Representations:
+    """Return a body in each encoding; `headers` describe both, the type of the content among them."""
+    tag = hashlib.sha256(body).hexdigest()[:32]
+    # Level 9 without a time of its own: the same bytes in every process.
+    small = gzip.compress(body, compresslevel=9, mtime=0)
+    compressed = None
+    if len(small) < len(body):
+        compressed = _rendered(small, [*headers, ("Content-Encoding", "gzip")], f'"{tag}-gzip"')
+    return Representations(_rendered(body, headers, f'"{tag}"'), compressed)
+
+
+def accepts_gzip(accepted: str | None) -> bool:
+    """Return whether gzip is accepted, and not less than no compression at all."""
+    if not accepted:
+        return False
+    return _accepts_gzip(accepted) if len(accepted) <= _LONGEST else _accepts_gzip.__wrapped__(accepted)
+
+
+@lru_cache(maxsize=256)
+def _accepts_gzip(accepted: str) -> bool:
+    codings = parse_accept_header(accepted, Accept)
+    quality, named = codings.quality("gzip"), {coding.lower() for coding, _ in codings}
+    return quality > 0 and ("identity" not in named or quality >= codings.quality("identity"))
+
+
+def _rendered(body: bytes, headers: Headers, tag: str) -> Rendered:
+    return Rendered(body, [*headers, ("Content-Length", str(len(body))), ("ETag", tag), VARY])

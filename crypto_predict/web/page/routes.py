@@ -1,0 +1,66 @@
+"""The addresses of the page in the Flask application."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from flask import Flask, Response, redirect, request
+from werkzeug.exceptions import NotFound
+from werkzeug.wrappers import Response as AnyResponse
+
+from crypto_predict.errors import InvalidValue, UnknownPair
+from crypto_predict.market import Pair
+from crypto_predict.web.page import html
+from crypto_predict.web.page.pages import DOCUMENTS, SECURITY, Pages
+
+_PROBLEM, _HTML = "application/problem+json", "text/html"
+
+
+def add_routes(app: Flask, pages: Pages, held: Sequence[Pair]) -> None:
+    """Add the page of each pair that the model holds, its documents, and the built files."""
+
+    def lookup() -> Response | None:
+        answer = pages.answer(request.path, request.environ.get("HTTP_ACCEPT_ENCODING"))
+        return None if answer is None else Response(answer.body, headers=answer.headers)
+
+    def page(slug: str) -> AnyResponse:
+        return lookup() or elsewhere(slug, "../{}/", "../../")
+
+    def page_without_slash(slug: str) -> AnyResponse:
+        return elsewhere(slug, "{}/", "../")
+
+    def elsewhere(slug: str, place: str, root: str) -> AnyResponse:
+        """Redirect to the page of a pair if this is a spelling of it, such as ``btc_usd``."""
+        with suppress(InvalidValue):
+            pair = Pair.parse(slug)
+            if pair in held:
+                return redirect(place.format(pair.slug))
+        if request.accept_mimetypes.best_match((_PROBLEM, _HTML)) == _HTML:
+            headers = [
+                ("Content-Type", html.CONTENT_TYPE),
+                ("Cache-Control", "no-store"),
+                ("Vary", "Accept"),
+                *SECURITY,
+            ]
+            return Response(html.missing(slug, held, root), 404, headers)
+        raise UnknownPair(slug, list(map(str, held)))
+
+    def document(slug: str) -> AnyResponse:
+        found = lookup()
+        if found is None:
+            raise UnknownPair(slug, list(map(str, held)))
+        return found
+
+    def file(file: str) -> AnyResponse:  # noqa: ARG001 the path is looked up as a whole
+        found = lookup()
+        if found is None:
+            raise NotFound
+        return found
+
+    app.add_url_rule("/", "/", file, defaults={"file": ""})
+    app.add_url_rule("/page/<slug>/", "page", page)
+    app.add_url_rule("/page/<slug>", "page_without_slash", page_without_slash, strict_slashes=True)
+    for ending in DOCUMENTS:
+        app.add_url_rule(f"/page/<slug>{ending}", f"page{ending}", document)
+    app.add_url_rule("/page/built/<file>", "page/built", file)
