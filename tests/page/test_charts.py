@@ -31,7 +31,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def document(url: str) -> dict[str, Any]:
     """The document that the chart shows."""
-    return dict(requests.get(f"{url}/page/btc-usd.json", timeout=30).json())
+    return dict(requests.get(f"{url}/page/BTC-USD.json", timeout=30).json())
 
 
 def open_chart(browser: Browser, address: str) -> None:
@@ -144,7 +144,7 @@ def test_a_view_is_in_its_address_and_comes_back_from_it(url: str, browser: Brow
 def test_the_back_button_returns_to_the_pair_and_its_view(url: str, browser: Browser) -> None:
     open_chart(browser, url)
     choose(browser, "6M")
-    browser.one("a[href$='page/eth-usd/']").click()
+    browser.one("a[href$='page/ETH-USD/']").click()
     browser.until(lambda: "ETH/USD" in browser.text("h1"), "the page of the other pair")
     browser.settle()
     assert pressed(browser)["History"] == "1y"
@@ -174,8 +174,8 @@ def test_nonsense_in_the_address_is_named_and_the_page_stays_whole(address: str,
 
 
 def test_an_unknown_pair_is_a_page_that_names_those_that_exist(url: str, browser: Browser) -> None:
-    browser.open(f"{url}/page/doge-usd/")
-    assert "doge-usd" in browser.text("h1").lower().replace("/", "-")
+    browser.open(f"{url}/page/DOGE-USD/")
+    assert "DOGE-USD" in browser.text("h1").replace("/", "-")
     assert [link.text for link in browser.all("main a, body > p a")][:2] == ["BTC/USD", "ETH/USD"]
     assert all("404" in fault for fault in browser.faults())
 
