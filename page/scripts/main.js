@@ -4,6 +4,8 @@ import { announce } from "./announce.js";
 import { parseState } from "./address.js";
 import { getAnswer, getJson } from "./requests.js";
 import { mount as forecast } from "./sections/forecast.js";
+import { mount as minutes } from "./sections/minutes.js";
+import { mount as pairs } from "./sections/pairs.js";
 import { presentInstant, readSite } from "./site.js";
 
 /** @typedef {import("./types.d.ts").Context} Context */
@@ -14,7 +16,7 @@ import { presentInstant, readSite } from "./site.js";
  *
  * @type {Record<string, Mount>}
  */
-const SECTIONS = { forecast };
+const SECTIONS = { forecast, minutes, pairs };
 
 const NEAR = "600px";
 

@@ -20,7 +20,7 @@ const AS_GOOD = 0.0005; // a smaller difference of an error is none
  * @param {string} noun
  */
 export function counted(count, noun) {
-  return `${count.toLocaleString("en-US")} ${noun}${count === 1 ? "" : "s"}`;
+  return `${count.toLocaleString("en-US")} ${noun}${count === 1 || noun.endsWith("s") ? "" : "s"}`;
 }
 
 /**
@@ -167,6 +167,15 @@ function coverageText(coverage, nominal) {
     return "about as many as it should";
   }
   return coverage < nominal ? "fewer than it should, so it was too narrow" : "more than it should, so it was too wide";
+}
+
+/**
+ * Return whether a collected series is not up to date.
+ *
+ * @param {SeriesState} series
+ */
+export function isLate({ state, lag_seconds: lag }) {
+  return state !== "active" || lag === null || lag >= LATE;
 }
 
 /**

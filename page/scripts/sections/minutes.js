@@ -86,7 +86,7 @@ export function mount(root, { site }) {
  * @param {PairPrice} price
  */
 function showPair(figure, places, api, { pair, price, source }) {
-  const slug = slugOf(pair);
+  const path = encodeURIComponent(slugOf(pair));
   const decimals = priceDecimals(price);
   const chart = createMinutesChart(figure, pair, decimals);
   let { bars, before } = readState();
@@ -184,7 +184,7 @@ function showPair(figure, places, api, { pair, price, source }) {
 
   function followMinutes() {
     minutes = [];
-    const address = () => `${api}minutes/${slug}?limit=${minutes.length > 0 ? RENEWED : loaded}`;
+    const address = () => `${api}minutes/${path}?limit=${minutes.length > 0 ? RENEWED : loaded}`;
     refollow("minutes", address, { receive: receiveMinutes, fail: isNotCollected });
   }
 
@@ -194,7 +194,7 @@ function showPair(figure, places, api, { pair, price, source }) {
     if (before === "off") {
       followers.past?.stop();
     } else {
-      const address = () => `${api}forecast/${slug}/minutes/past?horizon=${before}&limit=${(past.length > 0 ? RENEWED : loaded) + AHEAD}`;
+      const address = () => `${api}forecast/${path}/minutes/past?horizon=${before}&limit=${(past.length > 0 ? RENEWED : loaded) + AHEAD}`;
       refollow("past", address, { receive: receivePast, fail: isNotCollected });
     }
     showScore();
@@ -226,7 +226,7 @@ function showPair(figure, places, api, { pair, price, source }) {
   chart.showAsLine(bars === "line");
   followMinutes();
   followPast();
-  refollow("ahead", () => `${api}forecast/${slug}/minutes`, { receive: receiveAhead, fail: failAhead });
+  refollow("ahead", () => `${api}forecast/${path}/minutes`, { receive: receiveAhead, fail: failAhead });
   refollow("scorecard", () => `${api}scorecard`, { receive: receiveScorecard });
   return () => {
     Object.values(followers).forEach((follower) => follower.stop());
