@@ -68,7 +68,7 @@ export function createMinutesChart(figure, pair, decimals) {
       const points = rows.map(({ time, prediction, quantiles }) => ({ time: secondsOf(time) - MINUTE, value: prediction, areas: areasOf(quantiles) }));
       if (ahead) {
         const start = { time: secondsOf(ahead.cutoff) - MINUTE, value: ahead.price };
-        points.unshift({ ...start, areas: BOUNDS.map(() => [ahead.price, ahead.price]) });
+        points.unshift({ ...start, areas: BOUNDS.map(() => /** @type {[number, number]} */ ([ahead.price, ahead.price])) });
       }
       band.set(points.map(({ time, areas }) => ({ time, areas })));
       forecast.set(points.map(({ time, value }) => ({ time, value })));
