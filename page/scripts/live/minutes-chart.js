@@ -83,7 +83,7 @@ export function createMinutesChart(figure, pair, decimals) {
      * @param {number} drawn
      */
     showPast(rows, changed, drawn) {
-      draw(past, rows, changed, drawn, ({ time, low, high }) => ({ time, areas: [[low, high]] }));
+      draw(past, rows, changed, drawn, ({ time, low, high }) => ({ time, areas: [/** @type {[number, number]} */ ([low, high])] }));
     },
 
     /** @param {boolean} isLine a line of the closes in place of candles */
