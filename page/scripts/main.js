@@ -3,9 +3,12 @@
 import { announce } from "./announce.js";
 import { parseState } from "./address.js";
 import { getAnswer, getJson } from "./requests.js";
-import { mount as forecast } from "./sections/forecast.js";
-import { mount as minutes } from "./sections/minutes.js";
-import { mount as pairs } from "./sections/pairs.js";
+import { mount as mountAsk } from "./sections/ask.js";
+import { mount as mountForecast } from "./sections/forecast.js";
+import { mount as mountMinutes } from "./sections/minutes.js";
+import { mount as mountModel } from "./sections/model.js";
+import { mount as mountPairs } from "./sections/pairs.js";
+import { mount as mountRecord } from "./sections/record.js";
 import { presentInstant, readSite } from "./site.js";
 
 /** @typedef {import("./types.d.ts").Context} Context */
@@ -16,7 +19,14 @@ import { presentInstant, readSite } from "./site.js";
  *
  * @type {Record<string, Mount>}
  */
-const SECTIONS = { forecast, minutes, pairs };
+const SECTIONS = {
+  banner: mountModel,
+  forecast: mountForecast,
+  ask: mountAsk,
+  record: mountRecord,
+  minutes: mountMinutes,
+  pairs: mountPairs,
+};
 
 const NEAR = "600px";
 

@@ -2,7 +2,7 @@
 
 import { createChart as createCanvas, CrosshairMode, PriceScaleMode } from "lightweight-charts";
 import { createAnnouncer } from "../announce.js";
-import { decimalsOfStep, formatDay, formatMinute, formatPrice } from "../format.js";
+import { decimalsOfStep, formatDay, formatMinute, formatPrice, formatUtcDay } from "../format.js";
 import { createCursor, HELP } from "./cursor.js";
 import { Markers } from "./marker.js";
 import { addBand, addCandles, addLine, addStrip, indexOf } from "./series.js";
@@ -28,7 +28,7 @@ import { onThemeChange, readTheme } from "./theme.js";
  * @property {number} decimals of its prices
  * @property {"day" | "minute"} step what a time of the chart means
  * @property {number} [page] steps that Page Up and Page Down move, by default 30
- * @property {(time: number) => string} [word] the text of a time; by default its day or minute
+ * @property {(time: number) => string} [word] the text of a time; by default its day or minute, in UTC
  */
 
 /**
@@ -39,7 +39,8 @@ import { onThemeChange, readTheme } from "./theme.js";
  * @property {(options: { name: string }) => Series<StripPoint>} addStrip verdicts of minutes, at the bottom
  * @property {HTMLElement} tools above the plot, for the buttons of a section
  * @property {(marks: { time: number, text: string }[]) => void} mark draw vertical lines with a word, instead of earlier ones
- * @property {(time: number) => void} setHome the time whose values are read while nothing is pointed at
+ * @property {(time: number) => void} setHome the time whose values are read while nothing is pointed at; by default the
+ *   newest one of the first series
  * @property {(scale: "linear" | "log") => void} setScale
  * @property {(from: number, to: number) => void} setRange show the times from `from` to `to`, both included
  * @property {(label: string) => void} setLabel
@@ -58,7 +59,7 @@ const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
  * @param {ChartOptions} options
  * @returns {Chart}
  */
-export function createChart(figure, { label, decimals, step, page = 30, word = step === "day" ? formatDay : formatMinute }) {
+export function createChart(figure, { label, decimals, step, page = 30, word = step === "day" ? formatUtcDay : formatMinute }) {
   const { tools, legend, plot, canvas, reading, spoken } = createElements(figure, label);
   let digits = decimals; // of the price axis
   const chart = createCanvas(canvas, {
@@ -66,7 +67,7 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
     layout: { attributionLogo: false, background: { color: "transparent" }, fontFamily: getComputedStyle(figure).fontFamily },
     localization: {
       locale: "en-GB",
-      timeFormatter: word,
+      timeFormatter: step === "day" ? formatDay : word,
       // The axis has as many decimals as it needs; the exact price is in the reading.
       priceFormatter: (/** @type {number} */ price) => formatPrice(price, digits),
       tickmarksPriceFormatter(/** @type {number[]} */ prices) {
@@ -103,7 +104,7 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
   let pending = 0; // a frame in which legend and reading are renewed
 
   const allTimes = () => (times ??= timesOf(parts));
-  const homeTime = () => home ?? allTimes().at(-1) ?? 0;
+  const homeTime = () => home ?? parts.find((part) => part.visible() && part.points().length > 0)?.points().at(-1).time ?? 0;
   const indexAt = (/** @type {number} */ time) => scale.timeToIndex(/** @type {UTCTimestamp} */ (time), true) ?? 0;
   const values = (/** @type {number} */ time) => valuesAt(parts, time);
 

@@ -128,7 +128,7 @@ export function createComparison(figure, { site, forecast }, ofModel) {
         select.replaceChildren(element("option", { value: NONE }, "no other pair"), ...others.map(([slug, pair]) => element("option", { value: slug }, pair)));
         select.value = chosen;
       }
-      const { compare } = readState();
+      const compare = readState().compare?.toUpperCase();
       if (isWaiting && compare && compare !== site.slug && pairs.has(compare)) {
         isWaiting = false;
         select.value = compare;
@@ -136,7 +136,7 @@ export function createComparison(figure, { site, forecast }, ofModel) {
       } else if (isWaiting && isAll) {
         isWaiting = false;
         if (compare && compare !== site.slug) {
-          say(`${compare.toUpperCase().replace("-", "/")} is not among the pairs, so it is not drawn.`);
+          say(`${compare.replace("-", "/")} is not among the pairs, so it is not drawn.`);
         }
       }
     },

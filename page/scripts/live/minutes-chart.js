@@ -64,14 +64,14 @@ export function createMinutesChart(figure, pair, decimals) {
      */
     showAhead(ahead) {
       const rows = ahead?.forecast ?? [];
-      /** @type {{ time: number, value: number, areas: [number, number][] }[]} */
+      /** @type {{ time: number, value: number, areas: [number, number][], joint?: boolean }[]} */
       const points = rows.map(({ time, prediction, quantiles }) => ({ time: secondsOf(time) - MINUTE, value: prediction, areas: areasOf(quantiles) }));
       if (ahead) {
-        const start = { time: secondsOf(ahead.cutoff) - MINUTE, value: ahead.price };
-        points.unshift({ ...start, areas: BOUNDS.map(() => /** @type {[number, number]} */ ([ahead.price, ahead.price])) });
+        const areas = BOUNDS.map(() => /** @type {[number, number]} */ ([ahead.price, ahead.price]));
+        points.unshift({ time: secondsOf(ahead.cutoff) - MINUTE, value: ahead.price, areas, joint: true });
       }
-      band.set(points.map(({ time, areas }) => ({ time, areas })));
-      forecast.set(points.map(({ time, value }) => ({ time, value })));
+      band.set(points);
+      forecast.set(points);
       end = points.at(-1)?.time ?? 0;
     },
 

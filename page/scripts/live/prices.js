@@ -57,10 +57,10 @@ function placeOf(pair) {
 }
 
 /**
- * Return a pair as a path segment: "btc-usd".
+ * Return a pair as addresses name it: "BTC-USD".
  *
  * @param {string} pair "BTC/USD"
  */
 export function slugOf(pair) {
-  return pair.toLowerCase().replace("/", "-");
+  return pair.replace("/", "-");
 }

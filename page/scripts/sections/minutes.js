@@ -54,7 +54,7 @@ export function mount(root, { site }) {
     if (prices.length === 0) {
       places.say("choice", "No pair is collected yet.");
     } else if (!prices.some(({ pair }) => slugOf(pair) === shown?.slug)) {
-      choose(readState().minutes ?? site.slug);
+      choose(readState().minutes?.toUpperCase() ?? site.slug);
     }
   }
 
@@ -62,7 +62,7 @@ export function mount(root, { site }) {
   function choose(wished) {
     const found = prices.find(({ pair }) => slugOf(pair) === wished) ?? nearest(prices, wished);
     const slug = slugOf(found.pair);
-    const missing = wished.toUpperCase().replace("-", "/");
+    const missing = wished.replace("-", "/");
     places.say("choice", slug === wished ? "" : `${missing} is not collected: these are the minutes of ${found.pair}.`);
     select.value = slug;
     shown?.stop();
