@@ -73,7 +73,7 @@ function createView(figure, forecast, now) {
   let isPast = false; // an earlier release is shown
 
   price.set(history);
-  const joint = { time: last, value: closes.at(-1) ?? null, joint: true };
+  const joint = { time: last, value: closes.at(-1) ?? forecast.anchor.price, joint: true };
   line.set([joint, ...daily(last + DAY_SECONDS, prediction)]);
   band.set([...jointAreas(joint), ...bandPoints(last + DAY_SECONDS, levels, quantiles)]);
   chart.setHome(last);
