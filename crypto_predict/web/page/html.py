@@ -202,7 +202,7 @@ def _facts(answers: Answers, pair: Pair, site: Site, root: str) -> dict[str, str
 
 
 def _banners(model: Model, pair: Pair, *, stale: bool) -> dict[str, str]:
-    """Return the texts by their kind, by which a script finds them while the page is open."""
+    """Return the warnings by their kinds, by which a script finds those that are there."""
     banners = {}
     if model.card.pairs[pair].simulated:
         banners["simulated"] = f"The prices of {pair} are simulated: everything about them on this page is invented."

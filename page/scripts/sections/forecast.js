@@ -149,7 +149,7 @@ function addControls(view, forecast) {
   const ranges = { "1m": "1M", "6m": "6M", "1y": "1Y", "5y": "5Y", all: "All" };
   const aheads = { 30: "30", 90: "90", 365: "365" };
   view.chart.tools.append(
-    choices("History", ranges, range, { "1m": "1 month", "6m": "6 months", "1y": "1 year", "5y": "5 years", all: "all days" }, (value) => {
+    choices("History", ranges, range, { "1m": "1M: one month", "6m": "6M: six months", "1y": "1Y: one year", "5y": "5Y: five years", all: "All days" }, (value) => {
       writeState({ range: value });
       view.showRange();
       announce(value === "all" ? `All ${days} days are shown.` : "");

@@ -132,7 +132,8 @@ function renewAges(facts, due, now) {
  * @param {Site} site
  */
 function addFreshness(facts, { api }) {
-  const text = api === null ? element("span") : element("a", { href: `${api}fresh` });
-  facts.append(element("div", {}, element("dt", {}, "Fresh"), element("dd", {}, text)));
+  const text = element("span");
+  const link = api === null ? [] : [" ", element("a", { class: "note", href: `${api}fresh` }, "/fresh")];
+  facts.append(element("div", {}, element("dt", {}, "Fresh"), element("dd", {}, text, ...link)));
   return text;
 }
