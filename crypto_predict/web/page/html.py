@@ -49,6 +49,7 @@ def page(answers: Answers, pair: Pair, site: Site, root: str, *, stale: bool) ->
         banners.append(f"This forecast is stale: its newest price is of {held.anchor.at:%Y-%m-%d %H:%M} UTC.")
     built = site.assets.files
     head = [f'<link rel="canonical" href="{escape(root)}page/{pair.slug}/">']
+    head.append(f'<link rel="alternate" type="application/atom+xml" title="Every release" href="{root}feed.xml">')
     if "style.css" in built:
         head.append(f'<link rel="stylesheet" href="{root}page/built/{built["style.css"]}">')
     if "icon.svg" in built:
