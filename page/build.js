@@ -24,6 +24,7 @@ const bundle = await build({
   target: ["es2022"],
   loader: { ".svg": "copy" },
   legalComments: "none", // they are in licenses-HASH.txt
+  preserveSymlinks: true, // wherever the packages are, the same content has the same name
   metafile: true,
   write: false,
 });

@@ -62,7 +62,16 @@ PARTS = {
         parts=SERVING | {"sources", "history", "forecasting"},
     ),
     "web": part(
-        4, "flask", "flask_cors", "flask_swagger_ui", "prometheus_client", "waitress", "werkzeug", parts=SERVING
+        4,
+        "flask",
+        "flask_cors",
+        "flask_swagger_ui",
+        "jinja2",
+        "markupsafe",
+        "prometheus_client",
+        "waitress",
+        "werkzeug",
+        parts=SERVING,
     ),
     "api": part(5, "click", parts=SERVING | {"web", "store", "collecting"}),
     "collect": part(5, "click", parts=SERVING | {"sources", "history", "store", "collecting"}),

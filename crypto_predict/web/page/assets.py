@@ -16,6 +16,7 @@ TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
 }
 
 _NAME = re.compile(r"(?P<name>[a-z]+)-[A-Z0-9]{8}(?P<type>\.[a-z]+)")

@@ -1,25 +1,43 @@
-"""A model as the text of the page. Everything important is text, so that it is readable without scripts."""
+"""A model as the text of the page. Everything important is text, so that it is readable without scripts.
+
+The templates beside this module are Jinja's, which Flask brings and which escapes every value. A page is rendered once,
+not at each request.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
-from html import escape
-from importlib import resources
-from string import Template
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED
+from crypto_predict.baked.schema import Model, PairForecast
 from crypto_predict.market import DAY, Pair, price_decimals
+from crypto_predict.market.forecast import LEVELS
+from crypto_predict.version import __version__
 from crypto_predict.web.answers import Answers
+from crypto_predict.web.page import words
 from crypto_predict.web.page.assets import Assets
 from crypto_predict.web.questions import shortened
-from crypto_predict.wording import listed
+from crypto_predict.wording import duration
 
 CONTENT_TYPE = "text/html; charset=utf-8"
-SHOWN_DAYS = 30  # in the table of the forecast
+# Of the charts' library, whose licence (Apache 2.0) asks for it.
+NOTICE = "TradingView Lightweight Charts™ Copyright (c) 2025 TradingView, Inc. https://www.tradingview.com/"
+
+HORIZONS = (1, 2, 3, 7, 14, 30, 60, 90, 180, 365)  # days after the last candle, in the table of the forecast
+RANGES = ((0.25, 0.75), (0.1, 0.9), (0.05, 0.95))  # the levels at the ends of its ranges
+ASKED_DAYS = 30  # after the last candle: the day that the form asks for at first
+MENU_PAIRS = 6  # above the forecast, before a link to all of them
+
+_NO_BREAK = "\N{NARROW NO-BREAK SPACE}"  # between a number and its sign of percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,99 +53,243 @@ class Site:
     assets: Assets
 
 
+class Line(NamedTuple):
+    """A line of the table of the forecast."""
+
+    day: date
+    ahead: int  # days after the last candle
+    price: float
+    change: float  # from the newest price, as a share of it
+    ranges: list[tuple[float, float]]  # (3,) of `RANGES`
+
+
+class Listed(NamedTuple):
+    """A pair of the model, as the list of pairs shows it."""
+
+    pair: str
+    slug: str
+    name: str
+    decimals: int
+    close: float
+    change: float | None  # from the close of the day before, as a share of it; None: that is not known
+    low: float  # of the 80 % range of the next close
+    high: float
+    day: date  # of the last close
+    simulated: bool
+
+
 def page(answers: Answers, pair: Pair, site: Site, root: str, *, stale: bool) -> str:
     """Return the page of a pair; `root` is the prefix of all addresses: ``./`` or ``../../``.
 
     A page that is `stale` says so.
+
+    Raises:
+        KeyError: The model does not have the pair.
     """
-    card, held = answers.model.card, answers.model.forecasts[pair]
-    facts = card.pairs[pair]
-    banners = []
-    if facts.simulated:
-        banners.append(f"The prices of {pair} are simulated: every answer about them is invented.")
-    if stale:
-        banners.append(f"This forecast is stale: its newest price is of {held.anchor.at:%Y-%m-%d %H:%M} UTC.")
-    built = site.assets.files
-    head = [f'<link rel="canonical" href="{escape(root)}page/{pair.slug}/">']
-    head.append(f'<link rel="alternate" type="application/atom+xml" title="Every release" href="{root}feed.xml">')
-    if "style.css" in built:
-        head.append(f'<link rel="stylesheet" href="{root}page/built/{built["style.css"]}">')
-    if "icon.svg" in built:
-        head.append(f'<link rel="icon" type="image/svg+xml" href="{root}page/built/{built["icon.svg"]}">')
-    if "main.js" in built:
-        head.append(f'<script type="module" src="{root}page/built/{built["main.js"]}"></script>')
-    values = {
+    model = answers.model
+    card, held = model.card, model.forecasts[pair]
+    facts, decimals = card.pairs[pair], price_decimals(held.last_close)
+    pairs = [_listed(answers, one) for one in answers.held]
+    priced = round(held.anchor.price, decimals)
+    sentence = words.forecast(model, pair)
+    live = (model.scorecard.simulated if facts.simulated else model.scorecard.pairs).get(pair)
+    prophet = facts.backtest.prophet if facts.backtest else None
+    return _render(
+        "page.html",
+        site,
+        root,
+        version=card.version,
+        facts=_facts(answers, pair, site, root),
+        title=f"{pair}: price forecast and how good it has been - Crypto Predict",
+        description=f"{sentence} Shown beside what really happened to every earlier forecast.",
+        canonical=f"{site.address}page/{pair.slug}/" if site.address else None,
+        banners=_banners(model, pair, stale=stale),
+        pair=str(pair),
+        pair_value=pair,
+        slug=pair.slug,
+        name=words.name(pair),
+        quote=pair.quote,
+        decimals=decimals,
+        price=priced,
+        priced_at=held.anchor.at,
+        change=_change(held),
+        sentence=sentence,
+        sure=words.sure(model, pair),
+        good=words.good(model, pair),
+        forecast=[_line(answers, pair, ahead) for ahead in HORIZONS],
+        first=held.first,
+        last=held.last,
+        end=held.end,
+        asked=held.last + ASKED_DAYS * DAY,
+        above=float(f"{priced:.2g}"),
+        record=words.record(model, pair),
+        backtest=facts.backtest,
+        prophet={score.horizon_days: score.relative_mae for score in prophet.scores} if prophet else {},
+        live=live,
+        pairs=pairs,
+        menu=_menu(pairs, str(pair)),
+        card=card,
+        pair_card=facts,
+        retrain_every=duration(site.retrain_every),
+        retrained_at=card.trained_at + site.retrain_every,
+    )
+
+
+def missing(slug: str, held: Sequence[Pair], site: Site, root: str) -> str:
+    """Return the page that says that the model does not have a pair, for which a client may have sent any name."""
+    return _render(
+        "missing.html",
+        site,
+        root,
+        version=__version__,
+        facts={},
+        title="Not found - Crypto Predict",
+        description="This model does not have that pair.",
+        canonical=None,
+        banners=[],
+        slug=shortened(slug),
+        pairs=held,
+    )
+
+
+def policy(live: str | None) -> str:
+    """Return the content security policy of a page: it loads from its own site only, and may ask a `live` one."""
+    asked = f"'self' {live}" if live else "'self'"
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        f"connect-src {asked}; base-uri 'none'; form-action {asked}"
+    )
+
+
+def _api(site: Site, root: str) -> str | None:
+    """Return the prefix of the addresses of the API; None where the page does not know one."""
+    return site.address if site.static else root
+
+
+def _render(template: str, site: Site, root: str, **values: Any) -> str:
+    """Render one of the templates beside this module, with what every page has."""
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            root=root,
+            api=_api(site, root),
+            built=site.assets.files,
+            repository_url=site.repository_url,
+            notice=NOTICE,
+            # A server sends it as a header, which can also forbid frames.
+            policy=policy(site.address) if site.static else None,
+            **values,
+        )
+    )
+
+
+def _facts(answers: Answers, pair: Pair, site: Site, root: str) -> dict[str, str]:
+    """Return what the page tells its scripts, by the names of the attributes of its body, without ``data-``."""
+    card = answers.model.card
+    return {
         "root": root,
         "live": str(site.live).lower(),
-        "static": str(site.static).lower(),
-        "site": site.address or "",
+        "site": _api(site, root) or "",  # the prefix of the API
         "pair": str(pair),
         "slug": pair.slug,
-        "decimals": str(price_decimals(held.last_close)),
-        "simulated": str(facts.simulated).lower(),
-        "trained_at": plain.encode(card.trained_at),
-        "stale_after": str(site.stale_after // timedelta(seconds=1)),
-        "retrain_every": str(site.retrain_every // timedelta(seconds=1)),
-        "title": f"{pair}: forecast, its interval and its record - Crypto Predict",
-        "description": f"How much will {pair} be? A forecast for every day of a year, and how good it has been.",
+        "decimals": str(price_decimals(answers.model.forecasts[pair].last_close)),
+        "simulated": str(card.pairs[pair].simulated).lower(),
+        "trained-at": str(plain.encode(card.trained_at)),
+        "stale-after": str(site.stale_after // timedelta(seconds=1)),
+        "retrain-every": str(site.retrain_every // timedelta(seconds=1)),
     }
-    html = {
-        "head": "\n".join(head),
-        "banner": "".join(f'<p class="banner" role="alert">{escape(text)}</p>' for text in banners),
-        "forecast": _forecast(answers, pair),
-        "ask": _section("ask", "Ask"),
-        "record": _section("record", "The record", *_record(answers, pair)),
-        "minutes": _section("minutes", "The next minutes"),
-        "pairs": _section("pairs", "Pairs", _pairs(answers, root)),
-        "model": _section("model", "The model", f"<p>Release {escape(card.build)}.</p>"),
-        "about": _section("about", "About"),
-        "footer": "<p>Crypto Predict</p>",
-    }
-    return _template().substitute({name: escape(value) for name, value in values.items()} | html)
 
 
-def missing(slug: str, held: Sequence[Pair], root: str) -> str:
-    """Return the page that says that the model does not hold a pair, of which a client may have sent any name."""
-    links = listed([f'<a href="{root}page/{pair.slug}/">{pair}</a>' for pair in held])
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>Not found - Crypto Predict</title>\n'
-        f"</head>\n<body>\n<h1>There is no forecast of {escape(shortened(slug))}</h1>\n"
-        f"<p>This model holds {links}.</p>\n</body>\n</html>\n"
-    )
+def _banners(model: Model, pair: Pair, *, stale: bool) -> list[str]:
+    banners = []
+    if model.card.pairs[pair].simulated:
+        banners.append(f"The prices of {pair} are simulated: everything about them on this page is invented.")
+    if stale:
+        newest = _written(model.forecasts[pair].anchor.at)
+        banners.append(f"This forecast is stale: its newest price is of {newest}. Newer prices are not in it.")
+    return banners
 
 
-def _section(name: str, title: str, *content: str) -> str:
-    return "\n".join([f'<h2 id="{name}-title">{escape(title)}</h2>', *content])
-
-
-def _forecast(answers: Answers, pair: Pair) -> str:
+def _line(answers: Answers, pair: Pair, ahead: int) -> Line:
     series, held = answers.series[pair, COMBINED], answers.model.forecasts[pair]
-    rows = [series.row(held.last + n * DAY) for n in range(1, SHOWN_DAYS + 1)]
-    last = rows[-1]
-    sentence = (
-        f"On {last.moment} one {pair.base} will cost about {last.price.price:,} {pair.quote}, "
-        f"with 80 % probability between {last.price.low:,} and {last.price.high:,}."
+    day = held.last + ahead * DAY
+    price = series.row(day).price.price
+    quantiles = dict(zip(LEVELS, series.quantiles(day, LEVELS), strict=True))
+    ranges = [(quantiles[low], quantiles[high]) for low, high in RANGES]
+    return Line(day, ahead, price, price / held.anchor.price - 1, ranges)
+
+
+def _listed(answers: Answers, pair: Pair) -> Listed:
+    series, held = answers.series[pair, COMBINED], answers.model.forecasts[pair]
+    following = series.row(held.last + DAY).price
+    return Listed(
+        str(pair),
+        pair.slug,
+        words.name(pair),
+        price_decimals(held.last_close),
+        held.last_close,
+        _change(held),
+        following.low,
+        following.high,
+        held.last,
+        answers.model.card.pairs[pair].simulated,
     )
-    lines = [
-        f'<tr><th scope="row">{row.moment}</th><td>{row.price.price}</td><td>{row.price.low}</td>'
-        f"<td>{row.price.high}</td></tr>"
-        for row in rows
-    ]
-    head = "<tr><th>Day (UTC)</th><th>Forecast</th><th>Low</th><th>High</th></tr>"
-    table = f"<table><thead>{head}</thead><tbody>{''.join(lines)}</tbody></table>"
-    return _section("forecast", f"{pair}: the forecast", f"<p>{escape(sentence)}</p>", table)
 
 
-def _record(answers: Answers, pair: Pair) -> list[str]:
-    backtest = answers.model.card.pairs[pair].backtest
-    return [f"<p>{escape(score.words)}</p>" for score in backtest.scores] if backtest else []
+def _change(held: PairForecast) -> float | None:
+    """Return the change of the last close from that of the day before, as a share of it; None if that has no close."""
+    closes: Sequence[float | None] = getattr(held, "closes", ())
+    before = closes[-2] if len(closes) > 1 else None
+    return held.last_close / before - 1 if before else None
 
 
-def _pairs(answers: Answers, root: str) -> str:
-    links = [f'<a href="{root}page/{pair.slug}/">{pair}</a>' for pair in answers.held]
-    return f"<p>{listed(links)}</p>"
+def _menu(pairs: Sequence[Listed], shown: str) -> list[Listed]:
+    """Return the first pairs, and the one that is shown if it is not among them."""
+    return [one for n, one in enumerate(pairs) if n < MENU_PAIRS or one.pair == shown]
 
 
 @cache
-def _template() -> Template:
-    return Template(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "count": lambda number: f"{number:,}",
+        "day": _day,
+        "direction": lambda change: "up" if change >= 0 else "down",
+        "instant": _instant,
+        "price": lambda price, decimals: f"{price:,.{decimals}f}",
+        "ratio": lambda ratio: "not known" if ratio is None else f"{ratio:.3f}",
+        "share": lambda share: f"{100 * share:.1f}{_NO_BREAK}%",
+        "signed": _signed,
+        "written": _written,
+    }
+    return environment
+
+
+def _signed(share: float) -> str:
+    """Format a change: ``+1.25 %``."""
+    percent = round(100 * share, 2)
+    return f"{percent:+,.2f}{_NO_BREAK}%".replace("-", "\N{MINUS SIGN}") if percent else f"0.00{_NO_BREAK}%"
+
+
+def _written(moment: date | datetime) -> str:
+    """Format a day, or an instant in UTC: ``1 Jul 2025``, ``1 Jul 2025, 00:00 UTC``."""
+    if not isinstance(moment, datetime):
+        return f"{moment.day} {moment:%b %Y}"
+    utc = moment.astimezone(UTC)
+    return f"{utc.day} {utc:%b %Y, %H:%M} UTC"
+
+
+def _instant(moment: datetime) -> Markup:
+    return Markup('<time datetime="{}">{}</time>').format(plain.encode(moment), _written(moment))
+
+
+def _day(moment: date | datetime) -> Markup:
+    day = moment.astimezone(UTC).date() if isinstance(moment, datetime) else moment
+    return Markup('<time datetime="{}">{}</time>').format(day.isoformat(), _written(day))

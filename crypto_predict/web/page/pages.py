@@ -26,13 +26,11 @@ MOST_KEPT = 64  # pages, documents and files; one takes some 100 kB
 BUILD = "build them: run `npm ci --ignore-scripts` and `npm run build` in the folder page, then start again"
 IMMUTABLE = f"public, max-age={LONGEST}, immutable"
 
-# The page loads nothing from elsewhere, and its text has neither scripts nor styles.
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
-# Of every answer at the page's addresses.
-SECURITY: Headers = [("Content-Security-Policy", CONTENT_SECURITY_POLICY), ("Referrer-Policy", "no-referrer")]
+# Of every answer at the page's addresses. The page loads nothing from elsewhere, and has neither scripts nor styles.
+SECURITY: Headers = [
+    ("Content-Security-Policy", f"{html.policy(None)}; frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+]
 
 _log = logging.getLogger("crypto_predict.server")
 
@@ -56,7 +54,7 @@ class Pages:
 
     def __init__(self, snapshot: Snapshot, site: Site, clock: Callable[[], datetime]) -> None:
         self._snapshot = snapshot
-        self._site = site
+        self.site = site
         self._clock = clock
         self._resources = dict(self._addresses())
         self._kept: OrderedDict[tuple[str, bool], Representations] = OrderedDict()
@@ -85,7 +83,7 @@ class Pages:
 
     def prepare_page(self) -> None:
         """Render the page of the first pair, which is asked for first. Log how to build the scripts if it has none."""
-        if "main.js" not in self._site.assets.files:
+        if "main.js" not in self.site.assets.files:
             logs.event(_log, logging.INFO, "the page has no scripts", advice=BUILD)
         self.answer("/", None)
 
@@ -100,7 +98,7 @@ class Pages:
         seconds = snapshot.validity.seconds(now)
         if not resource.warns:
             return False, f"public, max-age={seconds}"
-        ages = freshness(snapshot.answers.model, now, self._site.stale_after)
+        ages = freshness(snapshot.answers.model, now, self.site.stale_after)
         if not ages.stale:  # no cache may keep it for longer without the warning
             seconds = min(seconds, ages.seconds_left)
         return ages.stale, f"public, max-age={seconds}"
@@ -124,12 +122,12 @@ class Pages:
             for ending, make in DOCUMENTS.items():
                 yield f"/page/{pair.slug}{ending}", self._document(pair, f"/page/{{slug}}{ending}", make)
 
-        for file in self._site.assets.files.values():
+        for file in self.site.assets.files.values():
             yield f"/page/built/{file}", self._file(file)
 
     def _page(self, pair: Pair, route: str, root: str) -> Resource:
         def render(stale: bool) -> bytes:
-            return html.page(self._snapshot.answers, pair, self._site, root, stale=stale).encode()
+            return html.page(self._snapshot.answers, pair, self.site, root, stale=stale).encode()
 
         return Resource(route, html.CONTENT_TYPE, self._simulated(pair), render, warns=True)
 
@@ -144,7 +142,7 @@ class Pages:
 
     def _file(self, file: str) -> Resource:
         def render(_: bool) -> bytes:
-            return self._site.assets.read(file)
+            return self.site.assets.read(file)
 
         return Resource("/page/built/{file}", assets.content_type(file), simulated=False, render=render, immutable=True)
 

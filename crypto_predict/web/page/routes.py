@@ -66,7 +66,7 @@ def add_routes(app: Flask, pages: Pages, held: Sequence[Pair]) -> None:
                 ("Vary", "Accept"),
                 *SECURITY,
             ]
-            return Response(html.missing(slug, held, root), 404, headers)
+            return Response(html.missing(slug, held, pages.site, root), 404, headers)
         raise UnknownPair(slug, list(map(str, held)))
 
     def document(slug: str) -> AnyResponse:

@@ -2,7 +2,7 @@
 
 import { createChart as createCanvas, CrosshairMode, PriceScaleMode } from "lightweight-charts";
 import { createAnnouncer } from "../announce.js";
-import { decimalsOfStep, formatDay, formatMinute, formatPrice } from "../format.js";
+import { decimalsOfStep, formatDay, formatMinute, formatPrice, formatUtcDay } from "../format.js";
 import { createCursor, HELP } from "./cursor.js";
 import { Markers } from "./marker.js";
 import { addBand, addCandles, addLine, addStrip, indexOf } from "./series.js";
@@ -28,7 +28,7 @@ import { onThemeChange, readTheme } from "./theme.js";
  * @property {number} decimals of its prices
  * @property {"day" | "minute"} step what a time of the chart means
  * @property {number} [page] steps that Page Up and Page Down move, by default 30
- * @property {(time: number) => string} [word] the text of a time; by default its day or minute
+ * @property {(time: number) => string} [word] the text of a time; by default its day or minute, in UTC
  */
 
 /**
@@ -39,7 +39,8 @@ import { onThemeChange, readTheme } from "./theme.js";
  * @property {(options: { name: string }) => Series<StripPoint>} addStrip verdicts of minutes, at the bottom
  * @property {HTMLElement} tools above the plot, for the buttons of a section
  * @property {(marks: { time: number, text: string }[]) => void} mark draw vertical lines with a word, instead of earlier ones
- * @property {(time: number) => void} setHome the time whose values are read while nothing is pointed at
+ * @property {(time: number) => void} setHome the time whose values are read while nothing is pointed at; by default the
+ *   newest one of the first series
  * @property {(scale: "linear" | "log") => void} setScale
  * @property {(from: number, to: number) => void} setRange show the times from `from` to `to`, both included
  * @property {(label: string) => void} setLabel
@@ -58,12 +59,22 @@ const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
  * @param {ChartOptions} options
  * @returns {Chart}
  */
-export function createChart(figure, { label, decimals, step, page = 30, word = step === "day" ? formatDay : formatMinute }) {
+export function createChart(figure, { label, decimals, step, page = 30, word = step === "day" ? formatUtcDay : formatMinute }) {
   const { tools, legend, plot, canvas, reading, spoken } = createElements(figure, label);
+  let digits = decimals; // of the price axis
   const chart = createCanvas(canvas, {
     autoSize: true,
     layout: { attributionLogo: false, background: { color: "transparent" }, fontFamily: getComputedStyle(figure).fontFamily },
-    localization: { locale: "en-GB", timeFormatter: word, tickmarksPriceFormatter: (/** @type {number[]} */ prices) => axisTexts(prices, decimals) },
+    localization: {
+      locale: "en-GB",
+      timeFormatter: step === "day" ? formatDay : word,
+      // The axis has as many decimals as it needs; the exact price is in the reading.
+      priceFormatter: (/** @type {number} */ price) => formatPrice(price, digits),
+      tickmarksPriceFormatter(/** @type {number[]} */ prices) {
+        digits = axisDecimals(prices, decimals);
+        return prices.map((price) => formatPrice(price, digits));
+      },
+    },
     crosshair: { mode: CrosshairMode.Magnet },
     hoveredSeriesOnTop: false,
     timeScale: { borderVisible: false, fixLeftEdge: true, fixRightEdge: true, minBarSpacing: 0.01, timeVisible: step === "minute", secondsVisible: false, lockVisibleTimeRangeOnResize: true },
@@ -88,10 +99,12 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
   let home = null;
   /** @type {number | null} */
   let readAt = null;
+  /** @type {number | null} */
+  let cursorAt = null; // of the keyboard
   let pending = 0; // a frame in which legend and reading are renewed
 
   const allTimes = () => (times ??= timesOf(parts));
-  const homeTime = () => home ?? allTimes().at(-1) ?? 0;
+  const homeTime = () => home ?? parts.find((part) => part.visible() && part.points().length > 0)?.points().at(-1).time ?? 0;
   const indexAt = (/** @type {number} */ time) => scale.timeToIndex(/** @type {UTCTimestamp} */ (time), true) ?? 0;
   const values = (/** @type {number} */ time) => valuesAt(parts, time);
 
@@ -142,6 +155,7 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
 
   function rest() {
     chart.clearCrosshairPosition();
+    cursorAt = null;
     readAt = null;
     read(homeTime());
   }
@@ -154,12 +168,17 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
       const shift = index < visible.from ? index - visible.from : index - visible.to;
       scale.setVisibleLogicalRange({ from: visible.from + shift, to: visible.to + shift });
     }
-    const found = parts.slice().reverse().find((part) => part.visible() && priceAt(part, time) !== null);
-    if (found) {
-      chart.setCrosshairPosition(/** @type {number} */ (priceAt(found, time)), /** @type {UTCTimestamp} */ (time), found.api);
-    }
+    cursorAt = time;
+    requestAnimationFrame(drawCursor); // after the frame that moves the time axis
     read(time);
     speak(`${word(time)}: ${values(time).map(({ name, text }) => `${name} ${text}`).join(", ") || "no values"}`);
+  }
+
+  function drawCursor() {
+    const found = parts.find((part) => part.visible() && cursorAt !== null && priceAt(part, cursorAt) !== null);
+    if (cursorAt !== null && found) {
+      chart.setCrosshairPosition(/** @type {number} */ (priceAt(found, cursorAt)), /** @type {UTCTimestamp} */ (cursorAt), found.api);
+    }
   }
 
   /** @param {number} factor */
@@ -171,13 +190,15 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
     }
   }
 
-  chart.subscribeCrosshairMove(({ time }) => {
-    if (time === undefined) {
-      if (document.activeElement !== plot && readAt !== null) {
-        readAt = null;
-        read(homeTime());
+  chart.subscribeCrosshairMove(({ time, sourceEvent }) => {
+    if (cursorAt !== null && !sourceEvent) {
+      if (time !== cursorAt) {
+        requestAnimationFrame(drawCursor); // the time axis has moved below the cursor
       }
+    } else if (time === undefined) {
+      rest();
     } else if (time !== readAt) {
+      cursorAt = null;
       read(/** @type {number} */ (time));
     }
   });
@@ -256,7 +277,7 @@ function createElements(figure, label) {
   const reading = figure.appendChild(document.createElement("p"));
   reading.className = "reading";
   const spoken = figure.appendChild(document.createElement("p"));
-  spoken.className = "unseen";
+  spoken.className = "visually-hidden";
   spoken.setAttribute("role", "status");
   return { tools, legend, plot, canvas, reading, spoken };
 }
@@ -348,14 +369,13 @@ function showLegend(legend, parts) {
 }
 
 /**
- * Return the texts of the price axis, with the decimals that tell them apart.
+ * Return the decimals that tell the prices of the axis apart.
  *
  * @param {number[]} prices
  * @param {number} decimals
  */
-function axisTexts(prices, decimals) {
+function axisDecimals(prices, decimals) {
   const steps = prices.slice(1).map((price, index) => Math.abs(price - /** @type {number} */ (prices[index])));
   const step = Math.min(...steps.filter((difference) => difference > 0), Infinity);
-  const digits = Number.isFinite(step) ? decimalsOfStep(step, decimals) : decimals;
-  return prices.map((price) => formatPrice(price, digits));
+  return Number.isFinite(step) ? decimalsOfStep(step, decimals) : decimals;
 }

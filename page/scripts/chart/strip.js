@@ -14,6 +14,8 @@ import { customSeriesDefaultOptions } from "lightweight-charts";
 /** @typedef {import("lightweight-charts").PaneRendererCustomData<Time, StripPoint & { time: Time }>} Data */
 /** @typedef {import("lightweight-charts").ICustomSeriesPaneView<Time, StripPoint, StripOptions>} View */
 
+/** @typedef {{ kind: keyof typeof KINDS, first: number, last: number, index: number }} Run bars of one kind, from x to x */
+
 /** The verdicts with their words and heights: a reader who does not see the colours sees the heights. */
 export const KINDS = /** @type {const} */ ({
   traded: { words: "traded", height: 1 },
@@ -21,6 +23,8 @@ export const KINDS = /** @type {const} */ ({
   disconnected: { words: "disconnected", height: 0.6 },
   "exchange-down": { words: "exchange down", height: 0.8 },
 });
+
+const THINNEST = 2; // pixels of a single minute, however many there are
 
 /** The share of the chart's height that the strip takes. */
 export const STRIP_SHARE = 0.08;
@@ -60,13 +64,13 @@ export class Strip {
       return;
     }
     const { from, to } = data.visibleRange;
-    const width = Math.max(data.barSpacing * 0.9, 1);
+    const runs = runsOf(data.bars.slice(from, to));
     target.useMediaCoordinateSpace(({ context, mediaSize }) => {
-      for (const { x, originalData } of data.bars.slice(from, to)) {
-        const kind = /** @type {keyof typeof KINDS} */ (originalData.kind);
+      for (const { kind, first, last } of runs) {
         const height = mediaSize.height * STRIP_SHARE * 0.9 * (KINDS[kind]?.height ?? 0);
+        const width = Math.max(last - first + data.barSpacing, THINNEST);
         context.fillStyle = this.#colors[kind] ?? "transparent";
-        context.fillRect(x - width / 2, mediaSize.height - height, width, height);
+        context.fillRect((first + last - width) / 2, mediaSize.height - height, width, height);
       }
     });
   }
@@ -87,4 +91,26 @@ export class Strip {
   defaultOptions() {
     return { ...customSeriesDefaultOptions, colors: {} };
   }
+}
+
+/**
+ * Join neighbours of the same kind. Minutes with trades come first, so that all others are drawn above them.
+ *
+ * @param {import("lightweight-charts").CustomBarItemData<Time, StripPoint & { time: Time }>[]} bars
+ * @returns {Run[]}
+ */
+function runsOf(bars) {
+  /** @type {Run[]} */
+  const runs = [];
+  for (const { x, time, originalData } of bars) {
+    const kind = /** @type {keyof typeof KINDS} */ (originalData.kind);
+    const run = runs.at(-1);
+    if (run && run.kind === kind && time === run.index + 1) {
+      run.last = x;
+      run.index = time;
+    } else {
+      runs.push({ kind, first: x, last: x, index: time });
+    }
+  }
+  return runs.sort((one, other) => Number(other.kind === "traded") - Number(one.kind === "traded"));
 }

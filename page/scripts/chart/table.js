@@ -50,7 +50,7 @@ export function createTable({ label, parts, times, home, word }) {
     const table = document.createElement("table");
     table.createCaption().textContent = label;
     const head = table.createTHead().insertRow();
-    for (const text of ["Time (UTC)", ...shown.flatMap(({ columns }) => columns)]) {
+    for (const text of ["Time", ...shown.flatMap(({ columns }) => columns)]) {
       head.append(cell("th", text, "col"));
     }
     const body = table.createTBody();

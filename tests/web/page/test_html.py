@@ -1,0 +1,360 @@
+"""The text of the page: it is whole, valid and readable without scripts, whatever the model holds."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_predict.baked.schema import (
+    Backtest,
+    LiveForecast,
+    LiveRecord,
+    LiveScore,
+    Model,
+    ProphetBacktest,
+    ProphetScore,
+    Score,
+    Scorecard,
+)
+from crypto_predict.market import DAY, Pair
+from crypto_predict.web.answers import Answers
+from crypto_predict.web.page import html
+from crypto_predict.web.page.assets import Assets
+from crypto_predict.web.page.html import Site
+from tests.support.models import BTC, ETH, LAST, blank, make_model
+
+VOID = {"meta", "link", "img", "input", "br", "hr"}  # of the elements of HTML that have no end tag
+SERVER = Site(
+    live=False,
+    address=None,
+    static=False,
+    stale_after=timedelta(hours=24),
+    retrain_every=timedelta(hours=6),
+    repository_url="https://example.org/crypto-predict",
+    assets=Assets(
+        Path(), {name: f"{name.replace('.', '-AAAAAAAA.')}" for name in ("main.js", "style.css", "icon.svg")}
+    ),
+)
+EXPORT = replace(SERVER, static=True)
+HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(2)> & {{ 7 * 7 }} {% raw %}"
+
+
+class Page(HTMLParser):
+    """A page as a browser reads it, and what a browser forgives: wrong nesting, and attributes that are given twice."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str]]] = []  # in their order
+        self.faults: list[str] = []
+        self.text = ""  # of all elements
+        self.declaration = ""
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        self.faults += [f"<{tag}> is not closed" for tag in self._open]
+
+    def handle_decl(self, decl: str) -> None:
+        """Record the type of the document."""
+        self.declaration = decl
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Record an element."""
+        if len({name for name, _ in attrs}) < len(attrs):
+            self.faults.append(f"<{tag}> has an attribute twice: {attrs}")
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Check that it is the innermost element that ends."""
+        self.text += " " * (tag in {"td", "th"})
+        if not self._open or self._open.pop() != tag:
+            self.faults.append(f"</{tag}> does not close the innermost element")
+
+    def handle_data(self, data: str) -> None:
+        """Collect the text."""
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        """Return the attributes of the elements with a name."""
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def values(self, attribute: str) -> list[str]:
+        """Return the values of an attribute, of all elements that have it."""
+        return [attributes[attribute] for _, attributes in self.elements if attribute in attributes]
+
+    def words(self) -> str:
+        """Return the text with single spaces."""
+        return " ".join(self.text.split())
+
+
+def rendered(
+    model: Model, pair: Pair | None = None, site: Site = SERVER, root: str = "./", *, stale: bool = False
+) -> str:
+    answers = Answers(model)
+    return html.page(answers, pair or answers.held[0], site, root, stale=stale)
+
+
+def many(count: int) -> Model:
+    return make_model(BTC, *(Pair(f"COIN{n}", "USD") for n in range(1, count)))
+
+
+@cache
+def recorded(*, simulated: bool = False) -> Model:
+    """A model of BTC/USD with a backtest, Prophet's among it, and with published forecasts that came due."""
+    scores = tuple(
+        blank(
+            Score, horizon_days=horizon, forecasts=1_825, coverage=0.8, relative_mae=ratio, p_value=1.0, pit=(0.1,) * 10
+        )
+        for horizon, ratio in ((1, 1.0), (7, 0.987), (30, None))
+    )
+    prophet = blank(
+        ProphetBacktest, scores=(blank(ProphetScore, horizon_days=1, forecasts=1_825, relative_mae=4.76, coverage=0.8),)
+    )
+    backtest = blank(
+        Backtest, first_cutoff=date(2020, 7, 1), last_cutoff=LAST, cutoffs=1_825, scores=scores, prophet=prophet
+    )
+    made = datetime(2024, 5, 1, 6, tzinfo=UTC)
+    latest = tuple(
+        LiveForecast(made, "0.3.0-1", LAST - n * DAY, 3, 64_000.0, 62_000.0, 66_000.0, 64_000.0, actual)
+        for n, actual in enumerate((64_500.25, 66_000.5))
+    )
+    by_horizon = (blank(LiveScore, horizon_days=3, due=2, days=2, relative_mae=1.0, coverage=0.5),)
+    live = blank(LiveRecord, since=made, releases=4, due=2, days=2, coverage=0.5, by_horizon=by_horizon, latest=latest)
+    model = make_model(BTC, simulated=simulated)
+    card = replace(model.card, pairs={BTC: replace(model.card.pairs[BTC], backtest=backtest)})
+    records, nothing = {BTC: live}, dict[Pair, LiveRecord]()
+    scorecard = Scorecard(4, "0" * 64, *((nothing, records) if simulated else (records, nothing)))
+    return replace(model, card=card, scorecard=scorecard)
+
+
+def hostile() -> Model:
+    """A model whose texts try to become elements. A pair, a version and a build cannot: their schema refuses that."""
+    model = make_model(BTC)
+    facts = replace(model.card.pairs[BTC], source=HOSTILE, passed_over=(HOSTILE,))
+    gate = replace(model.card.gate, passed=False, reasons=(HOSTILE,))
+    return replace(model, card=replace(model.card, pairs={BTC: facts}, gate=gate))
+
+
+VARIANTS: dict[str, Callable[[], str]] = {
+    "one pair": lambda: rendered(make_model(BTC)),
+    "fifty pairs": lambda: rendered(many(50)),
+    "the last of fifty pairs": lambda: rendered(many(50), Pair("COIN49", "USD"), root="../../"),
+    "simulated": lambda: rendered(make_model(BTC, ETH, simulated=True)),
+    "stale": lambda: rendered(make_model(BTC), stale=True),
+    "a record": lambda: rendered(recorded()),
+    "a simulated record": lambda: rendered(recorded(simulated=True)),
+    "live": lambda: rendered(recorded(), site=replace(SERVER, live=True)),
+    "an export": lambda: rendered(recorded(), site=EXPORT),
+    "an export of a live site": lambda: rendered(
+        recorded(), site=replace(EXPORT, address="https://example.org/predict/")
+    ),
+    "without scripts, styles and repository": lambda: rendered(
+        make_model(BTC), site=replace(SERVER, assets=Assets(Path(), {}), repository_url=None)
+    ),
+    "hostile": lambda: rendered(hostile()),
+    "an unknown pair": lambda: html.missing(HOSTILE, [BTC, ETH], SERVER, "../../"),
+}
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def page(request: pytest.FixtureRequest) -> Page:
+    return Page(VARIANTS[request.param]())
+
+
+def test_the_page_is_well_formed(page: Page) -> None:
+    """Every element is closed where it began, so no browser repairs the page in its own way."""
+    assert page.declaration == "doctype html"
+    assert page.faults == []
+
+
+def test_every_id_is_unique_and_every_fragment_and_label_has_its_element(page: Page) -> None:
+    ids = page.values("id")
+    fragments = {href.removeprefix("#") for href in page.values("href") if href.startswith("#")}
+    labels = {one for name in ("aria-labelledby", "aria-describedby", "for") for one in page.values(name)}
+
+    assert len(ids) == len(set(ids))
+    assert fragments | labels <= set(ids)
+
+
+def test_headings_are_in_order_below_one_h1(page: Page) -> None:
+    """A screen reader lists them as the contents of the page."""
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_the_page_has_a_language_a_title_a_description_and_landmarks(page: Page) -> None:
+    tags = [tag for tag, _ in page.elements]
+    described = {one.get("name"): one.get("content", "") for one in page.all("meta")}
+
+    assert page.all("html") == [{"lang": "en"}]
+    assert [tags.count(one) for one in ("title", "main", "header", "footer")] == [1, 1, 1, 1]
+    assert described["viewport"] == "width=device-width, initial-scale=1"
+    assert described["description"]
+    assert page.all("a")[0]["href"].startswith("#")  # the skip link is the first
+
+
+def test_every_table_has_a_caption_and_every_head_a_scope(page: Page) -> None:
+
+    assert len(page.all("caption")) == len(page.all("table"))
+    assert all(one.get("scope") in {"col", "row"} for one in page.all("th"))
+
+
+def test_controls_have_labels_and_images_have_alternatives(page: Page) -> None:
+    """Each control stands in its label."""
+    assert all("alt" in one for one in page.all("img"))
+    assert len(page.all("label")) == len(page.all("input")) + len(page.all("select"))
+
+
+def test_nothing_that_the_policy_forbids_is_in_the_page(page: Page) -> None:
+    """No inline script, style or event attribute: the policy would block it."""
+    assert page.all("style") == []
+    assert all("src" in one for one in page.all("script"))
+    assert [
+        name for _, attributes in page.elements for name in attributes if name.startswith("on") or name == "style"
+    ] == []
+
+
+def test_nothing_is_loaded_from_another_origin(page: Page) -> None:
+    """A link may lead elsewhere; what a browser fetches by itself, and a form, may not."""
+    fetched = page.values("src") + page.values("action")
+    fetched += [one["href"] for one in page.all("link") if one["rel"] != "canonical"]
+
+    assert all(not urlsplit(one).netloc for one in fetched if not one.startswith("https://example.org/predict/"))
+    assert all(one["href"].startswith(("https://", "#", "./", "../")) for one in page.all("a"))
+
+
+def test_a_moment_of_a_time_element_is_a_day_or_an_instant_in_utc(page: Page) -> None:
+    moments = [one["datetime"] for one in page.all("time")]
+
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?Z)?", one) for one in moments)
+
+
+def test_the_first_words_are_the_forecast_how_sure_it_is_and_how_good_it_has_been() -> None:
+    """Before any table: a stranger reads these first."""
+    page = Page(rendered(recorded()))
+    first = page.words().partition("Close of day")[0]
+
+    assert "Bitcoin at the end of 2024-05-18 (UTC): about $" in first
+    assert "The 80 % range is meant to hold the price 80 of 100 times." in first
+    assert 'Compared with "the price stays as it is"' in first
+    assert "/forecast/BTC-USD" in first
+
+
+def test_the_table_of_the_forecast_has_the_numbers_of_the_api() -> None:
+    model = make_model(BTC)
+    words = Page(rendered(model)).words()
+    series = Answers(model).series[BTC, "combined"]
+
+    for ahead in html.HORIZONS:
+        row = series.row(LAST + ahead * DAY).price
+        assert f"{ahead} {row.price:,.2f}" in words
+        assert f"{row.low:,.2f} \N{EN DASH} {row.high:,.2f}" in words
+
+
+def test_misses_are_shown_like_hits() -> None:
+    """The second outcome is above the range."""
+    words = Page(rendered(recorded())).words()
+
+    assert "62,000.00 \N{EN DASH} 66,000.00 64,500.25 +0.78 % yes" in words
+    assert "62,000.00 \N{EN DASH} 66,000.00 66,000.50 +3.13 % no" in words
+
+
+def test_a_figure_that_is_not_known_is_called_that() -> None:
+    """The error at 30 days, and Prophet's there."""
+    assert "30 1,825 not known not known" in Page(rendered(recorded())).words()
+
+
+def test_simulated_prices_have_a_banner_on_the_pages_of_their_pairs_only() -> None:
+    model = make_model(BTC, ETH, simulated={ETH})
+
+    assert "simulated" not in banner(rendered(model, BTC))
+    assert "The prices of ETH/USD are simulated" in banner(rendered(model, ETH))
+
+
+def test_a_stale_model_has_a_banner_with_its_newest_price() -> None:
+    assert banner(rendered(make_model(BTC))) == ""
+    assert "its newest price is of 18 May 2024, 12:00 UTC" in banner(rendered(make_model(BTC), stale=True))
+
+
+def banner(text: str) -> str:
+    found = re.findall('<p class="banner" role="alert">(.*?)</p>', text)
+    return " ".join(found)
+
+
+@given(source=st.text(st.characters(exclude_categories=["Cs"])), pair=st.sampled_from([BTC, ETH]))
+def test_texts_of_the_model_stay_text(source: str, pair: Pair) -> None:
+    """Whatever a source is called: the page has the same elements."""
+    model = make_model(BTC, ETH)
+    facts = {one: replace(card, source=source, passed_over=(source,)) for one, card in model.card.pairs.items()}
+    usual = {one: replace(card, passed_over=("binance: no answer",)) for one, card in model.card.pairs.items()}
+    tried = Page(rendered(replace(model, card=replace(model.card, pairs=facts)), pair))
+    expected = Page(rendered(replace(model, card=replace(model.card, pairs=usual)), pair))
+
+    assert tried.elements == expected.elements
+    assert " ".join(source.split()) in tried.words()
+
+
+@pytest.mark.parametrize("slug", ["BTC-USD", HOSTILE])
+def test_the_page_of_an_unknown_pair_lists_the_known_ones(slug: str) -> None:
+    page = Page(html.missing(slug, [BTC, ETH], SERVER, "../../"))
+    links = [one["href"] for one in page.all("a")]
+
+    assert " ".join(slug.split()) in page.words()
+    assert {"../../page/BTC-USD/", "../../page/ETH-USD/"} <= set(links)
+
+
+def test_links_work_in_a_sub_folder_of_a_static_server() -> None:
+    """All of them are relative to the page."""
+    page = Page(rendered(make_model(BTC, ETH), ETH, EXPORT, "../../"))
+    own = [href for href in page.values("href") if not urlsplit(href).scheme and not href.startswith("#")]
+
+    assert own
+    for href in own:
+        assert urljoin("https://example.org/a/b/page/ETH-USD/", href).startswith("https://example.org/a/b/")
+
+
+def test_an_export_that_does_not_know_a_live_site_has_no_links_to_the_api() -> None:
+    without = Page(rendered(recorded(), site=EXPORT)).values("href")
+    live = Page(rendered(recorded(), site=replace(EXPORT, address="https://example.org/predict/"))).values("href")
+
+    assert [href for href in without if href.endswith(("/docs", "/model"))] == []
+    assert "https://example.org/predict/docs" in live
+
+
+def test_the_canonical_address_is_only_named_where_the_site_is_known() -> None:
+    live = replace(EXPORT, address="https://example.org/predict/")
+
+    assert 'rel="canonical"' not in rendered(make_model(BTC))
+    assert '<link rel="canonical" href="https://example.org/predict/page/BTC-USD/">' in rendered(
+        make_model(BTC), site=live
+    )
+
+
+def test_the_footer_has_the_notice_and_the_link_that_the_charts_library_asks_for() -> None:
+    page = Page(rendered(make_model(BTC)))
+
+    assert "TradingView Lightweight Charts" in page.words()
+    assert "https://www.tradingview.com/" in [one["href"] for one in page.all("a")]
+
+
+def test_a_menu_of_many_pairs_is_short_and_has_the_one_that_is_shown() -> None:
+    """The list of all of them is further down."""
+    text = rendered(many(50), Pair("COIN49", "USD"))
+    menu = Page(text.partition('<ul class="pairs-menu">')[2].partition("</ul>")[0])
+
+    assert len(menu.all("a")) == html.MENU_PAIRS + 2
+    assert [one["href"] for one in menu.all("a") if "aria-current" in one] == ["./page/COIN49-USD/"]
+    assert "all 50" in menu.words()
