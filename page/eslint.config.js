@@ -67,5 +67,5 @@ export default [
       ],
     },
   },
-  { files: ["*.js"], languageOptions: { globals: globals.node } },
+  { files: ["*.js", "tests/*.js"], languageOptions: { globals: globals.node } },
 ];

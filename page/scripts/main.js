@@ -2,8 +2,14 @@
 
 import { announce } from "./announce.js";
 import { parseState } from "./address.js";
-import { getAnswer, getJson } from "./requests.js";
-import { mount as forecast } from "./sections/forecast.js";
+import { element } from "./elements.js";
+import { getAnswer, getJson, RequestFailed } from "./requests.js";
+import { mount as mountAsk } from "./sections/ask.js";
+import { mount as mountForecast } from "./sections/forecast.js";
+import { mount as mountMinutes } from "./sections/minutes.js";
+import { mount as mountModel } from "./sections/model.js";
+import { mount as mountPairs } from "./sections/pairs.js";
+import { mount as mountRecord } from "./sections/record.js";
 import { presentInstant, readSite } from "./site.js";
 
 /** @typedef {import("./types.d.ts").Context} Context */
@@ -14,7 +20,14 @@ import { presentInstant, readSite } from "./site.js";
  *
  * @type {Record<string, Mount>}
  */
-const SECTIONS = { forecast };
+const SECTIONS = {
+  banner: mountModel,
+  forecast: mountForecast,
+  ask: mountAsk,
+  record: mountRecord,
+  minutes: mountMinutes,
+  pairs: mountPairs,
+};
 
 const NEAR = "600px";
 
@@ -44,7 +57,10 @@ function createContext() {
   /** @type {Context["record"] | undefined} */
   let record;
   const getForecast = () => {
-    answer ??= getAnswer(`${site.root}page/${site.slug}.json`);
+    answer ??= getAnswer(`${site.root}page/${site.slug}.json`).catch((error) => {
+      answer = undefined; // so that it can be asked for again
+      throw error;
+    });
     return answer;
   };
   return {
@@ -53,7 +69,10 @@ function createContext() {
       return getForecast().then(({ value }) => value);
     },
     get record() {
-      record ??= getJson(`${site.root}page/${site.slug}/record.json`);
+      record ??= getJson(`${site.root}page/${site.slug}/record.json`).catch((error) => {
+        record = undefined;
+        throw error;
+      });
       return record;
     },
     get now() {
@@ -81,10 +100,16 @@ async function mount(root) {
   try {
     await SECTIONS[root.id]?.(root, context);
   } catch (error) {
-    const notice = document.createElement("p");
-    notice.className = "error";
-    notice.textContent = `This part cannot be shown: ${error instanceof Error ? error.message : error}.`;
-    root.append(notice);
     console.error(error);
+    const notice = element("p", { class: "error" }, `This part cannot be shown: ${error instanceof Error ? error.message : error}. `);
+    if (error instanceof RequestFailed) {
+      const again = element("button", { type: "button" }, "Try again");
+      again.addEventListener("click", () => {
+        notice.remove();
+        void mount(root);
+      });
+      notice.append(again);
+    }
+    (root.querySelector("figure.waiting") ?? root).append(notice);
   }
 }

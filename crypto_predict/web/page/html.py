@@ -146,7 +146,7 @@ def missing(slug: str, held: Sequence[Pair], site: Site, root: str) -> str:
         title="Not found - Crypto Predict",
         description="This model does not have that pair.",
         canonical=None,
-        banners=[],
+        banners={},
         slug=shortened(slug),
         pairs=held,
     )
@@ -201,13 +201,14 @@ def _facts(answers: Answers, pair: Pair, site: Site, root: str) -> dict[str, str
     }
 
 
-def _banners(model: Model, pair: Pair, *, stale: bool) -> list[str]:
-    banners = []
+def _banners(model: Model, pair: Pair, *, stale: bool) -> dict[str, str]:
+    """Return the warnings by their kinds, by which a script finds those that are there."""
+    banners = {}
     if model.card.pairs[pair].simulated:
-        banners.append(f"The prices of {pair} are simulated: everything about them on this page is invented.")
+        banners["simulated"] = f"The prices of {pair} are simulated: everything about them on this page is invented."
     if stale:
         newest = _written(model.forecasts[pair].anchor.at)
-        banners.append(f"This forecast is stale: its newest price is of {newest}. Newer prices are not in it.")
+        banners["stale"] = f"This forecast is stale: its newest price is of {newest}. Newer prices are not in it."
     return banners
 
 

@@ -14,6 +14,7 @@ import { customSeriesDefaultOptions } from "lightweight-charts";
  */
 
 /** @typedef {import("lightweight-charts").PaneRendererCustomData<Time, BandPoint & { time: Time }>} Data */
+/** @typedef {Data["bars"][number]} Bar */
 /** @typedef {import("lightweight-charts").ICustomSeriesPaneView<Time, BandPoint, BandOptions>} View */
 
 /**
@@ -51,20 +52,14 @@ export class Band {
     if (!this.#data || !range) {
       return;
     }
-    const bars = this.#data.bars.slice(Math.max(range.from - 1, 0), range.to + 1);
-    const backwards = bars.slice().reverse();
+    const runs = runsOf(this.#data.bars.slice(Math.max(range.from - 1, 0), range.to + 1));
+    const width = this.#data.barSpacing;
     target.useMediaCoordinateSpace(({ context }) => {
       this.#colors.forEach((color, level) => {
-        context.beginPath();
-        for (const { x, originalData } of bars) {
-          context.lineTo(x, toY(originalData.areas?.[level]?.[1] ?? NaN) ?? NaN);
-        }
-        for (const { x, originalData } of backwards) {
-          context.lineTo(x, toY(originalData.areas?.[level]?.[0] ?? NaN) ?? NaN);
-        }
-        context.closePath();
         context.fillStyle = color;
-        context.fill();
+        for (const run of runs) {
+          context.fill(outline(run, level, width, toY));
+        }
       });
     });
   }
@@ -91,4 +86,47 @@ export class Band {
   defaultOptions() {
     return { ...customSeriesDefaultOptions, colors: [] };
   }
+}
+
+/**
+ * Split the bars where there are times without a forecast.
+ *
+ * @param {Data["bars"]} bars
+ * @returns {Bar[][]}
+ */
+function runsOf(bars) {
+  /** @type {Bar[][]} */
+  const runs = [];
+  for (const bar of bars) {
+    const run = runs.at(-1);
+    if (run?.at(-1)?.time === bar.time - 1) {
+      run?.push(bar);
+    } else {
+      runs.push([bar]);
+    }
+  }
+  return runs;
+}
+
+/**
+ * Return the outline of an area: along its upper prices, and back along its lower ones. A single bar has a width.
+ *
+ * @param {Bar[]} run
+ * @param {number} level
+ * @param {number} width of a bar, in pixels
+ * @param {import("lightweight-charts").PriceToCoordinateConverter} toY
+ */
+function outline(run, level, width, toY) {
+  const path = new Path2D();
+  const half = run.length === 1 ? width / 2 : 0;
+  /** @type {(bar: Bar, end: 0 | 1, shift: number) => void} */
+  const add = ({ x, originalData }, end, shift) => path.lineTo(x + shift, toY(originalData.areas?.[level]?.[end] ?? NaN) ?? NaN);
+  run.forEach((bar) => add(bar, 1, -half));
+  run.slice(-1).forEach((bar) => {
+    add(bar, 1, half);
+    add(bar, 0, half);
+  });
+  run.slice().reverse().forEach((bar) => add(bar, 0, -half));
+  path.closePath();
+  return path;
 }

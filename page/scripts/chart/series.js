@@ -116,6 +116,7 @@ function joined(part, drawn, changed) {
  * @property {boolean} [dashed]
  * @property {1 | 2 | 3} [width] pixels, by default 2
  * @property {number} [decimals] of its values; by default those of the chart
+ * @property {boolean} [points] with a dot at each value, for a line of a few
  */
 
 /**
@@ -126,12 +127,13 @@ function joined(part, drawn, changed) {
  * @param {number} decimals
  * @param {() => void} changed
  */
-export function addLine(chart, { name, color, dashed = false, width = 2, decimals: own }, decimals, changed) {
+export function addLine(chart, { name, color, dashed = false, width = 2, decimals: own, points = false }, decimals, changed) {
   const digits = own ?? decimals;
   const api = chart.addSeries(LineSeries, {
     ...PLAIN,
     lineWidth: width,
     lineStyle: dashed ? LineStyle.Dashed : LineStyle.Solid,
+    pointMarkersVisible: points,
     priceFormat: priceFormat(digits),
   });
   return joined(

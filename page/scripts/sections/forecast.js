@@ -1,7 +1,7 @@
 /** The forecast: history, fitted curve, and the days ahead with their bands. */
 
 import { announce } from "../announce.js";
-import { parseState, readState, writeState } from "../address.js";
+import { readState, writeState } from "../address.js";
 import { createChart } from "../chart/chart.js";
 import { choices, toggle } from "../controls.js";
 import { DAY_SECONDS, formatDay, secondsOf } from "../format.js";
@@ -29,15 +29,12 @@ export async function mount(root, context) {
   requestAnimationFrame(() => performance.mark("chart-drawn"));
 
   const { site } = context;
-  addControls(view, forecast);
+  addControls(view);
   await afterPaint();
   view.addFitted();
   addProphet(root, view, context);
   if (site.live) {
     addCandles(view, context);
-  }
-  for (const problem of parseState(location.search).problems) {
-    announce(problem);
   }
   const releases = root.querySelector("#release");
   if (releases) {
@@ -73,7 +70,7 @@ function createView(figure, forecast, now) {
   let isPast = false; // an earlier release is shown
 
   price.set(history);
-  const joint = { time: last, value: closes.at(-1) ?? null, joint: true };
+  const joint = { time: last, value: closes.at(-1) ?? forecast.anchor.price, joint: true };
   line.set([joint, ...daily(last + DAY_SECONDS, prediction)]);
   band.set([...jointAreas(joint), ...bandPoints(last + DAY_SECONDS, levels, quantiles)]);
   chart.setHome(last);
@@ -139,20 +136,15 @@ function createView(figure, forecast, now) {
   };
 }
 
-/**
- * @param {View} view
- * @param {ForecastDocument} forecast
- */
-function addControls(view, forecast) {
+/** @param {View} view */
+function addControls(view) {
   const { range, ahead, scale } = readState();
-  const days = forecast.closes.length;
   const ranges = { "1m": "1M", "6m": "6M", "1y": "1Y", "5y": "5Y", all: "All" };
   const aheads = { 30: "30", 90: "90", 365: "365" };
   view.chart.tools.append(
-    choices("History", ranges, range, { "1m": "1 month", "6m": "6 months", "1y": "1 year", "5y": "5 years", all: "all days" }, (value) => {
+    choices("History", ranges, range, { "1m": "1M: one month", "6m": "6M: six months", "1y": "1Y: one year", "5y": "5Y: five years", all: "All days" }, (value) => {
       writeState({ range: value });
       view.showRange();
-      announce(value === "all" ? `All ${days} days are shown.` : "");
     }),
     choices("Days ahead", aheads, ahead, {}, (value) => {
       writeState({ ahead: value });

@@ -2,7 +2,7 @@
 
 import { readState, writeState } from "../address.js";
 import { DAY_SECONDS, formatChange, formatDay, formatMinute, formatPrice, formatShare, secondsOf } from "../format.js";
-import { getJson } from "../requests.js";
+import { getJson, RequestFailed } from "../requests.js";
 import { bandPoints, daily, jointAreas, LEVELS } from "./fan.js";
 
 /** @typedef {import("../types.d.ts").Context} Context */
@@ -31,7 +31,7 @@ export async function mount(root, { site, forecast }, view) {
   try {
     listed = await getJson(`${base}.json`);
   } catch (error) {
-    words.textContent = `${NONE} (${error instanceof Error ? error.message : error})`;
+    words.textContent = error instanceof RequestFailed && error.status === 404 ? NONE : `Past releases cannot be shown: ${error instanceof Error ? error.message : error}.`;
     root.append(words);
     return;
   }

@@ -290,7 +290,7 @@ def test_a_stale_model_has_a_banner_with_its_newest_price() -> None:
 
 
 def banner(text: str) -> str:
-    found = re.findall('<p class="banner" role="alert">(.*?)</p>', text)
+    found = re.findall('<p class="banner" role="alert" data-kind="[a-z]+">(.*?)</p>', text)
     return " ".join(found)
 
 

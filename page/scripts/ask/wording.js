@@ -1,0 +1,85 @@
+/** Answers in words. */
+
+import { formatPrice } from "../format.js";
+
+/** @typedef {import("./question.js").Question} Question */
+
+const LEAST = 0.005; // a share that reads as less than a whole percent at either end
+
+/**
+ * Return a probability in percent, never as 0 or 100 %: "37 %", "below 0.5 %".
+ *
+ * @param {number} share
+ */
+export function probabilityText(share) {
+  if (share < LEAST) {
+    return "below 0.5 %";
+  }
+  return share > 1 - LEAST ? "above 99.5 %" : `${percent(share)} %`;
+}
+
+/**
+ * Return how often something with this probability should come true.
+ *
+ * @param {number} share
+ */
+export function frequencyText(share) {
+  if (share < LEAST) {
+    return "That should come true less than once in 200 times.";
+  }
+  if (share > 1 - LEAST) {
+    return "That should fail less than once in 200 times.";
+  }
+  return `That should come true about ${percent(share) === 1 ? "once" : `${percent(share)} times`} in 100.`;
+}
+
+/**
+ * Return a range of probabilities: "between 25 and 50 %", "at most 5 %".
+ *
+ * @param {{ low: number, high: number }} range shares
+ */
+export function bracketText({ low, high }) {
+  if (low <= 0) {
+    return high >= 1 ? "not known" : `at most ${percent(high)} %`;
+  }
+  return high >= 1 ? `at least ${percent(low)} %` : `between ${percent(low)} and ${percent(high)} %`;
+}
+
+/**
+ * Return what is asked about: "above 100,000 USD", "between 90,000 and 100,000 USD".
+ *
+ * @param {Question} question with a limit or two
+ * @param {string} quote
+ */
+export function limitsText({ above, below }, quote) {
+  if (above !== null && below !== null) {
+    return `between ${limitText(above)} and ${limitText(below)} ${quote}`;
+  }
+  return above === null ? `below ${limitText(/** @type {number} */ (below))} ${quote}` : `above ${limitText(above)} ${quote}`;
+}
+
+/**
+ * Return an interval: "about 107,146 USD; four times out of five between 95,000 and 128,000 USD".
+ *
+ * @param {{ prediction: number, low: number, high: number }} prices
+ * @param {{ quote: string, decimals: number }} pair
+ */
+export function intervalText({ prediction, low, high }, { quote, decimals }) {
+  const [middle, least, most] = [prediction, low, high].map((price) => formatPrice(price, decimals));
+  return `about ${middle} ${quote}; four times out of five between ${least} and ${most} ${quote}`;
+}
+
+/**
+ * Return a price as it was asked for, with separators.
+ *
+ * @param {number} price
+ */
+function limitText(price) {
+  const exact = price.toLocaleString("en-US", { maximumSignificantDigits: 12 });
+  return exact.length > 24 ? price.toPrecision(6) : exact;
+}
+
+/** @param {number} share */
+function percent(share) {
+  return Math.round(share * 100);
+}

@@ -1,0 +1,321 @@
+/** A question about a day and a price, and its answer. */
+
+import { readState, writeState } from "../address.js";
+import { announce } from "../announce.js";
+import { bracket, dayAfter, daysBetween, pathOf, readQuestion } from "../ask/question.js";
+import { bracketText, frequencyText, intervalText, limitsText, probabilityText } from "../ask/wording.js";
+import { element } from "../elements.js";
+import { formatMinute, formatPrice, secondsOf } from "../format.js";
+import { getJson, RequestFailed } from "../requests.js";
+
+/** @typedef {import("../types.d.ts").Context} Context */
+/** @typedef {import("../types.d.ts").ForecastDocument} ForecastDocument */
+/** @typedef {import("../types.d.ts").Site} Site */
+/** @typedef {import("../ask/question.js").Question} Question */
+/** @typedef {import("../ask/question.js").Field} Field */
+
+/** @typedef {{ headline: (Node | string)[], paragraphs: (Node | string)[][] }} Answer */
+
+/** @type {Field[]} */
+const FIELDS = ["date", "above", "below"];
+const PATIENCE_MS = 400; // before it is said that an answer takes its time
+
+/**
+ * Answer the questions of the form, and the one in the address of the page.
+ *
+ * @param {HTMLElement} root
+ * @param {Context} context
+ */
+export async function mount(root, { site, forecast }) {
+  const form = /** @type {HTMLFormElement} */ (root.querySelector("#ask-form"));
+  const output = /** @type {HTMLElement} */ (root.querySelector("#ask-answer"));
+  const fields = /** @type {Record<Field, HTMLInputElement>} */ (
+    Object.fromEntries(FIELDS.map((name) => [name, form.elements.namedItem(name)]))
+  );
+  // Without the document the API still answers, and checks the day itself.
+  const held = await forecast.catch(() => null);
+  const days = held && { first: held.first, end: dayAfter(held.last, held.prediction.length) };
+  form.noValidate = true; // the messages here say more
+  fields.below.disabled = false;
+  output.setAttribute("aria-live", "polite");
+  /** @type {AbortController | undefined} */
+  let running;
+
+  /** Answer what the fields ask. */
+  async function ask() {
+    running?.abort();
+    const current = new AbortController();
+    running = current;
+    const { question, faults } = readQuestion(textsOf(fields), days);
+    for (const name of FIELDS) {
+      mark(fields[name], output, faults.some(({ field }) => field === name));
+    }
+    if (faults.length > 0) {
+      output.replaceChildren(element("ul", { class: "problem" }, ...faults.map(({ message }) => element("li", {}, message))));
+      fields[/** @type {Field} */ (faults[0]?.field)].focus();
+      return;
+    }
+    writeState({ date: question.date, above: textOf(question.above), below: textOf(question.below) });
+    const waiting = setTimeout(() => output.replaceChildren(element("p", { class: "note" }, "Asking …")), PATIENCE_MS);
+    try {
+      const answer = await answered(question, site, held, current.signal);
+      if (!current.signal.aborted) {
+        output.replaceChildren(...shown(answer, question, site));
+      }
+    } catch (error) {
+      if (!current.signal.aborted) {
+        output.replaceChildren(element("p", { class: "problem" }, detailOf(error)));
+      }
+    } finally {
+      clearTimeout(waiting);
+    }
+  }
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    void ask();
+  });
+  const { date, above, below } = readState();
+  if (date || above || below) {
+    fields.date.value = date ?? fields.date.value;
+    fields.above.value = above ?? "";
+    fields.below.value = below ?? "";
+    await ask();
+  }
+}
+
+/**
+ * @param {HTMLInputElement} field
+ * @param {HTMLElement} output has the message
+ * @param {boolean} wrong
+ */
+function mark(field, output, wrong) {
+  if (wrong) {
+    field.setAttribute("aria-invalid", "true");
+    field.setAttribute("aria-describedby", output.id);
+  } else {
+    field.removeAttribute("aria-invalid");
+    field.removeAttribute("aria-describedby");
+  }
+}
+
+/**
+ * Return what the fields have. A browser gives no text of a number or a day that it cannot read.
+ *
+ * @param {Record<Field, HTMLInputElement>} fields
+ * @returns {Record<Field, string>}
+ */
+function textsOf(fields) {
+  const [date = "", above = "", below = ""] = FIELDS.map((name) =>
+    fields[name].validity.badInput ? "What was written" : fields[name].value,
+  );
+  return { date, above, below };
+}
+
+/** @param {number | null} price */
+function textOf(price) {
+  return price === null ? undefined : String(price);
+}
+
+/**
+ * Return the answer of the API, or that of the document of the page where no API can be asked.
+ *
+ * @param {Question} question
+ * @param {Site} site
+ * @param {ForecastDocument | null} held
+ * @param {AbortSignal} signal
+ * @returns {Promise<Answer>}
+ * @throws {RequestFailed} neither can answer
+ */
+async function answered(question, site, held, signal) {
+  if (held && question.date <= held.last) {
+    return ofThePast(question, held);
+  }
+  let reason = "";
+  if (site.api !== null) {
+    try {
+      return ofTheApi(question, site, held, await getJson(`${site.api}${pathOf(site.slug, question)}`, { signal }));
+    } catch (error) {
+      if (!(error instanceof RequestFailed) || error.status !== 0 || !held) {
+        throw error;
+      }
+      reason = `The API did not answer (${error.detail}), so `;
+    }
+  }
+  if (!held) {
+    throw new RequestFailed(0, "The forecast could not be loaded: reload the page.");
+  }
+  return ofTheDocument(question, held, reason);
+}
+
+/**
+ * @param {Question} question a day of the history
+ * @param {ForecastDocument} held
+ * @returns {Answer}
+ */
+function ofThePast(question, held) {
+  const { quote, decimals } = held;
+  const index = daysBetween(held.first, question.date);
+  const close = held.closes[index] ?? null;
+  const fitted = held.fitted[index];
+  if (close === null) {
+    return { headline: [`${question.date} has passed, and the source has no price of that day.`], paragraphs: [] };
+  }
+  const headline = [`${question.date} has passed: ${held.pair} closed at `, strong(`${formatPrice(close, decimals)} ${quote}`), "."];
+  const paragraphs = [];
+  if (question.above !== null || question.below !== null) {
+    const inside = close > (question.above ?? 0) && close < (question.below ?? Infinity);
+    paragraphs.push([`That was ${inside ? "" : "not "}${limitsText(question, quote)}.`]);
+  }
+  if (fitted !== undefined) {
+    const note = "it was made with hindsight and is not a forecast";
+    paragraphs.push([`The fitted curve has ${formatPrice(fitted, decimals)} ${quote} there; ${note}.`]);
+  }
+  return { headline, paragraphs };
+}
+
+/**
+ * @param {Question} question
+ * @param {Site} site
+ * @param {ForecastDocument | null} held
+ * @param {any} found an answer of /probability, or the rows of /forecast
+ * @returns {Answer}
+ */
+function ofTheApi(question, site, held, found) {
+  const quote = held?.quote ?? site.pair.split("/")[1] ?? "";
+  const { decimals } = site;
+  if (Array.isArray(found)) {
+    return ofAnInterval(question, site.pair, intervalText(found[0], { quote, decimals }), held);
+  }
+  const { probability, based_on: basis } = found;
+  const headline = [
+    strong(probabilityText(probability)),
+    ` is the probability of ${site.pair} ${limitsText(question, quote)} at the close of ${question.date}. ${frequencyText(probability)}`,
+  ];
+  const price = [`The forecast is ${intervalText(found, { quote, decimals })}.`];
+  return { headline, paragraphs: [price, [basisText(basis, found.simulated)]] };
+}
+
+/**
+ * Return what a probability rests on.
+ *
+ * @param {any} basis `based_on` of /probability
+ * @param {boolean} simulated
+ */
+function basisText(basis, simulated) {
+  const prices = simulated ? "invented prices" : `prices of ${basis.source}`;
+  const sentences = [`It rests on ${prices} up to ${basis.newest_candle}, and on the model ${basis.build}.`];
+  const measured = basis.calibration;
+  if (basis.horizon_days === null) {
+    sentences.push("That day has passed: this is the fitted curve, not a forecast.");
+  } else if (measured) {
+    const bracketed = measured.confidence ? ` (${hundredths(measured.confidence.low)} to ${hundredths(measured.confidence.high)})` : "";
+    const horizon = measured.horizon_days === 1 ? "1 day" : `${measured.horizon_days} days`;
+    const nearest = measured.horizon_days === basis.horizon_days ? "" : ", the nearest that was measured,";
+    sentences.push(
+      `In the backtest, ${horizon} ahead${nearest} the ${hundredths(measured.nominal)} % range held ` +
+        `${hundredths(measured.coverage)} of 100 times${bracketed}.`,
+    );
+  } else {
+    sentences.push("How often such ranges held was not measured: the history is too short.");
+  }
+  if (basis.extrapolated) {
+    sentences.push("So far from the forecast it rests on the assumed shape of a tail.");
+  }
+  return sentences.join(" ");
+}
+
+/** @param {number} share */
+function hundredths(share) {
+  return Math.round(share * 100);
+}
+
+/**
+ * @param {Question} question
+ * @param {ForecastDocument} held
+ * @param {string} reason why the API was not asked: "" or the start of a sentence
+ * @returns {Answer}
+ */
+function ofTheDocument(question, held, reason) {
+  const index = daysBetween(held.last, question.date) - 1;
+  const quantiles = held.quantiles.map((prices) => prices[index] ?? NaN);
+  const at = (/** @type {number} */ level) => quantiles[held.levels.indexOf(level)] ?? NaN;
+  const interval = intervalText({ prediction: held.prediction[index] ?? NaN, low: at(0.1), high: at(0.9) }, held);
+  if (question.above === null && question.below === null) {
+    return ofAnInterval(question, held.pair, interval, held);
+  }
+  const headline = [
+    strong(bracketText(bracket(held.levels, quantiles, question))),
+    ` is the probability of ${held.pair} ${limitsText(question, held.quote)} at the close of ${question.date}.`,
+  ];
+  const exact = `${reason || "No API can be asked from here, so "}the answer is that of this page, which knows ${held.levels.length} prices of each day.`;
+  return { headline, paragraphs: [[`The forecast is ${interval}.`], [exact], ...basisOf(held)] };
+}
+
+/**
+ * @param {Question} question
+ * @param {string} pair
+ * @param {string} interval
+ * @param {ForecastDocument | null} held
+ * @returns {Answer}
+ */
+function ofAnInterval(question, pair, interval, held) {
+  return { headline: [`${pair} at the close of ${question.date}: `, strong(interval), "."], paragraphs: held ? basisOf(held) : [] };
+}
+
+/** @param {ForecastDocument} held */
+function basisOf(held) {
+  const prices = held.simulated ? "invented prices" : `prices of ${held.source}`;
+  return [[`It rests on ${prices} up to ${formatMinute(secondsOf(held.anchor.at))}.`]];
+}
+
+/**
+ * Return the elements of an answer.
+ *
+ * @param {Answer} answer
+ * @param {Question} question
+ * @param {Site} site
+ */
+function shown({ headline, paragraphs }, question, site) {
+  const elements = [
+    element("p", { class: "sentence" }, ...headline),
+    ...paragraphs.map((parts) => element("p", { class: "note" }, ...parts)),
+  ];
+  if (site.api === null) {
+    return elements;
+  }
+  const address = new URL(`${site.api}${pathOf(site.slug, question)}`, location.href).href;
+  const code = element("code", {}, `curl "${address}"`);
+  const copy = element("button", { type: "button" }, "Copy");
+  copy.addEventListener("click", () => void copied(code));
+  return [
+    ...elements,
+    element("p", { class: "note" }, "The same from a program:"),
+    element("div", { class: "command" }, element("pre", { tabindex: 0, "aria-label": "Command" }, code), copy),
+  ];
+}
+
+/**
+ * Copy the text of an element; where the browser refuses, select it.
+ *
+ * @param {HTMLElement} source
+ */
+async function copied(source) {
+  try {
+    await navigator.clipboard.writeText(source.textContent ?? "");
+    announce("The command was copied.");
+  } catch {
+    getSelection()?.selectAllChildren(source);
+    announce("The command is selected: copy it with the keyboard.");
+  }
+}
+
+/** @param {string} text */
+function strong(text) {
+  return element("strong", {}, text);
+}
+
+/** @param {unknown} error */
+function detailOf(error) {
+  return error instanceof RequestFailed ? error.detail : `This question could not be answered: ${error}.`;
+}

@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { bracketText, frequencyText, intervalText, limitsText, probabilityText } from "../scripts/ask/wording.js";
+
+test("a probability is never said to be 0 or 100 %", () => {
+  assert.deepEqual([0, 0.004, 0.37, 0.996, 1].map(probabilityText), ["below 0.5 %", "below 0.5 %", "37 %", "above 99.5 %", "above 99.5 %"]);
+});
+
+test("a probability is said as a frequency", () => {
+  assert.equal(frequencyText(0.37), "That should come true about 37 times in 100.");
+  assert.equal(frequencyText(0.01), "That should come true about once in 100.");
+  assert.equal(frequencyText(0.001), "That should come true less than once in 200 times.");
+  assert.equal(frequencyText(0.999), "That should fail less than once in 200 times.");
+});
+
+test("a bracket without an end says so", () => {
+  assert.equal(bracketText({ low: 0.25, high: 0.5 }), "between 25 and 50 %");
+  assert.equal(bracketText({ low: 0, high: 0.05 }), "at most 5 %");
+  assert.equal(bracketText({ low: 0.95, high: 1 }), "at least 95 %");
+  assert.equal(bracketText({ low: 0, high: 1 }), "not known");
+});
+
+test("limits are words with separators", () => {
+  const date = "2026-12-31";
+  assert.equal(limitsText({ date, above: 100_000, below: null }, "USD"), "above 100,000 USD");
+  assert.equal(limitsText({ date, above: null, below: 0.00001234 }, "USDT"), "below 0.00001234 USDT");
+  assert.equal(limitsText({ date, above: 1, below: 2.5 }, "USD"), "between 1 and 2.5 USD");
+  assert.equal(limitsText({ date, above: 1e300, below: null }, "USD"), "above 1.00000e+300 USD");
+});
+
+test("an interval has the decimals of the pair", () => {
+  assert.equal(
+    intervalText({ prediction: 107146.5, low: 95_000, high: 128_000 }, { quote: "USD", decimals: 2 }),
+    "about 107,146.50 USD; four times out of five between 95,000.00 and 128,000.00 USD",
+  );
+});
