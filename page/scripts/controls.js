@@ -21,7 +21,7 @@ export function choices(label, texts, chosen, names, choose) {
     button.textContent = text;
     button.setAttribute("aria-pressed", String(value === chosen));
     if (names[value]) {
-      button.setAttribute("aria-label", `${text}: ${names[value]}`); // it contains what is seen, for speech input
+      button.setAttribute("aria-label", names[value]);
     }
     button.addEventListener("click", () => {
       for (const other of buttons) {
