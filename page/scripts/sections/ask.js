@@ -41,8 +41,12 @@ export async function mount(root, { site, forecast }) {
   /** @type {AbortController | undefined} */
   let running;
 
-  /** Answer what the fields ask. */
-  async function ask() {
+  /**
+   * Answer what the fields ask.
+   *
+   * @param {boolean} byReader false: the address of the page asks, and the focus stays where it is
+   */
+  async function ask(byReader) {
     running?.abort();
     const current = new AbortController();
     running = current;
@@ -51,8 +55,10 @@ export async function mount(root, { site, forecast }) {
       mark(fields[name], output, faults.some(({ field }) => field === name));
     }
     if (faults.length > 0) {
-      output.replaceChildren(element("ul", { class: "problem" }, ...faults.map(({ message }) => element("li", {}, message))));
-      fields[/** @type {Field} */ (faults[0]?.field)].focus();
+      output.replaceChildren(element("div", { class: "problem" }, ...faults.map(({ message }) => element("p", {}, message))));
+      if (byReader) {
+        fields[/** @type {Field} */ (faults[0]?.field)].focus();
+      }
       return;
     }
     writeState({ date: question.date, above: textOf(question.above), below: textOf(question.below) });
@@ -73,14 +79,14 @@ export async function mount(root, { site, forecast }) {
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    void ask();
+    void ask(true);
   });
   const { date, above, below } = readState();
   if (date || above || below) {
     fields.date.value = date ?? fields.date.value;
     fields.above.value = above ?? "";
     fields.below.value = below ?? "";
-    await ask();
+    await ask(false);
   }
 }
 
@@ -248,7 +254,7 @@ function ofTheDocument(question, held, reason) {
     strong(bracketText(bracket(held.levels, quantiles, question))),
     ` is the probability of ${held.pair} ${limitsText(question, held.quote)} at the close of ${question.date}.`,
   ];
-  const exact = `${reason || "No API can be asked from here, so "}the answer is that of this page, which knows ${held.levels.length} prices of each day.`;
+  const exact = `${reason || "No API can be asked from here, so "}the answer is that of this page, which has ${held.levels.length} prices of each day and not the whole distribution.`;
   return { headline, paragraphs: [[`The forecast is ${interval}.`], [exact], ...basisOf(held)] };
 }
 

@@ -148,7 +148,7 @@ function coverage(scores, ofProphet) {
     rowHead: "Ahead",
     valueHead: "Inside, %",
     groups,
-    axis: { from: Math.floor(10 * Math.min(0.4, ...values)) / 10, to: 1, ticks: [0.5, 0.8, 1] },
+    axis: { from: Math.floor(10 * Math.min(0.4, ...values)) / 10, to: 1, ticks: [0.5, 0.8] },
     tickText: percent,
   });
 }
