@@ -59,14 +59,15 @@ export function limitsText({ above, below }, quote) {
 }
 
 /**
- * Return an interval: "about 107,146 USD; four times out of five between 95,000 and 128,000 USD".
+ * Return a forecast and its interval: "107,146 USD" and "four times out of five between 95,000 and 128,000 USD".
  *
  * @param {{ prediction: number, low: number, high: number }} prices
  * @param {{ quote: string, decimals: number }} pair
+ * @returns {{ middle: string, range: string }}
  */
-export function intervalText({ prediction, low, high }, { quote, decimals }) {
+export function intervalTexts({ prediction, low, high }, { quote, decimals }) {
   const [middle, least, most] = [prediction, low, high].map((price) => formatPrice(price, decimals));
-  return `about ${middle} ${quote}; four times out of five between ${least} and ${most} ${quote}`;
+  return { middle: `${middle} ${quote}`, range: `four times out of five between ${least} and ${most} ${quote}` };
 }
 
 /**
