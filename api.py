@@ -24,6 +24,7 @@ with needed("api.py", "requirements-api.txt"), quick_imports():
         boolean,
         duration,
         file_path,
+        site_address,
         web_address,
         whole_number,
     )
@@ -80,6 +81,7 @@ COMMAND = CommandLine(
         Option("--stale-after", duration, "age of model or newest price at which /fresh is 503", "TIME", default="24h"),
         Option("--retrain-every", duration, "answers may be cached until the next retrain", "TIME", default="6h"),
         Option("--repository-url", web_address, "address of the project, linked in /docs", "URL"),
+        Option("--site-url", site_address, "address of this site, for the links of /feed.xml", "URL"),
         Option(
             "--log-level", logs.level_name, f"lowest level logged: {', '.join(logs.LEVELS)}", "LEVEL", default="info"
         ),

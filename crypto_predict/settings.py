@@ -37,7 +37,7 @@ class ServeSettings:
     database: str | None = None  # address of the database of the market
     collect: bool = False  # whether the same process collects into that database
     admin_token: str | None = field(default=None, repr=False)  # who knows it may change which pairs are collected
-    site_url: str | None = None  # address of the site itself, with a slash at its end, for the links of the feed
+    site_url: str | None = None  # address of the site itself, which ends with a slash, for the links of the feed
 
     @property
     def ledger(self) -> Path:
@@ -128,6 +128,20 @@ def web_address(text: str) -> str | None:
     if not _WEB_ADDRESS.fullmatch(text):
         raise InvalidValue("address", text, "an address such as https://example.org/project")
     return text
+
+
+def site_address(text: str) -> str | None:
+    """Read ``https://example.org/`` with or without the slash at its end; None if the text is empty.
+
+    Raises:
+        InvalidValue: It is not an address, or has a query or a fragment, to which no path can be added.
+    """
+    address = web_address(text)
+    if address is None:
+        return None
+    if "?" in address or "#" in address:
+        raise InvalidValue("address", text, "the address of a site such as https://example.org/, without ? and #")
+    return f"{address.rstrip('/')}/"
 
 
 def instant_of_epoch(text: str | None) -> datetime | None:

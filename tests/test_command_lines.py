@@ -50,7 +50,7 @@ NAMES = {
         ),
         *("every", "ledger", "champion"),
     ],
-    "api.py": ["model", "database", "host", "port", "threads", "stale-after", "retrain-every", "log-level"],
+    "api.py": ["model", "database", "host", "port", "threads", "stale-after", "retrain-every", "log-level", "site-url"],
     "collect.py": ["pair", "source", "interval", "since", "until", "shard", "keep", "metrics-port", "metrics-host"],
 }
 VARIABLES = {

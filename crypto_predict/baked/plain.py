@@ -22,6 +22,12 @@ T = TypeVar("T")
 
 _PLAIN = frozenset({str, int, float, bool, types.NoneType})  # are plain data; most values are one of them
 
+# Most of a model are tuples of these types, whose items need not be decoded one by one.
+_SIMPLE: dict[Any, frozenset[type]] = {
+    float: frozenset({float}),
+    float | None: frozenset({float, types.NoneType}),
+}
+
 MOST_FAULTS = 100  # kept; a hostile file may have a million
 
 
@@ -124,14 +130,14 @@ def _dataclass_decoder(cls: Any) -> _Decoder:
 
 
 def _tuple_decoder(kind: Any) -> _Decoder:
-    read = _decoder(kind)
+    read, simple = _decoder(kind), _SIMPLE.get(kind, frozenset())
 
     def decode_tuple(data: Any, path: str, faults: _Faults) -> Any:
         """Decode a list of values of one type."""
         if not isinstance(data, list):
             faults.add(path, f"expected a list, found {shown(data)}")
             return None
-        if kind is float and all(type(item) is float for item in data) and all(map(math.isfinite, data)):
+        if simple.issuperset(map(type, data)) and all(map(math.isfinite, filter(None, data))):
             return tuple(data)  # most of a model
         return tuple([read(item, f"{path}[{index}]", faults) for index, item in enumerate(data)])
 

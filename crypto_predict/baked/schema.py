@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from crypto_predict.market import DAY, Gap, Pair
 from crypto_predict.market.forecast import LEVELS
 
-VERSION = 5  # of the schema; raised whenever an older program could misread the file
+VERSION = 6  # of the schema; raised whenever an older program could misread the file
 HORIZON_DAYS = 365  # the range of a model after its last candle
 COVERAGE = 0.8  # nominal share of outcomes inside the central interval
 LOW, HIGH = 0.1, 0.9  # levels of its ends, among `LEVELS`
@@ -116,6 +116,7 @@ class PairForecast:
     first: date  # the first candle's day
     last: date  # the last candle's day
     last_close: float
+    closes: tuple[float | None, ...]  # (days,) of each day from `first` to `last`; None: the day has no candle
     anchor: Anchor  # at or after the last candle's close, and before the next one's
     scale: float  # log price per unit of trend and seasonalities
     trend: Trend
@@ -147,6 +148,7 @@ class PairForecast:
             yield f"the anchor of {self.anchor.at} is not within a day after the close of {self.last}"
         if self.last_close <= 0:
             yield f"last_close must be positive, not {self.last_close}"
+        yield from self._faults_of_closes()
         for name in ("prophet_weights", "other_increments", "forecast_quantiles"):
             if (count := len(getattr(self, name))) != HORIZON_DAYS:
                 yield f"{count} {name}, not {HORIZON_DAYS}"
@@ -156,6 +158,14 @@ class PairForecast:
                 break
         if len(self.prophet_bands) not in {0, len(KNOTS)}:
             yield f"{len(self.prophet_bands)} prophet_bands, not {len(KNOTS)} or none"
+
+    def _faults_of_closes(self) -> Iterator[str]:
+        if len(self.closes) != (days := (self.last - self.first).days + 1):
+            yield f"{len(self.closes)} closes, not {days}"
+        elif self.closes[0] is None or self.closes[-1] != self.last_close:
+            yield f"closes do not begin with a price and end with last_close, {self.last_close}"
+        elif any(close is not None and close <= 0 for close in self.closes):
+            yield "closes must be positive"
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
     prophet = fit_prophet(history, seed)
     curve = Curve(prophet.scale, prophet.trend(), prophet.seasonalities())
     days = history.candles.days.tolist()
+    closes = dict(zip(days, history.candles.close.tolist(), strict=True))
     residuals = prophet.log_close - np.array([curve.at(day) for day in days])  # (n,)
     elapsed = (anchor.at - last.open_time) / DAY - 1  # of the day after the last candle
     ahead = np.array([curve.at(days[-1] + horizon) for horizon in range(HORIZON_DAYS + 1)])
@@ -57,6 +58,7 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
         first=history.candles[0].open_time.date(),
         last=last.open_time.date(),
         last_close=last.close,
+        closes=tuple(closes.get(day) for day in range(days[0], days[-1] + 1)),
         anchor=anchor,
         scale=prophet.scale,
         trend=prophet.trend(),

@@ -16,6 +16,8 @@ from crypto_predict.web.operations.metrics import Metrics
 from crypto_predict.web.page import assets
 from crypto_predict.web.page.html import Site
 from crypto_predict.web.page.pages import Pages
+from crypto_predict.web.page.release_pages import ReleasePages
+from crypto_predict.web.page.releases import Releases
 from crypto_predict.web.problems import Refusing
 from crypto_predict.web.routes import FastLane, Service, create_flask_app
 from crypto_predict.web.snapshots import BakedSnapshots
@@ -61,6 +63,9 @@ def create_service(
     return Service(
         snapshots=snapshots,
         pages=Pages(snapshots.current(), site, clock),
+        releases=ReleasePages(
+            snapshots.current(), Releases(model, settings.ledger), clock, settings.site_url, settings.repository_url
+        ),
         metrics=Metrics(model),
         clock=clock,
         stale_after=settings.stale_after,

@@ -28,6 +28,7 @@ from crypto_predict.web.collected.questions import BadBody
 from crypto_predict.web.collected.rendering import NotAcceptable
 from crypto_predict.web.collected.series import NotCollected
 from crypto_predict.web.operations.freshness import Freshness
+from crypto_predict.web.page.releases import NoRelease, ReleasesUnavailable
 from crypto_predict.web.questions import BadParameter
 from crypto_predict.web.rendering import COMMON, Headers, Rendered, simulated_header
 
@@ -61,6 +62,8 @@ STATUS: dict[type[CryptoPredictError], HTTPStatus] = {
     DatabaseError: HTTPStatus.SERVICE_UNAVAILABLE,
     Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     NoMinuteForecast: HTTPStatus.SERVICE_UNAVAILABLE,
+    NoRelease: HTTPStatus.NOT_FOUND,
+    ReleasesUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 # Python 3.13 renamed three of them.
@@ -117,7 +120,7 @@ def _headers(error: CryptoPredictError) -> Headers:
     match error:
         case DatabaseError() | Overloaded():
             return [("Retry-After", str(RETRY_SECONDS))]
-        case NoMinuteForecast():
+        case NoMinuteForecast() | ReleasesUnavailable() if error.retry_seconds is not None:
             return [("Retry-After", str(error.retry_seconds))]
         case ExchangeUnavailable() | Unfinished():
             return [("Retry-After", str(LATER_SECONDS))]
@@ -139,7 +142,7 @@ def _members(error: CryptoPredictError) -> dict[str, object]:
 
 def _parameter(error: CryptoPredictError) -> str | None:
     match error:
-        case BadParameter() | OutsideModel() | NotCollected():
+        case BadParameter() | OutsideModel() | NotCollected() | NoRelease():
             return error.parameter
         case InvalidValue():
             return error.name

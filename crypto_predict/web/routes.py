@@ -32,6 +32,7 @@ from crypto_predict.web.operations.freshness import freshness
 from crypto_predict.web.operations.metrics import Metrics
 from crypto_predict.web.page import routes as page_routes
 from crypto_predict.web.page.pages import Pages
+from crypto_predict.web.page.release_pages import ReleasePages
 from crypto_predict.web.problems import Problem
 from crypto_predict.web.rendering import COMMON, Headers, Rendered, Rendering, simulated_header
 from crypto_predict.web.snapshots import Snapshot, Snapshots
@@ -56,6 +57,7 @@ class Service:
     repository_url: str | None
     draining: threading.Event  # set when the server stops
     pages: Pages
+    releases: ReleasePages
     database: Database | None = None
     administration: Administration | None = None  # None: which pairs are collected cannot be changed
 
@@ -64,6 +66,7 @@ class Service:
         self.pages.prepare_page()
         self.snapshots.current().rendering.prepare()
         self.pages.prepare_documents()
+        self.releases.prepare()
 
     def cached_headers(self, snapshot: Snapshot, rendered: Rendered) -> Headers:
         """Return the headers of an answer that caches may keep until the next change."""
@@ -106,6 +109,7 @@ def create_flask_app(service: Service) -> Flask:
     _add_operator_routes(app, service)
     _add_documentation(app, service)
     page_routes.add_routes(app, service.pages, service.snapshots.current().answers.held)
+    page_routes.add_releases(app, service.releases)
     for kind in problems.STATUS:
         app.register_error_handler(kind, lambda error: _problem(problems.of_error(error)))
     app.register_error_handler(HTTPException, _http_error)

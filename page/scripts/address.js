@@ -47,6 +47,11 @@ const PARAMETERS = {
   above: price,
   below: price,
   minutes: slug,
+  hours: oneOf("1", "4", "24"), // of minutes in the chart
+  bars: oneOf("candles", "line"), // in the chart of minutes
+  before: oneOf("5", "1", "15", "off"), // minutes that a past forecast was made before its close
+  order: oneOf("popularity", "gain", "loss"), // of the pairs
+  since: oneOf("1y", "1m", "6m", "all"), // of the comparison of two pairs
 };
 
 /** @typedef {Record<string, string | undefined>} State */

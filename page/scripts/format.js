@@ -89,3 +89,12 @@ export function secondsOf(text) {
 export function decimalsOfStep(step, most) {
   return Math.min(Math.max(Math.ceil(-Math.log10(step) - 1e-9), 0), most);
 }
+
+/**
+ * Return the decimals that a price is written with: five significant digits, at least cents.
+ *
+ * @param {number | null} price
+ */
+export function priceDecimals(price) {
+  return price !== null && price > 0 ? Math.min(Math.max(2, 4 - Math.floor(Math.log10(price))), 12) : 2;
+}

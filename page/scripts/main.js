@@ -6,7 +6,9 @@ import { element } from "./elements.js";
 import { getAnswer, getJson, RequestFailed } from "./requests.js";
 import { mount as mountAsk } from "./sections/ask.js";
 import { mount as mountForecast } from "./sections/forecast.js";
+import { mount as mountMinutes } from "./sections/minutes.js";
 import { mount as mountModel } from "./sections/model.js";
+import { mount as mountPairs } from "./sections/pairs.js";
 import { mount as mountRecord } from "./sections/record.js";
 import { presentInstant, readSite } from "./site.js";
 
@@ -18,7 +20,14 @@ import { presentInstant, readSite } from "./site.js";
  *
  * @type {Record<string, Mount>}
  */
-const SECTIONS = { banner: mountModel, forecast: mountForecast, ask: mountAsk, record: mountRecord };
+const SECTIONS = {
+  banner: mountModel,
+  forecast: mountForecast,
+  ask: mountAsk,
+  record: mountRecord,
+  minutes: mountMinutes,
+  pairs: mountPairs,
+};
 
 const NEAR = "600px";
 

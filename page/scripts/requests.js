@@ -8,13 +8,15 @@ export class RequestFailed extends Error {
    * @param {number} status of the answer; 0: there was no answer, or it broke off
    * @param {string} detail what was wrong, as the problem details of the API word it where it sent some
    * @param {number | null} retryAfter seconds until it may be asked again; null: the answer does not say
+   * @param {Record<string, unknown>} members of the problem details, if the API sent some
    */
-  constructor(status, detail, retryAfter = null) {
+  constructor(status, detail, retryAfter = null, members = {}) {
     super(detail);
     this.name = "RequestFailed";
     this.status = status;
     this.detail = detail;
     this.retryAfter = retryAfter;
+    this.members = members;
   }
 }
 
@@ -68,7 +70,8 @@ export async function getAnswer(url, { signal, timeout = TIMEOUT_MS, ...init } =
   }
   const value = parsed(text);
   if (!response.ok) {
-    throw new RequestFailed(response.status, detailOf(value, response), retryAfter(response.headers));
+    const members = typeof value === "object" ? { ...value } : {};
+    throw new RequestFailed(response.status, detailOf(members, response), retryAfter(response.headers), members);
   }
   if (value === undefined) {
     throw new RequestFailed(response.status, `the answer is not JSON but ${typeOf(response)}`);
@@ -93,12 +96,12 @@ function parsed(text) {
 /**
  * Return what an error says: the detail of RFC 9457, or else its status.
  *
- * @param {any} problem
+ * @param {Record<string, unknown>} problem
  * @param {Response} response
  * @returns {string}
  */
 function detailOf(problem, response) {
-  return typeof problem?.detail === "string"
+  return typeof problem.detail === "string"
     ? problem.detail
     : `the server answered ${response.status} with ${typeOf(response)}`;
 }

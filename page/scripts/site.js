@@ -14,7 +14,7 @@ export function readSite(body) {
   return {
     root,
     live: live === "true",
-    api: body.dataset.static === "true" ? site || null : root,
+    api: site || null,
     pair,
     slug,
     decimals: Number(decimals ?? 2),

@@ -131,3 +131,72 @@ export interface Context {
   record: Promise<RecordDocument>;
   now: Promise<number>; // the present instant, milliseconds since 1970: see presentInstant() in site.js
 }
+
+/** A row of `/prices`. */
+export interface PairPrice {
+  pair: string;
+  source: string;
+  simulated: boolean;
+  state: "active" | "stopped" | "delisted";
+  price: number | null; // null: there is no candle yet
+  time: Instant | null; // of that close
+  change_24h: number | null; // 0.012 is 1.2 %; null: the candle of then is missing
+}
+
+/** A table of the API: its rows are in a further member. */
+export interface Table {
+  pair: string;
+  source: string;
+  simulated: boolean;
+  columns: string[];
+}
+
+/** `/forecast/{pair}/minutes`: the price in each of the next minutes. */
+export interface MinutesAhead {
+  pair: string;
+  source: string;
+  simulated: boolean;
+  cutoff: Instant; // the close of the last candle behind it
+  price: number; // at the cutoff
+  forecast: { minutes: number; time: Instant; prediction: number; low: number; high: number; quantiles: Record<string, number> }[];
+}
+
+/** How good the forecasts of so many minutes ahead have been. */
+export interface MinuteScore {
+  horizon_minutes: number;
+  forecasts: number;
+  relative_mae: number | null; // to persistence; below 1 is better
+  relative_winkler: number | null;
+  relative_crps: number | null;
+  coverage_50: number;
+  coverage_80: number;
+  coverage_90: number;
+}
+
+/** The member `minutes` of `/scorecard` has these; it is null while the database cannot be read. */
+export interface MinutesRecord {
+  pair: string;
+  source: string;
+  simulated: boolean;
+  since: Instant;
+  until: Instant;
+  by_horizon: MinuteScore[];
+}
+
+/** A row of `/series`, and of the member `collected` of `/pairs`. */
+export interface SeriesState {
+  pair: string;
+  source: string;
+  interval: string; // "1m"
+  simulated: boolean;
+  state: "active" | "stopped" | "delisted";
+  start: Instant | null;
+  end: Instant | null; // the newest close
+  lag_seconds: number | null; // null: there is no candle yet
+  gaps: number;
+  missing: number; // candles in these gaps
+  since: Instant | null;
+  compared: number; // candles of the live stream, with what the source returned later
+  mismatched: number; // of these, those that differed
+  mismatch_rate: number | null;
+}

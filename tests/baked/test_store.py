@@ -257,6 +257,32 @@ def anchor(at: str = "2024-05-18T12:00:00Z", price: float = 67_010.0) -> dict[st
     ("section", "field", "value", "expected"),
     [
         ("forecasts", "last_close", -1.0, "forecasts['BTC/USD']: last_close must be positive, not -1.0"),
+        ("forecasts", "closes", [66_900.5], "forecasts['BTC/USD']: 1 closes, not 503"),
+        (
+            "forecasts",
+            "closes",
+            [None] * 502 + [66_900.5],
+            "forecasts['BTC/USD']: closes do not begin with a price and end with last_close, 66900.5",
+        ),
+        (
+            "forecasts",
+            "closes",
+            [66_900.5] * 503 + [66_900.6],
+            "forecasts['BTC/USD']: 504 closes, not 503",
+        ),
+        (
+            "forecasts",
+            "closes",
+            [66_900.5] * 502 + [66_900.6],
+            "forecasts['BTC/USD']: closes do not begin with a price and end with last_close, 66900.5",
+        ),
+        ("forecasts", "closes", [66_900.5, 0.0, *[66_900.5] * 501], "forecasts['BTC/USD']: closes must be positive"),
+        (
+            "forecasts",
+            "closes",
+            [66_900.5, "x", *[66_900.5] * 501],
+            "forecasts['BTC/USD'].closes[1]: expected a finite number, found 'x'",
+        ),
         ("forecasts", "forecast_quantiles", [], "forecasts['BTC/USD']: 0 forecast_quantiles, not 365"),
         (
             "forecasts",

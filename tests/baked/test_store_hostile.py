@@ -221,6 +221,7 @@ def nearly_ten_thousand_years() -> bytes:
 
 
 LEVEL = {"start": "2023-01-01", "days": 502, "growth": 0.0, "offset": 1.0, "changepoints": [], "deltas": []}
+CENTURY: dict[str, Any] = {"first": "1923-01-01", "trend": LEVEL, "closes": [66_900.5] * 37_028}
 WAVES = [{"name": "yearly", "period": 365.25, "coefficients": [0.0] * 202}]
 # Well-formed files with the right digest. They are refused quickly, or loaded if they are valid.
 SEALED: dict[str, tuple[Callable[[], bytes], str]] = {
@@ -229,11 +230,12 @@ SEALED: dict[str, tuple[Callable[[], bytes], str]] = {
     "too many pairs": (lambda: of_pairs(37), "its content is not a model: the model: 37 pairs are more than"),
     "9,997 years": (
         nearly_ten_thousand_years,
-        "its content is not a model: the model: 3,652,925 days of all pairs are more than",
+        "its content is not a model: forecasts['BTC/USD']: 503 closes, not 3651694",
     ),
-    "36 pairs of a century": (
-        lambda: of_pairs(36, first="1923-01-01", trend=LEVEL),
-        "its content is not a model: the model: 1,346,112 days of all pairs are more than",
+    "6 pairs of a century": (lambda: of_pairs(6, **CENTURY), "loaded"),
+    "7 pairs of a century": (
+        lambda: of_pairs(7, **CENTURY),
+        "its content is not a model: the model: 261,744 days of all pairs are more than",
     ),
     "prices of nothing": (
         lambda: changed(scale=-11.7),

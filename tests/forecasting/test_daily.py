@@ -69,6 +69,13 @@ def assert_equals_prophet(fitted: FittedForecast) -> None:
     np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=0)
 
 
+def test_the_model_has_the_close_of_every_day_and_nothing_for_a_day_without_a_candle() -> None:
+    """The page draws them. Nothing is filled in."""
+    forecast = fit(make_history(missing=frozenset({400, 401, 700}))).forecast
+    days = (forecast.last - forecast.first).days + 1
+    assert forecast.closes == tuple(None if day in {400, 401, 700} else wandering(day) for day in range(days))
+
+
 def test_the_baked_curve_equals_prophets_own_predict(fitted: FittedForecast) -> None:
     """The server has no Prophet: its own computation in plain Python must agree, to 1e-9 relative."""
     assert_equals_prophet(fitted)

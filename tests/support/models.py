@@ -48,6 +48,7 @@ def make_forecast(**changes: Any) -> PairForecast:
         first=FIRST,
         last=last,
         last_close=66_900.5,
+        closes=(),
         scale=11.1,
         trend=Trend(
             start=FIRST,
@@ -69,7 +70,18 @@ def make_forecast(**changes: Any) -> PairForecast:
         forecast_quantiles=tuple(quantiles(-0.03 * h**0.5, 0.03 * h**0.5) for h in range(1, HORIZON_DAYS + 1)),
         prophet_bands=tuple(Band(-0.1 - 0.002 * h, 0.1 + 0.003 * h) for h in KNOTS),
     )
-    return replace(forecast, **changes)
+    changed = replace(forecast, **changes)
+    return changed if "closes" in changes else replace(changed, closes=make_closes(changed))
+
+
+def make_closes(forecast: PairForecast) -> tuple[float | None, ...]:
+    """Closes below the last one by up to 12 %, and without a candle on every 100th day."""
+    days = (forecast.last - forecast.first).days
+    prices = (
+        None if 0 < n < days and n % 100 == 50 else forecast.last_close * (1 - 0.003 * (n % 41))
+        for n in range(days + 1)
+    )
+    return tuple(prices)[::-1]
 
 
 def blank(kind: Any, **fields: Any) -> Any:

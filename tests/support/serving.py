@@ -19,7 +19,7 @@ from crypto_predict.baked.schema import Model
 from crypto_predict.settings import ServeSettings
 
 SETTINGS = ServeSettings(
-    model=Path("model.pkl"),
+    model=Path("nowhere/model.pkl"),  # a ledger in the folder of the checkout must not be found
     host="127.0.0.1",
     port=0,
     threads=4,

@@ -3,6 +3,7 @@
 import dataclasses
 import types
 import typing
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -103,7 +104,7 @@ def trends(
 # Numbers of which most forecasts can be evaluated; wilder ones are for tests of what cannot.
 SMALL = st.floats(-1.5, 1.5)
 PRICES = st.floats(100, 1e6)
-MOST_RANGE = 30_000  # days
+MOST_RANGE = 3_000  # days
 narrow = st.builds(Band, st.floats(-1, 0), st.floats(0, 1))
 
 seasonalities = st.builds(
@@ -139,16 +140,25 @@ def bands_at_knots(values: st.SearchStrategy[Band]) -> st.SearchStrategy[tuple[B
     return st.lists(values, min_size=len(KNOTS), max_size=len(KNOTS)).map(tuple) | st.just(())
 
 
+def closes(days: int, between: Sequence[float | None], last_close: float) -> tuple[float | None, ...]:
+    """Closes of as many days and one more, which repeat those of `between`; the first and the last are `last_close`."""
+    inner = [between[day % len(between)] for day in range(days - 1)]
+    return (last_close, *inner, last_close) if days else (last_close,)
+
+
 @st.composite
 def forecasts(draw: st.DrawFn) -> PairForecast:
     """Forecasts without a fault, which can be evaluated."""
     first = draw(st.dates(max_value=date.max - timedelta(days=HORIZON_DAYS + MOST_RANGE)))
     last = first + timedelta(days=draw(st.integers(0, MOST_RANGE)))
     after = draw(st.timedeltas(timedelta(0), DAY - timedelta(microseconds=1)))
+    last_close = draw(PRICES)
+    between = draw(st.lists(st.none() | POSITIVE, min_size=1, max_size=3))
     forecast = PairForecast(
         first=first,
         last=last,
-        last_close=draw(PRICES),
+        last_close=last_close,
+        closes=closes((last - first).days, between, last_close),
         anchor=Anchor(datetime.combine(last, datetime.min.time(), UTC) + DAY + after, draw(PRICES)),
         scale=draw(SMALL),
         trend=draw(trends(st.just(first), SMALL, MOST_RANGE)),

@@ -4,9 +4,11 @@
 * ``html``: a model as the text of the page, for readers without scripts too
 * ``words``: forecast and record as sentences
 * ``releases``: earlier releases, from the ledger
+* ``feed``: the same as an Atom feed
 * ``assets``: the built scripts and styles
 * ``representations``: bytes as they are sent, compressed or not
 * ``pages``: what the server has rendered, by address
+* ``release_pages``: the same for past releases and the feed
 * ``routes``: the addresses, in the Flask application
 
 ``documents`` and ``html`` take plain values, so the static export uses them without a server.

@@ -49,9 +49,9 @@ def forecast(answers: Answers, pair: Pair) -> Document:
         "source": facts.source,
         "first": str(held.first),
         "last": str(held.last),
-        "closes": [None] * len(past),
+        "closes": [None if close is None else _number(_price(close, decimals)) for close in held.closes],
         "fitted": _numbers(combined.row(day).price.price for day in past),
-        "anchor": {"at": plain.encode(held.anchor.at), "price": round(held.anchor.price, decimals)},
+        "anchor": {"at": plain.encode(held.anchor.at), "price": _price(held.anchor.price, decimals)},
         "levels": list(LEVELS),
         "prediction": _numbers(combined.row(day).price.price for day in ahead),
         "quantiles": [_numbers(level) for level in zip(*quantiles, strict=True)],
@@ -115,6 +115,15 @@ def _members(value: object, names: Iterable[str]) -> Document:
     return {name: plain.encode(getattr(value, name)) for name in names}
 
 
+def _price(price: float, decimals: int) -> float:
+    """Return a price as it is written, but never 0: charts may have a logarithmic scale."""
+    return max(round(price, decimals), 10.0**-decimals)
+
+
 def _numbers(prices: Iterable[float]) -> list[float]:
     """Return the prices without the fraction of whole ones: JSON has one kind of number."""
-    return [int(price) if price.is_integer() else price for price in prices]
+    return [_number(price) for price in prices]
+
+
+def _number(price: float) -> float:
+    return int(price) if price.is_integer() else price

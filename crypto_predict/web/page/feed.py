@@ -24,7 +24,6 @@ from crypto_predict.web.page import words
 from crypto_predict.web.page.releases import PublishedRelease, Releases
 from crypto_predict.wording import counted, listed
 
-CONTENT_TYPE = "application/atom+xml; charset=utf-8"
 NAME = "feed.xml"
 HORIZONS = (1, 7, 30)  # days after the last candle, in the words of an entry
 
@@ -48,8 +47,7 @@ class Feed:
         """Return ``feed.xml``.
 
         Raises:
-            BrokenLedger: The ledger has changed since the start.
-            LedgerUnread: The ledger is being read.
+            ReleasesUnavailable: The ledger is being read, or has changed since the start.
         """
         published, months = list(self._releases.newest()), self._releases.months
         links = {"self": NAME, "alternate": ""}

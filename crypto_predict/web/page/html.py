@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -121,7 +122,7 @@ def page(answers: Answers, pair: Pair, site: Site, root: str, *, stale: bool) ->
         last=held.last,
         end=held.end,
         asked=held.last + ASKED_DAYS * DAY,
-        above=float(f"{priced:.2g}"),
+        above=f"{Decimal(f'{priced:.2g}'):f}",
         record=words.record(model, pair),
         backtest=facts.backtest,
         prophet={score.horizon_days: score.relative_mae for score in prophet.scores} if prophet else {},
@@ -240,8 +241,7 @@ def _listed(answers: Answers, pair: Pair) -> Listed:
 
 def _change(held: PairForecast) -> float | None:
     """Return the change of the last close from that of the day before, as a share of it; None if that has no close."""
-    closes: Sequence[float | None] = getattr(held, "closes", ())
-    before = closes[-2] if len(closes) > 1 else None
+    before = held.closes[-2] if len(held.closes) > 1 else None
     return held.last_close / before - 1 if before else None
 
 
@@ -280,11 +280,8 @@ def _signed(share: float) -> str:
 
 
 def _written(moment: date | datetime) -> str:
-    """Format a day, or an instant in UTC: ``1 Jul 2025``, ``1 Jul 2025, 00:00 UTC``."""
-    if not isinstance(moment, datetime):
-        return f"{moment.day} {moment:%b %Y}"
-    utc = moment.astimezone(UTC)
-    return f"{utc.day} {utc:%b %Y, %H:%M} UTC"
+    """Format a day, or an instant in UTC, as the charts do: ``2025-07-01``, ``2025-07-01 00:00 UTC``."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if isinstance(moment, datetime) else str(moment)
 
 
 def _instant(moment: datetime) -> Markup:
@@ -293,4 +290,4 @@ def _instant(moment: datetime) -> Markup:
 
 def _day(moment: date | datetime) -> Markup:
     day = moment.astimezone(UTC).date() if isinstance(moment, datetime) else moment
-    return Markup('<time datetime="{}">{}</time>').format(day.isoformat(), _written(day))
+    return Markup('<time datetime="{}">{}</time>').format(day, day)

@@ -45,14 +45,16 @@ class NoRelease(CryptoPredictError):
 
     def __init__(self, pair: Pair, day: str, known: list[date]) -> None:
         span = f"releases from {min(known)} to {max(known)}" if known else "no releases"
-        super().__init__(f"day: {day:.20} is not the day of a release of {pair}; the ledger has {span}")
+        super().__init__(f"{day:.20} is not the day of a release of {pair}; the ledger has {span}")
+        self.parameter = "day"
 
 
-class LedgerUnread(CryptoPredictError):
-    """Past releases cannot be shown yet: the ledger is still being read."""
+class ReleasesUnavailable(CryptoPredictError):
+    """Past releases cannot be shown now, because of `reason`; perhaps in `retry_seconds`."""
 
-    def __init__(self) -> None:
-        super().__init__("past releases are being read; ask again later")
+    def __init__(self, reason: str, retry_seconds: int | None) -> None:
+        super().__init__(f"past releases are not available: {reason}")
+        self.reason, self.retry_seconds = reason, retry_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +210,7 @@ class Releases:
         """Return the releases of a pair of the model; none where past releases are not available.
 
         Raises:
-            LedgerUnread: The ledger is being read.
+            ReleasesUnavailable: The ledger is being read.
         """
         kept = self._current().pairs[pair]
         simulated = self._model.card.pairs[pair].simulated
@@ -219,9 +221,8 @@ class Releases:
         """Return the newest release of a pair on a day such as "2026-11-23", in UTC.
 
         Raises:
-            BrokenLedger: The ledger has changed since the start.
-            LedgerUnread: The ledger is being read.
             NoRelease: The text is not the day of a release.
+            ReleasesUnavailable: The ledger is being read, or has changed since the start.
         """
         kept = self._current().pairs[pair]
         found = next((place for listed, place in kept.days.values() if str(listed.day) == day), None)
@@ -264,14 +265,18 @@ class Releases:
 
     def _published(self, stretch: _Stretch) -> Iterator[PublishedRelease]:
         index = self._current()
-        for entry in entries_from(self._path, *stretch):
-            if isinstance(entry.content, Release) and index.is_shown(entry.content):
-                yield PublishedRelease(entry.content, entry.sha256)
+        try:
+            for entry in entries_from(self._path, *stretch):
+                if isinstance(entry.content, Release) and index.is_shown(entry.content):
+                    yield PublishedRelease(entry.content, entry.sha256)
+        except BrokenLedger as error:
+            logs.event(_log, logging.WARNING, UNAVAILABLE, reason=str(error))
+            raise ReleasesUnavailable("the ledger has been changed or removed since it was read", None) from error
 
     def _current(self, wait_seconds: float | None = None) -> _Index:
         """Return the index; -1 waits without limit while another thread makes it."""
         if not self._lock.acquire(timeout=self._wait_seconds if wait_seconds is None else wait_seconds):
-            raise LedgerUnread
+            raise ReleasesUnavailable("the ledger is being read; ask again later", RETRY_SECONDS)
         try:
             index = self._index = self._index or self._read()
         finally:

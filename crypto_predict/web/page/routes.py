@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from flask import Flask, Response, redirect, request
@@ -13,8 +13,31 @@ from crypto_predict.errors import InvalidValue, UnknownPair
 from crypto_predict.market import Pair
 from crypto_predict.web.page import html
 from crypto_predict.web.page.pages import DOCUMENTS, SECURITY, Pages
+from crypto_predict.web.page.release_pages import ReleasePages
+from crypto_predict.web.rendering import Rendered
 
 _PROBLEM, _HTML = "application/problem+json", "text/html"
+
+
+def add_releases(app: Flask, releases: ReleasePages) -> None:
+    """Add the documents of past releases, and the feed."""
+
+    def accepted() -> str | None:
+        return request.environ.get("HTTP_ACCEPT_ENCODING")
+
+    def sent(rendered: Rendered | None) -> AnyResponse:
+        if rendered is None:
+            raise NotFound
+        return Response(rendered.body, headers=rendered.headers)
+
+    rules: dict[str, Callable[..., Rendered | None]] = {
+        "/page/<slug>/releases.json": lambda slug: releases.listed(slug, accepted()),
+        "/page/<slug>/releases/<day>.json": lambda slug, day: releases.release(slug, day, accepted()),
+        "/feed.xml": lambda: releases.newest(accepted()),
+        "/feed/<month>.xml": lambda month: releases.of_month(month, accepted()),
+    }
+    for rule, answer in rules.items():
+        app.add_url_rule(rule, rule, lambda answer=answer, **path: sent(answer(**path)))
 
 
 def add_routes(app: Flask, pages: Pages, held: Sequence[Pair]) -> None:

@@ -43,17 +43,18 @@ export function dueText(due, now) {
 }
 
 /**
- * Return why a forecast is stale; null if it is not.
+ * Return why a forecast is stale; null if it is not. The text does not change with time: it is spoken only once.
  *
  * @param {{ trainedAt: number, newest: number, limit: number }} model training, newest price, and the age that is too old
  * @param {number} now
  */
 export function staleText({ trainedAt, newest, limit }, now) {
-  const old = [
-    now - newest > limit ? `its newest price is ${durationText(now - newest)} old (${formatMinute(newest / 1000)})` : "",
-    now - trainedAt > limit ? `its model was trained ${durationText(now - trainedAt)} ago` : "",
-  ].filter(Boolean);
-  return old.length > 0 ? `This forecast is stale: ${old.join(", and ")}. What happened since is not in it.` : null;
+  if (Math.max(now - newest, now - trainedAt) <= limit) {
+    return null;
+  }
+  const price = `its newest price is of ${formatMinute(newest / 1000)}`;
+  const model = now - trainedAt > limit ? ` and its model was trained at ${formatMinute(trainedAt / 1000)}` : "";
+  return `This forecast is stale: ${price}${model}. Newer prices are not in it.`;
 }
 
 /**

@@ -1,6 +1,5 @@
 /** The banners, and the facts of the model that change while the page is open. */
 
-import { announce } from "../announce.js";
 import { element } from "../elements.js";
 import { distanceText, dueText, staleText } from "../model/ages.js";
 import { getAnswer, RequestFailed } from "../requests.js";
@@ -9,8 +8,6 @@ import { presentInstant } from "../site.js";
 /** @typedef {import("../types.d.ts").Context} Context */
 /** @typedef {import("../types.d.ts").ForecastDocument} ForecastDocument */
 /** @typedef {import("../types.d.ts").Site} Site */
-
-/** @typedef {"simulated" | "stale" | "newer"} Kind */
 
 // Between two questions whether there is a newer release. `follow` of poll.js is for live prices: it asks more often,
 // calls a failure an outage, and does not hand over the server's Date.
@@ -30,12 +27,13 @@ export async function mount(banners, { site, forecast }) {
   const model = { trainedAt: Date.parse(site.trainedAt), newest: Date.parse(newest), limit: site.staleAfter * 1000 };
   const facts = document.getElementById("model-facts");
   const freshness = facts && addFreshness(facts, site);
-  let offset = 0; // of the clock of the server from that of this browser
+  let offset = presentInstant(Date.now(), null, newest) - Date.now(); // of the server's clock from that of this browser
 
   function renew() {
     const now = Date.now() + offset;
     const stale = staleText(model, now);
-    if (stale !== null) {
+    // The text of the page may say it already: another one would move what somebody reads.
+    if (stale !== null && !banners.querySelector('[data-kind="stale"]')) {
       show(banners, "stale", stale);
     }
     if (freshness) {
@@ -48,10 +46,13 @@ export async function mount(banners, { site, forecast }) {
 
   async function ask() {
     const { date, newer } = await newestRelease(site, held);
-    offset = presentInstant(date === null ? Date.now() : Date.parse(date), date, newest) - Date.now();
+    const server = Date.parse(date ?? "");
+    if (!Number.isNaN(server)) {
+      offset = presentInstant(server, date, newest) - Date.now();
+    }
     renew();
     if (newer) {
-      show(banners, "newer", "A newer forecast is there.");
+      show(banners, "newer", "A newer forecast is there. ", reloadButton());
     }
   }
 
@@ -74,7 +75,7 @@ async function newestRelease(site, held) {
   const own = site.api === site.root;
   try {
     const { value, headers } = await getAnswer(own ? `${site.root}version` : `${site.root}page/${site.slug}.json`, { cache: "no-cache" });
-    const newer = own ? value.trained_at !== site.trainedAt : held !== null && value.anchor.at !== held.anchor.at;
+    const newer = own ? Date.parse(value.trained_at) !== Date.parse(site.trainedAt) : held !== null && value.anchor.at !== held.anchor.at;
     return { date: headers.get("Date"), newer };
   } catch (error) {
     if (error instanceof RequestFailed) {
@@ -85,27 +86,24 @@ async function newestRelease(site, held) {
 }
 
 /**
- * Show a banner, instead of the one of its kind that is there.
+ * Show a banner unless there is one of its kind, for example from the server.
  *
  * @param {HTMLElement} banners
- * @param {Kind} kind
- * @param {string} text
+ * @param {"stale" | "newer"} kind
+ * @param {...(string | Node)} content
  */
-function show(banners, kind, text) {
-  const shown = banners.querySelector(`[data-kind="${kind}"]`);
-  if (shown?.firstChild?.textContent === text) {
+function show(banners, kind, ...content) {
+  if (banners.querySelector(`[data-kind="${kind}"]`)) {
     return;
   }
-  if (kind !== "newer") {
-    const alert = element("p", { class: "banner", role: "alert", "data-kind": kind }, text);
-    shown?.remove();
-    banners.append(alert);
-    return;
-  }
-  const reload = element("button", { type: "button" }, "Reload the page");
-  reload.addEventListener("click", () => location.reload());
-  banners.append(element("p", { class: "banner newer", "data-kind": kind }, text, " ", reload));
-  announce(`${text} Reload the page to see it.`);
+  banners.append(element("p", { class: `banner ${kind}`, role: "alert", "data-kind": kind }, ...content));
+}
+
+/** Return a button that reloads the page. */
+function reloadButton() {
+  const button = element("button", { type: "button" }, "Reload the page");
+  button.addEventListener("click", () => location.reload());
+  return button;
 }
 
 /**
@@ -135,7 +133,8 @@ function renewAges(facts, due, now) {
  * @param {Site} site
  */
 function addFreshness(facts, { api }) {
-  const text = api === null ? element("span") : element("a", { href: `${api}fresh` });
-  facts.append(element("div", {}, element("dt", {}, "Fresh"), element("dd", {}, text)));
+  const text = element("span");
+  const link = api === null ? [] : [" ", element("a", { class: "note", href: `${api}fresh` }, "/fresh")];
+  facts.append(element("div", {}, element("dt", {}, "Fresh"), element("dd", {}, text, ...link)));
   return text;
 }

@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.baked.ledger import Outcome, Release
-from crypto_predict.errors import BrokenLedger
 from crypto_predict.market import DAY
 from crypto_predict.market.forecast import LEVELS
-from crypto_predict.web.page.releases import PAUSE_ENTRIES, LedgerUnread, NoRelease, Releases
+from crypto_predict.web.page.releases import PAUSE_ENTRIES, NoRelease, Releases, ReleasesUnavailable
 from tests.support.ledgers import START, make_ledger, make_outcome, make_release, members, sealed
 from tests.support.models import BTC, ETH, make_model
 
@@ -218,10 +217,10 @@ def test_a_ledger_that_was_replaced_since_the_start_is_not_mistaken_for_the_old_
     releases = Releases(MODEL, path)
     releases.prepare()
     ledger(*contents)
-    with pytest.raises(BrokenLedger, match="it has changed since the start"):
+    with pytest.raises(ReleasesUnavailable, match="has been changed or removed"):
         releases.release(BTC, DAYS[0])
     path.unlink()
-    with pytest.raises(BrokenLedger, match="does not exist"):
+    with pytest.raises(ReleasesUnavailable, match="has been changed or removed"):
         releases.release(BTC, DAYS[0])
 
 
@@ -238,7 +237,7 @@ def test_while_the_ledger_is_read_a_question_is_refused_after_a_while(ledger: Ca
     thread = threading.Thread(target=releases.prepare)
     thread.start()
     assert reading.wait(60)
-    with pytest.raises(LedgerUnread):
+    with pytest.raises(ReleasesUnavailable, match="being read"):
         releases.listed(BTC)
     go_on.set()
     thread.join()

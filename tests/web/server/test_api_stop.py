@@ -17,6 +17,7 @@ import requests
 
 from crypto_predict.baked import store
 from crypto_predict.web.operations import startup
+from crypto_predict.web.page.releases import UNAVAILABLE
 from crypto_predict.web.server.pool import QUIET_SECONDS
 from crypto_predict.web.server.server import STOP_SECONDS
 from tests.support.models import BTC, ETH, make_model
@@ -138,6 +139,7 @@ def test_no_answer_is_cut_short_by_a_stop_under_load(model: Path) -> None:
         "serving",
         startup.STALE,
         "the page has no scripts",
+        UNAVAILABLE,
         "request",
         "stopping",
         "stopped",

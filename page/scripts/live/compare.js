@@ -1,0 +1,191 @@
+/** Two pairs drawn together, both 100 at the beginning. */
+
+import { readState, writeState } from "../address.js";
+import { createChart } from "../chart/chart.js";
+import { choices } from "../controls.js";
+import { element } from "../elements.js";
+import { formatChange, formatDay, secondsOf } from "../format.js";
+import { getJson, RequestFailed } from "../requests.js";
+
+/** @typedef {import("../types.d.ts").Context} Context */
+/** @typedef {Map<number, number>} Closes by day, in seconds since 1970, UTC; ascending */
+
+const DAY = 86_400;
+const NONE = "";
+const DAYS = { "1m": 30, "6m": 182, "1y": 365, all: Infinity };
+const MOST_CANDLES = 2_000; // days of a pair that the model does not have
+
+/**
+ * Let the reader choose a pair that is drawn beside that of the page.
+ *
+ * @param {HTMLElement} figure
+ * @param {Context} context
+ * @param {Set<string>} ofModel the slugs of the pairs of the model, whose documents have their days
+ */
+export function createComparison(figure, { site, forecast }, ofModel) {
+  const select = element("select", { id: "compare-pair" });
+  const words = element("p", { id: "compare-words", hidden: true });
+  const field = element("label", { class: "field" }, `Draw ${site.pair} together with`, select);
+  figure.before(element("h3", {}, "Two pairs together"), element("div", { class: "controls" }, field));
+  figure.after(words);
+  figure.hidden = true;
+  let { since } = readState();
+  /** @type {import("../chart/chart.js").Chart | undefined} */
+  let chart;
+  let asked = 0; // the number of the question that is answered last
+
+  /** @param {string} text */
+  function say(text) {
+    words.textContent = text;
+    words.hidden = !text;
+  }
+
+  /** @param {string} slug */
+  async function closesOf(slug) {
+    if (ofModel.has(slug)) {
+      const { first, closes } = await (slug === site.slug ? forecast : getJson(`${site.root}page/${slug}.json`));
+      return closesFrom(secondsOf(first), closes);
+    }
+    const { candles, columns } = await getJson(`${site.api ?? site.root}candles/${slug}?interval=1d&limit=${MOST_CANDLES}`);
+    const close = columns.indexOf("close");
+    return new Map(candles.map((/** @type {any[]} */ row) => [secondsOf(row[0]), row[close]]));
+  }
+
+  async function show() {
+    const slug = select.value;
+    const number = ++asked;
+    const pair = select.selectedOptions[0]?.textContent ?? "";
+    writeState({ compare: slug || undefined });
+    if (slug === NONE) {
+      hide("");
+      return;
+    }
+    try {
+      const [one, other] = await Promise.all([closesOf(site.slug), closesOf(slug)]);
+      if (number === asked) {
+        draw(pair, one, other);
+      }
+    } catch (error) {
+      if (number === asked) {
+        hide(`${pair} cannot be drawn: ${error instanceof RequestFailed ? error.detail : "its answer is not as expected"}.`);
+      }
+    }
+  }
+
+  /** @param {string} text */
+  function hide(text) {
+    chart?.remove();
+    chart = undefined;
+    figure.hidden = true;
+    say(text);
+  }
+
+  /**
+   * @param {string} pair
+   * @param {Closes} one of the pair of the page
+   * @param {Closes} other
+   */
+  function draw(pair, one, other) {
+    const days = commonDays(one, other, DAYS[/** @type {keyof typeof DAYS} */ (since)]);
+    const [first, last] = [days[0], days.at(-1)];
+    if (first === undefined || last === undefined) {
+      hide(`${site.pair} and ${pair} have no day in common.`);
+      return;
+    }
+    chart?.remove();
+    figure.hidden = false;
+    chart = createChart(figure, { label: `${site.pair} and ${pair}, both 100 on ${formatDay(first)}`, decimals: 1, step: "day" });
+    chart.addLine({ name: site.pair, color: "price" }).set(rebased(one, first, last));
+    chart.addLine({ name: pair, color: "compare" }).set(rebased(other, first, last));
+    chart.setRange(first, last);
+    chart.tools.append(
+      choices("Since", { "1m": "1 m", "6m": "6 m", "1y": "1 y", all: "all" }, since, { "1m": "1 month ago", "6m": "6 months ago", "1y": "1 year ago" }, (value) => {
+        writeState({ since: value });
+        since = value;
+        draw(pair, one, other);
+        /** @type {HTMLElement | undefined} */ (chart?.tools.querySelector(`[value="${value}"]`) ?? undefined)?.focus();
+      }),
+    );
+    const change = (/** @type {Closes} */ closes) => formatChange((closes.get(last) ?? NaN) / (closes.get(first) ?? NaN) - 1);
+    say(`From ${formatDay(first)} to ${formatDay(last)}: ${site.pair} ${change(one)}, ${pair} ${change(other)}.`);
+  }
+
+  select.addEventListener("change", () => void show());
+  let listed = "";
+  let isWaiting = true; // for the pair of the address
+
+  return {
+    /**
+     * Offer pairs.
+     *
+     * @param {Map<string, string>} pairs names by slug
+     * @param {boolean} isAll whether no more pairs are to come
+     */
+    offer(pairs, isAll) {
+      if ([...pairs.keys()].join() !== listed) {
+        listed = [...pairs.keys()].join();
+        const chosen = select.value;
+        const others = [...pairs].filter(([slug]) => slug !== site.slug);
+        select.replaceChildren(element("option", { value: NONE }, "no other pair"), ...others.map(([slug, pair]) => element("option", { value: slug }, pair)));
+        select.value = chosen;
+      }
+      const compare = readState().compare?.toUpperCase();
+      if (isWaiting && compare && compare !== site.slug && pairs.has(compare)) {
+        isWaiting = false;
+        select.value = compare;
+        void show();
+      } else if (isWaiting && isAll) {
+        isWaiting = false;
+        if (compare && compare !== site.slug) {
+          say(`${compare.replace("-", "/")} is not among the pairs, so it is not drawn.`);
+        }
+      }
+    },
+  };
+}
+
+/**
+ * @param {number} first day
+ * @param {(number | null)[]} closes
+ * @returns {Closes}
+ */
+function closesFrom(first, closes) {
+  /** @type {Closes} */
+  const found = new Map();
+  closes.forEach((close, index) => {
+    if (close !== null) {
+      found.set(first + index * DAY, close);
+    }
+  });
+  return found;
+}
+
+/**
+ * Return the days for which both pairs have a price, ascending.
+ *
+ * @param {Closes} one
+ * @param {Closes} other
+ * @param {number} most days before the last one
+ */
+function commonDays(one, other, most) {
+  const days = [...one.keys()].filter((day) => other.has(day));
+  const last = days.at(-1) ?? 0;
+  return days.filter((day) => day >= last - most * DAY);
+}
+
+/**
+ * Return the closes in percent of the first one.
+ *
+ * @param {Closes} closes
+ * @param {number} first
+ * @param {number} last
+ */
+function rebased(closes, first, last) {
+  const base = closes.get(first) ?? NaN;
+  const points = [];
+  for (let time = first; time <= last; time += DAY) {
+    const close = closes.get(time);
+    points.push({ time, value: close === undefined ? null : (close / base) * 100 });
+  }
+  return points;
+}

@@ -1,0 +1,198 @@
+/** The list of pairs: its rows come from the page, prices and further rows from the collector. */
+
+import { element } from "../elements.js";
+import { formatMinute, formatPrice, priceDecimals, secondsOf } from "../format.js";
+import { byPopularity, slugOf } from "./prices.js";
+import { changeText, completenessText, counted, isLate, stateText } from "./words.js";
+
+/** @typedef {import("../types.d.ts").PairPrice} PairPrice */
+/** @typedef {import("../types.d.ts").SeriesState} SeriesState */
+
+/** @typedef {{ pair: string, change: number | null, row: HTMLTableRowElement }} Listed */
+
+/** @type {Record<string, (one: Listed, other: Listed) => number>} */
+const COMPARE = {
+  popularity: byName,
+  gain: (one, other) => (other.change ?? -Infinity) - (one.change ?? -Infinity) || byName(one, other),
+  loss: (one, other) => (one.change ?? Infinity) - (other.change ?? Infinity) || byName(one, other),
+};
+
+/** The columns, as the page has them. */
+const PRICE = 2;
+const CHANGE = 3;
+const RANGE = 4;
+const TIME = 5;
+const COLLECTION = 6; // is added here
+
+/**
+ * Take over the table of pairs.
+ *
+ * @param {HTMLTableElement} table
+ * @param {boolean} isLive whether pairs can be collected
+ */
+export function createPairsTable(table, isLive) {
+  const body = /** @type {HTMLTableSectionElement} */ (table.tBodies[0]);
+  /** @type {Map<string, Listed>} */
+  const listed = new Map();
+  let order = "popularity";
+  for (const row of body.rows) {
+    const pair = row.cells[0]?.querySelector("a")?.textContent ?? row.cells[0]?.textContent ?? "";
+    listed.set(slugOf(pair), { pair, change: shareOf(row.cells[CHANGE]?.textContent ?? ""), row });
+  }
+  if (isLive) {
+    const heads = /** @type {HTMLTableRowElement} */ (table.tHead?.rows[0]);
+    write(table.caption ?? undefined, "The last price of each pair, its change over 24 hours, and the 80 % range of the next daily close.");
+    write(heads.cells[PRICE], "Last price");
+    write(heads.cells[CHANGE], "Change over 24 hours");
+    write(heads.cells[TIME], "Time (UTC)");
+    heads.append(element("th", { scope: "col", class: "text" }, "Collection"));
+    for (const { row } of listed.values()) {
+      row.append(element("td", { class: "text" }, "not collected"));
+    }
+  }
+
+  function sort() {
+    const sorted = [...listed.values()].sort(COMPARE[order] ?? byName).map(({ row }) => row);
+    // A row that is moved loses the focus.
+    if (sorted.some((row, index) => row !== body.rows[index]) && !body.contains(document.activeElement)) {
+      body.append(...sorted);
+    }
+  }
+  sort();
+
+  return {
+    /** All pairs by their slugs, the popular ones first. @returns {Map<string, string>} */
+    pairs: () => new Map([...listed].sort(([, one], [, other]) => byName(one, other)).map(([slug, { pair }]) => [slug, pair])),
+
+    /** @param {string} by "popularity", "gain" or "loss" */
+    orderBy(by) {
+      order = by;
+      sort();
+    },
+
+    /** @param {PairPrice[]} prices */
+    showPrices(prices) {
+      for (const one of prices) {
+        const slug = slugOf(one.pair);
+        const found = listed.get(slug) ?? { pair: one.pair, change: null, row: newRow(one.pair) };
+        listed.set(slug, found);
+        found.change = one.change_24h;
+        showPrice(found.row, one);
+      }
+      sort();
+    },
+
+    /** @param {Map<string, SeriesState[]>} collected the series of each pair */
+    showStates(collected) {
+      for (const { pair, row } of listed.values()) {
+        const first = collected.get(pair)?.slice().sort((one, other) => Number(isLate(one)) - Number(isLate(other)))[0];
+        write(row.cells[COLLECTION], first ? `${stateText(first)}, ${first.source}` : "not collected");
+      }
+    },
+  };
+}
+
+/**
+ * Return a table of what is collected, in words.
+ *
+ * @param {SeriesState[]} series
+ */
+export function collectionTable(series) {
+  const heads = ["Pair", "Source", "Candles", "State", "How complete"];
+  const rows = series.map((one) => [one.source, one.interval, stateText(one), completenessText(one)]);
+  return element(
+    "table",
+    { id: "collection-table" },
+    element("caption", {}, "What is collected, and how complete it is"),
+    element("thead", {}, element("tr", {}, ...heads.map((head) => element("th", { scope: "col", class: "text" }, head)))),
+    element(
+      "tbody",
+      {},
+      ...rows.map((cells, index) =>
+        element("tr", {}, element("th", { scope: "row" }, series[index]?.pair ?? ""), ...cells.map((cell) => element("td", { class: "text" }, cell))),
+      ),
+    ),
+  );
+}
+
+/**
+ * Return the state of the whole collection in a sentence.
+ *
+ * @param {SeriesState[]} series
+ */
+export function collectionText(series) {
+  const active = series.filter(({ state }) => state === "active");
+  const late = active.filter(isLate);
+  if (active.length === 0) {
+    return "No pair is collected now.";
+  }
+  return late.length === 0
+    ? `${counted(active.length, "series")} of candles ${active.length === 1 ? "is" : "are"} collected, all up to date.`
+    : `${counted(active.length, "series")} of candles ${active.length === 1 ? "is" : "are"} collected; ${late.length} not up to date: ` +
+        `${late.slice(0, 5).map((one) => `${one.pair} ${one.interval} from ${one.source} (${stateText(one)})`).join(", ")}${late.length > 5 ? ", …" : ""}.`;
+}
+
+/**
+ * @param {Listed} one
+ * @param {Listed} other
+ */
+function byName(one, other) {
+  return byPopularity(one.pair, other.pair);
+}
+
+/** @param {string} pair */
+function newRow(pair) {
+  const link = element("a", { href: `?minutes=${encodeURIComponent(slugOf(pair))}#minutes` }, pair);
+  const row = element("tr", { "data-pair": slugOf(pair) }, element("th", { scope: "row" }, link));
+  for (const text of ["", "", "", "not forecast", "", ""]) {
+    row.append(element("td", {}, text));
+  }
+  row.cells[1]?.classList.add("text");
+  row.cells[COLLECTION]?.classList.add("text");
+  row.cells[RANGE]?.classList.add("note");
+  return row;
+}
+
+/**
+ * @param {HTMLTableRowElement} row
+ * @param {PairPrice} price
+ */
+function showPrice(row, { price, time, change_24h: change, simulated }) {
+  if (price === null || time === null) {
+    write(row.cells[PRICE], "no candle yet");
+    return;
+  }
+  write(row.cells[PRICE], formatPrice(price, priceDecimals(price)));
+  write(row.cells[TIME], formatMinute(secondsOf(time)).replace(" UTC", ""));
+  const { text, direction } = changeText(change);
+  const cell = row.cells[CHANGE];
+  if (cell && (cell.textContent !== text || !cell.firstElementChild)) {
+    cell.replaceChildren(element("span", { class: direction }, text));
+  }
+  const head = row.cells[0];
+  if (simulated && head && !head.querySelector("em")) {
+    head.append(" ", element("em", {}, "simulated"));
+  }
+}
+
+/**
+ * Write a text, if it is another one: nothing flickers, and a selection stays.
+ *
+ * @param {Element | undefined} place
+ * @param {string} text
+ */
+function write(place, text) {
+  if (place && place.textContent !== text) {
+    place.textContent = text;
+  }
+}
+
+/**
+ * Return the number of a change: "−1.2 %" is -0.012; null without one.
+ *
+ * @param {string} text
+ */
+function shareOf(text) {
+  const number = Number.parseFloat(text.replace("\u2212", "-"));
+  return Number.isFinite(number) ? number / 100 : null;
+}

@@ -1,0 +1,190 @@
+"""The addresses of past releases and of the feed, in the whole application."""
+
+import gzip
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from werkzeug.test import Client, TestResponse
+
+from crypto_predict.baked.ledger import Outcome, Release
+from crypto_predict.baked.schema import Model
+from crypto_predict.market import DAY
+from crypto_predict.web.app import create_app, create_service
+from tests.support.feeds import entries, faults, links
+from tests.support.ledgers import START, make_ledger, make_outcome, make_release
+from tests.support.models import ETH, TRAINED_AT, make_model
+from tests.support.serving import SETTINGS, serving_model
+
+LIST, DAYS = "/page/BTC-USD/releases.json", "/page/BTC-USD/releases/{}.json"
+FIRST = str(START + DAY)
+Open = Callable[..., Client]
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> Open:
+    """A function that returns a client of a model with a ledger of these contents beside it."""
+
+    def make_client(*contents: Release | Outcome, model: Model | None = None, site: str | None = None) -> Client:
+        if contents:
+            (tmp_path / "model.ledger.jsonl").write_bytes(make_ledger(*contents))
+        settings = replace(SETTINGS, model=tmp_path / "model.pkl", site_url=site)
+        service = create_service(model or make_model(), settings, lambda: TRAINED_AT, threading.Event())
+        return Client(create_app(service, None))
+
+    return make_client
+
+
+def json_of(answer: TestResponse) -> dict[str, Any]:
+    """The members of a document."""
+    assert answer.json is not None
+    return dict(answer.json)
+
+
+def problem(answer: TestResponse) -> dict[str, Any]:
+    """The members of problem details."""
+    assert answer.content_type == "application/problem+json"
+    return json_of(answer)
+
+
+def test_the_documents_are_those_of_the_contract(ask: Open) -> None:
+    """`page/scripts/types.d.ts` has the same members."""
+    client = ask(make_release(), make_outcome(START + 2 * DAY), make_release(START + DAY))
+    assert client.get(LIST).json == {
+        "pair": "BTC/USD",
+        "simulated": False,
+        "releases": [
+            {"day": "2024-05-19", "made_at": "2024-05-19T00:10:00Z", "build": "0.3.1-20240519001000", "price": 100.0},
+            {"day": "2024-05-18", "made_at": "2024-05-18T00:10:00Z", "build": "0.3.1-20240518001000", "price": 100.0},
+        ],
+        "outcomes": {"first": "2024-05-18", "closes": [None, 101.0]},
+    }
+    document = json_of(client.get(DAYS.format(FIRST)))
+    assert {name: value for name, value in document.items() if not isinstance(value, list)} == {
+        "pair": "BTC/USD",
+        "simulated": False,
+        "build": "0.3.1-20240518001000",
+        "made_at": "2024-05-18T00:10:00Z",
+        "anchor": {"at": "2024-05-18T00:00:00Z", "price": 100.0},
+        "last": "2024-05-17",
+    }
+    lengths = {name: len(value) for name, value in document.items() if isinstance(value, list)}
+    assert lengths == {"levels": 7, "prediction": 30, "low": 30, "high": 30, "quantiles": 7}
+
+
+def test_the_feed_and_its_archives_are_served_and_valid(ask: Open) -> None:
+    """With absolute links where the site's address is known."""
+    client = ask(*(make_release(START + n * DAY) for n in range(60)), site="https://example.org/")
+    feed, archive = client.get("/feed.xml"), client.get("/feed/2024-05.xml")
+    assert feed.content_type == archive.content_type == "application/atom+xml; charset=utf-8"
+    assert faults(feed.data, "https://example.org/feed.xml") == []
+    assert faults(archive.data, "https://example.org/feed/2024-05.xml") == []
+    assert len(entries(feed.data)) == 50
+    assert links(entries(feed.data)[0])["alternate"] == "https://example.org/page/BTC-USD/?release=2024-07-16"
+
+
+def test_the_page_names_the_feed(ask: Open) -> None:
+    """So that a browser or a feed reader finds it from any page."""
+    client = ask()
+    named = re.compile(r'<link rel="alternate" type="application/atom\+xml" title="[^"]+" href="(.+)">')
+    assert named.findall(client.get("/").text) == ["./feed.xml"]
+    assert named.findall(client.get("/page/BTC-USD/").text) == ["../../feed.xml"]
+
+
+@pytest.mark.parametrize("day", ["2024-05-17", "2024-02-30", "yesterday", "%00", "x" * 3_000])
+def test_an_unknown_day_is_a_problem_that_names_the_days_with_releases(ask: Open, day: str) -> None:
+    answer = ask(make_release()).get(DAYS.format(day))
+    assert answer.status_code == 404
+    assert problem(answer)["parameter"] == "day"
+    assert "the ledger has releases from 2024-05-18 to 2024-05-18" in problem(answer)["detail"]
+    assert len(answer.data) < 500
+
+
+@pytest.mark.parametrize("path", ["/page/ETH-USD/releases.json", "/page/ETH-USD/releases/2024-05-18.json"])
+def test_an_unknown_pair_is_a_problem(ask: Open, path: str) -> None:
+    """Even one with releases, since the model has no page of it."""
+    answer = ask(make_release(pair=ETH)).get(path)
+    assert answer.status_code == 404
+    assert problem(answer)["detail"] == "'ETH-USD' is not in this model, which holds BTC/USD"
+
+
+@pytest.mark.parametrize("path", ["/feed/2024-04.xml", "/feed/2024-5.xml", "/feed/x.xml", "/feed/.xml", "/feed/"])
+def test_a_month_without_releases_does_not_exist(ask: Open, path: str) -> None:
+    assert ask(make_release()).get(path).status_code == 404
+
+
+def test_without_a_ledger_there_are_no_releases_and_everything_else_works(ask: Open) -> None:
+    """No answer is an error that a browser would report."""
+    client = ask()
+    assert client.get(LIST).json == {"pair": "BTC/USD", "simulated": False, "releases": [], "outcomes": None}
+    assert entries(client.get("/feed.xml").data) == []
+    assert client.get(DAYS.format(FIRST)).status_code == 404
+    assert [client.get(path).status_code for path in ("/", "/page/BTC-USD.json", "/feed.xml")] == [200] * 3
+
+
+def test_a_damaged_ledger_leaves_the_page_without_past_releases(ask: Open, tmp_path: Path) -> None:
+    client = ask(make_release())
+    path = tmp_path / "model.ledger.jsonl"
+    path.write_bytes(path.read_bytes()[:-10])
+    assert json_of(client.get(LIST))["releases"] == []
+    assert client.get("/").status_code == 200
+
+
+def test_a_ledger_that_was_replaced_since_the_start_is_a_problem_of_the_server(ask: Open, tmp_path: Path) -> None:
+    """Its message names no file of the server."""
+    client = ask(make_release())
+    assert client.get(LIST).status_code == 200
+    (tmp_path / "model.ledger.jsonl").write_bytes(make_ledger(make_release(START + DAY)))
+    for path in (DAYS.format(FIRST), "/feed.xml", "/feed/2024-05.xml"):
+        answer = client.get(path)
+        assert answer.status_code == 503
+        detail = problem(answer)["detail"]
+        assert detail == "past releases are not available: the ledger has been changed or removed since it was read"
+    assert client.get(LIST).status_code == 200
+
+
+@pytest.mark.parametrize("path", [LIST, DAYS.format(FIRST), "/feed.xml", "/feed/2024-05.xml"])
+def test_answers_are_compressed_validated_and_cached_until_the_next_release(ask: Open, path: str) -> None:
+    """As the other documents of the page are."""
+    client = ask(*(make_release(START + n * DAY) for n in range(3)))
+    plain, small = client.get(path), client.get(path, headers={"Accept-Encoding": "gzip"})
+    assert gzip.decompress(small.data) == plain.data
+    assert len(small.data) < len(plain.data) / 2
+    assert plain.headers["Cache-Control"] == "public, max-age=21600"
+    assert "frame-ancestors 'none'" in plain.headers["Content-Security-Policy"]
+    for answer in (plain, small):
+        again = client.get(path, headers={"If-None-Match": answer.headers["ETag"], "Accept-Encoding": "gzip"})
+        assert again.status_code == (304 if answer is small else 200)
+    head = client.head(path)
+    assert (head.data, head.headers["Content-Length"]) == (b"", str(len(plain.data)))
+
+
+def test_validators_change_with_the_ledger(ask: Open) -> None:
+    """A server of the same model that has its ledger back answers other bytes."""
+    before, after = ask().get(LIST), ask(make_release()).get(LIST)
+    assert before.headers["ETag"] != after.headers["ETag"]
+
+
+@pytest.mark.parametrize("path", [LIST, DAYS.format(FIRST), "/feed.xml"])
+def test_invented_prices_are_marked(ask: Open, path: str) -> None:
+    invented = replace(make_release(), simulated=True)
+    answer = ask(invented, model=make_model(simulated=True)).get(path)
+    assert answer.headers["Crypto-Predict-Simulated"] == "true"
+    assert ask(make_release()).get("/feed.xml").headers.get("Crypto-Predict-Simulated") is None
+
+
+def test_a_server_reads_the_ledger_beside_its_model(tmp_path: Path) -> None:
+    """After its start, without a request; `SITE_URL` makes the links of the feed absolute."""
+    model = make_model(trained_at=datetime.now(UTC).replace(microsecond=0))
+    (tmp_path / "model.ledger.jsonl").write_bytes(make_ledger(make_release(), make_outcome()))
+    with serving_model(model, tmp_path, SITE_URL="https://example.org/crypto") as served:
+        document = requests.get(f"{served.url}{LIST}", timeout=30).json()
+        assert [one["day"] for one in document["releases"]] == [FIRST]
+        feed = requests.get(f"{served.url}/feed.xml", timeout=30).content
+        assert faults(feed, "https://example.org/crypto/feed.xml") == []
