@@ -21,9 +21,8 @@ test("it is never before the newest price, with or without the clock of a server
   assert.equal(now("1970-01-01T00:00:00Z", "no date"), "2026-11-23T06:00:00.000Z");
 });
 
-test("a static export has an API only if it knows the address of the live site", () => {
+test("a page without an address of an API cannot ask one", () => {
   const body = (/** @type {Record<string, string>} */ dataset) => readSite(/** @type {any} */ ({ dataset }));
-  assert.equal(body({ root: "../../", static: "false", site: "" }).api, "../../");
-  assert.equal(body({ root: "../../", static: "true", site: "" }).api, null);
-  assert.equal(body({ root: "../../", static: "true", site: "https://predict.example/" }).api, "https://predict.example/");
+  assert.equal(body({ root: "../../", site: "../../" }).api, "../../");
+  assert.equal(body({ root: "../../", site: "" }).api, null);
 });
