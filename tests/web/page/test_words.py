@@ -243,9 +243,9 @@ def test_ranges_are_compared_with_those_of_persistence() -> None:
 def test_uneven_tenths_are_named() -> None:
     even = _score(1, pit=(0.1,) * 10, pit_p_value=0.9)
     uneven = _score(90, pit=(0.05, 0.2, *[0.09375] * 8), pit_p_value=0.002)
-    assert "The tenths caught 10 to 10 1 day ahead: no more uneven than chance" in said(_backtest(even))
+    assert "The tenths caught 10 to 10 (1 day ahead): no more uneven than chance" in said(_backtest(even))
     text = said(_backtest(even, uneven))
-    assert "The tenths caught 5 to 20 90 days ahead: more uneven than chance makes them." in text
+    assert "The tenths caught 5 to 20 (90 days ahead): more uneven than chance makes them." in text
     assert "At 1 day nothing speaks against it." in text
 
 
