@@ -127,7 +127,7 @@ def test_a_view_is_in_its_address_and_comes_back_from_it(url: str, browser: Brow
     assert query(browser) == {"range": "6m", "ahead": "365", "scale": "log", "view": "candles", "prophet": "on"}
     assert chosen == {
         "History": "6m",
-        "Days ahead": "365",
+        "Ahead": "365",
         "Scale": "log",
         "History as": "candles",
         "Prophet alone": "",

@@ -91,6 +91,15 @@ const look = () => {
 };
 look();
 """
+_READ = """
+const done = arguments[0];
+const step = () => {
+  scrollBy({ top: innerHeight, behavior: "instant" });
+  const isAtEnd = scrollY + innerHeight >= document.documentElement.scrollHeight - 1;
+  requestAnimationFrame(() => requestAnimationFrame(isAtEnd ? done : step));
+};
+step();
+"""
 # Another time than that of the machine, and timers that are due when a test lets time pass.
 _CLOCK = """
 {
@@ -239,10 +248,8 @@ class Browser:
 
     def read_to_the_end(self) -> None:
         """Scroll down the page as a reader does, and back; parts of it begin when they come into view."""
-        step = "scrollBy(0, innerHeight); return scrollY + innerHeight >= document.documentElement.scrollHeight - 1"
         self.settle()
-        while not self.run(step):
-            self.settle()
+        self.driver.execute_async_script(_READ)
         self.settle()
         self.run("scrollTo(0, 0)")
 
