@@ -180,13 +180,13 @@ export function addCandles(chart, { name }, decimals, changed) {
     {
       name,
       api,
-      columns: ["open", "high", "low", "close"].map((word) => `${name}: ${word}`),
+      columns: ["open", "high", "low", "close"],
       cells: (point) =>
         "close" in point ? [point.open, point.high, point.low, point.close].map((price) => formatPrice(price, decimals)) : null,
       price: ({ close = null }) => close,
       legend: [
-        { color: "up", text: `${name}: up`, shape: "candles" },
-        { color: "down", text: "down", shape: "candles" },
+        { color: "up", text: `${name} up`, shape: "candles" },
+        { color: "down", text: `${name} down`, shape: "candles" },
       ],
       paint: ({ up, down }) =>
         api.applyOptions({ upColor: up, borderUpColor: up, wickUpColor: up, downColor: down, borderDownColor: down, wickDownColor: down }),
