@@ -94,8 +94,14 @@ function joined(part, drawn, changed) {
       },
       update(point) {
         const index = indexOf(points, point.time);
+        const first = Math.max(index - 1, 0);
+        const [before] = drawn(points.slice(first));
         points.splice(index, points.length - index, point);
-        part.api.update(drawn([point])[0]);
+        const after = drawn(points.slice(first));
+        if (index > 0 && before.color !== after[0].color) {
+          part.api.update(after[0], true); // a hole begins or ends behind the point before
+        }
+        part.api.update(after.at(-1));
         changed();
       },
       show(shown) {
