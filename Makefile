@@ -79,7 +79,7 @@ page/node_modules/dev.stamp: page/package-lock.json page/.npmrc | $(NODE)
 
 # The packages are not a prerequisite: a bundle that is newer than its sources needs none.
 $(BUILT): $(PAGE)
-	@$(MAKE) --no-print-directory page/node_modules/run.stamp
+	@$(MAKE) --silent --no-print-directory page/node_modules/run.stamp
 	@$(NPM) run --silent build
 
 .PHONY: page
@@ -90,9 +90,9 @@ WARNING = echo "warning: the scripts of the page could not be bundled, for the r
 	"with those of the last bundle; \`make page\` tries again." >&2
 .PHONY: scripts checks
 scripts:
-	@$(MAKE) --no-print-directory $(BUILT) || $(WARNING)
+	@$(MAKE) --silent --no-print-directory $(BUILT) || $(WARNING)
 checks:
-	@$(MAKE) --no-print-directory page/node_modules/dev.stamp $(BUILT) || $(WARNING)
+	@$(MAKE) --silent --no-print-directory page/node_modules/dev.stamp $(BUILT) || $(WARNING)
 
 .PHONY: run
 run: $(INSTALLED) scripts ## Train a model and serve it at http://127.0.0.1:8000

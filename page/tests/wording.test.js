@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { bracketText, frequencyText, intervalText, limitsText, probabilityText } from "../scripts/ask/wording.js";
+import { bracketText, frequencyText, intervalTexts, limitsText, probabilityText } from "../scripts/ask/wording.js";
 
 test("a probability is never said to be 0 or 100 %", () => {
-  assert.deepEqual([0, 0.004, 0.37, 0.996, 1].map(probabilityText), ["below 0.5 %", "below 0.5 %", "37 %", "above 99.5 %", "above 99.5 %"]);
+  assert.deepEqual([0, 0.004, 0.37, 0.996, 1].map(probabilityText), ["Below 0.5 %", "Below 0.5 %", "37 %", "Above 99.5 %", "Above 99.5 %"]);
 });
 
 test("a probability is said as a frequency", () => {
@@ -14,10 +14,10 @@ test("a probability is said as a frequency", () => {
 });
 
 test("a bracket without an end says so", () => {
-  assert.equal(bracketText({ low: 0.25, high: 0.5 }), "between 25 and 50 %");
-  assert.equal(bracketText({ low: 0, high: 0.05 }), "at most 5 %");
-  assert.equal(bracketText({ low: 0.95, high: 1 }), "at least 95 %");
-  assert.equal(bracketText({ low: 0, high: 1 }), "not known");
+  assert.equal(bracketText({ low: 0.25, high: 0.5 }), "Between 25 and 50 %");
+  assert.equal(bracketText({ low: 0, high: 0.05 }), "At most 5 %");
+  assert.equal(bracketText({ low: 0.95, high: 1 }), "At least 95 %");
+  assert.equal(bracketText({ low: 0, high: 1 }), "Anything");
 });
 
 test("limits are words with separators", () => {
@@ -29,8 +29,8 @@ test("limits are words with separators", () => {
 });
 
 test("an interval has the decimals of the pair", () => {
-  assert.equal(
-    intervalText({ prediction: 107146.5, low: 95_000, high: 128_000 }, { quote: "USD", decimals: 2 }),
-    "about 107,146.50 USD; four times out of five between 95,000.00 and 128,000.00 USD",
+  assert.deepEqual(
+    intervalTexts({ prediction: 107146.5, low: 95_000, high: 128_000 }, { quote: "USD", decimals: 2 }),
+    { middle: "107,146.50 USD", range: "four times out of five between 95,000.00 and 128,000.00 USD" },
   );
 });

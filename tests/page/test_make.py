@@ -124,7 +124,7 @@ def test_the_bundle_is_made_again_only_after_a_change(installed: Path, offline: 
     assert TAKEN in first.errors
     before = files_in(installed / BUILT)
     made = (installed / BUILT / "NOTICE").stat().st_mtime_ns
-    serve(installed, **offline)
+    assert "up to date" not in serve(installed, **offline).output
     assert (installed / BUILT / "NOTICE").stat().st_mtime_ns == made
     (installed / "page" / "style.css").write_text("body { margin: 1px }")
     serve(installed, **offline)

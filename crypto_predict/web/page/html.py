@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,8 +30,6 @@ from crypto_predict.web.questions import shortened
 from crypto_predict.wording import duration
 
 CONTENT_TYPE = "text/html; charset=utf-8"
-# Of the charts' library, whose licence (Apache 2.0) asks for it.
-NOTICE = "TradingView Lightweight Charts™ Copyright (c) 2025 TradingView, Inc. https://www.tradingview.com/"
 
 HORIZONS = (1, 2, 3, 7, 14, 30, 60, 90, 180, 365)  # days after the last candle, in the table of the forecast
 RANGES = ((0.25, 0.75), (0.1, 0.9), (0.05, 0.95))  # the levels at the ends of its ranges
@@ -121,7 +120,7 @@ def page(answers: Answers, pair: Pair, site: Site, root: str, *, stale: bool) ->
         last=held.last,
         end=held.end,
         asked=held.last + ASKED_DAYS * DAY,
-        above=float(f"{priced:.2g}"),
+        above=f"{Decimal(f'{priced:.2g}'):f}",
         record=words.record(model, pair),
         backtest=facts.backtest,
         prophet={score.horizon_days: score.relative_mae for score in prophet.scores} if prophet else {},
@@ -176,7 +175,7 @@ def _render(template: str, site: Site, root: str, **values: Any) -> str:
             api=_api(site, root),
             built=site.assets.files,
             repository_url=site.repository_url,
-            notice=NOTICE,
+            notice=site.assets.notice,
             # A server sends it as a header, which can also forbid frames.
             policy=policy(site.address) if site.static else None,
             **values,
@@ -240,8 +239,7 @@ def _listed(answers: Answers, pair: Pair) -> Listed:
 
 def _change(held: PairForecast) -> float | None:
     """Return the change of the last close from that of the day before, as a share of it; None if that has no close."""
-    closes: Sequence[float | None] = getattr(held, "closes", ())
-    before = closes[-2] if len(closes) > 1 else None
+    before = held.closes[-2] if len(held.closes) > 1 else None
     return held.last_close / before - 1 if before else None
 
 
@@ -280,11 +278,8 @@ def _signed(share: float) -> str:
 
 
 def _written(moment: date | datetime) -> str:
-    """Format a day, or an instant in UTC: ``1 Jul 2025``, ``1 Jul 2025, 00:00 UTC``."""
-    if not isinstance(moment, datetime):
-        return f"{moment.day} {moment:%b %Y}"
-    utc = moment.astimezone(UTC)
-    return f"{utc.day} {utc:%b %Y, %H:%M} UTC"
+    """Format a day, or an instant in UTC, as the charts do: ``2025-07-01``, ``2025-07-01 00:00 UTC``."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if isinstance(moment, datetime) else str(moment)
 
 
 def _instant(moment: datetime) -> Markup:
@@ -293,4 +288,4 @@ def _instant(moment: datetime) -> Markup:
 
 def _day(moment: date | datetime) -> Markup:
     day = moment.astimezone(UTC).date() if isinstance(moment, datetime) else moment
-    return Markup('<time datetime="{}">{}</time>').format(day.isoformat(), _written(day))
+    return Markup('<time datetime="{}">{}</time>').format(day, day)

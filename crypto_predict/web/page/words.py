@@ -277,7 +277,7 @@ def _calibration(scores: Sequence[Score]) -> str:
     if not tested:
         return ""
     off = [one for one in tested if one.pit_p_value is not None and one.pit_p_value < SIGNIFICANCE]
-    shares = [f"{_of_100(min(one.pit))} to {_of_100(max(one.pit))} {_ahead([one])}" for one in (off or tested)]
+    shares = [f"{_of_100(min(one.pit))} to {_of_100(max(one.pit))} ({_ahead([one])})" for one in (off or tested)]
     meant = (
         "Calibration: what is given a probability of 10 % should come about 10 of 100 times, so each tenth of the "
         "forecast should catch 10 of 100 outcomes."
@@ -296,7 +296,7 @@ def _prophet(prophet: ProphetBacktest) -> str:
     horizons = days_listed([one.horizon_days for one in scores])
     if not errors:
         return f"Prophet alone, at {horizons}: {held}."
-    times = [f"over {_MOST_TIMES}" if error >= _MOST_TIMES else f"{max(error, 0.0):.2g}" for _, error in errors]
+    times = [f"over {_MOST_TIMES}" if error >= _MOST_TIMES else f"{max(error, 0.0):.2f}" for _, error in errors]
     compared = f"its error was {listed(times)} times that of {_STAYS}"
     if len(errors) < len(scores):
         compared += f" (at {days_listed([horizon for horizon, _ in errors])})"

@@ -7,15 +7,15 @@ import { formatPrice } from "../format.js";
 const LEAST = 0.005; // a share that reads as less than a whole percent at either end
 
 /**
- * Return a probability in percent, never as 0 or 100 %: "37 %", "below 0.5 %".
+ * Return a probability in percent, never as 0 or 100 %: "37 %", "Below 0.5 %".
  *
  * @param {number} share
  */
 export function probabilityText(share) {
   if (share < LEAST) {
-    return "below 0.5 %";
+    return "Below 0.5 %";
   }
-  return share > 1 - LEAST ? "above 99.5 %" : `${percent(share)} %`;
+  return share > 1 - LEAST ? "Above 99.5 %" : `${percent(share)} %`;
 }
 
 /**
@@ -34,15 +34,15 @@ export function frequencyText(share) {
 }
 
 /**
- * Return a range of probabilities: "between 25 and 50 %", "at most 5 %".
+ * Return a range of probabilities: "Between 25 and 50 %", "At most 5 %".
  *
  * @param {{ low: number, high: number }} range shares
  */
 export function bracketText({ low, high }) {
   if (low <= 0) {
-    return high >= 1 ? "not known" : `at most ${percent(high)} %`;
+    return high >= 1 ? "Anything" : `At most ${percent(high)} %`;
   }
-  return high >= 1 ? `at least ${percent(low)} %` : `between ${percent(low)} and ${percent(high)} %`;
+  return high >= 1 ? `At least ${percent(low)} %` : `Between ${percent(low)} and ${percent(high)} %`;
 }
 
 /**
@@ -59,14 +59,15 @@ export function limitsText({ above, below }, quote) {
 }
 
 /**
- * Return an interval: "about 107,146 USD; four times out of five between 95,000 and 128,000 USD".
+ * Return a forecast and its interval: "107,146 USD" and "four times out of five between 95,000 and 128,000 USD".
  *
  * @param {{ prediction: number, low: number, high: number }} prices
  * @param {{ quote: string, decimals: number }} pair
+ * @returns {{ middle: string, range: string }}
  */
-export function intervalText({ prediction, low, high }, { quote, decimals }) {
+export function intervalTexts({ prediction, low, high }, { quote, decimals }) {
   const [middle, least, most] = [prediction, low, high].map((price) => formatPrice(price, decimals));
-  return `about ${middle} ${quote}; four times out of five between ${least} and ${most} ${quote}`;
+  return { middle: `${middle} ${quote}`, range: `four times out of five between ${least} and ${most} ${quote}` };
 }
 
 /**

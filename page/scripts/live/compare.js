@@ -97,8 +97,9 @@ export function createComparison(figure, { site, forecast }, ofModel) {
     chart = createChart(figure, { label: `${site.pair} and ${pair}, both 100 on ${formatDay(first)}`, decimals: 1, step: "day" });
     chart.addLine({ name: site.pair, color: "price" }).set(rebased(one, first, last));
     chart.addLine({ name: pair, color: "compare" }).set(rebased(other, first, last));
+    chart.setRange(first, last);
     chart.tools.append(
-      choices("Since", { "1m": "1 m", "6m": "6 m", "1y": "1 y", all: "all" }, since, { "1m": "1 month ago", "6m": "6 months ago", "1y": "1 year ago" }, (value) => {
+      choices("Since", { "1m": "1 m", "6m": "6 m", "1y": "1 y", all: "all" }, since, { "1m": "1 m: 1 month ago", "6m": "6 m: 6 months ago", "1y": "1 y: 1 year ago" }, (value) => {
         writeState({ since: value });
         since = value;
         draw(pair, one, other);

@@ -23,7 +23,7 @@ const BOUNDS = [["0.05", "0.95"], ["0.1", "0.9"], ["0.25", "0.75"]];
 export function createMinutesChart(figure, pair, decimals) {
   const label = `Price of ${pair} in ${pair.split("/")[1]} by minute, and the forecast of the next minutes`;
   const chart = createChart(figure, { label, decimals, step: "minute", page: 15 });
-  const past = chart.addBand({ name: "forecast before", levels: [{ text: "80 %", color: "band-80" }] });
+  const past = chart.addBand({ name: "forecast before", levels: [{ text: "earlier forecast: 80 %", color: "band-80" }] });
   const band = chart.addBand({
     name: "range",
     levels: [{ text: "90 %", color: "band-90" }, { text: "80 %", color: "band-80" }, { text: "50 %", color: "band-50" }],

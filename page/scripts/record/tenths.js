@@ -58,7 +58,7 @@ export function tenthsDetails(horizons) {
   );
   const caption = element("caption", {}, "Share of the outcomes in each tenth of the forecast, from the lowest prices to the highest; 10 % is meant.");
   const table = element("table", {}, caption, element("thead", {}, head), element("tbody", {}, ...rows));
-  return element("details", {}, element("summary", {}, "Every share"), element("div", { class: "table" }, table));
+  return element("details", {}, element("summary", {}, "Every share"), element("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Every share" }, table));
 }
 
 /**

@@ -3,7 +3,7 @@
 import { readState, writeState } from "../address.js";
 import { announce } from "../announce.js";
 import { bracket, dayAfter, daysBetween, pathOf, readQuestion } from "../ask/question.js";
-import { bracketText, frequencyText, intervalText, limitsText, probabilityText } from "../ask/wording.js";
+import { bracketText, frequencyText, intervalTexts, limitsText, probabilityText } from "../ask/wording.js";
 import { element } from "../elements.js";
 import { formatMinute, formatPrice, secondsOf } from "../format.js";
 import { getJson, RequestFailed } from "../requests.js";
@@ -41,8 +41,12 @@ export async function mount(root, { site, forecast }) {
   /** @type {AbortController | undefined} */
   let running;
 
-  /** Answer what the fields ask. */
-  async function ask() {
+  /**
+   * Answer what the fields ask.
+   *
+   * @param {boolean} byReader false: the address of the page asks, and the focus stays where it is
+   */
+  async function ask(byReader) {
     running?.abort();
     const current = new AbortController();
     running = current;
@@ -51,8 +55,10 @@ export async function mount(root, { site, forecast }) {
       mark(fields[name], output, faults.some(({ field }) => field === name));
     }
     if (faults.length > 0) {
-      output.replaceChildren(element("ul", { class: "problem" }, ...faults.map(({ message }) => element("li", {}, message))));
-      fields[/** @type {Field} */ (faults[0]?.field)].focus();
+      output.replaceChildren(element("div", { class: "problem" }, ...faults.map(({ message }) => element("p", {}, message))));
+      if (byReader) {
+        fields[/** @type {Field} */ (faults[0]?.field)].focus();
+      }
       return;
     }
     writeState({ date: question.date, above: textOf(question.above), below: textOf(question.below) });
@@ -73,14 +79,14 @@ export async function mount(root, { site, forecast }) {
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    void ask();
+    void ask(true);
   });
   const { date, above, below } = readState();
   if (date || above || below) {
     fields.date.value = date ?? fields.date.value;
     fields.above.value = above ?? "";
     fields.below.value = below ?? "";
-    await ask();
+    await ask(false);
   }
 }
 
@@ -136,10 +142,11 @@ async function answered(question, site, held, signal) {
     try {
       return ofTheApi(question, site, held, await getJson(`${site.api}${pathOf(site.slug, question)}`, { signal }));
     } catch (error) {
-      if (!(error instanceof RequestFailed) || error.status !== 0 || !held) {
+      const isOutage = error instanceof RequestFailed && (error.status === 0 || error.status >= 500);
+      if (!isOutage || !held) {
         throw error;
       }
-      reason = `The API did not answer (${error.detail}), so `;
+      reason = `The API could not answer (${error.detail}), so `;
     }
   }
   if (!held) {
@@ -185,15 +192,15 @@ function ofTheApi(question, site, held, found) {
   const quote = held?.quote ?? site.pair.split("/")[1] ?? "";
   const { decimals } = site;
   if (Array.isArray(found)) {
-    return ofAnInterval(question, site.pair, intervalText(found[0], { quote, decimals }), held);
+    return ofAnInterval(question, site.pair, intervalTexts(found[0], { quote, decimals }), held);
   }
   const { probability, based_on: basis } = found;
   const headline = [
     strong(probabilityText(probability)),
     ` is the probability of ${site.pair} ${limitsText(question, quote)} at the close of ${question.date}. ${frequencyText(probability)}`,
   ];
-  const price = [`The forecast is ${intervalText(found, { quote, decimals })}.`];
-  return { headline, paragraphs: [price, [basisText(basis, found.simulated)]] };
+  const interval = intervalTexts(found, { quote, decimals });
+  return { headline, paragraphs: [[forecastText(interval)], [basisText(basis, found.simulated)]] };
 }
 
 /**
@@ -240,7 +247,7 @@ function ofTheDocument(question, held, reason) {
   const index = daysBetween(held.last, question.date) - 1;
   const quantiles = held.quantiles.map((prices) => prices[index] ?? NaN);
   const at = (/** @type {number} */ level) => quantiles[held.levels.indexOf(level)] ?? NaN;
-  const interval = intervalText({ prediction: held.prediction[index] ?? NaN, low: at(0.1), high: at(0.9) }, held);
+  const interval = intervalTexts({ prediction: held.prediction[index] ?? NaN, low: at(0.1), high: at(0.9) }, held);
   if (question.above === null && question.below === null) {
     return ofAnInterval(question, held.pair, interval, held);
   }
@@ -248,19 +255,25 @@ function ofTheDocument(question, held, reason) {
     strong(bracketText(bracket(held.levels, quantiles, question))),
     ` is the probability of ${held.pair} ${limitsText(question, held.quote)} at the close of ${question.date}.`,
   ];
-  const exact = `${reason || "No API can be asked from here, so "}the answer is that of this page, which knows ${held.levels.length} prices of each day.`;
-  return { headline, paragraphs: [[`The forecast is ${interval}.`], [exact], ...basisOf(held)] };
+  const exact = `${reason || "No API can be asked from here, so "}the answer is that of this page, which has ${held.levels.length} prices of each day and not the whole distribution.`;
+  return { headline, paragraphs: [[forecastText(interval)], [exact], ...basisOf(held)] };
 }
 
 /**
  * @param {Question} question
  * @param {string} pair
- * @param {string} interval
+ * @param {{ middle: string, range: string }} interval
  * @param {ForecastDocument | null} held
  * @returns {Answer}
  */
 function ofAnInterval(question, pair, interval, held) {
-  return { headline: [`${pair} at the close of ${question.date}: `, strong(interval), "."], paragraphs: held ? basisOf(held) : [] };
+  const headline = [`${pair} at the close of ${question.date}: about `, strong(interval.middle), `, ${interval.range}.`];
+  return { headline, paragraphs: held ? basisOf(held) : [] };
+}
+
+/** @param {{ middle: string, range: string }} interval */
+function forecastText({ middle, range }) {
+  return `The forecast is about ${middle}, ${range}.`;
 }
 
 /** @param {ForecastDocument} held */

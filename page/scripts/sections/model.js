@@ -32,7 +32,8 @@ export async function mount(banners, { site, forecast }) {
   function renew() {
     const now = Date.now() + offset;
     const stale = staleText(model, now);
-    if (stale !== null) {
+    // The text of the page may say it already: another one would move what somebody reads.
+    if (stale !== null && !banners.querySelector('[data-kind="stale"]')) {
       show(banners, "stale", stale);
     }
     if (freshness) {

@@ -53,10 +53,11 @@ export function mount(root, context) {
  * @param {HTMLElement} form
  */
 function followCollection(table, api, pairs, form) {
-  const words = element("p", { id: "collection-words" });
+  const words = element("p", { id: "collection-words", class: "lead-in" }, "The state of the collection is being asked for.");
   const content = element("div", { class: "table tall", tabindex: 0, role: "region", "aria-label": "What is collected" });
   const details = element("details", { id: "collection" }, element("summary", {}, "How complete the collected prices are"), content);
-  (table.closest(".table") ?? table).after(words, details);
+  table.closest("section")?.querySelector(".controls")?.before(words);
+  (table.closest(".table") ?? table).after(details);
   const follower = follow(() => `${api}pairs`, {
     receive(/** @type {PairState[]} */ rows) {
       if (rows.some(({ collected }) => collected === null)) {

@@ -54,7 +54,7 @@ function show(figure, content) {
 }
 
 /**
- * Draw the newest published forecasts and what happened; say so where nothing has come due.
+ * Draw the newest published forecasts and what happened. Say so where nothing has come due.
  *
  * @param {HTMLElement} figure
  * @param {RecordDocument} record
@@ -62,8 +62,8 @@ function show(figure, content) {
  */
 function drawOutcomes(figure, { pair, coverage: nominal, live }, site) {
   if (!live || live.latest.length === 0) {
-    const reason = live ? "None of the published forecasts has come due yet" : "No forecast of this pair has been published yet";
-    show(figure, [element("p", { class: "note" }, `${reason}: until then the backtest is the only record.`)]);
+    const none = live ? "None of them has come due yet" : "No forecast of this pair has been published yet";
+    show(figure, [element("p", { class: "note" }, `${none}, so there is nothing to draw.`)]);
     return;
   }
   const range = `${formatShare(nominal)} range`;
@@ -148,7 +148,7 @@ function coverage(scores, ofProphet) {
     rowHead: "Ahead",
     valueHead: "Inside, %",
     groups,
-    axis: { from: Math.floor(10 * Math.min(0.4, ...values)) / 10, to: 1, ticks: [0.5, 0.8, 1] },
+    axis: { from: Math.floor(10 * Math.min(0.4, ...values)) / 10, to: 1, ticks: [0.5, 0.8] },
     tickText: percent,
   });
 }

@@ -41,7 +41,9 @@ SERVER = Site(
     retrain_every=timedelta(hours=6),
     repository_url="https://example.org/crypto-predict",
     assets=Assets(
-        Path(), {name: f"{name.replace('.', '-AAAAAAAA.')}" for name in ("main.js", "style.css", "icon.svg")}
+        Path(),
+        {name: name.replace(".", "-AAAAAAAA.") for name in ("main.js", "style.css", "icon.svg", "licenses.txt")},
+        "TradingView Lightweight Charts",
     ),
 )
 EXPORT = replace(SERVER, static=True)
@@ -286,7 +288,7 @@ def test_simulated_prices_have_a_banner_on_the_pages_of_their_pairs_only() -> No
 
 def test_a_stale_model_has_a_banner_with_its_newest_price() -> None:
     assert banner(rendered(make_model(BTC))) == ""
-    assert "its newest price is of 18 May 2024, 12:00 UTC" in banner(rendered(make_model(BTC), stale=True))
+    assert "its newest price is of 2024-05-18 12:00 UTC" in banner(rendered(make_model(BTC), stale=True))
 
 
 def banner(text: str) -> str:
