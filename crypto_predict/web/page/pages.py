@@ -23,7 +23,7 @@ from crypto_predict.web.rendering import COMMON, Headers, Rendered, simulated_he
 from crypto_predict.web.snapshots import LONGEST, Snapshot
 
 MOST_KEPT = 64  # pages, documents and files; one takes some 100 kB
-BUILD = "build them: run `npm ci --ignore-scripts` and `npm run build` in the folder page, then start again"
+BUILD = "bundle them with `make page`, then start again"
 IMMUTABLE = f"public, max-age={LONGEST}, immutable"
 
 # Of every answer at the page's addresses. The page loads nothing from elsewhere, and has neither scripts nor styles.
