@@ -11,6 +11,8 @@ from pathlib import Path
 
 BUILT = Path(__file__).parent / "built"
 
+NOTICE = "NOTICE"  # the file with the notice
+
 # The system's own table of types would depend on the machine.
 TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -28,6 +30,7 @@ class Assets:
 
     folder: Path
     files: dict[str, str]  # by the name without the hash: {"main.js": "main-4TRZXC7Q.js"}
+    notice: str = ""  # that the libraries in them ask a page to show
 
     def read(self, file: str) -> bytes:
         """Return the content of one of the files.
@@ -42,7 +45,8 @@ def find(folder: Path = BUILT) -> Assets:
     """Return the built files of a folder; none if nothing has been built."""
     names = sorted(path.name for path in folder.glob("*")) if folder.is_dir() else []
     matches = [match for match in map(_NAME.fullmatch, names) if match and match["type"] in TYPES]
-    return Assets(folder, {match["name"] + match["type"]: match[0] for match in matches})
+    notice = (folder / NOTICE).read_text(encoding="utf-8") if NOTICE in names else ""
+    return Assets(folder, {match["name"] + match["type"]: match[0] for match in matches}, notice.strip())
 
 
 def content_type(file: str) -> str:

@@ -30,8 +30,6 @@ from crypto_predict.web.questions import shortened
 from crypto_predict.wording import duration
 
 CONTENT_TYPE = "text/html; charset=utf-8"
-# Of the charts' library, whose licence (Apache 2.0) asks for it.
-NOTICE = "TradingView Lightweight Charts™ Copyright (c) 2025 TradingView, Inc. https://www.tradingview.com/"
 
 HORIZONS = (1, 2, 3, 7, 14, 30, 60, 90, 180, 365)  # days after the last candle, in the table of the forecast
 RANGES = ((0.25, 0.75), (0.1, 0.9), (0.05, 0.95))  # the levels at the ends of its ranges
@@ -177,7 +175,7 @@ def _render(template: str, site: Site, root: str, **values: Any) -> str:
             api=_api(site, root),
             built=site.assets.files,
             repository_url=site.repository_url,
-            notice=NOTICE,
+            notice=site.assets.notice,
             # A server sends it as a header, which can also forbid frames.
             policy=policy(site.address) if site.static else None,
             **values,

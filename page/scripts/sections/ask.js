@@ -142,10 +142,11 @@ async function answered(question, site, held, signal) {
     try {
       return ofTheApi(question, site, held, await getJson(`${site.api}${pathOf(site.slug, question)}`, { signal }));
     } catch (error) {
-      if (!(error instanceof RequestFailed) || error.status !== 0 || !held) {
+      const isOutage = error instanceof RequestFailed && (error.status === 0 || error.status >= 500);
+      if (!isOutage || !held) {
         throw error;
       }
-      reason = `The API did not answer (${error.detail}), so `;
+      reason = `The API could not answer (${error.detail}), so `;
     }
   }
   if (!held) {

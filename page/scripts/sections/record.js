@@ -54,7 +54,7 @@ function show(figure, content) {
 }
 
 /**
- * Draw the newest published forecasts and what happened. Where nothing has come due, the words of the record say so.
+ * Draw the newest published forecasts and what happened. Say so where nothing has come due.
  *
  * @param {HTMLElement} figure
  * @param {RecordDocument} record
@@ -62,7 +62,8 @@ function show(figure, content) {
  */
 function drawOutcomes(figure, { pair, coverage: nominal, live }, site) {
   if (!live || live.latest.length === 0) {
-    show(figure, []);
+    const none = live ? "None of them has come due yet" : "No forecast of this pair has been published yet";
+    show(figure, [element("p", { class: "note" }, `${none}, so there is nothing to draw.`)]);
     return;
   }
   const range = `${formatShare(nominal)} range`;

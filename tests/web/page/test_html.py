@@ -41,7 +41,9 @@ SERVER = Site(
     retrain_every=timedelta(hours=6),
     repository_url="https://example.org/crypto-predict",
     assets=Assets(
-        Path(), {name: f"{name.replace('.', '-AAAAAAAA.')}" for name in ("main.js", "style.css", "icon.svg")}
+        Path(),
+        {name: name.replace(".", "-AAAAAAAA.") for name in ("main.js", "style.css", "icon.svg", "licenses.txt")},
+        "TradingView Lightweight Charts",
     ),
 )
 EXPORT = replace(SERVER, static=True)
