@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from crypto_predict.web.page.html import NOTICE
-from tests.support.page import BUILT, SOURCES, bundle, copy_sources, files_in, needs_build, needs_bundle
+from tests.support.page import BUILT, bundle, copy_sources, files_in, needs_build, needs_bundle
 from tests.support.serving import ROOT
 
 HASHED = re.compile(r"(\w+)-[0-9A-Z]{8}\.(\w+)")
@@ -53,13 +52,6 @@ def test_the_bundle_does_nothing_that_the_policy_of_the_page_refuses() -> None:
 def test_what_the_policy_refuses_is_found(line: str) -> None:
     """A search that cannot find anything would be no check."""
     assert REFUSED.search(line)
-
-
-def test_the_footer_has_the_notice_of_the_charts_library() -> None:
-    """Its license demands that. The library's package does not contain the text."""
-    # the c is Cyrillic in its repository
-    notice = (SOURCES / "NOTICE").read_text(encoding="utf-8").replace("\N{CYRILLIC SMALL LETTER ES}", "c")
-    assert " ".join(notice.split()) == NOTICE
 
 
 @needs_build
