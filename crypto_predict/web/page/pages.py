@@ -60,6 +60,11 @@ class Pages:
         self._kept: OrderedDict[tuple[str, bool], Representations] = OrderedDict()
         self._lock = threading.Lock()
 
+    @property
+    def paths(self) -> list[str]:
+        """The addresses of what there is, each with a slash at its beginning."""
+        return list(self._resources)
+
     def route(self, path: str) -> str | None:
         """Return the template of an address; None if it is not one of these."""
         resource = self._resources.get(path)

@@ -131,8 +131,8 @@ function showPair(figure, places, api, { pair, price, source }) {
 
   /** @param {MinutesAhead} ahead */
   function receiveAhead(ahead) {
+    places.say("ahead", aheadText(ahead, decimals)); // an answer of another form fails here, before it is drawn
     chart.showAhead(ahead);
-    places.say("ahead", aheadText(ahead, decimals));
     if (!isWithAhead && minutes.length > 0) {
       isWithAhead = true;
       chart.showHours(hours);
@@ -201,7 +201,7 @@ function showPair(figure, places, api, { pair, price, source }) {
   }
 
   chart.tools.append(
-    choices("Show", { 1: "1 h", 4: "4 h", 24: "1 day" }, `${hours}`, { 1: "1 hour", 4: "4 hours", 24: "1 day" }, (value) => {
+    choices("Show", { 1: "1 h", 4: "4 h", 24: "1 day" }, `${hours}`, { 1: "1 h: 1 hour", 4: "4 h: 4 hours" }, (value) => {
       writeState({ hours: value });
       hours = Number(value);
       if (hours * 60 > loaded) {
