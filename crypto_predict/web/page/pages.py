@@ -23,7 +23,7 @@ from crypto_predict.web.rendering import COMMON, PAUSE_SECONDS, Headers, Rendere
 from crypto_predict.web.snapshots import LONGEST, Snapshot
 
 MOST_KEPT = 64  # pages, documents and files; one takes some 100 kB
-BUILD = "build them: run `npm ci --ignore-scripts` and `npm run build` in the folder page, then start again"
+BUILD = "bundle them with `make page`, then start again"
 IMMUTABLE = f"public, max-age={LONGEST}, immutable"
 
 # Of every answer at the page's addresses. The page loads nothing from elsewhere, and has neither scripts nor styles.
@@ -59,6 +59,11 @@ class Pages:
         self._resources = dict(self._addresses())
         self._kept: dict[tuple[str, bool], Representations] = {}  # the oldest first
         self._lock = threading.Lock()
+
+    @property
+    def paths(self) -> list[str]:
+        """The addresses of what there is, each with a slash at its beginning."""
+        return list(self._resources)
 
     def route(self, path: str) -> str | None:
         """Return the template of an address; None if it is not one of these."""
