@@ -1,5 +1,7 @@
 /** Buttons of charts. */
 
+import { element } from "./elements.js";
+
 /**
  * Return a group of buttons of which one is pressed.
  *
@@ -7,22 +9,13 @@
  * @param {Record<string, string>} texts of the buttons, by value
  * @param {string | undefined} chosen value at first
  * @param {Record<string, string>} names of buttons whose text is not a name, by value
- * @param {(value: string) => void} choose is called when another value has been chosen
+ * @param {(value: string) => void} choose is called with the value of the button that was pressed
+ * @param {boolean} isCaptioned whether the label is also shown
  */
-export function choices(label, texts, chosen, names, choose) {
-  const group = document.createElement("div");
-  group.className = "choices";
-  group.setAttribute("role", "group");
-  group.setAttribute("aria-label", label);
+export function choices(label, texts, chosen, names, choose, isCaptioned = true) {
   const buttons = Object.entries(texts).map(([value, text]) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.value = value;
-    button.textContent = text;
-    button.setAttribute("aria-pressed", String(value === chosen));
-    if (names[value]) {
-      button.setAttribute("aria-label", names[value]);
-    }
+    const pressed = String(value === chosen);
+    const button = element("button", { type: "button", value, "aria-pressed": pressed, "aria-label": names[value] ?? false }, text);
     button.addEventListener("click", () => {
       for (const other of buttons) {
         other.setAttribute("aria-pressed", String(other === button));
@@ -31,12 +24,9 @@ export function choices(label, texts, chosen, names, choose) {
     });
     return button;
   });
-  const caption = document.createElement("span");
-  caption.className = "caption";
-  caption.setAttribute("aria-hidden", "true"); // it is the label of the group
-  caption.textContent = label;
-  group.append(caption, ...buttons);
-  return group;
+  // The caption is the label of the group, so it is not read twice.
+  const caption = isCaptioned ? [element("span", { class: "caption", "aria-hidden": "true" }, label)] : [];
+  return element("div", { class: "choices", role: "group", "aria-label": label }, ...caption, ...buttons);
 }
 
 /**
@@ -47,14 +37,23 @@ export function choices(label, texts, chosen, names, choose) {
  * @param {(pressed: boolean) => void} change
  */
 export function toggle(text, pressed, change) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = text;
-  button.setAttribute("aria-pressed", String(pressed));
+  const button = element("button", { type: "button", "aria-pressed": String(pressed) }, text);
   button.addEventListener("click", () => {
     const now = button.getAttribute("aria-pressed") !== "true";
     button.setAttribute("aria-pressed", String(now));
     change(now);
   });
+  return button;
+}
+
+/**
+ * Return a button.
+ *
+ * @param {string} text
+ * @param {() => void} press
+ */
+export function action(text, press) {
+  const button = element("button", { type: "button" }, text);
+  button.addEventListener("click", press);
   return button;
 }

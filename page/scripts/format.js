@@ -1,6 +1,7 @@
 /** Texts of prices, shares and times. Times are UTC. */
 
 export const DAY_SECONDS = 86_400;
+const PERCENT = "\u202f%"; // after a narrow space at which no line ends
 
 /** @type {Map<number, Intl.NumberFormat>} */
 const formats = new Map();
@@ -29,7 +30,7 @@ export function formatPrice(value, decimals) {
 export function formatChange(ratio, decimals = 1) {
   const percent = (Math.abs(ratio) * 100).toFixed(decimals);
   const sign = Number(percent) === 0 ? "" : ratio > 0 ? "+" : "\u2212";
-  return `${sign}${percent} %`;
+  return `${sign}${percent}${PERCENT}`;
 }
 
 /**
@@ -39,7 +40,7 @@ export function formatChange(ratio, decimals = 1) {
  * @param {number} decimals
  */
 export function formatShare(ratio, decimals = 0) {
-  return `${(ratio * 100).toFixed(decimals)} %`;
+  return `${(ratio * 100).toFixed(decimals)}${PERCENT}`;
 }
 
 /**

@@ -74,7 +74,8 @@ export async function getAnswer(url, { signal, timeout = TIMEOUT_MS, ...init } =
     throw new RequestFailed(response.status, detailOf(members, response), retryAfter(response.headers), members);
   }
   if (value === undefined) {
-    throw new RequestFailed(response.status, `the answer is not JSON but ${typeOf(response)}`);
+    const type = typeOf(response);
+    throw new RequestFailed(response.status, type.includes("json") ? "the answer is broken JSON" : `the answer is not JSON but ${type}`);
   }
   return { value, headers: response.headers };
 }

@@ -3,6 +3,7 @@
 /** @typedef {import("./types.d.ts").Site} Site */
 
 const DAY_MS = 86_400_000;
+
 /**
  * Return the facts that the page carries in the attributes of its body.
  *

@@ -296,7 +296,7 @@ def _prophet(prophet: ProphetBacktest) -> str:
     horizons = days_listed([one.horizon_days for one in scores])
     if not errors:
         return f"Prophet alone, at {horizons}: {held}."
-    times = [f"over {_MOST_TIMES}" if error >= _MOST_TIMES else f"{max(error, 0.0):.2g}" for _, error in errors]
+    times = [f"over {_MOST_TIMES}" if error >= _MOST_TIMES else f"{max(error, 0.0):.2f}" for _, error in errors]
     compared = f"its error was {listed(times)} times that of {_STAYS}"
     if len(errors) < len(scores):
         compared += f" (at {days_listed([horizon for horizon, _ in errors])})"

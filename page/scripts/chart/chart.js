@@ -2,6 +2,7 @@
 
 import { createChart as createCanvas, CrosshairMode, PriceScaleMode } from "lightweight-charts";
 import { createAnnouncer } from "../announce.js";
+import { element } from "../elements.js";
 import { decimalsOfStep, formatDay, formatMinute, formatPrice, formatUtcDay } from "../format.js";
 import { createCursor, HELP } from "./cursor.js";
 import { Markers } from "./marker.js";
@@ -98,7 +99,7 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
   /** @type {number | null} */
   let home = null;
   /** @type {number | null} */
-  let readAt = null;
+  let pointedAt = null; // by pointer, finger or keyboard
   /** @type {number | null} */
   let cursorAt = null; // of the keyboard
   let pending = 0; // a frame in which legend and reading are renewed
@@ -108,10 +109,15 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
   const indexAt = (/** @type {number} */ time) => scale.timeToIndex(/** @type {UTCTimestamp} */ (time), true) ?? 0;
   const values = (/** @type {number} */ time) => valuesAt(parts, time);
 
-  /** @param {number} time */
-  function read(time) {
-    readAt = time;
+  function read() {
+    const time = pointedAt ?? homeTime();
     showReading(reading, word(time), values(time));
+  }
+
+  /** @param {number} time */
+  function readAt(time) {
+    pointedAt = time;
+    read();
   }
 
   function changed() {
@@ -124,7 +130,7 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
     pending = 0;
     showLegend(legend, parts);
     if (parts.some((part) => part.points().length > 0)) {
-      read(readAt ?? homeTime());
+      read();
     }
   }
 
@@ -156,8 +162,8 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
   function rest() {
     chart.clearCrosshairPosition();
     cursorAt = null;
-    readAt = null;
-    read(homeTime());
+    pointedAt = null;
+    read();
   }
 
   /** @param {number} time */
@@ -170,7 +176,7 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
     }
     cursorAt = time;
     requestAnimationFrame(drawCursor); // after the frame that moves the time axis
-    read(time);
+    readAt(time);
     speak(`${word(time)}: ${values(time).map(({ name, text }) => `${name} ${text}`).join(", ") || "no values"}`);
   }
 
@@ -185,7 +191,7 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
   function zoom(factor) {
     const visible = scale.getVisibleLogicalRange();
     if (visible) {
-      const center = readAt === null ? (visible.from + visible.to) / 2 : indexAt(readAt);
+      const center = pointedAt === null ? (visible.from + visible.to) / 2 : indexAt(pointedAt);
       scale.setVisibleLogicalRange({ from: center - (center - visible.from) * factor, to: center + (visible.to - center) * factor });
     }
   }
@@ -197,14 +203,14 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
       }
     } else if (time === undefined) {
       rest();
-    } else if (time !== readAt) {
+    } else if (time !== pointedAt) {
       cursorAt = null;
-      read(/** @type {number} */ (time));
+      readAt(/** @type {number} */ (time));
     }
   });
   chart.subscribeClick(({ time }) => {
     if (time !== undefined) {
-      read(/** @type {number} */ (time)); // a finger does not hover
+      readAt(/** @type {number} */ (time)); // a finger does not hover
     }
   });
   // The wheel scrolls the page; with Ctrl, or by pinching, it zooms; to the side it moves the chart.
@@ -246,7 +252,7 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
       ended.abort();
       cancelAnimationFrame(pending);
       chart.remove();
-      figure.querySelectorAll(":scope > :not(figcaption)").forEach((element) => element.remove());
+      figure.querySelectorAll(":scope > :not(figcaption)").forEach((child) => child.remove());
     },
   };
 }
@@ -258,27 +264,19 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
  * @param {string} label
  */
 function createElements(figure, label) {
-  figure.querySelectorAll(":scope > :not(figcaption)").forEach((element) => element.remove());
+  figure.querySelectorAll(":scope > :not(figcaption)").forEach((child) => child.remove());
   figure.classList.remove("waiting");
-  const tools = figure.appendChild(document.createElement("div"));
-  tools.className = "controls tools";
-  const legend = figure.appendChild(document.createElement("ul"));
-  legend.className = "legend";
-  const plot = figure.appendChild(document.createElement("div"));
-  plot.className = "plot";
-  plot.tabIndex = 0;
-  plot.setAttribute("role", "application");
-  plot.setAttribute("aria-roledescription", "chart");
-  plot.setAttribute("aria-label", label);
-  plot.setAttribute("aria-description", HELP);
-  const canvas = plot.appendChild(document.createElement("div"));
-  canvas.className = "canvas";
-  canvas.setAttribute("aria-hidden", "true"); // lightweight-charts lays its canvases out in a table
-  const reading = figure.appendChild(document.createElement("p"));
-  reading.className = "reading";
-  const spoken = figure.appendChild(document.createElement("p"));
-  spoken.className = "visually-hidden";
-  spoken.setAttribute("role", "status");
+  const tools = element("div", { class: "controls tools" });
+  const legend = element("ul", { class: "legend" });
+  const canvas = element("div", { class: "canvas", "aria-hidden": "true" }); // lightweight-charts draws in a table
+  const plot = element(
+    "div",
+    { class: "plot", tabindex: 0, role: "application", "aria-roledescription": "chart", "aria-label": label, "aria-description": HELP },
+    canvas,
+  );
+  const reading = element("p", { class: "reading" });
+  const spoken = element("p", { class: "visually-hidden", role: "status" });
+  figure.append(tools, legend, plot, reading, spoken);
   return { tools, legend, plot, canvas, reading, spoken };
 }
 
@@ -333,16 +331,8 @@ function valuesAt(parts, time) {
  * @param {{ name: string, text: string }[]} items
  */
 function showReading(reading, time, items) {
-  const when = document.createElement("time");
-  when.textContent = time;
-  const shown = items.map(({ name, text }) => {
-    const item = document.createElement("span");
-    const value = document.createElement("b");
-    value.textContent = text;
-    item.append(`${name} `, value);
-    return item;
-  });
-  reading.replaceChildren(when, ...shown.flatMap((item) => [" ", item]));
+  const shown = items.map(({ name, text }) => element("span", {}, `${name} `, element("b", {}, text)));
+  reading.replaceChildren(element("time", {}, time), ...shown.flatMap((item) => [" ", item]));
 }
 
 /**
@@ -358,12 +348,9 @@ function showLegend(legend, parts) {
   legend.dataset.key = key;
   legend.replaceChildren(
     ...items.map(({ color, text, shape }) => {
-      const item = document.createElement("li");
-      const swatch = document.createElement("span");
-      swatch.className = `swatch ${shape}`;
+      const swatch = element("span", { class: `swatch ${shape}` });
       swatch.style.color = `var(--chart-${color}, currentColor)`;
-      item.append(swatch, text);
-      return item;
+      return element("li", {}, swatch, text);
     }),
   );
 }

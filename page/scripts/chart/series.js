@@ -94,8 +94,14 @@ function joined(part, drawn, changed) {
       },
       update(point) {
         const index = indexOf(points, point.time);
+        const first = Math.max(index - 1, 0);
+        const [before] = drawn(points.slice(first));
         points.splice(index, points.length - index, point);
-        part.api.update(drawn([point])[0]);
+        const after = drawn(points.slice(first));
+        if (index > 0 && before.color !== after[0].color) {
+          part.api.update(after[0], true); // a hole begins or ends behind the point before
+        }
+        part.api.update(after.at(-1));
         changed();
       },
       show(shown) {
@@ -180,13 +186,13 @@ export function addCandles(chart, { name }, decimals, changed) {
     {
       name,
       api,
-      columns: ["open", "high", "low", "close"].map((word) => `${name}: ${word}`),
+      columns: ["open", "high", "low", "close"],
       cells: (point) =>
         "close" in point ? [point.open, point.high, point.low, point.close].map((price) => formatPrice(price, decimals)) : null,
       price: ({ close = null }) => close,
       legend: [
-        { color: "up", text: `${name}: up`, shape: "candles" },
-        { color: "down", text: "down", shape: "candles" },
+        { color: "up", text: `${name} up`, shape: "candles" },
+        { color: "down", text: `${name} down`, shape: "candles" },
       ],
       paint: ({ up, down }) =>
         api.applyOptions({ upColor: up, borderUpColor: up, wickUpColor: up, downColor: down, borderDownColor: down, wickDownColor: down }),

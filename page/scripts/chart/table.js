@@ -1,5 +1,7 @@
 /** The table of the values behind a chart. Its rows are made when it is opened, a page at a time. */
 
+import { action } from "../controls.js";
+import { element } from "../elements.js";
 import { indexOf } from "./series.js";
 
 /** @typedef {import("./series.js").Part} Part */
@@ -17,25 +19,12 @@ const ROWS = 50; // of a page
  * @param {(time: number) => string} options.word
  */
 export function createTable({ label, parts, times, home, word }) {
-  const details = document.createElement("details");
-  details.className = "values";
-  const summary = document.createElement("summary");
-  summary.textContent = "Values as a table";
-  details.append(summary);
   let first = 0;
-
-  const content = document.createElement("div");
-  const earlier = button("Earlier", () => turn(-ROWS));
-  const later = button("Later", () => turn(ROWS));
-  const paging = document.createElement("p");
-  paging.className = "paging";
-  paging.append(earlier, " ", later);
-  const scroll = document.createElement("div");
-  scroll.className = "scroll";
-  scroll.tabIndex = 0;
-  scroll.setAttribute("role", "region");
-  scroll.setAttribute("aria-label", `Values: ${label}`);
-  content.append(paging, scroll);
+  const earlier = action("Earlier", () => turn(-ROWS));
+  const later = action("Later", () => turn(ROWS));
+  const scroll = element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Values: ${label}` });
+  const content = element("div", {}, element("p", { class: "paging" }, earlier, " ", later), scroll);
+  const details = element("details", { class: "values" }, element("summary", {}, "Values as a table"));
 
   /** @param {number} rows */
   function turn(rows) {
@@ -47,22 +36,11 @@ export function createTable({ label, parts, times, home, word }) {
     const all = times();
     first = Math.max(Math.min(first, all.length - ROWS), 0);
     const shown = parts().filter((part) => part.visible());
-    const table = document.createElement("table");
-    table.createCaption().textContent = label;
-    const head = table.createTHead().insertRow();
-    for (const text of ["Time", ...shown.flatMap(({ columns }) => columns)]) {
-      head.append(cell("th", text, "col"));
-    }
-    const body = table.createTBody();
-    for (const time of all.slice(first, first + ROWS)) {
-      const row = body.insertRow();
-      row.append(cell("th", word(time), "row"));
-      for (const part of shown) {
-        const point = part.points()[indexOf(part.points(), time)];
-        const texts = (point?.time === time && !point.joint ? part.cells(point) : null) ?? part.columns.map(() => "");
-        row.append(...texts.map((text) => cell("td", text)));
-      }
-    }
+    const head = ["Time", ...shown.flatMap(({ columns }) => columns)].map((text) => element("th", { scope: "col" }, text));
+    const rows = all.slice(first, first + ROWS).map((time) =>
+      element("tr", {}, element("th", { scope: "row" }, word(time)), ...shown.flatMap((part) => cellsOf(part, time)).map((text) => element("td", {}, text))),
+    );
+    const table = element("table", {}, element("caption", {}, label), element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
     earlier.disabled = first === 0;
     later.disabled = first + ROWS >= all.length;
     scroll.replaceChildren(table);
@@ -82,27 +60,13 @@ export function createTable({ label, parts, times, home, word }) {
 }
 
 /**
- * @param {"th" | "td"} name
- * @param {string} text
- * @param {string} [scope]
+ * Return the texts of a series at a time; empty ones where it has no value.
+ *
+ * @param {Part} part
+ * @param {number} time
+ * @returns {string[]}
  */
-function cell(name, text, scope) {
-  const element = document.createElement(name);
-  element.textContent = text;
-  if (scope) {
-    element.setAttribute("scope", scope);
-  }
-  return element;
-}
-
-/**
- * @param {string} text
- * @param {() => void} press
- */
-function button(text, press) {
-  const element = document.createElement("button");
-  element.type = "button";
-  element.textContent = text;
-  element.addEventListener("click", press);
-  return element;
+function cellsOf(part, time) {
+  const point = part.points()[indexOf(part.points(), time)];
+  return (point?.time === time && !point.joint ? part.cells(point) : null) ?? part.columns.map(() => "");
 }

@@ -12,6 +12,7 @@ import { formatChange, formatMinute, formatPrice, formatShare, secondsOf } from 
 const HOLES = 5; // that are listed, the newest ones
 const LATE = 120; // seconds behind the newest possible close, from which a series is late
 const AS_GOOD = 0.0005; // a smaller difference of an error is none
+const FEW = 30; // forecasts that do not overlap, below which chance decides
 
 /**
  * Return a number with its noun: "1 minute", "2,000 minutes".
@@ -133,12 +134,14 @@ export function scoreText(record, horizon) {
   if (!record || !score) {
     return "No forecast of the next minutes has an outcome yet, so nothing is known of how good they are.";
   }
+  const apart = score.forecasts / horizon; // forecasts of the same minutes are right or wrong together
   return [
     `Since ${formatMinute(secondsOf(record.since))}, ${counted(score.forecasts, "forecast")} of ${counted(horizon, "minute")} ahead came due.`,
-    errorText("Their error was", score.relative_mae, "that of \u201cno change\u201d"),
+    errorText("Their error was", score.relative_mae, "that of \u201cthe price stays as it is\u201d"),
     errorText("Their distribution scored (CRPS)", score.relative_crps, "that of a plain range from the last day\u2019s moves"),
-    `The 80 % range held ${formatShare(score.coverage_80, 1)} of the closes: ${coverageText(score.coverage_80, 0.8)}.`,
-  ].join(" ");
+    `The 80 % range held ${formatShare(score.coverage_80, 1)} of the closes: ${coverageText(score.coverage_80, 0.8, apart)}.`,
+    apart < FEW ? "These are too few to tell skill from chance." : "",
+  ].join(" ").trim();
 }
 
 /**
@@ -161,10 +164,11 @@ function errorText(subject, relative, peer) {
 /**
  * @param {number} coverage
  * @param {number} nominal
+ * @param {number} count of forecasts that do not overlap
  */
-function coverageText(coverage, nominal) {
-  if (Math.abs(coverage - nominal) < 0.02) {
-    return "about as many as it should";
+function coverageText(coverage, nominal, count) {
+  if (Math.abs(coverage - nominal) < 2 * Math.sqrt((nominal * (1 - nominal)) / count)) {
+    return "as many as it should, within chance";
   }
   return coverage < nominal ? "fewer than it should, so it was too narrow" : "more than it should, so it was too wide";
 }

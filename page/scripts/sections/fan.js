@@ -7,9 +7,9 @@ import { DAY_SECONDS } from "../format.js";
 
 /** The bands, the widest one first, with the levels of the quantiles at their ends. */
 export const BANDS = /** @type {const} */ ([
-  { text: "90 %", color: "band-90", low: 0.05, high: 0.95 },
-  { text: "80 %", color: "band-80", low: 0.1, high: 0.9 },
-  { text: "50 %", color: "band-50", low: 0.25, high: 0.75 },
+  { text: "90\u202f%", color: "band-90", low: 0.05, high: 0.95 },
+  { text: "80\u202f%", color: "band-80", low: 0.1, high: 0.9 },
+  { text: "50\u202f%", color: "band-50", low: 0.25, high: 0.75 },
 ]);
 
 /** The bands as a chart takes them. */

@@ -4,7 +4,9 @@ import { announce } from "../announce.js";
 import { readState, writeState } from "../address.js";
 import { createChart } from "../chart/chart.js";
 import { choices, toggle } from "../controls.js";
+import { element } from "../elements.js";
 import { DAY_SECONDS, formatDay, secondsOf } from "../format.js";
+import { follow } from "../poll.js";
 import { getJson } from "../requests.js";
 import { LEVELS, bandPoints, daily, jointAreas } from "./fan.js";
 import { mount as mountReleases } from "./release.js";
@@ -13,7 +15,11 @@ import { mount as mountReleases } from "./release.js";
 /** @typedef {import("../types.d.ts").ForecastDocument} ForecastDocument */
 /** @typedef {import("../chart/series.js").LinePoint} LinePoint */
 
-/** The ranges: days of history, and days ahead. */
+const MOST_CANDLES = 5_000; // days
+const NEWEST_CANDLES = 30; // days that are asked for again and again
+
+/** The ranges: days of history. */
+const RANGE_NAMES = { "1m": "1M: one month", "6m": "6M: six months", "1y": "1Y: one year", "5y": "5Y: five years", all: "All days" };
 const RANGES = { "1m": 30, "6m": 182, "1y": 365, "5y": 1826, all: Infinity };
 
 /**
@@ -30,12 +36,12 @@ export async function mount(root, context) {
 
   const { site } = context;
   addControls(view);
-  await afterPaint();
-  view.addFitted();
-  addProphet(root, view, context);
   if (site.live) {
     addCandles(view, context);
   }
+  addProphet(root, view, context);
+  await afterPaint();
+  view.addFitted();
   const releases = root.querySelector("#release");
   if (releases) {
     await mountReleases(/** @type {HTMLElement} */ (releases), context, view);
@@ -61,13 +67,17 @@ function createView(figure, forecast, now) {
   const price = chart.addLine({ name: "close", color: "price" });
   const line = chart.addLine({ name: "forecast", color: "forecast" });
   const band = chart.addBand({ name: "range", levels: LEVELS });
-  const history = daily(first, closes);
+  let history = daily(first, closes);
   /** @type {import("../chart/chart.js").Series<LinePoint> | undefined} */
   let fitted;
   /** @type {import("../chart/chart.js").Series<LinePoint> | undefined} */
   let prophet;
   let isProphetShown = false;
-  let isPast = false; // an earlier release is shown
+  /** @type {{ show: (shown: boolean) => void } | undefined} */
+  let candles;
+  let areCandlesShown = false;
+  /** @type {number | null} */
+  let past = null; // the last day before the earlier forecast that is shown; null: the present one is shown
 
   price.set(history);
   const joint = { time: last, value: closes.at(-1) ?? forecast.anchor.price, joint: true };
@@ -87,23 +97,54 @@ function createView(figure, forecast, now) {
     return today > end ? [newest] : [newest, { time: today, text: "today" }];
   }
 
+  function showHistory() {
+    price.show(past !== null || !areCandlesShown);
+    candles?.show(past === null && areCandlesShown);
+  }
+
   function showRange() {
-    const { range = "1y", ahead = "90" } = readState();
+    const { range, ahead = "90" } = readState();
     const days = RANGES[/** @type {keyof typeof RANGES} */ (range)] ?? RANGES["1y"];
-    chart.setRange(Math.max(last - days * DAY_SECONDS, first), last + Number(ahead) * DAY_SECONDS);
+    const from = past === null ? last : past;
+    chart.setRange(Math.max(from - days * DAY_SECONDS, first), from + Number(ahead) * DAY_SECONDS);
   }
 
   return {
     chart,
     first,
     last,
-    history,
-    price,
     showRange,
+    price,
+    /** The closes that are known. */
+    history: () => history,
+    /**
+     * Add the closes of days after those of the model.
+     *
+     * @param {LinePoint[]} later ascending
+     */
+    setLater(later) {
+      if (later.length > 0) {
+        history = [...daily(first, closes), ...withGaps(later, last)];
+        if (past === null) {
+          price.set(history);
+        }
+      }
+    },
+    /**
+     * Show candlesticks in place of the line, or the line again.
+     *
+     * @param {{ show: (shown: boolean) => void }} series
+     * @param {boolean} shown
+     */
+    showCandles(series, shown) {
+      candles = series;
+      areCandlesShown = shown;
+      showHistory();
+    },
     addFitted() {
       fitted = chart.addLine({ name: "fitted curve", color: "fitted", width: 1 });
       fitted.set(daily(first, forecast.fitted));
-      fitted.show(!isPast);
+      fitted.show(past === null);
     },
     /** @param {boolean} shown */
     showProphet(shown) {
@@ -112,20 +153,22 @@ function createView(figure, forecast, now) {
         prophet = chart.addLine({ name: "Prophet alone", color: "prophet", dashed: true });
         prophet.set(daily(last + DAY_SECONDS, forecast.prophet.prediction));
       }
-      prophet?.show(shown && !isPast);
+      prophet?.show(shown && past === null);
     },
     /**
-     * Show the present forecast, or hide it while an earlier one is shown.
+     * Hide the present forecast while an earlier one is shown, or show it again.
      *
-     * @param {boolean} past
+     * @param {number | null} day the last one before the earlier forecast; null: show the present one
      */
-    setPast(past) {
-      isPast = past;
-      line.show(!past);
-      band.show(!past);
-      fitted?.show(!past);
-      prophet?.show(!past && isProphetShown);
-      if (!past) {
+    setPast(day) {
+      past = day;
+      const isPresent = past === null;
+      showHistory();
+      line.show(isPresent);
+      band.show(isPresent);
+      fitted?.show(isPresent);
+      prophet?.show(isPresent && isProphetShown);
+      if (isPresent) {
         price.set(history);
         chart.setHome(last);
         chart.mark(marks());
@@ -139,21 +182,19 @@ function createView(figure, forecast, now) {
 /** @param {View} view */
 function addControls(view) {
   const { range, ahead, scale } = readState();
-  const ranges = { "1m": "1M", "6m": "6M", "1y": "1Y", "5y": "5Y", all: "All" };
-  const aheads = { 30: "30", 90: "90", 365: "365" };
   view.chart.tools.append(
-    choices("History", ranges, range, { "1m": "1M: one month", "6m": "6M: six months", "1y": "1Y: one year", "5y": "5Y: five years", all: "All days" }, (value) => {
+    choices("History", { "1m": "1M", "6m": "6M", "1y": "1Y", "5y": "5Y", all: "All" }, range, RANGE_NAMES, (value) => {
       writeState({ range: value });
       view.showRange();
     }),
-    choices("Days ahead", aheads, ahead, {}, (value) => {
+    choices("Ahead", { 30: "30", 90: "90", 365: "365" }, ahead, { 30: "30 days", 90: "90 days", 365: "365 days" }, (value) => {
       writeState({ ahead: value });
       view.showRange();
     }),
     choices("Scale", { linear: "Linear", log: "Log" }, scale, {}, (value) => {
       writeState({ scale: value });
       view.chart.setScale(value === "log" ? "log" : "linear");
-    }),
+    }, false),
   );
 }
 
@@ -165,9 +206,7 @@ function addControls(view) {
  * @param {Context} context
  */
 function addProphet(root, view, context) {
-  const words = document.createElement("p");
-  words.className = "note prophet";
-  words.hidden = true;
+  const words = element("p", { class: "note prophet", hidden: true });
   root.querySelector("#forecast-chart")?.append(words);
 
   /** @param {boolean} shown */
@@ -198,60 +237,97 @@ async function prophetWords(context) {
 }
 
 /**
- * Add the choice of candlesticks and VWAP, which the database has.
+ * Follow the daily candles of the database: the closes after those of the model, and, if they are chosen, candlesticks
+ * and VWAP of all days.
  *
  * @param {View} view
  * @param {Context} context
  */
 function addCandles(view, { site }) {
-  /** @type {{ show: (shown: boolean) => void } | undefined} */
+  const address = `${site.api}candles/${site.slug}?interval=1d&limit=`;
+  /** @type {Map<number, Candle>} */
+  const candles = new Map();
+  /** @type {ReturnType<typeof createCandles> | undefined} */
   let drawn;
+
+  /** @param {any} answer */
+  function receive(answer) {
+    for (const candle of candlesOf(answer)) {
+      candles.set(candle.time, candle);
+    }
+    view.setLater([...candles.values()].filter(({ time }) => time > view.last).map(({ time, close }) => ({ time, value: close })));
+    drawn?.set(candles);
+  }
+
   /** @param {string} name */
   async function show(name) {
     if (name === "candles" && !drawn) {
       try {
-        drawn = await drawCandles(view, `${site.api}candles/${site.slug}?interval=1d&limit=5000`);
+        receive(await getJson(address + MOST_CANDLES));
       } catch (error) {
         announce(`Candles cannot be shown: ${error instanceof Error ? error.message : error}.`);
         return;
       }
+      drawn ??= createCandles(view);
+      drawn.set(candles);
     }
-    drawn?.show(name === "candles");
-    view.price.show(name !== "candles");
+    if (drawn) {
+      view.showCandles(drawn, readState().view === "candles"); // which may have been chosen or not meanwhile
+    }
   }
   view.chart.tools.append(
     choices("History as", { line: "Line", candles: "Candles" }, readState().view, {}, (value) => {
       writeState({ view: value });
       void show(value);
-    }),
+    }, false),
   );
-  void show(readState().view ?? "line");
+  // Not every pair of the model is collected.
+  follow(() => address + NEWEST_CANDLES, { receive, fail: ({ status }) => status === 404 });
+  if (readState().view === "candles") {
+    void show("candles");
+  }
+}
+
+/** @typedef {{ time: number, open: number, high: number, low: number, close: number, vwap: number | null }} Candle */
+
+/**
+ * Return the candles of an answer of the API.
+ *
+ * @param {{ columns: string[], candles: any[][] }} answer
+ * @returns {Candle[]}
+ */
+function candlesOf({ columns, candles }) {
+  const [time = -1, open = -1, high = -1, low = -1, close = -1, vwap = -1] = ["time", "open", "high", "low", "close", "vwap"].map((name) => columns.indexOf(name));
+  return candles.map((row) => ({ time: secondsOf(row[time]), open: row[open], high: row[high], low: row[low], close: row[close], vwap: row[vwap] }));
 }
 
 /**
- * @param {View} view
- * @param {string} url
+ * Return the points of all days after `last`, with gaps.
+ *
+ * @param {LinePoint[]} points ascending
+ * @param {number} last
  */
-async function drawCandles({ chart, first, last }, url) {
-  const { columns, candles: rows } = await getJson(url);
-  const column = Object.fromEntries(columns.map((/** @type {string} */ name, /** @type {number} */ index) => [name, index]));
-  const found = new Map(rows.map((/** @type {any[]} */ row) => [secondsOf(row[column.time]), row]));
-  const times = [];
-  for (let time = first; time <= last; time += DAY_SECONDS) {
-    times.push(time);
-  }
-  const candles = chart.addCandles({ name: "price" });
-  candles.set(
-    times.map((time) => {
-      const row = found.get(time);
-      return row ? { time, open: row[column.open], high: row[column.high], low: row[column.low], close: row[column.close] } : { time };
-    }),
-  );
+function withGaps(points, last) {
+  const values = new Map(points.map(({ time, value }) => [time, value]));
+  const days = ((points.at(-1)?.time ?? last) - last) / DAY_SECONDS;
+  return daily(last + DAY_SECONDS, Array.from({ length: days }, (_, index) => values.get(last + (index + 1) * DAY_SECONDS) ?? null));
+}
+
+/** @param {View} view */
+function createCandles({ chart, first, last }) {
+  const series = chart.addCandles({ name: "price" });
   const vwap = chart.addLine({ name: "VWAP", color: "vwap", width: 1 });
-  vwap.set(times.map((time) => ({ time, value: found.get(time)?.[column.vwap] ?? null })));
   return {
-    show(/** @type {boolean} */ shown) {
-      candles.show(shown);
+    /** @param {Map<number, Candle>} candles */
+    set(candles) {
+      const end = Math.max(last, ...candles.keys());
+      const times = Array.from({ length: (end - first) / DAY_SECONDS + 1 }, (_, index) => first + index * DAY_SECONDS);
+      series.set(times.map((time) => candles.get(time) ?? { time }));
+      vwap.set(times.map((time) => ({ time, value: candles.get(time)?.vwap ?? null })));
+    },
+    /** @param {boolean} shown */
+    show(shown) {
+      series.show(shown);
       vwap.show(shown);
     },
   };

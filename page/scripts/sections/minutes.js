@@ -131,8 +131,8 @@ function showPair(figure, places, api, { pair, price, source }) {
 
   /** @param {MinutesAhead} ahead */
   function receiveAhead(ahead) {
+    places.say("ahead", aheadText(ahead, decimals)); // an answer of another form fails here, before it is drawn
     chart.showAhead(ahead);
-    places.say("ahead", aheadText(ahead, decimals));
     if (!isWithAhead && minutes.length > 0) {
       isWithAhead = true;
       chart.showHours(hours);

@@ -1,6 +1,8 @@
 /** Any past forecast again: the fan that was forecast then, under what really followed. */
 
 import { readState, writeState } from "../address.js";
+import { action } from "../controls.js";
+import { element } from "../elements.js";
 import { DAY_SECONDS, formatChange, formatDay, formatMinute, formatPrice, formatShare, secondsOf } from "../format.js";
 import { getJson, RequestFailed } from "../requests.js";
 import { bandPoints, daily, jointAreas, LEVELS } from "./fan.js";
@@ -22,9 +24,7 @@ const NONE = "Past releases are not available here.";
  * @param {View} view
  */
 export async function mount(root, { site, forecast }, view) {
-  const words = document.createElement("p");
-  words.className = "note release-words";
-  words.setAttribute("role", "status");
+  const words = element("p", { class: "note release-words", role: "status" });
   const base = `${site.root}page/${site.slug}/releases`;
   /** @type {ReleasesDocument} */
   let listed;
@@ -41,10 +41,9 @@ export async function mount(root, { site, forecast }, view) {
     root.append(words);
     return;
   }
-  const closes = closesByDay(view.history, outcomes);
-  const { quote, decimals } = await forecast;
+    const { quote, decimals } = await forecast;
   const controls = createControls(releases.map(({ day }) => day), (day) => void choose(day));
-  root.append(controls.element, words);
+  root.append(controls.place, words);
 
   const fan = createFan(view);
   /** @type {AbortController | undefined} */
@@ -65,6 +64,7 @@ export async function mount(root, { site, forecast }, view) {
     try {
       /** @type {ReleaseDocument} */
       const release = await getJson(`${base}/${day}.json`, { signal });
+      const closes = closesByDay(view.history(), outcomes);
       fan.show(release, closes);
       words.textContent = describe(release, closes, quote, decimals);
     } catch (error) {
@@ -108,18 +108,11 @@ function closesByDay(history, outcomes) {
  * @param {(day: string | undefined) => void} choose
  */
 function createControls(days, choose) {
-  const element = document.createElement("div");
-  element.className = "controls";
-  const select = document.createElement("select");
-  select.append(new Option("now", ""), ...days.map((day) => new Option(day, day)));
-  const label = document.createElement("label");
-  label.className = "field";
-  label.append("Forecast released on", select);
-  const earlier = button("Earlier", () => step(1));
-  const later = button("Later", () => step(-1));
-  const back = button("Back to today", () => choose(undefined));
+  const select = element("select", {}, new Option("now", ""), ...days.map((day) => new Option(day, day)));
+  const earlier = action("Earlier", () => step(1));
+  const later = action("Later", () => step(-1));
+  const back = action("Back to today", () => choose(undefined));
   select.addEventListener("change", () => choose(select.value || undefined));
-  element.append(label, earlier, later, back);
   show(undefined);
 
   /** @param {number} by options towards the past */
@@ -134,19 +127,8 @@ function createControls(days, choose) {
     later.disabled = day === undefined;
     back.hidden = day === undefined;
   }
-  return { element, show };
-}
-
-/**
- * @param {string} text
- * @param {() => void} press
- */
-function button(text, press) {
-  const element = document.createElement("button");
-  element.type = "button";
-  element.textContent = text;
-  element.addEventListener("click", press);
-  return element;
+  const label = element("label", { class: "field" }, "Forecast released on", select);
+  return { place: element("div", { class: "controls" }, label, earlier, later, back), show };
 }
 
 /**
@@ -172,8 +154,8 @@ function createFan(view) {
       const last = secondsOf(release.last);
       const days = release.prediction.map((_, index) => last + (index + 1) * DAY_SECONDS);
       const joint = { time: last, value: closes.get(last) ?? release.anchor.price, joint: true };
-      view.setPast(true);
-      view.price.set(view.history.filter(({ time }) => time <= last));
+      view.setPast(last);
+      view.price.set(view.history().filter(({ time }) => time <= last));
       series.band.set([...jointAreas(joint), ...pastBand(release)]);
       series.line.set([joint, ...daily(last + DAY_SECONDS, release.prediction)]);
       series.actual.set([joint, ...days.map((time) => ({ time, value: closes.get(time) ?? null }))]);
@@ -187,7 +169,7 @@ function createFan(view) {
       if (series) {
         Object.values(series).forEach((one) => one.show(false));
       }
-      view.setPast(false);
+      view.setPast(null);
     },
   };
 }
@@ -233,7 +215,7 @@ export function describe({ made_at, build, anchor, last, prediction, low, high }
   const difference = newest.actual / newest.predicted - 1;
   return [
     start,
-    `Its 80 % range held the close on ${held} of the ${days.length} days that followed.`,
+    `Its 80\u202f% range held the close on ${held} of the ${days.length === 1 ? "one day" : `${days.length} days`} that followed.`,
     `The newest of them, ${formatDay(newest.time)}, closed at ${text(newest.actual)}: ${isInside(newest) ? "inside" : "outside"} the range`,
     `from ${text(newest.low)} to ${text(newest.high)}, ${formatChange(difference)} from the forecast of ${text(newest.predicted)}.`,
     `On average the forecast missed by ${formatShare(error, 1)}, and \u201cthe price stays as it is\u201d by ${formatShare(unchanged, 1)}.`,
