@@ -10,7 +10,20 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-from bench import backfill, backtest, candles, distributions, image, live, minutes, serving, store, ticks, training
+from bench import (
+    backfill,
+    backtest,
+    candles,
+    distributions,
+    image,
+    live,
+    minutes,
+    page,
+    serving,
+    store,
+    ticks,
+    training,
+)
 from bench.figures import Figure, table
 from crypto_predict.errors import ReleaseFailed
 from crypto_predict.market import Pair
@@ -35,6 +48,7 @@ def main() -> None:
         "backfill",
         "ticks",
         "minutes",
+        "page",
         "live",
     )
     parser.add_argument(
@@ -64,6 +78,8 @@ def main() -> None:
             figures += ticks.measure()
         if options.only in {None, "minutes"}:
             figures += minutes.measure()
+        if options.only in {None, "page"}:
+            figures += page.measure(Path(folder))
         if options.only == "live":
             figures += live.measure()
     print(table(figures))

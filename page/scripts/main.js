@@ -16,7 +16,7 @@ import { presentInstant, readSite } from "./site.js";
 /** @typedef {(root: HTMLElement, context: Context) => void | Promise<void>} Mount */
 
 /**
- * The sections by the id of their element. Each one is mounted when it comes near the window, the first one at once.
+ * The sections by the id of their element. Each one is mounted when it comes near the window, the forecast at once.
  *
  * @type {Record<string, Mount>}
  */
@@ -30,6 +30,7 @@ const SECTIONS = {
 };
 
 const NEAR = "600px";
+const PATIENCE_MS = 500;
 
 document.documentElement.classList.add("scripted");
 const site = readSite(document.body);
@@ -39,10 +40,20 @@ for (const problem of parseState(location.search).problems) {
   announce(problem);
 }
 const observer = new IntersectionObserver(mountNear, { rootMargin: NEAR });
-for (const id of Object.keys(SECTIONS)) {
-  const root = document.getElementById(id);
-  if (root) {
-    observer.observe(root);
+const forecast = document.getElementById("forecast");
+if (forecast) {
+  void mount(forecast);
+}
+// The other sections wait for the first chart, unless its document takes long.
+await Promise.race([context.now.catch(() => null), new Promise((resolve) => setTimeout(resolve, PATIENCE_MS))]);
+setTimeout(observeOthers);
+
+function observeOthers() {
+  for (const id of Object.keys(SECTIONS)) {
+    const root = document.getElementById(id);
+    if (root && root !== forecast) {
+      observer.observe(root);
+    }
   }
 }
 

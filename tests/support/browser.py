@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +23,8 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.support.serving import ROOT
 
 T = TypeVar("T")
 
@@ -39,6 +42,13 @@ FLAGS = (
 SECONDS = 60  # for something to become true, on a machine that is busy with other tests
 
 missing = None if BROWSER and DRIVER else "chromium or chromedriver is not installed"
+_PAGE = ROOT / "crypto_predict" / "web" / "page" / "built" / "NOTICE"  # the last file that the build writes
+needs_page = [
+    pytest.mark.skipif(missing is not None, reason=missing or ""),
+    pytest.mark.skipif(
+        not _PAGE.exists(), reason="the page is not built: `npm ci && npm run build` in page/ does that"
+    ),
+]
 needs_browser = pytest.mark.skipif(missing is not None, reason=missing or "")
 
 
@@ -55,7 +65,14 @@ PHONE = Screen(390, 844, is_phone=True)
 
 # Before any script of a page. A page's own policy does not apply to it.
 _WATCH = """
-globalThis.watched = { violations: [], tasks: [] };
+globalThis.watched = { violations: [], tasks: [], busy: 0 };
+{
+  const right = fetch;
+  globalThis.fetch = (...values) => {
+    watched.busy += 1;
+    return right(...values).finally(() => { watched.busy -= 1; });
+  };
+}
 document.addEventListener("securitypolicyviolation", (event) => {
   watched.violations.push(`${event.effectiveDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`);
 });
@@ -63,11 +80,33 @@ new PerformanceObserver((list) => {
   watched.tasks.push(...list.getEntries().map((entry) => entry.duration));
 }).observe({ type: "longtask", buffered: true });
 """
+_SETTLED = """
+const done = arguments[0];
+let quiet = 0;
+const observer = new MutationObserver(() => { quiet = 0; });
+observer.observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
+const look = () => {
+  quiet = watched.busy ? 0 : quiet + 1;
+  if (quiet > 6) { observer.disconnect(); done(true); } else requestAnimationFrame(look);
+};
+look();
+"""
+_READ = """
+const done = arguments[0];
+const step = () => {
+  scrollBy({ top: innerHeight, behavior: "instant" });
+  const isAtEnd = scrollY + innerHeight >= document.documentElement.scrollHeight - 1;
+  requestAnimationFrame(() => requestAnimationFrame(isAtEnd ? done : step));
+};
+step();
+"""
 # Another time than that of the machine, and timers that are due when a test lets time pass.
 _CLOCK = """
 {
   const Right = Date, right = setTimeout, stop = clearTimeout, waiting = new Map();
-  let ahead = %d;
+  const counted = performance.now.bind(performance);
+  let ahead = %d, passed = 0;
+  performance.now = () => counted() + passed;
   globalThis.Date = class Date extends Right {
     constructor(...values) { if (values.length) super(...values); else super(Right.now() + ahead); }
     static now() { return Right.now() + ahead; }
@@ -80,6 +119,7 @@ _CLOCK = """
   };
   watched.passTime = (milliseconds) => {
     ahead += milliseconds;
+    passed += milliseconds;
     for (const [id, { call, values, due }] of waiting) {
       if (due <= Date.now()) { clearTimeout(id); right(call, 0, ...values); }
     }
@@ -100,14 +140,14 @@ class Browser:
     def reset(self) -> None:
         """Leave the page, forget what it stored, empty the logs, and take back all preferences."""
         self.driver.get("about:blank")
-        self._command("Network.enable")
-        self._command("Network.clearBrowserCache")
-        self._command("Network.clearBrowserCookies")
+        self.command("Network.enable")
+        self.command("Network.clearBrowserCache")
+        self.command("Network.clearBrowserCookies")
         self.look()
         self.run_scripts(True)
         self.go_offline(False)
         for identifier in self._scripts:
-            self._command("Page.removeScriptToEvaluateOnNewDocument", identifier=identifier)
+            self.command("Page.removeScriptToEvaluateOnNewDocument", identifier=identifier)
         self._scripts = []
         self.faults()
 
@@ -121,35 +161,35 @@ class Browser:
 
     def look(self, screen: Screen = DESKTOP, *, dark: bool = False, reduced_motion: bool = False) -> None:
         """Set the screen and the reader's preferences."""
-        self._command(
+        self.command(
             "Emulation.setDeviceMetricsOverride",
             width=screen.width,
             height=screen.height,
             deviceScaleFactor=1,
             mobile=screen.is_phone,
         )
-        self._command("Emulation.setTouchEmulationEnabled", enabled=screen.is_phone)
+        self.command("Emulation.setTouchEmulationEnabled", enabled=screen.is_phone)
         features = {
             "prefers-color-scheme": "dark" if dark else "light",
             "prefers-reduced-motion": "reduce" if reduced_motion else "no-preference",
         }
         listed = [{"name": name, "value": value} for name, value in features.items()]
-        self._command("Emulation.setEmulatedMedia", features=listed)
+        self.command("Emulation.setEmulatedMedia", features=listed)
 
     def run_scripts(self, enabled: bool) -> None:
         """Run the scripts of the next pages, or not."""
-        self._command("Emulation.setScriptExecutionDisabled", value=not enabled)
+        self.command("Emulation.setScriptExecutionDisabled", value=not enabled)
 
     def set_clock(self, ahead: timedelta) -> None:
         """Set the clock of the next pages ahead, or back if it is negative."""
         source = _CLOCK % round(ahead.total_seconds() * 1000)
-        made = self._command("Page.addScriptToEvaluateOnNewDocument", source=source)
+        made = self.command("Page.addScriptToEvaluateOnNewDocument", source=source)
         self._scripts.append(made["identifier"])
 
     def go_offline(self, offline: bool) -> None:
         """Take the network away, or give it back."""
         unlimited = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-        self._command("Network.emulateNetworkConditions", offline=offline, **unlimited)
+        self.command("Network.emulateNetworkConditions", offline=offline, **unlimited)
 
     def pass_time(self, time: timedelta) -> None:
         """Let time pass in the open page, after `set_clock`: what waits for a time in it begins."""
@@ -191,10 +231,27 @@ class Browser:
         """Return the text of the first element, as `texts` does; nothing without one."""
         return next(iter(self.texts(selector)), "")
 
+    def rows(self, selector: str) -> list[list[str]]:
+        """Return the texts of the cells of each row that a selector selects, with single spaces."""
+        script = """return Array.from(document.querySelectorAll(arguments[0]), (row) =>
+          Array.from(row.cells, (cell) => cell.textContent.trim().replace(/\\s+/g, " ")))"""
+        return [list(row) for row in self.run(script, selector)]
+
     def until(self, condition: Callable[[], T | None], what: str = "the condition is true") -> T:
         """Wait until a condition returns something that is true, and return that."""
         waiting = WebDriverWait(self.driver, SECONDS, 0.02, [StaleElementReferenceException])
         return waiting.until(lambda _: condition() or False, f"not within {SECONDS} s: {what}")
+
+    def settle(self) -> None:
+        """Wait until the page asks for nothing and changes nothing any more, for a few frames."""
+        self.until(lambda: self.driver.execute_async_script(_SETTLED), "the page is settled")
+
+    def read_to_the_end(self) -> None:
+        """Scroll down the page as a reader does, and back; parts of it begin when they come into view."""
+        self.settle()
+        self.driver.execute_async_script(_READ)
+        self.settle()
+        self.run("scrollTo(0, 0)")
 
     def press(self, *keys: str) -> None:
         """Press keys one after the other, wherever the focus is."""
@@ -214,10 +271,24 @@ class Browser:
 
     def requests(self) -> list[str]:
         """Return the addresses of the requests since the last call, or that of `faults`, in their order."""
-        messages = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
-        sent = [one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"]
-        sockets = [one["params"]["url"] for one in messages if one["method"] == "Network.webSocketCreated"]
+        messages = self._messages()
+        sent = [one["request"]["url"] for name, one in messages if name == "Network.requestWillBeSent"]
+        sockets = [one["url"] for name, one in messages if name == "Network.webSocketCreated"]
         return [url for url in sent + sockets if urlsplit(url).scheme not in {"data", "blob", "about", "chrome"}]
+
+    def transfers(self) -> dict[str, int]:
+        """Return the bytes with headers that came for each address since the last call, or that of `requests`."""
+        addresses, found = {}, Counter[str]()
+        for name, one in self._messages():
+            if name == "Network.requestWillBeSent":
+                addresses[one["requestId"]] = one["request"]["url"]
+            elif name == "Network.loadingFinished" and one["requestId"] in addresses:
+                found[addresses[one["requestId"]]] += round(one["encodedDataLength"])
+        return dict(found)
+
+    def command(self, name: str, **parameters: object) -> Any:
+        """Send a command of the DevTools protocol."""
+        return self.driver.execute_cdp_cmd(name, parameters)
 
     def long_tasks(self) -> Sequence[float]:
         """Return the milliseconds of the tasks over 50 ms since the page began, or since the last call."""
@@ -230,9 +301,10 @@ class Browser:
     def _log(self, kind: str) -> list[dict[str, Any]]:
         return list(self.driver.get_log(kind))  # type: ignore[no-untyped-call]  # selenium's own omission
 
-    def _command(self, name: str, **parameters: object) -> Any:
-        """Send a command of the DevTools protocol."""
-        return self.driver.execute_cdp_cmd(name, parameters)
+    def _messages(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return name and parameters of the new messages of the DevTools protocol."""
+        messages = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
+        return [(one["method"], one["params"]) for one in messages]
 
 
 @contextlib.contextmanager

@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import api
 from crypto_predict import logs
@@ -28,6 +30,9 @@ from tests.support.minute_forecasts import KEEP, scores
 from tests.support.minutes import MINUTE
 from tests.support.models import BTC, ETH, TRAINED_AT
 from tests.support.serving import KEPT, ROOT, Served
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 NOW = TRAINED_AT.replace(hour=13, minute=0, second=10)  # ten seconds after a close
 TOKEN = "correct horse battery staple"  # of whoever may add a pair
@@ -106,7 +111,17 @@ def main(file: Path, arguments: list[str]) -> None:
     access = api.database_access(settings.database, os.environ) if settings.database else None
     draining = threading.Event()
     service = create_service(model, settings, lambda: datetime.fromisoformat(file.read_text()), draining, access)
-    server = Server(create_app(service, None), settings, draining)
+    application = create_app(service, None)
+
+    def dated(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer with the time of the file: a page compares it with the reader's clock."""
+
+        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
+            return start_response(status, [*headers, ("Date", format_datetime(service.clock(), usegmt=True))], *error)
+
+        return application(environ, start)
+
+    server = Server(dated, settings, draining)
     announce(model, server.addresses, service.clock(), settings.stale_after)
     server.run()
     lines.close(1)

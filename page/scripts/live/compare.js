@@ -99,7 +99,7 @@ export function createComparison(figure, { site, forecast }, ofModel) {
     chart.addLine({ name: pair, color: "compare" }).set(rebased(other, first, last));
     chart.setRange(first, last);
     chart.tools.append(
-      choices("Since", { "1m": "1 m", "6m": "6 m", "1y": "1 y", all: "all" }, since, { "1m": "1 month ago", "6m": "6 months ago", "1y": "1 year ago" }, (value) => {
+      choices("Since", { "1m": "1 m", "6m": "6 m", "1y": "1 y", all: "all" }, since, { "1m": "1 m: 1 month ago", "6m": "6 m: 6 months ago", "1y": "1 y: 1 year ago" }, (value) => {
         writeState({ since: value });
         since = value;
         draw(pair, one, other);

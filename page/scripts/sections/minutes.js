@@ -201,7 +201,7 @@ function showPair(figure, places, api, { pair, price, source }) {
   }
 
   chart.tools.append(
-    choices("Show", { 1: "1 h", 4: "4 h", 24: "1 day" }, `${hours}`, {}, (value) => {
+    choices("Show", { 1: "1 h", 4: "4 h", 24: "1 day" }, `${hours}`, { 1: "1 h: 1 hour", 4: "4 h: 4 hours" }, (value) => {
       writeState({ hours: value });
       hours = Number(value);
       if (hours * 60 > loaded) {

@@ -1,0 +1,278 @@
+"""The chart of the forecast: drawn, chosen by its address, read by keyboard, and the same as its table and its data."""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+from selenium.webdriver.common.keys import Keys
+
+from tests.support.browser import PHONE, Browser, needs_page
+from tests.support.models import TRAINED_AT
+from tests.support.pages import NOW, growing, serving_at, train
+
+pytestmark = needs_page
+
+FIGURE = "#forecast-chart"
+RELEASED = [TRAINED_AT - timedelta(days=days) for days in (40, 20)]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A model of simulated prices with three releases, and a database."""
+    folder = tmp_path_factory.mktemp("site")
+    model = train(folder, "--source", "simulated", "--pair", "BTC/USD,ETH/USD", "--days", "400", released=RELEASED)
+    with growing(folder / "market.db"), serving_at(NOW, model, folder / "market.db") as served:
+        yield served.url
+
+
+@pytest.fixture(scope="module")
+def document(url: str) -> dict[str, Any]:
+    """The document that the chart shows."""
+    return dict(requests.get(f"{url}/page/BTC-USD.json", timeout=30).json())
+
+
+def open_chart(browser: Browser, address: str) -> None:
+    """Open a page and wait until its chart has been drawn."""
+    browser.open(address)
+    browser.until(lambda: browser.run("return performance.getEntriesByName('chart-drawn').length"), "the chart")
+    browser.settle()
+
+
+def query(browser: Browser) -> dict[str, str]:
+    """Return the query of the address."""
+    return {name: values[0] for name, values in parse_qs(urlsplit(browser.driver.current_url).query).items()}
+
+
+def pressed(browser: Browser) -> dict[str, str]:
+    """Return which button of each group is pressed, or whether a single one is, by their names."""
+    return dict(
+        browser.run(
+            """return Array.from(document.querySelectorAll(`${arguments[0]} [aria-pressed="true"]`), (button) =>
+              [button.closest("[role=group]")?.getAttribute("aria-label") ?? button.textContent, button.value])""",
+            FIGURE,
+        )
+    )
+
+
+def choose(browser: Browser, *names: str) -> None:
+    """Press buttons of the chart, by their text."""
+    for name in names:
+        browser.run(
+            """const found = Array.from(document.querySelectorAll(`${arguments[0]} button`));
+            found.find(({ textContent }) => textContent === arguments[1]).click()""",
+            FIGURE,
+            name,
+        )
+
+
+def ink(browser: Browser, *names: str) -> list[int]:
+    """Return how many pixels of the chart have the colour of each of these names."""
+    return list(
+        browser.run(
+            """const [selector, names] = arguments, figure = document.querySelector(selector);
+            const probe = figure.appendChild(document.createElement("i"));
+            const wanted = names.map((name) => {
+              probe.style.color = `var(--chart-${name})`;
+              return getComputedStyle(probe).color.match(/[0-9.]+/g).map(Number);
+            });
+            probe.remove();
+            const counts = names.map(() => 0);
+            for (const canvas of figure.querySelectorAll("canvas")) {
+              const often = { willReadFrequently: true };
+              const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", often);
+              copy.drawImage(canvas, 0, 0);
+              const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+              for (let at = 0; at < data.length; at += 4) {
+                wanted.forEach(([red, green, blue], index) => {
+                  const color = [data[at] - red, data[at + 1] - green, data[at + 2] - blue];
+                  const away = Math.max(...color.map(Math.abs));
+                  if (data[at + 3] > 200 && away < 4) counts[index] += 1;
+                });
+              }
+            }
+            return counts""",
+            FIGURE,
+            names,
+        )
+    )
+
+
+def test_the_chart_is_drawn_in_the_colours_of_light_and_of_dark(url: str, browser: Browser) -> None:
+    """The reader's system may change to dark while the page is open."""
+    open_chart(browser, url)
+    light = browser.run(
+        "return getComputedStyle(document.querySelector(arguments[0])).getPropertyValue('--chart-price')", FIGURE
+    )
+    assert all(count > 50 for count in ink(browser, "price", "forecast"))
+    browser.look(dark=True)
+    browser.settle()
+    dark = browser.run(
+        "return getComputedStyle(document.querySelector(arguments[0])).getPropertyValue('--chart-price')", FIGURE
+    )
+    assert dark != light
+    assert all(count > 50 for count in ink(browser, "price", "forecast"))
+
+
+def test_a_view_is_in_its_address_and_comes_back_from_it(url: str, browser: Browser) -> None:
+    """What is the default is not in the address."""
+    open_chart(browser, url)
+    assert query(browser) == {}
+    usual = pressed(browser)
+    choose(browser, "6M", "365", "Log", "Candles", "Prophet alone")
+    browser.settle()
+    chosen = pressed(browser)
+    assert query(browser) == {"range": "6m", "ahead": "365", "scale": "log", "view": "candles", "prophet": "on"}
+    assert chosen == {
+        "History": "6m",
+        "Ahead": "365",
+        "Scale": "log",
+        "History as": "candles",
+        "Prophet alone": "",
+    }
+    assert ink(browser, "up")[0] > 50
+    shared = browser.driver.current_url
+    browser.open("about:blank")
+    open_chart(browser, shared)
+    assert pressed(browser) == chosen
+    assert ink(browser, "up")[0] > 50
+    choose(browser, "1Y", "90", "Linear", "Line", "Prophet alone")
+    browser.settle()
+    assert (query(browser), pressed(browser)) == ({}, usual)
+    assert ink(browser, "up")[0] == 0
+
+
+def test_the_back_button_returns_to_the_pair_and_its_view(url: str, browser: Browser) -> None:
+    open_chart(browser, url)
+    choose(browser, "6M")
+    browser.one("a[href$='page/ETH-USD/']").click()
+    browser.until(lambda: "ETH/USD" in browser.text("h1"), "the page of the other pair")
+    browser.settle()
+    assert pressed(browser)["History"] == "1y"
+    browser.driver.back()
+    browser.until(lambda: "BTC/USD" in browser.text("h1"), "the page of the pair before")
+    browser.settle()
+    assert (query(browser), pressed(browser)["History"]) == ({"range": "6m"}, "6m")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "?range=<img src=x onerror=alert(1)>&scale=exp&view=3d&ahead=-1",
+        "?release=2024-13-45&date=never&above=-5&below=1e999&compare=../../etc&minutes=%00",
+        "?range=1y&range=5y&RANGE=all&utm_source=newsletter&=&&%%%",
+        f"?release={'9' * 3000}",
+    ],
+)
+def test_nonsense_in_the_address_is_named_and_the_page_stays_whole(address: str, url: str, browser: Browser) -> None:
+    open_chart(browser, f"{url}/{address}")
+    browser.read_to_the_end()
+    assert pressed(browser)["History"] == "1y"
+    assert not browser.all(".error, .problem:not([hidden]), img[src=x]")
+    if "range=1y" not in address:
+        name = "release" if "release" in address else "range"
+        assert browser.until(lambda: f"The address has {name}=" in browser.text("#status"), "it is said")
+
+
+def test_an_unknown_pair_is_a_page_that_names_those_that_exist(url: str, browser: Browser) -> None:
+    browser.open(f"{url}/page/DOGE-USD/")
+    assert "DOGE-USD" in browser.text("h1").replace("/", "-")
+    assert [link.text for link in browser.all("main a, body > p a")][:2] == ["BTC/USD", "ETH/USD"]
+    (fault,) = browser.faults()
+    assert "404" in fault
+
+
+def test_a_past_forecast_is_shown_under_what_followed(url: str, browser: Browser) -> None:
+    """Its address shows it at once; without a forecast of that day, the page says from when there are some."""
+    earliest, later = (f"{day:%Y-%m-%d}" for day in RELEASED)
+    open_chart(browser, url)
+    select = browser.one("#release select")
+    assert browser.texts("#release option") == ["now", f"{TRAINED_AT:%Y-%m-%d}", later, earliest]
+    select.send_keys(earliest)
+    browser.until(lambda: "Released" in browser.text(".release-words"), "the release is described")
+    browser.settle()
+    assert query(browser) == {"release": earliest}
+    words = browser.text(".release-words")
+    assert "of the 30 days that followed" in words
+    assert "what followed" in browser.texts(f"{FIGURE} .legend li")
+    open_chart(browser, f"{url}/?release={earliest}")
+    assert browser.text(".release-words") == words
+    assert ink(browser, "actual")[0] > 50
+    browser.run(
+        "for (const one of document.querySelectorAll('#release button')) if (/today/.test(one.textContent)) one.click()"
+    )
+    browser.settle()
+    assert query(browser) == {}
+    assert "what followed" not in browser.texts(f"{FIGURE} .legend li")
+    open_chart(browser, f"{url}/?release=2020-02-29")
+    assert f"No forecast was released on 2020-02-29; there are releases from {earliest}" in browser.text(
+        ".release-words"
+    )
+
+
+def day_of(document: dict[str, Any], name: str, ahead: int) -> str:
+    return str(date.fromisoformat(document[name]) + timedelta(days=ahead))
+
+
+def test_arrow_keys_speak_the_exact_values_of_each_day(url: str, document: dict[str, Any], browser: Browser) -> None:
+    """Through the live region of the chart, with every band; and the line below the chart shows the same."""
+    open_chart(browser, url)
+    browser.run("document.querySelector(arguments[0]).focus()", f"{FIGURE} .plot")
+    spoken = f"{FIGURE} [role=status]"
+
+    def says(*texts: str) -> None:
+        browser.until(lambda: all(text in browser.text(spoken) for text in texts), f"{texts} is said")
+        shown = browser.text(f"{FIGURE} .reading")
+        assert all(text in shown for text in texts if not text.endswith(":")), shown
+
+    def price(value: float) -> str:
+        return f"{value:,.{document['decimals']}f}"
+
+    browser.press(Keys.ARROW_RIGHT)
+    ends = [price(levels[0]) for levels in document["quantiles"]]
+    says(day_of(document, "last", 1), price(document["prediction"][0]), *ends[:3], *ends[-3:])
+    browser.press(Keys.ARROW_LEFT, Keys.ARROW_LEFT)
+    says(day_of(document, "last", -1), price(document["closes"][-2]))
+    browser.press(Keys.PAGE_UP)
+    says(day_of(document, "last", -31), price(document["closes"][-32]))
+    browser.press(Keys.HOME)
+    says(document["first"], price(document["closes"][0]))
+    browser.press(Keys.END)
+    says(day_of(document, "last", 365), price(document["prediction"][-1]))
+
+
+def test_the_table_behind_the_chart_is_the_data(url: str, document: dict[str, Any], browser: Browser) -> None:
+    """A page of it around the newest close, and the pages before and after it."""
+    open_chart(browser, url)
+    assert not browser.all(f"{FIGURE} table tbody")
+    browser.one(f"{FIGURE} summary").click()
+    found: dict[str, list[str]] = {}
+
+    def read() -> None:
+        found.update({time: cells for time, *cells in browser.rows(f"{FIGURE} .scroll tbody tr")})
+
+    read()
+    first, last = min(found), max(found)
+    assert first < document["last"] < last
+    choose(browser, "Earlier")
+    read()
+    choose(browser, "Later", "Later")
+    read()
+    assert min(found) < first
+    assert max(found) > last
+    for ahead in range(-40, 40):
+        row = found[f"{day_of(document, 'last', ahead)} UTC"]
+        values = document["closes"] if ahead <= 0 else document["prediction"]
+        assert f"{values[ahead - 1]:,.{document['decimals']}f}" in row
+
+
+def test_the_chart_of_a_phone_fits_its_screen(url: str, browser: Browser) -> None:
+    browser.look(PHONE)
+    open_chart(browser, url)
+    box = browser.run("return document.querySelector(arguments[0]).getBoundingClientRect().toJSON()", f"{FIGURE} .plot")
+    assert box["left"] >= 0
+    assert box["right"] <= PHONE.width
+    assert box["height"] > 150
+    assert ink(browser, "forecast")[0] > 50
