@@ -94,30 +94,50 @@ class Option(click.Option):
         origin = f"environment variable {self.envvar}" if from_environment else self.opts[0]
         if self.multiple:
             texts = [part.strip() for text in value or () for part in self._checked(origin, text).split(",")]
-            return tuple(dict.fromkeys(self._value(origin, text) for text in texts))
-        return self._value(origin, self._checked(origin, value)) if isinstance(value, str) else value
+            return tuple(dict.fromkeys(_converted(origin, text, self._read) for text in texts))
+        return _converted(origin, self._checked(origin, value), self._read) if isinstance(value, str) else value
 
     def _checked(self, origin: str, text: str) -> str:
-        if _CONTROL.search(text):
-            raise InvalidValue(origin, text, "one line of UTF-8 text without control characters")
-        if len(text) > _LONGEST:
-            raise InvalidValue(origin, text, f"a text of at most {_LONGEST:,} characters")
-        if text.startswith("--"):
+        if _one_line(origin, text).startswith("--"):
             raise InvalidValue(origin, text, f"a value; expected {self.opts[0]} {self.metavar or ''}".rstrip())
         return text
 
-    def _value(self, origin: str, text: str) -> Any:
-        try:
-            return self._read(text)
-        except InvalidValue as error:
-            raise InvalidValue(origin, error.value, error.expected) from error
+
+def _one_line(origin: str, text: str) -> str:
+    """Return a text that is one line and not too long."""
+    if _CONTROL.search(text):
+        raise InvalidValue(origin, text, "one line of UTF-8 text without control characters")
+    if len(text) > _LONGEST:
+        raise InvalidValue(origin, text, f"a text of at most {_LONGEST:,} characters")
+    return text
+
+
+def _converted(origin: str, text: str, read: Callable[[str], Any]) -> Any:
+    """Return the value of a text; an error names where the text is from."""
+    try:
+        return read(text)
+    except InvalidValue as error:
+        raise InvalidValue(origin, error.value, error.expected) from error
+
+
+class Argument(click.Argument):
+    """A required argument without an option, such as ``FOLDER``, whose text is converted by `read`."""
+
+    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+        self._read = read
+        super().__init__([name.lower()], metavar=name)
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:  # noqa: ARG002 click's signature
+        """Convert the text to a value; None if it is missing, which click reports."""
+        name = str(self.metavar)
+        return None if value is None else _converted(name, _one_line(name, value), self._read)
 
 
 class CommandLine:
-    """A command and its options."""
+    """A command and its options. `prog` is what follows ``python``: ``api.py`` or ``-m crypto_predict.web.export``."""
 
-    def __init__(self, prog: str, description: str, options: Sequence[Option], epilog: str = "") -> None:
-        self._prog = prog
+    def __init__(self, prog: str, description: str, options: Sequence[Option | Argument], epilog: str = "") -> None:
+        self._prog = prog.removeprefix("-m ")
         self._advice = f"`python {prog} --help` lists the options"
         self._command = click.Command(
             prog,
@@ -149,7 +169,8 @@ class CommandLine:
             close = difflib.get_close_matches(f"--{name.lstrip('-')}", known, n=1)
             self.fail(f"no such option `{name}`; {f'did you mean `{close[0]}`?' if close else self._advice}")
         except click.UsageError as error:
-            self.fail(error.message[:1].lower() + error.message[1:].rstrip("."))
+            message = error.format_message()
+            self.fail(message[:1].lower() + message[1:].rstrip("."))
         except InvalidValue as error:
             self.fail(str(error))
         if context.args:

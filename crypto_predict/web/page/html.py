@@ -134,8 +134,11 @@ def page(answers: Answers, pair: Pair, site: Site, root: str, *, stale: bool) ->
     )
 
 
-def missing(slug: str, held: Sequence[Pair], site: Site, root: str) -> str:
-    """Return the page that says that the model does not have a pair, for which a client may have sent any name."""
+def missing(slug: str | None, held: Sequence[Pair], site: Site, root: str) -> str:
+    """Return the page that says that the model does not have a pair, for which a client may have sent any name.
+
+    Without a name it says that an address does not exist.
+    """
     return _render(
         "missing.html",
         site,
@@ -143,10 +146,10 @@ def missing(slug: str, held: Sequence[Pair], site: Site, root: str) -> str:
         version=__version__,
         facts={},
         title="Not found - Crypto Predict",
-        description="This model does not have that pair.",
+        description="This address does not exist.",
         canonical=None,
         banners={},
-        slug=shortened(slug),
+        slug=None if slug is None else shortened(slug),
         pairs=held,
     )
 

@@ -43,8 +43,8 @@ _log = logging.getLogger(__name__)
 class NoRelease(CryptoPredictError):
     """No release that can be shown was made on `day`."""
 
-    def __init__(self, pair: Pair, day: str, known: list[date]) -> None:
-        span = f"releases from {min(known)} to {max(known)}" if known else "no releases"
+    def __init__(self, pair: Pair, day: str, known: list[str]) -> None:
+        span = f"releases from {known[0]} to {known[-1]}" if known else "no releases"
         super().__init__(f"{day:.20} is not the day of a release of {pair}; the ledger has {span}")
         self.parameter = "day"
 
@@ -127,7 +127,7 @@ class _Pair:
     """What is kept of the releases of one pair."""
 
     first: date | None = None  # the first day that was forecast
-    days: dict[date, tuple[ListedRelease, Place]] = field(default_factory=dict)  # ascending
+    days: dict[str, tuple[ListedRelease, Place]] = field(default_factory=dict)  # by day, "2026-11-23", ascending
     outcomes: dict[date, float] = field(default_factory=dict)
 
 
@@ -139,6 +139,7 @@ class _Index:
         self.months: dict[str, _Stretch] = {}  # by name, "2026-11", ascending
         self.newest: deque[Place] = deque(maxlen=NEWEST)
         self.head: str | None = None  # the digest of the first entry; None: there is no ledger
+        self.fault: BrokenLedger | None = None  # why there is none
         self._simulated = {pair: facts.simulated for pair, facts in model.card.pairs.items()}
         self._sleep = sleep
         self._entries = 0
@@ -166,10 +167,10 @@ class _Index:
         if not _LABEL.fullmatch(release.build):
             raise EntryFault(f"its build {release.build!r:.80} is not a label of ASCII letters, digits and . _ + -")
         day, after = release.made_at.date(), release.last + DAY
-        _check_distance(next(iter(kept.days), day), day)
+        _check_distance(kept.first or day, day)
         _check_distance(after, day)
         kept.first = min(kept.first or after, after)
-        kept.days[day] = ListedRelease(day, release.made_at, release.build, release.anchor.price), place
+        kept.days[str(day)] = ListedRelease(day, release.made_at, release.build, release.anchor.price), place
         self.newest.append(place)
         month = day.isoformat()[:7]
         self.months[month] = _Stretch.between(self.months[month].first if month in self.months else place, place)
@@ -225,10 +226,10 @@ class Releases:
             ReleasesUnavailable: The ledger is being read, or has changed since the start.
         """
         kept = self._current().pairs[pair]
-        found = next((place for listed, place in kept.days.values() if str(listed.day) == day), None)
-        if found is None:
+        if day not in kept.days:
             raise NoRelease(pair, day, list(kept.days))
-        (published,) = self._published(_Stretch.between(found, found))
+        _, place = kept.days[day]
+        (published,) = self._published(_Stretch.between(place, place))
         release, levels = published.release, zip(*published.release.quantiles, strict=True)
         return ReleaseDocument(
             pair=release.pair,
@@ -248,6 +249,11 @@ class Releases:
     def head(self) -> str | None:
         """The digest of the ledger's first entry, which never changes; None where past releases are not available."""
         return self._current().head
+
+    @property
+    def fault(self) -> BrokenLedger | None:
+        """Why past releases are not available; None if they are."""
+        return self._current().fault
 
     @property
     def months(self) -> list[str]:
@@ -284,15 +290,14 @@ class Releases:
         return index
 
     def _read(self) -> _Index:
-        index, path = _Index(self._model, self._sleep), self._path
+        index = _Index(self._model, self._sleep)
         try:
-            if not path.exists():
-                logs.event(_log, logging.INFO, UNAVAILABLE, reason=f"{path} does not exist")
-                return index
-            Ledger.read(path, [self._model.scorecard.head], visit=index.visit)
+            Ledger.read(self._path, [self._model.scorecard.head], visit=index.visit)
         except BrokenLedger as error:
-            logs.event(_log, logging.WARNING, UNAVAILABLE, reason=str(error))
-            return _Index(self._model, self._sleep)
+            level = logging.WARNING if self._path.exists() else logging.INFO
+            logs.event(_log, level, UNAVAILABLE, reason=str(error))
+            index = _Index(self._model, self._sleep)
+            index.fault = error
         return index
 
 

@@ -1,0 +1,248 @@
+"""Write the page with its forecasts, its record and its feed as static files, for any server of files."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from crypto_predict.prerequisites import needed, quick_imports
+
+with needed("-m crypto_predict.web.export", "requirements-api.txt"), quick_imports():
+    from crypto_predict.baked import files, store
+    from crypto_predict.baked.schema import Model
+    from crypto_predict.command_line import DONE, Argument, CommandLine, Option, exit_code, print_report
+    from crypto_predict.errors import CryptoPredictError, InvalidValue
+    from crypto_predict.settings import boolean, duration, file_path, ledger_beside, site_address, web_address
+    from crypto_predict.web.page import assets, html
+    from crypto_predict.web.page.feed import Feed
+    from crypto_predict.web.page.html import Site
+    from crypto_predict.web.page.pages import Pages
+    from crypto_predict.web.page.release_pages import list_document, release_document
+    from crypto_predict.web.page.releases import Releases
+    from crypto_predict.web.snapshots import BakedSnapshots
+    from crypto_predict.wording import counted, listed
+
+PROGRAM = "-m crypto_predict.web.export"
+MARKER = ".crypto-predict-export"  # in a folder that an export has made
+PROGRESS_SECONDS = 2.0  # between two lines about it
+
+ROBOTS = b"User-agent: *\nAllow: /\n"
+
+TEACHING = """\
+examples:
+  python -m crypto_predict.web.export site                          write the page of model.pkl to the folder site
+  python -m http.server --directory site                            look at it at http://127.0.0.1:8000
+  python -m crypto_predict.web.export site --site https://NAME.onrender.com
+                                                                    questions are answered by that live site
+  docker run --rm --volume "$PWD:/out" IMAGE python -m crypto_predict.web.export /out/site
+                                                                    from a released image
+
+FOLDER is replaced as a whole once everything is written. It must not exist yet, be empty, or come from an export.
+Past releases come from the ledger beside the model. Without one the page says so, unless --ledger names it.
+
+exit codes: 0 done, 1 result not written, 2 bad arguments or a folder with other files, 3 no usable model,
+  4 no usable ledger, 130 interrupted
+"""
+
+COMMAND = CommandLine(
+    PROGRAM,
+    __doc__ or "",
+    [
+        Argument("FOLDER", file_path),
+        Option("--model", file_path, "the model file that train.py wrote", "FILE", default="model.pkl"),
+        Option("--ledger", file_path, "the ledger of past releases; by default the one beside the model", "FILE"),
+        Option(
+            "--site",
+            site_address,
+            "address of a live site that may be asked, such as https://NAME.onrender.com",
+            "URL",
+            variable="SITE_URL",
+        ),
+        Option("--export-url", site_address, "address at which FOLDER will be found, for links of the feed", "URL"),
+        Option("--repository-url", web_address, "address of the project, linked on the page", "URL"),
+        Option("--stale-after", duration, "age from which the page says that it is stale", "TIME", default="24h"),
+        Option("--retrain-every", duration, "time between two releases", "TIME", default="6h"),
+        Option("--json", boolean, "print what was written as JSON"),
+    ],
+    TEACHING,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSettings:
+    """What to export."""
+
+    folder: Path
+    model: Path
+    ledger: Path | None  # None: the one beside the model, if there is one
+    site: str | None  # address of a live site, which ends with a slash
+    export_url: str | None  # address of the export, which ends with a slash
+    repository_url: str | None
+    stale_after: timedelta
+    retrain_every: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written."""
+
+    folder: str
+    files: int
+    size_bytes: int
+    build: str
+    pairs: list[str]
+    simulated: bool
+    releases: int  # days with a release, of all pairs together
+    note: str | None  # why there are no past releases
+
+
+def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Export; return the exit code."""
+    options = vars(COMMAND.parse(arguments, environ))
+    as_json = options.pop("json")
+    settings = ExportSettings(**options)
+    try:
+        done = export(settings)
+        print_report(json.dumps({name: getattr(done, name) for name in done.__slots__}) if as_json else _report(done))
+    except InvalidValue as error:
+        COMMAND.fail(str(error))
+    except (CryptoPredictError, OSError) as error:
+        message = f"{settings.folder} is not written: {error}" if isinstance(error, OSError) else str(error)
+        sys.stderr.write(f"crypto_predict.web.export: error: {message}\n")
+        return exit_code(error)
+    except KeyboardInterrupt as error:
+        sys.stderr.write("crypto_predict.web.export: interrupted; the folder is as it was\n")
+        return exit_code(error)
+    return DONE
+
+
+def export(settings: ExportSettings) -> Exported:
+    """Write the static site; the folder is replaced as the last step.
+
+    Raises:
+        BrokenLedger: The ledger that was named cannot be used.
+        InvalidValue: The folder holds other files, or another export writes it.
+        OSError: It cannot be written. It is as it was.
+        UnusableModel: The model file is missing or not valid.
+    """
+    folder = files.real_path(settings.folder)
+    _check(folder)
+    model = store.load(settings.model)
+    releases = Releases(model, settings.ledger or ledger_beside(settings.model))
+    if settings.ledger is not None and releases.fault is not None:
+        raise releases.fault
+    with files.locked(folder, "FOLDER"):
+        for left in files.stale_temporaries(folder):
+            shutil.rmtree(left)
+        temporary = files.temporary_for(folder)
+        try:
+            count, size = _write(temporary, contents(settings, model, releases))
+            _check(folder)
+            _replace(folder, temporary)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    days = sum(len(releases.listed(pair).releases) for pair in model.forecasts)
+    note = None if releases.fault is None else str(releases.fault)
+    pairs = [str(pair) for pair in model.forecasts]
+    card = model.card
+    return Exported(str(settings.folder), count, size, card.build, pairs, card.simulated, days, note)
+
+
+def contents(settings: ExportSettings, model: Model, releases: Releases) -> Iterator[tuple[str, bytes]]:
+    """Yield the path of each file in the folder and its content; those of the server are the same."""
+    site = Site(
+        live=False,
+        address=settings.site,
+        static=True,
+        stale_after=settings.stale_after,
+        retrain_every=settings.retrain_every,
+        repository_url=settings.repository_url,
+        assets=assets.find(),
+    )
+    pages = Pages(BakedSnapshots(model, settings.retrain_every).current(), site, lambda: datetime.now(UTC))
+    for path in pages.paths:
+        answer = pages.answer(path, None)
+        if answer is not None:
+            yield f"{path}index.html"[1:] if path.endswith("/") else path[1:], answer.body
+    for pair in model.forecasts:
+        yield f"page/{pair.slug}/releases.json", list_document(releases, pair)
+        for listed_release in reversed(releases.listed(pair).releases):
+            day = str(listed_release.day)
+            yield f"page/{pair.slug}/releases/{day}.json", release_document(releases, pair, day)
+    feed = Feed(model, releases, settings.export_url, settings.repository_url)
+    yield "feed.xml", feed.newest()
+    for month in releases.months:
+        yield f"feed/{month}.xml", feed.of_month(month)
+    # At GitHub Pages this file answers at every depth, where a relative link would lead nowhere.
+    yield "404.html", html.missing(None, list(model.forecasts), site, settings.export_url or "./").encode()
+    yield "robots.txt", ROBOTS
+    yield ".nojekyll", b""
+    yield MARKER, f"{model.card.build}\n".encode()
+
+
+def _check(folder: Path) -> None:
+    """Refuse a folder that holds anything but an earlier export."""
+    expected = "a folder that an export made, an empty one, or a new name; nothing is written"
+    if folder.is_dir():
+        with os.scandir(folder) as entries:
+            names = {entry.name for entry in entries}
+        if names and MARKER not in names:
+            raise InvalidValue("FOLDER", str(folder), expected)
+        if folder.is_mount():
+            inside = folder / "site"
+            raise InvalidValue("FOLDER", str(folder), f"a folder that can be replaced; name one inside it: {inside}")
+    elif folder.exists():
+        raise InvalidValue("FOLDER", str(folder), expected)
+    elif not folder.parent.is_dir():
+        raise InvalidValue("FOLDER", str(folder), f"in a folder that exists; make {folder.parent} first")
+
+
+def _write(temporary: Path, made: Iterator[tuple[str, bytes]]) -> tuple[int, int]:
+    """Write the files to a new folder; return their number and their size in bytes."""
+    temporary.mkdir()
+    count, size, shown_at = 0, 0, time.monotonic()
+    for name, content in made:
+        path = temporary / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        count, size = count + 1, size + len(content)
+        if time.monotonic() - shown_at > PROGRESS_SECONDS:
+            sys.stderr.write(f"{counted(count, 'file')} written, {name} the last\n")
+            shown_at = time.monotonic()
+    return count, size
+
+
+def _replace(folder: Path, temporary: Path) -> None:
+    """Put a finished folder in the place of another one, or of none. After an error the old one is back."""
+    if not folder.exists():
+        temporary.rename(folder)
+        return
+    aside = files.temporary_for(folder)
+    folder.rename(aside)
+    try:
+        temporary.rename(folder)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            aside.rename(folder)
+        raise
+    shutil.rmtree(aside)
+
+
+def _report(done: Exported) -> str:
+    """Return what was written in two lines."""
+    what = f"{counted(done.files, 'file')}, {done.size_bytes / 1e6:.1f} MB: {listed(done.pairs)}, build {done.build}"
+    past = f"{counted(done.releases, 'past release')}" if done.note is None else f"no past releases: {done.note}"
+    warning = "\nTHE PRICES ARE SIMULATED" if done.simulated else ""
+    return f"{done.folder}: {what}; {past}\nlook at it: python -m http.server --directory {done.folder}{warning}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))
