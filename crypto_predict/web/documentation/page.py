@@ -21,7 +21,7 @@ TAG = {"name": "page", "description": "The page, and what it reads. Its document
 _TEXT: Schema = {"type": "string"}
 _NUMBER: Schema = {"type": "number"}
 _NUMBERS: Schema = {"type": "array", "items": _NUMBER}
-_PAGE = "<!doctype html>..."
+_PAGE = '<!doctype html>\n<html lang="en">...'
 _FEED = '<?xml version="1.0" encoding="utf-8"?>...'
 _OPERATIONS = {  # path to operation, type and schema of the answer, and summary
     "/": ("root", html.CONTENT_TYPE, "Page", "The page of the first pair"),
