@@ -98,17 +98,20 @@ class Load:
         return statistics.median(self.latencies)
 
 
-def drive(port: int, paths: Sequence[str], clients: int) -> Load:
+def drive(port: int, paths: Sequence[str], clients: int, *headers: str) -> Load:
     """Request every path once over `clients` persistent connections, each with one request at a time.
+
+    `headers` are lines in addition to those of every request: ``Accept-Encoding: gzip``.
 
     Raises:
         RuntimeError: An answer was not 200: then nothing was measured.
     """
-    return asyncio.run(asyncio.wait_for(_drive(port, paths, clients), _DEADLINE))
+    return asyncio.run(asyncio.wait_for(_drive(port, paths, clients, headers), _DEADLINE))
 
 
-async def _drive(port: int, paths: Sequence[str], clients: int) -> Load:
-    requests = iter([f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode() for path in paths])
+async def _drive(port: int, paths: Sequence[str], clients: int, headers: Sequence[str]) -> Load:
+    lines = "".join(f"{header}\r\n" for header in ("Host: 127.0.0.1", *headers))
+    requests = iter([f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode() for path in paths])
     latencies: list[float] = []
     loop = asyncio.get_running_loop()
     connections = []

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from bench import models
 from bench.figures import Figure, in_turn
 from bench.load import Server, drive, running
+from bench.visits import first_visit
 
 THREADS = 8
 # The limits of our own server, and what makes Waitress fast: headers and body leave in one piece, and poll() has no
@@ -38,6 +39,8 @@ ROUNDS = 5
 REQUESTS, NAIVE_REQUESTS = 4000, 80  # a round; the naive server answers some thirty a second
 SINGLE_REQUESTS, NAIVE_SINGLE_REQUESTS, FORECAST_REQUESTS = 400, 40, 200  # the same with one client
 COLD_STARTS = 7
+GZIP = "Accept-Encoding: gzip"
+PAGE_KB, VISIT_KB = 40, 130  # that the page itself, and everything that a first visit loads, may have
 
 Start = Callable[[str], AbstractContextManager[Server]]  # of "ours", "naive" or "bare"
 
@@ -74,7 +77,9 @@ def measure(source: str, folder: Path) -> list[Figure]:
         "naive": ["-m", "bench.naive", "--model", str(naive_model), "--waitress", PEER_SETTINGS],
         "bare": ["-m", "bench.bare", "--waitress", PEER_SETTINGS],
     }
-    stages = tqdm((_rates, _latencies, _cold_starts, _memory), bar_format="{desc} |{bar:30}| {n_fmt}/{total_fmt}")
+    stages = tqdm(
+        (_rates, _page, _latencies, _cold_starts, _memory), bar_format="{desc} |{bar:30}| {n_fmt}/{total_fmt}"
+    )
     return [figure for stage in stages for figure in stage(lambda peer: running(commands[peer], ask.first), ask)]
 
 
@@ -93,6 +98,22 @@ def _rates(start: Start, ask: Questions) -> Iterator[Figure]:
     for key, name in names.items():
         yield Figure(name, rates[key], rates["naive"], "naive", "/s", 60, at_least=True)
         yield Figure(name, rates[key], rates["bare"], "bare Flask", "/s", 1, at_least=True)
+
+
+def _page(start: Start, ask: Questions) -> Iterator[Figure]:
+    """Ask for the page as browsers do, who accept compressed answers."""
+    with start("ours") as ours, start("bare") as bare:
+        rates = in_turn(
+            {
+                "page": lambda: drive(ours.port, ["/"] * REQUESTS, CLIENTS, GZIP).rate,
+                "bare": lambda: drive(bare.port, ask.days(REQUESTS), CLIENTS, GZIP).rate,
+            },
+            ROUNDS,
+        )
+        transferred = {path: size / 1000 for path, size in first_visit(ours.port).items()}
+    yield Figure("the page, 8 clients", rates["page"], rates["bare"], "bare Flask", "/s", 0.8, at_least=True)
+    yield Figure("the page itself, compressed", transferred["/"], PAGE_KB, "limit", "kB", 1)
+    yield Figure("its first visit in all", sum(transferred.values()), VISIT_KB, "limit", "kB", 1)
 
 
 def _latencies(start: Start, ask: Questions) -> Iterator[Figure]:

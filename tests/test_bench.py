@@ -29,6 +29,14 @@ def test_every_request_is_sent_once_and_timed() -> None:
     assert measured.rate == 50 / measured.seconds
 
 
+def test_a_page_is_asked_for_as_browsers_do() -> None:
+    """Without the header, the load of a page would be that of the page without compression."""
+    with running(BARE, "/bitcoin") as server:
+        drive(server.port, ["/bitcoin"], 1, "Accept-Encoding: gzip", "X-Other: 1")
+        with pytest.raises(RuntimeError, match="400"):
+            drive(server.port, ["/bitcoin"], 1, "not a header")
+
+
 def test_an_answer_that_is_not_200_ends_the_measurement() -> None:
     """Errors are often fast and must not count as speed."""
     with running(BARE, "/bitcoin") as server, pytest.raises(RuntimeError, match="404"):

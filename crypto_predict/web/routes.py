@@ -62,10 +62,12 @@ class Service:
     administration: Administration | None = None  # None: which pairs are collected cannot be changed
 
     def prepare(self) -> None:
-        """Render in advance what is asked for first, and every day of the default model."""
-        self.pages.prepare_page()
+        """Render in advance every day of the default model, and what the first visit of the page loads.
+
+        The page comes second: its template is compiled in one piece, which would delay the first answer.
+        """
         self.snapshots.current().rendering.prepare()
-        self.pages.prepare_documents()
+        self.pages.prepare()
         self.releases.prepare()
 
     def cached_headers(self, snapshot: Snapshot, rendered: Rendered) -> Headers:
@@ -302,6 +304,7 @@ def _finish(response: AnyResponse) -> AnyResponse:
             response = _problem(problems.PRECONDITION_FAILED)
         elif status == HTTPStatus.NOT_MODIFIED:
             response.status_code = status
+            del response.headers["Content-Encoding"]  # describes a body, which 304 does not have
             response.set_data(b"")
     if request.url_rule is not None:
         request.environ[ROUTE] = template(request.url_rule.rule)

@@ -14,8 +14,8 @@ from tests.support.serving import Served, serving
 pytestmark = needs_bundle
 
 MOST_IN_ALL, MOST_OF_THE_PAGE = 130_000, 40_000  # bytes, compressed, with headers
-ADDRESS = re.compile(r'(?:src|href)="\./(page/built/[^"]+)"')
-DOCUMENTS = (".json", "/record.json")  # that the scripts ask for
+LOADED = re.compile(r'(?:src|href)="\./(page/built/(?!licenses)[^"]+)"')
+DOCUMENTS = (".json", "/record.json", "/releases.json")  # that the scripts ask for
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_a_first_visit_is_small(served: Served) -> None:
         return transferred(answer)
 
     page = requests.get(served.url, timeout=30).text
-    files = ADDRESS.findall(page)
+    files = LOADED.findall(page)
     assert {re.sub(r"-\w+\.", ".", file.rpartition("/")[2]) for file in files} >= {"icon.svg", "main.js", "style.css"}
     documents = [f"page/{BTC.slug}{ending}" for ending in DOCUMENTS]
     sizes = {path: sent(path) for path in ["", *sorted(set(files)), *documents]}
@@ -50,6 +50,6 @@ def test_a_first_visit_is_small(served: Served) -> None:
 
 def test_the_files_of_the_bundle_are_kept_for_a_year(served: Served) -> None:
     """A second visit takes them from the browser's cache; a new release has new names."""
-    for file in set(ADDRESS.findall(requests.get(served.url, timeout=30).text)):
+    for file in set(LOADED.findall(requests.get(served.url, timeout=30).text)):
         answer = requests.get(f"{served.url}/{file}", timeout=30)
         assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"

@@ -61,10 +61,11 @@ HEADERS: list[dict[str, str]] = [
     {"Host": "not a host!"},
     {"Accept": "text/html", "Accept-Encoding": "gzip", "Cookie": "a=b", "Cache-Control": "no-cache"},
 ]
+PAGES = ["/", "/page/ETH-USD/", "/page/BTC-USD.json", "/page/BTC-USD/record.json", "/page/XYZ-USD/", "/page/btc-usd/"]
 
 
-def assert_the_same(query: str, headers: dict[str, str], method: str = "GET") -> None:
-    fast, slow = (lane.open("/bitcoin", query_string=query, headers=headers, method=method) for lane in (FAST, SLOW))
+def assert_the_same(query: str, headers: dict[str, str], method: str = "GET", path: str = "/bitcoin") -> None:
+    fast, slow = (lane.open(path, query_string=query, headers=headers, method=method) for lane in (FAST, SLOW))
     assert fast.status == slow.status
     assert list(fast.headers) == list(slow.headers)
     assert fast.data == slow.data
@@ -76,6 +77,22 @@ def assert_the_same(query: str, headers: dict[str, str], method: str = "GET") ->
 def test_both_lanes_give_the_same_status_headers_and_bytes(query: str, headers: dict[str, str], method: str) -> None:
     """The fast lane must be a shorter way to the same answer, not a second program."""
     assert_the_same(query, headers, method)
+
+
+@pytest.mark.parametrize(
+    "headers", [*HEADERS, {"Accept-Encoding": "gzip, br"}, {"Accept-Encoding": "gzip;q=0"}], ids=str
+)
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST"])
+def test_both_lanes_give_the_same_page(path: str, headers: dict[str, str], method: str) -> None:
+    assert_the_same("pair=<script>", headers, method, path)
+
+
+@pytest.mark.parametrize("path", PAGES[:4])
+def test_a_page_does_not_reach_flask(path: str) -> None:
+    BEHIND.clear()
+    assert FAST.get(path, headers={"Accept-Encoding": "gzip"}).status_code == 200
+    assert BEHIND == []
 
 
 @given(st.dates().map(str) | st.datetimes().map(str) | st.text(alphabet=st.characters(max_codepoint=255)))

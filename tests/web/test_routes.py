@@ -17,7 +17,8 @@ PROBLEM = "application/problem+json"
 JSON = "application/json"
 PROBABILITY = "/probability/BTC-USD?date=2024-06-01&above=70000"
 MODEL_ANSWERS = ["/bitcoin?date=2024-06-01", "/forecast/BTC-USD", PROBABILITY, "/pairs", "/model", "/scorecard"]
-EVERY_ANSWER = [*MODEL_ANSWERS, "/version", "/openapi.json", "/livez", "/readyz", "/fresh", "/metrics", "/docs"]
+PAGE = ["/", "/page/BTC-USD/", "/page/BTC-USD.json", "/page/BTC-USD/record.json"]
+EVERY_ANSWER = [*MODEL_ANSWERS, *PAGE, "/version", "/openapi.json", "/livez", "/readyz", "/fresh", "/metrics", "/docs"]
 EVERY_FAULT = [
     "/bitcoin",
     "/bitcoin?date=2030-01-01",
@@ -116,7 +117,7 @@ def test_404_refers_to_the_documentation(path: str) -> None:
     assert "/docs" in str(problem(CLIENT.get(path), 404)["detail"])
 
 
-@pytest.mark.parametrize("path", [*EVERY_ANSWER, "/"])
+@pytest.mark.parametrize("path", EVERY_ANSWER)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"])
 def test_another_method_is_405_and_lists_the_allowed_ones(path: str, method: str) -> None:
     response = CLIENT.open(path, method=method)
@@ -124,7 +125,7 @@ def test_another_method_is_405_and_lists_the_allowed_ones(path: str, method: str
     assert set(response.allow) == {"GET", "HEAD", "OPTIONS"}
 
 
-@pytest.mark.parametrize("path", [*EVERY_ANSWER, *EVERY_FAULT, "/"])
+@pytest.mark.parametrize("path", [*EVERY_ANSWER, *EVERY_FAULT])
 def test_head_equals_get_without_the_body(path: str) -> None:
     got, head = CLIENT.get(path), CLIENT.head(path)
     assert head.data == b""

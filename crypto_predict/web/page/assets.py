@@ -1,4 +1,4 @@
-"""The built files of the page, which ``npm run build`` in ``page/`` writes. Their names have a hash of the content.
+"""The built files of the page, which ``make page`` writes. Their names have a hash of the content.
 
 Without them the page has neither scripts nor style; it is readable, since everything important is in its text.
 """

@@ -49,7 +49,7 @@ def forecast(answers: Answers, pair: Pair) -> Document:
         "source": facts.source,
         "first": str(held.first),
         "last": str(held.last),
-        "closes": [None if close is None else _number(_price(close, decimals)) for close in held.closes],
+        "closes": [None if close is None else _price(close, decimals) for close in held.closes],
         "fitted": _numbers(combined.row(day).price.price for day in past),
         "anchor": {"at": plain.encode(held.anchor.at), "price": _price(held.anchor.price, decimals)},
         "levels": list(LEVELS),
@@ -117,7 +117,7 @@ def _members(value: object, names: Iterable[str]) -> Document:
 
 def _price(price: float, decimals: int) -> float:
     """Return a price as it is written, but never 0: charts may have a logarithmic scale."""
-    return max(round(price, decimals), 10.0**-decimals)
+    return _number(max(round(price, decimals), 10.0**-decimals))
 
 
 def _numbers(prices: Iterable[float]) -> list[float]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from time import sleep
 from typing import NamedTuple
 
 from crypto_predict import logs
@@ -19,11 +19,11 @@ from crypto_predict.web.operations.freshness import freshness
 from crypto_predict.web.page import assets, documents, html
 from crypto_predict.web.page.html import Site
 from crypto_predict.web.page.representations import Representations, represent
-from crypto_predict.web.rendering import COMMON, Headers, Rendered, simulated_header
+from crypto_predict.web.rendering import COMMON, PAUSE_SECONDS, Headers, Rendered, simulated_header
 from crypto_predict.web.snapshots import LONGEST, Snapshot
 
 MOST_KEPT = 64  # pages, documents and files; one takes some 100 kB
-BUILD = "build them: run `npm ci --ignore-scripts` and `npm run build` in the folder page, then start again"
+BUILD = "bundle them with `make page`, then start again"
 IMMUTABLE = f"public, max-age={LONGEST}, immutable"
 
 # Of every answer at the page's addresses. The page loads nothing from elsewhere, and has neither scripts nor styles.
@@ -53,11 +53,11 @@ class Pages:
     """The pages and documents of one model, by their addresses. Safe to share between threads."""
 
     def __init__(self, snapshot: Snapshot, site: Site, clock: Callable[[], datetime]) -> None:
-        self._snapshot = snapshot
         self.site = site
+        self._snapshot = snapshot
         self._clock = clock
         self._resources = dict(self._addresses())
-        self._kept: OrderedDict[tuple[str, bool], Representations] = OrderedDict()
+        self._kept: dict[tuple[str, bool], Representations] = {}  # the oldest first
         self._lock = threading.Lock()
 
     @property
@@ -86,15 +86,13 @@ class Pages:
             return None
         return Rendered(body, [*headers, ("Cache-Control", cache_control), *COMMON])
 
-    def prepare_page(self) -> None:
-        """Render the page of the first pair, which is asked for first. Log how to build the scripts if it has none."""
+    def prepare(self) -> None:
+        """Render the page of the first pair and its documents. Log how to build the scripts if there are none."""
         if "main.js" not in self.site.assets.files:
             logs.event(_log, logging.INFO, "the page has no scripts", advice=BUILD)
         self.answer("/", None)
-
-    def prepare_documents(self) -> None:
-        """Render the documents of that page."""
         for ending in DOCUMENTS:
+            sleep(PAUSE_SECONDS)
             self.answer(f"/page/{self._snapshot.answers.held[0].slug}{ending}", None)
 
     def _until_change(self, resource: Resource) -> tuple[bool, str]:
@@ -110,13 +108,15 @@ class Pages:
 
     def _represented(self, path: str, resource: Resource, *, stale: bool) -> Representations:
         key = (path, stale)
-        with self._lock:  # while one thread renders, others wait for it instead of rendering the same
-            kept = self._kept.get(key)
-            if kept is None:
-                kept = self._kept[key] = _represent(resource, stale=stale)
-                if len(self._kept) > MOST_KEPT:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(key)
+        kept = self._kept.get(key)
+        if kept is None:
+            with self._lock:  # one thread renders, and the others do not render the same
+                kept = self._kept.get(key)
+                if kept is None:
+                    kept = _represent(resource, stale=stale)
+                    if len(self._kept) >= MOST_KEPT:
+                        del self._kept[next(iter(self._kept))]
+                    self._kept[key] = kept
         return kept
 
     def _addresses(self) -> Iterator[tuple[str, Resource]]:
@@ -126,7 +126,6 @@ class Pages:
             yield f"/page/{pair.slug}/", self._page(pair, "/page/{slug}/", "../../")
             for ending, make in DOCUMENTS.items():
                 yield f"/page/{pair.slug}{ending}", self._document(pair, f"/page/{{slug}}{ending}", make)
-
         for file in self.site.assets.files.values():
             yield f"/page/built/{file}", self._file(file)
 

@@ -41,7 +41,7 @@ export function createPairsTable(table, isLive) {
   }
   if (isLive) {
     const heads = /** @type {HTMLTableRowElement} */ (table.tHead?.rows[0]);
-    write(table.caption ?? undefined, "The last price of each pair, its change over 24 hours, and the 80 % range of the next daily close.");
+    write(table.querySelector("caption span") ?? table.caption ?? undefined, "The last price of each pair, its change over 24 hours, and the 80 % range of the next daily close.");
     write(heads.cells[PRICE], "Last price");
     write(heads.cells[CHANGE], "Change over 24 hours");
     write(heads.cells[TIME], "Time (UTC)");

@@ -1,0 +1,214 @@
+"""The documents of the page: the formats of types.d.ts, and the numbers of the API."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crypto_predict.baked.evaluation import COMBINED, MODELS, PROPHET, Evaluator
+from crypto_predict.baked.schema import (
+    HORIZON_DAYS,
+    Anchor,
+    Backtest,
+    LiveForecast,
+    LiveRecord,
+    LiveScore,
+    Model,
+    PairForecast,
+    ProphetBacktest,
+    ProphetScore,
+    Score,
+    Scorecard,
+)
+from crypto_predict.market import DAY, price_decimals
+from crypto_predict.market.forecast import LEVELS
+from crypto_predict.web.answers import Answers
+from crypto_predict.web.page import documents
+from tests.support import strategies
+from tests.support.applications import client
+from tests.support.models import BTC, ETH, FIRST, LAST, blank, make_forecast, make_model
+
+TYPES = Path(__file__).parents[3] / "page" / "scripts" / "types.d.ts"
+
+
+def of(model: Model) -> dict[str, Any]:
+    """The forecast document of the first pair, as a browser reads it."""
+    answers = Answers(model)
+    return dict(json.loads(documents.rendered(documents.forecast(answers, answers.held[0]))))
+
+
+def days(first: date, count: int) -> list[date]:
+    return [first + n * DAY for n in range(count)]
+
+
+def with_forecast(forecast: PairForecast) -> Model:
+    return replace(make_model(), forecasts={BTC: forecast})
+
+
+FORECASTS = st.sampled_from([0, 1, 7, 400]).flatmap(
+    lambda back: st.builds(
+        make_forecast,
+        first=st.just(LAST - back * DAY),
+        last_close=st.sampled_from([66_900.5, 1.5, 0.00123, 1e-9]),
+        fitted_band=strategies.narrow,
+        level_correction=strategies.SMALL,
+        prophet_weights=strategies.by_horizon(strategies.SMALL),
+        forecast_quantiles=strategies.by_horizon(strategies.quantiles(1)),
+        prophet_bands=strategies.bands_at_knots(strategies.narrow),
+    )
+)
+
+
+@settings(max_examples=15)
+@given(FORECASTS)
+def test_every_number_is_the_one_that_the_evaluator_gives(forecast: PairForecast) -> None:
+    """A reader who compares the page with the API must not find two answers."""
+    document, evaluator = of(with_forecast(forecast)), Evaluator(forecast)
+    past = days(forecast.first, (forecast.last - forecast.first).days + 1)
+    ahead = days(forecast.last + DAY, HORIZON_DAYS)
+    assert document["fitted"] == [evaluator.at_close(day).price for day in past]
+    assert document["prediction"] == [evaluator.at_close(day).price for day in ahead]
+    assert document["levels"] == list(LEVELS)
+    for level, quantiles in zip(LEVELS, document["quantiles"], strict=True):
+        if level in {0.1, 0.9}:
+            ends = [evaluator.at_close(day) for day in ahead]
+            assert quantiles == [max(end.low if level == 0.1 else end.high, 10.0**-evaluator.decimals) for end in ends]
+    if forecast.prophet_bands:
+        alone = [evaluator.at_close(day, PROPHET) for day in ahead]
+        assert document["prophet"]["prediction"] == [one.price for one in alone]
+        assert document["prophet"]["low"] == [one.low for one in alone]
+        assert document["prophet"]["high"] == [one.high for one in alone]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_number_is_the_one_that_the_api_answers(model: str) -> None:
+    """At the same server, with every quantile."""
+    asked = client(make_model(BTC, ETH))
+    document = json.loads(asked.get("/page/ETH-USD.json").data)
+    last = date.fromisoformat(document["last"])
+    whole = f"start={document['first']}&end={last + HORIZON_DAYS * DAY}&model={model}"
+    rows = json.loads(asked.get(f"/forecast/ETH-USD?{whole}&quantiles=0.05,0.1,0.25,0.5,0.75,0.9,0.95").data)
+    past, ahead = rows[:-HORIZON_DAYS], rows[-HORIZON_DAYS:]
+    shown = document if model == COMBINED else document["prophet"]
+    assert document["fitted"] == [row["prediction"] for row in past]
+    assert shown["prediction"] == [row["prediction"] for row in ahead]
+    if model == COMBINED:
+        assert document["levels"] == [float(level) for level in ahead[0]["quantiles"]]
+        assert document["quantiles"] == [
+            [row["quantiles"][str(level)] for row in ahead] for level in document["levels"]
+        ]
+    else:
+        assert [shown["low"], shown["high"]] == [[row[end] for row in ahead] for end in ("low", "high")]
+
+
+def test_without_a_backtest_prophet_alone_has_a_curve_and_no_interval() -> None:
+    """The API refuses that question; the page draws the curve. It continues the fitted one."""
+    document = of(with_forecast(make_forecast(prophet_bands=())))
+    with_bands = of(make_model())
+    assert (document["prophet"]["low"], document["prophet"]["high"]) == (None, None)
+    assert document["prophet"]["prediction"] == with_bands["prophet"]["prediction"]
+
+
+def test_the_closes_are_those_of_the_model_and_a_day_without_a_candle_stays_empty() -> None:
+    document, forecast = of(make_model()), make_forecast()
+    assert len(document["closes"]) == len(document["fitted"]) == (LAST - FIRST).days + 1
+    assert None in document["closes"]
+    assert document["closes"] == [None if close is None else round(close, 2) for close in forecast.closes]
+
+
+def test_a_price_is_never_0() -> None:
+    """A logarithmic scale has no 0. Here the price rose by the millionfold since the first close."""
+    closes = (0.001, *make_forecast().closes[1:])
+    anchor = Anchor(make_forecast().anchor.at, 0.002)
+    document = of(with_forecast(make_forecast(closes=closes, anchor=anchor)))
+    assert (document["closes"][0], document["anchor"]["price"]) == (0.01, 0.01)
+
+
+def test_the_newest_price_is_that_of_the_api() -> None:
+    document, asked = of(make_model()), client(make_model())
+    at = document["anchor"]["at"]
+    assert document["anchor"]["price"] == json.loads(asked.get(f"/bitcoin?date={at}").data)["prediction"]
+
+
+def interfaces() -> dict[str, list[str]]:
+    """The members of each interface of types.d.ts whose value is on the same line or begins there."""
+    found = {}
+    for name, body in re.findall(
+        r"^export interface (\w+) \{\n(.*?)^\}", TYPES.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    ):
+        found[name] = re.findall(r"^  (\w+): ", body, re.MULTILINE)
+    return found
+
+
+def scored() -> Model:
+    """A model with a backtest and a live record."""
+    model = make_model()
+    score = blank(Score, horizon_days=1, forecasts=90, pit=(0.1,) * 10)
+    alone = ProphetBacktest((blank(ProphetScore, horizon_days=1, forecasts=90),), "alone")
+    tested = blank(Backtest, scores=(score,), prophet=alone)
+    facts = replace(model.card.pairs[BTC], backtest=tested)
+    made = blank(LiveForecast, made_at=model.card.trained_at, build="0.3.1", target=LAST, horizon_days=1)
+    live = blank(
+        LiveRecord,
+        since=model.card.trained_at,
+        due=1,
+        days=1,
+        by_horizon=(blank(LiveScore, horizon_days=1, due=1, days=1),),
+        latest=(made,),
+    )
+    card = replace(model.card, pairs={BTC: facts})
+    return replace(model, card=card, scorecard=Scorecard(1, "0" * 64, {BTC: live}, {}))
+
+
+def test_the_documents_have_the_members_of_the_contract() -> None:
+    """`page/scripts/types.d.ts` is what the scripts are checked against."""
+    named = interfaces()
+    answers = Answers(scored())
+    forecast, record = documents.forecast(answers, BTC), documents.record(answers, BTC)
+    assert list(forecast) == named["ForecastDocument"]
+    assert list(record) == named["RecordDocument"]
+    assert list(record["backtest"]["scores"][0]) == named["Score"]
+    assert list(record["live"]["latest"][0]) == named["LiveForecast"]
+
+
+def test_a_model_without_backtest_and_ledger_has_a_record_that_says_so() -> None:
+    answers = Answers(make_model())
+    record = documents.record(answers, BTC)
+    assert (record["backtest"], record["live"]) == (None, None)
+    assert record["words"]
+
+
+def test_the_record_of_invented_prices_is_that_of_the_simulated_market() -> None:
+    """The two are kept apart, on the page too."""
+    model = scored()
+    invented = replace(model.scorecard, pairs={}, simulated=model.scorecard.pairs)
+    assert documents.record(Answers(replace(model, scorecard=invented)), BTC)["live"] is None
+    card = replace(model.card, simulated=True, pairs={BTC: replace(model.card.pairs[BTC], simulated=True)})
+    document = documents.record(Answers(replace(model, card=card, scorecard=invented)), BTC)
+    assert document["simulated"] is True
+    assert document["live"]["due"] == 1
+
+
+def numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, (list, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from numbers(item)
+    elif isinstance(value, float):
+        yield value
+
+
+def test_a_document_is_small() -> None:
+    """No number has more digits than its price is written with, whole ones no fraction, and there are no spaces."""
+    document = documents.forecast(Answers(make_model()), BTC)
+    decimals = price_decimals(make_forecast().last_close)
+    text = documents.rendered(document).decode()
+    assert all(number == round(number, decimals) for number in numbers(document))
+    assert re.search(r"\d\.0[,\]}]", text) is None
+    assert re.search(r"[,:] ", text.replace(document["source"], "")) is None
