@@ -22,7 +22,7 @@ export function createTable({ label, parts, times, home, word }) {
   let first = 0;
   const earlier = action("Earlier", () => turn(-ROWS));
   const later = action("Later", () => turn(ROWS));
-  const scroll = element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Values of the chart" });
+  const scroll = element("div", { class: "scroll", tabindex: 0, role: "region" });
   const content = element("div", {}, element("p", { class: "paging" }, earlier, " ", later), scroll);
   const details = element("details", { class: "values" }, element("summary", {}, "Values as a table"));
 
@@ -43,6 +43,7 @@ export function createTable({ label, parts, times, home, word }) {
     const table = element("table", {}, element("caption", {}, label()), element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
     earlier.disabled = first === 0;
     later.disabled = first + ROWS >= all.length;
+    scroll.setAttribute("aria-label", `Values: ${label()}`);
     scroll.replaceChildren(table);
   }
 
