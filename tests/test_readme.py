@@ -18,6 +18,7 @@ from tests.support.histories import as_csv, make_history
 from tests.support.replay import server as replay
 from tests.support.replay.alpaca import AlpacaExchange
 from tests.support.replay.server import ReplayServer
+from tests.support.screenshots import PICTURES
 from tests.support.serving import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -56,11 +57,22 @@ def test_every_make_target_exists() -> None:
 
 def test_the_picture_is_small_and_shows_what_followed() -> None:
     """The alternative text describes the picture to readers who cannot see it."""
-    alternative, path = re.findall(r"!\[([^]]+)\]\(([^)]+)\)", README)[0]
+    ((alternative, path),) = re.findall(r"!\[([^]]+)\]\(([^)]+)\)", README)
     assert "forecast made on that day" in alternative
     picture = (ROOT / path).read_bytes()
     assert FOLLOWED.encode() in picture
     assert len(picture) < 60_000
+
+
+def test_the_first_screen_shows_the_page_in_light_in_dark_and_on_a_phone() -> None:
+    """Small, since every visitor of the repository loads them, and described to those who cannot see them."""
+    first = README.partition("\n## ")[0]
+    paths = re.findall(r'(?:src|srcset)="([^"]+)"', first)
+    pictures = [(ROOT / path).read_bytes() for path in paths]
+
+    assert sorted(paths) == sorted(f"docs/{name}" for name in PICTURES)
+    assert all(picture.startswith(b"\x89PNG") and len(picture) <= 150_000 for picture in pictures)
+    assert len(re.findall('<img [^>]*alt="[^"]{20,}"', first)) == 2
 
 
 def test_the_answer_that_is_shown_has_the_four_keys_and_each_is_explained() -> None:

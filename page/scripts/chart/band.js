@@ -49,11 +49,16 @@ export class Band {
    */
   draw(target, toY) {
     const range = this.#data?.visibleRange;
-    if (!this.#data || !range) {
+    if (!this.#data || !range || range.from >= range.to) {
       return;
     }
-    const runs = runsOf(this.#data.bars.slice(Math.max(range.from - 1, 0), range.to + 1));
-    const width = this.#data.barSpacing;
+    const { bars, barSpacing: width } = this.#data;
+    const visible = /** @type {Bar} */ (bars[range.from]);
+    // A bar beyond the edges still has the place where it was seen last.
+    const placed = bars
+      .slice(Math.max(range.from - 1, 0), range.to + 1)
+      .map((bar) => ({ ...bar, x: visible.x + (bar.time - visible.time) * width }));
+    const runs = runsOf(placed);
     target.useMediaCoordinateSpace(({ context }) => {
       this.#colors.forEach((color, level) => {
         context.fillStyle = color;

@@ -2,7 +2,6 @@
 
 import { element } from "../elements.js";
 import { getJson, RequestFailed } from "../requests.js";
-import { renewPrices } from "./prices.js";
 
 const TIMEOUT_MS = 45_000; // the server asks up to three exchanges
 const HEADER_TEXT = /^[\x21-\x7e\xa0-\xff]+$/; // what a header can carry
@@ -56,10 +55,9 @@ export function createAddPair(root, api, added) {
         timeout: TIMEOUT_MS,
         cache: "no-store",
       });
-      say(`${found.pair} from ${found.source} is collected. Its first minutes appear within a minute or two.`, false);
+      say(`${found.pair} from ${found.source} is collected. Its first prices appear here within two minutes.`, false);
       form.reset();
       added();
-      renewPrices();
     } catch (error) {
       say(problemText(error), true);
     } finally {

@@ -35,11 +35,6 @@ export function watchPrices(api, watcher) {
   });
 }
 
-/** Ask for the prices now, because a pair was added. */
-export function renewPrices() {
-  follower?.ask();
-}
-
 /**
  * Compare two pairs for sorting: the popular currencies first, the others by name.
  *
