@@ -5,6 +5,8 @@ GitHub itself notifies the person who pushed or started a run by hand, but nobod
 
 import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from crypto_predict.errors import ReleaseFailed
 from crypto_predict.release.job import Job
@@ -21,6 +23,9 @@ _OURS = (
     '.[] | select(.user.login == "github-actions[bot]" and .user.type == "Bot" and .pull_request == null) '
     "| {number, body, created_at}"
 )
+# Jobs after the release, which GitHub reports as successful whatever happened: `continue-on-error`.
+_AFTERWARDS = frozenset({"export", "pages"})
+_NOT_PUBLISHED = "the static page was not published: look at the jobs export and pages; the release itself is done"
 _OFF = "Issues are switched off: failed scheduled runs raise no alarm. Switch them on in the repository's settings"
 
 
@@ -31,7 +36,10 @@ def alert(event: str, build: str, job: Job) -> None:
     release ended.
     """
     needs = json.loads(job.required("NEEDS"))
-    failed = [name for name, result in needs.items() if result["result"] in {"failure", "cancelled"}]
+    ended = {"failure", "cancelled"}
+    failed = [name for name, one in needs.items() if one["result"] in ended and name not in _AFTERWARDS]
+    if not failed and _lacks_page(needs):
+        job.warn(_NOT_PUBLISHED)
     repository = job.required("GITHUB_REPOSITORY")
     page = f"{job.required('GITHUB_SERVER_URL')}/{repository}/actions/runs/{job.required('GITHUB_RUN_ID')}"
     run = f"[run]({page}){f' of {code(build)}' if build else ''}"
@@ -46,6 +54,13 @@ def alert(event: str, build: str, job: Job) -> None:
             _report(issues, f"{run}, which failed or was cancelled in {', '.join(map(code, failed))}")
     except ReleaseFailed as error:
         job.warn(f"the issue about failing scheduled runs could not be changed: {error}")
+
+
+def _lacks_page(needs: Mapping[str, Any]) -> bool:
+    """Whether the repository has GitHub Pages, and this run released something but did not deploy there."""
+    outputs = {name: needs.get(name, {}).get("outputs", {}) for name in ("version", "pages")}
+    released = needs.get("record", {}).get("result") == "success"
+    return released and outputs["version"].get("pages") == "true" and not outputs["pages"].get("address")
 
 
 def _report(issues: str, run: str) -> None:

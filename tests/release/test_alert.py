@@ -112,3 +112,29 @@ def test_a_github_that_fails_is_asked_again(job: Job) -> None:
     job.github.inject(refused(502, "Server Error"))
     assert alert(job, test="failure") == ""
     assert len(issues(job)) == 1
+
+
+@pytest.mark.parametrize(
+    ("pages", "address", "record", "warned"),
+    [
+        ("true", "", "success", True),
+        ("true", "https://owner.github.io/crypto-predict/", "success", False),
+        ("false", "", "success", False),
+        ("true", "", "skipped", False),
+    ],
+)
+def test_a_static_page_that_was_not_published_is_a_warning_and_no_failure(
+    job: Job, pages: str, address: str, record: str, *, warned: bool
+) -> None:
+    """GitHub reports a job that may fail as successful, and as cancelled if it exceeds its time."""
+    for export in ("success", "cancelled", "failure"):
+        needs = {
+            "version": {"result": "success", "outputs": {"pages": pages}},
+            "record": {"result": record, "outputs": {}},
+            "export": {"result": export, "outputs": {}},
+            "pages": {"result": "skipped", "outputs": {"address": address} if address else {}},
+        }
+        done = job.release("alert", "--event", "schedule", NEEDS=json.dumps(needs))
+        assert done.code == DONE
+        assert ("::warning::the static page was not published" in done.log) is warned
+    assert issues(job) == []

@@ -43,6 +43,7 @@ class Repository:
     git: Path  # bare repository; pushes arrive here
     private: bool = False
     has_issues: bool = True
+    has_pages: bool = False
     # The rights of TOKEN: "read" or "write"; no right without an entry.
     permissions: dict[str, str] = field(
         default_factory=lambda: {"contents": "write", "issues": "write", "attestations": "write"}
@@ -194,7 +195,8 @@ class GitHubSide:
         return granted == "write" or (granted == "read" and not write)
 
     async def _describe(self, _: web.Request) -> web.Response:
-        return web.json_response({"private": self._repository.private, "has_issues": self._repository.has_issues})
+        names = ("private", "has_issues", "has_pages")
+        return web.json_response({name: getattr(self._repository, name) for name in names})
 
     async def _list_issues(self, request: web.Request) -> web.Response:
         """List the newest first. GitHub lists pull requests too, even if issues are switched off."""

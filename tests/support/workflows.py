@@ -87,6 +87,11 @@ class World:
         path = self.folder / "attested"
         return path.read_text().splitlines() if path.exists() else []
 
+    @property
+    def pages(self) -> Path:
+        """The folder that GitHub Pages publishes, if one has been deployed."""
+        return self.folder / "pages"
+
     def push(self, message: str) -> str:
         """Commit a change with this message and push it to main; return the commit."""
         with (self.clone.folder / "NEWS").open("a") as news:
@@ -147,6 +152,7 @@ class World:
             "no_proxy": direct,
             "STAND_IN_ACTIONS": str(ACTIONS),
             "STAND_IN_ARTIFACTS": str(self.folder / "artifacts"),
+            "STAND_IN_PAGES": str(self.pages),
             "STAND_IN_ATTESTED": str(self.folder / "attested"),
             "STAND_IN_SIGSTORE": str(self.authority.folder),
             "GIT_TERMINAL_PROMPT": "0",  # act gives each step a terminal, at which git would wait for a password

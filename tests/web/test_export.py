@@ -1,7 +1,5 @@
 """The static export: the files of the server, in a folder that any server of files can serve, replaced as a whole."""
 
-import functools
-import http.server
 import json
 import os
 import re
@@ -31,6 +29,7 @@ from tests.support.feeds import entries, faults, links, parse
 from tests.support.ledgers import START, make_ledger, make_outcome, make_release
 from tests.support.models import BTC, ETH, make_model
 from tests.support.serving import KEPT, ROOT, SETTINGS, START_SECONDS
+from tests.support.static_sites import served
 
 LIVE, HERE, SOURCE = "https://live.example.org/", "https://pages.example.org/crypto/", "https://example.org/source"
 MODEL = make_model(BTC, ETH)
@@ -86,25 +85,6 @@ class Named(HTMLParser):
         if tag == "body":
             self.root, self.slug = values.get("data-root") or "", values.get("data-slug") or ""
         self.addresses += [address for name in ("href", "src") if (address := values.get(name)) is not None]
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """Serve a folder with Python's server of files, as `python -m http.server` does; return its address."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 the name of the library
-            pass
-
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def crawl(start: str) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """The release workflow itself, from checkout to public record. Only GitHub, Render and the exchange are replaced."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from crypto_predict.baked.ledger import Release
 from tests.support import github, render
 from tests.support.engine import forget
+from tests.support.feeds import faults
+from tests.support.ledgers import contents
 from tests.support.workflows import KEYS, World, ledger_of, manifest_of, market, needs_workflows, world
 
 pytestmark = [needs_workflows, pytest.mark.timeout(600)]
@@ -32,6 +36,8 @@ class First:
     index: dict[str, object]
     readme: str  # of the public record
     record: list[str]  # its files
+    ledger: bytes  # of the public record
+    pages: Path  # the folder of the static page
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +45,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> First:
     """The first release of a repository: without an earlier tag, image or ledger."""
     folder = tmp_path_factory.mktemp("first")
     with world(folder) as made, market() as exchange:
+        made.github.repository.has_pages = True
         run = made.release("push", exchange.url)
         assert run.returncode == 0, run.stdout[-6000:] + run.stderr
         return First(
@@ -56,6 +63,8 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> First:
             index=manifest_of(f"{made.image}:latest"),
             readme=made.recorded("README.md"),
             record=made.github.repository.run("ls-tree", "--name-only", "record").splitlines(),
+            ledger=f"{made.recorded('ledger.jsonl')}\n".encode(),
+            pages=made.pages,
         )
 
 
@@ -102,6 +111,19 @@ def test_the_index_is_described_and_names_its_base(first: First) -> None:
 def test_the_public_record_has_ledger_scorecard_forecasts_and_picture(first: First) -> None:
     assert first.record == ["BTC-USD.svg", "README.md", "forecasts.json", "ledger.jsonl", "scorecard.json"]
     assert f"## Build {first.build}" in first.readme
+
+
+def test_the_static_page_is_published_from_the_promoted_image_and_the_record(first: First) -> None:
+    """It names the live site, and its feed has the release at the address of the page."""
+    page = (first.pages / "index.html").read_text(encoding="utf-8")
+    assert "<title>BTC/USD: price forecast" in page
+    assert 'data-site="http://127.0.0.1:' in page
+    releases = json.loads((first.pages / "page" / "BTC-USD" / "releases.json").read_text())["releases"]
+    recorded = [entry.build for entry in contents(first.ledger) if isinstance(entry, Release)]
+    assert [release["build"] for release in releases] == [first.build] == recorded
+    feed = (first.pages / "feed.xml").read_bytes()
+    assert faults(feed, "https://owner.github.io/crypto-predict/feed.xml") == []
+    assert "**Exported** /out/site: " in first.run.stdout
 
 
 def test_the_run_s_page_shows_what_was_released(first: First) -> None:
@@ -210,6 +232,8 @@ def test_without_a_hook_nothing_is_deployed_and_the_release_is_promoted(first: F
         run = later.release("workflow_dispatch", exchange.url)
     assert run.returncode == 0, run.stdout[-6000:]
     assert "[release/deploy" not in run.stdout
+    assert "[release/export" not in run.stdout
+    assert "No static page: to publish one, select **GitHub Actions** as the source in" in run.stdout
     assert "**Not attested**: this repository is private" in run.stdout
     assert later.tags()["latest"] != first.tags["latest"]
     assert later.render.hook_requests == []

@@ -14,12 +14,23 @@ def test_no_queued_run_is_lost(name: str) -> None:
     assert read_workflow(name)["concurrency"] == {"group": "release", "cancel-in-progress": False, "queue": "max"}
 
 
-def test_only_one_job_can_sign_and_it_runs_no_code_of_the_project() -> None:
+def test_no_job_that_can_sign_runs_code_of_the_project() -> None:
     """Training reads an exchange and runs a hundred libraries. They must not get the identity of the workflow."""
-    signers = [name for name, job in JOBS.items() if "id-token" in job["permissions"]]
-    assert signers == ["attest"]
-    actions = [step["uses"].partition("@")[0] for step in JOBS["attest"]["steps"] if "uses" in step]
-    assert set(actions) == {"docker/login-action", "actions/attest"}
+    signers = {name: job["steps"] for name, job in JOBS.items() if "id-token" in job["permissions"]}
+    actions = {
+        name: {step["uses"].partition("@")[0] for step in steps if "uses" in step} for name, steps in signers.items()
+    }
+    assert actions == {"attest": {"docker/login-action", "actions/attest"}, "pages": {"actions/deploy-pages"}}
+    assert [step for step in signers["pages"] if "run" in step] == []
+
+
+def test_a_static_page_that_is_not_published_fails_no_release() -> None:
+    """It is made from what has been promoted and recorded, and only where the repository has GitHub Pages."""
+    export, pages = JOBS["export"], JOBS["pages"]
+    assert export["continue-on-error"] is pages["continue-on-error"] is True
+    assert "needs.record.result == 'success' && needs.version.outputs.pages == 'true'" in export["if"]
+    assert "needs.export.outputs.done == 'success'" in pages["if"]  # the result of such a job is always success
+    assert [name for name, job in JOBS.items() if {"export", "pages"} & set(job.get("needs", []))] == ["alert"]
 
 
 def test_each_job_has_only_the_write_permissions_that_it_needs() -> None:
@@ -34,6 +45,8 @@ def test_each_job_has_only_the_write_permissions_that_it_needs() -> None:
         "deploy": [],
         "promote": ["packages"],
         "record": ["contents"],
+        "export": [],
+        "pages": ["pages", "id-token"],
         "alert": ["issues"],
     }
     assert RELEASE["permissions"] == {}
