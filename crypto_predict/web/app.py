@@ -54,7 +54,7 @@ def create_service(
     site = Site(
         live=access is not None,
         static=False,
-        address=None,
+        address=settings.site_url,
         stale_after=settings.stale_after,
         retrain_every=settings.retrain_every,
         repository_url=settings.repository_url,

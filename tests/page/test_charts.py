@@ -246,6 +246,7 @@ def test_the_table_behind_the_chart_is_the_data(url: str, document: dict[str, An
     open_chart(browser, url)
     assert not browser.all(f"{FIGURE} table tbody")
     browser.one(f"{FIGURE} summary").click()
+    browser.until(lambda: browser.all(f"{FIGURE} .scroll tbody tr"), "the rows are made")
     found: dict[str, list[str]] = {}
 
     def read() -> None:

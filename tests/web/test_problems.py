@@ -26,6 +26,7 @@ from crypto_predict.web.collected.forecasts import NoMinuteForecast
 from crypto_predict.web.collected.questions import BadBody
 from crypto_predict.web.collected.rendering import NotAcceptable
 from crypto_predict.web.collected.series import NotCollected
+from crypto_predict.web.page.releases import NoRelease, ReleasesUnavailable
 from crypto_predict.web.problems import Problem
 from crypto_predict.web.questions import BadParameter
 
@@ -50,6 +51,8 @@ EVERY_ERROR: list[tuple[CryptoPredictError, int, dict[str, object]]] = [
     (Overloaded(), 503, {}),
     (NoMinuteForecast("no candles", timedelta(seconds=310.5), timedelta()), 503, {"lag_seconds": 310}),
     (NoMinuteForecast("no candles", None, timedelta()), 503, {"lag_seconds": None}),
+    (NoRelease(Pair("BTC", "USD"), "2024-06-01", []), 404, {"parameter": "day"}),
+    (ReleasesUnavailable("the ledger is being read", 10), 503, {}),
     (DatabaseError("", "it is locked"), 503, {"detail": "the database cannot be read: it is locked"}),
 ]
 

@@ -16,11 +16,12 @@ from crypto_predict.market import DAY, Pair
 from crypto_predict.version import __version__
 from crypto_predict.web import answers, probabilities, problems, questions, rendering
 from crypto_predict.web.collected.series import Example
-from crypto_predict.web.documentation import administration, collected
+from crypto_predict.web.documentation import administration, collected, page
 from crypto_predict.web.documentation.schemas import (
     PAIR,
     PAIR_PARAMETER,
     Schema,
+    cut,
     parameter,
     problem_response,
     record,
@@ -155,6 +156,7 @@ def document(snapshot: Snapshot, repository_url: str | None = None, example: Exa
         "components": {"schemas": _schemas(), "responses": _responses(snapshot), "headers": _headers(snapshot)},
         **link,
     }
+    page.extend(found, snapshot)
     if example is not None:
         collected.extend(found, example, snapshot.answers.pairs())
         administration.extend(found, example)
@@ -314,9 +316,9 @@ def _example_answers(snapshot: Snapshot) -> dict[str, Any]:
         ),
         "ForecastDay": json.loads(snapshot.rendering.forecast(days).body),
         "Probability": plain.encode(probabilities.answer(served, limit)),
-        "PairRange": _cut(plain.encode(served.pairs())),
-        "Card": _cut(plain.encode(replace(card, pairs=_first(card.pairs)))),
-        "Scorecard": _cut(plain.encode(scorecard)),
+        "PairRange": cut(plain.encode(served.pairs())),
+        "Card": cut(plain.encode(replace(card, pairs=_first(card.pairs)))),
+        "Scorecard": cut(plain.encode(scorecard)),
         "Version": plain.encode(served.version),
         "Alive": {"status": "alive"},
         "Readiness": {"status": "ready", "simulated": card.simulated},
@@ -343,10 +345,3 @@ def _example_problems(snapshot: Snapshot) -> dict[str, problems.Problem]:
 
 def _first(table: Mapping[Pair, Any]) -> dict[Pair, Any]:
     return dict(list(table.items())[:1])
-
-
-def _cut(value: Any) -> Any:
-    """Return the value with only the first two members of each list."""
-    if isinstance(value, dict):
-        return {name: _cut(member) for name, member in value.items()}
-    return [_cut(member) for member in value[:2]] if isinstance(value, list) else value

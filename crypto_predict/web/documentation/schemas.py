@@ -93,3 +93,10 @@ def ref(kind: str, name: str) -> dict[str, str]:
 def refs(kind: str, names: Sequence[str]) -> dict[str, Any]:
     """Return references to components, by their names."""
     return {name: ref(kind, name) for name in names}
+
+
+def cut(value: Any) -> Any:
+    """Return plain data with only the first two members of each list, for an example."""
+    if isinstance(value, dict):
+        return {name: cut(member) for name, member in value.items()}
+    return [cut(member) for member in value[:2]] if isinstance(value, list) else value

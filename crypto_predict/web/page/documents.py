@@ -24,13 +24,13 @@ CONTENT_TYPE = "application/json"
 Document = dict[str, Any]  # plain data
 
 # The members of the dataclasses of `baked.schema` that the page shows.
-_SCORE = (
+SCORE = (
     *("horizon_days", "forecasts", "relative_mae", "relative_winkler", "relative_crps"),
     *("coverage", "coverage_50", "coverage_90", "pit", "confidence", "words"),
 )
-_PROPHET_SCORE = ("horizon_days", "forecasts", "relative_mae", "coverage")
-_LIVE = ("since", "releases", "due", "days", "pending", "relative_mae", "coverage")
-_LIVE_SCORE = ("horizon_days", "due", "relative_mae", "coverage")
+PROPHET_SCORE = ("horizon_days", "forecasts", "relative_mae", "coverage")
+LIVE = ("since", "releases", "due", "days", "pending", "relative_mae", "coverage")
+LIVE_SCORE = ("horizon_days", "due", "relative_mae", "coverage")
 
 
 def forecast(answers: Answers, pair: Pair) -> Document:
@@ -96,17 +96,17 @@ def _backtest(backtest: Backtest) -> Document:
         "first_cutoff": str(backtest.first_cutoff),
         "last_cutoff": str(backtest.last_cutoff),
         "cutoffs": backtest.cutoffs,
-        "scores": [_members(score, _SCORE) for score in backtest.scores],
+        "scores": [_members(score, SCORE) for score in backtest.scores],
         "prophet": None
         if prophet is None
-        else {"scores": [_members(score, _PROPHET_SCORE) for score in prophet.scores], "words": prophet.words},
+        else {"scores": [_members(score, PROPHET_SCORE) for score in prophet.scores], "words": prophet.words},
     }
 
 
 def _live(live: LiveRecord) -> Document:
     return {
-        **_members(live, _LIVE),
-        "by_horizon": [_members(score, _LIVE_SCORE) for score in live.by_horizon],
+        **_members(live, LIVE),
+        "by_horizon": [_members(score, LIVE_SCORE) for score in live.by_horizon],
         "latest": plain.encode(live.latest),
     }
 

@@ -44,7 +44,7 @@ class Site:
     """Where and how the page is published."""
 
     live: bool  # a database is connected: candles, minutes and prices can be asked for
-    address: str | None  # of the live site, in a static export that knows it; None on a server
+    address: str | None  # of a server itself, or of the live site that an export refers to; None: it is not known
     static: bool  # an export: there is no API at `root`
     stale_after: timedelta  # a model or a newest price older than this is stale
     retrain_every: timedelta

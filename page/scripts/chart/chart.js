@@ -109,6 +109,8 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
   const indexAt = (/** @type {number} */ time) => scale.timeToIndex(/** @type {UTCTimestamp} */ (time), true) ?? 0;
   const values = (/** @type {number} */ time) => valuesAt(parts, time);
 
+  const table = createTable({ label: () => plot.getAttribute("aria-label") ?? label, parts: () => parts, times: allTimes, home: homeTime, word });
+
   function read() {
     const time = pointedAt ?? homeTime();
     showReading(reading, word(time), values(time));
@@ -128,7 +130,9 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
   }
   function refresh() {
     pending = 0;
-    showLegend(legend, parts);
+    if (showLegend(legend, parts)) {
+      table.renew();
+    }
     if (parts.some((part) => part.points().length > 0)) {
       read();
     }
@@ -224,8 +228,7 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
     { capture: true, passive: true, signal: ended.signal },
   );
   createCursor({ plot, times: allTimes, home: homeTime, page, move: moveCursor, leave: rest, zoom });
-  const table = createTable({ label, parts: () => parts, times: allTimes, home: homeTime, word });
-  figure.append(table);
+  figure.append(table.details);
   paint();
   onThemeChange(paint, ended.signal);
 
@@ -336,6 +339,8 @@ function showReading(reading, time, items) {
 }
 
 /**
+ * Show the legend of the visible series, and return whether it has changed.
+ *
  * @param {HTMLElement} legend
  * @param {Part[]} parts
  */
@@ -343,7 +348,7 @@ function showLegend(legend, parts) {
   const items = parts.filter((part) => part.visible() && part.points().length > 0).flatMap((part) => part.legend);
   const key = items.map(({ text }) => text).join("\n");
   if (legend.dataset.key === key) {
-    return;
+    return false;
   }
   legend.dataset.key = key;
   legend.replaceChildren(
@@ -353,6 +358,7 @@ function showLegend(legend, parts) {
       return element("li", {}, swatch, text);
     }),
   );
+  return true;
 }
 
 /**

@@ -9,10 +9,10 @@ import { indexOf } from "./series.js";
 const ROWS = 50; // of a page
 
 /**
- * Return a `<details>` with the table of a chart's visible series.
+ * Return a `<details>` with the table of a chart's visible series, and what renews it when others are visible.
  *
  * @param {object} options
- * @param {string} options.label of the chart
+ * @param {() => string} options.label of the chart
  * @param {() => Part[]} options.parts the series
  * @param {() => number[]} options.times all times of the visible series, ascending
  * @param {() => number} options.home the time of the first page
@@ -22,7 +22,7 @@ export function createTable({ label, parts, times, home, word }) {
   let first = 0;
   const earlier = action("Earlier", () => turn(-ROWS));
   const later = action("Later", () => turn(ROWS));
-  const scroll = element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Values: ${label}` });
+  const scroll = element("div", { class: "scroll", tabindex: 0, role: "region" });
   const content = element("div", {}, element("p", { class: "paging" }, earlier, " ", later), scroll);
   const details = element("details", { class: "values" }, element("summary", {}, "Values as a table"));
 
@@ -40,23 +40,30 @@ export function createTable({ label, parts, times, home, word }) {
     const rows = all.slice(first, first + ROWS).map((time) =>
       element("tr", {}, element("th", { scope: "row" }, word(time)), ...shown.flatMap((part) => cellsOf(part, time)).map((text) => element("td", {}, text))),
     );
-    const table = element("table", {}, element("caption", {}, label), element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
+    const table = element("table", {}, element("caption", {}, label()), element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
     earlier.disabled = first === 0;
     later.disabled = first + ROWS >= all.length;
+    scroll.setAttribute("aria-label", `Values: ${label()}`);
     scroll.replaceChildren(table);
+  }
+
+  function renew() {
+    if (details.open) {
+      first = indexOf(times().map((time) => ({ time })), home()) - ROWS / 2;
+      fill();
+    }
   }
 
   details.addEventListener("toggle", () => {
     if (details.open) {
-      first = indexOf(times().map((time) => ({ time })), home()) - ROWS / 2;
       details.append(content);
-      fill();
+      renew();
     } else {
       content.remove();
       scroll.replaceChildren();
     }
   });
-  return details;
+  return { details, renew };
 }
 
 /**

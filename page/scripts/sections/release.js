@@ -109,8 +109,8 @@ function closesByDay(history, outcomes) {
  */
 function createControls(days, choose) {
   const select = element("select", {}, new Option("now", ""), ...days.map((day) => new Option(day, day)));
-  const earlier = action("Earlier", () => step(1));
-  const later = action("Later", () => step(-1));
+  const earlier = action("Earlier release", () => step(1));
+  const later = action("Later release", () => step(-1));
   const back = action("Back to today", () => choose(undefined));
   select.addEventListener("change", () => choose(select.value || undefined));
   show(undefined);
@@ -160,8 +160,9 @@ function createFan(view) {
       series.line.set([joint, ...daily(last + DAY_SECONDS, release.prediction)]);
       series.actual.set([joint, ...days.map((time) => ({ time, value: closes.get(time) ?? null }))]);
       Object.values(series).forEach((one) => one.show(true));
-      const made = secondsOf(release.made_at);
-      chart.mark([{ time: last, text: `forecast of ${formatDay(made)}` }]);
+      const day = formatDay(secondsOf(release.made_at));
+      chart.mark([{ time: last, text: `forecast of ${day}` }]);
+      chart.setLabel(`Price of ${release.pair} by day, the forecast of ${day}, and what followed`);
       chart.setHome(days.filter((time) => closes.has(time)).at(-1) ?? last);
       chart.setRange(last - HISTORY_DAYS * DAY_SECONDS, last + release.prediction.length * DAY_SECONDS);
     },

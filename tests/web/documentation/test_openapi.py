@@ -31,16 +31,10 @@ MODEL = make_model(BTC, ETH, trained_at=NOW, last=(NOW - timedelta(hours=36)).da
 DOCUMENT = document(snapshot_of(MODEL))
 OPERATIONS = {path: item["get"] for path, item in DOCUMENT["paths"].items()}
 UNLISTED = {  # routes that the document leaves out, and why
-    "/": "is the page of the first pair",
-    "/page/{slug}/": "is the page of a pair",
-    "/page/{slug}": "redirects to that page",
-    "/page/{slug}.json": "is what that page loads",
-    "/page/{slug}/record.json": "is what that page loads",
-    "/page/{slug}/releases.json": "is what that page loads",
-    "/page/{slug}/releases/{day}.json": "is what that page loads",
-    "/page/built/{file}": "is what that page loads",
-    "/feed.xml": "is for feed readers",
-    "/feed/{month}.xml": "is for feed readers",
+    "/page/{slug}": "redirects to the page",
+    "/page/{slug}/releases/{day}.json": "has a day of the list of releases, which may be empty",
+    "/page/built/{file}": "is what the page loads",
+    "/feed/{month}.xml": "is linked by the feed, if it has so many entries",
     "/docs": "is the page that shows the document",
     "/docs/{file}": "is what that page loads",
     "/openapi.json": "is the document",
