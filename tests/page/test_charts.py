@@ -11,20 +11,18 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.support.browser import PHONE, Browser, needs_page
 from tests.support.models import TRAINED_AT
-from tests.support.pages import NOW, growing, serving_at, train
+from tests.support.pages import NOW, RELEASED, growing, published, serving_at
 
 pytestmark = needs_page
 
 FIGURE = "#forecast-chart"
-RELEASED = [TRAINED_AT - timedelta(days=days) for days in (40, 20)]
 
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A model of simulated prices with three releases, and a database."""
     folder = tmp_path_factory.mktemp("site")
-    model = train(folder, "--source", "simulated", "--pair", "BTC/USD,ETH/USD", "--days", "400", released=RELEASED)
-    with growing(folder / "market.db"), serving_at(NOW, model, folder / "market.db") as served:
+    with growing(folder / "market.db"), serving_at(NOW, published(folder), folder / "market.db") as served:
         yield served.url
 
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,13 +13,12 @@ from crypto_predict.baked import store
 from crypto_predict.market import Pair
 from tests.support.axe import findings
 from tests.support.browser import DESKTOP, PHONE, Browser, Screen, needs_page
-from tests.support.models import BTC, ETH, TRAINED_AT, make_model
-from tests.support.pages import NOW, REAL, growing, serving_at, train
+from tests.support.models import BTC, ETH, make_model
+from tests.support.pages import NOW, REAL, RELEASED, growing, serving_at, train
 
 pytestmark = needs_page
 
 TETHER = Pair("BTC", "USDT")
-RELEASED = [TRAINED_AT - timedelta(days=days) for days in (40, 20)]
 LOOKS = [(DESKTOP, False), (DESKTOP, True), (PHONE, False), (PHONE, True)]
 
 
@@ -45,7 +43,7 @@ def alone(folder: Path) -> Iterator[Site]:
 @contextmanager
 def invented(folder: Path) -> Iterator[Site]:
     """Simulated prices, with a database and a ledger."""
-    model = train(folder, "--source", "simulated", "--pair", "BTC/USD,ETH/USD", "--days", "400", released=RELEASED)
+    model = train(folder, "--source", "simulated", "--pair", "BTC/USD,ETH/USD", "--days", "400", released=RELEASED[:1])
     with growing(folder / "market.db"), serving_at(NOW, model, folder / "market.db") as served:
         yield Site(served.url, BTC, simulated=True, live=True, recorded=True)
 

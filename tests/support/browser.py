@@ -197,16 +197,14 @@ class Browser:
 
     @contextlib.contextmanager
     def hidden(self) -> Iterator[None]:
-        """Hide the page behind another tab."""
-        page = self.driver.current_window_handle
-        self.driver.switch_to.new_window("tab")
-        cover = self.driver.current_window_handle
+        """Hide the page, whose window is minimized."""
+        self.driver.minimize_window()
         try:
+            self.until(lambda: self.run("return document.hidden"), "the page is hidden")
             yield
         finally:
-            self.driver.switch_to.window(cover)
-            self.driver.close()
-            self.driver.switch_to.window(page)
+            self.driver.set_window_rect(0, 0, DESKTOP.width, DESKTOP.height)
+            self.until(lambda: not self.run("return document.hidden"), "the page is visible")
 
     # What is on the page.
 
@@ -237,10 +235,10 @@ class Browser:
           Array.from(row.cells, (cell) => cell.textContent.trim().replace(/\\s+/g, " ")))"""
         return [list(row) for row in self.run(script, selector)]
 
-    def until(self, condition: Callable[[], T | None], what: str = "the condition is true") -> T:
+    def until(self, condition: Callable[[], T | None], what: str = "it is true", seconds: float = SECONDS) -> T:
         """Wait until a condition returns something that is true, and return that."""
-        waiting = WebDriverWait(self.driver, SECONDS, 0.02, [StaleElementReferenceException])
-        return waiting.until(lambda _: condition() or False, f"not within {SECONDS} s: {what}")
+        waiting = WebDriverWait(self.driver, seconds, 0.02, [StaleElementReferenceException])
+        return waiting.until(lambda _: condition() or False, f"not within {seconds} s: {what}")
 
     def settle(self) -> None:
         """Wait until the page asks for nothing and changes nothing any more, for a few frames."""
@@ -251,7 +249,7 @@ class Browser:
         self.settle()
         self.driver.execute_async_script(_READ)
         self.settle()
-        self.run("scrollTo(0, 0)")
+        self.run("scrollTo({ top: 0, behavior: 'instant' })")
 
     def press(self, *keys: str) -> None:
         """Press keys one after the other, wherever the focus is."""

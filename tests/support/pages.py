@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import api
 from crypto_predict import logs
 from crypto_predict.baked import store
+from crypto_predict.forecasting.record import Record
 from crypto_predict.market import DAY, Candle, Interval, Pair, SeriesKey, Span, aggregate
 from crypto_predict.market.forecast import MINUTES_AHEAD, MinuteForecast
 from crypto_predict.market.ports import Closed, ForecastStep, StreamSpan, StreamState
@@ -26,16 +27,18 @@ from crypto_predict.web.app import create_app, create_service
 from crypto_predict.web.operations.startup import announce
 from crypto_predict.web.server.server import Server
 from tests.support.forks import forked_training
+from tests.support.histories import history_of, make_candle
 from tests.support.minute_forecasts import KEEP, scores
 from tests.support.minutes import MINUTE
-from tests.support.models import BTC, ETH, TRAINED_AT
+from tests.support.models import BTC, ETH, TRAINED_AT, make_model
 from tests.support.serving import KEPT, ROOT, Served
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 NOW = TRAINED_AT.replace(hour=13, minute=0, second=10)  # ten seconds after a close
-TOKEN = "correct horse battery staple"  # of whoever may add a pair
+RELEASED = [TRAINED_AT - timedelta(days=days) for days in (40, 20)]  # before
+TOKEN = "correct-horse-battery-staple"  # of whoever may add a pair
 HOURS = 3  # of minutes in a database
 HISTORY = 120  # days in a database
 REAL = ROOT.parent / "shared" / "data" / "binance_BTC-USDT_1d.csv"
@@ -58,6 +61,26 @@ def train(folder: Path, *arguments: str, released: Iterable[datetime] = ()) -> P
         done = forked_training(*quick, *before, "--until", f"{instant - DAY:%Y-%m-%d}", environ=environ)
         assert done.code == 0, done.errors
     return model
+
+
+def published(folder: Path) -> Path:
+    """Save a hand-made model of simulated prices, and its ledger: it has releases before, whose outcomes are known.
+
+    Unlike that of `train`, it takes no time, and has no backtest.
+    """
+    record, pairs = Record(), (BTC, ETH)
+    model = make_model(*pairs, simulated=True)
+    for instant in RELEASED:
+        before = make_model(*pairs, trained_at=instant, last=(instant - DAY).date(), simulated=True)
+        record.release(before.card, before.forecasts)
+    for pair, forecast in model.forecasts.items():
+        days = [datetime.combine(forecast.first, time(), UTC) + n * DAY for n in range(len(forecast.closes))]
+        candles = [make_candle(day, close) for day, close in zip(days, forecast.closes, strict=True) if close]
+        record.settle([history_of(candles, pair, simulated=True)])
+    record.release(model.card, model.forecasts)
+    (folder / "model.ledger.jsonl").write_bytes(b"".join(record.ledger.content()))
+    store.save(replace(model, scorecard=record.scorecard()), folder / "model.pkl")
+    return folder / "model.pkl"
 
 
 class At:
