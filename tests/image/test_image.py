@@ -23,7 +23,7 @@ MOST_BYTES = 13_000_000  # in the layers above the base
 
 
 def paths_of(container: Container) -> list[str]:
-    """Return the path of every endpoint and of every file of the documentation page."""
+    """Return the path of every endpoint, of a past release, and of every file of the documentation page."""
     document = requests.get(f"{container.url}/openapi.json", timeout=30).json()
     tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}"
     requested = {
@@ -33,7 +33,10 @@ def paths_of(container: Container) -> list[str]:
     }
     page = requests.get(f"{container.url}/docs", timeout=30).text
     files = re.findall(r'(?:src|href)="(/docs/[^"]+)"', page)
-    return [requested.get(path, path) for path in document["paths"] if path != "/docs/{file}"] + files
+    newest = requests.get(f"{container.url}/page/BTC-USD/releases.json", timeout=30).json()["releases"][0]["day"]
+    past = [f"/page/BTC-USD/releases/{newest}.json", f"/feed/{newest[:7]}.xml"]
+    described = [requested.get(path, path.replace("{slug}", "BTC-USD")) for path in document["paths"]]
+    return [path for path in described if path != "/docs/{file}"] + past + files
 
 
 def request_every_path(container: Container) -> None:

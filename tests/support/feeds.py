@@ -48,7 +48,7 @@ def faults(data: bytes, address: str) -> list[str]:
 
 
 def _faults(data: bytes, address: str) -> Iterator[str]:
-    if not data.startswith(b"<?xml version='1.0' encoding='utf-8'?>\n<feed "):
+    if not data.startswith(b'<?xml version="1.0" encoding="utf-8"?>\n<feed '):
         yield "no XML declaration"
     feed = parse(data)
     if feed.tag != f"{ATOM}feed":

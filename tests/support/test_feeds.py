@@ -6,7 +6,7 @@ from tests.support.feeds import faults
 
 ADDRESS = "https://example.org/feed.xml"
 SOUND = """\
-<?xml version='1.0' encoding='utf-8'?>
+<?xml version="1.0" encoding="utf-8"?>
 <feed xmlns="http://www.w3.org/2005/Atom" xmlns:fh="http://purl.org/syndication/history/1.0" xml:lang="en">
 <id>urn:a</id><title>T</title><updated>2024-05-18T00:10:00Z</updated><author><name>N</name></author>
 <link rel="self" type="application/atom+xml" href="feed.xml"/><link rel="current" href="feed.xml"/><fh:archive/>

@@ -12,7 +12,7 @@ from crypto_predict.baked.schema import Anchor, LiveForecast, LiveRecord, LiveSc
 from crypto_predict.web import rendering
 from crypto_predict.web.documentation.schemas import PAIR, Schema, cut, or_null, record, ref, refs, response, schema_of
 from crypto_predict.web.page import documents, html
-from crypto_predict.web.page.release_pages import FEED_TYPE
+from crypto_predict.web.page.feed import CONTENT_TYPE as FEED_TYPE
 from crypto_predict.web.page.releases import ListedRelease, ReleasesDocument
 from crypto_predict.web.snapshots import Snapshot
 

@@ -13,24 +13,25 @@ from __future__ import annotations
 import re
 import uuid
 from datetime import date, datetime
-from xml.etree import ElementTree as ET
+from typing import NamedTuple
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.ledger import Release
 from crypto_predict.baked.schema import Model
 from crypto_predict.market import DAY, Pair, price_decimals
 from crypto_predict.version import __version__
-from crypto_predict.web.page import words
+from crypto_predict.web.page import html, words
 from crypto_predict.web.page.releases import PublishedRelease, Releases
 from crypto_predict.wording import counted, listed
 
-NAME = "feed.xml"
+CONTENT_TYPE = "application/atom+xml; charset=utf-8"
+NAME = "feed.xml"  # its address, and its template
 HORIZONS = (1, 7, 30)  # days after the last candle, in the words of an entry
 
-_ATOM, _HISTORY = "http://www.w3.org/2005/Atom", "http://purl.org/syndication/history/1.0"
 _IDENTITIES = uuid.UUID("5b1f5e5c-6f0a-4f4e-9d4b-0c6a5c1d2e73")  # the namespace of the identities below
 _NO_LEDGER = "no ledger"
-_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, section 2.2: the others
+# What XML 1.0, section 2.2, does not allow. It is replaced by the sign for an unknown character.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Feed:
@@ -50,7 +51,7 @@ class Feed:
             ReleasesUnavailable: The ledger is being read, or has changed since the start.
         """
         published, months = list(self._releases.newest()), self._releases.months
-        links = {"self": NAME, "alternate": ""}
+        links = {"self": NAME}
         if published:
             month = months.index(_month(published[0].release))
             whole = next(self._releases.of_month(months[month])).sha256 == published[0].sha256
@@ -61,7 +62,7 @@ class Feed:
         """Return ``feed/2026-11.xml`` for one of the months of the releases; errors as of `newest`."""
         months = self._releases.months
         place = months.index(month)
-        links = {"self": _archive(month), "alternate": "", "current": NAME}
+        links = {"self": _archive(month), "current": NAME}
         links |= _linked("prev-archive", months, place - 1) | _linked("next-archive", months, place + 1)
         is_over = month < self._model.card.trained_at.isoformat()[:7]
         return self._document("../", links, list(self._releases.of_month(month)), is_archive=is_over)
@@ -70,42 +71,46 @@ class Feed:
         self, root: str, links: dict[str, str], published: list[PublishedRelease], *, is_archive: bool = False
     ) -> bytes:
         """Return a feed document; `root` is the prefix that makes an address of the site relative to it."""
-        card, prefix = self._model.card, root if self._address is None else self._address
-        feed = ET.Element("feed", {"xmlns": _ATOM, "xmlns:fh": _HISTORY, "xml:lang": "en"})
-        about = listed([str(pair) for pair in self._model.forecasts])
-        invented = " (simulated prices)" if card.simulated else ""
-        _add(feed, "id", _identity(self._releases.head or _NO_LEDGER))
-        _add(feed, "title", f"Crypto Predict: forecasts of {about}{invented}")
-        _add(feed, "subtitle", "Each release, what it forecast, and how sure it was. Nothing here is advice.")
-        _add(feed, "updated", _instant(max([one.release.made_at for one in published], default=card.trained_at)))
-        author = _add(feed, "author")
-        _add(author, "name", "Crypto Predict")
-        if self._repository_url is not None:
-            _add(author, "uri", self._repository_url)
-        _add(feed, "generator", "Crypto Predict", version=__version__)
-        if is_archive:
-            _add(feed, "fh:archive")
-        for relation, place in links.items():
-            kind = "text/html" if relation == "alternate" else "application/atom+xml"
-            _add(feed, "link", rel=relation, type=kind, href=prefix + place or "./")
-        for one in reversed(published):
-            _add_entry(feed, one, prefix)
-        ET.indent(feed, "")  # a line for each element
-        return bytes(ET.tostring(feed, "utf-8", xml_declaration=True)) + b"\n"
+        card = self._model.card
+        text = html.render(
+            NAME,
+            root=root if self._address is None else self._address,
+            identity=_identity(self._releases.head or _NO_LEDGER),
+            pairs=listed([str(pair) for pair in self._model.forecasts]),
+            simulated=card.simulated,
+            updated=_instant(max([one.release.made_at for one in published], default=card.trained_at)),
+            repository_url=self._repository_url,
+            version=__version__,
+            is_archive=is_archive,
+            links=links,
+            entries=[_entry(one) for one in reversed(published)],
+        )
+        return f"{_NOT_XML.sub(chr(0xFFFD), text)}\n".encode()
 
 
-def _add_entry(feed: ET.Element, published: PublishedRelease, prefix: str) -> None:
-    release, entry = published.release, _add(feed, "entry")
-    made_at, page = _instant(release.made_at), page_of(release.pair, release.made_at)
-    _add(entry, "id", _identity(published.sha256))
-    _add(entry, "title", title(release))
-    _add(entry, "published", made_at)
-    _add(entry, "updated", made_at)
-    _add(entry, "link", rel="alternate", type="text/html", href=f"{prefix}{page}")
-    _add(entry, "category", term=str(release.pair))
-    if release.simulated:
-        _add(entry, "category", term="simulated")
-    _add(entry, "summary", summary(release), type="text")
+class Entry(NamedTuple):
+    """An entry of the feed, as text."""
+
+    identity: str
+    title: str
+    made_at: str
+    page: str  # address of the page that shows it, from the root of the site
+    pair: str
+    simulated: bool
+    summary: str
+
+
+def _entry(published: PublishedRelease) -> Entry:
+    release = published.release
+    return Entry(
+        _identity(published.sha256),
+        title(release),
+        _instant(release.made_at),
+        page_of(release.pair, release.made_at),
+        str(release.pair),
+        release.simulated,
+        summary(release),
+    )
 
 
 def page_of(pair: Pair, made_at: datetime) -> str:
@@ -174,14 +179,3 @@ def _archive(month: str) -> str:
 def _linked(relation: str, months: list[str], place: int) -> dict[str, str]:
     """Return the link to the month at a place; none if there is none."""
     return {relation: _archive(months[place])} if 0 <= place < len(months) else {}
-
-
-def _add(parent: ET.Element, name: str, text: str | None = None, **attributes: str) -> ET.Element:
-    """Add an element. Characters that XML cannot have are replaced."""
-    child = ET.SubElement(parent, name, {key: _clean(value) for key, value in attributes.items()})
-    child.text = None if text is None else _clean(text)
-    return child
-
-
-def _clean(text: str) -> str:
-    return _IN_XML.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -169,21 +169,23 @@ def _api(site: Site, root: str) -> str | None:
 
 
 def _render(template: str, site: Site, root: str, **values: Any) -> str:
-    """Render one of the templates beside this module, with what every page has."""
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            root=root,
-            api=_api(site, root),
-            built=site.assets.files,
-            repository_url=site.repository_url,
-            notice=site.assets.notice,
-            # A server sends it as a header, which can also forbid frames.
-            policy=policy(site.address) if site.static else None,
-            **values,
-        )
+    """Render one of the templates of pages, with what every page has."""
+    return render(
+        template,
+        root=root,
+        api=_api(site, root),
+        built=site.assets.files,
+        repository_url=site.repository_url,
+        notice=site.assets.notice,
+        # A server sends it as a header, which can also forbid frames.
+        policy=policy(site.address) if site.static else None,
+        **values,
     )
+
+
+def render(template: str, **values: Any) -> str:
+    """Render one of the templates beside this module. Every value is escaped, for HTML and XML alike."""
+    return _environment().get_template(template).render(values)
 
 
 def _facts(answers: Answers, pair: Pair, site: Site, root: str) -> dict[str, str]:

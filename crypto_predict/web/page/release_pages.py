@@ -12,14 +12,13 @@ from functools import lru_cache
 from crypto_predict.baked import plain
 from crypto_predict.errors import UnknownPair
 from crypto_predict.market import Pair
-from crypto_predict.web.page import documents
+from crypto_predict.web.page import documents, feed
 from crypto_predict.web.page.pages import SECURITY
 from crypto_predict.web.page.releases import Releases
 from crypto_predict.web.page.representations import Representations, represent
 from crypto_predict.web.rendering import COMMON, Rendered, simulated_header
 from crypto_predict.web.snapshots import Snapshot
 
-FEED_TYPE = "application/atom+xml; charset=utf-8"
 MOST_DOCUMENTS = 64  # kept, of some 10 kB each
 MOST_FEEDS = 4  # of some 100 kB each
 
@@ -82,12 +81,10 @@ class ReleasePages:
         return _represent(documents.CONTENT_TYPE, body, simulated=simulated)
 
     def _make_feed(self, month: str | None) -> Representations:
-        from crypto_predict.web.page.feed import Feed  # noqa: PLC0415 no start waits for the library of XML
-
         model = self._snapshot.answers.model
-        feed = Feed(model, self._releases, self._address, self._repository_url)
-        body = feed.newest() if month is None else feed.of_month(month)
-        return _represent(FEED_TYPE, body, simulated=model.card.simulated)
+        made = feed.Feed(model, self._releases, self._address, self._repository_url)
+        body = made.newest() if month is None else made.of_month(month)
+        return _represent(feed.CONTENT_TYPE, body, simulated=model.card.simulated)
 
     def _sent(self, representations: Representations, accepted: str | None) -> Rendered:
         body, headers = representations.preferred(accepted)
