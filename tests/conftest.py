@@ -29,7 +29,8 @@ TRACING_IS_SLOW = sys.version_info < (3, 14)
 SLOWEST = (
     *("tests/workflows/", "tests/web/server/test_slow_clients", "tests/sources/test_source_bounds"),
     *("tests/forecasting/evaluation/test_backtest", "tests/test_readme", "tests/training/", "tests/collecting/"),
-    *("tests/web/documentation/test_browser", "tests/test_end_to_end", "tests/release/test_deploy"),
+    *("tests/page/test_live", "tests/page/test_reading", "tests/web/documentation/test_browser"),
+    *("tests/test_end_to_end", "tests/release/test_deploy"),
     *("tests/web/server/test_stalled_log", "tests/web/collected/", "tests/test_notebook", "tests/release/test_alert"),
     *("tests/baked/test_store", "tests/forecasting/gate/"),
 )

@@ -11,7 +11,7 @@ import requests
 
 from crypto_predict.baked import store
 from crypto_predict.market import Pair
-from tests.support.axe import findings
+from tests.support.axe import findings, needs_axe
 from tests.support.browser import DESKTOP, PHONE, Browser, Screen, needs_page
 from tests.support.models import BTC, ETH, make_model
 from tests.support.pages import NOW, REAL, RELEASED, growing, serving_at, train
@@ -89,6 +89,7 @@ def test_the_forecast_and_the_record_are_readable_without_scripts(site: Site, br
     assert any(one.is_displayed() for one in browser.all(".banner")) == site.simulated
 
 
+@needs_axe
 @pytest.mark.parametrize(("screen", "dark"), LOOKS, ids=["desktop", "desktop, dark", "phone", "phone, dark"])
 def test_nothing_is_wrong_with_the_page_as_a_whole(screen: Screen, dark: bool, site: Site, browser: Browser) -> None:
     """Everything opened and read to the end: what axe-core finds, and what the browser reports, is nothing.

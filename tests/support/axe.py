@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.browser import Browser
 from tests.support.serving import ROOT
 
 SCRIPT = ROOT / "page" / "node_modules" / "axe-core" / "axe.min.js"
+needs_axe = pytest.mark.skipif(not SCRIPT.exists(), reason="axe-core is not installed: `make lint` installs it")
 _RUN = """
 const done = arguments[0];
 axe.run(document, { resultTypes: ["violations"] }).then(

@@ -128,6 +128,7 @@ class Browser:
     def __init__(self, driver: Chrome) -> None:
         self.driver = driver
         self._origin = ""
+        self._addresses: dict[str, str] = {}  # of requests, which may end after a later look at the log
         self._scripts: list[str] = []  # the identifiers of what runs before the scripts of a page
         driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _WATCH})
 
@@ -144,6 +145,7 @@ class Browser:
             self.command("Page.removeScriptToEvaluateOnNewDocument", identifier=identifier)
         self._scripts = []
         self.faults()
+        self._addresses = {}
 
     def open(self, url: str) -> None:
         """Open a page. Its origin is the one that it may send requests to."""
@@ -270,12 +272,11 @@ class Browser:
 
     def transfers(self) -> dict[str, int]:
         """Return the bytes with headers that came for each address since the last call, or that of `requests`."""
-        addresses, found = {}, Counter[str]()
+        found = Counter[str]()
         for name, one in self._messages():
-            if name == "Network.requestWillBeSent":
-                addresses[one["requestId"]] = one["request"]["url"]
-            elif name == "Network.loadingFinished" and addresses.get(one["requestId"], "").startswith("http"):
-                found[addresses[one["requestId"]]] += round(one["encodedDataLength"])
+            address = self._addresses.get(one.get("requestId", ""), "")
+            if name == "Network.loadingFinished" and address.startswith("http"):
+                found[address] += round(one["encodedDataLength"])
         return dict(found)
 
     def command(self, name: str, **parameters: object) -> Any:
@@ -296,6 +297,9 @@ class Browser:
     def _messages(self) -> list[tuple[str, dict[str, Any]]]:
         """Return name and parameters of the new messages of the DevTools protocol."""
         messages = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
+        for one in messages:
+            if one["method"] == "Network.requestWillBeSent":
+                self._addresses[one["params"]["requestId"]] = one["params"]["request"]["url"]
         return [(one["method"], one["params"]) for one in messages]
 
 

@@ -1,5 +1,6 @@
 """The browser of the tests finds what it is there to find, and is what a test asks for."""
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +9,7 @@ from aiohttp import web
 
 from tests.support.browser import PHONE, Browser, browsing, needs_browser
 from tests.support.front import Front
-from tests.support.replay.server import ReplayServer, answer
+from tests.support.replay.server import Answer, Handler, ReplayServer, answer
 
 pytestmark = needs_browser
 
@@ -18,7 +19,7 @@ PAGES = {
     "style": "<style>p { color: red }</style>",
     "script": "<script>globalThis.ran = true</script>",
     "image": '<img src="http://elsewhere.test/x.png" alt="">',
-    "missing": '<script src="none.js"></script>',
+    "missing": '<script src="missing.js" async></script>',
     "busy": '<script src="busy.js"></script>',
     "error": '<script src="error.js"></script>',
 }
@@ -27,6 +28,15 @@ OTHERS = {
     "busy.js": "const end = performance.now() + 80; while (performance.now() < end);",
     "error.js": 'throw new Error("unexpected");',
 }
+
+
+SLOW = "globalThis.late = true;" * 1000
+
+
+async def slowly(_: web.Request, __: Handler) -> Answer:
+    """Send a script after a while."""
+    await asyncio.sleep(0.3)
+    return web.Response(text=SLOW, content_type="text/javascript")
 
 
 class Pages:
@@ -66,6 +76,17 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def browser(started: Browser) -> Browser:
     started.reset()
     return started
+
+
+def test_all_bytes_are_counted_also_of_what_ends_later(served: ReplayServer, browser: Browser) -> None:
+    """A request may have begun when the log was read before."""
+    with served.failing(slowly, lambda request: request.path == "/missing.js"):
+        browser.open(f"{served.url}/missing")
+        found = browser.transfers()
+        while f"{served.url}/missing.js" not in found:
+            found |= browser.transfers()
+    assert found[f"{served.url}/missing"] > len(HEAD)
+    assert found[f"{served.url}/missing.js"] > len(SLOW)
 
 
 @pytest.mark.parametrize(
