@@ -1,4 +1,4 @@
-"""Measure servers, store, backtest, training, backfill, ticks and image against peers: ``python -m bench``."""
+"""Measure servers, store, backtest, training, backfill, ticks, image and page: ``python -m bench``."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def main() -> None:
             figures += ticks.measure()
         if options.only in {None, "minutes"}:
             figures += minutes.measure()
-        if options.only in {None, "page"}:
+        if options.only in {None, "page"} and _has_browser():
             figures += page.measure(Path(folder))
         if options.only == "live":
             figures += live.measure()
@@ -92,6 +92,13 @@ def _has_engine() -> bool:
         print(f"the image is not measured, no container engine answers: {error}", file=sys.stderr)
         return False
     return True
+
+
+def _has_browser() -> bool:
+    reason = page.why_not()
+    if reason:
+        print(f"the page is not measured: {reason}", file=sys.stderr)
+    return not reason
 
 
 if __name__ == "__main__":

@@ -21,23 +21,22 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from bench import models
 from bench.figures import Figure, table
 from crypto_predict.web.page.assets import BUILT
+from tests.support import lighthouse
 from tests.support.browser import Browser, browsing
-from tests.support.lighthouse import audit
 from tests.support.pages import NOW, growing, serving_at
 from tests.support.serving import serving
 
 ROOT = Path(__file__).resolve().parent.parent
 VISITS = 5
-FIRST_VISIT, HTML, LATER_VISIT = 130, 40, 5  # kB
+FIRST_VISIT, HTML, LATER_VISIT = 130, 40, 20  # kB
 DRAWN, UPDATED, LONGEST_TASK = 350, 25, 50  # ms
 GROWTH = 1.1  # of the memory of scripts, once the first minute has passed
 SCORE = 95
-SETTLED = 1.5  # seconds without a request
+SETTLED, PATIENCE = 1.5, 60  # seconds without a transfer, and until they have to end
 CHARTS = ROOT / "bench" / "charts"
 WARM_UP = 1  # minutes
 
@@ -51,47 +50,69 @@ def main() -> None:
         print(table(list(measure(Path(folder), options.minutes))))
 
 
+def why_not() -> str:
+    """Return why the page cannot be measured here; empty if it can."""
+    return lighthouse.why_not() or ("" if BUILT.exists() else "its scripts are not bundled: `make page` does that")
+
+
 def measure(folder: Path, minutes: int = 1) -> Iterator[Figure]:
     """Measure the page of a model with a database, in `folder`, and of a collector for so many `minutes`."""
     model = folder / "model.pkl"
     models.bake("simulated", model)
     with browsing(folder) as browser:
+        with serving_at(NOW, model) as alone:
+            _, whole, _ = _visit(browser, alone.url)
+            yield _transferred("first visit, read to its end", whole, FIRST_VISIT)
+            yield _transferred("its HTML", {alone.url: whole[f"{alone.url}/"]}, HTML)
         with growing(folder / "market.db"), serving_at(NOW, model, folder / "market.db") as served:
-            yield from _visits(browser, served.url)
+            visits = [_visit(browser, served.url) for _ in range(VISITS)]
+            opened, whole, _ = visits[-1]
+            yield _transferred("first visit with a database, as opened", opened, FIRST_VISIT)
+            yield _transferred("first visit with a database, read to its end", whole, FIRST_VISIT)
+            browser.open(served.url)
+            yield _transferred("later visit", _quiet(browser, is_reading=True), LATER_VISIT)
+        drawn = statistics.median(at for _, _, at in visits)
+        yield Figure(f"page: chart drawn, median of {VISITS}", drawn, DRAWN, "limit", "ms", 1)
         yield from _updates(browser, folder)
         yield from _live(browser, model, folder / "live.db", minutes)
     with serving(model) as alone:
-        for category, score in audit(alone.url).items():
+        for category, score in lighthouse.audit(alone.url).items():
             yield Figure(f"page: Lighthouse, {category}", score, SCORE, "limit", "", 1, at_least=True)
 
 
-def _visits(browser: Browser, url: str) -> Iterator[Figure]:
-    """Measure first visits, the whole page read to its end, and a later one."""
-    drawn, first = [], {}
-    for _ in range(VISITS):
-        browser.reset()
-        browser.set_clock(NOW - datetime.now(UTC))
-        browser.open(url)
-        browser.until(lambda: browser.run("return performance.getEntriesByName('chart-drawn').length"), "the chart")
-        drawn.append(browser.run("return performance.getEntriesByName('chart-drawn')[0].startTime"))
-        first = _read_to_the_end(browser)
+def _transferred(what: str, sizes: dict[str, int], limit: float) -> Figure:
+    """Return the figure of what was transferred, and print its parts."""
+    for address, size in sorted(sizes.items(), key=lambda item: -item[1]):
+        print(f"{what}: {size / 1e3:.1f} kB {address}", file=sys.stderr)
+    return Figure(f"page: {what}, compressed", sum(sizes.values()) / 1e3, limit, "limit", "kB", 1)
+
+
+def _visit(browser: Browser, url: str) -> tuple[dict[str, int], dict[str, int], float]:
+    """Visit a page with an empty cache. Return the bytes of each address until it is quiet and once it has been read.
+
+    The last value is when the chart was drawn, in milliseconds after the start.
+    """
+    browser.reset()
+    browser.set_clock(NOW - datetime.now(UTC))
     browser.open(url)
-    later = _read_to_the_end(browser)
-    page = first[f"{url}/"]
-    yield Figure("page: first visit, compressed", sum(first.values()) / 1e3, FIRST_VISIT, "limit", "kB", 1)
-    yield Figure("page: its HTML, compressed", page / 1e3, HTML, "limit", "kB", 1)
-    yield Figure("page: later visit", sum(later.values()) / 1e3, sum(first.values()) / 1e3, "the first", "kB", 0.2)
-    yield Figure(f"page: chart drawn, median of {VISITS}", statistics.median(drawn), DRAWN, "limit", "ms", 1)
-    for address, size in sorted(first.items(), key=lambda item: -item[1]):
-        print(f"{size / 1e3:8.1f} kB  {urlsplit(address).path}?{urlsplit(address).query}", file=sys.stderr)
+    opened = _quiet(browser)
+    drawn = browser.run("return performance.getEntriesByName('chart-drawn')[0].startTime")
+    return opened, opened | _quiet(browser, is_reading=True), drawn
 
 
-def _read_to_the_end(browser: Browser) -> dict[str, int]:
-    """Scroll through the page; return the bytes of each address, once nothing is transferred any more."""
+def _quiet(browser: Browser, *, is_reading: bool = False) -> dict[str, int]:
+    """Return the bytes of each address until nothing is transferred any more, while the page is read to its end or not.
+
+    Raises:
+        RuntimeError: It never ends.
+    """
     found: dict[str, int] = {}
-    quiet_since = time.monotonic()
+    began = quiet_since = time.monotonic()
     while time.monotonic() < quiet_since + SETTLED:
-        browser.run("scrollBy(0, innerHeight / 2)")
+        if time.monotonic() > began + PATIENCE:
+            raise RuntimeError(f"the page still transfers after {PATIENCE} s: {list(found)}")
+        if is_reading:
+            browser.run("scrollBy(0, innerHeight / 2)")
         if new := browser.transfers():
             found |= new
             quiet_since = time.monotonic()
@@ -161,7 +182,7 @@ def _live(browser: Browser, model: Path, database: Path, minutes: int) -> Iterat
     with serving(model, "--collect", "--database", str(database), **environ) as served:
         browser.reset()
         browser.open(served.url)
-        _read_to_the_end(browser)
+        _quiet(browser, is_reading=True)
         time.sleep(60 * WARM_UP)
         began = _memory(browser)
         tasks: list[float] = []

@@ -24,7 +24,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.support.serving import ROOT
+from tests.support.page import needs_bundle
 
 T = TypeVar("T")
 
@@ -42,14 +42,8 @@ FLAGS = (
 SECONDS = 60  # for something to become true, on a machine that is busy with other tests
 
 missing = None if BROWSER and DRIVER else "chromium or chromedriver is not installed"
-_PAGE = ROOT / "crypto_predict" / "web" / "page" / "built" / "NOTICE"  # the last file that the build writes
-needs_page = [
-    pytest.mark.skipif(missing is not None, reason=missing or ""),
-    pytest.mark.skipif(
-        not _PAGE.exists(), reason="the page is not built: `npm ci && npm run build` in page/ does that"
-    ),
-]
 needs_browser = pytest.mark.skipif(missing is not None, reason=missing or "")
+needs_page = [needs_browser, needs_bundle]
 
 
 class Screen(NamedTuple):
@@ -280,7 +274,7 @@ class Browser:
         for name, one in self._messages():
             if name == "Network.requestWillBeSent":
                 addresses[one["requestId"]] = one["request"]["url"]
-            elif name == "Network.loadingFinished" and one["requestId"] in addresses:
+            elif name == "Network.loadingFinished" and addresses.get(one["requestId"], "").startswith("http"):
                 found[addresses[one["requestId"]]] += round(one["encodedDataLength"])
         return dict(found)
 

