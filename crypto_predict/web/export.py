@@ -149,7 +149,7 @@ def export(settings: ExportSettings) -> Exported:
             _replace(folder, temporary)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    days = sum(len(releases.listed(pair).releases) for pair in model.forecasts)
+    days = sum(len(releases.listed(pair).days) for pair in model.forecasts)
     note = None if releases.fault is None else str(releases.fault)
     pairs = [str(pair) for pair in model.forecasts]
     card = model.card
@@ -174,8 +174,7 @@ def contents(settings: ExportSettings, model: Model, releases: Releases) -> Iter
             yield f"{path}index.html"[1:] if path.endswith("/") else path[1:], answer.body
     for pair in model.forecasts:
         yield f"page/{pair.slug}/releases.json", list_document(releases, pair)
-        for listed_release in reversed(releases.listed(pair).releases):
-            day = str(listed_release.day)
+        for day in reversed(releases.listed(pair).days):
             yield f"page/{pair.slug}/releases/{day}.json", release_document(releases, pair, day)
     feed = Feed(model, releases, settings.export_url, settings.repository_url)
     yield "feed.xml", feed.newest()

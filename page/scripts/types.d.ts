@@ -87,12 +87,11 @@ export interface RecordDocument {
   } | null; // null: nothing has been published yet
 }
 
-/** `page/{slug}/releases.json`: the releases whose forecasts can be shown again, the newest of each day. */
+/** `page/{slug}/releases.json`: the days with a release whose forecast can be shown again, the newest of each day. */
 export interface ReleasesDocument {
   pair: string;
   simulated: boolean;
-  releases: { day: Day; made_at: Instant; build: string; price: number }[]; // newest first
-  outcomes: { first: Day; closes: (number | null)[] } | null; // what really followed, from `first` on
+  days: Day[]; // newest first
 }
 
 /** `page/{slug}/releases/{day}.json`: what was forecast then, for the 30 days after `last`. */
@@ -108,6 +107,7 @@ export interface ReleaseDocument {
   low: number[]; // of the 80 % interval
   high: number[];
   quantiles: number[][] | null; // one list of 30 days a level; null: an early release without them
+  outcomes: (number | null)[]; // the closes of these days as first recorded; null: not recorded
 }
 
 /** What the page itself says, from the attributes of its body. */

@@ -16,6 +16,7 @@ const RELEASE = {
   low: [90, 89, 88],
   high: [110, 111, 112],
   quantiles: null,
+  outcomes: [null, null, null],
 };
 const followed = (/** @type {Record<string, number>} */ closes) => new Map(Object.entries(closes).map(([day, close]) => [secondsOf(day), close]));
 

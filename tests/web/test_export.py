@@ -113,7 +113,7 @@ def crawl(start: str) -> dict[str, int]:
                 named = [*links(document).values(), *(links(one)["alternate"] for one in entries(answer.content))]
                 waiting += [urljoin(address, one) for one in named]
             elif address.endswith("/releases.json"):
-                waiting += [urljoin(address, f"releases/{one['day']}.json") for one in answer.json()["releases"]]
+                waiting += [urljoin(address, f"releases/{day}.json") for day in answer.json()["days"]]
     return found
 
 
@@ -254,7 +254,7 @@ def test_without_a_ledger_everything_but_past_releases_is_written(
     assert run(folder) == 0
     assert "no past releases: no usable ledger in" in capsys.readouterr().out
     exported = files(folder / "site")
-    assert json.loads(exported["page/BTC-USD/releases.json"])["releases"] == []
+    assert json.loads(exported["page/BTC-USD/releases.json"])["days"] == []
     assert entries(exported["feed.xml"]) == []
     with served(folder) as address:
         assert set(crawl(f"{address}site/").values()) == {200}
@@ -287,7 +287,7 @@ def test_simulated_prices_are_called_so(folder: Path, capsys: pytest.CaptureFixt
     assert run(folder) == 0
     assert "THE PRICES ARE SIMULATED" in capsys.readouterr().out
     assert "simulated" in (folder / "site" / "index.html").read_text(encoding="utf-8")
-    assert json.loads((folder / "site" / "page/BTC-USD/releases.json").read_text())["releases"] == []
+    assert json.loads((folder / "site" / "page/BTC-USD/releases.json").read_text())["days"] == []
 
 
 def test_a_disk_that_becomes_full_leaves_the_old_export(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

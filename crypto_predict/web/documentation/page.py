@@ -13,7 +13,7 @@ from crypto_predict.web import rendering
 from crypto_predict.web.documentation.schemas import PAIR, Schema, cut, or_null, record, ref, refs, response, schema_of
 from crypto_predict.web.page import documents, html
 from crypto_predict.web.page.feed import CONTENT_TYPE as FEED_TYPE
-from crypto_predict.web.page.releases import ListedRelease, ReleasesDocument
+from crypto_predict.web.page.releases import ReleasesDocument
 from crypto_predict.web.snapshots import Snapshot
 
 TAG = {"name": "page", "description": "The page, and what it reads. Its documents may change with the page"}
@@ -148,9 +148,8 @@ def _examples(snapshot: Snapshot) -> dict[str, Any]:
     """Return an answer for each schema, by its name."""
     answers, pair = snapshot.answers, snapshot.answers.held[0]
     forecast, found = documents.forecast(answers, pair), documents.record(answers, pair)
-    anchor, card = answers.model.forecasts[pair].anchor, answers.model.card
-    release = ListedRelease(card.trained_at.date(), card.trained_at, card.build, anchor.price)
-    releases = ReleasesDocument(pair, card.pairs[pair].simulated, (release,), None)
+    card = answers.model.card
+    releases = ReleasesDocument(pair, card.pairs[pair].simulated, (str(card.trained_at.date()),))
     return {
         "Page": _PAGE,
         "Feed": _FEED,

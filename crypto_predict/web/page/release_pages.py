@@ -12,7 +12,7 @@ from functools import lru_cache
 from crypto_predict.baked import plain
 from crypto_predict.errors import UnknownPair
 from crypto_predict.market import Pair
-from crypto_predict.web.page import documents, feed
+from crypto_predict.web.page import documents
 from crypto_predict.web.page.pages import SECURITY
 from crypto_predict.web.page.releases import Releases
 from crypto_predict.web.page.representations import Representations, represent
@@ -81,6 +81,8 @@ class ReleasePages:
         return _represent(documents.CONTENT_TYPE, body, simulated=simulated)
 
     def _make_feed(self, month: str | None) -> Representations:
+        from crypto_predict.web.page import feed  # noqa: PLC0415 no other answer waits for this import
+
         model = self._snapshot.answers.model
         made = feed.Feed(model, self._releases, self._address, self._repository_url)
         body = made.newest() if month is None else made.of_month(month)

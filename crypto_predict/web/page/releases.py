@@ -1,8 +1,8 @@
 """Past releases: what was forecast then, and what really followed, from the ledger beside the model.
 
-The ledger is read once, after the start, in one pass. Kept are what a list of releases shows and the places of their
-entries in the file; an entry is read again, and verified, when its release is asked for. So memory grows by half a
-kilobyte a day and pair, whatever the size of the ledger.
+The ledger is read once, after the start, in one pass. Kept are the days with a release, the places of their entries in
+the file, and the outcomes; an entry is read again, and verified, when its release is asked for. So memory grows by some
+hundred bytes a day and pair, whatever the size of the ledger.
 
 A ledger that is missing or damaged, or belongs to another model, leaves the page without past releases, and everything
 else as it is. Forecasts of simulated prices and of real ones are never mixed: of a pair, only those are shown that are
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from crypto_predict import logs
-from crypto_predict.baked.ledger import EntryFault, Ledger, Outcome, Place, Release, entries_from
+from crypto_predict.baked.ledger import DAYS, EntryFault, Ledger, Outcome, Place, Release, entries_from
 from crypto_predict.baked.schema import Anchor, Model
 from crypto_predict.errors import BrokenLedger, CryptoPredictError
 from crypto_predict.market import DAY, Pair
@@ -58,36 +58,17 @@ class ReleasesUnavailable(CryptoPredictError):
 
 
 @dataclass(frozen=True, slots=True)
-class ListedRelease:
-    """A release in the list of a pair."""
-
-    day: date  # of `made_at`
-    made_at: datetime
-    build: str
-    price: float  # the newest one at that time
-
-
-@dataclass(frozen=True, slots=True)
-class Outcomes:
-    """The closes of days that were forecast, as first recorded."""
-
-    first: date
-    closes: tuple[float | None, ...]  # of the days from `first` on; None: not recorded
-
-
-@dataclass(frozen=True, slots=True)
 class ReleasesDocument:
-    """The releases of a pair, the newest of each day, and what followed. `page/scripts/types.d.ts` has the same."""
+    """The days on which forecasts of a pair were released. `page/scripts/types.d.ts` has the same."""
 
     pair: Pair
     simulated: bool
-    releases: tuple[ListedRelease, ...]  # newest first; none where past releases are not available
-    outcomes: Outcomes | None  # None: nothing has been recorded
+    days: tuple[str, ...]  # "2026-11-23", newest first; none where past releases are not available
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseDocument:
-    """One release of a pair. `page/scripts/types.d.ts` has the same."""
+    """The newest release of a pair on one day, and what followed. `page/scripts/types.d.ts` has the same."""
 
     pair: Pair
     simulated: bool
@@ -100,6 +81,7 @@ class ReleaseDocument:
     low: tuple[float, ...]  # (30,) of the 80 % interval
     high: tuple[float, ...]  # (30,)
     quantiles: tuple[tuple[float, ...], ...] | None  # (7, 30) by level; None in early releases
+    outcomes: tuple[float | None, ...]  # (30,) the closes of these days as first recorded; None: not recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +109,7 @@ class _Pair:
     """What is kept of the releases of one pair."""
 
     first: date | None = None  # the first day that was forecast
-    days: dict[str, tuple[ListedRelease, Place]] = field(default_factory=dict)  # by day, "2026-11-23", ascending
+    days: dict[str, Place] = field(default_factory=dict)  # of the newest release by day, "2026-11-23", ascending
     outcomes: dict[date, float] = field(default_factory=dict)
 
 
@@ -170,7 +152,7 @@ class _Index:
         _check_distance(kept.first or day, day)
         _check_distance(after, day)
         kept.first = min(kept.first or after, after)
-        kept.days[str(day)] = ListedRelease(day, release.made_at, release.build, release.anchor.price), place
+        kept.days[str(day)] = place
         self.newest.append(place)
         month = day.isoformat()[:7]
         self.months[month] = _Stretch.between(self.months[month].first if month in self.months else place, place)
@@ -208,15 +190,13 @@ class Releases:
         self._current(-1)
 
     def listed(self, pair: Pair) -> ReleasesDocument:
-        """Return the releases of a pair of the model; none where past releases are not available.
+        """Return the days with a release of a pair of the model; none where past releases are not available.
 
         Raises:
             ReleasesUnavailable: The ledger is being read.
         """
         kept = self._current().pairs[pair]
-        simulated = self._model.card.pairs[pair].simulated
-        releases = tuple(listed for listed, _ in reversed(kept.days.values()))
-        return ReleasesDocument(pair, simulated, releases, _outcomes(kept))
+        return ReleasesDocument(pair, self._model.card.pairs[pair].simulated, tuple(reversed(kept.days)))
 
     def release(self, pair: Pair, day: str) -> ReleaseDocument:
         """Return the newest release of a pair on a day such as "2026-11-23", in UTC.
@@ -228,7 +208,7 @@ class Releases:
         kept = self._current().pairs[pair]
         if day not in kept.days:
             raise NoRelease(pair, day, list(kept.days))
-        _, place = kept.days[day]
+        place = kept.days[day]
         (published,) = self._published(_Stretch.between(place, place))
         release, levels = published.release, zip(*published.release.quantiles, strict=True)
         return ReleaseDocument(
@@ -243,6 +223,7 @@ class Releases:
             low=release.low,
             high=release.high,
             quantiles=tuple(levels) or None,
+            outcomes=tuple(kept.outcomes.get(release.last + n * DAY) for n in range(1, DAYS + 1)),
         )
 
     @property
@@ -299,10 +280,3 @@ class Releases:
             index = _Index(self._model, self._sleep)
             index.fault = error
         return index
-
-
-def _outcomes(kept: _Pair) -> Outcomes | None:
-    if kept.first is None or not kept.outcomes:
-        return None
-    days = (max(kept.outcomes) - kept.first).days + 1
-    return Outcomes(kept.first, tuple(kept.outcomes.get(kept.first + n * DAY) for n in range(days)))

@@ -6,6 +6,7 @@ import { createChart } from "../chart/chart.js";
 import { choices, toggle } from "../controls.js";
 import { element } from "../elements.js";
 import { DAY_SECONDS, formatDay, secondsOf } from "../format.js";
+import { followNewestPrice } from "../live/newest-price.js";
 import { follow } from "../poll.js";
 import { getJson } from "../requests.js";
 import { LEVELS, bandPoints, daily, jointAreas } from "./fan.js";
@@ -38,6 +39,7 @@ export async function mount(root, context) {
   addControls(view);
   if (site.live) {
     addCandles(view, context);
+    followNewestPrice(/** @type {HTMLElement} */ (root.querySelector(".price")), site);
   }
   addProphet(root, view, context);
   await afterPaint();

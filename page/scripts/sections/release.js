@@ -35,14 +35,14 @@ export async function mount(root, { site, forecast }, view) {
     root.append(words);
     return;
   }
-  const { releases, outcomes } = listed;
-  if (releases.length === 0) {
+  const { days } = listed;
+  if (days.length === 0) {
     words.textContent = NONE;
     root.append(words);
     return;
   }
-    const { quote, decimals } = await forecast;
-  const controls = createControls(releases.map(({ day }) => day), (day) => void choose(day));
+  const { quote, decimals } = await forecast;
+  const controls = createControls(days, (day) => void choose(day));
   root.append(controls.place, words);
 
   const fan = createFan(view);
@@ -64,7 +64,7 @@ export async function mount(root, { site, forecast }, view) {
     try {
       /** @type {ReleaseDocument} */
       const release = await getJson(`${base}/${day}.json`, { signal });
-      const closes = closesByDay(view.history(), outcomes);
+      const closes = closesByDay(view.history(), release);
       fan.show(release, closes);
       words.textContent = describe(release, closes, quote, decimals);
     } catch (error) {
@@ -75,11 +75,11 @@ export async function mount(root, { site, forecast }, view) {
   }
 
   const { release } = readState();
-  if (release !== undefined && releases.some(({ day }) => day === release)) {
+  if (release !== undefined && days.includes(release)) {
     await choose(release);
   } else if (release !== undefined) {
     writeState({ release: undefined });
-    words.textContent = `No forecast was released on ${release}; there are releases from ${releases.at(-1)?.day} to ${releases[0]?.day}.`;
+    words.textContent = `No forecast was released on ${release}; there are releases from ${days.at(-1)} to ${days[0]}.`;
   }
 }
 
@@ -87,13 +87,13 @@ export async function mount(root, { site, forecast }, view) {
  * Return the closes that are known, by their time: what the ledger recorded, and else those of the model's history.
  *
  * @param {LinePoint[]} history
- * @param {ReleasesDocument["outcomes"]} outcomes
+ * @param {ReleaseDocument} release
  * @returns {Map<number, number>}
  */
-function closesByDay(history, outcomes) {
+function closesByDay(history, { last, outcomes }) {
   /** @type {Map<number, number>} */
   const closes = new Map();
-  for (const { time, value } of [...history, ...(outcomes ? daily(secondsOf(outcomes.first), outcomes.closes) : [])]) {
+  for (const { time, value } of [...history, ...daily(secondsOf(last) + DAY_SECONDS, outcomes)]) {
     if (value !== null) {
       closes.set(time, value);
     }

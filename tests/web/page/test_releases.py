@@ -50,11 +50,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_newest_release_of_each_day_is_listed_newest_first(ledger: Callable[..., Path]) -> None:
     path = ledger(make_release(), at(make_release(), 6), at(make_release(), 23), make_release(SECOND))
     releases = Releases(MODEL, path)
-    listed = releases.listed(BTC).releases
-    assert [str(one.day) for one in listed] == DAYS[::-1]
-    assert listed[1].build == "0.3.1-20240518231000"
-    assert listed[1].price == 100.0
-    assert releases.release(BTC, DAYS[0]).build == listed[1].build
+    assert list(releases.listed(BTC).days) == DAYS[::-1]
+    assert releases.release(BTC, DAYS[0]).build == "0.3.1-20240518231000"
 
 
 def test_a_release_is_as_it_was_published(ledger: Callable[..., Path]) -> None:
@@ -78,18 +75,16 @@ def test_a_release_of_the_first_format_has_its_interval_alone(tmp_path: Path) ->
     assert document.low == make_release().low
 
 
-def test_outcomes_begin_with_the_first_forecast_and_are_those_first_recorded(ledger: Callable[..., Path]) -> None:
-    """A day without an outcome is a hole, and an outcome from before the first release is not shown."""
+def test_what_followed_is_what_was_first_recorded(ledger: Callable[..., Path]) -> None:
+    """A day without an outcome is a hole."""
     days = [START, START + DAY, START + 3 * DAY]
     outcomes = [make_outcome(day, 101.0 + n) for n, day in enumerate(days)]
-    listed = Releases(MODEL, ledger(make_release(), *outcomes, make_outcome(START + DAY, 999.0))).listed(BTC)
-    assert listed.outcomes is not None
-    assert listed.outcomes.first == START + DAY
-    assert listed.outcomes.closes == (102.0, None, 103.0)
+    releases = Releases(MODEL, ledger(make_release(), *outcomes, make_outcome(START + DAY, 999.0)))
+    assert releases.release(BTC, DAYS[0]).outcomes == (102.0, None, 103.0, *[None] * 27)
 
 
 def test_without_outcomes_nothing_has_followed(ledger: Callable[..., Path]) -> None:
-    assert Releases(MODEL, ledger(make_release())).listed(BTC).outcomes is None
+    assert Releases(MODEL, ledger(make_release())).release(BTC, DAYS[0]).outcomes == (None,) * 30
 
 
 @pytest.mark.parametrize("simulated", [False, True])
@@ -104,11 +99,11 @@ def test_simulated_forecasts_and_real_ones_are_never_mixed(ledger: Callable[...,
     )
     releases = Releases(make_model(simulated=simulated), path)
     listed = releases.listed(BTC)
-    builds = {release.build for release in listed.releases}
+    documents = [releases.release(BTC, day) for day in listed.days]
+    builds = {release.build for release in documents}
     assert builds == ({"invented"} if simulated else {real.build})
     assert listed.simulated is simulated
-    assert listed.outcomes is not None
-    assert listed.outcomes.closes == ((5.0,) if simulated else (101.0,))
+    assert documents[-1].outcomes[0] == (5.0 if simulated else 101.0)
     assert {one.release.build for one in releases.newest()} == builds
     assert {one.release.build for one in releases.of_month("2024-05")} == builds
 
@@ -117,9 +112,10 @@ def test_pairs_have_their_own_releases(ledger: Callable[..., Path]) -> None:
     """One that the model no longer holds has no page."""
     path = ledger(make_release(), make_release(pair=ETH), make_release(SECOND, ETH), make_outcome(pair=ETH, close=7.0))
     releases = Releases(make_model(BTC, ETH), path)
-    assert [str(one.day) for one in releases.listed(BTC).releases] == DAYS[:1]
-    assert [str(one.day) for one in releases.listed(ETH).releases] == DAYS[::-1]
-    assert releases.listed(BTC).outcomes is None
+    assert list(releases.listed(BTC).days) == DAYS[:1]
+    assert list(releases.listed(ETH).days) == DAYS[::-1]
+    assert releases.release(BTC, DAYS[0]).outcomes[0] is None
+    assert releases.release(ETH, DAYS[0]).outcomes[0] == 7.0
     assert [one.release.pair for one in Releases(MODEL, path).newest()] == [BTC]
 
 
@@ -170,8 +166,7 @@ def test_without_a_usable_ledger_there_are_no_past_releases(
     releases = Releases(MODEL, tmp_path / "l")
     releases.prepare()
     for _ in range(2):
-        assert releases.listed(BTC).releases == ()
-        assert releases.listed(BTC).outcomes is None
+        assert releases.listed(BTC).days == ()
         assert (list(releases.newest()), releases.months, releases.head) == ([], [], None)
     with pytest.raises(NoRelease, match="the ledger has no releases"):
         releases.release(BTC, DAYS[0])
@@ -181,12 +176,12 @@ def test_without_a_usable_ledger_there_are_no_past_releases(
 
 
 def test_a_ledger_that_is_a_folder_leaves_the_page_without_past_releases(tmp_path: Path) -> None:
-    assert Releases(MODEL, tmp_path).listed(BTC).releases == ()
+    assert Releases(MODEL, tmp_path).listed(BTC).days == ()
 
 
 def test_the_ledger_of_another_model_is_not_shown(ledger: Callable[..., Path]) -> None:
     other = replace(MODEL, scorecard=replace(MODEL.scorecard, head="f" * 64))
-    assert Releases(other, ledger(make_release())).listed(BTC).releases == ()
+    assert Releases(other, ledger(make_release())).listed(BTC).days == ()
 
 
 def test_what_was_never_released_is_not_shown(ledger: Callable[..., Path]) -> None:
@@ -195,7 +190,7 @@ def test_what_was_never_released_is_not_shown(ledger: Callable[..., Path]) -> No
     head = make_ledger(make_release())[-67:-3].decode()
     named = replace(MODEL, scorecard=replace(MODEL.scorecard, head=head))
     releases = Releases(named, path)
-    assert [str(one.day) for one in releases.listed(BTC).releases] == DAYS[:1]
+    assert list(releases.listed(BTC).days) == DAYS[:1]
     assert [one.release for one in releases.newest()] == [make_release()]
 
 
@@ -241,7 +236,7 @@ def test_while_the_ledger_is_read_a_question_is_refused_after_a_while(ledger: Ca
         releases.listed(BTC)
     go_on.set()
     thread.join()
-    assert len(releases.listed(BTC).releases) == PAUSE_ENTRIES
+    assert len(releases.listed(BTC).days) == PAUSE_ENTRIES
 
 
 @given(
@@ -255,23 +250,16 @@ def test_every_listed_day_has_a_release_of_that_day(
     made = [at(make_release(), hour) for hour in hours]
     file.write_bytes(make_ledger(*made, *(make_outcome(START + n * DAY, close) for n, close in closes)))
     releases = Releases(MODEL, file)
-    document = releases.listed(BTC)
-    assert {one.day for one in document.releases} == {release.made_at.date() for release in made}
-    for one in document.releases:
-        release = releases.release(BTC, str(one.day))
-        assert (release.build, release.made_at) == (one.build, one.made_at)
-        assert release.made_at == max(r.made_at for r in made if r.made_at.date() == one.day)
+    days = releases.listed(BTC).days
+    assert set(days) == {str(release.made_at.date()) for release in made}
     expected: dict[date, float] = {}
     for n, close in closes:
-        if n >= 1:
-            expected.setdefault(START + n * DAY, close)
-    if not expected:
-        assert document.outcomes is None
-        return
-    assert document.outcomes is not None
-    first = document.outcomes.first
-    found = {first + n * DAY: close for n, close in enumerate(document.outcomes.closes) if close is not None}
-    assert found == expected
+        expected.setdefault(START + n * DAY, close)
+    for day in days:
+        release = releases.release(BTC, day)
+        assert release.made_at == max(r.made_at for r in made if str(r.made_at.date()) == day)
+        following = (release.last + n * DAY for n in range(1, 31))
+        assert release.outcomes == tuple(expected.get(one) for one in following)
 
 
 def test_the_day_of_a_release_is_that_of_its_training_in_utc(ledger: Callable[..., Path]) -> None:
