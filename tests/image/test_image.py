@@ -33,7 +33,7 @@ def paths_of(container: Container) -> list[str]:
     }
     page = requests.get(f"{container.url}/docs", timeout=30).text
     files = re.findall(r'(?:src|href)="(/docs/[^"]+)"', page)
-    newest = requests.get(f"{container.url}/page/BTC-USD/releases.json", timeout=30).json()["releases"][0]["day"]
+    newest = requests.get(f"{container.url}/page/BTC-USD/releases.json", timeout=30).json()["days"][0]
     past = [f"/page/BTC-USD/releases/{newest}.json", f"/feed/{newest[:7]}.xml"]
     described = [requested.get(path, path.replace("{slug}", "BTC-USD")) for path in document["paths"]]
     return [path for path in described if path != "/docs/{file}"] + past + files

@@ -120,6 +120,7 @@ def test_a_part_that_failed_can_be_asked_for_again(front: ReplayServer, browser:
     ):
         browser.open(front.url)
         browser.one("#forecast .error button")
+        browser.settle()
     browser.faults()
     browser.one("#forecast .error button").click()
     browser.one("#forecast-chart canvas")

@@ -118,9 +118,10 @@ def test_the_static_page_is_published_from_the_promoted_image_and_the_record(fir
     page = (first.pages / "index.html").read_text(encoding="utf-8")
     assert "<title>BTC/USD: price forecast" in page
     assert 'data-site="http://127.0.0.1:' in page
-    releases = json.loads((first.pages / "page" / "BTC-USD" / "releases.json").read_text())["releases"]
-    recorded = [entry.build for entry in contents(first.ledger) if isinstance(entry, Release)]
-    assert [release["build"] for release in releases] == [first.build] == recorded
+    folder = first.pages / "page" / "BTC-USD"
+    days = json.loads((folder / "releases.json").read_text())["days"]
+    builds = [json.loads((folder / "releases" / f"{day}.json").read_text())["build"] for day in days]
+    assert builds == [first.build] == [entry.build for entry in contents(first.ledger) if isinstance(entry, Release)]
     feed = (first.pages / "feed.xml").read_bytes()
     assert faults(feed, "https://owner.github.io/crypto-predict/feed.xml") == []
     assert "**Exported** /out/site: " in first.run.stdout
