@@ -3,6 +3,7 @@
 A request passes ``questions`` (text to values), ``answers`` (values) and ``rendering`` (values to bytes).
 
 * ``probabilities``: how probable a price is, and what that is based on
+* ``representations``: bytes as they are sent, compressed or not
 * ``snapshots``: what is served now, its validators and its expiry
 * ``routes``: the endpoints, in a Flask application, and a shortcut past Flask for ``/bitcoin``
 * ``problems``: errors and refused requests as RFC 9457 problem details, by one table

@@ -12,7 +12,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from crypto_predict.errors import DatabaseError, InvalidValue
 from crypto_predict.market import Span
 from crypto_predict.market.ports import ACTIVE, CollectedSeries
-from crypto_predict.web import conditional_requests
+from crypto_predict.web import conditional_requests, representations
 from crypto_predict.web import questions as query_strings
 from crypto_predict.web.answers import PairRange
 from crypto_predict.web.collected import answers, forecasts, live_answers, prices, questions, rendering
@@ -21,6 +21,7 @@ from crypto_predict.web.collected.administration import Administration, Administ
 from crypto_predict.web.collected.copies import Copies
 from crypto_predict.web.collected.database import Database, NoDatabase, Overloaded
 from crypto_predict.web.rendering import COMMON, Rendered, render, simulated_header
+from crypto_predict.web.representations import accepts_gzip
 from crypto_predict.web.snapshots import cache_control, until_candle
 
 CANDLES, MINUTES, TOP_OF_BOOK = "/candles/<path:pair>", "/minutes/<path:pair>", "/top-of-book/<path:pair>"
@@ -41,7 +42,7 @@ def add_routes(app: Flask, database: Database | None, clock: Callable[[], dateti
                 found_series.of_pair(reader, question.pair), question.interval, question.source
             )
             lasts = answers.until_next(found, interval, clock())
-            copy = (question, content_type, found.series, found.version)
+            copy = (question, content_type, accepts_gzip(_accepted()), found.series, found.version)
             if (etag := copies.etag(copy)) and _has(etag):
                 return _unchanged(etag, found, lasts)
             page = answers.candles(reader, found, interval, question)
@@ -204,8 +205,10 @@ def example(database: Database, fallback: found_series.Example) -> found_series.
 
 
 def live(rendered: Rendered, lasts: timedelta = timedelta()) -> Response:
-    """Return an answer of the database that `lasts` until the next candle."""
-    return Response(rendered.body, headers=[*rendered.headers, *until_candle(rendered.body, lasts), *COMMON])
+    """Return an answer of the database that `lasts` until the next candle, compressed if the client accepts that."""
+    headers = [*rendered.headers, *until_candle(rendered.body, lasts), *COMMON]
+    body, headers = representations.encode(rendered.body, headers, _accepted())
+    return Response(body, headers=headers)
 
 
 def _add(app: Flask, database: Database | None, endpoints: Mapping[str, Callable[..., Response]]) -> None:
@@ -227,6 +230,10 @@ def _query() -> str:
     return str(request.environ.get("QUERY_STRING", ""))
 
 
+def _accepted() -> str | None:
+    return request.environ.get("HTTP_ACCEPT_ENCODING")
+
+
 def _content_type() -> str:
     accepted = request.accept_mimetypes
     chosen = accepted.best_match(rendering.CONTENT_TYPES) if accepted else rendering.JSON
@@ -242,7 +249,8 @@ def _has(etag: str) -> bool:
 
 def _unchanged(etag: str, found: CollectedSeries, lasts: timedelta) -> Response:
     """Return the headers of a candle page that the client has; the application makes it a 304."""
-    headers = [rendering.VARY, *simulated_header(found.simulated), cache_control(lasts), ("ETag", etag)]
+    varies = "Vary", f"{rendering.VARY[1]}, {representations.VARY[1]}"
+    headers = [varies, *simulated_header(found.simulated), cache_control(lasts), ("ETag", etag)]
     return Response(headers=[*headers, *COMMON])
 
 

@@ -6,7 +6,6 @@
 * ``releases``: earlier releases, from the ledger
 * ``feed``: the same as an Atom feed
 * ``assets``: the built scripts and styles
-* ``representations``: bytes as they are sent, compressed or not
 * ``pages``: what the server has rendered, by address
 * ``release_pages``: the same for past releases and the feed
 * ``routes``: the addresses, in the Flask application

@@ -18,8 +18,8 @@ from crypto_predict.web.answers import Answers
 from crypto_predict.web.operations.freshness import freshness
 from crypto_predict.web.page import assets, documents, html
 from crypto_predict.web.page.html import Site
-from crypto_predict.web.page.representations import Representations, represent
 from crypto_predict.web.rendering import COMMON, PAUSE_SECONDS, Headers, Rendered, simulated_header
+from crypto_predict.web.representations import Representations, represent
 from crypto_predict.web.snapshots import LONGEST, Snapshot
 
 MOST_KEPT = 64  # pages, documents and files; one takes some 100 kB

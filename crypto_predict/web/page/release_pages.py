@@ -15,8 +15,8 @@ from crypto_predict.market import Pair
 from crypto_predict.web.page import documents
 from crypto_predict.web.page.pages import SECURITY
 from crypto_predict.web.page.releases import Releases
-from crypto_predict.web.page.representations import Representations, represent
 from crypto_predict.web.rendering import COMMON, Rendered, simulated_header
+from crypto_predict.web.representations import Representations, represent
 from crypto_predict.web.snapshots import Snapshot
 
 MOST_DOCUMENTS = 64  # kept, of some 10 kB each

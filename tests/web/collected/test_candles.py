@@ -1,6 +1,7 @@
 """``/candles/{pair}`` of real databases, through the whole application."""
 
 import csv
+import gzip
 import io
 import json
 import re
@@ -322,7 +323,7 @@ def test_no_request_causes_a_fault_of_the_server(
 def test_accept_chooses_the_format(accept: str | None, content_type: str, served: Client) -> None:
     response = served.get("/candles/BTC-USD?limit=2", headers={} if accept is None else {"Accept": accept})
     assert (response.status_code, response.content_type) == (200, content_type)
-    assert response.headers["Vary"] == "Accept"
+    assert response.headers["Vary"] == "Accept, Accept-Encoding"
 
 
 @pytest.mark.parametrize("accept", ["text/html", "image/*", "application/json;q=0, text/csv;q=0", "nonsense"])
@@ -365,9 +366,16 @@ def test_the_etag_changes_with_the_candles_only(own_url: str) -> None:
         first = etag()
         writer.write(MINUTES, minutes(), Span(START, END))
         assert etag() == first != etag("text/csv")
+        compressed = served.get("/candles/BTC-USD", headers={"Accept-Encoding": "gzip"})
+        assert compressed.headers["Content-Encoding"] == "gzip"
+        assert compressed.headers["ETag"] != first, "the bytes differ, so a cache must not join them"
+        assert gzip.decompress(compressed.data) == served.get("/candles/BTC-USD").data
+        held = {"If-None-Match": compressed.headers["ETag"], "Accept-Encoding": "gzip"}
+        assert served.get("/candles/BTC-USD", headers=held).status_code == 304
+        assert served.get("/candles/BTC-USD", headers={**held, "Accept-Encoding": "identity"}).status_code == 200
         condition = {"If-None-Match": first}
         copy = served.get("/candles/BTC-USD", headers=condition)
-        assert (copy.status_code, copy.data, copy.headers["Vary"]) == (304, b"", "Accept")
+        assert (copy.status_code, copy.data, copy.headers["Vary"]) == (304, b"", "Accept, Accept-Encoding")
         assert served.get("/candles/BTC-USD", headers={"If-Match": '"other"'}).status_code == 412
         newest = minutes()[-1]
         writer.write(MINUTES, [newest._replace(close=newest.low)])

@@ -253,7 +253,7 @@ def test_an_answer_may_be_cached_until_the_next_candle_is_stored(url: str) -> No
     for now, expected in ((LATE, "public, max-age=51"), (END + 2 * MINUTE, "no-cache")):
         response = client(make_model(), repeat(now).__next__, database=url).get("/minutes/BTC-USD?source=simulated")
         assert response.headers["Cache-Control"] == expected
-        assert response.headers["Vary"] == "Accept"
+        assert response.headers["Vary"] == "Accept, Accept-Encoding"
 
 
 def test_the_etag_changes_with_what_is_known_of_a_minute(own_url: str) -> None:
