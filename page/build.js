@@ -8,6 +8,8 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { promisify } from "node:util";
+import { brotliCompress } from "node:zlib";
 import { build } from "esbuild";
 import { describeLicenses } from "./licenses.js";
 
@@ -33,7 +35,11 @@ const hash = createHash("sha256").update(licenses).digest("hex").slice(0, 8).toU
 
 await rm(OUTPUT, { recursive: true, force: true });
 await mkdir(OUTPUT, { recursive: true });
-for (const file of bundle.outputFiles) await writeFile(file.path, file.contents);
+for (const file of bundle.outputFiles) {
+  await writeFile(file.path, file.contents);
+  // An eighth smaller than gzip. The server, which has no library for it, sends what it finds.
+  await writeFile(`${file.path}.br`, await promisify(brotliCompress)(file.contents));
+}
 await writeFile(path.join(OUTPUT, `licenses-${hash}.txt`), licenses);
 // The last file: make compares its time with those of the sources.
 await writeFile(path.join(OUTPUT, "NOTICE"), await readFile(path.join(import.meta.dirname, "NOTICE")));

@@ -6,6 +6,7 @@ import hashlib
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from werkzeug.datastructures import Accept
 from werkzeug.http import parse_accept_header
@@ -23,10 +24,13 @@ class Representations:
     """One resource in each encoding. The entity tags differ, since the bytes do."""
 
     identity: Rendered
-    compressed: Rendered | None  # None if it would not be smaller
+    compressed: Rendered | None  # by gzip; None if it would not be smaller
+    brotli: Rendered | None = None  # None if it was not compressed in advance
 
     def preferred(self, accepted: str | None) -> Rendered:
         """Return what suits a header ``Accept-Encoding``; None if the request has none."""
+        if self.brotli is not None and accepts_brotli(accepted):
+            return self.brotli
         return self.compressed if self.compressed is not None and accepts_gzip(accepted) else self.identity
 
 
@@ -40,24 +44,27 @@ def encode(body: bytes, headers: Headers, accepted: str | None) -> Rendered:
     changed = {"Vary": ", ".join([given["Vary"], VARY[1]]) if "Vary" in given else VARY[1]}
     if len(body) >= COMPRESSED_FROM and accepts_gzip(accepted):
         body = _compress(body, zlib.Z_DEFAULT_STRATEGY, level=1)
-        changed |= {"Content-Encoding": "gzip", "Content-Length": str(len(body))}
-        changed["ETag"] = _compressed_tag(given["ETag"])
+        changed |= {"Content-Encoding": "gzip", "Content-Length": str(len(body)), "ETag": _tag(given["ETag"], "gzip")}
     return Rendered(body, list((given | changed).items()))
 
 
-def represent(body: bytes, headers: Headers) -> Representations:
-    """Return a body in each encoding; `headers` describe both, the type of the content among them."""
+def represent(body: bytes, headers: Headers, brotli: bytes | None = None) -> Representations:
+    """Return a body in each encoding; `headers` describe all of them, the type of the content among them.
+
+    `brotli` is the body in the format of Brotli, for which Python has no library of its own.
+    """
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     # Lists of prices differ mostly in digits that do not repeat, for which the second strategy is better.
     small = min(_compress(body, zlib.Z_DEFAULT_STRATEGY), _compress(body, zlib.Z_FILTERED), key=len)
     compressed = None
     if len(small) < len(body):
-        compressed = _rendered(small, [*headers, ("Content-Encoding", "gzip")], _compressed_tag(tag))
-    return Representations(_rendered(body, headers, tag), compressed)
+        compressed = _encoded(small, headers, tag, "gzip")
+    better = _encoded(brotli, headers, tag, "br") if brotli is not None and len(brotli) < len(small) else None
+    return Representations(_rendered(body, headers, tag), compressed, better)
 
 
-def _compressed_tag(tag: str) -> str:
-    return f'{tag[:-1]}-gzip"'
+def _tag(tag: str, coding: str) -> str:
+    return f'{tag[:-1]}-{coding}"'
 
 
 def _compress(body: bytes, strategy: int, level: int = 9) -> bytes:
@@ -68,16 +75,36 @@ def _compress(body: bytes, strategy: int, level: int = 9) -> bytes:
 
 def accepts_gzip(accepted: str | None) -> bool:
     """Return whether gzip is accepted, and not less than no compression at all."""
+    return _accepted(accepted).gzip
+
+
+def accepts_brotli(accepted: str | None) -> bool:
+    """Return whether Brotli is accepted by its name, and not less than anything else."""
+    return _accepted(accepted).brotli
+
+
+class _Accepted(NamedTuple):
+    gzip: bool
+    brotli: bool
+
+
+def _accepted(accepted: str | None) -> _Accepted:
     if not accepted:
-        return False
-    return _accepts_gzip(accepted) if len(accepted) <= _LONGEST else _accepts_gzip.__wrapped__(accepted)
+        return _Accepted(gzip=False, brotli=False)
+    return _parse(accepted) if len(accepted) <= _LONGEST else _parse.__wrapped__(accepted)
 
 
 @lru_cache(maxsize=256)
-def _accepts_gzip(accepted: str) -> bool:
+def _parse(accepted: str) -> _Accepted:
     codings = parse_accept_header(accepted, Accept)
-    quality, named = codings.quality("gzip"), {coding.lower() for coding, _ in codings}
-    return quality > 0 and ("identity" not in named or quality >= codings.quality("identity"))
+    named = {coding.lower() for coding, _ in codings}
+    least = codings.quality("identity") if "identity" in named else 0
+    gzip, brotli = codings.quality("gzip"), codings.quality("br") if "br" in named else 0
+    return _Accepted(gzip=gzip > 0 and gzip >= least, brotli=brotli > 0 and brotli >= max(gzip, least))
+
+
+def _encoded(body: bytes, headers: Headers, tag: str, coding: str) -> Rendered:
+    return _rendered(body, [*headers, ("Content-Encoding", coding)], _tag(tag, coding))
 
 
 def _rendered(body: bytes, headers: Headers, tag: str) -> Rendered:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.web.representations import accepts_gzip, represent
+from crypto_predict.web.representations import accepts_brotli, accepts_gzip, represent
 
 BODY = b"the same words again and again, " * 50
 TYPE = [("Content-Type", "text/plain")]
@@ -47,6 +47,33 @@ TYPE = [("Content-Type", "text/plain")]
 def test_a_client_gets_gzip_if_it_accepts_it_and_prefers_nothing_else(accepted: str | None, expected: bool) -> None:
     """RFC 9110, section 12.5.3. What cannot be parsed is not accepted: the answer is then readable by everyone."""
     assert accepts_gzip(accepted) is expected
+
+
+@pytest.mark.parametrize(
+    ("accepted", "expected"),
+    [
+        ("gzip, deflate, br, zstd", True),
+        ("br", True),
+        ("BR;q=0.5, gzip;q=0.5", True),
+        ("br;q=0.4, gzip;q=0.5", False),
+        ("br;q=0.4, identity;q=0.5", False),
+        ("br;q=0, gzip", False),
+        ("gzip", False),
+        ("*", False),  # such a client may not know what it accepts
+        (None, False),
+        ("", False),
+    ],
+)
+def test_a_client_gets_brotli_if_it_names_it_and_prefers_nothing_else(accepted: str | None, expected: bool) -> None:
+    assert accepts_brotli(accepted) is expected
+    made = represent(BODY, TYPE, b"compressed elsewhere")
+    assert (made.preferred(accepted).body == b"compressed elsewhere") is expected
+    assert (dict(made.preferred(accepted).headers).get("Content-Encoding") == "br") is expected
+    assert len({dict(one.headers)["ETag"] for one in map(made.preferred, (None, "gzip", "br"))}) == 3
+
+
+def test_brotli_that_is_not_smaller_is_not_sent() -> None:
+    assert dict(represent(BODY, TYPE, BODY).preferred("gzip, br").headers)["Content-Encoding"] == "gzip"
 
 
 @given(st.text(max_size=300))

@@ -40,6 +40,15 @@ class Assets:
         """
         return (self.folder / file).read_bytes()
 
+    def read_brotli(self, file: str) -> bytes | None:
+        """Return the same in the format of Brotli (RFC 7932); None if there is no such file.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        path = self.folder / f"{file}.br"
+        return path.read_bytes() if path.exists() else None
+
 
 def find(folder: Path = BUILT) -> Assets:
     """Return the built files of a folder; none if nothing has been built."""

@@ -47,6 +47,7 @@ class Resource(NamedTuple):
     render: Callable[[bool], bytes]  # of whether the model is stale
     warns: bool = False  # whether it says that a model is stale
     immutable: bool = False  # whether its address has a hash of the content
+    brotli: Callable[[], bytes | None] = lambda: None  # the same, compressed when it was built
 
 
 class Pages:
@@ -148,9 +149,13 @@ class Pages:
         def render(_: bool) -> bytes:
             return self.site.assets.read(file)
 
-        return Resource("/page/built/{file}", assets.content_type(file), simulated=False, render=render, immutable=True)
+        def brotli() -> bytes | None:
+            return self.site.assets.read_brotli(file)
+
+        kind = assets.content_type(file)
+        return Resource("/page/built/{file}", kind, simulated=False, render=render, immutable=True, brotli=brotli)
 
 
 def _represent(resource: Resource, *, stale: bool) -> Representations:
     headers = [("Content-Type", resource.content_type), *SECURITY, *simulated_header(resource.simulated)]
-    return represent(resource.render(stale), headers)
+    return represent(resource.render(stale), headers, resource.brotli())

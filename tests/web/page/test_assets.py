@@ -18,6 +18,10 @@ def test_the_built_files_are_found_by_their_names_without_the_hash(tmp_path: Pat
         "style.css": "style-LLHGWB7D.css",
     }
     assert found.read("main-4TRZXC7Q.js") == b"main-4TRZXC7Q.js"
+    assert found.read_brotli("main-4TRZXC7Q.js") is None
+    (tmp_path / "main-4TRZXC7Q.js.br").write_bytes(b"smaller")
+    assert found.read_brotli("main-4TRZXC7Q.js") == b"smaller"
+    assert assets.find(tmp_path).files == found.files, "its address is that of the file itself"
 
 
 @pytest.mark.parametrize(
