@@ -11,6 +11,7 @@ import { mount as mountModel } from "./sections/model.js";
 import { mount as mountPairs } from "./sections/pairs.js";
 import { mount as mountRecord } from "./sections/record.js";
 import { presentInstant, readSite } from "./site.js";
+import { withPrices } from "./steps.js";
 
 /** @typedef {import("./types.d.ts").Context} Context */
 /** @typedef {(root: HTMLElement, context: Context) => void | Promise<void>} Mount */
@@ -68,10 +69,12 @@ function createContext() {
   /** @type {Context["record"] | undefined} */
   let record;
   const getForecast = () => {
-    answer ??= getAnswer(`${site.root}page/${site.slug}.json`).catch((error) => {
-      answer = undefined; // so that it can be asked for again
-      throw error;
-    });
+    answer ??= getAnswer(`${site.root}page/${site.slug}.json`)
+      .then(({ value, headers }) => ({ value: withPrices(value), headers }))
+      .catch((error) => {
+        answer = undefined; // so that it can be asked for again
+        throw error;
+      });
     return answer;
   };
   return {

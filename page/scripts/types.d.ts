@@ -8,7 +8,10 @@
 export type Day = string;
 export type Instant = string;
 
-/** `page/{slug}.json`: the history and the forecast of a pair. */
+/**
+ * `page/{slug}.json`: the history and the forecast of a pair. Lists of prices by day are sent as differences, of which
+ * `withPrices` in steps.js makes the prices.
+ */
 export interface ForecastDocument {
   pair: string; // "BTC/USD"
   slug: string; // "BTC-USD"

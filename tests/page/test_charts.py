@@ -11,6 +11,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.support.browser import PHONE, Browser, needs_page
 from tests.support.models import TRAINED_AT
+from tests.support.page_documents import with_prices
 from tests.support.pages import NOW, RELEASED, growing, published, serving_at
 
 pytestmark = needs_page
@@ -29,7 +30,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def document(url: str) -> dict[str, Any]:
     """The document that the chart shows."""
-    return dict(requests.get(f"{url}/page/BTC-USD.json", timeout=30).json())
+    return with_prices(requests.get(f"{url}/page/BTC-USD.json", timeout=30).json())
 
 
 def open_chart(browser: Browser, address: str) -> None:

@@ -21,6 +21,12 @@ TAG = {"name": "page", "description": "The page, and what it reads. Its document
 _TEXT: Schema = {"type": "string"}
 _NUMBER: Schema = {"type": "number"}
 _NUMBERS: Schema = {"type": "array", "items": _NUMBER}
+_WHOLE: Schema = {"type": "integer"}
+_STEPS: Schema = {
+    "type": "array",
+    "items": _WHOLE,
+    "description": "A price a day: the difference to the one before in units of 10^-`decimals`, of the first one to 0.",
+}
 _PAGE = '<!doctype html>\n<html lang="en">...'
 _FEED = '<?xml version="1.0" encoding="utf-8"?>...'
 _OPERATIONS = {  # path to operation, type and schema of the answer, and summary
@@ -88,7 +94,7 @@ def extend(document: dict[str, Any], snapshot: Snapshot) -> None:
 
 def _schemas() -> dict[str, Schema]:
     day, instant = schema_of(date), schema_of(datetime)
-    prophet = {"prediction": _NUMBERS, "low": or_null(_NUMBERS), "high": or_null(_NUMBERS)}
+    prophet = {"prediction": _STEPS, "low": or_null(_STEPS), "high": or_null(_STEPS)}
     forecast = {
         "pair": PAIR,
         "slug": _TEXT,
@@ -98,12 +104,12 @@ def _schemas() -> dict[str, Schema]:
         "source": _TEXT,
         "first": day,
         "last": day,
-        "closes": {"type": "array", "items": or_null(_NUMBER)},
-        "fitted": _NUMBERS,
+        "closes": {**_STEPS, "items": or_null(_WHOLE)},
+        "fitted": _STEPS,
         "anchor": schema_of(Anchor),
         "levels": _NUMBERS,
-        "prediction": _NUMBERS,
-        "quantiles": {"type": "array", "items": _NUMBERS},
+        "prediction": _STEPS,
+        "quantiles": {"type": "array", "items": _STEPS},
         "prophet": record(prophet),
     }
     alone = {"scores": _list_of(ProphetScore, documents.PROPHET_SCORE), "words": _TEXT}

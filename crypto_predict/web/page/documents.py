@@ -1,6 +1,7 @@
 """A model as the JSON documents that the page reads. ``page/scripts/types.d.ts`` has their formats.
 
-Pure functions of the model. Prices are rounded as the API rounds them, so both give the same numbers.
+Pure functions of the model. Prices are rounded as the API rounds them, so both give the same numbers. Lists of
+prices by day are sent as differences (see `steps`), which takes a third less.
 """
 
 from __future__ import annotations
@@ -49,14 +50,31 @@ def forecast(answers: Answers, pair: Pair) -> Document:
         "source": facts.source,
         "first": str(held.first),
         "last": str(held.last),
-        "closes": [None if close is None else _price(close, decimals) for close in held.closes],
-        "fitted": _numbers(combined.row(day).price.price for day in past),
+        "closes": steps((None if close is None else _price(close, decimals) for close in held.closes), decimals),
+        "fitted": steps((combined.row(day).price.price for day in past), decimals),
         "anchor": {"at": plain.encode(held.anchor.at), "price": _price(held.anchor.price, decimals)},
         "levels": list(LEVELS),
-        "prediction": _numbers(combined.row(day).price.price for day in ahead),
-        "quantiles": [_numbers(level) for level in zip(*quantiles, strict=True)],
+        "prediction": steps((combined.row(day).price.price for day in ahead), decimals),
+        "quantiles": [steps(level, decimals) for level in zip(*quantiles, strict=True)],
         "prophet": _prophet(answers, pair, held, ahead),
     }
+
+
+def steps(prices: Iterable[float | None], decimals: int) -> list[int | None]:
+    """Return prices as differences in units of their last decimal, the first one from 0; None where there is no price.
+
+    The difference after such a place is that from the price before it.
+    """
+    found: list[int | None] = []
+    before = 0
+    for price in prices:
+        if price is None:
+            found.append(None)
+        else:
+            units = round(price * 10**decimals)
+            found.append(units - before)
+            before = units
+    return found
 
 
 def record(answers: Answers, pair: Pair) -> Document:
@@ -81,12 +99,15 @@ def rendered(document: Document) -> bytes:
 
 def _prophet(answers: Answers, pair: Pair, held: PairForecast, ahead: Sequence[date]) -> Document:
     """Return what Prophet alone says about the days ahead. It has no interval if there was no backtest."""
+    decimals = price_decimals(held.last_close)
     if held.prophet_bands:
         prices = [answers.series[pair, PROPHET].row(day).price for day in ahead]
         columns = zip(*prices, strict=True)
-        return {name: _numbers(column) for name, column in zip(("prediction", "low", "high"), columns, strict=True)}
-    curve, decimals = Curve(held.scale, held.trend, held.seasonalities), price_decimals(held.last_close)
-    prediction = _numbers(round(math.exp(curve.at(day.toordinal())), decimals) for day in ahead)
+        return {
+            name: steps(column, decimals) for name, column in zip(("prediction", "low", "high"), columns, strict=True)
+        }
+    curve = Curve(held.scale, held.trend, held.seasonalities)
+    prediction = steps((round(math.exp(curve.at(day.toordinal())), decimals) for day in ahead), decimals)
     return {"prediction": prediction, "low": None, "high": None}
 
 
@@ -117,13 +138,5 @@ def _members(value: object, names: Iterable[str]) -> Document:
 
 def _price(price: float, decimals: int) -> float:
     """Return a price as it is written, but never 0: charts may have a logarithmic scale."""
-    return _number(max(round(price, decimals), 10.0**-decimals))
-
-
-def _numbers(prices: Iterable[float]) -> list[float]:
-    """Return the prices without the fraction of whole ones: JSON has one kind of number."""
-    return [_number(price) for price in prices]
-
-
-def _number(price: float) -> float:
-    return int(price) if price.is_integer() else price
+    written = max(round(price, decimals), 10.0**-decimals)
+    return int(written) if written.is_integer() else written  # JSON has one kind of number

@@ -19,7 +19,7 @@ import { follow, watchOutage } from "../poll.js";
 /** @typedef {import("../poll.js").Follower} Follower */
 /** @typedef {import("../live/places.js").Places} Places */
 
-const LOADED = 240; // minutes at first
+const LOADED = 120; // minutes at first: twice what is shown
 const RENEWED = 30; // minutes at each question after that
 const AHEAD = 15; // minutes
 const SCORED = 5; // minutes ahead, whose score is told while no past forecast is shown
