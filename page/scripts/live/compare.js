@@ -6,6 +6,7 @@ import { choices } from "../controls.js";
 import { element } from "../elements.js";
 import { formatChange, formatDay, secondsOf } from "../format.js";
 import { getJson, RequestFailed } from "../requests.js";
+import { withPrices } from "../steps.js";
 
 /** @typedef {import("../types.d.ts").Context} Context */
 /** @typedef {Map<number, number>} Closes by day, in seconds since 1970, UTC; ascending */
@@ -43,7 +44,7 @@ export function createComparison(figure, { site, forecast }, ofModel) {
   /** @param {string} slug */
   async function closesOf(slug) {
     if (ofModel.has(slug)) {
-      const { first, closes } = await (slug === site.slug ? forecast : getJson(`${site.root}page/${slug}.json`));
+      const { first, closes } = slug === site.slug ? await forecast : withPrices(await getJson(`${site.root}page/${slug}.json`));
       return closesFrom(secondsOf(first), closes);
     }
     const { candles, columns } = await getJson(`${site.api ?? site.root}candles/${slug}?interval=1d&limit=${MOST_CANDLES}`);
