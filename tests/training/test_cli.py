@@ -377,7 +377,9 @@ def test_a_loop_of_links_is_refused_before_the_training(tmp_path: Path, capsys: 
     for one, other in (("a.pkl", "b.pkl"), ("b.pkl", "a.pkl")):
         (tmp_path / one).symlink_to(tmp_path / other)
     assert in_process("--source", "simulated", "--output", str(tmp_path / "a.pkl")) == 2
-    assert "a.pkl' is not a regular file" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith("train.py: error: --output: ")
+    assert error.endswith(" is not a regular file\n"), "the path may be too long to be shown in full"
     loop = str(tmp_path / "a.pkl")
     fine = ("--source", "simulated", "--output", str(tmp_path / "model.pkl"))
     assert in_process(*fine, "--champion", loop) == 2

@@ -62,12 +62,12 @@ def test_more_clients_than_descriptors_neither_keep_a_core_busy_nor_block_others
     with limited(model) as served:
         with open_connections(served.address, 3 * FEW) as clients:
             assert cpu_share(psutil.Process(served.process.pid)) < 0.3
-            assert seconds_until_alive(served.address) < 1
+            assert seconds_until_alive(served.address) < 5  # a time limit would free a connection after 10 s
             for client in clients[-5:]:  # the newest are still connected
                 client.setblocking(True)
                 client.sendall(request("/docs/swagger-ui-bundle.js"))
                 assert read_answer(client.makefile("rb"))[0] == 200
-        assert seconds_until_alive(served.address) < 1
+        assert seconds_until_alive(served.address) < 5  # a time limit would free a connection after 10 s
         served.signal()
         assert served.wait() == 0
 

@@ -58,7 +58,7 @@ def test_a_log_that_is_not_read_loses_lines_and_nothing_else(model: Path, both: 
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 8
         lines = process.stdout.read()
     finally:
         process.kill()
@@ -95,7 +95,7 @@ def test_a_second_signal_does_not_wait_for_a_slow_reader(model: Path) -> None:
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5
         reader.join()
     finally:
         process.kill()
@@ -151,8 +151,8 @@ def seconds_to_stop(signals: int) -> float:
 
 
 def test_a_stop_waits_for_a_worker_thread_that_hangs_until_its_deadline(after_one_signal: Future[float]) -> None:
-    assert after_one_signal.result() < 13
+    assert after_one_signal.result() < 20
 
 
 def test_a_stop_does_not_wait_for_a_worker_thread_that_hangs_after_a_second_signal() -> None:
-    assert seconds_to_stop(2) < 3
+    assert seconds_to_stop(2) < 8  # without it, ten
