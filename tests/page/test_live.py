@@ -81,13 +81,19 @@ def newest(browser: Browser) -> str:
     return browser.text("#minutes-newest")
 
 
+def price_time(browser: Browser) -> datetime:
+    """Return the time of the price above the forecast."""
+    return datetime.fromisoformat(str(browser.one(".price time").get_attribute("datetime")))
+
+
 def shows(browser: Browser, candle: Candle) -> bool:
-    """Return whether chart and list of pairs have a candle."""
+    """Return whether the chart, the list of pairs and the price above the forecast are those of a candle."""
     price = f"{candle.close:,.2f}"
     return (
         f"{candle.open_time:%Y-%m-%d %H:%M} UTC" in newest(browser)
         and price in browser.text("#minutes-chart .reading")
         and price in browser.text("#pairs-table [data-pair=BTC-USD]")
+        and price == browser.text("#price")
     )
 
 
@@ -181,7 +187,10 @@ def test_a_browser_without_network_says_so_and_recovers(site: Site, live: Browse
 
 
 def test_a_real_collector_moves_the_page(tmp_path: Path, browser: Browser) -> None:
-    """Both in one process, at the speed of the clock: the newest minute and its price, and the one after it."""
+    """Both in one process, at the speed of the clock: the newest minute and its price, and the one after it.
+
+    The price above the forecast is then the newest one, no longer that at which the forecast starts.
+    """
     now = datetime.now(UTC)
     environ = {"SOURCE": "simulated", "PAIR": "BTC/USD", "SINCE": f"{now:%Y-%m-%d}"}
     model = make_model(BTC, ETH, trained_at=now, simulated=True)
@@ -192,5 +201,7 @@ def test_a_real_collector_moves_the_page(tmp_path: Path, browser: Browser) -> No
         browser.read_to_the_end()
         first = browser.until(partial(newest, browser), "a minute is shown", seconds=100)
         browser.until(lambda: newest(browser) != first, "another one is shown", seconds=100)
+        browser.until(lambda: price_time(browser) > now, "the newest price is shown", seconds=100)
+        assert browser.text("#price") in browser.text("#pairs-table [data-pair=BTC-USD]")
         browser.faults()
         browser.driver.get("about:blank")
