@@ -11,7 +11,11 @@ import requests
 from bench import image
 from tests.support.engine import docker, forget
 
-BUNDLE = {"NOTICE", "icon.svg", "licenses.txt", "main.js", "style.css"}
+BUNDLE = {
+    "NOTICE",
+    "licenses.txt",
+    *(f"{name}{coding}" for name in ("icon.svg", "main.js", "style.css") for coding in ("", ".br")),
+}
 MODEL_FILES = ["app/model.ledger.jsonl", "app/model.pkl"]
 _INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 _MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")

@@ -123,6 +123,7 @@ function joined(part, drawn, changed) {
  * @property {1 | 2 | 3} [width] pixels, by default 2
  * @property {number} [decimals] of its values; by default those of the chart
  * @property {boolean} [points] with a dot at each value, for a line of a few
+ * @property {boolean} [widens] whether the price axis has room for it; by default it has
  */
 
 /**
@@ -133,13 +134,14 @@ function joined(part, drawn, changed) {
  * @param {number} decimals
  * @param {() => void} changed
  */
-export function addLine(chart, { name, color, dashed = false, width = 2, decimals: own, points = false }, decimals, changed) {
+export function addLine(chart, { name, color, dashed = false, width = 2, decimals: own, points = false, widens = true }, decimals, changed) {
   const digits = own ?? decimals;
   const api = chart.addSeries(LineSeries, {
     ...PLAIN,
     lineWidth: width,
     lineStyle: dashed ? LineStyle.Dashed : LineStyle.Solid,
     pointMarkersVisible: points,
+    ...(widens ? {} : { autoscaleInfoProvider: () => null }),
     priceFormat: priceFormat(digits),
   });
   return joined(

@@ -30,7 +30,8 @@ export function createMinutesChart(figure, pair, decimals) {
   });
   const candles = chart.addCandles({ name: "price" });
   const close = chart.addLine({ name: "close", color: "price" });
-  const vwap = chart.addLine({ name: "VWAP", color: "vwap", width: 1 });
+  // Far from the price it would flatten the candles; its value is still read.
+  const vwap = chart.addLine({ name: "VWAP", color: "vwap", width: 1, widens: false });
   const forecast = chart.addLine({ name: "forecast", color: "forecast" });
   const strip = chart.addStrip({ name: "minute" });
   let newest = 0; // the last minute
