@@ -326,16 +326,19 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def started(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """An export that has begun to write."""
     command = [sys.executable, "-m", "crypto_predict.web.export", str(folder / "site")]
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    # Without coverage: an interrupt while it has its lock would leave it locked, and the process would wait for ever.
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ and not name.startswith("COVERAGE")}
     with subprocess.Popen(
         [*command, "--model", str(folder / "model.pkl")], cwd=ROOT, env=kept, stderr=subprocess.PIPE, text=True
     ) as process:
-        deadline = time.monotonic() + START_SECONDS
-        while not list(folder.glob(".site.*.tmp/page/BTC-USD/releases/*")) and time.monotonic() < deadline:
-            assert process.poll() is None
-            time.sleep(0.001)
-        yield process
-        process.kill()
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while not list(folder.glob(".site.*.tmp/page/BTC-USD/releases/*")) and time.monotonic() < deadline:
+                assert process.poll() is None
+                time.sleep(0.001)
+            yield process
+        finally:
+            process.kill()
 
 
 def test_an_interrupted_export_leaves_the_old_one(large: Path) -> None:
