@@ -9,7 +9,7 @@ from crypto_predict.collecting.live.collector import Collector
 from crypto_predict.errors import SeriesHeld
 from crypto_predict.market import Pair, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import DELISTED, STOPPED, Shard
+from crypto_predict.market.ports import DELISTED, STOPPED, CollectedSeries, Shard
 from crypto_predict.store import open_reader, open_writer
 from tests.support.databases import KINDS, new_database, new_postgresql
 from tests.support.live import PATIENCE, minutes_of, stored, until
@@ -109,7 +109,7 @@ def test_a_pair_that_is_delisted_does_not_harm_the_others(tmp_path: Path) -> Non
         with collecting(database, found):
             end = wait_whole(database, found, minutes=1)
             found.motion.delist(ETH, found.motion.now())
-            until(lambda: state_of(database, ETH) == DELISTED, "the pair is delisted")
+            until(lambda: described(database, ETH).state == DELISTED, "the pair is delisted")
             assert wait_whole(database, found, BTC) > end
         assert is_whole(database, found, ETH, end), "its candles stay"
 
@@ -119,9 +119,9 @@ def followed(collector: Collector) -> set[Pair]:
     return {one.stored.series.pair for one in figures.series} if figures else set()
 
 
-def state_of(database: str, pair: Pair) -> str:
+def described(database: str, pair: Pair) -> CollectedSeries:
     with open_reader(database) as reader:
-        return next(one.state for one in reader.collected() if one.series.pair == pair)
+        return next(one for one in reader.collected() if one.series.pair == pair)
 
 
 def test_a_revised_candle_is_stored_with_what_it_replaces(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_revised_candle_is_stored_with_what_it_replaces(tmp_path: Path) -> Non
             series = minutes_of("binance", BTC)
             with open_reader(database) as reader:
                 until(lambda: reader.revisions(series, Span(BEGIN, mistaken[-1])), "a mistake is revised")
-                until(lambda: mismatched(database, BTC), "the mistake is counted")
+                until(lambda: described(database, BTC).mismatched, "the mistake is counted")
             end = wait_whole(database, found, BTC)
         with open_reader(database) as reader:
             replaced = [one.candle for one in reader.revisions(series, Span(BEGIN, end))]
@@ -146,11 +146,6 @@ def test_a_revised_candle_is_stored_with_what_it_replaces(tmp_path: Path) -> Non
         for candle in replaced:
             assert candle in {rest[candle.open_time], rest[candle.open_time]._replace(volume=123.0)}
         assert 123.0 in {candle.volume for candle in replaced}
-
-
-def mismatched(database: str, pair: Pair) -> int:
-    with open_reader(database) as reader:
-        return next(one.mismatched for one in reader.collected() if one.series.pair == pair)
 
 
 def test_impossible_candles_of_a_stream_are_quarantined(tmp_path: Path) -> None:
