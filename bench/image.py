@@ -22,6 +22,7 @@ import stamina
 from bench import models
 from bench.figures import Figure, in_turn
 from bench.load import await_answer, free_port
+from bench.network import is_temporary, npm_registry
 from bench.serving import PEER_SETTINGS
 from crypto_predict.release.programs import output_of
 
@@ -31,11 +32,6 @@ LIMIT = 45  # MB above the base, the most that was ever allowed
 USUAL = 319  # MB above the base: the tutorial's image when the limit was set
 ROUNDS = 7
 BUILD_SECONDS, SAVE_SECONDS = 1800, 600
-# of registries; and of BuildKit, which sometimes misses files of the context that are there (docker/buildx#1225)
-_TEMPORARY = re.compile(
-    "failed to resolve source metadata|failed to copy: httpReadSeeker|registry-1[.]docker[.]io"
-    "|failed to calculate checksum of ref"
-)
 _NEEDED = ("prophet", "pandas", "flask", "waitress", "flask-cors")  # by the tutorial's server
 
 
@@ -75,13 +71,6 @@ def _build(context: Path, dockerfile: Path, image: str, *arguments: str) -> None
     output_of(*words, seconds=BUILD_SECONDS)
 
 
-def npm_registry() -> dict[str, str]:
-    """Return the registry of npm that this machine uses, as a build argument; none without npm."""
-    if shutil.which("npm") is None:
-        return {}
-    return {"NPM_CONFIG_REGISTRY": output_of("npm", "config", "get", "registry").strip()}
-
-
 def _naive_context(folder: Path) -> Path:
     """Return a folder with everything that the tutorial's image is made of."""
     context = folder / "naive"
@@ -111,11 +100,6 @@ def _start(image: str, *arguments: str) -> float:
         return time.perf_counter() - started
     finally:
         output_of("docker", "rm", "--force", container)
-
-
-def is_temporary(complaint: str) -> bool:
-    """Return whether a build or a pull failed for a reason that another attempt may not meet."""
-    return _TEMPORARY.search(complaint) is not None
 
 
 def layers_above_base(image: str, first_step: str, folder: Path) -> Iterator[tarfile.TarFile]:

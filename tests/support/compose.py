@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bench.image import npm_registry
+from bench.network import npm_registry
 from tests.support import engine
 from tests.support.serving import ROOT
 

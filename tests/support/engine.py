@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import stamina
 
-from bench.image import is_temporary, npm_registry
+from bench.network import is_temporary, npm_registry
 from crypto_predict.history import SETTLE
 from crypto_predict.market import Interval
 from tests.support.histories import make_candle, wandering
@@ -160,19 +160,31 @@ def image(request: pytest.FixtureRequest) -> str:
 
 
 def forget(*tags: str) -> None:
-    """Remove images by name, if they exist."""
-    if tags:
-        subprocess.run(["docker", "image", "rm", "--force", *tags], capture_output=True, check=False)
+    """Remove images by name from every engine of these tests, if they exist."""
+    for environ in _engines():
+        _remove(tags, environ)
 
 
-def images_of(registry: str) -> list[str]:
-    """Return the engine's images of a registry, by tag and by digest; none without an engine."""
-    if why_no_engine():
-        return []
-    held = docker("images", "--all", "--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}")
-    names = [line.split() for line in held.splitlines() if line.startswith(f"{registry}/")]
-    by_tag = [f"{name}:{tag}" for name, tag, _ in names if tag != "<none>"]
-    return by_tag + [f"{name}@{digest}" for name, _, digest in names if digest != "<none>"]
+def forget_all_of(registry: str) -> None:
+    """Remove the images of a registry, by tag and by digest, from every engine of these tests."""
+    for environ in _engines():
+        listing = ["docker", "images", "--all", "--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}"]
+        held = subprocess.run(listing, env=environ, capture_output=True, text=True, check=False).stdout
+        names = [line.split() for line in held.splitlines() if line.startswith(f"{registry}/")]
+        by_tag = [f"{name}:{tag}" for name, tag, _ in names if tag != "<none>"]
+        _remove(by_tag + [f"{name}@{digest}" for name, _, digest in names if digest != "<none>"], environ)
+
+
+def _engines() -> list[dict[str, str]]:
+    """Return the environments in which docker uses each engine: that of the images, and that of the workflows."""
+    other = os.environ.get("MULTI_PLATFORM_ENGINE")
+    return [dict(os.environ), *([{**os.environ, "DOCKER_HOST": other}] if other else [])]
+
+
+def _remove(images: Sequence[str], environ: Mapping[str, str]) -> None:
+    if images:
+        removal = ["docker", "image", "rm", "--force", *images]
+        subprocess.run(removal, env=environ, capture_output=True, check=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +267,8 @@ def running_registry(folder: Path) -> Iterator[str]:
         reader.start()
         address = line.partition("listening on ")[2].partition('"')[0]
         yield address
-        forget(*images_of(address))
+        if not why_no_engine():
+            forget_all_of(address)
     finally:
         process.terminate()
         process.wait(timeout=30)

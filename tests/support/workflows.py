@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from bench.image import npm_registry
+from bench.network import npm_registry
 from crypto_predict.market import Interval
 from tests.support import github, render
 from tests.support.engine import DAYS, docker, right_now, running_registry, why_no_engine

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.image import npm_registry
+from bench.network import npm_registry
 from tests.support.engine import run_pulling
 from tests.support.indexes import INDEX, SBOM_TYPE, Layout
 
@@ -53,8 +53,9 @@ def push(build: list[str], name: str) -> None:
             annotations = (line.removeprefix("index:").partition("=") for line in lines("ANNOTATIONS"))
             layout.wrap(os.environ["PLATFORMS"].split(","), {key: value for key, _, value in annotations})
         assert os.environ["SBOM"] == "true"
+        packages = packages_in(scratch)
         for platform in os.environ["PLATFORMS"].split(","):
-            layout.attest(platform, SBOM_TYPE, bill_of_materials(scratch, platform))
+            layout.attest(platform, SBOM_TYPE, bill_of_materials(packages, platform))
         copy("--dest-tls-verify=false", f"oci:{layout.folder}", f"docker://{name}@{layout.digest}")
         with Path(os.environ["GITHUB_OUTPUT"]).open("a") as outputs:
             outputs.write(f"digest={layout.digest}\n")
@@ -80,14 +81,19 @@ def builds_for_all_platforms() -> bool:
     return "io.containerd" in shown.stdout
 
 
-def bill_of_materials(image: str, platform: str) -> dict[str, object]:
-    """Return an SPDX document of the packages in the image, which are the same on both platforms."""
+def packages_in(image: str) -> list[str]:
+    """Return the names of the packages in the image, which are the same on all platforms."""
     script = "cat /var/lib/dpkg/status; ls /packages"
     words = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "sh", image, "-c", script]
     shown = subprocess.run(words, check=True, capture_output=True, text=True).stdout
     found = re.findall(r"^Package: (\S+)$|^(\S+)-\S+\.dist-info$", shown, re.MULTILINE)
-    packages = [{"name": debian or python, "SPDXID": f"SPDXRef-{n}"} for n, (debian, python) in enumerate(found)]
-    return {"spdxVersion": "SPDX-2.3", "SPDXID": "SPDXRef-DOCUMENT", "name": platform, "packages": packages}
+    return [debian or python for debian, python in found]
+
+
+def bill_of_materials(packages: list[str], platform: str) -> dict[str, object]:
+    """Return an SPDX document of these packages."""
+    listed = [{"name": name, "SPDXID": f"SPDXRef-{n}"} for n, name in enumerate(packages)]
+    return {"spdxVersion": "SPDX-2.3", "SPDXID": "SPDXRef-DOCUMENT", "name": platform, "packages": listed}
 
 
 def lines(variable: str) -> list[str]:
