@@ -4,9 +4,11 @@ Hypothesis tries the same examples in every run, without a deadline, since machi
 --hypothesis-profile explore`` tries different ones each time.
 """
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import coverage
 import pytest
@@ -23,6 +25,7 @@ settings.load_profile("steady")
 
 # Before Python 3.14 every line of every library is traced, so a numerical test takes twice as long.
 TRACING_IS_SLOW = sys.version_info < (3, 14)
+INHERITED = "COVERAGE_PROCESS_CONFIG"  # tells processes to measure their coverage
 
 
 # The files and folders that take longest, slowest first.
@@ -49,14 +52,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Function) -> Iterator[None]:
-    """Do not trace tests that repeat a computation if tracing is slow: other tests execute the same lines."""
-    tracing = coverage.Coverage.current()
-    repeats = is_hypothesis_test(item.obj) or item.get_closest_marker("repeats")
-    if tracing is None or not repeats or not TRACING_IS_SLOW:
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Trace nothing of a test that repeats what others do: neither its fixtures nor the processes that it starts."""
+    if item.get_closest_marker("repeats") is None:
         return (yield)
+    inherited = os.environ.pop(INHERITED, None)
+    try:
+        with untraced():
+            return (yield)
+    finally:
+        if inherited is not None:
+            os.environ[INHERITED] = inherited
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Function) -> Iterator[None]:
+    """Do not trace a test that hypothesis repeats. Its fixtures may be those of other tests, too."""
+    if not is_hypothesis_test(item.obj) or item.get_closest_marker("repeats"):
+        return (yield)
+    with untraced():
+        return (yield)
+
+
+@contextmanager
+def untraced() -> Iterator[None]:
+    """Execute lines that other tests execute, too, without tracing them if that is slow."""
+    tracing = coverage.Coverage.current()
+    if tracing is None or not TRACING_IS_SLOW:
+        yield
+        return
     tracing.stop()
     try:
-        return (yield)
+        yield
     finally:
         tracing.start()

@@ -33,6 +33,8 @@ from tests.support.replay.alpaca import AlpacaExchange
 from tests.support.replay.minutes import BTC, QUICK, START, minutes
 from tests.support.replay.server import Answer, Fault, Handler, ReplayServer, answer, break_off, refused, stall
 
+pytestmark = pytest.mark.repeats
+
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 MANY = 10**9

@@ -26,6 +26,8 @@ from crypto_predict.sources.csv_file import CsvFile
 from tests.support.histories import flat, make_history, wandering
 from tests.support.prophets import prophet_replay
 
+pytestmark = pytest.mark.repeats
+
 REAL = Path("../shared/data/binance_BTC-USDT_1d.csv")
 HISTORY = make_history()
 HORIZONS = (1, 7, 30)

@@ -35,6 +35,8 @@ from tests.support.ledgers import START, contents, make_outcome, make_release, m
 from tests.support.models import BTC, ETH, make_forecast, make_model
 from tests.support.models import quantiles as around
 
+pytestmark = pytest.mark.repeats
+
 RELEASE, OUTCOME = members(make_release()), members(make_outcome())
 
 

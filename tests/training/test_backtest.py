@@ -24,6 +24,8 @@ from crypto_predict.market import Pair
 from tests.support.histories import START, as_csv, make_history, rhythmic
 from tests.support.training import in_process
 
+pytestmark = pytest.mark.repeats
+
 BTC = Pair("BTC", "USD")
 COLUMNS = "pair,cutoff,horizon_days,target,actual,prediction,low,high,persistence"
 DAYS, FITTED, EVERY, HORIZONS = 800, 600, 8, (1, 7, 30, 90)

@@ -35,6 +35,8 @@ from tests.support.replay.server import ReplayServer
 from tests.support.serving import ROOT
 from tests.support.training import QUICK, TRAINED_AT, in_process
 
+pytestmark = pytest.mark.repeats
+
 REAL = ROOT.parent / "shared" / "data"
 CARD = make_model().card
 YEAR = 365

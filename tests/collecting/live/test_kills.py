@@ -21,6 +21,8 @@ from tests.support.replay.binance import BinanceInMotion
 from tests.support.replay.motion import MINUTE, Motion, Traits
 from tests.support.replay.server import ReplayServer
 
+pytestmark = pytest.mark.repeats
+
 KILLS = int(os.environ.get("KILLS", "2"))
 SPEED = 60.0  # a minute of the market in a second
 SECONDS = 5.0  # it has filled its history by then, and streams since about two

@@ -20,6 +20,8 @@ from crypto_predict.history.columns import BoolArray, FloatArray
 from crypto_predict.market.forecast import LEVELS
 from tests.support.markets import DAILY, FIRST_DAY, random_walk, series_of, shocked
 
+pytestmark = pytest.mark.repeats
+
 DATA = Path(__file__).parents[4] / "shared" / "data"
 LOW, MEDIAN, HIGH = LEVELS.index(0.1), LEVELS.index(0.5), LEVELS.index(0.9)
 YEAR = range(1, 366)

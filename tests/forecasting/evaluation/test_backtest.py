@@ -29,6 +29,8 @@ from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray
 from tests.support.markets import FIRST_DAY, random_walk, series_of, trending
 
+pytestmark = pytest.mark.repeats
+
 DATA = Path(__file__).parents[4] / "shared" / "data"
 LONGEST = 1825
 # Of these days, 78 cutoffs; up to the day at which the history is cut, 57.

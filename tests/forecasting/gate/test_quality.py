@@ -22,6 +22,8 @@ from tests.support.models import BTC
 from tests.support.replay.alpaca import AlpacaExchange, Paging
 from tests.support.replay.server import ReplayServer
 
+pytestmark = pytest.mark.repeats
+
 REAL = Path(__file__).parents[4] / "shared" / "data"
 LIMITS = GateThresholds()
 
@@ -39,7 +41,6 @@ def real_days(base: str) -> list[Candle]:
     return read_candles(path)
 
 
-@pytest.mark.repeats
 @pytest.mark.parametrize("base", ["BTC", "ETH", "BNB", "LTC"])
 def test_no_day_of_real_history_is_refused(base: str) -> None:
     """Any day could have been that of a release, in a market of half a year or of more than five; tries every sixth."""
