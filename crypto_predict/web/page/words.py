@@ -93,10 +93,10 @@ def sure(model: Model, pair: Pair) -> str:
     Raises:
         KeyError: The model does not have the pair.
     """
-    backtest = model.card.pairs[pair].backtest
-    if backtest is None or not backtest.scores:
+    scores = _scores(model, pair)
+    if not scores:
         return _UNMEASURED
-    score = backtest.scores[0]
+    score = scores[0]
     nominal = f"{100 * COVERAGE:.0f}"
     tests = f"{counted(score.forecasts, 'test')} on {_past(model, pair)} prices"
     return (
@@ -111,14 +111,20 @@ def good(model: Model, pair: Pair) -> str:
     Raises:
         KeyError: The model does not have the pair.
     """
-    backtest = model.card.pairs[pair].backtest
-    if backtest is None or not backtest.scores:
+    scores = _scores(model, pair)
+    if not scores:
         return _UNMEASURED
     verdicts: dict[str, list[Score]] = {}
-    for score in backtest.scores:
+    for score in scores:
         verdicts.setdefault(_BRIEF[_verdict(score.relative_mae, score.p_value)], []).append(score)
     parts = [f"{verdict} at {days_listed([one.horizon_days for one in found])}" for verdict, found in verdicts.items()]
     return f"Compared with {_STAYS}, on {_past(model, pair)} prices: {listed(parts)}."
+
+
+def _scores(model: Model, pair: Pair) -> Sequence[Score]:
+    """Return the scores of a pair's backtest, the nearest horizon first; none if it was not tested."""
+    backtest = model.card.pairs[pair].backtest
+    return backtest.scores if backtest is not None else ()
 
 
 def _past(model: Model, pair: Pair) -> str:
