@@ -18,6 +18,15 @@ export function element(name, attributes = {}, ...children) {
 }
 
 /**
+ * Return the caption of a table. The whole of it can be read where the table is wider than its place.
+ *
+ * @param {string} text
+ */
+export function captionOf(text) {
+  return element("caption", {}, element("span", {}, text));
+}
+
+/**
  * Return an element of SVG.
  *
  * @template {keyof SVGElementTagNameMap} Name

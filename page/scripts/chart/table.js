@@ -1,7 +1,7 @@
 /** The table of the values behind a chart. Its rows are made when it is opened, a page at a time. */
 
 import { action } from "../controls.js";
-import { element } from "../elements.js";
+import { captionOf, element } from "../elements.js";
 import { indexOf } from "./series.js";
 
 /** @typedef {import("./series.js").Part} Part */
@@ -40,7 +40,7 @@ export function createTable({ label, parts, times, home, word }) {
     const rows = all.slice(first, first + ROWS).map((time) =>
       element("tr", {}, element("th", { scope: "row" }, word(time)), ...shown.flatMap((part) => cellsOf(part, time)).map((text) => element("td", {}, text))),
     );
-    const table = element("table", {}, element("caption", {}, label()), element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
+    const table = element("table", {}, captionOf(label()), element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
     earlier.disabled = first === 0;
     later.disabled = first + ROWS >= all.length;
     scroll.setAttribute("aria-label", `Values: ${label()}`);

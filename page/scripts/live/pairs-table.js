@@ -1,6 +1,6 @@
 /** The list of pairs: its rows come from the page, prices and further rows from the collector. */
 
-import { element } from "../elements.js";
+import { captionOf, element } from "../elements.js";
 import { formatMinute, formatPrice, priceDecimals, secondsOf } from "../format.js";
 import { byPopularity, slugOf } from "./prices.js";
 import { changeText, completenessText, counted, isLate, stateText } from "./words.js";
@@ -103,7 +103,7 @@ export function collectionTable(series) {
   return element(
     "table",
     { id: "collection-table" },
-    element("caption", {}, "What is collected, and how complete it is"),
+    captionOf("What is collected, and how complete it is"),
     element("thead", {}, element("tr", {}, ...heads.map((head) => element("th", { scope: "col", class: "text" }, head)))),
     element(
       "tbody",

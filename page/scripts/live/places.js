@@ -1,6 +1,6 @@
 /** The texts below the chart of minutes. */
 
-import { element } from "../elements.js";
+import { captionOf, element } from "../elements.js";
 import { formatMinute, formatShare, secondsOf } from "../format.js";
 
 /** @typedef {import("../types.d.ts").MinutesRecord} MinutesRecord */
@@ -81,7 +81,7 @@ function tableOf({ since, by_horizon: scores }) {
   return element(
     "table",
     {},
-    element("caption", {}, caption),
+    captionOf(caption),
     element("thead", {}, element("tr", {}, ...heads.map((head) => element("th", { scope: "col" }, head)))),
     element(
       "tbody",

@@ -1,6 +1,6 @@
 /** How evenly the outcomes fell into the tenths of the forecast: ten bars a horizon, and their table. */
 
-import { element, svg } from "../elements.js";
+import { captionOf, element, svg } from "../elements.js";
 import { formatShare } from "../format.js";
 
 /** @typedef {{ label: string, shares: number[] }} Horizon ten shares */
@@ -56,7 +56,7 @@ export function tenthsDetails(horizons) {
       ...horizons.map(({ shares }) => element("td", {}, formatShare(shares[tenth] ?? NaN, 1))),
     ),
   );
-  const caption = element("caption", {}, "Share of the outcomes in each tenth of the forecast, from the lowest prices to the highest; 10 % is meant.");
+  const caption = captionOf("Share of the outcomes in each tenth of the forecast, from the lowest prices to the highest; 10 % is meant.");
   const table = element("table", {}, caption, element("thead", {}, head), element("tbody", {}, ...rows));
   return element("details", {}, element("summary", {}, "Every share"), element("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Every share" }, table));
 }
