@@ -31,11 +31,14 @@ PATIENCE = 60.0  # seconds for something to become true, on a machine that is bu
 
 
 def until(condition: Callable[[], object], what: str = "the condition is true", seconds: float = PATIENCE) -> None:
-    """Wait until a condition is true."""
+    """Wait until a condition is true. One that takes long is checked rarely, as the collector needs the processor."""
     end = time.monotonic() + seconds
-    while not condition():
+    while True:
+        began = time.monotonic()
+        if condition():
+            return
         assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
+        time.sleep(max(0.02, 4 * (time.monotonic() - began)))
 
 
 def binance_of(server: ReplayServer) -> Mapping[str, str]:

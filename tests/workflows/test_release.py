@@ -13,7 +13,7 @@ from tests.support import github, render
 from tests.support.engine import forget
 from tests.support.feeds import faults
 from tests.support.ledgers import contents
-from tests.support.workflows import KEYS, World, ledger_of, manifest_of, market, needs_workflows, world
+from tests.support.workflows import KEYS, RUNNERS, World, ledger_of, manifest_of, market, needs_workflows, world
 
 pytestmark = [needs_workflows, pytest.mark.timeout(600)]
 
@@ -46,7 +46,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> First:
     folder = tmp_path_factory.mktemp("first")
     with world(folder) as made, market() as exchange:
         made.github.repository.has_pages = True
-        run = made.release("push", exchange.url)
+        run = made.release("push", exchange.url, runners=RUNNERS)
         assert run.returncode == 0, run.stdout[-6000:] + run.stderr
         return First(
             folder=folder,
@@ -89,6 +89,11 @@ def test_the_published_image_is_attested_and_is_the_one_that_went_live(first: Fi
     reference = f"{first.image}@{first.tags['latest']}"
     assert first.attested == [f"{kind} {reference}" for kind in ("provenance", "sbom", "sbom")]
     assert first.switched == [reference]
+
+
+def test_the_image_is_smoke_tested_on_both_architectures(first: First) -> None:
+    """Here both are machines of one architecture."""
+    assert first.run.stdout.count("**Smoke test**: passed") == 2
 
 
 def test_the_tested_commit_has_a_version_tag_and_a_github_release(first: First) -> None:

@@ -24,7 +24,8 @@ TRADES = 6  # in a minute with trades
 OPEN_EVERY, QUOTE_EVERY = 2, 5  # seconds between two sendings of the open candle, and of a quote
 
 _SLOT = 60_000 // TRADES  # milliseconds, in each of which one trade falls
-_CACHED = 2**12  # minutes
+_CACHED = 2**12  # minutes of trades
+_CLOSED = 2**16  # candles
 
 
 class Trade(NamedTuple):
@@ -215,10 +216,12 @@ class Motion:
         """Return the candle of a minute, or what it is at `now`; None if the exchange does not have it."""
         if not self._exists(pair, opening):
             return None
-        trades = self._trades(pair, opening)
-        if now is not None and now < opening + MINUTE:
-            trades = trades[: bisect_right([trade.time for trade in trades], now)]
-        return candle_of(trades, opening, price=_level(self._seed, pair, _minute(opening)))
+        quiet = 1.0 if (pair, opening) in self._quietened else self._traits.quiet
+        if now is None or now >= opening + MINUTE:
+            return _closed(self._seed, pair, opening, quiet)
+        trades = _traded(self._seed, pair, opening, quiet)
+        traded = trades[: bisect_right([trade.time for trade in trades], now)]
+        return candle_of(traded, opening, price=_level(self._seed, pair, _minute(opening)))
 
     def _trades(self, pair: Pair, opening: datetime) -> Sequence[Trade]:
         if (pair, opening) in self._quietened or not self._exists(pair, opening):
@@ -261,6 +264,12 @@ def candle_of(trades: Sequence[Trade], opening: datetime, price: float) -> Candl
         sum(trade.size for trade in bought),
         _turnover(bought),
     )
+
+
+@lru_cache(_CLOSED)
+def _closed(seed: int, pair: Pair, opening: datetime, quiet: float) -> Candle:
+    """Return the candle of a whole minute."""
+    return candle_of(_traded(seed, pair, opening, quiet), opening, price=_level(seed, pair, _minute(opening)))
 
 
 def _turnover(trades: Sequence[Trade]) -> float:
