@@ -78,8 +78,8 @@ RUN case "$TARGETARCH" in \
     && echo "--no-cache-dir --root-user-action=ignore --no-compile --target /packages --only-binary=:all:" \
         "--platform manylinux_2_28_$machine --platform manylinux2014_$machine --require-hashes" > /build/options \
     && xargs pip install --requirement /build/requirements-api.txt < /build/options \
-    # commands, and the variants of Swagger UI that its page does not load
-    && rm -rf /packages/bin \
+    # commands, the debugger, and the variants of Swagger UI that its page does not load
+    && rm -rf /packages/bin /packages/werkzeug/debug \
         /packages/flask_swagger_ui/dist/swagger-ui.js \
         /packages/flask_swagger_ui/dist/swagger-ui-standalone-preset.js
 COPY LICENSE api.py /app/

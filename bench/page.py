@@ -64,7 +64,7 @@ def measure(folder: Path, minutes: int = 1) -> Iterator[Figure]:
             _, whole, _ = _visit(browser, alone.url)
             yield _transferred("first visit, read to its end", whole, FIRST_VISIT)
             yield _transferred("its HTML", {alone.url: whole[f"{alone.url}/"]}, HTML)
-        with growing(folder / "market.db"), serving_at(NOW, model, folder / "market.db") as served:
+        with growing(folder / "page.db"), serving_at(NOW, model, folder / "page.db") as served:
             visits = [_visit(browser, served.url) for _ in range(VISITS)]
             opened, whole, _ = visits[-1]
             yield _transferred("first visit with a database, as opened", opened, FIRST_VISIT)
