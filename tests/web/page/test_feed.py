@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.baked.ledger import Outcome, Release
+from crypto_predict.baked.ledger import Release
 from crypto_predict.baked.schema import Anchor, Model
 from crypto_predict.market import DAY, Pair
 from crypto_predict.web.page.feed import Feed
@@ -30,24 +30,6 @@ def published(days: int, *, pair: Pair = BTC, every: int = 24, start: int = 0) -
     first = make_release(START, pair)
     made = [first.made_at + timedelta(hours=start * 24 + n * every) for n in range(days * 24 // every)]
     return [replace(make_release(at.date() - DAY, pair), made_at=at, build=f"0.3.1-{at:%Y%m%d%H%M%S}") for at in made]
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """A function that writes a ledger of these contents."""
-
-    def write_ledger(*contents: Release | Outcome) -> Path:
-        path = tmp_path / "model.ledger.jsonl"
-        path.write_bytes(make_ledger(*contents))
-        return path
-
-    return write_ledger
-
-
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file for all examples of Hypothesis."""
-    return tmp_path_factory.mktemp("feed") / "model.ledger.jsonl"
 
 
 def feed_of(path: Path, model: Model = MODEL, address: str | None = None) -> Feed:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.baked.ledger import Outcome, Release
+from crypto_predict.baked.ledger import Release
 from crypto_predict.market import DAY
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.web.page.releases import PAUSE_ENTRIES, NoRelease, Releases, ReleasesUnavailable
@@ -29,35 +29,17 @@ def at(release: Release, hours: int) -> Release:
     return replace(release, made_at=made_at, build=f"0.3.1-{made_at:%Y%m%d%H%M%S}")
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Callable[..., Path]:
-    """A function that writes a ledger of these contents."""
-
-    def write(*contents: Release | Outcome) -> Path:
-        path = tmp_path / "model.ledger.jsonl"
-        path.write_bytes(make_ledger(*contents))
-        return path
-
-    return write
-
-
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file for all examples of Hypothesis."""
-    return tmp_path_factory.mktemp("ledger") / "model.ledger.jsonl"
-
-
-def test_the_newest_release_of_each_day_is_listed_newest_first(ledger: Callable[..., Path]) -> None:
-    path = ledger(make_release(), at(make_release(), 6), at(make_release(), 23), make_release(SECOND))
+def test_the_newest_release_of_each_day_is_listed_newest_first(write: Callable[..., Path]) -> None:
+    path = write(make_release(), at(make_release(), 6), at(make_release(), 23), make_release(SECOND))
     releases = Releases(MODEL, path)
     assert list(releases.listed(BTC).days) == DAYS[::-1]
     assert releases.release(BTC, DAYS[0]).build == "0.3.1-20240518231000"
 
 
-def test_a_release_is_as_it_was_published(ledger: Callable[..., Path]) -> None:
+def test_a_release_is_as_it_was_published(write: Callable[..., Path]) -> None:
     """Its quantiles by level, each a line through the days."""
     first, second = make_release(), make_release(SECOND)
-    document = Releases(MODEL, ledger(first, make_outcome(), second)).release(BTC, DAYS[1])
+    document = Releases(MODEL, write(first, make_outcome(), second)).release(BTC, DAYS[1])
     assert (document.build, document.made_at, document.anchor) == (second.build, second.made_at, second.anchor)
     assert (document.prediction, document.low, document.high) == (second.prediction, second.low, second.high)
     assert document.last == SECOND
@@ -75,22 +57,22 @@ def test_a_release_of_the_first_format_has_its_interval_alone(tmp_path: Path) ->
     assert document.low == make_release().low
 
 
-def test_what_followed_is_what_was_first_recorded(ledger: Callable[..., Path]) -> None:
+def test_what_followed_is_what_was_first_recorded(write: Callable[..., Path]) -> None:
     """A day without an outcome is a hole."""
     days = [START, START + DAY, START + 3 * DAY]
     outcomes = [make_outcome(day, 101.0 + n) for n, day in enumerate(days)]
-    releases = Releases(MODEL, ledger(make_release(), *outcomes, make_outcome(START + DAY, 999.0)))
+    releases = Releases(MODEL, write(make_release(), *outcomes, make_outcome(START + DAY, 999.0)))
     assert releases.release(BTC, DAYS[0]).outcomes == (102.0, None, 103.0, *[None] * 27)
 
 
-def test_without_outcomes_nothing_has_followed(ledger: Callable[..., Path]) -> None:
-    assert Releases(MODEL, ledger(make_release())).release(BTC, DAYS[0]).outcomes == (None,) * 30
+def test_without_outcomes_nothing_has_followed(write: Callable[..., Path]) -> None:
+    assert Releases(MODEL, write(make_release())).release(BTC, DAYS[0]).outcomes == (None,) * 30
 
 
 @pytest.mark.parametrize("simulated", [False, True])
-def test_simulated_forecasts_and_real_ones_are_never_mixed(ledger: Callable[..., Path], *, simulated: bool) -> None:
+def test_simulated_forecasts_and_real_ones_are_never_mixed(write: Callable[..., Path], *, simulated: bool) -> None:
     real, later = make_release(), make_release(SECOND)
-    path = ledger(
+    path = write(
         real,
         replace(real, simulated=True, build="invented"),
         make_outcome(),
@@ -108,9 +90,9 @@ def test_simulated_forecasts_and_real_ones_are_never_mixed(ledger: Callable[...,
     assert {one.release.build for one in releases.of_month("2024-05")} == builds
 
 
-def test_pairs_have_their_own_releases(ledger: Callable[..., Path]) -> None:
+def test_pairs_have_their_own_releases(write: Callable[..., Path]) -> None:
     """One that the model no longer holds has no page."""
-    path = ledger(make_release(), make_release(pair=ETH), make_release(SECOND, ETH), make_outcome(pair=ETH, close=7.0))
+    path = write(make_release(), make_release(pair=ETH), make_release(SECOND, ETH), make_outcome(pair=ETH, close=7.0))
     releases = Releases(make_model(BTC, ETH), path)
     assert list(releases.listed(BTC).days) == DAYS[:1]
     assert list(releases.listed(ETH).days) == DAYS[::-1]
@@ -120,15 +102,15 @@ def test_pairs_have_their_own_releases(ledger: Callable[..., Path]) -> None:
 
 
 @pytest.mark.parametrize("day", ["2024-05-17", "2024-5-18", "2024-05-18 ", "", "../2024-05-18", "x" * 1000])
-def test_a_day_without_a_release_is_refused_with_the_days_that_have_one(ledger: Callable[..., Path], day: str) -> None:
+def test_a_day_without_a_release_is_refused_with_the_days_that_have_one(write: Callable[..., Path], day: str) -> None:
     with pytest.raises(NoRelease, match="the ledger has releases from 2024-05-18 to 2024-05-19") as caught:
-        Releases(MODEL, ledger(make_release(), make_release(SECOND))).release(BTC, day)
+        Releases(MODEL, write(make_release(), make_release(SECOND))).release(BTC, day)
     assert len(str(caught.value)) < 200
 
 
-def test_the_feed_has_the_newest_fifty_and_the_months_all_of_them(ledger: Callable[..., Path]) -> None:
+def test_the_feed_has_the_newest_fifty_and_the_months_all_of_them(write: Callable[..., Path]) -> None:
     made = [at(make_release(START + n * DAY), hours) for n in range(20) for hours in (0, 6, 12)]
-    releases = Releases(MODEL, ledger(*made[:30], make_outcome(), *made[30:], make_outcome(START + 2 * DAY)))
+    releases = Releases(MODEL, write(*made[:30], make_outcome(), *made[30:], make_outcome(START + 2 * DAY)))
     assert [one.release for one in releases.newest()] == made[-50:]
     assert releases.months == ["2024-05", "2024-06"]
     of_months = [one for month in releases.months for one in releases.of_month(month)]
@@ -179,14 +161,14 @@ def test_a_ledger_that_is_a_folder_leaves_the_page_without_past_releases(tmp_pat
     assert Releases(MODEL, tmp_path).listed(BTC).days == ()
 
 
-def test_the_ledger_of_another_model_is_not_shown(ledger: Callable[..., Path]) -> None:
+def test_the_ledger_of_another_model_is_not_shown(write: Callable[..., Path]) -> None:
     other = replace(MODEL, scorecard=replace(MODEL.scorecard, head="f" * 64))
-    assert Releases(other, ledger(make_release())).listed(BTC).days == ()
+    assert Releases(other, write(make_release())).listed(BTC).days == ()
 
 
-def test_what_was_never_released_is_not_shown(ledger: Callable[..., Path]) -> None:
+def test_what_was_never_released_is_not_shown(write: Callable[..., Path]) -> None:
     """Entries after the one that the model names are left from a training that was interrupted."""
-    path = ledger(make_release(), make_release(SECOND))
+    path = write(make_release(), make_release(SECOND))
     head = make_ledger(make_release())[-67:-3].decode()
     named = replace(MODEL, scorecard=replace(MODEL.scorecard, head=head))
     releases = Releases(named, path)
@@ -194,24 +176,24 @@ def test_what_was_never_released_is_not_shown(ledger: Callable[..., Path]) -> No
     assert [one.release for one in releases.newest()] == [make_release()]
 
 
-def test_a_ledger_that_grew_since_the_start_answers_as_before(ledger: Callable[..., Path]) -> None:
+def test_a_ledger_that_grew_since_the_start_answers_as_before(write: Callable[..., Path]) -> None:
     """A training beside the server continues it."""
-    path = ledger(make_release())
+    path = write(make_release())
     releases = Releases(MODEL, path)
     releases.prepare()
-    ledger(make_release(), make_release(SECOND))
+    write(make_release(), make_release(SECOND))
     assert releases.release(BTC, DAYS[0]).build == make_release().build
     assert [one.release for one in releases.newest()] == [make_release()]
 
 
 @pytest.mark.parametrize("contents", [[], [make_release(SECOND)], [at(make_release(), 1)]])
 def test_a_ledger_that_was_replaced_since_the_start_is_not_mistaken_for_the_old_one(
-    ledger: Callable[..., Path], contents: list[Release]
+    write: Callable[..., Path], contents: list[Release]
 ) -> None:
-    path = ledger(make_release())
+    path = write(make_release())
     releases = Releases(MODEL, path)
     releases.prepare()
-    ledger(*contents)
+    write(*contents)
     with pytest.raises(ReleasesUnavailable, match="has been changed or removed"):
         releases.release(BTC, DAYS[0])
     path.unlink()
@@ -219,7 +201,7 @@ def test_a_ledger_that_was_replaced_since_the_start_is_not_mistaken_for_the_old_
         releases.release(BTC, DAYS[0])
 
 
-def test_while_the_ledger_is_read_a_question_is_refused_after_a_while(ledger: Callable[..., Path]) -> None:
+def test_while_the_ledger_is_read_a_question_is_refused_after_a_while(write: Callable[..., Path]) -> None:
     """And answered as soon as it has been read."""
     reading, go_on = threading.Event(), threading.Event()
 
@@ -227,7 +209,7 @@ def test_while_the_ledger_is_read_a_question_is_refused_after_a_while(ledger: Ca
         reading.set()
         assert go_on.wait(60)
 
-    path = ledger(*(make_release(START + n * DAY) for n in range(PAUSE_ENTRIES)))
+    path = write(*(make_release(START + n * DAY) for n in range(PAUSE_ENTRIES)))
     releases = Releases(MODEL, path, sleep=pause, wait_seconds=0.01)
     thread = threading.Thread(target=releases.prepare)
     thread.start()
@@ -262,7 +244,7 @@ def test_every_listed_day_has_a_release_of_that_day(
         assert release.outcomes == tuple(expected.get(one) for one in following)
 
 
-def test_the_day_of_a_release_is_that_of_its_training_in_utc(ledger: Callable[..., Path]) -> None:
+def test_the_day_of_a_release_is_that_of_its_training_in_utc(write: Callable[..., Path]) -> None:
     made_at = datetime(2024, 5, 18, 23, 59, 59, tzinfo=UTC)
-    releases = Releases(MODEL, ledger(replace(make_release(), made_at=made_at)))
+    releases = Releases(MODEL, write(replace(make_release(), made_at=made_at)))
     assert releases.release(BTC, "2024-05-18").made_at == made_at
