@@ -162,4 +162,4 @@ lock: $(VENV)/dev.stamp ## Renew the locked requirements from pyproject.toml
 
 .PHONY: clean
 clean: ## Remove all that was installed, the page's bundle, the trained model and its ledger; collected data stays
-	rm -rf $(VENV) .venv-* page/node_modules $(dir $(BUILT)) model.pkl model.ledger*.jsonl
+	rm -rf $(VENV) .venv-* page/node_modules $(dir $(BUILT)) model.pkl model.ledger*.jsonl model.training.json
