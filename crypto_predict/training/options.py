@@ -100,6 +100,7 @@ COMMAND = CommandLine(
         Option("--champion", file_path, "the model that this one would replace; a worse one is refused", "FILE"),
         Option("--no-gate", boolean, "write the model even if the gate refuses it; the model card records that"),
         Option("--json", boolean, "print the report as JSON"),
+        Option("--verbose", boolean, "print all tables of the report"),
     ],
     EXAMPLES,
 )
@@ -177,6 +178,7 @@ class TrainSettings:
     release: ReleaseFacts = ReleaseFacts()
     seed: int = 0  # of the fit and the simulated market
     interval: Interval = Interval.DAY_1  # with minutes nothing is trained: their forecasts are scored
+    verbose: bool = False  # whether the report has all tables
 
 
 def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[TrainSettings, bool]:
@@ -208,6 +210,7 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
             ),
             options.seed,
             options.interval,
+            options.verbose,
         )
     except InvalidValue as error:
         COMMAND.fail(str(error))
