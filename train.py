@@ -61,7 +61,9 @@ def train(settings: TrainSettings, as_json: bool, now: datetime) -> str:
         from crypto_predict.training import pipeline, report  # noqa: PLC0415 see above
 
     result = pipeline.train(settings, now, partial(open_database, settings.history.database))
-    return report.as_json(result) if as_json else report.as_text(result)
+    if as_json:
+        return report.as_json(result)
+    return report.as_text(result) if settings.verbose else report.as_summary(result)
 
 
 def score_minutes(settings: TrainSettings, as_json: bool, now: datetime) -> str:

@@ -119,6 +119,7 @@ COMMAND = CommandLine(
         Option("--no-gate", boolean, "write the model even if the gate refuses it; the model card records that"),
         Option("--repeat", _every, _REPEAT, "TIME"),
         Option("--json", boolean, "print the report as JSON"),
+        Option("--verbose", boolean, "print all tables of the report"),
     ],
     EXAMPLES,
 )
@@ -199,6 +200,7 @@ class TrainSettings:
     seed: int = 0  # of the fit and the simulated market
     interval: Interval = Interval.DAY_1  # with minutes nothing is trained: their forecasts are scored
     repeat: timedelta | None = None  # from one training to the next; None: it is trained once
+    verbose: bool = False  # whether the report has all tables
 
 
 def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[TrainSettings, bool]:
@@ -235,6 +237,7 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
             options.seed,
             options.interval,
             options.repeat,
+            options.verbose,
         )
     except InvalidValue as error:
         COMMAND.fail(str(error))
