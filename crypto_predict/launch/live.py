@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import json
+import math
 import os
 import signal
 import subprocess
@@ -27,12 +29,14 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-MODEL, LEDGER, LOG = Path("model.pkl"), Path("model.ledger.jsonl"), Path("model.training.log")
-DONE, BAD_ARGUMENTS, NO_MODEL = 0, 2, 3  # exit codes of train.py and api.py
+MODEL, LEDGER, SCHEDULE = Path("model.pkl"), Path("model.ledger.jsonl"), Path("model.training.json")
+LOG = Path("model.training.log")
+DONE, FAILED, BAD_ARGUMENTS, NO_MODEL = 0, 1, 2, 3  # exit codes of train.py and api.py
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOP_SECONDS = 20.0  # for a child to end after SIGTERM, before it is killed
 PAUSE_SECONDS = 60.0  # before a trainer that has ended is started again
 RESTART_SECONDS = 1.0  # before a server that was killed is started again
+SHOWN_SECONDS = 0.2  # after the start of the server: the report follows the model, which starts it
 STEP_SECONDS = 0.1  # from one look at the children to the next
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux' prctl
 
@@ -75,16 +79,19 @@ class Live:
     server: Child | None = None
     trainer_from: float = 0.0  # when it may start (again), by the monotonic clock
     server_from: float = 0.0
+    shown_until: float = math.inf  # what the trainer prints is shown
     unusable: Fingerprint | None = None  # the model file that the server has refused
     signals: list[int] = field(default_factory=list)
 
     def run(self) -> int:
         """Run until a signal, or an end of a child, ends both; return the exit code."""
+        if not MODEL.exists():
+            SCHEDULE.unlink(missing_ok=True)  # of a trainer that was killed
         with self._handling_signals(), LOG.open("wb") as written, LOG.open("rb") as printed:
             try:
                 while not self.signals:
                     code = self._step(written)
-                    if self.server is None or code is not None:
+                    if code is not None or time.monotonic() < self.shown_until:
                         _show(printed.read())
                     if code is not None:
                         return code
@@ -100,9 +107,11 @@ class Live:
         if self.trainer is None and now >= self.trainer_from:
             self.trainer = self._start(self.trainer_command, log)
         trained = self.repeats or (self.trainer is not None and self.trainer.poll() == DONE)
-        if self.server is None and now >= self.server_from and trained:
-            if fingerprint(MODEL) not in {None, self.unusable}:
-                self.server = self._start(self.server_command, None)
+        usable = trained and fingerprint(MODEL) not in {None, self.unusable}
+        if self.server is None and now >= self.server_from and usable:
+            self.server, self.shown_until = self._start(self.server_command, None), now + SHOWN_SECONDS
+        if self.server is None and not MODEL.exists() and has_failed():
+            return FAILED
         end = self._server_end(now)
         return self._trainer_end(now) if end is None else end
 
@@ -174,6 +183,13 @@ def fingerprint(path: Path) -> Fingerprint | None:
     except OSError:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def has_failed() -> bool:
+    """Return whether the last attempt of the repeating trainer has failed."""
+    with suppress(OSError, ValueError):
+        return json.loads(SCHEDULE.read_bytes()).get("failure") is not None
+    return False
 
 
 def _end_with_parent() -> None:
