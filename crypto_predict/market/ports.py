@@ -134,6 +134,7 @@ class Heartbeat:
     """The stream is alive: a message or the answer to a ping has arrived. At most one a second is sent."""
 
     time: datetime  # UTC, of this machine's clock
+    is_confirmed: bool = False  # the exchange has just repeated what it sends: a market without data is quiet
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,12 @@ class Interrupted:
     exchange_down: bool = False  # the exchange has answered that it is not available; otherwise the connection failed
 
 
-FeedEvent = CandleClosed | CandleRevised | QuoteReceived | TickReceived | Heartbeat | Interrupted
+@dataclass(frozen=True, slots=True)
+class Retiring:
+    """The exchange will close the connection soon: another one should take its place before."""
+
+
+FeedEvent = CandleClosed | CandleRevised | QuoteReceived | TickReceived | Heartbeat | Interrupted | Retiring
 
 
 class CandleFeed(Protocol):

@@ -27,6 +27,7 @@ from crypto_predict.market.ports import (
     Interrupted,
     Quarantined,
     QuoteReceived,
+    Retiring,
     TickReceived,
 )
 
@@ -90,17 +91,17 @@ class Pipeline:
                     self.heartbeats.data()
                     self.ticks.add(found)
             case QuoteReceived():
-                if found.pair in self._followed and _is_sound(found.quote):
+                if found.pair in self._followed:
                     self.heartbeats.data()
-                    self._quotes.received(found.pair, found.quote)
+                    self._quotes.received(found.pair, found.quote if _is_sound(found.quote) else None)
             case CandleClosed() | CandleRevised():
                 if found.series.pair in self._followed:
                     self.heartbeats.data()
                     self._candle(found.series, found.candle)
             case Heartbeat():
                 self.heartbeats.beat()
-            case Interrupted():
-                pass  # the supervisor reports it
+            case Interrupted() | Retiring():
+                pass  # the supervisor handles them
 
     def interrupted(self, end: Interrupted) -> None:
         """Note that the stream is not connected."""
@@ -170,4 +171,8 @@ def _fault(candle: Candle, interval: Interval, last: datetime) -> str | None:
 
 
 def _is_sound(quote: Quote) -> bool:
-    return all(isfinite(number) and number >= 0 for number in (quote.bid, quote.bid_size, quote.ask, quote.ask_size))
+    """Return whether there is a bid and an ask: the book of a halted pair has zeros."""
+    sizes = quote.bid_size, quote.ask_size
+    return (
+        all(isfinite(number) and number >= 0 for number in (quote.bid, quote.ask, *sizes)) and quote.bid * quote.ask > 0
+    )
