@@ -10,8 +10,9 @@
     The names of pairs at each exchange.
 ``address``, ``session``, ``retry``, ``limits``
     HTTP for all exchanges: addresses, bounded answers, one retry policy, rate budgets.
-``endpoint``, ``wire``, ``paging``
-    What the adapters of exchanges share: a request and its repetitions, reading JSON, joining pages.
+``endpoint``, ``answer_clock``, ``wire``, ``paging``
+    What the adapters of exchanges share: a request and its repetitions, the exchange's clock, reading JSON, joining
+    pages.
 ``catalog``
     Opens sources by their names in ``--source``.
 """
