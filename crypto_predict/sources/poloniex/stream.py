@@ -15,8 +15,8 @@ milliseconds later, both in milliseconds since 1970. Any number may be text. The
 heard of for 30 s. A pair without trades sends nothing, so a stream without ticks may be a quiet market: the collector
 decides how long it waits.
 
-Other channels have less. ``ticker`` has the last price alone, about once a second, and repeats it; the trades in between
-are missing. ``candles_minute_1`` does not say which message of a minute is the last one.
+Other channels have less. ``ticker`` has the last price alone, about once a second, and repeats it; the trades in
+between are missing. ``candles_minute_1`` does not say which message of a minute is the last one.
 
 A refused subscription may be answered with "Subscription failed" or "Bad request", which name no pair: the symbols are
 halved until the refused ones are alone.

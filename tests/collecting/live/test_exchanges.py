@@ -109,7 +109,7 @@ def is_built(database: str, source: str, pair: Pair) -> bool:
 
 
 def test_pairs_that_poloniex_does_not_stream_harm_no_other(tmp_path: Path) -> None:
-    """Its answer names none of them. REST does not have one of them any more, and of the other one it has everything."""
+    """Its answer names none of them. REST does not have one of them any more, and of the other one it has all."""
     database = new_database("sqlite", tmp_path)
     good, unstreamed, unknown = pairs = [Pair(name, "USDT") for name in ("BTC", "ETH", "LTC")]
     motion = Motion(Clock(START, 2 * SPEED), pairs, 0, BEGIN, Traits(quiet=0.0))
