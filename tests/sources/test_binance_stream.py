@@ -550,7 +550,7 @@ def test_a_malformed_quote_is_left_out_and_logged_once(caplog: pytest.LogCapture
 def test_many_pairs_share_several_connections_and_end_together() -> None:
     """An address has a length that servers refuse, and a connection at most 1,024 streams."""
     pairs = numbered_pairs(2 * PAIRS_A_CONNECTION + 1)
-    with market(speed=5, feed_speed=5, pairs=pairs) as live:
+    with market(speed=5, feed_speed=1, pairs=pairs) as live:
         sizes: list[int] = []
 
         def break_one(connection: Connection) -> None:
