@@ -66,7 +66,7 @@ class Editions:
         self._files = (settings.model, settings.ledger)
         self._seen = self._used = tuple(map(_stamp, self._files))
         # The file may have been replaced since it was loaded: the first look compares its digest.
-        self._used = (None, *self._used[1:])
+        self._used = ((), *self._used[1:])
         self.taken = self.refused = 0  # model files, since the start
         self.loaded_at = time.time()  # seconds since 1970, when the current model was loaded
         self.current = self._edition(Snapshot.of(model, settings.retrain_every))
