@@ -60,18 +60,25 @@ def create_service(
         repository_url=settings.repository_url,
         assets=assets.find(),
     )
+    metrics, database = Metrics(model), Database(access.connect, max(1, settings.threads // 2)) if access else None
+    if database is not None:
+        metrics.add_total(
+            "crypto_predict_damaged_rows",
+            "Rows of the database left out of answers because they are damaged.",
+            lambda: database.damaged,
+        )
     return Service(
         snapshots=snapshots,
         pages=Pages(snapshots.current(), site, clock),
         releases=ReleasePages(
             snapshots.current(), Releases(model, settings.ledger), clock, settings.site_url, settings.repository_url
         ),
-        metrics=Metrics(model),
+        metrics=metrics,
         clock=clock,
         stale_after=settings.stale_after,
         repository_url=settings.repository_url,
         draining=draining,
-        database=Database(access.connect, max(1, settings.threads // 2)) if access else None,
+        database=database,
         administration=Administration(token, access.registry) if token and access and access.registry else None,
     )
 
