@@ -58,7 +58,9 @@ def add_routes(app: Flask, pages: Pages, held: Sequence[Pair]) -> None:
         with suppress(InvalidValue):
             pair = Pair.parse(slug)
             if pair in held:
-                return redirect(place.format(pair.slug))
+                response = redirect(place.format(pair.slug))
+                response.headers.extend(SECURITY)
+                return response
         if request.accept_mimetypes.best_match((_PROBLEM, _HTML)) == _HTML:
             headers = [
                 ("Content-Type", html.CONTENT_TYPE),
