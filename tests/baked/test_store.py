@@ -329,8 +329,8 @@ def anchor(at: str = "2024-05-18T12:00:00Z", price: float = 67_010.0) -> dict[st
         (
             "forecasts",
             "anchor",
-            anchor(at="9999-01-01T00:00:00Z"),
-            "forecasts['BTC/USD'].anchor.at: expected an ISO instant in UTC before the year 9999, found '9999-01-01T",
+            anchor(at="9999-12-31T00:00:00Z"),
+            "forecasts['BTC/USD'].anchor.at: expected an ISO instant in UTC before June 9999, found '9999-12-31T",
         ),
         ("card", "candles", -0.5, "card.pairs['BTC/USD'].candles: expected a whole number, found -0.5"),
         ("card", "colour", "red", "card.pairs['BTC/USD']: missing nothing, unknown ['colour']"),

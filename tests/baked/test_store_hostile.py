@@ -215,8 +215,8 @@ def of_pairs(count: int, **fields: Any) -> bytes:
 
 def nearly_ten_thousand_years() -> bytes:
     data = payload()
-    anchor = {"at": "9998-12-31T12:00:00Z", "price": 67_010.0}
-    data["forecasts"]["BTC/USD"] |= {"first": "0001-01-01", "last": "9998-12-30", "trend": LEVEL, "anchor": anchor}
+    anchor = {"at": "9999-01-01T12:00:00Z", "price": 67_010.0}
+    data["forecasts"]["BTC/USD"] |= {"first": "0001-01-01", "last": "9998-12-31", "trend": LEVEL, "anchor": anchor}
     return sealed(data)
 
 
@@ -230,7 +230,7 @@ SEALED: dict[str, tuple[Callable[[], bytes], str]] = {
     "too many pairs": (lambda: of_pairs(37), "its content is not a model: the model: 37 pairs are more than"),
     "9,997 years": (
         nearly_ten_thousand_years,
-        "its content is not a model: forecasts['BTC/USD']: 503 closes, not 3651693",
+        "its content is not a model: forecasts['BTC/USD']: 503 closes, not 3651694",
     ),
     "6 pairs of a century": (lambda: of_pairs(6, **CENTURY), "loaded"),
     "7 pairs of a century": (
