@@ -39,8 +39,8 @@ Collecting may be ended at any time: the same command continues it. SIGTERM ends
 
 exit codes: 0 done, 1 the database cannot be used, 2 bad arguments, or another process collects the same,
   3 no usable history of some pair, 130 interrupted
-other environment: ALPACA_DATA_URL, ALPACA_STREAM_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY, BINANCE_API_URL,
-  BINANCE_STREAM_URL, POLONIEX_API_URL, POLONIEX_STREAM_URL,
+other environment: ALPACA_DATA_URL, ALPACA_STREAM_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY, ALPACA_LOCATION,
+  BINANCE_API_URL, BINANCE_STREAM_URL, POLONIEX_API_URL, POLONIEX_STREAM_URL,
   SOURCE_SECONDS and SOURCE_CANDLES (the most that 9,000 candles in a row may take, 300 and 200000)
 """
 

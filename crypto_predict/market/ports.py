@@ -136,6 +136,7 @@ class Heartbeat:
     """The stream is alive: a message or the answer to a ping has arrived. At most one a second is sent."""
 
     time: datetime  # UTC, of this machine's clock
+    is_confirmed: bool = False  # the exchange has just repeated what it sends: a market without data is quiet
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,11 @@ class Interrupted:
 
 
 @dataclass(frozen=True, slots=True)
+class Retiring:
+    """The exchange will close the connection soon: another one should take its place before."""
+
+
+@dataclass(frozen=True, slots=True)
 class PairRefused:
     """The connection goes on without a pair. Whether the exchange has it is decided by what REST answers."""
 
@@ -155,7 +161,9 @@ class PairRefused:
     reason: str
 
 
-FeedEvent = CandleClosed | CandleRevised | QuoteReceived | TickReceived | PairRefused | Heartbeat | Interrupted
+FeedEvent = (
+    CandleClosed | CandleRevised | QuoteReceived | TickReceived | PairRefused | Heartbeat | Interrupted | Retiring
+)
 
 
 class CandleFeed(Protocol):
