@@ -22,7 +22,7 @@ if __name__ == "__main__":
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 with needed(*PREREQUISITES), quick_imports():
-    from crypto_predict.command_line import DONE, failed, print_report
+    from crypto_predict.command_line import DONE, failed, print_report, with_secrets
     from crypto_predict.errors import CryptoPredictError
     from crypto_predict.market import Interval
     from crypto_predict.market.clock import Clock
@@ -123,6 +123,6 @@ def outcome(output: Path | None, before: tuple[int, ...] | None, what: str) -> s
 
 if __name__ == "__main__":
     with needed(*PREREQUISITES):  # for late imports
-        code = main(sys.argv[1:], os.environ)
+        code = main(sys.argv[1:], with_secrets(PROGRAM, os.environ))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C would only interrupt the clean-up of libraries
     sys.exit(code)
