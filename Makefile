@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 # Sources of history in order of preference; the last one needs no network.
+COMMA := ,
 WITHOUT_SOURCE := alpaca,binance,poloniex,simulated
 TESTS ?= tests
 # Number of parallel tests: two more than cores, since many wait for containers, streams or clocks.
@@ -14,7 +15,7 @@ JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 2)')
 VENV ?= .venv
 BIN := $(VENV)/bin
 # HOST, PORT, SOURCE, DATABASE_URL and COLLECT may be environment variables; an empty one counts as unset.
-HISTORY = --source '$(or $(SOURCE),$(WITHOUT_SOURCE))'
+HISTORY = --source '$(if $(COLLECT),store$(COMMA))$(or $(SOURCE),$(WITHOUT_SOURCE))'
 # From one training to the next while `make run` runs; empty: it trains once, as with the time of a past training.
 REPEAT ?= $(if $(UNTIL)$(SOURCE_DATE_EPOCH),,6h)
 ADDRESS = --host '$(or $(HOST),127.0.0.1)' --port '$(or $(PORT),8000)'
@@ -99,7 +100,7 @@ checks:
 
 .PHONY: run
 run: $(INSTALLED) scripts ## Train a model, again every 6 hours, and serve it at http://127.0.0.1:8000
-	@$(BIN)/python -m crypto_predict.launch.live --repeat '$(REPEAT)' $(HISTORY) $(ADDRESS)
+	@$(BIN)/python -m crypto_predict.launch.live --repeat '$(REPEAT)' $(HISTORY) $(if $(COLLECT),--pair '$(or $(PAIR),collected)') $(ADDRESS)
 
 .PHONY: serve
 serve: $(INSTALLED) scripts ## Serve the existing model, without training
@@ -113,7 +114,8 @@ collect: $(VENV)/live.stamp ## Collect minutes in data/market.db: what is missin
 test: $(VENV)/dev.stamp checks ## Run every test on all cores, and measure branch coverage
 	@$(BIN)/coverage erase
 	@# Some images set this variable. With it, each of hundreds of processes would compile every module again.
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/coverage run -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
+	@# The reaper ends what an interrupted run leaves behind.
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m tests.support.reaper $(BIN)/coverage run -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report $(if $(filter tests,$(TESTS)),,--fail-under=0)
 

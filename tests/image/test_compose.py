@@ -36,7 +36,7 @@ def served(tmp_path: Path) -> Iterator[tuple[Project, int]]:
 def test_one_command_starts_the_service(served: tuple[Project, int]) -> None:
     project, port = served
     project.compose("up", "--detach")
-    container = project.compose("ps", "--quiet")
+    container = project.compose("ps", "--quiet", "api")
     with subprocess.Popen(["docker", "logs", "--follow", container], stdout=subprocess.PIPE, text=True) as logs:
         assert logs.stdout is not None
         assert any('"event": "serving"' in line for line in logs.stdout)

@@ -14,6 +14,7 @@ import pytest
 
 from bench.network import npm_registry
 from tests.support import engine
+from tests.support.reaper import name_of_run
 from tests.support.serving import ROOT
 
 COMPOSE = ROOT / "compose.yaml"
@@ -77,7 +78,7 @@ def project(folder: Path, file: Path, builds: Mapping[str, str]) -> Project:
         file: `COMPOSE` or `LIVE`.
         builds: For each service that is built, its image's name without the random part.
     """
-    name = f"crypto-predict-test-{secrets.token_hex(6)}"
+    name = f"{name_of_run()}{secrets.token_hex(6)}"
     for path in (COMPOSE, LIVE):
         text = PORTS.sub("", path.read_text(encoding="utf-8"))
         (folder / path.name).write_text(text.replace("context: .", f"context: {ROOT}"))
