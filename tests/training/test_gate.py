@@ -29,8 +29,8 @@ def train_on(content: str, folder: Path, *options: str) -> int:
     [
         ("", "it is empty"),
         (HEAD, "no row follows the header"),
-        ("date,price\n2021-01-01,5\n", "missing columns: open, high, low, close; the columns found are"),
-        (HEAD + "soon,1,1,1,1,1\n", "line 2: time 'soon' is not an ISO date"),
+        ("date,high,low\n2021-01-01,5,5\n", "missing columns: open, close; the columns found are"),
+        (HEAD + "soon,1,1,1,1,1\n", "line 2: time 'soon' is not a date"),
         (HEAD + "".join(DAYS).replace(",12.5", ",much", 1), "line 2: volume 'much' is not a number"),
     ],
     ids=["empty", "header only", "other columns", "no time", "no number"],
