@@ -374,7 +374,7 @@ FILES: dict[str, tuple[Callable[[], str | bytes], Sequence[str]]] = {  # with th
         [
             *("line 1, 'Bitcoin in US dollars', is not part of the table", OPENING),
             "lines that repeat the header are not rows (1)",
-            *("the last lines are not rows (1, the first is line 81)", "'17.04.2025' is day/month/year", NO_VOLUME),
+            *("the last lines are not rows (1, the first is line 81)", "'17/04/2025' is day/month/year", NO_VOLUME),
         ],
     ),
 }

@@ -47,10 +47,9 @@ class AmbiguousDates(Exception):
     """Both orders of day and month fit all dates of a file."""
 
     def __init__(self, text: str) -> None:
-        days = {order: instant(text, order) for order in DayOrder}
-        readings = (f"{day:%Y-%m-%d} ({order.value})" for order, day in days.items())
-        super().__init__(text, " and ".join(readings))
-        self.text, self.readings = text, " and ".join(readings)
+        readings = " and ".join(f"{instant(text, order):%Y-%m-%d} ({order.value})" for order in DayOrder)
+        super().__init__(text, readings)
+        self.text, self.readings = text, readings
 
 
 def day_order(texts: Iterable[str]) -> tuple[DayOrder, str] | None:
