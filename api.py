@@ -161,7 +161,7 @@ def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines
         announce(model, server.addresses, now(), settings.stale_after)
         if sys.stdout and sys.stdout.isatty():
             print(greeting(model, server.addresses[0]), file=sys.stderr)
-        threading.Thread(target=service.prepare, name="prepare", daemon=True).start()
+        threading.Thread(target=service.editions.watch, args=(draining,), name="editions", daemon=True).start()
         server.run()
     lines.close(LOG_SECONDS, lambda: server.is_hurried)
 

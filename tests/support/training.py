@@ -1,16 +1,26 @@
-"""Run `train.py` in a process, or in this one, which is faster."""
+"""Run `train.py` in a process, or in this one, which is faster; or with another clock.
 
+``python -m tests.support.training --start 2024-05-17T12:00:00+00:00 --at 1763900000 --speed 600 --repeat 6h ...`` is
+`train.py` with a clock that showed `--start` at `--at` (seconds since 1970) and is so many times as fast.
+"""
+
+import argparse
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
+from time import time
 from typing import Any
 
 import train
+from crypto_predict.market.clock import Clock
 from tests.support.histories import as_csv, make_history
+from tests.support.serving import KEPT, ROOT
 
 REVISION = {"GIT_REVISION": "0123456789abcdef0123456789abcdef01234567"}  # the checkout may change between two runs
 TRAINED_AT = {"SOURCE_DATE_EPOCH": "1716034247", **REVISION}  # 2024-05-18 12:10:47 UTC
@@ -50,8 +60,41 @@ def in_process(*arguments: str, environ: Mapping[str, str] = TRAINED_AT) -> int:
     return train.main(arguments, environ)
 
 
+@contextmanager
+def repeating(clock: Clock, environ: Mapping[str, str], log: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run ``train.py --repeat`` as a process with a clock that agrees with `clock`; kill it at the end.
+
+    What it writes to standard output and standard error is appended to `log`.
+    """
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    module = [sys.executable, "-m", "tests.support.training", "--start", clock.now().isoformat(), "--at", str(time())]
+    command = [*module, "--speed", str(clock.speed), *arguments]
+    with log.open("a") as file:
+        process = subprocess.Popen(command, env={**kept, **environ}, cwd=ROOT, stdout=file, stderr=file, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def price_file(folder: Path, days: int) -> tuple[str, ...]:
     """Write a file of `days` made-up days, and return the arguments to train on them up to the last one."""
     history, path = make_history(days), folder / "prices.csv"
     path.write_text(as_csv(history))
     return ("--source", f"file:{path}", "--pair", "BTC/USD", "--until", f"{history.candles[-1].open_time:%Y-%m-%d}")
+
+
+def main() -> int:
+    """Run `train.py` with the clock that the arguments describe."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--start", type=datetime.fromisoformat)
+    parser.add_argument("--at", type=float)
+    parser.add_argument("--speed", type=float)
+    given, others = parser.parse_known_args()
+    passed = timedelta(seconds=(time() - given.at) * given.speed)
+    return train.main(others, os.environ, Clock(given.start + passed, given.speed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import accumulate
+from random import Random
 from typing import Any, NamedTuple
 
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, Span, aggregate
@@ -26,6 +28,7 @@ OPEN_EVERY, QUOTE_EVERY = 2, 5  # seconds between two sendings of the open candl
 _SLOT = 60_000 // TRADES  # milliseconds, in each of which one trade falls
 _CACHED = 2**12  # minutes of trades
 _CLOSED = 2**16  # candles
+_WALK = 80 * 366  # days
 
 
 class Trade(NamedTuple):
@@ -163,6 +166,15 @@ class Motion:
     def quote(self, pair: Pair) -> Quote:
         """Return the top of the book now."""
         return self._quote(pair, self.now())
+
+    def last_trade(self, pair: Pair, at: datetime) -> Trade | None:
+        """Return the newest trade up to `at`, if there was one in the hour before."""
+        minute = Interval.MINUTE_1.floor(at)
+        for opening in (minute - number * MINUTE for number in range(60)):
+            for trade in reversed(self._trades(pair, opening)):
+                if trade.time <= at:
+                    return trade
+        return None
 
     def happenings(self, start: datetime, end: datetime) -> Iterator[Happening]:
         """Yield what the streams send in the whole seconds after `start` up to `end` (UTC, the exchange's clock).
@@ -303,11 +315,20 @@ def _noise(seed: int, pair: Pair, minute: int) -> bytes:
 
 
 def _level(seed: int, pair: Pair, minute: int) -> float:
-    """Return the price around which a minute trades: two waves of a day and of five hours, for each pair its own."""
+    """Return the price around which a minute trades: a walk of days, with waves of a day and of five hours on it."""
     first, second, third, fourth = _noise(seed, pair, 0)[:4]
     base = math.pow(10, first / 64) * (1 + second / 256)  # 1 to 20,000
     waves = 0.03 * math.sin(minute / 229 + third) + 0.01 * math.sin(minute / 48 + fourth)
-    return round(base * (1 + waves), 6)
+    walk, (day, passed) = _walk(seed, pair), divmod(minute, 1440)
+    walked = walk[day] + (walk[day + 1] - walk[day]) * passed / 1440
+    return round(base * math.exp(walked) * (1 + waves), 6)
+
+
+@lru_cache(256)
+def _walk(seed: int, pair: Pair) -> Sequence[float]:
+    """Return the logarithm of the walk at the midnights since 1970, up to 2050. It returns to its mean in years."""
+    random = Random(f"{seed} {pair.base}/{pair.quote}")
+    return list(accumulate((random.gauss(0, 0.02) for _ in range(_WALK)), lambda at, step: 0.998 * at + step))
 
 
 def _digits(price: float) -> int:
