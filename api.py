@@ -89,6 +89,7 @@ COMMAND = CommandLine(
         Option(
             "--log-level", logs.level_name, f"lowest level logged: {', '.join(logs.LEVELS)}", "LEVEL", default="info"
         ),
+        Option("--greet", boolean, "print where to open the page, as at a terminal"),
         Option("--check-address", boolean, "only check that the address is free, and end with 0 or 1"),
     ],
     TEACHING,
@@ -164,8 +165,8 @@ def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines
             with suppress(DatabaseError), service.database.reading():
                 pass  # a malformed address ends the program, a failure is logged and tried again at the next request
         announce(model, server.addresses, present(), settings.stale_after)
-        if sys.stdout and sys.stdout.isatty():
-            print(greeting(model, server.addresses[0]), file=sys.stderr)
+        if settings.greet or (sys.stdout and sys.stdout.isatty()):
+            lines.write(greeting(server.addresses[0]))
         threading.Thread(target=service.editions.watch, args=(draining,), name="editions", daemon=True).start()
         server.run()
     lines.close(LOG_SECONDS, lambda: server.is_hurried)

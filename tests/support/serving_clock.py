@@ -1,7 +1,7 @@
 """Run the server as a process with a fast clock.
 
-``python -m tests.support.serving_clock --start 2024-05-17T12:00:00+00:00 --at EPOCH --speed 600 ...`` is `api.py` with a
-clock that showed `--start` when this machine's showed `--at`, in seconds since 1970.
+``python -m tests.support.serving_clock --start 2024-05-17T12:00:00+00:00 --at EPOCH --speed 600 ...`` is `api.py` with
+a clock that showed `--start` when this machine's showed `--at`, in seconds since 1970.
 """
 
 from __future__ import annotations
