@@ -136,6 +136,7 @@ class Heartbeat:
     """The stream is alive: a message or the answer to a ping has arrived. At most one a second is sent."""
 
     time: datetime  # UTC, of this machine's clock
+    is_confirmed: bool = False  # the exchange has just repeated what it sends: a market without data is quiet
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,11 @@ class Interrupted:
 
 
 @dataclass(frozen=True, slots=True)
+class Retiring:
+    """The exchange will close the connection soon: another one should take its place before."""
+
+
+@dataclass(frozen=True, slots=True)
 class PairRefused:
     """The connection goes on without a pair. Whether the exchange has it is decided by what REST answers."""
 
@@ -155,7 +161,9 @@ class PairRefused:
     reason: str
 
 
-FeedEvent = CandleClosed | CandleRevised | QuoteReceived | TickReceived | PairRefused | Heartbeat | Interrupted
+FeedEvent = (
+    CandleClosed | CandleRevised | QuoteReceived | TickReceived | PairRefused | Heartbeat | Interrupted | Retiring
+)
 
 
 class CandleFeed(Protocol):
@@ -319,8 +327,13 @@ class ForecastStep:
 class MarketReader(Protocol):
     """Read access to a database of the market. Safe to share between threads.
 
-    Every method raises `DatabaseError` if the database cannot be read, within a bounded time.
+    Every method raises `DatabaseError` if the database cannot be read, within a bounded time. A row that was altered
+    outside of this program, and cannot be what its column means, is left out.
     """
+
+    @property
+    def damaged(self) -> int:
+        """Return how often a row was left out because it is damaged."""
 
     def collected(self, pair: Pair | None = None) -> Sequence[CollectedSeries]:
         """Return every series, or those of one pair, sorted."""
@@ -368,9 +381,6 @@ class MarketReader(Protocol):
         """Return at most `limit` minute forecasts whose cutoff lies in `span`, ascending: the oldest, or the `newest`.
 
         Only those of the last day or so are kept.
-
-        Raises:
-            DatabaseError: The database cannot be read; `DamagedRow` if one of the forecasts has been altered.
         """
 
     def minute_record(self, series: SeriesKey) -> MinuteRecord | None:

@@ -27,6 +27,7 @@ from crypto_predict.market.ports import (
     PairRefused,
     Quarantined,
     QuoteReceived,
+    Retiring,
     TickReceived,
 )
 
@@ -99,17 +100,17 @@ class Pipeline:
                     self.heartbeats.data()
                     self.ticks.add(found)
             case QuoteReceived():
-                if found.pair in self._followed and is_sound(found.quote):
+                if found.pair in self._followed:
                     self.heartbeats.data()
-                    self._quotes.received(found.pair, found.quote)
+                    self._quotes.received(found.pair, found.quote if is_sound(found.quote) else None)
             case CandleClosed() | CandleRevised():
                 if found.series.pair in self._followed:
                     self.heartbeats.data()
                     self._candle(found.series, found.candle)
             case Heartbeat():
                 self.heartbeats.beat()
-            case Interrupted() | PairRefused():
-                pass  # the supervisor reports them
+            case Interrupted() | PairRefused() | Retiring():
+                pass  # the supervisor handles them
 
     def interrupted(self, end: Interrupted) -> None:
         """Note that the stream is not connected."""

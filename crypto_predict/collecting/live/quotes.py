@@ -37,9 +37,12 @@ class TopOfBook:
         self._newest: dict[Pair, tuple[Quote, float]] = {}
         self._asking: asyncio.Task[None] | None = None
 
-    def received(self, pair: Pair, quote: Quote) -> None:
-        """Take a quote of the stream."""
-        self._newest[pair] = quote, self._clock.monotonic()
+    def received(self, pair: Pair, quote: Quote | None) -> None:
+        """Take a quote of the stream; None if the book has no bid or no ask any more."""
+        if quote is None:
+            self._newest.pop(pair, None)
+        else:
+            self._newest[pair] = quote, self._clock.monotonic()
 
     def interrupted(self) -> None:
         """Note that the stream is not connected: its last quotes may no longer be true."""

@@ -15,7 +15,15 @@ from crypto_predict.errors import RefusedKeys, UnusableHistory
 from crypto_predict.logs import event
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import CandleFeed, FeedEvent, Heartbeat, Interrupted, PairRefused, TickReceived
+from crypto_predict.market.ports import (
+    CandleFeed,
+    FeedEvent,
+    Heartbeat,
+    Interrupted,
+    PairRefused,
+    Retiring,
+    TickReceived,
+)
 from crypto_predict.wording import duration
 
 SILENT = 45.0  # seconds without any event: exchanges and clients ping each other every 20 or 30
@@ -23,6 +31,7 @@ MUTE = 180.0  # seconds without data while the stream is alive; twice as many af
 LONGEST_MUTE = 3600.0  # since a market may really be quiet
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds, the bounds of the backoff
 STABLE = 60.0  # seconds after which a connection that delivers ends the backoff
+YOUNG = 5.0  # seconds of a connection that is not replaced though the exchange will close it: so may be the next
 RENEWED = 300.0  # seconds after which a connection may be made anew for what it does not send
 REFUSED_AGAIN = 900.0  # seconds after which a connection is made anew for pairs that were refused
 HAND_OVERS = 3  # attempts to connect for other pairs beside the present connection, which is given up then
@@ -175,6 +184,11 @@ class Supervisor:
             return
         if not connection.is_announced:
             self._take_over(connection)
+        if isinstance(found, Retiring):
+            if connection.seconds >= YOUNG:
+                self._is_renewal = True
+                self._changed.set()
+            return
         if connection.delivers:
             self._mute = MUTE
             if connection.seconds >= STABLE:
@@ -282,8 +296,9 @@ class _Connection:
                 heard_at = now
                 self.complete_until = self._clock.now()
                 patience.reschedule(loop.time() + SILENT / self._clock.speed)
-            if not isinstance(found, Heartbeat):
-                data_at, data_until, self.delivers = now, self.complete_until, True
+            is_data = not isinstance(found, Heartbeat | Retiring)
+            if is_data or (isinstance(found, Heartbeat) and found.is_confirmed):
+                data_at, data_until, self.delivers = now, self.complete_until, self.delivers or is_data
             elif now - data_at >= self._mute:
                 self.is_mute = True
                 return Interrupted(f"connected, but no data for {self._mute:g} s", data_until)

@@ -56,6 +56,15 @@ class Book:
         self.top = TopOfBook("scripted", exchange, self.clock, lambda _, pair, one: self.stored.append((pair, one)))
 
 
+def test_a_book_that_became_empty_has_no_quote() -> None:
+    """A halted pair sends zeros. Its last quote is no longer true, and is not stored minute by minute."""
+    book = Book()
+    book.top.received(BTC, quote(1.0, START))
+    book.top.received(BTC, None)
+    book.top.every_minute([BTC])
+    assert book.stored == []
+
+
 def test_the_newest_quote_of_a_minute_is_stored_as_it_came() -> None:
     book = Book()
     book.top.received(BTC, quote(1.0, START))

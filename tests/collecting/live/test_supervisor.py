@@ -12,7 +12,7 @@ from crypto_predict.collecting.live.supervisor import FIRST_WAIT, LONGEST_WAIT, 
 from crypto_predict.errors import RefusedKeys, UnusableHistory
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import FeedEvent, Heartbeat, Interrupted, PairRefused, TickReceived
+from crypto_predict.market.ports import FeedEvent, Heartbeat, Interrupted, PairRefused, Retiring, TickReceived
 
 START = datetime(2024, 5, 17, 12, tzinfo=UTC)
 BTC, ETH, SOL = Pair("BTC", "USDT"), Pair("ETH", "USDT"), Pair("SOL", "USDT")
@@ -222,6 +222,47 @@ def test_an_added_pair_is_connected_beside_the_others_before_their_connection_en
     assert heard.of("interrupted") == []
     assert heard.of("connected") == [(BTC,), (BTC, ETH)]
     assert (feed.most, supervisor.reconnects) == (2, 0)
+
+
+async def retiring(feed: Feed, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+    """Announce the end after ten seconds, and deliver for ten more."""
+    for number in range(5):
+        yield Heartbeat(feed.clock.now())
+        if number == 3:
+            yield Retiring()
+        for pair in pairs:
+            yield TickReceived(feed.id, pair, feed.clock.now(), 1.0, 1.0, number)
+        await feed.clock.sleep(5)
+    await asyncio.Event().wait()
+
+
+def test_a_connection_that_will_end_is_replaced_before() -> None:
+    """Binance announces that a server shuts down: there is neither an interruption nor a wait."""
+    feed = Feed(retiring, alive, speed=CALM)
+
+    async def play(_: Supervisor, heard: Heard) -> None:
+        await when(lambda: len(feed.asked) == 2 and feed.open == 1 and len(heard.of("connected")) == 2)
+
+    supervisor, heard = supervised(feed, play)
+    assert heard.of("interrupted") == []
+    assert (feed.most, supervisor.reconnects) == (2, 0)
+
+
+async def always_retiring(feed: Feed, _pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+    yield Heartbeat(feed.clock.now())
+    yield Retiring()
+    yield Interrupted("gone", feed.clock.now())
+
+
+def test_connections_that_end_at_once_are_not_replaced_without_a_wait() -> None:
+    """All servers may shut down."""
+    feed = Feed(always_retiring, speed=SPEED)
+
+    async def play(_: Supervisor, heard: Heard) -> None:
+        await when(lambda: len(heard.of("interrupted")) == 3)
+
+    supervised(feed, play)
+    assert feed.most == 1
 
 
 def test_where_only_one_connection_is_allowed_it_is_ended_for_the_new_pair() -> None:
