@@ -22,7 +22,7 @@ from tests.support.replay.server import Exchange, ReplayServer
 START = datetime(2024, 5, 17, 12, 0, 20, tzinfo=UTC)
 BEGIN = datetime(2024, 5, 17, tzinfo=UTC)
 LIVE = Span(START, START + timedelta(days=1))
-SPEED = 30.0
+SPEED = 60.0
 
 
 def market(quote: str, skew: timedelta) -> Motion:
@@ -127,7 +127,7 @@ def test_pairs_that_poloniex_does_not_stream_harm_no_other(tmp_path: Path) -> No
     """Its answer names none of them. REST does not have one of them any more, and of the other one it has all."""
     database = new_database("sqlite", tmp_path)
     good, unstreamed, unknown = pairs = [Pair(name, "USDT") for name in ("BTC", "ETH", "LTC")]
-    motion = Motion(Clock(START, 2 * SPEED), pairs, 0, BEGIN, Traits(quiet=0.0))
+    motion = Motion(Clock(START, SPEED), pairs, 0, BEGIN, Traits(quiet=0.0))
     motion.delist(unknown, BEGIN)
     exchange = PoloniexInMotion(motion)
     exchange.refused.add("ETH_USDT")
