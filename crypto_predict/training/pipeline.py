@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Never
 
@@ -22,6 +23,7 @@ from crypto_predict.forecasting.gate.verdict import verdict
 from crypto_predict.market import Pair
 from crypto_predict.market.ports import CandleSource, MarketReader
 from crypto_predict.sources.catalog import open_sources
+from crypto_predict.sources.side_by_side import side_by_side
 from crypto_predict.training.card import build_card, build_pair_card
 from crypto_predict.training.options import GatePlan, HistoryRequest, TrainSettings
 from crypto_predict.training.outputs import as_csv, check_outputs, check_room, locked_outputs, readable
@@ -41,10 +43,13 @@ from crypto_predict.training.previous_release import (
     keep_ledger,
     read_champion,
 )
+from crypto_predict.wording import counted
 
 _log = logging.getLogger(__name__)
 
 _BAR = "{desc} |{bar:30}| {n_fmt}/{total_fmt} steps, {elapsed}"
+
+AT_ONCE = 4  # histories that are read, within the rate budgets of the exchanges
 
 # Allowed lead of a training time over the clock of this machine: clocks differ a little.
 CLOCKS_APART = timedelta(minutes=1)
@@ -146,13 +151,13 @@ def _read_histories(
     """Read the history of every pair before the first one is fitted: a refusal names the faults of all pairs."""
     histories: dict[Pair, PairHistory] = {}
     reasons: list[str] = []
-    for pair in request.pairs:
-        progress.set_description_str(f"{pair}: reading history")
+    progress.set_description_str(f"reading the history of {counted(len(request.pairs), 'pair')}")
+    jobs = [partial(read_pair, sources, pair, request, gate, now) for pair in request.pairs]
+    for pair, read in zip(request.pairs, side_by_side(jobs, AT_ONCE, progress.update), strict=True):
         try:
-            histories[pair] = read_pair(sources, pair, request, gate, now)
+            histories[pair] = read.result()
         except Refused as error:
             reasons += error.reasons
-        progress.update()
     if reasons:
         raise Refused(reasons)
     return histories
