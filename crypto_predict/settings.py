@@ -37,6 +37,7 @@ class ServeSettings:
     database: str | None = None  # address of the database of the market
     collect: bool = False  # whether the same process collects into that database
     admin_token: str | None = field(default=None, repr=False)  # who knows it may change which pairs are collected
+    greet: bool = False  # whether the address is also printed for a person
     site_url: str | None = None  # address of the site itself, which ends with a slash, for the links of the feed
 
     @property
