@@ -40,7 +40,6 @@ CONTENT_TYPE = "application/problem+json"
 LATER_SECONDS = 30  # until a change of the pairs that failed is tried again
 INVALID = ', error="invalid_token"'  # RFC 6750, section 3
 REFUSAL = "crypto_predict.refusal"  # the refusal in the WSGI environment
-BUSY = "crypto_predict.busy"  # there as well: the request must not ask the database, since its turn has not come
 
 _NAMES = re.compile(r'"[^"]*"(?: \([0-9A-Fa-f.:]+\))?')  # in messages of a database, with an IP address
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from waitress.task import WSGITask
 
 from crypto_predict.web import problems
+from crypto_predict.web.collected.database import BUSY
 from crypto_predict.web.server import parser, request_head
 from crypto_predict.web.server.pool import Pool, Wait
 
@@ -282,7 +283,7 @@ class _Task(WSGITask):
         if self.request.refusal is not None:
             environ[problems.REFUSAL] = self.request.refusal
         if not self.channel.has_turn:
-            environ[problems.BUSY] = True
+            environ[BUSY] = True
         return environ
 
     def build_response_header(self) -> bytes:

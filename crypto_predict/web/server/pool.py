@@ -15,7 +15,7 @@ IDLE_SECONDS = 120.0  # between two requests; less where another connection need
 LINGER_SECONDS = 2.0  # for a client to read the last answer and close
 QUIET_SECONDS = 0.25  # all that an idle connection has when the server stops: a request may still be on its way
 TURN_SECONDS = 1.0  # that a request waits for its turn at something slow
-MOST_WAITING = 100  # requests for a turn
+MOST_WAITING = 500  # requests for a turn
 YOUNG_SECONDS = 0.05  # a connection that has waited for less is not dropped to make room
 
 UNREAD_BYTES = 8 * 2**20  # of unsent answers to slow readers, over all connections

@@ -99,7 +99,7 @@ class Server:
     """Serve a WSGI application, which must contain `problems.Refusing`. `draining` is set when the stop begins.
 
     Requests for the paths that are `slow` take at most half of the threads. One that has waited too long for a turn has
-    `problems.BUSY` in its environment, and must be answered at once.
+    `BUSY` in its environment, and must be answered at once.
 
     The constructor begins to listen and installs the handlers of SIGTERM and SIGINT.
 
