@@ -11,7 +11,7 @@ from enum import Enum
 from crypto_predict.collecting.retention import parse_keep
 from crypto_predict.command_line import CommandLine, Option
 from crypto_predict.errors import InvalidValue
-from crypto_predict.market import EPOCH, Interval, Pair
+from crypto_predict.market import EPOCH, FIRST_DAY, FIRST_EXPECTED, Interval, Pair
 from crypto_predict.market.ports import Shard
 from crypto_predict.settings import boolean, day, whole_number
 from crypto_predict.sources.catalog import EXCHANGES, FILE, SIMULATED
@@ -266,8 +266,8 @@ def _check_days(since: date | None, until: date | None, now: datetime, *, needed
         if needed:
             raise InvalidValue("--since", "(not given)", "the first day of the backfill, such as --since 2021-01-01")
         return
-    if since < EPOCH.date():
-        raise InvalidValue("--since", since, f"a day from {EPOCH:%Y-%m-%d} on")
+    if since < FIRST_DAY:
+        raise InvalidValue("--since", since, FIRST_EXPECTED)
     if until is not None and since > until:
         raise InvalidValue("--since", since, f"a day up to --until, {until}")
     if since > now.date():

@@ -327,8 +327,13 @@ class ForecastStep:
 class MarketReader(Protocol):
     """Read access to a database of the market. Safe to share between threads.
 
-    Every method raises `DatabaseError` if the database cannot be read, within a bounded time.
+    Every method raises `DatabaseError` if the database cannot be read, within a bounded time. A row that was altered
+    outside of this program, and cannot be what its column means, is left out.
     """
+
+    @property
+    def damaged(self) -> int:
+        """Return how often a row was left out because it is damaged."""
 
     def collected(self, pair: Pair | None = None) -> Sequence[CollectedSeries]:
         """Return every series, or those of one pair, sorted."""
@@ -376,9 +381,6 @@ class MarketReader(Protocol):
         """Return at most `limit` minute forecasts whose cutoff lies in `span`, ascending: the oldest, or the `newest`.
 
         Only those of the last day or so are kept.
-
-        Raises:
-            DatabaseError: The database cannot be read; `DamagedRow` if one of the forecasts has been altered.
         """
 
     def minute_record(self, series: SeriesKey) -> MinuteRecord | None:

@@ -2,8 +2,8 @@
 
 ``alpaca``, ``binance``, ``poloniex``
     The exchanges. Each has a folder with its settings and its wire format, and one line in `catalog`.
-``csv_file``, ``csv_columns``
-    ``file:PATH``: CSV and CSV.gz files, and the names of their columns.
+``csv_file``
+    ``file:PATH``: CSV files as exchanges, data sites and spreadsheets write them.
 ``simulated``
     A deterministic market for machines without a network.
 ``symbols``

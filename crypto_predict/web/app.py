@@ -58,14 +58,22 @@ def create_service(
         assets=assets.find(),
     )
     editions = Editions(model, settings, site, clock)
+    metrics = Metrics(editions.state)
+    database = Database(access.connect, max(1, settings.threads // 2)) if access else None
+    if database is not None:
+        metrics.add_total(
+            "crypto_predict_damaged_rows",
+            "Rows of the database left out of answers because they are damaged.",
+            lambda: database.damaged,
+        )
     return Service(
         editions=editions,
-        metrics=Metrics(editions.state),
+        metrics=metrics,
         clock=clock,
         stale_after=settings.stale_after,
         repository_url=settings.repository_url,
         draining=draining,
-        database=Database(access.connect, max(1, settings.threads // 2)) if access else None,
+        database=database,
         administration=Administration(token, access.registry) if token and access and access.registry else None,
     )
 

@@ -49,10 +49,9 @@ def announce_model(event: str, model: Model, now: datetime, stale_after: timedel
         logs.event(_log, logging.WARNING, STALE, age=age, newest_price_age=newest_price_age, stale_after=limit)
 
 
-def greeting(model: Model, address: tuple[str, int]) -> str:
-    """Return the message for a person at a terminal: the address of the server and a first request."""
-    url = base_url(*address)
-    return f"\nServing at {url}, Swagger UI at {url}/docs. Ask for example:\n\n  curl '{url}{example_path(model)}'\n"
+def greeting(address: tuple[str, int]) -> str:
+    """Return the message for a person at a terminal: where to open the page."""
+    return f"Open {base_url(*address)}"
 
 
 def base_url(host: str, port: int) -> str:

@@ -59,7 +59,9 @@ def add_routes(app: Flask, current: Callable[[], Pages]) -> None:
         with suppress(InvalidValue):
             pair = Pair.parse(slug)
             if pair in pages.held:
-                return redirect(place.format(pair.slug))
+                response = redirect(place.format(pair.slug))
+                response.headers.extend(SECURITY)
+                return response
         if request.accept_mimetypes.best_match((_PROBLEM, _HTML)) == _HTML:
             headers = [
                 ("Content-Type", html.CONTENT_TYPE),

@@ -186,6 +186,9 @@ def test_another_spelling_leads_to_the_page(path: str) -> None:
     response = CLIENT.get(path)
     assert response.status_code == 302
     assert urljoin(path, response.headers["Location"]) == "/page/BTC-USD/"
+    found = CLIENT.get("/page/BTC-USD/").headers
+    for name in ("Content-Security-Policy", "Referrer-Policy", "X-Content-Type-Options"):
+        assert response.headers[name] == found[name]
 
 
 @pytest.mark.parametrize("path", ["/page/DOGE-USD/", "/page/DOGE-USD", f"/page/{HOSTILE.replace('/', '')}/"])
