@@ -465,7 +465,7 @@ def test_the_faults_of_all_sources_are_reported_in_order(tmp_path: Path, caplog:
     assert "line 3: time 'soon' is not a date that can be read" in caplog.text
     assert faults == (
         "exchange: connection refused",
-        f"file:{path}: line 3: time 'soon' is not an ISO date or date-time",
+        f"file:{path}: line 3: time 'soon' is not a date that can be read: write 2025-06-30, or 2025-06-30T14:00Z",
         f"file:{path}: line 4: open 'x' is not a number",
         "thin: 5 usable candles of BTC/USD, 30 are needed",
     )
