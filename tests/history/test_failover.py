@@ -460,10 +460,11 @@ def test_the_faults_of_all_sources_are_reported_in_order(tmp_path: Path, caplog:
     path = tmp_path / "prices.csv"
     path.write_text("time,open,high,low,close,volume\n2024-01-01,1,1,1,1,1\nsoon,1,1,1,1,1\n2024-01-02,x,1,1,1,1\n")
     faults = faults_of(DOWN, CsvFile(str(path)), Exchange(FORTY[:5], id="thin"))
-    assert "line 3: time 'soon' is not an ISO date or date-time (and 1 more)" in caplog.text
+    unreadable = "time 'soon' is not a date that can be read: write 2025-06-30, or 2025-06-30T14:00Z"
+    assert f"line 3: {unreadable} (and 1 more)" in caplog.text
     assert faults == (
         "exchange: connection refused",
-        f"file:{path}: line 3: time 'soon' is not an ISO date or date-time",
+        f"file:{path}: line 3: {unreadable}",
         f"file:{path}: line 4: open 'x' is not a number",
         "thin: 5 usable candles of BTC/USD, 30 are needed",
     )
