@@ -41,7 +41,6 @@ SERVER = Site(
     address=None,
     static=False,
     stale_after=timedelta(hours=24),
-    retrain_every=timedelta(hours=6),
     repository_url="https://example.org/crypto-predict",
     assets=Assets(
         Path(),
@@ -106,7 +105,7 @@ def rendered(
     model: Model, pair: Pair | None = None, site: Site = SERVER, root: str = "./", *, stale: bool = False
 ) -> str:
     answers = Answers(model)
-    return html.page(answers, pair or answers.held[0], site, root, stale=stale)
+    return html.page(answers, pair or answers.held[0], site, root, html.State(stale))
 
 
 def many(count: int) -> Model:
