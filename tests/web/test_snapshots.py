@@ -53,3 +53,13 @@ def test_the_last_modification_is_the_training() -> None:
 def test_answers_that_identify_a_release_are_revalidated_at_each_request() -> None:
     """A deploy polls /version for the new release: no cache may answer in its place."""
     assert dict(validity().revalidated(TRAINED_AT))["Cache-Control"] == "no-cache"
+
+
+@pytest.mark.parametrize(
+    ("before", "seconds"), [(timedelta(hours=2), 7_200), (timedelta(0), 60), (timedelta(days=-1), 60)]
+)
+def test_an_answer_may_be_cached_until_a_planned_training(before: timedelta, seconds: int) -> None:
+    """Not for as long as without a plan: after a failed attempt the next one comes soon."""
+    now = TRAINED_AT + timedelta(hours=10)
+    held = validity(schedule=Schedule(SIX_HOURS, now + before))
+    assert dict(held.until_change(now))["Cache-Control"] == f"public, max-age={seconds}"
