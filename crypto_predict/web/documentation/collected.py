@@ -331,8 +331,8 @@ def _examples(example: Example, tables: Mapping[str, _Shown], ranges: list[PairR
 
 def _headers(table: _Shown | None) -> dict[str, Any]:
     """Return the documented headers of an answer of the database, which may be a table."""
-    body, own = table.json if table else (b"", [])
-    values = dict([*until_candle(body, timedelta(seconds=42)), *own])
+    example = table.json if table else Rendered(b"", [])
+    values = dict([*until_candle(example.body, timedelta(seconds=42)), *example.headers])
     described = {
         "ETag": ("Changes with the candles.", _TEXT),
         "Cache-Control": ("Until a second after the next candle closes, for a minute at most.", _TEXT),
