@@ -6,7 +6,6 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 # Sources of history in order of preference; the last one needs no network.
-COMMA := ,
 WITHOUT_SOURCE := alpaca,binance,poloniex,simulated
 TESTS ?= tests
 # Number of parallel tests: two more than cores, since many wait for containers, streams or clocks.
@@ -15,7 +14,7 @@ JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 2)')
 VENV ?= .venv
 BIN := $(VENV)/bin
 # HOST, PORT, SOURCE, DATABASE_URL and COLLECT may be environment variables; an empty one counts as unset.
-HISTORY = --source '$(if $(COLLECT),store$(COMMA))$(or $(SOURCE),$(WITHOUT_SOURCE))'
+HISTORY = --source '$(or $(SOURCE),$(WITHOUT_SOURCE))'
 # From one training to the next while `make run` runs; empty: it trains once, as with the time of a past training.
 REPEAT ?= $(if $(UNTIL)$(SOURCE_DATE_EPOCH),,6h)
 ADDRESS = --host '$(or $(HOST),127.0.0.1)' --port '$(or $(PORT),8000)'

@@ -16,7 +16,7 @@ from crypto_predict.market.ports import Shard
 from crypto_predict.settings import boolean, day, whole_number
 from crypto_predict.sources.catalog import EXCHANGES, FILE, SIMULATED
 from crypto_predict.sources.limits import Bounds
-from crypto_predict.sources.stored import STORE
+from crypto_predict.sources.stored import COLLECTED, STORE, pair_or_collected
 from crypto_predict.wording import listed
 
 DEFAULT_PAIRS = tuple(Pair(base, "USD") for base in ("BTC", "ETH", "BNB", "LTC", "SOL"))
@@ -26,7 +26,7 @@ ALL_PAIRS = Shard()
 
 EXAMPLES = """\
 examples:
-  python collect.py                                                   live: five pairs and their history, until Ctrl-C
+  python collect.py                                                   live: five pairs from 90 days ago on, until Ctrl-C
   python collect.py --pair ADA/USD --since 2024-01-01                 live: one more pair from now on
   python collect.py --source simulated --database /tmp/market.db      live: an invented market, without a network
   python collect.py --backfill --since 2021-01-01                     minutes of five pairs, into data/market.db
@@ -96,9 +96,9 @@ OPTIONS = (
     Option("--explain-gap", boolean, "print why candles are missing, and whether they can still come"),
     Option(
         "--pair",
-        Pair.parse,
+        pair_or_collected,
         "pair to collect; may be repeated (default for --backfill, and live if nothing is stored: "
-        f"{', '.join(map(str, DEFAULT_PAIRS))}; otherwise every stored pair)",
+        f"{', '.join(map(str, DEFAULT_PAIRS))}; otherwise every stored pair; {COLLECTED} means this default)",
         "BASE/QUOTE",
         multiple=True,
     ),
@@ -117,7 +117,9 @@ OPTIONS = (
         f"{DEFAULT_INTERVAL.label}; otherwise every stored interval)",
         "TIME",
     ),
-    Option("--since", day, "first UTC day; --backfill needs it; live, the default is a pair's beginning", "DATE"),
+    Option(
+        "--since", day, "first UTC day; --backfill needs it; live, a new pair begins 90 days ago without it", "DATE"
+    ),
     Option("--until", day, "last UTC day", "DATE"),
     Option(
         "--database",
@@ -226,7 +228,7 @@ def read_settings(
     return CollectSettings(
         mode=mode,
         database=options.database,
-        pairs=options.pair or (DEFAULT_PAIRS if backfill else ()),
+        pairs=tuple(pair for pair in options.pair if pair is not None) or (DEFAULT_PAIRS if backfill else ()),
         sources=options.source or (EXCHANGES if mode.chooses else ()),
         interval=options.interval or (DEFAULT_INTERVAL if mode.chooses else None),
         since=options.since,
