@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from email.utils import format_datetime
 
 from crypto_predict.baked import store
 from crypto_predict.baked.schema import Model
+from crypto_predict.market import DAY
 from crypto_predict.version import __version__
 from crypto_predict.web.answers import Answers
 from crypto_predict.web.rendering import Headers, Rendered, Rendering
@@ -56,6 +57,14 @@ class Validity:
         """Return how many seconds caches may keep an answer: until the next change."""
         remaining = (self._lasts - (now - self._changed_at)).total_seconds()
         return min(max(int(remaining), SHORTEST), LONGEST)
+
+    def until_midnight(self, now: datetime) -> Headers:
+        """Return the headers of an answer about the present UTC day, which caches may keep until that ends."""
+        midnight = datetime.combine(now.date(), time(), UTC)
+        seconds = min(self.seconds(now), int((midnight + DAY - now).total_seconds()))
+        changed_at = format_datetime(max(midnight, self._changed_at), usegmt=True)
+        etag = f'{self.etag[:-1]}-{midnight:%Y%m%d}"'
+        return [("Cache-Control", f"public, max-age={seconds}"), ("ETag", etag), ("Last-Modified", changed_at)]
 
     def revalidated(self) -> Headers:
         """Return the headers of an answer that caches must revalidate at each request."""
