@@ -84,7 +84,14 @@ COMMAND = CommandLine(
         Option("--port", whole_number("port", 0, 65_535), "the port to listen at; 0 picks one", "PORT", default="8000"),
         Option("--threads", whole_number("threads", 1, 256), "number of requests processed at once", "N", default="8"),
         Option("--stale-after", duration, "age of model or newest price at which /fresh is 503", "TIME", default="24h"),
-        Option("--retrain-every", duration, "answers may be cached until the next retrain", "TIME", default="6h"),
+        Option(
+            "--cache-for",
+            duration,
+            "answers may be cached until the model is this old, unless a training is planned",
+            "TIME",
+            default="6h",
+        ),
+        Option("--retrain-every", duration, "the former name", "TIME", former_name_of="cache_for", hidden=True),
         Option("--repository-url", web_address, "address of the project, linked in /docs", "URL"),
         Option("--site-url", site_address, "address of this site, for the links of /feed.xml", "URL"),
         Option(

@@ -55,7 +55,8 @@ class Option(click.Option):
 
     The `variable` has the name of the option unless another one is given. Without a `metavar` it is a flag. With
     ``multiple=True`` it may be repeated and may hold several values with commas, whose duplicates are dropped; without
-    a default it has no values then.
+    a default it has no values then. The value of a `former_name_of` another option is that option's, unless that is
+    given, too.
 
     Raises:
         InvalidValue: A text is not valid. The error names the option or the variable.
@@ -72,6 +73,7 @@ class Option(click.Option):
         **traits: Any,
     ) -> None:
         self._read = read
+        self.former_name_of: str | None = traits.pop("former_name_of", None)
         super().__init__(
             [name],
             help=explanation,
@@ -175,6 +177,11 @@ class CommandLine:
             self.fail(str(error))
         if context.args:
             self.fail(f"unexpected argument {shown(context.args[0])}; {self._advice}")
+        for option in self._command.params:
+            if isinstance(option, Option) and (current := option.former_name_of):
+                value = context.params.pop(str(option.name))
+                if value is not None and context.get_parameter_source(current) is click.core.ParameterSource.DEFAULT:
+                    context.params[current] = value
         return SimpleNamespace(**context.params)
 
     def named(self, arguments: Sequence[str], environ: Mapping[str, str]) -> list[str]:

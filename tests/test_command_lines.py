@@ -50,7 +50,7 @@ NAMES = {
         ),
         *("every", "ledger", "champion"),
     ],
-    "api.py": ["model", "database", "host", "port", "threads", "stale-after", "retrain-every", "log-level", "site-url"],
+    "api.py": ["model", "database", "host", "port", "threads", "stale-after", "cache-for", "log-level", "site-url"],
     "collect.py": ["pair", "source", "interval", "since", "until", "shard", "keep", "metrics-port", "metrics-host"],
 }
 VARIABLES = {
@@ -328,3 +328,20 @@ def test_make_serve_serves_the_existing_model(make: Callable[..., Finished], tmp
         run = make("serve", PORT=str(taken.getsockname()[1]))
     assert "Address already in use" in run.errors
     assert (tmp_path / "model.pkl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "hours"),
+    [
+        ((), {}, 6),
+        ((), {"RETRAIN_EVERY": "3h"}, 3),
+        (("--retrain-every", "3h"), {}, 3),
+        (("--retrain-every", "3h"), {"CACHE_FOR": "2h"}, 2),
+        (("--cache-for", "2h"), {"RETRAIN_EVERY": "3h"}, 2),
+    ],
+)
+def test_the_former_name_of_an_option_works_unless_the_new_one_is_given(
+    arguments: tuple[str, ...], environ: dict[str, str], hours: int
+) -> None:
+    """Whoever has it in a script or a unit of systemd need not change that."""
+    assert api.read_settings(arguments, environ)[0].cache_for == timedelta(hours=hours)

@@ -13,7 +13,7 @@ from crypto_predict.market import Interval, SeriesKey
 from crypto_predict.store.tables import metadata
 from crypto_predict.web.collected.series import Example
 from crypto_predict.web.documentation.openapi import document
-from crypto_predict.web.rendering import PROVENANCE, SERIES
+from crypto_predict.web.rendering import PROVENANCE, SERIES, STALE
 from tests.support.applications import snapshot_of
 from tests.support.models import BTC, LAST, make_model
 from tests.support.serving import ROOT
@@ -107,7 +107,7 @@ def test_the_guide_lists_exactly_the_endpoints_and_headers() -> None:
     named = {address for row in rows for address in re.findall(r"`(/[a-z/{}.-]*)", row)}
     pages = {address for address in named if address in {"/", "/feed.xml"} or address.startswith("/page/")}
     assert named - pages == paths
-    assert set(re.findall(r"`(Crypto-Predict-[A-Za-z-]+)`", API)) == {*PROVENANCE, *SERIES}
+    assert set(re.findall(r"`(Crypto-Predict-[A-Za-z-]+)`", API)) == {*PROVENANCE, STALE[0], *SERIES}
 
 
 def test_the_guide_lists_exactly_the_tables_and_their_columns() -> None:

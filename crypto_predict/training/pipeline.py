@@ -84,6 +84,7 @@ def train(
     plan, outputs, gate = settings.backtest, settings.outputs, settings.gate
     earlier = find_earlier(settings.earlier, outputs)
     request, collected = resolve(settings.history, open_database, earlier.champion)
+    settings = replace(settings, history=request)
     files = check_outputs(outputs, request, earlier)
     trained_at = settings.release.trained_at or now.replace(microsecond=0)
     if trained_at > now + CLOCKS_APART:
@@ -93,7 +94,7 @@ def train(
         removed = clean_up(outputs, files)
         record = continue_record(earlier.ledger, outputs, champion, removed=removed)
         record.check_follows(trained_at)
-        sources = open_by_pair(request, collected, settings.seed, open_database)
+        sources = open_by_pair(settings, collected, champion, open_database)
         # The matrices are small: threads would only wait for one another.
         with (
             threadpool_limits(1),
