@@ -226,7 +226,10 @@ def _parameters(snapshot: Snapshot) -> dict[str, list[dict[str, Any]]]:
     above = parameter("above", "The lower limit of the price; or `below`, or both.", _PRICE, _example_limit(snapshot))
     below = parameter("below", "The upper limit of the price, more than `above`.", _PRICE)
     return {
-        "/bitcoin": [moment | {"description": f"{moment['description']} By default today."}, model],
+        "/bitcoin": [
+            required | {"required": False, "description": f"{moment['description']} By default today."},
+            model,
+        ],
         "/forecast/{pair}": [pair, first, last, model, quantiles, FORMAT_PARAMETER],
         "/probability/{pair}": [pair, required, above, below, model],
     }

@@ -68,6 +68,7 @@ FORMAT_PARAMETER = parameter(
     questions.FORMAT,
     "`csv` for a file of CSV, as `.csv` at the end of the path.",
     {"type": "string", "enum": list(questions.FORMATS)},
+    "json",
 )
 
 
