@@ -18,6 +18,7 @@ from bench.load import Server, drive, running
 from crypto_predict.baked import store
 from crypto_predict.baked.schema import Model
 from crypto_predict.market import Pair
+from crypto_predict.wording import counted
 
 CLIENTS = 8
 REQUESTS = 20_000  # a round, which is longer than the server takes to find and load a file
@@ -58,7 +59,7 @@ def _measured(path: Path, model: Model) -> Figure:
                 if _answer(server.port, forecast.end) == before:
                     raise RuntimeError("the model was not taken up")
     limit = statistics.median(quiet) + MORE_MS
-    name = f"slowest of {REQUESTS:,} answers while a model of {len(model.forecasts)} pairs is taken up, 8 clients"
+    name = f"slowest answer while a model is taken up, {counted(len(model.forecasts), 'pair')}"
     return Figure(name, max(busy), limit, f"without, and {MORE_MS} ms", "ms", 1)
 
 
