@@ -16,7 +16,7 @@ from crypto_predict.prerequisites import needed, quick_imports
 with needed("api.py", "requirements-api.txt"), quick_imports():
     from crypto_predict import logs
     from crypto_predict.baked import store
-    from crypto_predict.command_line import DONE, CommandLine, Option, exit_code
+    from crypto_predict.command_line import DONE, CommandLine, Option, exit_code, with_secrets
     from crypto_predict.errors import CryptoPredictError, DatabaseError, InvalidValue
     from crypto_predict.market.ports import PairRegistry
     from crypto_predict.settings import (
@@ -237,4 +237,4 @@ def open_registry(url: str, environ: Mapping[str, str]) -> Iterator[PairRegistry
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], os.environ))
+    sys.exit(main(sys.argv[1:], with_secrets("api.py", os.environ)))
