@@ -15,13 +15,13 @@ RUN PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore python -B /packages/install.p
         /packages/requirements-train.txt /packages/requirements-live.txt
 COPY train.py /training/
 COPY crypto_predict /training/crypto_predict
-# CSV files for SOURCE=file:data/NAME.csv, if they exist.
-COPY data* /training/data/
 
 # WORKDIR depends on SOURCE_DATE_EPOCH. The slow steps come before it, so that they are cached.
 FROM training AS train
 # model.pkl and model.ledger.jsonl of the last release, if they exist.
 COPY champion* /training/champion/
+# CSV files for SOURCE=file:data/NAME.csv, if they exist.
+COPY data* /training/data/
 # Every option of train.py can be an environment variable (`train.py --help`); an empty one counts as unset.
 ARG PAIR=""
 ARG SOURCE=""
@@ -60,6 +60,7 @@ COPY --from=train /picture/ /
 
 # The trainer of compose.yaml, which trains again and again: native, like everything above.
 FROM training AS trainer
+COPY data* /training/data/
 # A new volume at /model gets the model of the build, and its owner.
 COPY --from=train --chown=65532:65532 /layer/app/ /model/
 ENV PYTHONDONTWRITEBYTECODE=1 \
@@ -96,8 +97,10 @@ RUN case "$TARGETARCH" in \
     && echo "--no-cache-dir --root-user-action=ignore --no-compile --target /packages --only-binary=:all:" \
         "--platform manylinux_2_28_$machine --platform manylinux2014_$machine --require-hashes" > /build/options \
     && xargs pip install --requirement /build/requirements-api.txt < /build/options \
-    # commands, the debugger, and the variants of Swagger UI that its page does not load
-    && rm -rf /packages/bin /packages/werkzeug/debug \
+    # commands, the debugger, the lists of files for pip, other frameworks, and the variants of Swagger UI that its page
+    # does not load
+    && rm -rf /packages/bin /packages/werkzeug/debug /packages/*.dist-info/RECORD \
+        /packages/prometheus_client/aiohttp /packages/prometheus_client/django /packages/prometheus_client/twisted \
         /packages/flask_swagger_ui/dist/swagger-ui.js \
         /packages/flask_swagger_ui/dist/swagger-ui-standalone-preset.js
 COPY LICENSE api.py /app/
