@@ -10,8 +10,8 @@ ARG BASE=python:3.13-slim
 
 FROM --platform=$BUILDPLATFORM $BASE AS train
 # WORKDIR depends on SOURCE_DATE_EPOCH. The slow steps come before it, so that they are cached.
-COPY requirements-train.txt /training/
-RUN pip install --no-cache-dir --root-user-action=ignore --require-hashes --requirement /training/requirements-train.txt
+COPY requirements-train.txt requirements-uv.txt crypto_predict/launch/install.py /packages/
+RUN PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore python -B /packages/install.py /packages/requirements-train.txt
 COPY train.py /training/
 COPY crypto_predict /training/crypto_predict
 # model.pkl and model.ledger.jsonl of the last release, if they exist.

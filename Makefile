@@ -18,7 +18,8 @@ HISTORY = --source '$(or $(SOURCE),$(WITHOUT_SOURCE))'
 ADDRESS = --host '$(or $(HOST),127.0.0.1)' --port '$(or $(PORT),8000)'
 # Training from the database, serving it and collecting need its libraries.
 INSTALLED = $(VENV)/$(if $(findstring store,$(SOURCE))$(DATABASE_URL)$(COLLECT),live,run).stamp
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+# With uv if possible, or else with pip, and with the hashes of the locks.
+INSTALL := $(BIN)/python crypto_predict/launch/install.py
 # The page: its sources, and what is made of them. The last file that is written is `NOTICE`.
 PAGE := $(shell find page -name node_modules -prune -o -type f -print 2>/dev/null)
 BUILT := crypto_predict/web/page/built/NOTICE
@@ -43,27 +44,27 @@ $(BIN)/python:
 # A lock that is newer than its stamp has changed, so it is installed again.
 $(VENV)/run.stamp: requirements-api.txt requirements-train.txt | $(BIN)/python
 	@echo "Installing the packages for training and serving"
-	@$(PIP) -r requirements-api.txt -r requirements-train.txt
+	@$(INSTALL) requirements-api.txt requirements-train.txt
 	@touch $@
 
 $(VENV)/live.stamp: requirements-live.txt requirements-train.txt | $(BIN)/python
 	@echo "Installing the packages for collecting, training and serving"
-	@$(PIP) -r requirements-live.txt -r requirements-train.txt
+	@$(INSTALL) requirements-live.txt requirements-train.txt
 	@touch $@
 
 $(VENV)/lstm.stamp: requirements-lstm.txt | $(BIN)/python
 	@echo "Installing the packages for the LSTM"
-	@$(PIP) -r requirements-lstm.txt
+	@$(INSTALL) requirements-lstm.txt
 	@touch $@
 
 $(VENV)/dev.stamp: requirements-dev.txt | $(BIN)/python
 	@echo "Installing the packages for the tests"
-	@$(PIP) -r requirements-dev.txt
+	@$(INSTALL) requirements-dev.txt
 	@touch $@
 
 $(VENV)/page.stamp: requirements-page.txt | $(BIN)/python
 	@echo "Installing Node.js for the scripts of the page"
-	@$(PIP) -r requirements-page.txt
+	@$(INSTALL) requirements-page.txt
 	@touch $@
 
 # `npm ci` empties the folder first, so the packages of the checks come with those of the bundle.
@@ -158,6 +159,7 @@ lock: $(VENV)/dev.stamp ## Renew the locked requirements from pyproject.toml
 	@$(UV_COMPILE) --extra api --extra live --constraint requirements-dev.txt --output-file requirements-live.txt
 	@$(UV_COMPILE) --extra lstm --constraint requirements-dev.txt --output-file requirements-lstm.txt
 	@$(UV_COMPILE) --extra page --constraint requirements-dev.txt --output-file requirements-page.txt
+	@$(UV_COMPILE) --extra uv --constraint requirements-dev.txt --output-file requirements-uv.txt
 	@$(UV_COMPILE) --extra audit --constraint requirements-dev.txt --output-file requirements-audit.txt
 
 .PHONY: clean

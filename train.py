@@ -15,42 +15,63 @@ from crypto_predict.prerequisites import needed, quick_imports
 
 PROGRAM = "train.py"
 PREREQUISITES = PROGRAM, "requirements-train.txt"
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+if __name__ == "__main__":
+    # What comes while the imports run waits for its handler: the kernel would drop it in process 1 of a container.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 with needed(*PREREQUISITES), quick_imports():
     from crypto_predict.command_line import DONE, failed, print_report
     from crypto_predict.errors import CryptoPredictError
     from crypto_predict.market import Interval
+    from crypto_predict.market.clock import Clock
     from crypto_predict.market.ports import MarketReader
+    from crypto_predict.training import repeat
     from crypto_predict.training.options import TrainSettings, read_settings
 
 
-def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run one training, from the command line and environment to the model file; return the exit code."""
+def main(arguments: Sequence[str], environ: Mapping[str, str], clock: Clock | None = None) -> int:
+    """Train once or, with ``--repeat``, until a signal comes; return the exit code. `clock` is by default the system's.
+
+    Each training of ``--repeat`` is this program again, with the same arguments, in a process of its own.
+    """
     settings, as_json = read_settings(arguments, environ)
     if not os.environ.get("SOURCE_DATE_EPOCH", "unset").strip():
         del os.environ["SOURCE_DATE_EPOCH"]  # NumPy reads it too, and fails if it is empty
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    if settings.repeat is not None and repeat.ATTEMPT not in environ:
+        command = [sys.executable, __file__, *arguments]
+        plan = repeat.Repetition(settings.repeat, settings.outputs.model, command, environ)
+        return repeat.repeat(plan, clock or Clock())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    now = datetime.now(UTC)
+    if settings.repeat is not None:
+        now = datetime.fromisoformat(environ[repeat.ATTEMPT])
+        repeat.end_with_trainer()
     if settings.interval is Interval.MINUTE_1:
-        return run(partial(score_minutes, settings, as_json), settings.outputs.backtest, "the file of forecasts")
-    return run(partial(train, settings, as_json), settings.outputs.model, "the model")
+        return run(partial(score_minutes, settings, as_json, now), settings.outputs.backtest, "the file of forecasts")
+    return run(partial(train, settings, as_json, now), settings.outputs.model, "the model")
 
 
-def train(settings: TrainSettings, as_json: bool) -> str:
-    """Train a model, write it, and return the report."""
+def train(settings: TrainSettings, as_json: bool, now: datetime) -> str:
+    """Train a model on what has closed by `now` (UTC), write it, and return the report."""
     # The forecasting libraries take seconds to import; --help and a mistyped option need not wait for them.
     with quick_imports():
         from crypto_predict.training import pipeline, report  # noqa: PLC0415 see above
 
-    result = pipeline.train(settings, datetime.now(UTC), partial(open_database, settings.history.database))
-    return report.as_json(result) if as_json else report.as_text(result)
+    result = pipeline.train(settings, now, partial(open_database, settings.history.database))
+    if as_json:
+        return report.as_json(result)
+    return report.as_text(result) if settings.verbose else report.as_summary(result)
 
 
-def score_minutes(settings: TrainSettings, as_json: bool) -> str:
-    """Score the minute forecasts of the past, write them if asked, and return the report."""
+def score_minutes(settings: TrainSettings, as_json: bool, now: datetime) -> str:
+    """Score the minute forecasts of the past up to `now` (UTC), write them if asked, and return the report."""
     with quick_imports():
         from crypto_predict.training import minutes, minutes_report  # noqa: PLC0415 see `train`
 
-    result = minutes.score_minutes(settings, datetime.now(UTC), partial(open_database, settings.history.database))
+    result = minutes.score_minutes(settings, now, partial(open_database, settings.history.database))
     return minutes_report.as_json(result) if as_json else minutes_report.as_text(result)
 
 

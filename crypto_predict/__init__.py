@@ -16,9 +16,10 @@ floor  parts
        (backtest and scores), ``gate`` (what may be released), ``record`` (released forecasts)
 4      ``training`` (history to model file), ``collecting`` (sources to database), ``web`` (model
        file and database to HTTP; ``web.server``: sockets), ``release`` (the commands of the
-       release workflow)
+       release workflow), ``launch`` (what `make` calls: packages, trainer beside server)
 =====  ==========================================================================================
 
 ``web`` imports floors 0 and 1 only: the released image has neither Prophet nor pandas nor a database library.
-``release`` imports floor 0 and ``baked`` only, and needs just the standard library.
+``release`` imports floor 0 and ``baked`` only, and needs just the standard library; so does
+``launch``, which imports no other part.
 """

@@ -90,7 +90,7 @@ def test_the_guide_lists_exactly_the_variables_without_an_option() -> None:
     names = ("settings.py", "training/options.py", "sources/limits.py")
     sources = [*(package / name for name in names), *package.glob("sources/*/settings.py")]
     code = "".join(path.read_text(encoding="utf-8") for path in sources)
-    read = set(re.findall(r"\"((?:ADMIN|ALPACA|BINANCE|POLONIEX|SOURCE|MODEL|GIT)_[A-Z_]+)\"", code))
+    read = set(re.findall(r"\"((?:ADMIN|ALPACA|BINANCE|POLONIEX|SOURCE|MODEL|GIT|TRAINED)_[A-Z_]+)\"", code))
     rows = re.findall(r"^\| (`[A-Z_`, ]+`)[^|]* \|", OPTIONS, re.MULTILINE)
     named = {name for names in rows for name in re.findall(r"[A-Z_]{4,}", names)}
     assert {"ALPACA_API_KEY", "SOURCE_DATE_EPOCH"} <= read

@@ -49,6 +49,7 @@ PARTS = {
     "store": part(2, "alembic", "psycopg", "sqlalchemy", parts=BASE | {"settings"}),
     "forecasting": part(3, "cmdstanpy", "numpy", "pandas", "prophet", "scipy", "statsmodels", "threadpoolctl"),
     "release": part(4, parts=BASE | {"baked"}),
+    "launch": part(4, parts=set()),
     "collecting": part(
         4, "numpy", "prometheus_client", "threadpoolctl", "tqdm", parts=SERVING | {"sources", "history"} | MINUTES
     ),

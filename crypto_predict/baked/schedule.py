@@ -42,19 +42,24 @@ def schedule_beside(model: Path) -> Path:
     return model.parent / f"{model.stem}.training.json"
 
 
-def write(schedule: Schedule, path: Path) -> None:
-    """Write the schedule atomically.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
+def content(schedule: Schedule) -> bytes:
+    """Return the content of the file."""
     failure = schedule.failure
     members: dict[str, Any] = {
         "every_seconds": int(schedule.every.total_seconds()),
         "next_at": schedule.next_at.isoformat(),
         "failure": None if failure is None else {"at": failure.at.isoformat(), "reason": failure.reason[:MOST_REASON]},
     }
-    files.write_atomically(path, f"{json.dumps(members)}\n".encode())
+    return f"{json.dumps(members)}\n".encode()
+
+
+def write(schedule: Schedule, path: Path) -> None:
+    """Write the schedule atomically.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    files.write_atomically(path, content(schedule))
 
 
 def read(path: Path) -> Schedule | None:

@@ -8,8 +8,9 @@
     A deterministic market for machines without a network.
 ``symbols``
     The names of pairs at each exchange.
-``address``, ``session``, ``retry``, ``limits``
-    HTTP for all exchanges: addresses, bounded answers, one retry policy, rate budgets.
+``address``, ``session``, ``retry``, ``limits``, ``pause``
+    HTTP for all exchanges: addresses, bounded answers, one retry policy, rate budgets, and the time before which an
+    exchange has asked this process to wait.
 ``endpoint``, ``wire``, ``paging``
     What the adapters of exchanges share: a request and its repetitions, reading JSON, joining pages.
 ``catalog``

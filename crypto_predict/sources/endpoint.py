@@ -8,7 +8,7 @@ from typing import TypeVar
 from crypto_predict.errors import SourceError, Unreachable
 from crypto_predict.sources.limits import Allowance, RateBudget
 from crypto_predict.sources.retry import Failure, RetryPolicy
-from crypto_predict.sources.session import answer_within, host_of
+from crypto_predict.sources.session import answer_within, host_of, seconds_left
 from crypto_predict.sources.wire import Malformed
 
 Answer = TypeVar("Answer")
@@ -32,19 +32,25 @@ class Endpoint:
         Raises:
             SourceError: The exchange cannot be reached, refuses or sends another format, or `allowance` is used up.
         """
-        return self._policy.run(
-            self._source, lambda: self._ask_once(send, read, allowance, weight), allowance.seconds()
-        )
+        with answer_within(allowance.seconds()):
+            return self._policy.run(self._source, lambda: self._ask_once(send, read, allowance, weight), seconds_left)
+
+    def _may_wait(self, allowance: Allowance) -> float:
+        """Return the seconds for which the rate budget may be waited for."""
+        allowance.seconds()  # raises with the name of the bound
+        if (seconds := seconds_left()) > 0:
+            return seconds
+        reason = f"{self._host} is asked as often as it allows already; try again in a minute"
+        raise Failure(reason, again=False, becomes=Unreachable)
 
     def _ask_once(
         self, send: Callable[[], object], read: Callable[[object], Answer], allowance: Allowance, weight: int
     ) -> Answer:
         """Ask once. A `Failure` is a refusal, a missing answer, or one in another format."""
-        self._budget.spend(weight, most=allowance.seconds)
+        self._budget.spend(weight, most=lambda: self._may_wait(allowance))
         answer: object = None
         try:
-            with answer_within(allowance.seconds()):
-                answer = send()
+            answer = send()
             if answer is None:
                 raise Malformed("an empty answer")
             return read(answer)

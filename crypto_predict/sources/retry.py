@@ -18,7 +18,7 @@ from crypto_predict.errors import SourceError
 Answer = TypeVar("Answer")
 
 _log = logging.getLogger(__name__)
-logging.getLogger("stamina").setLevel(logging.ERROR)  # `back_off` logs each retry with its reason
+logging.getLogger("stamina").setLevel(logging.ERROR)  # `_Attempts` logs each retry with its reason
 
 
 @dataclass(eq=False)
@@ -30,6 +30,7 @@ class Failure(Exception):
     retry_after: float | None = field(kw_only=True, default=None)  # seconds that the exchange asks to wait
     becomes: type[SourceError] = field(kw_only=True, default=SourceError)  # raised after the last attempt
     code: object = field(kw_only=True, default=None)  # the exchange's own number of the error
+    most: int | None = field(kw_only=True, default=None)  # attempts, if fewer than those of the policy make sense
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,51 +38,72 @@ class RetryPolicy:
     """How one request to an exchange is repeated. Every time is in seconds.
 
     Attempts fail in ways that may pass: no connection, silence, 429, 5xx, an answer in another format. Other refusals
-    are final. A request takes at most ``attempts * answer_timeout + (attempts - 1) * longest_retry_after``.
+    are final. The waits that the exchange asks for take at most `longest_retry_after` together, since another exchange
+    answers sooner.
     """
 
     attempts: int = 4  # the first one included
     first_wait: float = 0.5  # doubled after each attempt; up to as much again is added at random
     longest_wait: float = 8.0
     longest_retry_after: float = 60.0  # give up if an exchange asks for more: asking earlier earns a ban
+    first_pause: float = 5.0  # after 429 without Retry-After; see `pause`
     connect_timeout: float = 3.0
     read_timeout: float = 30.0  # without a single byte
     answer_timeout: float = 60.0  # for the whole answer
 
-    def run(self, source: str, ask: Callable[[], Answer], seconds: float = math.inf) -> Answer:
-        """Return what `ask` returns. Repeat it after a `Failure` that may pass, and wait at most `seconds` at once.
+    def run(self, source: str, ask: Callable[[], Answer], seconds: Callable[[], float] = lambda: math.inf) -> Answer:
+        """Return what `ask` returns. Repeat it after a `Failure` that may pass, within the `seconds` that are left.
 
         Raises:
             SourceError: The failure is final, or the last attempt failed; of the class that the failure names.
         """
-        longest = min(self.longest_retry_after, seconds)
-        tried = 0
+        attempts = _Attempts(self, seconds)
         try:
             for attempt in stamina.retry_context(
-                on=lambda error: self.back_off(error, longest),
+                on=attempts.failed,
                 attempts=self.attempts,
                 timeout=None,  # `ask` checks the total time
                 wait_initial=self.first_wait,
-                wait_max=min(self.longest_wait, seconds),
+                wait_max=min(self.longest_wait, max(self.first_wait, seconds())),
                 wait_jitter=self.first_wait,
             ):
                 with attempt:
-                    tried = attempt.num
+                    attempts.count = attempt.num
                     return ask()
         except Failure as failure:
-            reason = f"{failure.reason} (tried {tried} times)" if tried > 1 else failure.reason
-            if failure.again and (failure.retry_after or 0) > longest:
-                wait = f"it asks to wait {failure.retry_after:g} s, longer than the {longest:g} s this program waits"
-                reason = f"{failure.reason}; {wait}"
+            count, longest = attempts.count, attempts.longest()
+            reason = f"{failure.reason} (tried {count} times)" if count > 1 else failure.reason
+            if failure.again and failure.retry_after is not None and failure.retry_after > longest:
+                wait = f"it asks to wait {math.ceil(failure.retry_after)} s, longer than the {longest:.3g} s"
+                reason = f"{failure.reason}; {wait} this program waits"
             raise failure.becomes(source, reason) from failure
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def back_off(self, error: Exception, longest: float) -> bool | float:
+
+class _Attempts:
+    """The attempts of one request, and what they have waited."""
+
+    def __init__(self, policy: RetryPolicy, seconds: Callable[[], float]) -> None:
+        self.count = 0
+        self._policy, self._seconds = policy, seconds
+        self._waited = 0.0  # seconds, as the exchange asked
+
+    def longest(self) -> float:
+        """Return the longest wait that an exchange may ask for now."""
+        return min(self._policy.longest_retry_after - self._waited, max(0.0, self._seconds()))
+
+    def failed(self, error: Exception) -> bool | float:
         """Return what follows a failed attempt: False to give up, True for the usual wait, or the seconds to wait."""
-        if not isinstance(error, Failure) or not error.again or (error.retry_after or 0) > longest:
+        if not isinstance(error, Failure) or not error.again or self.count >= (error.most or self._policy.attempts):
+            return False
+        wait, longest = error.retry_after, self.longest()
+        if (wait or 0.0) > longest or longest <= 0:
             return False
         _log.warning("an attempt failed: %s", error.reason)
-        return True if error.retry_after is None else max(error.retry_after, self.first_wait)
+        if wait is None:
+            return True
+        self._waited += wait
+        return max(wait, self._policy.first_wait)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -7,7 +7,7 @@ import io
 import json
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import MAXYEAR, datetime
@@ -24,6 +24,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 
 from crypto_predict.errors import RefusedKeys, SourceError, Unreachable
 from crypto_predict.market.ports import Dated
+from crypto_predict.sources.pause import REFUSALS, TOO_MANY, Refused, pause_of
 from crypto_predict.sources.retry import Failure, RetryPolicy, http_date, retry_after
 from crypto_predict.sources.sanitize import Sanitizer
 
@@ -44,7 +45,8 @@ _ADVICE = {
     429: "too many requests: try again later",
     451: "it refuses requests from your location: use another source",
 }
-_REFUSALS_OF_PLACE = frozenset({403, 407, 418, 429, 451})  # for every request from this location
+_REFUSALS_OF_PLACE = REFUSALS | {407, 451}  # for every request from this location
+_NAME_AGAIN = 1.0  # seconds until a name is looked up once more, if the first failure was temporary
 
 _deadline: ContextVar[float] = ContextVar("deadline", default=float("inf"))  # seconds on the monotonic clock
 
@@ -57,6 +59,11 @@ def answered() -> datetime | None:
     None if it does not say so, or if the answer was cached.
     """
     return _answered.get()
+
+
+def seconds_left() -> float:
+    """Return the seconds in which the answers in this context must have come."""
+    return max(0.0, _deadline.get() - time.monotonic())
 
 
 @contextmanager
@@ -76,20 +83,31 @@ class BoundedSession(requests.Session):
     Everything else is a `Failure` that names the host. Several threads may share a session. Its messages mask the
     `keys`, given by the names of their environment variables, and the passwords and user names in the `address` of the
     exchange and in those of proxies.
+
+    Nothing is sent while the host has asked this process to wait, see `pause`. `received` is called with the headers of
+    each answer, refusals included.
     """
 
-    def __init__(self, policy: RetryPolicy, keys: Mapping[str, str], address: str) -> None:
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        keys: Mapping[str, str],
+        address: str,
+        received: Callable[[Mapping[str, str]], object] = lambda _: None,
+    ) -> None:
         super().__init__()
         self.dated: Dated | None = None  # the newest answer with a time of the exchange's clock
         for scheme in ("http://", "https://"):
             self.mount(scheme, _DeadlineAdapter())
-        self._policy = policy
+        self._policy, self._received = policy, received
         self._key_names = " and ".join(keys)
         self._sanitize = Sanitizer(keys.values(), address, *getproxies().values())
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **options: Any) -> requests.Response:
         """Send a request and read the whole answer."""
         host = host_of(str(url))
+        if (refused := pause_of(host).now()) is not None:
+            raise _paused(host, refused)
         with answer_within(self._policy.answer_timeout) as seconds:
             try:
                 response = self._fetch(host, method, url, *args, **options)
@@ -101,6 +119,7 @@ class BoundedSession(requests.Session):
         _answered.set(date)
         if date is not None:
             self.dated = Dated(date, time.monotonic())
+        self._received(response.headers)
         if response.status_code // 100 != 2:
             raise self._refused(host, response)
         return response
@@ -130,6 +149,7 @@ class BoundedSession(requests.Session):
             chain.append(cause)
         root = chain[-1]
         detail = self._sanitize(str(root))
+        may_pass = isinstance(error, _MAY_PASS)
         if time.monotonic() >= _deadline.get():
             reason = f"did not finish its answer within {seconds:.3g} s"
         elif isinstance(error, ConnectTimeout):
@@ -142,8 +162,13 @@ class BoundedSession(requests.Session):
             reason = f"cannot be reached: {detail}; check the network and the address"
         else:
             reason = f"did not deliver: {detail} ({type(root).__name__})"
-        may_pass = isinstance(error, _MAY_PASS)
-        return Failure(f"{host} {reason}", again=may_pass, becomes=Unreachable if may_pass else SourceError)
+        becomes = Unreachable if may_pass else SourceError
+        if isinstance(root, socket.gaierror):
+            # A name that does not exist will not in a second; where the network has just come up, it may.
+            is_temporary = root.errno == socket.EAI_AGAIN
+            wait = _NAME_AGAIN if is_temporary else None
+            return Failure(f"{host} {reason}", again=is_temporary, retry_after=wait, becomes=becomes, most=2)
+        return Failure(f"{host} {reason}", again=may_pass, becomes=becomes)
 
     def _refused(self, host: str, response: requests.Response) -> Failure:
         status = response.status_code
@@ -161,8 +186,22 @@ class BoundedSession(requests.Session):
             reason += f": {_ADVICE[status]}"
         if becomes is SourceError and (status in _REFUSALS_OF_PLACE or status >= 500):
             becomes = Unreachable
-        again = status == 429 or status >= 500
-        return Failure(reason, again=again, retry_after=retry_after(response.headers), becomes=becomes, code=code)
+        wait = retry_after(response.headers)
+        if becomes is Unreachable and status in REFUSALS:
+            pause_of(host).refused(status, response.headers, self._policy.first_pause)
+            if (refused := pause_of(host).now()) is not None:
+                return _paused(host, refused, reason)
+        again = status == TOO_MANY or status >= 500
+        return Failure(reason, again=again, retry_after=wait, becomes=becomes, code=code)
+
+
+def _paused(host: str, refused: Refused, reason: str | None = None) -> Failure:
+    """Return the failure of a request that is not sent, or was refused for a `reason`.
+
+    A limit on requests soon passes; a ban does not.
+    """
+    text = f"{reason}; it {refused}" if reason else f"{host} {refused}: it has answered {refused.answer}"
+    return Failure(text, again=refused.status == TOO_MANY, retry_after=refused.seconds, becomes=Unreachable)
 
 
 def _date(headers: Mapping[str, str]) -> datetime | None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from crypto_predict.market.clock import Clock
+from crypto_predict.sources.pause import REFUSALS, pause_of
 from crypto_predict.sources.wire import Malformed
 
-_DOWN_STATUSES = frozenset({403, 451})  # of a handshake, beside 5xx; 418 and 429 are for this machine alone
+_PLACE = 451  # of a handshake: the exchange is closed to this place; 403, 418 and 429 are for this machine alone
 _DOWN_CODES = frozenset({1011, 1012, 1013})  # of a closing frame: internal error, restart, try again later
 
 
@@ -27,10 +28,25 @@ class StreamEnd(NamedTuple):
     exchange_down: bool = False  # the exchange has answered that it is not available
 
 
-def refused(status: int) -> StreamEnd:
-    """Describe a handshake that was answered with a status of HTTP other than 101."""
+def check_pause(exchange: str) -> None:
+    """Raise if a handshake must not be tried now; `exchange` is the host of REST, whose bans are those of the address.
+
+    Raises:
+        Broken: The exchange has asked this process to wait.
+    """
+    if (refused := pause_of(exchange).now(stream=True)) is not None:
+        raise Broken(f"{refused}: it has answered {refused.answer}")
+
+
+def refused(status: int, headers: Mapping[str, str], exchange: str) -> StreamEnd:
+    """Describe a handshake that was answered with a status of HTTP other than 101; `exchange` is the host of REST.
+
+    If the exchange asks to wait, all questions of this process wait.
+    """
+    if status in REFUSALS:
+        pause_of(exchange).refused(status, headers, stream=True)
     reason = f"answered {status} {http.client.responses.get(status, '')}".rstrip()
-    return StreamEnd(f"{reason} to the handshake", status >= 500 or status in _DOWN_STATUSES)
+    return StreamEnd(f"{reason} to the handshake", status >= 500 or status == _PLACE)
 
 
 def closed(code: int | None, detail: str) -> StreamEnd:
@@ -43,15 +59,18 @@ def unreachable(detail: str) -> StreamEnd:
     return StreamEnd(f"cannot be reached: {detail}; check the network and the address")
 
 
-def of_error(error: Exception, exchange: str, detail: str) -> StreamEnd:
-    """Describe what a connection to `exchange` has raised; `detail` is its message without secrets."""
+def of_error(error: Exception, exchange: str, detail: str, rest: str = "") -> StreamEnd:
+    """Describe what a connection to `exchange` has raised; `detail` is its message without secrets.
+
+    `rest` is the host of the exchange's REST, which shares its pause.
+    """
     match error:
         case Broken():
             return StreamEnd(detail)
         case Malformed():
             return StreamEnd(f"sent a message that is not in {exchange}'s format: {detail}")
         case InvalidStatus():
-            return refused(error.response.status_code)
+            return refused(error.response.status_code, error.response.headers, rest)
         case ConnectionClosed():
             return closed(None if error.rcvd is None else error.rcvd.code, detail)
         case OSError():

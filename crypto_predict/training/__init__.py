@@ -3,6 +3,7 @@
 * ``options``: the command line and the environment, as a frozen value for each concern
 * ``pipeline``: the whole run
 * ``pair``: the prices of one pair, its backtest and its forecast
+* ``repeat``: a training at each multiple of an interval, in a process of its own
 * ``previous_release``: the champion and the ledger of the release before
 * ``outputs``: the files to write: their checks, and the CSV of the backtest
 * ``card``, ``report``, ``picture``: what describes the result

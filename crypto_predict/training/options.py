@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +14,16 @@ from crypto_predict.errors import InvalidValue, shown
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.market import Interval, Pair
 from crypto_predict.market.forecast import MINUTES_AHEAD
-from crypto_predict.settings import boolean, day, file_path, instant_of_epoch, label, ledger_beside, whole_number
+from crypto_predict.settings import (
+    boolean,
+    day,
+    duration,
+    file_path,
+    instant_of_epoch,
+    label,
+    ledger_beside,
+    whole_number,
+)
 from crypto_predict.sources.catalog import EXCHANGES, FILE, pair_in_name, source_name
 from crypto_predict.sources.limits import Bounds
 from crypto_predict.wording import listed
@@ -27,6 +36,7 @@ _SOURCES = "where history comes from, in order of preference: alpaca, binance, p
 _DAYS = "longest history that a fit sees, in days; 90 with --interval 1m unless it is given"
 _HORIZONS = "days ahead at which the forecast is scored; with --interval 1m minutes, 1,5,15 unless given"
 _EVERY = "days from one cutoff of the backtest to the next; with --interval 1m minutes"
+_REPEAT = "train at once and then at each multiple of this time, such as 6h, until SIGTERM; continues model and ledger"
 ONE_A_PAIR = "several pairs need {base} in the name"
 EXAMPLES = """\
 examples:
@@ -40,13 +50,14 @@ examples:
   python train.py --backtest backtest.csv                every forecast of the backtest, one a row
   python train.py --interval 1m --backtest minutes.csv   forecasts of minutes out of sample; no model is written
   python train.py --ledger model.ledger.jsonl            continue the record of released forecasts
+  python train.py --repeat 6h                            train now and every six hours, each time from the model before
 
 exit codes: 0 done, 1 the result could not be written, 2 bad arguments, 3 no usable history, 4 refused by the gate,
-  130 interrupted
+  130 interrupted; with --repeat 0 after SIGTERM
 other environment: ALPACA_DATA_URL, BINANCE_API_URL, POLONIEX_API_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY,
   SOURCE_SECONDS and SOURCE_CANDLES (the most that one history may take, 300 and 200000), SOURCE_DATE_EPOCH (the
-  training time), MODEL_VERSION and GIT_REVISION (shown in the model card), GATE_STALEST_HOURS and the gate's other
-  thresholds
+  training time), TRAINED_EVERY (the time to the next training of a release, such as 6h), MODEL_VERSION and
+  GIT_REVISION (shown in the model card), GATE_STALEST_HOURS and the gate's other thresholds
 """
 
 
@@ -55,6 +66,13 @@ def _interval(text: str) -> Interval:
     if interval not in {Interval.DAY_1, Interval.MINUTE_1}:
         raise InvalidValue("interval", text, "1d or 1m")
     return interval
+
+
+def _every(text: str) -> timedelta:
+    every = duration(text)
+    if not timedelta(minutes=1) <= every <= timedelta(days=30):
+        raise InvalidValue("time", text, "a time from 1m to 30d, such as 6h")
+    return every
 
 
 # With --interval 1m they have nothing to do.
@@ -99,7 +117,9 @@ COMMAND = CommandLine(
         Option("--ledger", file_path, "the ledger of earlier releases, which is scored and continued", "FILE"),
         Option("--champion", file_path, "the model that this one would replace; a worse one is refused", "FILE"),
         Option("--no-gate", boolean, "write the model even if the gate refuses it; the model card records that"),
+        Option("--repeat", _every, _REPEAT, "TIME"),
         Option("--json", boolean, "print the report as JSON"),
+        Option("--verbose", boolean, "print all tables of the report"),
     ],
     EXAMPLES,
 )
@@ -139,6 +159,7 @@ class EarlierRelease:
 
     ledger: Path | None = None  # continued beside the model
     champion: Path | None = None  # the model that this one would replace
+    beside: bool = False  # whether the files at the output take their place, where they exist
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +169,7 @@ class ReleaseFacts:
     trained_at: datetime | None = None  # SOURCE_DATE_EPOCH; None: now
     version: str | None = None  # MODEL_VERSION; None: the version of this program
     git_revision: str | None = None  # GIT_REVISION; None: asked from git
+    every: timedelta | None = None  # TRAINED_EVERY; None: no training is planned after this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +199,8 @@ class TrainSettings:
     release: ReleaseFacts = ReleaseFacts()
     seed: int = 0  # of the fit and the simulated market
     interval: Interval = Interval.DAY_1  # with minutes nothing is trained: their forecasts are scored
+    repeat: timedelta | None = None  # from one training to the next; None: it is trained once
+    verbose: bool = False  # whether the report has all tables
 
 
 def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[TrainSettings, bool]:
@@ -195,23 +219,46 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
         Bounds.from_environ(environ)  # read again where the sources are opened, after slow imports
         if options.interval is Interval.MINUTE_1:
             _count_in_minutes(options, COMMAND.named(arguments, environ))
+        trained_at = instant_of_epoch(environ.get("SOURCE_DATE_EPOCH"))
+        if options.repeat is not None:
+            _check_repeated(options, trained_at)
         settings = TrainSettings(
             HistoryRequest(pairs, options.source, options.days, options.until, environ, options.database),
             BacktestPlan(tuple(sorted(options.horizons)), options.every),
             Outputs(options.output, options.backtest, options.prophet_json, options.picture),
             GatePlan(GateThresholds.from_environ(environ), enforced=not options.no_gate),
-            EarlierRelease(options.ledger, options.champion),
+            EarlierRelease(options.ledger, options.champion, beside=options.repeat is not None),
             ReleaseFacts(
-                trained_at=instant_of_epoch(environ.get("SOURCE_DATE_EPOCH")),
+                trained_at=trained_at,
                 version=label("MODEL_VERSION", environ.get("MODEL_VERSION")),
                 git_revision=label("GIT_REVISION", environ.get("GIT_REVISION")),
+                every=_trained_every(environ.get("TRAINED_EVERY", "").strip()),
             ),
             options.seed,
             options.interval,
+            options.repeat,
+            options.verbose,
         )
     except InvalidValue as error:
         COMMAND.fail(str(error))
     return settings, options.json
+
+
+def _check_repeated(options: SimpleNamespace, trained_at: datetime | None) -> None:
+    """Raise `InvalidValue` if an option or a variable means one training, which --repeat does not end with."""
+    if options.interval is Interval.MINUTE_1:
+        raise InvalidValue("--repeat", options.repeat, "used with --interval 1m, which writes no model")
+    if options.until is not None:
+        raise InvalidValue("--until", options.until, "used with --repeat, which always trains up to now")
+    if trained_at is not None:
+        raise InvalidValue("SOURCE_DATE_EPOCH", trained_at, "used with --repeat, where each training has its own time")
+
+
+def _trained_every(text: str) -> timedelta | None:
+    try:
+        return _every(text) if text else None
+    except InvalidValue as error:
+        raise InvalidValue("TRAINED_EVERY", error.value, error.expected) from error
 
 
 def _count_in_minutes(options: SimpleNamespace, given: Collection[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +13,9 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from crypto_predict.baked.files import write_atomically, write_in_order
+from crypto_predict.baked import schedule
+from crypto_predict.baked.files import Content, write_atomically, write_in_order
+from crypto_predict.baked.schedule import Schedule, schedule_beside
 from crypto_predict.baked.schema import Model
 from crypto_predict.errors import InvalidValue, Refused
 from crypto_predict.forecasting.gate.verdict import verdict
@@ -31,7 +34,15 @@ from crypto_predict.training.pair import (
     train_pair,
 )
 from crypto_predict.training.picture import save_picture
-from crypto_predict.training.previous_release import clean_up, continue_record, keep_ledger, read_champion
+from crypto_predict.training.previous_release import (
+    clean_up,
+    continue_record,
+    find_earlier,
+    keep_ledger,
+    read_champion,
+)
+
+_log = logging.getLogger(__name__)
 
 _BAR = "{desc} |{bar:30}| {n_fmt}/{total_fmt} steps, {elapsed}"
 
@@ -64,14 +75,15 @@ def train(
         OSError: A file cannot be written.
     """
     request, plan, outputs, gate = settings.history, settings.backtest, settings.outputs, settings.gate
-    files = check_outputs(outputs, request, settings.earlier)
+    earlier = find_earlier(settings.earlier, outputs)
+    files = check_outputs(outputs, request, earlier)
     trained_at = settings.release.trained_at or now.replace(microsecond=0)
     if trained_at > now + CLOCKS_APART:
         raise InvalidValue("SOURCE_DATE_EPOCH", trained_at, f"before now, {now:%Y-%m-%d %H:%M:%S} UTC: check the clock")
     with locked_outputs(files):
-        champion = read_champion(settings.earlier.champion)
+        champion = read_champion(earlier.champion)
         removed = clean_up(outputs, files)
-        record = continue_record(settings.earlier.ledger, outputs, champion, removed=removed)
+        record = continue_record(earlier.ledger, outputs, champion, removed=removed)
         record.check_follows(trained_at)
         sources = open_sources(request.sources, request.environ, settings.seed, request.pairs, open_database)
         # The matrices are small: threads would only wait for one another.
@@ -110,8 +122,22 @@ def train(
                 write_atomically(pair.fill(outputs.prophet_json), one.fitted.prophet.to_json().encode())
         keep_ledger(outputs, record.ledger)
         # In this order, as readers drop the ledger entries after the one that the model names.
-        write_in_order({outputs.ledger: record.ledger.content(), outputs.model: data})
+        released: dict[Path, Content] = {outputs.ledger: record.ledger.content(), outputs.model: data}
+        write_in_order({**_schedule(settings, trained_at), **released})
+        if settings.repeat is not None:
+            newest = max(forecast.anchor.at for forecast in forecasts.values())
+            _log.info("%s was written; its newest price is of %s", outputs.model, f"{newest:%Y-%m-%d %H:%M} UTC")
+        elif settings.release.every is None:  # nobody plans another training
+            schedule_beside(outputs.model).unlink(missing_ok=True)
     return TrainingRun(model, outputs.model, {pair: one.seconds for pair, one in trained.items()})
+
+
+def _schedule(settings: TrainSettings, trained_at: datetime) -> dict[Path, Content]:
+    """Return the schedule that a release has beside its model, by its path. With --repeat the trainer writes it."""
+    every = settings.release.every
+    if every is None or settings.repeat is not None:
+        return {}
+    return {schedule_beside(settings.outputs.model): schedule.content(Schedule(every, trained_at + every))}
 
 
 def _read_histories(

@@ -14,12 +14,31 @@ from crypto_predict.baked.ledger import Ledger, size_up_to
 from crypto_predict.baked.schema import Model
 from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableModel
 from crypto_predict.forecasting.record import Record
-from crypto_predict.training.options import Outputs
+from crypto_predict.training.options import EarlierRelease, Outputs
 from crypto_predict.training.outputs import File
 
 _SUFFIX = ".ledger.jsonl"
 
 _log = logging.getLogger(__name__)
+
+
+def find_earlier(earlier: EarlierRelease, outputs: Outputs) -> EarlierRelease:
+    """Return the release to be continued; with `beside` what is at the output takes the place of what was named.
+
+    A model there that cannot be used, such as one of an older schema, is no champion; the log says so.
+    """
+    if not earlier.beside:
+        return earlier
+    ledger, champion = earlier.ledger, earlier.champion
+    if outputs.ledger.exists():
+        ledger = outputs.ledger
+    if outputs.model.exists():
+        try:
+            store.load(outputs.model)
+            champion = outputs.model
+        except UnusableModel as error:
+            _log.warning("the model is not compared with the earlier one: %s", error)
+    return EarlierRelease(ledger, champion)
 
 
 def read_champion(path: Path | None) -> Model | None:

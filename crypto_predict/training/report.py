@@ -1,4 +1,4 @@
-"""The report of a training run: tables for a person, or JSON for a machine."""
+"""The report of a training run: a summary or all tables for a person, or JSON for a machine."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from crypto_predict.wording import counted, days_listed, listed
 
 Tested = dict[Pair, Backtest]
 
+_SUMMARY_ROWS, _SUMMARY_PAIRS = 8, 3  # forecasts and origins in the summary: what follows it stays in sight
 _YEAR_HORIZONS = 4  # that fit beside each other
 _NO_CENTS, _TOO_LONG, _MOST_DECIMALS = 1e6, 1e10, 10  # limits from which a price is shortened
 _HISTORY_HEAD = ("pair", "first day", "last day", "candles", "gaps", "missing", "took", "last close")
@@ -39,6 +40,44 @@ def as_json(run: TrainingRun) -> str:
     """Format one JSON object: the file written, the seconds each pair took, and the whole model card."""
     seconds = {str(pair): round(seconds, 3) for pair, seconds in run.seconds.items()}
     return json.dumps({"output": str(run.output), "seconds": seconds, "card": plain.encode(run.model.card)}, indent=2)
+
+
+def as_summary(run: TrainingRun) -> str:
+    """Format at most 25 lines: what was trained on, the forecasts, how reliable they were, and the file written."""
+    card = run.model.card
+    rows = [row for pair, facts in card.pairs.items() for row in _forecast_rows(pair, facts)]
+    if len(rows) > _SUMMARY_ROWS:  # of each pair the first horizon
+        rows = [_forecast_rows(pair, facts)[0] for pair, facts in list(card.pairs.items())[:_SUMMARY_ROWS]]
+    parts = [
+        *(wrapped(_origin_line(run, pair, facts)) for pair, facts in list(card.pairs.items())[:_SUMMARY_PAIRS]),
+        table(_FORECAST_HEAD, rows),
+        *(wrapped(line) for line in _reliability(card)),
+        f"wrote {run.output}, {counted(len(card.pairs), 'pair')}, version {card.build}; --verbose prints all tables",
+    ]
+    if not card.gate.passed:
+        parts.insert(-1, wrapped(f"refused by the gate (lifted by --no-gate): {card.gate.reasons[0]}"))
+    return "\n".join([_SIMULATED, *parts] if card.simulated else parts)
+
+
+def _origin_line(run: TrainingRun, pair: Pair, facts: PairCard) -> str:
+    return (
+        f"{pair}: {counted(facts.candles, 'day')} of {_origin(pair, facts)}, {facts.first:%Y-%m-%d} to "
+        f"{facts.last:%Y-%m-%d}, trained in {run.seconds[pair]:.1f} s; newest price {_price(facts.anchor.price, facts)}"
+    )
+
+
+def _reliability(card: Card) -> Iterator[str]:
+    """Yield one sentence: what the shortest horizon of the first pair with a backtest has shown."""
+    for pair, facts in card.pairs.items():
+        if facts.backtest and facts.backtest.scores:
+            score, right = facts.backtest.scores[0], f"{card.coverage:.0%}"
+            yield (
+                f"{counted(score.forecasts, 'test')} of {pair} in the past, {counted(score.horizon_days, 'day')} "
+                f"ahead: in {score.coverage:.0%} the price was between low and high ({right} is right); forecast: "
+                f"{verdict(score.relative_mae, score.p_value).value}"
+            )
+            return
+    yield "not tested in the past: the history is too short"
 
 
 def as_text(run: TrainingRun) -> str:

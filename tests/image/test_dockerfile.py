@@ -14,7 +14,7 @@ from tests.test_floors import PACKAGE
 
 SENT = [
     *("LICENSE", "api.py", "collect.py", "train.py"),
-    *(f"requirements-{name}.txt" for name in ("api", "live", "page", "train")),
+    *(f"requirements-{name}.txt" for name in ("api", "live", "page", "train", "uv")),
     *(f"page/{name}" for name in (".npmrc", "build.js", "package-lock.json", "package.json", "scripts/main.js")),
 ]
 

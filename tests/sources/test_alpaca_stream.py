@@ -405,7 +405,7 @@ def test_an_unexpected_answer_in_the_handshake_ends_it(number: int, answer: byte
 
 
 @pytest.mark.parametrize(
-    ("status", "exchange_down"), [(500, True), (503, True), (451, True), (403, True), (404, False), (429, False)]
+    ("status", "exchange_down"), [(500, True), (503, True), (451, True), (403, False), (404, False), (429, False)]
 )
 def test_a_refused_handshake_says_so(status: int, *, exchange_down: bool) -> None:
     """429 comes while the connection before this one is still counted."""

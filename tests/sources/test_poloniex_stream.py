@@ -306,7 +306,7 @@ def test_nothing_is_missing_before_the_last_message() -> None:
 HANDSHAKES: dict[str, tuple[Fault, str, bool]] = {
     "unavailable": (replay.answer(503), "answered 503 Service Unavailable to the handshake", True),
     "location": (replay.answer(451), "answered 451 Unavailable For Legal Reasons to the handshake", True),
-    "forbidden": (replay.answer(403), "answered 403 Forbidden to the handshake", True),
+    "forbidden": (replay.answer(403), "answered 403 Forbidden to the handshake", False),
     "too many": (replay.answer(429), "answered 429 Too Many Requests to the handshake", False),
     "not there": (replay.answer(404), "answered 404 Not Found to the handshake", False),
     "unheard of": (replay.answer(599), "answered 599 to the handshake", True),

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -14,7 +15,7 @@ QUICK = RetryPolicy(attempts=3, first_wait=0.001, longest_wait=0.002)
 class Exchange:
     """Fails in these ways, one after the other, and then answers 42."""
 
-    def __init__(self, *failures: Failure) -> None:
+    def __init__(self, *failures: Exception) -> None:
         self.failures = list(failures)
         self.asked = 0
 
@@ -55,15 +56,35 @@ def test_a_retry_after_beyond_the_limit_is_final() -> None:
     assert exchange.asked == 1
 
 
-@given(seconds=st.floats(0, 60))
-def test_the_wait_is_exactly_the_retry_after(seconds: float) -> None:
-    policy = RetryPolicy(first_wait=0.5)
-    assert policy.back_off(Failure("busy", again=True, retry_after=seconds), 60) == max(seconds, 0.5)
+def test_the_waits_that_an_exchange_asks_for_are_bounded_together() -> None:
+    """The next source answers sooner than several minutes from now."""
+    policy = replace(QUICK, attempts=9, longest_retry_after=0.25)
+    exchange = Exchange(*[Failure("busy", again=True, retry_after=0.1)] * 9)
+    with pytest.raises(SourceError, match=r"busy; it asks to wait 1 s, longer than the 0\.05 s this program waits"):
+        policy.run("alpaca", exchange)
+    assert exchange.asked == 3
+
+
+def test_nothing_is_waited_for_that_comes_too_late() -> None:
+    """Somebody who adds a pair waits ten seconds for an answer."""
+    exchange = Exchange(Failure("busy", again=True, retry_after=11))
+    with pytest.raises(SourceError, match="busy; it asks to wait 11 s, longer than the 10 s this program waits"):
+        QUICK.run("alpaca", exchange, lambda: 10.0)
+    assert exchange.asked == 1
+
+
+def test_a_failure_may_allow_fewer_attempts() -> None:
+    exchange = Exchange(*[Failure("no such name", again=True, most=2)] * 3)
+    with pytest.raises(SourceError, match=r"^alpaca: no such name \(tried 2 times\)$"):
+        QUICK.run("alpaca", exchange)
 
 
 def test_errors_of_the_program_are_not_retried() -> None:
     """Repeating a bug does not help."""
-    assert QUICK.back_off(ZeroDivisionError(), 60) is False
+    exchange = Exchange(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        QUICK.run("alpaca", exchange)
+    assert exchange.asked == 1
 
 
 @given(seconds=st.integers(0, 10**9 - 1))

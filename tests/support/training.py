@@ -1,15 +1,23 @@
-"""Run `train.py` in a process, or in this one, which is faster."""
+"""Run `train.py` in a process, or in this one, which is faster; or with another clock.
 
+``python -m tests.support.training --start 2024-05-17T12:00:00+00:00 --at 1763900000 --speed 600 --repeat 6h ...`` is
+`train.py` with a clock that showed `--start` at `--at` (seconds since 1970) and is so many times as fast.
+"""
+
+import argparse
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
+from time import time
 from typing import Any
 
 import train
+from crypto_predict.market.clock import Clock
 from tests.support.histories import as_csv, make_history
 
 REVISION = {"GIT_REVISION": "0123456789abcdef0123456789abcdef01234567"}  # the checkout may change between two runs
@@ -55,3 +63,18 @@ def price_file(folder: Path, days: int) -> tuple[str, ...]:
     history, path = make_history(days), folder / "prices.csv"
     path.write_text(as_csv(history))
     return ("--source", f"file:{path}", "--pair", "BTC/USD", "--until", f"{history.candles[-1].open_time:%Y-%m-%d}")
+
+
+def main() -> int:
+    """Run `train.py` with the clock that the arguments describe."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--start", type=datetime.fromisoformat)
+    parser.add_argument("--at", type=float)
+    parser.add_argument("--speed", type=float)
+    given, others = parser.parse_known_args()
+    passed = timedelta(seconds=(time() - given.at) * given.speed)
+    return train.main(others, os.environ, Clock(given.start + passed, given.speed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -49,7 +49,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]
         *("--pair", "BTC/USD", "--pair", "ETH/USD", "--source", "simulated", "--until", "2025-06-30"),
         *("--days", "400", "--every", "40"),
         *("--output", str(folder / "model.pkl"), "--prophet-json", str(folder / "{base}.json")),
-        *("--picture", str(folder / "{base}-{quote}.svg")),
+        *("--picture", str(folder / "{base}-{quote}.svg"), "--verbose"),
         environ=TRAINED_AT,
     )
     return run, folder
@@ -77,6 +77,21 @@ def test_the_report_shows_span_candles_gaps_seconds_and_forecast(
     assert days == ["2025-07-01", "2025-07-07", "2025-07-30", "2025-09-28"]
     standing = store.load(folder / "model.pkl").card.pairs[ETH].forecast[0]
     assert f"{standing.prediction:,.2f}" in run.output
+
+
+def test_without_verbose_the_report_is_a_summary_of_a_few_lines(
+    prices: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The address of the server, which follows in `make run`, stays in sight."""
+    assert in_process(*prices, "--output", str(tmp_path / "model.pkl"), "--no-gate") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 15
+    assert lines[0].startswith("BTC/USD: 200 days of")
+    assert [line.split()[1:3] for line in lines if line.startswith("BTC/USD  ")] == [
+        [number, unit] for number, unit in (("1", "day"), ("7", "days"), ("30", "days"), ("90", "days"))
+    ]
+    assert "between low and high" in " ".join(lines)
+    assert lines[-1].endswith("--verbose prints all tables")
 
 
 def test_simulated_prices_are_marked_everywhere(simulated: tuple[Finished, Path]) -> None:
@@ -180,7 +195,7 @@ def test_the_report_fits_a_hundred_columns(tmp_path: Path, capsys: pytest.Captur
         (tmp_path / f"{name.partition('/')[0]}.csv").write_text(as_csv(history))
     files = ("--source", f"file:{tmp_path}/{{base}}.csv", "--output", str(tmp_path / "model.pkl"))
     horizons = ("--horizons", "1,2,3,5,7,14,30,60,90,180")
-    assert in_process("--pair", ",".join(names), *files, *horizons, "--no-gate", "--every", "40") == 0
+    assert in_process("--pair", ",".join(names), *files, *horizons, "--no-gate", "--every", "40", "--verbose") == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if str(tmp_path) not in line]
     assert max(map(len, lines)) <= 100
     # The points and the distributions of each pair.

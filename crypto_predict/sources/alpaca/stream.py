@@ -46,7 +46,7 @@ from crypto_predict.sources.alpaca.rows import read_candle, read_quote
 from crypto_predict.sources.alpaca.settings import AlpacaSettings
 from crypto_predict.sources.sanitize import Sanitizer
 from crypto_predict.sources.session import host_of
-from crypto_predict.sources.stream_end import Broken, of_error, refused, within
+from crypto_predict.sources.stream_end import Broken, check_pause, of_error, refused, within
 from crypto_predict.sources.symbols import ALPACA
 from crypto_predict.sources.wire import Malformed
 
@@ -82,7 +82,7 @@ class AlpacaFeed:
     def __init__(self, settings: AlpacaSettings, clock: Clock | None = None) -> None:
         self.sends_quotes = True
         self._settings, self._clock = settings, clock or Clock()
-        self._host = host_of(settings.stream_url)
+        self._host, self._rest = host_of(settings.stream_url), host_of(settings.data_url)
         self._sanitize = Sanitizer(settings.keys().values(), settings.stream_url)
 
     @classmethod
@@ -103,6 +103,7 @@ class AlpacaFeed:
             )
         stream = _Stream(self._settings, self._clock, {ALPACA.symbol(pair): pair for pair in pairs})
         try:
+            check_pause(self._rest)
             await stream.open(with_quotes=self.sends_quotes)
             while True:
                 for event in stream.take():
@@ -136,9 +137,9 @@ class AlpacaFeed:
 
     def _failed(self, error: Exception, stream: _Stream) -> Interrupted:
         if isinstance(error, InvalidStatusCode):
-            end = refused(error.status_code)
+            end = refused(error.status_code, error.headers, self._rest)
         else:
-            end = of_error(error, "Alpaca", self._sanitize(str(error)))
+            end = of_error(error, "Alpaca", self._sanitize(str(error)), self._rest)
         return Interrupted(f"{self._host} {end.reason}", stream.complete_until, end.exchange_down)
 
 

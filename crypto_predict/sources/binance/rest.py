@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from binance.client import Client
@@ -62,8 +63,8 @@ class Binance:
     def __init__(self, settings: BinanceSettings, bounds: Bounds = _BOUNDS, policy: RetryPolicy = _PRODUCTION) -> None:
         self._bounds = bounds
         budget = RateBudget(WEIGHT_A_MINUTE)
-        self._session = BoundedSession(policy, {}, settings.api_url)
-        self._client = _Client(settings, self._session, budget)
+        self._session = BoundedSession(policy, {}, settings.api_url, partial(_count_used, budget))
+        self._client = _Client(settings, self._session)
         self._endpoint = Endpoint(self.id, settings.api_url, budget, policy)
 
     @classmethod
@@ -138,11 +139,10 @@ class Binance:
 class _Client(Client):  # type: ignore[misc]  # python-binance has no types
     """The SDK's client with our session, and without the request that its construction makes."""
 
-    def __init__(self, settings: BinanceSettings, session: BoundedSession, budget: RateBudget) -> None:
+    def __init__(self, settings: BinanceSettings, session: BoundedSession) -> None:
         super().__init__(ping=False)
         self.API_URL = f"{settings.api_url}/api"
         self.session = session
-        self._budget = budget
 
     def _request(self, method: str, uri: str, signed: bool, force_params: bool = False, **options: Any) -> object:
         """Return the JSON of an answer, None if it is empty.
@@ -151,10 +151,14 @@ class _Client(Client):  # type: ignore[misc]  # python-binance has no types
         """
         request = self._get_request_kwargs(method, signed, force_params, **options)
         response = self.session.request(method, uri, **request)
-        used = response.headers.get("X-MBX-USED-WEIGHT-1M", "")
-        if re.fullmatch(r"[0-9]{1,9}", used):
-            self._budget.counted(int(used))
         return response.json() if response.content else None
+
+
+def _count_used(budget: RateBudget, headers: Mapping[str, str]) -> None:
+    """Count the weight that this address has used by an answer, also where that is a refusal."""
+    used = headers.get("X-MBX-USED-WEIGHT-1M", "")
+    if re.fullmatch(r"[0-9]{1,9}", used):
+        budget.counted(int(used))
 
 
 def _read_candles(answer: object) -> list[Candle]:

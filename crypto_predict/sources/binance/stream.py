@@ -51,7 +51,7 @@ from crypto_predict.market.ports import (
 from crypto_predict.sources.binance.settings import BinanceSettings
 from crypto_predict.sources.sanitize import Sanitizer
 from crypto_predict.sources.session import host_of
-from crypto_predict.sources.stream_end import StreamEnd, closed, refused, unreachable
+from crypto_predict.sources.stream_end import Broken, StreamEnd, check_pause, closed, refused, unreachable
 from crypto_predict.sources.symbols import BINANCE
 from crypto_predict.sources.wire import Malformed, decimal, instant, whole
 
@@ -81,6 +81,7 @@ class BinanceFeed:
 
     def __init__(self, settings: BinanceSettings, clock: Clock, most_waiting: int = MOST_WAITING) -> None:
         self._url, self._clock, self._most_waiting = settings.stream_url, clock, most_waiting
+        self._rest = host_of(settings.api_url)
         self._sanitize = Sanitizer((), self._url, *getproxies().values())
 
     @classmethod
@@ -128,13 +129,16 @@ class BinanceFeed:
     async def _connect(self, connections: Sequence[_Connection]) -> StreamEnd | None:
         """Open all connections; return why one of them could not be opened."""
         try:
+            check_pause(self._rest)
             async with self._clock.timeout(CONNECT_WITHIN):
                 outcomes = await asyncio.gather(*(each.connect() for each in connections), return_exceptions=True)
+        except Broken as broken:
+            return StreamEnd(str(broken))
         except TimeoutError:
             return StreamEnd(f"did not accept the connection within {CONNECT_WITHIN} s")
         for error in outcomes:
             if isinstance(error, InvalidStatus):
-                return refused(error.response.status_code)
+                return refused(error.response.status_code, error.response.headers, self._rest)
             if isinstance(error, InvalidHandshake):
                 return StreamEnd(f"did not complete the handshake: {error}")
             if isinstance(error, OSError | ValueError | WebSocketException):

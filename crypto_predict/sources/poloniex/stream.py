@@ -34,7 +34,7 @@ from crypto_predict.market.ports import FeedEvent, Heartbeat, Interrupted, TickR
 from crypto_predict.sources.poloniex.settings import PoloniexSettings
 from crypto_predict.sources.sanitize import Sanitizer
 from crypto_predict.sources.session import host_of
-from crypto_predict.sources.stream_end import Broken, of_error, within
+from crypto_predict.sources.stream_end import Broken, check_pause, of_error, within
 from crypto_predict.sources.symbols import POLONIEX
 from crypto_predict.sources.wire import Malformed, decimal, instant
 
@@ -64,7 +64,7 @@ class PoloniexFeed:
 
     def __init__(self, settings: PoloniexSettings, clock: Clock, most_waiting: int = MOST_WAITING) -> None:
         self._url, self._clock, self._most_waiting = settings.stream_url, clock, most_waiting
-        self._host = host_of(settings.stream_url)
+        self._host, self._rest = host_of(settings.stream_url), host_of(settings.api_url)
         self._sanitize = Sanitizer((), settings.stream_url, *getproxies().values())
 
     @classmethod
@@ -82,7 +82,7 @@ class PoloniexFeed:
             UnusableHistory: Poloniex does not have one of the pairs.
         """
         stream = _Stream({POLONIEX.symbol(pair): pair for pair in pairs}, self._clock, self._most_waiting)
-        reading = asyncio.create_task(stream.read(self._url))
+        reading = asyncio.create_task(stream.read(self._url, self._rest))
         reading.add_done_callback(lambda _: stream.waiting.put_nowait(None))
         try:
             while (event := await stream.waiting.get()) is not None:
@@ -92,7 +92,9 @@ class PoloniexFeed:
             reason = f'answered "{self._sanitize(refusal.message)}"'
             interrupted = self._interrupted(stream, reason, exchange_down="maintenance" in refusal.message.lower())
         except (Broken, Malformed, OSError, WebSocketException) as error:
-            interrupted = self._interrupted(stream, *of_error(error, "Poloniex", self._sanitize(str(error))))
+            interrupted = self._interrupted(
+                stream, *of_error(error, "Poloniex", self._sanitize(str(error)), self._rest)
+            )
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
@@ -129,8 +131,8 @@ class _Stream:
         self._beat_at = float("-inf")
         self._awaits_pong = self._is_subscribed = False
 
-    async def read(self, url: str) -> None:
-        """Connect, subscribe, and read until the connection ends; it ends with an error.
+    async def read(self, url: str, rest: str) -> None:
+        """Connect, subscribe, and read until the connection ends; it ends with an error. `rest` is the host of REST.
 
         Raises:
             Broken: The exchange does not answer, or sends more than is taken.
@@ -140,6 +142,7 @@ class _Stream:
             OSError: The network failed.
             WebSocketException: The handshake failed, or the connection was closed.
         """
+        check_pause(rest)
         async with within(self._clock, ANSWER_WITHIN, "accept the connection"):
             websocket = await _Connect(
                 url,

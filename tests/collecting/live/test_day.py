@@ -80,7 +80,7 @@ class Weather:
 
     def _handshake(self) -> str:
         self._server.inject(
-            refused(self._random.choice((403, 451, 500, 503)), "not now"),
+            refused(self._random.choice((403, 451, 500, 503)), "not now", retry_after="1"),
             times=self._random.randint(1, 3),
             when=lambda request: request.path == "/stream",
         )

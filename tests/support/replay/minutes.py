@@ -12,7 +12,9 @@ from tests.support.replay.server import ReplayServer
 
 BTC = Pair("BTC", "USD")
 START = datetime(2023, 1, 1, tzinfo=UTC)
-QUICK = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=0.02, connect_timeout=10, read_timeout=10)
+QUICK = RetryPolicy(
+    attempts=3, first_wait=0.01, longest_wait=0.02, first_pause=0.001, connect_timeout=10, read_timeout=10
+)
 
 _made: list[Candle] = []  # so far; many tests need thousands
 

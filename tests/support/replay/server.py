@@ -15,10 +15,14 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any, Protocol, Self
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
+
+from crypto_predict.sources.pause import forget
 
 Answer = web.StreamResponse
 Handler = Callable[[web.Request], Awaitable[Answer]]
@@ -79,6 +83,7 @@ class ReplayServer:
     def __enter__(self) -> Self:
         self._thread.start()
         self.url = self._call(self._start())
+        forget(self.url.partition("//")[2])  # that of an earlier server with this port
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -141,6 +146,33 @@ def answer(status: int, body: str = "", content_type: str = "application/json", 
 def refused(status: int, message: str, **headers: str) -> Fault:
     """Refuse with a message in JSON, like Alpaca."""
     return answer(status, json.dumps({"message": message}), **headers)
+
+
+class Ban:
+    """A fault: the first request is refused, and so is every one before ``Retry-After`` is over; then all are answered.
+
+    The exchange counts, as Binance does: a request during the ban is noted in `early`, and makes the rest of the ban
+    twice as long.
+    """
+
+    def __init__(self, status: int, seconds: float, *, as_date: bool = False) -> None:
+        self.early: list[str] = []  # paths of requests during the ban
+        self._status, self._seconds, self._as_date = status, seconds, as_date
+        self._until: float | None = None  # on the monotonic clock
+
+    async def __call__(self, request: web.Request, handler: Handler) -> Answer:
+        """Refuse, or give the true answer."""
+        now = time.monotonic()
+        if self._until is not None and now >= self._until:
+            return await handler(request)
+        if self._until is not None:
+            self.early.append(request.path)
+            self._seconds *= 2
+        self._until = now + self._seconds
+        due = format_datetime(datetime.now(UTC) + timedelta(seconds=self._seconds), usegmt=True)
+        wait = due if self._as_date else f"{self._seconds:.0f}"
+        error = {"code": -1003, "msg": "Way too much request weight used; IP banned.", "message": "too many requests."}
+        return web.json_response(error, status=self._status, headers={"Retry-After": wait})
 
 
 def throttled(seconds: int) -> Fault:

@@ -1,0 +1,106 @@
+"""Install locked packages for the Python that executes this file: with uv, or else with pip, which is ten times slower.
+
+    python install.py requirements-api.txt requirements-train.txt
+
+Both check the hashes of the locks, so they install the same files. The uv of PATH is used if it is recent enough, else
+the one that `requirements-uv.txt` locks, which pip installs first. uv does not read the settings of pip (indexes,
+certificates, proxy): they become its variables here, unless those are set. If uv fails, for whatever reason, pip
+installs the packages.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+OLDEST_UV = (0, 11)  # the first that has UV_SYSTEM_CERTS
+LOCK_OF_UV = "requirements-uv.txt"
+# Settings of pip that hold one value, and the variables of uv with the same meaning.
+_SAME = {
+    "index-url": ("UV_DEFAULT_INDEX",),
+    "no-index": ("UV_NO_INDEX",),
+    "no-cache-dir": ("UV_NO_CACHE",),
+    "default-timeout": ("UV_HTTP_TIMEOUT",),
+    "timeout": ("UV_HTTP_TIMEOUT",),
+    "cert": ("SSL_CERT_FILE",),
+    "client-cert": ("SSL_CLIENT_CERT",),
+    "proxy": ("HTTP_PROXY", "HTTPS_PROXY"),
+}
+# Those that hold several values, the variable, and what is between its values.
+_LISTS = {
+    "extra-index-url": ("UV_INDEX", " "),
+    "find-links": ("UV_FIND_LINKS", ","),
+    "trusted-host": ("UV_INSECURE_HOST", " "),
+}
+_SETTING = re.compile(r"(?m)^(global|install|:env:)\.([\w-]+)=(.+)$")
+_SECTIONS = ("global", "install", ":env:")  # a later one takes precedence
+
+
+def main(locks: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Install what the locks name; return the exit code of the last program that tried."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+    given = [word for lock in locks for word in ("--requirement", lock)]
+    if uv := recent_uv(environ) or installed_uv(pip, Path(locks[0]).with_name(LOCK_OF_UV)):
+        options = ["pip", "install", "--quiet", "--python", sys.executable, "--require-hashes"]
+        done = _run([uv, *options, *given], capture_output=True, env=uv_environ(environ))
+        if done.returncode == 0:
+            return 0
+        reason = " ".join(done.stderr.split())[:500]
+        print(f"uv could not install the packages ({reason}); pip tries it", file=sys.stderr)  # noqa: T201 a command
+    return _run([*pip, *given]).returncode
+
+
+def recent_uv(environ: Mapping[str, str]) -> str | None:
+    """Return the uv of PATH; None if there is none, or if it is too old."""
+    program = shutil.which("uv", path=environ.get("PATH"))
+    if program is None:
+        return None
+    version = re.match(r"uv (\d+)\.(\d+)", _run([program, "--version"], capture_output=True).stdout)
+    return program if version and (int(version[1]), int(version[2])) >= OLDEST_UV else None
+
+
+def installed_uv(pip: Sequence[str], lock: Path) -> str | None:
+    """Install the uv of the lock beside the other packages; return its path, or None if pip cannot."""
+    uv = Path(sys.executable).with_name("uv")
+    done = _run([*pip, "--requirement", str(lock)], capture_output=True)
+    return str(uv) if done.returncode == 0 and uv.exists() else None
+
+
+def uv_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of uv: with the settings of pip, and with the certificates of the system."""
+    listed = _run([sys.executable, "-m", "pip", "config", "list"], capture_output=True).stdout
+    return {**translated(pip_settings(listed)), "UV_SYSTEM_CERTS": "1", **environ}
+
+
+def _run(words: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, text=True, errors="replace", check=False, **options)  # noqa: S603 no shell reads them
+
+
+def pip_settings(listed: str) -> dict[str, str]:
+    """Read the output of `pip config list`, of the sections that count for an installation."""
+    found = {(section, name): str(ast.literal_eval(value)) for section, name, value in _SETTING.findall(listed)}
+    return {name: value for section in _SECTIONS for (where, name), value in found.items() if where == section}
+
+
+def translated(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of pip as variables of uv.
+
+    pip takes the best file of any index. uv takes the first index that has a package, unless it is told otherwise; with
+    hashes both are equally safe.
+    """
+    variables = {variable: value for name, value in settings.items() for variable in _SAME.get(name, ()) if value}
+    for name, (variable, between) in _LISTS.items():
+        if values := settings.get(name, "").split():
+            variables[variable] = between.join(values)
+    return {**variables, "UV_INDEX_STRATEGY": "unsafe-best-match"}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

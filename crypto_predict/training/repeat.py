@@ -1,0 +1,223 @@
+"""Training again and again: at once, then at each multiple of an interval, on the UTC clock.
+
+Each training is a process of its own. Its memory is given back, and neither a crash of a library nor the end of all
+memory ends the repetition. It ends with this process: its standard input is a pipe that this process holds open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from crypto_predict.baked import schedule
+from crypto_predict.baked.files import locked
+from crypto_predict.baked.schedule import Failure, Schedule, schedule_beside
+from crypto_predict.command_line import BAD_ARGUMENTS, DONE, FAILED, INTERRUPTED, REFUSED
+from crypto_predict.errors import InvalidValue
+from crypto_predict.market import EPOCH
+from crypto_predict.market.clock import Clock
+from crypto_predict.settings import masked
+
+ATTEMPT = "TRAINING_ATTEMPT"  # variable of the process of one training: the instant at which it began, in UTC
+LIMIT = 3600.0  # seconds of this machine that a training may take; 36 pairs take a fifth of it
+# A thousand programs must not ask an exchange in the same second. The share is that of the interval.
+SPREAD, SHARE = timedelta(minutes=5), 0.05
+# From a failure to the next attempt; doubled with each failure, up to the most.
+LEAST_WAIT, MOST_WAIT = timedelta(seconds=30), timedelta(hours=1)
+LOOK = 60.0  # seconds between two looks at the clock, which may be set, or stand still while a machine sleeps
+ENDING = 2.0  # seconds that a training has after SIGTERM to remove its temporary files
+# They are the same in the next minute: the next regular training has new prices.
+_LASTING = {REFUSED, BAD_ARGUMENTS}
+_ERROR = "train.py: error: "
+_TAIL = 16_384  # bytes of the log of a training in which its error is looked for
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """What is repeated."""
+
+    every: timedelta
+    model: Path  # the file that a training writes
+    command: Sequence[str]  # of one training
+    environ: Mapping[str, str]  # of its process
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """The end of one attempt."""
+
+    code: int  # of the process
+    reason: str = ""  # why it failed, one line
+
+
+def repeat(plan: Repetition, clock: Clock) -> int:
+    """Train until SIGTERM (exit code 0) or SIGINT (130) comes, also in the middle of a training; return the exit code.
+
+    If already the first attempt ends with 2, the arguments are wrong, and that is the exit code. Any other failure
+    leaves the earlier model in place and is tried again. The schedule beside the model is written after each attempt,
+    and removed at the end: nobody plans a training then.
+    """
+    return asyncio.run(_run(plan, clock))
+
+
+async def _run(plan: Repetition, clock: Clock) -> int:
+    ended: list[int] = []
+    loop = asyncio.get_running_loop()
+    task = asyncio.create_task(_forever(plan, clock))
+
+    def end(code: int) -> None:
+        ended.append(code)
+        task.cancel()
+
+    for number, code in ((signal.SIGTERM, DONE), (signal.SIGINT, INTERRUPTED)):
+        loop.add_signal_handler(number, end, code)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
+    try:
+        return await task
+    except asyncio.CancelledError:
+        _log.info("the training is not repeated any more")
+        with contextlib.suppress(OSError):
+            schedule_beside(plan.model).unlink(missing_ok=True)
+        return ended[0]
+
+
+async def _forever(plan: Repetition, clock: Clock) -> int:
+    """Train, and wait for the next training; return only if the arguments are wrong."""
+    failures, is_first = 0, True
+    while True:
+        begun = clock.now()
+        _log.info("a training begins at %s", _shown(begun))
+        outcome = await _attempt(plan, begun)
+        now, failure = clock.now(), None
+        next_at = next_training(now, plan.every)
+        if outcome.code == DONE:
+            failures = 0
+            _log.info("the training has ended; the next one begins at %s", _shown(next_at))
+        elif outcome.code == BAD_ARGUMENTS and is_first:
+            return BAD_ARGUMENTS
+        else:
+            failures += 1
+            failure = Failure(now, outcome.reason)
+            if outcome.code not in _LASTING:
+                next_at = min(next_at, now + waiting(failures))
+            text = "the training has failed, and the earlier model stays: %s; the next attempt begins at %s"
+            _log.warning(text, outcome.reason, _shown(next_at))
+        is_first = False
+        try:
+            schedule.write(Schedule(plan.every, next_at, failure), schedule_beside(plan.model))
+        except OSError as error:
+            _log.warning("the schedule %s cannot be written: %s", error.filename, error.strerror)
+        while (left := (next_at - clock.now()).total_seconds()) > 0:
+            await clock.sleep(min(left, LOOK))
+
+
+def next_training(now: datetime, every: timedelta) -> datetime:
+    """Return the next multiple of `every` after `now` (UTC), counted from 1970, and a random delay after it."""
+    delay = random.uniform(0.1, 1) * min(SPREAD, SHARE * every)  # noqa: S311 no secret; candles need a while to settle
+    return EPOCH + ((now - EPOCH) // every + 1) * every + delay
+
+
+def waiting(failures: int) -> timedelta:
+    """Return the time from the last of so many failures in a row to the next attempt."""
+    longest = min(MOST_WAIT, LEAST_WAIT * (1 << min(failures - 1, 20)))
+    return random.uniform(0.5, 1) * longest  # noqa: S311 no secret
+
+
+async def _attempt(plan: Repetition, begun: datetime) -> _Outcome:
+    """Train once, in a process whose log is passed on to standard error."""
+    try:
+        with contextlib.suppress(OSError), locked(plan.model, "--output"):
+            pass  # a training whose trainer was killed holds it until it notices
+    except InvalidValue as error:
+        return _Outcome(FAILED, str(error))
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *plan.command,
+            env={**plan.environ, ATTEMPT: begun.isoformat()},
+            stdin=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C in a terminal interrupts this process, which ends the training
+        )
+    except OSError as error:
+        return _Outcome(FAILED, f"the process of the training cannot be started: {error.strerror}")
+    tail = bytearray()
+    reading = asyncio.create_task(_pass_on(process.stderr, tail))
+    try:
+        async with asyncio.timeout(LIMIT):
+            code = await process.wait()
+        await asyncio.wait([reading], timeout=1)  # a process that the training has left behind may keep the pipe open
+    except TimeoutError:
+        return _Outcome(FAILED, f"it took longer than {LIMIT / 3600:g} h")
+    finally:
+        await _end(process)
+        reading.cancel()
+    return _Outcome(code, "" if code == DONE else reason_of(code, tail.decode("utf-8", "replace")))
+
+
+async def _pass_on(log: asyncio.StreamReader | None, tail: bytearray) -> None:
+    """Write a log to standard error as it comes, and keep its end in `tail`."""
+    while log is not None and (data := await log.read(2**16)):
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            sys.stderr.buffer.write(data)
+            sys.stderr.flush()
+        tail += data
+        del tail[:-_TAIL]
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End a training and whatever it has started, if it still runs."""
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(ENDING):
+            await process.wait()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
+
+
+def reason_of(code: int, log: str) -> str:
+    """Return why a training has failed, in one line without secrets, from its exit code and the end of its log."""
+    if code < 0:
+        of_memory = ", perhaps since the memory of the machine was used up" if code == -signal.SIGKILL else ""
+        return f"its process was ended by {signal.Signals(-code).name}{of_memory}"
+    _, marker, message = log.rpartition(_ERROR)
+    if not marker:  # a defect, whose traceback ends with the error
+        message = log.rstrip().rpartition("\n")[2]
+    return masked(" ".join(message.split()))[: schedule.MOST_REASON] or f"its process has ended with {code}"
+
+
+def end_with_trainer() -> None:
+    """In the process of a training: end like after SIGTERM as soon as the trainer has ended, however it ended.
+
+    SIGTERM is handled like Ctrl-C, so that temporary files are removed.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def wait() -> None:
+        while os.read(0, 2**10):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(ENDING)
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=wait, name="trainer", daemon=True).start()
+
+
+def _shown(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,199 @@
+"""What an exchange asks all of a process to wait: the real sources and streams, and a server that counts."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from crypto_predict.collecting.registry import Registry
+from crypto_predict.errors import SourceError, Unreachable
+from crypto_predict.history import read_history
+from crypto_predict.market import Interval, Pair, Quote, Span
+from crypto_predict.market.clock import Clock
+from crypto_predict.market.ports import CandleFeed, FeedEvent, Interrupted
+from crypto_predict.sources.alpaca.settings import AlpacaSettings
+from crypto_predict.sources.alpaca.stream import AlpacaFeed
+from crypto_predict.sources.binance.settings import BinanceSettings
+from crypto_predict.sources.binance.stream import BinanceFeed
+from crypto_predict.sources.limits import Bounds
+from crypto_predict.sources.pause import LONGEST, Pause, forget, pause_of
+from crypto_predict.sources.poloniex.settings import PoloniexSettings
+from crypto_predict.sources.poloniex.stream import PoloniexFeed
+from crypto_predict.store import open_writer
+from tests.support.databases import new_database
+from tests.support.live import until
+from tests.support.replay.exchanges import BINANCE, MINUTE, POLONIEX, VENUES, Source, Venue
+from tests.support.replay.minutes import BTC, QUICK, START
+from tests.support.replay.server import Ban, answer
+
+TOP = Quote(START, 1.0, 2.0, 3.0, 4.0)
+SPAN = Span(START, START + 10 * MINUTE)
+FEEDS: dict[str, Callable[[str, str], CandleFeed]] = {
+    "alpaca": lambda rest, stream: AlpacaFeed(AlpacaSettings(rest, "key", "secret", stream)),
+    "binance": lambda rest, stream: BinanceFeed(BinanceSettings(rest, stream), Clock()),
+    "poloniex": lambda rest, stream: PoloniexFeed(PoloniexSettings(rest, stream), Clock()),
+}
+
+
+def questions(venue: Venue, url: str) -> list[Callable[[], object]]:
+    """Return every kind of question, each of a source of its own: as in a process with a collector and a server."""
+
+    def source() -> Source:
+        return venue.open(url, Bounds(), QUICK)
+
+    return [
+        lambda: list(source().candles(BTC, Interval.MINUTE_1, SPAN)),
+        *[lambda: source().quote(BTC)] * 12,
+    ]
+
+
+def interruption(feed: CandleFeed, pair: Pair) -> Interrupted:
+    """Return why a feed has no connection."""
+
+    async def read() -> FeedEvent:
+        async for event in feed.events([pair]):
+            return event
+        raise AssertionError("no event")
+
+    event = asyncio.run(read())
+    assert isinstance(event, Interrupted)
+    return event
+
+
+@pytest.mark.parametrize("venue", VENUES, ids=lambda venue: venue.id)
+@pytest.mark.parametrize("status", [418, 403])
+def test_during_a_ban_no_question_of_any_kind_is_sent(status: int, venue: Venue, tmp_path: Path) -> None:
+    """A ban of Binance becomes longer with each request: two minutes can become three days."""
+    with (
+        open_writer(new_database("sqlite", tmp_path)) as file,
+        venue.serving(venue.minutes(10), quote=TOP) as server,
+        server.failing(ban := Ban(status, 3600)),
+    ):
+        first, *others = questions(venue, server.url)
+        with pytest.raises(Unreachable, match=rf"answered {status} .*; it is not asked before 20.* UTC"):
+            first()
+        with ThreadPoolExecutor(8) as threads:
+            refusals = [asked.exception() for asked in [threads.submit(other) for other in (first, *others)]]
+        for refusal in refusals:
+            assert isinstance(refusal, Unreachable)
+            assert f" UTC: it has answered {status} " in refusal.reason
+        with pytest.raises(Unreachable, match="is not asked before 20"):
+            Registry(file, [venue.source(server)], Clock(START + MINUTE)).add(BTC)
+        feed = FEEDS[venue.id](server.url, server.url.replace("http", "ws"))
+        end = interruption(feed, venue.source(server).traded(BTC))
+        assert f" UTC: it has answered {status} " in end.reason
+        assert not end.exchange_down
+        assert (len(server.requests), ban.early) == (1, [])
+
+
+@pytest.mark.parametrize("venue", VENUES, ids=lambda venue: venue.id)
+def test_after_429_all_wait_and_are_answered_then(venue: Venue) -> None:
+    """Whoever met the refusal: a backfill, the newest minutes or the top of the book."""
+    with venue.serving(venue.minutes(10), quote=TOP) as server, server.failing(ban := Ban(429, 1)):
+        with pytest.raises(Unreachable, match=r"it asks to wait 1 s, longer than the 0 s"):
+            venue.source(server, longest_retry_after=0.0).quote(BTC)
+        with ThreadPoolExecutor(13) as threads:
+            answers = [asked.result() for asked in [threads.submit(ask) for ask in questions(venue, server.url)]]
+        assert ban.early == []
+    assert answers[0] == venue.minutes(10)
+    assert all(isinstance(quote, Quote) and quote.bid == TOP.bid for quote in answers[1:])
+
+
+def test_the_pause_may_be_given_as_a_date() -> None:
+    with BINANCE.serving([], quote=TOP) as server, server.failing(ban := Ban(429, 30, as_date=True)):
+        source = BINANCE.source(server, longest_retry_after=10.0)
+        for _ in range(3):
+            with pytest.raises(Unreachable, match=r"it asks to wait (29|30) s, longer than the 10 s"):
+                source.quote(BTC)
+        assert (len(server.requests), ban.early) == (1, [])
+
+
+def test_a_ban_of_requests_is_one_of_the_handshake_and_the_reverse() -> None:
+    """Both are of this machine's address. A limit on requests is not: the stream goes on."""
+    with BINANCE.serving([], quote=TOP) as server:
+        stream = server.url.replace("http", "ws")
+        feed = FEEDS["binance"](server.url, stream)
+        server.inject(answer(429, retry_after="3600"))
+        with pytest.raises(Unreachable):
+            BINANCE.source(server).quote(BTC)
+        assert "answered 404" in interruption(feed, Pair("BTC", "USDT")).reason  # it has no streams
+        forget(server.url.partition("//")[2])
+        server.inject(answer(418, retry_after="3600"))
+        assert "answered 418" in interruption(feed, Pair("BTC", "USDT")).reason
+        with pytest.raises(Unreachable, match="it has answered 418"):
+            BINANCE.source(server).quote(BTC)
+        assert len(server.requests) == 3
+
+
+def test_a_history_comes_from_the_next_exchange_meanwhile() -> None:
+    """A training does not wait for the end of a ban."""
+    days = [
+        one._replace(open_time=START + number * timedelta(days=1)) for number, one in enumerate(BINANCE.minutes(40))
+    ]
+    now = START + timedelta(days=40, minutes=1)
+    with (
+        BINANCE.serving(days, Interval.DAY_1) as banned,
+        POLONIEX.serving(days, Interval.DAY_1) as other,
+        banned.failing(ban := Ban(418, 3600)),
+    ):
+        sources = [BINANCE.source(banned), POLONIEX.source(other)]
+        for _ in range(2):
+            history, _ = read_history(sources, BTC, Interval.DAY_1, 40, None, now)
+            assert history.source == "poloniex"
+        assert "it is not asked before" in history.passed_over[0] or "is not asked before" in history.passed_over[0]
+        assert (len(banned.requests), ban.early) == (1, [])
+
+
+def test_a_pause_without_a_length_grows_with_each_refusal_in_a_row() -> None:
+    pause = Pause()
+    for expected in (0.01, 0.02, 0.04):
+        pause.refused(429, {}, first=0.01)
+        pause.refused(429, {}, first=0.01)  # was under way
+        refused = pause.now()
+        assert refused is None or refused.seconds <= expected
+        until(lambda: pause.now() is None)
+    pause.refused(418, {}, first=100.0)
+    refused = pause.now()
+    assert refused is not None
+    assert refused.seconds > 19_000  # 24 times 100 s, and 8 times as long after three refusals
+    assert refused.until - datetime.now(UTC) > timedelta(seconds=19_000)
+
+
+@pytest.mark.parametrize("text", ["999999999", "Fri, 31 Dec 9998 23:59:59 GMT"])
+def test_a_pause_of_years_is_not_believed(text: str) -> None:
+    """It would hold until this process ends."""
+    pause = Pause()
+    pause.refused(429, {"Retry-After": text})
+    refused = pause.now()
+    assert refused is not None
+    assert LONGEST - 60 < refused.seconds <= LONGEST
+
+
+def test_threads_that_look_for_a_pause_at_once_find_the_same_one() -> None:
+    found: list[Pause] = []
+    barrier = threading.Barrier(8)
+
+    def look() -> None:
+        barrier.wait()
+        found.append(pause_of("one.example"))
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: look(), range(8)))
+    forget("one.example")
+    assert len(set(map(id, found))) == 1
+
+
+def test_the_weight_of_a_refused_answer_is_counted() -> None:
+    """Binance writes there, too, what this address has used: the next question waits, and is not refused."""
+    with BINANCE.serving([], quote=TOP) as server:
+        server.inject(answer(400, "{}", x_mbx_used_weight_1m="5999"))
+        source = BINANCE.source(server, bounds=Bounds(seconds=1))
+        with pytest.raises(SourceError, match="answered 400"):
+            source.quote(BTC)
+        with pytest.raises(SourceError, match="it took longer than 1 s"):
+            source.quote(BTC)
+        assert len(server.requests) == 1
