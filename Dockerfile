@@ -35,6 +35,7 @@ ARG SOURCE_SECONDS=""
 ARG SOURCE_CANDLES=""
 ARG MODEL_VERSION=""
 ARG GIT_REVISION=""
+ARG TRAINED_EVERY=""
 # The timestamp of a build. A new one trains a new model instead of using the cache.
 ARG SOURCE_DATE_EPOCH=""
 WORKDIR /training

@@ -15,6 +15,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # HOST, PORT, SOURCE, DATABASE_URL and COLLECT may be environment variables; an empty one counts as unset.
 HISTORY = --source '$(or $(SOURCE),$(WITHOUT_SOURCE))'
+# From one training to the next while `make run` runs; empty: it trains once, as with the time of a past training.
+REPEAT ?= $(if $(UNTIL)$(SOURCE_DATE_EPOCH),,6h)
 ADDRESS = --host '$(or $(HOST),127.0.0.1)' --port '$(or $(PORT),8000)'
 # Training from the database, serving it and collecting need its libraries.
 INSTALLED = $(VENV)/$(if $(findstring store,$(SOURCE))$(DATABASE_URL)$(COLLECT),live,run).stamp
@@ -96,10 +98,8 @@ checks:
 	@$(MAKE) --silent --no-print-directory page/node_modules/dev.stamp $(BUILT) || $(WARNING)
 
 .PHONY: run
-run: $(INSTALLED) scripts ## Train a model and serve it at http://127.0.0.1:8000
-	@$(BIN)/python api.py $(ADDRESS) --check-address
-	@$(BIN)/python train.py $(HISTORY) --output model.pkl $(if $(wildcard model.ledger.jsonl),--ledger model.ledger.jsonl)
-	@$(BIN)/python api.py $(ADDRESS) --model model.pkl
+run: $(INSTALLED) scripts ## Train a model, again every 6 hours, and serve it at http://127.0.0.1:8000
+	@$(BIN)/python -m crypto_predict.launch.live --repeat '$(REPEAT)' $(HISTORY) $(ADDRESS)
 
 .PHONY: serve
 serve: $(INSTALLED) scripts ## Serve the existing model, without training
@@ -164,4 +164,4 @@ lock: $(VENV)/dev.stamp ## Renew the locked requirements from pyproject.toml
 
 .PHONY: clean
 clean: ## Remove all that was installed, the page's bundle, the trained model and its ledger; collected data stays
-	rm -rf $(VENV) .venv-* page/node_modules $(dir $(BUILT)) model.pkl model.ledger*.jsonl model.training.json
+	rm -rf $(VENV) .venv-* page/node_modules $(dir $(BUILT)) model.pkl model.ledger*.jsonl model.training.*

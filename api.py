@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from crypto_predict.prerequisites import needed, quick_imports
 
@@ -31,6 +32,9 @@ with needed("api.py", "requirements-api.txt"), quick_imports():
     from crypto_predict.web.app import Access, create_app, create_service, now
     from crypto_predict.web.operations.startup import announce, greeting
     from crypto_predict.web.server.server import Server, listen
+
+if TYPE_CHECKING:
+    from crypto_predict.market.clock import Clock
 
 DEFAULT_DATABASE = "data/market.db"  # of --collect
 LOG_SECONDS = 5.0  # to write the remaining log lines at the end, unless a second signal comes
@@ -85,14 +89,15 @@ COMMAND = CommandLine(
         Option(
             "--log-level", logs.level_name, f"lowest level logged: {', '.join(logs.LEVELS)}", "LEVEL", default="info"
         ),
+        Option("--greet", boolean, "print where to open the page, as at a terminal"),
         Option("--check-address", boolean, "only check that the address is free, and end with 0 or 1"),
     ],
     TEACHING,
 )
 
 
-def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Serve until a signal stops the server; return the exit code."""
+def main(arguments: Sequence[str], environ: Mapping[str, str], clock: Clock | None = None) -> int:
+    """Serve until a signal stops the server; return the exit code. A `clock` replaces that of this machine."""
     settings, check_only = read_settings(arguments, environ)
     lines = logs.Lines(sys.stdout.fileno() if sys.stdout else -1)
     logs.configure(settings.log_level, lines.write)
@@ -101,7 +106,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             for listener in listen(settings.host, settings.port):
                 listener.close()
         else:
-            serve(settings, environ, lines)
+            serve(settings, environ, lines, clock)
     except CryptoPredictError as error:
         print(f"api.py: {error}", file=sys.stderr)
         return exit_code(error)
@@ -127,7 +132,7 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
     return ServeSettings(**options, admin_token=token), check_only
 
 
-def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines) -> None:
+def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines, clock: Clock | None = None) -> None:
     """Load the model and serve it until a signal stops the server; then close `lines`.
 
     Raises:
@@ -142,7 +147,8 @@ def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines
     access = database_access(settings.database, environ) if settings.database else None
     draining = threading.Event()
     log = lines.write if settings.log_level in {"debug", "info"} else None
-    service = create_service(model, settings, now, draining, access)
+    present = now if clock is None else clock.now
+    service = create_service(model, settings, present, draining, access)
     server = Server(create_app(service, log), settings, draining)
     service.metrics.add_total(
         "crypto_predict_log_lines_dropped",
@@ -154,14 +160,14 @@ def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines
         "Connections closed for a time limit, or to make room.",
         lambda: server.pool.dropped,
     )
-    with collecting(settings, environ, server.stop) if settings.collect else nullcontext():
+    with collecting(settings, environ, server.stop, clock) if settings.collect else nullcontext():
         if service.database is not None:
             with suppress(DatabaseError), service.database.reading():
                 pass  # a malformed address ends the program, a failure is logged and tried again at the next request
-        announce(model, server.addresses, now(), settings.stale_after)
-        if sys.stdout and sys.stdout.isatty():
-            print(greeting(model, server.addresses[0]), file=sys.stderr)
-        threading.Thread(target=service.prepare, name="prepare", daemon=True).start()
+        announce(model, server.addresses, present(), settings.stale_after)
+        if settings.greet or (sys.stdout and sys.stdout.isatty()):
+            lines.write(greeting(server.addresses[0]))
+        threading.Thread(target=service.editions.watch, args=(draining,), name="editions", daemon=True).start()
         server.run()
     lines.close(LOG_SECONDS, lambda: server.is_hurried)
 
@@ -189,7 +195,9 @@ def check_packages() -> None:
 
 
 @contextmanager
-def collecting(settings: ServeSettings, environ: Mapping[str, str], failed: Callable[[], object]) -> Iterator[None]:
+def collecting(
+    settings: ServeSettings, environ: Mapping[str, str], failed: Callable[[], object], clock: Clock | None
+) -> Iterator[None]:
     """Collect live in a thread inside the context; `failed` is called if that ends by itself.
 
     Raises:
@@ -204,7 +212,7 @@ def collecting(settings: ServeSettings, environ: Mapping[str, str], failed: Call
 
     what = settings_beside(settings.database or DEFAULT_DATABASE, environ)
     with open_writer(what.database) as database:
-        collector, address = Collector(what, database), (what.metrics_host, what.metrics_port)
+        collector, address = Collector(what, database, clock), (what.metrics_host, what.metrics_port)
         with metrics.serving(collector.figures, *address), beside.running(collector, failed):
             yield
 

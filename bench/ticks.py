@@ -1,4 +1,7 @@
-"""Candles of 1, 5 and 10 minutes from the ticks of 500 pairs, against pandas' ``resample`` of the same ticks."""
+"""Candles of 1, 5 and 10 minutes from the ticks of 500 pairs, against pandas' ``resample`` of the same ticks.
+
+Both find out which ticks are repeated, and add up the volume.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ def _ticks() -> list[TickReceived]:
     for number in range(TICKS):
         chosen = chance.randrange(PAIRS)
         prices[chosen] *= 1 + chance.gauss(0, 1e-4)
-        found.append(TickReceived("bench", pairs[chosen], START + number * step, prices[chosen]))
+        found.append(TickReceived("bench", pairs[chosen], START + number * step, prices[chosen], 0.25, number))
     return found
 
 
@@ -75,9 +78,12 @@ def _rate(ticks: Sequence[TickReceived]) -> float:
 def _pandas_rate(ticks: Sequence[TickReceived]) -> float:
     """Return the ticks a second, where the ticks of all minutes are given at once."""
     began = time.perf_counter()
-    frame = pd.DataFrame(ticks, columns=["source", "pair", "time", "price"]).set_index("time")
-    by_pair = frame.groupby("pair", sort=False)["price"]
-    count = sum(len(by_pair.resample(f"{minutes}min").ohlc()) for minutes in (1, 5, 10))
+    frame = pd.DataFrame(ticks, columns=TickReceived._fields)
+    by_pair = frame.drop_duplicates(["pair", "id"]).set_index("time").groupby("pair", sort=False)
+    count = 0
+    for minutes in (1, 5, 10):
+        bars = by_pair.resample(f"{minutes}min")
+        count += len(pd.concat([bars["price"].ohlc(), bars["size"].sum()], axis=1))
     taken = time.perf_counter() - began
     assert count == CANDLES, f"{count} candles"
     return TICKS / taken

@@ -102,10 +102,6 @@ class UnknownSeries(DatabaseError):
     """The database does not contain this series, or not any more."""
 
 
-class DamagedRow(DatabaseError):
-    """One row of the database has been altered outside of this program; the others can be read."""
-
-
 class ReleaseFailed(CryptoPredictError):
     """A step of a release failed because of something outside of it."""
 

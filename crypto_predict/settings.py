@@ -18,7 +18,7 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
 _LABEL = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,99}")
 _USER = re.compile(r"//.*@")  # greedy: a password may hold a slash, an @ or a space that should have been encoded
 _QUERY = re.compile(r"(://[^\s?]*)\?[^\s\"'<>]+")
-TOKEN_BYTES = 1_024  # of a token at most: more does not make it safer
+LEAST_TOKEN, TOKEN_BYTES = 16, 1_024  # characters that cannot be guessed; bytes: more does not make it safer
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 
 
@@ -37,6 +37,7 @@ class ServeSettings:
     database: str | None = None  # address of the database of the market
     collect: bool = False  # whether the same process collects into that database
     admin_token: str | None = field(default=None, repr=False)  # who knows it may change which pairs are collected
+    greet: bool = False  # whether the address is also printed for a person
     site_url: str | None = None  # address of the site itself, which ends with a slash, for the links of the feed
 
     @property
@@ -108,11 +109,14 @@ def admin_token(environ: Mapping[str, str]) -> str | None:
     """Read ``ADMIN_TOKEN``; None if it is blank or not set.
 
     Raises:
-        InvalidValue: No header of a request can carry it; the message does not contain it.
+        InvalidValue: It can be guessed, or no header of a request can carry it; the message does not contain it.
     """
     token = environ.get("ADMIN_TOKEN", "").strip()
     if len(os.fsencode(token)) > TOKEN_BYTES or any(ord(letter) < 32 or ord(letter) == 127 for letter in token):
         raise InvalidValue("ADMIN_TOKEN", "***", f"one line of at most {TOKEN_BYTES} bytes")
+    if 0 < len(token) < LEAST_TOKEN:
+        expected = f"a token of at least {LEAST_TOKEN} characters, such as the output of `openssl rand -hex 32`"
+        raise InvalidValue("ADMIN_TOKEN", "***", expected)
     return token or None
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from crypto_predict.market import Interval, SeriesKey
 from crypto_predict.store.tables import metadata
@@ -135,6 +136,21 @@ def test_the_readme_has_the_figures_of_the_guide() -> None:
     assert rows["error of Prophet alone / of persistence"] == prophet
     assert rows["*coverage*: prices inside the 80 % range"] == [f"{share} %" for share in coverage]
     assert rows["*Winkler score* / of a plain range"] == winkler
+
+
+@pytest.mark.parametrize("guide", [*DOCUMENTS, ROOT / "CHANGELOG.md"], ids=lambda guide: guide.name)
+def test_no_table_is_torn(guide: Path) -> None:
+    """A row with a cell too many loses it on GitHub, and a row after another line is shown as text."""
+    text = guide.read_text(encoding="utf-8")
+    torn, lines = [], text.splitlines()
+    for token in MarkdownIt("commonmark").enable("table").parse(text):
+        first, end = token.map or (0, 0)
+        if token.type == "table_open":
+            widths = [len(re.findall(r"(?<!\\)\|", line)) for line in lines[first:end]]
+            torn += [first + place + 1 for place, width in enumerate(widths) if width != widths[0]]
+        elif token.type == "paragraph_open":
+            torn += [place + 1 for place in range(first, end) if lines[place].lstrip().startswith("|")]
+    assert [f"{guide.name}:{line}" for line in torn] == []
 
 
 def test_no_sentence_is_written_twice() -> None:

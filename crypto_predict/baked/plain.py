@@ -190,9 +190,12 @@ def _finite(data: Any) -> float:
     return float(data)
 
 
+_LATEST = datetime(9999, 6, 1, tzinfo=UTC)  # arithmetic with later instants may leave the calendar
+
+
 def _instant(data: Any) -> datetime:
     instant = datetime.fromisoformat(data)
-    if instant.tzinfo is None:
+    if instant.tzinfo is None or not instant.year > 1 or instant >= _LATEST:
         raise ValueError
     return instant.astimezone(UTC)
 
@@ -204,7 +207,7 @@ _SCALARS: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     types.NoneType: ("nothing", _exactly(types.NoneType)),
     float: ("a finite number", _finite),
     date: ("an ISO date", date.fromisoformat),
-    datetime: ("an ISO instant in UTC", _instant),
+    datetime: ("an ISO instant in UTC before June 9999", _instant),
     Pair: ("a pair such as BTC/USD", lambda data: Pair.parse(_exactly(str)(data))),
 }
 

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import pickle
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,18 @@ def load(path: Path) -> schema.Model:
         UnusableModel: The file is absent, too large, truncated, hostile or damaged.
         OtherSchema: An older or newer program wrote it; it may be intact.
     """
+    return loads(read(path), path)
+
+
+def read(path: Path) -> bytes:
+    """Return the bytes of a model file, for `loads`.
+
+    Raises:
+        UnusableModel: The file is absent, too large or not a regular file.
+    """
     advice = "train one with: python train.py"
     with files.opened(path, "model", MOST_BYTES, advice, partial(UnusableModel, path)) as file:
-        return loads(file.read(MOST_BYTES + 1), path)
+        return file.read(MOST_BYTES + 1)
 
 
 def loads(data: bytes, path: Path) -> schema.Model:
@@ -98,5 +108,19 @@ def _payload(envelope: Any, path: Path) -> Any:
 
 
 def _digest(payload: Any) -> str:
-    canonical = json.dumps(payload, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    digest = hashlib.sha256()
+    for text in _canonical(payload):
+        digest.update(text.encode())
+    return digest.hexdigest()
+
+
+def _canonical(value: Any, levels: int = 2) -> Iterator[str]:
+    """Yield canonical JSON in pieces: while one of many pairs is made, no other thread of a server can run."""
+    if not levels or not isinstance(value, dict):
+        yield json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return
+    yield "{"
+    for n, key in enumerate(sorted(value)):
+        yield f"{',' * (n > 0)}{json.dumps(key)}:"
+        yield from _canonical(value[key], levels - 1)
+    yield "}"

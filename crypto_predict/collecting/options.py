@@ -11,7 +11,7 @@ from enum import Enum
 from crypto_predict.collecting.retention import parse_keep
 from crypto_predict.command_line import CommandLine, Option
 from crypto_predict.errors import InvalidValue
-from crypto_predict.market import EPOCH, Interval, Pair
+from crypto_predict.market import EPOCH, FIRST_DAY, FIRST_EXPECTED, Interval, Pair
 from crypto_predict.market.ports import Shard
 from crypto_predict.settings import boolean, day, whole_number
 from crypto_predict.sources.catalog import EXCHANGES, FILE, SIMULATED
@@ -39,8 +39,8 @@ Collecting may be ended at any time: the same command continues it. SIGTERM ends
 
 exit codes: 0 done, 1 the database cannot be used, 2 bad arguments, or another process collects the same,
   3 no usable history of some pair, 130 interrupted
-other environment: ALPACA_DATA_URL, ALPACA_STREAM_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY, BINANCE_API_URL,
-  BINANCE_STREAM_URL, POLONIEX_API_URL, POLONIEX_STREAM_URL,
+other environment: ALPACA_DATA_URL, ALPACA_STREAM_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY, ALPACA_LOCATION,
+  BINANCE_API_URL, BINANCE_STREAM_URL, POLONIEX_API_URL, POLONIEX_STREAM_URL,
   SOURCE_SECONDS and SOURCE_CANDLES (the most that 9,000 candles in a row may take, 300 and 200000)
 """
 
@@ -266,8 +266,8 @@ def _check_days(since: date | None, until: date | None, now: datetime, *, needed
         if needed:
             raise InvalidValue("--since", "(not given)", "the first day of the backfill, such as --since 2021-01-01")
         return
-    if since < EPOCH.date():
-        raise InvalidValue("--since", since, f"a day from {EPOCH:%Y-%m-%d} on")
+    if since < FIRST_DAY:
+        raise InvalidValue("--since", since, FIRST_EXPECTED)
     if until is not None and since > until:
         raise InvalidValue("--since", since, f"a day up to --until, {until}")
     if since > now.date():

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from crypto_predict.errors import DamagedRow
 from crypto_predict.logs import instant
 from crypto_predict.market import EPOCH, Interval, SeriesKey, Span
 from crypto_predict.market.forecast import MinuteForecast, MinuteModel
@@ -107,8 +105,7 @@ def _forecasting(
 ) -> Forecasting | None:
     newest: Sequence[MinuteForecast] = ()
     if series.interval is Interval.MINUTE_1:
-        with suppress(DamagedRow):
-            newest = database.minute_forecasts(series, _EVER, 1, newest=True)
+        newest = database.minute_forecasts(series, _EVER, 1, newest=True)
     if not newest and model is None and record is None:
         return None
     scores = record.scores if record else ()

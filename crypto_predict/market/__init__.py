@@ -5,12 +5,14 @@ the next one opens, which it does not include.
 """
 
 from crypto_predict.market.candle import Candle, Gap, Quote, StoredCandle, aggregate, digest, price_decimals, resample
-from crypto_predict.market.interval import DAY, EPOCH, Interval, Span
+from crypto_predict.market.interval import DAY, EPOCH, FIRST_DAY, FIRST_EXPECTED, Interval, Span
 from crypto_predict.market.pair import Pair, SeriesKey
 
 __all__ = [
     "DAY",
     "EPOCH",
+    "FIRST_DAY",
+    "FIRST_EXPECTED",
     "Candle",
     "Gap",
     "Interval",

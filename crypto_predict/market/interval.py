@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 
 from crypto_predict.errors import InvalidValue
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
+FIRST_DAY = date(2009, 1, 3)  # of Bitcoin's first block: no market of a cryptocurrency is older
+FIRST_EXPECTED = f"a day from {FIRST_DAY} (Bitcoin's first block) on"
 
 
 class Interval(Enum):

@@ -121,12 +121,14 @@ class QuoteReceived:
 
 
 class TickReceived(NamedTuple):
-    """A last price. Candles are built from these where a stream does not send any. A tuple, because there are many."""
+    """A trade. Candles are built from these where a stream does not send any. A tuple, because there are many."""
 
     source: str
     pair: Pair
-    time: datetime  # UTC, of the exchange's clock
+    time: datetime  # UTC, when it was traded, on the exchange's clock
     price: float
+    size: float  # in the base currency
+    id: int  # of the trade; ascending in the order of the trades of a pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ class Heartbeat:
     """The stream is alive: a message or the answer to a ping has arrived. At most one a second is sent."""
 
     time: datetime  # UTC, of this machine's clock
+    is_confirmed: bool = False  # the exchange has just repeated what it sends: a market without data is quiet
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,22 @@ class Interrupted:
     exchange_down: bool = False  # the exchange has answered that it is not available; otherwise the connection failed
 
 
-FeedEvent = CandleClosed | CandleRevised | QuoteReceived | TickReceived | Heartbeat | Interrupted
+@dataclass(frozen=True, slots=True)
+class Retiring:
+    """The exchange will close the connection soon: another one should take its place before."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairRefused:
+    """The connection goes on without a pair. Whether the exchange has it is decided by what REST answers."""
+
+    pair: Pair
+    reason: str
+
+
+FeedEvent = (
+    CandleClosed | CandleRevised | QuoteReceived | TickReceived | PairRefused | Heartbeat | Interrupted | Retiring
+)
 
 
 class CandleFeed(Protocol):
@@ -166,9 +184,9 @@ class CandleFeed(Protocol):
     def events(self, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
         """Connect and yield the events of these pairs, which the exchange trades, until the connection ends.
 
-        The last event is `Interrupted`, also if no connection could be made. To connect again, call it again. Closing
-        the generator closes the connection. It holds a bounded number of events that were not taken yet; one too many
-        ends it.
+        The last event is `Interrupted`, also if no connection could be made. To connect again, call it again. Before
+        the first event of data there may be `PairRefused`. Closing the generator closes the connection. It holds a
+        bounded number of events that were not taken yet; one too many ends it.
 
         Raises:
             RefusedKeys: The exchange does not accept the keys that are set, or asks for keys and none are set.
@@ -217,7 +235,7 @@ class StreamSpan:
 
 @dataclass(frozen=True, slots=True)
 class BuiltCandle:
-    """A candle built from the ticks of a stream. It does not have a volume: the ticks do not tell it."""
+    """A candle built from the ticks of a stream, which are trades."""
 
     open_time: datetime  # UTC
     open: float
@@ -227,6 +245,7 @@ class BuiltCandle:
     ticks: int  # of which it was built, more than 0
     late: int  # ticks that came after it was saved, and are not in it
     partial: bool  # the stream was not connected in all of its interval
+    volume: float | None = None  # of these ticks, in the base currency; None if an earlier version has built it
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,8 +327,13 @@ class ForecastStep:
 class MarketReader(Protocol):
     """Read access to a database of the market. Safe to share between threads.
 
-    Every method raises `DatabaseError` if the database cannot be read, within a bounded time.
+    Every method raises `DatabaseError` if the database cannot be read, within a bounded time. A row that was altered
+    outside of this program, and cannot be what its column means, is left out.
     """
+
+    @property
+    def damaged(self) -> int:
+        """Return how often a row was left out because it is damaged."""
 
     def collected(self, pair: Pair | None = None) -> Sequence[CollectedSeries]:
         """Return every series, or those of one pair, sorted."""
@@ -357,9 +381,6 @@ class MarketReader(Protocol):
         """Return at most `limit` minute forecasts whose cutoff lies in `span`, ascending: the oldest, or the `newest`.
 
         Only those of the last day or so are kept.
-
-        Raises:
-            DatabaseError: The database cannot be read; `DamagedRow` if one of the forecasts has been altered.
         """
 
     def minute_record(self, series: SeriesKey) -> MinuteRecord | None:

@@ -2,8 +2,8 @@
 
 ``alpaca``, ``binance``, ``poloniex``
     The exchanges. Each has a folder with its settings and its wire format, and one line in `catalog`.
-``csv_file``, ``csv_columns``
-    ``file:PATH``: CSV and CSV.gz files, and the names of their columns.
+``csv_file``
+    ``file:PATH``: CSV files as exchanges, data sites and spreadsheets write them.
 ``simulated``
     A deterministic market for machines without a network.
 ``symbols``
@@ -11,8 +11,9 @@
 ``address``, ``session``, ``retry``, ``limits``, ``pause``
     HTTP for all exchanges: addresses, bounded answers, one retry policy, rate budgets, and the time before which an
     exchange has asked this process to wait.
-``endpoint``, ``wire``, ``paging``
-    What the adapters of exchanges share: a request and its repetitions, reading JSON, joining pages.
+``endpoint``, ``answer_clock``, ``wire``, ``paging``
+    What the adapters of exchanges share: a request and its repetitions, the exchange's clock, reading JSON, joining
+    pages.
 ``catalog``
     Opens sources by their names in ``--source``.
 """

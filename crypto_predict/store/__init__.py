@@ -3,7 +3,8 @@
 - `address`: what ``--database`` may be
 - `tables`, `migrations`, `schema`: the tables, the steps that make them, and their version
 - `database`: connections and errors
-- `reading`, `writing`: the two ports; `gaps`, `bulk`, `holding` are parts of writing, `forecasts` of both
+- `reading`, `writing`: the two ports; `gaps`, `bulk`, `holding` are parts of writing, `damaged` of reading, `forecasts`
+  of both
 """
 
 from crypto_predict.store.address import parse

@@ -17,16 +17,31 @@ THE_SERIES = (
     .scalar_subquery()
 )
 
+# Since 1970, to the years 2 and 9999: arithmetic with instants beyond them may leave the calendar.
+LEAST_SECONDS, MOST_SECONDS = -62_104_060_800, 253_370_764_800
+
 _SECOND, _MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
 
 
 def instant(seconds: int) -> datetime:
-    """Return the time that is `seconds` after 1970."""
+    """Return the time that is `seconds` after 1970.
+
+    Raises:
+        TypeError, ValueError: It is not a number, or lies before the year 2 or after 9998.
+    """
+    if not LEAST_SECONDS <= seconds <= MOST_SECONDS:
+        raise ValueError(f"{seconds} is not a time: expected seconds since 1970, up to the year 9998")
     return datetime.fromtimestamp(seconds, UTC)
 
 
 def instant_us(microseconds: int) -> datetime:
-    """Return the time that is `microseconds` after 1970."""
+    """Return the time that is `microseconds` after 1970.
+
+    Raises:
+        TypeError, ValueError: As for `instant`.
+    """
+    if not LEAST_SECONDS <= microseconds / 1_000_000 <= MOST_SECONDS:
+        raise ValueError(f"{microseconds} is not a time: expected microseconds since 1970, up to the year 9998")
     return EPOCH + timedelta(microseconds=microseconds)
 
 

@@ -210,6 +210,7 @@ def _file_engine(file: SqliteFile, read_only: bool) -> Engine:
         # isolation_level None: the driver does not begin transactions, the listener below does
         connection = sqlite3.connect(uri, uri=True, timeout=seconds, isolation_level=None, check_same_thread=False)
         try:
+            connection.text_factory = lambda damaged: damaged.decode(errors="replace")  # or else the query would fail
             for pragma in pragmas:
                 connection.execute(f"PRAGMA {pragma}")
         except BaseException:

@@ -12,14 +12,16 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
-from operator import add, attrgetter
+from operator import add, attrgetter, itemgetter
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, select
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, select
 
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast, MinuteScores
 from crypto_predict.market.ports import ForecastStep, MinuteRecord
 from crypto_predict.store import bulk
 from crypto_predict.store.columns import instant, seconds_up
+from crypto_predict.store.damaged import DamagedRows, number, whole
 from crypto_predict.store.tables import forecast_records, forecast_scores, forecasts
 
 _EACH = 1 + len(LEVELS)  # numbers for each minute: the point, then the quantiles
@@ -60,7 +62,7 @@ def unpack(cutoff: datetime, price: float, distances: bytes) -> MinuteForecast:
     try:
         prices = [price * math.exp(distance) for distance in _LAYOUT.unpack(distances)]
     except (struct.error, TypeError, OverflowError) as error:
-        raise ValueError(f"not {_LAYOUT.size} bytes of numbers") from error
+        raise ValueError(f"it is not {_LAYOUT.size} bytes of numbers") from error
     rows = [tuple(prices[first : first + _EACH]) for first in range(0, len(prices), _EACH)]
     if not all(0 < one < math.inf for one in (price, *prices)):
         raise ValueError("a price is not a positive number")
@@ -69,7 +71,7 @@ def unpack(cutoff: datetime, price: float, distances: bytes) -> MinuteForecast:
     return MinuteForecast(cutoff, price, tuple(row[0] for row in rows), tuple(row[1:] for row in rows))
 
 
-def records(connection: Connection, which: ColumnElement[bool]) -> dict[int, MinuteRecord]:
+def records(connection: Connection, which: ColumnElement[bool], damaged: DamagedRows) -> dict[int, MinuteRecord]:
     """Return the records by the number of their series, of those with an outcome; `which` selects rows of them."""
     head = forecast_records.c
     query = (
@@ -78,11 +80,22 @@ def records(connection: Connection, which: ColumnElement[bool]) -> dict[int, Min
         .where(which, head.since.is_not(None))
         .order_by(head.series, forecast_scores.c.horizon_minutes)
     )
-    grouped = itertools.groupby(connection.execute(query).all(), key=lambda row: row[:3])
+    sound = damaged.leave_out("forecast_scores", connection.execute(query).all(), _scored)
+    grouped = itertools.groupby(sound, key=itemgetter(0))
     return {
-        series: MinuteRecord(instant(since), instant(until), tuple(MinuteScores(*row[3:]) for row in rows))
-        for (series, since, until), rows in grouped
+        series: MinuteRecord(since, until, tuple(score for _, score in scored))
+        for (series, since, until), scored in grouped
     }
+
+
+def _scored(row: Row[*tuple[Any, ...]]) -> tuple[tuple[int, datetime, datetime], MinuteScores]:
+    series, since, until, horizon, count, *sums = row
+    inside = [*map(whole, sums[6:])]
+    if not (1 <= whole(horizon) <= MINUTES_AHEAD and 0 < whole(count) >= max(inside)):
+        raise ValueError(f"{horizon} min and {count} forecasts with {inside} inside contradict each other")
+    for loss in sums[:6]:
+        number(loss)
+    return (whole(series), instant(since), instant(until)), MinuteScores(horizon, count, *sums)
 
 
 def write(connection: Connection, steps: Steps, keep: timedelta) -> None:

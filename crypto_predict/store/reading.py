@@ -1,20 +1,23 @@
-"""Reads of the market. They need neither NumPy nor pandas."""
+"""Reads of the market. They need neither NumPy nor pandas. Rows that are damaged are left out: see `damaged`."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+import math
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from sqlalchemy import Row, Select, Table, bindparam, func, select, text, true
+from sqlalchemy import Row, Select, Table, bindparam, func, select, true, type_coerce
+from sqlalchemy import text as statement
+from sqlalchemy.types import NullType
 
-from crypto_predict.errors import DamagedRow
 from crypto_predict.market import Candle, Gap, Interval, Pair, Quote, SeriesKey, Span, StoredCandle
 from crypto_predict.market.forecast import MinuteForecast, MinuteModel
 from crypto_predict.market.ports import (
+    SERIES_STATES,
     BuiltCandle,
     CollectedSeries,
     LastPrice,
@@ -28,6 +31,8 @@ from crypto_predict.market.ports import (
 )
 from crypto_predict.store import forecasts, schema, tables
 from crypto_predict.store.columns import (
+    LEAST_SECONDS,
+    MOST_SECONDS,
     THE_SERIES,
     instant,
     instant_us,
@@ -36,6 +41,7 @@ from crypto_predict.store.columns import (
     seconds_up,
     series_id,
 )
+from crypto_predict.store.damaged import DamagedRows, T, number, text, whole
 from crypto_predict.store.database import Connections
 from crypto_predict.store.tables import (
     built_candles,
@@ -53,8 +59,10 @@ from crypto_predict.store.tables import (
 
 _SECOND = timedelta(seconds=1)
 _MOST_ROWS = 2**31 - 1  # that a statement can be limited to
+_MOST_READS, _READ_AGAIN = 100, 1_000  # statements for one page that damaged rows leave short; rows of each
 _Row = Row[*tuple[Any, ...]]
 _Select = Select[*tuple[Any, ...]]
+_R = TypeVar("_R", bound=Sequence[Any])
 _BUILT = [field.name for field in dataclasses.fields(BuiltCandle)][1:]
 _NUMBERS = [price_history.c[name] for name in Candle._fields[1:]]
 
@@ -68,7 +76,7 @@ def _collected_query(holes: Select[int, int, int]) -> _Select:
 # Queries that are built once, since answers to many requests a second need them.
 _HOLES = select(
     gaps.c.series, func.count().label("gaps"), func.sum(gaps.c.end_time - gaps.c.start_time).label("length")
-)
+).where(gaps.c.start_time >= LEAST_SECONDS, gaps.c.end_time > gaps.c.start_time, gaps.c.end_time <= MOST_SECONDS)
 _IS_PAIR = symbols.c.pair == bindparam("pair")
 _COLLECTED = _collected_query(_HOLES)
 _COLLECTED_OF_PAIR = _collected_query(_HOLES.where(gaps.c.series.in_(select(symbols.c.id).where(_IS_PAIR)))).where(
@@ -90,14 +98,18 @@ _LAST_PRICES = select(  # each price is one look into the primary key of the can
     .limit(1)
     .scalar_subquery()
     .label("earlier"),
+).where(  # a subtraction from others may overflow
+    symbols.c.last_open.is_(None) | symbols.c.last_open.between(LEAST_SECONDS, MOST_SECONDS)
 )
 
 _MADE = tables.forecasts.c
 _FORECASTS = {  # by whether the newest come first
-    newest: select(_MADE.cutoff, _MADE.price, _MADE.distances)
+    # the driver's own value: SQLAlchemy would make a number into as many bytes
+    newest: select(_MADE.cutoff, _MADE.price, type_coerce(_MADE.distances, NullType()))
     .where(_MADE.series == THE_SERIES, _MADE.cutoff >= bindparam("start"), _MADE.cutoff < bindparam("end"))
     .order_by(_MADE.cutoff.desc() if newest else _MADE.cutoff)
     .limit(bindparam("limit"))
+    .offset(bindparam("offset"))
     for newest in (False, True)
 }
 
@@ -107,11 +119,17 @@ class Database:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
+        self._damaged = DamagedRows(str(connections.address))
         try:
             self._prepare()
         except BaseException:
             self.close()
             raise
+
+    @property
+    def damaged(self) -> int:
+        """Return how often a row was left out because it is damaged."""
+        return self._damaged.count
 
     def collected(self, pair: Pair | None = None) -> Sequence[CollectedSeries]:
         """Return every series, or those of one pair, sorted."""
@@ -120,19 +138,21 @@ class Database:
                 rows = connection.execute(_COLLECTED).all()
             else:
                 rows = connection.execute(_COLLECTED_OF_PAIR, {"pair": str(pair)}).all()
-        return sorted((_collected(row) for row in rows), key=lambda one: _order(one.series))
+        found = self._damaged.leave_out("symbols", rows, _collected)
+        return sorted(found, key=lambda one: _order(one.series))
 
     def last_prices(self, ago: timedelta, tolerance: timedelta) -> Sequence[LastPrice]:
         """Return the newest price of every series, sorted, beside the last close of the `tolerance` that ends `ago`."""
         values = {"ago": ago // _SECOND, "tolerance": tolerance // _SECOND}
         with self._connections.snapshot() as connection:
             rows = connection.execute(_LAST_PRICES, values).all()
-        return sorted(map(_last_price, rows), key=lambda one: _order(one.series))
+        found = self._damaged.leave_out("symbols", rows, _last_price)
+        return sorted(found, key=lambda one: _order(one.series))
 
     def coverage(self, series: SeriesKey) -> Sequence[Span]:
         """Return the spans for which the source was asked and its answer is stored, ascending and apart."""
         query = select(coverage.c.start_time, coverage.c.end_time).where(coverage.c.series == series_id(series))
-        return [Span(instant(start), instant(end)) for start, end in self._rows(query.order_by(coverage.c.start_time))]
+        return self._rows("coverage", query.order_by(coverage.c.start_time), _span)
 
     def candles(self, series: SeriesKey, span: Span, limit: int) -> Sequence[StoredCandle]:
         """Return at most `limit` candles that open in `span`, ascending.
@@ -142,10 +162,14 @@ class Database:
         query = _opening_in(
             select(price_history.c.open_time, *_NUMBERS, price_history.c.vwap), price_history, series, span
         )
-        query = query.order_by(price_history.c.open_time).limit(min(max(limit, 0), _MOST_ROWS))
-        with self._connections.snapshot() as connection:
-            rows = connection.execute(query).cursor.fetchall()  # plain tuples, in less time than rows of SQLAlchemy
-        return [StoredCandle(Candle(instant(row[0]), *row[1:-1]), row[-1]) for row in rows]
+        query = query.order_by(price_history.c.open_time)
+
+        def fetch(size: int, offset: int) -> Sequence[Sequence[Any]]:
+            with self._connections.snapshot() as connection:
+                # plain tuples, in less time than rows of SQLAlchemy
+                return connection.execute(query.limit(size).offset(offset or None)).cursor.fetchall()
+
+        return self._page("price_history", fetch, limit, _candle)
 
     def quotes(self, source: str, pair: Pair, span: Span, limit: int, *, newest: bool = False) -> Sequence[Quote]:
         """Return at most `limit` quotes of `span`, ascending: the oldest, or the `newest` ones."""
@@ -155,8 +179,9 @@ class Database:
             .where(columns.source == source, columns.pair == str(pair))
             .where(columns.time_us >= microseconds(span.start), columns.time_us < microseconds(span.end))
         )
-        rows = self._rows(query.order_by(columns.time_us.desc() if newest else columns.time_us), limit)
-        return [Quote(instant_us(row[0]), *row[1:]) for row in (reversed(rows) if newest else rows)]
+        query = query.order_by(columns.time_us.desc() if newest else columns.time_us)
+        quotes = self._rows("top_of_book", query, _quote, limit)
+        return quotes[::-1] if newest else quotes
 
     def gaps(self, series: SeriesKey, span: Span) -> Sequence[StoredGap]:
         """Return the gaps that overlap `span`, ascending."""
@@ -165,14 +190,13 @@ class Database:
             gaps.c.start_time < seconds_up(span.end),
             gaps.c.end_time > seconds_up(span.start),
         )
-        return [_gap(row, series.interval) for row in self._rows(query.order_by(gaps.c.start_time))]
+        return self._rows("gaps", query.order_by(gaps.c.start_time), lambda row: _gap(row, series.interval))
 
     def revisions(self, series: SeriesKey, span: Span) -> Sequence[Revision]:
         """Return the replaced candles that open in `span`, in the order of their openings and changes."""
         numbers = [revisions.c[column.name] for column in _NUMBERS]
         query = _opening_in(select(revisions.c.open_time, *numbers, revisions.c.changed_at_us), revisions, series, span)
-        rows = self._rows(query.order_by(revisions.c.open_time, revisions.c.id))
-        return [Revision(Candle(instant(opening), *old), instant_us(changed)) for opening, *old, changed in rows]
+        return self._rows("revisions", query.order_by(revisions.c.open_time, revisions.c.id), _revision)
 
     def quarantine(self, series: SeriesKey, span: Span) -> Sequence[Quarantined]:
         """Return the rejected rows that open in `span`, ascending."""
@@ -183,8 +207,7 @@ class Database:
             .where(columns.open_time_us >= microseconds(span.start), columns.open_time_us < microseconds(span.end))
             .order_by(columns.open_time_us, columns.id)
         )
-        rows = self._rows(query)
-        return [Quarantined(Candle(instant_us(row[0]), *json.loads(row[1])), row[2]) for row in rows]
+        return self._rows("quarantine", query, _quarantined)
 
     def streams(self, source: str, pair: Pair, span: Span) -> Sequence[StreamSpan]:
         """Return the states of a stream that overlap `span`, ascending and apart."""
@@ -194,10 +217,7 @@ class Database:
             .where(columns.source == source, columns.pair == str(pair))
             .where(columns.start_us < microseconds(span.end), columns.end_us > microseconds(span.start))
         )
-        return [
-            StreamSpan(Span(instant_us(start), instant_us(end)), StreamState(state), reason)
-            for start, end, state, reason in self._rows(query.order_by(columns.start_us))
-        ]
+        return self._rows("streams", query.order_by(columns.start_us), _stream)
 
     def built(self, series: SeriesKey, span: Span, limit: int) -> Sequence[BuiltCandle]:
         """Return at most `limit` candles built from ticks that open in `span`, ascending."""
@@ -208,40 +228,41 @@ class Database:
             .where(built_candles.c.interval == series.interval.seconds)
             .where(opening >= seconds_up(span.start), opening < seconds_up(span.end))
         )
-        return [BuiltCandle(instant(row[0]), *row[1:]) for row in self._rows(query.order_by(opening), limit)]
+        return self._rows("built_candles", query.order_by(opening), _built, limit)
 
     def minute_forecasts(
         self, series: SeriesKey, span: Span, limit: int, *, newest: bool = False
     ) -> Sequence[MinuteForecast]:
-        """Return at most `limit` minute forecasts whose cutoff lies in `span`, ascending: the oldest, or the `newest`.
+        """Return at most `limit` minute forecasts with a cutoff in `span`, ascending: the oldest, or the `newest`."""
+        values = parameters(series) | {"start": seconds_up(span.start), "end": seconds_up(span.end)}
 
-        Raises:
-            DatabaseError: Also if one of them is damaged.
-        """
-        values = {"start": seconds_up(span.start), "end": seconds_up(span.end), "limit": min(max(limit, 0), _MOST_ROWS)}
-        with self._connections.snapshot() as connection:
-            rows = connection.execute(_FORECASTS[newest], parameters(series) | values).all()
-        return [self._forecast(series, *row) for row in (reversed(rows) if newest else rows)]
+        def fetch(size: int, offset: int) -> Sequence[_Row]:
+            with self._connections.snapshot() as connection:
+                return connection.execute(_FORECASTS[newest], values | {"limit": size, "offset": offset}).all()
+
+        made = self._page("forecasts", fetch, limit, lambda row: forecasts.unpack(instant(row[0]), row[1], row[2]))
+        return made[::-1] if newest else made
 
     def minute_record(self, series: SeriesKey) -> MinuteRecord | None:
         """Return how the minute forecasts of a series have done; None before the first outcome."""
         with self._connections.snapshot() as connection:
-            found = forecasts.records(connection, forecast_records.c.series == series_id(series))
+            found = forecasts.records(connection, forecast_records.c.series == series_id(series), self._damaged)
         return next(iter(found.values()), None)
 
     def minute_records(self) -> Mapping[SeriesKey, MinuteRecord]:
         """Return the records of all series that have one."""
         with self._connections.snapshot() as connection:
-            found = forecasts.records(connection, true())
-            keys = {row.id: _key(row) for row in connection.execute(select(symbols))}
-        return {keys[number]: record for number, record in found.items()}
+            found = forecasts.records(connection, true(), self._damaged)
+            rows = connection.execute(select(symbols)).all()
+        keys = self._damaged.leave_out("symbols", rows, lambda row: (row.id, _key(row)))
+        return {key: found[number] for number, key in keys if number in found}
 
     def minute_models(self) -> Mapping[SeriesKey, MinuteModel]:
         """Return the newest model of every series that has one."""
         query = select(symbols, minute_models.c.fitted_at_us, minute_models.c.content).join(
             minute_models, symbols.c.id == minute_models.c.series
         )
-        return {_key(row): MinuteModel(instant_us(row.fitted_at_us), row.content) for row in self._rows(query)}
+        return dict(self._rows("minute_models", query, _minute_model))
 
     def sizes(self) -> Sequence[SeriesSize]:
         """Return the size of every series, sorted."""
@@ -249,15 +270,16 @@ class Database:
         with self._connections.snapshot() as connection:
             rows = connection.execute(select(symbols)).all()
             if postgresql:
-                total = connection.execute(text("SELECT pg_total_relation_size('price_history')")).scalar_one()
+                total = connection.execute(statement("SELECT pg_total_relation_size('price_history')")).scalar_one()
             else:  # nearly all pages of the file hold candles
                 pages, free, size = (
-                    connection.execute(text(f"PRAGMA {name}")).scalar_one()
+                    connection.execute(statement(f"PRAGMA {name}")).scalar_one()
                     for name in ("page_count", "freelist_count", "page_size")
                 )
                 total = (pages - free) * size
-        every = sum(row.candles for row in rows) or 1
-        sizes = [SeriesSize(_key(row), row.candles, total * row.candles // every) for row in rows]
+        stored = self._damaged.leave_out("symbols", rows, lambda row: (_key(row), whole(row.candles)))
+        every = sum(candles for _, candles in stored) or 1
+        sizes = [SeriesSize(key, candles, total * candles // every) for key, candles in stored]
         return sorted(sizes, key=lambda size: _order(size.series))
 
     def close(self) -> None:
@@ -278,17 +300,29 @@ class Database:
         if fault:
             raise self._connections.error(fault)
 
-    def _forecast(self, series: SeriesKey, cutoff: int, price: float, distances: bytes) -> MinuteForecast:
-        try:
-            return forecasts.unpack(instant(cutoff), price, distances)
-        except ValueError as error:
-            title = f"{series.source} {series.pair} {series.interval.label}"
-            reason = f"its forecast of {title} made at {instant(cutoff)} is damaged: {error}"
-            raise DamagedRow(str(self._connections.address), reason) from error
+    def _rows(self, table: str, query: _Select, read: Callable[[_Row], T], limit: int = _MOST_ROWS) -> list[T]:
+        def fetch(size: int, offset: int) -> Sequence[_Row]:
+            with self._connections.snapshot() as connection:
+                return connection.execute(query.limit(size).offset(offset or None)).all()
 
-    def _rows(self, query: _Select, limit: int = _MOST_ROWS) -> Sequence[_Row]:
-        with self._connections.snapshot() as connection:
-            return connection.execute(query.limit(min(max(limit, 0), _MOST_ROWS))).all()
+        return self._page(table, fetch, limit, read)
+
+    def _page(
+        self, table: str, fetch: Callable[[int, int], Sequence[_R]], limit: int, read: Callable[[_R], T]
+    ) -> list[T]:
+        """Return at most `limit` sound rows; fewer mean that there are no more.
+
+        `fetch` returns at most so many rows, after an offset.
+        """
+        limit, found, offset = min(max(limit, 0), _MOST_ROWS), list[T](), 0
+        for _ in range(_MOST_READS):
+            size = max(limit - len(found), _READ_AGAIN) if offset else limit
+            rows = fetch(size, offset)
+            found += self._damaged.leave_out(table, rows, read)
+            offset += len(rows)
+            if len(rows) < size or len(found) >= limit:
+                break
+        return found[:limit]
 
 
 def _opening_in(query: _Select, table: Table, series: SeriesKey, span: Span) -> _Select:
@@ -303,36 +337,110 @@ def _order(series: SeriesKey) -> tuple[str, Pair, int]:
 
 
 def _key(row: _Row) -> SeriesKey:
-    return SeriesKey(row.source, Pair.parse(row.pair), Interval(timedelta(seconds=row.interval)))
+    pair = Pair.parse(text(row.pair))
+    if str(pair) != row.pair:  # no query would find it
+        raise ValueError(f"{row.pair} is not written as {pair}")
+    return SeriesKey(text(row.source), pair, Interval(timedelta(seconds=row.interval)))
+
+
+def _state(row: _Row) -> str:
+    if row.state not in SERIES_STATES:
+        raise ValueError(f"{row.state} is not one of {', '.join(SERIES_STATES)}")
+    return text(row.state)
 
 
 def _collected(row: _Row) -> CollectedSeries:
     key = _key(row)
+    first, last = (None if at is None else instant(at) for at in (row.first_open, row.last_open))
+    if (first is None) != (last is None) or (first is not None and last is not None and first > last):
+        raise ValueError(f"its first opening {first} and its last one {last} contradict each other")
     return CollectedSeries(
         series=key,
         simulated=row.simulated,
-        state=row.state,
-        first_open=None if row.first_open is None else instant(row.first_open),
-        newest_close=_newest_close(row, key),
+        state=_state(row),
+        first_open=first,
+        newest_close=None if last is None else last + key.interval.length,
         gaps=row.gaps or 0,
         missing=int(row.length or 0) // key.interval.seconds,
         since=None if row.since is None else instant(row.since),
-        compared=row.compared,
-        mismatched=row.mismatched,
-        version=row.version,
+        compared=whole(row.compared),
+        mismatched=whole(row.mismatched),
+        version=whole(row.version),
     )
 
 
 def _last_price(row: _Row) -> LastPrice:
     key = _key(row)
-    return LastPrice(key, row.simulated, row.state, _newest_close(row, key), row.price, row.earlier)
+    close = None if row.last_open is None else instant(row.last_open) + key.interval.length
+    return LastPrice(key, row.simulated, _state(row), close, _price(row.price), _price(row.earlier))
 
 
-def _newest_close(row: _Row, key: SeriesKey) -> datetime | None:
-    return None if row.last_open is None else instant(row.last_open) + key.interval.length
+def _price(value: object) -> float | None:
+    return value if isinstance(value, float) and 0 < value < math.inf else None
+
+
+def _span(row: _Row) -> Span:
+    span = Span(instant(row.start_time), instant(row.end_time))
+    if span.start >= span.end:
+        raise ValueError("it ends before it begins")
+    return span
+
+
+def _candle(row: Sequence[Any]) -> StoredCandle:
+    return StoredCandle(_checked(Candle(instant(row[0]), *row[1:-1])), None if row[-1] is None else number(row[-1]))
+
+
+def _checked(candle: Candle) -> Candle:
+    """Return a candle whose numbers can be those of a market, each by itself: `history` judges what they mean."""
+    _, first, high, low, close, volume, quote, trades, taker_base, taker_quote = candle
+    # written out, because answers have thousands of them
+    if not (
+        0 < first < math.inf
+        and 0 < high < math.inf
+        and 0 < low < math.inf
+        and 0 < close < math.inf
+        and 0 <= volume < math.inf
+        and (quote is None or 0 <= quote < math.inf)
+        and (trades is None or 0 <= trades < math.inf)
+        and (taker_base is None or 0 <= taker_base < math.inf)
+        and (taker_quote is None or 0 <= taker_quote < math.inf)
+    ):
+        raise ValueError(f"{candle[1:]} are not numbers of a market")
+    return candle
+
+
+def _revision(row: _Row) -> Revision:
+    return Revision(_checked(Candle(instant(row[0]), *row[1:-1])), instant_us(row[-1]))
+
+
+def _quarantined(row: _Row) -> Quarantined:
+    numbers = json.loads(row[1])
+    if not all(one is None or isinstance(one, int | float) for one in numbers):
+        raise ValueError("its numbers are not numbers")
+    return Quarantined(Candle(instant_us(row[0]), *numbers), text(row[2]))
+
+
+def _quote(row: _Row) -> Quote:
+    return Quote(instant_us(row[0]), *map(number, row[1:]))
+
+
+def _built(row: _Row) -> BuiltCandle:
+    opening, first, high, low, close, ticks, late, partial = row
+    prices = number(first), number(high), number(low), number(close)
+    return BuiltCandle(instant(opening), *prices, whole(ticks), whole(late), partial)
+
+
+def _stream(row: _Row) -> StreamSpan:
+    start, end, state, reason = row
+    return StreamSpan(Span(instant_us(start), instant_us(end)), StreamState(state), text(reason))
+
+
+def _minute_model(row: _Row) -> tuple[SeriesKey, MinuteModel]:
+    return _key(row), MinuteModel(instant_us(row.fitted_at_us), text(row.content))
 
 
 def _gap(row: _Row, interval: Interval) -> StoredGap:
+    span = _span(row)
     missing = (row.end_time - row.start_time) // interval.seconds
-    gap = Gap(instant(row.start_time), instant(row.end_time), missing)
-    return StoredGap(gap, row.cause, row.attempts, row.verdict, instant_us(row.found_at_us))
+    verdict, found_at = text(row.verdict), instant_us(row.found_at_us)
+    return StoredGap(Gap(span.start, span.end, missing), text(row.cause), whole(row.attempts), verdict, found_at)

@@ -18,7 +18,7 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA = "0003"  # the newest step of `migrations`
+SCHEMA = "0004"  # the newest step of `migrations`
 
 metadata = MetaData()
 
@@ -98,6 +98,7 @@ built_candles = Table(
     Column("ticks", BigInteger, nullable=False),
     Column("late", BigInteger, nullable=False),
     Column("partial", Boolean, nullable=False),
+    Column("volume", Double),
     sqlite_with_rowid=False,
 )
 

@@ -133,7 +133,7 @@ class WritableDatabase(Database):
         for series, candles in built.items():
             for one in candles:
                 key = (series.source, str(series.pair), series.interval.seconds, seconds_up(one.open_time))
-                values = (one.open, one.high, one.low, one.close, one.ticks, one.late, one.partial)
+                values = (one.open, one.high, one.low, one.close, one.ticks, one.late, one.partial, one.volume)
                 if key not in rows or one.ticks >= rows[key][8]:
                     rows[key] = (*key, *values)
         if rows:

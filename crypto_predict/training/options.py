@@ -55,9 +55,9 @@ examples:
 exit codes: 0 done, 1 the result could not be written, 2 bad arguments, 3 no usable history, 4 refused by the gate,
   130 interrupted; with --repeat 0 after SIGTERM
 other environment: ALPACA_DATA_URL, BINANCE_API_URL, POLONIEX_API_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY,
-  SOURCE_SECONDS and SOURCE_CANDLES (the most that one history may take, 300 and 200000), SOURCE_DATE_EPOCH (the
-  training time), TRAINED_EVERY (the time to the next training of a release, such as 6h), MODEL_VERSION and
-  GIT_REVISION (shown in the model card), GATE_STALEST_HOURS and the gate's other thresholds
+  ALPACA_LOCATION (us, us-1 or eu-1), SOURCE_SECONDS and SOURCE_CANDLES (the most that one history may take, 300 and
+  200000), SOURCE_DATE_EPOCH (the training time), TRAINED_EVERY (the time to the next training of a release, such as
+  6h), MODEL_VERSION and GIT_REVISION (shown in the model card), GATE_STALEST_HOURS and the gate's other thresholds
 """
 
 

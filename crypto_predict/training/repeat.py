@@ -12,6 +12,7 @@ import logging
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -28,14 +29,15 @@ from crypto_predict.errors import InvalidValue
 from crypto_predict.market import EPOCH
 from crypto_predict.market.clock import Clock
 from crypto_predict.settings import masked
+from crypto_predict.wording import duration
 
 ATTEMPT = "TRAINING_ATTEMPT"  # variable of the process of one training: the instant at which it began, in UTC
-LIMIT = 3600.0  # seconds of this machine that a training may take; 36 pairs take a fifth of it
 # A thousand programs must not ask an exchange in the same second. The share is that of the interval.
 SPREAD, SHARE = timedelta(minutes=5), 0.05
 # From a failure to the next attempt; doubled with each failure, up to the most.
 LEAST_WAIT, MOST_WAIT = timedelta(seconds=30), timedelta(hours=1)
 LOOK = 60.0  # seconds between two looks at the clock, which may be set, or stand still while a machine sleeps
+POLL = 0.1  # seconds from one look at a training to the next
 ENDING = 2.0  # seconds that a training has after SIGTERM to remove its temporary files
 # They are the same in the next minute: the next regular training has new prices.
 _LASTING = {REFUSED, BAD_ARGUMENTS}
@@ -53,6 +55,7 @@ class Repetition:
     model: Path  # the file that a training writes
     command: Sequence[str]  # of one training
     environ: Mapping[str, str]  # of its process
+    limit: float = 3600.0  # seconds of this machine that it may take; 36 pairs take a fifth of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,51 +147,60 @@ async def _attempt(plan: Repetition, begun: datetime) -> _Outcome:
     except InvalidValue as error:
         return _Outcome(FAILED, str(error))
     try:
-        process = await asyncio.create_subprocess_exec(
-            *plan.command,
-            env={**plan.environ, ATTEMPT: begun.isoformat()},
-            stdin=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C in a terminal interrupts this process, which ends the training
-        )
+        process = _start(plan, begun)
     except OSError as error:
         return _Outcome(FAILED, f"the process of the training cannot be started: {error.strerror}")
     tail = bytearray()
-    reading = asyncio.create_task(_pass_on(process.stderr, tail))
+    reading = threading.Thread(target=_pass_on, args=(process, tail), name="log", daemon=True)
+    reading.start()
     try:
-        async with asyncio.timeout(LIMIT):
-            code = await process.wait()
-        await asyncio.wait([reading], timeout=1)  # a process that the training has left behind may keep the pipe open
+        async with asyncio.timeout(plan.limit):
+            while process.poll() is None:  # noqa: ASYNC110 asyncio waits for pipes that others may hold, too
+                await asyncio.sleep(POLL)
+        reading.join(1)  # a process that the training has left behind may keep the pipe open
     except TimeoutError:
-        return _Outcome(FAILED, f"it took longer than {LIMIT / 3600:g} h")
+        return _Outcome(FAILED, f"it took longer than {duration(timedelta(seconds=plan.limit))}")
     finally:
-        await _end(process)
-        reading.cancel()
-    return _Outcome(code, "" if code == DONE else reason_of(code, tail.decode("utf-8", "replace")))
+        _end(process)
+    code = process.returncode
+    return _Outcome(code, "" if code == DONE else reason_of(code, bytes(tail).decode("utf-8", "replace")))
 
 
-async def _pass_on(log: asyncio.StreamReader | None, tail: bytearray) -> None:
-    """Write a log to standard error as it comes, and keep its end in `tail`."""
-    while log is not None and (data := await log.read(2**16)):
-        with contextlib.suppress(OSError):  # nobody reads it any more
-            sys.stderr.buffer.write(data)
-            sys.stderr.flush()
-        tail += data
-        del tail[:-_TAIL]
+def _start(plan: Repetition, begun: datetime) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 this program again
+        plan.command,
+        env={**plan.environ, ATTEMPT: begun.isoformat()},
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C in a terminal interrupts this process, which ends the training
+    )
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """End a training and whatever it has started, if it still runs."""
-    if process.returncode is not None:
+def _pass_on(process: subprocess.Popen[bytes], tail: bytearray) -> None:
+    """Write the log of a training to standard error as it comes, and keep its end in `tail`."""
+    if process.stderr is None:
         return
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(ENDING):
-            await process.wait()
+    with process.stderr as log:
+        while data := os.read(log.fileno(), 2**16):
+            with contextlib.suppress(OSError):  # nobody reads it any more
+                sys.stderr.buffer.write(data)
+                sys.stderr.flush()
+            tail += data
+            del tail[:-_TAIL]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a training and whatever it has started, if it still runs, and close its pipe."""
+    if process.stdin is not None:
+        process.stdin.close()
+    if process.poll() is not None:
+        return
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(ENDING)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+    process.wait()
 
 
 def reason_of(code: int, log: str) -> str:

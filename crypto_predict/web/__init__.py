@@ -4,7 +4,8 @@ A request passes ``questions`` (text to values), ``answers`` (values) and ``rend
 
 * ``probabilities``: how probable a price is, and what that is based on
 * ``representations``: bytes as they are sent, compressed or not
-* ``snapshots``: what is served now, its validators and its expiry
+* ``snapshots``: the answers of a model, their validators and their expiry
+* ``editions``: what is served now, and its replacement without a restart
 * ``routes``: the endpoints, in a Flask application, and a shortcut past Flask for ``/bitcoin``
 * ``problems``: errors and refused requests as RFC 9457 problem details, by one table
 * ``collected``: the endpoints of a database, with questions, answers and rendering of their own

@@ -11,16 +11,13 @@ from crypto_predict.baked.schema import Model
 from crypto_predict.settings import ServeSettings
 from crypto_predict.web.collected.administration import Administration, Connect
 from crypto_predict.web.collected.database import Connection, Database
+from crypto_predict.web.editions import Editions
 from crypto_predict.web.operations.access_log import Log, Observed
 from crypto_predict.web.operations.metrics import Metrics
 from crypto_predict.web.page import assets
 from crypto_predict.web.page.html import Site
-from crypto_predict.web.page.pages import Pages
-from crypto_predict.web.page.release_pages import ReleasePages
-from crypto_predict.web.page.releases import Releases
 from crypto_predict.web.problems import Refusing
 from crypto_predict.web.routes import FastLane, Service, create_flask_app
-from crypto_predict.web.snapshots import BakedSnapshots
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -45,12 +42,12 @@ def create_service(
     draining: threading.Event,
     access: Access | None = None,
 ) -> Service:
-    """Create what the routes need; ``/readyz`` answers 503 once the server sets `draining`.
+    """Create what the routes need, beginning with `model`; ``/readyz`` answers 503 once the server sets `draining`.
 
     `access` opens the database, if there is one. Half of the threads may read it at once. The collected pairs can be
     changed if it has a registry and `settings` have a token.
     """
-    token, snapshots = settings.admin_token, BakedSnapshots(model, settings.retrain_every)
+    token = settings.admin_token
     site = Site(
         live=access is not None,
         static=False,
@@ -60,18 +57,23 @@ def create_service(
         repository_url=settings.repository_url,
         assets=assets.find(),
     )
+    editions = Editions(model, settings, site, clock)
+    metrics = Metrics(editions.state)
+    database = Database(access.connect, max(1, settings.threads // 2)) if access else None
+    if database is not None:
+        metrics.add_total(
+            "crypto_predict_damaged_rows",
+            "Rows of the database left out of answers because they are damaged.",
+            lambda: database.damaged,
+        )
     return Service(
-        snapshots=snapshots,
-        pages=Pages(snapshots.current(), site, clock),
-        releases=ReleasePages(
-            snapshots.current(), Releases(model, settings.ledger), clock, settings.site_url, settings.repository_url
-        ),
-        metrics=Metrics(model),
+        editions=editions,
+        metrics=metrics,
         clock=clock,
         stale_after=settings.stale_after,
         repository_url=settings.repository_url,
         draining=draining,
-        database=Database(access.connect, max(1, settings.threads // 2)) if access else None,
+        database=database,
         administration=Administration(token, access.registry) if token and access and access.registry else None,
     )
 

@@ -27,7 +27,7 @@ with needed("-m crypto_predict.web.export", "requirements-api.txt"), quick_impor
     from crypto_predict.web.page.pages import Pages
     from crypto_predict.web.page.release_pages import list_document, release_document
     from crypto_predict.web.page.releases import Releases
-    from crypto_predict.web.snapshots import BakedSnapshots
+    from crypto_predict.web.snapshots import Snapshot
     from crypto_predict.wording import counted, listed
 
 PROGRAM = "-m crypto_predict.web.export"
@@ -167,7 +167,7 @@ def contents(settings: ExportSettings, model: Model, releases: Releases) -> Iter
         repository_url=settings.repository_url,
         assets=assets.find(),
     )
-    pages = Pages(BakedSnapshots(model, settings.retrain_every).current(), site, lambda: datetime.now(UTC))
+    pages = Pages(Snapshot.of(model, settings.retrain_every), site, lambda: datetime.now(UTC))
     for path in pages.paths:
         answer = pages.answer(path, None)
         if answer is not None:

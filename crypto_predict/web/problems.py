@@ -19,6 +19,7 @@ from crypto_predict.web.collected.administration import (
     AdministrationOff,
     ExchangeUnavailable,
     NotTraded,
+    TooManyGuesses,
     Unauthorized,
     Unfinished,
 )
@@ -55,6 +56,7 @@ STATUS: dict[type[CryptoPredictError], HTTPStatus] = {
     NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
     BadBody: HTTPStatus.BAD_REQUEST,
     Unauthorized: HTTPStatus.UNAUTHORIZED,
+    TooManyGuesses: HTTPStatus.TOO_MANY_REQUESTS,
     AdministrationOff: HTTPStatus.FORBIDDEN,
     NotTraded: HTTPStatus.UNPROCESSABLE_ENTITY,
     ExchangeUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -120,7 +122,7 @@ def _headers(error: CryptoPredictError) -> Headers:
     match error:
         case DatabaseError() | Overloaded():
             return [("Retry-After", str(RETRY_SECONDS))]
-        case NoMinuteForecast() | ReleasesUnavailable() if error.retry_seconds is not None:
+        case NoMinuteForecast() | ReleasesUnavailable() | TooManyGuesses() if error.retry_seconds is not None:
             return [("Retry-After", str(error.retry_seconds))]
         case ExchangeUnavailable() | Unfinished():
             return [("Retry-After", str(LATER_SECONDS))]

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache, partial
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -26,16 +26,15 @@ from crypto_predict.web.collected.administration import Administration
 from crypto_predict.web.collected.database import Database
 from crypto_predict.web.collected.series import Example
 from crypto_predict.web.documentation import swagger
+from crypto_predict.web.editions import Editions
 from crypto_predict.web.operations import metrics
 from crypto_predict.web.operations.access_log import ROUTE
 from crypto_predict.web.operations.freshness import freshness
 from crypto_predict.web.operations.metrics import Metrics
 from crypto_predict.web.page import routes as page_routes
-from crypto_predict.web.page.pages import Pages
-from crypto_predict.web.page.release_pages import ReleasePages
 from crypto_predict.web.problems import Problem
 from crypto_predict.web.rendering import COMMON, Headers, Rendered, Rendering, simulated_header
-from crypto_predict.web.snapshots import Snapshot, Snapshots
+from crypto_predict.web.snapshots import Snapshot
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -50,25 +49,14 @@ _DAY = 86_400  # seconds that preflights and the files of Swagger UI are cached:
 class Service:
     """What the routes need."""
 
-    snapshots: Snapshots
+    editions: Editions
     metrics: Metrics
     clock: Callable[[], datetime]  # now, in UTC
     stale_after: timedelta
     repository_url: str | None
     draining: threading.Event  # set when the server stops
-    pages: Pages
-    releases: ReleasePages
     database: Database | None = None
     administration: Administration | None = None  # None: which pairs are collected cannot be changed
-
-    def prepare(self) -> None:
-        """Render in advance every day of the default model, and what the first visit of the page loads.
-
-        The page comes second: its template is compiled in one piece, which would delay the first answer.
-        """
-        self.snapshots.current().rendering.prepare()
-        self.pages.prepare()
-        self.releases.prepare()
 
     def cached_headers(self, snapshot: Snapshot, rendered: Rendered) -> Headers:
         """Return the headers of an answer that caches may keep until the next change."""
@@ -110,8 +98,8 @@ def create_flask_app(service: Service) -> Flask:
         collected_routes.add_changes(app, service.database, service.administration, service.clock)
     _add_operator_routes(app, service)
     _add_documentation(app, service)
-    page_routes.add_routes(app, service.pages, service.snapshots.current().answers.held)
-    page_routes.add_releases(app, service.releases)
+    page_routes.add_routes(app, lambda: service.editions.current.pages)
+    page_routes.add_releases(app, lambda: service.editions.current.releases)
     for kind in problems.STATUS:
         app.register_error_handler(kind, lambda error: _problem(problems.of_error(error)))
     app.register_error_handler(HTTPException, _http_error)
@@ -142,7 +130,7 @@ class FastLane:
         return self._application(environ, start_response)
 
     def _bitcoin(self, environ: WSGIEnvironment) -> Rendered | None:
-        snapshot = self._service.snapshots.current()
+        snapshot = self._service.editions.current.snapshot
         try:
             rendered = bitcoin(snapshot, environ["QUERY_STRING"])
         except CryptoPredictError as error:
@@ -152,7 +140,7 @@ class FastLane:
         return Rendered(rendered.body, self._service.cached_headers(snapshot, rendered))
 
     def _page(self, environ: WSGIEnvironment, path: str) -> Rendered | None:
-        pages = self._service.pages
+        pages = self._service.editions.current.pages
         answer = pages.answer(path, environ.get("HTTP_ACCEPT_ENCODING"))
         if answer is not None:
             environ[ROUTE] = pages.route(path)
@@ -182,7 +170,7 @@ def _add_model_routes(app: Flask, service: Service) -> None:
         def view(**path: str) -> Response:
             if ERROR in request.environ:
                 raise request.environ[ERROR]
-            snapshot = service.snapshots.current()
+            snapshot = service.editions.current.snapshot
             rendered = endpoint(snapshot, request.environ.get("QUERY_STRING", ""), **path)
             return Response(rendered.body, headers=headers(snapshot, rendered))
 
@@ -195,26 +183,30 @@ def _add_model_routes(app: Flask, service: Service) -> None:
 
         return endpoint
 
-    @lru_cache(maxsize=1)
     def document(snapshot: Snapshot, example: Example | None) -> Rendered:
         from crypto_predict.web.documentation import openapi  # noqa: PLC0415 no other answer waits for this import
 
-        described = openapi.document(snapshot, service.repository_url, example)
-        return rendering.render(described, simulated=snapshot.answers.model.card.simulated)
+        rendered = snapshot.documents.get(example)
+        if rendered is None:
+            described = openapi.document(snapshot, service.repository_url, example)
+            rendered = rendering.render(described, simulated=snapshot.answers.model.card.simulated)
+            snapshot.documents.clear()  # keep the last one
+            snapshot.documents[example] = rendered
+        return rendered
 
     def live_document(database: Database) -> Response:
-        snapshot = service.snapshots.current()
+        snapshot = service.editions.current.snapshot
         pair, held = next(iter(snapshot.answers.model.card.pairs.items()))
         fallback = Example(SeriesKey(held.source, pair, Interval.DAY_1), held.last.date())
         return collected_routes.live(document(snapshot, collected_routes.example(database, fallback)))
 
     def live_pairs(database: Database) -> Response:
         questions.parameters(request.environ.get("QUERY_STRING", ""), ())
-        return collected_routes.pairs(database, service.snapshots.current().answers.pairs(), service.clock())
+        return collected_routes.pairs(database, service.editions.current.snapshot.answers.pairs(), service.clock())
 
     def live_scorecard(scorecard: collected_routes.LiveScorecard) -> Response:
         questions.parameters(request.environ.get("QUERY_STRING", ""), ())
-        return scorecard.answer(service.snapshots.current().rendering.scorecard)
+        return scorecard.answer(service.editions.current.snapshot.rendering.scorecard)
 
     add("/bitcoin", bitcoin, service.cached_headers)
     add("/forecast/<path:pair>", forecast, service.cached_headers)
@@ -236,10 +228,10 @@ def _add_operator_routes(app: Flask, service: Service) -> None:
     def ready() -> AnyResponse:
         if service.draining.is_set():
             return _problem(problems.DRAINING)
-        return _state({"status": "ready", "simulated": service.snapshots.current().answers.model.card.simulated})
+        return _state({"status": "ready", "simulated": service.editions.current.model.card.simulated})
 
     def fresh() -> AnyResponse:
-        ages = freshness(service.snapshots.current().answers.model, service.clock(), service.stale_after)
+        ages = freshness(service.editions.current.model, service.clock(), service.stale_after)
         return _problem(problems.stale(ages)) if ages.stale else _state({"status": "fresh", **asdict(ages)})
 
     def exposition() -> Response:
@@ -254,7 +246,7 @@ def _add_operator_routes(app: Flask, service: Service) -> None:
 
 def _add_documentation(app: Flask, service: Service) -> None:
     def page() -> Response:
-        card = service.snapshots.current().answers.model.card
+        card = service.editions.current.model.card
         policy = [("Content-Security-Policy", swagger.CONTENT_SECURITY_POLICY), ("Cache-Control", "no-cache")]
         headers = [*policy, *simulated_header(card.simulated)]
         return Response(swagger.page(card), content_type=swagger.PAGE_TYPE, headers=headers)

@@ -1,6 +1,6 @@
-"""What is served now, and how long it holds. A route asks for the current snapshot at each request.
+"""The answers of a model, and how long they hold.
 
-Two things change apart: the answers of the model with a release, those of the database with a candle. A snapshot holds
+Two things change apart: the answers of the model with a training, those of the database with a candle. A snapshot holds
 the former alone; the latter are read at each request, and `until_candle` describes them.
 """
 
@@ -10,7 +10,6 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import format_datetime
-from typing import Protocol
 
 from crypto_predict.baked import store
 from crypto_predict.baked.schema import Model
@@ -44,6 +43,7 @@ class Validity:
     """
 
     def __init__(self, etag: str, changed_at: datetime, lasts: timedelta) -> None:
+        self.etag = etag
         self._changed_at = changed_at
         self._lasts = lasts
         self._validators = [("ETag", etag), ("Last-Modified", format_datetime(changed_at, usegmt=True))]
@@ -64,30 +64,22 @@ class Validity:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """The answers between two changes."""
+    """The answers of one model."""
 
     answers: Answers
     rendering: Rendering
     validity: Validity
     closes: dict[str, Rendered] = field(default_factory=dict)  # of /bitcoin, by query; one for each day of the range
+    documents: dict[object, Rendered] = field(default_factory=dict)  # OpenAPI, by the example of a series
 
-
-class Snapshots(Protocol):
-    """The origin of the answers."""
-
-    def current(self) -> Snapshot:
-        """Return what is served now."""
-
-
-class BakedSnapshots:
-    """The only snapshot of a model that is retrained every `retrain_every`: a release replaces the process."""
-
-    def __init__(self, model: Model, retrain_every: timedelta) -> None:
-        digest = hashlib.sha256(store.dumps(model) + __version__.encode()).hexdigest()
-        validity = Validity(f'"{digest[:32]}"', model.card.trained_at, retrain_every)
+    @classmethod
+    def of(cls, model: Model, retrain_every: timedelta, data: bytes | None = None) -> Snapshot:
+        """Return the answers of a model that is retrained every `retrain_every`; `data` is its file, if it has one."""
         answers = Answers(model)
-        self._snapshot = Snapshot(answers, Rendering(answers), validity)
+        validity = Validity(entity_tag(data or store.dumps(model)), model.card.trained_at, retrain_every)
+        return cls(answers, Rendering(answers), validity)
 
-    def current(self) -> Snapshot:
-        """Return what is served now."""
-        return self._snapshot
+
+def entity_tag(data: bytes) -> str:
+    """Return the entity tag of the answers of a model file, which change with the program, too."""
+    return f'"{hashlib.sha256(data + __version__.encode()).hexdigest()[:32]}"'

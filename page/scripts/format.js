@@ -98,3 +98,20 @@ export function decimalsOfStep(step, most) {
 export function priceDecimals(price) {
   return price !== null && price > 0 ? Math.min(Math.max(2, 4 - Math.floor(Math.log10(price))), 12) : 2;
 }
+
+/**
+ * Return the name of a source of prices: "Binance", "the file SOL.csv", "what this server has collected from Binance".
+ *
+ * @param {string} id "binance", "file:data/{base}.csv", "store:binance"
+ * @param {string} pair whose prices these are: "SOL/USD"
+ * @returns {string}
+ */
+export function sourceName(id, pair) {
+  const within = id.replace(/^store:/, "");
+  const [base = "", quote = ""] = pair.split("/");
+  const file = /^file:.*?([^/\\]*)[/\\]*$/s.exec(within)?.[1];
+  const name = file === undefined
+    ? within === "simulated" ? "simulated prices" : within.replace(/^[a-z]/, (first) => first.toUpperCase())
+    : `the file ${file}`.replaceAll("{base}", base).replaceAll("{quote}", quote);
+  return within === id ? name : `what this server has collected from ${name}`;
+}

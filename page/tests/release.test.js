@@ -22,7 +22,7 @@ const followed = (/** @type {Record<string, number>} */ closes) => new Map(Objec
 
 test("a forecast of which no day is over has no score", () => {
   const words = describe(RELEASE, followed({ "2026-11-19": 99 }), "USD", 2);
-  assert.equal(words, "Released 2026-11-20 06:05 UTC at a price of 100.00 USD (1.2.3). None of the days that it forecasts is over.");
+  assert.equal(words, "Released 2026-11-20 06:05 UTC (1.2.3), from the price of 2026-11-20 06:00 UTC: 100.00 USD. None of the days that it forecasts is over.");
 });
 
 test("the score says how often the range held and how far the forecast was off", () => {

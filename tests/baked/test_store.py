@@ -326,6 +326,12 @@ def anchor(at: str = "2024-05-18T12:00:00Z", price: float = 67_010.0) -> dict[st
         ("forecasts", "scale", "x", "forecasts['BTC/USD'].scale: expected a finite number, found 'x'"),
         ("forecasts", "last", "2022-12-31", "forecasts['BTC/USD']: last day 2022-12-31 lies before first day 2023-"),
         ("forecasts", "last", "9999-12-31", "forecasts['BTC/USD']: last day 9999-12-31 leaves no room for 365 days"),
+        (
+            "forecasts",
+            "anchor",
+            anchor(at="9999-12-31T00:00:00Z"),
+            "forecasts['BTC/USD'].anchor.at: expected an ISO instant in UTC before June 9999, found '9999-12-31T",
+        ),
         ("card", "candles", -0.5, "card.pairs['BTC/USD'].candles: expected a whole number, found -0.5"),
         ("card", "colour", "red", "card.pairs['BTC/USD']: missing nothing, unknown ['colour']"),
     ],

@@ -116,7 +116,10 @@ def test_a_backfill_goes_forwards_and_backwards(server: ReplayServer, market: li
         (["--metrics-port", "65536"], "--metrics-port: '65536' is not a whole number from 0 to 65535"),
         (["--backfill", "--since", "2023-01-02", "--until", "2023-01-01"], "is not a day up to --until, 2023-01-01"),
         (["--backfill", "--since", "2999-01-01"], "--since: 2999-01-01 is not a day up to today, "),
-        (["--backfill", "--since", "1969-12-31"], "--since: 1969-12-31 is not a day from 1970-01-01 on"),
+        (
+            ["--backfill", "--since", "0001-01-01"],
+            "--since: 0001-01-01 is not a day from 2009-01-03 (Bitcoin's first block) on",
+        ),
         (["--backfill", "--since", "2023-01-01", "--source", "file:BTC.csv"], "files are not collected"),
         (["--backfill", "--since", "2023-01-01", "--interval", "2m"], "--interval: '2m' is not one of 1m, 5m, 10m"),
         (["--backfill", "--since", "2023-01-01", "--pair", "../../etc/passwd"], "is not two currencies such as"),

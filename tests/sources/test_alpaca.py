@@ -204,3 +204,29 @@ def test_a_quote_is_the_top_of_the_book_with_the_time_of_the_exchange() -> None:
 )
 def test_a_malformed_quote_is_asked_for_again_and_then_refused(change: Change, reason: str) -> None:
     assert reason in ALPACA.given_up(replay.altered(change), TOP, lambda source: source.quote(BTC)).reason
+
+
+def test_one_location_is_that_of_rest_and_stream() -> None:
+    """Alpaca's own venue, and those of Kraken, have different prices."""
+    default = AlpacaSettings()
+    assert AlpacaSettings.from_environ({"ALPACA_LOCATION": "us"}) == AlpacaSettings.from_environ({}) == default
+    named = AlpacaSettings.from_environ({"ALPACA_LOCATION": "us-1"})
+    assert (named.location, named.stream_url) == ("us-1", "wss://stream.data.alpaca.markets/v1beta3/crypto/us-1")
+    assert AlpacaSettings.from_environ({"ALPACA_STREAM_URL": "ws://h/v1beta3/crypto/eu-1"}).location == "eu-1"
+    assert (
+        AlpacaSettings.from_environ({"ALPACA_STREAM_URL": "ws://h/mirror", "ALPACA_LOCATION": "eu-1"}).location
+        == "eu-1"
+    )
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"ALPACA_LOCATION": "../us"},
+        {"ALPACA_LOCATION": "us-1", "ALPACA_STREAM_URL": "ws://h/v1beta3/crypto/us"},
+    ],
+)
+def test_another_location_of_the_stream_than_of_rest_is_refused(environ: dict[str, str]) -> None:
+    """The stream and REST would revise each other's candles."""
+    with pytest.raises(InvalidValue, match="location"):
+        AlpacaSettings.from_environ(environ)

@@ -188,6 +188,16 @@ def test_a_malformed_quote_is_asked_for_again_and_then_refused(change: dict[str,
     assert reason in BINANCE.given_up(fault, TOP, lambda source: source.quote(BTC)).reason
 
 
+def test_an_empty_book_is_no_quote() -> None:
+    """A pair whose trading is halted answers with zeros, and a price of 0 would be stored."""
+    exchange = BinanceExchange({}, {BTC: TOP})
+    exchange.halted.add(BTC)
+    with ReplayServer(exchange) as server:
+        with pytest.raises(UnusableHistory, match="the book of BTCUSDT is empty: it is not traded now"):
+            BINANCE.source(server).quote(BTC)
+        assert len(server.requests) == 1
+
+
 @pytest.fixture
 def restless_threads() -> Iterator[None]:
     """Let Python change between threads as often as it can."""

@@ -22,13 +22,21 @@ from hypothesis import strategies as st
 from crypto_predict.errors import InvalidValue, UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import CandleClosed, CandleRevised, FeedEvent, Heartbeat, Interrupted, QuoteReceived
+from crypto_predict.market.ports import (
+    CandleClosed,
+    CandleRevised,
+    FeedEvent,
+    Heartbeat,
+    Interrupted,
+    QuoteReceived,
+    Retiring,
+)
 from crypto_predict.sources.binance.rest import Binance
 from crypto_predict.sources.binance.settings import BinanceSettings
 from crypto_predict.sources.binance.stream import LIFETIME, MOST_WAITING, PAIRS_A_CONNECTION, BinanceFeed
 from tests.support.replay import server as replay
 from tests.support.replay import streams
-from tests.support.replay.binance import BinanceInMotion, candle_frame, quote_frame
+from tests.support.replay.binance import BinanceInMotion, candle_frame, quote_frame, shutting_down
 from tests.support.replay.motion import MINUTE, Candled, Motion, Traits, numbered_pairs
 from tests.support.replay.server import Fault, ReplayServer
 from tests.support.replay.streams import Connection, Frame, StreamFault, Streams
@@ -542,7 +550,7 @@ def test_a_malformed_quote_is_left_out_and_logged_once(caplog: pytest.LogCapture
 def test_many_pairs_share_several_connections_and_end_together() -> None:
     """An address has a length that servers refuse, and a connection at most 1,024 streams."""
     pairs = numbered_pairs(2 * PAIRS_A_CONNECTION + 1)
-    with market(speed=5, feed_speed=5, pairs=pairs) as live:
+    with market(speed=5, feed_speed=1, pairs=pairs) as live:
         sizes: list[int] = []
 
         def break_one(connection: Connection) -> None:
@@ -586,27 +594,29 @@ def test_closing_the_generator_closes_the_connection_at_once(fault: StreamFault 
             live.streams.wait_open(0)
 
 
-def test_a_connection_is_replaced_before_a_day_has_passed_while_no_candle_closes() -> None:
-    with market(feed_speed=5) as live:
+def retiring(events: Sequence[FeedEvent]) -> bool:
+    return any(isinstance(event, Retiring) for event in events)
+
+
+def test_a_feed_says_before_a_day_has_passed_that_its_connection_will_end_and_goes_on() -> None:
+    """Another connection takes its place meanwhile, and no minute is lost."""
+    with market() as live:
 
         def done(events: Sequence[FeedEvent]) -> bool:
             live.clock.moved = LIFETIME if closed(events) else 0.0
-            return ended(events)
+            return retiring(events) and len(closed(events)) >= 6
 
         found = live.read(done)
-        now = live.clock.now()
-    assert "this one is replaced before" in end_of(found).reason
-    assert not end_of(found).exchange_down
+    assert sum(isinstance(event, Retiring) for event in found) == 1
+    assert not ended(found)
+
+
+def test_a_feed_passes_on_that_the_server_shuts_down_and_goes_on_to_its_end() -> None:
+    with market() as live:
+        found = live.read(ended, shutting_down(seconds=2))
+    assert sum(isinstance(event, Retiring) for event in found) == 1
+    assert "received 1001" in end_of(found).reason
     assert end_of(found).complete_until == newest_close(found)
-    assert 10 <= now.second < 45
-
-
-def test_a_connection_is_replaced_when_the_server_announces_its_end() -> None:
-    with market(feed_speed=5) as live:
-        found = live.read(ended, streams.burst('{"e":"serverShutdown","E":1715904060012}'))
-        now = live.clock.now()
-    assert "this one is replaced before" in end_of(found).reason
-    assert 10 <= now.second < 50
 
 
 @pytest.mark.parametrize("skew", [timedelta(minutes=3), timedelta(seconds=-90)])

@@ -1,9 +1,12 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from itertools import pairwise
 from typing import Any
 
 import pytest
+import requests
 
 from crypto_predict.errors import UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
@@ -16,7 +19,7 @@ from tests.support.minutes import real_minutes
 from tests.support.replay import server as replay
 from tests.support.replay.exchanges import MINUTE, POLONIEX, TETHER
 from tests.support.replay.minutes import BTC, QUICK, START, full_minutes
-from tests.support.replay.poloniex import Answers, Kept, PoloniexExchange, refusal
+from tests.support.replay.poloniex import UNKNOWN_SYMBOL, Answers, Kept, PoloniexExchange, refusal
 from tests.support.replay.server import Fault, ReplayServer
 
 TOP = Quote(START, 26447.57, 0.016313, 26447.58, 0.068307)
@@ -120,20 +123,79 @@ def test_dollars_are_traded_as_tether() -> None:
 
 
 def test_a_pair_that_poloniex_does_not_have_is_an_unusable_history() -> None:
-    """Another source may have it, and a collector stops to ask for it."""
+    """Another source may have it, and a collector stops to ask for it. The exchange has many ways to say so."""
+    unknown = Pair("NOPE", "USD")
     with POLONIEX.serving(full_minutes(10)) as server:
-        with pytest.raises(UnusableHistory, match="it does not have the pair NOPE/USDT"):
-            POLONIEX.read(server, 10, Pair("NOPE", "USD"))
-        assert len(server.requests) == 1
+        for ask in (lambda: POLONIEX.read(server, 10, unknown), lambda: POLONIEX.source(server).quote(unknown)):
+            for number, _ in enumerate(UNKNOWN_SYMBOL):
+                server.requests.clear()
+                with pytest.raises(UnusableHistory, match="it does not have the pair NOPE/USDT"):
+                    ask()
+                assert len(server.requests) == 1, f"way {number}"
+
+
+@pytest.mark.parametrize("code", [24101, "24101", 10040, "10040"])
+@pytest.mark.parametrize("status", [200, 400, 404])
+def test_an_unknown_pair_is_known_by_its_code_whatever_the_status_of_http_is(status: int, code: int | str) -> None:
+    with POLONIEX.serving(full_minutes(10)) as server:
+        server.inject(replay.answer(status, json.dumps({"code": code, "message": "Invalid symbol"})))
+        with pytest.raises(UnusableHistory, match="it does not have the pair BTC/USDT"):
+            POLONIEX.read(server, 10)
+
+
+def test_the_replay_server_refuses_unknown_symbols_as_the_exchange_does() -> None:
+    with POLONIEX.serving(full_minutes(10)) as server:
+        answers = [
+            requests.get(f"{server.url}/markets/NOPE_USDT/{name}", timeout=30)
+            for name in ("candles", "ticker24h", "candles", "ticker24h")
+        ]
+    assert [(one.status_code, one.json()["code"]) for one in answers] == list(UNKNOWN_SYMBOL)
 
 
 def test_the_top_of_the_book_is_read_from_the_ticker() -> None:
     for numbers in (str, float):
         with ReplayServer(PoloniexExchange({}, Answers(numbers=numbers), {TETHER: TOP})) as server:
             source: QuoteSource = POLONIEX.source(server)
-            assert source.quote(BTC) == TOP
+            assert replace(source.quote(BTC), time=TOP.time) == TOP
         [asked] = server.requests
         assert (asked.path, asked.query) == ("/markets/BTC_USDT/ticker24h", {})
+
+
+def test_a_quote_has_the_time_of_the_answer_and_not_that_of_the_last_trade() -> None:
+    """Nobody has traded the pair for two days, but its bid and ask are those of now. Each answer is one more quote."""
+    with ReplayServer(PoloniexExchange({}, quotes={TETHER: TOP})) as server:
+        source = POLONIEX.source(server)
+        before = datetime.now(UTC)
+        times = [source.quote(BTC).time for _ in range(8)]
+        after = datetime.now(UTC)
+        sent = json.loads(requests.get(f"{server.url}/markets/BTC_USDT/ticker24h", timeout=30).text)
+    assert int(sent["ts"]) < milliseconds(TOP.time - timedelta(days=1))
+    assert before - timedelta(seconds=1) <= times[0]
+    assert times[-1] <= after
+    assert all(later > earlier for earlier, later in pairwise(times))
+
+
+def test_the_time_of_a_quote_is_that_of_the_clock_of_the_exchange() -> None:
+    """It is ahead of this machine's, then it is set; an answer without a time comes between two others with one."""
+    ahead, behind = datetime(2031, 5, 17, 12, 0, 30, tzinfo=UTC), datetime(2022, 5, 17, 12, 0, 30, tzinfo=UTC)
+    dates = [ahead, ahead, None, ahead - timedelta(seconds=1), behind, behind]
+    with ReplayServer(PoloniexExchange({}, quotes={TETHER: TOP})) as server:
+        source, times = POLONIEX.source(server), []
+        for date in dates:
+            stamp = {"age": "7"} if date is None else {"date": format_datetime(date, usegmt=True)}
+            server.inject(replay.with_headers(**stamp))
+            times.append(source.quote(BTC).time)
+    assert times[0] == ahead
+    assert times[4] == behind
+    for part in (times[:4], times[4:]):
+        assert all(later > earlier for earlier, later in pairwise(part))
+
+
+def test_without_any_time_of_the_exchange_a_quote_has_that_of_this_machine() -> None:
+    with ReplayServer(PoloniexExchange({}, quotes={TETHER: TOP})) as server:
+        source, before = POLONIEX.source(server), datetime.now(UTC)
+        server.inject(replay.with_headers(age="7"))  # a cache has sent it
+        assert before <= source.quote(BTC).time <= datetime.now(UTC)
 
 
 def ticker_changed(**values: Any) -> Fault:
@@ -148,9 +210,9 @@ def ticker_changed(**values: Any) -> Fault:
         (ticker_changed(symbol="ETH_USDT"), "no ticker of BTC_USDT"),
         (ticker_changed(bid=None), "'bid' is missing or not a number"),
         (ticker_changed(askQuantity=""), "'askQuantity' is missing or not a number"),
-        (ticker_changed(ts="now"), "'ts' is missing or not a whole number"),
         (replay.cut_json, "no JSON"),
         (refused(503, 503, "Platform in maintenance mode"), "Platform in maintenance mode"),
+        (refused(200, 503, "Platform in maintenance mode"), 'refused with code 503 "Platform in maintenance mode"'),
     ],
 )
 def test_a_malformed_ticker_is_asked_for_again_and_then_refused(fault: Fault, reason: str) -> None:

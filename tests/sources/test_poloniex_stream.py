@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,26 +11,28 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
 
 from crypto_predict.collecting.live.ticks import TickCandles
 from crypto_predict.errors import InvalidValue, UnusableHistory
 from crypto_predict.market import Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import BuiltCandle, FeedEvent, Heartbeat, Interrupted, TickReceived
+from crypto_predict.market.ports import BuiltCandle, FeedEvent, Heartbeat, Interrupted, PairRefused, TickReceived
 from crypto_predict.sources.poloniex.rest import Poloniex
 from crypto_predict.sources.poloniex.settings import PoloniexSettings
-from crypto_predict.sources.poloniex.stream import LONGEST_MESSAGE, SYMBOLS_A_REQUEST, PoloniexFeed
+from crypto_predict.sources.poloniex.stream import LONGEST_MESSAGE, MOST_REQUESTS, SYMBOLS_A_REQUEST, PoloniexFeed
+from crypto_predict.sources.wire import milliseconds
 from tests.support.replay import server as replay
 from tests.support.replay import streams
 from tests.support.replay.motion import MINUTE, Motion, Trade, Traded, Traits, numbered_pairs
-from tests.support.replay.poloniex import Answers, PoloniexInMotion, error_frame, tick_frame
+from tests.support.replay.poloniex import Answers, PoloniexInMotion, error_frame, trade_frame, trade_values
 from tests.support.replay.server import Fault, ReplayServer
 from tests.support.replay.streams import Connection, StreamFault
 
 START = datetime(2024, 5, 17, 12, tzinfo=UTC)
 BTC, ETH = Pair("BTC", "USDT"), Pair("ETH", "USDT")
 TRADE = Trade(START, 65_000.5, 1.0, is_bought=True)
-TICK = TickReceived("poloniex", BTC, START, 65_000.5)
+TICK = TickReceived("poloniex", BTC, START, 65_000.5, 1.0, milliseconds(START))
 DEADLINE = 60.0  # seconds, after which a test fails
 STILL = 1e-6  # the speed of a market that sends nothing by itself
 FAST = 60.0
@@ -123,12 +126,15 @@ def count_of(kind: type, events: Sequence[FeedEvent]) -> int:
     return sum(isinstance(event, kind) for event in events)
 
 
-def test_each_ticker_is_a_tick_with_its_time_and_last_price() -> None:
+def test_each_trade_is_a_tick_with_its_own_time_and_not_that_of_its_message() -> None:
     with poloniex(QUICK, clock=quick()) as venue:
         events = taken(venue, lambda found: count_of(TickReceived, found) >= 8)
         happened = [one for one in venue.motion.happenings(START, START + 5 * MINUTE) if isinstance(one, Traded)]
     ticks = [event for event in events if isinstance(event, TickReceived)]
-    expected = [TickReceived("poloniex", one.pair, one.trade.time, one.trade.price) for one in happened]
+    expected = [
+        TickReceived("poloniex", pair, trade.time, trade.price, trade.size, milliseconds(trade.time))
+        for pair, trade in happened
+    ]
     first = expected.index(ticks[0])
     assert ticks == expected[first : first + 8]
     assert {tick.pair for tick in ticks} == {BTC, ETH}
@@ -137,14 +143,15 @@ def test_each_ticker_is_a_tick_with_its_time_and_last_price() -> None:
 @pytest.mark.parametrize("numbers", [str, float])
 def test_numbers_may_be_text(numbers: type[str] | type[float]) -> None:
     """Poloniex writes them in both ways."""
-    frame = json.loads(tick_frame("BTC_USDT", TRADE, numbers))
-    frame["data"][0]["ts"] = (str if numbers is str else int)(frame["data"][0]["ts"])
+    frame = json.loads(trade_frame("BTC_USDT", TRADE, numbers))
+    for name in ("createTime", "id"):
+        frame["data"][0][name] = (str if numbers is str else int)(frame["data"][0][name])
     with poloniex() as venue:
         assert venue.ticks(json.dumps(frame)) == [TICK]
 
 
 def test_candles_of_the_ticks_are_those_of_rest() -> None:
-    """For each minute that the stream was connected in. The exchange adds the volume."""
+    """For each minute that the stream was connected in."""
     clock, end = Clock(START, FAST), START + 5 * MINUTE
     candles = TickCandles("poloniex", clock, grace=20)  # a third of a second, as the machine may be busy
     found: dict[SeriesKey, list[BuiltCandle]] = {}
@@ -175,10 +182,38 @@ def test_candles_of_the_ticks_are_those_of_rest() -> None:
             official = {one.open_time: one for one in rest}
             for built in found[SeriesKey("poloniex", pair, Interval.MINUTE_1)]:
                 if built.open_time in official and not (built.partial or built.late):
-                    assert (built.open, built.high, built.low, built.close) == official[built.open_time][1:5]
-                    assert built.ticks == official[built.open_time].trades
+                    one = official[built.open_time]
+                    assert (built.open, built.high, built.low, built.close) == one[1:5]
+                    assert (built.volume, built.ticks) == (one.volume, one.trades)
                     compared += 1
     assert compared > 0
+
+
+def test_the_replay_server_sends_tickers_as_the_exchange_does() -> None:
+    """They repeat the last price, and their `ts` is not the time of the trade: nothing is built from them."""
+    found: list[dict[str, Any]] = []
+
+    async def take(venue: Venue) -> None:
+        async with asyncio.timeout(DEADLINE), connect(venue.settings.stream_url) as websocket:
+            await websocket.send('{"event":"subscribe","channel":["ticker"],"symbols":["BTC_USDT"]}')
+            assert json.loads(await websocket.recv())["event"] == "subscribe"
+            while len(found) < 20:
+                if tickers := json.loads(await websocket.recv()).get("data"):
+                    found.extend(tickers)
+                    await websocket.send('{"event":"ping"}')  # a client that is silent for 30 s is dropped
+
+    with poloniex(FAST, clock=Clock(START, FAST), quiet=0.5) as venue:
+        asyncio.run(take(venue))
+    times = [(one["closeTime"], one["ts"]) for one in found]
+    assert all(traded <= pushed for traded, pushed in times)
+    assert len({traded for traded, _ in times}) < len({pushed for _, pushed in times}) == len(times)
+    assert max(pushed - traded for traded, pushed in times) > 5_000
+
+
+def test_a_pair_that_nobody_trades_sends_nothing() -> None:
+    with poloniex(QUICK, clock=quick(), quiet=1.0) as venue:
+        events = taken(venue, lambda found: count_of(Heartbeat, found) >= 3)
+    assert count_of(TickReceived, events) == 0
 
 
 def test_pairs_are_subscribed_to_in_batches_and_the_first_heartbeat_follows_the_last_confirmation() -> None:
@@ -189,7 +224,7 @@ def test_pairs_are_subscribed_to_in_batches_and_the_first_heartbeat_follows_the_
     requests = [one for one in asked if one["event"] == "subscribe"]
     assert [len(one["symbols"]) for one in requests] == [SYMBOLS_A_REQUEST, SYMBOLS_A_REQUEST, 1]
     assert [symbol for one in requests for symbol in one["symbols"]] == [f"{pair.base}_USDT" for pair in pairs]
-    assert {tuple(one["channel"]) for one in requests} == {("ticker",)}
+    assert {tuple(one["channel"]) for one in requests} == {("trades",)}
 
 
 def test_a_dollar_pair_is_the_pair_that_was_asked_for() -> None:
@@ -197,7 +232,7 @@ def test_a_dollar_pair_is_the_pair_that_was_asked_for() -> None:
     dollars = Pair("BTC", "USD")
     with poloniex() as venue:
         events = venue.events(
-            streams.together(streams.burst(tick_frame("BTC_USDT", TRADE)), streams.closed()), pairs=[dollars]
+            streams.together(streams.burst(trade_frame("BTC_USDT", TRADE)), streams.closed()), pairs=[dollars]
         )
     assert TICK._replace(pair=dollars) in events
 
@@ -205,15 +240,15 @@ def test_a_dollar_pair_is_the_pair_that_was_asked_for() -> None:
 def test_ticks_out_of_order_and_repeated_ones_are_yielded_as_they_come() -> None:
     """`TickCandles` sorts them."""
     earlier = TRADE._replace(time=START - timedelta(seconds=1), price=1.5)
-    frames = [tick_frame("BTC_USDT", one) for one in (TRADE, earlier, TRADE, TRADE)]
+    frames = [trade_frame("BTC_USDT", one) for one in (TRADE, earlier, TRADE, TRADE)]
     with poloniex() as venue:
         ticks = venue.ticks(*frames)
-    assert ticks == [TICK, TICK._replace(time=earlier.time, price=1.5), TICK, TICK]
+    assert ticks == [TICK, TICK._replace(time=earlier.time, price=1.5, id=milliseconds(earlier.time)), TICK, TICK]
 
 
-def test_a_message_has_the_tickers_of_many_pairs_of_which_others_are_ignored() -> None:
-    frames = [json.loads(tick_frame(symbol, TRADE)) for symbol in ("BTC_USDT", "XYZ_USDT", "ETH_USDT")]
-    together = json.dumps({"channel": "ticker", "data": [one["data"][0] for one in frames]})
+def test_a_message_has_the_trades_of_many_pairs_of_which_others_are_ignored() -> None:
+    frames = [json.loads(trade_frame(symbol, TRADE)) for symbol in ("BTC_USDT", "XYZ_USDT", "ETH_USDT")]
+    together = json.dumps({"channel": "trades", "data": [one["data"][0] for one in frames]})
     other = '{"channel":"candles_minute_1","data":[{"symbol":"BTC_USDT","close":"1"}]}'
     with poloniex() as venue:
         ticks = venue.ticks(other, together)
@@ -248,7 +283,7 @@ def test_the_client_is_not_dropped_though_nobody_takes_its_events() -> None:
                     await asyncio.to_thread(venue.exchange.streams.apply, burst)
         return found
 
-    burst = streams.burst(tick_frame("BTC_USDT", TRADE))
+    burst = streams.burst(trade_frame("BTC_USDT", TRADE))
     with poloniex(QUICK, clock=quick(), quiet=1.0) as venue:
         assert asyncio.run(wait_long(venue))[-1] == TICK
         assert venue.exchange.streams.opened == 1
@@ -344,25 +379,36 @@ def test_a_host_that_cannot_be_reached_is_an_interruption(host: str) -> None:
     assert "hunter2" not in end.reason
 
 
+def trade_with(**values: Any) -> str:
+    """A message of a trade with these values; None leaves one out."""
+    trade = {**trade_values("BTC_USDT", TRADE), **values}
+    kept = {name: value for name, value in trade.items() if value is not None}
+    return json.dumps({"channel": "trades", "data": [kept]})
+
+
 MALFORMED = {
     "words": "hello",
     "nothing": "",
     "binary": b'{"event":"pong"}',
     "a list": "[]",
     "null": "null",
-    "no data": '{"channel":"ticker"}',
-    "data of another type": '{"channel":"ticker","data":{"symbol":"BTC_USDT"}}',
-    "a ticker of another type": '{"channel":"ticker","data":[1]}',
-    "a symbol of another type": '{"channel":"ticker","data":[{"symbol":["BTC_USDT"]}]}',
-    "no price": '{"channel":"ticker","data":[{"symbol":"BTC_USDT","ts":1677367251090}]}',
-    "a price in words": '{"channel":"ticker","data":[{"symbol":"BTC_USDT","close":"dear","ts":1677367251090}]}',
-    "a price beyond": f'{{"channel":"ticker","data":[{{"symbol":"BTC_USDT","close":1{"0" * 400},"ts":1}}]}}',
-    "no time": '{"channel":"ticker","data":[{"symbol":"BTC_USDT","close":"1"}]}',
-    "microseconds": '{"channel":"ticker","data":[{"symbol":"BTC_USDT","close":"1","ts":1677367251090000}]}',
+    "no data": '{"channel":"trades"}',
+    "data of another type": '{"channel":"trades","data":{"symbol":"BTC_USDT"}}',
+    "a trade of another type": '{"channel":"trades","data":[1]}',
+    "a symbol of another type": '{"channel":"trades","data":[{"symbol":["BTC_USDT"]}]}',
+    "no price": trade_with(price=None),
+    "a price in words": trade_with(price="dear"),
+    "a price beyond": trade_with(price=10**400),
+    "no size": trade_with(quantity=None),
+    "no time": trade_with(createTime=None),
+    "microseconds": trade_with(createTime=1677367251090000),
+    "no id": trade_with(id=None),
+    "an id in words": trade_with(id="first"),
+    "an id beyond": trade_with(id=10**18),
     "nested": "[" * 100_000,
     "nested objects": '{"event":' * 100_000,
     "digits": f'{{"event":{"1" * 100_000}}}',
-    "cut": '{"channel":"ticker","data":[{"symbol":',
+    "cut": '{"channel":"trades","data":[{"symbol":',
 }
 
 
@@ -374,12 +420,13 @@ def test_a_malformed_message_ends_the_connection(frame: str | bytes) -> None:
     assert reason.startswith(f"{venue.host} sent a message that is not in Poloniex's format: ")
 
 
-@pytest.mark.parametrize("price", ["NaN", '"NaN"', "-1", "0", "1e999"])
-def test_a_price_that_no_market_has_is_yielded_as_it_came(price: str) -> None:
+@pytest.mark.parametrize(
+    "values", [{"price": price} for price in (math.nan, "NaN", -1, 0, "1e999")] + [{"quantity": -1}], ids=str
+)
+def test_a_price_or_size_that_no_market_has_is_yielded_as_it_came(values: dict[str, object]) -> None:
     """`TickCandles` judges it."""
-    frame = f'{{"channel":"ticker","data":[{{"symbol":"BTC_USDT","close":{price},"ts":"1677367251090"}}]}}'
     with poloniex() as venue:
-        (tick,) = venue.ticks(frame)
+        (tick,) = venue.ticks(trade_with(**values))
     candles = TickCandles("poloniex", Clock(tick.time))
     candles.add(tick)
     assert candles.counts.invalid == 1
@@ -407,7 +454,7 @@ def test_compression_is_not_offered_and_a_compressed_message_ends_the_connection
 def test_events_that_are_not_taken_end_the_connection_after_a_bounded_number() -> None:
     async def take_slowly(venue: Venue) -> list[FeedEvent]:
         found: list[FeedEvent] = []
-        flood = streams.burst(tick_frame("BTC_USDT", TRADE), 500)
+        flood = streams.burst(trade_frame("BTC_USDT", TRADE), 500)
         async with asyncio.timeout(DEADLINE):
             async for event in venue.feed(most_waiting=100).events([BTC]):
                 if not found:
@@ -423,35 +470,80 @@ def test_events_that_are_not_taken_end_the_connection_after_a_bounded_number() -
     assert count_of(TickReceived, events) >= 100
 
 
-def test_a_pair_that_the_exchange_does_not_have_is_named() -> None:
-    with poloniex() as venue, pytest.raises(UnusableHistory, match="poloniex does not have the pair") as caught:
-        venue.events(pairs=[BTC, Pair("XYZ", "USDT"), ETH])
-    assert caught.value.subject == "XYZ/USDT"
+def asked(venue: Venue) -> list[list[str]]:
+    """The symbols of each subscription."""
+    return [message["symbols"] for message in map(json.loads, venue.exchange.received) if "symbols" in message]
 
 
-def test_a_pair_that_an_error_does_not_name_is_found() -> None:
-    """Each pair of the batch is then asked for alone."""
+def refusals(events: Sequence[FeedEvent]) -> dict[Pair, str]:
+    """The pairs that were refused before the first heartbeat, and why."""
+    first = next(place for place, event in enumerate(events) if isinstance(event, Heartbeat))
+    assert all(isinstance(event, PairRefused) for event in events[:first])
+    assert not any(isinstance(event, PairRefused) for event in events[first:])
+    return {event.pair: event.reason for event in events[:first] if isinstance(event, PairRefused)}
+
+
+@pytest.mark.parametrize("message", ["Subscription failed", "Bad request", "Invalid symbol"])
+def test_a_refused_pair_that_the_answer_does_not_name_is_found_by_halving_and_harms_no_other(message: str) -> None:
+    """The exchange may answer with an error that is the same for all."""
+    pairs = numbered_pairs(2 * SYMBOLS_A_REQUEST)
+    lost = {pairs[7], pairs[SYMBOLS_A_REQUEST - 1], pairs[-1]}
+    streamed: set[str] = set()
+
+    def is_alive(found: Sequence[FeedEvent]) -> bool:
+        """Also see what the connection has subscribed to."""
+        streamed.update(*(connection.topics for connection in venue.exchange.streams.connections))
+        return isinstance(found[-1], Heartbeat)
+
+    with poloniex(pairs=[pair for pair in pairs if pair not in lost]) as venue:
+        venue.exchange.refusal = message
+        events = taken(venue, is_alive, pairs)
+        assert streamed == {f"trades {pair.base}_USDT" for pair in pairs if pair not in lost}
+        assert len(asked(venue)) < 40, "of 100 pairs"
+    assert refusals(events) == dict.fromkeys(lost, f'{venue.host} answered "{message}"')
+
+
+def test_refused_pairs_that_the_answer_names_are_left_out_at_once() -> None:
+    unknown = Pair("XYZ", "USDT")
     with poloniex() as venue:
-        venue.exchange.replies.append(error_frame("Invalid symbol"))
-        with pytest.raises(UnusableHistory) as caught:
-            venue.events(pairs=[BTC, ETH, Pair("XYZ", "USDT")])
-    assert caught.value.subject == "XYZ/USDT"
+        venue.exchange.refusal = "Invalid symbol {}"
+        events = taken(venue, lambda found: isinstance(found[-1], Heartbeat), [BTC, unknown, ETH])
+        assert asked(venue) == [["BTC_USDT", "XYZ_USDT", "ETH_USDT"], ["BTC_USDT", "ETH_USDT"]]
+    assert refusals(events) == {unknown: f'{venue.host} answered "Invalid symbol XYZ_USDT"'}
 
 
-@pytest.mark.parametrize("symbols", [["BTC_USDT"], []])
-def test_a_pair_that_is_not_confirmed_is_named(symbols: list[str]) -> None:
-    frame = json.dumps({"event": "subscribe", "channel": "ticker", "symbols": symbols})
+def test_a_pair_that_is_not_confirmed_counts_as_refused() -> None:
     with poloniex() as venue:
-        venue.exchange.replies.append(frame)
-        with pytest.raises(UnusableHistory) as caught:
-            venue.events(pairs=[ETH, BTC])
-    assert caught.value.subject == ("ETH/USDT" if symbols else "BTC/USDT")
+        venue.exchange.replies.append('{"event":"subscribe","channel":"trades","symbols":["BTC_USDT"]}')
+        events = taken(venue, lambda found: isinstance(found[-1], Heartbeat))
+    assert refusals(events) == {ETH: f'{venue.host} answered "no confirmation"'}
+
+
+def test_a_refused_request_may_have_subscribed_to_some_of_its_pairs() -> None:
+    """Asked for alone, they are then subscribed to already, which is what was wanted."""
+    with poloniex() as venue:
+        venue.exchange.replies += [error_frame(text) for text in ("Bad request", "Already subscribed")]
+        events = taken(venue, lambda found: isinstance(found[-1], Heartbeat))
+        assert asked(venue) == [["BTC_USDT", "ETH_USDT"], ["BTC_USDT"], ["ETH_USDT"]]
+    assert refusals(events) == {}
+
+
+@pytest.mark.parametrize("count", [1, 2, 500])
+def test_an_exchange_that_refuses_all_pairs_ends_the_connection_and_none_of_them_is_judged(count: int) -> None:
+    """It may be in trouble, or no longer have the channel. It is asked a bounded number of times."""
+    pairs = numbered_pairs(count)
+    with poloniex(pairs=pairs) as venue:
+        venue.exchange.refused.add("all")
+        (end,) = venue.events(pairs=pairs)
+        assert len(asked(venue)) <= MOST_REQUESTS
+    assert isinstance(end, Interrupted)
+    assert (end.reason, end.exchange_down) == (f'{venue.host} answered "Subscription failed"', False)
 
 
 def test_a_confirmation_without_symbols_confirms_those_that_were_asked_for() -> None:
     """The documentation shows both forms."""
     with poloniex() as venue:
-        venue.exchange.replies.append('{"event":"subscribe","channel":"ticker"}')
+        venue.exchange.replies.append('{"event":"subscribe","channel":"trades"}')
         assert isinstance(taken(venue, bool)[0], Heartbeat)
 
 
@@ -459,6 +551,7 @@ def test_maintenance_may_be_the_answer_to_a_subscription() -> None:
     with poloniex() as venue:
         venue.exchange.replies.append(error_frame("Platform in maintenance mode"))
         assert venue.end().exchange_down
+        assert len(asked(venue)) == 1, "it is not asked for each pair"
 
 
 def test_a_pair_that_poloniex_cannot_have_is_refused_without_a_connection() -> None:

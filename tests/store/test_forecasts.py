@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from crypto_predict.errors import DamagedRow, DatabaseError, UnknownSeries
+from crypto_predict.errors import DatabaseError, UnknownSeries
 from crypto_predict.market import Interval, Pair, SeriesKey, Span
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast, MinuteModel
 from crypto_predict.market.ports import STOPPED, ForecastStep, MinuteRecord
@@ -227,27 +227,28 @@ def test_a_score_that_would_spoil_the_sums_is_refused(bad: object, writer: Writa
     ],
     ids=["empty", "too short", "NaN", "enormous", "other bytes"],
 )
-def test_a_damaged_forecast_is_a_clear_error(
-    blob: bytes, reason: str, url: str, writer: WritableDatabase, reader: Database
+def test_a_damaged_forecast_is_left_out(
+    blob: bytes, reason: str, url: str, writer: WritableDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It names the forecast. The others can be read."""
+    """The others can be read. It is counted each time and logged once."""
     writer.write_forecasts({MINUTES: [step(0), step(1)]}, KEEP)
     with connected(url) as connection:
         statement = text("UPDATE forecasts SET distances = :blob WHERE cutoff = :cutoff")
         connection.execute(statement, {"blob": blob, "cutoff": int(START.timestamp())})
         connection.commit()
         connection.engine.dispose()
-    named = re.escape(f"its forecast of binance BTC/USDT 1m made at {START} is damaged")
-    with pytest.raises(DamagedRow, match=f"{named}.*({reason})"):
-        reader.minute_forecasts(MINUTES, EVER, MANY)
-    assert [one.cutoff for one in reader.minute_forecasts(MINUTES, span(1, 2), MANY)] == [START + MINUTE]
+    for _ in range(2):
+        assert [one.cutoff for one in writer.minute_forecasts(MINUTES, EVER, MANY)] == [START + MINUTE]
+    assert [one.cutoff for one in writer.minute_forecasts(MINUTES, EVER, 1)] == [START + MINUTE], "a full page"
+    assert writer.damaged == 3
+    (record,) = (one for one in caplog.records if one.message == "damaged row left out")
+    assert re.search(reason, str(record.__dict__))
 
 
-def test_a_damaged_price_is_a_clear_error(url: str, writer: WritableDatabase, reader: Database) -> None:
+def test_a_forecast_with_a_damaged_price_is_left_out(url: str, writer: WritableDatabase, reader: Database) -> None:
     writer.write_forecasts({MINUTES: [step(0)]}, KEEP)
     execute(url, "UPDATE forecasts SET price = -1")
-    with pytest.raises(DamagedRow, match="is damaged: a price is not a positive number"):
-        reader.minute_forecasts(MINUTES, EVER, MANY)
+    assert reader.minute_forecasts(MINUTES, EVER, MANY) == []
 
 
 def test_the_newest_model_of_each_series_is_kept(writer: WritableDatabase, reader: Database) -> None:

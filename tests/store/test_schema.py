@@ -16,12 +16,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, make_url, text
 
 from crypto_predict.errors import DatabaseError
-from crypto_predict.market.ports import Closed
+from crypto_predict.market.ports import BuiltCandle, Closed
 from crypto_predict.store import open_reader, open_writer
 from crypto_predict.store.tables import SCHEMA, metadata
 from tests.support.children import child
 from tests.support.minute_forecasts import KEEP, step
-from tests.support.minutes import EVER, MANY, MINUTES, candle, candles, span, vwap
+from tests.support.minutes import EVER, MANY, MINUTES, START, candle, candles, span, vwap
 
 
 def connected(url: str) -> Connection:
@@ -95,6 +95,7 @@ def test_an_empty_database_is_not_readable(url: str) -> None:
 
 # What takes each step back.
 BACK = {
+    "0003": ["ALTER TABLE built_candles DROP COLUMN volume"],
     "0002": [f"DROP TABLE {name}" for name in ("forecasts", "forecast_scores", "forecast_records", "minute_models")],
     "0001": [
         *(f"DROP TABLE {name}" for name in ("built_candles", "streams")),
@@ -126,6 +127,9 @@ def test_a_filled_database_of_an_earlier_schema_is_upgraded(version: str, url: s
         assert reader.coverage(MINUTES) == [span(0, 91)]
         writer.write_forecasts({MINUTES: [step(91, 1)]}, KEEP)
         assert reader.minute_record(MINUTES) is not None
+        built = BuiltCandle(START, 1.0, 1.0, 1.0, 1.0, 1, 0, False, volume=0.5)
+        writer.write_built({MINUTES: [built]})
+        assert reader.built(MINUTES, EVER, MANY) == [built]
 
 
 def test_a_failed_upgrade_changes_nothing(url: str) -> None:

@@ -101,7 +101,7 @@ def test_the_last_state_that_was_written_holds_at_every_second(
 
 def built(minute: int, ticks: int, *, late: int = 0, partial: bool = False) -> BuiltCandle:
     """Return a candle whose close is its number of ticks."""
-    return BuiltCandle(START + minute * MINUTE, 2.0, 9.0, 1.0, float(ticks), ticks, late, partial)
+    return BuiltCandle(START + minute * MINUTE, 2.0, 9.0, 1.0, float(ticks), ticks, late, partial, ticks / 4)
 
 
 def test_built_candles_are_read_back(writer: WritableDatabase, reader: Database) -> None:

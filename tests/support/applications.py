@@ -12,14 +12,14 @@ from crypto_predict.baked.schema import Model
 from crypto_predict.store import open_reader
 from crypto_predict.web import app
 from crypto_predict.web.operations.access_log import Log
-from crypto_predict.web.snapshots import BakedSnapshots, Snapshot
+from crypto_predict.web.snapshots import Snapshot
 from tests.support.models import TRAINED_AT
 from tests.support.serving import SETTINGS
 
 
 def snapshot_of(model: Model) -> Snapshot:
     """Return the snapshot of a model that is retrained every six hours."""
-    return BakedSnapshots(model, timedelta(hours=6)).current()
+    return Snapshot.of(model, timedelta(hours=6))
 
 
 def client(

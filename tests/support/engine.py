@@ -34,6 +34,7 @@ DAYS = 500  # closed candles of the market
 QUICK = {"EVERY": "60"}  # few cutoffs, as these tests need no long backtest
 RELEASE = {
     "SOURCE": "alpaca",  # the only exchange that these tests redirect
+    "TRAINED_EVERY": "6h",
     "MODEL_VERSION": "0.3.1",
     "MODEL_BUILD": "0.3.1-{stamp}",
     "GIT_REVISION": "0123456789abcdef0123456789abcdef01234567",

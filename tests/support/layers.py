@@ -16,7 +16,7 @@ BUNDLE = {
     "licenses.txt",
     *(f"{name}{coding}" for name in ("icon.svg", "main.js", "style.css") for coding in ("", ".br")),
 }
-MODEL_FILES = ["app/model.ledger.jsonl", "app/model.pkl"]
+MODEL_FILES = ["app/model.ledger.jsonl", "app/model.pkl", "app/model.training.json"]
 _INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 _MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
 

@@ -33,7 +33,7 @@ POSITIVE = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
 COUNTS = st.integers(0, 10**9)
 TEXTS = st.text(max_size=12)
 DAYS = st.dates(max_value=date.max - timedelta(days=HORIZON_DAYS))
-INSTANTS = st.datetimes(timezones=st.just(UTC))
+INSTANTS = st.datetimes(timezones=st.just(UTC)).filter(lambda at: 1 < at.year < 9999)
 LABELS = st.text(alphabet="AZaz09._+-", min_size=1, max_size=12)
 LINES = st.text(st.characters(exclude_categories=("C", "Z"), include_characters=" "), max_size=12)  # printable
 CURRENCIES = st.text(alphabet="ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=2, max_size=10)

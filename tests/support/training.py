@@ -9,7 +9,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import train
 from crypto_predict.market.clock import Clock
 from tests.support.histories import as_csv, make_history
+from tests.support.serving import KEPT, ROOT
 
 REVISION = {"GIT_REVISION": "0123456789abcdef0123456789abcdef01234567"}  # the checkout may change between two runs
 TRAINED_AT = {"SOURCE_DATE_EPOCH": "1716034247", **REVISION}  # 2024-05-18 12:10:47 UTC
@@ -56,6 +58,24 @@ def run_training(*arguments: str, environ: Mapping[str, str] = TRAINED_AT) -> su
 def in_process(*arguments: str, environ: Mapping[str, str] = TRAINED_AT) -> int:
     """Run the command in this process and return its exit code."""
     return train.main(arguments, environ)
+
+
+@contextmanager
+def repeating(clock: Clock, environ: Mapping[str, str], log: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run ``train.py --repeat`` as a process with a clock that agrees with `clock`; kill it at the end.
+
+    What it writes to standard output and standard error is appended to `log`.
+    """
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    module = [sys.executable, "-m", "tests.support.training", "--start", clock.now().isoformat(), "--at", str(time())]
+    command = [*module, "--speed", str(clock.speed), *arguments]
+    with log.open("a") as file:
+        process = subprocess.Popen(command, env={**kept, **environ}, cwd=ROOT, stdout=file, stderr=file, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def price_file(folder: Path, days: int) -> tuple[str, ...]:

@@ -29,8 +29,8 @@ def train_on(content: str, folder: Path, *options: str) -> int:
     [
         ("", "it is empty"),
         (HEAD, "no row follows the header"),
-        ("date,price\n2021-01-01,5\n", "missing columns: open, high, low, close; the columns found are"),
-        (HEAD + "soon,1,1,1,1,1\n", "line 2: time 'soon' is not an ISO date"),
+        ("date,high,low\n2021-01-01,5,5\n", "missing columns: open, close; the columns found are"),
+        (HEAD + "soon,1,1,1,1,1\n", "line 2: time 'soon' is not a date"),
         (HEAD + "".join(DAYS).replace(",12.5", ",much", 1), "line 2: volume 'much' is not a number"),
     ],
     ids=["empty", "header only", "other columns", "no time", "no number"],
@@ -75,7 +75,7 @@ def test_without_the_gate_an_unusable_history_ends_with_3(
 def test_a_refusal_names_every_reason_of_every_pair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All faults are reported at once."""
     (tmp_path / "BTC.csv").write_text(HEAD + "".join([*DAYS[:20], *DAYS[30:], DAYS[5]]))
-    (tmp_path / "ETH.csv").write_text(HEAD + DAYS[0].replace(",12.5", ",nan"))
+    (tmp_path / "ETH.csv").write_text(HEAD + DAYS[0].replace(",12.5", ",inf"))
     files = ("--source", f"file:{tmp_path / '{base}.csv'}", "--output", str(tmp_path / "model.pkl"))
     assert in_process("--pair", "BTC/USD,ETH/USD", *files) == 4
     lines = capsys.readouterr().err.partition("refused by the gate:\n")[2].splitlines()
@@ -85,7 +85,7 @@ def test_a_refusal_names_every_reason_of_every_pair(tmp_path: Path, capsys: pyte
         ("BTC/USD", "too short: 60 days; at least 180 are needed"),
         ("BTC/USD", "gaps: 10 of 60 candles are missing"),
         ("BTC/USD", "gap: 10 candles are missing in a row from 2021-01-21 on"),
-        ("ETH/USD", "1 of 1 candles are impossible; the first: 2021-01-01 in line 2: volume nan"),
+        ("ETH/USD", "1 of 1 candles are impossible; the first: 2021-01-01 in line 2: volume inf"),
         ("ETH/USD", "no usable candle is left"),
     ]
     expected = [f"  {pair}: file:{tmp_path}/{{base}}.csv: {reason}" for pair, reason in reasons]

@@ -2,14 +2,14 @@ from datetime import timedelta
 
 import pytest
 
-from crypto_predict.web.snapshots import BakedSnapshots, Validity
+from crypto_predict.web.snapshots import Snapshot, Validity
 from tests.support.models import BTC, ETH, TRAINED_AT, make_model
 
 SIX_HOURS = timedelta(hours=6)
 
 
 def validity(retrain_every: timedelta = SIX_HOURS) -> Validity:
-    return BakedSnapshots(make_model(), retrain_every).current().validity
+    return Snapshot.of(make_model(), retrain_every).validity
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_the_tag_is_the_same_for_the_same_model() -> None:
 
 
 def test_the_tag_changes_with_the_model() -> None:
-    other = BakedSnapshots(make_model(BTC, ETH), SIX_HOURS).current().validity
+    other = Snapshot.of(make_model(BTC, ETH), SIX_HOURS).validity
     assert dict(validity().revalidated())["ETag"] != dict(other.revalidated())["ETag"]
 
 

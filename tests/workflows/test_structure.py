@@ -1,5 +1,7 @@
 """Properties of the release workflows that `act` cannot show: permissions, queues, alerts, conditions."""
 
+import re
+
 import pytest
 
 from tests.support.yaml_files import read_workflow
@@ -78,6 +80,17 @@ def test_no_job_tags_an_image_before_it_is_promoted() -> None:
     assert "push-by-digest=true" in build["outputs"]
     assert "tags" not in build
     assert [name for name, job in JOBS.items() if "release publish" in str(job)] == ["promote"]
+
+
+def test_the_image_says_how_often_the_schedule_trains() -> None:
+    """The page promises the next training by it. With other arguments, the pictures would train another model."""
+    (schedule,) = RELEASE["on"]["schedule"]
+    hours = re.fullmatch(r"\d+ \*/(\d+) \* \* \*", schedule["cron"])
+    builds = [step["with"]["build-args"] for step in JOBS["train"]["steps"] if "build-args" in step.get("with", {})]
+    assert hours is not None
+    assert len(builds) == 2
+    assert builds[0] == builds[1]
+    assert f"TRAINED_EVERY={hours[1]}h" in builds[0].split()
 
 
 def test_only_a_successful_run_sends_a_heartbeat() -> None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from math import isfinite
 
 from crypto_predict.collecting.asking import OFF_GRID
 from crypto_predict.collecting.live.heartbeats import Heartbeats
-from crypto_predict.collecting.live.quotes import TopOfBook
+from crypto_predict.collecting.live.quotes import TopOfBook, is_sound
 from crypto_predict.collecting.live.ticks import TickCandles
 from crypto_predict.collecting.live.writer import Writer
 from crypto_predict.history import Audit
 from crypto_predict.logs import event
-from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, SeriesKey
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import (
     DELISTED,
@@ -25,8 +24,10 @@ from crypto_predict.market.ports import (
     FeedEvent,
     Heartbeat,
     Interrupted,
+    PairRefused,
     Quarantined,
     QuoteReceived,
+    Retiring,
     TickReceived,
 )
 
@@ -58,6 +59,7 @@ class Pipeline:
         self._ask = ask  # REST for what is missing at the newest end of a series
         self._exchange_now = exchange_now  # UTC; None while its clock is not known
         self._followed: frozenset[Pair] = frozenset()
+        self._refused: frozenset[Pair] = frozenset()  # without which the connection goes on
         self._newest: dict[SeriesKey, datetime] = {}  # UTC openings
         self._unbroken: set[SeriesKey] = set()  # which have had a candle in this connection
 
@@ -71,12 +73,20 @@ class Pipeline:
         self._followed = frozenset(pairs)
         self.heartbeats.following(pairs)
 
-    def connected(self, pairs: Sequence[Pair]) -> None:
-        """Note that a connection for these pairs is alive. What was missed before is asked for over REST."""
+    def connected(self, pairs: Sequence[Pair], refused: Mapping[Pair, str]) -> None:
+        """Note that a connection for these pairs is alive. What was missed before is asked for over REST.
+
+        So is everything of the `refused` pairs. If the exchange does not have one, its answers there say so.
+        """
+        for pair in refused.keys() - self._refused:
+            reason = refused[pair]
+            event(_log, logging.WARNING, "stream without a pair", source=self._feed.id, pair=pair, reason=reason)
+        self._refused = frozenset(refused)
         added = frozenset(pairs) - self._followed if self.heartbeats.is_connected else frozenset(pairs)
-        self._followed = frozenset(pairs)
+        lost, self._followed = self._followed - frozenset(pairs), frozenset(pairs)
         self.heartbeats.connected(pairs)
         if not self._feed.sends_candles:
+            self.ticks.disconnected(lost, self._clock.now())
             self.ticks.connected(added, self._clock.now())
         for series in map(self._series, sorted(added)):
             self._unbroken.discard(series)
@@ -90,17 +100,17 @@ class Pipeline:
                     self.heartbeats.data()
                     self.ticks.add(found)
             case QuoteReceived():
-                if found.pair in self._followed and _is_sound(found.quote):
+                if found.pair in self._followed:
                     self.heartbeats.data()
-                    self._quotes.received(found.pair, found.quote)
+                    self._quotes.received(found.pair, found.quote if is_sound(found.quote) else None)
             case CandleClosed() | CandleRevised():
                 if found.series.pair in self._followed:
                     self.heartbeats.data()
                     self._candle(found.series, found.candle)
             case Heartbeat():
                 self.heartbeats.beat()
-            case Interrupted():
-                pass  # the supervisor reports it
+            case Interrupted() | PairRefused() | Retiring():
+                pass  # the supervisor handles them
 
     def interrupted(self, end: Interrupted) -> None:
         """Note that the stream is not connected."""
@@ -126,10 +136,11 @@ class Pipeline:
     def every_minute(self) -> None:
         """Ask REST for candles that should have come by now: none comes where the feed sends ticks."""
         expected = _MINUTE.floor(self._clock.now()) - _MINUTE.length
-        for series in map(self._series, sorted(self._followed)):
+        pairs = self._followed | self._refused
+        for series in map(self._series, sorted(pairs)):
             if self._newest.get(series, EPOCH) < expected:
                 self._ask(series)
-        self._quotes.every_minute(self._followed)
+        self._quotes.every_minute(pairs)
 
     def _series(self, pair: Pair) -> SeriesKey:
         return SeriesKey(self._feed.id, pair, _MINUTE)
@@ -167,7 +178,3 @@ def _fault(candle: Candle, interval: Interval, last: datetime) -> str | None:
     if Audit(interval).add(candle, candle.open_time):
         return None
     return "; ".join(candle.faults()) or OFF_GRID
-
-
-def _is_sound(quote: Quote) -> bool:
-    return all(isfinite(number) and number >= 0 for number in (quote.bid, quote.bid_size, quote.ask, quote.ask_size))

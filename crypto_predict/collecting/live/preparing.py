@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -11,7 +10,7 @@ from enum import IntEnum
 from threadpoolctl import threadpool_limits
 
 from crypto_predict.collecting.live.track import Track
-from crypto_predict.errors import DamagedRow, UnusableHistory
+from crypto_predict.errors import UnusableHistory
 from crypto_predict.forecasting.minutes import Coefficients
 from crypto_predict.history.columns import Candles
 from crypto_predict.market import Candle, Interval, SeriesKey, Span
@@ -94,9 +93,7 @@ def _stored(database: MarketReader, wanted: Preparation) -> tuple[datetime, Sequ
     """
     record = database.minute_record(wanted.series)
     cutoffs = Span(wanted.newest - WARM, wanted.newest + 2 * _MINUTE)
-    forecasts: Sequence[MinuteForecast] = ()
-    with suppress(DamagedRow):
-        forecasts = database.minute_forecasts(wanted.series, cutoffs, MINUTES_AHEAD, newest=True)
+    forecasts = database.minute_forecasts(wanted.series, cutoffs, MINUTES_AHEAD, newest=True)
     known = [one.cutoff for one in forecasts[-1:]] + ([record.until] if record is not None else [])
     return max(known, default=wanted.newest), forecasts
 

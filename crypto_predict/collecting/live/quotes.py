@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from math import inf
 
 from crypto_predict.collecting.live.apart import apart
 from crypto_predict.errors import SourceError, UnusableHistory
@@ -24,7 +25,8 @@ class TopOfBook:
     """The newest quotes of one source.
 
     A stream sends a quote when it has changed: while it is connected, the last one stays true. One of an earlier minute
-    is stored with the present time of its exchange. Where a stream has not sent any, the exchange is asked.
+    is stored with the present time of its exchange. Where a stream has not sent any, the exchange is asked. A book
+    that no market has is left out: a halted pair has zeros, and while the book changes a bid may lie above the ask.
     """
 
     def __init__(
@@ -35,9 +37,12 @@ class TopOfBook:
         self._newest: dict[Pair, tuple[Quote, float]] = {}
         self._asking: asyncio.Task[None] | None = None
 
-    def received(self, pair: Pair, quote: Quote) -> None:
-        """Take a quote of the stream."""
-        self._newest[pair] = quote, self._clock.monotonic()
+    def received(self, pair: Pair, quote: Quote | None) -> None:
+        """Take a quote of the stream; None if the book has no bid or no ask any more."""
+        if quote is None:
+            self._newest.pop(pair, None)
+        else:
+            self._newest[pair] = quote, self._clock.monotonic()
 
     def interrupted(self) -> None:
         """Note that the stream is not connected: its last quotes may no longer be true."""
@@ -72,6 +77,13 @@ class TopOfBook:
                 except Exception:  # noqa: BLE001 a defect of this program must not end the collection
                     _log.exception("%s: no quote of %s", self._source, pair)
                 else:
-                    self._store(self._source, pair, quote)
+                    if is_sound(quote):
+                        self._store(self._source, pair, quote)
 
         await asyncio.gather(*map(ask, pairs))
+
+
+def is_sound(quote: Quote) -> bool:
+    """Return whether a market can have this bid and ask."""
+    sizes = quote.bid_size, quote.ask_size
+    return 0 < quote.bid <= quote.ask < inf and all(0 <= size < inf for size in sizes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 from random import Random
@@ -15,7 +15,15 @@ from crypto_predict.errors import RefusedKeys, UnusableHistory
 from crypto_predict.logs import event
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import CandleFeed, FeedEvent, Heartbeat, Interrupted
+from crypto_predict.market.ports import (
+    CandleFeed,
+    FeedEvent,
+    Heartbeat,
+    Interrupted,
+    PairRefused,
+    Retiring,
+    TickReceived,
+)
 from crypto_predict.wording import duration
 
 SILENT = 45.0  # seconds without any event: exchanges and clients ping each other every 20 or 30
@@ -23,7 +31,9 @@ MUTE = 180.0  # seconds without data while the stream is alive; twice as many af
 LONGEST_MUTE = 3600.0  # since a market may really be quiet
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds, the bounds of the backoff
 STABLE = 60.0  # seconds after which a connection that delivers ends the backoff
+YOUNG = 5.0  # seconds of a connection that is not replaced though the exchange will close it: so may be the next
 RENEWED = 300.0  # seconds after which a connection may be made anew for what it does not send
+REFUSED_AGAIN = 900.0  # seconds after which a connection is made anew for pairs that were refused
 HAND_OVERS = 3  # attempts to connect for other pairs beside the present connection, which is given up then
 CLOSING = 1.0  # seconds of this machine to end a connection
 REMINDED = 600.0  # seconds from one log line to the next while a stream cannot be connected
@@ -37,8 +47,8 @@ class Listener(Protocol):
     def following(self, pairs: Sequence[Pair]) -> None:
         """Note the pairs for which a connection is about to be made."""
 
-    def connected(self, pairs: Sequence[Pair]) -> None:
-        """Note that a connection for these pairs is alive."""
+    def connected(self, pairs: Sequence[Pair], refused: Mapping[Pair, str]) -> None:
+        """Note that a connection for these pairs is alive, and why it goes on without others."""
 
     def received(self, found: FeedEvent) -> None:
         """Take one event."""
@@ -68,7 +78,8 @@ class Supervisor:
     """Keep the stream of one source connected, for ever, for the pairs that are followed at the time.
 
     If pairs are added, a second connection is made for all. Once it is alive it takes the place of the first one, so
-    that the other pairs miss nothing. If the exchange does not accept a second one, the first one is ended for it.
+    that the other pairs miss nothing: meanwhile ticks of both count, as repeated ones have the same id. If the exchange
+    does not accept a second one, the first one is ended for it.
     """
 
     def __init__(self, feed: CandleFeed, clock: Clock, listener: Listener, random: Random | None = None) -> None:
@@ -131,7 +142,7 @@ class Supervisor:
                     return None
                 # Removed pairs are ignored up to the next connection.
                 if set(self._pairs) <= set(present.pairs) and not self._is_renewal:
-                    self._listener.connected(self._pairs)
+                    self._announce(present)
                     continue
                 self._is_renewal = False
                 successor = await self._hand_over(present)
@@ -168,13 +179,23 @@ class Supervisor:
     def _heard(self, connection: _Connection, found: FeedEvent) -> None:
         """Take an event of a connection. The first one says that it is alive."""
         if connection is not self._present:
+            if isinstance(found, TickReceived):
+                self._listener.received(found)
             return
         if not connection.is_announced:
             self._take_over(connection)
+        if isinstance(found, Retiring):
+            if connection.seconds >= YOUNG:
+                self._is_renewal = True
+                self._changed.set()
+            return
         if connection.delivers:
             self._mute = MUTE
             if connection.seconds >= STABLE:
                 self._backoff.failures = 0
+        if connection.refused and connection.seconds >= connection.refused_again:
+            connection.refused_again += REFUSED_AGAIN
+            self.renew()
         self._listener.received(found)
 
     def _take_over(self, connection: _Connection) -> None:
@@ -182,7 +203,12 @@ class Supervisor:
         self.reconnects += self._was_connected and self._outage.lasts
         self._was_connected = True
         self._outage.over(connection.pairs)
-        self._listener.connected(connection.pairs)
+        self._announce(connection)
+
+    def _announce(self, connection: _Connection) -> None:
+        refused = {pair: reason for pair, reason in connection.refused.items() if pair in self._pairs}
+        accepted = [pair for pair in connection.pairs if pair in self._pairs and pair not in refused]
+        self._listener.connected(accepted, refused)
 
     def _ended(self, connection: _Connection) -> Interrupted | None:
         """Return why a connection has ended; None if the exchange does not have a pair, which is left out then."""
@@ -221,6 +247,8 @@ class _Connection:
         heard: Callable[[_Connection, FeedEvent], None],
     ) -> None:
         self.pairs = pairs
+        self.refused: dict[Pair, str] = {}  # the reasons, of those pairs without which it goes on
+        self.refused_again = REFUSED_AGAIN  # seconds since the connection was begun
         self.alive = asyncio.Event()
         self.is_announced = False
         self.delivers = False  # data has arrived
@@ -260,13 +288,17 @@ class _Connection:
         async for found in events:
             if isinstance(found, Interrupted):
                 return found
+            if isinstance(found, PairRefused):
+                self.refused[found.pair] = found.reason
+                continue
             now = self._clock.monotonic()
             if now - heard_at >= 1:  # not for each of many events
                 heard_at = now
                 self.complete_until = self._clock.now()
                 patience.reschedule(loop.time() + SILENT / self._clock.speed)
-            if not isinstance(found, Heartbeat):
-                data_at, data_until, self.delivers = now, self.complete_until, True
+            is_data = not isinstance(found, Heartbeat | Retiring)
+            if is_data or (isinstance(found, Heartbeat) and found.is_confirmed):
+                data_at, data_until, self.delivers = now, self.complete_until, self.delivers or is_data
             elif now - data_at >= self._mute:
                 self.is_mute = True
                 return Interrupted(f"connected, but no data for {self._mute:g} s", data_until)

@@ -1,4 +1,4 @@
-"""Candles of 1, 5 and 10 minutes from the ticks of a stream, on the exchange's clock.
+"""Candles of 1, 5 and 10 minutes from the ticks of a stream, which are its trades, on the exchange's clock.
 
 **The exchange's clock** is estimated from the ticks: the monotonic clock of this machine plus the median of the offsets
 that the newest ticks have shown. So neither a clock of this machine that is wrong or is set, nor a tick with a wrong
@@ -6,21 +6,21 @@ time, completes a candle too early.
 
 **A candle is complete**, and saved, when the exchange's clock has passed its end by a grace of 2 s. Until then a tick
 goes where its time belongs, in whatever order the ticks come: the open is the price of the earliest tick, the close
-that of the latest one, and ticks with the same time are in the order in which they came. A minute without ticks does
-not have a candle.
+that of the latest one, and ticks with the same time are in the order of their ids. The volume is the sum of their
+sizes. A minute without ticks does not have a candle.
 
 **Late ticks** belong to a minute that was saved. They are not merged, but counted in every candle that contains the
 minute. Longer candles are made of the minutes as they were saved. A saved candle whose count has changed is returned
 once more.
 
-**Duplicates** (same pair, time and price) do not change open, high, low and close. They are not counted either, except
-those of ticks before the newest one of their minute.
+**Duplicates** (same pair, minute and id) change nothing: a stream may send a trade again, and while one connection
+takes the place of another one, both send it.
 
 **A candle is partial** if the stream was not connected, on the exchange's clock, from a grace before it opened to a
 grace after its end: the first one after a connection, and the last one before an interruption.
 
-**Impossible ticks** are dropped and counted: a price outside `PRICES`, a time more than a minute in the future, or more
-than ten minutes before the minutes that are not saved yet.
+**Impossible ticks** are dropped and counted: a price or size outside `PRICES` and `SIZES`, a time more than a minute in
+the future, or more than ten minutes before the minutes that are not saved yet.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ GRACE = 2.0  # seconds for ticks that come out of order
 FUTURE = 60.0  # seconds that a tick may be ahead of the exchange's clock
 KEPT = timedelta(minutes=10)  # how long late ticks are counted after their minute was saved
 PRICES = (1e-18, 1e18)  # of any currency in any other one
+SIZES = (0.0, 1e18)
+DECIMALS = 8  # of a volume: exchanges add decimal numbers, and a sum of binary ones ends with an error of rounding
 TIMES = (datetime(2009, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
 OFFSETS = 9  # of the newest ticks between calls of `close`; the median ignores four wrong ones
 
@@ -55,7 +57,7 @@ class TickCounts:
 
     late: int = 0  # their minute was saved before
     duplicates: int = 0
-    invalid: int = 0  # the price is not a price
+    invalid: int = 0  # the price is not a price, or the size not a size
     future: int = 0  # the time is far in the future
     past: int = 0  # the time is far in the past
 
@@ -89,32 +91,29 @@ class TickCandles:
 
     def add(self, tick: TickReceived) -> None:
         """Take one tick."""
-        _, pair, time, price = tick
-        if not PRICES[0] <= price <= PRICES[1]:  # NaN is neither
+        _, pair, time, price, size, number = tick
+        if not (PRICES[0] <= price <= PRICES[1] and SIZES[0] <= size <= SIZES[1]):  # NaN is neither
             self.counts.invalid += 1
             return
         ticks = self._pairs.get(pair) or self._ticks(pair)
         bar = ticks.newest
         if not bar.start <= time < bar.end:
-            found = self._bar(ticks, time, price)
+            found = self._bar(ticks, tick)
             if found is None:
                 return
             bar = found
         # Written out, because this runs for every tick.
-        if time > bar.last:
-            bar.last, bar.close, bar.same = time, price, None
+        if number in bar.ids:
+            self.counts.duplicates += 1
+            return
+        bar.ids.add(number)
+        if time > bar.last or (time == bar.last and number > bar.last_id):
+            bar.last, bar.last_id, bar.close = time, number, price
             if time > self._newest:  # noqa: PLR1730 max() takes four times as long
                 self._newest = time
-        elif time == bar.last:
-            if bar.ends_with(price):
-                self.counts.duplicates += 1
-                return
-            bar.same = bar.same or {bar.close}
-            bar.same.add(price)
-            bar.close = price
-        elif time < bar.first:
-            bar.first, bar.open = time, price
-        bar.ticks += 1
+        if time < bar.first or (time == bar.first and number < bar.first_id):
+            bar.first, bar.first_id, bar.open = time, number, price
+        bar.volume += size
         if price > bar.high:
             bar.high = price
         elif price < bar.low:
@@ -143,8 +142,9 @@ class TickCandles:
     def _ticks(self, pair: Pair) -> _PairTicks:
         return self._pairs.setdefault(pair, _PairTicks())
 
-    def _bar(self, ticks: _PairTicks, time: datetime, price: float) -> _Bar | None:
+    def _bar(self, ticks: _PairTicks, tick: TickReceived) -> _Bar | None:
         """Return the minute that a tick belongs to; None if the tick was counted and dropped."""
+        time = tick.time
         if not TIMES[0] <= time < TIMES[1]:
             self.counts.past += time < TIMES[0]
             self.counts.future += time >= TIMES[1]
@@ -157,17 +157,18 @@ class TickCandles:
             return None
         ticks.seen = max(seen, time)
         if time < self._saved_until:
-            self._count_late(ticks, time, price)
+            self._count_late(ticks, tick)
             return None
         start = _MINUTE.floor(time)
-        bar = ticks.minutes.get(start) or ticks.minutes.setdefault(start, _Bar.of(price, time))
+        bar = ticks.minutes.get(start) or ticks.minutes.setdefault(start, _Bar.of(tick))
         if start > ticks.newest.start:
             ticks.newest = bar
         return bar
 
-    def _count_late(self, ticks: _PairTicks, time: datetime, price: float) -> None:
+    def _count_late(self, ticks: _PairTicks, tick: TickReceived) -> None:
+        time = tick.time
         minute = ticks.saved.get((_MINUTE, _MINUTE.floor(time)))
-        if minute is not None and time == minute.last and minute.ends_with(price):
+        if minute is not None and tick.id in minute.ids:
             self.counts.duplicates += 1
         elif time < self._saved_until - KEPT:
             self.counts.past += 1
@@ -185,6 +186,7 @@ class TickCandles:
         """Save what is complete, and forget what was saved long ago."""
         for start in sorted(start for start, bar in ticks.minutes.items() if bar.end <= self._saved_until):
             minute = ticks.minutes.pop(start)
+            minute.ticks = len(minute.ids)
             self._mark_partial(ticks, minute)
             for interval in LONGER:
                 key = interval, interval.floor(start)
@@ -232,21 +234,24 @@ class _Bar:
     low: float
     close: float
     first: datetime  # time of the open
+    first_id: int
     last: datetime  # time of the close
-    same: set[float] | None = None  # the prices at `last`, if there are several
-    ticks: int = 0
+    last_id: int = 0
+    volume: float = 0.0
+    ids: set[int] = field(default_factory=set)  # of the ticks of a minute
+    ticks: int = 0  # of the minutes that are saved
     late: int = 0
     partial: bool = False
 
     @classmethod
-    def of(cls, price: float, time: datetime) -> _Bar:
+    def of(cls, tick: TickReceived) -> _Bar:
         """Return the minute of a tick, which is yet to be added."""
-        start = _MINUTE.floor(time)
-        return cls(start, start + _MINUTE.length, price, price, price, price, time, _NEVER)
+        start, price = _MINUTE.floor(tick.time), tick.price
+        return cls(start, start + _MINUTE.length, price, price, price, price, tick.time, tick.id, _NEVER)
 
     def begin(self, interval: Interval, start: datetime) -> _Bar:
         """Return a longer candle that consists of this one so far."""
-        return replace(self, start=start, end=start + interval.length)
+        return replace(self, start=start, end=start + interval.length, ids=set())
 
     def merge(self, part: _Bar) -> None:
         """Add another part of a longer candle."""
@@ -255,20 +260,18 @@ class _Bar:
         if part.last > self.last:
             self.last, self.close = part.last, part.close
         self.high, self.low = max(self.high, part.high), min(self.low, part.low)
+        self.volume += part.volume
         self.ticks += part.ticks
         self.partial = self.partial or part.partial
 
-    def ends_with(self, price: float) -> bool:
-        """Return whether a tick of this price came at the time of the newest one."""
-        return price == self.close or (self.same is not None and price in self.same)
-
     def built(self) -> BuiltCandle:
         """Return the candle."""
-        return BuiltCandle(self.start, self.open, self.high, self.low, self.close, self.ticks, self.late, self.partial)
+        prices, volume = (self.open, self.high, self.low, self.close), round(self.volume, DECIMALS)
+        return BuiltCandle(self.start, *prices, self.ticks, self.late, self.partial, volume)
 
 
 _Key = tuple[Interval, datetime]  # and the opening
-_NOTHING = _Bar(_NEVER, _NEVER, 0, 0, 0, 0, _NEVER, _NEVER)
+_NOTHING = _Bar(_NEVER, _NEVER, 0, 0, 0, 0, _NEVER, 0, _NEVER)
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 Real crashes are never reported. A crash differs from a unit error, a bad tick, a splice or a shuffle not by the size of
 the move but by its path: a market that never closes passes every price in between, so that a day's range contains the
-close of the day before, or nearly so.
+close of the day before, or nearly so. Closes alone have no path: of their moves only the size is judged.
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ class _Days:
     low: FloatArray  # (n,)
     close: FloatArray  # (n,)
     volume: FloatArray  # (n,) not a logarithm
+    closes_alone: bool  # the close is the only price of every candle, as in a file of closes
 
     @classmethod
     def of(cls, history: History) -> _Days:
@@ -101,7 +102,8 @@ class _Days:
         candles = history.candles
         adjacent = np.diff(candles.open_time) == history.interval.seconds
         open_, high, low = np.log(candles.open), np.log(candles.high), np.log(candles.low)
-        return cls(candles, adjacent, open_, high, low, candles.log_close, candles.volume)
+        closes_alone = bool((candles.high == candles.low).all())
+        return cls(candles, adjacent, open_, high, low, candles.log_close, candles.volume, closes_alone)
 
     def day(self, index: int) -> str:
         """Return the date of a candle, and its line if it comes from a file."""
@@ -144,7 +146,7 @@ def _flatness_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]:
         ("frozen: the same open, high, low and close", same_prices, thresholds.most_frozen),
     ):
         length, end = _longest_run(same)
-        if length + 1 > most:
+        if length + 1 > most and not (same is same_prices and days.closes_alone):
             yield f"{name} on {length + 1} days in a row up to {days.day(end)}; at most {most} are allowed"
     if len(same_close) >= _ENOUGH and (share := same_close.mean()) > thresholds.most_unchanged:
         yield (
@@ -217,9 +219,10 @@ def _missed(days: _Days) -> FloatArray:
 
 
 def _jump_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]:
-    # Over a gap the market had days to move.
-    allowed = np.where(days.adjacent, thresholds.widest_break, math.log(max(1.0, thresholds.largest_factor)))
-    detached = days.adjacent & (np.abs(days.open[1:] - days.close[:-1]) > thresholds.widest_open)
+    # Over a gap the market had days to move. Between two closes without a range it passed prices that are not known.
+    continuous = days.adjacent & (not days.closes_alone)
+    allowed = np.where(continuous, thresholds.widest_break, math.log(max(1.0, thresholds.largest_factor)))
+    detached = continuous & (np.abs(days.open[1:] - days.close[:-1]) > thresholds.widest_open)
     jumps = np.flatnonzero((_missed(days) > allowed) | detached) + 1
     if len(jumps):
         before, after = days.candles[jumps[0] - 1], days.candles[jumps[0]]
@@ -234,7 +237,7 @@ def _jump_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]:
 def _torn_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]:
     """Find bursts of small jumps: a week whose rows changed places need not move by much."""
     torn = days.adjacent & (_missed(days) > _TORN)
-    if len(torn) < _TORN_DAYS or torn.mean() > _MADE_UP:
+    if len(torn) < _TORN_DAYS or torn.mean() > _MADE_UP or days.closes_alone:
         return
     bursts = np.convolve(torn, np.ones(_TORN_DAYS, dtype=np.int64), "valid")  # (n - 10,) torn days among ten
     if bursts.max() > thresholds.most_torn:

@@ -64,6 +64,7 @@ class Alpaca:
 
     def __init__(self, settings: AlpacaSettings, bounds: Bounds = _BOUNDS, policy: RetryPolicy = _PRODUCTION) -> None:
         self._bounds = bounds
+        self._path = f"/crypto/{settings.location}"
         self._session = BoundedSession(policy, settings.keys(), settings.data_url)
         self._client = _Client(settings, self._session)
         self._endpoint = Endpoint(self.id, settings.data_url, RateBudget(REQUESTS_A_MINUTE), policy)
@@ -106,7 +107,7 @@ class Alpaca:
         """
         symbol = ALPACA.symbol(pair)
         quote = self._endpoint.ask(
-            lambda: self._client.get("/crypto/us/latest/quotes", {"symbols": symbol}),
+            lambda: self._client.get(f"{self._path}/latest/quotes", {"symbols": symbol}),
             lambda answer: _read_quote(answer, symbol),
             Allowance(self.id, self._bounds),
         )
@@ -122,7 +123,7 @@ class Alpaca:
         allowance = Allowance(self.id, self._bounds)
         while not cursor.exhausted:
             page = self._endpoint.ask(
-                lambda: self._client.get("/crypto/us/bars", {**query, **cursor.position()}),
+                lambda: self._client.get(f"{self._path}/bars", {**query, **cursor.position()}),
                 lambda answer: _read_page(answer, symbol),
                 allowance,
             )

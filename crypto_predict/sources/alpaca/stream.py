@@ -52,7 +52,7 @@ from crypto_predict.sources.wire import Malformed
 
 ANSWER_WITHIN = 20.0  # seconds, for each step of the handshake, and for a ping
 PING_AFTER = 5.0  # seconds without a message
-SILENCE = 90.0  # seconds without a bar or quote of any pair: at least one minute has ended in them
+SILENCE = 90.0  # seconds without a bar or quote of any pair, after which the exchange is asked what it sends
 MOST_WAITING = 1_000  # messages that were received and not taken
 LONGEST_MESSAGE = 2**18  # bytes, after decompression
 
@@ -60,7 +60,7 @@ _MINUTE = Interval.MINUTE_1
 _HEARTBEAT_EVERY = 1.0  # seconds
 _CLOSE_WITHIN = 0.3  # seconds, for each of four steps: the process has three to stop
 _BAD_SYMBOL, _TOO_MANY_SYMBOLS, _INTERNAL = 400, 405, 500  # codes of error messages
-_REFUSED_KEYS = frozenset({402, 408, 409})  # auth failed, not enabled, insufficient subscription
+_REFUSED_KEYS = frozenset({402, 408, 409, 411})  # auth failed, not enabled, insufficient subscription, of others
 
 _log = logging.getLogger(__name__)
 # The SDK logs the address, which may hold a password, and at DEBUG websockets logs every frame: the first has the keys.
@@ -72,8 +72,8 @@ _frames_log.setLevel(logging.ERROR)
 class AlpacaFeed:
     """Closed and revised minutes, and the top of the book, of Alpaca's own venue.
 
-    A minute without trades has a bar, too. `sends_quotes` turns false if the plan of the keys does not allow the quotes
-    of so many pairs: the stream then sends bars only.
+    A minute without trades has a bar if a quote came in it; without both it has none. `sends_quotes` turns false if the
+    plan of the keys does not allow the quotes of so many pairs: the stream then sends bars only.
     """
 
     id = "alpaca"
@@ -201,6 +201,7 @@ class _Stream(CryptoDataStream):
         self._newest: datetime | None = None  # opening of the newest bar received
         self._events: list[FeedEvent] = []
         self._subscribed: dict[str, Any] | None = None  # what the exchange has confirmed last
+        self._is_confirmed = False  # once more, since the last heartbeat
         self._data_at = self._beat_at = float("-inf")  # seconds on the monotonic clock
 
     @property
@@ -244,7 +245,10 @@ class _Stream(CryptoDataStream):
         else:
             await self._dispatch_all(messages)
         if not self._events and self._clock.monotonic() - self._data_at >= SILENCE:
-            raise Broken(f"has sent neither a bar nor a quote for {SILENCE:g} s")
+            # The market may be quiet, or the subscription lost: pings do not tell.
+            if missing := set(self._pairs) - await self._confirmed("bars"):
+                raise Broken(f"does not send the bars of {', '.join(sorted(missing))} any more")
+            self._data_at, self._is_confirmed = self._clock.monotonic(), True
 
     def take(self) -> list[FeedEvent]:
         """Return the events that have come, with a heartbeat if it is time for one."""
@@ -257,7 +261,8 @@ class _Stream(CryptoDataStream):
                 self._newest = max(event.candle.open_time, self._newest or event.candle.open_time)
         if now - self._beat_at >= _HEARTBEAT_EVERY:
             self._beat_at = now
-            events.append(Heartbeat(self._clock.now()))
+            events.append(Heartbeat(self._clock.now(), self._is_confirmed))
+            self._is_confirmed = False
         return events
 
     async def _confirmed(self, channel: str) -> set[str]:

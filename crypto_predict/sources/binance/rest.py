@@ -49,6 +49,7 @@ _INTERVALS = {
     Interval.HOUR_1: "1h",
     Interval.DAY_1: "1d",
 }
+_BOOK = ("bidPrice", "bidQty", "askPrice", "askQty")
 _UNKNOWN_SYMBOL = -1121
 _BOUNDS, _PRODUCTION = Bounds(), RetryPolicy()
 
@@ -186,5 +187,7 @@ def _read_candle(row: object) -> Candle:
 def _read_quote(answer: object, symbol: str) -> Quote:
     if not isinstance(answer, dict) or answer.get("symbol") != symbol:
         raise Malformed(f"no quote of {symbol}")
-    prices = (decimal(answer.get(name), name) for name in ("bidPrice", "bidQty", "askPrice", "askQty"))
-    return Quote(datetime.now(UTC), *prices)
+    bid, bid_size, ask, ask_size = (decimal(answer.get(name), name) for name in _BOOK)
+    if bid == 0 or ask == 0:
+        raise UnusableHistory("binance", [f"the book of {symbol} is empty: it is not traded now"])
+    return Quote(datetime.now(UTC), bid, bid_size, ask, ask_size)

@@ -17,7 +17,7 @@ Wire format, of the streams ``btcusdt@kline_1m`` and ``btcusdt@bookTicker``::
       bid, bid size, ask, ask size; without a time
 
     {"e": "serverShutdown", "E": 1715904060012}
-      the connection will be closed within ten minutes
+      the connection will be closed soon: another one takes its place
 
 The open candle comes every two seconds. A connection lives for 24 hours at most, and has at most 1,024 streams. Binance
 accepts a stream of a pair that it does not have, and sends nothing: REST is what tells.
@@ -28,6 +28,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -47,6 +48,7 @@ from crypto_predict.market.ports import (
     Heartbeat,
     Interrupted,
     QuoteReceived,
+    Retiring,
 )
 from crypto_predict.sources.binance.settings import BinanceSettings
 from crypto_predict.sources.sanitize import Sanitizer
@@ -63,7 +65,7 @@ CONNECT_WITHIN = 20
 PING_AFTER = 10  # without a message
 PONG_WITHIN = 20
 SILENCE = 75  # without data, also if pings are answered: a candle closes every minute
-LIFETIME = 23 * 3600  # after which a connection is replaced, in the middle of a minute, when no candle closes
+LIFETIME = 23 * 3600  # after which a connection is to be replaced: the exchange closes it after a day
 QUOTES_EVERY = 1  # the newest quote of each pair; there can be hundreds a second
 
 _LONGEST_FRAME = 2**16  # bytes
@@ -113,9 +115,9 @@ class BinanceFeed:
             while inbox.end is None:
                 for event in inbox.take(min(connection.heard for connection in connections)):
                     yield event
-                late = inbox.is_retiring or self._clock.monotonic() > retire_at
-                if late and 10 <= self._clock.now().second < 40:
-                    inbox.finish("closes its connections after a day: this one is replaced before")
+                if inbox.is_retiring or self._clock.monotonic() > retire_at:
+                    inbox.is_retiring, retire_at = False, math.inf
+                    yield Retiring()
                 await inbox.wait()
             for event in inbox.take_rest():
                 yield event
@@ -297,6 +299,7 @@ class _Inbox:
     def _read_rare(self, data: Mapping[str, object]) -> None:
         if data.get("e") == "serverShutdown":
             self.is_retiring = True
+            self._arrived.set()
         elif data.get("e") == "kline":
             candle, symbol = _read_candle(data.get("k"))
             if candle is not None and symbol in self._symbols:

@@ -7,11 +7,14 @@ Wire format::
       "MINUTE_1", 1659664800000, 1659664859999]]
     GET /markets/BTC_USDT/ticker24h
     {"symbol": "BTC_USDT", "bid": "26447.57", "bidQuantity": "0.01", "ask": "26447.58", "askQuantity": "0.06",
-     "ts": "1692870845446"}
+     "closeTime": "1692870839630", "ts": "1692870845446"}
+    {"code": 24101, "message": "Invalid symbol"}
 
 A candle is low, high, open, close, volume in the quote and in the base currency, the same two volumes bought by takers,
 number of trades, time of writing, VWAP, interval, and the times at which it opens and closes. Times are milliseconds
-since 1970. Any number may be text. Of more than 500 candles the newest are sent.
+since 1970. Any number may be text. Of more than 500 candles the newest are sent. The times of a ticker are those of the
+last trade and of its message, both perhaps days ago: a quote has the time of the answer. A refusal has a code, whatever
+the status of HTTP is, 200 included.
 """
 
 from __future__ import annotations
@@ -19,16 +22,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import TypeVar
+from urllib.request import getproxies
 
 from crypto_predict.errors import SourceError, UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
 from crypto_predict.market.ports import Dated
+from crypto_predict.sources.answer_clock import AnswerClock
 from crypto_predict.sources.endpoint import Endpoint
 from crypto_predict.sources.limits import Allowance, Bounds, RateBudget
 from crypto_predict.sources.paging import closed
 from crypto_predict.sources.poloniex.settings import PoloniexSettings
 from crypto_predict.sources.retry import Failure, RetryPolicy
-from crypto_predict.sources.session import BoundedSession
+from crypto_predict.sources.sanitize import Sanitizer
+from crypto_predict.sources.session import BoundedSession, host_of
 from crypto_predict.sources.symbols import POLONIEX
 from crypto_predict.sources.wire import Malformed, decimal, instant, milliseconds, rows, whole
 
@@ -39,7 +45,7 @@ WEIGHT_A_SECOND = 200  # of all requests from one address
 WEIGHTS = {"ticker24h": 20, "candles": 10}
 
 _NUMBERS = ("low", "high", "open", "close", "amount", "quantity", "buyTakerAmount", "buyTakerQuantity")
-_UNKNOWN_SYMBOL = 24101
+_UNKNOWN_SYMBOL = {"24101", "10040"}  # codes
 _TRADES, _INTERVAL, _OPENS, _LEAST = 8, 11, 12, 14  # places of other values, and the number of all
 _BOUNDS, _PRODUCTION = Bounds(), RetryPolicy()
 
@@ -63,6 +69,8 @@ class Poloniex:
         self._url = settings.api_url
         self._bounds = bounds
         self._session = BoundedSession(policy, {}, settings.api_url)
+        self._sanitize = Sanitizer((), settings.api_url, *getproxies().values())
+        self._clock = AnswerClock()
         self._endpoint = Endpoint(self.id, settings.api_url, budget or RateBudget(WEIGHT_A_SECOND, seconds=1), policy)
 
     @classmethod
@@ -110,7 +118,7 @@ class Poloniex:
         return _in_windows(ask, interval, span)
 
     def quote(self, pair: Pair) -> Quote:
-        """Return the best bid and ask.
+        """Return the best bid and ask, with the time of the answer on the exchange's clock.
 
         Raises:
             SourceError: Poloniex cannot be reached, refuses or sends another format.
@@ -118,7 +126,11 @@ class Poloniex:
         """
         symbol = POLONIEX.symbol(pair)
         return self._ask(
-            symbol, "ticker24h", {}, lambda answer: _read_quote(answer, symbol), Allowance(self.id, self._bounds)
+            symbol,
+            "ticker24h",
+            {},
+            lambda answer: _read_quote(answer, symbol, self._clock.arrived()),
+            Allowance(self.id, self._bounds),
         )
 
     def _ask(
@@ -132,13 +144,20 @@ class Poloniex:
         """Return what `read` makes of an answer."""
         url = f"{self._url}/markets/{symbol}/{resource}"
         try:
-            return self._endpoint.ask(
-                lambda: self._session.get(url, params=query).json(), read, allowance, WEIGHTS[resource]
-            )
+            return self._endpoint.ask(lambda: self._send(url, query), read, allowance, WEIGHTS[resource])
         except SourceError as error:
-            if isinstance(error.__cause__, Failure) and error.__cause__.code == _UNKNOWN_SYMBOL:
+            if isinstance(error.__cause__, Failure) and str(error.__cause__.code) in _UNKNOWN_SYMBOL:
                 raise UnusableHistory(self.id, [f"it does not have the pair {symbol.replace('_', '/')}"]) from error
             raise
+
+    def _send(self, url: str, query: Mapping[str, str | int]) -> object:
+        """Return the JSON of an answer that is not a refusal."""
+        answer: object = self._session.get(url, params=query).json()
+        if isinstance(answer, dict) and "code" in answer:
+            code = self._sanitize(str(answer["code"]))
+            reason = f'{host_of(url)} refused with code {code} "{self._sanitize(str(answer.get("message")))}"'
+            raise Failure(reason, again=code not in _UNKNOWN_SYMBOL, code=code)
+        return answer
 
 
 def _in_windows(ask: Callable[[Span], list[Candle]], interval: Interval, span: Span) -> Iterator[Candle]:
@@ -179,8 +198,7 @@ def _read_candle(row: object, interval: Interval) -> Candle:
     return Candle(opening, open_, high, low, close, quantity, amount, trades, taker_quantity, taker_amount)
 
 
-def _read_quote(answer: object, symbol: str) -> Quote:
+def _read_quote(answer: object, symbol: str, time: datetime) -> Quote:
     if not isinstance(answer, dict) or answer.get("symbol") != symbol:
         raise Malformed(f"no ticker of {symbol}")
-    time = instant(answer.get("ts"), "ts")
     return Quote(time, *(decimal(answer.get(name), name) for name in ("bid", "bidQuantity", "ask", "askQuantity")))

@@ -1,18 +1,25 @@
-"""Poloniex's last prices as they change, without keys.
+"""Poloniex's trades as they happen, without keys.
 
 Wire format::
 
-    > {"event": "subscribe", "channel": ["ticker"], "symbols": ["BTC_USDT"]}
-    < {"event": "subscribe", "channel": "ticker", "symbols": ["BTC_USDT"]}
-    < {"channel": "ticker", "data": [{"symbol": "BTC_USDT", "close": "23148.86", "ts": 1677367251090,
-       "closeTime": 1677367197924, "tradeCount": 17582, "open": "23154.32", ...}]}
+    > {"event": "subscribe", "channel": ["trades"], "symbols": ["BTC_USDT"]}
+    < {"event": "subscribe", "channel": "trades", "symbols": ["BTC_USDT"]}
+    < {"channel": "trades", "data": [{"symbol": "BTC_USDT", "price": "25153.02", "quantity": "0.0021", "id": "71076055",
+       "amount": "52.821342", "takerSide": "sell", "createTime": 1694469183664, "ts": 1694469183673}]}
     > {"event": "ping"}
     < {"event": "pong"}
     < {"event": "error", "message": "Platform in maintenance mode"}
 
-``close`` is the last price and ``ts`` the time of the message, in milliseconds since 1970; both may be numbers or text.
-All other values are of the last 24 hours. The server drops a client that it has not heard of for 30 s. A pair without
-trades sends nothing, so a stream without ticks may be a quiet market: the collector decides how long it waits.
+``quantity`` is in the base currency, ``createTime`` the time of the trade and ``ts`` that of the message, some
+milliseconds later, both in milliseconds since 1970. Any number may be text. The server drops a client that it has not
+heard of for 30 s. A pair without trades sends nothing, so a stream without ticks may be a quiet market: the collector
+decides how long it waits.
+
+Other channels have less. ``ticker`` has the last price alone, about once a second, and repeats it; the trades in
+between are missing. ``candles_minute_1`` does not say which message of a minute is the last one.
+
+A refused subscription may be answered with "Subscription failed" or "Bad request", which name no pair: the symbols are
+halved until the refused ones are alone.
 """
 
 from __future__ import annotations
@@ -21,22 +28,24 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 from urllib.request import getproxies
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from crypto_predict.errors import UnusableHistory
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import FeedEvent, Heartbeat, Interrupted, TickReceived
+from crypto_predict.market.ports import FeedEvent, Heartbeat, Interrupted, PairRefused, TickReceived
 from crypto_predict.sources.poloniex.settings import PoloniexSettings
 from crypto_predict.sources.sanitize import Sanitizer
 from crypto_predict.sources.session import host_of
 from crypto_predict.sources.stream_end import Broken, check_pause, of_error, within
 from crypto_predict.sources.symbols import POLONIEX
-from crypto_predict.sources.wire import Malformed, decimal, instant
+from crypto_predict.sources.wire import Malformed, decimal, instant, whole
 
 # Seconds of the market.
 PING_EVERY = 15
@@ -44,9 +53,11 @@ ANSWER_WITHIN = 15  # to the handshake, a subscription or a ping
 
 MOST_WAITING = 10_000  # events that were not taken yet
 SYMBOLS_A_REQUEST = 50
-LONGEST_MESSAGE = 2**20  # bytes; one with the tickers of all 1,000 pairs has 350,000
+MOST_REQUESTS = 200  # of subscriptions in one connection; pairs that are still not accepted count as refused
+REQUESTS_A_SECOND = 100  # a fifth of what the exchange allows one connection
+LONGEST_MESSAGE = 2**20  # bytes; one with a trade of all 1,000 pairs has 200,000
 
-_CHANNEL = "ticker"
+_CHANNEL = "trades"
 _HEARTBEAT_EVERY = 1
 _CLOSE_WITHIN = 0.3  # seconds: the process has three to stop
 _SYMBOL = re.compile(r"[A-Z0-9]+_[A-Z0-9]+")
@@ -56,7 +67,7 @@ _frames_log.setLevel(logging.ERROR)
 
 
 class PoloniexFeed:
-    """The live stream of Poloniex's spot market: ticks, of which candles are built."""
+    """The live stream of Poloniex's spot market: its trades, of which candles are built."""
 
     id = "poloniex"
     sends_candles = False
@@ -73,24 +84,27 @@ class PoloniexFeed:
         return cls(PoloniexSettings.from_environ(environ), clock)
 
     async def events(self, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
-        """Connect and yield the ticks of these pairs, as `CandleFeed.events` does.
+        """Connect and yield the trades of these pairs, as `CandleFeed.events` does.
 
-        The first heartbeat comes when the exchange has confirmed all subscriptions. A message that is not in Poloniex's
+        The first heartbeat comes when the exchange has answered all subscriptions, after a `PairRefused` for each pair
+        that it has refused; if it has refused all of them, the connection ends. A message that is not in Poloniex's
         format ends the feed. Nothing is missing before the time of the last message, or of this call.
 
         Raises:
-            UnusableHistory: Poloniex does not have one of the pairs.
+            UnusableHistory: Poloniex cannot have one of the pairs.
         """
         stream = _Stream({POLONIEX.symbol(pair): pair for pair in pairs}, self._clock, self._most_waiting)
         reading = asyncio.create_task(stream.read(self._url, self._rest))
         reading.add_done_callback(lambda _: stream.waiting.put_nowait(None))
         try:
             while (event := await stream.waiting.get()) is not None:
+                if isinstance(event, PairRefused):
+                    event = replace(event, reason=f'{self._host} answered "{self._sanitize(event.reason)}"')
                 yield event
             await reading
         except _Refusal as refusal:
             reason = f'answered "{self._sanitize(refusal.message)}"'
-            interrupted = self._interrupted(stream, reason, exchange_down="maintenance" in refusal.message.lower())
+            interrupted = self._interrupted(stream, reason, exchange_down=refusal.is_maintenance)
         except (Broken, Malformed, OSError, WebSocketException) as error:
             interrupted = self._interrupted(
                 stream, *of_error(error, "Poloniex", self._sanitize(str(error)), self._rest)
@@ -110,6 +124,16 @@ class _Refusal(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+    @property
+    def is_maintenance(self) -> bool:
+        """Whether it concerns the whole exchange."""
+        return "maintenance" in self.message.lower()
+
+    @property
+    def is_repetition(self) -> bool:
+        """Whether the subscription exists: a refused request may have subscribed to some of its symbols."""
+        return "already subscribed" in self.message.lower()
 
 
 class _Connect(connect):
@@ -138,7 +162,6 @@ class _Stream:
             Broken: The exchange does not answer, or sends more than is taken.
             _Refusal: The exchange has sent an error message.
             Malformed: It has sent something else than Poloniex's format.
-            UnusableHistory: It does not have one of the pairs.
             OSError: The network failed.
             WebSocketException: The handshake failed, or the connection was closed.
         """
@@ -154,39 +177,59 @@ class _Stream:
                 logger=_frames_log,
             )
         async with websocket:
-            symbols = list(self._pairs)
-            for first in range(0, len(symbols), SYMBOLS_A_REQUEST):
-                await self._subscribe(websocket, symbols[first : first + SYMBOLS_A_REQUEST])
+            await self._subscribe(websocket)
             self._is_subscribed = True
             self._beat()
             while True:
                 await self._control(websocket)
 
-    async def _subscribe(self, websocket: ClientConnection, symbols: Sequence[str]) -> None:
-        """Ask for these symbols, and wait until the exchange has confirmed that."""
-        await websocket.send(json.dumps({"event": "subscribe", "channel": [_CHANNEL], "symbols": symbols}))
-        try:
-            async with within(self._clock, ANSWER_WITHIN, "confirm a subscription"):
-                while (answer := await self._control(websocket)).get("event") != "subscribe":
-                    pass
-        except _Refusal as refusal:
-            named = set(_SYMBOL.findall(refusal.message)) & set(symbols)
-            if not named and "symbol" not in refusal.message.lower():
-                raise
-            if named or len(symbols) == 1:
-                raise self._unknown(named or symbols) from None
-            for symbol in symbols:  # one of them
-                await self._subscribe(websocket, [symbol])
-        else:
-            confirmed = answer.get("symbols", symbols)
-            if not isinstance(confirmed, list):
-                raise Malformed("a subscription without a list of symbols")
-            if missing := [symbol for symbol in symbols if symbol not in confirmed]:
-                raise self._unknown(missing)
+    async def _subscribe(self, websocket: ClientConnection) -> None:
+        """Subscribe to all symbols but those that are refused alone. Accepted ones do not wait for the others.
 
-    def _unknown(self, symbols: Iterable[str]) -> UnusableHistory:
-        pair = self._pairs[min(symbols)]
-        return UnusableHistory(str(pair), [f"{PoloniexFeed.id} does not have the pair"])
+        Raises:
+            _Refusal: The exchange refuses all of them, or is in maintenance.
+        """
+        symbols, refused = list(self._pairs), dict[str, _Refusal]()
+        size = SYMBOLS_A_REQUEST
+        waiting = deque(symbols[first : first + size] for first in range(0, len(symbols), size))
+        refusal = _Refusal("No answer")
+        for _ in range(MOST_REQUESTS):
+            if not waiting:
+                break
+            batch = waiting.popleft()
+            try:
+                confirmed = await self._request(websocket, batch)
+            except _Refusal as answer:
+                refusal = answer
+                if refusal.is_maintenance:
+                    raise
+                named = set(_SYMBOL.findall(refusal.message)) & set(batch)
+                judged = [symbol for symbol in batch if symbol in named or len(batch) == 1]
+                rest = [symbol for symbol in batch if symbol not in judged]
+                middle = 0 if judged else len(rest) // 2
+                waiting += [part for part in (rest[:middle], rest[middle:]) if part]
+                if refusal.is_repetition:
+                    continue
+            else:
+                refusal, judged = _Refusal("no confirmation"), [symbol for symbol in batch if symbol not in confirmed]
+            refused |= dict.fromkeys(judged, refusal)
+        refused |= dict.fromkeys(chain.from_iterable(waiting), refusal)
+        if len(refused) == len(symbols):
+            raise refusal
+        for symbol in refused:
+            self._put(PairRefused(self._pairs[symbol], refused[symbol].message))
+
+    async def _request(self, websocket: ClientConnection, symbols: Sequence[str]) -> Sequence[object]:
+        """Ask for these symbols, and return those that the exchange has confirmed."""
+        await self._clock.sleep(1 / REQUESTS_A_SECOND)
+        await websocket.send(json.dumps({"event": "subscribe", "channel": [_CHANNEL], "symbols": symbols}))
+        async with within(self._clock, ANSWER_WITHIN, "confirm a subscription"):
+            while (answer := await self._control(websocket)).get("event") != "subscribe":
+                pass
+        confirmed = answer.get("symbols", symbols)
+        if not isinstance(confirmed, list):
+            raise Malformed("a subscription without a list of symbols")
+        return confirmed
 
     async def _control(self, websocket: ClientConnection) -> Mapping[str, object]:
         """Read until a message that is neither data nor a pong, and return it.
@@ -204,7 +247,7 @@ class _Stream:
             elif event is not None:
                 return message
             elif message.get("channel") == _CHANNEL:
-                self._add_ticks(message.get("data"))
+                self._add_trades(message.get("data"))
             # Other channels were not asked for.
             self._beat()
 
@@ -225,15 +268,18 @@ class _Stream:
             self.heard_at = self._clock.now()
             return _read(frame)
 
-    def _add_ticks(self, data: object) -> None:
+    def _add_trades(self, data: object) -> None:
         if not isinstance(data, list):
-            raise Malformed("no list of tickers")
-        for ticker in data:
-            if not isinstance(ticker, dict) or not isinstance(ticker.get("symbol"), str):
-                raise Malformed("a ticker without a symbol")
-            if (pair := self._pairs.get(ticker["symbol"])) is not None:
-                time, price = instant(ticker.get("ts"), "ts"), decimal(ticker.get("close"), "close")
-                self._put(TickReceived(PoloniexFeed.id, pair, time, price))
+            raise Malformed("no list of trades")
+        for trade in data:
+            if not isinstance(trade, dict) or not isinstance(trade.get("symbol"), str):
+                raise Malformed("a trade without a symbol")
+            if (pair := self._pairs.get(trade["symbol"])) is not None:
+                time, number = instant(trade.get("createTime"), "createTime"), whole(trade.get("id"), "id")
+                price, size = (decimal(trade.get(name), name) for name in ("price", "quantity"))
+                # Before the first heartbeat nobody expects all trades of a pair.
+                if self._is_subscribed:
+                    self._put(TickReceived(PoloniexFeed.id, pair, time, price, size, number))
 
     def _beat(self) -> None:
         now = self._clock.monotonic()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import os
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack
+from ipaddress import IPv6Network
 from threading import Lock, Thread
 from typing import TypeVar
 
@@ -18,6 +22,9 @@ from crypto_predict.settings import TOKEN_BYTES, masked
 from crypto_predict.web.collected.database import WAIT_SECONDS, Overloaded
 from crypto_predict.web.collected.questions import NewPair, RemovedPair
 
+WINDOW_SECONDS = 60.0  # in which wrong tokens are counted
+MOST_WRONG, MOST_WRONG_OF_ALL = 10, 100  # tokens in a window, of one address and of all
+MOST_TRUSTED = 100  # addresses that are remembered
 MOST_SECONDS = 35.0  # that a change may take; up to three exchanges are asked meanwhile
 
 T = TypeVar("T")
@@ -45,6 +52,14 @@ class Unauthorized(CryptoPredictError):
         self.is_wrong = is_wrong
 
 
+class TooManyGuesses(CryptoPredictError):
+    """Too many wrong tokens have come, from this address or from all; for `retry_seconds` no more are compared."""
+
+    def __init__(self, retry_seconds: int) -> None:
+        super().__init__(f"too many wrong tokens: none is accepted from this address for {retry_seconds} s")
+        self.retry_seconds = retry_seconds
+
+
 class NotTraded(CryptoPredictError):
     """No source has `pair`, for these `reasons`."""
 
@@ -66,6 +81,44 @@ class Unfinished(CryptoPredictError):
         super().__init__(f"this takes longer than {seconds:.0f} seconds and may still be done: ask again")
 
 
+class Guesses:
+    """Limits how often a token can be guessed. Safe to share between threads.
+
+    In `WINDOW_SECONDS` an address may be wrong `MOST_WRONG` times, and all together `MOST_WRONG_OF_ALL` times, except
+    addresses that have sent the right token before: an attack from elsewhere does not lock the administrator out. The
+    address is that of the connection, which a client cannot choose as it can ``X-Forwarded-For``.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = Lock()  # guards the fields below
+        self._ends_at = 0.0  # the window
+        self._wrong = Counter[str]()  # of this window, by network
+        self._trusted: dict[str, None] = {}  # networks, the oldest first
+
+    def count(self, address: str, is_right: Callable[[], bool]) -> bool:
+        """Return whether a token is right, and count it if it is not.
+
+        Raises:
+            TooManyGuesses: The token must not be looked at.
+        """
+        network, now = _network(address), self._clock()
+        with self._lock:
+            if now >= self._ends_at:
+                self._wrong.clear()
+                self._ends_at = now + WINDOW_SECONDS
+            too_many = self._wrong.total() >= MOST_WRONG_OF_ALL and network not in self._trusted
+            if too_many or self._wrong[network] >= MOST_WRONG:
+                raise TooManyGuesses(math.ceil(self._ends_at - now))
+            if is_right():
+                self._trusted[network] = None
+                if len(self._trusted) > MOST_TRUSTED:
+                    del self._trusted[next(iter(self._trusted))]
+                return True
+            self._wrong[network] += 1
+            return False
+
+
 class Administration:
     """The changes that an administrator may make, one at a time. Safe to share between threads.
 
@@ -77,18 +130,24 @@ class Administration:
         self._connect = connect
         self._most_seconds = most_seconds
         self._idle = Lock()
+        self._guesses = Guesses()
 
-    def check(self, authorization: str | None) -> None:
+    def check(self, authorization: str | None, address: str | None) -> None:
         """Check a header field ``Authorization``, in a time that does not depend on how much of the token is right.
 
         Raises:
+            TooManyGuesses: The client at `address` may not guess at the moment; its token was not looked at.
             Unauthorized: It is missing, malformed or wrong.
         """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthorized(is_wrong=False)
         given = token.strip(" ").encode("latin-1", "replace")  # the bytes that were sent, as WSGI passes them
-        if len(given) > TOKEN_BYTES or not hmac.compare_digest(_digest(given), self._digest):
+
+        def is_right() -> bool:
+            return len(given) <= TOKEN_BYTES and hmac.compare_digest(_digest(given), self._digest)
+
+        if not self._guesses.count(address or "", is_right):
             raise Unauthorized(is_wrong=True)
 
     def add(self, question: NewPair) -> CollectedSeries:
@@ -144,6 +203,13 @@ class Administration:
             return stack.enter_context(self._connect())
         except InvalidValue as error:  # a setting of this server, not a member of the request
             raise ExchangeUnavailable(masked(str(error))) from error
+
+
+def _network(address: str) -> str:
+    """Return the network of a client: it can choose among all addresses of IPv6 with the same first 64 bits."""
+    if ":" not in address:
+        return address
+    return str(IPv6Network((address.partition("%")[0], 64), strict=False))
 
 
 def _digest(token: bytes) -> bytes:

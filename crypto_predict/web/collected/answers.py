@@ -129,7 +129,8 @@ def _join(parts: Iterable[StoredCandle], interval: Interval, limit: int) -> tupl
         members = list(group)
         read += len(members)
         (joined,) = aggregate((member.candle for member in members), interval)
-        rows.append(StoredCandle(joined, members[-1].vwap))
+        if not joined.faults():  # the sum of enormous volumes is infinite
+            rows.append(StoredCandle(joined, members[-1].vwap))
     return rows, None
 
 

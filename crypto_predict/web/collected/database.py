@@ -10,7 +10,7 @@ from threading import BoundedSemaphore, Lock
 from typing import Protocol
 
 from crypto_predict import logs
-from crypto_predict.errors import CryptoPredictError, DamagedRow, DatabaseError
+from crypto_predict.errors import CryptoPredictError, DatabaseError
 from crypto_predict.market.ports import MarketReader
 
 WAIT_SECONDS = 1.0  # at most, until other requests have finished with the database
@@ -44,7 +44,7 @@ class Database:
     """A database that is opened at its first use. Safe to share between threads.
 
     At most `at_once` threads read it at the same time: the others answer forecasts even if the database hangs. After a
-    failure it is closed, and opened again by the first request `RETRY_SECONDS` later; a damaged row is not one.
+    failure it is closed, and opened again by the first request `RETRY_SECONDS` later.
     """
 
     def __init__(self, connect: Callable[[], Connection], at_once: int) -> None:
@@ -54,6 +54,13 @@ class Database:
         self._connection: Connection | None = None
         self._failure: DatabaseError | None = None  # the last one, until the database is open again
         self._retry_at = 0.0  # by the monotonic clock
+        self._damaged = 0  # rows that were left out before the connection was opened
+
+    @property
+    def damaged(self) -> int:
+        """Return how often a row was left out of an answer because it is damaged."""
+        connection = self._connection
+        return self._damaged + (0 if connection is None else connection.damaged)
 
     @contextmanager
     def reading(self) -> Iterator[MarketReader]:
@@ -71,8 +78,6 @@ class Database:
             connection = self._opened()
             try:
                 yield connection
-            except DamagedRow:
-                raise
             except DatabaseError as error:
                 self._close(connection, error)
                 raise
@@ -99,6 +104,7 @@ class Database:
         with self._lock:
             if self._connection is connection:  # otherwise another thread has replaced it
                 self._connection = None
+                self._damaged += connection.damaged
                 self._record(error)
                 connection.close()
 

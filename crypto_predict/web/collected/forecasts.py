@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -222,4 +223,5 @@ def _score(sums: MinuteScores) -> MinuteScore:
 
 
 def _ratio(loss: float, of_persistence: float) -> float | None:
-    return loss / of_persistence if of_persistence else None
+    ratio = loss / of_persistence if of_persistence else math.inf
+    return ratio if math.isfinite(ratio) else None  # JSON has no infinity

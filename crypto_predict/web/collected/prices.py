@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -38,6 +39,6 @@ def last(reader: MarketReader) -> list[PairPrice]:
 
 
 def _of_pair(one: LastPrice) -> PairPrice:
-    change = round(one.price / one.earlier - 1, _DIGITS) if one.price and one.earlier else None
-    series = one.series
-    return PairPrice(series.pair, series.source, one.simulated, one.state, one.price, one.newest_close, change)
+    change = one.price / one.earlier - 1 if one.price and one.earlier else math.inf
+    series, change_24h = one.series, round(change, _DIGITS) if math.isfinite(change) else None
+    return PairPrice(series.pair, series.source, one.simulated, one.state, one.price, one.newest_close, change_24h)

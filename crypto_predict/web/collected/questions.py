@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time
 from typing import NamedTuple
 
 from crypto_predict.errors import CryptoPredictError, InvalidValue
-from crypto_predict.market import EPOCH, Interval, Pair
+from crypto_predict.market import EPOCH, FIRST_DAY, FIRST_EXPECTED, Interval, Pair
 from crypto_predict.market.forecast import MINUTES_AHEAD
 from crypto_predict.settings import whole_number
 from crypto_predict.web.questions import MOMENT_EXPECTED, BadParameter, moment, parameters, shortened
@@ -144,7 +144,8 @@ def new_pair(body: bytes, now: datetime) -> NewPair:
 
     Raises:
         BadBody: The body is not a JSON object.
-        BadParameter, InvalidValue: A member is missing, repeated, unknown or malformed, or `since` lies ahead of `now`.
+        BadParameter, InvalidValue: A member is missing, repeated, unknown or malformed, or `since` is before
+            `FIRST_DAY` or ahead of `now`.
     """
     given = _members(body)
     for name in given:
@@ -154,6 +155,8 @@ def new_pair(body: bytes, now: datetime) -> NewPair:
         raise BadParameter("pair", f"pair is missing in the body: {_BODY}")
     texts = {name: _text(name, value) for name, value in given.items() if value is not None or name == "pair"}
     since = _instant("since", texts["since"]) if "since" in texts else None
+    if since is not None and since.date() < FIRST_DAY:
+        raise InvalidValue("since", texts["since"], FIRST_EXPECTED)
     if since is not None and since > now:
         raise InvalidValue("since", texts["since"], "a time in the past")
     return NewPair(Pair.parse(texts["pair"]), texts.get("source"), since)

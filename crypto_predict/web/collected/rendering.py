@@ -30,7 +30,7 @@ CONTENT_TYPES = {JSON: JSON, CSV: "text/csv; charset=utf-8; header=present"}
 COLUMNS = ("time", *Candle._fields[1:], "vwap")
 MINUTE_COLUMNS = (
     *("time", "verdict", "asked", "reason", *COLUMNS[1:]),
-    *("built_open", "built_high", "built_low", "built_close", "ticks", "late", "partial"),
+    *("built_open", "built_high", "built_low", "built_close", "built_volume", "ticks", "late", "partial"),
 )
 PAST_COLUMNS = ("time", "close", "cutoff", "price", "prediction", *(f"quantile_{level}" for level in LEVELS))
 QUOTE_COLUMNS = ("time", "bid", "bid_size", "ask", "ask_size")
@@ -38,7 +38,7 @@ QUOTE_COLUMNS = ("time", "bid", "bid_size", "ask", "ask_size")
 VARY = ("Vary", "Accept")
 
 _Values = Sequence[object]
-_WITHOUT_CANDLE, _NOT_BUILT = [None] * 10, [None] * 7  # the columns of a minute that describe a candle
+_WITHOUT_CANDLE, _NOT_BUILT = [None] * 10, [None] * 8  # the columns of a minute that describe a candle
 
 
 class NotAcceptable(CryptoPredictError):
@@ -193,7 +193,8 @@ def _minute(minute: Minute, flags: _Values) -> _Values:
         candle = [*judged.stored.candle[1:], judged.stored.vwap]
     ticks: _Values = _NOT_BUILT
     if built is not None:
-        ticks = [built.open, built.high, built.low, built.close, built.ticks, built.late, flags[built.partial]]
+        ticks = [built.open, built.high, built.low, built.close, built.volume]
+        ticks += [built.ticks, built.late, flags[built.partial]]
     return [_instant(judged.open_time), judged.verdict.value, flags[judged.asked], judged.reason, *candle, *ticks]
 
 

@@ -132,7 +132,7 @@ def add_changes(
         def view(**path: str) -> Response:
             if administration is None:
                 raise AdministrationOff
-            administration.check(request.headers.get("Authorization"))
+            administration.check(request.headers.get("Authorization"), request.remote_addr)
             return endpoint(database, administration, **path)
 
         app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])

@@ -8,7 +8,13 @@ from crypto_predict.baked import plain
 from crypto_predict.market import Pair
 from crypto_predict.web import problems
 from crypto_predict.web.collected import rendering
-from crypto_predict.web.collected.administration import AdministrationOff, ExchangeUnavailable, NotTraded, Unauthorized
+from crypto_predict.web.collected.administration import (
+    AdministrationOff,
+    ExchangeUnavailable,
+    NotTraded,
+    TooManyGuesses,
+    Unauthorized,
+)
 from crypto_predict.web.collected.questions import NewPair
 from crypto_predict.web.collected.series import Example
 from crypto_predict.web.documentation.collected import TAG, example_states
@@ -35,6 +41,7 @@ Some exchanges trade another currency in its place: then the answer names that p
 _OF_REMOVED_PAIR = "Its candles stay. `POST /pairs` goes on with it, and fills what is missing."
 _PROBLEMS = {  # name to description
     "Unauthorized": "The token is missing or wrong.",
+    "TooManyGuesses": "Too many wrong tokens have come; `Retry-After` says when one is looked at again.",
     "AdministrationOff": "This server does not change what is collected.",
     "UnsupportedBody": "The body is not announced as JSON.",
     "BodyTooLong": "The body is too long.",
@@ -55,7 +62,13 @@ def extend(document: dict[str, Any], example: Example) -> None:
     components["schemas"]["NewPair"] = body
     for name, problem in _example_problems().items():
         components["responses"][name] = problem_response(_PROBLEMS[name], problem)
-    refused = {"400": "BadParameter", "401": "Unauthorized", "403": "AdministrationOff", "503": "CannotChange"}
+    refused = {
+        "400": "BadParameter",
+        "401": "Unauthorized",
+        "403": "AdministrationOff",
+        "429": "TooManyGuesses",
+        "503": "CannotChange",
+    }
     refused_bodies = {"413": "BodyTooLong", "415": "UnsupportedBody", "422": "NotTraded"}
     series = example.series
     asked = dict(zip(NewPair._fields, (str(series.pair), series.source, str(example.day)), strict=True))
@@ -96,6 +109,7 @@ def _example_problems() -> dict[str, Problem]:
     """Return a problem of each kind in `_PROBLEMS`."""
     errors = {
         "Unauthorized": Unauthorized(is_wrong=True),
+        "TooManyGuesses": TooManyGuesses(42),
         "AdministrationOff": AdministrationOff(),
         "NotTraded": NotTraded(Pair("XYZ", "USD"), ["binance: it does not have XYZ/USD"]),
         "CannotChange": ExchangeUnavailable("binance: no answer within 10 s"),

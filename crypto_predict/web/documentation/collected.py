@@ -101,7 +101,8 @@ Minutes ascend, one a row, and none is left out, whether it has a candle or not.
 - `disconnected`: the candle is missing, and the stream was not connected throughout; `reason` says why.
 
 `asked` is whether the source has answered for the minute: a candle missing then is one that the source does not have.
-`built_open` to `partial` are the candle built from the ticks of a stream that sends no candles, where there is one.
+`built_open` to `partial` are the candle built from the ticks of a stream that sends no candles, where there is one;
+each of its `ticks` is a trade.
 Pages are those of `/candles`.
 """,
     "/top-of-book/{pair}": """\
@@ -370,7 +371,7 @@ def _tables(example: Example) -> dict[str, _Shown]:
     newest = second.open_time + interval.length
     stored = [StoredCandle(first, 67_066.8), StoredCandle(second, 67_076.6)]
     candles = answers.Page(found, interval, stored, newest, None)
-    built = BuiltCandle(first.open_time, 67_000.5, 67_200.0, 66_900.5, 67_100.0, ticks=57, late=1, partial=False)
+    built = BuiltCandle(first.open_time, 67_000.5, 67_200.0, 66_900.5, 67_100.0, 57, 1, False, volume=3.5)
     missing = Judged(second.open_time, Verdict.DISCONNECTED, False, "no answer to a ping within 20 s", None)
     judged = [
         Minute(Judged(first.open_time, Verdict.TRADED, True, "", stored[0]), built),

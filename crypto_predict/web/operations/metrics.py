@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import prometheus_client as prometheus
 from prometheus_client import Counter, Histogram
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from crypto_predict.baked.schema import Model
@@ -18,12 +19,20 @@ BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5,
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 
+class ModelState(NamedTuple):
+    """The model that answers, and what became of the files that were to follow it."""
+
+    model: Model
+    loaded_at: float  # seconds since 1970
+    taken: int  # model files, since the start
+    refused: int  # the same
+
+
 class Metrics:
     """The metrics of one application, in a separate registry."""
 
-    def __init__(self, model: Model) -> None:
-        registry, card = prometheus.CollectorRegistry(), model.card
-        self._registry = registry
+    def __init__(self, state: Callable[[], ModelState]) -> None:
+        self._registry = registry = prometheus.CollectorRegistry()
         labels = ("route", "method", "status")
         self._requests = Counter("crypto_predict_requests", "Requests answered.", labels, registry=registry)
         self._seconds = Histogram(
@@ -35,16 +44,7 @@ class Metrics:
         )
         # Finding a series by its labels takes longer than counting.
         self._meters: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
-        prometheus.Info("crypto_predict_model", "The model that answers.", registry=registry).info(
-            {"version": card.version, "build": card.build, "simulated": str(card.simulated).lower()}
-        )
-        trained = "When the model was trained, since the Unix epoch."
-        newest = "The newest price that the forecasts start from, of several the oldest, since the Unix epoch."
-        for name, meaning, instant in (
-            ("crypto_predict_model_trained_timestamp_seconds", trained, card.trained_at),
-            ("crypto_predict_model_newest_price_timestamp_seconds", newest, newest_price(model)),
-        ):
-            prometheus.Gauge(name, meaning, registry=registry).set(instant.timestamp())
+        registry.register(_Models(state))
         for collector in (prometheus.ProcessCollector, prometheus.PlatformCollector, prometheus.GCCollector):
             collector(registry=registry)
 
@@ -65,6 +65,29 @@ class Metrics:
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)
+
+
+@dataclass(frozen=True)
+class _Models:
+    """The state of the model as a Prometheus collector."""
+
+    state: Callable[[], ModelState]
+
+    def collect(self) -> Iterator[Metric]:
+        model, loaded_at, taken, refused = self.state()
+        card, of = model.card, "crypto_predict_model"
+        facts = {"version": card.version, "build": card.build, "simulated": str(card.simulated).lower()}
+        yield InfoMetricFamily(of, "The model that answers.", value=facts)
+        newest = "The newest price that the forecasts start from, of several the oldest, since the Unix epoch."
+        for name, meaning, seconds in (
+            ("trained", "When the model was trained, since the Unix epoch.", card.trained_at.timestamp()),
+            ("newest_price", newest, newest_price(model).timestamp()),
+            ("loaded", "When the server took the model up, since the Unix epoch.", loaded_at),
+        ):
+            yield GaugeMetricFamily(f"{of}_{name}_timestamp_seconds", meaning, value=seconds)
+        yield CounterMetricFamily(f"{of}s_taken", "New model files taken up without a restart.", value=taken)
+        meaning = "Changed model files refused as damaged or missing, while the earlier model answers."
+        yield CounterMetricFamily(f"{of}s_refused", meaning, value=refused)
 
 
 @dataclass(frozen=True)

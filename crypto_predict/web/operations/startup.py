@@ -21,14 +21,19 @@ _log = logging.getLogger("crypto_predict.server")
 
 def announce(model: Model, addresses: Sequence[tuple[str, int]], now: datetime, stale_after: timedelta) -> None:
     """Log that the server listens at `addresses`, and warn if the model is simulated or stale."""
-    url, card = base_url(*addresses[0]), model.card
+    url = base_url(*addresses[0])
+    facts = {"address": url, "example": f"curl '{url}{example_path(model)}'", "documentation": f"{url}/docs"}
+    announce_model("serving", model, now, stale_after, **facts)
+
+
+def announce_model(event: str, model: Model, now: datetime, stale_after: timedelta, **facts: str) -> None:
+    """Log that a model is served from now on, and warn if it is simulated or stale."""
+    card = model.card
     logs.event(
         _log,
         logging.INFO,
-        "serving",
-        address=url,
-        example=f"curl '{url}{example_path(model)}'",
-        documentation=f"{url}/docs",
+        event,
+        **facts,
         build=card.build,
         trained_at=card.trained_at.isoformat(),
         pairs=[str(pair) for pair in model.forecasts],
@@ -44,10 +49,9 @@ def announce(model: Model, addresses: Sequence[tuple[str, int]], now: datetime, 
         logs.event(_log, logging.WARNING, STALE, age=age, newest_price_age=newest_price_age, stale_after=limit)
 
 
-def greeting(model: Model, address: tuple[str, int]) -> str:
-    """Return the message for a person at a terminal: the address of the server and a first request."""
-    url = base_url(*address)
-    return f"\nServing at {url}, Swagger UI at {url}/docs. Ask for example:\n\n  curl '{url}{example_path(model)}'\n"
+def greeting(address: tuple[str, int]) -> str:
+    """Return the message for a person at a terminal: where to open the page."""
+    return f"Open {base_url(*address)}"
 
 
 def base_url(host: str, port: int) -> str:

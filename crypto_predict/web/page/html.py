@@ -6,7 +6,7 @@ not at each request.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -18,8 +18,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from crypto_predict.baked import plain
-from crypto_predict.baked.evaluation import COMBINED
-from crypto_predict.baked.schema import Model, PairForecast
+from crypto_predict.baked.evaluation import COMBINED, PROPHET
+from crypto_predict.baked.schema import Backtest, Model, PairForecast
 from crypto_predict.market import DAY, Pair, price_decimals
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.version import __version__
@@ -52,6 +52,13 @@ class Site:
     assets: Assets
 
 
+class Change(NamedTuple):
+    """How far the newest price is from the daily close before it."""
+
+    share: float  # of that close
+    since: date
+
+
 class Line(NamedTuple):
     """A line of the table of the forecast."""
 
@@ -69,11 +76,11 @@ class Listed(NamedTuple):
     slug: str
     name: str
     decimals: int
-    close: float
-    change: float | None  # from the close of the day before, as a share of it; None: that is not known
+    price: float
+    at: datetime  # of that price
+    change: Change | None  # None: the day before has no close
     low: float  # of the 80 % range of the next close
     high: float
-    day: date  # of the last close
     simulated: bool
 
 
@@ -92,7 +99,7 @@ def page(answers: Answers, pair: Pair, site: Site, root: str, *, stale: bool) ->
     priced = round(held.anchor.price, decimals)
     sentence = words.forecast(model, pair)
     live = (model.scorecard.simulated if facts.simulated else model.scorecard.pairs).get(pair)
-    prophet = facts.backtest.prophet if facts.backtest else None
+    forecast = [_line(answers, pair, ahead) for ahead in HORIZONS]
     return _render(
         "page.html",
         site,
@@ -115,20 +122,24 @@ def page(answers: Answers, pair: Pair, site: Site, root: str, *, stale: bool) ->
         sentence=sentence,
         sure=words.sure(model, pair),
         good=words.good(model, pair),
-        forecast=[_line(answers, pair, ahead) for ahead in HORIZONS],
+        forecast=forecast,
+        coarse=words.decimals_of_range(held.last_close),
+        persists=all(row.price == priced for row in forecast),
         first=held.first,
         last=held.last,
         end=held.end,
         asked=held.last + ASKED_DAYS * DAY,
         above=f"{Decimal(f'{priced:.2g}'):f}",
         record=words.record(model, pair),
+        summary=words.summary(model, pair),
         backtest=facts.backtest,
-        prophet={score.horizon_days: score.relative_mae for score in prophet.scores} if prophet else {},
+        models=dict(_models(facts.backtest)) if facts.backtest else {},
         live=live,
         pairs=pairs,
         menu=_menu(pairs, str(pair)),
         card=card,
         pair_card=facts,
+        passed_over=[_named(reason, pair) for reason in facts.passed_over],
         retrain_every=duration(site.retrain_every),
         retrained_at=card.trained_at + site.retrain_every,
     )
@@ -233,19 +244,49 @@ def _listed(answers: Answers, pair: Pair) -> Listed:
         pair.slug,
         words.name(pair),
         price_decimals(held.last_close),
-        held.last_close,
+        held.anchor.price,
+        held.anchor.at,
         _change(held),
         following.low,
         following.high,
-        held.last,
         answers.model.card.pairs[pair].simulated,
     )
 
 
-def _change(held: PairForecast) -> float | None:
-    """Return the change of the last close from that of the day before, as a share of it; None if that has no close."""
+def _change(held: PairForecast) -> Change | None:
+    """Return how the newest price has changed since the last daily close before it; None if that day has no close."""
+    if held.anchor.at > held.last_close_time:
+        return Change(held.anchor.price / held.last_close - 1, held.last)
     before = held.closes[-2] if len(held.closes) > 1 else None
-    return held.last_close / before - 1 if before else None
+    return Change(held.anchor.price / before - 1, held.last - DAY) if before else None
+
+
+def _named(reason: str, pair: Pair) -> str:
+    """Return why a source was not used with the name of the source: ``Binance: it cannot be reached``."""
+    source, colon, why = reason.partition(": ")
+    return f"{words.source(source, pair)}{colon}{why}"
+
+
+def _models(backtest: Backtest) -> Iterator[tuple[str, list[str]]]:
+    """Yield the name of each model that was tested, with its error at each horizon, and its weight where it has one."""
+    horizons = [score.horizon_days for score in backtest.scores]
+
+    def cells(errors: Mapping[int, float | None], weights: Mapping[int, float]) -> list[str]:
+        return [
+            _ratio(errors.get(horizon)) + (f" ({weights[horizon]:.2f})" if weights.get(horizon) else "")
+            for horizon in horizons
+        ]
+
+    yield "“The price stays as it is”", cells(dict.fromkeys(horizons, 1.0), {})
+    yield "This forecast", cells({score.horizon_days: score.relative_mae for score in backtest.scores}, {})
+    for name in dict.fromkeys(one.candidate for one in backtest.candidates):
+        found = [one for one in backtest.candidates if one.candidate == name]
+        errors = {one.horizon_days: one.relative_mae for one in found}
+        title = "Prophet, from the newest price" if name == PROPHET else name.capitalize()
+        yield title, cells(errors, {one.horizon_days: one.weight for one in found})
+    if backtest.prophet:
+        alone = {one.horizon_days: one.relative_mae for one in backtest.prophet.scores}
+        yield "Prophet alone, its own curve", cells(alone, {})
 
 
 def _menu(pairs: Sequence[Listed], shown: str) -> list[Listed]:
@@ -268,12 +309,17 @@ def _environment() -> Environment:
         "direction": lambda change: "up" if change >= 0 else "down",
         "instant": _instant,
         "price": lambda price, decimals: f"{price:,.{decimals}f}",
-        "ratio": lambda ratio: "not known" if ratio is None else f"{ratio:.3f}",
+        "ratio": _ratio,
         "share": lambda share: f"{100 * share:.1f}{_NO_BREAK}%",
         "signed": _signed,
+        "source": words.source,
         "written": _written,
     }
     return environment
+
+
+def _ratio(ratio: float | None) -> str:
+    return "not known" if ratio is None else f"{ratio:.3f}"
 
 
 def _signed(share: float) -> str:

@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from time import sleep
 from typing import NamedTuple
 
@@ -54,7 +55,7 @@ class Pages:
     """The pages and documents of one model, by their addresses. Safe to share between threads."""
 
     def __init__(self, snapshot: Snapshot, site: Site, clock: Callable[[], datetime]) -> None:
-        self.site = site
+        self.site, self.held = site, snapshot.answers.held  # the pairs
         self._snapshot = snapshot
         self._clock = clock
         self._resources = dict(self._addresses())
@@ -94,7 +95,7 @@ class Pages:
         self.answer("/", None)
         for ending in DOCUMENTS:
             sleep(PAUSE_SECONDS)
-            self.answer(f"/page/{self._snapshot.answers.held[0].slug}{ending}", None)
+            self.answer(f"/page/{self.held[0].slug}{ending}", None)
 
     def _until_change(self, resource: Resource) -> tuple[bool, str]:
         """Return whether the resource must say that the model is stale, and how long caches may keep it."""
@@ -131,14 +132,18 @@ class Pages:
             yield f"/page/built/{file}", self._file(file)
 
     def _page(self, pair: Pair, route: str, root: str) -> Resource:
+        answers, site = self._snapshot.answers, self.site  # not `self`: a circle would outlive its model
+
         def render(stale: bool) -> bytes:
-            return html.page(self._snapshot.answers, pair, self.site, root, stale=stale).encode()
+            return html.page(answers, pair, site, root, stale=stale).encode()
 
         return Resource(route, html.CONTENT_TYPE, self._simulated(pair), render, warns=True)
 
     def _document(self, pair: Pair, route: str, make: Make) -> Resource:
+        answers = self._snapshot.answers
+
         def render(_: bool) -> bytes:
-            return documents.rendered(make(self._snapshot.answers, pair))
+            return documents.rendered(make(answers, pair))
 
         return Resource(route, documents.CONTENT_TYPE, self._simulated(pair), render)
 
@@ -146,13 +151,12 @@ class Pages:
         return self._snapshot.answers.model.card.pairs[pair].simulated
 
     def _file(self, file: str) -> Resource:
+        built = self.site.assets
+
         def render(_: bool) -> bytes:
-            return self.site.assets.read(file)
+            return built.read(file)
 
-        def brotli() -> bytes | None:
-            return self.site.assets.read_brotli(file)
-
-        kind = assets.content_type(file)
+        kind, brotli = assets.content_type(file), partial(built.read_brotli, file)
         return Resource("/page/built/{file}", kind, simulated=False, render=render, immutable=True, brotli=brotli)
 
 

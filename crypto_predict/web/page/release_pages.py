@@ -41,12 +41,23 @@ class ReleasePages:
         """Serve `releases` of a site whose own address, if it is known, ends with a slash."""
         self._snapshot = snapshot
         self._releases = releases
-        self._address = address
-        self._repository_url = repository_url
         self._clock = clock
         self._pairs = {pair.slug: pair for pair in snapshot.answers.held}
-        self._documents = lru_cache(maxsize=MOST_DOCUMENTS)(self._make_document)
-        self._feeds = lru_cache(maxsize=MOST_FEEDS)(self._make_feed)
+        model = snapshot.answers.model  # not `self`: a circle would outlive its model
+
+        def document(pair: Pair, day: str | None) -> Representations:
+            body = release_document(releases, pair, day) if day is not None else list_document(releases, pair)
+            return _represent(documents.CONTENT_TYPE, body, simulated=model.card.pairs[pair].simulated)
+
+        def feed_of(month: str | None) -> Representations:
+            from crypto_predict.web.page import feed  # noqa: PLC0415 no other answer waits for this import
+
+            made = feed.Feed(model, releases, address, repository_url)
+            body = made.newest() if month is None else made.of_month(month)
+            return _represent(feed.CONTENT_TYPE, body, simulated=model.card.simulated)
+
+        self._documents = lru_cache(maxsize=MOST_DOCUMENTS)(document)
+        self._feeds = lru_cache(maxsize=MOST_FEEDS)(feed_of)
 
     def prepare(self) -> None:
         """Read the ledger, and make what is asked for first."""
@@ -73,20 +84,6 @@ class ReleasePages:
         if slug not in self._pairs:
             raise UnknownPair(slug, list(map(str, self._pairs.values())))
         return self._pairs[slug]
-
-    def _make_document(self, pair: Pair, day: str | None) -> Representations:
-        releases = self._releases
-        body = release_document(releases, pair, day) if day is not None else list_document(releases, pair)
-        simulated = self._snapshot.answers.model.card.pairs[pair].simulated
-        return _represent(documents.CONTENT_TYPE, body, simulated=simulated)
-
-    def _make_feed(self, month: str | None) -> Representations:
-        from crypto_predict.web.page import feed  # noqa: PLC0415 no other answer waits for this import
-
-        model = self._snapshot.answers.model
-        made = feed.Feed(model, self._releases, self._address, self._repository_url)
-        body = made.newest() if month is None else made.of_month(month)
-        return _represent(feed.CONTENT_TYPE, body, simulated=model.card.simulated)
 
     def _sent(self, representations: Representations, accepted: str | None) -> Rendered:
         body, headers = representations.preferred(accepted)

@@ -278,5 +278,5 @@ class Releases:
             level = logging.WARNING if self._path.exists() else logging.INFO
             logs.event(_log, level, UNAVAILABLE, reason=str(error))
             index = _Index(self._model, self._sleep)
-            index.fault = error
+            index.fault = error.with_traceback(None)  # its frames would hold an earlier model
         return index

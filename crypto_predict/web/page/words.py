@@ -1,10 +1,12 @@
 """The forecast and the record of a pair as sentences, for a reader who is not a statistician.
 
 A term is defined where it is met first: range, confidence interval, persistence, calibration. A loss is a sentence like
-a gain. A verdict of better or worse than persistence needs a p value below 0.05, as in the words of the model card.
+a gain. A verdict needs at least 100 outcomes; one of better or worse than persistence also a p value below 0.05, as in
+the words of the model card.
 """
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 
 from crypto_predict.baked.evaluation import Evaluator
@@ -14,7 +16,7 @@ from crypto_predict.baked.schema import (
     Confidence,
     LiveRecord,
     Model,
-    ProphetBacktest,
+    ProphetScore,
     Score,
 )
 from crypto_predict.market import DAY, Pair, price_decimals
@@ -38,7 +40,7 @@ NAMES = {
     "XRP": "XRP",
 }
 SIGNIFICANCE = 0.05  # two-sided; the p value below which a difference is more than chance
-FEW = 30  # forecasts, or different days, than which fewer are too few to judge by
+LEAST = 100  # outcomes, of published forecasts of different days; fewer are not judged
 INVENTED = (
     "These prices are invented: no exchange was asked. The figures describe a simulated market and say nothing about a "
     "real one."
@@ -63,9 +65,25 @@ def name(pair: Pair) -> str:
     return NAMES.get(pair.base, pair.base)
 
 
+def source(identifier: str, pair: Pair) -> str:
+    """Return the name of a source of a pair's prices: ``Binance``, ``the file SOL.csv``."""
+    within = identifier.removeprefix("store:")
+    if within.startswith("file:"):
+        file = re.split(r"[/\\]", within.removeprefix("file:").rstrip("/\\"))[-1]
+        title = f"the file {file}".replace("{base}", pair.base).replace("{quote}", pair.quote)
+    else:
+        title = "simulated prices" if within == "simulated" else _capital(within)
+    return title if within == identifier else f"what this server has collected from {title}"
+
+
 def price(amount: float, quote: str, decimals: int) -> str:
     """Format a price: ``$107,147``, ``107,147 USDT``."""
     return f"${amount:,.{decimals}f}" if quote == "USD" else f"{amount:,.{decimals}f} {quote}"
+
+
+def decimals_of_range(close: float) -> int:
+    """Return the decimals of the forecast in words and in its table: cents of a range of thousands say nothing."""
+    return 0 if close >= 1_000 else 2 if close >= 10 else price_decimals(close)
 
 
 def forecast(model: Model, pair: Pair, days: int = 1) -> str:
@@ -78,7 +96,7 @@ def forecast(model: Model, pair: Pair, days: int = 1) -> str:
     held = model.forecasts[pair]
     day = held.last + days * DAY
     predicted = Evaluator(held).at_close(day)
-    decimals = 0 if predicted.price >= 1_000 else 2 if predicted.price >= 10 else price_decimals(held.last_close)
+    decimals = decimals_of_range(held.last_close)
     middle, low, high = (price(amount, pair.quote, decimals) for amount in predicted)
     invented = " The prices are invented." if model.card.pairs[pair].simulated else ""
     return (
@@ -99,10 +117,11 @@ def sure(model: Model, pair: Pair) -> str:
     score = scores[0]
     nominal = f"{100 * COVERAGE:.0f}"
     tests = f"{counted(score.forecasts, 'test')} on {_past(model, pair)} prices"
-    return (
-        f"The {nominal} % range is meant to hold the price {nominal} of 100 times. In {tests} it held "
-        f"{_of_100(score.coverage)} of 100 times{_bracket(score.confidence.get('coverage'))}, {_ahead([score])}."
-    )
+    meant = f"The {nominal} % range is meant to hold the price {nominal} of 100 times."
+    if score.forecasts < LEAST:
+        return f"{meant} After {tests}, {_ahead([score])}, it is too early to say how often it does."
+    held = f"{_of_100(score.coverage)} of 100 times{_bracket(score.confidence.get('coverage'))}"
+    return f"{meant} In {tests} it held {held}, {_ahead([score])}."
 
 
 def good(model: Model, pair: Pair) -> str:
@@ -116,7 +135,11 @@ def good(model: Model, pair: Pair) -> str:
         return _UNMEASURED
     verdicts: dict[str, list[Score]] = {}
     for score in scores:
-        verdicts.setdefault(_BRIEF[_verdict(score.relative_mae, score.p_value)], []).append(score)
+        if score.forecasts >= LEAST:
+            verdicts.setdefault(_BRIEF[_verdict(score.relative_mae, score.p_value)], []).append(score)
+    if early := [score for score in scores if score.forecasts < LEAST]:
+        most = max(score.forecasts for score in early)
+        verdicts[f"too early to say, after {counted(most, 'test')} at most,"] = early
     parts = [f"{verdict} at {days_listed([one.horizon_days for one in found])}" for verdict, found in verdicts.items()]
     return f"Compared with {_STAYS}, on {_past(model, pair)} prices: {listed(parts)}."
 
@@ -131,6 +154,27 @@ def _past(model: Model, pair: Pair) -> str:
     return "invented" if model.card.pairs[pair].simulated else "past"
 
 
+def summary(model: Model, pair: Pair) -> str:
+    """Return the record of a pair in one sentence: that of the published forecasts, or of the backtest until it counts.
+
+    Raises:
+        KeyError: The model does not have the pair.
+    """
+    live, nominal = _live_record(model, pair), f"the {100 * COVERAGE:.0f} % range"
+    if live and live.days >= LEAST and live.coverage is not None:
+        error = "" if live.relative_mae is None else f", and their error was {_than(live.relative_mae)}"
+        return f"Of {live.due:,} published forecasts {nominal} held {_of_100(live.coverage)} of 100{error}."
+    due = f"{counted(live.due, 'published forecast')} with an outcome" if live and live.due else "no published outcome"
+    start = f"So far there {'are' if live and live.due > 1 else 'is'} {due}: too early to judge"
+    scores = [score for score in _scores(model, pair) if score.forecasts >= LEAST]
+    if not scores:
+        return f"{start}."
+    verdict = _BRIEF[_verdict(scores[0].relative_mae, scores[0].p_value)]
+    middle = f"its middle was {verdict} {'with' if verdict == _BRIEF['unknown'] else 'than'} {_STAYS}"
+    tests = f"In {scores[0].forecasts:,} tests on {_past(model, pair)} prices, {_ahead(scores[:1])}"
+    return f"{start}. {tests}, {nominal} held {_of_100(scores[0].coverage)} of 100 times, and {middle}."
+
+
 def record(model: Model, pair: Pair) -> list[str]:
     """Return how good the forecasts of a pair have been: in the backtest, and those that were published.
 
@@ -141,7 +185,7 @@ def record(model: Model, pair: Pair) -> list[str]:
         KeyError: The model does not have the pair.
     """
     card = model.card.pairs[pair]
-    live = (model.scorecard.simulated if card.simulated else model.scorecard.pairs).get(pair)
+    live = _live_record(model, pair)
     paragraphs = [INVENTED] if card.simulated else []
     if card.backtest is None or not card.backtest.scores:
         paragraphs.append(_UNMEASURED)
@@ -150,26 +194,31 @@ def record(model: Model, pair: Pair) -> list[str]:
     return [*paragraphs, *_live(live)]
 
 
+def _live_record(model: Model, pair: Pair) -> LiveRecord | None:
+    simulated = model.card.pairs[pair].simulated
+    return (model.scorecard.simulated if simulated else model.scorecard.pairs).get(pair)
+
+
 def _backtest(backtest: Backtest) -> Iterator[str]:
-    scores = backtest.scores
     yield (
         f"The backtest: {counted(backtest.cutoffs, 'time')} from {backtest.first_cutoff} to {backtest.last_cutoff} a "
         "forecast was made as it would have been made on that day, from no later prices, and compared with what "
-        f"happened.{_few(scores)}"
+        f"happened.{_early(backtest.scores)}"
     )
-    yield _held(scores)
-    yield _compared(scores)
-    if ranges := _ranges(scores):
-        yield ranges
-    if calibration := _calibration(scores):
-        yield calibration
-    if backtest.prophet is not None and backtest.prophet.scores:
-        yield _prophet(backtest.prophet)
+    if scores := [score for score in backtest.scores if score.forecasts >= LEAST]:
+        yield _held(scores)
+        yield _compared(scores)
+        if ranges := _ranges(scores):
+            yield ranges
+        if calibration := _calibration(scores):
+            yield calibration
+    if backtest.prophet and (alone := [one for one in backtest.prophet.scores if one.forecasts >= LEAST]):
+        yield _prophet(alone)
 
 
-def _few(scores: Sequence[Score]) -> str:
-    small = [f"{_ahead([score])} there are only {score.forecasts:,}" for score in scores if score.forecasts < FEW]
-    return f" {_capital(listed(small))}: too few to judge by." if small else ""
+def _early(scores: Sequence[Score]) -> str:
+    small = [f"{_ahead([score])} there are only {score.forecasts:,}" for score in scores if score.forecasts < LEAST]
+    return f" {_capital(listed(small))}: it is too early to judge by them." if small else ""
 
 
 def _held(scores: Sequence[Score]) -> str:
@@ -244,6 +293,12 @@ def _difference(relative: float) -> str:
     return f"{_percent(relative)} {'smaller' if relative < 1 else 'larger'}"
 
 
+def _than(relative: float) -> str:
+    """Format a ratio of errors to that of persistence: ``2.1 % smaller than that of "the price stays as it is"``."""
+    error = _difference(relative)
+    return f"{error} {'as' if error.endswith('as large') else 'than'} that of {_STAYS}"
+
+
 def _percent(ratio: float) -> str:
     """Format how far a ratio is from 1: ``8.6 %``, ``35 %``, ``over 100 %``."""
     percent = 100 * abs(1 - ratio)
@@ -295,8 +350,7 @@ def _calibration(scores: Sequence[Score]) -> str:
     return f"{meant} The tenths caught {listed(shares)}: more uneven than chance makes them.{rest}"
 
 
-def _prophet(prophet: ProphetBacktest) -> str:
-    scores = prophet.scores
+def _prophet(scores: Sequence[ProphetScore]) -> str:
     errors = [(one.horizon_days, one.relative_mae) for one in scores if one.relative_mae is not None]
     held = f"its own {100 * COVERAGE:.0f} % range held {listed([_of_100(one.coverage) for one in scores])} of 100 times"
     horizons = days_listed([one.horizon_days for one in scores])
@@ -319,14 +373,14 @@ def _live(live: LiveRecord | None) -> Iterator[str]:
         yield f"The published forecasts: {waiting} come due {since}. Until then the backtest is all there is."
         return
     come = f"{live.due:,} {'has' if live.due == 1 else 'have'} come due {since}, for {_different(live.days)}"
-    sentences = [f"The published forecasts: {come}{'' if live.coverage is None else _live_held(live.coverage)}."]
-    if live.relative_mae is not None:
-        error = _difference(live.relative_mae)
-        sentences.append(f"Their error was {error} {'as' if error.endswith('as large') else 'than'} that of {_STAYS}.")
+    if live.days < LEAST:
+        sentences = [f"The published forecasts: {come}: it is too early to judge by them."]
     else:
-        sentences.append(f"They could not be compared with {_STAYS}, which made no error.")
-    if live.days < FEW:
-        sentences.append(f"{_capital(_different(live.days))}: too few to judge by.")
+        sentences = [f"The published forecasts: {come}{'' if live.coverage is None else _live_held(live.coverage)}."]
+        if live.relative_mae is not None:
+            sentences.append(f"Their error was {_than(live.relative_mae)}.")
+        else:
+            sentences.append(f"They could not be compared with {_STAYS}, which made no error.")
     if live.hindsight:
         were = "was" if live.hindsight == 1 else "were"
         sentences.append(f"Of them {live.hindsight:,} {were} made in hindsight, from a history that was cut off.")

@@ -16,7 +16,6 @@ const NAMES = /** @type {const} */ ([
   "forecast",
   "prophet",
   "actual", // what followed a forecast
-  "persistence",
   "vwap",
   "compare", // the second pair
   "up",

@@ -1,6 +1,7 @@
 /** The form that adds a pair to what is collected. */
 
 import { element } from "../elements.js";
+import { sourceName } from "../format.js";
 import { getJson, RequestFailed } from "../requests.js";
 
 const TIMEOUT_MS = 45_000; // the server asks up to three exchanges
@@ -55,7 +56,7 @@ export function createAddPair(root, api, added) {
         timeout: TIMEOUT_MS,
         cache: "no-store",
       });
-      say(`${found.pair} from ${found.source} is collected. Its first prices appear here within two minutes.`, false);
+      say(`${found.pair} from ${sourceName(found.source, found.pair)} is collected. Its first prices appear here within two minutes.`, false);
       form.reset();
       added();
     } catch (error) {

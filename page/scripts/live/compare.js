@@ -7,14 +7,14 @@ import { element } from "../elements.js";
 import { formatChange, formatDay, secondsOf } from "../format.js";
 import { getJson, RequestFailed } from "../requests.js";
 import { withPrices } from "../steps.js";
+import { createDailyCandles } from "./candles.js";
 
 /** @typedef {import("../types.d.ts").Context} Context */
-/** @typedef {Map<number, number>} Closes by day, in seconds since 1970, UTC; ascending */
+/** @typedef {Map<number, number>} Closes by day, in seconds since 1970, UTC; those of the model's pairs ascending */
 
 const DAY = 86_400;
 const NONE = "";
 const DAYS = { "1m": 30, "6m": 182, "1y": 365, all: Infinity };
-const MOST_CANDLES = 2_000; // days of a pair that the model does not have
 
 /**
  * Let the reader choose a pair that is drawn beside that of the page.
@@ -23,7 +23,8 @@ const MOST_CANDLES = 2_000; // days of a pair that the model does not have
  * @param {Context} context
  * @param {Set<string>} ofModel the slugs of the pairs of the model, whose documents have their days
  */
-export function createComparison(figure, { site, forecast }, ofModel) {
+export function createComparison(figure, context, ofModel) {
+  const { site } = context;
   const select = element("select", { id: "compare-pair" });
   const words = element("p", { id: "compare-words", hidden: true });
   const field = element("label", { class: "field" }, `Draw ${site.pair} together with`, select);
@@ -34,6 +35,8 @@ export function createComparison(figure, { site, forecast }, ofModel) {
   /** @type {import("../chart/chart.js").Chart | undefined} */
   let chart;
   let asked = 0; // the number of the question that is answered last
+  /** @type {Map<string, ReturnType<typeof createDailyCandles>>} by slug, of pairs that the model does not have */
+  const collected = new Map();
 
   /** @param {string} text */
   function say(text) {
@@ -41,15 +44,22 @@ export function createComparison(figure, { site, forecast }, ofModel) {
     words.hidden = !text;
   }
 
-  /** @param {string} slug */
-  async function closesOf(slug) {
+  /**
+   * @param {string} slug
+   * @param {() => boolean} isAsked whether the question still stands
+   */
+  async function closesOf(slug, isAsked) {
     if (ofModel.has(slug)) {
-      const { first, closes } = slug === site.slug ? await forecast : withPrices(await getJson(`${site.root}page/${slug}.json`));
+      const { first, closes } = slug === site.slug ? await context.forecast : withPrices(await getJson(`${site.root}page/${slug}.json`));
       return closesFrom(secondsOf(first), closes);
     }
-    const { candles, columns } = await getJson(`${site.api ?? site.root}candles/${slug}?interval=1d&limit=${MOST_CANDLES}`);
-    const close = columns.indexOf("close");
-    return new Map(candles.map((/** @type {any[]} */ row) => [secondsOf(row[0]), row[close]]));
+    const daily = collected.get(slug) ?? createDailyCandles(site.api ?? site.root, slug);
+    collected.set(slug, daily);
+    const from = (await context.now) / 1000 - DAYS[/** @type {keyof typeof DAYS} */ (since)] * DAY;
+    while (isAsked() && (await daily.extend(from))) {
+      // until the days since then are here
+    }
+    return new Map([...daily.candles.values()].map(({ time, close }) => [time, close]));
   }
 
   async function show() {
@@ -62,8 +72,9 @@ export function createComparison(figure, { site, forecast }, ofModel) {
       return;
     }
     try {
-      const [one, other] = await Promise.all([closesOf(site.slug), closesOf(slug)]);
-      if (number === asked) {
+      const isAsked = () => number === asked;
+      const [one, other] = await Promise.all([closesOf(site.slug, isAsked), closesOf(slug, isAsked)]);
+      if (isAsked()) {
         draw(pair, one, other);
       }
     } catch (error) {
@@ -103,8 +114,7 @@ export function createComparison(figure, { site, forecast }, ofModel) {
       choices("Since", { "1m": "1 m", "6m": "6 m", "1y": "1 y", all: "all" }, since, { "1m": "1 m: 1 month ago", "6m": "6 m: 6 months ago", "1y": "1 y: 1 year ago" }, (value) => {
         writeState({ since: value });
         since = value;
-        draw(pair, one, other);
-        /** @type {HTMLElement | undefined} */ (chart?.tools.querySelector(`[value="${value}"]`) ?? undefined)?.focus();
+        void show().then(() => /** @type {HTMLElement | undefined} */ (chart?.tools.querySelector(`[value="${value}"]`) ?? undefined)?.focus());
       }),
     );
     const change = (/** @type {Closes} */ closes) => formatChange((closes.get(last) ?? NaN) / (closes.get(first) ?? NaN) - 1);

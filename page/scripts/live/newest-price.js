@@ -1,7 +1,8 @@
 /** The newest price of the page's pair, above its forecast. */
 
-import { formatChange, formatMinute, formatPrice, secondsOf } from "../format.js";
+import { formatMinute, formatPrice, secondsOf } from "../format.js";
 import { watchPrices } from "./prices.js";
+import { changeText } from "./words.js";
 
 /** @typedef {import("../types.d.ts").Site} Site */
 
@@ -13,7 +14,8 @@ import { watchPrices } from "./prices.js";
  * @param {Site} site of a live server
  */
 export function followNewestPrice(place, { api, root, pair, decimals, simulated }) {
-  const [data, change, time] = [place.querySelector("data"), place.querySelector("#change"), place.querySelector("time")];
+  const [data, time] = [place.querySelector("data"), place.querySelector("time")];
+  const [change, since] = [place.querySelector("#change"), place.querySelector("#since")];
   watchPrices(api ?? root, (prices) => {
     const newest = prices.find((one) => one.pair === pair && one.simulated === simulated);
     if (!data || !time || !newest || newest.price === null || newest.time === null) {
@@ -27,10 +29,11 @@ export function followNewestPrice(place, { api, root, pair, decimals, simulated 
     data.textContent = formatPrice(newest.price, decimals);
     time.dateTime = newest.time;
     time.textContent = formatMinute(seconds);
-    if (change) {
-      const ratio = newest.change_24h;
-      change.className = ratio === null ? "" : ratio >= 0 ? "up" : "down";
-      change.textContent = ratio === null ? "unknown change" : formatChange(ratio, 2);
+    if (change && since) {
+      const { text, direction } = changeText(newest.change_24h);
+      change.className = direction;
+      change.textContent = newest.change_24h === null ? "" : text;
+      since.textContent = newest.change_24h === null ? "change in 24 hours not known" : "in 24 hours";
     }
   });
 }

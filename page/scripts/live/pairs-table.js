@@ -1,7 +1,7 @@
 /** The list of pairs: its rows come from the page, prices and further rows from the collector. */
 
 import { captionOf, element } from "../elements.js";
-import { formatMinute, formatPrice, priceDecimals, secondsOf } from "../format.js";
+import { formatMinute, formatPrice, priceDecimals, secondsOf, sourceName } from "../format.js";
 import { byPopularity, slugOf } from "./prices.js";
 import { changeText, completenessText, counted, isLate, stateText } from "./words.js";
 
@@ -41,10 +41,6 @@ export function createPairsTable(table, isLive) {
   }
   if (isLive) {
     const heads = /** @type {HTMLTableRowElement} */ (table.tHead?.rows[0]);
-    write(table.querySelector("caption span") ?? table.caption ?? undefined, "The last price of each pair, its change over 24 hours, and the 80 % range of the next daily close.");
-    write(heads.cells[PRICE], "Last price");
-    write(heads.cells[CHANGE], "Change over 24 hours");
-    write(heads.cells[TIME], "Time (UTC)");
     heads.append(element("th", { scope: "col", class: "text" }, "Collection"));
     for (const { row } of listed.values()) {
       row.append(element("td", { class: "text" }, "not collected"));
@@ -76,8 +72,9 @@ export function createPairsTable(table, isLive) {
         const slug = slugOf(one.pair);
         const found = listed.get(slug) ?? { pair: one.pair, change: null, row: newRow(one.pair) };
         listed.set(slug, found);
-        found.change = one.change_24h;
-        showPrice(found.row, one);
+        if (showPrice(found.row, one)) {
+          found.change = one.change_24h;
+        }
       }
       sort();
     },
@@ -86,7 +83,7 @@ export function createPairsTable(table, isLive) {
     showStates(collected) {
       for (const { pair, row } of listed.values()) {
         const first = collected.get(pair)?.slice().sort((one, other) => Number(isLate(one)) - Number(isLate(other)))[0];
-        write(row.cells[COLLECTION], first ? `${stateText(first)}, ${first.source}` : "not collected");
+        write(row.cells[COLLECTION], first ? `${stateText(first)}, ${sourceName(first.source, pair)}` : "not collected");
       }
     },
   };
@@ -99,7 +96,7 @@ export function createPairsTable(table, isLive) {
  */
 export function collectionTable(series) {
   const heads = ["Pair", "Source", "Candles", "State", "How complete"];
-  const rows = series.map((one) => [one.source, one.interval, stateText(one), completenessText(one)]);
+  const rows = series.map((one) => [sourceName(one.source, one.pair), one.interval, stateText(one), completenessText(one)]);
   return element(
     "table",
     { id: "collection-table" },
@@ -129,7 +126,7 @@ export function collectionText(series) {
   return late.length === 0
     ? `${counted(active.length, "series")} of candles ${active.length === 1 ? "is" : "are"} collected, all up to date.`
     : `${counted(active.length, "series")} of candles ${active.length === 1 ? "is" : "are"} collected; ${late.length} not up to date: ` +
-        `${late.slice(0, 5).map((one) => `${one.pair} ${one.interval} from ${one.source} (${stateText(one)})`).join(", ")}${late.length > 5 ? ", …" : ""}.`;
+        `${late.slice(0, 5).map((one) => `${one.pair} ${one.interval} from ${sourceName(one.source, one.pair)} (${stateText(one)})`).join(", ")}${late.length > 5 ? ", …" : ""}.`;
 }
 
 /**
@@ -154,16 +151,25 @@ function newRow(pair) {
 }
 
 /**
+ * Show a price, unless that of the model is newer; return whether it is shown.
+ *
  * @param {HTMLTableRowElement} row
  * @param {PairPrice} price
  */
 function showPrice(row, { price, time, change_24h: change, simulated }) {
+  const shown = row.cells[TIME]?.textContent ?? "";
   if (price === null || time === null) {
-    write(row.cells[PRICE], "no candle yet");
-    return;
+    if (!shown) {
+      write(row.cells[PRICE], "no candle yet");
+    }
+    return false;
+  }
+  const minute = formatMinute(secondsOf(time)).replace(" UTC", "");
+  if (minute < shown) {
+    return false;
   }
   write(row.cells[PRICE], formatPrice(price, priceDecimals(price)));
-  write(row.cells[TIME], formatMinute(secondsOf(time)).replace(" UTC", ""));
+  write(row.cells[TIME], minute);
   const { text, direction } = changeText(change);
   const cell = row.cells[CHANGE];
   if (cell && (cell.textContent !== text || !cell.firstElementChild)) {
@@ -173,6 +179,7 @@ function showPrice(row, { price, time, change_24h: change, simulated }) {
   if (simulated && head && !head.querySelector("em")) {
     head.append(" ", element("em", {}, "simulated"));
   }
+  return true;
 }
 
 /**

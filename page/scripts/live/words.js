@@ -12,7 +12,7 @@ import { formatChange, formatMinute, formatPrice, formatShare, secondsOf } from 
 const HOLES = 5; // that are listed, the newest ones
 const LATE = 120; // seconds behind the newest possible close, from which a series is late
 const AS_GOOD = 0.0005; // a smaller difference of an error is none
-const FEW = 30; // forecasts that do not overlap, below which chance decides
+const LEAST = 100; // outcomes that do not overlap; fewer are not judged
 
 /**
  * Return a number with its noun: "1 minute", "2,000 minutes".
@@ -134,14 +134,18 @@ export function scoreText(record, horizon) {
   if (!record || !score) {
     return "No forecast of the next minutes has an outcome yet, so nothing is known of how good they are.";
   }
-  const apart = score.forecasts / horizon; // forecasts of the same minutes are right or wrong together
+  const apart = Math.floor(score.forecasts / horizon); // forecasts of the same minutes are right or wrong together
+  const due = `Since ${formatMinute(secondsOf(record.since))}, ${counted(score.forecasts, "forecast")} of ${counted(horizon, "minute")} ahead came due`;
+  if (apart < LEAST) {
+    const overlap = horizon === 1 ? "" : `, of which ${apart.toLocaleString("en-US")} do not overlap`;
+    return `${due}${overlap}: it is too early to say how good they are.`;
+  }
   return [
-    `Since ${formatMinute(secondsOf(record.since))}, ${counted(score.forecasts, "forecast")} of ${counted(horizon, "minute")} ahead came due.`,
+    `${due}.`,
     errorText("Their error was", score.relative_mae, "that of \u201cthe price stays as it is\u201d"),
     errorText("Their distribution scored (CRPS)", score.relative_crps, "that of a plain range from the last day\u2019s moves"),
     `The 80 % range held ${formatShare(score.coverage_80, 1)} of the closes: ${coverageText(score.coverage_80, 0.8, apart)}.`,
-    apart < FEW ? "These are too few to tell skill from chance." : "",
-  ].join(" ").trim();
+  ].join(" ");
 }
 
 /**

@@ -5,7 +5,7 @@ import { announce } from "../announce.js";
 import { bracket, dayAfter, daysBetween, pathOf, readQuestion } from "../ask/question.js";
 import { bracketText, frequencyText, intervalTexts, limitsText, probabilityText } from "../ask/wording.js";
 import { element } from "../elements.js";
-import { formatMinute, formatPrice, secondsOf } from "../format.js";
+import { formatMinute, formatPrice, secondsOf, sourceName } from "../format.js";
 import { getJson, RequestFailed } from "../requests.js";
 
 /** @typedef {import("../types.d.ts").Context} Context */
@@ -200,18 +200,18 @@ function ofTheApi(question, site, held, found) {
     ` is the probability of ${site.pair} ${limitsText(question, quote)} at the close of ${question.date}. ${frequencyText(probability)}`,
   ];
   const interval = intervalTexts(found, { quote, decimals });
-  return { headline, paragraphs: [[forecastText(interval)], [basisText(basis, found.simulated)]] };
+  const newest = held && held.last === basis.newest_candle ? formatMinute(secondsOf(held.anchor.at)) : basis.newest_candle;
+  return { headline, paragraphs: [[forecastText(interval)], [basisText(basis, `${pricesText(found.simulated, basis.source, site.pair)} up to ${newest}`)]] };
 }
 
 /**
  * Return what a probability rests on.
  *
  * @param {any} basis `based_on` of /probability
- * @param {boolean} simulated
+ * @param {string} prices
  */
-function basisText(basis, simulated) {
-  const prices = simulated ? "invented prices" : `prices of ${basis.source}`;
-  const sentences = [`It rests on ${prices} up to ${basis.newest_candle}, and on the model ${basis.build}.`];
+function basisText(basis, prices) {
+  const sentences = [`It rests on ${prices}, and on the model ${basis.build}.`];
   const measured = basis.calibration;
   if (basis.horizon_days === null) {
     sentences.push("That day has passed: this is the fitted curve, not a forecast.");
@@ -278,8 +278,16 @@ function forecastText({ middle, range }) {
 
 /** @param {ForecastDocument} held */
 function basisOf(held) {
-  const prices = held.simulated ? "invented prices" : `prices of ${held.source}`;
-  return [[`It rests on ${prices} up to ${formatMinute(secondsOf(held.anchor.at))}.`]];
+  return [[`It rests on ${pricesText(held.simulated, held.source, held.pair)} up to ${formatMinute(secondsOf(held.anchor.at))}.`]];
+}
+
+/**
+ * @param {boolean} simulated
+ * @param {string} source
+ * @param {string} pair
+ */
+function pricesText(simulated, source, pair) {
+  return simulated ? "invented prices" : `prices of ${sourceName(source, pair)}`;
 }
 
 /**

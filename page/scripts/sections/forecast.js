@@ -6,17 +6,17 @@ import { createChart } from "../chart/chart.js";
 import { choices, toggle } from "../controls.js";
 import { element } from "../elements.js";
 import { DAY_SECONDS, formatDay, secondsOf } from "../format.js";
+import { besideCandles, createDailyCandles } from "../live/candles.js";
 import { followNewestPrice } from "../live/newest-price.js";
 import { follow } from "../poll.js";
-import { getJson } from "../requests.js";
 import { LEVELS, bandPoints, daily, jointAreas } from "./fan.js";
 import { mount as mountReleases } from "./release.js";
 
 /** @typedef {import("../types.d.ts").Context} Context */
 /** @typedef {import("../types.d.ts").ForecastDocument} ForecastDocument */
 /** @typedef {import("../chart/series.js").LinePoint} LinePoint */
+/** @typedef {import("../live/candles.js").Candle} Candle */
 
-const MOST_CANDLES = 5_000; // days
 const NEWEST_CANDLES = 30; // days that are asked for again and again
 
 /** The ranges: days of history. */
@@ -66,7 +66,7 @@ function createView(figure, forecast, now) {
   const end = last + prediction.length * DAY_SECONDS;
   const label = `Price of ${pair} in ${quote} by day, and its forecast`;
   const chart = createChart(figure, { label, decimals, step: "day" });
-  const price = chart.addLine({ name: "close", color: "price" });
+  const price = chart.addLine({ name: "daily close", color: "price" });
   const line = chart.addLine({ name: "forecast", color: "forecast" });
   const band = chart.addBand({ name: "range", levels: LEVELS });
   let history = daily(first, closes);
@@ -75,9 +75,11 @@ function createView(figure, forecast, now) {
   /** @type {import("../chart/chart.js").Series<LinePoint> | undefined} */
   let prophet;
   let isProphetShown = false;
-  /** @type {{ show: (shown: boolean) => void } | undefined} */
+  /** @type {ReturnType<typeof createCandles> | undefined} */
   let candles;
-  let areCandlesShown = false;
+  /** @type {Map<number, Candle> | null} */
+  let shownCandles = null; // null: the line is shown
+  let followRange = () => {};
   /** @type {number | null} */
   let past = null; // the last day before the earlier forecast that is shown; null: the present one is shown
 
@@ -95,26 +97,39 @@ function createView(figure, forecast, now) {
     if (today - last <= 2 * DAY_SECONDS) {
       return [{ time: today, text: "today" }];
     }
-    const newest = { time: last, text: `newest price: ${formatDay(last)}` };
+    const newest = { time: last, text: `last close: ${formatDay(last)}` };
     return today > end ? [newest] : [newest, { time: today, text: "today" }];
   }
 
+  /** Draw the history up to the forecast: candles where there are some, and the line on all other days. */
   function showHistory() {
-    price.show(past !== null || !areCandlesShown);
-    candles?.show(past === null && areCandlesShown);
+    const hasCandles = past === null && shownCandles !== null;
+    candles?.show(hasCandles);
+    if (hasCandles && shownCandles) {
+      candles ??= createCandles(chart, first);
+      candles.set(shownCandles, Math.max(last, ...shownCandles.keys()));
+      const beside = besideCandles(history, shownCandles);
+      price.set(beside.some((point) => point.value !== null && !point.joint) ? beside : []);
+    } else if (past === null) {
+      price.set(history);
+    }
+  }
+
+  /** The first day of the chosen range. */
+  function start() {
+    const days = RANGES[/** @type {keyof typeof RANGES} */ (readState().range)] ?? RANGES["1y"];
+    return Math.max((past ?? last) - days * DAY_SECONDS, first);
   }
 
   function showRange() {
-    const { range, ahead = "90" } = readState();
-    const days = RANGES[/** @type {keyof typeof RANGES} */ (range)] ?? RANGES["1y"];
-    const from = past === null ? last : past;
-    chart.setRange(Math.max(from - days * DAY_SECONDS, first), from + Number(ahead) * DAY_SECONDS);
+    chart.setRange(start(), (past ?? last) + Number(readState().ahead ?? 90) * DAY_SECONDS);
+    followRange();
   }
 
   return {
     chart,
-    first,
     last,
+    start,
     showRange,
     price,
     /** The closes that are known. */
@@ -127,21 +142,21 @@ function createView(figure, forecast, now) {
     setLater(later) {
       if (later.length > 0) {
         history = [...daily(first, closes), ...withGaps(later, last)];
-        if (past === null) {
-          price.set(history);
-        }
+        showHistory();
       }
     },
     /**
-     * Show candlesticks in place of the line, or the line again.
+     * Show these candlesticks, and the line on days without one; null: the line alone.
      *
-     * @param {{ show: (shown: boolean) => void }} series
-     * @param {boolean} shown
+     * @param {Map<number, Candle> | null} found by day
      */
-    showCandles(series, shown) {
-      candles = series;
-      areCandlesShown = shown;
+    showCandles(found) {
+      shownCandles = found;
       showHistory();
+    },
+    /** Call a function whenever another range is chosen. @param {() => void} call */
+    watchRange(call) {
+      followRange = call;
     },
     addFitted() {
       fitted = chart.addLine({ name: "fitted curve", color: "fitted", width: 1 });
@@ -171,7 +186,6 @@ function createView(figure, forecast, now) {
       fitted?.show(isPresent);
       prophet?.show(isPresent && isProphetShown);
       if (isPresent) {
-        price.set(history);
         chart.setHome(last);
         chart.mark(marks());
         chart.setLabel(label);
@@ -240,67 +254,56 @@ async function prophetWords(context) {
 
 /**
  * Follow the daily candles of the database: the closes after those of the model, and, if they are chosen, candlesticks
- * and VWAP of all days.
+ * and VWAP of the days of the range. Days that are made of minutes come a month at a time, and are drawn as they come.
  *
  * @param {View} view
  * @param {Context} context
  */
 function addCandles(view, { site }) {
-  const address = `${site.api}candles/${site.slug}?interval=1d&limit=`;
-  /** @type {Map<number, Candle>} */
-  const candles = new Map();
-  /** @type {ReturnType<typeof createCandles> | undefined} */
-  let drawn;
+  const api = site.api ?? site.root;
+  const days = createDailyCandles(api, site.slug);
+  const isChosen = () => readState().view === "candles";
+  let isAsking = false;
 
-  /** @param {any} answer */
-  function receive(answer) {
-    for (const candle of candlesOf(answer)) {
-      candles.set(candle.time, candle);
-    }
-    view.setLater([...candles.values()].filter(({ time }) => time > view.last).map(({ time, close }) => ({ time, value: close })));
-    drawn?.set(candles);
+  function draw() {
+    view.setLater([...days.candles.values()].filter(({ time }) => time > view.last).sort((one, other) => one.time - other.time).map(({ time, close }) => ({ time, value: close })));
+    view.showCandles(isChosen() ? days.candles : null);
   }
 
-  /** @param {string} name */
-  async function show(name) {
-    if (name === "candles" && !drawn) {
-      try {
-        receive(await getJson(address + MOST_CANDLES));
-      } catch (error) {
-        announce(`Candles cannot be shown: ${error instanceof Error ? error.message : error}.`);
-        return;
-      }
-      drawn ??= createCandles(view);
-      drawn.set(candles);
+  async function show() {
+    draw();
+    if (isAsking) {
+      return;
     }
-    if (drawn) {
-      view.showCandles(drawn, readState().view === "candles"); // which may have been chosen or not meanwhile
+    isAsking = true;
+    try {
+      while (isChosen() && (await days.extend(view.start()))) {
+        draw();
+      }
+    } catch (error) {
+      announce(`Candles cannot be shown: ${error instanceof Error ? error.message : error}.`);
+    } finally {
+      isAsking = false;
     }
   }
   view.chart.tools.append(
     choices("History as", { line: "Line", candles: "Candles" }, readState().view, {}, (value) => {
       writeState({ view: value });
-      void show(value);
+      void show();
     }, false),
   );
+  view.watchRange(() => void show());
   // Not every pair of the model is collected.
-  follow(() => address + NEWEST_CANDLES, { receive, fail: ({ status }) => status === 404 });
-  if (readState().view === "candles") {
-    void show("candles");
+  follow(() => `${api}candles/${site.slug}?interval=1d&limit=${NEWEST_CANDLES}`, {
+    receive(answer) {
+      days.add(answer);
+      draw();
+    },
+    fail: ({ status }) => status === 404,
+  });
+  if (isChosen()) {
+    void show();
   }
-}
-
-/** @typedef {{ time: number, open: number, high: number, low: number, close: number, vwap: number | null }} Candle */
-
-/**
- * Return the candles of an answer of the API.
- *
- * @param {{ columns: string[], candles: any[][] }} answer
- * @returns {Candle[]}
- */
-function candlesOf({ columns, candles }) {
-  const [time = -1, open = -1, high = -1, low = -1, close = -1, vwap = -1] = ["time", "open", "high", "low", "close", "vwap"].map((name) => columns.indexOf(name));
-  return candles.map((row) => ({ time: secondsOf(row[time]), open: row[open], high: row[high], low: row[low], close: row[close], vwap: row[vwap] }));
 }
 
 /**
@@ -315,15 +318,20 @@ function withGaps(points, last) {
   return daily(last + DAY_SECONDS, Array.from({ length: days }, (_, index) => values.get(last + (index + 1) * DAY_SECONDS) ?? null));
 }
 
-/** @param {View} view */
-function createCandles({ chart, first, last }) {
+/**
+ * @param {import("../chart/chart.js").Chart} chart
+ * @param {number} first day
+ */
+function createCandles(chart, first) {
   const series = chart.addCandles({ name: "price" });
   const vwap = chart.addLine({ name: "VWAP", color: "vwap", width: 1 });
   return {
-    /** @param {Map<number, Candle>} candles */
-    set(candles) {
-      const end = Math.max(last, ...candles.keys());
-      const times = Array.from({ length: (end - first) / DAY_SECONDS + 1 }, (_, index) => first + index * DAY_SECONDS);
+    /**
+     * @param {Map<number, Candle>} candles by day
+     * @param {number} last day
+     */
+    set(candles, last) {
+      const times = Array.from({ length: (last - first) / DAY_SECONDS + 1 }, (_, index) => first + index * DAY_SECONDS);
       series.set(times.map((time) => candles.get(time) ?? { time }));
       vwap.set(times.map((time) => ({ time, value: candles.get(time)?.vwap ?? null })));
     },

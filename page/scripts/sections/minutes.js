@@ -3,7 +3,7 @@
 import { readState, writeState } from "../address.js";
 import { choices } from "../controls.js";
 import { element } from "../elements.js";
-import { formatMinute, priceDecimals } from "../format.js";
+import { formatMinute, priceDecimals, sourceName } from "../format.js";
 import { createMinutesChart } from "../live/minutes-chart.js";
 import { createPlaces } from "../live/places.js";
 import { slugOf, watchPrices } from "../live/prices.js";
@@ -120,7 +120,7 @@ function showPair(figure, places, api, { pair, price, source }) {
     }
     chart.showMinutes(minutes, found.changed, drawn);
     const last = minutes.at(-1);
-    places.say("newest", last ? `Newest minute: ${formatMinute(last.time)}, ${answer.simulated ? "simulated" : `from ${answer.source}`}.` : "");
+    places.say("newest", last ? `Newest minute: ${formatMinute(last.time)}, from ${sourceName(answer.source, pair)}.` : "");
     places.say("verdicts", verdictText(minutes));
     places.listHoles(holeTexts(minutes));
     if (drawn === 0) {

@@ -34,7 +34,7 @@ export async function mount(root, { site, record }) {
   }
   const scores = found.backtest?.scores ?? [];
   const ofProphet = found.backtest?.prophet?.scores ?? [];
-  show(places.error, scores.length > 0 ? [errors(scores, ofProphet)] : []);
+  show(places.error, scores.length > 0 ? [errors(scores)] : []);
   show(places.coverage, scores.length > 0 ? [coverage(scores, ofProphet)] : []);
   show(places.calibration, calibration(scores));
 }
@@ -54,7 +54,7 @@ function show(figure, content) {
 }
 
 /**
- * Draw the newest published forecasts and what happened. Say so where nothing has come due.
+ * Draw the newest published forecasts and what happened.
  *
  * @param {HTMLElement} figure
  * @param {RecordDocument} record
@@ -62,9 +62,7 @@ function show(figure, content) {
  */
 function drawOutcomes(figure, { pair, coverage: nominal, live }, site) {
   if (!live || live.latest.length === 0) {
-    const none = live ? "None of them has come due yet" : "No forecast of this pair has been published yet";
-    show(figure, [element("p", { class: "note" }, `${none}, so there is nothing to draw.`)]);
-    return;
+    return; // the page has no figure then
   }
   const range = `${formatShare(nominal)} range`;
   const outcomes = live.latest.slice().reverse();
@@ -89,11 +87,8 @@ function drawOutcomes(figure, { pair, coverage: nominal, live }, site) {
   chart.addLine({ name: "What happened", color: "price", points: true }).set(line("actual"));
 }
 
-/**
- * @param {Score[]} scores
- * @param {ProphetScore[]} ofProphet
- */
-function errors(scores, ofProphet) {
+/** @param {Score[]} scores */
+function errors(scores) {
   const times = (/** @type {number} */ value) => value.toFixed(2);
   const groups = /** @type {const} */ ([
     ["Middle of the forecast (mean absolute error)", "relative_mae"],
@@ -110,14 +105,7 @@ function errors(scores, ofProphet) {
       "Line and brackets: 95 % confidence interval.",
     rowHead: "Ahead",
     valueHead: "Error",
-    groups: [
-      ...groups,
-      {
-        name: "Prophet alone (mean absolute error)",
-        reference: 1,
-        rows: ofProphet.flatMap((score) => rowOf(score, score.relative_mae, undefined, times)),
-      },
-    ],
+    groups,
     axis: axisOf([0.9, 1.1, ...values.map((value) => Math.min(value, MOST_TIMES))]),
     tickText: (value) => String(value),
   });

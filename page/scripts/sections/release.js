@@ -205,7 +205,7 @@ export function describe({ made_at, build, anchor, last, prediction, low, high }
     const actual = closes.get(time);
     return actual === undefined ? [] : [{ time, actual, predicted, low: low[index] ?? NaN, high: high[index] ?? NaN }];
   });
-  const start = `Released ${formatMinute(secondsOf(made_at))} at a price of ${text(anchor.price)} ${quote} (${build}).`;
+  const start = `Released ${formatMinute(secondsOf(made_at))} (${build}), from the price of ${formatMinute(secondsOf(anchor.at))}: ${text(anchor.price)} ${quote}.`;
   const newest = days.at(-1);
   if (!newest) {
     return `${start} None of the days that it forecasts is over.`;

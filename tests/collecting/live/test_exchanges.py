@@ -9,7 +9,7 @@ import pytest
 
 from crypto_predict.market import Interval, Pair, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import StreamState
+from crypto_predict.market.ports import ACTIVE, DELISTED, StreamState
 from crypto_predict.store import open_reader, open_writer
 from tests.support.databases import new_database
 from tests.support.live import binance_of, collecting_here, minutes_of, states, stored, until
@@ -67,7 +67,7 @@ def true_openings(motion: Motion, pair: Pair, end: datetime) -> list[datetime]:
 
 @pytest.mark.parametrize("source", ["alpaca", "binance", "poloniex"])
 def test_every_minute_the_top_of_the_book_and_a_pair_that_is_added(source: str, tmp_path: Path) -> None:
-    """Alpaca allows one connection, which is ended for the new pair; Poloniex sends ticks alone."""
+    """Alpaca allows one connection, which is ended for the new pair; Poloniex sends trades alone."""
     database = new_database("sqlite", tmp_path)
     motion, exchange, settings = opened(source)
     first, second = motion.pairs
@@ -108,8 +108,38 @@ def is_built(database: str, source: str, pair: Pair) -> bool:
         return bool(reader.built(minutes_of(source, pair), LIVE, 9))
 
 
+def test_pairs_that_poloniex_does_not_stream_harm_no_other(tmp_path: Path) -> None:
+    """Its answer names none of them. REST does not have one of them any more, and of the other one it has all."""
+    database = new_database("sqlite", tmp_path)
+    good, unstreamed, unknown = pairs = [Pair(name, "USDT") for name in ("BTC", "ETH", "LTC")]
+    motion = Motion(Clock(START, 2 * SPEED), pairs, 0, BEGIN, Traits(quiet=0.0))
+    motion.delist(unknown, BEGIN)
+    exchange = PoloniexInMotion(motion)
+    exchange.refused.add("ETH_USDT")
+    with open_writer(database) as writer:
+        for pair in pairs:
+            writer.follow(minutes_of("poloniex", pair), simulated=False)
+    with (
+        ReplayServer(exchange) as server,
+        collecting_here(database, motion.clock, poloniex_of(server)),
+        open_reader(database) as reader,
+    ):
+        until(lambda: is_built(database, "poloniex", good), "a candle is built")
+        until(partial(is_quoted, database, "poloniex", unstreamed), "the top of the book is stored")
+        end = Interval.MINUTE_1.floor(motion.now())
+        until(lambda: openings(database, "poloniex", unstreamed, end) == true_openings(motion, unstreamed, end))
+        until(lambda: DELISTED in {one.state for one in reader.collected()}, "the unknown pair is delisted")
+        assert {one.series.pair: one.state for one in reader.collected()} == {
+            good: ACTIVE,
+            unstreamed: ACTIVE,
+            unknown: DELISTED,
+        }
+    assert not is_built(database, "poloniex", unstreamed)
+    assert not is_connected(database, "poloniex", unstreamed)
+
+
 def test_candles_that_come_over_rest_alone_have_minute_forecasts(tmp_path: Path) -> None:
-    """Poloniex does not stream candles. Forecasts rest on the official ones, not on those built from ticks."""
+    """Poloniex streams trades. Forecasts rest on the official candles, not on those built from these."""
     database = new_database("sqlite", tmp_path)
     pair = Pair("BTC", "USDT")
     motion = Motion(Clock(START, SPEED), [pair], 0, BEGIN - timedelta(hours=13), Traits(quiet=0.0))

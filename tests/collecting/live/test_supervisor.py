@@ -1,17 +1,18 @@
 """A stream under supervision, with a feed whose connections are scripts. `test_collector` has real ones."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import count
 from random import Random
 
 import pytest
 
-from crypto_predict.collecting.live.supervisor import FIRST_WAIT, LONGEST_WAIT, Backoff, Supervisor
+from crypto_predict.collecting.live.supervisor import FIRST_WAIT, LONGEST_WAIT, REFUSED_AGAIN, Backoff, Supervisor
 from crypto_predict.errors import RefusedKeys, UnusableHistory
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import FeedEvent, Heartbeat, Interrupted, TickReceived
+from crypto_predict.market.ports import FeedEvent, Heartbeat, Interrupted, PairRefused, Retiring, TickReceived
 
 START = datetime(2024, 5, 17, 12, tzinfo=UTC)
 BTC, ETH, SOL = Pair("BTC", "USDT"), Pair("ETH", "USDT"), Pair("SOL", "USDT")
@@ -31,6 +32,7 @@ class Feed:
         self.clock = Clock(START, speed)
         self.asked: list[tuple[Pair, ...]] = []  # the pairs of each connection
         self.open = self.most = 0  # connections at once
+        self.began = self.clock.monotonic()
         self._scripts = list(scripts)
 
     async def events(self, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
@@ -56,9 +58,10 @@ class Heard:
         """Note it."""
         self.calls.append(("following", tuple(pairs)))
 
-    def connected(self, pairs: Sequence[Pair]) -> None:
+    def connected(self, pairs: Sequence[Pair], refused: Mapping[Pair, str]) -> None:
         """Note it."""
         self.calls.append(("connected", tuple(pairs)))
+        self.calls += [("refused", pair) for pair in refused]
 
     def received(self, found: FeedEvent) -> None:
         """Note it, but for heartbeats."""
@@ -81,10 +84,10 @@ class Heard:
 
 async def alive(feed: Feed, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
     """Send a tick of each pair every five seconds, for ever."""
-    while True:
+    for number in count():
         yield Heartbeat(feed.clock.now())
         for pair in pairs:
-            yield TickReceived(feed.id, pair, feed.clock.now(), 1.0)
+            yield TickReceived(feed.id, pair, feed.clock.now(), 1.0, 1.0, number)
         await feed.clock.sleep(5)
 
 
@@ -122,6 +125,15 @@ async def knows_no_eth(feed: Feed, pairs: Sequence[Pair]) -> AsyncGenerator[Feed
     if ETH in pairs:
         raise UnusableHistory("scripted", [f"it does not have the pair {ETH}"])
     async for event in alive(feed, pairs):
+        yield event
+
+
+async def refuses_eth_at_first(feed: Feed, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+    """Stream all others."""
+    refused = [ETH] if feed.clock.monotonic() < feed.began + REFUSED_AGAIN - 1 else []
+    for pair in refused:
+        yield PairRefused(pair, "Subscription failed")
+    async for event in alive(feed, [pair for pair in pairs if pair not in refused]):
         yield event
 
 
@@ -212,6 +224,47 @@ def test_an_added_pair_is_connected_beside_the_others_before_their_connection_en
     assert (feed.most, supervisor.reconnects) == (2, 0)
 
 
+async def retiring(feed: Feed, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+    """Announce the end after ten seconds, and deliver for ten more."""
+    for number in range(5):
+        yield Heartbeat(feed.clock.now())
+        if number == 3:
+            yield Retiring()
+        for pair in pairs:
+            yield TickReceived(feed.id, pair, feed.clock.now(), 1.0, 1.0, number)
+        await feed.clock.sleep(5)
+    await asyncio.Event().wait()
+
+
+def test_a_connection_that_will_end_is_replaced_before() -> None:
+    """Binance announces that a server shuts down: there is neither an interruption nor a wait."""
+    feed = Feed(retiring, alive, speed=CALM)
+
+    async def play(_: Supervisor, heard: Heard) -> None:
+        await when(lambda: len(feed.asked) == 2 and feed.open == 1 and len(heard.of("connected")) == 2)
+
+    supervisor, heard = supervised(feed, play)
+    assert heard.of("interrupted") == []
+    assert (feed.most, supervisor.reconnects) == (2, 0)
+
+
+async def always_retiring(feed: Feed, _pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+    yield Heartbeat(feed.clock.now())
+    yield Retiring()
+    yield Interrupted("gone", feed.clock.now())
+
+
+def test_connections_that_end_at_once_are_not_replaced_without_a_wait() -> None:
+    """All servers may shut down."""
+    feed = Feed(always_retiring, speed=SPEED)
+
+    async def play(_: Supervisor, heard: Heard) -> None:
+        await when(lambda: len(heard.of("interrupted")) == 3)
+
+    supervised(feed, play)
+    assert feed.most == 1
+
+
 def test_where_only_one_connection_is_allowed_it_is_ended_for_the_new_pair() -> None:
     feed = Feed(one_at_a_time, speed=CALM)
 
@@ -268,6 +321,38 @@ def test_an_added_pair_that_the_exchange_does_not_have_does_not_end_the_connecti
     _, heard = supervised(feed, play)
     assert feed.asked == [(BTC,), (BTC, ETH)]
     assert heard.of("connected") == [(BTC,)]
+
+
+def test_a_pair_whose_subscription_is_refused_is_left_out_and_later_asked_for_again() -> None:
+    """The others are streamed by the first connection, and by the one that takes its place."""
+    feed = Feed(refuses_eth_at_first, speed=4 * FAST)
+
+    async def play(_: Supervisor, heard: Heard) -> None:
+        await when(lambda: ticks_of(heard, BTC))
+        assert heard.calls[:3] == [("following", (BTC, ETH)), ("connected", (BTC,)), ("refused", ETH)]
+        await when(lambda: ticks_of(heard, ETH))
+
+    supervisor, heard = supervised(feed, play, BTC, ETH)
+    assert heard.of("unusable") == []
+    assert heard.of("connected")[-1] == (BTC, ETH)
+    assert (set(feed.asked), supervisor.pairs) == ({(BTC, ETH)}, (BTC, ETH))
+
+
+def test_while_a_connection_takes_the_place_of_another_one_ticks_of_both_count() -> None:
+    """Otherwise one that the first had not delivered yet when it was closed would be missing."""
+
+    async def early(feed: Feed, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+        yield TickReceived(feed.id, BTC, feed.clock.now(), 77.0, 1.0, 1)
+        async for event in alive(feed, pairs):
+            yield event
+
+    async def play(supervisor: Supervisor, heard: Heard) -> None:
+        await when(lambda: ticks_of(heard, BTC))
+        supervisor.follow([BTC, ETH])
+        await when(lambda: ticks_of(heard, ETH))
+
+    _, heard = supervised(Feed(alive, early, speed=CALM), play)
+    assert 77.0 in [tick.price for tick in heard.of("received") if isinstance(tick, TickReceived)]
 
 
 def test_the_backoff_doubles_up_to_its_bound_with_full_jitter() -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import pandas as pd
 import pytest
@@ -17,6 +18,7 @@ from tests.support.minutes import EVER, real_minutes
 
 BTC, ETH = Pair("BTC", "USDT"), Pair("ETH", "USDT")
 NOON = datetime(2024, 5, 17, 12, tzinfo=UTC)
+SIZE = 0.1  # of every trade; sums of it have errors of rounding
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 START = NOON - MINUTE
 INTERVALS = (Interval.MINUTE_1, Interval.MINUTE_5, Interval.MINUTE_10)
@@ -31,6 +33,7 @@ class Market:
         self.clock.wrong_by = wrong_by
         self.candles = TickCandles("poloniex", self.clock)
         self.found: list[tuple[SeriesKey, BuiltCandle]] = []
+        self.numbers = count(1000)
 
     def connect(self) -> None:
         """The stream is connected from now on."""
@@ -40,11 +43,15 @@ class Market:
         """The stream ends."""
         self.candles.disconnected([BTC, ETH], self.clock.now())
 
-    def tick(self, seconds: float, price: float, pair: Pair = BTC, delay: float = 0) -> None:
-        """A tick so many seconds after noon comes with a delay."""
-        moment = NOON + timedelta(seconds=seconds)
+    def tick(self, seconds: float, price: float, pair: Pair = BTC, delay: float = 0, number: int | None = None) -> None:
+        """A trade so many seconds after noon comes with a delay; without a number it is a new one."""
         self.wait(seconds + delay)
-        self.candles.add(TickReceived("poloniex", pair, moment, price))
+        self.add(NOON + timedelta(seconds=seconds), price, pair, number)
+
+    def add(self, time: datetime, price: float, pair: Pair = BTC, number: int | None = None) -> None:
+        """A trade comes now."""
+        number = next(self.numbers) if number is None else number
+        self.candles.add(TickReceived("poloniex", pair, time, price, SIZE, number))
 
     def wait(self, seconds: float) -> None:
         """Let time pass until so many seconds after noon."""
@@ -72,7 +79,7 @@ def prices(candle: BuiltCandle) -> tuple[float, float, float, float]:
 
 
 def by_pandas(ticks: Iterable[tuple[datetime, float]], interval: Interval) -> dict[datetime, tuple[float, ...]]:
-    """The candles of ticks in any order; those of one time are in the order given."""
+    """The candles of trades in any order; those of one time are in the order given."""
     ascending = sorted(ticks, key=lambda tick: tick[0])
     if not ascending:
         return {}
@@ -91,37 +98,36 @@ TICKS = st.lists(st.tuples(TIMES, PRICES, st.sampled_from([BTC, ETH])), max_size
 def test_ticks_out_of_order_within_the_grace_give_the_candles_of_pandas(
     ticks: list[tuple[float, float, Pair]], delays: list[float]
 ) -> None:
-    """A stream keeps the order of what it sends, but not the order of the trades behind it."""
+    """Ids are in the order of the trades, whatever the order is in which they are sent."""
     market = Market()
-    arrivals = sorted(
-        ((time + delay, time, price, pair) for (time, price, pair), delay in zip(ticks, delays, strict=False)),
-        key=lambda one: one[0],
-    )
-    for arrival, time, price, pair in arrivals:
-        market.tick(time, price, pair, delay=arrival - time)
+    trades = [(*tick, number) for number, tick in enumerate(sorted(ticks, key=lambda tick: tick[0]))]
+    arrivals = sorted(zip(trades, delays, strict=False), key=lambda one: one[0][0] + one[1])
+    for (time, price, pair, number), delay in arrivals:
+        market.tick(time, price, pair, delay, number)
     market.wait(1980)
     for pair in (BTC, ETH):
-        came = [(NOON + timedelta(seconds=time), price) for _, time, price, one in arrivals if one == pair]
-        once = list(dict.fromkeys(came))  # the first of equal ones
+        traded = [(NOON + timedelta(seconds=time), price) for time, price, one, _ in trades if one == pair]
         for interval in INTERVALS:
             built = market.of(interval, pair)
-            assert {one.open_time: prices(one) for one in built} == by_pandas(once, interval)
+            assert {one.open_time: prices(one) for one in built} == by_pandas(traded, interval)
             assert len(built) == len({one.open_time for one in built})
+            assert sum(one.ticks for one in built) == len(traded)
+            assert [one.volume for one in built] == [round(SIZE * one.ticks, 8) for one in built]
     assert market.candles.counts.late == 0
 
 
 @given(TICKS)
 def test_every_tick_twice_gives_the_same_candles(ticks: list[tuple[float, float, Pair]]) -> None:
-    """A stream repeats its last message after a connection."""
+    """While one connection takes the place of another one, both send each trade."""
     once, twice = Market(), Market()
-    for time, price, pair in sorted(ticks, key=lambda tick: tick[0]):
-        once.tick(time, price, pair)
+    for number, (time, price, pair) in enumerate(sorted(ticks, key=lambda tick: tick[0])):
+        once.tick(time, price, pair, number=number)
         for _ in range(2):
-            twice.tick(time, price, pair)
+            twice.tick(time, price, pair, number=number)
     for market in (once, twice):
         market.wait(1980)
     assert once.newest() == twice.newest()
-    assert twice.candles.counts.duplicates == len(ticks) + once.candles.counts.duplicates
+    assert twice.candles.counts.duplicates == len(ticks)
 
 
 @given(st.lists(st.tuples(TIMES, PRICES, st.floats(0, 900)), max_size=40))
@@ -162,7 +168,7 @@ def test_the_real_minutes_of_a_quarter_as_ticks_give_the_candles_of_pandas() -> 
         for offset, price in zip(offsets, minute[1:5], strict=True):
             time = minute.open_time + offset
             clock.move_to(time)
-            candles.add(TickReceived("bitfinex", BTC, time, price))
+            candles.add(TickReceived("bitfinex", BTC, time, price, minute.volume / 4, len(ticks)))
             ticks.append((time, price))
             if offset == offsets[1]:
                 for series, built in candles.close().items():
@@ -170,7 +176,8 @@ def test_the_real_minutes_of_a_quarter_as_ticks_give_the_candles_of_pandas() -> 
     clock.move_to(clock.now() + 11 * MINUTE)
     for series, built in candles.close().items():
         found[series.interval] += built
-    assert [(one.open_time, *prices(one)) for one in found[Interval.MINUTE_1]] == [one[:5] for one in minutes]
+    built_minutes = [(one.open_time, *prices(one), one.volume) for one in found[Interval.MINUTE_1]]
+    assert built_minutes == [(*one[:5], round(one.volume, 8)) for one in minutes]
     for interval in INTERVALS:
         expected = by_pandas(ticks, interval)
         assert {one.open_time: prices(one) for one in found[interval]} == expected
@@ -185,7 +192,7 @@ def test_a_candle_is_complete_two_seconds_after_its_end() -> None:
     market.wait(61)
     assert market.found == []
     market.wait(62)
-    assert market.of() == [BuiltCandle(NOON, 7.0, 7.0, 7.0, 7.0, ticks=1, late=0, partial=False)]
+    assert market.of() == [BuiltCandle(NOON, 7.0, 7.0, 7.0, 7.0, ticks=1, late=0, partial=False, volume=SIZE)]
 
 
 def test_the_ticks_of_any_pair_show_the_time_where_the_clock_of_the_machine_is_wrong() -> None:
@@ -230,21 +237,23 @@ def test_a_late_tick_does_not_make_a_candle() -> None:
 
 
 def test_a_tick_that_was_repeated_after_its_minute_was_saved_is_not_late() -> None:
-    """Poloniex sends the last state of each pair after a subscription."""
+    """A stream may send the newest trades again after a subscription. One of that minute that is new was missed."""
     market = Market()
-    market.tick(10, 7.0)
-    market.tick(10, 7.0, delay=300)
+    market.tick(10, 7.0, number=4)
+    market.tick(10, 7.0, delay=300, number=4)
+    market.tick(10, 7.0, delay=300, number=5)
     market.wait(700)
-    assert [one.late for one in market.of()] == [0]
-    assert (market.candles.counts.late, market.candles.counts.duplicates) == (0, 1)
+    assert [(one.ticks, one.late) for one in market.of()] == [(1, 0), (1, 1)]
+    assert (market.candles.counts.late, market.candles.counts.duplicates) == (1, 1)
 
 
-def test_ticks_of_one_time_are_in_the_order_in_which_they_came() -> None:
+def test_ticks_of_one_time_are_in_the_order_of_their_ids() -> None:
+    """One order may be filled at several prices within a millisecond."""
     market = Market()
-    for price in (3.0, 5.0, 4.0, 5.0, 3.0):  # the last two repeat
-        market.tick(10, price)
+    for number, price in ((2, 5.0), (4, 4.0), (1, 3.0), (2, 5.0), (3, 6.0), (1, 3.0)):
+        market.tick(10, price, number=number)
     market.wait(100)
-    assert [(*prices(one), one.ticks) for one in market.of()] == [(3.0, 5.0, 3.0, 4.0, 3)]
+    assert [(*prices(one), one.ticks) for one in market.of()] == [(3.0, 6.0, 3.0, 4.0, 4)]
 
 
 def test_the_first_candle_after_a_connection_and_the_last_one_before_a_drop_are_partial() -> None:
@@ -313,6 +322,16 @@ def test_a_price_that_is_not_one_is_dropped_and_counted(price: float) -> None:
     assert market.candles.counts.invalid == 1
 
 
+@pytest.mark.parametrize("size", [math.nan, math.inf, -1.0])
+def test_a_size_that_is_not_one_is_dropped_and_counted(size: float) -> None:
+    market = Market()
+    market.tick(5, 7.0)
+    market.candles.add(TickReceived("poloniex", BTC, NOON + 6 * SECOND, 9.0, size, 1))
+    market.wait(100)
+    assert [(one.high, one.volume) for one in market.of()] == [(7.0, SIZE)]
+    assert market.candles.counts.invalid == 1
+
+
 @pytest.mark.parametrize(
     "time",
     [EVER.start, datetime(1970, 1, 1, tzinfo=UTC), datetime(2010, 1, 1, tzinfo=UTC), NOON - 15 * MINUTE],
@@ -321,7 +340,7 @@ def test_a_price_that_is_not_one_is_dropped_and_counted(price: float) -> None:
 def test_a_time_far_in_the_past_is_dropped_and_counted(time: datetime) -> None:
     market = Market()
     market.tick(5, 7.0)
-    market.candles.add(TickReceived("poloniex", BTC, time, 9.0))
+    market.add(time, 9.0)
     market.wait(100)
     assert [(one.high, one.ticks, one.late) for one in market.of()] == [(7.0, 1, 0)]
     assert market.candles.counts.past == 1
@@ -333,7 +352,7 @@ def test_a_time_far_in_the_past_is_dropped_and_counted(time: datetime) -> None:
 def test_a_time_far_in_the_future_is_dropped_and_does_not_complete_a_candle(time: datetime) -> None:
     market = Market()
     market.tick(5, 7.0)
-    market.candles.add(TickReceived("poloniex", BTC, time, 9.0))
+    market.add(time, 9.0)
     market.wait(50)
     market.tick(51, 8.0)
     assert market.found == []
@@ -348,7 +367,7 @@ def test_a_tick_that_is_almost_a_minute_ahead_does_not_complete_a_candle() -> No
     for second in range(0, 60, 2):
         market.tick(second, 7.0)
         if second in {6, 20, 34}:
-            market.candles.add(TickReceived("poloniex", ETH, NOON + timedelta(seconds=second + 59), 1.0))
+            market.add(NOON + timedelta(seconds=second + 59), 1.0, ETH)
     assert market.found == []
     market.wait(100)
     assert [(one.ticks, one.late) for one in market.of()] == [(30, 0)]
@@ -390,7 +409,7 @@ def test_after_a_machine_was_asleep_the_clock_is_right_again() -> None:
     market.wait(10)
     for second in range(10, 200):
         market.wait(second)
-        market.candles.add(TickReceived("poloniex", BTC, NOON + timedelta(seconds=asleep + second), 8.0))
+        market.add(NOON + timedelta(seconds=asleep + second), 8.0)
     market.wait(300)
     assert [one.ticks for one in market.of() if one.open_time > NOON + 61 * MINUTE] == [60, 20]
     assert market.of()[0].open_time == NOON
@@ -402,6 +421,6 @@ def test_what_was_saved_long_ago_is_forgotten() -> None:
     for minute in range(100):
         market.tick(60 * minute, 7.0)
     market.wait(6200)
-    market.candles.add(TickReceived("poloniex", BTC, NOON + 5 * MINUTE, 7.5))
+    market.add(NOON + 5 * MINUTE, 7.5)
     assert market.candles.counts.past == 1
     assert len(market.of()) == 100

@@ -284,7 +284,7 @@ POISON: dict[str, tuple[Candles, str]] = {
     "a clock off by a minute": (later(CLEAN, timedelta(minutes=-1)), "candles open where none can"),
     "hours instead of days": (
         [c._replace(open_time=LAST - timedelta(hours=DAYS - n)) for n, c in enumerate(CLEAN)],
-        "candles open where none can",
+        "too short: 16 days",
     ),
     "seconds read as milliseconds": (
         [c._replace(open_time=EPOCH + (c.open_time - EPOCH) / 1000) for c in CLEAN],

@@ -56,6 +56,31 @@ def test_no_day_of_real_history_is_refused(base: str) -> None:
     assert refused == []
 
 
+def closes_alone(candles: Sequence[Candle]) -> list[Candle]:
+    """What a file of closes says about these days."""
+    return [c._replace(open=c.close, high=c.close, low=c.close, volume=0.0) for c in candles]
+
+
+@pytest.mark.parametrize("base", ["BTC", "ETH", "BNB", "LTC"])
+def test_no_closes_of_real_history_are_refused(base: str) -> None:
+    """Without ranges a crash looks like a jump, so that only its size counts."""
+    candles = closes_alone(real_days(base))
+    refused = [
+        end for end in range(len(candles), 179, -60) for start in {max(0, end - 1825)} if faults(candles[start:end])
+    ]
+    assert refused == []
+
+
+@pytest.mark.parametrize("scale", [0.002, 1.0])
+def test_closes_in_another_unit_are_refused_and_quiet_ones_are_not(scale: float) -> None:
+    """A coin whose price moves by more than 1 % on one day in ten is not a shuffled one."""
+    candles = closes_alone([make_candle(START + n * DAY, wandering(n) ** scale) for n in range(400)])
+    assert faults(candles) == []
+    candles[200] = closes_alone([make_candle(candles[200].open_time, candles[200].close * 10)])[0]
+    [fault] = faults(candles)
+    assert fault.startswith("jump: on 2 days the price does not continue the day before")
+
+
 @pytest.mark.parametrize("base", ["BTC", "ETH", "BNB", "LTC"])
 def test_march_2020_is_not_refused(base: str) -> None:
     """The market lost 40 to 50 % within one day; a gate that refuses then is useless."""

@@ -30,7 +30,6 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _opening = attrgetter("open_time")
 KEYS = ("PKT0THEKEY0THEKEY", "s3cretS3cretS3cret")  # of a user of the stream
 
-_BARS, _LATEST, _STREAM = "/v1beta3/crypto/us/bars", "/v1beta3/crypto/us/latest/quotes", "/v1beta3/crypto/us"
 _CHANNELS = ("trades", "quotes", "orderbooks", "bars", "updatedBars", "dailyBars")
 _INTERVALS = {
     "1Min": Interval.MINUTE_1,
@@ -72,7 +71,9 @@ class AlpacaExchange:
         market: Mapping[tuple[Pair, str], Sequence[Candle]],
         paging: Paging = _FAULTLESS,
         quotes: Mapping[Pair, Quote] | None = None,
+        location: str = "us",
     ) -> None:
+        self._path = f"/v1beta3/crypto/{location}"
         self._market = {(str(pair), timeframe): candles for (pair, timeframe), candles in market.items()}
         self._quotes = {str(pair): quote for pair, quote in (quotes or {}).items()}
         self._paging = paging
@@ -83,7 +84,7 @@ class AlpacaExchange:
         return [web.get(path, handler) for path, handler in self._rest().items()]
 
     def _rest(self) -> Mapping[str, Handler]:
-        return {_BARS: self._bars, _LATEST: self._latest_quotes}
+        return {f"{self._path}/bars": self._bars, f"{self._path}/latest/quotes": self._latest_quotes}
 
     def unknown(self) -> web.Response:
         """Return the answer to an unknown endpoint."""
@@ -149,19 +150,23 @@ class AlpacaInMotion(AlpacaExchange):
     `answers` replaces what the exchange answers to a new connection, by its number: 0 is the greeting, 1 the answer to
     the keys, 2 and 3 those to the subscriptions; None is no answer. `most_quotes` is the limit of the user's plan, and
     `one_connection` allows the user one at a time, as the exchange does.
+
+    A minute without trades has a bar if a quote came in it. In every other one of these there is none, and so no bar.
     """
 
-    def __init__(self, motion: Motion, *, most_quotes: int = 10_000, one_connection: bool = False) -> None:
-        super().__init__({})
+    def __init__(
+        self, motion: Motion, *, most_quotes: int = 10_000, one_connection: bool = False, location: str = "us"
+    ) -> None:
+        super().__init__({}, location=location)
         self.answers: dict[int, bytes | None] = {}
-        self.streams = Streams(motion, _encoded)
+        self.streams = Streams(motion, self._encoded)
         self._motion, self._most_quotes, self._one_connection = motion, most_quotes, one_connection
         self._pairs = {str(pair): pair for pair in motion.pairs}
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """Return the endpoints. Those of REST do not answer during an outage."""
         rest = [web.get(path, guarded(self._motion, handler)) for path, handler in self._rest().items()]
-        return [*rest, web.get(_STREAM, self._stream)]
+        return [*rest, web.get(self._path, self._stream)]
 
     def _newest_quotes(self) -> Mapping[str, Quote]:
         return {symbol: self._motion.quote(self._pairs[symbol]) for symbol in self._listed()}
@@ -173,7 +178,18 @@ class AlpacaInMotion(AlpacaExchange):
         interval = _INTERVALS[question.timeframe]
         begin = interval.floor(self._motion.begin)  # the first day has a candle, too
         span = Span(max(question.start, begin), min(question.end, now) + _MICROSECOND)
-        return self._motion.candles(self._pairs[symbol], interval, span, with_open=True)
+        candles = self._motion.candles(self._pairs[symbol], interval, span, with_open=True)
+        return [one for one in candles if interval is not Interval.MINUTE_1 or not is_still(one)]
+
+    def _encoded(self, happening: Happening) -> tuple[Topic, Frame] | None:
+        if isinstance(happening, Candled) and happening.is_closed and not is_still(happening.candle):
+            return f"bars {happening.pair}", bar_frame(happening.pair, happening.candle)
+        if isinstance(happening, Quoted):
+            minute = Interval.MINUTE_1.floor(happening.quote.time)
+            candles = self._motion.truth(happening.pair, Span(minute, minute + Interval.MINUTE_1.length))
+            if not (candles and is_still(candles[0])):
+                return f"quotes {happening.pair}", quote_frame(happening.pair, happening.quote)
+        return None
 
     def _listed(self) -> Sequence[str]:
         """Return the symbols that the exchange has."""
@@ -254,12 +270,9 @@ def packed(*objects: Any) -> bytes:
     return message
 
 
-def _encoded(happening: Happening) -> tuple[Topic, Frame] | None:
-    if isinstance(happening, Candled) and happening.is_closed:
-        return f"bars {happening.pair}", bar_frame(happening.pair, happening.candle)
-    if isinstance(happening, Quoted):
-        return f"quotes {happening.pair}", quote_frame(happening.pair, happening.quote)
-    return None
+def is_still(candle: Candle) -> bool:
+    """Return whether a minute has neither a trade nor a quote."""
+    return not candle.trades and candle.open_time.minute % 2 == 1
 
 
 class _Question:

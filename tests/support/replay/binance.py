@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -17,7 +18,7 @@ from crypto_predict.sources.symbols import BINANCE
 from crypto_predict.sources.wire import milliseconds
 from tests.support.replay.motion import Candled, Happening, Motion, Quoted
 from tests.support.replay.server import Answer, Handler
-from tests.support.replay.streams import Connection, Frame, Streams, Topic, guarded
+from tests.support.replay.streams import Connection, Frame, StreamFault, Streams, Topic, guarded
 
 Market = Mapping[tuple[Pair, Interval], Sequence[Candle]]
 
@@ -26,6 +27,7 @@ _INTERVALS = {interval.label: interval for interval in Interval if interval is n
 _SYMBOL = r"^[A-Z0-9-_.]{1,20}$"
 _MILLISECONDS = r"^[0-9]{1,20}$"
 _ZERO = "0.00000000"
+EMPTY = Quote(EPOCH, 0.0, 0.0, 0.0, 0.0)  # the book of a pair that is not traded for a while
 _LARGEST_LIMIT = 1000
 
 
@@ -49,6 +51,7 @@ class BinanceExchange:
         self._openings = {key: [milliseconds(each.open_time) for each in self._market[key]] for key in self._market}
         self._quotes = {BINANCE.symbol(pair): quote for pair, quote in (quotes or {}).items()}
         self._symbols = {symbol for symbol, _ in self._market} | set(self._quotes)
+        self.halted: set[Pair] = set()  # whose books are empty
         self._weight_a_minute = weight_a_minute
         self._page = page  # candles in one answer at most, whatever the limit of the request is
         self._minute, self.used = 0, 0  # minutes on the clock, and the weight used in this one
@@ -130,8 +133,13 @@ class BinanceExchange:
         given = _parameters(request, "symbol")
         if "symbol" in given:
             symbol = self._symbol(_mandatory(given, "symbol"))
-            return _top(symbol, self._newest_quotes()[symbol])
-        return [_top(symbol, quote) for symbol, quote in self._newest_quotes().items()]
+            return self._top(symbol)
+        return [self._top(symbol) for symbol in self._newest_quotes()]
+
+    def _top(self, symbol: str) -> dict[str, str]:
+        """Return the top of a book. That of a halted pair has zeros."""
+        is_halted = symbol in map(BINANCE.symbol, self.halted)
+        return _top(symbol, EMPTY if is_halted else self._newest_quotes()[symbol])
 
     def _newest_quotes(self) -> Mapping[str, Quote]:
         return self._quotes
@@ -204,8 +212,19 @@ class BinanceInMotion(BinanceExchange):
             return f"{symbol.lower()}@kline_1m", candle_frame(symbol, happening)
         if isinstance(happening, Quoted):
             symbol = self._names[happening.pair]
-            return f"{symbol.lower()}@bookTicker", quote_frame(symbol, happening.quote)
+            quote = EMPTY if happening.pair in self.halted else happening.quote
+            return f"{symbol.lower()}@bookTicker", quote_frame(symbol, quote)
         return None
+
+
+def shutting_down(seconds: float) -> StreamFault:
+    """Announce the end of the server, and close the connection so many seconds later."""
+
+    def fault(connection: Connection) -> None:
+        connection.push(json.dumps({"e": "serverShutdown", "E": time.time_ns() // 10**6}))
+        asyncio.get_running_loop().call_later(seconds, connection.close, 1001, "")
+
+    return fault
 
 
 def _combined(topic: Topic, frame: Frame) -> Frame:

@@ -167,6 +167,15 @@ class Motion:
         """Return the top of the book now."""
         return self._quote(pair, self.now())
 
+    def last_trade(self, pair: Pair, at: datetime) -> Trade | None:
+        """Return the newest trade up to `at`, if there was one in the hour before."""
+        minute = Interval.MINUTE_1.floor(at)
+        for opening in (minute - number * MINUTE for number in range(60)):
+            for trade in reversed(self._trades(pair, opening)):
+                if trade.time <= at:
+                    return trade
+        return None
+
     def happenings(self, start: datetime, end: datetime) -> Iterator[Happening]:
         """Yield what the streams send in the whole seconds after `start` up to `end` (UTC, the exchange's clock).
 

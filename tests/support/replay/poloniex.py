@@ -1,4 +1,10 @@
-"""Poloniex on the replay server: ``GET /markets/{symbol}/candles``, ``ticker24h``, and the stream of tickers."""
+"""Poloniex on the replay server: ``GET /markets/{symbol}/candles``, ``ticker24h``, and the streams.
+
+It does what recordings of the exchange show. A trade is sent some milliseconds after it. A ticker repeats the last
+price until there is another one; ``closeTime`` is the time of the trade and ``ts`` that of the push, which over REST
+was days ago for a quiet pair. A pair without trades sends nothing. An unknown symbol has one of two codes and any
+status of HTTP, and a refused subscription does not name what is wrong with it.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +13,16 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
+from itertools import count
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, Span
 from crypto_predict.sources.wire import milliseconds
-from tests.support.replay.motion import Happening, Motion, Trade, Traded
+from tests.support.replay.motion import Happening, Motion, Quoted, Trade, Traded
 from tests.support.replay.server import Answer, Handler
 from tests.support.replay.streams import Connection, Frame, Streams, Topic, drop, guarded
 
@@ -33,7 +40,11 @@ _INTERVALS = frozenset(
 )
 _DEFAULT_LIMIT, _LARGEST_LIMIT = 100, 500
 _SILENCE = 30  # seconds, after which a client is dropped
-_BAD_PARAMETER, _BAD_SYMBOL, _NOT_FOUND = 21356, 24101, 404  # codes in the body of a refusal
+_BAD_PARAMETER, _NOT_FOUND = 21356, 404  # codes in the body of a refusal
+UNKNOWN_SYMBOL = ((400, 24101), (200, 24101), (404, 10040), (200, 10040))  # status of HTTP and code, in turn
+DELAY = timedelta(milliseconds=9)  # from a trade to its message
+PUSHED = timedelta(seconds=3, milliseconds=423)  # from a trade to the message of a ticker over REST
+_CHANNELS = ("trades", "ticker")
 
 
 class Kept(Enum):
@@ -72,6 +83,7 @@ class PoloniexExchange:
         self._symbols = {symbol for symbol, _ in self._market} | set(self._quotes)
         self._answers = answers
         self._served = 0  # answers with candles
+        self._unknown = count()  # answers that the symbol is unknown
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """Return the endpoints."""
@@ -87,7 +99,7 @@ class PoloniexExchange:
     async def _candles(self, request: web.Request) -> web.Response:
         symbol = request.match_info["symbol"]
         if not self._is_listed(symbol):
-            return _refused(400, _BAD_SYMBOL, "Invalid symbol")
+            return self._unknown_symbol()
         try:
             question = _Question(request)
         except ValueError as error:
@@ -112,10 +124,18 @@ class PoloniexExchange:
         symbol = request.match_info["symbol"]
         quote = self._quote(symbol)
         if quote is None:
-            return _refused(400, _BAD_SYMBOL, "Invalid symbol")
+            return self._unknown_symbol()
         if request.query:
             return _refused(400, _BAD_PARAMETER, f"Unexpected parameter: {next(iter(request.query))}")
-        return web.json_response(ticker(symbol, quote, self._answers.numbers))
+        return web.json_response(ticker(symbol, quote, self._traded_at(symbol, quote), self._answers.numbers))
+
+    def _traded_at(self, symbol: str, quote: Quote) -> datetime:  # noqa: ARG002 those of a market in motion differ
+        """Return the time of the last trade: nobody has traded the pair for two days."""
+        return quote.time - timedelta(days=2)
+
+    def _unknown_symbol(self) -> web.Response:
+        status, code = UNKNOWN_SYMBOL[next(self._unknown) % len(UNKNOWN_SYMBOL)]
+        return _refused(status, code, "Invalid symbol")
 
     def _page(self, found: Sequence[Candle], question: _Question) -> list[list[Any]]:
         most = min(self._answers.rows[self._served % len(self._answers.rows)], question.limit)
@@ -129,7 +149,10 @@ class PoloniexExchange:
 
 
 class PoloniexInMotion(PoloniexExchange):
-    """Serves `motion`: the candles up to now with the open one, the quotes, and each trade as a ticker."""
+    """Serves `motion`: the candles up to now with the open one, the quotes, and the channels ``trades`` and ``ticker``.
+
+    A ticker is sent every five seconds, whether there was a trade meanwhile or not.
+    """
 
     def __init__(self, motion: Motion, answers: Answers = _USUAL) -> None:
         super().__init__({}, answers)
@@ -138,6 +161,8 @@ class PoloniexInMotion(PoloniexExchange):
         self.streams = Streams(motion, self._encoded)
         self.received: list[str] = []  # messages of clients
         self.replies: list[str] = []  # to the next subscriptions, in place of the true ones
+        self.refused: set[str] = set()  # symbols that it has, but does not stream; with "all" it streams nothing
+        self.refusal = "Subscription failed"  # {} in it is replaced by the symbol
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """Return the endpoints. Those of REST do not answer during an outage."""
@@ -158,6 +183,10 @@ class PoloniexInMotion(PoloniexExchange):
 
     def _quote(self, symbol: str) -> Quote | None:
         return self._motion.quote(self._pairs[symbol]) if self._is_listed(symbol) else None
+
+    def _traded_at(self, symbol: str, quote: Quote) -> datetime:
+        last = self._motion.last_trade(self._pairs[symbol], quote.time)
+        return quote.time - timedelta(days=2) if last is None else last.time
 
     async def _stream(self, request: web.Request) -> Answer:
         return await self.streams.serve(request, self._talk)
@@ -182,27 +211,34 @@ class PoloniexInMotion(PoloniexExchange):
             asked = json.loads(text)
             if asked["event"] == "ping":
                 return '{"event":"pong"}'
-            if asked["event"] == "subscribe" and asked["channel"] == ["ticker"]:
-                return self._subscribed(connection, asked["symbols"])
+            if asked["event"] == "subscribe" and asked["channel"][0] in _CHANNELS and len(asked["channel"]) == 1:
+                return self._subscribed(connection, asked["channel"][0], asked["symbols"])
         except (ValueError, TypeError, LookupError):
             pass
         return error_frame("Bad request")
 
-    def _subscribed(self, connection: Connection, symbols: Sequence[str]) -> str:
+    def _subscribed(self, connection: Connection, channel: str, symbols: Sequence[str]) -> str:
         if self.replies:
             return self.replies.pop(0)
-        if unknown := [symbol for symbol in symbols if not self._is_listed(symbol)]:
-            return error_frame(f"Subscription failed: invalid symbol {unknown[0]}")
-        if connection.topics & set(symbols):
+        for symbol in symbols:
+            if not self._is_listed(symbol) or self.refused & {symbol, "all"}:
+                return error_frame(self.refusal.format(symbol))
+        topics = {f"{channel} {symbol}" for symbol in symbols}
+        if connection.topics & topics:
             return error_frame("Already subscribed")
-        connection.topics.update(symbols)
-        return json.dumps({"channel": "ticker", "symbols": symbols, "event": "subscribe"}, separators=(",", ":"))
+        connection.topics |= topics
+        return json.dumps({"channel": channel, "symbols": symbols, "event": "subscribe"}, separators=(",", ":"))
 
     def _encoded(self, happening: Happening) -> tuple[Topic, Frame] | None:
-        if not isinstance(happening, Traded):
-            return None
-        symbol = _symbol(happening.pair)
-        return symbol, tick_frame(symbol, happening.trade, self._answers.numbers)
+        numbers = self._answers.numbers
+        match happening:
+            case Traded(pair, trade):
+                return f"trades {_symbol(pair)}", trade_frame(_symbol(pair), trade, numbers)
+            case Quoted(pair, quote):
+                topic, last = f"ticker {_symbol(pair)}", self._motion.last_trade(pair, quote.time)
+                if last is not None:
+                    return topic, tick_frame(_symbol(pair), last, quote.time, numbers)
+        return None
 
 
 class _Question:
@@ -242,9 +278,12 @@ def row(candle: Candle, interval: str, numbers: type[str] | type[float] = str) -
     return [*texts, candle.trades or 0, closing + 123, numbers(candle.close), interval, opening, closing]
 
 
-def ticker(symbol: str, quote: Quote, numbers: type[str] | type[float] = str) -> dict[str, Any]:
-    """Return the ticker of a pair in Poloniex's format. All but the top of the book is of the last 24 hours."""
-    ts = milliseconds(quote.time)
+def ticker(symbol: str, quote: Quote, traded_at: datetime, numbers: type[str] | type[float] = str) -> dict[str, Any]:
+    """Return the ticker of a pair in Poloniex's format. All but the top of the book is of the last 24 hours.
+
+    Its times are those of the last trade and of the message about it: none is that of the bid and ask.
+    """
+    closed, ts = milliseconds(traded_at), milliseconds(traded_at + PUSHED)
     return {
         "symbol": symbol,
         "open": "26053.33",
@@ -255,7 +294,7 @@ def ticker(symbol: str, quote: Quote, numbers: type[str] | type[float] = str) ->
         "amount": "161082122.88",
         "tradeCount": "134709",
         "startTime": str(ts - 86_400_000),
-        "closeTime": str(ts - 6_000),
+        "closeTime": str(closed),
         "displayName": symbol.replace("_", "/"),
         "dailyChange": "0.0151",
         "bid": numbers(quote.bid),
@@ -267,12 +306,32 @@ def ticker(symbol: str, quote: Quote, numbers: type[str] | type[float] = str) ->
     }
 
 
-def tick_frame(symbol: str, trade: Trade, numbers: type[str] | type[float] = str) -> str:
-    """Return the message of a last price in Poloniex's format. All its other values are of the last 24 hours."""
-    ts = milliseconds(trade.time)
+def trade_values(symbol: str, trade: Trade, numbers: type[str] | type[float] = str) -> dict[str, Any]:
+    """Return a trade in Poloniex's format. Trades of a pair have different times, which make their ids."""
+    created = milliseconds(trade.time)
+    return {
+        "symbol": symbol,
+        "amount": numbers(round(trade.price * trade.size, 8)),
+        "quantity": numbers(trade.size),
+        "takerSide": "buy" if trade.is_bought else "sell",
+        "createTime": created,
+        "price": numbers(trade.price),
+        "id": str(created),
+        "ts": milliseconds(trade.time + DELAY),
+    }
+
+
+def trade_frame(symbol: str, trade: Trade, numbers: type[str] | type[float] = str) -> str:
+    """Return the message of a trade."""
+    values = trade_values(symbol, trade, numbers)
+    return json.dumps({"channel": "trades", "data": [values]}, separators=(",", ":"))
+
+
+def tick_frame(symbol: str, trade: Trade, at: datetime, numbers: type[str] | type[float] = str) -> str:
+    """Return the message of a last price that is pushed at a time. All its other values are of the last 24 hours."""
     values = {
         "symbol": symbol,
-        "startTime": ts - 86_400_000,
+        "startTime": milliseconds(at) - 86_400_000,
         "open": numbers(23154.32),
         "high": numbers(23212.21),
         "low": numbers(22761.01),
@@ -282,8 +341,8 @@ def tick_frame(symbol: str, trade: Trade, numbers: type[str] | type[float] = str
         "tradeCount": 17582,
         "dailyChange": numbers(-0.0002),
         "markPrice": numbers(23151.09),
-        "closeTime": ts,
-        "ts": ts,
+        "closeTime": milliseconds(trade.time),
+        "ts": milliseconds(at),
     }
     return json.dumps({"channel": "ticker", "data": [values]}, separators=(",", ":"))
 

@@ -1,10 +1,11 @@
 """``POST /pairs`` and ``DELETE /pairs/{pair}`` with the real registry, through the whole application."""
 
+import itertools
 import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,15 @@ from crypto_predict.sources.binance.settings import BinanceSettings
 from crypto_predict.sources.simulated import Simulated
 from crypto_predict.store import open_reader, open_writer
 from crypto_predict.web.app import Access
-from crypto_predict.web.collected.administration import Administration, Unfinished
+from crypto_predict.web.collected.administration import (
+    MOST_WRONG,
+    MOST_WRONG_OF_ALL,
+    Administration,
+    Guesses,
+    TooManyGuesses,
+    Unauthorized,
+    Unfinished,
+)
 from crypto_predict.web.collected.questions import NewPair
 from tests.support.applications import administered, client
 from tests.support.collected import LATE, fill
@@ -39,6 +48,7 @@ PROBLEM = "application/problem+json"
 TOKEN = "correct horse battery staple"
 SOLANA = Pair("SOL", "USD")
 SIMULATED = Simulated(0)
+CLIENTS = itertools.count(1)  # one for each
 
 
 @contextmanager
@@ -164,11 +174,12 @@ def test_a_token_that_is_missing_or_wrong_is_401(authorization: str | None, shar
     """Whatever is wrong with the rest of the request: a stranger learns nothing about it."""
     before = states(shared)
     headers = {} if authorization is None else {"Authorization": authorization}
+    somebody = new_client()
     for response in (
-        shared.post("/pairs", json={"pair": "SOL/USD"}, headers=headers),
-        shared.post("/pairs?x=1", data=b"\xff", headers=headers),
-        shared.delete("/pairs/BTC-USD", headers=headers),
-        shared.delete("/pairs/money", headers=headers),
+        shared.post("/pairs", json={"pair": "SOL/USD"}, headers=headers, environ_base=somebody),
+        shared.post("/pairs?x=1", data=b"\xff", headers=headers, environ_base=somebody),
+        shared.delete("/pairs/BTC-USD", headers=headers, environ_base=somebody),
+        shared.delete("/pairs/money", headers=headers, environ_base=somebody),
     ):
         found = problem(response, 401)
         assert TOKEN not in found["detail"]
@@ -177,16 +188,68 @@ def test_a_token_that_is_missing_or_wrong_is_401(authorization: str | None, shar
 
 
 @given(st.text(st.characters(max_codepoint=255), max_size=40))
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_header_but_the_right_one_is_accepted(shared: Client, text: str) -> None:
+@settings(max_examples=50)
+def test_no_header_but_the_right_one_is_accepted(text: str) -> None:
     """WSGI passes the bytes of a header as Latin-1."""
-    for value in (text, f"Bearer {text}"):
-        answer = shared.post("/pairs", environ_base={"HTTP_AUTHORIZATION": value})
-        assert answer.status_code == 401
+    administration = Administration(TOKEN, unused)
+    for value in (text, f"Bearer {text}".encode("latin-1").decode("latin-1")):
+        with pytest.raises(Unauthorized):
+            administration.check(value, "192.0.2.1")
+
+
+def unused() -> AbstractContextManager[PairRegistry]:
+    raise AssertionError("nothing is changed")
+
+
+def new_client() -> dict[str, str]:
+    """Return the address of a client that has not guessed yet."""
+    return {"REMOTE_ADDR": f"2001:db8:0:{next(CLIENTS):x}::1"}
+
+
+def test_whoever_guesses_too_often_is_not_listened_to_for_a_while(own_url: str) -> None:
+    """Not even a right guess is accepted then, or guessing would go on. Others are not locked out."""
+    open_writer(own_url).close()
+    app = administered(make_model(), lambda: LATE, access(own_url), TOKEN)
+    body, attacker, administrator = {"pair": "SOL/USD"}, new_client(), new_client()
+    for number in range(MOST_WRONG):
+        answer = app.post("/pairs", json=body, headers=bearer(f"guess {number}"), environ_base=attacker)
+        problem(answer, 401)
+    for token in ("another guess", TOKEN):
+        forged = {**bearer(token), "X-Forwarded-For": "192.0.2.77"}
+        answer = app.post("/pairs", json=body, headers=forged, environ_base=attacker)
+        assert "too many wrong tokens" in problem(answer, 429)["detail"]
+        assert 0 < int(answer.headers["Retry-After"]) <= 60
+    neighbour = {"REMOTE_ADDR": attacker["REMOTE_ADDR"].replace("::1", ":5:6:7:8")}
+    problem(app.post("/pairs", json=body, headers=bearer(), environ_base=neighbour), 429)
+    assert app.post("/pairs", json=body, headers=bearer(), environ_base=administrator).status_code == 201
+    assert app.get("/series", environ_base=attacker).status_code == 200
+
+
+def test_an_attack_from_many_addresses_ends_too_and_does_not_lock_the_administrator_out() -> None:
+    """Who has sent the right token before is listened to. A minute later everybody is again."""
+    now = 1_000.0
+    guesses = Guesses(lambda: now)
+    assert guesses.count("192.0.2.1", lambda: True)
+    for number in range(MOST_WRONG_OF_ALL):
+        assert not guesses.count(f"198.51.100.{number}", lambda: False)
+    with pytest.raises(TooManyGuesses, match="60 s"):
+        guesses.count("198.51.100.200", lambda: True)
+    assert guesses.count("192.0.2.1", lambda: True)
+    now += 60
+    assert guesses.count("203.0.113.1", lambda: True)
+
+
+def test_an_address_without_a_network_counts_as_well() -> None:
+    """A link-local address has a zone."""
+    guesses = Guesses()
+    for _ in range(MOST_WRONG):
+        guesses.count("fe80::1%eth0", lambda: False)
+    with pytest.raises(TooManyGuesses):
+        guesses.count("fe80::2%eth0", lambda: True)
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-@pytest.mark.parametrize("token", [TOKEN, "a", "schl\xfcssel \u2603", "x" * TOKEN_BYTES])
+@pytest.mark.parametrize("token", [TOKEN, "schl\xfcssel \u2603 der lang ist", "x" * TOKEN_BYTES])
 def test_the_right_token_is_accepted(scheme: str, token: str, tmp_path: Path) -> None:
     """Names of schemes have no case (RFC 9110, section 11.1). A token beyond ASCII is sent as UTF-8."""
     url = str(tmp_path / "market.db")
@@ -236,6 +299,7 @@ def test_the_right_token_is_accepted(scheme: str, token: str, tmp_path: Path) ->
         (b'{"pair": "SOL/USD", "since": "2026-02-30"}', "since"),
         (b'{"pair": "SOL/USD", "since": "9999-12-31T23:59-02:00"}', "since"),
         (b'{"pair": "SOL/USD", "since": "2026-11-05"}', "since"),  # tomorrow
+        (b'{"pair": "SOL/USD", "since": "0001-01-01"}', "since"),  # before there was a Bitcoin
     ],
     ids=lambda value: repr(value)[:40],
 )

@@ -25,7 +25,7 @@ from tests.web.collected.test_candles import PROBLEM, links
 
 MINUTE = timedelta(minutes=1)
 CANDLE = slice(4, 14)  # columns
-BUILT = slice(14, 21)
+BUILT = slice(14, 22)
 
 
 def read(response: TestResponse) -> list[dict[str, Any]]:
@@ -58,7 +58,7 @@ def test_every_minute_of_a_day_has_a_verdict_and_its_candle(served: Client) -> N
     for row, minute in zip(json.loads(response.data)["minutes"], found, strict=True):
         candle = candles.get(minute["time"])
         assert row[CANDLE] == (candle or [None] * 10)
-        assert row[BUILT] == [None] * 7
+        assert row[BUILT] == [None] * 8
         verdict = "disconnected" if candle is None else "traded" if candle[4] else "quiet"
         assert (minute["verdict"], minute["asked"]) == (verdict, True)
     assert Counter(minute["verdict"] for minute in found)["disconnected"] == 1 + 28 + 180
@@ -105,12 +105,12 @@ def test_a_hole_of_the_exchange_is_told_apart_from_one_of_ours(own_url: str) -> 
 
 
 def test_candles_built_from_ticks_stand_beside_those_of_the_exchange(own_url: str) -> None:
-    """They have no volume, but say how complete they are."""
+    """They say how complete they are; those of an earlier version have no volume."""
     with open_writer(own_url) as writer:
         writer.follow(MINUTES, simulated=True)
         writer.write(MINUTES, minutes(END - 9 * MINUTE, END), Span(END - 9 * MINUTE, END))
         built = [
-            BuiltCandle(END - 3 * MINUTE, 2.0, 4.0, 1.0, 3.0, ticks=17, late=2, partial=True),
+            BuiltCandle(END - 3 * MINUTE, 2.0, 4.0, 1.0, 3.0, ticks=17, late=2, partial=True, volume=0.5),
             BuiltCandle(END - MINUTE, 3.0, 3.0, 3.0, 3.0, ticks=1, late=0, partial=False),
         ]
         writer.write_built({MINUTES: built})
@@ -118,9 +118,9 @@ def test_candles_built_from_ticks_stand_beside_those_of_the_exchange(own_url: st
     response = served.get("/minutes/BTC-USD?limit=3")
     rows = json.loads(response.data)["minutes"]
     assert [row[BUILT] for row in rows] == [
-        [2.0, 4.0, 1.0, 3.0, 17, 2, True],
-        [None] * 7,
-        [3.0, 3.0, 3.0, 3.0, 1, 0, False],
+        [2.0, 4.0, 1.0, 3.0, 0.5, 17, 2, True],
+        [None] * 8,
+        [3.0, 3.0, 3.0, 3.0, None, 1, 0, False],
     ]
     assert all(row[CANDLE.start] is not None for row in rows)
     text = served.get("/minutes/BTC-USD?limit=3", headers={"Accept": "text/csv"}).get_data(as_text=True)

@@ -61,6 +61,26 @@ def test_requests_cannot_break_or_flood_the_log() -> None:
     assert len(watched.log[0]) < 1_000
 
 
+@pytest.mark.parametrize(
+    ("query", "logged"),
+    [
+        ("token=hunter2", "token=***"),
+        ("date=2024-06-01&api_KEY=hunter2&model=prophet", "date=2024-06-01&api_KEY=***&model=prophet"),
+        ("to%6ben=hunter2;%61uthorization=Bearer+hunter2", "to%6ben=***;%61uthorization=***"),
+        ("PassWord=hunter2=&x=hunter", "PassWord=***&x=hunter"),
+        ("date=2024-06-01T12%3A00Z", "date=2024-06-01T12%3A00Z"),
+        (f"{'x' * 60}=1&secret={'hunter2' * 9}", f"{'x' * 60}=1&secret=***"),
+        ("token", "token"),
+    ],
+)
+def test_a_secret_in_a_query_is_not_logged(query: str, logged: str) -> None:
+    """Clients send tokens there by mistake."""
+    watched = Watched()
+    watched.client.get("/pairs", query_string=query)
+    (line,) = watched.lines()
+    assert line["query"] == logged
+
+
 def test_requests_are_counted_by_route_method_and_status() -> None:
     """By the template of the route: clients choose paths, and each series costs memory."""
     watched = Watched()

@@ -15,7 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.baked.schema import (
+    HORIZON_DAYS,
+    Anchor,
     Backtest,
+    CandidateScore,
     LiveForecast,
     LiveRecord,
     LiveScore,
@@ -30,7 +33,7 @@ from crypto_predict.web.answers import Answers
 from crypto_predict.web.page import html
 from crypto_predict.web.page.assets import Assets
 from crypto_predict.web.page.html import Site
-from tests.support.models import BTC, ETH, LAST, blank, make_model
+from tests.support.models import BTC, ETH, LAST, blank, make_forecast, make_model
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}  # of the elements of HTML that have no end tag
 SERVER = Site(
@@ -78,7 +81,7 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         """Check that it is the innermost element that ends."""
-        self.text += " " * (tag in {"td", "th"})
+        self.text += " " * (tag in {"td", "th", "dt"})
         if not self._open or self._open.pop() != tag:
             self.faults.append(f"</{tag}> does not close the innermost element")
 
@@ -122,8 +125,19 @@ def recorded(*, simulated: bool = False) -> Model:
     prophet = blank(
         ProphetBacktest, scores=(blank(ProphetScore, horizon_days=1, forecasts=1_825, relative_mae=4.76, coverage=0.8),)
     )
+    candidates = tuple(
+        CandidateScore(name, horizon, error, weight)
+        for horizon, weight, errors in ((1, 0.0, (1.02, 0.999)), (7, 0.25, (0.99, 1.0)), (30, 0.0, (None, None)))
+        for name, error in zip(("prophet", "theta"), errors, strict=True)
+    )
     backtest = blank(
-        Backtest, first_cutoff=date(2020, 7, 1), last_cutoff=LAST, cutoffs=1_825, scores=scores, prophet=prophet
+        Backtest,
+        first_cutoff=date(2020, 7, 1),
+        last_cutoff=LAST,
+        cutoffs=1_825,
+        scores=scores,
+        candidates=candidates,
+        prophet=prophet,
     )
     made = datetime(2024, 5, 1, 6, tzinfo=UTC)
     latest = tuple(
@@ -137,6 +151,11 @@ def recorded(*, simulated: bool = False) -> Model:
     records, nothing = {BTC: live}, dict[Pair, LiveRecord]()
     scorecard = Scorecard(4, "0" * 64, *((nothing, records) if simulated else (records, nothing)))
     return replace(model, card=card, scorecard=scorecard)
+
+
+def unpublished() -> Model:
+    """The same without published forecasts."""
+    return replace(recorded(), scorecard=Scorecard(0, "0" * 64, {}, {}))
 
 
 def hostile() -> Model:
@@ -262,8 +281,80 @@ def test_the_table_of_the_forecast_has_the_numbers_of_the_api() -> None:
 
     for ahead in html.HORIZONS:
         row = series.row(LAST + ahead * DAY).price
-        assert f"{ahead} {row.price:,.2f}" in words
-        assert f"{row.low:,.2f} \N{EN DASH} {row.high:,.2f}" in words
+        assert f"{row.low:,.0f}\N{EN DASH}{row.high:,.0f}" in words
+        change = row.price / model.forecasts[BTC].anchor.price - 1
+        assert f"{row.price:,.0f} {100 * change:+.2f} %" in words
+    assert "starts at the price of 2024-05-18 12:00 UTC, 67,010.00, from which its change is counted" in words
+
+
+def test_a_forecast_that_is_the_newest_price_is_said_once_and_has_its_ranges_alone() -> None:
+    """Ten equal numbers tell a reader nothing, and on a phone they push the ranges out of sight."""
+    model = make_model(BTC)
+    nothing = (0.0,) * HORIZON_DAYS
+    still = replace(model.forecasts[BTC], prophet_weights=nothing, other_increments=nothing)
+    page = Page(rendered(replace(model, forecasts={BTC: still})))
+    table = page.words().partition("The forecast in USD")[2].partition("Ask")[0]
+
+    assert "Its middle stays at that price on every day" in table
+    assert table.count("67,010.00") == 1
+    assert "Change" not in table
+    assert table.count("range") == 1 + len(html.RANGES)
+
+
+@pytest.mark.parametrize(
+    ("anchor", "expected"),
+    [
+        (make_forecast().anchor, "67,010.00 USD +0.16 % since the close of 2024-05-17, 2024-05-18 12:00 UTC"),
+        (
+            Anchor(datetime(2024, 5, 18, tzinfo=UTC), 66_900.5),
+            "66,900.50 USD +0.30 % since the close of 2024-05-16, 2024-05-18 00:00 UTC",
+        ),
+    ],
+)
+def test_the_change_is_that_of_the_price_beside_it(anchor: Anchor, expected: str) -> None:
+    """In the list of pairs, too; a price at a close is compared with the close before."""
+    forecast = make_forecast(anchor=anchor)
+    words = Page(rendered(replace(make_model(BTC), forecasts={BTC: forecast}))).words()
+    price, _, change, *_ = expected.split()
+    at = expected[-20:-4]
+
+    assert expected in words
+    assert re.search(f"Bitcoin {price} [{change[0]}]{change[1:]} % [0-9,.]+ \N{EN DASH} [0-9,.]+ {at} ", words)
+
+
+def test_all_models_that_compete_are_in_one_table() -> None:
+    """With what each is measured by; a weight stands beside the error that earned it."""
+    words = Page(rendered(recorded())).words()
+
+    assert "“The price stays as it is” 1.000 1.000 1.000 This forecast 1.000 0.987 not known" in words
+    assert "Prophet, from the newest price 1.020 0.990 (0.25) not known Theta 0.999" in words
+    assert "Prophet alone, its own curve 4.760 not known not known" in words
+
+
+def test_sources_have_names_for_people() -> None:
+    """Where a price comes from, what it was compared with, and what was passed over."""
+    model = make_model(BTC)
+    facts = replace(
+        model.card.pairs[BTC], source="file:data/{base}-{quote}.csv", passed_over=("store:poloniex: it is empty",)
+    )
+    words = Page(rendered(replace(model, card=replace(model.card, pairs={BTC: facts})))).words()
+
+    assert "are those of the file BTC-USD.csv." in words
+    assert "Source of the prices the file BTC-USD.csv" in words
+    assert "Compared with Binance: its last close differs" in words
+    assert "what this server has collected from Poloniex: it is empty" in words
+    assert "file:" not in words
+
+
+def test_the_record_begins_with_its_picture_then_a_sentence_and_the_paragraphs_are_folded() -> None:
+    for model, picture in ((recorded(), "record-chart"), (unpublished(), "record-error")):
+        page = Page(rendered(model))
+        of_record = page.elements[[one.get("id") for _, one in page.elements].index("record") :]
+        ids = [attributes["id"] for _, attributes in of_record if "id" in attributes]
+        tags = [tag for tag, _ in of_record]
+
+        assert ids[2] == picture
+        assert tags.index("figure") < tags.index("p") < tags.index("details") < tags.index("ul")
 
 
 def test_misses_are_shown_like_hits() -> None:
@@ -276,7 +367,7 @@ def test_misses_are_shown_like_hits() -> None:
 
 def test_a_figure_that_is_not_known_is_called_that() -> None:
     """The error at 30 days, and Prophet's there."""
-    assert "30 1,825 not known not known" in Page(rendered(recorded())).words()
+    assert "30 1,825 not known" in Page(rendered(recorded())).words()
 
 
 def test_simulated_prices_have_a_banner_on_the_pages_of_their_pairs_only() -> None:
@@ -300,13 +391,15 @@ def banner(text: str) -> str:
 def test_texts_of_the_model_stay_text(source: str, pair: Pair) -> None:
     """Whatever a source is called: the page has the same elements."""
     model = make_model(BTC, ETH)
-    facts = {one: replace(card, source=source, passed_over=(source,)) for one, card in model.card.pairs.items()}
+    facts = {
+        one: replace(card, source=source, passed_over=(f"binance: {source}",)) for one, card in model.card.pairs.items()
+    }
     usual = {one: replace(card, passed_over=("binance: no answer",)) for one, card in model.card.pairs.items()}
     tried = Page(rendered(replace(model, card=replace(model.card, pairs=facts)), pair))
     expected = Page(rendered(replace(model, card=replace(model.card, pairs=usual)), pair))
 
     assert tried.elements == expected.elements
-    assert " ".join(source.split()) in tried.words()
+    assert " ".join(f"Binance: {source}".split()) in tried.words()
 
 
 @pytest.mark.parametrize("slug", ["BTC-USD", HOSTILE])

@@ -49,9 +49,10 @@ def built(tmp_path: Path) -> Path:
 def serving_files(folder: Path, model: Model = MODEL) -> Client:
     """A client of an application that serves the built files of a folder."""
     service = create_service(model, SETTINGS, lambda: TRAINED_AT, threading.Event())
-    site = replace(service.pages.site, assets=assets.find(folder))
-    pages = Pages(service.snapshots.current(), site, service.clock)
-    return Client(create_app(replace(service, pages=pages), None))
+    edition = service.editions.current
+    site = replace(edition.pages.site, assets=assets.find(folder))
+    service.editions.current = replace(edition, pages=Pages(edition.snapshot, site, service.clock))
+    return Client(create_app(service, None))
 
 
 def banners(response: TestResponse) -> bool:
@@ -185,6 +186,9 @@ def test_another_spelling_leads_to_the_page(path: str) -> None:
     response = CLIENT.get(path)
     assert response.status_code == 302
     assert urljoin(path, response.headers["Location"]) == "/page/BTC-USD/"
+    found = CLIENT.get("/page/BTC-USD/").headers
+    for name in ("Content-Security-Policy", "Referrer-Policy", "X-Content-Type-Options"):
+        assert response.headers[name] == found[name]
 
 
 @pytest.mark.parametrize("path", ["/page/DOGE-USD/", "/page/DOGE-USD", f"/page/{HOSTILE.replace('/', '')}/"])
@@ -285,7 +289,7 @@ def bodies(pages: Pages, paths: list[str]) -> Iterator[bytes]:
 
 def test_an_answer_is_rendered_once_and_then_only_looked_up() -> None:
     """The same object is sent again."""
-    pages = create_service(MODEL, SETTINGS, lambda: TRAINED_AT, threading.Event()).pages
+    pages = create_service(MODEL, SETTINGS, lambda: TRAINED_AT, threading.Event()).editions.current.pages
     pages.prepare()
     paths = [*PAGES, *DOCUMENTS]
     assert all(first is again for first, again in zip(bodies(pages, paths), bodies(pages, paths), strict=True))
@@ -294,7 +298,7 @@ def test_an_answer_is_rendered_once_and_then_only_looked_up() -> None:
 def test_the_memory_of_rendered_answers_is_bounded() -> None:
     """A model of many pairs has more pages than are kept; the oldest is rendered again."""
     pairs = [Pair(f"C{number}", "USD") for number in range(30)]
-    site = create_service(MODEL, SETTINGS, lambda: TRAINED_AT, threading.Event()).pages.site
+    site = create_service(MODEL, SETTINGS, lambda: TRAINED_AT, threading.Event()).editions.current.pages.site
     pages = Pages(snapshot_of(make_model(*pairs)), site, lambda: TRAINED_AT)
     paths = [f"/page/{pair.slug}{ending}" for ending in ("/", "/record.json", ".json") for pair in pairs]
     first, second = paths[0], paths[1]
@@ -309,7 +313,7 @@ def test_the_memory_of_rendered_answers_is_bounded() -> None:
 
 def test_many_threads_get_the_same_page() -> None:
     """The first of them renders it."""
-    pages = create_service(MODEL, SETTINGS, lambda: TRAINED_AT, threading.Event()).pages
+    pages = create_service(MODEL, SETTINGS, lambda: TRAINED_AT, threading.Event()).editions.current.pages
     begun, found = threading.Barrier(8), list[bytes]()
 
     def ask() -> None:

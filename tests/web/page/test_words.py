@@ -58,12 +58,12 @@ def scores(draw: st.DrawFn, horizon: int) -> Score:
 @st.composite
 def backtests(draw: st.DrawFn) -> Backtest:
     horizons = sorted(draw(st.sets(st.sampled_from([1, 7, 30, 90]), min_size=1)))
+    cutoffs = draw(st.integers(1, 4_000))
     of_prophet = tuple(
-        blank(ProphetScore, horizon_days=horizon, relative_mae=draw(RATIOS), coverage=draw(SHARES))
+        blank(ProphetScore, horizon_days=horizon, forecasts=cutoffs, relative_mae=draw(RATIOS), coverage=draw(SHARES))
         for horizon in horizons
     )
     prophet = draw(st.none() | st.just(blank(ProphetBacktest, scores=of_prophet)))
-    cutoffs = draw(st.integers(1, 4_000))
     return _backtest(*(draw(scores(horizon)) for horizon in horizons), prophet=prophet, cutoffs=cutoffs)
 
 
@@ -220,13 +220,49 @@ def test_a_figure_without_data_says_so() -> None:
     assert "no live record" in said(None)
 
 
-def test_small_numbers_are_said_to_be_small() -> None:
-    assert "90 days ahead there are only 12: too few to judge by." in said(
-        _backtest(_score(1), _score(90, forecasts=12))
+VERDICT = re.compile("better|worse|smaller|larger|narrow|wide|as large|uneven|held [0-9]")
+
+
+@pytest.mark.parametrize("count", [1, 30, 99])
+def test_nothing_is_judged_in_words_by_fewer_than_100_outcomes(count: int) -> None:
+    """They are counted, and it is said that it is too early."""
+    few = _score(7, forecasts=count, p_value=0.001, relative_mae=0.5, pit=(0.1,) * 10, pit_p_value=0.5)
+    alone = blank(ProphetScore, horizon_days=7, forecasts=count, relative_mae=2.0)
+    model = _model(
+        _backtest(few, prophet=blank(ProphetBacktest, scores=(alone,))),
+        _live(due=4 * count, days=count, coverage=1.0, relative_mae=0.5),
     )
-    assert "too few" not in said(_backtest(_score(1)))
-    few = _live(due=40, days=3, coverage=1.0, relative_mae=0.5)
-    assert "3 different days: too few to judge by." in said(_backtest(_score(1)), few)
+    said_of_it = [*words.record(model, BTC), words.summary(model, BTC), words.sure(model, BTC), words.good(model, BTC)]
+
+    assert [line for line in said_of_it if VERDICT.search(line)] == []
+    assert sum("too early" in line for line in said_of_it) == len(said_of_it) == 5
+    assert f"7 days ahead there are only {count}: it is too early to judge by them." in said_of_it[0]
+    assert f"{4 * count} have come due" in said_of_it[1]
+
+
+def test_from_100_outcomes_on_there_is_a_verdict() -> None:
+    enough = _score(7, forecasts=100, p_value=0.001, relative_mae=0.5)
+    model = _model(_backtest(enough), _live(due=400, days=100, coverage=0.79, relative_mae=1.02))
+
+    assert not any("too early" in line for line in words.record(model, BTC))
+    assert words.good(model, BTC).endswith("better at 7 days.")
+    assert words.summary(model, BTC) == (
+        "Of 400 published forecasts the 80 % range held 79 of 100, and their error was 2.0 % larger than that of "
+        '"the price stays as it is".'
+    )
+
+
+def test_until_published_forecasts_count_the_summary_is_that_of_the_backtest() -> None:
+    tests = (
+        "In 2,500 tests on past prices, 1 day ahead, the 80 % range held 81 of 100 times, and its middle was no better "
+        'than "the price stays as it is".'
+    )
+    backtest = _backtest(_score(1, relative_mae=1.0, p_value=1.0))
+
+    assert words.summary(_model(backtest), BTC) == f"So far there is no published outcome: too early to judge. {tests}"
+    assert words.summary(_model(backtest, _live(due=40, days=12, coverage=0.8)), BTC) == (
+        f"So far there are 40 published forecasts with an outcome: too early to judge. {tests}"
+    )
 
 
 def test_ranges_are_compared_with_those_of_persistence() -> None:
@@ -250,16 +286,16 @@ def test_uneven_tenths_are_named() -> None:
 
 
 def test_the_record_of_prophet_stands_beside_that_of_the_forecast() -> None:
-    alone = (blank(ProphetScore, horizon_days=1, relative_mae=5.41, coverage=0.78),)
+    alone = (blank(ProphetScore, horizon_days=1, forecasts=2_500, relative_mae=5.41, coverage=0.78),)
     text = said(_backtest(_score(1), prophet=blank(ProphetBacktest, scores=alone)))
     assert 'Prophet alone, at 1 day: its error was 5.41 times that of "the price stays as it is"' in text
     assert "its own 80 % range held 78 of 100 times." in text
 
 
 def test_published_forecasts_that_came_due_are_counted() -> None:
-    live = _live(due=412, days=40, coverage=0.79, relative_mae=1.02, hindsight=3, overdue=1)
+    live = _live(due=412, days=140, coverage=0.79, relative_mae=1.02, hindsight=3, overdue=1)
     text = said(_backtest(_score(1)), live)
-    assert "The published forecasts: 412 have come due since 2026-05-01, for 40 different days;" in text
+    assert "The published forecasts: 412 have come due since 2026-05-01, for 140 different days;" in text
     assert "the 80 % range held 79 of 100 times." in text
     assert 'Their error was 2.0 % larger than that of "the price stays as it is".' in text
     assert "Of them 3 were made in hindsight" in text
@@ -272,7 +308,7 @@ def test_before_the_first_outcome_the_published_forecasts_wait() -> None:
 
 def test_invented_prices_are_called_invented_before_any_figure() -> None:
     """And their record is that of the invented prices alone."""
-    live = _live(due=412, days=40, coverage=0.5)
+    live = _live(due=412, days=140, coverage=0.5)
     model = _model(_backtest(_score(1)), live, simulated=True)
     assert words.record(model, BTC)[0] == words.INVENTED
     assert "held 50 of 100 times" in words.record(model, BTC)[-1]

@@ -1,0 +1,168 @@
+"""Times as people write them: ISO 8601, ``06/30/2025``, ``30.06.2025 14:00``, ``Jun 30, 2025``, seconds since 1970.
+
+``01/02/2024`` is a day of January or of February. All dates of a file have one order, and the file decides it: by a
+number above 12, or since its rows are consecutive days in one order only. Otherwise both readings are reported.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from itertools import pairwise
+
+from crypto_predict.market import DAY, EPOCH
+
+_WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
+_SINCE_1970 = re.compile(r"(\d{9,19})(\.\d*)?", re.ASCII)  # fewer digits are a date: 20240102
+_UNITS = (("seconds", 11, 1), ("milliseconds", 14, 10**3), ("microseconds", 17, 10**6), ("nanoseconds", 19, 10**9))
+_ZONE = re.compile(r"\s*(?:UTC|GMT)$")
+_YEAR_FIRST = re.compile(r"(\d{4})[./](\d\d)[./](\d\d)(?!\d)", re.ASCII)
+_NUMERIC = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d\d)(?:,?[ T]+(.+))?", re.ASCII)
+_MONTH_NAMED = re.compile(r"(?:[^\W\d]+,? )?([^\W\d]{3,9})\.? (\d{1,2}),? (\d{4})(?:,? +(.+))?")  # Mon, Jun 30, 2025
+_DAY_NAMED = re.compile(r"(?:[^\W\d]+,? )?(\d{1,2})\.?[ -]([^\W\d]{3,9})\.?,?[ -](\d{4}|\d\d)(?:,? +(.+))?")
+_OTHER_CLOCK = re.compile(r"(\d{4})-(\d\d)-(\d\d)[ T]+(.+)", re.ASCII)  # 2020-05-04 01-PM
+_CLOCK = re.compile(  # 14:00, 02-PM, 00:00:00.000 GMT+0000
+    r"(\d{1,2})(?::?(\d\d))?(?::?(\d\d)(?:[.,]\d+)?)?(?:[ -]?([AP])M)?(?: GMT\+00:?00)?", re.ASCII | re.IGNORECASE
+)
+_MONTHS = {  # the first three letters, in English and German
+    name: number
+    for number, names in enumerate(
+        ("jan", "feb", "mar mrz", "apr", "may mai", "jun", "jul", "aug", "sep", "oct okt", "nov", "dec dez"), start=1
+    )
+    for name in names.split()
+}
+
+
+class DayOrder(Enum):
+    """The order of day and month in dates that are written in numbers, year last."""
+
+    DAY_FIRST = "day/month/year"
+    MONTH_FIRST = "month/day/year"
+
+
+class AmbiguousDates(Exception):
+    """Both orders of day and month fit all dates of a file."""
+
+    def __init__(self, text: str) -> None:
+        readings = " and ".join(f"{instant(text, order):%Y-%m-%d} ({order.value})" for order in DayOrder)
+        super().__init__(text, readings)
+        self.text, self.readings = text, readings
+
+
+def day_order(texts: Iterable[str]) -> tuple[DayOrder, str] | None:
+    """Return the order of day and month in the times of a file, and a time that has it.
+
+    None if the order does not matter: dates are written in another way, or are the same in both.
+
+    Raises:
+        AmbiguousDates: The file does not decide it.
+    """
+    dates = [text for text in texts if text[1:3].strip("0123456789") and _NUMERIC.fullmatch(text)]
+    readings = {order: [_instant_or_none(text, order) for text in dates] for order in DayOrder}
+    worse, better = sorted(DayOrder, key=lambda order: len(dates) - readings[order].count(None))
+    rows = list(zip(dates, readings[worse], readings[better], strict=True))
+    if only := [text for text, other, found in rows if found and not other]:
+        return better, only[0]  # rows that only the other order fits cannot be read
+    unequal = [text for text, other, found in rows if found and other != found]
+    if not unequal:
+        return None
+    daily = [order for order in DayOrder if _is_daily([found for found in readings[order] if found])]
+    if len(daily) != 1:
+        raise AmbiguousDates(unequal[0])
+    return daily[0], unequal[0]
+
+
+def instant(text: str, order: DayOrder | None, units: set[str] | None = None) -> datetime:
+    """Read a time: UTC unless it has an offset. The unit of a time since 1970 is added to `units`.
+
+    Raises:
+        ValueError: It is not a time.
+    """
+    if since := _SINCE_1970.fullmatch(text):
+        unit, _, parts = next(unit for unit in _UNITS if len(since[1]) <= unit[1])
+        if units is not None:
+            units.add(unit)
+        return EPOCH + timedelta(microseconds=int(since[1]) * 10**6 // parts)
+    try:
+        return _written(text if text[-1:].isdecimal() else _ZONE.sub("", text), order)
+    except (ValueError, OverflowError) as error:
+        readable = "a date that can be read: write 2025-06-30, or 2025-06-30T14:00Z"
+        raise ValueError(f"time {text[:40]!r} is not {readable}") from error
+
+
+def milliseconds(text: str) -> datetime:
+    """Read a whole number of milliseconds since 1970, however small.
+
+    Raises:
+        ValueError: It is not one, or lies beyond the year 9999.
+    """
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"time_ms {text[:40]!r} is not a whole number of milliseconds since 1970")
+    try:
+        return EPOCH + timedelta(milliseconds=int(text))
+    except OverflowError as error:
+        raise ValueError(f"time_ms {text} lies beyond the year 9999: write milliseconds since 1970") from error
+
+
+def _written(text: str, order: DayOrder | None) -> datetime:
+    if not text[:4].isdecimal():
+        return _year_last(text, order)
+    iso = _YEAR_FIRST.sub(r"\1-\2-\3", text)
+    try:
+        found = datetime.fromisoformat(iso)
+    except ValueError:
+        if date := _OTHER_CLOCK.fullmatch(iso):
+            return _at(date[1], int(date[2]), int(date[3]), date[4])
+        raise
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def _year_last(text: str, order: DayOrder | None) -> datetime:
+    if date := _NUMERIC.fullmatch(text):
+        first, second = int(date[1]), int(date[3])
+        day, month = (first, second) if order is DayOrder.DAY_FIRST else (second, first)
+        return _at(date[4], month, day, date[5])
+    if date := _MONTH_NAMED.fullmatch(text):
+        return _at(date[3], _month(date[1]), int(date[2]), date[4])
+    if date := _DAY_NAMED.fullmatch(text):
+        return _at(date[3], _month(date[2]), int(date[1]), date[4])
+    raise ValueError
+
+
+def _at(year: str, month: int, day: int, clock: str | None) -> datetime:
+    """Return an instant in UTC. A year of two digits is of this century."""
+    midnight = datetime(int(year) + (2000 if len(year) == 2 else 0), month, day, tzinfo=UTC)
+    if not clock:
+        return midnight
+    if not (time := _CLOCK.fullmatch(clock)):
+        raise ValueError
+    hour = int(time[1])
+    if time[4]:
+        if not 1 <= hour <= 12:
+            raise ValueError
+        hour = hour % 12 + (12 if time[4].upper() == "P" else 0)
+    return midnight.replace(hour=hour, minute=int(time[2] or 0), second=int(time[3] or 0))
+
+
+def _month(name: str) -> int:
+    letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()[:3].lower()
+    if letters not in _MONTHS:
+        raise ValueError
+    return _MONTHS[letters]
+
+
+def _instant_or_none(text: str, order: DayOrder) -> datetime | None:
+    try:
+        return instant(text, order)
+    except ValueError:
+        return None
+
+
+def _is_daily(instants: Sequence[datetime]) -> bool:
+    """Return whether most steps between different days are of one day."""
+    days = sorted({found.date() for found in instants})
+    steps = [later - earlier for earlier, later in pairwise(days)]
+    return 2 * steps.count(DAY) > len(steps)

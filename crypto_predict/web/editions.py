@@ -1,0 +1,141 @@
+"""What is served now, and how the next model takes its place without a restart.
+
+The files are looked at, not announced: that works for a shared volume, a network file system and a symbolic link too.
+The next edition is read, verified and rendered beside the current one, and then replaces it by one assignment. A file
+that is refused leaves the current one in place.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from crypto_predict import logs
+from crypto_predict.baked import store
+from crypto_predict.baked.schema import Model
+from crypto_predict.settings import ServeSettings
+from crypto_predict.web.operations import startup
+from crypto_predict.web.operations.metrics import ModelState
+from crypto_predict.web.page.html import Site
+from crypto_predict.web.page.pages import Pages
+from crypto_predict.web.page.release_pages import ReleasePages
+from crypto_predict.web.page.releases import Releases
+from crypto_predict.web.snapshots import Snapshot, entity_tag
+
+LOOK_SECONDS = 0.5  # between two looks at the files; one that changed is read once it rests from one look to the next
+
+_Stamp = tuple[int, ...] | None  # changes with a file; None: it is absent
+
+_log = logging.getLogger("crypto_predict.server")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Edition:
+    """Everything that is served of one model and the files beside it. A request takes one, and uses it throughout."""
+
+    snapshot: Snapshot
+    pages: Pages
+    releases: ReleasePages
+
+    @property
+    def model(self) -> Model:
+        """The model."""
+        return self.snapshot.answers.model
+
+    def prepare(self) -> None:
+        """Render in advance every day of the default model, and what the first visit of the page loads.
+
+        The page comes second: its template is compiled in one piece, which would delay the first answer.
+        """
+        self.snapshot.rendering.prepare()
+        self.pages.prepare()
+        self.releases.prepare()
+
+
+class Editions:
+    """The current edition, which any thread may read, and the files that it is made of, which one thread watches."""
+
+    def __init__(self, model: Model, settings: ServeSettings, site: Site, clock: Callable[[], datetime]) -> None:
+        """Serve `model`, which was loaded from the file of the settings."""
+        self._settings, self._site, self._clock = settings, site, clock
+        self._files = (settings.model, settings.ledger)
+        self._seen = self._used = tuple(map(_stamp, self._files))
+        # The file may have been replaced since it was loaded: the first look compares its digest.
+        self._used = ((), *self._used[1:])
+        self.taken = self.refused = 0  # model files, since the start
+        self.loaded_at = time.time()  # seconds since 1970, when the current model was loaded
+        self.current = self._edition(Snapshot.of(model, settings.retrain_every))
+
+    def state(self) -> ModelState:
+        """Return what the metrics show of the model."""
+        return ModelState(self.current.model, self.loaded_at, self.taken, self.refused)
+
+    def watch(self, stop: threading.Event) -> None:
+        """Prepare the current edition, then replace it whenever its files change, until `stop` is set."""
+        self.current.prepare()
+        while not stop.wait(LOOK_SECONDS):
+            self.look()
+
+    def look(self) -> None:
+        """Replace the current edition if its files have changed, and have rested since the last look."""
+        stamps = tuple(map(_stamp, self._files))
+        rested, self._seen = stamps == self._seen, stamps
+        if not rested or stamps == self._used:
+            return
+        before, self._used = self._used, stamps
+        try:
+            following = self._following(*(old != new for old, new in zip(before, stamps, strict=True)))
+        except Exception as error:  # noqa: BLE001 whatever a file holds, the current edition goes on
+            self.refused += 1
+            logs.event(_log, logging.ERROR, "new model refused; the earlier one is served", reason=str(error))
+            return
+        if following is not None:
+            self.current = following
+
+    def _following(self, model_changed: bool, ledger_changed: bool) -> Edition | None:
+        """Return the edition of the changed files, complete and prepared; None if nothing differs."""
+        snapshot = self._loaded() if model_changed else None
+        if snapshot is None and not ledger_changed:
+            return None
+        edition = self._edition(snapshot or self.current.snapshot)
+        edition.prepare()
+        if snapshot is not None:
+            self.taken += 1
+            self.loaded_at = time.time()
+            startup.announce_model("new model taken up", edition.model, self._clock(), self._settings.stale_after)
+        return edition
+
+    def _loaded(self) -> Snapshot | None:
+        """Return the answers of the model file; None if the current ones are those."""
+        data = store.read(self._settings.model)
+        if entity_tag(data) == self.current.snapshot.validity.etag:
+            return None
+        return Snapshot.of(store.loads(data, self._settings.model), self._settings.retrain_every, data)
+
+    def _edition(self, snapshot: Snapshot) -> Edition:
+        settings = self._settings
+        return Edition(
+            snapshot,
+            Pages(snapshot, self._site, self._clock),
+            ReleasePages(
+                snapshot,
+                Releases(snapshot.answers.model, settings.ledger),
+                self._clock,
+                settings.site_url,
+                settings.repository_url,
+            ),
+        )
+
+
+def _stamp(path: Path) -> _Stamp:
+    """Return what changes whenever the file does, or the link to it."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -1,0 +1,303 @@
+"""The next model takes the place of the current one while the server runs."""
+
+from __future__ import annotations
+
+import gc
+import http.client
+import json
+import logging
+import os
+import pickle
+import shutil
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from werkzeug.test import Client
+
+from crypto_predict.baked import store
+from crypto_predict.baked.schema import Model, Scorecard
+from crypto_predict.market import DAY
+from crypto_predict.web.app import create_app, create_service
+from crypto_predict.web.editions import Editions
+from tests.support.ledgers import START, make_ledger, make_release
+from tests.support.live import until
+from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model
+from tests.support.serving import SETTINGS, serving_model
+
+LATER = TRAINED_AT + timedelta(hours=6)
+FIRST, SECOND = make_model(BTC), make_model(BTC, ETH, trained_at=LATER)
+PATHS = (
+    *("/bitcoin?date=2024-06-01", "/forecast/BTC-USD", "/probability/BTC-USD?date=2024-06-01&above=60000", "/model"),
+    *("/version", "/openapi.json", "/", "/page/BTC-USD.json"),
+)
+TAKEN, REFUSED = "crypto_predict_models_taken_total", "crypto_predict_models_refused_total"
+
+
+class World:
+    """An application in this process, and the files that it serves."""
+
+    def __init__(self, folder: Path, model: Model = FIRST) -> None:
+        self.path, self.ledger = folder / "model.pkl", folder / "model.ledger.jsonl"
+        store.save(model, self.path)
+        self.editions, self.client = opened(self.path)
+
+    def look(self) -> None:
+        """Look at the files twice: what has changed is taken once it rests."""
+        self.editions.look()
+        self.editions.look()
+
+    def get(self, path: str) -> Any:
+        """The JSON of an answer."""
+        return self.client.get(path).json
+
+    def metric(self, name: str) -> float:
+        """The value of a metric without labels."""
+        lines = self.client.get("/metrics").get_data(as_text=True).splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
+
+def opened(path: Path, stale_after: timedelta = SETTINGS.stale_after) -> tuple[Editions, Client]:
+    """The editions of an application that begins with a model file, and a client of it."""
+    settings = replace(SETTINGS, model=path, stale_after=stale_after)
+    service = create_service(store.load(path), settings, lambda: LATER, threading.Event())
+    return service.editions, Client(create_app(service, None))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_everything_follows_the_new_model_as_after_a_restart(world: World) -> None:
+    """The bytes, the entity tags and the expiry are those of a server that begins with the file."""
+    assert world.client.get("/forecast/ETH-USD").status_code == 404
+    assert world.client.get("/page/ETH-USD/").status_code == 404
+    store.save(SECOND, world.path)
+    world.look()
+    _, restarted = opened(world.path)
+    for path in (*PATHS, "/forecast/ETH-USD", "/page/ETH-USD/", "/pairs", "/scorecard", "/feed.xml", "/docs", "/fresh"):
+        ours, theirs = world.client.get(path), restarted.get(path)
+        assert (ours.status_code, ours.data) == (200, theirs.data), path
+        assert dict(ours.headers) == dict(theirs.headers), path
+    assert "/page/ETH-USD/" in world.client.get("/").get_data(as_text=True)
+    assert world.metric(TAKEN) == 1
+    assert world.metric("crypto_predict_model_trained_timestamp_seconds") == LATER.timestamp()
+    store.save(FIRST, world.path)
+    world.look()
+    assert world.client.get("/forecast/ETH-USD").status_code == 404
+    assert [one["pair"] for one in world.get("/pairs")] == ["BTC/USD"]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "it is empty"),
+        (store.dumps(SECOND)[:-1_000], "truncated"),
+        (store.dumps(SECOND).replace(b"alpaca", b"binanc"), "damaged or altered"),
+        (store.dumps(SECOND).replace(b"schemaK\x06", b"schemaK\x05", 1), "schema 5"),
+        (pickle.dumps(os.getcwd), "opcode"),
+        (None, "does not exist"),
+    ],
+    ids=["empty", "half-written", "damaged", "older schema", "hostile", "absent"],
+)
+def test_a_file_that_is_refused_leaves_the_earlier_model(
+    data: bytes | None, reason: str, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged and counted once for each changed file, not at each look; a good one is taken afterwards."""
+    before = [world.client.get(path).data for path in PATHS]
+    world.path.unlink()
+    if data is not None:
+        world.path.write_bytes(data)
+    for _ in range(3):
+        world.look()
+    assert [world.client.get(path).data for path in PATHS] == before
+    (record,) = (one for one in caplog.records if one.levelno == logging.ERROR)
+    assert reason in str(vars(record))
+    assert (world.metric(REFUSED), world.metric(TAKEN)) == (1, 0)
+    store.save(SECOND, world.path)
+    world.look()
+    assert world.client.get("/forecast/ETH-USD").status_code == 200
+    assert (world.metric(REFUSED), world.metric(TAKEN)) == (1, 1)
+
+
+def test_a_file_that_is_being_written_is_left_alone_until_it_rests(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A copy over a slow network would be refused, and logged, at each look."""
+    data = store.dumps(SECOND)
+    for size in range(1_000, 10_000, 1_000):
+        world.path.write_bytes(data[:size])
+        world.editions.look()
+    world.path.write_bytes(data)
+    world.look()
+    assert (world.metric(REFUSED), world.metric(TAKEN)) == (0, 1)
+    assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
+
+
+def test_the_same_model_is_not_taken_again(world: World) -> None:
+    """A touched file, and a copy of it under another inode, have the same answers."""
+    before = world.editions.current
+    world.look()
+    os.utime(world.path, ns=(1, 1))
+    world.look()
+    world.path.write_bytes(world.path.read_bytes())
+    world.look()
+    assert world.editions.current is before
+    assert world.metric(TAKEN) == 0
+
+
+def test_a_model_that_was_replaced_while_the_server_started_is_found(tmp_path: Path) -> None:
+    """Between reading the file and the first look, a training may end."""
+    path = tmp_path / "model.pkl"
+    store.save(SECOND, path)
+    settings = replace(SETTINGS, model=path)
+    editions = create_service(FIRST, settings, lambda: LATER, threading.Event()).editions
+    editions.look()
+    assert editions.current.model == SECOND
+
+
+def test_a_link_to_another_model_is_followed(tmp_path: Path) -> None:
+    """Deployments switch a symbolic link, to the file or to its folder."""
+    for name, model in (("one", FIRST), ("two", SECOND)):
+        (tmp_path / name).mkdir()
+        store.save(model, tmp_path / name / "model.pkl")
+    (tmp_path / "current").symlink_to("one")
+    editions, client = opened(tmp_path / "current" / "model.pkl")
+    (tmp_path / "next").symlink_to("two")
+    (tmp_path / "next").replace(tmp_path / "current")
+    editions.look()
+    editions.look()
+    assert client.get("/forecast/ETH-USD").status_code == 200
+
+
+def with_ledger(model: Model, ledger: bytes) -> Model:
+    """The model as the last release of a ledger."""
+    entries = ledger.splitlines()
+    return replace(model, scorecard=Scorecard(len(entries), json.loads(entries[-1])["sha256"], {}, {}))
+
+
+def test_the_record_is_read_with_the_model_that_names_its_end(tmp_path: Path) -> None:
+    """A training replaces the ledger before the model: what the model does not name was not released yet."""
+    one, two = make_release(), make_release(START + DAY)
+    short, long = make_ledger(one), make_ledger(one, two)
+    path = tmp_path / "model.ledger.jsonl"
+    path.write_bytes(short)
+    world = World(tmp_path, with_ledger(FIRST, short))
+    releases, feed = "/page/BTC-USD/releases.json", "/feed.xml"
+    world.editions.current.prepare()
+    assert world.get(releases)["days"] == ["2024-05-18"]
+    path.write_bytes(long)
+    world.look()
+    assert world.get(releases)["days"] == ["2024-05-18"]
+    assert world.metric(TAKEN) == 0
+    store.save(with_ledger(SECOND, long), world.path)
+    world.look()
+    assert world.get(releases)["days"] == ["2024-05-19", "2024-05-18"]
+    assert world.client.get(feed).get_data(as_text=True).count("<entry>") == 2
+    assert world.get("/scorecard")["entries"] == 2
+
+
+def test_a_ledger_that_is_put_beside_the_model_later_is_read(tmp_path: Path) -> None:
+    """One that was lost is copied back from a backup."""
+    data = make_ledger(make_release())
+    world = World(tmp_path, with_ledger(FIRST, data))
+    world.editions.current.prepare()
+    assert world.get("/page/BTC-USD/releases.json")["days"] == []
+    world.ledger.write_bytes(data)
+    world.look()
+    assert world.get("/page/BTC-USD/releases.json")["days"] == ["2024-05-18"]
+
+
+def test_an_earlier_model_is_freed_at_once(world: World) -> None:
+    """Memory does not grow over weeks of trainings, not even until the collector of garbage comes."""
+    gc.disable()
+    try:
+        for n in range(3):
+            for path in (*PATHS, "/page/BTC-USD/releases.json", "/feed.xml", "/scorecard", "/nothing", "/page/x/"):
+                world.client.get(path)
+            before = weakref.ref(world.editions.current.snapshot.answers)
+            store.save(make_model(BTC, trained_at=LATER + n * timedelta(hours=1)), world.path)
+            world.look()
+            world.client.get(PATHS[0])
+            assert before() is None
+    finally:
+        gc.enable()
+    assert world.metric(TAKEN) == 3
+
+
+PRICES = (67_010.0, 50_000.0, 90_000.0)
+
+
+def priced(anchor: float, trained_at: datetime) -> Model:
+    """A model whose every forecast differs from that of another anchor."""
+    model = make_model(BTC, trained_at=trained_at)
+    forecast = make_forecast()
+    return replace(model, forecasts={BTC: replace(forecast, anchor=replace(forecast.anchor, price=anchor))})
+
+
+class Asking:
+    """Clients in threads that ask without a pause, and the answers that they got."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.answers: set[tuple[str, str, bytes]] = set()  # path, entity tag, body
+        self.faults: list[object] = []
+        self._address, self._stop = address, threading.Event()
+
+    @contextmanager
+    def running(self, clients: int) -> Iterator[None]:
+        """Ask for as long as the context lasts."""
+        threads = [threading.Thread(target=self._ask) for _ in range(clients)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            for thread in threads:
+                thread.join()
+
+    def _ask(self) -> None:
+        connection = http.client.HTTPConnection(*self._address, timeout=60)
+        try:
+            while not self._stop.is_set():
+                for path in PATHS:
+                    connection.request("GET", path)
+                    answer = connection.getresponse()
+                    body = answer.read()
+                    if answer.status != 200:
+                        self.faults.append((path, answer.status, body))
+                    self.answers.add((path, str(answer.headers["ETag"]), body))
+        except (OSError, http.client.HTTPException) as error:
+            self.faults.append(error)
+        finally:
+            connection.close()
+
+
+def test_no_answer_is_lost_or_mixed_while_models_follow_each_other(tmp_path: Path) -> None:
+    """Each body is that of the model whose entity tag it carries, also while the damaged file lies there."""
+    models = [priced(price, TRAINED_AT + n * timedelta(hours=6)) for n, price in enumerate(PRICES)]
+    expected: list[set[tuple[str, str, bytes]]] = []
+    for n, model in enumerate(models):
+        (folder := tmp_path / str(n)).mkdir()
+        store.save(model, folder / "model.pkl")
+        _, client = opened(folder / "model.pkl", stale_after=timedelta(days=100_000))
+        answers = {path: client.get(path) for path in PATHS}
+        expected.append({(path, answer.headers["ETag"], answer.data) for path, answer in answers.items()})
+    with serving_model(models[0], tmp_path, "--stale-after", "100000d") as served:
+        asking = Asking(served.address)
+        with asking.running(8):
+            for n in (1, 2):
+                (tmp_path / "model.pkl").write_bytes(b"damaged")
+                until(lambda: len(served.events("new model refused; the earlier one is served")) == n)  # noqa: B023 now
+                shutil.copy(tmp_path / str(n) / "model.pkl", tmp_path / "model.pkl")
+                until(lambda: len(served.events("new model taken up")) == n)  # noqa: B023 now
+                until(lambda: expected[n] <= asking.answers)  # noqa: B023 now
+    assert asking.faults == []
+    assert asking.answers == set().union(*expected)
