@@ -170,7 +170,7 @@ def test_a_system_is_fresh_after_a_week_of_outages_refusals_and_kills(
         trainer = run("training", "--repeat", every, "--output", str(model), *short, PAIR="collected")
         until(model.exists, "the first model is written")
         address = ("--host", "127.0.0.1", "--port", str(port))
-        api = run("serving", "--model", str(model), *address, ADMIN_TOKEN=TOKEN, STALE_AFTER="30d")
+        api = run("serving_clock", "--model", str(model), *address, ADMIN_TOKEN=TOKEN, STALE_AFTER="30d")
         until(lambda: ask(port, "/readyz")[0] == 200, "the server is ready")
         parts = {"collector": collector, "trainer": trainer, "api": api}
         week = Week(motion, exchange, server, parts, port)
