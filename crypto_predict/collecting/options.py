@@ -16,7 +16,7 @@ from crypto_predict.market.ports import Shard
 from crypto_predict.settings import boolean, day, whole_number
 from crypto_predict.sources.catalog import EXCHANGES, FILE, SIMULATED
 from crypto_predict.sources.limits import Bounds
-from crypto_predict.sources.stored import STORE
+from crypto_predict.sources.stored import COLLECTED, STORE, pair_or_collected
 from crypto_predict.wording import listed
 
 DEFAULT_PAIRS = tuple(Pair(base, "USD") for base in ("BTC", "ETH", "BNB", "LTC", "SOL"))
@@ -96,9 +96,9 @@ OPTIONS = (
     Option("--explain-gap", boolean, "print why candles are missing, and whether they can still come"),
     Option(
         "--pair",
-        Pair.parse,
+        pair_or_collected,
         "pair to collect; may be repeated (default for --backfill, and live if nothing is stored: "
-        f"{', '.join(map(str, DEFAULT_PAIRS))}; otherwise every stored pair)",
+        f"{', '.join(map(str, DEFAULT_PAIRS))}; otherwise every stored pair; {COLLECTED} means this default)",
         "BASE/QUOTE",
         multiple=True,
     ),
@@ -226,7 +226,7 @@ def read_settings(
     return CollectSettings(
         mode=mode,
         database=options.database,
-        pairs=options.pair or (DEFAULT_PAIRS if backfill else ()),
+        pairs=tuple(pair for pair in options.pair if pair is not None) or (DEFAULT_PAIRS if backfill else ()),
         sources=options.source or (EXCHANGES if mode.chooses else ()),
         interval=options.interval or (DEFAULT_INTERVAL if mode.chooses else None),
         since=options.since,

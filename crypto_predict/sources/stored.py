@@ -13,11 +13,21 @@ from crypto_predict.market.ports import CandleSource, MarketReader
 from crypto_predict.sources.symbols import traded_at
 
 STORE = "store"
+COLLECTED = "collected"  # as a pair: every one that is collected
 
 _PAGE = 20_000  # candles read at once
 _ADVICE = "`python collect.py --backfill --pair {} --since 2021-01-01` collects it"
 
 _log = logging.getLogger(__name__)
+
+
+def pair_or_collected(text: str) -> Pair | None:
+    """Read a pair, or ``collected``, which is None.
+
+    Raises:
+        InvalidValue: It is neither.
+    """
+    return None if text.strip().lower() == COLLECTED else Pair.parse(text)
 
 
 class Stored:

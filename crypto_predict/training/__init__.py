@@ -2,6 +2,7 @@
 
 * ``options``: the command line and the environment, as a frozen value for each concern
 * ``pipeline``: the whole run
+* ``collected``: the pairs of ``--pair collected``, and what becomes of one that fails
 * ``pair``: the prices of one pair, its backtest and its forecast
 * ``repeat``: a training at each multiple of an interval, in a process of its own
 * ``previous_release``: the champion and the ledger of the release before

@@ -26,6 +26,7 @@ from crypto_predict.settings import (
 )
 from crypto_predict.sources.catalog import EXCHANGES, FILE, pair_in_name, source_name
 from crypto_predict.sources.limits import Bounds
+from crypto_predict.sources.stored import COLLECTED, pair_or_collected
 from crypto_predict.wording import listed
 
 DEFAULT_PAIR = Pair("BTC", "USD")
@@ -45,6 +46,7 @@ examples:
   python train.py --pair SOL/USD --source file:SOL.csv   your own CSV or CSV.gz: time,open,high,low,close,volume
   python train.py --source alpaca,binance,simulated      a simulated market if no exchange can be reached
   python train.py --source store                         what collect.py has collected, joined to days
+  python train.py --pair collected                       every pair that collect.py collects
   python train.py --until 2025-06-30                     as if that were yesterday
   python train.py --picture forecast.svg                 a picture beside the model
   python train.py --backtest backtest.csv                every forecast of the backtest, one a row
@@ -83,8 +85,9 @@ COMMAND = CommandLine(
     [
         Option(
             "--pair",
-            Pair.parse,
-            f"pair to forecast; may be repeated (default: {DEFAULT_PAIR}; a file needs it)",
+            pair_or_collected,
+            f"pair to forecast; may be repeated (default: {DEFAULT_PAIR}; a file needs it); {COLLECTED}: all those too "
+            "that collect.py collects",
             "BASE/QUOTE",
             multiple=True,
         ),
@@ -135,6 +138,7 @@ class HistoryRequest:
     until: date | None = None  # candles after this UTC day are ignored
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # settings of the sources, with their keys
     database: str = field(default="", repr=False)  # what the source store reads; may contain a password
+    collected: bool = False  # whether every collected pair is forecast, too; one that fails does not stop the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +218,8 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
     if files and not options.pair:
         typed = shlex.join(["python", "train.py", *arguments, "--pair", str(pair_in_name(files[0]))])
         COMMAND.fail(f"the pair of {shown(files[0])} is not named; type: {typed} (or set PAIR)")
-    pairs = options.pair or (DEFAULT_PAIR,)
+    pairs = tuple(pair for pair in options.pair if pair is not None) or (DEFAULT_PAIR,)
+    collected = None in options.pair
     try:
         Bounds.from_environ(environ)  # read again where the sources are opened, after slow imports
         if options.interval is Interval.MINUTE_1:
@@ -223,7 +228,7 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
         if options.repeat is not None:
             _check_repeated(options, trained_at)
         settings = TrainSettings(
-            HistoryRequest(pairs, options.source, options.days, options.until, environ, options.database),
+            HistoryRequest(pairs, options.source, options.days, options.until, environ, options.database, collected),
             BacktestPlan(tuple(sorted(options.horizons)), options.every),
             Outputs(options.output, options.backtest, options.prophet_json, options.picture),
             GatePlan(GateThresholds.from_environ(environ), enforced=not options.no_gate),
@@ -273,6 +278,8 @@ def _count_in_minutes(options: SimpleNamespace, given: Collection[str]) -> None:
         raise InvalidValue(
             "--interval", options.interval.label, f"1d, which {listed(unused)} needs; 1m writes no model"
         )
+    if None in options.pair:
+        raise InvalidValue("--pair", COLLECTED, "a pair such as BTC/USD, as 1m needs")
     if "--horizons" not in given:
         options.horizons = MINUTE_HORIZONS
     if max(options.horizons) > MINUTES_AHEAD:

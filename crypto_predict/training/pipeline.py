@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Never
@@ -16,17 +16,18 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from crypto_predict.baked import schedule
 from crypto_predict.baked.files import Content, write_atomically, write_in_order
 from crypto_predict.baked.schedule import Schedule, schedule_beside
-from crypto_predict.baked.schema import Model
-from crypto_predict.errors import InvalidValue, Refused
+from crypto_predict.baked.schema import Card, Model
+from crypto_predict.errors import InvalidValue, Refused, RefusedKeys, SourceError, UnusableHistory
 from crypto_predict.forecasting.gate.verdict import verdict
 from crypto_predict.market import Pair
 from crypto_predict.market.ports import CandleSource, MarketReader
-from crypto_predict.sources.catalog import open_sources
 from crypto_predict.training.card import build_card, build_pair_card
+from crypto_predict.training.collected import keep, open_by_pair, report_dropped, report_left_out, resolve
 from crypto_predict.training.options import GatePlan, HistoryRequest, TrainSettings
 from crypto_predict.training.outputs import as_csv, check_outputs, check_room, locked_outputs, readable
 from crypto_predict.training.pair import (
     PairHistory,
+    TrainedPair,
     candles_after,
     count_cutoffs,
     find_faults,
@@ -64,7 +65,8 @@ def train(
 ) -> TrainingRun:
     """Train every pair and write the outputs, the model file last: it changes only if everything else succeeded.
 
-    Candles that are not closed at `now` (UTC) are not used. `open_database` is called for the source ``store``.
+    Candles that are not closed at `now` (UTC) are not used. `open_database` is called for the source ``store`` and the
+    collected pairs, of which one that cannot be trained is left out, or keeps the champion's forecast for a while.
 
     Raises:
         InvalidValue: The settings contradict themselves or the ledger, the champion cannot be read, an output cannot be
@@ -74,8 +76,9 @@ def train(
         UnusableHistory: No source has a usable history of some pair.
         OSError: A file cannot be written.
     """
-    request, plan, outputs, gate = settings.history, settings.backtest, settings.outputs, settings.gate
+    plan, outputs, gate = settings.backtest, settings.outputs, settings.gate
     earlier = find_earlier(settings.earlier, outputs)
+    request, collected = resolve(settings.history, open_database, earlier.champion)
     files = check_outputs(outputs, request, earlier)
     trained_at = settings.release.trained_at or now.replace(microsecond=0)
     if trained_at > now + CLOCKS_APART:
@@ -85,51 +88,80 @@ def train(
         removed = clean_up(outputs, files)
         record = continue_record(earlier.ledger, outputs, champion, removed=removed)
         record.check_follows(trained_at)
-        sources = open_sources(request.sources, request.environ, settings.seed, request.pairs, open_database)
+        sources = open_by_pair(request, collected, settings.seed, open_database)
         # The matrices are small: threads would only wait for one another.
         with (
             threadpool_limits(1),
             logging_redirect_tqdm(),
             tqdm(total=len(request.pairs), bar_format=_BAR, disable=None) as progress,
         ):
-            read = _read_histories(sources, request, gate, now, progress)
+            read, left_out = _read_histories(sources, request, gate, now, progress)
             check_room({pair: len(one.past.candles) for pair, one in read.items()}, request.days, plan.horizons)
             progress.total = len(read) + sum(count_cutoffs(one, plan.every) for one in read.values())
-            trained = {
-                pair: train_pair(one, plan, request.days, settings.seed, progress, champion)
-                for pair, one in read.items()
-            }
+            trained = _train_pairs(read, settings, champion, left_out, progress)
         if outputs.backtest is not None:  # also if the gate refuses the model: it shows why
             write_atomically(outputs.backtest, as_csv({pair: one.rows for pair, one in trained.items()}))
         faults = {pair: find_faults(one, gate.thresholds, champion) for pair, one in trained.items()}
+        if request.collected and gate.enforced and not all(faults.values()):
+            left_out |= {pair: faults.pop(pair) for pair in trained if faults[pair]}
+        report_left_out(left_out)
         judged = verdict(faults, gate.thresholds, enforced=gate.enforced)
-        forecasts = {pair: one.fitted.forecast for pair, one in trained.items()}
-        cards = {pair: build_pair_card(one, plan.horizons) for pair, one in trained.items()}
+        released = {pair: trained[pair] for pair in faults}
+        forecasts = {pair: one.fitted.forecast for pair, one in released.items()}
+        cards = {pair: build_pair_card(one, plan.horizons) for pair, one in released.items()}
+        estimates = {pair: one.estimates.texts() for pair, one in released.items()}
         card = build_card(cards, judged, settings.release, trained_at, days=request.days, seed=settings.seed)
         record.settle(one.past for one in read.values())
         record.release(card, forecasts)
         if gate.enforced and not judged.passed:
             raise Refused(judged.reasons)
-        estimates = {pair: one.estimates.texts() for pair, one in trained.items()}
-        model = Model(card, forecasts, record.scorecard(), estimates)
+        model = _completed(Model(card, forecasts, record.scorecard(), estimates), request, champion, left_out, now)
         data = readable(model, outputs.model)
-        for pair, one in trained.items():
-            if outputs.picture is not None:
-                # Only the picture shows the prices after a forecast of the past.
-                followed = [] if request.until is None else candles_after(read[pair].history, read[pair].source, now)
-                save_picture(read[pair].history, forecasts[pair], card, pair.fill(outputs.picture), followed)
-            if outputs.prophet_json is not None:
-                write_atomically(pair.fill(outputs.prophet_json), one.fitted.prophet.to_json().encode())
+        _draw(released, settings, card, now)
         keep_ledger(outputs, record.ledger)
         # In this order, as readers drop the ledger entries after the one that the model names.
-        released: dict[Path, Content] = {outputs.ledger: record.ledger.content(), outputs.model: data}
-        write_in_order({**_schedule(settings, trained_at), **released})
+        written: dict[Path, Content] = {outputs.ledger: record.ledger.content(), outputs.model: data}
+        write_in_order({**_schedule(settings, trained_at), **written})
         if settings.repeat is not None:
             newest = max(forecast.anchor.at for forecast in forecasts.values())
             _log.info("%s was written; its newest price is of %s", outputs.model, f"{newest:%Y-%m-%d %H:%M} UTC")
         elif settings.release.every is None:  # nobody plans another training
             schedule_beside(outputs.model).unlink(missing_ok=True)
-    return TrainingRun(model, outputs.model, {pair: one.seconds for pair, one in trained.items()})
+    seconds = {pair: trained[pair].seconds if pair in trained else 0.0 for pair in model.forecasts}
+    return TrainingRun(model, outputs.model, seconds)
+
+
+def _train_pairs(
+    read: Mapping[Pair, PairHistory],
+    settings: TrainSettings,
+    champion: Model | None,
+    left_out: dict[Pair, Sequence[str]],
+    progress: tqdm[Never],
+) -> dict[Pair, TrainedPair]:
+    """Train every pair; note in `left_out` which collected pair cannot be trained, unless none can."""
+    plan, request = settings.backtest, settings.history
+    trained: dict[Pair, TrainedPair] = {}
+    for pair, one in read.items():
+        try:
+            trained[pair] = train_pair(one, plan, request.days, settings.seed, progress, champion)
+        except UnusableHistory as error:
+            if not request.collected or (not trained and pair == list(read)[-1]):
+                raise
+            left_out[pair] = error.faults
+    return trained
+
+
+def _draw(trained: Mapping[Pair, TrainedPair], settings: TrainSettings, card: Card, now: datetime) -> None:
+    """Write the picture of each pair and Prophet's own JSON, if they are wanted."""
+    outputs = settings.outputs
+    for pair, one in trained.items():
+        history, source = one.read.history, one.read.source
+        if outputs.picture is not None:
+            # Only the picture shows the prices after a forecast of the past.
+            followed = [] if settings.history.until is None else candles_after(history, source, now)
+            save_picture(history, one.fitted.forecast, card, pair.fill(outputs.picture), followed)
+        if outputs.prophet_json is not None:
+            write_atomically(pair.fill(outputs.prophet_json), one.fitted.prophet.to_json().encode())
 
 
 def _schedule(settings: TrainSettings, trained_at: datetime) -> dict[Path, Content]:
@@ -140,19 +172,56 @@ def _schedule(settings: TrainSettings, trained_at: datetime) -> dict[Path, Conte
     return {schedule_beside(settings.outputs.model): schedule.content(Schedule(every, trained_at + every))}
 
 
+def _completed(
+    model: Model, request: HistoryRequest, champion: Model | None, left_out: Iterable[Pair], now: datetime
+) -> Model:
+    """Add the forecasts that pairs which were left out keep of the champion, and log what is no longer forecast."""
+    if champion is not None and request.collected:
+        kept = keep(left_out, champion, now)
+        forecasts = model.forecasts | {pair: champion.forecasts[pair] for pair in kept}
+        cards = model.card.pairs | {pair: champion.card.pairs[pair] for pair in kept}
+        estimates = model.estimates | {pair: champion.estimates[pair] for pair in kept if pair in champion.estimates}
+        pairs = [pair for pair in request.pairs if pair in forecasts]
+        report_dropped(pairs, champion, request)
+        ordered = {pair: cards[pair] for pair in pairs}
+        card = replace(model.card, pairs=ordered, simulated=any(one.simulated for one in ordered.values()))
+        model = Model(card, {pair: forecasts[pair] for pair in pairs}, model.scorecard, estimates)
+    return model
+
+
 def _read_histories(
-    sources: Sequence[CandleSource], request: HistoryRequest, gate: GatePlan, now: datetime, progress: tqdm[Never]
-) -> dict[Pair, PairHistory]:
-    """Read the history of every pair before the first one is fitted: a refusal names the faults of all pairs."""
+    sources: Mapping[Pair, Sequence[CandleSource]],
+    request: HistoryRequest,
+    gate: GatePlan,
+    now: datetime,
+    progress: tqdm[Never],
+) -> tuple[dict[Pair, PairHistory], dict[Pair, Sequence[str]]]:
+    """Read the history of every pair before the first one is fitted: a refusal names the faults of all pairs.
+
+    Return the histories, and of the collected pairs that are left out the faults; if none is left, the first is raised.
+    """
     histories: dict[Pair, PairHistory] = {}
-    reasons: list[str] = []
+    failed: dict[Pair, Refused | UnusableHistory | SourceError] = {}
     for pair in request.pairs:
         progress.set_description_str(f"{pair}: reading history")
         try:
-            histories[pair] = read_pair(sources, pair, request, gate, now)
+            histories[pair] = read_pair(sources[pair], pair, request, gate, now)
+        except RefusedKeys:
+            raise
         except Refused as error:
-            reasons += error.reasons
+            failed[pair] = error
+        except (UnusableHistory, SourceError) as error:
+            if not request.collected:
+                raise
+            failed[pair] = error
         progress.update()
-    if reasons:
-        raise Refused(reasons)
-    return histories
+    if failed and not (request.collected and histories):
+        refusals = [reason for error in failed.values() if isinstance(error, Refused) for reason in error.reasons]
+        raise Refused(refusals) if refusals else next(iter(failed.values()))
+    return histories, {pair: _faults(error) for pair, error in failed.items()}
+
+
+def _faults(error: Refused | UnusableHistory | SourceError) -> Sequence[str]:
+    if isinstance(error, UnusableHistory):
+        return error.faults
+    return error.reasons if isinstance(error, Refused) else (str(error),)

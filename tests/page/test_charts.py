@@ -1,5 +1,6 @@
 """The chart of the forecast: drawn, chosen by its address, read by keyboard, and the same as its table and its data."""
 
+import math
 from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
@@ -10,9 +11,9 @@ import requests
 from selenium.webdriver.common.keys import Keys
 
 from tests.support.browser import PHONE, Browser, needs_page
-from tests.support.models import TRAINED_AT
+from tests.support.models import BTC, ETH, TRAINED_AT
 from tests.support.page_documents import with_prices
-from tests.support.pages import NOW, RELEASED, growing, published, serving_at
+from tests.support.pages import NOW, RELEASED, growing, published, serving_at, write_minutes
 
 pytestmark = needs_page
 
@@ -209,6 +210,53 @@ def test_a_past_forecast_is_shown_under_what_followed(url: str, browser: Browser
     assert f"No forecast was released on 2020-02-29; there are releases from {earliest}" in browser.text(
         ".release-words"
     )
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same model beside minutes alone: of 34 days of the first pair, of 400 days of the second one."""
+    folder = tmp_path_factory.mktemp("minutes")
+    write_minutes(folder / "market.db", {BTC: 34, ETH: 400})
+    with serving_at(NOW, published(folder), folder / "market.db") as served:
+        yield served.url
+
+
+@pytest.mark.parametrize(("slug", "days"), [("BTC-USD", 34), ("ETH-USD", 365)])
+def test_candles_reach_as_far_as_the_range_and_the_line_is_drawn_before_them(
+    slug: str, days: int, collected: str, browser: Browser
+) -> None:
+    """A page of days made of minutes has 34. The line ends at the first candle, so there is no hole between them."""
+    document = with_prices(requests.get(f"{collected}/page/{slug}.json", timeout=30).json())
+    browser.requests()
+    open_chart(browser, f"{collected}/page/{slug}/?view=candles")
+    browser.one(f"{FIGURE} summary").click()
+    browser.until(lambda: browser.all(f"{FIGURE} .scroll tbody tr"), "the rows are made")
+    rows: dict[str, dict[str, str]] = {}
+
+    def read() -> None:
+        head, *found = browser.rows(f"{FIGURE} .scroll tr")
+        rows.update({time[:10]: dict(zip(head[1:], cells, strict=True)) for time, *cells in found})
+
+    read()
+    for _ in range(9):
+        choose(browser, "Earlier")
+        read()
+    shown = [day_of(document, "last", -n) for n in range(366)]
+    closes = {day_of(document, "last", 1 - n): close for n, close in enumerate(reversed(document["closes"]), 1)}
+    has_candle = [bool(rows[day]["open"]) for day in shown]
+    assert has_candle[:days] == [True] * days
+    assert not any(has_candle[34:]) or slug == "ETH-USD"
+    for day, candle in zip(shown, has_candle, strict=True):
+        expected = "" if candle or closes[day] is None else f"{closes[day]:,.2f}"
+        assert rows[day].get("daily close", "") == expected
+    assert all(ink(browser, "up", "down"))
+    assert (ink(browser, "price")[0] > 50) == (slug == "BTC-USD")
+    pages = [one for one in browser.requests() if "limit=5000" in one]
+    assert len(pages) == math.ceil(days / 34)
+    choose(browser, "Line", "All")
+    browser.settle()
+    assert ink(browser, "up", "down") == [0, 0]
+    assert not [one for one in browser.requests() if "limit=5000" in one]
 
 
 def day_of(document: dict[str, Any], name: str, ahead: int) -> str:

@@ -123,6 +123,20 @@ def test_a_new_minute_appears_without_a_reload_and_nothing_is_made_anew(site: Si
     ]
 
 
+def test_the_price_follows_the_market_and_the_forecast_says_where_it_starts(site: Site, live: Browser) -> None:
+    """Price, change and time are those of one minute, above the forecast and in the list; a day ago has no candle."""
+    added = site.next_minute(live)
+    live.until(partial(shows, live, added), f"{added} is shown")
+    at = f"{added.open_time + MINUTE:%Y-%m-%d %H:%M}"
+    assert " ".join(live.text(".price").split()).endswith(f" USD change in 24 hours not known, {at} UTC")
+    cells = dict(zip(live.texts("#pairs-table thead th"), live.rows("#pairs-table tbody tr")[0], strict=True))
+    assert cells["Price"] == live.text("#price")
+    assert (cells["Change"], cells["Time (UTC)"]) == ("not known", at)
+    anchor = "67,010.00 USD, the price of 2024-05-18 12:00 UTC"
+    assert f"The forecast does not: it starts at {anchor}." in live.text(".summary")
+    assert "starts at the price of 2024-05-18 12:00 UTC, 67,010.00" in live.text("#forecast-table caption")
+
+
 def test_an_unchanged_answer_is_not_sent_again(site: Site, live: Browser) -> None:
     """It is asked for with its tag. What is asked first is longer than what is asked again."""
     for _ in range(2):

@@ -104,7 +104,7 @@ def test_nothing_is_wrong_with_the_page_as_a_whole(screen: Screen, dark: bool, s
     browser.settle()
     assert browser.run("return document.documentElement.scrollWidth") <= screen.width
     if len(browser.rows("#forecast-table tbody tr")[0]) == 5:  # the ranges alone, since the middle is the newest price
-        hidden = "const table = document.querySelector('.ranges'); return table.scrollWidth - table.clientWidth"
+        hidden = "const table = document.querySelector('.narrow'); return table.scrollWidth - table.clientWidth"
         assert browser.run(hidden) == 0
     assert findings(browser) == []
     shown = browser.run("return getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number)")

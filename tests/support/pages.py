@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
@@ -217,6 +217,21 @@ class Growing:
         self._writer.write_streams(self._all[0].source, [series.pair for series in self._all], connected)
         self._writer.write_forecasts({series: [_step(self.end)] for series in self._all}, KEEP)
         return added
+
+
+def write_minutes(database: Path, days: Mapping[Pair, int]) -> None:
+    """Fill a new SQLite database with nothing but minutes of so many whole days of each pair before `NOW`.
+
+    Of each six hours the first minute alone has trades, which is all that their days need.
+    """
+    end = Interval.DAY_1.floor(NOW)
+    with open_writer(str(database)) as writer:
+        for pair, count in days.items():
+            series = SeriesKey("simulated", pair, Interval.MINUTE_1)
+            writer.follow(series, simulated=True)
+            span = Span(end - count * DAY, end)
+            openings = [span.start + n * timedelta(hours=6) for n in range(count * 4)]
+            writer.write(series, [candle(opening) for opening in openings], span)
 
 
 def _step(cutoff: datetime) -> ForecastStep:

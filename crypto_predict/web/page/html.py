@@ -81,6 +81,7 @@ class Listed(NamedTuple):
     change: Change | None  # None: the day before has no close
     low: float  # of the 80 % range of the next close
     high: float
+    coarse: int  # decimals of the range
     simulated: bool
 
 
@@ -249,6 +250,7 @@ def _listed(answers: Answers, pair: Pair) -> Listed:
         _change(held),
         following.low,
         following.high,
+        words.decimals_of_range(held.last_close),
         answers.model.card.pairs[pair].simulated,
     )
 

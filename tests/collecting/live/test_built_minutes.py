@@ -119,12 +119,18 @@ class Figure(NamedTuple):
         clock = MovedClock(minutes[0].open_time - timedelta(minutes=1))
         candles, built = TickCandles("poloniex", clock), dict[datetime, BuiltCandle]()
         candles.connected([BTC], clock.now())
-        end = minutes[-1].open_time + timedelta(minutes=2)
-        for tick in (*ticks, None):
-            clock.move_to(end if tick is None else tick.time + 9 * MILLISECOND)
-            built |= {one.open_time: one for one in candles.close().get(MINUTES, ())}
-            if tick is not None:
-                candles.add(tick)
+
+        def close() -> None:
+            """Take what is complete, as the collector does once a second: before and after each tick."""
+            built.update({one.open_time: one for one in candles.close().get(MINUTES, ())})
+
+        for tick in ticks:
+            clock.move_to(tick.time + 9 * MILLISECOND)
+            close()
+            candles.add(tick)
+            close()
+        clock.move_to(minutes[-1].open_time + timedelta(minutes=2))
+        close()
         official = {one.open_time: one[1:5] for one in minutes}
         found = {one.open_time: (one.open, one.high, one.low, one.close) for one in built.values()}
         assert not any(one.partial or one.late for one in built.values())

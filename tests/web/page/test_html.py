@@ -319,7 +319,7 @@ def test_the_change_is_that_of_the_price_beside_it(anchor: Anchor, expected: str
     at = expected[-20:-4]
 
     assert expected in words
-    assert re.search(f"Bitcoin {price} [{change[0]}]{change[1:]} % [0-9,.]+ \N{EN DASH} [0-9,.]+ {at} ", words)
+    assert re.search(f"Bitcoin {price} [{change[0]}]{change[1:]} % [0-9,]+\N{EN DASH}[0-9,]+ {at} ", words)
 
 
 def test_all_models_that_compete_are_in_one_table() -> None:
@@ -347,7 +347,7 @@ def test_sources_have_names_for_people() -> None:
 
 
 def test_the_record_begins_with_its_picture_then_a_sentence_and_the_paragraphs_are_folded() -> None:
-    for model, picture in ((recorded(), "record-chart"), (unpublished(), "record-error")):
+    for model, picture in ((recorded(), "record-chart"), (unpublished(), "record-coverage")):
         page = Page(rendered(model))
         of_record = page.elements[[one.get("id") for _, one in page.elements].index("record") :]
         ids = [attributes["id"] for _, attributes in of_record if "id" in attributes]

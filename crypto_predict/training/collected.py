@@ -1,0 +1,156 @@
+"""``--pair collected``: every pair that is collected, where its history is read, and what becomes of one that fails."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from crypto_predict.baked import store
+from crypto_predict.baked.schema import MOST_PAIRS, Model
+from crypto_predict.errors import DatabaseError, InvalidValue, UnusableModel
+from crypto_predict.market import Pair
+from crypto_predict.market.ports import ACTIVE, CandleSource, CollectedSeries, MarketReader
+from crypto_predict.sources.catalog import SIMULATED, open_sources
+from crypto_predict.sources.stored import COLLECTED, STORE
+from crypto_predict.training.options import HistoryRequest
+
+# The currencies that are trained first, as the page lists them (page/scripts/live/prices.js).
+POPULAR = ("BTC", "ETH", "BNB", "LTC", "SOL", "XRP", "DOGE", "ADA", "TRX", "AVAX", "LINK", "DOT")
+LONG = 0.9  # the share of --days that is stored, from which the database comes before the exchanges
+# The age of the newest price up to which a pair keeps its earlier forecast: /fresh must not fail for one of many pairs.
+KEPT = timedelta(hours=12)
+_LONGEST = 300  # characters of a reason in the log
+
+Collection = Mapping[Pair, Sequence[CollectedSeries]]
+
+_log = logging.getLogger(__name__)
+
+
+def resolve(
+    request: HistoryRequest, open_database: Callable[[], MarketReader] | None, champion: Path | None
+) -> tuple[HistoryRequest, Collection]:
+    """Return the request with all collected pairs, the most important first, and the series of each.
+
+    The pairs that `request` names come first, as they are the default of page and API. If the database cannot be read,
+    those of the `champion` take the place of the collected ones: an outage of the database must not remove a pair.
+
+    Raises:
+        InvalidValue: A database is needed and cannot be opened here, or its address is malformed.
+    """
+    if not request.collected:
+        return request, {}
+    if open_database is None:
+        raise InvalidValue("--pair", COLLECTED, "usable here: a database was not opened")
+    collected: dict[Pair, list[CollectedSeries]] = {}
+    try:
+        for one in open_database().collected():
+            if one.state == ACTIVE:
+                collected.setdefault(one.series.pair, []).append(one)
+    except DatabaseError as error:
+        collected = {pair: [] for pair in _pairs_of(champion)}
+        _log.warning("the collected pairs cannot be read, so those of the earlier model are trained: %s", error)
+    pairs = list(dict.fromkeys([*request.pairs, *sorted(collected, key=lambda pair: _importance(pair, collected))]))
+    if left_out := pairs[MOST_PAIRS:]:
+        _log.warning("left out, as a model holds %d pairs: %s", MOST_PAIRS, ", ".join(map(str, left_out)))
+    sources = request.sources if STORE in request.sources else (STORE, *request.sources)
+    return replace(request, pairs=tuple(pairs[:MOST_PAIRS]), sources=sources), collected
+
+
+def open_by_pair(
+    request: HistoryRequest, collected: Collection, seed: int, open_database: Callable[[], MarketReader] | None
+) -> dict[Pair, Sequence[CandleSource]]:
+    """Return the sources of each pair in the order in which they are tried; `seed` is for the simulated market.
+
+    Raises:
+        InvalidValue: As for `open_sources`.
+    """
+    names = request.sources
+    if SIMULATED not in names and any(map(_is_invented, collected.values())):
+        names = (*names, SIMULATED)
+    sources = open_sources(names, request.environ, seed, request.pairs, open_database)
+    if not request.collected:
+        return dict.fromkeys(request.pairs, sources)
+    return {pair: _preferred(sources, collected.get(pair, ()), request) for pair in request.pairs}
+
+
+def _preferred(
+    sources: Iterable[CandleSource], series: Sequence[CollectedSeries], request: HistoryRequest
+) -> list[CandleSource]:
+    """Return the order of sources for the pair of these series.
+
+    A database with nearly all days comes first, then the exchange that is collected, the others as they are named, a
+    database with fewer days, and last the simulated market. Invented series are continued with invented prices only,
+    and those of an exchange with invented ones only if that was asked for.
+    """
+    origins, enough = {one.series.source for one in series}, LONG * timedelta(days=request.days)
+    is_long = {f"{STORE}:{one.series.source}" for one in series if _stored(one) >= enough}
+    is_invented = _is_invented(series)
+
+    def rank(source: CandleSource) -> int:
+        if source.id in is_long:
+            return 0
+        if source.id in origins:
+            return 1
+        return 4 if source.simulated else 3 if source.id.partition(":")[0] == STORE else 2
+
+    def is_usable(source: CandleSource) -> bool:
+        return source.simulated or not is_invented if SIMULATED in request.sources else source.simulated == is_invented
+
+    return sorted(filter(is_usable, sources), key=rank)
+
+
+def _is_invented(series: Sequence[CollectedSeries]) -> bool:
+    """Return whether a pair is collected from the simulated market alone."""
+    return bool(series) and all(one.simulated for one in series)
+
+
+def report_left_out(left_out: Mapping[Pair, Sequence[str]]) -> None:
+    """Log in one line which pairs are left out, and why."""
+    if left_out:
+        texts = (f"{pair}: {'; '.join(reasons)}" for pair, reasons in left_out.items())
+        _log.warning("left out: %s", " | ".join(text[:_LONGEST] for text in texts))
+
+
+def keep(left_out: Iterable[Pair], champion: Model | None, now: datetime) -> list[Pair]:
+    """Return the pairs that keep their forecast of `champion`, since it is not old yet at `now` (UTC)."""
+    earlier = {} if champion is None else champion.forecasts
+    kept = [pair for pair in left_out if pair in earlier and now - earlier[pair].anchor.at <= KEPT]
+    for pair in kept:
+        _log.warning(
+            "%s keeps its forecast from the price of %s", pair, f"{earlier[pair].anchor.at:%Y-%m-%d %H:%M} UTC"
+        )
+    return kept
+
+
+def report_dropped(pairs: Iterable[Pair], champion: Model | None, request: HistoryRequest) -> None:
+    """Log which pairs of the champion the new model, which has `pairs`, does not have."""
+    present = set(pairs)
+    for pair in () if champion is None else champion.forecasts:
+        if pair not in present:
+            why = "it could not be trained" if pair in request.pairs else "it is not collected any more"
+            _log.warning("%s is not in the new model, so its forecast is 404 from now on: %s", pair, why)
+
+
+def _stored(one: CollectedSeries) -> timedelta:
+    """Return the length of what is stored of a series."""
+    if one.first_open is None or one.newest_close is None:
+        return timedelta(0)
+    return one.newest_close - one.first_open
+
+
+def _importance(pair: Pair, collected: Collection) -> tuple[int, timedelta, str]:
+    """Return a key that sorts the popular currencies first, then what has been collected for the longest time."""
+    place = POPULAR.index(pair.base) if pair.base in POPULAR else len(POPULAR)
+    return place, -max(map(_stored, collected[pair]), default=timedelta(0)), str(pair)
+
+
+def _pairs_of(champion: Path | None) -> Sequence[Pair]:
+    if champion is None:
+        return ()
+    try:
+        return tuple(store.load(champion).forecasts)
+    except UnusableModel:  # reported where it is compared
+        return ()
