@@ -30,6 +30,7 @@ with needed("api.py", "requirements-api.txt"), quick_imports():
         whole_number,
     )
     from crypto_predict.web.app import Access, create_app, create_service, now
+    from crypto_predict.web.collected.routes import is_slow
     from crypto_predict.web.operations.startup import announce, greeting
     from crypto_predict.web.server.server import Server, listen
 
@@ -149,7 +150,7 @@ def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines
     log = lines.write if settings.log_level in {"debug", "info"} else None
     present = now if clock is None else clock.now
     service = create_service(model, settings, present, draining, access)
-    server = Server(create_app(service, log), settings, draining)
+    server = Server(create_app(service, log), settings, draining, is_slow if access is not None else None)
     service.metrics.add_total(
         "crypto_predict_log_lines_dropped",
         "Log lines dropped because they were not read in time.",

@@ -4,6 +4,10 @@ A failure moves on to the next source, with two exceptions. Refused keys end the
 Simulated prices replace only sources that could not be reached. If an exchange or a file was read, but its history is
 missing or faulty, the mistake must be corrected.
 
+As long as an exchange answers, the next one is not asked. Once it is in trouble, which its attempts may overcome, the
+next exchange is read meanwhile, so that those which cannot be reached are found at the same time. The order of
+preference decides, and not who answers first.
+
 A stale history, which lacks the `STALE` newest candles that can exist or more, is used only if no source has a fresh
 one.
 """
@@ -12,14 +16,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from threading import Lock
 
 from crypto_predict.errors import Refused, RefusedKeys, SourceError, Unreachable, UnusableHistory
 from crypto_predict.history.audit import FUTURE, IMPOSSIBLE, OFF_GRID, Audit, Defect, place
 from crypto_predict.history.columns import CandleBuffer, Candles
 from crypto_predict.market import DAY, EPOCH, Candle, Gap, Interval, Pair, Span, digest
-from crypto_predict.market.ports import CandleSource, RowSource
+from crypto_predict.market.ports import CandleSource, Exchange, RowSource
+from crypto_predict.sources.retry import noticing_trouble
+from crypto_predict.sources.side_by_side import begin
 
 MIN_CANDLES = 30  # fewer show neither a trend nor a season
 STALE = 2  # newest candles missing: an exchange may be late with one
@@ -59,6 +67,7 @@ class History:
         return digest(self.candles, self.interval)
 
 
+_Reading = tuple[datetime, History]
 Judge = Callable[[History], list[str]]  # the reasons why a history must not be used
 
 
@@ -92,14 +101,19 @@ def read_history(  # noqa: PLR0913, PLR0917 each is one fact of the question
     passed_over: list[str] = []  # one line a source
     stale: list[tuple[History, CandleSource, str]] = []
     reached = refused = False
-    for source in sources:
+
+    def read(source: CandleSource) -> _Reading:
+        end = source.newest_close(pair, interval, limit)
+        start = end - min(timedelta(days=days), max(end - EPOCH, timedelta(0)))
+        return end, _audited(source, pair, interval, Span(start, end), now)
+
+    readings = _Readings(sources, read)
+    for number, source in enumerate(sources):
         if source.simulated and reached:
             reasons.append(f"{source.id}: not used, since simulated prices replace only unreachable sources")
             continue
         try:
-            end = source.newest_close(pair, interval, limit)
-            start = end - min(timedelta(days=days), max(end - EPOCH, timedelta(0)))
-            history = _audited(source, pair, interval, Span(start, end), now)
+            end, history = readings.result(number)
             if judge is not None and (objections := judge(history)):
                 raise Refused(objections)
             _check_usable(history)
@@ -128,6 +142,43 @@ def read_history(  # noqa: PLR0913, PLR0917 each is one fact of the question
     if refused:
         raise Refused([f"{pair}: {reason}" for reason in reasons])
     raise UnusableHistory(str(pair), reasons)
+
+
+class _Readings:
+    """What is read of each source, of exchanges in threads: the next one begins when one is in trouble.
+
+    Each is the newest close that can exist (UTC), and the history.
+    """
+
+    def __init__(self, sources: Sequence[CandleSource], read: Callable[[CandleSource], _Reading]) -> None:
+        self._sources, self._read = sources, read
+        self._begun: dict[int, Future[_Reading]] = {}  # by the place of the source
+        self._lock = Lock()
+
+    def result(self, number: int) -> _Reading:
+        """Return what is read of a source, or raise its error."""
+        if not isinstance(self._sources[number], Exchange):
+            return self._read(self._sources[number])
+        self._begin(number)
+        return self._begun[number].result()
+
+    def _begin(self, number: int) -> None:
+        """Begin to read a source if it is an exchange and was not begun yet."""
+        with self._lock:
+            if number in self._begun or number >= len(self._sources):
+                return
+            if isinstance(self._sources[number], Exchange):
+                self._begun[number] = begin(lambda: self._read_exchange(number))
+
+    def _read_exchange(self, number: int) -> _Reading:
+        try:
+            with noticing_trouble(lambda: self._begin(number + 1)):
+                return self._read(self._sources[number])
+        except RefusedKeys:  # ends the search
+            raise
+        except (SourceError, UnusableHistory):
+            self._begin(number + 1)
+            raise
 
 
 def closing_limit(until: date | None, now: datetime) -> datetime:

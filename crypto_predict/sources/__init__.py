@@ -11,6 +11,8 @@
 ``address``, ``session``, ``retry``, ``limits``, ``pause``
     HTTP for all exchanges: addresses, bounded answers, one retry policy, rate budgets, and the time before which an
     exchange has asked this process to wait.
+``side_by_side``
+    Questions at the same time, with results and log lines in their order.
 ``endpoint``, ``answer_clock``, ``wire``, ``paging``
     What the adapters of exchanges share: a request and its repetitions, the exchange's clock, reading JSON, joining
     pages.

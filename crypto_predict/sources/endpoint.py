@@ -32,8 +32,14 @@ class Endpoint:
         Raises:
             SourceError: The exchange cannot be reached, refuses or sends another format, or `allowance` is used up.
         """
-        with answer_within(allowance.seconds()):
-            return self._policy.run(self._source, lambda: self._ask_once(send, read, allowance, weight), seconds_left)
+        try:
+            with answer_within(allowance.seconds()):
+                return self._policy.run(
+                    self._source, lambda: self._ask_once(send, read, allowance, weight), seconds_left
+                )
+        except SourceError:
+            allowance.seconds()  # names the bound if that is what was exceeded
+            raise
 
     def _may_wait(self, allowance: Allowance) -> float:
         """Return the seconds for which the rate budget may be waited for."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,6 +21,19 @@ Answer = TypeVar("Answer")
 
 _log = logging.getLogger(__name__)
 logging.getLogger("stamina").setLevel(logging.ERROR)  # `_Attempts` logs each retry with its reason
+
+
+_noticed: ContextVar[Callable[[], object]] = ContextVar("noticed", default=lambda: None)
+
+
+@contextmanager
+def noticing_trouble(notice: Callable[[], object]) -> Iterator[None]:
+    """Call `notice` for each attempt of this context that fails and is repeated."""
+    token = _noticed.set(notice)
+    try:
+        yield
+    finally:
+        _noticed.reset(token)
 
 
 @dataclass(eq=False)
@@ -100,6 +115,7 @@ class _Attempts:
         if (wait or 0.0) > longest or longest <= 0:
             return False
         _log.warning("an attempt failed: %s", error.reason)
+        _noticed.get()()
         if wait is None:
             return True
         self._waited += wait

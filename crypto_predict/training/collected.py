@@ -15,7 +15,7 @@ from crypto_predict.market import Pair
 from crypto_predict.market.ports import ACTIVE, CandleSource, CollectedSeries, MarketReader
 from crypto_predict.sources.catalog import SIMULATED, open_sources
 from crypto_predict.sources.stored import COLLECTED, STORE
-from crypto_predict.training.options import HistoryRequest
+from crypto_predict.training.options import HistoryRequest, TrainSettings
 
 # The currencies that are trained first, as the page lists them (page/scripts/live/prices.js).
 POPULAR = ("BTC", "ETH", "BNB", "LTC", "SOL", "XRP", "DOGE", "ADA", "TRX", "AVAX", "LINK", "DOT")
@@ -60,20 +60,32 @@ def resolve(
 
 
 def open_by_pair(
-    request: HistoryRequest, collected: Collection, seed: int, open_database: Callable[[], MarketReader] | None
+    settings: TrainSettings,
+    collected: Collection,
+    champion: Model | None,
+    open_database: Callable[[], MarketReader] | None,
 ) -> dict[Pair, Sequence[CandleSource]]:
-    """Return the sources of each pair in the order in which they are tried; `seed` is for the simulated market.
+    """Return the sources of each pair in the order in which they are tried.
+
+    In a repetition, simulated prices do not replace the real ones of the `champion` while no exchange can be reached.
 
     Raises:
         InvalidValue: As for `open_sources`.
     """
+    request = settings.history
     names = request.sources
     if SIMULATED not in names and any(map(_is_invented, collected.values())):
         names = (*names, SIMULATED)
-    sources = open_sources(names, request.environ, seed, request.pairs, open_database)
-    if not request.collected:
-        return dict.fromkeys(request.pairs, sources)
-    return {pair: _preferred(sources, collected.get(pair, ()), request) for pair in request.pairs}
+    sources = open_sources(names, request.environ, settings.seed, request.pairs, open_database)
+    found: dict[Pair, Sequence[CandleSource]] = dict.fromkeys(request.pairs, sources)
+    if request.collected:
+        found = {pair: _preferred(sources, collected.get(pair, ()), request) for pair in request.pairs}
+    was_real = champion is not None and not all(facts.simulated for facts in champion.card.pairs.values())
+    if settings.repeat is not None and was_real and {*request.sources} - {STORE} != {SIMULATED}:
+        for pair in found:
+            if not _is_invented(collected.get(pair, ())):
+                found[pair] = [source for source in found[pair] if not source.simulated]
+    return found
 
 
 def _preferred(

@@ -33,6 +33,7 @@ from crypto_predict.history import (
 from crypto_predict.market import DAY, Candle, Interval, Pair
 from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.session import answer_within
+from crypto_predict.sources.side_by_side import begin
 from crypto_predict.training.options import BacktestPlan, GatePlan, HistoryRequest
 
 # Days read before those that a fit sees. With them, the first forecasts of the backtest have a year behind them, and
@@ -77,13 +78,14 @@ def read_pair(
     if len(history.candles) < MIN_CANDLES:  # the others are warm-up, from before a gap
         fault = f"{len(history.candles)} usable candles in the last {request.days} days, {MIN_CANDLES} are needed"
         raise UnusableHistory(f"{pair} from {history.source}", [fault])
-    anchor, faults = newest_price(history, source, limit, gate.thresholds)
+    others = sources[sources.index(source) + 1 :]
     with answer_within(CROSS_CHECK_SECONDS):
-        check = compare_last_close(history, source, sources[sources.index(source) + 1 :])
-    faults += cross_check_faults(history, check, gate.thresholds)
+        check = begin(lambda: compare_last_close(history, source, others))  # another exchange answers meanwhile
+    anchor, faults = newest_price(history, source, limit, gate.thresholds)
+    faults += cross_check_faults(history, check.result(), gate.thresholds)
     if gate.enforced and faults:
         raise Refused([f"{pair}: {history.source}: {fault}" for fault in faults])
-    return PairHistory(history, past, source, anchor, check, () if gate.enforced else (*judge(past), *faults))
+    return PairHistory(history, past, source, anchor, check.result(), () if gate.enforced else (*judge(past), *faults))
 
 
 def newest_price(

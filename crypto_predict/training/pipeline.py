@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Never
 
@@ -21,6 +22,7 @@ from crypto_predict.errors import InvalidValue, Refused, RefusedKeys, SourceErro
 from crypto_predict.forecasting.gate.verdict import verdict
 from crypto_predict.market import Pair
 from crypto_predict.market.ports import CandleSource, MarketReader
+from crypto_predict.sources.side_by_side import side_by_side
 from crypto_predict.training.card import build_card, build_pair_card
 from crypto_predict.training.collected import keep, open_by_pair, report_dropped, report_left_out, resolve
 from crypto_predict.training.options import GatePlan, HistoryRequest, TrainSettings
@@ -42,10 +44,13 @@ from crypto_predict.training.previous_release import (
     keep_ledger,
     read_champion,
 )
+from crypto_predict.wording import counted
 
 _log = logging.getLogger(__name__)
 
 _BAR = "{desc} |{bar:30}| {n_fmt}/{total_fmt} steps, {elapsed}"
+
+AT_ONCE = 4  # histories that are read, within the rate budgets of the exchanges
 
 # Allowed lead of a training time over the clock of this machine: clocks differ a little.
 CLOCKS_APART = timedelta(minutes=1)
@@ -79,6 +84,7 @@ def train(
     plan, outputs, gate = settings.backtest, settings.outputs, settings.gate
     earlier = find_earlier(settings.earlier, outputs)
     request, collected = resolve(settings.history, open_database, earlier.champion)
+    settings = replace(settings, history=request)
     files = check_outputs(outputs, request, earlier)
     trained_at = settings.release.trained_at or now.replace(microsecond=0)
     if trained_at > now + CLOCKS_APART:
@@ -88,7 +94,7 @@ def train(
         removed = clean_up(outputs, files)
         record = continue_record(earlier.ledger, outputs, champion, removed=removed)
         record.check_follows(trained_at)
-        sources = open_by_pair(request, collected, settings.seed, open_database)
+        sources = open_by_pair(settings, collected, champion, open_database)
         # The matrices are small: threads would only wait for one another.
         with (
             threadpool_limits(1),
@@ -202,10 +208,11 @@ def _read_histories(
     """
     histories: dict[Pair, PairHistory] = {}
     failed: dict[Pair, Refused | UnusableHistory | SourceError] = {}
-    for pair in request.pairs:
-        progress.set_description_str(f"{pair}: reading history")
+    progress.set_description_str(f"reading the history of {counted(len(request.pairs), 'pair')}")
+    jobs = [partial(read_pair, sources[pair], pair, request, gate, now) for pair in request.pairs]
+    for pair, read in zip(request.pairs, side_by_side(jobs, AT_ONCE, progress.update), strict=True):
         try:
-            histories[pair] = read_pair(sources[pair], pair, request, gate, now)
+            histories[pair] = read.result()
         except RefusedKeys:
             raise
         except Refused as error:
@@ -214,7 +221,6 @@ def _read_histories(
             if not request.collected:
                 raise
             failed[pair] = error
-        progress.update()
     if failed and not (request.collected and histories):
         refusals = [reason for error in failed.values() if isinstance(error, Refused) for reason in error.reasons]
         raise Refused(refusals) if refusals else next(iter(failed.values()))

@@ -1,8 +1,9 @@
 import hashlib
 import logging
 import math
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 
 from crypto_predict.errors import Refused, RefusedKeys, SourceError, Unreachable, UnusableHistory
 from crypto_predict.history import MIN_CANDLES, SETTLE, STALE, Candles, Defect, History, closing_limit, read_history
-from crypto_predict.market import DAY, EPOCH, Candle, Gap, Interval, Pair, Span
+from crypto_predict.market import DAY, EPOCH, Candle, Gap, Interval, Pair, Quote, Span
 from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.csv_file import CsvFile
+from crypto_predict.sources.retry import Failure, RetryPolicy
 from crypto_predict.sources.simulated import Simulated
 from tests.support.histories import history_of
 
@@ -460,10 +462,10 @@ def test_the_faults_of_all_sources_are_reported_in_order(tmp_path: Path, caplog:
     path = tmp_path / "prices.csv"
     path.write_text("time,open,high,low,close,volume\n2024-01-01,1,1,1,1,1\nsoon,1,1,1,1,1\n2024-01-02,x,1,1,1,1\n")
     faults = faults_of(DOWN, CsvFile(str(path)), Exchange(FORTY[:5], id="thin"))
-    assert "line 3: time 'soon' is not an ISO date or date-time (and 1 more)" in caplog.text
+    assert "line 3: time 'soon' is not a date that can be read" in caplog.text
     assert faults == (
         "exchange: connection refused",
-        f"file:{path}: line 3: time 'soon' is not an ISO date or date-time",
+        f"file:{path}: line 3: time 'soon' is not a date that can be read: write 2025-06-30, or 2025-06-30T14:00Z",
         f"file:{path}: line 4: open 'x' is not a number",
         "thin: 5 usable candles of BTC/USD, 30 are needed",
     )
@@ -533,3 +535,54 @@ def test_the_digest_depends_only_on_candles_and_interval() -> None:
         history_of([*history.candles[:-1], last._replace(open_time=last.open_time + DAY)]),
     ]
     assert len({other.sha256() for other in (history, *others)}) == 5
+
+
+class Venue(Exchange):
+    """An exchange that others may confirm: its history is read in a thread."""
+
+    def quote(self, pair: Pair) -> Quote:
+        """No test asks for it."""
+        raise NotImplementedError
+
+
+@dataclass
+class Meeting(Venue):
+    """An exchange whose attempts fail until the ones after it have been asked, too."""
+
+    met: threading.Barrier | None = None
+    asked_for: threading.Event = field(default_factory=threading.Event)
+
+    def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
+        """Fail twice, and then deliver or give up."""
+        self.asked_for.set()
+        attempts = iter(range(2))
+
+        def ask() -> Sequence[Candle]:
+            if next(attempts, None) == 0:
+                raise Failure("no answer", again=True)
+            assert self.met is not None
+            self.met.wait(30)
+            if self.error is not None:
+                raise Failure("no answer", again=False, becomes=Unreachable)
+            return list(super(Meeting, self).candles(pair, interval, span))
+
+        yield from RetryPolicy(first_wait=0.001, longest_wait=0.002).run(self.id, ask)
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_exchanges_in_trouble_are_asked_side_by_side_and_the_order_of_preference_decides(reachable: bool) -> None:
+    """Each fails once, and goes on only once all of them have: one after the other they would wait for ever."""
+    met = threading.Barrier(3)
+    fault = None if reachable else Unreachable("exchange", "no answer")
+    venues = [Meeting(FORTY, fault, name, met=met) for name in ("first", "second", "third")]
+    if reachable:
+        assert read(*venues).source == "first"
+    else:
+        names = "first", "second", "third"
+        assert faults_of(*venues) == tuple(f"{name}: no answer (tried 2 times)" for name in names)
+
+
+def test_an_exchange_is_not_asked_as_long_as_the_one_before_it_answers() -> None:
+    venues = [Venue(FORTY, id="first"), Venue(FORTY, id="second")]
+    assert read(*venues).source == "first"
+    assert venues[1].asked is None

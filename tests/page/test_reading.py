@@ -19,7 +19,7 @@ from tests.support.pages import NOW, REAL, RELEASED, growing, serving_at, train
 pytestmark = needs_page
 
 TETHER = Pair("BTC", "USDT")
-LOOKS = [(DESKTOP, False), (DESKTOP, True), (PHONE, False), (PHONE, True)]
+LOOKS = [(DESKTOP, False), (PHONE, True)]
 
 
 class Site(NamedTuple):
@@ -50,10 +50,10 @@ def invented(folder: Path) -> Iterator[Site]:
 
 @contextmanager
 def real(folder: Path) -> Iterator[Site]:
-    """Five years of Bitcoin, with a database and a ledger."""
+    """Five years of Bitcoin, with a database and the ledger of a first release: no outcome is known."""
     if not REAL.exists():
         pytest.skip("the real days of BTC/USDT are not on this machine")
-    model = train(folder, "--source", f"file:{REAL}", "--pair", str(TETHER), released=RELEASED[:1])
+    model = train(folder, "--source", f"file:{REAL}", "--pair", str(TETHER))
     with growing(folder / "market.db", "binance", [TETHER]), serving_at(NOW, model, folder / "market.db") as served:
         yield Site(served.url, TETHER, simulated=False, live=True, recorded=True)
 
@@ -91,11 +91,11 @@ def test_the_forecast_and_the_record_are_readable_without_scripts(site: Site, br
 
 
 @needs_axe
-@pytest.mark.parametrize(("screen", "dark"), LOOKS, ids=["desktop", "desktop, dark", "phone", "phone, dark"])
+@pytest.mark.parametrize(("screen", "dark"), LOOKS, ids=["desktop, then dark", "phone, dark at first"])
 def test_nothing_is_wrong_with_the_page_as_a_whole(screen: Screen, dark: bool, site: Site, browser: Browser) -> None:
     """Everything opened and read to the end: what axe-core finds, and what the browser reports, is nothing.
 
-    Nothing is wider than the screen.
+    Neither in the scheme in which the page was opened nor in the other one. Nothing is wider than the screen.
     """
     browser.look(screen, dark=dark)
     browser.open(site.url)
@@ -106,7 +106,10 @@ def test_nothing_is_wrong_with_the_page_as_a_whole(screen: Screen, dark: bool, s
     if len(browser.rows("#forecast-table tbody tr")[0]) == 5:  # the ranges alone, since the middle is the newest price
         hidden = "const table = document.querySelector('.narrow'); return table.scrollWidth - table.clientWidth"
         assert browser.run(hidden) == 0
-    assert findings(browser) == []
-    shown = browser.run("return getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number)")
-    assert (sum(shown[:3]) < 300) == dark
     assert (browser.run("return document.querySelector('#minutes')?.offsetHeight ?? 0") > 0) == site.live
+    for now in (dark, not dark):
+        browser.look(screen, dark=now)
+        browser.settle()
+        shown = browser.run("return getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number)")
+        assert (sum(shown[:3]) < 300) == now
+        assert findings(browser) == []

@@ -532,7 +532,7 @@ def test_a_refused_request_may_have_subscribed_to_some_of_its_pairs() -> None:
 def test_an_exchange_that_refuses_all_pairs_ends_the_connection_and_none_of_them_is_judged(count: int) -> None:
     """It may be in trouble, or no longer have the channel. It is asked a bounded number of times."""
     pairs = numbered_pairs(count)
-    with poloniex(pairs=pairs) as venue:
+    with poloniex(clock=quick(), pairs=pairs) as venue:
         venue.exchange.refused.add("all")
         (end,) = venue.events(pairs=pairs)
         assert len(asked(venue)) <= MOST_REQUESTS

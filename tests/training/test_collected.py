@@ -10,7 +10,7 @@ from crypto_predict.baked import store
 from crypto_predict.baked.schema import MOST_PAIRS
 from crypto_predict.collecting.options import DEFAULT_PAIRS, settings_beside
 from crypto_predict.collecting.options import read_settings as read_collect_settings
-from crypto_predict.errors import Refused
+from crypto_predict.errors import Refused, UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.ports import STOPPED
 from crypto_predict.store import open_reader, open_writer
@@ -156,6 +156,20 @@ def test_an_invented_market_is_continued_with_invented_prices(market: Collected)
     market.train()
     card = store.load(market.model_file).card
     assert {pair: facts.simulated for pair, facts in card.pairs.items()} == {BTC: False, ETHER: True}
+
+
+def test_simulated_prices_do_not_replace_real_ones_in_an_outage(market: Collected) -> None:
+    """They stand in for exchanges at the first training; later the earlier model stays."""
+    both = ("--source", "binance,simulated")
+    market.train(NOW, *both)
+    before = market.model_file.read_bytes()
+    with market.server.failing(replay.answer(451)), pytest.raises(UnusableHistory, match="451"):
+        market.train(NOW + timedelta(hours=6), *both)
+    assert market.model_file.read_bytes() == before
+    market.train(NOW + timedelta(hours=12), "--source", "simulated")
+    assert store.load(market.model_file).card.simulated, "it was asked for"
+    market.train(NOW + timedelta(hours=18), *both)
+    assert market.pairs() == {BTC: "binance"}
 
 
 def test_a_model_has_room_for_so_many_pairs_the_popular_ones_first(

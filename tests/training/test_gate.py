@@ -163,7 +163,7 @@ def test_without_the_gate_the_worse_model_is_written_with_the_verdict(
 ) -> None:
     arguments, folder = trained
     files = ("--output", str(tmp_path / "model.pkl"), "--champion", str(champion(folder, tmp_path, 0.5)))
-    assert in_process(*arguments, *files, "--no-gate") == 0
+    assert in_process(*arguments, *files, "--no-gate", "--verbose") == 0
     gate = store.load(tmp_path / "model.pkl").card.gate
     assert (gate.passed, gate.enforced, len(gate.reasons)) == (False, False, 4)
     assert "the gate (lifted by --no-gate):\n  BTC/USD: worse: 1 day ahead" in capsys.readouterr().out
@@ -247,7 +247,7 @@ def test_without_the_gate_a_short_history_is_forecast_but_not_scored(
 ) -> None:
     """Fewer than 120 days are not enough to score a forecast."""
     files = (*price_file(tmp_path, days), *QUICK, "--output", str(tmp_path / "model.pkl"))
-    assert in_process(*files, "--no-gate", "--backtest", str(tmp_path / "backtest.csv")) == 0
+    assert in_process(*files, "--no-gate", "--verbose", "--backtest", str(tmp_path / "backtest.csv")) == 0
     assert ("BTC/USD is not scored: the history is too short for a backtest" in capsys.readouterr().out) == (days < 120)
     card = store.load(tmp_path / "model.pkl").card
     assert (card.pairs[BTC].backtest is None) == (days < 120)

@@ -159,15 +159,15 @@ class Supervisor:
             successor = self._connect()
             try:
                 await _first(successor.task, successor.alive)
+                if not successor.task.done():
+                    if present.task.done() and (end := self._ended(present)) is not None:
+                        self._listener.interrupted(end)
+                    self._take_over(successor)
+                    await present.close()
+                    return successor
             except asyncio.CancelledError:
                 await successor.close()
                 raise
-            if not successor.task.done():
-                if present.task.done() and (end := self._ended(present)) is not None:
-                    self._listener.interrupted(end)
-                self._take_over(successor)
-                await present.close()
-                return successor
             if self._ended(successor) is None and set(self._pairs) <= set(present.pairs):
                 return present  # the exchange does not have the new pairs
             await self._clock.sleep(self._backoff.next())

@@ -184,7 +184,7 @@ class _Stream:
                 await self._control(websocket)
 
     async def _subscribe(self, websocket: ClientConnection) -> None:
-        """Subscribe to all symbols but those that are refused alone. Accepted ones do not wait for the others.
+        """Subscribe to all symbols but those that are refused alone, and put a `PairRefused` for each of these.
 
         Raises:
             _Refusal: The exchange refuses all of them, or is in maintenance.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
@@ -11,7 +13,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from crypto_predict.errors import DatabaseError, InvalidValue
 from crypto_predict.market import Span
-from crypto_predict.market.ports import ACTIVE, CollectedSeries
+from crypto_predict.market.ports import ACTIVE, CollectedSeries, MarketReader
 from crypto_predict.web import conditional_requests, representations
 from crypto_predict.web import questions as query_strings
 from crypto_predict.web.answers import PairRange
@@ -19,7 +21,7 @@ from crypto_predict.web.collected import answers, forecasts, live_answers, price
 from crypto_predict.web.collected import series as found_series
 from crypto_predict.web.collected.administration import Administration, AdministrationOff
 from crypto_predict.web.collected.copies import Copies
-from crypto_predict.web.collected.database import Database, NoDatabase, Overloaded
+from crypto_predict.web.collected.database import BUSY, Database, NoDatabase, Overloaded
 from crypto_predict.web.rendering import COMMON, Rendered, render, simulated_header
 from crypto_predict.web.representations import accepts_gzip
 from crypto_predict.web.snapshots import cache_control, until_candle
@@ -29,6 +31,10 @@ MINUTES_AHEAD, PAST_MINUTES = "/forecast/<path:pair>/minutes", "/forecast/<path:
 DIGEST, SERIES, PRICES = "/digest/<path:pair>", "/series", "/prices"
 PAIRS, PAIR = "/pairs", "/pairs/<path:pair>"
 
+_SLOW = (CANDLES, MINUTES, TOP_OF_BOOK, MINUTES_AHEAD, PAST_MINUTES, DIGEST, SERIES, PRICES, PAIRS, PAIR)
+# Whether an address reads the database, and so may keep a thread for long.
+is_slow = re.compile("|".join(re.sub("<.*>", ".+", rule) for rule in (*_SLOW, "/scorecard", "/openapi.json"))).fullmatch
+
 
 def add_routes(app: Flask, database: Database | None, clock: Callable[[], datetime]) -> None:
     """Add the endpoints that read the database; without one each raises `NoDatabase`."""
@@ -37,7 +43,7 @@ def add_routes(app: Flask, database: Database | None, clock: Callable[[], dateti
     def candles(opened: Database, pair: str, query: str) -> Response:
         content_type = _content_type()
         question = questions.candles(pair, query)
-        with opened.reading() as reader:
+        with _reading(opened) as reader:
             found, interval = found_series.choose(
                 found_series.of_pair(reader, question.pair), question.interval, question.source
             )
@@ -54,7 +60,7 @@ def add_routes(app: Flask, database: Database | None, clock: Callable[[], dateti
         content_type = _content_type()
         question = questions.page(pair, query)
         now = clock()
-        with opened.reading() as reader:
+        with _reading(opened) as reader:
             page = live_answers.minutes(reader, question, now)
         lasts = answers.until_next(page.found, page.interval, now)
         return live(rendering.minutes(page, question, content_type), lasts)
@@ -62,19 +68,19 @@ def add_routes(app: Flask, database: Database | None, clock: Callable[[], dateti
     def top_of_book(opened: Database, pair: str, query: str) -> Response:
         content_type = _content_type()
         question = questions.page(pair, query)
-        with opened.reading() as reader:
+        with _reading(opened) as reader:
             page = live_answers.quotes(reader, question)
         return live(rendering.quotes(page, question, content_type), live_answers.until_next_quote(page, clock()))
 
     def digest(opened: Database, pair: str, query: str) -> Response:
         question = questions.digest(pair, query)
-        with opened.reading() as reader:
+        with _reading(opened) as reader:
             found = answers.digest(reader, question)
         return live(render(found, simulated=found.simulated))
 
     def series(opened: Database, query: str) -> Response:
         query_strings.parameters(query, ())
-        with opened.reading() as reader:
+        with _reading(opened) as reader:
             return live(rendering.series(found_series.series(reader, clock())))
 
     def all_prices(opened: Database, query: str) -> Response:
@@ -90,14 +96,14 @@ def add_forecasts(app: Flask, database: Database | None, clock: Callable[[], dat
 
     def minutes_ahead(opened: Database, pair: str, query: str) -> Response:
         question = questions.minutes_ahead(pair, query)
-        with opened.reading() as reader:
+        with _reading(opened) as reader:
             ahead, lasts = forecasts.newest(reader, question, clock())
         return live(render(ahead, simulated=ahead.simulated), lasts)
 
     def past_minutes(opened: Database, pair: str, query: str) -> Response:
         content_type = _content_type()
         question = questions.past_minutes(pair, query)
-        with opened.reading() as reader:
+        with _reading(opened) as reader:
             page = forecasts.past(reader, question)
         return live(rendering.past_minutes(page, question, content_type), forecasts.until_next(clock()))
 
@@ -132,6 +138,8 @@ def add_changes(
         def view(**path: str) -> Response:
             if administration is None:
                 raise AdministrationOff
+            if request.environ.get(BUSY):
+                raise Overloaded
             administration.check(request.headers.get("Authorization"), request.remote_addr)
             return endpoint(database, administration, **path)
 
@@ -144,7 +152,7 @@ def add_changes(
 def pairs(database: Database, ranges: list[PairRange], now: datetime) -> Response:
     """Answer ``GET /pairs`` with what is collected; the model's part does not depend on the database."""
     try:
-        with database.reading() as reader:
+        with _reading(database) as reader:
             states = found_series.series(reader, now)
     except (DatabaseError, Overloaded):
         return live(rendering.pairs(ranges, None))
@@ -164,7 +172,7 @@ class LiveScorecard:
         if kept is not None and kept[0] is baked and now in kept[2]:
             return live(kept[1], kept[2].end - now)
         try:
-            with self._database.reading() as reader:
+            with _reading(self._database) as reader:
                 rendered = rendering.scorecard(baked, forecasts.records(reader))
         except (DatabaseError, Overloaded):
             return live(rendering.scorecard(baked, None))
@@ -188,7 +196,7 @@ class LastPrices:
         """
         now, kept = self._clock(), self._kept
         if kept is None or now not in kept[1]:
-            with database.reading() as reader:
+            with _reading(database) as reader:
                 found = prices.last(reader)
             rendered = render(found, simulated=any(one.simulated for one in found))
             kept = self._kept = rendered, Span(now, now + forecasts.until_next(now))
@@ -198,7 +206,7 @@ class LastPrices:
 def example(database: Database, fallback: found_series.Example) -> found_series.Example:
     """Return a series that the documentation can ask for; `fallback` if the database has none or cannot be read."""
     try:
-        with database.reading() as reader:
+        with _reading(database) as reader:
             return found_series.example(reader) or fallback
     except (DatabaseError, Overloaded):
         return fallback
@@ -224,6 +232,17 @@ def _add(app: Flask, database: Database | None, endpoints: Mapping[str, Callable
 
     for rule, endpoint in endpoints.items():
         add(rule, endpoint)
+
+
+def _reading(database: Database) -> AbstractContextManager[MarketReader]:
+    """Open the database.
+
+    Raises:
+        Overloaded: Too many others read it, so that the turn of this request has not come.
+    """
+    if request.environ.get(BUSY):
+        raise Overloaded
+    return database.reading()
 
 
 def _query() -> str:
@@ -255,7 +274,7 @@ def _unchanged(etag: str, found: CollectedSeries, lasts: timedelta) -> Response:
 
 
 def _active(database: Database) -> list[CollectedSeries]:
-    with database.reading() as reader:
+    with _reading(database) as reader:
         return [one for one in reader.collected() if one.state == ACTIVE]
 
 

@@ -11,6 +11,7 @@ import logging
 import selectors
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from waitress.task import WSGITask
 
 from crypto_predict.web import problems
+from crypto_predict.web.collected.database import BUSY
 from crypto_predict.web.server import parser, request_head
 from crypto_predict.web.server.pool import Pool, Wait
 
@@ -39,6 +41,7 @@ class Site:
 
     application: WSGIApplication
     effective_port: int
+    is_slow: Callable[[str], object] = lambda _path: False  # whether a request may keep a thread for long
     server_name: str = "waitress.invalid"  # for HTTP/1.0 clients that do not name a host
     ident: str = "crypto-predict"
     url_prefix: str = ""
@@ -68,6 +71,8 @@ class Connection:
         self._sent = 0  # bytes of the first of these
         self._closes = False  # the connection, after this answer
         self._is_first = True  # nothing has been answered yet
+        self.is_slow = False  # the request, which needs a turn
+        self.has_turn = True
         self._events = 0  # that the selector waits for
         self._wait: Wait | None = pool.new  # None: closed
         pool.new[self] = time.monotonic()
@@ -126,6 +131,10 @@ class Connection:
         self._arrived.clear()
         self._schedule(request_head.Request(refusal=problems.Refusal(status, detail)))
 
+    def give_up(self) -> None:
+        """Have the request answered without its turn."""
+        self.is_slow = self.has_turn = False
+
     def close(self) -> None:
         """Close, whatever it is waiting for."""
         if self._wait is None:
@@ -171,6 +180,8 @@ class Connection:
 
     def _schedule(self, request: request_head.Request, *, is_pipelined: bool = False) -> None:
         self._request = request
+        self.is_slow = request.refusal is None and bool(self.server.is_slow(request.path))
+        self.has_turn = True
         self._wait_for(self._pool.working)
         self._pool.schedule(self, is_first=self._is_first, is_pipelined=is_pipelined)
 
@@ -271,6 +282,8 @@ class _Task(WSGITask):
         del environ["wsgi.file_wrapper"]  # connections take bytes only
         if self.request.refusal is not None:
             environ[problems.REFUSAL] = self.request.refusal
+        if not self.channel.has_turn:
+            environ[BUSY] = True
         return environ
 
     def build_response_header(self) -> bytes:

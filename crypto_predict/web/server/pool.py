@@ -14,6 +14,8 @@ STALL_SECONDS = 10.0  # in which the client takes no byte of an answer
 IDLE_SECONDS = 120.0  # between two requests; less where another connection needs the place
 LINGER_SECONDS = 2.0  # for a client to read the last answer and close
 QUIET_SECONDS = 0.25  # all that an idle connection has when the server stops: a request may still be on its way
+TURN_SECONDS = 1.0  # that a request waits for its turn at something slow
+MOST_WAITING = 500  # requests for a turn
 YOUNG_SECONDS = 0.05  # a connection that has waited for less is not dropped to make room
 
 UNREAD_BYTES = 8 * 2**20  # of unsent answers to slow readers, over all connections
@@ -21,7 +23,12 @@ AT_HAND = 2  # requests queued in advance, so that a worker thread need not wait
 
 
 class Member(Protocol):
-    """The methods of a connection that a pool calls."""
+    """What a pool uses of a connection."""
+
+    is_slow: bool  # its request may keep a worker thread for long
+
+    def give_up(self) -> None:
+        """Have the request answered without its turn."""
 
     def answered(self) -> None:
         """Send what a worker thread has written."""
@@ -67,9 +74,12 @@ class SharedBytes:
 class Pool:
     """All connections, by what they wait for. Only the I/O thread changes them.
 
-    Requests wait in three queues that are served in turn: first requests of a connection, later ones, and pipelined
-    ones. So however long one queue is, the others go on. `start` gives a connection to the worker threads, which call
-    its `service` and then `wake`, to end the wait of the I/O thread. `draining` is set while the server is stopping.
+    Requests wait in queues that are served in turn: first requests of a connection, later ones, pipelined ones and slow
+    ones. So however long one queue is, the others go on. Half of the threads at most are given to requests that may be
+    slow, such as those of a database: the others wait for a turn before they are queued, and keep no thread meanwhile.
+    One that waits for longer than `TURN_SECONDS`, or beyond `MOST_WAITING` others, is answered without a turn. `start`
+    gives a connection to the worker threads, which call its `service` and then `wake`, to end the wait of the I/O
+    thread. `draining` is set while the server is stopping.
     """
 
     def __init__(
@@ -87,11 +97,13 @@ class Pool:
         self.lingering: Wait = {}  # for the client to close
         self._waits = (self.new, self.reading, self.working, self.sending, self.idle, self.lingering)
         self._free = threads + AT_HAND  # requests that can be started at the moment
+        self._turns = max(1, threads // 2)  # of slow requests, that are left
+        self._waiting = deque[Member]()  # for a turn
         self._start = start
         self._wake = wake
         self.answered = deque[Member]()  # handed back by worker threads
-        self._queues = deque(deque[Member]() for _ in range(3))
-        self._first, self._later, self._pipelined = self._queues
+        self._queues = deque(deque[Member]() for _ in range(4))
+        self._first, self._later, self._pipelined, self._slow = self._queues
 
     def __len__(self) -> int:
         return sum(map(len, self._waits))
@@ -103,6 +115,11 @@ class Pool:
 
     def schedule(self, connection: Member, *, is_first: bool, is_pipelined: bool) -> None:
         """Queue a connection with a request for a worker thread."""
+        if connection.is_slow:
+            if len(self._waiting) < MOST_WAITING:
+                self._waiting.append(connection)
+                return
+            connection.give_up()
         queue = self._pipelined if is_pipelined else self._first if is_first else self._later
         queue.append(connection)
 
@@ -115,9 +132,14 @@ class Pool:
         """Send the answers of worker threads, and start queued requests."""
         for _ in range(len(self.answered)):  # later ones are sent after the next events
             self._free += 1
-            self.answered.popleft().answered()
+            connection = self.answered.popleft()
+            self._turns += connection.is_slow
+            connection.answered()
             while self.unread.size > UNREAD_BYTES and (slowest := _longest(self.sending)):
                 self._drop(slowest)
+        while self._waiting and self._turns > 0:
+            self._turns -= 1
+            self._slow.append(self._waiting.popleft())
         while self._free > 0 and any(self._queues):
             self._queues.rotate()
             if self._queues[0]:
@@ -133,6 +155,10 @@ class Pool:
         now = time.monotonic()
         while connection := _longest(self.reading, now - REQUEST_SECONDS):
             connection.refuse(408, f"a request must be complete {REQUEST_SECONDS:.0f} s after its first byte")
+        while self._waiting and self.working.get(self._waiting[0], 0.0) <= now - TURN_SECONDS:  # 0: it has closed
+            connection = self._waiting.popleft()
+            connection.give_up()
+            self._later.append(connection)
         while connection := _longest(self.sending, now - STALL_SECONDS):
             self._drop(connection)
         most = QUIET_SECONDS if self.draining.is_set() else IDLE_SECONDS

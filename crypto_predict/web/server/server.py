@@ -20,6 +20,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -97,13 +98,22 @@ def listen(host: str, port: int) -> list[socket.socket]:
 class Server:
     """Serve a WSGI application, which must contain `problems.Refusing`. `draining` is set when the stop begins.
 
+    Requests for the paths that are `slow` take at most half of the threads. One that has waited too long for a turn has
+    `BUSY` in its environment, and must be answered at once.
+
     The constructor begins to listen and installs the handlers of SIGTERM and SIGINT.
 
     Raises:
         CannotListen: The address does not exist or is taken.
     """
 
-    def __init__(self, application: WSGIApplication, settings: ServeSettings, draining: threading.Event) -> None:
+    def __init__(
+        self,
+        application: WSGIApplication,
+        settings: ServeSettings,
+        draining: threading.Event,
+        slow: Callable[[str], object] | None = None,
+    ) -> None:
         if sys.platform == "linux":
             # By default glibc raises this threshold when a mapped block is freed. Later blocks then come from its
             # arenas, which thousands of unread answers would fragment, and are not returned to the system.
@@ -115,11 +125,13 @@ class Server:
         self._resumes_at: float | None = None  # the end of a pause in accepting, by the monotonic clock
         self._expires_at = 0.0  # the next check of the time limits, by the monotonic clock
         self._most_connections = _most_connections()
-        self._sites = {one: Site(application, one.getsockname()[1]) for one in listen(settings.host, settings.port)}
+        sites = partial(Site, application, is_slow=slow) if slow else partial(Site, application)
+        self._sites = {one: sites(effective_port=one.getsockname()[1]) for one in listen(settings.host, settings.port)}
+        threads = max(settings.threads, 2) if slow else settings.threads  # one is always left for what is quick
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue during load needs no warning
         self._threads = ThreadedTaskDispatcher()
-        self._threads.set_thread_count(settings.threads)
-        self.pool = Pool(settings.threads, self._threads.add_task, self._wake, draining)
+        self._threads.set_thread_count(threads)
+        self.pool = Pool(threads, self._threads.add_task, self._wake, draining)
         self._wakeup_reader, self._wakeup_writer = socket.socketpair()
         for end in (self._wakeup_reader, self._wakeup_writer):
             end.setblocking(False)

@@ -2,7 +2,7 @@
 
 There is no public record of all trades behind real minutes, so trades are made that give exactly their candles: the
 open first, the close last, between them the high, the low and others, at random times, often several in one second or
-at one time. As a recording of the exchange shows, a message has several of them, in nearly the order of their times.
+at one time. Messages have one or several of them, in nearly the order of their times, and some come twice.
 """
 
 import asyncio

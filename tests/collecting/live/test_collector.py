@@ -53,7 +53,7 @@ def test_the_top_of_the_book_and_the_state_of_the_stream_are_stored_for_each_min
     """Of three minutes in a row: one in which this machine stands still has no quote, or looks like a silent stream."""
     database = new_database("sqlite", tmp_path)
     with (
-        market(Clock(START, CALM)) as found,
+        market(Clock(START, 2 * CALM)) as found,
         collecting(database, found),
     ):
         first = wait_connected(database, found)

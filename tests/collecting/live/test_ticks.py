@@ -78,13 +78,16 @@ def prices(candle: BuiltCandle) -> tuple[float, float, float, float]:
     return candle.open, candle.high, candle.low, candle.close
 
 
-def by_pandas(ticks: Iterable[tuple[datetime, float]], interval: Interval) -> dict[datetime, tuple[float, ...]]:
-    """The candles of trades in any order; those of one time are in the order given."""
+def in_order(ticks: Iterable[tuple[datetime, float]]) -> "pd.Series[float]":
+    """The prices of trades in any order by their times; those of one time are in the order given."""
     ascending = sorted(ticks, key=lambda tick: tick[0])
-    if not ascending:
-        return {}
-    times = pd.DatetimeIndex([time for time, _ in ascending])
-    bars = pd.Series([price for _, price in ascending], index=times).resample(interval.length).ohlc().dropna()
+    times = pd.DatetimeIndex([time for time, _ in ascending], tz=UTC)
+    return pd.Series([price for _, price in ascending], index=times, dtype=float)
+
+
+def by_pandas(traded: "pd.Series[float]", interval: Interval) -> dict[datetime, tuple[float, ...]]:
+    """The candles of these prices."""
+    bars = traded.resample(interval.length).ohlc().dropna()
     return dict(zip(pd.DatetimeIndex(bars.index).to_pydatetime(), map(tuple, bars.to_numpy().tolist()), strict=True))
 
 
@@ -106,7 +109,7 @@ def test_ticks_out_of_order_within_the_grace_give_the_candles_of_pandas(
         market.tick(time, price, pair, delay, number)
     market.wait(1980)
     for pair in (BTC, ETH):
-        traded = [(NOON + timedelta(seconds=time), price) for time, price, one, _ in trades if one == pair]
+        traded = in_order((NOON + timedelta(seconds=time), price) for time, price, one, _ in trades if one == pair)
         for interval in INTERVALS:
             built = market.of(interval, pair)
             assert {one.open_time: prices(one) for one in built} == by_pandas(traded, interval)
@@ -178,8 +181,9 @@ def test_the_real_minutes_of_a_quarter_as_ticks_give_the_candles_of_pandas() -> 
         found[series.interval] += built
     built_minutes = [(one.open_time, *prices(one), one.volume) for one in found[Interval.MINUTE_1]]
     assert built_minutes == [(*one[:5], round(one.volume, 8)) for one in minutes]
+    traded = in_order(ticks)
     for interval in INTERVALS:
-        expected = by_pandas(ticks, interval)
+        expected = by_pandas(traded, interval)
         assert {one.open_time: prices(one) for one in found[interval]} == expected
         assert len(found[interval]) == len(expected) > 12_000
     assert not any(one.partial or one.late for built in found.values() for one in built)

@@ -6,7 +6,9 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from crypto_predict.store import open_writer
 from tests.support.applications import client
 from tests.support.collected import END, LATE, MINUTES, fill
 from tests.support.databases import new_database, new_postgresql
+from tests.support.live import until
 from tests.support.models import make_model
 from tests.support.serving import ANSWER, run, serving
 
@@ -136,31 +139,75 @@ def locked(url: str) -> Iterator[None]:
         connection.close()
 
 
+CLIENTS = 120  # of candles
+PROBES = ("/livez", "/bitcoin?date=2024-06-01", "/forecast/BTC-USD", "/readyz", "/metrics", "/")
+
+
+def ask(url: str, address: str) -> requests.Response:
+    return requests.get(f"{url}{address}", timeout=60)
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_readers_of_a_locked_database_do_not_hold_all_threads(kind: str, tmp_path: Path) -> None:
-    """Twice as many requests for candles as threads: a forecast is answered before the first of them can be."""
+def test_readers_of_a_locked_database_delay_nobody_else(
+    kind: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Those that read keep half of the threads, the others wait for a turn without one, and are told when it is late.
+
+    What needs no database is answered, as is the baked part of what also has one.
+    """
     url = new_database(kind, tmp_path)
     fill(url)
     if kind == "sqlite":
         with contextlib.closing(sqlite3.connect(url)) as connection:
             connection.execute("PRAGMA journal_mode = DELETE")  # with WAL, readers would not wait
     store.save(make_model(), tmp_path / "model.pkl")
-    with serving(tmp_path / "model.pkl", "--threads", "4", DATABASE_URL=url) as served:
-        statuses: list[int] = []
+    with serving(tmp_path / "model.pkl", "--threads", "4", DATABASE_URL=url) as served, locked(url):
+        stopped, statuses, details = threading.Event(), Counter[int](), set[str | None]()
 
-        def ask() -> None:
-            statuses.append(requests.get(f"{served.url}/candles/BTC-USD?interval=1h", timeout=60).status_code)
+        def read() -> None:
+            with requests.Session() as session:
+                while not stopped.is_set():
+                    answer = session.get(f"{served.url}/candles/BTC-USD?interval=1h", timeout=60)
+                    statuses[answer.status_code] += 1
+                    details.add(answer.json().get("detail"))
+                    stopped.wait(int(answer.headers.get("Retry-After", "60")))
 
-        readers = [threading.Thread(target=ask) for _ in range(8)]
-        with locked(url):
-            for reader in readers:
-                reader.start()
-            assert requests.get(f"{served.url}/bitcoin?date=2024-06-01", timeout=60).content == ANSWER
-            assert 200 not in statuses
+        readers = [threading.Thread(target=read) for _ in range(CLIENTS)]
         for reader in readers:
-            reader.join()
-        assert set(statuses) <= {200, 503}
-        assert requests.get(f"{served.url}/candles/BTC-USD?interval=1h", timeout=60).status_code == 200
+            reader.start()
+        until(lambda: statuses[503] >= CLIENTS // 2)
+        seconds = []
+        for address in PROBES * 3:
+            started = time.perf_counter()
+            assert ask(served.url, address).status_code == 200
+            seconds.append(time.perf_counter() - started)
+        assert ask(served.url, "/bitcoin?date=2024-06-01").content == ANSWER
+        assert [one["collected"] for one in ask(served.url, "/pairs").json()] == [None]
+        assert ask(served.url, "/scorecard").json()["minutes"] is None
+        assert ask(served.url, "/openapi.json").status_code == 200
+        assert set(statuses) == {503}
+        assert "too many requests are reading the database now; try again" in details
+        stopped.set()
+    record_property("slowest of what needs no database", f"{max(seconds):.3f} s")
+    for reader in readers:
+        reader.join()
+
+
+def test_a_server_of_one_thread_answers_beside_its_database(tmp_path: Path) -> None:
+    """A second thread is for what does not need the database."""
+    url = new_postgresql()
+    fill(url)
+    store.save(make_model(), tmp_path / "model.pkl")
+    with serving(tmp_path / "model.pkl", "--threads", "1", DATABASE_URL=url) as served, psycopg.connect(url) as other:
+        other.execute("LOCK TABLE price_history IN ACCESS EXCLUSIVE MODE")
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        with ThreadPoolExecutor() as pool:
+            reading = pool.submit(ask, served.url, "/candles/BTC-USD")
+            until(lambda: other.execute(waiting).fetchall() == [(1,)])
+            assert ask(served.url, "/livez").status_code == 200
+            assert not reading.done()
+            other.rollback()
+            assert reading.result().status_code == 200
 
 
 def test_a_server_with_a_missing_database_starts_and_says_so_in_one_line(tmp_path: Path) -> None:
