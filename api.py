@@ -173,7 +173,7 @@ def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines
     lines.close(LOG_SECONDS, lambda: server.is_hurried)
 
 
-def database_access(url: str, environ: Mapping[str, str], clock: Clock | None) -> Access | None:
+def database_access(url: str, environ: Mapping[str, str], clock: Clock | None = None) -> Access | None:
     """Return what opens the database; None, after a warning, if the packages for it are not installed."""
     try:
         from crypto_predict.store import open_reader  # noqa: PLC0415 the image without a database has no packages for it

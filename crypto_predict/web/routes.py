@@ -76,13 +76,13 @@ def bitcoin(snapshot: Snapshot, query: str) -> Rendered:
 
 def forecast(snapshot: Snapshot, query: str, pair: str) -> Rendered:
     """Answer ``/forecast/{pair}``."""
-    question = questions.forecast(pair, query, snapshot.answers.held)
+    question = questions.forecast(pair, query, snapshot.answers.names)
     return snapshot.rendering.forecast(snapshot.answers.forecast(question))
 
 
 def probability(snapshot: Snapshot, query: str, pair: str) -> Rendered:
     """Answer ``/probability/{pair}``."""
-    question = questions.probability(pair, query, snapshot.answers.held)
+    question = questions.probability(pair, query, snapshot.answers.names)
     answer = probabilities.answer(snapshot.answers, question)
     return rendering.render(answer, simulated=answer.simulated)
 
