@@ -3,21 +3,25 @@
 #   docker build --build-arg SOURCE_DATE_EPOCH="$(date +%s)" --tag crypto-predict .
 #
 # Without SOURCE_DATE_EPOCH the engine may reuse a model from its cache. The target `live` adds the collector and the
-# database libraries; compose.yaml starts it.
+# database libraries, the target `trainer` trains again and again; compose.yaml starts them.
 
 # A release names the base by its digest, so that it is the same in all stages and architectures.
 ARG BASE=python:3.13-slim
 
-FROM --platform=$BUILDPLATFORM $BASE AS train
-# WORKDIR depends on SOURCE_DATE_EPOCH. The slow steps come before it, so that they are cached.
-COPY requirements-train.txt requirements-uv.txt crypto_predict/launch/install.py /packages/
-RUN PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore python -B /packages/install.py /packages/requirements-train.txt
+# What trains: the packages, with those of the database, and the program.
+FROM --platform=$BUILDPLATFORM $BASE AS training
+COPY requirements-train.txt requirements-live.txt requirements-uv.txt crypto_predict/launch/install.py /packages/
+RUN PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore python -B /packages/install.py \
+        /packages/requirements-train.txt /packages/requirements-live.txt
 COPY train.py /training/
 COPY crypto_predict /training/crypto_predict
-# model.pkl and model.ledger.jsonl of the last release, if they exist.
-COPY champion* /training/champion/
 # CSV files for SOURCE=file:data/NAME.csv, if they exist.
 COPY data* /training/data/
+
+# WORKDIR depends on SOURCE_DATE_EPOCH. The slow steps come before it, so that they are cached.
+FROM training AS train
+# model.pkl and model.ledger.jsonl of the last release, if they exist.
+COPY champion* /training/champion/
 # Every option of train.py can be an environment variable (`train.py --help`); an empty one counts as unset.
 ARG PAIR=""
 ARG SOURCE=""
@@ -53,6 +57,19 @@ RUN --mount=type=secret,id=alpaca_api_key \
 # With the arguments of an earlier build, nothing is trained again.
 FROM scratch AS picture
 COPY --from=train /picture/ /
+
+# The trainer of compose.yaml, which trains again and again: native, like everything above.
+FROM training AS trainer
+# A new volume at /model gets the model of the build, and its owner.
+COPY --from=train --chown=65532:65532 /layer/app/ /model/
+ENV PYTHONDONTWRITEBYTECODE=1 \
+    MPLCONFIGDIR=/tmp \
+    OUTPUT=/model/model.pkl \
+    REPEAT=6h
+WORKDIR /training
+USER 65532:65532
+STOPSIGNAL SIGTERM
+CMD ["python", "train.py"]
 
 # The scripts of the page. They are the same for every architecture; the image contains them without Node.js.
 FROM --platform=$BUILDPLATFORM $BASE AS page

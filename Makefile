@@ -99,7 +99,7 @@ checks:
 
 .PHONY: run
 run: $(INSTALLED) scripts ## Train a model, again every 6 hours, and serve it at http://127.0.0.1:8000
-	@$(BIN)/python -m crypto_predict.launch.live --repeat '$(REPEAT)' $(HISTORY) $(ADDRESS)
+	@$(BIN)/python -m crypto_predict.launch.live --repeat '$(REPEAT)' $(HISTORY) $(if $(COLLECT),--pair '$(or $(PAIR),collected)') $(ADDRESS)
 
 .PHONY: serve
 serve: $(INSTALLED) scripts ## Serve the existing model, without training
@@ -113,7 +113,8 @@ collect: $(VENV)/live.stamp ## Collect minutes in data/market.db: what is missin
 test: $(VENV)/dev.stamp checks ## Run every test on all cores, and measure branch coverage
 	@$(BIN)/coverage erase
 	@# Some images set this variable. With it, each of hundreds of processes would compile every module again.
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/coverage run -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
+	@# The reaper ends what an interrupted run leaves behind.
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m tests.support.reaper $(BIN)/coverage run -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report $(if $(filter tests,$(TESTS)),,--fail-under=0)
 
@@ -131,7 +132,7 @@ lint: $(VENV)/dev.stamp page/node_modules/dev.stamp $(BUILT) ## Check format, st
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/question.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
-	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml compose.live.yaml
 	@$(NPM) run --silent lint
 
 .PHONY: format

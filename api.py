@@ -16,7 +16,7 @@ from crypto_predict.prerequisites import needed, quick_imports
 with needed("api.py", "requirements-api.txt"), quick_imports():
     from crypto_predict import logs
     from crypto_predict.baked import store
-    from crypto_predict.command_line import DONE, CommandLine, Option, exit_code
+    from crypto_predict.command_line import DONE, CommandLine, Option, exit_code, with_secrets
     from crypto_predict.errors import CryptoPredictError, DatabaseError, InvalidValue
     from crypto_predict.market.ports import PairRegistry
     from crypto_predict.settings import (
@@ -84,7 +84,14 @@ COMMAND = CommandLine(
         Option("--port", whole_number("port", 0, 65_535), "the port to listen at; 0 picks one", "PORT", default="8000"),
         Option("--threads", whole_number("threads", 1, 256), "number of requests processed at once", "N", default="8"),
         Option("--stale-after", duration, "age of model or newest price at which /fresh is 503", "TIME", default="24h"),
-        Option("--retrain-every", duration, "answers may be cached until the next retrain", "TIME", default="6h"),
+        Option(
+            "--cache-for",
+            duration,
+            "answers may be cached until the model is this old, unless a training is planned",
+            "TIME",
+            default="6h",
+        ),
+        Option("--retrain-every", duration, "the former name", "TIME", former_name_of="cache_for", hidden=True),
         Option("--repository-url", web_address, "address of the project, linked in /docs", "URL"),
         Option("--site-url", site_address, "address of this site, for the links of /feed.xml", "URL"),
         Option(
@@ -230,4 +237,4 @@ def open_registry(url: str, environ: Mapping[str, str], clock: Clock | None) -> 
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], os.environ))
+    sys.exit(main(sys.argv[1:], with_secrets("api.py", os.environ)))

@@ -23,7 +23,7 @@ if __name__ == "__main__":
 with needed(*PREREQUISITES), quick_imports():
     from crypto_predict import logs
     from crypto_predict.collecting.options import CollectSettings, Mode, read_settings
-    from crypto_predict.command_line import DONE, failed, print_report
+    from crypto_predict.command_line import DONE, failed, print_report, with_secrets
     from crypto_predict.errors import CryptoPredictError
 
 
@@ -92,6 +92,6 @@ def run_live(settings: CollectSettings) -> int:
 
 if __name__ == "__main__":
     with needed(*PREREQUISITES):  # for late imports
-        code = main(sys.argv[1:], os.environ)
+        code = main(sys.argv[1:], with_secrets(PROGRAM, os.environ))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C would only interrupt the clean-up of libraries
     sys.exit(code)

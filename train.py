@@ -22,7 +22,7 @@ if __name__ == "__main__":
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 with needed(*PREREQUISITES), quick_imports():
-    from crypto_predict.command_line import DONE, failed, print_report
+    from crypto_predict.command_line import DONE, failed, print_report, with_secrets
     from crypto_predict.errors import CryptoPredictError
     from crypto_predict.market import Interval
     from crypto_predict.market.clock import Clock
@@ -54,35 +54,36 @@ def main(arguments: Sequence[str], environ: Mapping[str, str], clock: Clock | No
     return run(partial(train, settings, as_json, now), settings.outputs.model, "the model")
 
 
-def train(settings: TrainSettings, as_json: bool, now: datetime) -> str:
-    """Train a model on what has closed by `now` (UTC), write it, and return the report."""
+def train(settings: TrainSettings, as_json: bool, now: datetime) -> tuple[str, int]:
+    """Train a model on what has closed by `now` (UTC), write it, and return the report and the exit code."""
     # The forecasting libraries take seconds to import; --help and a mistyped option need not wait for them.
     with quick_imports():
         from crypto_predict.training import pipeline, report  # noqa: PLC0415 see above
 
     result = pipeline.train(settings, now, partial(open_database, settings.history.database))
+    code = DONE if result.is_complete or settings.repeat is None else repeat.INCOMPLETE
     if as_json:
-        return report.as_json(result)
-    return report.as_text(result) if settings.verbose else report.as_summary(result)
+        return report.as_json(result), code
+    return report.as_text(result) if settings.verbose else report.as_summary(result), code
 
 
-def score_minutes(settings: TrainSettings, as_json: bool, now: datetime) -> str:
-    """Score the minute forecasts of the past up to `now` (UTC), write them if asked, and return the report."""
+def score_minutes(settings: TrainSettings, as_json: bool, now: datetime) -> tuple[str, int]:
+    """Score the minute forecasts of the past up to `now` (UTC), write them if asked; return report and code."""
     with quick_imports():
         from crypto_predict.training import minutes, minutes_report  # noqa: PLC0415 see `train`
 
     result = minutes.score_minutes(settings, now, partial(open_database, settings.history.database))
-    return minutes_report.as_json(result) if as_json else minutes_report.as_text(result)
+    return minutes_report.as_json(result) if as_json else minutes_report.as_text(result), DONE
 
 
-def run(work: Callable[[], str], output: Path | None, what: str) -> int:
-    """Do the work, which may write `output`, and print the report that it returns; return the exit code.
+def run(work: Callable[[], tuple[str, int]], output: Path | None, what: str) -> int:
+    """Do the work, which may write `output`, and print the report that it returns; return the exit code of both.
 
     `what` names the output in error messages.
     """
     before = None if output is None else fingerprint(output)
     try:
-        text = work()
+        text, code = work()
     except CryptoPredictError as error:
         return failed(PROGRAM, str(error), error)
     except OSError as error:
@@ -97,7 +98,7 @@ def run(work: Callable[[], str], output: Path | None, what: str) -> int:
         return failed(PROGRAM, f"interrupted; {written}", error)
     except OSError as error:
         return failed(PROGRAM, f"{written}: {error.strerror}", error)
-    return DONE
+    return code
 
 
 def open_database(url: str) -> MarketReader:
@@ -123,6 +124,6 @@ def outcome(output: Path | None, before: tuple[int, ...] | None, what: str) -> s
 
 if __name__ == "__main__":
     with needed(*PREREQUISITES):  # for late imports
-        code = main(sys.argv[1:], os.environ)
+        code = main(sys.argv[1:], with_secrets(PROGRAM, os.environ))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C would only interrupt the clean-up of libraries
     sys.exit(code)

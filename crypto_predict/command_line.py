@@ -10,7 +10,8 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
@@ -29,6 +30,8 @@ from crypto_predict.errors import (
 from crypto_predict.settings import masked
 
 DONE, FAILED, BAD_ARGUMENTS, NO_HISTORY, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 130
+# Variables that may be given by the path of a file instead, in NAME_FILE.
+SECRETS = ("ADMIN_TOKEN", "ALPACA_API_KEY", "ALPACA_SECRET_KEY", "DATABASE_URL", "PGPASSWORD")
 _EXIT_CODES: Mapping[type[BaseException], int] = {
     InvalidValue: BAD_ARGUMENTS,
     UnusableHistory: NO_HISTORY,
@@ -55,7 +58,8 @@ class Option(click.Option):
 
     The `variable` has the name of the option unless another one is given. Without a `metavar` it is a flag. With
     ``multiple=True`` it may be repeated and may hold several values with commas, whose duplicates are dropped; without
-    a default it has no values then.
+    a default it has no values then. The value of a `former_name_of` another option is that option's, unless that is
+    given, too.
 
     Raises:
         InvalidValue: A text is not valid. The error names the option or the variable.
@@ -72,6 +76,7 @@ class Option(click.Option):
         **traits: Any,
     ) -> None:
         self._read = read
+        self.former_name_of: str | None = traits.pop("former_name_of", None)
         super().__init__(
             [name],
             help=explanation,
@@ -175,6 +180,11 @@ class CommandLine:
             self.fail(str(error))
         if context.args:
             self.fail(f"unexpected argument {shown(context.args[0])}; {self._advice}")
+        for option in self._command.params:
+            if isinstance(option, Option) and (current := option.former_name_of):
+                value = context.params.pop(str(option.name))
+                if value is not None and context.get_parameter_source(current) is click.core.ParameterSource.DEFAULT:
+                    context.params[current] = value
         return SimpleNamespace(**context.params)
 
     def named(self, arguments: Sequence[str], environ: Mapping[str, str]) -> list[str]:
@@ -190,6 +200,34 @@ class CommandLine:
         """Exit with code 2 and one line, in which passwords and keys of addresses are masked."""
         click.echo(f"{self._prog}: error: {_CONTROL.sub('?', masked(message))}", err=True)
         raise SystemExit(BAD_ARGUMENTS)
+
+
+def with_secrets(program: str, environ: MutableMapping[str, str]) -> MutableMapping[str, str]:
+    """Replace each ``NAME_FILE`` of `SECRETS` by NAME with the content of that file, as containers mount secrets.
+
+    The environment itself changes: the library of PostgreSQL reads it, and later processes inherit it.
+
+    Raises:
+        SystemExit: With 2 after one line: a file cannot be read or is empty, or the variable is set as well.
+    """
+    for name in SECRETS:
+        if not (path := environ.pop(f"{name}_FILE", "")):
+            continue
+        try:
+            with Path(path).open("rb") as file:
+                text = file.read(_LONGEST + 1).decode().strip()
+            fault = (
+                "" if 0 < len(text) <= _LONGEST else f"{shown(path)} is empty, or longer than {_LONGEST:,} characters"
+            )
+        except (OSError, ValueError) as error:
+            text, fault = "", f"{shown(path)} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}"
+        if environ.get(name):
+            fault = f"{name} is set as well; set one of the two"
+        if fault:
+            click.echo(f"{program}: error: environment variable {name}_FILE: {fault}", err=True)
+            raise SystemExit(BAD_ARGUMENTS)
+        environ[name] = text
+    return environ
 
 
 def print_report(text: str) -> None:

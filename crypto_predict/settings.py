@@ -31,7 +31,7 @@ class ServeSettings:
     port: int
     threads: int
     stale_after: timedelta  # a model or a newest price older than this is reported by /fresh
-    retrain_every: timedelta  # answers may be cached until the next retrain
+    cache_for: timedelta  # answers may be cached until the model is this old, unless a training is planned
     log_level: str  # debug, info, warning or error
     repository_url: str | None = None  # address of the project, to which the documentation links
     database: str | None = None  # address of the database of the market

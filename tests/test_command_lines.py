@@ -22,6 +22,7 @@ import api
 from crypto_predict import prerequisites
 from crypto_predict.baked import store
 from crypto_predict.collecting import options as collecting_options
+from crypto_predict.command_line import with_secrets
 from crypto_predict.training import options
 from tests.support.models import make_model
 from tests.support.processes import Finished, run_measured
@@ -50,7 +51,7 @@ NAMES = {
         ),
         *("every", "ledger", "champion"),
     ],
-    "api.py": ["model", "database", "host", "port", "threads", "stale-after", "retrain-every", "log-level", "site-url"],
+    "api.py": ["model", "database", "host", "port", "threads", "stale-after", "cache-for", "log-level", "site-url"],
     "collect.py": ["pair", "source", "interval", "since", "until", "shard", "keep", "metrics-port", "metrics-host"],
 }
 VARIABLES = {
@@ -265,6 +266,38 @@ def test_an_old_python_can_parse_the_modules_that_report_it(name: str) -> None:
     assert f'requires-python = ">={".".join(map(str, prerequisites.OLDEST))}"' in (ROOT / "pyproject.toml").read_text()
 
 
+def test_a_secret_can_be_in_a_file_instead(tmp_path: Path) -> None:
+    """Containers mount secrets as files: a variable is visible to whoever may inspect the container."""
+    (tmp_path / "token").write_text("sixteen of these\n")
+    environ = {"ADMIN_TOKEN_FILE": str(tmp_path / "token"), "PORT": "0"}
+    assert with_secrets("api.py", environ) == {"ADMIN_TOKEN": "sixteen of these", "PORT": "0"}
+
+
+@pytest.mark.parametrize(
+    ("content", "other", "fault"),
+    [
+        (None, "", "No such file or directory"),
+        (b"", "", "is empty"),
+        (b"\xff\xfe", "", "not UTF-8 text"),
+        (b"x" * 5_000, "", "longer than 4,096 characters"),
+        (b"first-secret", "second-secret", "PGPASSWORD is set as well; set one of the two"),
+    ],
+)
+def test_a_file_without_a_secret_ends_a_command_with_2_and_one_line(
+    content: bytes | None, other: str, fault: str, tmp_path: Path
+) -> None:
+    """Without the line, somebody would look for the reason of a refused password."""
+    if content is not None:
+        (tmp_path / "password").write_bytes(content)
+    environ = {"PGPASSWORD": other, "PGPASSWORD_FILE": str(tmp_path / "password")}
+    run = run_measured([sys.executable, "collect.py", "--status"], environ)
+    assert run.code == 2
+    (line,) = run.errors.splitlines()
+    assert line.startswith("collect.py: error: environment variable PGPASSWORD_FILE: ")
+    assert fault in line
+    assert "first-secret" not in line
+
+
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., Finished]:
     """`make` in a copy of this folder's Makefile and programs, where everything is installed already."""
@@ -328,3 +361,20 @@ def test_make_serve_serves_the_existing_model(make: Callable[..., Finished], tmp
         run = make("serve", PORT=str(taken.getsockname()[1]))
     assert "Address already in use" in run.errors
     assert (tmp_path / "model.pkl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "hours"),
+    [
+        ((), {}, 6),
+        ((), {"RETRAIN_EVERY": "3h"}, 3),
+        (("--retrain-every", "3h"), {}, 3),
+        (("--retrain-every", "3h"), {"CACHE_FOR": "2h"}, 2),
+        (("--cache-for", "2h"), {"RETRAIN_EVERY": "3h"}, 2),
+    ],
+)
+def test_the_former_name_of_an_option_works_unless_the_new_one_is_given(
+    arguments: tuple[str, ...], environ: dict[str, str], hours: int
+) -> None:
+    """Whoever has it in a script or a unit of systemd need not change that."""
+    assert api.read_settings(arguments, environ)[0].cache_for == timedelta(hours=hours)

@@ -13,7 +13,7 @@ from crypto_predict.market import Interval, SeriesKey
 from crypto_predict.store.tables import metadata
 from crypto_predict.web.collected.series import Example
 from crypto_predict.web.documentation.openapi import document
-from crypto_predict.web.rendering import PROVENANCE, SERIES
+from crypto_predict.web.rendering import PROVENANCE, SERIES, STALE
 from tests.support.applications import snapshot_of
 from tests.support.models import BTC, LAST, make_model
 from tests.support.serving import ROOT
@@ -106,7 +106,7 @@ def test_the_guide_lists_exactly_the_endpoints_and_headers() -> None:
     rows = re.findall(r"^\| (`/.*?) \| ", API, re.MULTILINE)
     named = {address for row in rows for address in re.findall(r"`(/[a-z/{}.-]*)", row)}
     assert named == paths
-    assert set(re.findall(r"`(Crypto-Predict-[A-Za-z-]+)`", API)) == {*PROVENANCE, *SERIES}
+    assert set(re.findall(r"`(Crypto-Predict-[A-Za-z-]+)`", API)) == {*PROVENANCE, STALE[0], *SERIES}
 
 
 def test_the_guide_lists_exactly_the_tables_and_their_columns() -> None:
@@ -117,15 +117,15 @@ def test_the_guide_lists_exactly_the_tables_and_their_columns() -> None:
     assert listed == {name: [column.name for column in table.columns] for name, table in metadata.tables.items()}
 
 
-def test_the_guide_lists_the_services_that_the_profile_starts() -> None:
-    services = read_yaml("compose.yaml")["services"]
-    chapter = COLLECTING.partition("\n## Docker\n")[2]
-    started = {name for name, service in services.items() if service.get("profiles") == ["live"]}
-    assert set(re.findall(r"^\| `(\w+)` \|", chapter, re.MULTILINE)) == started
-    variables = set(re.findall(r"\$\{([A-Z_]+)", str([services[name] for name in started])))
-    read = {name for name in re.findall(r"`([A-Z_]{3,})`", chapter) if name != "DATABASE_URL"}
-    assert read <= variables
-    assert {"LIVE_PORT", "DATABASE_PASSWORD"} <= read
+def test_the_guide_lists_the_services_and_the_variables_of_compose() -> None:
+    """Both files, since the second one extends the first."""
+    files = [read_yaml(name) for name in ("compose.yaml", "compose.live.yaml")]
+    services = {name for file in files for name in file["services"]}
+    chapter = (ROOT / "docs" / "self-hosting.md").read_text(encoding="utf-8")
+    chapter = chapter.partition("\n## With Docker\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `([a-z]+)` \|", chapter, re.MULTILINE)) == services
+    read = set(re.findall(r"\$\{([A-Z_]+)", str(files))) - {"UNTIL", "SOURCE_DATE_EPOCH", "NPM_CONFIG_REGISTRY"}
+    assert set(re.findall(r"`([A-Z_]{3,})`", chapter)) == read
 
 
 def test_the_readme_has_the_figures_of_the_guide() -> None:

@@ -26,7 +26,7 @@ ALL_PAIRS = Shard()
 
 EXAMPLES = """\
 examples:
-  python collect.py                                                   live: five pairs and their history, until Ctrl-C
+  python collect.py                                                   live: five pairs from 90 days ago on, until Ctrl-C
   python collect.py --pair ADA/USD --since 2024-01-01                 live: one more pair from now on
   python collect.py --source simulated --database /tmp/market.db      live: an invented market, without a network
   python collect.py --backfill --since 2021-01-01                     minutes of five pairs, into data/market.db
@@ -117,7 +117,9 @@ OPTIONS = (
         f"{DEFAULT_INTERVAL.label}; otherwise every stored interval)",
         "TIME",
     ),
-    Option("--since", day, "first UTC day; --backfill needs it; live, the default is a pair's beginning", "DATE"),
+    Option(
+        "--since", day, "first UTC day; --backfill needs it; live, a new pair begins 90 days ago without it", "DATE"
+    ),
     Option("--until", day, "last UTC day", "DATE"),
     Option(
         "--database",

@@ -15,6 +15,7 @@ from crypto_predict.sources.session import answer_within
 from crypto_predict.sources.stored import STORE
 
 ASK_SECONDS = 10  # for the answer of one exchange, of this machine
+HISTORY = timedelta(days=90)  # before a pair is followed: what is fetched unless somebody says how far back
 RECENT = timedelta(days=30)  # a pair without a candle for so long is not traded any more
 
 _MINUTE = Interval.MINUTE_1
@@ -31,7 +32,7 @@ class Registry:
         self._database, self._sources, self._clock = database, sources, clock or Clock()
 
     def add(self, pair: Pair, source: str | None = None, since: datetime | None = None) -> CollectedSeries:
-        """Follow the minutes of a pair from `since` (UTC) on, or from its beginning; begin again if it was stopped.
+        """Follow the minutes of a pair from `since` (UTC) on, or as `follow` does; begin again if it was stopped.
 
         The first of the sources that has the pair is taken, or `source`. Adding a pair twice changes nothing.
 
@@ -60,13 +61,18 @@ class Registry:
         return self._first_with(sources, pair), None
 
     def follow(self, source: CandleSource, pair: Pair, since: datetime | None = None) -> CollectedSeries:
-        """Follow the minutes of a pair from a source, without asking it.
+        """Follow the minutes of a pair from a source, without asking it, from `since` (UTC) on.
+
+        Without `since`, a pair that the database does not have is followed from the day `HISTORY` ago on, and another
+        one as before.
 
         Raises:
             UnusableHistory: The source cannot have the pair.
             DatabaseError: The database cannot be used.
         """
         series = SeriesKey(source.id, source.traded(pair), _MINUTE)
+        if since is None and all(one.series != series for one in self._database.collected()):
+            since = Interval.DAY_1.floor(self._clock.now() - HISTORY)
         self._database.follow(series, simulated=source.simulated)
         self._database.set_state(series, ACTIVE, since)
         return next(one for one in self._database.collected() if one.series == series)

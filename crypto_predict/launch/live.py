@@ -49,6 +49,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     parser = argparse.ArgumentParser("crypto_predict.launch.live", description="Train again and again, and serve.")
     parser.add_argument("--repeat", default="", help="from one training to the next, such as 6h; empty: train once")
     parser.add_argument("--source", required=True, help="of the training")
+    parser.add_argument("--pair", help="of the training; by default that of the environment")
     parser.add_argument("--host", required=True)
     parser.add_argument("--port", required=True)
     given = parser.parse_args(arguments)
@@ -58,7 +59,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         return code
     ledger = ["--ledger", str(LEDGER)] if LEDGER.exists() and not given.repeat else []
     again = ["--repeat", given.repeat] if given.repeat else []
-    trainer = _program("train.py", "--source", given.source, "--output", str(MODEL), *again, *ledger)
+    pair = ["--pair", given.pair] if given.pair else []
+    trainer = _program("train.py", "--source", given.source, "--output", str(MODEL), *pair, *again, *ledger)
     server = _program("api.py", *address, "--model", str(MODEL), "--greet")
     return Live(trainer, server, {"LOG_LEVEL": "warning", **environ}, repeats=bool(given.repeat)).run()
 

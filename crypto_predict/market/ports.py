@@ -341,7 +341,7 @@ class MarketReader(Protocol):
     def last_prices(self, ago: timedelta, tolerance: timedelta) -> Sequence[LastPrice]:
         """Return the newest price of every series, sorted, beside the price `ago` before it.
 
-        That is the last close of the `tolerance` that ends there, both ends included: minutes without trades often have
+        That is the newest close at least `ago` and at most `ago + tolerance` old: minutes without trades often have
         no candle.
         """
 
@@ -538,7 +538,7 @@ class PairRegistry(Protocol):
     """Which pairs the collector follows, as an administrator changes it. The collector notices within a minute."""
 
     def add(self, pair: Pair, source: str | None = None, since: datetime | None = None) -> CollectedSeries:
-        """Follow the minutes of a pair from `since` (UTC) on, or from its beginning; begin again if it was stopped.
+        """Follow the minutes of a pair from `since` (UTC) on, or of the last 90 days; begin again if it was stopped.
 
         The first of the sources that has the pair is taken, or `source`. Adding a pair twice changes nothing.
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import http.client
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Lock
@@ -26,6 +27,7 @@ _IN_A_ROW = 120.0  # seconds after a pause in which another refusal follows it
 REFUSALS = frozenset(_DEFAULTS)
 _OF_ADDRESS = frozenset({BANNED, BLOCKED})  # of this machine, its handshakes included
 LONGEST = 259_200.0  # seconds, the longest ban of Binance: more is not believed
+_ALONE = 30.0  # seconds for which others wait for the answer to the first question after a pause
 _PRODUCTION = RetryPolicy()
 
 
@@ -59,6 +61,7 @@ class Pause:
 
     def __init__(self) -> None:
         self._lock = Lock()
+        self._first, self._is_doubtful = Lock(), False  # no answer has come since the newest refusal of a request
         self._kinds = {False: _Kind(), True: _Kind()}  # of requests, and of handshakes of streams
 
     def refused(
@@ -79,9 +82,31 @@ class Pause:
                 given = first * min(multiple * 2.0 ** min(kind.row - 1, 20), most)
             end = now + min(given, LONGEST)
             until = datetime.now(UTC) + timedelta(seconds=end - now)
+            self._is_doubtful = self._is_doubtful or not stream or status in _OF_ADDRESS
             for concerned in self._kinds.values() if status in _OF_ADDRESS else (kind,):
                 if end > concerned.end:
                     concerned.end, concerned.newest = end, (status, until)
+
+    @contextmanager
+    def question(self, seconds: float) -> Iterator[Refused | None]:
+        """Ask inside the context, unless it gives why the exchange must not be asked.
+
+        The first question after a pause goes alone: the exchange may refuse again. Others wait for its answer, at most
+        so many `seconds`.
+        """
+        goes_first = self.now() is None and self._is_doubtful and self._first.acquire(timeout=min(seconds, _ALONE))
+        try:
+            if goes_first and not self._is_doubtful:  # another one was answered meanwhile
+                self._first.release()
+                goes_first = False
+            yield self.now()
+        finally:
+            if goes_first:
+                self._first.release()
+
+    def answered(self) -> None:
+        """Note that a request was not refused."""
+        self._is_doubtful = False
 
     def now(self, *, stream: bool = False) -> Refused | None:
         """Return why the exchange must not be asked now, or connected to for a `stream`; None if it may be."""

@@ -106,11 +106,15 @@ class BoundedSession(requests.Session):
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **options: Any) -> requests.Response:
         """Send a request and read the whole answer."""
         host = host_of(str(url))
-        if (refused := pause_of(host).now()) is not None:
-            raise _paused(host, refused)
+        with pause_of(host).question(seconds_left()) as refused:
+            if refused is not None:
+                raise _paused(host, refused)
+            return self._ask(host, method, url, *args, **options)
+
+    def _ask(self, host: str, *args: Any, **options: Any) -> requests.Response:
         with answer_within(self._policy.answer_timeout) as seconds:
             try:
-                response = self._fetch(host, method, url, *args, **options)
+                response = self._fetch(host, *args, **options)
             # A malformed address of the exchange or of a proxy is a ValueError or, without a host, a TypeError.
             except (OSError, HTTPError, ValueError, TypeError) as error:
                 # `from None`, because the error may contain the headers, and with them the keys.
@@ -122,6 +126,7 @@ class BoundedSession(requests.Session):
         self._received(response.headers)
         if response.status_code // 100 != 2:
             raise self._refused(host, response)
+        pause_of(host).answered()
         return response
 
     def _fetch(self, host: str, *args: Any, **options: Any) -> requests.Response:

@@ -72,7 +72,7 @@ BINANCE = Symbols(
     # No entry ends with another one, so that a symbol means one pair. AEUR is left out for that: ADAEUR is ADA/EUR.
     quotes=frozenset(
         [
-            *("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USD1", "USDP", "DAI", "EURI", "XUSD"),
+            *("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USD1", "USDP", "DAI", "EURI", "XUSD", "RLUSD"),
             *("BTC", "ETH", "BNB", "XRP", "TRX", "DOGE", "DOT", "SOL"),
             *("EUR", "GBP", "TRY", "BRL", "ARS", "JPY", "MXN", "COP", "PLN", "RON", "CZK", "UAH", "RUB", "ZAR", "NGN"),
             *("AUD", "IDR"),

@@ -425,9 +425,10 @@ def _quote(row: _Row) -> Quote:
 
 
 def _built(row: _Row) -> BuiltCandle:
-    opening, first, high, low, close, ticks, late, partial = row
+    opening, first, high, low, close, ticks, late, partial, volume = row
     prices = number(first), number(high), number(low), number(close)
-    return BuiltCandle(instant(opening), *prices, whole(ticks), whole(late), partial)
+    size = None if volume is None else number(volume)
+    return BuiltCandle(instant(opening), *prices, whole(ticks), whole(late), partial, size)
 
 
 def _stream(row: _Row) -> StreamSpan:

@@ -63,6 +63,7 @@ class TrainingRun:
     model: Model
     output: Path
     seconds: dict[Pair, float]
+    is_complete: bool = True  # False: the collected pairs are not known yet
 
 
 def train(
@@ -131,10 +132,10 @@ def train(
         if settings.repeat is not None:
             newest = max(forecast.anchor.at for forecast in forecasts.values())
             _log.info("%s was written; its newest price is of %s", outputs.model, f"{newest:%Y-%m-%d %H:%M} UTC")
-        elif settings.release.every is None:  # nobody plans another training
-            schedule_beside(outputs.model).unlink(missing_ok=True)
+        elif settings.release.every is None and (stale := schedule_beside(outputs.model)).exists():
+            stale.unlink()  # nobody plans another training
     seconds = {pair: trained[pair].seconds if pair in trained else 0.0 for pair in model.forecasts}
-    return TrainingRun(model, outputs.model, seconds)
+    return TrainingRun(model, outputs.model, seconds, not request.collected or any(collected.values()))
 
 
 def _train_pairs(

@@ -41,6 +41,8 @@ POLL = 0.1  # seconds from one look at a training to the next
 ENDING = 2.0  # seconds that a training has after SIGTERM to remove its temporary files
 # They are the same in the next minute: the next regular training has new prices.
 _LASTING = {REFUSED, BAD_ARGUMENTS}
+INCOMPLETE = 75  # the exit code of a training that found no collected pairs: a new collector has not named them yet
+EARLY = 5  # trainings in a row that soon follow such a one
 _ERROR = "train.py: error: "
 _TAIL = 16_384  # bytes of the log of a training in which its error is looked for
 
@@ -99,15 +101,18 @@ async def _run(plan: Repetition, clock: Clock) -> int:
 
 async def _forever(plan: Repetition, clock: Clock) -> int:
     """Train, and wait for the next training; return only if the arguments are wrong."""
-    failures, is_first = 0, True
+    failures, early, is_first = 0, 0, True
     while True:
         begun = clock.now()
         _log.info("a training begins at %s", _shown(begun))
         outcome = await _attempt(plan, begun)
         now, failure = clock.now(), None
         next_at = next_training(now, plan.every)
-        if outcome.code == DONE:
+        if outcome.code in {DONE, INCOMPLETE}:
+            early = early + 1 if outcome.code == INCOMPLETE else 0
             failures = 0
+            if 0 < early <= EARLY:
+                next_at = min(next_at, now + waiting(early))
             _log.info("the training has ended; the next one begins at %s", _shown(next_at))
         elif outcome.code == BAD_ARGUMENTS and is_first:
             return BAD_ARGUMENTS
@@ -163,7 +168,7 @@ async def _attempt(plan: Repetition, begun: datetime) -> _Outcome:
     finally:
         _end(process)
     code = process.returncode
-    return _Outcome(code, "" if code == DONE else reason_of(code, bytes(tail).decode("utf-8", "replace")))
+    return _Outcome(code, "" if code in {DONE, INCOMPLETE} else reason_of(code, bytes(tail).decode("utf-8", "replace")))
 
 
 def _start(plan: Repetition, begun: datetime) -> subprocess.Popen[bytes]:

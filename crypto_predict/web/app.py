@@ -53,7 +53,6 @@ def create_service(
         static=False,
         address=settings.site_url,
         stale_after=settings.stale_after,
-        retrain_every=settings.retrain_every,
         repository_url=settings.repository_url,
         assets=assets.find(),
     )

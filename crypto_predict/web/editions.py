@@ -17,6 +17,7 @@ from pathlib import Path
 
 from crypto_predict import logs
 from crypto_predict.baked import store
+from crypto_predict.baked.schedule import Schedule, schedule_beside
 from crypto_predict.baked.schema import Model
 from crypto_predict.settings import ServeSettings
 from crypto_predict.web.operations import startup
@@ -25,7 +26,7 @@ from crypto_predict.web.page.html import Site
 from crypto_predict.web.page.pages import Pages
 from crypto_predict.web.page.release_pages import ReleasePages
 from crypto_predict.web.page.releases import Releases
-from crypto_predict.web.snapshots import Snapshot, entity_tag
+from crypto_predict.web.snapshots import Limits, Snapshot, entity_tag, planned_beside
 
 LOOK_SECONDS = 0.5  # between two looks at the files; one that changed is read once it rests from one look to the next
 
@@ -63,13 +64,14 @@ class Editions:
     def __init__(self, model: Model, settings: ServeSettings, site: Site, clock: Callable[[], datetime]) -> None:
         """Serve `model`, which was loaded from the file of the settings."""
         self._settings, self._site, self._clock = settings, site, clock
-        self._files = (settings.model, settings.ledger)
+        self._limits = Limits(settings.cache_for, settings.stale_after)
+        self._files = (settings.model, settings.ledger, schedule_beside(settings.model))
         self._seen = self._used = tuple(map(_stamp, self._files))
         # The file may have been replaced since it was loaded: the first look compares its digest.
         self._used = ((), *self._used[1:])
         self.taken = self.refused = 0  # model files, since the start
         self.loaded_at = time.time()  # seconds since 1970, when the current model was loaded
-        self.current = self._edition(Snapshot.of(model, settings.retrain_every))
+        self.current = self._edition(Snapshot.of(model, planned_beside(settings.model), self._limits))
 
     def state(self) -> ModelState:
         """Return what the metrics show of the model."""
@@ -87,9 +89,9 @@ class Editions:
         rested, self._seen = stamps == self._seen, stamps
         if not rested or stamps == self._used:
             return
-        before, self._used = self._used, stamps
+        (model, *others), self._used = self._used, stamps
         try:
-            following = self._following(*(old != new for old, new in zip(before, stamps, strict=True)))
+            following = self._following(model_changed=model != stamps[0], others_changed=tuple(others) != stamps[1:])
         except Exception as error:  # noqa: BLE001 whatever a file holds, the current edition goes on
             self.refused += 1
             logs.event(_log, logging.ERROR, "new model refused; the earlier one is served", reason=str(error))
@@ -97,12 +99,13 @@ class Editions:
         if following is not None:
             self.current = following
 
-    def _following(self, model_changed: bool, ledger_changed: bool) -> Edition | None:
+    def _following(self, *, model_changed: bool, others_changed: bool) -> Edition | None:
         """Return the edition of the changed files, complete and prepared; None if nothing differs."""
-        snapshot = self._loaded() if model_changed else None
-        if snapshot is None and not ledger_changed:
+        schedule = planned_beside(self._settings.model)
+        snapshot = self._loaded(schedule) if model_changed else None
+        if snapshot is None and not others_changed:
             return None
-        edition = self._edition(snapshot or self.current.snapshot)
+        edition = self._edition(snapshot or self.current.snapshot.planned(schedule, self._limits))
         edition.prepare()
         if snapshot is not None:
             self.taken += 1
@@ -110,12 +113,12 @@ class Editions:
             startup.announce_model("new model taken up", edition.model, self._clock(), self._settings.stale_after)
         return edition
 
-    def _loaded(self) -> Snapshot | None:
+    def _loaded(self, schedule: Schedule | None) -> Snapshot | None:
         """Return the answers of the model file; None if the current ones are those."""
         data = store.read(self._settings.model)
         if entity_tag(data) == self.current.snapshot.validity.etag:
             return None
-        return Snapshot.of(store.loads(data, self._settings.model), self._settings.retrain_every, data)
+        return Snapshot.of(store.loads(data, self._settings.model), schedule, self._limits, data)
 
     def _edition(self, snapshot: Snapshot) -> Edition:
         settings = self._settings

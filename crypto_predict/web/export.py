@@ -27,7 +27,7 @@ with needed("-m crypto_predict.web.export", "requirements-api.txt"), quick_impor
     from crypto_predict.web.page.pages import Pages
     from crypto_predict.web.page.release_pages import list_document, release_document
     from crypto_predict.web.page.releases import Releases
-    from crypto_predict.web.snapshots import Snapshot
+    from crypto_predict.web.snapshots import Limits, Snapshot, planned_beside
     from crypto_predict.wording import counted, listed
 
 PROGRAM = "-m crypto_predict.web.export"
@@ -69,7 +69,9 @@ COMMAND = CommandLine(
         Option("--export-url", site_address, "address at which FOLDER will be found, for links of the feed", "URL"),
         Option("--repository-url", web_address, "address of the project, linked on the page", "URL"),
         Option("--stale-after", duration, "age from which the page says that it is stale", "TIME", default="24h"),
-        Option("--retrain-every", duration, "time between two releases", "TIME", default="6h"),
+        Option(
+            "--retrain-every", duration, "without effect: the schedule beside the model is read", "TIME", hidden=True
+        ),
         Option("--json", boolean, "print what was written as JSON"),
     ],
     TEACHING,
@@ -87,7 +89,6 @@ class ExportSettings:
     export_url: str | None  # address of the export, which ends with a slash
     repository_url: str | None
     stale_after: timedelta
-    retrain_every: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Export; return the exit code."""
     options = vars(COMMAND.parse(arguments, environ))
     as_json = options.pop("json")
+    del options["retrain_every"]
     settings = ExportSettings(**options)
     try:
         done = export(settings)
@@ -163,11 +165,12 @@ def contents(settings: ExportSettings, model: Model, releases: Releases) -> Iter
         address=settings.site,
         static=True,
         stale_after=settings.stale_after,
-        retrain_every=settings.retrain_every,
         repository_url=settings.repository_url,
         assets=assets.find(),
     )
-    pages = Pages(Snapshot.of(model, settings.retrain_every), site, lambda: datetime.now(UTC))
+    limits = Limits(settings.stale_after, settings.stale_after)  # for headers, which files do not have
+    snapshot = Snapshot.of(model, planned_beside(settings.model), limits)
+    pages = Pages(snapshot, site, lambda: datetime.now(UTC))
     for path in pages.paths:
         answer = pages.answer(path, None)
         if answer is not None:

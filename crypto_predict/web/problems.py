@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from crypto_predict.baked import plain
 from crypto_predict.errors import CryptoPredictError, DatabaseError, InvalidValue, NoProphetInterval, UnknownPair
 from crypto_predict.web.answers import NoBitcoin, OutsideModel
 from crypto_predict.web.collected.administration import (
@@ -102,7 +103,7 @@ DRAINING = Problem(503, "this server is stopping: it finishes the requests it ha
 
 def stale(freshness: Freshness) -> Problem:
     """Return the problem of a model that is too old, or whose newest price is."""
-    return Problem(503, str(freshness), asdict(freshness))
+    return Problem(503, str(freshness), plain.encode(freshness))
 
 
 def of_error(error: CryptoPredictError) -> Problem:
@@ -178,6 +179,6 @@ class Refusing:
         refusal = environ.get(REFUSAL)
         if refusal is None:
             return self._application(environ, start_response)
-        body, headers = Problem(refusal.status, refusal.detail).rendered()
-        start_response(f"{refusal.status} {TITLES[refusal.status]}", [*headers, *COMMON])
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+        problem = Problem(refusal.status, refusal.detail).rendered()
+        start_response(f"{refusal.status} {TITLES[refusal.status]}", [*problem.headers, *COMMON])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [problem.body]

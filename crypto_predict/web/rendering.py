@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED
-from crypto_predict.market import DAY
+from crypto_predict.market import DAY, Pair
 from crypto_predict.web.answers import Answers, Forecast, Provenance, Row, Series
 
 PREPARED_DAYS = 366  # at a time
@@ -24,6 +24,7 @@ PAUSE_SECONDS = 0.005  # between them
 Headers = list[tuple[str, str]]
 
 PAIR, SIMULATED = "Crypto-Predict-Pair", "Crypto-Predict-Simulated"
+STALE = ("Crypto-Predict-Stale", "true")  # of answers of a model that is too old, or its newest price
 PROVENANCE = ("Crypto-Predict-Kind", "Crypto-Predict-As-Of", PAIR, "Crypto-Predict-Model", SIMULATED)
 SERIES = ("Crypto-Predict-Source", "Crypto-Predict-Interval")  # of candles
 
@@ -31,7 +32,10 @@ SERIES = ("Crypto-Predict-Source", "Crypto-Predict-Interval")  # of candles
 COMMON: Headers = [
     ("Access-Control-Allow-Origin", "*"),
     # Pages of other origins may read only these in addition to a few standard headers.
-    ("Access-Control-Expose-Headers", ", ".join([*PROVENANCE, *SERIES, "Date", "ETag", "Link", "Retry-After"])),
+    (
+        "Access-Control-Expose-Headers",
+        ", ".join([*PROVENANCE, STALE[0], *SERIES, "Date", "ETag", "Link", "Retry-After"]),
+    ),
     ("X-Content-Type-Options", "nosniff"),
 ]
 
@@ -41,6 +45,7 @@ class Rendered(NamedTuple):
 
     body: bytes
     headers: Headers  # shared between answers: do not change
+    pair: Pair | None = None  # that it is about; None: several, or none
 
 
 class Rendering:
@@ -98,9 +103,9 @@ class Rendering:
                 sleep(PAUSE_SECONDS)
 
 
-def render(value: Any, *, simulated: bool) -> Rendered:
-    """Render a value (see `plain.encode`) as JSON."""
-    return _rendered(f"{json.dumps(plain.encode(value))}\n".encode(), simulated_header(simulated))
+def render(value: Any, *, simulated: bool, pair: Pair | None = None) -> Rendered:
+    """Render a value (see `plain.encode`), which is about `pair`, as JSON."""
+    return _rendered(f"{json.dumps(plain.encode(value))}\n".encode(), simulated_header(simulated), pair)
 
 
 def bitcoin(row: Row) -> Rendered:
@@ -111,7 +116,7 @@ def bitcoin(row: Row) -> Rendered:
         f'{{"date": "{_http_day(day)} {clock} GMT", "prediction": {price.price!r}, '
         f'"prediction low": {price.low!r}, "prediction_high": {price.high!r}}}\n'
     )
-    return _rendered(body.encode(), provenance_headers(row.provenance))
+    return _rendered(body.encode(), provenance_headers(row.provenance), row.provenance.pair)
 
 
 def simulated_header(simulated: bool) -> Headers:
@@ -126,8 +131,8 @@ def provenance_headers(provenance: Provenance) -> Headers:
     return [*zip(PROVENANCE, values, strict=False), *simulated_header(provenance.simulated)]
 
 
-def _rendered(body: bytes, headers: Headers) -> Rendered:
-    return Rendered(body, [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers])
+def _rendered(body: bytes, headers: Headers, pair: Pair | None) -> Rendered:
+    return Rendered(body, [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers], pair)
 
 
 @lru_cache(maxsize=10_000)
@@ -138,7 +143,7 @@ def _http_day(day: date) -> str:
 
 def _listed(forecast: Forecast, rows: Sequence[bytes]) -> Rendered:
     body = b"[" + b", ".join(rows) + b"]\n"
-    return _rendered(body, simulated_header(forecast.series.fitted.simulated))
+    return _rendered(body, simulated_header(forecast.series.fitted.simulated), forecast.series.fitted.pair)
 
 
 def _row(row: Row, quantiles: str = "") -> bytes:

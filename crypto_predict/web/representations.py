@@ -11,7 +11,7 @@ from typing import NamedTuple
 from werkzeug.datastructures import Accept
 from werkzeug.http import parse_accept_header
 
-from crypto_predict.web.rendering import Headers, Rendered
+from crypto_predict.web.rendering import STALE, Headers, Rendered
 
 VARY = ("Vary", "Accept-Encoding")
 COMPRESSED_FROM = 1_000  # bytes of an answer that is made for one request; a shorter one fits in one packet anyway
@@ -55,7 +55,8 @@ def represent(body: bytes, headers: Headers, brotli: bytes | None = None) -> Rep
 
     `brotli` is the body in the format of Brotli, for which Python has no library of its own.
     """
-    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    # Equal bytes of a stale model have another tag: a cache must not keep a header that holds no more.
+    tag = f'"{hashlib.sha256(body + b"stale" * (STALE in headers)).hexdigest()[:32]}"'
     # Lists of prices differ mostly in digits that do not repeat, for which the second strategy is better.
     small = min(_compress(body, zlib.Z_DEFAULT_STRATEGY), _compress(body, zlib.Z_FILTERED), key=len)
     compressed = None

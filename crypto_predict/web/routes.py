@@ -6,7 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from http import HTTPStatus
@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import MapAdapter
 from werkzeug.wrappers import Response as AnyResponse
 
+from crypto_predict.baked import plain
 from crypto_predict.errors import CryptoPredictError
 from crypto_predict.market import Interval, SeriesKey
 from crypto_predict.web import conditional_requests, probabilities, problems, questions, rendering
@@ -60,7 +61,7 @@ class Service:
 
     def cached_headers(self, snapshot: Snapshot, rendered: Rendered) -> Headers:
         """Return the headers of an answer that caches may keep until the next change."""
-        return [*rendered.headers, *snapshot.validity.until_change(self.clock()), *COMMON]
+        return [*rendered.headers, *snapshot.validity.until_change(self.clock(), rendered.pair), *COMMON]
 
 
 def bitcoin(snapshot: Snapshot, query: str) -> Rendered:
@@ -84,7 +85,7 @@ def probability(snapshot: Snapshot, query: str, pair: str) -> Rendered:
     """Answer ``/probability/{pair}``."""
     question = questions.probability(pair, query, snapshot.answers.names)
     answer = probabilities.answer(snapshot.answers, question)
-    return rendering.render(answer, simulated=answer.simulated)
+    return rendering.render(answer, simulated=answer.simulated, pair=question.pair)
 
 
 def create_flask_app(service: Service) -> Flask:
@@ -164,7 +165,7 @@ def template(rule: str) -> str:
 
 def _add_model_routes(app: Flask, service: Service) -> None:
     def revalidated(snapshot: Snapshot, rendered: Rendered) -> Headers:
-        return [*rendered.headers, *snapshot.validity.revalidated(), *COMMON]
+        return [*rendered.headers, *snapshot.validity.revalidated(service.clock()), *COMMON]
 
     def add(rule: str, endpoint: Callable[..., Rendered], headers: Callable[[Snapshot, Rendered], Headers]) -> None:
         def view(**path: str) -> Response:
@@ -231,8 +232,9 @@ def _add_operator_routes(app: Flask, service: Service) -> None:
         return _state({"status": "ready", "simulated": service.editions.current.model.card.simulated})
 
     def fresh() -> AnyResponse:
-        ages = freshness(service.editions.current.model, service.clock(), service.stale_after)
-        return _problem(problems.stale(ages)) if ages.stale else _state({"status": "fresh", **asdict(ages)})
+        edition = service.editions.current
+        ages = freshness(edition.model, service.clock(), service.stale_after, edition.snapshot.schedule)
+        return _problem(problems.stale(ages)) if ages.stale else _state({"status": "fresh", **plain.encode(ages)})
 
     def exposition() -> Response:
         headers = {"Cache-Control": "no-store"}
@@ -283,8 +285,8 @@ def _http_error(error: HTTPException) -> AnyResponse:
 
 def _problem(problem: Problem, others: Iterable[tuple[str, str]] = ()) -> AnyResponse:
     """Return the answer, with other headers where the problem does not have them."""
-    body, headers = problem.rendered()
-    return Response(body, problem.status, dict([*others, *headers]))
+    rendered = problem.rendered()
+    return Response(rendered.body, problem.status, dict([*others, *rendered.headers]))
 
 
 def _finish(response: AnyResponse) -> AnyResponse:

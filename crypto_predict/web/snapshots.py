@@ -7,18 +7,29 @@ the former alone; the latter are read at each request, and `until_candle` descri
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
+from typing import NamedTuple
 
+from crypto_predict import logs
+from crypto_predict.baked import schedule as schedules
 from crypto_predict.baked import store
+from crypto_predict.baked.schedule import Schedule
 from crypto_predict.baked.schema import Model
+from crypto_predict.errors import UnusableModel
+from crypto_predict.market import Pair
 from crypto_predict.version import __version__
 from crypto_predict.web.answers import Answers
-from crypto_predict.web.rendering import Headers, Rendered, Rendering
+from crypto_predict.web.operations.freshness import basis
+from crypto_predict.web.rendering import STALE, Headers, Rendered, Rendering
 
 SHORTEST = 60  # seconds that an answer may be cached if the next change is due or overdue
 LONGEST = 31_536_000  # seconds: no cache keeps an answer for more than a year
+OVERDUE_AFTER = timedelta(hours=1)  # a training takes minutes, and a release waits for its turn, too
 LONGEST_LIVE = 60  # seconds that candles may be cached: any may be revised, and older ones may be collected late
 
 
@@ -36,50 +47,105 @@ def cache_control(lasts: timedelta) -> tuple[str, str]:
     return "Cache-Control", f"public, max-age={seconds}" if seconds > 0 else "no-cache"
 
 
+_log = logging.getLogger("crypto_predict.server")
+
+
+class Limits(NamedTuple):
+    """How long answers hold."""
+
+    cache_for: timedelta  # after the training, if no further one is planned
+    stale_after: timedelta  # age of the model or its newest price
+
+
 class Validity:
     """The validators (RFC 9110, section 8.8) of everything in a snapshot, and its expiry `lasts` after `changed_at`.
 
-    The entity tag is strong: equal for equal answers, in every process.
+    The entity tag is strong: equal for equal answers, in every process. Answers about a pair are stale `stale_after`
+    its instant of `bases`; those about all of them have the key None.
     """
 
-    def __init__(self, etag: str, changed_at: datetime, lasts: timedelta) -> None:
+    def __init__(
+        self,
+        etag: str,
+        changed_at: datetime,
+        lasts: timedelta,
+        stale_after: timedelta,
+        bases: Mapping[Pair | None, datetime],
+    ) -> None:
         self.etag = etag
+        self._stale_after, self._bases = int(stale_after.total_seconds()), bases
         self._changed_at = changed_at
         self._lasts = lasts
         self._validators = [("ETag", etag), ("Last-Modified", format_datetime(changed_at, usegmt=True))]
 
-    def until_change(self, now: datetime) -> Headers:
-        """Return the headers of an answer that caches may keep until the next change."""
-        return [("Cache-Control", f"public, max-age={self.seconds(now)}"), *self._validators]
+    def until_change(self, now: datetime, pair: Pair | None = None) -> Headers:
+        """Return the headers of an answer about a pair, or all, that caches may keep until the next change."""
+        return [("Cache-Control", f"public, max-age={self.seconds(now, pair)}"), *self._described(now, pair)]
 
-    def seconds(self, now: datetime) -> int:
-        """Return how many seconds caches may keep an answer: until the next change."""
+    def seconds(self, now: datetime, pair: Pair | None = None) -> int:
+        """Return how many seconds caches may keep an answer: until the next change, or until it is stale."""
         remaining = (self._lasts - (now - self._changed_at)).total_seconds()
-        return min(max(int(remaining), SHORTEST), LONGEST)
+        seconds, left = min(max(int(remaining), SHORTEST), LONGEST), self._seconds_left(now, pair)
+        return seconds if left < 0 else min(seconds, left)
 
-    def revalidated(self) -> Headers:
+    def is_stale(self, now: datetime, pair: Pair | None = None) -> bool:
+        """Return whether the model or the newest price of a pair, or of any, is too old."""
+        return self._seconds_left(now, pair) < 0
+
+    def revalidated(self, now: datetime, pair: Pair | None = None) -> Headers:
         """Return the headers of an answer that caches must revalidate at each request."""
-        return [("Cache-Control", "no-cache"), *self._validators]
+        return [("Cache-Control", "no-cache"), *self._described(now, pair)]
+
+    def _described(self, now: datetime, pair: Pair | None) -> Headers:
+        return [*self._validators, STALE] if self.is_stale(now, pair) else self._validators
+
+    def _seconds_left(self, now: datetime, pair: Pair | None) -> int:
+        return self._stale_after - int((now - self._bases[pair]).total_seconds())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """The answers of one model."""
+    """The answers of one model, and the plan of the trainings to come, if there is one."""
 
     answers: Answers
     rendering: Rendering
     validity: Validity
+    schedule: Schedule | None
     closes: dict[str, Rendered] = field(default_factory=dict)  # of /bitcoin, by query; one for each day of the range
     documents: dict[object, Rendered] = field(default_factory=dict)  # OpenAPI, by the example of a series
 
     @classmethod
-    def of(cls, model: Model, retrain_every: timedelta, data: bytes | None = None) -> Snapshot:
-        """Return the answers of a model that is retrained every `retrain_every`; `data` is its file, if it has one."""
-        answers = Answers(model)
-        validity = Validity(entity_tag(data or store.dumps(model)), model.card.trained_at, retrain_every)
-        return cls(answers, Rendering(answers), validity)
+    def of(cls, model: Model, schedule: Schedule | None, limits: Limits, data: bytes | None = None) -> Snapshot:
+        """Return the answers of a model; `data` is its file, if it has one."""
+        answers, etag = Answers(model), entity_tag(data or store.dumps(model))
+        return cls(answers, Rendering(answers), _validity(etag, model, schedule, limits), schedule)
+
+    def planned(self, schedule: Schedule | None, limits: Limits) -> Snapshot:
+        """Return the same answers with another schedule."""
+        validity = _validity(self.validity.etag, self.answers.model, schedule, limits)
+        return replace(self, validity=validity, schedule=schedule, documents={})
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Return whether a training was to have replaced the model before now."""
+        return self.schedule is not None and now - self.schedule.next_at > OVERDUE_AFTER
+
+
+def planned_beside(model: Path) -> Schedule | None:
+    """Return the schedule beside a model file; None, after a warning if it is damaged, if none is planned."""
+    try:
+        return schedules.read(schedules.schedule_beside(model))
+    except UnusableModel as error:
+        logs.event(_log, logging.WARNING, "the schedule of trainings is not used", reason=str(error))
+        return None
 
 
 def entity_tag(data: bytes) -> str:
     """Return the entity tag of the answers of a model file, which change with the program, too."""
     return f'"{hashlib.sha256(data + __version__.encode()).hexdigest()[:32]}"'
+
+
+def _validity(etag: str, model: Model, schedule: Schedule | None, limits: Limits) -> Validity:
+    trained_at = model.card.trained_at
+    lasts = limits.cache_for if schedule is None else schedule.next_at - trained_at
+    bases = {pair: basis(model, pair) for pair in (None, *model.forecasts)}
+    return Validity(etag, trained_at, lasts, limits.stale_after, bases)

@@ -11,7 +11,7 @@ const DAY_MS = 86_400_000;
  * @returns {Site}
  */
 export function readSite(body) {
-  const { root = "./", live, site, pair = "", slug = "", decimals, simulated, trainedAt = "", staleAfter, retrainEvery } = body.dataset;
+  const { root = "./", live, site, pair = "", slug = "", decimals, simulated, trainedAt = "", staleAfter, nextTraining = "" } = body.dataset;
   return {
     root,
     live: live === "true",
@@ -22,7 +22,7 @@ export function readSite(body) {
     simulated: simulated === "true",
     trainedAt,
     staleAfter: Number(staleAfter ?? 86_400),
-    retrainEvery: Number(retrainEvery ?? 21_600),
+    nextTraining,
   };
 }
 

@@ -124,7 +124,7 @@ export interface Site {
   simulated: boolean;
   trainedAt: Instant;
   staleAfter: number; // seconds after which a model or its newest candle is stale
-  retrainEvery: number; // seconds
+  nextTraining: string; // an ISO 8601 instant; empty if none is planned
 }
 
 /** What a section of the page gets. */

@@ -21,6 +21,7 @@ test("an instant lies ahead or has passed", () => {
 
 test("a training that did not happen is overdue", () => {
   assert.equal(dueText(NOW + 20 * MINUTE, NOW), "in 20 minutes");
+  assert.equal(dueText(NOW - 20 * MINUTE, NOW), "due now");
   assert.equal(dueText(NOW - 3 * HOUR, NOW), "overdue by 3 hours");
 });
 

@@ -28,7 +28,7 @@ from tests.support.replay.alpaca import AlpacaExchange
 from tests.support.replay.binance import BinanceExchange
 from tests.support.replay.minutes import BTC, START, exchange, minutes
 from tests.support.replay.poloniex import PoloniexExchange
-from tests.support.replay.server import ReplayServer, refused, stall
+from tests.support.replay.server import Fault, ReplayServer, refused, stall
 from tests.support.serving import ROOT
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
@@ -242,13 +242,15 @@ def test_two_backfills_of_one_pair_at_once_do_not_mix(server: ReplayServer, data
         assert run.output.startswith("BTC/USD 1m from alpaca: skipped: ")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "fault"), [(signal.SIGINT, stall), (signal.SIGTERM, refused(429, "too many", retry_after="50"))]
+)
 def test_an_interrupted_backfill_ends_at_once_and_can_be_continued(
-    number: signal.Signals, server: ReplayServer, market: list[Candle], tmp_path: Path
+    number: signal.Signals, fault: Fault, server: ReplayServer, market: list[Candle], tmp_path: Path
 ) -> None:
-    """Also while the exchange does not answer."""
+    """Also while the exchange does not answer, or has asked to wait for most of a minute."""
     database = str(tmp_path / "market.db")
-    server.inject(stall, when=lambda request: request.query["start"] > (START + 7 * DAY).isoformat())
+    server.inject(fault, when=lambda request: request.query["start"] > (START + 7 * DAY).isoformat())
     with collecting(database, *THREE_WEEKS, **alpaca_of(server.url)) as process:
         while not any(asked.query["start"] > (START + 7 * DAY).isoformat() for asked in server.requests):
             time.sleep(0.01)

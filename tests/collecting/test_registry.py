@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from crypto_predict.collecting.registry import Registry, open_registry
+from crypto_predict.collecting.registry import HISTORY, Registry, open_registry
 from crypto_predict.errors import InvalidValue, RefusedKeys, Unreachable, UnusableHistory
 from crypto_predict.market import Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
@@ -56,7 +56,7 @@ def exchanges() -> Iterator[Exchanges]:
 def test_the_first_source_that_has_a_pair_is_followed(exchanges: Exchanges, database: WritableDatabase) -> None:
     registry: PairRegistry = exchanges.registry(database)
     first, second = registry.add(BTC), registry.add(ETH, since=SINCE)
-    assert first == CollectedSeries(minutes_of("alpaca", BTC), False, ACTIVE, None, None, 0, 0)
+    assert first == CollectedSeries(minutes_of("alpaca", BTC), False, ACTIVE, None, None, 0, 0, START - HISTORY)
     assert second.series == minutes_of("binance", Pair("ETH", "USDT"))
     assert (second.state, second.since) == (ACTIVE, SINCE)
     assert database.collected() == [first, second]
@@ -93,6 +93,17 @@ def test_adding_twice_changes_nothing_and_does_not_ask_again(exchanges: Exchange
     assert (len(exchanges.binance.requests), exchanges.alpaca.requests) == (asked, [])
     earlier = SINCE - timedelta(days=1)
     assert registry.add(BTC, "binance", earlier).since == earlier
+
+
+def test_a_pair_that_an_earlier_version_follows_keeps_all_of_its_history(
+    exchanges: Exchanges, file: WritableDatabase
+) -> None:
+    """It has no first day: what is stored already, and what was asked for, does not shrink to the default."""
+    series = minutes_of("alpaca", BTC)
+    file.follow(series, simulated=False)
+    file.set_state(series, STOPPED)
+    added = exchanges.registry(file).add(BTC)
+    assert (added.series, added.state, added.since) == (series, ACTIVE, None)
 
 
 def test_an_exchange_that_is_away_is_passed_over_if_another_one_has_the_pair(

@@ -1,7 +1,8 @@
-"""The profile `live` of `compose.yaml`: collector, PostgreSQL and server in containers, with simulated prices."""
+"""`compose.live.yaml`: collector, PostgreSQL, trainer and server in containers, with simulated prices."""
 
 import csv
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,10 +17,12 @@ from tests.support import compose, engine, postgres_image
 from tests.support.compose import Project
 from tests.support.engine import docker
 from tests.support.layers import BUNDLE, Layer, bundle_of, inspect, layers_above_base
+from tests.support.serving import ROOT
 
 pytestmark = [engine.needs_engine, compose.needs_compose, pytest.mark.timeout(600)]
 
-SERVICES = ("live", "collector", "database")
+SERVICES = ("api", "trainer", "collector", "database")
+GUIDE = (ROOT / "docs" / "self-hosting.md").read_text(encoding="utf-8")
 PASSWORD = "Hidden/5be1c07a@"  # no address could contain it as it is
 DAYS = 3  # that are collected, the present one included
 
@@ -55,21 +58,25 @@ class Live:
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """The services after one command, and after the collector has stored what is missing."""
-    project = compose.project(tmp_path_factory.mktemp("live"), {"live": "live", "collector": "live"})
+    folder = tmp_path_factory.mktemp("live")
+    project = compose.project(folder, compose.LIVE, {"api": "live", "trainer": "live-trainer"})
     port, metrics_port = engine.free_port(), engine.free_port()
     since = datetime.now(UTC).replace(hour=0, minute=0, second=0) - timedelta(days=DAYS - 1)
     database = {"PGPORT": str(engine.free_port())}  # server and clients read it
     built = None if postgres_image.can_be_pulled() else postgres_image.build(tmp_path_factory.mktemp("postgres"))
     project.override("database", environment=database, network_mode="host", **({"image": built} if built else {}))
-    for service in ("live", "collector"):
+    for service in ("api", "trainer", "collector"):
         project.override(service, extra_hosts=["database:127.0.0.1"], environment=database)
-    project.override("collector", environment={**database, "METRICS_HOST": "127.0.0.1"})
-    project.override("live", environment={**database, "HOST": "127.0.0.1", "PORT": str(port)})
+    # The short backtest is for pairs that are collected for days only.
+    project.override("trainer", environment={**database, "NO_GATE": "1"})
+    collecting = {**database, "METRICS_HOST": "127.0.0.1"}
+    project.override("collector", image=project.images[0], network_mode="host", environment=collecting)
+    project.override("api", environment={**database, "HOST": "127.0.0.1", "PORT": str(port)})
     found = Live(project, port, metrics_port, since)
     try:
         variables = {"PAIR": "BTC/USD", "SINCE": f"{since:%Y-%m-%d}", "DATABASE_PASSWORD": PASSWORD}
         variables["METRICS_PORT"] = str(metrics_port)
-        project.compose("up", "--detach", "live", **variables)
+        project.compose("up", "--detach", **variables)
         await_line(found.container("collector")["Id"], "its history is complete")
         found.await_status("/candles/BTC-USD", 200)  # the server was started before there were tables
         yield found
@@ -211,10 +218,47 @@ def test_without_its_database_it_serves_forecasts_and_with_it_the_same_candles_a
     assert live.get(path).json() == before.json()
 
 
+def test_the_commands_of_the_guide_back_the_database_up_and_restore_it(live: Live) -> None:
+    """A backup that nobody has restored is a hope. What was deleted meanwhile is there again."""
+    path = f"/candles/BTC-USD?interval=1h&start={live.since:%Y-%m-%d}&end={live.since + timedelta(days=1):%Y-%m-%d}"
+    before = live.get(path).json()["candles"]
+    run_lines(live, r"exec --no-TTY database pg_dump")
+    query = ("psql", "--username", "market", "--command", "DELETE FROM price_history")
+    live.project.compose("exec", "--no-TTY", "database", *query)
+    assert live.get(path).json()["candles"] != before
+    run_lines(live, r"stop collector trainer|pg_restore|start collector trainer")
+    live.await_status(path, 200)
+    assert live.get(path).json()["candles"] == before
+
+
+def test_the_commands_of_the_guide_back_the_model_up_and_restore_it(live: Live) -> None:
+    """The ledger in the volume is the only record of what was forecast."""
+    shown = ("exec", "--no-TTY", "trainer", "sh", "-c", "cat /model/model.ledger.jsonl | head -1")
+    before = live.project.compose(*shown)
+    assert before
+    run_lines(live, r"-cf - -C /model")
+    live.project.compose("exec", "--no-TTY", "trainer", "rm", "/model/model.ledger.jsonl")
+    run_lines(live, r"-xf - -C /model")
+    assert live.project.compose(*shown) == before
+
+
+def run_lines(live: Live, pattern: str) -> None:
+    """Run the commands of the guide that match, with the files of the project."""
+    lines = [line for line in GUIDE.splitlines() if line.startswith("docker compose ") and re.search(pattern, line)]
+    assert lines
+    files = " ".join(live.project.command())
+    for line in lines:
+        command = re.sub(r"^docker compose( --file compose.live.yaml)?", lambda _: files, line)
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=live.project.folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+
+
 def test_every_service_stops_at_once(live: Live) -> None:
     """This is the last test: none is killed for not stopping in time."""
-    live.project.compose("--profile", "live", "stop")
+    live.project.compose("stop")
     states = {service: live.container(service)["State"] for service in SERVICES}
     assert [service for service, state in states.items() if state["Running"]] == []
     codes = {service: state["ExitCode"] for service, state in states.items()}
-    assert codes == {"live": 0, "database": 0, "collector": 0}
+    assert codes == {"api": 0, "trainer": 0, "database": 0, "collector": 0}

@@ -259,6 +259,17 @@ def test_candles_reach_as_far_as_the_range_and_the_line_is_drawn_before_them(
     assert not [one for one in browser.requests() if "limit=5000" in one]
 
 
+def test_no_more_candles_are_asked_for_once_the_line_is_chosen(collected: str, browser: Browser) -> None:
+    """All of the history would take twelve questions."""
+    open_chart(browser, f"{collected}/page/ETH-USD/?range=all")
+    browser.requests()
+    browser.run(
+        "for (const view of ['candles', 'line']) document.querySelector(`#forecast-chart [value=${view}]`).click()"
+    )
+    browser.settle()
+    assert len([one for one in browser.requests() if "limit=5000" in one]) == 1
+
+
 def day_of(document: dict[str, Any], name: str, ahead: int) -> str:
     return str(date.fromisoformat(document[name]) + timedelta(days=ahead))
 

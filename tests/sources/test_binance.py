@@ -18,7 +18,7 @@ from crypto_predict.sources.limits import Bounds
 from tests.support.replay import server as replay
 from tests.support.replay.binance import BinanceExchange, kline
 from tests.support.replay.exchanges import BINANCE, MINUTE
-from tests.support.replay.minutes import START, full_minutes
+from tests.support.replay.minutes import QUICK, START, full_minutes
 from tests.support.replay.server import Answer, Fault, Handler, ReplayServer
 
 REAL_HISTORIES = sorted((Path(__file__).parents[3] / "shared" / "data").glob("binance_*.csv"))
@@ -186,6 +186,19 @@ def test_a_quote_is_the_top_of_the_book_at_the_time_of_its_arrival() -> None:
 def test_a_malformed_quote_is_asked_for_again_and_then_refused(change: dict[str, Any], reason: str) -> None:
     fault = replay.altered(lambda answer: {**answer, **change})
     assert reason in BINANCE.given_up(fault, TOP, lambda source: source.quote(BTC)).reason
+
+
+def test_symbols_with_letters_beyond_ascii_harm_nobody() -> None:
+    """The exchange has had some since November 2025. A pair here has capital letters of ASCII and digits."""
+    named = Pair("币安人生", "USDT")
+    with pytest.raises(UnusableHistory, match="a currency has 1 to 20 capital letters and digits"):
+        BINANCE.open("http://127.0.0.1:9", Bounds(), QUICK).quote(named)
+    with BINANCE.serving([], quote=TOP) as server:
+        message = "Invalid symbol 币安人生USDT."
+        server.inject(BINANCE.refused(400, message))
+        with pytest.raises(SourceError, match=message):
+            BINANCE.source(server).quote(BTC)
+        assert BINANCE.source(server).quote(BTC).bid == TOP.bid
 
 
 def test_an_empty_book_is_no_quote() -> None:

@@ -619,6 +619,16 @@ def test_a_feed_passes_on_that_the_server_shuts_down_and_goes_on_to_its_end() ->
     assert end_of(found).complete_until == newest_close(found)
 
 
+def test_messages_of_symbols_with_letters_beyond_ascii_are_passed_over() -> None:
+    """Binance has had such symbols since November 2025."""
+    with market() as live:
+        candle = live.motion.truth(BTC, Span(FIRST, FIRST + MINUTE))[0]
+        frame = candle_frame("币安人生USDT", Candled(BTC, candle, is_closed=True, time=START))
+        found = live.read(closings(6), streams.burst(f'{{"stream":"币安人生usdt@kline_1m","data":{frame}}}'))
+    assert {event.series.pair for event in closed(found)} == {BTC, ETH}
+    assert not ended(found)
+
+
 @pytest.mark.parametrize("skew", [timedelta(minutes=3), timedelta(seconds=-90)])
 def test_the_clock_of_the_exchange_decides_which_candle_is_closed(skew: timedelta) -> None:
     with market(skew=skew) as live:

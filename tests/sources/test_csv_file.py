@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.errors import UnusableHistory
+from crypto_predict.errors import InvalidValue, UnusableHistory
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
 from crypto_predict.sources.csv_file import MOST_FAULTS, CsvFile, read_csv
 from tests.support.histories import read_candles
@@ -571,12 +571,14 @@ def test_a_file_with_more_bytes_than_any_history_is_refused(path: Path) -> None:
         read_csv(path, most_lines=10)
 
 
-CSV_LIKE = st.text(alphabet=st.sampled_from('0123456789-:TZ.,;+eE"\n\r\0 \u00e9naif'), max_size=200)
+CSV_LIKE = st.text(alphabet=st.sampled_from('0123456789-/:TZ.,;+eEJanPMK$"\n\r\t\0 \u00e9\udc80if'), max_size=200)
 CONTENTS = st.one_of(
     st.binary(max_size=200),
     st.binary(max_size=200).map(lambda tail: b"\x1f\x8b\x08" + tail),
-    CSV_LIKE.map(lambda tail: f"{HEADER}\n{tail}".encode()),
-    CSV_LIKE.map(lambda tail: gzip.compress(f"{SOUND}{tail}".encode())),
+    CSV_LIKE.map(lambda text: text.encode("utf-8", "surrogateescape")),
+    CSV_LIKE.map(lambda tail: f"{HEADER}\n{tail}".encode("utf-8", "surrogateescape")),
+    CSV_LIKE.map(lambda tail: f"Date;Price\n01/02/2024;1,5\n{tail}".encode("utf-16", "replace")),
+    CSV_LIKE.map(lambda tail: gzip.compress(f"{SOUND}{tail}".encode("utf-8", "surrogateescape"))),
 )
 
 
@@ -584,7 +586,7 @@ CONTENTS = st.one_of(
 def test_any_content_is_read_or_refused_with_an_error_of_this_project(
     content: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with suppress(UnusableHistory):
+    with suppress(UnusableHistory, InvalidValue):
         candles = read(tmp_path_factory.getbasetemp() / "any.csv", content)
         assert candles
         assert all(candle.open_time.utcoffset() == timedelta(0) for candle in candles)

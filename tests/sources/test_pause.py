@@ -103,6 +103,17 @@ def test_after_429_all_wait_and_are_answered_then(venue: Venue) -> None:
     assert all(isinstance(quote, Quote) and quote.bid == TOP.bid for quote in answers[1:])
 
 
+def test_the_first_question_after_a_pause_goes_alone() -> None:
+    """If the exchange refuses again, only one request was wasted, and none is sent during the second pause."""
+    with BINANCE.serving([], quote=TOP) as server, server.failing(ban := Ban(429, 1, times=3)):
+        with pytest.raises(Unreachable):
+            BINANCE.source(server, longest_retry_after=0.0).quote(BTC)
+        with ThreadPoolExecutor(8) as threads:
+            asked = [threads.submit(BINANCE.source(server, attempts=5).quote, BTC) for _ in range(8)]
+            assert {one.result().bid for one in asked} == {TOP.bid}
+        assert (len(server.requests), ban.early) == (3 + 8, [])
+
+
 def test_the_pause_may_be_given_as_a_date() -> None:
     with BINANCE.serving([], quote=TOP) as server, server.failing(ban := Ban(429, 30, as_date=True)):
         source = BINANCE.source(server, longest_retry_after=10.0)

@@ -185,3 +185,11 @@ def test_an_impossible_host_name_is_a_source_error(address: str) -> None:
     with pytest.raises(SourceError) as caught:
         next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
     assert "tried" not in caught.value.reason
+
+
+def test_a_name_that_cannot_be_resolved_is_looked_up_twice_at_most() -> None:
+    """Without a network, all exchanges are found to be away at once: nobody waits for four attempts of each."""
+    source = Alpaca(AlpacaSettings("http://data.alpaca.invalid"))
+    with pytest.raises(Unreachable, match=r"cannot be reached: .*; check the network and the address") as caught:
+        next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
+    assert "tried" not in caught.value.reason or "(tried 2 times)" in caught.value.reason

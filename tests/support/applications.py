@@ -12,14 +12,14 @@ from crypto_predict.baked.schema import Model
 from crypto_predict.store import open_reader
 from crypto_predict.web import app
 from crypto_predict.web.operations.access_log import Log
-from crypto_predict.web.snapshots import Snapshot
+from crypto_predict.web.snapshots import Limits, Snapshot
 from tests.support.models import TRAINED_AT
 from tests.support.serving import SETTINGS
 
 
 def snapshot_of(model: Model) -> Snapshot:
-    """Return the snapshot of a model that is retrained every six hours."""
-    return Snapshot.of(model, timedelta(hours=6))
+    """Return the snapshot of a model without a planned training."""
+    return Snapshot.of(model, None, Limits(timedelta(hours=6), timedelta(hours=24)))
 
 
 def client(

@@ -14,9 +14,11 @@ import pytest
 
 from bench.network import npm_registry
 from tests.support import engine
+from tests.support.reaper import name_of_run
 from tests.support.serving import ROOT
 
 COMPOSE = ROOT / "compose.yaml"
+LIVE = ROOT / "compose.live.yaml"  # extends the other one
 PORTS = re.compile(r"^    ports:\n(?:      - .*\n)+", re.MULTILINE)
 
 
@@ -38,12 +40,17 @@ class Project:
 
     folder: Path
     name: str
+    file: str  # of the two
     images: tuple[str, ...]  # that it builds
+
+    def command(self) -> list[str]:
+        """Return the words that begin each command of compose."""
+        files = ("--file", str(self.folder / self.file), "--file", str(self.folder / "compose.override.yaml"))
+        return [*compose_command(), "--project-name", self.name, *files]
 
     def compose(self, *words: str, **variables: str) -> str:
         """Run a command of compose with additional environment variables; return its output."""
-        files = ("--file", str(self.folder / "compose.yaml"), "--file", str(self.folder / "compose.override.yaml"))
-        command = [*compose_command(), "--project-name", self.name, *files, *words]
+        command = [*self.command(), *words]
         environ = {"DOCKER_BUILDKIT": "1", "COMPOSE_DOCKER_CLI_BUILD": "1", **npm_registry(), **engine.QUICK}
         run = engine.run_building if words[0] in {"build", "up"} else engine.run_pulling
         done = run(command, {**environ, "SOURCE": "simulated", "SOURCE_DATE_EPOCH": "", **variables})
@@ -59,23 +66,25 @@ class Project:
 
     def remove(self) -> None:
         """Remove containers, volumes and images."""
-        self.compose("--profile", "live", "down", "--volumes")
+        self.compose("down", "--volumes")
         engine.forget(*self.images)
 
 
-def project(folder: Path, builds: Mapping[str, str]) -> Project:
+def project(folder: Path, file: Path, builds: Mapping[str, str]) -> Project:
     """Return a project whose services use the network of the host and publish no port.
 
     Args:
         folder: Where its files are written.
+        file: `COMPOSE` or `LIVE`.
         builds: For each service that is built, its image's name without the random part.
     """
-    name = f"crypto-predict-test-{secrets.token_hex(6)}"
-    text = PORTS.sub("", COMPOSE.read_text(encoding="utf-8"))
-    (folder / "compose.yaml").write_text(text.replace("context: .", f"context: {ROOT}"))
+    name = f"{name_of_run()}{secrets.token_hex(6)}"
+    for path in (COMPOSE, LIVE):
+        text = PORTS.sub("", path.read_text(encoding="utf-8"))
+        (folder / path.name).write_text(text.replace("context: .", f"context: {ROOT}"))
     (folder / "compose.override.yaml").write_text(json.dumps({"services": {}}))
     images = {service: f"{name}:{image}" for service, image in builds.items()}
-    found = Project(folder, name, tuple(sorted(set(images.values()))))
+    found = Project(folder, name, file.name, tuple(sorted(set(images.values()))))
     for service, image in images.items():
         found.override(service, image=image, build={"network": "host"}, network_mode="host")
     return found

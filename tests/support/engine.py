@@ -23,6 +23,7 @@ from crypto_predict.history import SETTLE
 from crypto_predict.market import Interval
 from tests.support.histories import make_candle, wandering
 from tests.support.models import BTC
+from tests.support.reaper import name_of_run
 from tests.support.replay.alpaca import AlpacaExchange
 from tests.support.replay.server import ReplayServer
 from tests.support.serving import ROOT, Served
@@ -212,7 +213,7 @@ def running_container(
     By default it listens at any free port on loopback. If `locked`, it is read-only and has no capabilities. It uses
     the network of the host, since not every engine has one.
     """
-    name = f"crypto-predict-test-{secrets.token_hex(6)}"
+    name = f"{name_of_run()}{secrets.token_hex(6)}"
     given = {"HOST": "127.0.0.1", "PORT": "0", **environ}
     variables = [word for key, value in given.items() for word in ("--env", f"{key}={value}")]
     words = ["docker", "run", "--name", name, "--network", "host", *(LOCKED if locked else ()), *variables, *options]

@@ -24,7 +24,7 @@ SETTINGS = ServeSettings(
     port=0,
     threads=4,
     stale_after=timedelta(hours=24),
-    retrain_every=timedelta(hours=6),
+    cache_for=timedelta(hours=6),
     log_level="info",
 )
 

@@ -134,9 +134,9 @@ def test_a_pair_that_is_refused_stops_no_other_and_all_together_refuse(market: C
 def test_an_outage_of_the_database_removes_no_pair(market: Collected, caplog: pytest.LogCaptureFixture) -> None:
     """The pairs of the earlier model are trained from their exchanges. One that is removed from collection is not."""
     market.collect(ETHER)
-    market.train()
+    assert market.train().is_complete
     aside = Path(market.database).rename(market.folder / "aside.db")
-    market.train(NOW + timedelta(hours=6))
+    assert not market.train(NOW + timedelta(hours=6)).is_complete
     assert list(market.pairs()) == [BTC, ETHER_USD]
     assert "the collected pairs cannot be read, so those of the earlier model are trained: " in caplog.text
     aside.rename(market.database)

@@ -109,6 +109,16 @@ def test_an_outage_is_tried_again_soon_and_ever_later(tmp_path: Path, caplog: py
     )
 
 
+def test_a_training_before_the_collector_has_begun_is_repeated_soon(tmp_path: Path) -> None:
+    """A new system trains before its collector has named any pair: the others must not wait for six hours."""
+    _, notes = run(tmp_path, *["sys.exit(75)"] * 6, END)
+    plans = [note["schedule"] for note in notes[1:]]
+    assert all(plan["failure"] is None for plan in plans)
+    *early, regular = ((datetime.fromisoformat(plan["next_at"]) - EPOCH) % SIX_HOURS for plan in plans)
+    assert any(since_multiple > timedelta(minutes=5) for since_multiple in early)
+    assert regular <= timedelta(minutes=5), "a database that stays empty is no reason to train all the time"
+
+
 @pytest.mark.parametrize("lasting", [REFUSED, "sys.exit(2)"])
 def test_a_lasting_failure_waits_for_the_next_training(lasting: str, tmp_path: Path) -> None:
     """New prices come with the next training; arguments that were right once are no reason to end."""
@@ -225,7 +235,7 @@ def test_model_and_ledger_are_continued_through_outages_and_kills(market: Replay
             assert plan is not None
             assert plan.failure is not None
             assert "451" in plan.failure.reason
-            until(lambda: counts(2), "two trainings")
+            until(lambda: counts(2), "two trainings", 100)
             begun = log.read_text().count("a training begins")
             until(lambda: log.read_text().count("a training begins") > begun, "another training begins")
             trainer.kill()

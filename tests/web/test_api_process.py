@@ -253,7 +253,7 @@ def test_help_lists_every_option_with_its_environment_variable() -> None:
     """It also has examples and the exit codes."""
     code, output, _ = run("--help")
     assert code == 0
-    for name in ("MODEL", "HOST", "PORT", "THREADS", "STALE_AFTER", "RETRAIN_EVERY", "LOG_LEVEL"):
+    for name in ("MODEL", "HOST", "PORT", "THREADS", "STALE_AFTER", "CACHE_FOR", "LOG_LEVEL"):
         assert f"--{name.lower().replace('_', '-')}" in output
         assert name in output
     assert "/bitcoin?date=" in output

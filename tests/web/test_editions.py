@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from werkzeug.test import Client
 
-from crypto_predict.baked import store
+from crypto_predict.baked import schedule, store
 from crypto_predict.baked.schema import Model, Scorecard
 from crypto_predict.market import DAY
 from crypto_predict.web.app import create_app, create_service
@@ -213,6 +213,37 @@ def test_a_ledger_that_is_put_beside_the_model_later_is_read(tmp_path: Path) -> 
     world.ledger.write_bytes(data)
     world.look()
     assert world.get("/page/BTC-USD/releases.json")["days"] == ["2024-05-18"]
+
+
+def test_the_plan_of_trainings_is_followed_without_another_model(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It changes after each attempt, also a failed one. Without it, or if it is damaged, nothing is promised."""
+    every, path = timedelta(hours=6), schedule.schedule_beside(world.path)
+
+    def shown() -> tuple[object, str, bool]:
+        world.look()
+        page = world.client.get("/").get_data(as_text=True)
+        return (
+            world.get("/fresh")["training"],
+            world.client.get(PATHS[0]).headers["Cache-Control"],
+            "Next training" in page,
+        )
+
+    assert shown() == (None, "public, max-age=60", False)
+    schedule.write(schedule.Schedule(every, LATER + timedelta(hours=1)), path)
+    plan = {"next_at": "2024-05-18T19:10:47Z", "every_seconds": 21_600, "failed_at": None, "reason": None}
+    assert shown() == (plan, "public, max-age=3600", True)
+    failure = schedule.Failure(LATER, "no exchange could be reached")
+    schedule.write(schedule.Schedule(every, LATER + timedelta(minutes=6), failure), path)
+    failed = {"failed_at": "2024-05-18T18:10:47Z", "reason": "no exchange could be reached"}
+    assert shown() == (plan | failed | {"next_at": "2024-05-18T18:16:47Z"}, "public, max-age=360", True)
+    path.write_text("{")
+    assert shown() == (None, "public, max-age=60", False)
+    assert [one.message for one in caplog.records if one.levelno >= logging.WARNING] == [
+        "the schedule of trainings is not used"
+    ]
+    assert world.metric(TAKEN) == world.metric(REFUSED) == 0
 
 
 def test_an_earlier_model_is_freed_at_once(world: World) -> None:

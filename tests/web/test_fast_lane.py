@@ -14,7 +14,7 @@ from tests.support.models import BTC, ETH, TRAINED_AT, make_model
 from tests.support.serving import SETTINGS
 
 SERVICE = create_service(make_model(BTC, ETH), SETTINGS, lambda: TRAINED_AT, threading.Event())
-HEADERS_NOW = dict(SERVICE.editions.current.snapshot.validity.revalidated())
+HEADERS_NOW = dict(SERVICE.editions.current.snapshot.validity.revalidated(TRAINED_AT))
 ETAG, MODIFIED = HEADERS_NOW["ETag"], HEADERS_NOW["Last-Modified"]
 FLASK: Flask = create_flask_app(SERVICE)
 BEHIND: list[str] = []  # the questions that the fast lane handed on

@@ -108,6 +108,7 @@ def test_a_page_of_another_origin_may_read_every_header_of_this_project(real: Se
         answer = requests.get(f"{real.url}{path}", headers={"Origin": "https://example.org"}, timeout=30)
         assert set(answer.headers["Access-Control-Expose-Headers"].split(", ")) == {
             *rendering.PROVENANCE,
+            rendering.STALE[0],
             *rendering.SERIES,
             "Date",
             "ETag",

@@ -2,14 +2,16 @@ from datetime import timedelta
 
 import pytest
 
-from crypto_predict.web.snapshots import Snapshot, Validity
+from crypto_predict.baked.schedule import Schedule
+from crypto_predict.market import Pair
+from crypto_predict.web.snapshots import Limits, Snapshot, Validity
 from tests.support.models import BTC, ETH, TRAINED_AT, make_model
 
 SIX_HOURS = timedelta(hours=6)
 
 
-def validity(retrain_every: timedelta = SIX_HOURS) -> Validity:
-    return Snapshot.of(make_model(), retrain_every).validity
+def validity(cache_for: timedelta = SIX_HOURS, schedule: Schedule | None = None, *pairs: Pair) -> Validity:
+    return Snapshot.of(make_model(*pairs), schedule, Limits(cache_for, timedelta(days=1_000))).validity
 
 
 @pytest.mark.parametrize(
@@ -22,26 +24,26 @@ def validity(retrain_every: timedelta = SIX_HOURS) -> Validity:
         (timedelta(hours=-1), 25_200),
     ],
 )
-def test_an_answer_may_be_cached_until_the_next_retrain(age: timedelta, seconds: int) -> None:
-    """It is cached for at least a minute, even if the retrain is overdue, to avoid a stampede of requests."""
+def test_an_answer_may_be_cached_until_the_model_has_an_age(age: timedelta, seconds: int) -> None:
+    """It is cached for at least a minute, even if the model is older, to avoid a stampede of requests."""
     assert dict(validity().until_change(TRAINED_AT + age))["Cache-Control"] == f"public, max-age={seconds}"
 
 
 def test_no_answer_is_cached_for_more_than_a_year() -> None:
-    """A retrain every million days must neither overflow nor be promised."""
-    headers = dict(validity(retrain_every=timedelta.max).until_change(TRAINED_AT))
+    """An age of a million days must neither overflow nor be promised."""
+    headers = dict(validity(timedelta.max).until_change(TRAINED_AT))
     assert headers["Cache-Control"] == "public, max-age=31536000"
 
 
 def test_the_tag_is_the_same_for_the_same_model() -> None:
     """Two instances behind one load balancer must agree on it."""
-    assert validity().revalidated() == validity().revalidated()
-    assert dict(validity().revalidated())["ETag"].startswith('"')
+    assert validity().revalidated(TRAINED_AT) == validity().revalidated(TRAINED_AT)
+    assert dict(validity().revalidated(TRAINED_AT))["ETag"].startswith('"')
 
 
 def test_the_tag_changes_with_the_model() -> None:
-    other = Snapshot.of(make_model(BTC, ETH), SIX_HOURS).validity
-    assert dict(validity().revalidated())["ETag"] != dict(other.revalidated())["ETag"]
+    other = validity(SIX_HOURS, None, BTC, ETH)
+    assert dict(validity().revalidated(TRAINED_AT))["ETag"] != dict(other.revalidated(TRAINED_AT))["ETag"]
 
 
 def test_the_last_modification_is_the_training() -> None:
@@ -50,4 +52,14 @@ def test_the_last_modification_is_the_training() -> None:
 
 def test_answers_that_identify_a_release_are_revalidated_at_each_request() -> None:
     """A deploy polls /version for the new release: no cache may answer in its place."""
-    assert dict(validity().revalidated())["Cache-Control"] == "no-cache"
+    assert dict(validity().revalidated(TRAINED_AT))["Cache-Control"] == "no-cache"
+
+
+@pytest.mark.parametrize(
+    ("before", "seconds"), [(timedelta(hours=2), 7_200), (timedelta(0), 60), (timedelta(days=-1), 60)]
+)
+def test_an_answer_may_be_cached_until_a_planned_training(before: timedelta, seconds: int) -> None:
+    """Not for as long as without a plan: after a failed attempt the next one comes soon."""
+    now = TRAINED_AT + timedelta(hours=10)
+    held = validity(schedule=Schedule(SIX_HOURS, now + before))
+    assert dict(held.until_change(now))["Cache-Control"] == f"public, max-age={seconds}"

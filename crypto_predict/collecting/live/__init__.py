@@ -7,6 +7,7 @@
 * ``writer``: stores what has arrived, also after the database was away
 * ``filler``, ``roster``, ``comparison``: joins the stream with REST
 * ``forecasts``: minute forecasts of what is stored; ``followed``, ``track``, ``preparing``: those of one pair
+* ``expected``: how much will be fetched, as far as that is known at the start
 * ``figures``, ``metrics``: what the collector measures, and serves for Prometheus and health checks
 * ``process``, ``beside``: signals, or a thread beside a server
 * ``apart``: work that blocks, beside the event loop

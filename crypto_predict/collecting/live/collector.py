@@ -14,6 +14,7 @@ from functools import partial
 from time import monotonic
 
 from crypto_predict.collecting.live.apart import apart
+from crypto_predict.collecting.live.expected import expected
 from crypto_predict.collecting.live.figures import Figures, SeriesFigures, StreamFigures
 from crypto_predict.collecting.live.filler import Filler
 from crypto_predict.collecting.live.forecasts import Forecasts
@@ -231,6 +232,8 @@ class _Collection:
                 await self._clock.sleep(AGAIN)
             else:
                 await self._refresh()
+                facts = expected(self._followed, self._clock.now(), settings.keep, settings.database)
+                event(_log, logging.INFO, "minutes to fetch", **facts)
                 return
 
     async def _look_at_database(self) -> None:

@@ -86,7 +86,7 @@ class Roster:
 
         Args:
             pairs: What to follow, also if it was stopped before.
-            since: How far back (UTC) it shall be collected; None: as before, or from the beginning.
+            since: How far back (UTC) it shall be collected; None: as before, or `registry.HISTORY`.
             among: The names of the sources that may be taken, all by default.
 
         Raises:

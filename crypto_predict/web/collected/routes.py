@@ -215,8 +215,8 @@ def example(database: Database, fallback: found_series.Example) -> found_series.
 def live(rendered: Rendered, lasts: timedelta = timedelta()) -> Response:
     """Return an answer of the database that `lasts` until the next candle, compressed if the client accepts that."""
     headers = [*rendered.headers, *until_candle(rendered.body, lasts), *COMMON]
-    body, headers = representations.encode(rendered.body, headers, _accepted())
-    return Response(body, headers=headers)
+    answer = representations.encode(rendered.body, headers, _accepted())
+    return Response(answer.body, headers=answer.headers)
 
 
 def _add(app: Flask, database: Database | None, endpoints: Mapping[str, Callable[..., Response]]) -> None:

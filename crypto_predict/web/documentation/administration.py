@@ -36,7 +36,7 @@ _SECURITY: list[dict[str, list[str]]] = [{"administrator": []}]
 _OF_NEW_PAIR = """\
 The pair is collected from the first source that has it, or from `source`, which is asked before anything is changed.
 Some exchanges trade another currency in its place: then the answer names that pair. Its minutes are collected from
-`since` on, or from its beginning; the collector begins within a minute.
+`since` on, or from 90 days ago on; the collector begins within a minute.
 """
 _OF_REMOVED_PAIR = "Its candles stay. `POST /pairs` goes on with it, and fills what is missing."
 _PROBLEMS = {  # name to description

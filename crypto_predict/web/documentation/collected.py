@@ -84,9 +84,9 @@ _DESCRIPTIONS = {
 Candles ascend, one a row; the opening names a candle. `vwap` is the volume-weighted average price of its UTC day up to
 its end, of typical prices `(high + low + close) / 3`.
 
-An interval that is not stored is resampled from the shortest stored one, which `resampled_from` names. Such a candle is
-left out if the source was not asked for all of its time; times without candles stay gaps. A page rests on 50,000 stored
-candles at most.
+An interval that is not stored is resampled from the shortest stored one, which `resampled_from` names. A candle is
+complete once the source was asked for everything from its opening to its close; incomplete ones are left out. Times
+without candles stay gaps. A page rests on 50,000 stored candles at most.
 
 Without `start` the answer is the newest `limit` intervals before `end`, and `Link` has the page before it
 (`rel="prev"`). With `start` it begins there, and `Link` has the next page (`rel="next"`). A page may have fewer than
@@ -331,8 +331,8 @@ def _examples(example: Example, tables: Mapping[str, _Shown], ranges: list[PairR
 
 def _headers(table: _Shown | None) -> dict[str, Any]:
     """Return the documented headers of an answer of the database, which may be a table."""
-    body, own = table.json if table else (b"", [])
-    values = dict([*until_candle(body, timedelta(seconds=42)), *own])
+    example = table.json if table else Rendered(b"", [])
+    values = dict([*until_candle(example.body, timedelta(seconds=42)), *example.headers])
     described = {
         "ETag": ("Changes with the candles.", _TEXT),
         "Cache-Control": ("Until a second after the next candle closes, for a minute at most.", _TEXT),

@@ -31,7 +31,7 @@ from crypto_predict.web.documentation.schemas import (
     schema_of,
 )
 from crypto_predict.web.operations import metrics
-from crypto_predict.web.operations.freshness import Freshness
+from crypto_predict.web.operations.freshness import Freshness, Training
 from crypto_predict.web.questions import MOMENT_EXPECTED, MOMENT_PATTERN, ForecastQuestion, ProbabilityQuestion
 from crypto_predict.web.snapshots import Snapshot
 from crypto_predict.wording import counted, listed
@@ -71,6 +71,7 @@ then has the member `quantiles`, with the price that is not exceeded with that p
 FRESHNESS = """\
 A stale model still answers. The newest price is the one that the forecast starts from: the close of the newest hourly
 candle, or of the newest daily one if the source has no hourly ones. Of several pairs the oldest one counts.
+`training` says when the next training begins, and when and why the last attempt failed; it is null if none is planned.
 """
 LIVE_RECORD = """\
 Every release records its forecasts for the next 30 closes in a ledger, to which entries are only ever appended; `head`
@@ -182,7 +183,7 @@ def _operation(path: str, examples: Mapping[str, Any], parameters: list[dict[str
     tag, schema, summary = _OPERATIONS[path]
     headers, responses = [], dict(_RESPONSES.get(path, {}))
     if tag != "operation":
-        headers += ["ETag", "Last-Modified", "Cache-Control", rendering.SIMULATED]
+        headers += ["ETag", "Last-Modified", "Cache-Control", rendering.SIMULATED, rendering.STALE[0]]
         responses |= {"400": "BadParameter", "304": "NotModified", "412": "PreconditionFailed"}
     elif "simulated" in examples[schema]:
         headers.append(rendering.SIMULATED)
@@ -259,7 +260,7 @@ def _schemas() -> dict[str, Schema]:
 
 def _responses(snapshot: Snapshot) -> dict[str, Any]:
     """Return the responses that operations share, by their names."""
-    kept = {"headers": refs("headers", ("ETag", "Cache-Control", rendering.SIMULATED))}
+    kept = {"headers": refs("headers", ("ETag", "Cache-Control", rendering.SIMULATED, rendering.STALE[0]))}
     found = {"NotModified": {"description": "The copy you have is still good.", **kept}}
     for name, problem in _example_problems(snapshot).items():
         found[name] = problem_response(_PROBLEMS[name], problem)
@@ -270,16 +271,20 @@ def _headers(snapshot: Snapshot) -> dict[str, Any]:
     """Return the documented headers, by their names."""
     validity, trained_at = snapshot.validity, snapshot.answers.model.card.trained_at
     provenance = rendering.provenance_headers(_example_series(snapshot).forecast)
-    values = dict([*validity.until_change(trained_at), *provenance, (rendering.SIMULATED, "true")])
+    values = dict([*validity.until_change(trained_at), *provenance, (rendering.SIMULATED, "true"), rendering.STALE])
     described: dict[str, tuple[str, Schema]] = {
         "ETag": ("Changes with the model and the program.", _TEXT),
         "Last-Modified": ("When the model was trained.", _TEXT),
-        "Cache-Control": ("How long the answer holds: until the next retrain.", _TEXT),
+        "Cache-Control": ("How long the answer holds: until the next training, or until it is stale.", _TEXT),
         "Crypto-Predict-Kind": ("`fitted` up to the newest price, `forecast` after it.", _KIND),
         "Crypto-Predict-As-Of": ("The instant of the newest price behind the answer.", schema_of(datetime)),
         "Crypto-Predict-Pair": ("The pair of the price.", PAIR),
         "Crypto-Predict-Model": ("The model of the price.", _MODEL),
         rendering.SIMULATED: ("Present if the answer rests on invented prices.", {**_TEXT, "enum": ["true"]}),
+        rendering.STALE[0]: (
+            "Present if the model, or the newest price behind it, is too old.",
+            {**_TEXT, "enum": ["true"]},
+        ),
     }
     return {
         name: {"description": text, "schema": schema, "example": values[name]}
@@ -322,9 +327,16 @@ def _example_answers(snapshot: Snapshot) -> dict[str, Any]:
         "Version": plain.encode(served.version),
         "Alive": {"status": "alive"},
         "Readiness": {"status": "ready", "simulated": card.simulated},
-        "Freshness": {"status": "fresh", **plain.encode(Freshness(7_200, 7_800, 86_400, card.simulated))},
+        "Freshness": {"status": "fresh", **plain.encode(_example_ages(snapshot, 7_800))},
         "Metrics": _METRICS,
     }
+
+
+def _example_ages(snapshot: Snapshot, price_seconds: int) -> Freshness:
+    card, hours = snapshot.answers.model.card, timedelta(hours=6)
+    failed = card.trained_at + hours
+    training = Training(failed + timedelta(minutes=6), int(hours.total_seconds()), failed, "no exchange was reached")
+    return Freshness(300, price_seconds, 86_400, card.simulated, training)
 
 
 def _example_problems(snapshot: Snapshot) -> dict[str, problems.Problem]:
@@ -339,7 +351,7 @@ def _example_problems(snapshot: Snapshot) -> dict[str, problems.Problem]:
     return {name: problems.of_error(error) for name, error in errors.items()} | {
         "PreconditionFailed": problems.PRECONDITION_FAILED,
         "NotReady": problems.DRAINING,
-        "Stale": problems.stale(Freshness(300, 148 * 86_400, 86_400, model.card.simulated)),
+        "Stale": problems.stale(_example_ages(snapshot, 148 * 86_400)),
     }
 
 

@@ -8,8 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from crypto_predict.baked.schedule import Schedule
 from crypto_predict.baked.schema import Model
+from crypto_predict.market import Pair
 from crypto_predict.wording import duration
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """The next training, and the last attempt if it failed."""
+
+    next_at: datetime  # when it begins
+    every_seconds: int
+    failed_at: datetime | None
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +32,12 @@ class Freshness:
     candle_age_seconds: int  # since the newest price; of several pairs the oldest
     stale_after_seconds: int
     simulated: bool
+    training: Training | None = None  # None: none is planned
 
     @property
     def stale(self) -> bool:
         """Whether the model or its newest price is too old."""
-        return self.seconds_left < 0
-
-    @property
-    def seconds_left(self) -> int:
-        """Seconds until the model or its newest price is as old as it may be; negative if it is older."""
-        return self.stale_after_seconds - max(self.age_seconds, self.candle_age_seconds)
+        return max(self.age_seconds, self.candle_age_seconds) > self.stale_after_seconds
 
     def __str__(self) -> str:
         """Name what is too old, and both ages."""
@@ -49,8 +57,18 @@ def newest_price(model: Model) -> datetime:
     return min(forecast.anchor.at for forecast in model.forecasts.values())
 
 
-def freshness(model: Model, now: datetime, stale_after: timedelta) -> Freshness:
-    """Return the ages of `model` at the instant `now`."""
+def basis(model: Model, pair: Pair | None) -> datetime:
+    """Return the instant from which the age of answers about a pair counts, or of those about all of them."""
+    return min(model.card.trained_at, newest_price(model) if pair is None else model.forecasts[pair].anchor.at)
+
+
+def freshness(model: Model, now: datetime, stale_after: timedelta, schedule: Schedule | None = None) -> Freshness:
+    """Return the ages of `model` at the instant `now`, and what is planned."""
     spans = (now - model.card.trained_at, now - newest_price(model), stale_after)
     age, price_age, limit = (int(span.total_seconds()) for span in spans)
-    return Freshness(age, price_age, limit, model.card.simulated)
+    training = None
+    if schedule is not None:
+        failure, every = schedule.failure, int(schedule.every.total_seconds())
+        failed = (failure.at, failure.reason) if failure else (None, None)
+        training = Training(schedule.next_at, every, *failed)
+    return Freshness(age, price_age, limit, model.card.simulated, training)

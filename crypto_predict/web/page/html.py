@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED, PROPHET
+from crypto_predict.baked.schedule import Schedule
 from crypto_predict.baked.schema import Backtest, Model, PairForecast
 from crypto_predict.market import DAY, Pair, price_decimals
 from crypto_predict.market.forecast import LEVELS
@@ -47,9 +48,16 @@ class Site:
     address: str | None  # of a server itself, or of the live site that an export refers to; None: it is not known
     static: bool  # an export: there is no API at `root`
     stale_after: timedelta  # a model or a newest price older than this is stale
-    retrain_every: timedelta
     repository_url: str | None
     assets: Assets
+
+
+class State(NamedTuple):
+    """What a page says that changes without its model."""
+
+    stale: bool = False  # the model, or the newest price of the pair, is too old
+    schedule: Schedule | None = None  # None: no training is planned
+    overdue: bool = False  # the next training
 
 
 class Change(NamedTuple):
@@ -85,10 +93,14 @@ class Listed(NamedTuple):
     simulated: bool
 
 
-def page(answers: Answers, pair: Pair, site: Site, root: str, *, stale: bool) -> str:
+def page(
+    answers: Answers,
+    pair: Pair,
+    site: Site,
+    root: str,
+    state: State,
+) -> str:
     """Return the page of a pair; `root` is the prefix of all addresses: ``./`` or ``../../``.
-
-    A page that is `stale` says so.
 
     Raises:
         KeyError: The model does not have the pair.
@@ -106,11 +118,11 @@ def page(answers: Answers, pair: Pair, site: Site, root: str, *, stale: bool) ->
         site,
         root,
         version=card.version,
-        facts=_facts(answers, pair, site, root),
+        facts=_facts(answers, pair, site, root, state.schedule),
         title=f"{pair}: price forecast and how good it has been - Crypto Predict",
         description=f"{sentence} Shown beside what really happened to every earlier forecast.",
         canonical=f"{site.address}page/{pair.slug}/" if site.address else None,
-        banners=_banners(model, pair, stale=stale),
+        banners=_banners(model, pair, stale=state.stale),
         pair=str(pair),
         pair_value=pair,
         slug=pair.slug,
@@ -141,8 +153,8 @@ def page(answers: Answers, pair: Pair, site: Site, root: str, *, stale: bool) ->
         card=card,
         pair_card=facts,
         passed_over=[_named(reason, pair) for reason in facts.passed_over],
-        retrain_every=duration(site.retrain_every),
-        retrained_at=card.trained_at + site.retrain_every,
+        state=state,
+        every=duration(state.schedule.every) if state.schedule else None,
     )
 
 
@@ -200,7 +212,7 @@ def render(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(values)
 
 
-def _facts(answers: Answers, pair: Pair, site: Site, root: str) -> dict[str, str]:
+def _facts(answers: Answers, pair: Pair, site: Site, root: str, schedule: Schedule | None) -> dict[str, str]:
     """Return what the page tells its scripts, by the names of the attributes of its body, without ``data-``."""
     card = answers.model.card
     return {
@@ -213,7 +225,7 @@ def _facts(answers: Answers, pair: Pair, site: Site, root: str) -> dict[str, str
         "simulated": str(card.pairs[pair].simulated).lower(),
         "trained-at": str(plain.encode(card.trained_at)),
         "stale-after": str(site.stale_after // timedelta(seconds=1)),
-        "retrain-every": str(site.retrain_every // timedelta(seconds=1)),
+        "next-training": str(plain.encode(schedule.next_at)) if schedule else "",
     }
 
 

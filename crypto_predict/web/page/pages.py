@@ -16,10 +16,9 @@ from typing import NamedTuple
 from crypto_predict import logs
 from crypto_predict.market import Pair
 from crypto_predict.web.answers import Answers
-from crypto_predict.web.operations.freshness import freshness
 from crypto_predict.web.page import assets, documents, html
-from crypto_predict.web.page.html import Site
-from crypto_predict.web.rendering import COMMON, PAUSE_SECONDS, Headers, Rendered, simulated_header
+from crypto_predict.web.page.html import Site, State
+from crypto_predict.web.rendering import COMMON, PAUSE_SECONDS, STALE, Headers, Rendered, simulated_header
 from crypto_predict.web.representations import Representations, represent
 from crypto_predict.web.snapshots import LONGEST, Snapshot
 
@@ -45,8 +44,9 @@ class Resource(NamedTuple):
     route: str  # its template, for the metrics
     content_type: str
     simulated: bool  # whether it rests on invented prices
-    render: Callable[[bool], bytes]  # of whether the model is stale
-    warns: bool = False  # whether it says that a model is stale
+    pair: Pair | None  # that it is about; None: a built file
+    render: Callable[[State], bytes]
+    plans: bool = False  # whether it says when the next training is
     immutable: bool = False  # whether its address has a hash of the content
     brotli: Callable[[], bytes | None] = lambda: None  # the same, compressed when it was built
 
@@ -59,7 +59,7 @@ class Pages:
         self._snapshot = snapshot
         self._clock = clock
         self._resources = dict(self._addresses())
-        self._kept: dict[tuple[str, bool], Representations] = {}  # the oldest first
+        self._kept: dict[tuple[str, State], Representations] = {}  # the oldest first
         self._lock = threading.Lock()
 
     @property
@@ -81,12 +81,12 @@ class Pages:
         resource = self._resources.get(path)
         if resource is None:
             return None
-        stale, cache_control = (False, IMMUTABLE) if resource.immutable else self._until_change(resource)
+        state, cache_control = (State(), IMMUTABLE) if resource.immutable else self._until_change(resource)
         try:
-            body, headers = self._represented(path, resource, stale=stale).preferred(accepted)
+            answer = self._represented(path, resource, state).preferred(accepted)
         except OSError:  # another build has removed the file
             return None
-        return Rendered(body, [*headers, ("Cache-Control", cache_control), *COMMON])
+        return Rendered(answer.body, [*answer.headers, ("Cache-Control", cache_control), *COMMON])
 
     def prepare(self) -> None:
         """Render the page of the first pair and its documents. Log how to build the scripts if there are none."""
@@ -97,25 +97,23 @@ class Pages:
             sleep(PAUSE_SECONDS)
             self.answer(f"/page/{self.held[0].slug}{ending}", None)
 
-    def _until_change(self, resource: Resource) -> tuple[bool, str]:
-        """Return whether the resource must say that the model is stale, and how long caches may keep it."""
+    def _until_change(self, resource: Resource) -> tuple[State, str]:
+        """Return the state in which the resource is shown, and how long caches may keep it."""
         now, snapshot = self._clock(), self._snapshot
-        seconds = snapshot.validity.seconds(now)
-        if not resource.warns:
-            return False, f"public, max-age={seconds}"
-        ages = freshness(snapshot.answers.model, now, self.site.stale_after)
-        if not ages.stale:  # no cache may keep it for longer without the warning
-            seconds = min(seconds, ages.seconds_left)
-        return ages.stale, f"public, max-age={seconds}"
+        validity = snapshot.validity
+        state = State(validity.is_stale(now, resource.pair))
+        if resource.plans:
+            state = State(state.stale, snapshot.schedule, snapshot.is_overdue(now))
+        return state, f"public, max-age={validity.seconds(now, resource.pair)}"
 
-    def _represented(self, path: str, resource: Resource, *, stale: bool) -> Representations:
-        key = (path, stale)
+    def _represented(self, path: str, resource: Resource, state: State) -> Representations:
+        key = (path, state)
         kept = self._kept.get(key)
         if kept is None:
             with self._lock:  # one thread renders, and the others do not render the same
                 kept = self._kept.get(key)
                 if kept is None:
-                    kept = _represent(resource, stale=stale)
+                    kept = _represent(resource, state)
                     if len(self._kept) >= MOST_KEPT:
                         del self._kept[next(iter(self._kept))]
                     self._kept[key] = kept
@@ -134,18 +132,18 @@ class Pages:
     def _page(self, pair: Pair, route: str, root: str) -> Resource:
         answers, site = self._snapshot.answers, self.site  # not `self`: a circle would outlive its model
 
-        def render(stale: bool) -> bytes:
-            return html.page(answers, pair, site, root, stale=stale).encode()
+        def render(state: State) -> bytes:
+            return html.page(answers, pair, site, root, state).encode()
 
-        return Resource(route, html.CONTENT_TYPE, self._simulated(pair), render, warns=True)
+        return Resource(route, html.CONTENT_TYPE, self._simulated(pair), pair, render, plans=True)
 
     def _document(self, pair: Pair, route: str, make: Make) -> Resource:
         answers = self._snapshot.answers
 
-        def render(_: bool) -> bytes:
+        def render(_: State) -> bytes:
             return documents.rendered(make(answers, pair))
 
-        return Resource(route, documents.CONTENT_TYPE, self._simulated(pair), render)
+        return Resource(route, documents.CONTENT_TYPE, self._simulated(pair), pair, render)
 
     def _simulated(self, pair: Pair) -> bool:
         return self._snapshot.answers.model.card.pairs[pair].simulated
@@ -153,13 +151,15 @@ class Pages:
     def _file(self, file: str) -> Resource:
         built = self.site.assets
 
-        def render(_: bool) -> bytes:
+        def render(_: State) -> bytes:
             return built.read(file)
 
         kind, brotli = assets.content_type(file), partial(built.read_brotli, file)
-        return Resource("/page/built/{file}", kind, simulated=False, render=render, immutable=True, brotli=brotli)
+        return Resource("/page/built/{file}", kind, False, None, render, immutable=True, brotli=brotli)
 
 
-def _represent(resource: Resource, *, stale: bool) -> Representations:
+def _represent(resource: Resource, state: State) -> Representations:
     headers = [("Content-Type", resource.content_type), *SECURITY, *simulated_header(resource.simulated)]
-    return represent(resource.render(stale), headers, resource.brotli())
+    if state.stale:
+        headers.append(STALE)
+    return represent(resource.render(state), headers, resource.brotli())

@@ -86,9 +86,9 @@ class ReleasePages:
         return self._pairs[slug]
 
     def _sent(self, representations: Representations, accepted: str | None) -> Rendered:
-        body, headers = representations.preferred(accepted)
+        answer = representations.preferred(accepted)
         cache_control = f"public, max-age={self._snapshot.validity.seconds(self._clock())}"
-        return Rendered(body, [*headers, ("Cache-Control", cache_control), *COMMON])
+        return Rendered(answer.body, [*answer.headers, ("Cache-Control", cache_control), *COMMON])
 
 
 def list_document(releases: Releases, pair: Pair) -> bytes:

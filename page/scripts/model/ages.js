@@ -33,13 +33,14 @@ export function distanceText(instant, now) {
 }
 
 /**
- * Return when the next training is due: "in 2 hours", "overdue by 3 hours".
+ * Return when the next training is due: "in 2 hours", "due now" for as long as one may take, "overdue by 3 hours".
  *
  * @param {number} due
  * @param {number} now
  */
 export function dueText(due, now) {
-  return due > now ? `in ${durationText(due - now)}` : `overdue by ${durationText(now - due)}`;
+  const late = now - due;
+  return late < 0 ? `in ${durationText(-late)}` : late < HOUR ? "due now" : `overdue by ${durationText(late)}`;
 }
 
 /**

@@ -40,7 +40,7 @@ export async function mount(banners, { site, forecast }) {
       freshness.textContent = stale === null ? "yes" : "no";
     }
     if (facts) {
-      renewAges(facts, model.trainedAt + site.retrainEvery * 1000, now);
+      renewAges(facts, Date.parse(site.nextTraining), now);
     }
   }
 
@@ -110,7 +110,7 @@ function reloadButton() {
  * Write beside each instant how far away it is.
  *
  * @param {HTMLElement} facts
- * @param {number} due the instant of the next training
+ * @param {number} due the instant of the next training; NaN if none is planned
  * @param {number} now
  */
 function renewAges(facts, due, now) {

@@ -21,9 +21,11 @@ from crypto_predict.collecting.live.collector import Collector
 from crypto_predict.collecting.live.figures import AWAY, LAGGING
 from crypto_predict.market import Interval, Pair, Span
 from crypto_predict.market.clock import Clock
+from tests.support.applications import client
 from tests.support.collecting import collecting as collecting_process
 from tests.support.databases import new_database, new_postgresql, stopped_server
 from tests.support.live import binance_of, collecting_here, until
+from tests.support.models import make_model
 from tests.support.replay import streams
 from tests.support.replay.binance import BinanceInMotion
 from tests.support.replay.motion import MINUTE, Motion
@@ -40,6 +42,17 @@ DASHBOARD = ROOT / "deploy" / "grafana" / "collector.json"
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
 
 
+API = ROOT / "api.py"
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def samples_in(text: str) -> Samples:
+    """Return every value of an answer of `/metrics`, by name and labels."""
+    families = text_string_to_metric_families(text)
+    return {(one.name, frozenset(one.labels.items())): one.value for each in families for one in each.samples}
+
+
 class Scraped(NamedTuple):
     """A collector whose figures are served, and its exchange."""
 
@@ -52,10 +65,9 @@ class Scraped(NamedTuple):
         """Send a request."""
         return requests.get(f"{self.address}{path}", timeout=10)
 
-    def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    def samples(self) -> Samples:
         """Return every value of a scrape, by name and labels."""
-        families = text_string_to_metric_families(self.get("/metrics").text)
-        return {(one.name, frozenset(one.labels.items())): one.value for each in families for one in each.samples}
+        return samples_in(self.get("/metrics").text)
 
     def value(self, name: str, **labels: str) -> float | None:
         """Return one value; None if it is absent."""
@@ -152,16 +164,25 @@ def names_in(expressions: list[str]) -> set[str]:
 def expressions_of_dashboard() -> list[str]:
     dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
     queries = [one["query"]["query"] for one in dashboard["templating"]["list"] if one["type"] == "query"]
-    return [*queries, *(target["expr"] for panel in dashboard["panels"] for target in panel["targets"])]
+    return [*queries, *(target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ()))]
 
 
 def rules() -> list[dict[str, Any]]:
     return [rule for group in read_yaml(str(ALERTS.relative_to(ROOT)))["groups"] for rule in group["rules"]]
 
 
-def test_dashboard_and_alerts_use_metrics_that_a_running_collector_has(calm: Scraped) -> None:
+def samples_of_a_server() -> Samples:
+    """Return the samples of a server that has answered a request, with those that `api.py` adds."""
+    process = client(make_model())
+    process.get("/bitcoin")
+    text = process.get("/metrics").get_data(as_text=True)
+    dropped = re.findall(r'"(crypto_predict_[a-z_]+_dropped)"', API.read_text(encoding="utf-8"))
+    return {**samples_in(text), **{(f"{name}_total", frozenset()): 0.0 for name in dropped}}
+
+
+def test_dashboard_and_alerts_use_metrics_that_a_running_collector_and_a_server_have(calm: Scraped) -> None:
     """A renamed metric would leave a panel empty, and an alert silent."""
-    scraped_names = {name for name, _ in calm.samples()}
+    scraped_names = {name for name, _ in {*calm.samples(), *samples_of_a_server()}}
     for expressions in (expressions_of_dashboard(), [rule["expr"] for rule in rules()]):
         used = names_in(expressions)
         assert len(used) >= 8
@@ -169,10 +190,11 @@ def test_dashboard_and_alerts_use_metrics_that_a_running_collector_has(calm: Scr
 
 
 def test_labels_in_dashboard_and_alerts_are_those_of_the_metrics(calm: Scraped) -> None:
-    labels = {name for _, found in calm.samples() for name, _ in found} | {"instance", "job"}
+    samples = {*calm.samples(), *samples_of_a_server()}
+    labels = {name for _, found in samples for name, _ in found} | {"instance", "job"}
     texts = [*expressions_of_dashboard(), *(rule["expr"] for rule in rules())]
     texts += [text for rule in rules() for text in rule["annotations"].values()]
-    used = {name for text in texts for name in re.findall(r"[{,]([a-z]+)=", text)}
+    used = {name for text in texts for name in re.findall(r"[{,]([a-z]+)(?:=|!~)", text)}
     used |= {name for text in texts for name in re.findall(r"\$labels\.([a-z]+)", text)}
     used |= {name for text in texts for found in re.findall(r"by \(([a-z, ]+)\)", text) for name in found.split(", ")}
     assert {"source", "instance"} <= used <= labels
@@ -246,6 +268,41 @@ CASES: dict[str, tuple[dict[str, str], set[str]]] = {
         },
         {"ForecastsLagging"},
     ),
+    "the server is well": (
+        {
+            'up{job="api",instance="a"}': "1x60",
+            'crypto_predict_model_trained_timestamp_seconds{instance="a"}': "0x60",
+            'crypto_predict_model_newest_price_timestamp_seconds{instance="a"}': "0x60",
+            'crypto_predict_models_refused_total{instance="a"}': "3x60",
+            'crypto_predict_requests_total{instance="a",route="/bitcoin",status="200"}': "0+100x60",
+            'crypto_predict_requests_total{instance="a",route="/fresh",status="503"}': "0+50x60",
+            'crypto_predict_request_duration_seconds_bucket{instance="a",le="0.1"}': "0+100x60",
+            'crypto_predict_request_duration_seconds_bucket{instance="a",le="+Inf"}': "0+101x60",
+            'crypto_predict_connections_dropped_total{instance="a"}': "0+1x60",
+        },
+        set(),
+    ),
+    "the server is down": ({'up{job="api",instance="a"}': "0x60"}, {"ServerDown"}),
+    "its model is old": (
+        {'crypto_predict_model_trained_timestamp_seconds{instance="a"}': "-50000x60"},
+        {"TrainingsFail"},
+    ),
+    "its prices are old": (
+        {'crypto_predict_model_newest_price_timestamp_seconds{instance="a"}': "-90000x60"},
+        {"ForecastStale"},
+    ),
+    "it refuses a model, fails, is slow and busy": (
+        {
+            'crypto_predict_models_refused_total{instance="a"}': "0+1x60",
+            'crypto_predict_requests_total{instance="a",route="/bitcoin",status="200"}': "0+90x60",
+            'crypto_predict_requests_total{instance="a",route="/candles/{pair}",status="503"}': "0+10x60",
+            'crypto_predict_request_duration_seconds_bucket{instance="a",le="0.5"}': "0+90x60",
+            'crypto_predict_request_duration_seconds_bucket{instance="a",le="5.0"}': "0+100x60",
+            'crypto_predict_request_duration_seconds_bucket{instance="a",le="+Inf"}': "0+100x60",
+            'crypto_predict_connections_dropped_total{instance="a"}': "0+60x60",
+        },
+        {"ModelRefused", "ServerErrors", "ServerSlow", "ConnectionsDropped"},
+    ),
     "the database is away": (
         {
             'crypto_predict_collector_database_away_seconds{instance="a"}': "0+60x60",
@@ -272,6 +329,12 @@ def test_each_alert_comes_when_its_trouble_lasts_and_no_other_one(case: str, tmp
     path.write_text(json.dumps({**test, "tests": tests}))  # JSON is YAML
     done = subprocess.run([PROMTOOL, "test", "rules", str(path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_guide_says_what_to_do_about_each_alert() -> None:
+    """Whoever is woken by one needs a next step."""
+    guide = (ROOT / "docs" / "self-hosting.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `([A-Z][a-z]\w+)` \|", guide, re.MULTILINE) == [rule["alert"] for rule in rules()]
 
 
 def test_every_alert_has_a_case() -> None:

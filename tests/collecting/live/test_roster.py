@@ -11,6 +11,7 @@ from crypto_predict.collecting.live.roster import Roster, RosterChange
 from crypto_predict.collecting.options import DEFAULT_PAIRS
 from crypto_predict.errors import DatabaseError, UnusableHistory
 from crypto_predict.market import Interval, Pair, SeriesKey
+from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import ACTIVE, DELISTED, STOPPED, CandleSource, Shard
 from crypto_predict.sources.binance.rest import Binance
 from crypto_predict.sources.binance.settings import BinanceSettings
@@ -127,12 +128,14 @@ def test_an_empty_database_begins_with_the_default_pairs(url: str) -> None:
 
 
 def test_named_pairs_are_followed_also_if_they_were_stopped(file: WritableDatabase) -> None:
+    """A new pair begins 90 days ago; one that was followed before keeps its first day."""
     ether = Pair("ETH", "USD")
-    roster = Roster(file, EVERYTHING, sources("simulated"))
+    roster = Roster(file, EVERYTHING, sources("simulated"), Clock(datetime(2026, 5, 1, 12, tzinfo=UTC)))
     roster.begin([BTC], SINCE)
     file.set_state(minutes_of("simulated", BTC), STOPPED)
     roster.begin([BTC, ether])
-    assert {one.series.pair: one.since for one in roster.series()} == {BTC: SINCE, ether: None}
+    first = datetime(2026, 1, 31, tzinfo=UTC)
+    assert {one.series.pair: one.since for one in roster.series()} == {BTC: SINCE, ether: first}
 
 
 def test_each_shard_follows_its_own_of_the_named_pairs(file: WritableDatabase) -> None:

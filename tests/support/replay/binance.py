@@ -24,7 +24,8 @@ Market = Mapping[tuple[Pair, Interval], Sequence[Candle]]
 
 # Those that the program asks for; the exchange has more.
 _INTERVALS = {interval.label: interval for interval in Interval if interval is not Interval.MINUTE_10}
-_SYMBOL = r"^[A-Z0-9-_.]{1,20}$"
+_SYMBOL = r"^[\w\-._&&[^a-z]]{1,50}$"  # as messages quote it: letters beyond ASCII, too
+_LEGAL = re.compile(r"[^\Wa-z]([^\Wa-z]|[-.]){0,49}")
 _MILLISECONDS = r"^[0-9]{1,20}$"
 _ZERO = "0.00000000"
 EMPTY = Quote(EPOCH, 0.0, 0.0, 0.0, 0.0)  # the book of a pair that is not traded for a while
@@ -149,7 +150,7 @@ class BinanceExchange:
         return self._symbols
 
     def _symbol(self, text: str) -> str:
-        if not re.fullmatch(_SYMBOL, text):
+        if not _LEGAL.fullmatch(text):
             raise _RefusedError(-1100, f"Illegal characters found in parameter 'symbol'; legal range is '{_SYMBOL}'.")
         if text not in self._listed():
             raise _RefusedError(-1121, "Invalid symbol.")

@@ -155,19 +155,22 @@ class Ban:
     twice as long.
     """
 
-    def __init__(self, status: int, seconds: float, *, as_date: bool = False) -> None:
+    def __init__(self, status: int, seconds: float, *, as_date: bool = False, times: int = 1) -> None:
         self.early: list[str] = []  # paths of requests during the ban
         self._status, self._seconds, self._as_date = status, seconds, as_date
         self._until: float | None = None  # on the monotonic clock
+        self._times = times  # bans, each begun by a request
 
     async def __call__(self, request: web.Request, handler: Handler) -> Answer:
         """Refuse, or give the true answer."""
         now = time.monotonic()
-        if self._until is not None and now >= self._until:
-            return await handler(request)
-        if self._until is not None:
+        if self._until is not None and now < self._until:
             self.early.append(request.path)
             self._seconds *= 2
+        elif not self._times:
+            return await handler(request)
+        else:
+            self._times -= 1
         self._until = now + self._seconds
         due = format_datetime(datetime.now(UTC) + timedelta(seconds=self._seconds), usegmt=True)
         wait = due if self._as_date else f"{self._seconds:.0f}"

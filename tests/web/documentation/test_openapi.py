@@ -157,7 +157,9 @@ def test_headers_of_an_answer_are_documented(served: Served) -> None:
     answer = requests.get(f"{served.url}/bitcoin?date={NOW.date()}", timeout=30)
     documented = RESPONSES["/bitcoin 200"]["headers"]
     ours = {name for name in answer.headers if name.startswith("Crypto-Predict-")}
-    assert ours | {rendering.SIMULATED, "ETag", "Last-Modified", "Cache-Control"} == documented.keys()
+    assert (
+        ours | {rendering.SIMULATED, rendering.STALE[0], "ETag", "Last-Modified", "Cache-Control"} == documented.keys()
+    )
 
 
 def test_the_description_names_the_training_data() -> None:

@@ -1,6 +1,7 @@
 """A model is stale if it or the newest price is too old."""
 
 import json
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import pytest
@@ -29,6 +30,7 @@ def test_a_fresh_model_is_reported_with_both_ages_and_their_limit() -> None:
             "candle_age_seconds": 86_400,
             "stale_after_seconds": 86_400,
             "simulated": False,
+            "training": None,
         },
     )
 
@@ -95,3 +97,44 @@ def test_the_newest_price_is_among_the_metrics() -> None:
     text = client(make_model()).get("/metrics").get_data(as_text=True)
     name = "crypto_predict_model_newest_price_timestamp_seconds"
     assert [float(line.split()[1]) for line in text.splitlines() if line.startswith(name)] == [ANCHOR.timestamp()]
+
+
+STALE = "Crypto-Predict-Stale"
+ANSWERS = (
+    *(
+        "/bitcoin?date=2024-06-01",
+        "/bitcoin?date=2024-06-01T12:00Z",
+        "/forecast/BTC-USD",
+        "/model",
+        "/version",
+        "/pairs",
+    ),
+    *("/probability/BTC-USD?date=2024-06-01&above=60000", "/scorecard", "/", "/page/BTC-USD.json"),
+)
+
+
+@pytest.mark.parametrize("path", ANSWERS)
+def test_the_answers_of_a_stale_model_are_marked(path: str) -> None:
+    """A program that reads one price must not have to ask for `/fresh`; one from a cache is no exception."""
+    now = ANCHOR + LIMIT - timedelta(seconds=20.5)
+    served = client(make_model(), lambda: now)
+    fresh = served.get(path)
+    assert STALE not in fresh.headers
+    if fresh.headers["Cache-Control"] != "no-cache":
+        assert fresh.headers["Cache-Control"] == "public, max-age=21"
+        now += timedelta(seconds=20.5)
+        assert STALE not in served.get(path).headers
+    now = ANCHOR + LIMIT + timedelta(seconds=1)
+    stale = served.get(path)
+    assert (stale.status_code, stale.headers[STALE]) == (200, "true")
+    unchanged = served.get(path, headers={"If-None-Match": stale.headers["ETag"]})
+    assert (unchanged.status_code, unchanged.headers[STALE]) == (304, "true")
+
+
+def test_a_pair_with_new_prices_is_not_marked_for_another_one() -> None:
+    """Of many collected pairs one may no longer be traded."""
+    old = replace(make_forecast(), anchor=Anchor(ANCHOR - timedelta(days=30), 100.0))
+    model = make_model(BTC, ETH)
+    served = client(replace(model, forecasts=model.forecasts | {ETH: old}), lambda: TRAINED_AT)
+    marked = [path for path in (*ANSWERS, "/forecast/ETH-USD", "/page/ETH-USD/") if STALE in served.get(path).headers]
+    assert marked == ["/model", "/version", "/pairs", "/scorecard", "/forecast/ETH-USD", "/page/ETH-USD/"]

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crypto_predict.baked.schedule import Failure, Schedule
 from crypto_predict.baked.schema import (
     HORIZON_DAYS,
     Anchor,
@@ -33,7 +34,7 @@ from crypto_predict.web.answers import Answers
 from crypto_predict.web.page import html
 from crypto_predict.web.page.assets import Assets
 from crypto_predict.web.page.html import Site
-from tests.support.models import BTC, ETH, LAST, blank, make_forecast, make_model
+from tests.support.models import BTC, ETH, LAST, TRAINED_AT, blank, make_forecast, make_model
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}  # of the elements of HTML that have no end tag
 SERVER = Site(
@@ -41,7 +42,6 @@ SERVER = Site(
     address=None,
     static=False,
     stale_after=timedelta(hours=24),
-    retrain_every=timedelta(hours=6),
     repository_url="https://example.org/crypto-predict",
     assets=Assets(
         Path(),
@@ -105,8 +105,12 @@ class Page(HTMLParser):
 def rendered(
     model: Model, pair: Pair | None = None, site: Site = SERVER, root: str = "./", *, stale: bool = False
 ) -> str:
+    return planned(html.State(stale), model, pair, site, root)
+
+
+def planned(state: html.State, model: Model, pair: Pair | None = None, site: Site = SERVER, root: str = "./") -> str:
     answers = Answers(model)
-    return html.page(answers, pair or answers.held[0], site, root, stale=stale)
+    return html.page(answers, pair or answers.held[0], site, root, state)
 
 
 def many(count: int) -> Model:
@@ -453,3 +457,18 @@ def test_a_menu_of_many_pairs_is_short_and_has_the_one_that_is_shown() -> None:
     assert len(menu.all("a")) == html.MENU_PAIRS + 2
     assert [one["href"] for one in menu.all("a") if "aria-current" in one] == ["./page/COIN49-USD/"]
     assert "all 50" in menu.words()
+
+
+def test_the_next_training_is_named_only_if_one_is_planned() -> None:
+    """And in plain words if it should have been, and why the last attempt failed."""
+    none = planned(html.State(), make_model(BTC))
+    assert "Next training" not in none
+    assert "Before each training, the daily" in none
+    failure = Failure(TRAINED_AT + timedelta(hours=6), "<no> exchange could be reached")
+    plan = Schedule(timedelta(hours=6), TRAINED_AT + timedelta(hours=6, minutes=6), failure)
+    text = planned(html.State(schedule=plan, overdue=True), make_model(BTC))
+    assert 'Next training</dt><dd><time datetime="2024-05-18T18:16:47Z">2024-05-18 18:16 UTC</time>' in text
+    assert "overdue" in text
+    assert '18:10 UTC</time><span class="note"></span>: &lt;no&gt; exchange could be reached</dd>' in text
+    assert "Every 6 hours, the daily" in text
+    assert "overdue" not in planned(html.State(schedule=plan), make_model(BTC))
