@@ -1,4 +1,4 @@
-"""Measure servers, store, backtest, training, backfill, ticks, image and page: ``python -m bench``."""
+"""Measure servers, new models, store, backtest, training, backfill, ticks, image and page: ``python -m bench``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from bench import (
     live,
     minutes,
     page,
+    reload,
     serving,
     store,
     ticks,
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--until", type=date.fromisoformat, help="the last day of the scored histories")
     parts = (
         "servers",
+        "reload",
         "training",
         "distributions",
         "candles",
@@ -61,6 +63,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if options.only in {None, "servers"}:
             figures += [*serving.measure(options.source, Path(folder)), *backtest.measure(options.source)]
+        if options.only in {None, "reload"}:
+            figures += reload.measure(options.source, Path(folder))
         if options.only in {None, "training"}:
             figures += training.measure(options.source, Path(folder))
         if options.only in {None, "distributions"}:

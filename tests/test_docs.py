@@ -105,7 +105,8 @@ def test_the_guide_lists_exactly_the_endpoints_and_headers() -> None:
     paths = {path for path in described["paths"] if not path.startswith("/docs")}
     rows = re.findall(r"^\| (`/.*?) \| ", API, re.MULTILINE)
     named = {address for row in rows for address in re.findall(r"`(/[a-z/{}.-]*)", row)}
-    assert named == paths
+    pages = {address for address in named if address in {"/", "/feed.xml"} or address.startswith("/page/")}
+    assert named - pages == paths
     assert set(re.findall(r"`(Crypto-Predict-[A-Za-z-]+)`", API)) == {*PROVENANCE, STALE[0], *SERIES}
 
 

@@ -1,6 +1,6 @@
 """A live system by one command, for days: trainer, server and collector beside an exchange that fails, on one clock.
 
-A quarter of a day by default, at 600 times the speed: a training then takes hours of the market. ``DAYS=7`` lives
+Three hours by default, at 600 times the speed: a training then takes hours of the market. ``DAYS=7`` lives
 through a week, which takes 17 minutes.
 """
 
@@ -28,7 +28,7 @@ from tests.support.replay.server import Asked, ReplayServer, altered, refused
 from tests.support.weeks import LongMotion, Part, Visitor, ask, stopped
 
 SPEED = 600.0
-LENGTH = float(os.environ.get("DAYS") or 0.25) * DAY
+LENGTH = float(os.environ.get("DAYS") or 0.15) * DAY
 IS_LONG = LENGTH > DAY
 EVERY = timedelta(hours=6 if IS_LONG else 1)  # from one training to the next
 START = datetime(2024, 5, 17, 4, 50, tzinfo=UTC)

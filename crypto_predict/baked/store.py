@@ -114,7 +114,7 @@ def _digest(payload: Any) -> str:
     return digest.hexdigest()
 
 
-def _canonical(value: Any, levels: int = 2) -> Iterator[str]:
+def _canonical(value: Any, levels: int = 3) -> Iterator[str]:
     """Yield canonical JSON in pieces: while one of many pairs is made, no other thread of a server can run."""
     if not levels or not isinstance(value, dict):
         yield json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -7,6 +7,7 @@ that is refused leaves the current one in place.
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -80,6 +81,7 @@ class Editions:
     def watch(self, stop: threading.Event) -> None:
         """Prepare the current edition, then replace it whenever its files change, until `stop` is set."""
         self.current.prepare()
+        gc.freeze()  # what is there until the end need not be searched for garbage, which stops all threads
         while not stop.wait(LOOK_SECONDS):
             self.look()
 

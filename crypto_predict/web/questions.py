@@ -28,6 +28,8 @@ MOMENT_PATTERN = f"^{DAY_PATTERN}([Tt ]{TIME_PATTERN}({OFFSET_PATTERN})?)?$"
 DAY_EXPECTED = "an ISO date such as 2024-06-01"
 MOMENT_EXPECTED = f"{DAY_EXPECTED} or an ISO date-time such as 2024-06-01T12:00:00Z"
 
+FORMAT, FORMATS = "format", ("csv", "json")  # a parameter of every address that answers with a table, and its values
+
 LEAST_LEVEL, MOST_LEVEL = 0.01, 0.99  # of a quantile: beyond them hardly any outcome has been
 MOST_LEVELS = 20  # in one question
 PRICE_EXPECTED = "a number above 0 without thousands separators, such as 100000"
@@ -78,14 +80,14 @@ class ProbabilityQuestion(NamedTuple):
     model: str = COMBINED
 
 
-def bitcoin(query: str) -> BitcoinQuestion:
-    """Parse the query of ``/bitcoin``.
+def bitcoin(query: str, today: date) -> BitcoinQuestion:
+    """Parse the query of ``/bitcoin``; without a date it asks for the close of `today` (UTC).
 
     Raises:
-        BadParameter, InvalidValue: A parameter is missing, repeated, unknown or malformed.
+        BadParameter, InvalidValue: A parameter is repeated, unknown or malformed.
     """
     given = parameters(query, ("date", "model"))
-    return BitcoinQuestion(_date(given), _model(given))
+    return BitcoinQuestion(_date({"date": str(today), **given}), _model(given))
 
 
 def forecast(pair: str, query: str, names: Mapping[Pair, Pair]) -> ForecastQuestion:
@@ -96,7 +98,7 @@ def forecast(pair: str, query: str, names: Mapping[Pair, Pair]) -> ForecastQuest
         UnknownPair: The pair is not one of `names`.
     """
     known = _pair(pair, names)
-    given = parameters(query, ("start", "end", "model", "quantiles"))
+    given = parameters(query, ("start", "end", "model", "quantiles", FORMAT))
     model = _model(given)
     days = {name: day(name, text) for name, text in given.items() if name in {"start", "end"}}
     asked = levels("quantiles", given["quantiles"]) if "quantiles" in given else ()
@@ -142,6 +144,23 @@ def parameters(query: str, known: tuple[str, ...]) -> dict[str, str]:
         name = next(name for name in found if [other for other, _ in given].count(name) > 1)
         raise BadParameter(name, f"{name} is given more than once")
     return found
+
+
+def file_format(pair: str, query: str) -> tuple[str, str | None]:
+    """Return the pair of a path without the ending ``.csv``, and the format that path or query ask for, if one does.
+
+    Raises:
+        BadParameter, InvalidValue: The format is unknown, or path and query contradict each other.
+    """
+    chosen = dict(parse_qsl(query, keep_blank_values=True, errors="replace")).get(FORMAT)
+    if chosen is not None and chosen not in FORMATS:
+        raise InvalidValue(FORMAT, chosen, " or ".join(FORMATS))
+    stem = pair.removesuffix(".csv")
+    if stem == pair:
+        return pair, chosen
+    if chosen == "json":
+        raise BadParameter(FORMAT, "format is json, but the path ends with .csv: leave out one of them")
+    return stem, "csv"
 
 
 def moment(name: str, text: str) -> date | datetime:

@@ -5,8 +5,10 @@ A day is rendered at its first request and then cached, so memory is bounded by 
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time
 from email.utils import format_datetime
 from functools import lru_cache
@@ -20,6 +22,8 @@ from crypto_predict.web.answers import Answers, Forecast, Provenance, Row, Serie
 
 PREPARED_DAYS = 366  # at a time
 PAUSE_SECONDS = 0.005  # between them
+
+CSV_TYPE = "text/csv; charset=utf-8; header=present"
 
 Headers = list[tuple[str, str]]
 
@@ -117,6 +121,36 @@ def bitcoin(row: Row) -> Rendered:
         f'"prediction low": {price.low!r}, "prediction_high": {price.high!r}}}\n'
     )
     return _rendered(body.encode(), provenance_headers(row.provenance), row.provenance.pair)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    """Return CSV (RFC 4180): a header, then a line for each row. None is empty."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def file_headers(body: bytes, *parts: str) -> Headers:
+    """Return the headers of a table that is downloaded under a name of these parts."""
+    name = ("Content-Disposition", f'attachment; filename="{"-".join(parts)}.csv"')
+    return [("Content-Type", CSV_TYPE), ("Content-Length", str(len(body))), name]
+
+
+def forecast_table(forecast: Forecast) -> Rendered:
+    """Render a forecast as CSV, with a column for each quantile. Errors are those of `Rendering.forecast`."""
+    series, known = forecast.series, plain.encode(forecast.series.fitted)
+    columns = ["date", "prediction", "low", "high", *(f"quantile_{level!r}" for level in forecast.levels), *known]
+    rows = []
+    for n in range((forecast.end - forecast.start).days + 1):
+        row = series.row(forecast.start + n * DAY)
+        quantiles = series.quantiles(row.moment, forecast.levels) if forecast.levels else ()
+        provenance = {**plain.encode(row.provenance), "simulated": str(row.provenance.simulated).lower()}
+        rows.append([row.moment, row.price.price, row.price.low, row.price.high, *quantiles, *provenance.values()])
+    body, pair = table(columns, rows), series.fitted.pair
+    headers = [*file_headers(body, pair.slug, "forecast"), (PAIR, str(pair))]
+    return Rendered(body, [*headers, *simulated_header(series.fitted.simulated)], pair)
 
 
 def simulated_header(simulated: bool) -> Headers:

@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -59,16 +59,24 @@ class Service:
     database: Database | None = None
     administration: Administration | None = None  # None: which pairs are collected cannot be changed
 
+    def bitcoin(self, query: str) -> Rendered:
+        """Return the whole answer of ``/bitcoin``; without a date it is about the present day, and expires with it."""
+        snapshot, now = self.editions.current.snapshot, self.clock()
+        rendered, validity = bitcoin(snapshot, query, now.date()), snapshot.validity
+        until = (validity.until_change if "date=" in query else validity.until_midnight)(now, rendered.pair)
+        return Rendered(rendered.body, [*rendered.headers, *until, *COMMON])
+
     def cached_headers(self, snapshot: Snapshot, rendered: Rendered) -> Headers:
         """Return the headers of an answer that caches may keep until the next change."""
         return [*rendered.headers, *snapshot.validity.until_change(self.clock(), rendered.pair), *COMMON]
 
 
-def bitcoin(snapshot: Snapshot, query: str) -> Rendered:
-    """Answer ``/bitcoin``. A day that is asked for in the shortest way is rendered once."""
+def bitcoin(snapshot: Snapshot, query: str, today: date) -> Rendered:
+    """Answer ``/bitcoin``, by default for `today`. A day that is asked for in the shortest way is rendered once."""
+    query = query or f"date={today}"
     rendered = snapshot.closes.get(query)
     if rendered is None:
-        question = questions.bitcoin(query)
+        question = questions.bitcoin(query, today)
         rendered = rendering.bitcoin(snapshot.answers.bitcoin(question))
         if not isinstance(question.moment, datetime) and query == f"date={question.moment}":
             snapshot.closes[query] = rendered
@@ -77,8 +85,9 @@ def bitcoin(snapshot: Snapshot, query: str) -> Rendered:
 
 def forecast(snapshot: Snapshot, query: str, pair: str) -> Rendered:
     """Answer ``/forecast/{pair}``."""
-    question = questions.forecast(pair, query, snapshot.answers.names)
-    return snapshot.rendering.forecast(snapshot.answers.forecast(question))
+    pair, file_format = questions.file_format(pair, query)
+    found = snapshot.answers.forecast(questions.forecast(pair, query, snapshot.answers.names))
+    return rendering.forecast_table(found) if file_format == "csv" else snapshot.rendering.forecast(found)
 
 
 def probability(snapshot: Snapshot, query: str, pair: str) -> Rendered:
@@ -131,14 +140,13 @@ class FastLane:
         return self._application(environ, start_response)
 
     def _bitcoin(self, environ: WSGIEnvironment) -> Rendered | None:
-        snapshot = self._service.editions.current.snapshot
         try:
-            rendered = bitcoin(snapshot, environ["QUERY_STRING"])
+            answer = self._service.bitcoin(environ["QUERY_STRING"])
         except CryptoPredictError as error:
             environ[ERROR] = error  # so that Flask does not evaluate the query again
             return None
         environ[ROUTE] = "/bitcoin"
-        return Rendered(rendered.body, self._service.cached_headers(snapshot, rendered))
+        return answer
 
     def _page(self, environ: WSGIEnvironment, path: str) -> Rendered | None:
         pages = self._service.editions.current.pages
@@ -169,8 +177,6 @@ def _add_model_routes(app: Flask, service: Service) -> None:
 
     def add(rule: str, endpoint: Callable[..., Rendered], headers: Callable[[Snapshot, Rendered], Headers]) -> None:
         def view(**path: str) -> Response:
-            if ERROR in request.environ:
-                raise request.environ[ERROR]
             snapshot = service.editions.current.snapshot
             rendered = endpoint(snapshot, request.environ.get("QUERY_STRING", ""), **path)
             return Response(rendered.body, headers=headers(snapshot, rendered))
@@ -209,7 +215,13 @@ def _add_model_routes(app: Flask, service: Service) -> None:
         questions.parameters(request.environ.get("QUERY_STRING", ""), ())
         return scorecard.answer(service.editions.current.snapshot.rendering.scorecard)
 
-    add("/bitcoin", bitcoin, service.cached_headers)
+    def bitcoin_view() -> Response:
+        if ERROR in request.environ:
+            raise request.environ[ERROR]
+        answer = service.bitcoin(request.environ.get("QUERY_STRING", ""))
+        return Response(answer.body, headers=answer.headers)
+
+    app.add_url_rule("/bitcoin", "/bitcoin", bitcoin_view)
     add("/forecast/<path:pair>", forecast, service.cached_headers)
     add("/probability/<path:pair>", probability, service.cached_headers)
     add("/model", without_parameters(lambda rendered: rendered.model), service.cached_headers)

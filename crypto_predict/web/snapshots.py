@@ -10,7 +10,7 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from crypto_predict.baked import store
 from crypto_predict.baked.schedule import Schedule
 from crypto_predict.baked.schema import Model
 from crypto_predict.errors import UnusableModel
-from crypto_predict.market import Pair
+from crypto_predict.market import DAY, Pair
 from crypto_predict.version import __version__
 from crypto_predict.web.answers import Answers
 from crypto_predict.web.operations.freshness import basis
@@ -87,6 +87,14 @@ class Validity:
         remaining = (self._lasts - (now - self._changed_at)).total_seconds()
         seconds, left = min(max(int(remaining), SHORTEST), LONGEST), self._seconds_left(now, pair)
         return seconds if left < 0 else min(seconds, left)
+
+    def until_midnight(self, now: datetime, pair: Pair | None = None) -> Headers:
+        """Return the headers of an answer about the present UTC day, which caches may keep until that ends."""
+        midnight = datetime.combine(now.date(), time(), UTC)
+        seconds = min(self.seconds(now, pair), int((midnight + DAY - now).total_seconds()))
+        tag = "ETag", f'{self.etag[:-1]}-{midnight:%Y%m%d}"'
+        changed = "Last-Modified", format_datetime(max(midnight, self._changed_at), usegmt=True)
+        return [("Cache-Control", f"public, max-age={seconds}"), tag, changed, *self._described(now, pair)[2:]]
 
     def is_stale(self, now: datetime, pair: Pair | None = None) -> bool:
         """Return whether the model or the newest price of a pair, or of any, is too old."""

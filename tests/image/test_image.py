@@ -34,9 +34,15 @@ def paths_of(container: Container) -> list[str]:
     page = requests.get(f"{container.url}/docs", timeout=30).text
     files = re.findall(r'(?:src|href)="(/docs/[^"]+)"', page)
     newest = requests.get(f"{container.url}/page/BTC-USD/releases.json", timeout=30).json()["days"][0]
+    pages = [
+        "/",
+        "/page/BTC-USD/",
+        *(f"/page/BTC-USD{name}.json" for name in ("", "/record", "/releases")),
+        "/feed.xml",
+    ]
     past = [f"/page/BTC-USD/releases/{newest}.json", f"/feed/{newest[:7]}.xml"]
-    described = [requested.get(path, path.replace("{slug}", "BTC-USD")) for path in document["paths"]]
-    return [path for path in described if path != "/docs/{file}"] + past + files
+    described = [requested.get(path, path) for path in document["paths"]]
+    return [path for path in described if path != "/docs/{file}"] + pages + past + files
 
 
 def request_every_path(container: Container) -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.errors import InvalidValue
+from crypto_predict.market import Pair
 from crypto_predict.web import questions
 from crypto_predict.web.questions import BadParameter
 
@@ -128,8 +129,18 @@ def test_an_address_without_parameters_refuses_any() -> None:
 
 def test_a_missing_parameter_is_named_with_its_expected_form() -> None:
     with pytest.raises(BadParameter, match="date is missing: it must be an ISO date") as caught:
-        questions.bitcoin("")
+        questions.probability("BTC-USD", "above=1", {Pair("BTC", "USD"): Pair("BTC", "USD")})
     assert caught.value.parameter == "date"
+
+
+def test_the_price_of_bitcoin_is_that_of_today_unless_a_date_is_given() -> None:
+    """A date that is given but empty is a mistake."""
+    today = date(2024, 6, 2)
+    assert questions.bitcoin("", today).moment == today
+    assert questions.bitcoin("model=prophet", today) == (today, "prophet")
+    assert questions.bitcoin("date=2024-06-01", today).moment == date(2024, 6, 1)
+    with pytest.raises(InvalidValue, match="date"):
+        questions.bitcoin("date=", today)
 
 
 def test_percent_escapes_and_plus_signs_are_decoded() -> None:

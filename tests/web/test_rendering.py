@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED, PROPHET
 from crypto_predict.errors import InvalidValue, NoProphetInterval, UnknownPair
-from crypto_predict.web import rendering
+from crypto_predict.web import rendering, routes
 from crypto_predict.web.answers import OutsideModel
 from crypto_predict.web.rendering import Rendered
-from crypto_predict.web.routes import bitcoin, forecast
+from crypto_predict.web.routes import forecast
 from crypto_predict.web.snapshots import Snapshot
 from tests.support.applications import snapshot_of
 from tests.support.models import BTC, ETH, make_forecast, make_model
@@ -27,6 +27,10 @@ CLOSE, ANCHOR = "2024-05-18T00:00:00Z", "2024-05-18T12:00:00Z"  # of the last da
 
 def rows(pair: str, query: str, snapshot: Snapshot = SNAPSHOT) -> list[dict[str, object]]:
     return list(json.loads(forecast(snapshot, query, pair).body))
+
+
+def bitcoin(snapshot: Snapshot, query: str) -> Rendered:
+    return routes.bitcoin(snapshot, query, date(2024, 5, 20))
 
 
 def test_bitcoin_is_answered_with_exactly_the_four_keys_its_callers_expect() -> None:

@@ -11,13 +11,21 @@ from crypto_predict.errors import CryptoPredictError, InvalidValue
 from crypto_predict.market import EPOCH, FIRST_DAY, FIRST_EXPECTED, Interval, Pair
 from crypto_predict.market.forecast import MINUTES_AHEAD
 from crypto_predict.settings import whole_number
-from crypto_predict.web.questions import MOMENT_EXPECTED, BadParameter, moment, parameters, shortened
+from crypto_predict.web.questions import (
+    FORMAT,
+    MOMENT_EXPECTED,
+    BadParameter,
+    file_format,
+    moment,
+    parameters,
+    shortened,
+)
 from crypto_predict.web.questions import day as read_day
 
 DEFAULT_LIMIT, MOST_CANDLES = 1_000, 10_000  # candles in one answer
 LATEST = datetime(9999, 1, 1, tzinfo=UTC)  # later instants are read as this one: the calendar ends soon after
 
-_PAGE = ("start", "end", "limit", "source")  # parameters
+_PAGE = ("start", "end", "limit", "source", FORMAT)  # parameters
 _BODY = (
     'expected an object such as {"pair": "SOL/USD", "source": "binance", "since": "2024-06-01"}, '
     "of which the last two members are optional"
@@ -36,6 +44,7 @@ class PageQuestion(NamedTuple):
     end: datetime | None = None  # UTC, not included
     limit: int = DEFAULT_LIMIT
     source: str | None = None
+    format: str | None = None  # that was asked for in the address
 
 
 class DigestQuestion(NamedTuple):
@@ -53,6 +62,7 @@ class MinutesQuestion(NamedTuple):
     pair: Pair
     horizon: int = MINUTES_AHEAD  # the number of minutes
     source: str | None = None
+    format: str | None = None  # that was asked for in the address
 
 
 class PastQuestion(NamedTuple):
@@ -87,8 +97,9 @@ def candles(pair: str, query: str) -> PageQuestion:
     Raises:
         BadParameter, InvalidValue: The pair is malformed, or a parameter is repeated, unknown, malformed or too large.
     """
+    pair, given_format = file_format(pair, query)
     known = Pair.parse(pair)
-    return _page(known, parameters(query, ("interval", *_PAGE)))
+    return _page(known, parameters(query, ("interval", *_PAGE)), given_format)
 
 
 def page(pair: str, query: str) -> PageQuestion:
@@ -97,8 +108,9 @@ def page(pair: str, query: str) -> PageQuestion:
     Raises:
         BadParameter, InvalidValue: The pair is malformed, or a parameter is repeated, unknown, malformed or too large.
     """
+    pair, given_format = file_format(pair, query)
     known = Pair.parse(pair)
-    return _page(known, parameters(query, _PAGE))
+    return _page(known, parameters(query, _PAGE), given_format)
 
 
 def digest(pair: str, query: str) -> DigestQuestion:
@@ -123,9 +135,10 @@ def minutes_ahead(pair: str, query: str) -> MinutesQuestion:
     Raises:
         BadParameter, InvalidValue: The pair is malformed, or a parameter is repeated, unknown, malformed or too large.
     """
+    pair, given_format = file_format(pair, query)
     known = Pair.parse(pair)
-    given = parameters(query, ("horizon", "source"))
-    return MinutesQuestion(known, _minutes(given), given.get("source"))
+    given = parameters(query, ("horizon", "source", FORMAT))
+    return MinutesQuestion(known, _minutes(given), given.get("source"), given_format)
 
 
 def past_minutes(pair: str, query: str) -> PastQuestion:
@@ -134,9 +147,10 @@ def past_minutes(pair: str, query: str) -> PastQuestion:
     Raises:
         BadParameter, InvalidValue: The pair is malformed, or a parameter is repeated, unknown, malformed or too large.
     """
+    pair, given_format = file_format(pair, query)
     known = Pair.parse(pair)
     given = parameters(query, ("horizon", *_PAGE))
-    return PastQuestion(_page(known, given), _minutes(given))
+    return PastQuestion(_page(known, given, given_format), _minutes(given))
 
 
 def new_pair(body: bytes, now: datetime) -> NewPair:
@@ -172,12 +186,12 @@ def removed_pair(pair: str, query: str) -> RemovedPair:
     return RemovedPair(known, parameters(query, ("source",)).get("source"))
 
 
-def _page(pair: Pair, given: Mapping[str, str]) -> PageQuestion:
+def _page(pair: Pair, given: Mapping[str, str], given_format: str | None) -> PageQuestion:
     start, end = (_instant(name, given[name]) if name in given else None for name in ("start", "end"))
     if start is not None and end is not None and end < start:
         raise BadParameter("end", f"end {given['end']} lies before start {given['start']}")
     limit = _limit(given["limit"]) if "limit" in given else DEFAULT_LIMIT
-    return PageQuestion(pair, _interval(given), start, end, limit, given.get("source"))
+    return PageQuestion(pair, _interval(given), start, end, limit, given.get("source"), given_format)
 
 
 def _minutes(given: Mapping[str, str]) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -17,14 +15,26 @@ from crypto_predict.market import Candle, Interval, Pair, Quote, StoredCandle
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.web.answers import PairRange
 from crypto_predict.web.collected.answers import Page, T
-from crypto_predict.web.collected.forecasts import MinutesRecord, PastMinute, prices
+from crypto_predict.web.collected.forecasts import MinutesAhead, MinutesRecord, PastMinute, prices
 from crypto_predict.web.collected.live_answers import Minute
 from crypto_predict.web.collected.questions import PageQuestion, PastQuestion
 from crypto_predict.web.collected.series import SeriesState
-from crypto_predict.web.rendering import PAIR, SERIES, SIMULATED, Headers, Rendered, render, simulated_header
+from crypto_predict.web.questions import FORMAT
+from crypto_predict.web.rendering import (
+    CSV_TYPE,
+    PAIR,
+    SERIES,
+    SIMULATED,
+    Headers,
+    Rendered,
+    file_headers,
+    render,
+    simulated_header,
+)
+from crypto_predict.web.rendering import table as table_of
 
 JSON, CSV = "application/json", "text/csv"
-CONTENT_TYPES = {JSON: JSON, CSV: "text/csv; charset=utf-8; header=present"}
+CONTENT_TYPES = {JSON: JSON, CSV: CSV_TYPE}
 
 # Of every row. The values that a source does not have are null in JSON and empty in CSV.
 COLUMNS = ("time", *Candle._fields[1:], "vwap")
@@ -32,7 +42,9 @@ MINUTE_COLUMNS = (
     *("time", "verdict", "asked", "reason", *COLUMNS[1:]),
     *("built_open", "built_high", "built_low", "built_close", "built_volume", "ticks", "late", "partial"),
 )
-PAST_COLUMNS = ("time", "close", "cutoff", "price", "prediction", *(f"quantile_{level}" for level in LEVELS))
+_QUANTILES = tuple(f"quantile_{level}" for level in LEVELS)
+AHEAD_COLUMNS = ("time", "minutes", "cutoff", "price", "prediction", "low", "high", *_QUANTILES)
+PAST_COLUMNS = ("time", "close", "cutoff", "price", "prediction", *_QUANTILES)
 QUOTE_COLUMNS = ("time", "bid", "bid_size", "ask", "ask_size")
 
 VARY = ("Vary", "Accept")
@@ -89,6 +101,21 @@ def past_minutes(page: Page[PastMinute], question: PastQuestion, content_type: s
     return _render(table, page, question.page, content_type, {"horizon": str(horizon)})
 
 
+def minutes_ahead(ahead: MinutesAhead, file_format: str | None) -> Rendered:
+    """Render the newest minute forecast as JSON, or as CSV with a column for each quantile."""
+    if file_format != "csv":
+        return render(ahead, simulated=ahead.simulated)
+    made = (_instant(ahead.cutoff), ahead.price)
+    rows = (
+        [_instant(one.time), one.minutes, *made, one.prediction, one.low, one.high, *one.quantiles.values()]
+        for one in ahead.forecast
+    )
+    body = table_of(AHEAD_COLUMNS, rows)
+    source = (SERIES[0], quote(ahead.source, safe=":/"))
+    headers = [*file_headers(body, ahead.pair.slug, "forecast", "minutes"), (PAIR, str(ahead.pair)), source]
+    return Rendered(body, [*headers, *simulated_header(ahead.simulated)])
+
+
 def series(states: list[SeriesState]) -> Rendered:
     """Render the state of every series."""
     return render(states, simulated=any(state.simulated for state in states))
@@ -130,7 +157,7 @@ def _render(
     table: Table, page: Page[T], question: PageQuestion, content_type: str, names: Mapping[str, str]
 ) -> Rendered:
     """Render a table; `names` are parameters of the links in addition to the usual ones."""
-    body = _csv(table) if content_type == CSV else _json(table, page)
+    body = table_of(table.columns, table.rows) if content_type == CSV else _json(table, page)
     series = page.found.series
     headers: Headers = [
         ("Content-Type", CONTENT_TYPES[content_type]),
@@ -140,6 +167,9 @@ def _render(
         (SERIES[0], quote(series.source, safe=":/")),
         *simulated_header(page.found.simulated),
     ]
+    if content_type == CSV and question.format is not None:
+        parts = [part for part in table.path.split("/") if part not in {"", "{}"}]
+        headers = [*file_headers(body, series.pair.slug, *parts), *headers[2:]]
     if links := _links(table, page, question, names):
         headers.append(("Link", ", ".join(links)))
     return Rendered(body, headers)
@@ -155,6 +185,8 @@ def _links(table: Table, page: Page[T], question: PageQuestion, names: Mapping[s
     for relation, edges in neighbours:
         span = {name: _instant(at) for name, at in edges.items() if at is not None}
         query = {**names, **span, "limit": question.limit, "source": page.found.series.source}
+        if question.format is not None:
+            query[FORMAT] = question.format
         links.append(f'<{table.path.format(question.pair.slug)}?{urlencode(query, safe=":")}>; rel="{relation}"')
     return links
 
@@ -170,14 +202,6 @@ def _json(table: Table, page: Page[T]) -> bytes:
     }
     rows = json.dumps(list(table.rows), separators=(",", ":"))
     return f'{json.dumps(head)[:-1]}, "{table.name}": {rows}}}\n'.encode()
-
-
-def _csv(table: Table) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(table.columns)
-    writer.writerows(table.rows)
-    return text.getvalue().encode()
 
 
 def _candle(stored: StoredCandle) -> _Values:

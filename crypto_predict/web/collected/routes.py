@@ -32,8 +32,10 @@ DIGEST, SERIES, PRICES = "/digest/<path:pair>", "/series", "/prices"
 PAIRS, PAIR = "/pairs", "/pairs/<path:pair>"
 
 _SLOW = (CANDLES, MINUTES, TOP_OF_BOOK, MINUTES_AHEAD, PAST_MINUTES, DIGEST, SERIES, PRICES, PAIRS, PAIR)
+_FILES = (MINUTES_AHEAD, PAST_MINUTES)  # tables whose path does not end with the pair, to which others append .csv
+_ALL_SLOW = (*_SLOW, *(f"{rule}.csv" for rule in _FILES), "/scorecard", "/openapi.json")
 # Whether an address reads the database, and so may keep a thread for long.
-is_slow = re.compile("|".join(re.sub("<.*>", ".+", rule) for rule in (*_SLOW, "/scorecard", "/openapi.json"))).fullmatch
+is_slow = re.compile("|".join(re.sub("<.*>", ".+", rule) for rule in _ALL_SLOW)).fullmatch
 
 
 def add_routes(app: Flask, database: Database | None, clock: Callable[[], datetime]) -> None:
@@ -41,8 +43,8 @@ def add_routes(app: Flask, database: Database | None, clock: Callable[[], dateti
     copies, last_prices = Copies(), LastPrices(clock)
 
     def candles(opened: Database, pair: str, query: str) -> Response:
-        content_type = _content_type()
         question = questions.candles(pair, query)
+        content_type = _content_type(question.format)
         with _reading(opened) as reader:
             found, interval = found_series.choose(
                 found_series.of_pair(reader, question.pair), question.interval, question.source
@@ -57,8 +59,8 @@ def add_routes(app: Flask, database: Database | None, clock: Callable[[], dateti
         return answer
 
     def minutes(opened: Database, pair: str, query: str) -> Response:
-        content_type = _content_type()
         question = questions.page(pair, query)
+        content_type = _content_type(question.format)
         now = clock()
         with _reading(opened) as reader:
             page = live_answers.minutes(reader, question, now)
@@ -66,8 +68,8 @@ def add_routes(app: Flask, database: Database | None, clock: Callable[[], dateti
         return live(rendering.minutes(page, question, content_type), lasts)
 
     def top_of_book(opened: Database, pair: str, query: str) -> Response:
-        content_type = _content_type()
         question = questions.page(pair, query)
+        content_type = _content_type(question.format)
         with _reading(opened) as reader:
             page = live_answers.quotes(reader, question)
         return live(rendering.quotes(page, question, content_type), live_answers.until_next_quote(page, clock()))
@@ -98,11 +100,11 @@ def add_forecasts(app: Flask, database: Database | None, clock: Callable[[], dat
         question = questions.minutes_ahead(pair, query)
         with _reading(opened) as reader:
             ahead, lasts = forecasts.newest(reader, question, clock())
-        return live(render(ahead, simulated=ahead.simulated), lasts)
+        return live(rendering.minutes_ahead(ahead, question.format), lasts)
 
     def past_minutes(opened: Database, pair: str, query: str) -> Response:
-        content_type = _content_type()
         question = questions.past_minutes(pair, query)
+        content_type = _content_type(question.page.format)
         with _reading(opened) as reader:
             page = forecasts.past(reader, question)
         return live(rendering.past_minutes(page, question, content_type), forecasts.until_next(clock()))
@@ -229,6 +231,9 @@ def _add(app: Flask, database: Database | None, endpoints: Mapping[str, Callable
             return endpoint(database, query=_query(), **path)
 
         app.add_url_rule(rule, rule, view)
+        if rule in _FILES:
+            as_csv = f"{rule}.csv"
+            app.add_url_rule(as_csv, as_csv, lambda pair: view(pair=f"{pair}.csv"))
 
     for rule, endpoint in endpoints.items():
         add(rule, endpoint)
@@ -253,7 +258,10 @@ def _accepted() -> str | None:
     return request.environ.get("HTTP_ACCEPT_ENCODING")
 
 
-def _content_type() -> str:
+def _content_type(file_format: str | None) -> str:
+    """Return the content type that the address asks for, or else the one that the client prefers."""
+    if file_format is not None:
+        return rendering.CSV if file_format == "csv" else rendering.JSON
     accepted = request.accept_mimetypes
     chosen = accepted.best_match(rendering.CONTENT_TYPES) if accepted else rendering.JSON
     if chosen is None:

@@ -22,6 +22,7 @@ from crypto_predict.web.collected.prices import PairPrice
 from crypto_predict.web.collected.questions import DEFAULT_LIMIT, MOST_CANDLES, PageQuestion, PastQuestion
 from crypto_predict.web.collected.series import Example, NotCollected, SeriesState, state
 from crypto_predict.web.documentation.schemas import (
+    FORMAT_PARAMETER,
     PAIR,
     PAIR_PARAMETER,
     Schema,
@@ -34,7 +35,7 @@ from crypto_predict.web.documentation.schemas import (
     schema_of,
 )
 from crypto_predict.web.questions import MOMENT_PATTERN
-from crypto_predict.web.rendering import Rendered
+from crypto_predict.web.rendering import CSV_TYPE, Rendered
 from crypto_predict.web.snapshots import until_candle
 
 TAG = "collected"
@@ -216,6 +217,9 @@ def extend(document: dict[str, Any], example: Example, ranges: list[PairRange]) 
                 "schema": {"type": "string"},
                 "example": tables[path].csv.body.decode(),
             }
+        if path == "/forecast/{pair}/minutes":
+            example_file = rendering.minutes_ahead(_example_minutes(example), "csv").body.decode()
+            answer["content"][CSV_TYPE] = {"schema": _TEXT, "example": example_file}
         document["paths"][path] = {
             "get": {
                 "operationId": "-".join(part for part in path.split("/")[1:] if part != "{pair}"),
@@ -268,11 +272,11 @@ def _parameters(example: Example) -> dict[str, list[dict[str, Any]]]:
     minutes: Schema = {"type": "integer", "minimum": 1, "maximum": MINUTES_AHEAD, "default": MINUTES_AHEAD}
     horizon = parameter("horizon", "The number of minutes ahead.", minutes, 5)
     return {
-        "/forecast/{pair}/minutes": [pair, horizon, source],
-        "/forecast/{pair}/minutes/past": [pair, horizon, start, end, limit, source],
-        "/candles/{pair}": [pair, interval, start, end, limit, source],
-        "/minutes/{pair}": [pair, start, end, limit, source],
-        "/top-of-book/{pair}": [pair, start, end, limit, source],
+        "/forecast/{pair}/minutes": [pair, horizon, source, FORMAT_PARAMETER],
+        "/forecast/{pair}/minutes/past": [pair, horizon, start, end, limit, source, FORMAT_PARAMETER],
+        "/candles/{pair}": [pair, interval, start, end, limit, source, FORMAT_PARAMETER],
+        "/minutes/{pair}": [pair, start, end, limit, source, FORMAT_PARAMETER],
+        "/top-of-book/{pair}": [pair, start, end, limit, source, FORMAT_PARAMETER],
         "/digest/{pair}": [pair, asked, interval, source],
     }
 

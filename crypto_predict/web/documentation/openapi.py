@@ -16,8 +16,9 @@ from crypto_predict.market import DAY, Pair
 from crypto_predict.version import __version__
 from crypto_predict.web import answers, probabilities, problems, questions, rendering
 from crypto_predict.web.collected.series import Example
-from crypto_predict.web.documentation import administration, collected, page
+from crypto_predict.web.documentation import administration, collected
 from crypto_predict.web.documentation.schemas import (
+    FORMAT_PARAMETER,
     PAIR,
     PAIR_PARAMETER,
     Schema,
@@ -157,7 +158,6 @@ def document(snapshot: Snapshot, repository_url: str | None = None, example: Exa
         "components": {"schemas": _schemas(), "responses": _responses(snapshot), "headers": _headers(snapshot)},
         **link,
     }
-    page.extend(found, snapshot)
     if example is not None:
         collected.extend(found, example, snapshot.answers.pairs())
         administration.extend(found, example)
@@ -191,6 +191,8 @@ def _operation(path: str, examples: Mapping[str, Any], parameters: list[dict[str
         headers += rendering.PROVENANCE
     content_type = metrics.CONTENT_TYPE if schema == "Metrics" else "application/json"
     answer = response("The answer.", content_type, schema, examples[schema]) | {"headers": refs("headers", headers)}
+    if path == "/forecast/{pair}":
+        answer["content"][rendering.CSV_TYPE] = {"schema": _TEXT, "example": examples["ForecastFile"]}
     return {
         "operationId": path.split("/")[1],
         "tags": [tag],
@@ -224,8 +226,11 @@ def _parameters(snapshot: Snapshot) -> dict[str, list[dict[str, Any]]]:
     above = parameter("above", "The lower limit of the price; or `below`, or both.", _PRICE, _example_limit(snapshot))
     below = parameter("below", "The upper limit of the price, more than `above`.", _PRICE)
     return {
-        "/bitcoin": [required, model],
-        "/forecast/{pair}": [pair, first, last, model, quantiles],
+        "/bitcoin": [
+            required | {"required": False, "description": f"{moment['description']} By default today."},
+            model,
+        ],
+        "/forecast/{pair}": [pair, first, last, model, quantiles, FORMAT_PARAMETER],
         "/probability/{pair}": [pair, required, above, below, model],
     }
 
@@ -320,6 +325,7 @@ def _example_answers(snapshot: Snapshot) -> dict[str, Any]:
             rendering.bitcoin(served.series[pair, COMBINED].row(_example_day(snapshot))).body
         ),
         "ForecastDay": json.loads(snapshot.rendering.forecast(days).body),
+        "ForecastFile": rendering.forecast_table(days).body.decode(),
         "Probability": plain.encode(probabilities.answer(served, limit)),
         "PairRange": cut(plain.encode(served.pairs())),
         "Card": cut(plain.encode(replace(card, pairs=_first(card.pairs)))),

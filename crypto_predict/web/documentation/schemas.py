@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import Any
 
 from crypto_predict.market import Pair
-from crypto_predict.web import problems
+from crypto_predict.web import problems, questions
 from crypto_predict.web.problems import Problem
 
 Schema = dict[str, Any]
@@ -62,6 +62,14 @@ def parameter(name: str, description: str, schema: Schema, example: object = Non
     """Return a parameter of a query."""
     found = {"name": name, "in": "query", "description": description, "schema": schema}
     return found if example is None else found | {"example": example}
+
+
+FORMAT_PARAMETER = parameter(
+    questions.FORMAT,
+    "`csv` for a file of CSV, as `.csv` at the end of the path.",
+    {"type": "string", "enum": list(questions.FORMATS)},
+    "json",
+)
 
 
 def record(properties: dict[str, Schema]) -> Schema:

@@ -84,7 +84,7 @@ def test_a_secret_in_a_query_is_not_logged(query: str, logged: str) -> None:
 def test_requests_are_counted_by_route_method_and_status() -> None:
     """By the template of the route: clients choose paths, and each series costs memory."""
     watched = Watched()
-    for path in ("/bitcoin?date=2024-06-01", "/bitcoin?date=2024-06-02", "/bitcoin", "/forecast/BTC-USD", "/a", "/b"):
+    for path in ("/bitcoin?date=2024-06-01", "/bitcoin?date=2024-06-02", "/bitcoin?x", "/forecast/BTC-USD", "/a", "/b"):
         watched.client.get(path)
     watched.client.open("/bitcoin", method="BREW")
     name = "crypto_predict_requests_total"
