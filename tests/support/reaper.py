@@ -25,7 +25,7 @@ from types import FrameType
 import psutil
 
 PREFIX, RUN = "crypto-predict-test-", "CRYPTO_PREDICT_TEST_RUN"
-PATIENCE = 15.0  # seconds for an interrupted command to end by itself
+PATIENCE = 5.0  # seconds for an interrupted command to end by itself
 ENDING = 3.0  # seconds for the other processes
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SUBREAPER, _PARENT_DEATH_SIGNAL = 36, 1  # of Linux' prctl
