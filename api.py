@@ -152,7 +152,7 @@ def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines
     model = store.load(settings.model)
     if settings.collect:
         check_packages()
-    access = database_access(settings.database, environ) if settings.database else None
+    access = database_access(settings.database, environ, clock) if settings.database else None
     draining = threading.Event()
     log = lines.write if settings.log_level in {"debug", "info"} else None
     present = now if clock is None else clock.now
@@ -180,7 +180,7 @@ def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines
     lines.close(LOG_SECONDS, lambda: server.is_hurried)
 
 
-def database_access(url: str, environ: Mapping[str, str]) -> Access | None:
+def database_access(url: str, environ: Mapping[str, str], clock: Clock | None = None) -> Access | None:
     """Return what opens the database; None, after a warning, if the packages for it are not installed."""
     try:
         from crypto_predict.store import open_reader  # noqa: PLC0415 the image without a database has no packages for it
@@ -188,7 +188,7 @@ def database_access(url: str, environ: Mapping[str, str]) -> Access | None:
         missing = f"the package {error.name} is not installed; the image's target `live` has it"
         logs.event(_log, logging.WARNING, "serving without a database: DATABASE_URL is set", reason=missing)
         return None
-    return Access(partial(open_reader, url), partial(open_registry, url, environ))
+    return Access(partial(open_reader, url), partial(open_registry, url, environ, clock))
 
 
 def check_packages() -> None:
@@ -226,14 +226,14 @@ def collecting(
 
 
 @contextmanager
-def open_registry(url: str, environ: Mapping[str, str]) -> Iterator[PairRegistry]:
+def open_registry(url: str, environ: Mapping[str, str], clock: Clock | None) -> Iterator[PairRegistry]:
     """Open the registry of the collected pairs for one change."""
     # The libraries of the exchanges take a second to import, and are needed for this alone.
     from crypto_predict.collecting import registry  # noqa: PLC0415 see above
     from crypto_predict.store import open_writer  # noqa: PLC0415 the image without a database has no packages for it
 
     with open_writer(url) as database:
-        yield registry.open_registry(database, environ)
+        yield registry.open_registry(database, environ, clock)
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ class Registry:
         raise failure or UnusableHistory(str(pair), faults or ["no source is collected here"])
 
 
-def open_registry(database: MarketWriter, environ: Mapping[str, str]) -> Registry:
+def open_registry(database: MarketWriter, environ: Mapping[str, str], clock: Clock | None = None) -> Registry:
     """Return the registry of a database, with the settings in `environ`. No connection to an exchange is made yet.
 
     Its sources are those in ``SOURCE``, as for ``collect.py``: by default all exchanges, first those that are collected
@@ -140,7 +140,7 @@ def open_registry(database: MarketWriter, environ: Mapping[str, str]) -> Registr
         stored = {one.series.source for one in database.collected()}
         # One that is collected already has a stream; Alpaca's needs keys.
         names = [SIMULATED] if stored == {SIMULATED} else sorted(EXCHANGES, key=lambda name: name not in stored)
-    return Registry(database, open_sources(names, environ, 0, ()))
+    return Registry(database, open_sources(names, environ, 0, ()), clock)
 
 
 def check_listed(source: CandleSource, pair: Pair, now: datetime) -> None:

@@ -90,3 +90,12 @@ def traded_at(source: str, pair: Pair) -> Pair:
         UnusableHistory: The exchange cannot have such a pair.
     """
     return _BY_SOURCE[source].traded(pair) if source in _BY_SOURCE else pair
+
+
+def in_dollars(source: str, pair: Pair) -> Pair:
+    """Return the pair in dollars in whose place the exchange with this id trades `pair`; if it does not, `pair`."""
+    dollars = replace(pair, quote="USD")
+    try:
+        return dollars if traded_at(source, dollars) == pair else pair
+    except UnusableHistory:
+        return pair

@@ -14,6 +14,7 @@ from sqlalchemy import Row, Select, Table, bindparam, func, select, true, type_c
 from sqlalchemy import text as statement
 from sqlalchemy.types import NullType
 
+from crypto_predict.errors import shown
 from crypto_predict.market import Candle, Gap, Interval, Pair, Quote, SeriesKey, Span, StoredCandle
 from crypto_predict.market.forecast import MinuteForecast, MinuteModel
 from crypto_predict.market.ports import (
@@ -387,12 +388,8 @@ def _span(row: _Row) -> Span:
 
 
 def _candle(row: Sequence[Any]) -> StoredCandle:
-    return StoredCandle(_checked(Candle(instant(row[0]), *row[1:-1])), None if row[-1] is None else number(row[-1]))
-
-
-def _checked(candle: Candle) -> Candle:
     """Return a candle whose numbers can be those of a market, each by itself: `history` judges what they mean."""
-    _, first, high, low, close, volume, quote, trades, taker_base, taker_quote = candle
+    opening, first, high, low, close, volume, quote, trades, taker_base, taker_quote, vwap = row
     # written out, because answers have thousands of them
     if not (
         0 < first < math.inf
@@ -404,13 +401,15 @@ def _checked(candle: Candle) -> Candle:
         and (trades is None or 0 <= trades < math.inf)
         and (taker_base is None or 0 <= taker_base < math.inf)
         and (taker_quote is None or 0 <= taker_quote < math.inf)
+        and (vwap is None or 0 <= vwap < math.inf)
     ):
-        raise ValueError(f"{candle[1:]} are not numbers of a market")
-    return candle
+        raise ValueError(f"{shown(str(row[1:]))} are not numbers of a market")
+    candle = Candle(instant(opening), first, high, low, close, volume, quote, trades, taker_base, taker_quote)
+    return StoredCandle(candle, vwap)
 
 
 def _revision(row: _Row) -> Revision:
-    return Revision(_checked(Candle(instant(row[0]), *row[1:-1])), instant_us(row[-1]))
+    return Revision(_candle((*row[:-1], None)).candle, instant_us(row[-1]))
 
 
 def _quarantined(row: _Row) -> Quarantined:

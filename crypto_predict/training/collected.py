@@ -15,6 +15,7 @@ from crypto_predict.market import Pair
 from crypto_predict.market.ports import ACTIVE, CandleSource, CollectedSeries, MarketReader
 from crypto_predict.sources.catalog import SIMULATED, open_sources
 from crypto_predict.sources.stored import COLLECTED, STORE
+from crypto_predict.sources.symbols import in_dollars
 from crypto_predict.training.options import HistoryRequest, TrainSettings
 
 # The currencies that are trained first, as the page lists them (page/scripts/live/prices.js).
@@ -34,6 +35,8 @@ def resolve(
 ) -> tuple[HistoryRequest, Collection]:
     """Return the request with all collected pairs, the most important first, and the series of each.
 
+    What an exchange trades in place of dollars is forecast in dollars: ETH/USDT of Binance as ETH/USD.
+
     The pairs that `request` names come first, as they are the default of page and API. If the database cannot be read,
     those of the `champion` take the place of the collected ones: an outage of the database must not remove a pair.
 
@@ -48,7 +51,7 @@ def resolve(
     try:
         for one in open_database().collected():
             if one.state == ACTIVE:
-                collected.setdefault(one.series.pair, []).append(one)
+                collected.setdefault(_name(one, request), []).append(one)
     except DatabaseError as error:
         collected = {pair: [] for pair in _pairs_of(champion)}
         _log.warning("the collected pairs cannot be read, so those of the earlier model are trained: %s", error)
@@ -144,6 +147,12 @@ def report_dropped(pairs: Iterable[Pair], champion: Model | None, request: Histo
         if pair not in present:
             why = "it could not be trained" if pair in request.pairs else "it is not collected any more"
             _log.warning("%s is not in the new model, so its forecast is 404 from now on: %s", pair, why)
+
+
+def _name(one: CollectedSeries, request: HistoryRequest) -> Pair:
+    """Return the pair under which a series is forecast."""
+    pair = one.series.pair
+    return pair if pair in request.pairs else in_dollars(one.series.source, pair)
 
 
 def _stored(one: CollectedSeries) -> timedelta:

@@ -138,6 +138,8 @@ class Answers:
         card = model.card
         self.model = model
         self.held = list(model.forecasts)  # the pairs, in the order of the model
+        # Each pair also by the name of what is traded in its place: ETH/USDT is answered by the forecast of ETH/USD.
+        self.names = {card.pairs[pair].traded: pair for pair in self.held} | {pair: pair for pair in self.held}
         self._bitcoin = next((pair for pair in self.held if pair.base == "BTC"), None)
         self.series: dict[tuple[Pair, str], Series] = {}  # by pair and model
         for pair, forecast in model.forecasts.items():

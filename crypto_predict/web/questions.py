@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 from urllib.parse import parse_qsl
@@ -90,14 +90,14 @@ def bitcoin(query: str, today: date) -> BitcoinQuestion:
     return BitcoinQuestion(_date({"date": str(today), **given}), _model(given))
 
 
-def forecast(pair: str, query: str, held: Sequence[Pair]) -> ForecastQuestion:
-    """Parse the path and the query of ``/forecast/{pair}``, where the model holds the pairs `held`.
+def forecast(pair: str, query: str, names: Mapping[Pair, Pair]) -> ForecastQuestion:
+    """Parse the path and the query of ``/forecast/{pair}``, with the pairs of the model by all their `names`.
 
     Raises:
         BadParameter, InvalidValue: The pair is malformed, or a parameter is repeated, unknown or malformed.
-        UnknownPair: The pair is not one of `held`.
+        UnknownPair: The pair is not one of `names`.
     """
-    known = _pair(pair, held)
+    known = _pair(pair, names)
     given = parameters(query, ("start", "end", "model", "quantiles", FORMAT))
     model = _model(given)
     days = {name: day(name, text) for name, text in given.items() if name in {"start", "end"}}
@@ -105,15 +105,15 @@ def forecast(pair: str, query: str, held: Sequence[Pair]) -> ForecastQuestion:
     return ForecastQuestion(known, days.get("start"), days.get("end"), model, asked)
 
 
-def probability(pair: str, query: str, held: Sequence[Pair]) -> ProbabilityQuestion:
-    """Parse the path and the query of ``/probability/{pair}``, where the model holds the pairs `held`.
+def probability(pair: str, query: str, names: Mapping[Pair, Pair]) -> ProbabilityQuestion:
+    """Parse the path and the query of ``/probability/{pair}``, with the pairs of the model by all their `names`.
 
     Raises:
         BadParameter, InvalidValue: The pair is malformed, or a parameter is missing, repeated, unknown or malformed, or
             `below` is not more than `above`.
-        UnknownPair: The pair is not one of `held`.
+        UnknownPair: The pair is not one of `names`.
     """
-    known = _pair(pair, held)
+    known = _pair(pair, names)
     given = parameters(query, ("date", "above", "below", "model"))
     when = _date(given)
     above, below = (price(name, given[name]) if name in given else None for name in ("above", "below"))
@@ -238,11 +238,11 @@ def shortened(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
-def _pair(text: str, held: Sequence[Pair]) -> Pair:
+def _pair(text: str, names: Mapping[Pair, Pair]) -> Pair:
     known = Pair.parse(text)
-    if known not in held:
-        raise UnknownPair(str(known), list(map(str, held)))
-    return known
+    if known not in names:
+        raise UnknownPair(str(known), list(dict.fromkeys(map(str, names.values()))))
+    return names[known]
 
 
 def _date(given: dict[str, str]) -> date | datetime:

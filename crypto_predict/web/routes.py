@@ -86,13 +86,13 @@ def bitcoin(snapshot: Snapshot, query: str, today: date) -> Rendered:
 def forecast(snapshot: Snapshot, query: str, pair: str) -> Rendered:
     """Answer ``/forecast/{pair}``."""
     pair, file_format = questions.file_format(pair, query)
-    found = snapshot.answers.forecast(questions.forecast(pair, query, snapshot.answers.held))
+    found = snapshot.answers.forecast(questions.forecast(pair, query, snapshot.answers.names))
     return rendering.forecast_table(found) if file_format == "csv" else snapshot.rendering.forecast(found)
 
 
 def probability(snapshot: Snapshot, query: str, pair: str) -> Rendered:
     """Answer ``/probability/{pair}``."""
-    question = questions.probability(pair, query, snapshot.answers.held)
+    question = questions.probability(pair, query, snapshot.answers.names)
     answer = probabilities.answer(snapshot.answers, question)
     return rendering.render(answer, simulated=answer.simulated, pair=question.pair)
 

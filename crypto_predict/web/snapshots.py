@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from email.utils import format_datetime
+from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,42 +74,37 @@ class Validity:
         bases: Mapping[Pair | None, datetime],
     ) -> None:
         self.etag = etag
-        self._stale_after, self._bases = int(stale_after.total_seconds()), bases
-        self._changed_at = changed_at
-        self._lasts = lasts
+        self._changed_at, self._lasts = changed_at, lasts.total_seconds()
+        limit = stale_after.total_seconds() + 1  # ages are whole seconds
+        self._stale_at = {pair: limit - (changed_at - basis).total_seconds() for pair, basis in bases.items()}
         self._validators = [("ETag", etag), ("Last-Modified", format_datetime(changed_at, usegmt=True))]
 
     def until_change(self, now: datetime, pair: Pair | None = None) -> Headers:
         """Return the headers of an answer about a pair, or all, that caches may keep until the next change."""
-        return [("Cache-Control", f"public, max-age={self.seconds(now, pair)}"), *self._described(now, pair)]
-
-    def seconds(self, now: datetime, pair: Pair | None = None) -> int:
-        """Return how many seconds caches may keep an answer: until the next change, or until it is stale."""
-        remaining = (self._lasts - (now - self._changed_at)).total_seconds()
-        seconds, left = min(max(int(remaining), SHORTEST), LONGEST), self._seconds_left(now, pair)
-        return seconds if left < 0 else min(seconds, left)
+        seconds, stale = self.state(now, pair)
+        cache_control = ("Cache-Control", f"public, max-age={seconds}")
+        return [cache_control, *self._validators, STALE] if stale else [cache_control, *self._validators]
 
     def until_midnight(self, now: datetime, pair: Pair | None = None) -> Headers:
         """Return the headers of an answer about the present UTC day, which caches may keep until that ends."""
         midnight = datetime.combine(now.date(), time(), UTC)
-        seconds = min(self.seconds(now, pair), int((midnight + DAY - now).total_seconds()))
+        seconds = min(self.state(now, pair)[0], int((midnight + DAY - now).total_seconds()))
         tag = "ETag", f'{self.etag[:-1]}-{midnight:%Y%m%d}"'
         changed = "Last-Modified", format_datetime(max(midnight, self._changed_at), usegmt=True)
-        return [("Cache-Control", f"public, max-age={seconds}"), tag, changed, *self._described(now, pair)[2:]]
+        return [("Cache-Control", f"public, max-age={seconds}"), tag, changed, *self.until_change(now, pair)[3:]]
 
-    def is_stale(self, now: datetime, pair: Pair | None = None) -> bool:
-        """Return whether the model or the newest price of a pair, or of any, is too old."""
-        return self._seconds_left(now, pair) < 0
+    def state(self, now: datetime, pair: Pair | None = None) -> tuple[int, bool]:
+        """Return how many seconds caches may keep an answer about a pair, or all, and whether it is stale.
 
-    def revalidated(self, now: datetime, pair: Pair | None = None) -> Headers:
-        """Return the headers of an answer that caches must revalidate at each request."""
-        return [("Cache-Control", "no-cache"), *self._described(now, pair)]
+        They may keep it until the next change, or until the model or the newest price of the pair, or any, is too old.
+        """
+        age = (now - self._changed_at).total_seconds()
+        seconds, left = min(max(int(self._lasts - age), SHORTEST), LONGEST), self._stale_at[pair] - age
+        return (min(seconds, ceil(left) - 1), False) if left > 0 else (seconds, True)
 
-    def _described(self, now: datetime, pair: Pair | None) -> Headers:
-        return [*self._validators, STALE] if self.is_stale(now, pair) else self._validators
-
-    def _seconds_left(self, now: datetime, pair: Pair | None) -> int:
-        return self._stale_after - int((now - self._bases[pair]).total_seconds())
+    def revalidated(self, now: datetime) -> Headers:
+        """Return the headers of an answer about the model that caches must revalidate at each request."""
+        return [("Cache-Control", "no-cache"), *self.until_change(now)[1:]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

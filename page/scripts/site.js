@@ -11,12 +11,13 @@ const DAY_MS = 86_400_000;
  * @returns {Site}
  */
 export function readSite(body) {
-  const { root = "./", live, site, pair = "", slug = "", decimals, simulated, trainedAt = "", staleAfter, nextTraining = "" } = body.dataset;
+  const { root = "./", live, site, pair = "", traded = pair, slug = "", decimals, simulated, trainedAt = "", staleAfter, nextTraining = "" } = body.dataset;
   return {
     root,
     live: live === "true",
     api: site || null,
     pair,
+    traded,
     slug,
     decimals: Number(decimals ?? 2),
     simulated: simulated === "true",

@@ -119,6 +119,7 @@ export interface Site {
   live: boolean; // a database is connected: candles, minutes and prices can be asked for
   api: string | null; // the prefix of the API: `root`, or the address of the live site; null: no API can be asked
   pair: string; // "BTC/USD"
+  traded: string; // what the source of the prices trades in its place: "BTC/USDT"
   slug: string; // "BTC-USD"
   decimals: number; // of the pair's prices
   simulated: boolean;

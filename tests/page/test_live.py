@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
+from crypto_predict.baked import store
 from crypto_predict.market import Candle
 from tests.support.browser import Browser, needs_page
 from tests.support.front import Front
@@ -95,6 +97,31 @@ def shows(browser: Browser, candle: Candle) -> bool:
         and price in browser.text("#pairs-table [data-pair=BTC-USD]")
         and price == browser.text("#price")
     )
+
+
+def test_what_is_traded_in_place_of_dollars_has_the_row_and_the_headline_of_dollars(
+    tmp_path: Path, browser: Browser
+) -> None:
+    """Binance has Tether: ETH/USDT is collected, and forecast as ETH/USD. Two rows of one market would puzzle."""
+    model = make_model(BTC, ETH)
+    traded = {pair: replace(facts, traded=replace(pair, quote="USDT")) for pair, facts in model.card.pairs.items()}
+    store.save(replace(model, card=replace(model.card, pairs=traded)), tmp_path / "model.pkl")
+    collected = [replace(pair, quote="USDT") for pair in (BTC, ETH)]
+    with (
+        growing(tmp_path / "market.db", "binance", collected) as database,
+        serving_at(NOW, tmp_path / "model.pkl", tmp_path / "market.db") as server,
+    ):
+        browser.set_clock(server.now - datetime.now(UTC))
+        browser.open(server.url)
+        browser.read_to_the_end()
+        price = f"{database.grow().close:,.2f}"
+        server.move_to(server.now + MINUTE)
+        browser.pass_time(MINUTE)
+        browser.until(lambda: browser.text("#price") == price, "the newest price is shown")
+        browser.until(lambda: price in browser.text("#pairs-table [data-pair=BTC-USD]"), "and in the list")
+        browser.until(lambda: "Binance" in browser.text("#pairs-table [data-pair=ETH-USD]"), "and what is collected")
+        assert browser.run("return document.querySelectorAll('#pairs-table tbody tr').length") == 2
+        browser.driver.get("about:blank")
 
 
 def test_a_new_minute_appears_without_a_reload_and_nothing_is_made_anew(site: Site, live: Browser) -> None:

@@ -24,6 +24,7 @@ from tests.support.training import Outputs
 
 BTC = Pair("BTC", "USD")
 ETHER, LITECOIN, SOLANA, OTHER = (Pair(base, "USDT") for base in ("ETH", "LTC", "SOL", "AAVE"))
+ETHER_USD = Pair("ETH", "USD")  # under which Binance's ETH/USDT is forecast
 NOW = datetime(2026, 5, 17, 0, 10, tzinfo=UTC)
 DAYS = 200
 
@@ -83,9 +84,9 @@ def test_every_collected_pair_with_enough_days_is_forecast_first_bitcoin(
     market.collect(SOLANA, state=STOPPED)
     market.collect(OTHER, days=DAYS)
     market.train()
-    assert market.pairs() == {BTC: "binance", ETHER: "binance", OTHER: "store:binance"}
+    assert market.pairs() == {BTC: "binance", ETHER_USD: "binance", Pair("AAVE", "USD"): "store:binance"}
     (line,) = (record.getMessage() for record in caplog.records if "left out" in record.getMessage())
-    assert line.startswith("left out: LTC/USDT: ")
+    assert line.startswith("left out: LTC/USD: ")
     assert "too short: 12 days; at least 162 are needed" in line
     assert "SOL" not in caplog.text
 
@@ -100,21 +101,19 @@ def test_a_pair_that_fails_keeps_its_forecast_for_a_while_and_is_then_missing(
     with market.server.failing(replay.answer(451), lambda request: request.query.get("symbol") == "ETHUSDT"):
         market.train(NOW + timedelta(hours=6))
         second = store.load(market.model_file)
-        assert second.forecasts[ETHER] == first.forecasts[ETHER]
-        assert second.card.pairs[ETHER] == first.card.pairs[ETHER]
+        assert second.forecasts[ETHER_USD] == first.forecasts[ETHER_USD]
+        assert second.card.pairs[ETHER_USD] == first.card.pairs[ETHER_USD]
         assert [line["pair"] for line in market.lines() if line["kind"] == "release"] == [
             "BTC/USD",
-            "ETH/USDT",
+            "ETH/USD",
             "BTC/USD",
         ]
-        assert "ETH/USDT keeps its forecast from the price of 2026-05-17 00:00 UTC" in caplog.text
+        assert "ETH/USD keeps its forecast from the price of 2026-05-17 00:00 UTC" in caplog.text
         market.train(NOW + timedelta(hours=13))
     assert list(market.pairs()) == [BTC]
-    assert (
-        "ETH/USDT is not in the new model, so its forecast is 404 from now on: it could not be trained" in caplog.text
-    )
+    assert "ETH/USD is not in the new model, so its forecast is 404 from now on: it could not be trained" in caplog.text
     market.train(NOW + timedelta(hours=18))
-    assert list(market.pairs()) == [BTC, ETHER]
+    assert list(market.pairs()) == [BTC, ETHER_USD]
 
 
 def test_a_pair_that_is_refused_stops_no_other_and_all_together_refuse(market: Collected) -> None:
@@ -138,14 +137,14 @@ def test_an_outage_of_the_database_removes_no_pair(market: Collected, caplog: py
     assert market.train().is_complete
     aside = Path(market.database).rename(market.folder / "aside.db")
     assert not market.train(NOW + timedelta(hours=6)).is_complete
-    assert list(market.pairs()) == [BTC, ETHER]
+    assert list(market.pairs()) == [BTC, ETHER_USD]
     assert "the collected pairs cannot be read, so those of the earlier model are trained: " in caplog.text
     aside.rename(market.database)
     market.collect(ETHER, state=STOPPED)
     market.train(NOW + timedelta(hours=12))
     assert list(market.pairs()) == [BTC]
     assert (
-        "ETH/USDT is not in the new model, so its forecast is 404 from now on: it is not collected any more"
+        "ETH/USD is not in the new model, so its forecast is 404 from now on: it is not collected any more"
         in caplog.text
     )
 
@@ -180,8 +179,8 @@ def test_a_model_has_room_for_so_many_pairs_the_popular_ones_first(
         market.collect(Pair(f"A{number:02}", "USDT"))
     market.collect(ETHER)
     market.train()
-    assert list(market.pairs()) == [BTC, ETHER]
-    assert f"left out, as a model holds {MOST_PAIRS} pairs: A34/USDT, A35/USDT" in caplog.text
+    assert list(market.pairs()) == [BTC, ETHER_USD]
+    assert f"left out, as a model holds {MOST_PAIRS} pairs: A34/USD, A35/USD" in caplog.text
 
 
 def test_one_variable_serves_the_collector_too() -> None:

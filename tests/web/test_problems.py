@@ -18,6 +18,7 @@ from crypto_predict.web.collected.administration import (
     AdministrationOff,
     ExchangeUnavailable,
     NotTraded,
+    TooManyGuesses,
     Unauthorized,
     Unfinished,
 )
@@ -45,6 +46,7 @@ EVERY_ERROR: list[tuple[CryptoPredictError, int, dict[str, object]]] = [
     (BadBody("what is that"), 400, {}),
     (Unauthorized(is_wrong=False), 401, {}),
     (AdministrationOff(), 403, {}),
+    (TooManyGuesses(60), 429, {}),
     (NotTraded(Pair("XYZ", "USD"), ["binance does not have it"]), 422, {"parameter": "pair"}),
     (ExchangeUnavailable("binance: no answer"), 503, {}),
     (Unfinished(35), 503, {}),

@@ -129,7 +129,7 @@ def test_an_address_without_parameters_refuses_any() -> None:
 
 def test_a_missing_parameter_is_named_with_its_expected_form() -> None:
     with pytest.raises(BadParameter, match="date is missing: it must be an ISO date") as caught:
-        questions.probability("BTC-USD", "above=1", [Pair("BTC", "USD")])
+        questions.probability("BTC-USD", "above=1", {Pair("BTC", "USD"): Pair("BTC", "USD")})
     assert caught.value.parameter == "date"
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
+from crypto_predict.market import Pair
 from tests.support.applications import client
 from tests.support.models import BTC, ETH, TRAINED_AT, make_model
 
@@ -260,3 +261,15 @@ def test_requests_do_not_cause_faults_of_the_server(path: str, name: str, value:
         assert response.status_code in {200, 400, 404, 422}
         if response.status_code != 200:
             assert response.content_type == PROBLEM
+
+
+def test_a_pair_is_also_answered_by_the_name_of_what_is_traded_in_its_place() -> None:
+    """Binance trades Tether in place of dollars: what it has of ETH/USD is collected as ETH/USDT."""
+    model = make_model(BTC, ETH)
+    ether = replace(model.card.pairs[ETH], traded=Pair("ETH", "USDT"))
+    served = client(
+        replace(model, card=replace(model.card, pairs={**model.card.pairs, ETH: ether})), lambda: TRAINED_AT
+    )
+    for path in ("/forecast/{}", "/probability/{}?date=2024-06-01&above=3000"):
+        assert served.get(path.format("ETH-USDT")).data == served.get(path.format("ETH-USD")).data
+    assert problem(served.get("/forecast/BTC-USDT"), 404)["parameter"] == "pair"

@@ -81,6 +81,7 @@ class Listed(NamedTuple):
     """A pair of the model, as the list of pairs shows it."""
 
     pair: str
+    traded: str  # what the source of its prices trades in its place
     slug: str
     name: str
     decimals: int
@@ -220,6 +221,7 @@ def _facts(answers: Answers, pair: Pair, site: Site, root: str, schedule: Schedu
         "live": str(site.live).lower(),
         "site": _api(site, root) or "",  # the prefix of the API
         "pair": str(pair),
+        "traded": str(card.pairs[pair].traded),
         "slug": pair.slug,
         "decimals": str(price_decimals(answers.model.forecasts[pair].last_close)),
         "simulated": str(card.pairs[pair].simulated).lower(),
@@ -254,6 +256,7 @@ def _listed(answers: Answers, pair: Pair) -> Listed:
     following = series.row(held.last + DAY).price
     return Listed(
         str(pair),
+        str(answers.model.card.pairs[pair].traded),
         pair.slug,
         words.name(pair),
         price_decimals(held.last_close),

@@ -100,11 +100,9 @@ class Pages:
     def _until_change(self, resource: Resource) -> tuple[State, str]:
         """Return the state in which the resource is shown, and how long caches may keep it."""
         now, snapshot = self._clock(), self._snapshot
-        validity = snapshot.validity
-        state = State(validity.is_stale(now, resource.pair))
-        if resource.plans:
-            state = State(state.stale, snapshot.schedule, snapshot.is_overdue(now))
-        return state, f"public, max-age={validity.seconds(now, resource.pair)}"
+        seconds, stale = snapshot.validity.state(now, resource.pair)
+        plan = (snapshot.schedule, snapshot.is_overdue(now)) if resource.plans else ()
+        return State(stale, *plan), f"public, max-age={seconds}"
 
     def _represented(self, path: str, resource: Resource, state: State) -> Representations:
         key = (path, state)

@@ -87,7 +87,7 @@ class ReleasePages:
 
     def _sent(self, representations: Representations, accepted: str | None) -> Rendered:
         answer = representations.preferred(accepted)
-        cache_control = f"public, max-age={self._snapshot.validity.seconds(self._clock())}"
+        cache_control = f"public, max-age={self._snapshot.validity.state(self._clock())[0]}"
         return Rendered(answer.body, [*answer.headers, ("Cache-Control", cache_control), *COMMON])
 
 

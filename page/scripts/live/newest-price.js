@@ -13,11 +13,12 @@ import { changeText } from "./words.js";
  * @param {HTMLElement} place the paragraph with the price
  * @param {Site} site of a live server
  */
-export function followNewestPrice(place, { api, root, pair, decimals, simulated }) {
+export function followNewestPrice(place, { api, root, pair, traded, decimals, simulated }) {
   const [data, time] = [place.querySelector("data"), place.querySelector("time")];
   const [change, since] = [place.querySelector("#change"), place.querySelector("#since")];
   watchPrices(api ?? root, (prices) => {
-    const newest = prices.find((one) => one.pair === pair && one.simulated === simulated);
+    const own = prices.filter((one) => one.simulated === simulated);
+    const newest = own.find((one) => one.pair === pair) ?? own.find((one) => one.pair === traded);
     if (!data || !time || !newest || newest.price === null || newest.time === null) {
       return;
     }

@@ -34,10 +34,16 @@ export function createPairsTable(table, isLive) {
   const body = /** @type {HTMLTableSectionElement} */ (table.tBodies[0]);
   /** @type {Map<string, Listed>} */
   const listed = new Map();
+  /** What an exchange trades in place of a pair has the row of that pair: ETH/USDT that of ETH/USD. @type {Map<string, string>} */
+  const names = new Map();
   let order = "popularity";
   for (const row of body.rows) {
     const pair = row.cells[0]?.querySelector("a")?.textContent ?? row.cells[0]?.textContent ?? "";
     listed.set(slugOf(pair), { pair, change: shareOf(row.cells[CHANGE]?.textContent ?? ""), row });
+    names.set(row.dataset["traded"] ?? pair, pair);
+  }
+  for (const { pair } of listed.values()) {
+    names.set(pair, pair);
   }
   if (isLive) {
     const heads = /** @type {HTMLTableRowElement} */ (table.tHead?.rows[0]);
@@ -69,8 +75,9 @@ export function createPairsTable(table, isLive) {
     /** @param {PairPrice[]} prices */
     showPrices(prices) {
       for (const one of prices) {
-        const slug = slugOf(one.pair);
-        const found = listed.get(slug) ?? { pair: one.pair, change: null, row: newRow(one.pair) };
+        const pair = names.get(one.pair) ?? one.pair;
+        const slug = slugOf(pair);
+        const found = listed.get(slug) ?? { pair, change: null, row: newRow(pair) };
         listed.set(slug, found);
         if (showPrice(found.row, one)) {
           found.change = one.change_24h;
@@ -82,7 +89,8 @@ export function createPairsTable(table, isLive) {
     /** @param {Map<string, SeriesState[]>} collected the series of each pair */
     showStates(collected) {
       for (const { pair, row } of listed.values()) {
-        const first = collected.get(pair)?.slice().sort((one, other) => Number(isLate(one)) - Number(isLate(other)))[0];
+        const series = [...(collected.get(pair) ?? []), ...(collected.get(row.dataset["traded"] ?? "") ?? [])];
+        const first = series.sort((one, other) => Number(isLate(one)) - Number(isLate(other)))[0];
         write(row.cells[COLLECTION], first ? `${stateText(first)}, ${sourceName(first.source, pair)}` : "not collected");
       }
     },

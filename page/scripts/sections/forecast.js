@@ -8,6 +8,7 @@ import { element } from "../elements.js";
 import { DAY_SECONDS, formatDay, secondsOf } from "../format.js";
 import { besideCandles, createDailyCandles } from "../live/candles.js";
 import { followNewestPrice } from "../live/newest-price.js";
+import { slugOf } from "../live/prices.js";
 import { follow } from "../poll.js";
 import { LEVELS, bandPoints, daily, jointAreas } from "./fan.js";
 import { mount as mountReleases } from "./release.js";
@@ -261,7 +262,8 @@ async function prophetWords(context) {
  */
 function addCandles(view, { site }) {
   const api = site.api ?? site.root;
-  const days = createDailyCandles(api, site.slug);
+  const collected = slugOf(site.traded);
+  const days = createDailyCandles(api, collected);
   const isChosen = () => readState().view === "candles";
   let isAsking = false;
 
@@ -294,7 +296,7 @@ function addCandles(view, { site }) {
   );
   view.watchRange(() => void show());
   // Not every pair of the model is collected.
-  follow(() => `${api}candles/${site.slug}?interval=1d&limit=${NEWEST_CANDLES}`, {
+  follow(() => `${api}candles/${collected}?interval=1d&limit=${NEWEST_CANDLES}`, {
     receive(answer) {
       days.add(answer);
       draw();
