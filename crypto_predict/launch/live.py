@@ -53,6 +53,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     parser.add_argument("--host", required=True)
     parser.add_argument("--port", required=True)
     given = parser.parse_args(arguments)
+    if "MAKELEVEL" in environ:  # make, which starts it, may be killed
+        _end_with_parent()
     address = ["--host", given.host, "--port", given.port]
     # One that cannot be used is found by the server at once, or else only after the training.
     if not MODEL.exists() and (code := subprocess.run(_program("api.py", *address, "--check-address")).returncode):  # noqa: S603, PLW1510 no shell reads it
