@@ -12,6 +12,7 @@ TESTS ?= tests
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 2)')
 
 VENV ?= .venv
+COMMA := ,
 BIN := $(VENV)/bin
 # HOST, PORT, SOURCE, DATABASE_URL and COLLECT may be environment variables; an empty one counts as unset.
 HISTORY = --source '$(or $(SOURCE),$(WITHOUT_SOURCE))'
@@ -99,7 +100,7 @@ checks:
 
 .PHONY: run
 run: $(INSTALLED) scripts ## Train a model, again every 6 hours, and serve it at http://127.0.0.1:8000
-	@$(BIN)/python -m crypto_predict.launch.live --repeat '$(REPEAT)' $(HISTORY) $(if $(COLLECT),--pair '$(or $(PAIR),collected)') $(ADDRESS)
+	@$(BIN)/python -m crypto_predict.launch.live --repeat '$(REPEAT)' $(HISTORY) $(if $(COLLECT),--pair '$(if $(PAIR),$(PAIR)$(COMMA))collected') $(ADDRESS)
 
 .PHONY: serve
 serve: $(INSTALLED) scripts ## Serve the existing model, without training
