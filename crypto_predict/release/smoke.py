@@ -22,7 +22,7 @@ from crypto_predict.release.programs import Answer, NoAnswer, fetch
 START_SECONDS = 60.0  # to the first 200 at /readyz
 FOUR_KEYS = ["date", "prediction", "prediction low", "prediction_high"]
 PAGES = ("/docs", "/docs/swagger-ui-bundle.js", "/metrics", "/livez")
-REFUSED = {"/bitcoin": 400, "/bitcoin?date=tomorrow": 400, "/nothing": 404}  # bad requests, and their status
+REFUSED = {"/bitcoin?date=": 400, "/bitcoin?date=tomorrow": 400, "/nothing": 404}  # bad requests, and their status
 
 
 @dataclass(frozen=True, slots=True)
