@@ -97,9 +97,11 @@ RUN case "$TARGETARCH" in \
     && echo "--no-cache-dir --root-user-action=ignore --no-compile --target /packages --only-binary=:all:" \
         "--platform manylinux_2_28_$machine --platform manylinux2014_$machine --require-hashes" > /build/options \
     && xargs pip install --requirement /build/requirements-api.txt < /build/options \
-    # commands, the debugger, the lists of files for pip, other frameworks, and the variants of Swagger UI that its page
-    # does not load
+    # commands, the debugger, the lists of files for pip, what tests and other frameworks use, and the variants of
+    # Swagger UI that its page does not load
     && rm -rf /packages/bin /packages/werkzeug/debug /packages/*.dist-info/RECORD \
+        /packages/click/testing.py /packages/flask/testing.py /packages/werkzeug/middleware/lint.py \
+        /packages/prometheus_client/openmetrics/parser.py \
         /packages/prometheus_client/aiohttp /packages/prometheus_client/django /packages/prometheus_client/twisted \
         /packages/flask_swagger_ui/dist/swagger-ui.js \
         /packages/flask_swagger_ui/dist/swagger-ui-standalone-preset.js

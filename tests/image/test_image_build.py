@@ -110,7 +110,7 @@ def test_a_new_timestamp_trains_again_and_installs_nothing_again(next_release: R
 
 def test_a_scheduled_build_leaves_little_in_the_cache(next_release: Release) -> None:
     """A build runs every six hours. A full cache at GitHub drops its expensive entries."""
-    assert set(next_release.executed()) == {"train", "api"}
+    assert {"train", "api"} <= set(next_release.executed()) <= {"training", "train", "api"}
     assert 0 < next_release.new_cache() <= MOST_NEW_CACHE
 
 

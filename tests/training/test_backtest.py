@@ -83,7 +83,7 @@ def read(path: Path) -> Rows:
 def train_on(prices: Path, folder: Path, last: date) -> int:
     files = [f"--output={folder}/model.pkl", f"--backtest={folder}/backtest.csv", f"--prophet-json={folder}/{{base}}"]
     market = ("--pair", "BTC/USD", "--source", f"file:{prices}", "--days", str(FITTED), "--until", str(last))
-    return in_process(*market, "--every", str(EVERY), *files)
+    return in_process(*market, "--verbose", "--every", str(EVERY), *files)
 
 
 @pytest.fixture(scope="module")
