@@ -39,8 +39,9 @@ LEAST_WAIT, MOST_WAIT = timedelta(seconds=30), timedelta(hours=1)
 LOOK = 60.0  # seconds between two looks at the clock, which may be set, or stand still while a machine sleeps
 POLL = 0.1  # seconds from one look at a training to the next
 ENDING = 2.0  # seconds that a training has after SIGTERM to remove its temporary files
-# They are the same in the next minute: the next regular training has new prices.
-_LASTING = {REFUSED, BAD_ARGUMENTS}
+# The gate refuses the same prices again within minutes; an exchange that was away may have other ones. The first wait
+# after a refusal is that after so many other failures.
+_REFUSAL = 5
 INCOMPLETE = 75  # the exit code of a training that found no collected pairs: a new collector has not named them yet
 EARLY = 5  # trainings in a row that soon follow such a one
 _ERROR = "train.py: error: "
@@ -119,8 +120,8 @@ async def _forever(plan: Repetition, clock: Clock) -> int:
         else:
             failures += 1
             failure = Failure(now, outcome.reason)
-            if outcome.code not in _LASTING:
-                next_at = min(next_at, now + waiting(failures))
+            if outcome.code != BAD_ARGUMENTS:  # they are as wrong in a minute
+                next_at = min(next_at, now + waiting(failures + (_REFUSAL if outcome.code == REFUSED else 0)))
             text = "the training has failed, and the earlier model stays: %s; the next attempt begins at %s"
             _log.warning(text, outcome.reason, _shown(next_at))
         is_first = False

@@ -119,10 +119,17 @@ def test_a_training_before_the_collector_has_begun_is_repeated_soon(tmp_path: Pa
     assert regular <= timedelta(minutes=5), "a database that stays empty is no reason to train all the time"
 
 
-@pytest.mark.parametrize("lasting", [REFUSED, "sys.exit(2)"])
-def test_a_lasting_failure_waits_for_the_next_training(lasting: str, tmp_path: Path) -> None:
-    """New prices come with the next training; arguments that were right once are no reason to end."""
-    code, notes = run(tmp_path, "pass", lasting, END)
+def test_a_refusal_is_tried_again_later_than_an_outage(tmp_path: Path) -> None:
+    """The gate refuses the same prices again within minutes; an exchange that was away may have other ones."""
+    _, notes = run(tmp_path, "pass", REFUSED, END)
+    plan = notes[-1]["schedule"]
+    wait = datetime.fromisoformat(plan["next_at"]) - datetime.fromisoformat(plan["failure"]["at"])
+    assert timedelta(minutes=8) <= wait <= timedelta(minutes=16)
+
+
+def test_arguments_that_became_wrong_wait_for_the_next_training(tmp_path: Path) -> None:
+    """Arguments that were right once are no reason to end."""
+    code, notes = run(tmp_path, "pass", "sys.exit(2)", END)
     assert code == DONE
     (_, plan) = (note["schedule"] for note in notes[1:])
     assert plan["failure"]["reason"]
