@@ -187,7 +187,9 @@ def test_durations_are_read_with_their_unit(text: str, expected: timedelta) -> N
     assert duration(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "0", "0h", "-1h", "1.5h", "h", "1w", "1h30m", "1234567890", "\u0661h", "1825001d"])
+@pytest.mark.parametrize(
+    "text", ["", "0", "0h", "-1h", "1.5h", "h", "1w", "1h30m", "1234567890", "\u0661h", "1825001d"]
+)
 def test_only_positive_durations_are_accepted(text: str) -> None:
     with pytest.raises(InvalidValue) as error:
         duration(text)
