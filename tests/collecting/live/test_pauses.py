@@ -39,7 +39,7 @@ def test_a_collector_asks_nothing_of_an_exchange_that_has_banned_this_machine(
             Binance.from_environ(environ, Bounds()).quote(PAIRS[0])
         with collecting_here(database, motion.clock, environ, "--pair", "BTC/USD"):
             for sign in ("stream interrupted", "is asked again until it answers", "no quote of LTC/USDT"):
-                until(lambda sign=sign: sign in caplog.text, sign)  # type: ignore[misc]
+                until(lambda sign=sign: sign in caplog.text, sign)  # type: ignore[misc] # mypy cannot infer a default of a lambda
             with open_writer(database) as writer, pytest.raises(Unreachable, match="is not asked before 20"):
                 open_registry(writer, environ).add(Pair("ADA", "USD"))
         assert (len(server.requests), ban.early) == (1, [])
