@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
-from crypto_predict.collecting.live.ticks import TickCandles
+from crypto_predict.collecting.live.streams.ticks import TickCandles
 from crypto_predict.errors import InvalidValue, UnusableHistory
 from crypto_predict.market import Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock

@@ -16,10 +16,10 @@ from aiohttp import web
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from crypto_predict.collecting.live.filler import MOST_REFUSALS
-from crypto_predict.collecting.live.roster import Roster
-from crypto_predict.collecting.missing import TAIL, WINDOW
+from crypto_predict.collecting.live.fetching.filler import MOST_REFUSALS
+from crypto_predict.collecting.live.pairs import Roster
 from crypto_predict.collecting.registry import Registry
+from crypto_predict.collecting.windows import TAIL, WINDOW
 from crypto_predict.errors import Unreachable
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
 from crypto_predict.market.clock import Clock
