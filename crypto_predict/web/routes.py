@@ -109,7 +109,6 @@ def create_flask_app(service: Service) -> Flask:
     _add_operator_routes(app, service)
     _add_documentation(app, service)
     page_routes.add_routes(app, lambda: service.editions.current.pages)
-    page_routes.add_releases(app, lambda: service.editions.current.releases)
     for kind in problems.STATUS:
         app.register_error_handler(kind, lambda error: _problem(problems.of_error(error)))
     app.register_error_handler(HTTPException, _http_error)
