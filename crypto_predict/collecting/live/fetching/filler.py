@@ -24,8 +24,8 @@ from crypto_predict.history import SETTLE, closing_limit
 from crypto_predict.market import EPOCH, Candle, Interval, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import DELISTED, CandleSource, CollectedSeries, MarketWriter
-from crypto_predict.sources.limits import patiently
-from crypto_predict.sources.retry import Failure
+from crypto_predict.sources.network.limits import patiently
+from crypto_predict.sources.network.retry import Failure
 from crypto_predict.wording import duration
 
 THREADS = {Kind.TAIL: 3, Kind.HISTORY: 2}  # of each source

@@ -26,7 +26,7 @@ from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import ACTIVE, DELISTED, Closed, Shard
 from crypto_predict.sources.binance.rest import PAGE, Binance
 from crypto_predict.sources.binance.settings import BinanceSettings
-from crypto_predict.sources.limits import RateBudget
+from crypto_predict.sources.network.limits import RateBudget
 from crypto_predict.sources.poloniex.rest import WEIGHTS, Poloniex
 from crypto_predict.sources.poloniex.settings import PoloniexSettings
 from crypto_predict.store import WritableDatabase, open_writer
