@@ -20,7 +20,7 @@ from crypto_predict.collecting.live.figures import ForecastFigures
 from crypto_predict.collecting.live.followed import FAILED_APART, REFUSED_APART, Followed
 from crypto_predict.collecting.live.preparing import Preparation, prepare
 from crypto_predict.errors import DatabaseError, InvalidValue
-from crypto_predict.forecasting.minutes import Coefficients
+from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.logs import event
 from crypto_predict.market import Candle, Interval, SeriesKey
 from crypto_predict.market.clock import Clock
