@@ -16,17 +16,17 @@ from aiohttp import web
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from crypto_predict.collecting.live.filler import MOST_REFUSALS
-from crypto_predict.collecting.live.roster import Roster
-from crypto_predict.collecting.missing import TAIL, WINDOW
+from crypto_predict.collecting.live.fetching.filler import MOST_REFUSALS
+from crypto_predict.collecting.live.pairs import Roster
 from crypto_predict.collecting.registry import Registry
+from crypto_predict.collecting.windows import TAIL, WINDOW
 from crypto_predict.errors import Unreachable
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import ACTIVE, DELISTED, Closed, Shard
 from crypto_predict.sources.binance.rest import PAGE, Binance
 from crypto_predict.sources.binance.settings import BinanceSettings
-from crypto_predict.sources.limits import RateBudget
+from crypto_predict.sources.network.limits import RateBudget
 from crypto_predict.sources.poloniex.rest import WEIGHTS, Poloniex
 from crypto_predict.sources.poloniex.settings import PoloniexSettings
 from crypto_predict.store import WritableDatabase, open_writer

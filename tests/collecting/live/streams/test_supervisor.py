@@ -8,7 +8,13 @@ from random import Random
 
 import pytest
 
-from crypto_predict.collecting.live.supervisor import FIRST_WAIT, LONGEST_WAIT, REFUSED_AGAIN, Backoff, Supervisor
+from crypto_predict.collecting.live.streams.supervisor import (
+    FIRST_WAIT,
+    LONGEST_WAIT,
+    REFUSED_AGAIN,
+    Backoff,
+    Supervisor,
+)
 from crypto_predict.errors import RefusedKeys, UnusableHistory
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from crypto_predict.collecting.live.heartbeats import Heartbeats
+from crypto_predict.collecting.live.streams.heartbeats import Heartbeats
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import Interrupted, StreamSpan, StreamState

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from crypto_predict.errors import SourceError
 from crypto_predict.market import Candle, Interval, Span
-from crypto_predict.sources.session import answered
+from crypto_predict.sources.network.session import answered
 
 # After its close a candle may still change for a while, `history.SETTLE`. A Date may be a second old.
 FINISHED = timedelta(seconds=4)

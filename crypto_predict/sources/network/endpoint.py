@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from crypto_predict.errors import SourceError, Unreachable
-from crypto_predict.sources.limits import Allowance, RateBudget
-from crypto_predict.sources.retry import Failure, RetryPolicy
-from crypto_predict.sources.session import answer_within, host_of, seconds_left
-from crypto_predict.sources.wire import Malformed
+from crypto_predict.sources.network.limits import Allowance, RateBudget
+from crypto_predict.sources.network.retry import Failure, RetryPolicy
+from crypto_predict.sources.network.session import answer_within, host_of, seconds_left
+from crypto_predict.sources.network.wire import Malformed
 
 Answer = TypeVar("Answer")
 

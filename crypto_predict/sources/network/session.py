@@ -24,9 +24,9 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 
 from crypto_predict.errors import RefusedKeys, SourceError, Unreachable
 from crypto_predict.market.ports import Dated
-from crypto_predict.sources.pause import REFUSALS, TOO_MANY, Refused, pause_of
-from crypto_predict.sources.retry import Failure, RetryPolicy, http_date, retry_after
-from crypto_predict.sources.sanitize import Sanitizer
+from crypto_predict.sources.network.pause import REFUSALS, TOO_MANY, Refused, pause_of
+from crypto_predict.sources.network.retry import Failure, RetryPolicy, http_date, retry_after
+from crypto_predict.sources.network.sanitize import Sanitizer
 
 # A full page of 10,000 candles has 1.3 to 1.8 million bytes after decompression.
 LONGEST_ANSWER = 4 * 2**20

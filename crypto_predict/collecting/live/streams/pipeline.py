@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from crypto_predict.collecting.asking import OFF_GRID
-from crypto_predict.collecting.live.heartbeats import Heartbeats
-from crypto_predict.collecting.live.quotes import TopOfBook, is_sound
-from crypto_predict.collecting.live.ticks import TickCandles
+from crypto_predict.collecting.fetching import OFF_GRID
+from crypto_predict.collecting.live.streams.heartbeats import Heartbeats
+from crypto_predict.collecting.live.streams.quotes import TopOfBook, is_sound
+from crypto_predict.collecting.live.streams.ticks import TickCandles
 from crypto_predict.collecting.live.writer import Writer
 from crypto_predict.history import Audit
 from crypto_predict.logs import event

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from crypto_predict.collecting.live.roster import Roster, RosterChange
+from crypto_predict.collecting.live.pairs import Roster, RosterChange
 from crypto_predict.collecting.options import DEFAULT_PAIRS
 from crypto_predict.errors import DatabaseError, UnusableHistory
 from crypto_predict.market import Interval, Pair, SeriesKey

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.collecting.live.ticks import GRACE, TickCandles
+from crypto_predict.collecting.live.streams.ticks import GRACE, TickCandles
 from crypto_predict.market import Interval, Pair, SeriesKey
 from crypto_predict.market.ports import BuiltCandle, TickReceived
 from tests.support.clocks import MovedClock

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.collecting.live.comparison import PATIENCE, REMEMBERED, Comparison, differ
+from crypto_predict.collecting.live.fetching.comparison import PATIENCE, REMEMBERED, Comparison, differ
 from crypto_predict.market import Candle, SeriesKey, Span
 from crypto_predict.market.ports import Closed, StreamSpan, StreamState
 from crypto_predict.store import WritableDatabase, open_writer

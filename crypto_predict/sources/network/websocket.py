@@ -10,8 +10,8 @@ from typing import NamedTuple
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from crypto_predict.market.clock import Clock
-from crypto_predict.sources.pause import REFUSALS, pause_of
-from crypto_predict.sources.wire import Malformed
+from crypto_predict.sources.network.pause import REFUSALS, pause_of
+from crypto_predict.sources.network.wire import Malformed
 
 _PLACE = 451  # of a handshake: the exchange is closed to this place; 403, 418 and 429 are for this machine alone
 _DOWN_CODES = frozenset({1011, 1012, 1013})  # of a closing frame: internal error, restart, try again later

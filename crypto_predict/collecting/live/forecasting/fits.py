@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from threadpoolctl import threadpool_limits
 
-from crypto_predict.collecting.live.track import Track
+from crypto_predict.collecting.live.forecasting.state import Track
 from crypto_predict.errors import UnusableHistory
 from crypto_predict.forecasting.minutes import Coefficients
 from crypto_predict.history.columns import Candles

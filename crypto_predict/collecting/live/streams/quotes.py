@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import partial
 from math import inf
 
-from crypto_predict.collecting.live.apart import apart
+from crypto_predict.collecting.live.threads import apart
 from crypto_predict.errors import SourceError, UnusableHistory
 from crypto_predict.market import Interval, Pair, Quote
 from crypto_predict.market.clock import Clock

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import NamedTuple
 
-from crypto_predict.collecting.live.ticks import TickCandles
+from crypto_predict.collecting.live.streams.ticks import TickCandles
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import BuiltCandle, Heartbeat, TickReceived

@@ -17,7 +17,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from crypto_predict.market import EPOCH
-from crypto_predict.sources.retry import RetryPolicy, retry_after
+from crypto_predict.sources.network.retry import RetryPolicy, retry_after
 
 TOO_MANY, BANNED, BLOCKED = 429, 418, 403  # the last one by a firewall, for the address of this machine
 # The first pause where the exchange does not give one, and the longest; each refusal in a row doubles it. Both are

@@ -15,17 +15,17 @@ from datetime import datetime, timedelta
 from threading import Event, Lock, Thread
 from time import monotonic
 
-from crypto_predict.collecting.asking import Asking, Collected, Run
-from crypto_predict.collecting.live.agenda import Agenda, Kind
-from crypto_predict.collecting.live.comparison import Comparison, Missed
-from crypto_predict.collecting.missing import TAIL, due_pieces, newest_pieces, uncovered
+from crypto_predict.collecting.fetching import Asking, Collected, Run
+from crypto_predict.collecting.live.fetching.comparison import Comparison, Missed
+from crypto_predict.collecting.live.fetching.schedule import Agenda, Kind
+from crypto_predict.collecting.windows import TAIL, due_pieces, newest_pieces, uncovered
 from crypto_predict.errors import DatabaseError, RefusedKeys, SeriesHeld, SourceError, Unreachable, UnusableHistory
 from crypto_predict.history import SETTLE, closing_limit
 from crypto_predict.market import EPOCH, Candle, Interval, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import DELISTED, CandleSource, CollectedSeries, MarketWriter
-from crypto_predict.sources.limits import patiently
-from crypto_predict.sources.retry import Failure
+from crypto_predict.sources.network.limits import patiently
+from crypto_predict.sources.network.retry import Failure
 from crypto_predict.wording import duration
 
 THREADS = {Kind.TAIL: 3, Kind.HISTORY: 2}  # of each source

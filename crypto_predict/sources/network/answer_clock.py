@@ -7,7 +7,7 @@ from threading import Lock
 from time import monotonic
 
 from crypto_predict.market import EPOCH
-from crypto_predict.sources.session import answered
+from crypto_predict.sources.network.session import answered
 
 _TOLERANCE = 3.0  # seconds; an estimate further ahead of a `Date` is wrong: a clock was set, or drifts
 

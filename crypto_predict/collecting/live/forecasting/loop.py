@@ -15,10 +15,10 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from time import monotonic
 
-from crypto_predict.collecting.live.apart import apart
-from crypto_predict.collecting.live.figures import ForecastFigures
-from crypto_predict.collecting.live.followed import FAILED_APART, REFUSED_APART, Followed
-from crypto_predict.collecting.live.preparing import Preparation, prepare
+from crypto_predict.collecting.live.forecasting.fits import Preparation, prepare
+from crypto_predict.collecting.live.forecasting.series import FAILED_APART, REFUSED_APART, Followed
+from crypto_predict.collecting.live.measurements import ForecastFigures
+from crypto_predict.collecting.live.threads import apart
 from crypto_predict.errors import DatabaseError, InvalidValue
 from crypto_predict.forecasting.minutes import Coefficients
 from crypto_predict.logs import event

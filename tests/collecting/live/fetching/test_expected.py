@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from crypto_predict.collecting.live.expected import BYTES, expected
+from crypto_predict.collecting.live.fetching.expected import BYTES, expected
 from crypto_predict.market import Interval, Pair, SeriesKey
 from crypto_predict.market.ports import ACTIVE, CollectedSeries
 from tests.support.live import minutes_of

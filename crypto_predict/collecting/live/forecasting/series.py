@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock
 
-from crypto_predict.collecting.live.figures import SeriesForecasts
-from crypto_predict.collecting.live.preparing import FULL, Prepared, Work
-from crypto_predict.collecting.live.track import Track
+from crypto_predict.collecting.live.forecasting.fits import FULL, Prepared, Work
+from crypto_predict.collecting.live.forecasting.state import Track
+from crypto_predict.collecting.live.measurements import SeriesForecasts
 from crypto_predict.forecasting.minutes.model import LEAST_MINUTES
 from crypto_predict.market import Candle, Interval
 from crypto_predict.market.ports import CollectedSeries, ForecastStep

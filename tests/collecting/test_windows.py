@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.collecting.missing import (
+from crypto_predict.collecting.windows import (
     NEAR,
     REVISED,
     WINDOW,

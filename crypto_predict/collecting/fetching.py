@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from threading import Event
 
-from crypto_predict.collecting.missing import WINDOW, windows
 from crypto_predict.collecting.progress import Progress
+from crypto_predict.collecting.windows import WINDOW, windows
 from crypto_predict.history import Audit, place
 from crypto_predict.market import Candle, Interval, SeriesKey, Span
 from crypto_predict.market.ports import CandleSource, CollectedSeries, MarketWriter, Quarantined

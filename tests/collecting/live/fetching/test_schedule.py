@@ -4,7 +4,7 @@ import time
 from datetime import UTC, datetime
 from threading import Thread
 
-from crypto_predict.collecting.live.agenda import LONGEST_WAIT, Agenda, Kind
+from crypto_predict.collecting.live.fetching.schedule import LONGEST_WAIT, Agenda, Kind
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
 from tests.support.clocks import MovedClock

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from crypto_predict.collecting.live.quotes import TopOfBook, is_sound
+from crypto_predict.collecting.live.streams.quotes import TopOfBook, is_sound
 from crypto_predict.errors import SourceError
 from crypto_predict.market import Pair, Quote
 from crypto_predict.market.clock import Clock
