@@ -13,7 +13,7 @@ from crypto_predict.market import Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import ACTIVE, STOPPED, CandleSource, CollectedSeries, MarketWriter
 from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_sources
-from crypto_predict.sources.session import answer_within
+from crypto_predict.sources.network.session import answer_within
 
 ASK_SECONDS = 10  # for the answer of one exchange, of this machine
 HISTORY = timedelta(days=90)  # before a pair is followed: what is fetched unless somebody says how far back

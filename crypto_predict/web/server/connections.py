@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from waitress.task import WSGITask
 
-from crypto_predict.web import problems
 from crypto_predict.web.collected.database import BUSY
+from crypto_predict.web.http import problems
 from crypto_predict.web.server import parser, request_head
 from crypto_predict.web.server.pool import Pool, Wait
 

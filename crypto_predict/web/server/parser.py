@@ -12,7 +12,7 @@ import re
 from collections.abc import Generator, Iterator
 from enum import Enum, auto
 
-from crypto_predict.web.problems import INTERNAL, Refusal
+from crypto_predict.web.http.problems import INTERNAL, Refusal
 from crypto_predict.web.server import request_head
 
 LINE_BYTES = 4_096  # of a chunk-size line with its extensions, or of a trailer field

@@ -9,7 +9,7 @@ from io import BytesIO
 from ipaddress import AddressValueError, IPv6Address
 from urllib.parse import unquote_to_bytes
 
-from crypto_predict.web.problems import Refusal
+from crypto_predict.web.http.problems import Refusal
 from crypto_predict.web.questions import BODIES, shortened
 
 HEAD_BYTES = 16_384  # request line and header fields: enough for cookies and a long address

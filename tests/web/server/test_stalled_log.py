@@ -114,7 +114,7 @@ def read_slowly(process: subprocess.Popen[str]) -> None:
 
 HANGING = """
 import threading
-from crypto_predict.web.problems import Refusing
+from crypto_predict.web.http.problems import Refusing
 from crypto_predict.web.server.server import Server
 from tests.support.serving import SETTINGS
 
