@@ -6,8 +6,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from crypto_predict.collecting.choice import traded_or_none
 from crypto_predict.collecting.options import collected_sources
-from crypto_predict.collecting.selection import traded_or_none
 from crypto_predict.errors import InvalidValue, SourceError, UnusableHistory
 from crypto_predict.market import Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
