@@ -1,7 +1,7 @@
 """Errors as answers: RFC 9457 problem details, and the one table from error to status.
 
-The server raises a `Refusal` for a request that it cannot parse, or that comes too slowly. The request is then handed
-to a worker thread as usual, so that it is logged and counted, and `Refusing` answers it in place of the application.
+The server refuses a request that it cannot parse, or that comes too slowly. The request is then handed to a worker
+thread as usual, so that it is logged and counted, and `Refusing` answers it in place of the application.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from crypto_predict.baked import plain
 from crypto_predict.errors import CryptoPredictError, DatabaseError, InvalidValue, NoProphetInterval, UnknownPair
+from crypto_predict.http_server.request_head import FAULT, REFUSAL
 from crypto_predict.web.answers import NoBitcoin, OutsideModel
 from crypto_predict.web.collected.administration import (
     AdministrationOff,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "application/problem+json"
 LATER_SECONDS = 30  # until a change of the pairs that failed is tried again
 INVALID = ', error="invalid_token"'  # RFC 6750, section 3
-REFUSAL = "crypto_predict.refusal"  # the refusal in the WSGI environment
 
 _NAMES = re.compile(r'"[^"]*"(?: \([0-9A-Fa-f.:]+\))?')  # in messages of a database, with an IP address
 
@@ -97,7 +97,7 @@ class Problem:
 
 # A condition (RFC 9110, section 13) does not hold for the current answer.
 PRECONDITION_FAILED = Problem(412, "this answer is not the version that If-Match or If-Unmodified-Since names")
-INTERNAL = Problem(500, "this is a fault of the server; it has been logged")  # clients get no details
+INTERNAL = Problem(500, FAULT)
 DRAINING = Problem(503, "this server is stopping: it finishes the requests it has and takes no new ones")
 
 
@@ -157,15 +157,6 @@ def _parameter(error: CryptoPredictError) -> str | None:
             return "pair"
         case _:
             return None
-
-
-class Refusal(CryptoPredictError):
-    """A request is refused with `status` because of `detail`, and its connection is closed after the answer."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
 
 
 class Refusing:

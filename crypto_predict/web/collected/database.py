@@ -13,7 +13,6 @@ from crypto_predict import logs
 from crypto_predict.errors import CryptoPredictError, DatabaseError
 from crypto_predict.market.ports import MarketReader
 
-BUSY = "crypto_predict.busy"  # in the WSGI environment: the request must be answered without the database
 WAIT_SECONDS = 1.0  # at most, until other requests have finished with the database
 RETRY_SECONDS = 2  # after a failure, during which requests fail without asking the database
 
