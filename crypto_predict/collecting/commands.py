@@ -11,11 +11,11 @@ from functools import partial
 from threading import Event, Thread
 
 from crypto_predict.collecting import gaps, status
-from crypto_predict.collecting.asking import Collected, Run
 from crypto_predict.collecting.backfill import backfill, catch_up
+from crypto_predict.collecting.choice import selected
+from crypto_predict.collecting.fetching import Collected, Run
 from crypto_predict.collecting.options import DEFAULT_INTERVAL, CollectSettings, Mode
 from crypto_predict.collecting.progress import Progress
-from crypto_predict.collecting.selection import selected
 from crypto_predict.command_line import BAD_ARGUMENTS, DONE, FAILED, NO_HISTORY, exit_code
 from crypto_predict.errors import CryptoPredictError, SeriesHeld, UnusableHistory
 from crypto_predict.market.ports import CandleSource, CollectedSeries, MarketReader, MarketWriter

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
-from crypto_predict.collecting.missing import due_at, is_final, uncovered
 from crypto_predict.collecting.options import CollectSettings
+from crypto_predict.collecting.windows import due_at, is_final, uncovered
 from crypto_predict.history import closing_limit
 from crypto_predict.logs import instant
 from crypto_predict.market import Gap, SeriesKey, Span

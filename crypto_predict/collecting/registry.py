@@ -11,7 +11,7 @@ from crypto_predict.market import Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import ACTIVE, STOPPED, CandleSource, CollectedSeries, MarketWriter
 from crypto_predict.sources.catalog import EXCHANGES, FILE, SIMULATED, open_sources
-from crypto_predict.sources.session import answer_within
+from crypto_predict.sources.network.session import answer_within
 from crypto_predict.sources.stored import STORE
 
 ASK_SECONDS = 10  # for the answer of one exchange, of this machine

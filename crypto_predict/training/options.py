@@ -25,7 +25,7 @@ from crypto_predict.settings import (
     whole_number,
 )
 from crypto_predict.sources.catalog import EXCHANGES, FILE, pair_in_name, source_name
-from crypto_predict.sources.limits import Bounds
+from crypto_predict.sources.network.limits import Bounds
 from crypto_predict.sources.stored import COLLECTED, pair_or_collected
 from crypto_predict.wording import listed
 

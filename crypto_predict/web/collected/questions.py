@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import NamedTuple
 
-from crypto_predict.errors import CryptoPredictError, InvalidValue, shortened
+from crypto_predict.errors import InvalidValue, shortened
 from crypto_predict.market import EPOCH, FIRST_DAY, FIRST_EXPECTED, Interval, Pair
 from crypto_predict.market.forecast import MINUTES_AHEAD
 from crypto_predict.settings import whole_number
+from crypto_predict.web.http.errors import BadParameter, WebError
 from crypto_predict.web.questions import (
     FORMAT,
     MOMENT_EXPECTED,
-    BadParameter,
     file_format,
     moment,
     parameters,
@@ -86,7 +86,7 @@ class RemovedPair(NamedTuple):
     source: str | None = None
 
 
-class BadBody(CryptoPredictError):
+class BadBody(WebError):
     """The body of a request cannot be read, as the message explains."""
 
 
