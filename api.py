@@ -18,6 +18,8 @@ with needed("api.py", "requirements-api.txt"), quick_imports():
     from crypto_predict.baked import store
     from crypto_predict.command_line import DONE, CommandLine, Option, exit_code, with_secrets
     from crypto_predict.errors import CryptoPredictError, DatabaseError, InvalidValue
+    from crypto_predict.http_server.connections import Site
+    from crypto_predict.http_server.server import Server, listen
     from crypto_predict.market.ports import PairRegistry
     from crypto_predict.settings import (
         DEFAULT_DATABASE,
@@ -32,7 +34,7 @@ with needed("api.py", "requirements-api.txt"), quick_imports():
     from crypto_predict.web.app import Access, create_app, create_service, now
     from crypto_predict.web.collected.routes import is_slow
     from crypto_predict.web.operations.startup import announce, greeting
-    from crypto_predict.web.server.server import Server, listen
+    from crypto_predict.web.questions import BODIES
     from crypto_predict.wording import read_duration
 
 if TYPE_CHECKING:
@@ -159,7 +161,8 @@ def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines
     log = lines.write if settings.log_level in {"debug", "info"} else None
     present = now if clock is None else clock.now
     service = create_service(model, settings, present, draining, access)
-    server = Server(create_app(service, log), settings, draining, is_slow if access is not None else None)
+    site = Site(create_app(service, log), is_slow if access is not None else None, BODIES)
+    server = Server(site, listen(settings.host, settings.port), settings.threads, draining)
     service.metrics.add_total(
         "crypto_predict_log_lines_dropped",
         "Log lines dropped because they were not read in time.",

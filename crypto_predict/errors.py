@@ -147,5 +147,10 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:80]}... ({len(text)} characters)"
 
 
+def shortened(text: str) -> str:
+    """Return a text from outside for a message, cut after 80 characters."""
+    return text if len(text) <= 80 else f"{text[:80]}..."
+
+
 def _lines(texts: Sequence[str]) -> str:
     return "".join(f"\n  {text}" for text in texts)

@@ -11,5 +11,4 @@ A request passes ``questions`` (text to values), ``answers`` (values) and ``rend
 * ``app``: assembles the application
 * ``documentation``: the OpenAPI document and Swagger UI
 * ``operations``: freshness, metrics, the access log, the messages at start
-* ``server``: the HTTP/1.1 server, with time limits and a graceful stop
 """

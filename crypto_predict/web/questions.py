@@ -14,7 +14,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from crypto_predict.baked.evaluation import COMBINED, MODELS
-from crypto_predict.errors import InvalidValue, UnknownPair
+from crypto_predict.errors import InvalidValue, UnknownPair, shortened
 from crypto_predict.market import Pair
 from crypto_predict.web.http.errors import BadParameter
 from crypto_predict.wording import listed
@@ -43,7 +43,6 @@ _MOMENT = re.compile(f"(?P<day>{DAY_PATTERN})([Tt ](?P<time>{TIME_PATTERN})(?P<o
 _DAY = re.compile(DAY_PATTERN)
 # As for an offset: a space before an exponent was meant as a plus sign.
 _NUMBER = re.compile(r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([Ee][+ -]?[0-9]+)?")
-_LONGEST = 80  # characters of a client's text that a message repeats
 
 
 class BitcoinQuestion(NamedTuple):
@@ -224,11 +223,6 @@ def levels(name: str, text: str) -> tuple[float, ...]:
             raise BadParameter(name, f"{name}: the level {level} is given more than once")
         found.add(level)
     return tuple(sorted(found))
-
-
-def shortened(text: str) -> str:
-    """Return the text, cut after 80 characters."""
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _pair(text: str, names: Mapping[Pair, Pair]) -> Pair:

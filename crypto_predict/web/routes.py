@@ -19,7 +19,7 @@ from werkzeug.routing import MapAdapter
 from werkzeug.wrappers import Response as AnyResponse
 
 from crypto_predict.baked import plain
-from crypto_predict.errors import CryptoPredictError
+from crypto_predict.errors import CryptoPredictError, shortened
 from crypto_predict.market import Interval, SeriesKey
 from crypto_predict.web import probabilities, questions, rendering
 from crypto_predict.web.collected import routes as collected_routes
@@ -293,7 +293,7 @@ def _http_error(error: HTTPException) -> AnyResponse:
     details = {
         404: "this address does not exist; /docs lists those that do",
         413: "the body of this request is too long",
-        405: f"{questions.shortened(request.method)} is not supported here; the header Allow lists what is",
+        405: f"{shortened(request.method)} is not supported here; the header Allow lists what is",
     }
     default = error.description or "this request cannot be answered"
     return _problem(Problem(response.status_code, details.get(response.status_code, default)), response.headers)

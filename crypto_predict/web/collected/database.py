@@ -16,7 +16,6 @@ from crypto_predict.market.ports import MarketReader
 from crypto_predict.web.http.errors import WebError
 from crypto_predict.web.http.problems import DATABASE_SECONDS
 
-BUSY = "crypto_predict.busy"  # in the WSGI environment: the request must be answered without the database
 WAIT_SECONDS = 1.0  # at most, until other requests have finished with the database
 
 _log = logging.getLogger("crypto_predict.database")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import NamedTuple
 
-from crypto_predict.errors import InvalidValue
+from crypto_predict.errors import InvalidValue, shortened
 from crypto_predict.market import EPOCH, FIRST_DAY, FIRST_EXPECTED, Interval, Pair
 from crypto_predict.market.forecast import MINUTES_AHEAD
 from crypto_predict.settings import whole_number
@@ -18,7 +18,6 @@ from crypto_predict.web.questions import (
     file_format,
     moment,
     parameters,
-    shortened,
 )
 from crypto_predict.web.questions import day as read_day
 

@@ -12,6 +12,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import UnsupportedMediaType
 
 from crypto_predict.errors import DatabaseError, InvalidValue
+from crypto_predict.http_server.request_head import BUSY
 from crypto_predict.market import Span
 from crypto_predict.market.ports import ACTIVE, CollectedSeries, MarketReader
 from crypto_predict.web import questions as query_strings
@@ -20,7 +21,7 @@ from crypto_predict.web.collected import answers, forecasts, live_answers, price
 from crypto_predict.web.collected import series as found_series
 from crypto_predict.web.collected.administration import Administration, AdministrationOff
 from crypto_predict.web.collected.copies import Copies
-from crypto_predict.web.collected.database import BUSY, Database, NoDatabase, Overloaded
+from crypto_predict.web.collected.database import Database, NoDatabase, Overloaded
 from crypto_predict.web.http import conditional, representations
 from crypto_predict.web.http.representations import accepts_gzip
 from crypto_predict.web.http.response import COMMON, CSV, JSON, Rendered, render, simulated_header

@@ -1,7 +1,7 @@
 """Errors as answers: RFC 9457 problem details.
 
-The server raises a `Refusal` for a request that it cannot parse, or that comes too slowly. The request is then handed
-to a worker thread as usual, so that it is logged and counted, and `Refusing` answers it in place of the application.
+The server refuses a request that it cannot parse, or that comes too slowly. The request is then handed to a worker
+thread as usual, so that it is logged and counted, and `Refusing` answers it in place of the application.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from crypto_predict.errors import CryptoPredictError, DatabaseError, InvalidValue, NoProphetInterval, UnknownPair
+from crypto_predict.http_server.request_head import FAULT, REFUSAL
 from crypto_predict.web.http.errors import WebError
 from crypto_predict.web.http.response import COMMON, Headers, Rendered, simulated_header
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = "application/problem+json"
 DATABASE_SECONDS = 2  # after a failure of the database, during which it is not asked again
-REFUSAL = "crypto_predict.refusal"  # the refusal in the WSGI environment
 
 _NAMES = re.compile(r'"[^"]*"(?: \([0-9A-Fa-f.:]+\))?')  # in messages of a database, with an IP address
 
@@ -62,7 +62,7 @@ class Problem:
 
 # A condition (RFC 9110, section 13) does not hold for the current answer.
 PRECONDITION_FAILED = Problem(412, "this answer is not the version that If-Match or If-Unmodified-Since names")
-INTERNAL = Problem(500, "this is a fault of the server; it has been logged")  # clients get no details
+INTERNAL = Problem(500, FAULT)
 DRAINING = Problem(503, "this server is stopping: it finishes the requests it has and takes no new ones")
 
 
@@ -80,15 +80,6 @@ def of_error(error: CryptoPredictError) -> Problem:
         case _:
             parameter = "model" if isinstance(error, NoProphetInterval) else "pair"
     return Problem(status, str(error), {"parameter": parameter})
-
-
-class Refusal(CryptoPredictError):
-    """A request is refused with `status` because of `detail`, and its connection is closed after the answer."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
 
 
 class Refusing:
