@@ -33,8 +33,8 @@ with needed("api.py", "requirements-api.txt"), quick_imports():
     )
     from crypto_predict.web.app import Access, create_app, create_service, now
     from crypto_predict.web.collected.routes import is_slow
+    from crypto_predict.web.model.questions import BODIES
     from crypto_predict.web.operations.startup import announce, greeting
-    from crypto_predict.web.questions import BODIES
     from crypto_predict.wording import read_duration
 
 if TYPE_CHECKING:

@@ -21,13 +21,13 @@ with needed("-m crypto_predict.web.export", "requirements-api.txt"), quick_impor
     from crypto_predict.command_line import DONE, Argument, CommandLine, Option, exit_code, print_report
     from crypto_predict.errors import CryptoPredictError, InvalidValue
     from crypto_predict.settings import boolean, file_path, ledger_beside, site_address, web_address
+    from crypto_predict.web.model.snapshots import Limits, Snapshot, planned_beside
     from crypto_predict.web.page import assets, html
     from crypto_predict.web.page.feed import Feed
     from crypto_predict.web.page.html import Site
     from crypto_predict.web.page.pages import Pages
     from crypto_predict.web.page.release_pages import list_document, release_document
     from crypto_predict.web.page.releases import Releases
-    from crypto_predict.web.snapshots import Limits, Snapshot, planned_beside
     from crypto_predict.wording import counted, listed, read_duration
 
 PROGRAM = "-m crypto_predict.web.export"

@@ -28,8 +28,8 @@ from crypto_predict.history import History, read_history
 from crypto_predict.market import DAY, Interval, Pair
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.sources.simulated import Simulated
-from crypto_predict.web.answers import Answers
-from crypto_predict.web.questions import ForecastQuestion
+from crypto_predict.web.model.answers import Answers
+from crypto_predict.web.model.questions import ForecastQuestion
 from tests.support import ledgers
 from tests.support.histories import history_of, make_candle
 from tests.support.ledgers import START, contents, make_outcome, make_release, members, sealed
