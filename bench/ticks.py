@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 
 from bench.figures import Figure, in_turn
-from crypto_predict.collecting.live.ticks import TickCandles
+from crypto_predict.collecting.live.streams.ticks import TickCandles
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import BuiltCandle, TickReceived

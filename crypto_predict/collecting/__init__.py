@@ -2,8 +2,11 @@
 
 * ``options``: the command line and the environment, as one frozen value
 * ``commands``: what each mode of ``collect.py`` does, and its report
-* ``backfill``: one series, window by window
-* ``missing``: which windows are asked for
+* ``registry``, ``choice``: which pairs are collected, and from which source
+* ``backfill``: one series, from its first day on or from its newest candle on
+* ``fetching``, ``windows``: the candles of one series, window by window
+* ``live``: streams, REST beside them, and minute forecasts
+* ``retention``: deletes candles that are older than they are kept
 * ``gaps``, ``status``: reports about what is stored
 * ``progress``: a bar on a terminal, otherwise log lines
 """

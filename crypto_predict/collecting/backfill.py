@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from crypto_predict.collecting.asking import Asking, Collected, Run, candles_in
-from crypto_predict.collecting.missing import REVISED, asked_again, due_at, is_final, uncovered
+from crypto_predict.collecting.fetching import Asking, Collected, Run, candles_in
+from crypto_predict.collecting.windows import REVISED, asked_again, due_at, is_final, uncovered
 from crypto_predict.errors import RefusedKeys, SourceError, UnusableHistory
 from crypto_predict.history import closing_limit
 from crypto_predict.market import Interval, Pair, SeriesKey, Span

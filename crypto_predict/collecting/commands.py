@@ -11,11 +11,11 @@ from functools import partial
 from threading import Event, Thread
 
 from crypto_predict.collecting import gaps, status
-from crypto_predict.collecting.asking import Collected, Run
 from crypto_predict.collecting.backfill import backfill, catch_up
+from crypto_predict.collecting.choice import selected
+from crypto_predict.collecting.fetching import Collected, Run
 from crypto_predict.collecting.options import DEFAULT_INTERVAL, CollectSettings, Mode
 from crypto_predict.collecting.progress import Progress
-from crypto_predict.collecting.selection import selected
 from crypto_predict.command_line import BAD_ARGUMENTS, DONE, FAILED, NO_HISTORY, exit_code
 from crypto_predict.errors import CryptoPredictError, SeriesHeld, UnusableHistory
 from crypto_predict.market.ports import CandleSource, CollectedSeries, MarketReader, MarketWriter
@@ -46,7 +46,7 @@ class Outcome:
         series = self.collected.series
         now = next((one for one in stored if one.series == series), None)
         changed = counted(self.collected.changed, "candle")
-        parts = [f"{series.pair} {series.interval.label} from {series.source}: {changed} new or changed"]
+        parts = [f"{series}: {changed} new or changed"]
         if self.collected.quarantined:
             parts.append(f"{counted(self.collected.quarantined, 'row')} rejected")
         if now is not None and now.newest_close is not None:
@@ -119,10 +119,7 @@ def _catch_ups(settings: CollectSettings, run: Run) -> Mapping[str, Job | Crypto
     stored = selected(run.database.collected(), settings)
     names = sorted({one.series.source for one in stored} & {*EXCHANGES, SIMULATED})
     sources = {source.id: source for source in open_sources(names, settings.environ, 0, ())}
-    return {
-        f"{one.series.pair} {one.series.interval.label} from {one.series.source}": _catch_up(run, sources, one)
-        for one in stored
-    }
+    return {str(one.series): _catch_up(run, sources, one) for one in stored}
 
 
 def _catch_up(run: Run, sources: Mapping[str, CandleSource], stored: CollectedSeries) -> Job | CryptoPredictError:

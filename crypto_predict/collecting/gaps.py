@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
-from crypto_predict.collecting.missing import due_at, is_final, uncovered
 from crypto_predict.collecting.options import CollectSettings
+from crypto_predict.collecting.windows import due_at, is_final, uncovered
 from crypto_predict.history import closing_limit
 from crypto_predict.logs import instant
 from crypto_predict.market import Gap, SeriesKey, Span
@@ -50,7 +50,7 @@ def as_text(holes: Sequence[Hole], now: datetime) -> str:
     for series, group in groupby(holes, key=lambda hole: hole.series):
         found = list(group)
         missing = sum(hole.gap.missing for hole in found)
-        title = f"{series.pair} {series.interval.label} from {series.source}"
+        title = str(series)
         lines.append(f"{title}: {counted(len(found), 'gap')}, {counted(missing, 'candle')} missing")
         lines += [f"  {_described(hole, now)}" for hole in found]
     return "\n".join(lines) or "no candle is missing"

@@ -8,14 +8,14 @@
     A deterministic market for machines without a network.
 ``symbols``
     The names of pairs at each exchange.
-``address``, ``session``, ``retry``, ``limits``, ``pause``
-    HTTP for all exchanges: addresses, bounded answers, one retry policy, rate budgets, and the time before which an
-    exchange has asked this process to wait.
+``network``
+    What the adapters of exchanges share: HTTP and websockets.
+``address``
+    The address of an exchange, which an environment variable may replace.
 ``side_by_side``
     Questions at the same time, with results and log lines in their order.
-``endpoint``, ``answer_clock``, ``wire``, ``paging``
-    What the adapters of exchanges share: a request and its repetitions, the exchange's clock, reading JSON, joining
-    pages.
+``stored``
+    ``store``: candles that ``collect.py`` has stored.
 ``catalog``
     Opens sources by their names in ``--source``.
 """

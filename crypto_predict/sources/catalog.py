@@ -13,7 +13,7 @@ from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import CandleFeed, CandleSource, MarketReader
 from crypto_predict.sources.csv_file import CsvFile
-from crypto_predict.sources.limits import Bounds
+from crypto_predict.sources.network.limits import Bounds
 from crypto_predict.sources.simulated import Simulated
 from crypto_predict.sources.stored import STORE, open_stored
 

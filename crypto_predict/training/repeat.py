@@ -20,6 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from crypto_predict.baked import schedule
 from crypto_predict.baked.files import locked
@@ -223,9 +225,14 @@ def reason_of(code: int, log: str) -> str:
 def end_with_trainer() -> None:
     """In the process of a training: end like after SIGTERM as soon as the trainer has ended, however it ended.
 
-    SIGTERM is handled like Ctrl-C, so that temporary files are removed.
+    SIGTERM is handled like Ctrl-C, so that temporary files are removed. A second SIGTERM must not interrupt that.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        signal.signal(number, signal.SIG_IGN)
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGTERM, interrupt)
 
     def wait() -> None:
         while os.read(0, 2**10):

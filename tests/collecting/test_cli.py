@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from crypto_predict.collecting.missing import REVISED
+from crypto_predict.collecting.windows import REVISED
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span, resample
 from crypto_predict.market.ports import StreamSpan, StreamState
 from crypto_predict.store import open_reader, open_writer

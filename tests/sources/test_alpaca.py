@@ -10,7 +10,7 @@ from crypto_predict.market import Interval, Pair, Quote, Span
 from crypto_predict.market.ports import CandleSource, QuoteSource
 from crypto_predict.sources.alpaca.rest import Alpaca
 from crypto_predict.sources.alpaca.settings import AlpacaSettings
-from crypto_predict.sources.limits import Bounds
+from crypto_predict.sources.network.limits import Bounds
 from tests.support.replay import server as replay
 from tests.support.replay.alpaca import AlpacaExchange, Paging, Tokens, bar
 from tests.support.replay.exchanges import ALPACA

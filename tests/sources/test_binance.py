@@ -14,7 +14,7 @@ from crypto_predict.errors import SourceError, UnusableHistory
 from crypto_predict.market import Interval, Pair, Quote, Span
 from crypto_predict.market.ports import CandleSource, QuoteSource
 from crypto_predict.sources.binance.rest import PAGE, Binance
-from crypto_predict.sources.limits import Bounds
+from crypto_predict.sources.network.limits import Bounds
 from tests.support.replay import server as replay
 from tests.support.replay.binance import BinanceExchange, kline
 from tests.support.replay.exchanges import BINANCE, MINUTE

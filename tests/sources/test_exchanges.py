@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from crypto_predict.errors import InvalidValue, SourceError, Unreachable, UnusableHistory
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
-from crypto_predict.sources.limits import Bounds
+from crypto_predict.sources.network.limits import Bounds
 from tests.support.replay import server as replay
 from tests.support.replay.alpaca import AlpacaExchange, Paging, Tokens
 from tests.support.replay.binance import BinanceExchange

@@ -19,8 +19,8 @@ from crypto_predict.sources.alpaca.settings import AlpacaSettings
 from crypto_predict.sources.alpaca.stream import AlpacaFeed
 from crypto_predict.sources.binance.settings import BinanceSettings
 from crypto_predict.sources.binance.stream import BinanceFeed
-from crypto_predict.sources.limits import Bounds
-from crypto_predict.sources.pause import LONGEST, Pause, forget, pause_of
+from crypto_predict.sources.network.limits import Bounds
+from crypto_predict.sources.network.pause import LONGEST, Pause, forget, pause_of
 from crypto_predict.sources.poloniex.settings import PoloniexSettings
 from crypto_predict.sources.poloniex.stream import PoloniexFeed
 from crypto_predict.store import open_writer

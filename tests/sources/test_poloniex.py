@@ -11,10 +11,10 @@ import requests
 from crypto_predict.errors import UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
 from crypto_predict.market.ports import CandleSource, QuoteSource
-from crypto_predict.sources.limits import Bounds, RateBudget
+from crypto_predict.sources.network.limits import Bounds, RateBudget
+from crypto_predict.sources.network.wire import milliseconds
 from crypto_predict.sources.poloniex.rest import PAGE, WEIGHT_A_SECOND, WEIGHTS, Poloniex
 from crypto_predict.sources.poloniex.settings import PoloniexSettings
-from crypto_predict.sources.wire import milliseconds
 from tests.support.minutes import real_minutes
 from tests.support.replay import server as replay
 from tests.support.replay.exchanges import MINUTE, POLONIEX, TETHER

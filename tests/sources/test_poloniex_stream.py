@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
-from crypto_predict.collecting.live.ticks import TickCandles
+from crypto_predict.collecting.live.streams.ticks import TickCandles
 from crypto_predict.errors import InvalidValue, UnusableHistory
 from crypto_predict.market import Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import BuiltCandle, FeedEvent, Heartbeat, Interrupted, PairRefused, TickReceived
+from crypto_predict.sources.network.wire import milliseconds
 from crypto_predict.sources.poloniex.rest import Poloniex
 from crypto_predict.sources.poloniex.settings import PoloniexSettings
 from crypto_predict.sources.poloniex.stream import LONGEST_MESSAGE, MOST_REQUESTS, SYMBOLS_A_REQUEST, PoloniexFeed
-from crypto_predict.sources.wire import milliseconds
 from tests.support.replay import server as replay
 from tests.support.replay import streams
 from tests.support.replay.motion import MINUTE, Motion, Trade, Traded, Traits, numbered_pairs

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from crypto_predict.collecting.live.filler import Filler
-from crypto_predict.collecting.live.roster import Roster
+from crypto_predict.collecting.live.fetching.filler import Filler
+from crypto_predict.collecting.live.pairs import Roster
 from crypto_predict.history import SETTLE
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock

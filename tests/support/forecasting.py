@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from crypto_predict.collecting.live.forecasts import Forecasts
+from crypto_predict.collecting.live.forecasting.loop import Forecasts
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.forecast import MINUTES_AHEAD, MinuteForecast

@@ -13,15 +13,15 @@ from datetime import datetime, timedelta
 from functools import partial
 from time import monotonic
 
-from crypto_predict.collecting.live.apart import apart
-from crypto_predict.collecting.live.expected import expected
-from crypto_predict.collecting.live.figures import Figures, SeriesFigures, StreamFigures
-from crypto_predict.collecting.live.filler import Filler
-from crypto_predict.collecting.live.forecasts import Forecasts
-from crypto_predict.collecting.live.pipeline import Pipeline
-from crypto_predict.collecting.live.quotes import TopOfBook
-from crypto_predict.collecting.live.roster import EVERY, Roster
-from crypto_predict.collecting.live.supervisor import Supervisor
+from crypto_predict.collecting.live.fetching.expected import expected
+from crypto_predict.collecting.live.fetching.filler import Filler
+from crypto_predict.collecting.live.forecasting.loop import Forecasts
+from crypto_predict.collecting.live.measurements import Figures, SeriesFigures, StreamFigures
+from crypto_predict.collecting.live.pairs import EVERY, Roster
+from crypto_predict.collecting.live.streams.pipeline import Pipeline
+from crypto_predict.collecting.live.streams.quotes import TopOfBook
+from crypto_predict.collecting.live.streams.supervisor import Supervisor
+from crypto_predict.collecting.live.threads import apart
 from crypto_predict.collecting.live.writer import Writer
 from crypto_predict.collecting.options import CollectSettings
 from crypto_predict.collecting.retention import purge

@@ -19,7 +19,7 @@ import prometheus_client as prometheus
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from crypto_predict.collecting.live.figures import (
+from crypto_predict.collecting.live.measurements import (
     Figures,
     ForecastFigures,
     SeriesFigures,

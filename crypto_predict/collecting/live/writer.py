@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from crypto_predict.collecting.live.apart import apart
+from crypto_predict.collecting.live.threads import apart
 from crypto_predict.errors import DatabaseError, SeriesHeld, UnknownSeries
 from crypto_predict.logs import event
 from crypto_predict.market import Candle, Pair, Quote, SeriesKey, Span

@@ -27,13 +27,13 @@ from crypto_predict.market import Candle, Interval, Pair, Quote, Span
 from crypto_predict.market.ports import Dated
 from crypto_predict.sources.alpaca.rows import read_candle, read_quote
 from crypto_predict.sources.alpaca.settings import AlpacaSettings
-from crypto_predict.sources.endpoint import Endpoint
-from crypto_predict.sources.limits import Allowance, Bounds, RateBudget
-from crypto_predict.sources.paging import closed, in_order
-from crypto_predict.sources.retry import RetryPolicy
-from crypto_predict.sources.session import BoundedSession
+from crypto_predict.sources.network.endpoint import Endpoint
+from crypto_predict.sources.network.limits import Allowance, Bounds, RateBudget
+from crypto_predict.sources.network.paging import closed, in_order
+from crypto_predict.sources.network.retry import RetryPolicy
+from crypto_predict.sources.network.session import BoundedSession
+from crypto_predict.sources.network.wire import Malformed, rows
 from crypto_predict.sources.symbols import ALPACA
-from crypto_predict.sources.wire import Malformed, rows
 
 PAGE = 10_000  # candles in one answer
 REQUESTS_A_MINUTE = 100

@@ -44,11 +44,11 @@ from crypto_predict.market.ports import (
 )
 from crypto_predict.sources.alpaca.rows import read_candle, read_quote
 from crypto_predict.sources.alpaca.settings import AlpacaSettings
-from crypto_predict.sources.sanitize import Sanitizer
-from crypto_predict.sources.session import host_of
-from crypto_predict.sources.stream_end import Broken, check_pause, of_error, refused, within
+from crypto_predict.sources.network.sanitize import Sanitizer
+from crypto_predict.sources.network.session import host_of
+from crypto_predict.sources.network.websocket import Broken, check_pause, of_error, refused, within
+from crypto_predict.sources.network.wire import Malformed
 from crypto_predict.sources.symbols import ALPACA
-from crypto_predict.sources.wire import Malformed
 
 ANSWER_WITHIN = 20.0  # seconds, for each step of the handshake, and for a ping
 PING_AFTER = 5.0  # seconds without a message

@@ -29,13 +29,13 @@ from crypto_predict.errors import SourceError, UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
 from crypto_predict.market.ports import Dated
 from crypto_predict.sources.binance.settings import BinanceSettings
-from crypto_predict.sources.endpoint import Endpoint
-from crypto_predict.sources.limits import Allowance, Bounds, RateBudget
-from crypto_predict.sources.paging import closed, forwards
-from crypto_predict.sources.retry import Failure, RetryPolicy
-from crypto_predict.sources.session import BoundedSession
+from crypto_predict.sources.network.endpoint import Endpoint
+from crypto_predict.sources.network.limits import Allowance, Bounds, RateBudget
+from crypto_predict.sources.network.paging import closed, forwards
+from crypto_predict.sources.network.retry import Failure, RetryPolicy
+from crypto_predict.sources.network.session import BoundedSession
+from crypto_predict.sources.network.wire import Malformed, decimal, instant, milliseconds, rows, whole
 from crypto_predict.sources.symbols import BINANCE
-from crypto_predict.sources.wire import Malformed, decimal, instant, milliseconds, rows, whole
 
 Answer = TypeVar("Answer")
 

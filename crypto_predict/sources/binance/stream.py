@@ -51,11 +51,11 @@ from crypto_predict.market.ports import (
     Retiring,
 )
 from crypto_predict.sources.binance.settings import BinanceSettings
-from crypto_predict.sources.sanitize import Sanitizer
-from crypto_predict.sources.session import host_of
-from crypto_predict.sources.stream_end import Broken, StreamEnd, check_pause, closed, refused, unreachable
+from crypto_predict.sources.network.sanitize import Sanitizer
+from crypto_predict.sources.network.session import host_of
+from crypto_predict.sources.network.websocket import Broken, StreamEnd, check_pause, closed, refused, unreachable
+from crypto_predict.sources.network.wire import Malformed, decimal, instant, whole
 from crypto_predict.sources.symbols import BINANCE
-from crypto_predict.sources.wire import Malformed, decimal, instant, whole
 
 PAIRS_A_CONNECTION = 100  # two streams each; the address has at most 6,400 characters, and servers refuse 8,190
 MOST_WAITING = 10_000  # events that were not taken yet

@@ -27,16 +27,16 @@ from urllib.request import getproxies
 from crypto_predict.errors import SourceError, UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
 from crypto_predict.market.ports import Dated
-from crypto_predict.sources.answer_clock import AnswerClock
-from crypto_predict.sources.endpoint import Endpoint
-from crypto_predict.sources.limits import Allowance, Bounds, RateBudget
-from crypto_predict.sources.paging import closed
+from crypto_predict.sources.network.answer_clock import AnswerClock
+from crypto_predict.sources.network.endpoint import Endpoint
+from crypto_predict.sources.network.limits import Allowance, Bounds, RateBudget
+from crypto_predict.sources.network.paging import closed
+from crypto_predict.sources.network.retry import Failure, RetryPolicy
+from crypto_predict.sources.network.sanitize import Sanitizer
+from crypto_predict.sources.network.session import BoundedSession, host_of
+from crypto_predict.sources.network.wire import Malformed, decimal, instant, milliseconds, rows, whole
 from crypto_predict.sources.poloniex.settings import PoloniexSettings
-from crypto_predict.sources.retry import Failure, RetryPolicy
-from crypto_predict.sources.sanitize import Sanitizer
-from crypto_predict.sources.session import BoundedSession, host_of
 from crypto_predict.sources.symbols import POLONIEX
-from crypto_predict.sources.wire import Malformed, decimal, instant, milliseconds, rows, whole
 
 PAGE = 500  # candles in one answer
 WEIGHT_A_SECOND = 200  # of all requests from one address

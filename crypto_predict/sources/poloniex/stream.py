@@ -40,12 +40,12 @@ from websockets.exceptions import WebSocketException
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import FeedEvent, Heartbeat, Interrupted, PairRefused, TickReceived
+from crypto_predict.sources.network.sanitize import Sanitizer
+from crypto_predict.sources.network.session import host_of
+from crypto_predict.sources.network.websocket import Broken, check_pause, of_error, within
+from crypto_predict.sources.network.wire import Malformed, decimal, instant, whole
 from crypto_predict.sources.poloniex.settings import PoloniexSettings
-from crypto_predict.sources.sanitize import Sanitizer
-from crypto_predict.sources.session import host_of
-from crypto_predict.sources.stream_end import Broken, check_pause, of_error, within
 from crypto_predict.sources.symbols import POLONIEX
-from crypto_predict.sources.wire import Malformed, decimal, instant, whole
 
 # Seconds of the market.
 PING_EVERY = 15

@@ -11,7 +11,7 @@ from crypto_predict.errors import Unreachable
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
 from crypto_predict.sources.binance.rest import Binance
-from crypto_predict.sources.limits import Bounds
+from crypto_predict.sources.network.limits import Bounds
 from crypto_predict.store import open_writer
 from tests.support.databases import new_database
 from tests.support.live import binance_of, collecting_here, minutes_of, until

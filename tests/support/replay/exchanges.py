@@ -17,11 +17,11 @@ from crypto_predict.sources.alpaca.settings import AlpacaSettings
 from crypto_predict.sources.binance.rest import PAGE as BINANCE_PAGE
 from crypto_predict.sources.binance.rest import Binance
 from crypto_predict.sources.binance.settings import BinanceSettings
-from crypto_predict.sources.limits import Bounds
+from crypto_predict.sources.network.limits import Bounds
+from crypto_predict.sources.network.retry import RetryPolicy
 from crypto_predict.sources.poloniex.rest import PAGE as POLONIEX_PAGE
 from crypto_predict.sources.poloniex.rest import Poloniex
 from crypto_predict.sources.poloniex.settings import PoloniexSettings
-from crypto_predict.sources.retry import RetryPolicy
 from tests.support.replay import server as replay
 from tests.support.replay.alpaca import AlpacaExchange, Paging, bar
 from tests.support.replay.binance import BinanceExchange, kline

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from crypto_predict.market import Candle, Interval, Pair, Span
 from crypto_predict.sources.alpaca.rest import Alpaca
 from crypto_predict.sources.alpaca.settings import AlpacaSettings
-from crypto_predict.sources.retry import RetryPolicy
+from crypto_predict.sources.network.retry import RetryPolicy
 from tests.support.replay.alpaca import AlpacaExchange, Paging
 from tests.support.replay.server import ReplayServer
 

@@ -21,7 +21,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, Span
-from crypto_predict.sources.wire import milliseconds
+from crypto_predict.sources.network.wire import milliseconds
 from tests.support.replay.motion import Happening, Motion, Quoted, Trade, Traded
 from tests.support.replay.server import Answer, Handler
 from tests.support.replay.streams import Connection, Frame, Streams, Topic, drop, guarded

@@ -1,0 +1,195 @@
+"""Ask a source for the candles of one series, window by window: each is read, judged and stored before the next one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import date, datetime
+from threading import Event
+
+from crypto_predict.collecting.progress import Progress
+from crypto_predict.collecting.windows import WINDOW, windows
+from crypto_predict.history import Audit, place
+from crypto_predict.market import Candle, Interval, SeriesKey, Span
+from crypto_predict.market.ports import CandleSource, CollectedSeries, MarketWriter, Quarantined
+
+OFF_GRID = "it opens where no candle of its interval can"
+
+_log = logging.getLogger(__name__)
+
+
+def _unobserved(_series: SeriesKey, _received: Sequence[Candle]) -> AbstractContextManager[object]:
+    return nullcontext()
+
+
+def _ignored(_series: SeriesKey, _stored: Sequence[Candle], _changed: int) -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the series of one run have in common."""
+
+    database: MarketWriter
+    now: datetime  # UTC, when the run began
+    until: date | None  # the last UTC day; None: up to now
+    progress: Progress | None  # None: it is not shown
+    stopped: Event  # set when the run is interrupted
+    # Entered with the sound candles of an answer, around the transaction that stores them.
+    storing: Callable[[SeriesKey, Sequence[Candle]], AbstractContextManager[object]] = _unobserved
+    # Called with the candles of an answer once they are stored, and how many of them were new or changed.
+    stored: Callable[[SeriesKey, Sequence[Candle], int], None] = _ignored
+
+    def expect(self, candles: int) -> None:
+        """Show that so many candles more will be asked for; a negative number: that they will not, after all."""
+        if self.progress is not None:
+            self.progress.expect(candles)
+
+
+@dataclass(slots=True)
+class Collected:
+    """What one run has added to a series. It is stored also if an error followed."""
+
+    series: SeriesKey
+    windows: int = 0  # that were stored and had a candle
+    changed: int = 0  # candles that were new or changed
+    quarantined: int = 0  # candles that were rejected
+
+
+class Asking:
+    """One series while it is asked for; `stored` is what is known of it, None if it is not in the database.
+
+    Another thread or process may ask for the same, or store candles of its stream: what is covered here never depends
+    on a candle that is not stored.
+    """
+
+    def __init__(self, run: Run, source: CandleSource, collected: Collected, stored: CollectedSeries | None) -> None:
+        self._run, self._source, self._collected = run, source, collected
+        self._series, self._interval = collected.series, collected.series.interval
+        self.asked = 0  # candles, existing or not
+        self._is_followed = stored is not None and stored.simulated == source.simulated
+        self._first_open = None if stored is None else stored.first_open
+        self.newest_close = None if stored is None else stored.newest_close  # of a candle that surely exists
+
+    def ask(self, piece: Span, asked_before: datetime | None = None) -> None:
+        """Read the windows of a piece, the oldest first.
+
+        The span up to the newest candle that the source has counts as asked for, not what follows: its clock, or ours,
+        may be wrong, and a candle may be late. Nor does what lies before `asked_before`: it is covered, and its gaps
+        need not count another attempt.
+        """
+        asked_until = max(piece.start, asked_before or piece.start)  # what lies before is stored as covered
+        listed = self._listed(piece)
+        self._advance(Span(piece.start, listed))
+        for window in windows(Span(listed, piece.end), self._interval):
+            if self._run.stopped.is_set():
+                return
+            sound, rejected = self._read(window)
+            if self._run.stopped.is_set():
+                return
+            if sound or rejected:
+                asked_until = self._store(Span(asked_until, window.end), sound, rejected)
+            self._advance(window)
+        if asked_until < piece.end:
+            self._store(Span(asked_until, piece.end), [], [])
+
+    def newest_first(self, piece: Span) -> Iterator[datetime]:
+        """Read the windows of a piece, the newest first. After each yield the start of what is stored by then."""
+        listed = self._listed(piece)
+        for window in reversed(list(windows(Span(listed, piece.end), self._interval))):
+            if self._run.stopped.is_set():
+                return
+            sound, rejected = self._read(window)
+            if self._run.stopped.is_set():
+                return
+            self._store(window, sound, rejected)
+            yield window.start
+        if piece.start < listed:
+            self._store(Span(piece.start, listed), [], [])
+
+    def _advance(self, span: Span) -> None:
+        candles = candles_in(span, self._interval)
+        self.asked += candles
+        if self._run.progress is not None:
+            self._run.progress.advance(str(self._series.pair), candles)
+
+    def _listed(self, piece: Span) -> datetime:
+        """Return the start of the first day in a piece that has a candle, or the end of the piece.
+
+        A question for days takes the place of many for the minutes of years in which the pair was not listed yet.
+        """
+        days = Interval.DAY_1
+        is_short = candles_in(piece, self._interval) <= WINDOW
+        if is_short or days not in self._source.intervals or (self._first_open or piece.end) <= piece.start:
+            return piece.start
+        first = self._first(days, Span(days.floor(piece.start), piece.end))  # the day of its end may be open
+        if first is not None:
+            return min(max(piece.start, days.floor(first.open_time)), piece.end)
+        # A source may be without days, or without the day of today.
+        *_, last = windows(piece, self._interval)
+        return piece.end if self._first(self._interval, last) is None else piece.start
+
+    def _first(self, interval: Interval, span: Span) -> Candle | None:
+        candles = self._source.candles(self._series.pair, interval, span)
+        return next((candle for candle in candles if candle.open_time in span), None)
+
+    def _read(self, window: Span) -> tuple[list[Candle], list[Quarantined]]:
+        """Return the candles of a window, judged: those that can be used, and the others."""
+        audit = Audit(self._interval)
+        sound: dict[datetime, Candle] = {}
+        rejected: dict[datetime, Quarantined] = {}
+        for candle in self._source.candles(self._series.pair, self._interval, window):
+            opening = candle.open_time
+            if opening not in window:
+                continue
+            if audit.add(candle, self._run.now):
+                sound[opening] = candle
+                rejected.pop(opening, None)
+            else:
+                rejected[opening] = Quarantined(candle, "; ".join(candle.faults()) or OFF_GRID)
+                sound.pop(opening, None)
+        return list(sound.values()), list(rejected.values())
+
+    def _store(self, asked: Span, sound: Sequence[Candle], rejected: Sequence[Quarantined]) -> datetime:
+        """Store the answer to one window, or to none. Return the instant up to which the series is covered."""
+        if sound:
+            openings = [candle.open_time for candle in sound]
+            newest = max(openings) + self._interval.length
+            self.newest_close = max(newest, self.newest_close or newest)
+            self._first_open = min(*openings, self._first_open or openings[0])
+        covered = self._covered(asked, rejected)
+        if not (sound or rejected) and covered.end <= covered.start:
+            return covered.start
+        database = self._run.database
+        if not self._is_followed:
+            database.follow(self._series, simulated=self._source.simulated)
+            self._is_followed = True
+        if rejected:
+            facts = self._series.pair, len(rejected), self._source.id, place(rejected[0].candle.open_time, None)
+            _log.warning("%s: %d rows of %s rejected; the first: %s: %s", *facts, rejected[0].reason)
+        self._collected.windows += bool(sound)
+        self._collected.quarantined += len(rejected)
+        with self._run.storing(self._series, sound):
+            changed = database.write(self._series, sound, covered, rejected)
+        self._collected.changed += changed
+        self._run.stored(self._series, sound, changed)
+        return max(covered.start, covered.end)
+
+    def _covered(self, asked: Span, rejected: Sequence[Quarantined]) -> Span:
+        """Return the span that needs no further question; its end may lie before its start.
+
+        Rejected rows between two candles are a gap, which is asked for again. Those before the first candle and after
+        the newest one are not, so that they must not count as covered: the exchange may send sound ones later.
+        """
+        first, newest = self._first_open, self.newest_close
+        openings = [self._interval.floor(row.candle.open_time) for row in rejected]
+        before = [opening + self._interval.length for opening in openings if first is None or opening < first]
+        start = max([asked.start, *before])
+        return Span(start, asked.start if newest is None else min(asked.end, newest))
+
+
+def candles_in(span: Span, interval: Interval) -> int:
+    """Return the number of openings in a span on the grid."""
+    return (span.end - span.start) // interval.length

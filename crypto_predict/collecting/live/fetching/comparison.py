@@ -1,0 +1,138 @@
+"""Candles of streams, compared with what REST answers for the same minutes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from threading import Lock
+
+from crypto_predict.market import Candle, SeriesKey, Span
+from crypto_predict.market.clock import Clock
+from crypto_predict.market.ports import MarketWriter, StreamState
+
+REMEMBERED = 256  # newest openings of a series; those that REST did not answer for by then are not compared
+LATE = timedelta(seconds=10)  # after the close; a stream has sent the candle by then
+PATIENCE = timedelta(seconds=30)  # after the close; by then it is stored that the stream was connected
+
+Missed = Callable[[SeriesKey, Sequence[datetime]], None]
+
+_log = logging.getLogger(__name__)
+
+
+class Comparison:
+    """Compares each candle that came by stream once, when REST answers for it. Safe to share between threads.
+
+    A candle with volume that REST has and the stream did not send, though it was connected from the opening until
+    `LATE`, counts as one that differs; `missed` is called with the series and the openings of such candles.
+    """
+
+    def __init__(self, database: MarketWriter, clock: Clock, missed: Missed) -> None:
+        self._database, self._clock, self._missed = database, clock, missed
+        self._began = clock.now()
+        self._memories: dict[SeriesKey, _Memory] = {}
+        self._lock = Lock()
+
+    def streamed(self, series: SeriesKey, openings: Iterable[datetime]) -> None:
+        """Remember that these candles came by stream."""
+        with self._lock:
+            self._memory(series).streamed(openings)
+
+    @contextmanager
+    def storing(self, series: SeriesKey, received: Sequence[Candle]) -> Iterator[None]:
+        """Compare the candles that REST has sent with those that are stored, around the transaction that stores them.
+
+        Raises:
+            DatabaseError: The database cannot be used; the candles will be compared with the next answer.
+        """
+        with self._lock:
+            memory = self._memory(series)
+            sent = [candle for candle in received if memory.is_due(candle.open_time)]
+            unsent = [candle for candle in received if self._could_be_missed(memory, candle)]
+        stored = self._stored(series, sent)
+        compared = [candle for candle in sent if candle.open_time in stored]
+        differing = [candle for candle in compared if differ(stored[candle.open_time], candle)]
+        missed = self._missed_of(series, unsent)
+        yield
+        if compared or missed:
+            mismatched = len(differing) + len(missed)
+            self._database.compared(series, len(compared) + len(missed), mismatched)
+            with self._lock:
+                memory.judged([*(candle.open_time for candle in compared), *missed])
+        if differing:
+            name = str(series)
+            first = differing[0]
+            text = "%s: %d of %d candles of the stream differ from those of REST; the first: %s, then %s"
+            _log.info(text, name, len(differing), len(compared), stored[first.open_time], first)
+        if missed:
+            self._missed(series, missed)
+
+    def _memory(self, series: SeriesKey) -> _Memory:
+        return self._memories.setdefault(series, _Memory(series.interval.ceil(self._began), series.interval.length))
+
+    def _could_be_missed(self, memory: _Memory, candle: Candle) -> bool:
+        settled = candle.open_time + memory.length + PATIENCE <= self._clock.now()
+        return settled and bool(candle.volume) and memory.is_unsent(candle.open_time)
+
+    def _stored(self, series: SeriesKey, candles: Sequence[Candle]) -> dict[datetime, Candle]:
+        if not candles:
+            return {}
+        openings = [candle.open_time for candle in candles]
+        span = Span(min(openings), max(openings) + series.interval.length)
+        limit = (span.end - span.start) // series.interval.length
+        return {one.candle.open_time: one.candle for one in self._database.candles(series, span, limit)}
+
+    def _missed_of(self, series: SeriesKey, unsent: Sequence[Candle]) -> list[datetime]:
+        """Return the openings of those candles in whose interval the stream was connected throughout."""
+        if not unsent:
+            return []
+        openings = [candle.open_time for candle in unsent]
+        lasting = series.interval.length + LATE
+        asked = Span(min(openings), max(openings) + lasting)
+        spans = [
+            one.span
+            for one in self._database.streams(series.source, series.pair, asked)
+            if one.state is StreamState.CONNECTED
+        ]
+        return [
+            opening
+            for opening in openings
+            if any(span.start <= opening and opening + lasting <= span.end for span in spans)
+        ]
+
+
+def differ(streamed: Candle, official: Candle) -> bool:
+    """Return whether two candles of one opening differ in a value that both have."""
+    values = zip(streamed, official, strict=True)
+    return any(one != other for one, other in values if one is not None and other is not None)
+
+
+class _Memory:
+    """What is known of the newest openings of one series."""
+
+    def __init__(self, known_from: datetime, length: timedelta) -> None:
+        self.length = length
+        self._known_from = known_from  # what opens before was forgotten, or opened before this process began
+        self._is_due: dict[datetime, bool] = {}  # whether it is still to be compared; by opening, as they came
+
+    def streamed(self, openings: Iterable[datetime]) -> None:
+        for opening in openings:
+            self._is_due[opening] = True
+        self._forget()
+
+    def judged(self, openings: Iterable[datetime]) -> None:
+        self._is_due.update(dict.fromkeys(openings, False))
+        self._forget()
+
+    def is_due(self, opening: datetime) -> bool:
+        return self._is_due.get(opening, False)
+
+    def is_unsent(self, opening: datetime) -> bool:
+        return opening >= self._known_from and opening not in self._is_due
+
+    def _forget(self) -> None:
+        while len(self._is_due) > REMEMBERED:
+            oldest = next(iter(self._is_due))
+            del self._is_due[oldest]
+            self._known_from = max(self._known_from, oldest + self.length)

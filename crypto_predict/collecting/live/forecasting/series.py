@@ -1,0 +1,160 @@
+"""One series whose minutes are forecast: what has arrived, what waits to be stored, and what is to be prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from threading import Lock
+
+from crypto_predict.collecting.live.forecasting.fits import FULL, Prepared, Work
+from crypto_predict.collecting.live.forecasting.state import Track
+from crypto_predict.collecting.live.measurements import SeriesForecasts
+from crypto_predict.forecasting.minutes.model import LEAST_MINUTES
+from crypto_predict.market import Candle, Interval
+from crypto_predict.market.ports import CollectedSeries, ForecastStep
+
+MOST_PENDING = 60  # steps that wait for the database; of more, the oldest are dropped
+MOST_CANDLES = 1_000  # that wait until the history was read, which has them, too
+
+REFIT = timedelta(days=1)  # the age of coefficients at which they are fitted again
+# In seconds of the market, from one attempt to the next:
+FIT_APART = 300.0
+REFUSED_APART = 3_600.0  # after a fit that was refused, since prices hardly move
+REBUILD_APART = 3_600.0
+FAILED_APART = 300.0  # after a defect
+
+_MINUTE = Interval.MINUTE_1.length
+
+
+@dataclass(slots=True)
+class Followed:
+    """One series. Seconds are those of the clock."""
+
+    stored: CollectedSeries  # as of the last look at the database
+    track: Track | None = None  # None before its history was read
+    newest: datetime | None = None  # UTC, the newest opening that has arrived
+    inbox: list[Candle] = field(default_factory=list)  # what has arrived and is not in `track`, ascending
+    pending: list[ForecastStep] = field(default_factory=list)  # not stored yet
+    is_busy: bool = False  # candles are being taken into `track`
+    prepared: Prepared | None = None  # takes the place of `track` with the next step
+    since: list[Candle] | None = None  # what `track` has taken in since `begin`; None: nothing is prepared
+    is_stale: bool = False  # candles came late, or were revised
+    fitted_at: datetime | None = None  # UTC; None: it has no coefficients
+    fitted_on: int = 0  # candles
+    next_fit: float = 0.0  # seconds, when it may be fitted
+    next_rebuild: float = 0.0  # the same for its state
+    not_before: float = 0.0  # the same for everything
+    cutoff: datetime | None = None  # UTC, of the newest forecast that is stored
+    made: int = 0  # forecasts that are stored, since the start
+    fits: int = 0  # since the start
+    rebuilds: int = 0  # since the start
+
+    @property
+    def history(self) -> int:
+        """The number of candles that the database has, as of the last look."""
+        first, newest = self.stored.first_open, self.stored.newest_close
+        return 0 if first is None or newest is None else (newest - first) // _MINUTE - self.stored.missing
+
+    def figures(self, now: datetime) -> SeriesForecasts:
+        """Return what is measured at `now` (UTC)."""
+        lag = None if self.cutoff is None else (Interval.MINUTE_1.floor(now) - self.cutoff).total_seconds()
+        return SeriesForecasts(None if lag is None else max(0.0, lag), self.made, self.fits, self.rebuilds)
+
+    def arrived(self, candles: Iterable[Candle], changed: int) -> bool:
+        """Take candles that are stored now, of which so many are new or differ; return whether any is the newest.
+
+        What is new and does not follow the newest candle came late, or was revised.
+        """
+        fresh = sorted(candle for candle in candles if self.newest is None or candle.open_time > self.newest)
+        self.is_stale = self.is_stale or len(fresh) < changed
+        if fresh:
+            self.newest = fresh[-1].open_time
+            self.inbox += fresh
+            if self.track is None and len(self.inbox) > MOST_CANDLES:
+                self.is_stale = True  # what is forgotten may be later than the history that is read
+                del self.inbox[:-MOST_CANDLES]
+        return bool(fresh)
+
+    def advance(self, lock: Lock) -> None:
+        """Take what has arrived into the track, and put what was prepared in its place. What results is `pending`.
+
+        `lock` is held only while fields change hands: candles of weeks may have arrived.
+        """
+        with lock:
+            ready, self.prepared = self.prepared, None
+            track, arrived = self.track, self.inbox
+            if track is None:
+                if ready is None:
+                    return
+                track, arrived = ready.track, [*ready.news, *arrived]
+            self.inbox, self.is_busy = [], True
+            since = self.since
+        steps = track.step(arrived)
+        if ready is not None and ready.track is not track:
+            steps += ready.track.in_place_of(track, [*(since or ()), *arrived])
+        with lock:
+            self.is_busy = False
+            self.pending = [*self.pending, *steps][-MOST_PENDING:]
+            if ready is not None:
+                self.rebuilds += ready.track is not track and ready.fitted is None
+                self.track, self.since = ready.track, None
+            elif since is not None:
+                since += arrived
+
+    def stored_until(self, close: datetime) -> None:
+        """Note that the steps up to a close (UTC) are stored."""
+        cutoffs = [one.forecast.cutoff for one in self.pending if one.forecast is not None and one.until <= close]
+        self.pending = [one for one in self.pending if one.until > close]
+        self.made += len(cutoffs)
+        self.cutoff = max(cutoffs, default=self.cutoff)
+
+    def due(self, seconds: float, now: datetime) -> tuple[Work, datetime] | None:
+        """Return what is to be prepared, and the newest opening (UTC) that it takes in; None if nothing is.
+
+        `seconds` and `now` (UTC) are the present on the clock.
+        """
+        newest = self._newest_stored()
+        if newest is None or seconds < self.not_before or self.prepared is not None or self.is_busy:
+            return None
+        if self.track is None:
+            return Work.READ, newest
+        if self.inbox:  # what has arrived is taken in first
+            return None
+        newest = self.track.newest or newest
+        if self.is_stale and seconds >= self.next_rebuild:
+            return Work.REBUILD, newest
+        return (Work.FIT, newest) if self._is_fit_due(seconds, now) else None
+
+    def begin(self, work: Work, seconds: float) -> None:
+        """Note that this is prepared from now on."""
+        self.is_stale, self.since = False, []
+        if work is Work.REBUILD:
+            self.next_rebuild = seconds + REBUILD_APART
+        if work is Work.FIT:
+            self.next_fit = seconds + FIT_APART
+
+    def failed(self, seconds: float, apart: float = FAILED_APART) -> None:
+        """Note that a preparation has failed; it is tried again after so many seconds."""
+        self.is_stale, self.since = True, None
+        self.next_rebuild = self.not_before = seconds + apart
+
+    def begin_again(self, seconds: float) -> None:
+        """Forget the track, whose step has failed. The history is read again, but not at once."""
+        self.track = self.prepared = None
+        self.is_busy = False
+        self.inbox.clear()
+        self.failed(seconds)
+
+    def _newest_stored(self) -> datetime | None:
+        """Return the newest opening that the database is known to have."""
+        if self.newest is None and self.stored.newest_close is not None:
+            return self.stored.newest_close - _MINUTE
+        return self.newest
+
+    def _is_fit_due(self, seconds: float, now: datetime) -> bool:
+        """Return whether coefficients are to be fitted: daily, and whenever a short history has doubled."""
+        history = min(self.history, FULL // _MINUTE)
+        if history < LEAST_MINUTES or seconds < self.next_fit:
+            return False
+        return self.fitted_at is None or abs(now - self.fitted_at) >= REFIT or history >= 2 * self.fitted_on

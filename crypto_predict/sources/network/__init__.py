@@ -1,0 +1,12 @@
+"""What the adapters of exchanges share: HTTP and websockets.
+
+``session``, ``endpoint``, ``retry``, ``limits``, ``pause``
+    Bounded answers, a request and its repetitions, rate budgets, and the time before which an exchange has asked this
+    process to wait.
+``wire``, ``paging``, ``answer_clock``
+    Reading JSON, joining pages, and the exchange's clock.
+``websocket``
+    Why a live stream has ended.
+``sanitize``
+    Texts of an exchange, as a log may contain them.
+"""

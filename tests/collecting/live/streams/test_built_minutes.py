@@ -1,0 +1,169 @@
+"""How far the candles built from Poloniex's stream are those of the exchange, for real minutes and for own-made ones.
+
+There is no public record of all trades behind real minutes, so trades are made that give exactly their candles: the
+open first, the close last, between them the high, the low and others, at random times, often several in one second or
+at one time. Messages have one or several of them, in nearly the order of their times, and some come twice.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import NamedTuple
+
+from crypto_predict.collecting.live.streams.ticks import TickCandles
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, SeriesKey
+from crypto_predict.market.clock import Clock
+from crypto_predict.market.ports import BuiltCandle, Heartbeat, TickReceived
+from crypto_predict.sources.poloniex.settings import PoloniexSettings
+from crypto_predict.sources.poloniex.stream import PoloniexFeed
+from tests.support.clocks import MovedClock
+from tests.support.minutes import candles as own_minutes
+from tests.support.minutes import real_minutes
+from tests.support.replay import streams
+from tests.support.replay.motion import Motion, Trade
+from tests.support.replay.poloniex import PoloniexInMotion, trade_values
+from tests.support.replay.server import ReplayServer
+
+BTC = Pair("BTC", "USDT")
+MINUTES = SeriesKey("poloniex", BTC, Interval.MINUTE_1)
+REAL = 446  # as many as in the measurement that showed the fault
+UNIT = 1e-8  # of sizes
+SECOND, MILLISECOND = timedelta(seconds=1), timedelta(milliseconds=1)
+RESTING = Clock(datetime(2024, 5, 17, tzinfo=UTC), 1e-6)  # of a market that sends nothing by itself
+
+
+def trades_of(minutes: Iterable[Candle]) -> list[Trade]:
+    """Return 4 to 40 trades of each minute, ascending, that give its prices and volume."""
+    chance, trades = Random(24), list[Trade]()
+    for minute in minutes:
+        number = chance.randint(4, 40)
+        prices = [round(chance.uniform(minute.low, minute.high), 8) for _ in range(number)]
+        places = chance.sample(range(1, number - 1), 2)
+        prices[0], prices[places[0]], prices[places[1]], prices[-1] = minute[1:5]
+        times = sorted(chance.choices(range(60_000), k=number))
+        times = [times[place - 1] if place and chance.random() < 0.1 else time for place, time in enumerate(times)]
+        units = round(minute.volume / UNIT)
+        cuts = [0, *sorted(chance.randint(0, units) for _ in range(number - 1)), units]
+        for place, (time, price) in enumerate(zip(times, prices, strict=True)):
+            size = round((cuts[place + 1] - cuts[place]) * UNIT, 8)
+            trades.append(Trade(minute.open_time + time * MILLISECOND, price, size, chance.random() < 0.5))
+    return trades
+
+
+def frames(trades: Sequence[Trade]) -> Iterator[str]:
+    """Yield the messages of these trades. Each has up to five, some are sent twice, and some out of order."""
+    chance, values = (
+        Random(7),
+        [{**trade_values("BTC_USDT", trade), "id": str(number)} for number, trade in enumerate(trades)],
+    )
+    for place in range(len(values) - 1):
+        if chance.random() < 0.1 and trades[place + 1].time - trades[place].time < SECOND:
+            values[place], values[place + 1] = values[place + 1], values[place]
+    while values:
+        some = chance.randint(1, 5)
+        for _ in range(1 + (chance.random() < 0.05)):
+            yield json.dumps({"channel": "trades", "data": values[:some]})
+        del values[:some]
+
+
+def received(sent: Iterable[str]) -> list[TickReceived]:
+    """Return the ticks of these messages, which go through the client over a websocket."""
+
+    async def take(server: ReplayServer, exchange: PoloniexInMotion) -> list[TickReceived]:
+        settings, ticks = PoloniexSettings(stream_url=f"{server.url.replace('http', 'ws')}/ws/public"), []
+        bursts = [streams.burst(frame) for frame in sent]
+        async with asyncio.timeout(60):
+            async for event in PoloniexFeed(settings, Clock(), most_waiting=10**6).events([BTC]):
+                if isinstance(event, TickReceived):
+                    ticks.append(event)
+                elif isinstance(event, Heartbeat) and bursts:
+                    await asyncio.to_thread(exchange.streams.apply, streams.together(*bursts, streams.closed()))
+                    bursts = []
+        return ticks
+
+    exchange = PoloniexInMotion(Motion(RESTING, [BTC]))
+    with ReplayServer(exchange) as server:
+        return asyncio.run(take(server, exchange))
+
+
+def tickers(trades: Sequence[Trade], *, repeated: bool, by_push: bool) -> Iterator[TickReceived]:
+    """Yield what the channel ``ticker`` has of these trades: the last price once a second, and again every 10 s.
+
+    Their time is that of the trade, or as before that of the push.
+    """
+    waiting, last = list(reversed(trades)), 0
+    second = trades[0].time.replace(microsecond=0)
+    while waiting:
+        second += SECOND
+        size = len(waiting)
+        while waiting and waiting[-1].time < second:
+            trade = waiting.pop()
+            last += 1
+        if len(waiting) < size or (repeated and second.second % 10 == 0):
+            number = (second - EPOCH) // SECOND if by_push else last
+            yield TickReceived("poloniex", BTC, second if by_push else trade.time, trade.price, 0.0, number)
+
+
+class Figure(NamedTuple):
+    """How many of the minutes differ."""
+
+    unlike: int  # official minutes whose prices the built candle does not have
+    invented: int  # built candles of minutes without a trade
+    built: list[BuiltCandle]
+
+    @classmethod
+    def of(cls, ticks: Iterable[TickReceived], minutes: Sequence[Candle]) -> "Figure":
+        """Build candles of the ticks as they come, and compare them with the minutes."""
+        clock = MovedClock(minutes[0].open_time - timedelta(minutes=1))
+        candles, built = TickCandles("poloniex", clock), dict[datetime, BuiltCandle]()
+        candles.connected([BTC], clock.now())
+
+        def close() -> None:
+            """Take what is complete, as the collector does once a second: before and after each tick."""
+            built.update({one.open_time: one for one in candles.close().get(MINUTES, ())})
+
+        for tick in ticks:
+            clock.move_to(tick.time + 9 * MILLISECOND)
+            close()
+            candles.add(tick)
+            close()
+        clock.move_to(minutes[-1].open_time + timedelta(minutes=2))
+        close()
+        official = {one.open_time: one[1:5] for one in minutes}
+        found = {one.open_time: (one.open, one.high, one.low, one.close) for one in built.values()}
+        assert not any(one.partial or one.late for one in built.values())
+        unlike = sum(found.get(opening) != prices for opening, prices in official.items())
+        return cls(unlike, len(found.keys() - official.keys()), list(built.values()))
+
+
+def measured(minutes: Sequence[Candle]) -> dict[str, Figure]:
+    """Return the figures of the stream, and of the channel that it does not use."""
+    trades = trades_of(minutes)
+    found = {"trades": Figure.of(received(frames(trades)), minutes)}
+    assert [one.volume for one in found["trades"].built] == [round(one.volume, 8) for one in minutes]
+    assert sum(one.ticks for one in found["trades"].built) == len(trades)
+    for stamp, by_push in (("time of the trade", False), ("time of the push, as before", True)):
+        for rhythm, repeated in (("once a second", False), ("repeated every 10 s", True)):
+            ticks = tickers(trades, repeated=repeated, by_push=by_push)
+            found[f"tickers {rhythm}, {stamp}"] = Figure.of(ticks, minutes)
+    return found
+
+
+def test_built_candles_are_those_of_the_exchange_in_every_value() -> None:
+    """Whatever the order and the number of the messages is. A third of the minutes is without a trade."""
+    minutes = [one for number, one in enumerate(own_minutes(0, 90)) if number % 3]
+    found = measured(minutes)
+    assert found["trades"][:2] == (0, 0)
+    assert found["tickers repeated every 10 s, time of the push, as before"].invented > 0
+
+
+def test_built_candles_of_real_minutes(record_property: Callable[[str, object], None]) -> None:
+    """None differs and none is invented. Tickers would miss what is between them, and the time of a push is wrong."""
+    minutes = real_minutes(1)[:REAL]
+    found = measured(minutes)
+    for name, figure in found.items():
+        record_property(name, f"{figure.unlike} of {REAL} unlike, {figure.invented} invented")
+    assert found["trades"][:2] == (0, 0)
+    assert not any(figure.invented for name, figure in found.items() if "time of the trade" in name)

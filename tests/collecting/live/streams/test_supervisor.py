@@ -1,0 +1,372 @@
+"""A stream under supervision, with a feed whose connections are scripts. `test_collector` has real ones."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import count
+from random import Random
+
+import pytest
+
+from crypto_predict.collecting.live.streams.supervisor import (
+    FIRST_WAIT,
+    LONGEST_WAIT,
+    REFUSED_AGAIN,
+    Backoff,
+    Supervisor,
+)
+from crypto_predict.errors import RefusedKeys, UnusableHistory
+from crypto_predict.market import Pair
+from crypto_predict.market.clock import Clock
+from crypto_predict.market.ports import FeedEvent, Heartbeat, Interrupted, PairRefused, Retiring, TickReceived
+
+START = datetime(2024, 5, 17, 12, tzinfo=UTC)
+BTC, ETH, SOL = Pair("BTC", "USDT"), Pair("ETH", "USDT"), Pair("SOL", "USDT")
+SPEED = 60.0
+CALM = 10.0  # where a machine that is busy for a few seconds must not look like a stream that is silent
+FAST = 150.0  # where minutes must pass
+
+Script = Callable[["Feed", Sequence[Pair]], AsyncGenerator[FeedEvent]]
+
+
+class Feed:
+    """A feed that follows one script after the other, and the last one for ever."""
+
+    id, sends_candles, sends_quotes = "scripted", False, False
+
+    def __init__(self, *scripts: Script, speed: float = SPEED) -> None:
+        self.clock = Clock(START, speed)
+        self.asked: list[tuple[Pair, ...]] = []  # the pairs of each connection
+        self.open = self.most = 0  # connections at once
+        self.began = self.clock.monotonic()
+        self._scripts = list(scripts)
+
+    async def events(self, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+        """Yield the events of the next script."""
+        script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
+        self.asked.append(tuple(pairs))
+        self.open += 1
+        self.most = max(self.most, self.open)
+        try:
+            async for event in script(self, pairs):
+                yield event
+        finally:
+            self.open -= 1
+
+
+class Heard:
+    """A listener that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, object]] = []
+
+    def following(self, pairs: Sequence[Pair]) -> None:
+        """Note it."""
+        self.calls.append(("following", tuple(pairs)))
+
+    def connected(self, pairs: Sequence[Pair], refused: Mapping[Pair, str]) -> None:
+        """Note it."""
+        self.calls.append(("connected", tuple(pairs)))
+        self.calls += [("refused", pair) for pair in refused]
+
+    def received(self, found: FeedEvent) -> None:
+        """Note it, but for heartbeats."""
+        if not isinstance(found, Heartbeat):
+            self.calls.append(("received", found))
+
+    def interrupted(self, end: Interrupted) -> None:
+        """Note it."""
+        self.calls.append(("interrupted", end.reason))
+
+    def unusable(self, pair: Pair, reason: str) -> None:
+        """Note it."""
+        assert str(pair) in reason
+        self.calls.append(("unusable", pair))
+
+    def of(self, name: str) -> list[object]:
+        """Return what was told in calls of this name."""
+        return [what for called, what in self.calls if called == name]
+
+
+async def alive(feed: Feed, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+    """Send a tick of each pair every five seconds, for ever."""
+    for number in count():
+        yield Heartbeat(feed.clock.now())
+        for pair in pairs:
+            yield TickReceived(feed.id, pair, feed.clock.now(), 1.0, 1.0, number)
+        await feed.clock.sleep(5)
+
+
+async def silent(feed: Feed, _pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+    yield Heartbeat(feed.clock.now())
+    await asyncio.Event().wait()
+
+
+async def mute(feed: Feed, _pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+    while True:
+        yield Heartbeat(feed.clock.now())
+        await feed.clock.sleep(10)
+
+
+async def refused(feed: Feed, _pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+    yield Interrupted("refused", feed.clock.now(), exchange_down=True)
+
+
+async def defective(feed: Feed, _pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+    yield Heartbeat(feed.clock.now())
+    raise ZeroDivisionError("a defect")
+
+
+async def without_end(_feed: Feed, _pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+    return
+    yield
+
+
+async def refusing_keys(_feed: Feed, _pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+    raise RefusedKeys("scripted", "the keys are wrong")
+    yield
+
+
+async def knows_no_eth(feed: Feed, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+    if ETH in pairs:
+        raise UnusableHistory("scripted", [f"it does not have the pair {ETH}"])
+    async for event in alive(feed, pairs):
+        yield event
+
+
+async def refuses_eth_at_first(feed: Feed, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+    """Stream all others."""
+    refused = [ETH] if feed.clock.monotonic() < feed.began + REFUSED_AGAIN - 1 else []
+    for pair in refused:
+        yield PairRefused(pair, "Subscription failed")
+    async for event in alive(feed, [pair for pair in pairs if pair not in refused]):
+        yield event
+
+
+async def one_at_a_time(feed: Feed, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+    """Refuse a second connection, as Alpaca does."""
+    if feed.open > 1:
+        yield Interrupted("connection limit exceeded", feed.clock.now())
+        return
+    async for event in alive(feed, pairs):
+        yield event
+
+
+def supervised(
+    feed: Feed, play: Callable[[Supervisor, Heard], Coroutine[None, None, None]], *pairs: Pair
+) -> tuple[Supervisor, Heard]:
+    """Run a supervisor while `play` goes on."""
+
+    async def run() -> tuple[Supervisor, Heard]:
+        heard = Heard()
+        supervisor = Supervisor(feed, feed.clock, heard, Random(1))
+        supervisor.follow(pairs or (BTC,))
+        task = asyncio.create_task(supervisor.run())
+        try:
+            await asyncio.wait_for(play(supervisor, heard), 30)
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+        assert feed.open == 0, "every connection is closed in the end"
+        return supervisor, heard
+
+    return asyncio.run(run())
+
+
+async def when(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110 conditions are of many kinds
+        await asyncio.sleep(0.001)
+
+
+def ticks_of(heard: Heard, pair: Pair) -> int:
+    return sum(isinstance(tick, TickReceived) and tick.pair == pair for tick in heard.of("received"))
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (silent, "nothing was received for 45 s"),
+        (refused, "refused"),
+        (defective, "ZeroDivisionError: a defect"),
+        (without_end, "the stream ended without a reason"),
+        (refusing_keys, "scripted: the keys are wrong"),
+    ],
+    ids=["silent", "refused", "defective", "without end", "keys"],
+)
+def test_whatever_ends_a_connection_another_one_is_made(script: Script, reason: str) -> None:
+    async def play(_: Supervisor, heard: Heard) -> None:
+        await when(lambda: ticks_of(heard, BTC))
+
+    supervisor, heard = supervised(Feed(script, script, alive), play)
+    assert heard.of("interrupted")[:2] == [reason, reason]
+    assert heard.of("following") == [(BTC,)] * 3
+    assert supervisor.reconnects >= (2 if script in {silent, defective} else 0)
+
+
+def test_a_market_that_is_really_quiet_is_connected_less_and_less_often() -> None:
+    """Otherwise a thin market would be connected every three minutes for ever."""
+
+    def mutes(heard: Heard) -> list[object]:
+        return [reason for reason in heard.of("interrupted") if "no data" in str(reason)]
+
+    async def play(_: Supervisor, heard: Heard) -> None:
+        await when(lambda: len(mutes(heard)) == 2)
+
+    _, heard = supervised(Feed(mute, speed=FAST), play)
+    assert mutes(heard) == [f"connected, but no data for {seconds} s" for seconds in (180, 360)]
+
+
+def test_an_added_pair_is_connected_beside_the_others_before_their_connection_ends() -> None:
+    feed = Feed(alive, speed=CALM)
+
+    async def play(supervisor: Supervisor, heard: Heard) -> None:
+        await when(lambda: ticks_of(heard, BTC))
+        supervisor.follow([BTC, ETH])
+        await when(lambda: ticks_of(heard, ETH))
+
+    supervisor, heard = supervised(feed, play)
+    assert heard.of("interrupted") == []
+    assert heard.of("connected") == [(BTC,), (BTC, ETH)]
+    assert (feed.most, supervisor.reconnects) == (2, 0)
+
+
+async def retiring(feed: Feed, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+    """Announce the end after ten seconds, and deliver for ten more."""
+    for number in range(5):
+        yield Heartbeat(feed.clock.now())
+        if number == 3:
+            yield Retiring()
+        for pair in pairs:
+            yield TickReceived(feed.id, pair, feed.clock.now(), 1.0, 1.0, number)
+        await feed.clock.sleep(5)
+    await asyncio.Event().wait()
+
+
+def test_a_connection_that_will_end_is_replaced_before() -> None:
+    """Binance announces that a server shuts down: there is neither an interruption nor a wait."""
+    feed = Feed(retiring, alive, speed=CALM)
+
+    async def play(_: Supervisor, heard: Heard) -> None:
+        await when(lambda: len(feed.asked) == 2 and feed.open == 1 and len(heard.of("connected")) == 2)
+
+    supervisor, heard = supervised(feed, play)
+    assert heard.of("interrupted") == []
+    assert (feed.most, supervisor.reconnects) == (2, 0)
+
+
+async def always_retiring(feed: Feed, _pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+    yield Heartbeat(feed.clock.now())
+    yield Retiring()
+    yield Interrupted("gone", feed.clock.now())
+
+
+def test_connections_that_end_at_once_are_not_replaced_without_a_wait() -> None:
+    """All servers may shut down."""
+    feed = Feed(always_retiring, speed=SPEED)
+
+    async def play(_: Supervisor, heard: Heard) -> None:
+        await when(lambda: len(heard.of("interrupted")) == 3)
+
+    supervised(feed, play)
+    assert feed.most == 1
+
+
+def test_where_only_one_connection_is_allowed_it_is_ended_for_the_new_pair() -> None:
+    feed = Feed(one_at_a_time, speed=CALM)
+
+    async def play(supervisor: Supervisor, heard: Heard) -> None:
+        await when(lambda: ticks_of(heard, BTC))
+        supervisor.follow([BTC, ETH])
+        await when(lambda: ticks_of(heard, ETH))
+
+    _, heard = supervised(feed, play)
+    assert feed.asked[-1] == (BTC, ETH)
+    assert heard.of("connected") == [(BTC,), (BTC, ETH)]
+
+
+def test_a_removed_pair_does_not_end_the_connection() -> None:
+    feed = Feed(alive, speed=CALM)
+
+    async def play(supervisor: Supervisor, heard: Heard) -> None:
+        await when(lambda: ticks_of(heard, ETH))
+        supervisor.follow([BTC])
+        await when(lambda: len(heard.of("connected")) == 2)
+        supervisor.follow([])
+        await when(lambda: feed.open == 0)
+        supervisor.follow([SOL])
+        await when(lambda: ticks_of(heard, SOL))
+
+    _, heard = supervised(feed, play, BTC, ETH)
+    assert feed.asked == [(BTC, ETH), (SOL,)]
+    assert heard.of("connected") == [(BTC, ETH), (BTC,), (SOL,)]
+
+
+def test_a_pair_that_the_exchange_does_not_have_is_left_out_from_the_start() -> None:
+    async def play(_: Supervisor, heard: Heard) -> None:
+        await when(lambda: ticks_of(heard, BTC))
+
+    feed = Feed(knows_no_eth, speed=CALM)
+    supervisor, heard = supervised(feed, play, BTC, ETH)
+    assert heard.of("unusable") == [ETH]
+    assert feed.asked == [(BTC, ETH), (BTC,)]
+    assert supervisor.pairs == (BTC,)
+    assert heard.of("interrupted") == []
+
+
+def test_an_added_pair_that_the_exchange_does_not_have_does_not_end_the_connection_of_the_others() -> None:
+    feed = Feed(knows_no_eth, speed=CALM)
+
+    async def play(supervisor: Supervisor, heard: Heard) -> None:
+        await when(lambda: ticks_of(heard, BTC))
+        supervisor.follow([BTC, ETH])
+        await when(lambda: heard.of("unusable"))
+        supervisor.follow([BTC, ETH])  # the database is read before the new state is in it
+        before = ticks_of(heard, BTC)
+        await when(lambda: ticks_of(heard, BTC) > before + 3)
+
+    _, heard = supervised(feed, play)
+    assert feed.asked == [(BTC,), (BTC, ETH)]
+    assert heard.of("connected") == [(BTC,)]
+
+
+def test_a_pair_whose_subscription_is_refused_is_left_out_and_later_asked_for_again() -> None:
+    """The others are streamed by the first connection, and by the one that takes its place."""
+    feed = Feed(refuses_eth_at_first, speed=4 * FAST)
+
+    async def play(_: Supervisor, heard: Heard) -> None:
+        await when(lambda: ticks_of(heard, BTC))
+        assert heard.calls[:3] == [("following", (BTC, ETH)), ("connected", (BTC,)), ("refused", ETH)]
+        await when(lambda: ticks_of(heard, ETH))
+
+    supervisor, heard = supervised(feed, play, BTC, ETH)
+    assert heard.of("unusable") == []
+    assert heard.of("connected")[-1] == (BTC, ETH)
+    assert (set(feed.asked), supervisor.pairs) == ({(BTC, ETH)}, (BTC, ETH))
+
+
+def test_while_a_connection_takes_the_place_of_another_one_ticks_of_both_count() -> None:
+    """Otherwise one that the first had not delivered yet when it was closed would be missing."""
+
+    async def early(feed: Feed, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+        yield TickReceived(feed.id, BTC, feed.clock.now(), 77.0, 1.0, 1)
+        async for event in alive(feed, pairs):
+            yield event
+
+    async def play(supervisor: Supervisor, heard: Heard) -> None:
+        await when(lambda: ticks_of(heard, BTC))
+        supervisor.follow([BTC, ETH])
+        await when(lambda: ticks_of(heard, ETH))
+
+    _, heard = supervised(Feed(alive, early, speed=CALM), play)
+    assert 77.0 in [tick.price for tick in heard.of("received") if isinstance(tick, TickReceived)]
+
+
+def test_the_backoff_doubles_up_to_its_bound_with_full_jitter() -> None:
+    waits: list[list[float]] = []
+    for seed in range(200):
+        backoff = Backoff(Random(seed))
+        waits.append([backoff.next() for _ in range(40)])
+    for number, found in enumerate(zip(*waits, strict=True)):
+        longest = min(LONGEST_WAIT, FIRST_WAIT * 2**number)
+        assert 0 <= min(found) < 0.1 * longest
+        assert 0.9 * longest < max(found) <= longest

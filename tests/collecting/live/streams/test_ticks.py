@@ -1,0 +1,430 @@
+"""Candles built from ticks, with pandas as the oracle."""
+
+import math
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_predict.collecting.live.streams.ticks import GRACE, TickCandles
+from crypto_predict.market import Interval, Pair, SeriesKey
+from crypto_predict.market.ports import BuiltCandle, TickReceived
+from tests.support.clocks import MovedClock
+from tests.support.minutes import EVER, real_minutes
+
+BTC, ETH = Pair("BTC", "USDT"), Pair("ETH", "USDT")
+NOON = datetime(2024, 5, 17, 12, tzinfo=UTC)
+SIZE = 0.1  # of every trade; sums of it have errors of rounding
+MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
+START = NOON - MINUTE
+INTERVALS = (Interval.MINUTE_1, Interval.MINUTE_5, Interval.MINUTE_10)
+Key = tuple[Pair, Interval, datetime]  # and the opening
+
+
+class Market:
+    """Candles that are built on a clock that the test moves, and taken every second."""
+
+    def __init__(self, wrong_by: timedelta = timedelta(0)) -> None:
+        self.clock = MovedClock(START)
+        self.clock.wrong_by = wrong_by
+        self.candles = TickCandles("poloniex", self.clock)
+        self.found: list[tuple[SeriesKey, BuiltCandle]] = []
+        self.numbers = count(1000)
+
+    def connect(self) -> None:
+        """The stream is connected from now on."""
+        self.candles.connected([BTC, ETH], self.clock.now())
+
+    def drop(self) -> None:
+        """The stream ends."""
+        self.candles.disconnected([BTC, ETH], self.clock.now())
+
+    def tick(self, seconds: float, price: float, pair: Pair = BTC, delay: float = 0, number: int | None = None) -> None:
+        """A trade so many seconds after noon comes with a delay; without a number it is a new one."""
+        self.wait(seconds + delay)
+        self.add(NOON + timedelta(seconds=seconds), price, pair, number)
+
+    def add(self, time: datetime, price: float, pair: Pair = BTC, number: int | None = None) -> None:
+        """A trade comes now."""
+        number = next(self.numbers) if number is None else number
+        self.candles.add(TickReceived("poloniex", pair, time, price, SIZE, number))
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass until so many seconds after noon."""
+        until = NOON + timedelta(seconds=seconds)
+        while (second := START + timedelta(seconds=math.floor(self.clock.elapsed) + 1)) <= until:
+            self.clock.move_to(second)
+            self.take()
+        self.clock.move_to(until)
+
+    def take(self) -> None:
+        """Take what is complete."""
+        self.found += [(series, one) for series, built in self.candles.close().items() for one in built]
+
+    def of(self, interval: Interval = Interval.MINUTE_1, pair: Pair = BTC) -> list[BuiltCandle]:
+        """Everything that was returned for a series, repetitions included."""
+        return [one for series, one in self.found if series == SeriesKey("poloniex", pair, interval)]
+
+    def newest(self) -> dict[Key, BuiltCandle]:
+        """The last state of each candle."""
+        return {(series.pair, series.interval, one.open_time): one for series, one in self.found}
+
+
+def prices(candle: BuiltCandle) -> tuple[float, float, float, float]:
+    return candle.open, candle.high, candle.low, candle.close
+
+
+def in_order(ticks: Iterable[tuple[datetime, float]]) -> "pd.Series[float]":
+    """The prices of trades in any order by their times; those of one time are in the order given."""
+    ascending = sorted(ticks, key=lambda tick: tick[0])
+    times = pd.DatetimeIndex([time for time, _ in ascending], tz=UTC)
+    return pd.Series([price for _, price in ascending], index=times, dtype=float)
+
+
+def by_pandas(traded: "pd.Series[float]", interval: Interval) -> dict[datetime, tuple[float, ...]]:
+    """The candles of these prices."""
+    bars = traded.resample(interval.length).ohlc().dropna()
+    return dict(zip(pd.DatetimeIndex(bars.index).to_pydatetime(), map(tuple, bars.to_numpy().tolist()), strict=True))
+
+
+# Seconds after noon, on a grid so that equal times are frequent; prices likewise.
+TIMES = st.integers(0, 1300 * 4).map(lambda quarter: quarter / 4)
+PRICES = st.integers(1, 9).map(float)
+TICKS = st.lists(st.tuples(TIMES, PRICES, st.sampled_from([BTC, ETH])), max_size=60)
+
+
+@given(TICKS, st.lists(st.floats(0, GRACE * 0.99), min_size=60, max_size=60))
+def test_ticks_out_of_order_within_the_grace_give_the_candles_of_pandas(
+    ticks: list[tuple[float, float, Pair]], delays: list[float]
+) -> None:
+    """Ids are in the order of the trades, whatever the order is in which they are sent."""
+    market = Market()
+    trades = [(*tick, number) for number, tick in enumerate(sorted(ticks, key=lambda tick: tick[0]))]
+    arrivals = sorted(zip(trades, delays, strict=False), key=lambda one: one[0][0] + one[1])
+    for (time, price, pair, number), delay in arrivals:
+        market.tick(time, price, pair, delay, number)
+    market.wait(1980)
+    for pair in (BTC, ETH):
+        traded = in_order((NOON + timedelta(seconds=time), price) for time, price, one, _ in trades if one == pair)
+        for interval in INTERVALS:
+            built = market.of(interval, pair)
+            assert {one.open_time: prices(one) for one in built} == by_pandas(traded, interval)
+            assert len(built) == len({one.open_time for one in built})
+            assert sum(one.ticks for one in built) == len(traded)
+            assert [one.volume for one in built] == [round(SIZE * one.ticks, 8) for one in built]
+    assert market.candles.counts.late == 0
+
+
+@given(TICKS)
+def test_every_tick_twice_gives_the_same_candles(ticks: list[tuple[float, float, Pair]]) -> None:
+    """While one connection takes the place of another one, both send each trade."""
+    once, twice = Market(), Market()
+    for number, (time, price, pair) in enumerate(sorted(ticks, key=lambda tick: tick[0])):
+        once.tick(time, price, pair, number=number)
+        for _ in range(2):
+            twice.tick(time, price, pair, number=number)
+    for market in (once, twice):
+        market.wait(1980)
+    assert once.newest() == twice.newest()
+    assert twice.candles.counts.duplicates == len(ticks)
+
+
+@given(st.lists(st.tuples(TIMES, PRICES, st.floats(0, 900)), max_size=40))
+def test_every_tick_is_in_a_candle_or_counted_whatever_its_delay(ticks: list[tuple[float, float, float]]) -> None:
+    market = Market()
+    for time, price, delay in sorted(ticks, key=lambda tick: tick[0] + tick[2]):
+        market.tick(time, price, delay=delay)
+    market.wait(2900)
+    found, counts = market.newest(), market.candles.counts
+    minutes = [one for key, one in found.items() if key[1] is Interval.MINUTE_1]
+    dropped = counts.late + counts.past + counts.future + counts.duplicates
+    assert sum(one.ticks for one in minutes) + dropped == len(ticks)
+    assert sum(one.late for one in minutes) <= counts.late
+    for (_, interval, opening), one in found.items():
+        parts = [minute for minute in minutes if interval.floor(minute.open_time) == opening]
+        parts.sort(key=lambda part: part.open_time)
+        assert prices(one) == (
+            parts[0].open,
+            max(part.high for part in parts),
+            min(part.low for part in parts),
+            parts[-1].close,
+        )
+        assert one.ticks == sum(part.ticks for part in parts)
+        assert one.late >= sum(part.late for part in parts)
+
+
+@pytest.mark.repeats
+def test_the_real_minutes_of_a_quarter_as_ticks_give_the_candles_of_pandas() -> None:
+    """All of them, with their gaps, in 1, 5 and 10 minutes."""
+    minutes = real_minutes(90)
+    clock = MovedClock(minutes[0].open_time)
+    candles = TickCandles("bitfinex", clock)
+    candles.connected([BTC], clock.now() - MINUTE)
+    ticks: list[tuple[datetime, float]] = []
+    found: dict[Interval, list[BuiltCandle]] = {interval: [] for interval in INTERVALS}
+    offsets = (timedelta(0), 20 * SECOND, 40 * SECOND, 59.9 * SECOND)
+    for minute in minutes:
+        for offset, price in zip(offsets, minute[1:5], strict=True):
+            time = minute.open_time + offset
+            clock.move_to(time)
+            candles.add(TickReceived("bitfinex", BTC, time, price, minute.volume / 4, len(ticks)))
+            ticks.append((time, price))
+            if offset == offsets[1]:
+                for series, built in candles.close().items():
+                    found[series.interval] += built
+    clock.move_to(clock.now() + 11 * MINUTE)
+    for series, built in candles.close().items():
+        found[series.interval] += built
+    built_minutes = [(one.open_time, *prices(one), one.volume) for one in found[Interval.MINUTE_1]]
+    assert built_minutes == [(*one[:5], round(one.volume, 8)) for one in minutes]
+    traded = in_order(ticks)
+    for interval in INTERVALS:
+        expected = by_pandas(traded, interval)
+        assert {one.open_time: prices(one) for one in found[interval]} == expected
+        assert len(found[interval]) == len(expected) > 12_000
+    assert not any(one.partial or one.late for built in found.values() for one in built)
+
+
+def test_a_candle_is_complete_two_seconds_after_its_end() -> None:
+    market = Market()
+    market.connect()
+    market.tick(10, 7.0)
+    market.wait(61)
+    assert market.found == []
+    market.wait(62)
+    assert market.of() == [BuiltCandle(NOON, 7.0, 7.0, 7.0, 7.0, ticks=1, late=0, partial=False, volume=SIZE)]
+
+
+def test_the_ticks_of_any_pair_show_the_time_where_the_clock_of_the_machine_is_wrong() -> None:
+    """It is the clock of the exchange that counts, and all its pairs have the same one."""
+    market = Market(wrong_by=timedelta(seconds=-30))
+    market.tick(50, 7.0)
+    for second in range(50, 60):
+        market.tick(second, 7.0, ETH)
+    market.wait(63)
+    assert [one.open_time for one in market.of()] == [NOON]
+
+
+def test_a_minute_without_ticks_has_no_candle() -> None:
+    market = Market()
+    market.tick(1, 7.0)
+    market.tick(200, 8.0)
+    market.wait(700)
+    assert [one.open_time for one in market.of()] == [NOON, NOON + 3 * MINUTE]
+    assert [prices(one) for one in market.of(Interval.MINUTE_5)] == [(7.0, 8.0, 7.0, 8.0)]
+
+
+def test_a_late_tick_is_counted_in_each_candle_of_its_time_and_not_merged() -> None:
+    market = Market()
+    market.connect()
+    market.tick(10, 7.0)
+    market.tick(20, 99.0, delay=60)
+    market.wait(700)
+    assert [(one.high, one.ticks, one.late) for one in market.of()] == [(7.0, 1, 0), (7.0, 1, 1)]
+    assert [(one.high, one.late) for one in market.of(Interval.MINUTE_5)] == [(7.0, 1)]
+    assert [(one.high, one.late) for one in market.of(Interval.MINUTE_10)] == [(7.0, 1)]
+    assert market.candles.counts.late == 1
+
+
+def test_a_late_tick_does_not_make_a_candle() -> None:
+    """The minute was quiet when it was saved."""
+    market = Market()
+    market.tick(70, 7.0)
+    market.tick(20, 99.0, delay=100)
+    market.wait(700)
+    assert [one.open_time for one in market.of()] == [NOON + MINUTE]
+    assert market.candles.counts.late == 1
+
+
+def test_a_tick_that_was_repeated_after_its_minute_was_saved_is_not_late() -> None:
+    """A stream may send the newest trades again after a subscription. One of that minute that is new was missed."""
+    market = Market()
+    market.tick(10, 7.0, number=4)
+    market.tick(10, 7.0, delay=300, number=4)
+    market.tick(10, 7.0, delay=300, number=5)
+    market.wait(700)
+    assert [(one.ticks, one.late) for one in market.of()] == [(1, 0), (1, 1)]
+    assert (market.candles.counts.late, market.candles.counts.duplicates) == (1, 1)
+
+
+def test_ticks_of_one_time_are_in_the_order_of_their_ids() -> None:
+    """One order may be filled at several prices within a millisecond."""
+    market = Market()
+    for number, price in ((2, 5.0), (4, 4.0), (1, 3.0), (2, 5.0), (3, 6.0), (1, 3.0)):
+        market.tick(10, price, number=number)
+    market.wait(100)
+    assert [(*prices(one), one.ticks) for one in market.of()] == [(3.0, 6.0, 3.0, 4.0, 4)]
+
+
+def test_the_first_candle_after_a_connection_and_the_last_one_before_a_drop_are_partial() -> None:
+    market = Market()
+    market.wait(30)
+    market.connect()
+    for second in range(30, 930, 10):
+        if second == 660:
+            market.drop()
+        if second < 660 or second >= 750:
+            market.tick(second, 7.0)
+        if second == 750:
+            market.connect()
+    market.wait(1900)
+    partial = [(one.open_time - NOON) // MINUTE for one in market.of() if one.partial]
+    assert partial == [0, 10, 12]  # nothing came in 11
+    assert [(one.open_time - NOON) // MINUTE for one in market.of(Interval.MINUTE_5)] == [0, 5, 10, 15]
+    assert [one.partial for one in market.of(Interval.MINUTE_5)] == [True, False, True, False]
+    assert [one.partial for one in market.of(Interval.MINUTE_10)] == [True, True]
+
+
+def test_an_interruption_that_no_tick_shows_makes_its_candles_partial() -> None:
+    """It lay between two ticks, and another one may have been missed."""
+    market = Market()
+    market.connect()
+    market.tick(5, 7.0)
+    market.wait(70)
+    market.drop()
+    market.wait(80)
+    market.connect()
+    market.tick(130, 7.0)
+    market.wait(700)
+    assert [(one.open_time, one.partial) for one in market.of()] == [(NOON, False), (NOON + 2 * MINUTE, False)]
+    assert [one.partial for one in market.of(Interval.MINUTE_5)] == [True]
+
+
+def test_a_drop_that_is_noticed_late_counts_from_the_time_until_which_nothing_is_missing() -> None:
+    """A half-open connection is noticed only after a while of silence."""
+    market = Market()
+    market.connect()
+    market.tick(55, 7.0)
+    market.tick(59, 8.0)
+    market.wait(61)
+    market.candles.disconnected([BTC], NOON + 59 * SECOND)
+    market.wait(100)
+    assert [one.partial for one in market.of()] == [True]
+
+
+def test_a_pair_that_was_never_connected_has_partial_candles() -> None:
+    market = Market()
+    market.candles.connected([ETH], market.clock.now())
+    market.tick(5, 7.0)
+    market.tick(5, 7.0, ETH)
+    market.wait(100)
+    assert [market.of(pair=pair)[0].partial for pair in (BTC, ETH)] == [True, False]
+
+
+@pytest.mark.parametrize("price", [math.nan, math.inf, -math.inf, 0.0, -0.0, -5.0, 1e300, 5e-324])
+def test_a_price_that_is_not_one_is_dropped_and_counted(price: float) -> None:
+    market = Market()
+    market.tick(5, 7.0)
+    market.tick(6, price)
+    market.tick(7, 8.0)
+    market.wait(100)
+    assert [(*prices(one), one.ticks) for one in market.of()] == [(7.0, 8.0, 7.0, 8.0, 2)]
+    assert market.candles.counts.invalid == 1
+
+
+@pytest.mark.parametrize("size", [math.nan, math.inf, -1.0])
+def test_a_size_that_is_not_one_is_dropped_and_counted(size: float) -> None:
+    market = Market()
+    market.tick(5, 7.0)
+    market.candles.add(TickReceived("poloniex", BTC, NOON + 6 * SECOND, 9.0, size, 1))
+    market.wait(100)
+    assert [(one.high, one.volume) for one in market.of()] == [(7.0, SIZE)]
+    assert market.candles.counts.invalid == 1
+
+
+@pytest.mark.parametrize(
+    "time",
+    [EVER.start, datetime(1970, 1, 1, tzinfo=UTC), datetime(2010, 1, 1, tzinfo=UTC), NOON - 15 * MINUTE],
+    ids=str,
+)
+def test_a_time_far_in_the_past_is_dropped_and_counted(time: datetime) -> None:
+    market = Market()
+    market.tick(5, 7.0)
+    market.add(time, 9.0)
+    market.wait(100)
+    assert [(one.high, one.ticks, one.late) for one in market.of()] == [(7.0, 1, 0)]
+    assert market.candles.counts.past == 1
+
+
+@pytest.mark.parametrize(
+    "time", [EVER.end, datetime(2500, 1, 1, tzinfo=UTC), datetime(2199, 1, 1, tzinfo=UTC), NOON + 90 * SECOND], ids=str
+)
+def test_a_time_far_in_the_future_is_dropped_and_does_not_complete_a_candle(time: datetime) -> None:
+    market = Market()
+    market.tick(5, 7.0)
+    market.add(time, 9.0)
+    market.wait(50)
+    market.tick(51, 8.0)
+    assert market.found == []
+    market.wait(100)
+    assert [(*prices(one), one.ticks) for one in market.of()] == [(7.0, 8.0, 7.0, 8.0, 2)]
+    assert market.candles.counts.future == 1
+
+
+def test_a_tick_that_is_almost_a_minute_ahead_does_not_complete_a_candle() -> None:
+    """One of several servers of the exchange may have a wrong clock."""
+    market = Market()
+    for second in range(0, 60, 2):
+        market.tick(second, 7.0)
+        if second in {6, 20, 34}:
+            market.add(NOON + timedelta(seconds=second + 59), 1.0, ETH)
+    assert market.found == []
+    market.wait(100)
+    assert [(one.ticks, one.late) for one in market.of()] == [(30, 0)]
+
+
+@pytest.mark.parametrize("hours", [-24, -1, 1, 24])
+def test_a_clock_of_the_machine_that_jumps_changes_nothing(hours: int) -> None:
+    jumping, steady = Market(), Market()
+    for market in (jumping, steady):
+        market.connect()
+        for second in range(0, 600, 5):
+            if second == 100 and market is jumping:
+                market.clock.wrong_by = timedelta(hours=hours)
+            market.tick(second, 7.0 + second % 13)
+        market.wait(1300)
+    assert jumping.found == steady.found
+    assert [one.ticks for one in jumping.of()] == [12] * 10
+
+
+@pytest.mark.parametrize("minutes", [-600, -5, -1.5, 0.9, 1.5, 5, 600])
+def test_a_clock_of_the_machine_that_is_wrong_costs_at_most_the_first_candle(minutes: float) -> None:
+    """The first one is partial anyway."""
+    market = Market(wrong_by=timedelta(minutes=minutes))
+    market.wait(10)
+    market.connect()
+    for second in range(10, 300, 1):
+        market.tick(second, 7.0)
+    market.wait(400)
+    whole = [one for one in market.of() if not one.partial]
+    assert [(one.open_time, one.ticks) for one in whole] == [(NOON + number * MINUTE, 60) for number in range(1, 5)]
+
+
+def test_after_a_machine_was_asleep_the_clock_is_right_again() -> None:
+    """The monotonic clock of Linux stands still meanwhile."""
+    market = Market()
+    market.connect()
+    market.tick(5, 7.0)
+    asleep = 3600
+    market.wait(10)
+    for second in range(10, 200):
+        market.wait(second)
+        market.add(NOON + timedelta(seconds=asleep + second), 8.0)
+    market.wait(300)
+    assert [one.ticks for one in market.of() if one.open_time > NOON + 61 * MINUTE] == [60, 20]
+    assert market.of()[0].open_time == NOON
+
+
+def test_what_was_saved_long_ago_is_forgotten() -> None:
+    """The memory does not grow with the time."""
+    market = Market()
+    for minute in range(100):
+        market.tick(60 * minute, 7.0)
+    market.wait(6200)
+    market.add(NOON + 5 * MINUTE, 7.5)
+    assert market.candles.counts.past == 1
+    assert len(market.of()) == 100
