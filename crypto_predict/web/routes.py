@@ -21,7 +21,6 @@ from werkzeug.wrappers import Response as AnyResponse
 from crypto_predict.baked import plain
 from crypto_predict.errors import CryptoPredictError, shortened
 from crypto_predict.market import Interval, SeriesKey
-from crypto_predict.web import probabilities, questions, rendering
 from crypto_predict.web.collected import routes as collected_routes
 from crypto_predict.web.collected.administration import Administration
 from crypto_predict.web.collected.database import Database
@@ -32,13 +31,15 @@ from crypto_predict.web.http import conditional, problems
 from crypto_predict.web.http.errors import WebError
 from crypto_predict.web.http.problems import Problem
 from crypto_predict.web.http.response import COMMON, Headers, Rendered, render, simulated_header
+from crypto_predict.web.model import probability as probabilities
+from crypto_predict.web.model import questions, rendering
+from crypto_predict.web.model.rendering import Rendering
+from crypto_predict.web.model.snapshots import Snapshot
 from crypto_predict.web.operations import metrics
 from crypto_predict.web.operations.access_log import ROUTE
 from crypto_predict.web.operations.freshness import freshness, stale
 from crypto_predict.web.operations.metrics import Metrics
 from crypto_predict.web.page import routes as page_routes
-from crypto_predict.web.rendering import Rendering
-from crypto_predict.web.snapshots import Snapshot
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

@@ -26,8 +26,8 @@ from crypto_predict.market.forecast import MINUTES_AHEAD, MinuteForecast
 from crypto_predict.market.ports import Closed, ForecastStep, StreamSpan, StreamState
 from crypto_predict.store import WritableDatabase, open_writer
 from crypto_predict.web.app import create_app, create_service
+from crypto_predict.web.model.questions import BODIES
 from crypto_predict.web.operations.startup import announce
-from crypto_predict.web.questions import BODIES
 from tests.support.forks import forked_training
 from tests.support.histories import history_of, make_candle
 from tests.support.minute_forecasts import KEEP, scores

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from crypto_predict.errors import InvalidValue, shortened
 from crypto_predict.market import Pair
-from crypto_predict.web import questions
 from crypto_predict.web.http.errors import BadParameter
+from crypto_predict.web.model import questions
 
 NOT_MOMENTS = [
     "",

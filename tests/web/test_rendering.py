@@ -12,10 +12,10 @@ from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED, PROPHET
 from crypto_predict.errors import InvalidValue, NoProphetInterval, UnknownPair
 from crypto_predict.web import routes
-from crypto_predict.web.answers import OutsideModel
 from crypto_predict.web.http.response import PROVENANCE, Rendered
+from crypto_predict.web.model.answers import OutsideModel
+from crypto_predict.web.model.snapshots import Snapshot
 from crypto_predict.web.routes import forecast
-from crypto_predict.web.snapshots import Snapshot
 from tests.support.applications import snapshot_of
 from tests.support.models import BTC, ETH, make_forecast, make_model
 

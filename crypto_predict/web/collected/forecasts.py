@@ -205,9 +205,7 @@ def _missing(
 
 
 def _ahead(made: MinuteForecast, minutes: int) -> MinuteAhead:
-    point, *quantiles = (
-        float(f"{one:.{_DIGITS}g}") for one in (made.points[minutes - 1], *made.quantiles[minutes - 1])
-    )
+    point, *quantiles = prices(made, minutes)
     by_level = {repr(level): price for level, price in zip(LEVELS, quantiles, strict=True)}
     time = made.cutoff + minutes * MINUTE.length
     return MinuteAhead(minutes, time, point, quantiles[_LOW], quantiles[_HIGH], by_level)

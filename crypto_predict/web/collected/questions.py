@@ -12,14 +12,14 @@ from crypto_predict.market import EPOCH, FIRST_DAY, FIRST_EXPECTED, Interval, Pa
 from crypto_predict.market.forecast import MINUTES_AHEAD
 from crypto_predict.settings import whole_number
 from crypto_predict.web.http.errors import BadParameter, WebError
-from crypto_predict.web.questions import (
+from crypto_predict.web.model.questions import (
     FORMAT,
     MOMENT_EXPECTED,
     file_format,
     moment,
     parameters,
 )
-from crypto_predict.web.questions import day as read_day
+from crypto_predict.web.model.questions import day as read_day
 
 DEFAULT_LIMIT, MOST_CANDLES = 1_000, 10_000  # candles in one answer
 LATEST = datetime(9999, 1, 1, tzinfo=UTC)  # later instants are read as this one: the calendar ends soon after

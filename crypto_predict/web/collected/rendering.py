@@ -13,7 +13,6 @@ from urllib.parse import quote, urlencode
 from crypto_predict.baked import plain
 from crypto_predict.market import Candle, Interval, Pair, Quote, StoredCandle
 from crypto_predict.market.forecast import LEVELS
-from crypto_predict.web.answers import PairRange
 from crypto_predict.web.collected.answers import Page, T
 from crypto_predict.web.collected.forecasts import MinutesAhead, MinutesRecord, PastMinute, prices
 from crypto_predict.web.collected.live_answers import Minute
@@ -34,7 +33,8 @@ from crypto_predict.web.http.response import (
     simulated_header,
 )
 from crypto_predict.web.http.response import table as table_of
-from crypto_predict.web.questions import FORMAT
+from crypto_predict.web.model.answers import PairRange
+from crypto_predict.web.model.questions import FORMAT
 
 CONTENT_TYPES = {JSON: JSON, CSV: CSV_TYPE}
 

@@ -15,8 +15,6 @@ from crypto_predict.errors import DatabaseError, InvalidValue
 from crypto_predict.http_server.request_head import BUSY
 from crypto_predict.market import Span
 from crypto_predict.market.ports import ACTIVE, CollectedSeries, MarketReader
-from crypto_predict.web import questions as query_strings
-from crypto_predict.web.answers import PairRange
 from crypto_predict.web.collected import answers, forecasts, live_answers, prices, questions, rendering
 from crypto_predict.web.collected import series as found_series
 from crypto_predict.web.collected.administration import Administration, AdministrationOff
@@ -25,7 +23,9 @@ from crypto_predict.web.collected.database import Database, NoDatabase, Overload
 from crypto_predict.web.http import conditional, representations
 from crypto_predict.web.http.representations import accepts_gzip
 from crypto_predict.web.http.response import COMMON, CSV, JSON, Rendered, render, simulated_header
-from crypto_predict.web.snapshots import cache_control, until_candle
+from crypto_predict.web.model import questions as query_strings
+from crypto_predict.web.model.answers import PairRange
+from crypto_predict.web.model.snapshots import cache_control, until_candle
 
 CANDLES, MINUTES, TOP_OF_BOOK = "/candles/<path:pair>", "/minutes/<path:pair>", "/top-of-book/<path:pair>"
 MINUTES_AHEAD, PAST_MINUTES = "/forecast/<path:pair>/minutes", "/forecast/<path:pair>/minutes/past"

@@ -23,7 +23,7 @@ class NotCollected(WebError):
     status = HTTPStatus.NOT_FOUND
 
     def __init__(self, parameter: str, asked: str, known: Iterable[CollectedSeries]) -> None:
-        names = [f"{one.series.pair} {one.series.interval.label} from {one.series.source}" for one in known]
+        names = [str(one.series) for one in known]
         more = f" and {counted(len(names) - _LISTED, 'more')}" if len(names) > _LISTED else ""
         held = f"the database holds {', '.join(names[:_LISTED])}{more}" if names else "the database is empty"
         super().__init__(f"{parameter}: {shown(asked)} is not collected; {held}")

@@ -29,7 +29,7 @@ from crypto_predict.web.documentation.schemas import (
 from crypto_predict.web.http import problems
 from crypto_predict.web.http.problems import Problem
 from crypto_predict.web.http.response import JSON
-from crypto_predict.web.questions import MOMENT_PATTERN
+from crypto_predict.web.model.questions import MOMENT_PATTERN
 
 _TEXT: Schema = {"type": "string"}
 _SECURITY: list[dict[str, list[str]]] = [{"administrator": []}]

@@ -13,7 +13,6 @@ from crypto_predict.market import DAY, Candle, Interval, Quote, StoredCandle, di
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast
 from crypto_predict.market.ports import ACTIVE, SERIES_STATES, BuiltCandle, CollectedSeries
 from crypto_predict.market.verdict import Judged, Verdict
-from crypto_predict.web.answers import PairRange
 from crypto_predict.web.collected import answers, forecasts, rendering
 from crypto_predict.web.collected.live_answers import Minute
 from crypto_predict.web.collected.prices import PairPrice
@@ -35,8 +34,9 @@ from crypto_predict.web.documentation.schemas import (
 from crypto_predict.web.http import problems
 from crypto_predict.web.http import response as headers
 from crypto_predict.web.http.response import CSV, CSV_TYPE, JSON, Rendered
-from crypto_predict.web.questions import MOMENT_PATTERN
-from crypto_predict.web.snapshots import until_candle
+from crypto_predict.web.model.answers import PairRange
+from crypto_predict.web.model.questions import MOMENT_PATTERN
+from crypto_predict.web.model.snapshots import until_candle
 
 TAG = "collected"
 _OPERATIONS = {  # path to schema of the answer, summary, and status to response in addition to the usual ones

@@ -14,7 +14,6 @@ from crypto_predict.baked.schema import Card, Scorecard
 from crypto_predict.errors import InvalidValue, OutOfRange, UnknownPair
 from crypto_predict.market import DAY, Pair
 from crypto_predict.version import __version__
-from crypto_predict.web import answers, probabilities, questions, rendering
 from crypto_predict.web.collected.series import Example
 from crypto_predict.web.documentation import administration, collected
 from crypto_predict.web.documentation.schemas import (
@@ -34,10 +33,11 @@ from crypto_predict.web.documentation.schemas import (
 from crypto_predict.web.http import problems
 from crypto_predict.web.http.response import CSV_TYPE, PROVENANCE, STALE
 from crypto_predict.web.http.response import SIMULATED as SIMULATED_HEADER
+from crypto_predict.web.model import answers, probability, questions, rendering
+from crypto_predict.web.model.questions import MOMENT_EXPECTED, MOMENT_PATTERN, ForecastQuestion, ProbabilityQuestion
+from crypto_predict.web.model.snapshots import Snapshot
 from crypto_predict.web.operations import metrics
 from crypto_predict.web.operations.freshness import Freshness, Training, stale
-from crypto_predict.web.questions import MOMENT_EXPECTED, MOMENT_PATTERN, ForecastQuestion, ProbabilityQuestion
-from crypto_predict.web.snapshots import Snapshot
 from crypto_predict.wording import counted, listed
 
 DESCRIPTION = """\
@@ -254,7 +254,7 @@ def _schemas() -> dict[str, Schema]:
         "Problem": problem,
         "BitcoinPrediction": record(four_keys),
         "ForecastDay": {"type": "array", "items": days},
-        "Probability": record(schema_of(probabilities.Probability)["properties"] | named),
+        "Probability": record(schema_of(probability.Probability)["properties"] | named),
         "PairRange": {"type": "array", "items": schema_of(answers.PairRange)},
         "Card": schema_of(Card),
         "Scorecard": schema_of(Scorecard),
@@ -329,7 +329,7 @@ def _example_answers(snapshot: Snapshot) -> dict[str, Any]:
         ),
         "ForecastDay": json.loads(snapshot.rendering.forecast(days).body),
         "ForecastFile": rendering.forecast_table(days).body.decode(),
-        "Probability": plain.encode(probabilities.answer(served, limit)),
+        "Probability": plain.encode(probability.answer(served, limit)),
         "PairRange": cut(plain.encode(served.pairs())),
         "Card": cut(plain.encode(replace(card, pairs=_first(card.pairs)))),
         "Scorecard": cut(plain.encode(scorecard)),

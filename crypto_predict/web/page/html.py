@@ -25,7 +25,7 @@ from crypto_predict.errors import shortened
 from crypto_predict.market import DAY, Pair, price_decimals
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.version import __version__
-from crypto_predict.web.answers import Answers
+from crypto_predict.web.model.answers import Answers
 from crypto_predict.web.page import words
 from crypto_predict.web.page.assets import Assets
 from crypto_predict.wording import duration

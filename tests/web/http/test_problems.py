@@ -12,7 +12,6 @@ from crypto_predict.errors import (
     UnknownPair,
 )
 from crypto_predict.market import Pair
-from crypto_predict.web.answers import NoBitcoin, OutsideModel
 from crypto_predict.web.collected.administration import (
     AdministrationOff,
     ExchangeUnavailable,
@@ -29,6 +28,7 @@ from crypto_predict.web.collected.series import NotCollected
 from crypto_predict.web.http import problems
 from crypto_predict.web.http.errors import BadParameter, WebError
 from crypto_predict.web.http.problems import Problem
+from crypto_predict.web.model.answers import NoBitcoin, OutsideModel
 from crypto_predict.web.page.releases import NoRelease, ReleasesUnavailable
 
 RANGE = OutOfRange(date(2030, 1, 1), date(2023, 1, 1), date(2025, 5, 17))

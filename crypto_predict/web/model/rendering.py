@@ -15,7 +15,6 @@ from time import sleep
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.market import DAY
-from crypto_predict.web.answers import Answers, Forecast, Provenance, Row, Series
 from crypto_predict.web.http.response import (
     PAIR,
     PROVENANCE,
@@ -27,6 +26,7 @@ from crypto_predict.web.http.response import (
     simulated_header,
     table,
 )
+from crypto_predict.web.model.answers import Answers, Forecast, Provenance, Row, Series
 
 PREPARED_DAYS = 366  # at a time
 PAUSE_SECONDS = 0.005  # between them

@@ -13,7 +13,7 @@ from crypto_predict.baked.schema import Model
 from crypto_predict.errors import OutOfRange, UnknownPair
 from crypto_predict.market import DAY, Pair
 from crypto_predict.web.http.errors import BadParameter, WebError
-from crypto_predict.web.questions import BitcoinQuestion, ForecastQuestion
+from crypto_predict.web.model.questions import BitcoinQuestion, ForecastQuestion
 
 DEFAULT_DAYS = 30  # of a forecast without an end
 FITTED, FORECAST = "fitted", "forecast"
