@@ -14,7 +14,7 @@ from crypto_predict.sources.catalog import EXCHANGES
 from crypto_predict.store.tables import metadata
 from crypto_predict.web.collected.series import Example
 from crypto_predict.web.documentation.openapi import document
-from crypto_predict.web.rendering import PROVENANCE, SERIES, STALE
+from crypto_predict.web.http.response import PROVENANCE, SERIES, STALE
 from tests.support.applications import snapshot_of
 from tests.support.models import BTC, LAST, make_model
 from tests.support.serving import ROOT

@@ -12,12 +12,12 @@ from functools import lru_cache
 from crypto_predict.baked import plain
 from crypto_predict.errors import UnknownPair
 from crypto_predict.market import Pair
+from crypto_predict.web.http.representations import Representations, represent
+from crypto_predict.web.http.response import COMMON, Rendered, simulated_header
+from crypto_predict.web.model.snapshots import Snapshot
 from crypto_predict.web.page import documents
 from crypto_predict.web.page.pages import SECURITY
 from crypto_predict.web.page.releases import Releases
-from crypto_predict.web.rendering import COMMON, Rendered, simulated_header
-from crypto_predict.web.representations import Representations, represent
-from crypto_predict.web.snapshots import Snapshot
 
 MOST_DOCUMENTS = 64  # kept, of some 10 kB each
 MOST_FEEDS = 4  # of some 100 kB each

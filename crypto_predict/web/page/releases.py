@@ -19,15 +19,17 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
 from crypto_predict import logs
 from crypto_predict.baked.ledger import DAYS, EntryFault, Ledger, Outcome, Place, Release, entries_from
 from crypto_predict.baked.schema import Anchor, Model
-from crypto_predict.errors import BrokenLedger, CryptoPredictError
+from crypto_predict.errors import BrokenLedger
 from crypto_predict.market import DAY, Pair
 from crypto_predict.market.forecast import LEVELS
+from crypto_predict.web.http.errors import WebError
 
 NEWEST = 50  # releases in the feed, before its archives
 MOST_DAYS = 36_525  # from the first release to the last outcome: a century
@@ -40,17 +42,21 @@ _LABEL = re.compile(r"[A-Za-z0-9._+-]{1,100}")
 _log = logging.getLogger(__name__)
 
 
-class NoRelease(CryptoPredictError):
+class NoRelease(WebError):
     """No release that can be shown was made on `day`."""
+
+    status = HTTPStatus.NOT_FOUND
+    parameter = "day"
 
     def __init__(self, pair: Pair, day: str, known: list[str]) -> None:
         span = f"releases from {known[0]} to {known[-1]}" if known else "no releases"
         super().__init__(f"{day:.20} is not the day of a release of {pair}; the ledger has {span}")
-        self.parameter = "day"
 
 
-class ReleasesUnavailable(CryptoPredictError):
+class ReleasesUnavailable(WebError):
     """Past releases cannot be shown now, because of `reason`; perhaps in `retry_seconds`."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
 
     def __init__(self, reason: str, retry_seconds: int | None) -> None:
         super().__init__(f"past releases are not available: {reason}")

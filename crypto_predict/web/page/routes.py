@@ -11,10 +11,10 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from crypto_predict.errors import InvalidValue, UnknownPair
 from crypto_predict.market import Pair
+from crypto_predict.web.http.response import Rendered
 from crypto_predict.web.page import html
 from crypto_predict.web.page.pages import DOCUMENTS, SECURITY, Pages
 from crypto_predict.web.page.release_pages import ReleasePages
-from crypto_predict.web.rendering import Rendered
 
 _PROBLEM, _HTML = "application/problem+json", "text/html"
 

@@ -20,24 +20,20 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from waitress.task import ThreadedTaskDispatcher
 
 from crypto_predict import logs
 from crypto_predict.errors import CryptoPredictError
-from crypto_predict.settings import ServeSettings
-from crypto_predict.web.server.connections import Connection, Site
-from crypto_predict.web.server.pool import QUIET_SECONDS, Pool
+from crypto_predict.http_server.connections import Connection, Site
+from crypto_predict.http_server.pool import QUIET_SECONDS, Pool
 
 if sys.platform != "win32":
     import resource
-
-if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
 
 STOP_SECONDS = 10.0  # for the requests in flight
 THREADS_SECONDS = 1  # for idle worker threads to end
@@ -96,24 +92,12 @@ def listen(host: str, port: int) -> list[socket.socket]:
 
 
 class Server:
-    """Serve a WSGI application, which must contain `problems.Refusing`. `draining` is set when the stop begins.
+    """Serve a site at each listener. `draining` is set when the stop begins.
 
-    Requests for the paths that are `slow` take at most half of the threads. One that has waited too long for a turn has
-    `BUSY` in its environment, and must be answered at once.
-
-    The constructor begins to listen and installs the handlers of SIGTERM and SIGINT.
-
-    Raises:
-        CannotListen: The address does not exist or is taken.
+    The constructor installs the handlers of SIGTERM and SIGINT.
     """
 
-    def __init__(
-        self,
-        application: WSGIApplication,
-        settings: ServeSettings,
-        draining: threading.Event,
-        slow: Callable[[str], object] | None = None,
-    ) -> None:
+    def __init__(self, site: Site, listeners: Iterable[socket.socket], threads: int, draining: threading.Event) -> None:
         if sys.platform == "linux":
             # By default glibc raises this threshold when a mapped block is freed. Later blocks then come from its
             # arenas, which thousands of unread answers would fragment, and are not returned to the system.
@@ -125,9 +109,8 @@ class Server:
         self._resumes_at: float | None = None  # the end of a pause in accepting, by the monotonic clock
         self._expires_at = 0.0  # the next check of the time limits, by the monotonic clock
         self._most_connections = _most_connections()
-        sites = partial(Site, application, is_slow=slow) if slow else partial(Site, application)
-        self._sites = {one: sites(effective_port=one.getsockname()[1]) for one in listen(settings.host, settings.port)}
-        threads = max(settings.threads, 2) if slow else settings.threads  # one is always left for what is quick
+        self._sites = {listener: replace(site, effective_port=listener.getsockname()[1]) for listener in listeners}
+        threads = max(threads, 2) if site.is_slow else threads  # one is always left for what is quick
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue during load needs no warning
         self._threads = ThreadedTaskDispatcher()
         self._threads.set_thread_count(threads)

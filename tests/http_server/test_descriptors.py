@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from crypto_predict.baked import store
-from crypto_predict.web.server.connections import Connection, Site
-from crypto_predict.web.server.pool import Pool
+from crypto_predict.http_server.connections import Connection, Site
+from crypto_predict.http_server.pool import Pool
 from tests.support.clients import open_connections, seconds_until_alive
 from tests.support.models import BTC, make_model
 from tests.support.serving import ROOT, Served, read_answer, request
@@ -123,7 +123,7 @@ def test_an_answer_whose_connection_cannot_be_watched_is_dropped() -> None:
 @contextlib.contextmanager
 def watched(answer: Callable[[Connection], None]) -> Iterator[tuple[Callable[[], socket.socket], Pool]]:
     """Yield a function that connects a client to a pool, and the pool, whose requests are passed to `answer`."""
-    site = Site(lambda *_: [], 80)
+    site = Site(lambda *_: [])
     pool = Pool(1, answer, lambda: None, threading.Event())
     clients: list[socket.socket] = []
 

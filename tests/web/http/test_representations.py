@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.web.representations import accepts_brotli, accepts_gzip, represent
+from crypto_predict.web.http.representations import accepts_brotli, accepts_gzip, represent
 
 BODY = b"the same words again and again, " * 50
 TYPE = [("Content-Type", "text/plain")]

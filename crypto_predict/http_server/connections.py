@@ -13,15 +13,14 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from waitress.task import WSGITask
 
-from crypto_predict.web import problems
-from crypto_predict.web.collected.database import BUSY
-from crypto_predict.web.server import parser, request_head
-from crypto_predict.web.server.pool import Pool, Wait
+from crypto_predict.http_server import parser
+from crypto_predict.http_server.pool import Pool, Wait
+from crypto_predict.http_server.request_head import BUSY, FAULT, HEAD_BYTES, REFUSAL, Bodies, Refusal, Request
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication, WSGIEnvironment
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 RECEIVED_BYTES = 4_096  # at once; pipelined requests are better left to the system
 JOINED_BYTES = 65_536  # answers up to this size leave in one piece
 
-_NO_REQUEST = request_head.Request()
+_NO_REQUEST = Request({})
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _log = logging.getLogger("crypto_predict.server")
@@ -37,11 +36,16 @@ _log = logging.getLogger("crypto_predict.server")
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """An application at one port, with the attributes that Waitress' tasks read of a server and its settings."""
+    """An application at one port, with the attributes that Waitress' tasks read of a server and its settings.
+
+    A request that the application must refuse has `REFUSAL` in its environment. Requests for slow paths take at most
+    half of the threads; one that has waited too long for a turn has `BUSY`, and must be answered at once.
+    """
 
     application: WSGIApplication
-    effective_port: int
-    is_slow: Callable[[str], object] = lambda _path: False  # whether a request may keep a thread for long
+    is_slow: Callable[[str], object] | None = None  # whether a request for this path may keep a thread for long
+    bodies: Bodies = field(default_factory=dict)  # that the application uses
+    effective_port: int = 0
     server_name: str = "waitress.invalid"  # for HTTP/1.0 clients that do not name a host
     ident: str = "crypto-predict"
     url_prefix: str = ""
@@ -64,7 +68,7 @@ class Connection:
         self._socket = client
         self._pool = pool
         self._arrived = bytearray()  # of a request that is not complete
-        self._requests = parser.requests(self._arrived)
+        self._requests = parser.requests(self._arrived, site.bodies)
         self._request = _NO_REQUEST  # the one being answered
         self._answer: list[bytes] = []  # what a worker thread has written
         self._unsent: list[bytes] = []  # parts of the answer that are being sent
@@ -129,7 +133,7 @@ class Connection:
     def refuse(self, status: int, detail: str) -> None:
         """Refuse a request that is not complete, and close after that."""
         self._arrived.clear()
-        self._schedule(request_head.Request(refusal=problems.Refusal(status, detail)))
+        self._schedule(Request(self.server.bodies, refusal=Refusal(status, detail)))
 
     def give_up(self) -> None:
         """Have the request answered without its turn."""
@@ -147,7 +151,7 @@ class Connection:
         self._socket.close()
 
     def _read(self) -> None:
-        data = self._receive(min(RECEIVED_BYTES, request_head.HEAD_BYTES - len(self._arrived)))
+        data = self._receive(min(RECEIVED_BYTES, HEAD_BYTES - len(self._arrived)))
         if data:
             self._arrived += data
             self._parse()
@@ -169,7 +173,7 @@ class Connection:
     def _parse(self, *, is_pipelined: bool = False) -> None:
         """Schedule the request that has arrived, or wait for the rest of it."""
         found = next(self._requests)
-        if isinstance(found, request_head.Request):
+        if isinstance(found, Request):
             self._schedule(found, is_pipelined=is_pipelined)
             return
         if found is not parser.Need.REQUEST and self._wait is not self._pool.reading:
@@ -178,9 +182,9 @@ class Connection:
             with suppress(OSError):  # a client sends the body after a while in any case
                 self._socket.send(_CONTINUE)
 
-    def _schedule(self, request: request_head.Request, *, is_pipelined: bool = False) -> None:
+    def _schedule(self, request: Request, *, is_pipelined: bool = False) -> None:
         self._request = request
-        self.is_slow = request.refusal is None and bool(self.server.is_slow(request.path))
+        self.is_slow = bool(request.refusal is None and self.server.is_slow and self.server.is_slow(request.path))
         self.has_turn = True
         self._wait_for(self._pool.working)
         self._pool.schedule(self, is_first=self._is_first, is_pipelined=is_pipelined)
@@ -246,7 +250,7 @@ class Connection:
         except Exception:  # noqa: BLE001 any fault is answered with 500, and the thread goes on
             _log.exception("a request was not answered")
             self._answer.clear()
-            self._request.refusal = problems.Refusal(500, problems.INTERNAL.detail)
+            self._request.refusal = Refusal(500, FAULT)
             self._perform()
         finally:
             self._pool.hand_back(self)
@@ -274,14 +278,14 @@ class _Task(WSGITask):
     """One request of a connection. It passes refusals to the application."""
 
     channel: Connection  # type: ignore[assignment]  # has what a task uses of Waitress' channel
-    request: request_head.Request  # type: ignore[assignment]  # the stubs declare the type of its error
+    request: Request  # type: ignore[assignment]  # the stubs declare the type of its error
 
     def get_environment(self) -> WSGIEnvironment:
         """Return the WSGI environment of the request."""
         environ = super().get_environment()
         del environ["wsgi.file_wrapper"]  # connections take bytes only
         if self.request.refusal is not None:
-            environ[problems.REFUSAL] = self.request.refusal
+            environ[REFUSAL] = self.request.refusal
         if not self.channel.has_turn:
             environ[BUSY] = True
         return environ

@@ -5,51 +5,31 @@ A day is rendered at its first request and then cached, so memory is bounded by 
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, time
 from email.utils import format_datetime
 from functools import lru_cache
 from time import sleep
-from typing import Any, NamedTuple
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED
-from crypto_predict.market import DAY, Pair
-from crypto_predict.web.answers import Answers, Forecast, Provenance, Row, Series
+from crypto_predict.market import DAY
+from crypto_predict.web.http.response import (
+    PAIR,
+    PROVENANCE,
+    Headers,
+    Rendered,
+    file_headers,
+    json_body,
+    render,
+    simulated_header,
+    table,
+)
+from crypto_predict.web.model.answers import Answers, Forecast, Provenance, Row, Series
 
 PREPARED_DAYS = 366  # at a time
 PAUSE_SECONDS = 0.005  # between them
-
-CSV_TYPE = "text/csv; charset=utf-8; header=present"
-
-Headers = list[tuple[str, str]]
-
-PAIR, SIMULATED = "Crypto-Predict-Pair", "Crypto-Predict-Simulated"
-STALE = ("Crypto-Predict-Stale", "true")  # of answers of a model that is too old, or its newest price
-PROVENANCE = ("Crypto-Predict-Kind", "Crypto-Predict-As-Of", PAIR, "Crypto-Predict-Model", SIMULATED)
-SERIES = ("Crypto-Predict-Source", "Crypto-Predict-Interval")  # of candles
-
-# The headers of every answer.
-COMMON: Headers = [
-    ("Access-Control-Allow-Origin", "*"),
-    # Pages of other origins may read only these in addition to a few standard headers.
-    (
-        "Access-Control-Expose-Headers",
-        ", ".join([*PROVENANCE, STALE[0], *SERIES, "Date", "ETag", "Link", "Retry-After"]),
-    ),
-    ("X-Content-Type-Options", "nosniff"),
-]
-
-
-class Rendered(NamedTuple):
-    """The body of an answer with status 200, and the headers that describe it."""
-
-    body: bytes
-    headers: Headers  # shared between answers: do not change
-    pair: Pair | None = None  # that it is about; None: several, or none
 
 
 class Rendering:
@@ -107,11 +87,6 @@ class Rendering:
                 sleep(PAUSE_SECONDS)
 
 
-def render(value: Any, *, simulated: bool, pair: Pair | None = None) -> Rendered:
-    """Render a value (see `plain.encode`), which is about `pair`, as JSON."""
-    return _rendered(f"{json.dumps(plain.encode(value))}\n".encode(), simulated_header(simulated), pair)
-
-
 def bitcoin(row: Row) -> Rendered:
     """Render a price of Bitcoin under the four keys that existing callers expect."""
     moment, price = row.moment, row.price
@@ -120,22 +95,7 @@ def bitcoin(row: Row) -> Rendered:
         f'{{"date": "{_http_day(day)} {clock} GMT", "prediction": {price.price!r}, '
         f'"prediction low": {price.low!r}, "prediction_high": {price.high!r}}}\n'
     )
-    return _rendered(body.encode(), provenance_headers(row.provenance), row.provenance.pair)
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    """Return CSV (RFC 4180): a header, then a line for each row. None is empty."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue().encode()
-
-
-def file_headers(body: bytes, *parts: str) -> Headers:
-    """Return the headers of a table that is downloaded under a name of these parts."""
-    name = ("Content-Disposition", f'attachment; filename="{"-".join(parts)}.csv"')
-    return [("Content-Type", CSV_TYPE), ("Content-Length", str(len(body))), name]
+    return json_body(body.encode(), provenance_headers(row.provenance), row.provenance.pair)
 
 
 def forecast_table(forecast: Forecast) -> Rendered:
@@ -153,20 +113,11 @@ def forecast_table(forecast: Forecast) -> Rendered:
     return Rendered(body, [*headers, *simulated_header(series.fitted.simulated)], pair)
 
 
-def simulated_header(simulated: bool) -> Headers:
-    """Return the header that marks invented prices, if they are."""
-    return [(SIMULATED, "true")] if simulated else []
-
-
 @lru_cache(maxsize=256)
 def provenance_headers(provenance: Provenance) -> Headers:
     """Return the provenance of a price as headers."""
     values = (provenance.kind, plain.encode(provenance.as_of), str(provenance.pair), provenance.model)
     return [*zip(PROVENANCE, values, strict=False), *simulated_header(provenance.simulated)]
-
-
-def _rendered(body: bytes, headers: Headers, pair: Pair | None) -> Rendered:
-    return Rendered(body, [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers], pair)
 
 
 @lru_cache(maxsize=10_000)
@@ -177,7 +128,7 @@ def _http_day(day: date) -> str:
 
 def _listed(forecast: Forecast, rows: Sequence[bytes]) -> Rendered:
     body = b"[" + b", ".join(rows) + b"]\n"
-    return _rendered(body, simulated_header(forecast.series.fitted.simulated), forecast.series.fitted.pair)
+    return json_body(body, simulated_header(forecast.series.fitted.simulated), forecast.series.fitted.pair)
 
 
 def _row(row: Row, quantiles: str = "") -> bytes:

@@ -12,8 +12,8 @@ from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.baked.schema import COVERAGE, Backtest, Confidence, ProphetScore, Score
 from crypto_predict.errors import OutOfRange
 from crypto_predict.market import Pair
-from crypto_predict.web.answers import FORECAST, Answers, OutsideModel, Row
-from crypto_predict.web.questions import ProbabilityQuestion
+from crypto_predict.web.model.answers import FORECAST, Answers, OutsideModel, Row
+from crypto_predict.web.model.questions import ProbabilityQuestion
 from crypto_predict.wording import counted, days_listed
 
 _DECIMALS = 6  # of a probability: what lies beyond is not known

@@ -12,9 +12,9 @@ import pytest
 import requests
 
 from crypto_predict.baked import store
+from crypto_predict.http_server.request_head import HEAD_BYTES
+from crypto_predict.http_server.server import MOST_CONNECTIONS
 from crypto_predict.web.documentation import swagger
-from crypto_predict.web.server.request_head import HEAD_BYTES
-from crypto_predict.web.server.server import MOST_CONNECTIONS
 from tests.support.clients import Address, Prober, open_connections, push, read_to_end, seconds_until_alive
 from tests.support.models import BTC, ETH, make_model
 from tests.support.serving import ANSWER, read_answer, request, serving

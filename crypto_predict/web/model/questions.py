@@ -14,8 +14,9 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from crypto_predict.baked.evaluation import COMBINED, MODELS
-from crypto_predict.errors import CryptoPredictError, InvalidValue, UnknownPair
+from crypto_predict.errors import InvalidValue, UnknownPair, shortened
 from crypto_predict.market import Pair
+from crypto_predict.web.http.errors import BadParameter
 from crypto_predict.wording import listed
 
 # These patterns mean the same in Python and in ECMAScript, which OpenAPI uses.
@@ -42,15 +43,6 @@ _MOMENT = re.compile(f"(?P<day>{DAY_PATTERN})([Tt ](?P<time>{TIME_PATTERN})(?P<o
 _DAY = re.compile(DAY_PATTERN)
 # As for an offset: a space before an exponent was meant as a plus sign.
 _NUMBER = re.compile(r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([Ee][+ -]?[0-9]+)?")
-_LONGEST = 80  # characters of a client's text that a message repeats
-
-
-class BadParameter(CryptoPredictError):
-    """The parameter `parameter` is missing, repeated or unknown, or contradicts another one, as `fault` explains."""
-
-    def __init__(self, parameter: str, fault: str) -> None:
-        super().__init__(fault)
-        self.parameter = parameter
 
 
 class BitcoinQuestion(NamedTuple):
@@ -231,11 +223,6 @@ def levels(name: str, text: str) -> tuple[float, ...]:
             raise BadParameter(name, f"{name}: the level {level} is given more than once")
         found.add(level)
     return tuple(sorted(found))
-
-
-def shortened(text: str) -> str:
-    """Return the text, cut after 80 characters."""
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _pair(text: str, names: Mapping[Pair, Pair]) -> Pair:

@@ -4,30 +4,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from http import HTTPStatus
 from typing import NamedTuple
 
 from crypto_predict.baked.distribution import Distribution
 from crypto_predict.baked.evaluation import COMBINED, MODELS, Evaluator, Prediction
 from crypto_predict.baked.schema import Model
-from crypto_predict.errors import CryptoPredictError, OutOfRange, UnknownPair
+from crypto_predict.errors import OutOfRange, UnknownPair
 from crypto_predict.market import DAY, Pair
-from crypto_predict.web.questions import BadParameter, BitcoinQuestion, ForecastQuestion
+from crypto_predict.web.http.errors import BadParameter, WebError
+from crypto_predict.web.model.questions import BitcoinQuestion, ForecastQuestion
 
 DEFAULT_DAYS = 30  # of a forecast without an end
 FITTED, FORECAST = "fitted", "forecast"
 _HORIZON_DECIMALS = 4  # of a day: some nine seconds
 
 
-class OutsideModel(CryptoPredictError):
+class OutsideModel(WebError):
     """The parameter `parameter` asks for a time outside the range of the model."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
 
     def __init__(self, parameter: str, cause: OutOfRange) -> None:
         super().__init__(f"{parameter}: {cause}")
         self.parameter = parameter
 
 
-class NoBitcoin(UnknownPair):
-    """The model does not hold a pair of Bitcoin."""
+class NoBitcoin(WebError, UnknownPair):
+    """The model does not hold a pair of Bitcoin. No parameter is at fault: ``/bitcoin`` has none for the pair."""
+
+    status = HTTPStatus.NOT_FOUND
 
 
 @dataclass(frozen=True, slots=True, eq=False)

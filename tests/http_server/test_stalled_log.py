@@ -17,8 +17,8 @@ import pytest
 
 from api import LOG_SECONDS
 from crypto_predict.baked import store
+from crypto_predict.http_server.server import STOP_SECONDS
 from crypto_predict.logs import Lines
-from crypto_predict.web.server.server import STOP_SECONDS
 from tests.support.models import BTC, make_model
 from tests.support.serving import ANSWER, ROOT, read_answer, request, start
 
@@ -114,15 +114,14 @@ def read_slowly(process: subprocess.Popen[str]) -> None:
 
 HANGING = """
 import threading
-from crypto_predict.web.problems import Refusing
-from crypto_predict.web.server.server import Server
-from tests.support.serving import SETTINGS
+from crypto_predict.http_server.connections import Site
+from crypto_predict.http_server.server import Server, listen
 
 def application(environ, start_response):
     forever.acquire()
 
 forever = threading.Semaphore(0)
-server = Server(Refusing(application), SETTINGS, threading.Event())
+server = Server(Site(application), listen("127.0.0.1", 0), 4, threading.Event())
 print(server.addresses[0][1], flush=True)
 server.run()
 """

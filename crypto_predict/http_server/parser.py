@@ -12,8 +12,8 @@ import re
 from collections.abc import Generator, Iterator
 from enum import Enum, auto
 
-from crypto_predict.web.problems import INTERNAL, Refusal
-from crypto_predict.web.server import request_head
+from crypto_predict.http_server import request_head
+from crypto_predict.http_server.request_head import FAULT, Bodies, Refusal
 
 LINE_BYTES = 4_096  # of a chunk-size line with its extensions, or of a trailer field
 
@@ -31,17 +31,17 @@ class Need(Enum):
     BODY = auto()  # a body, which the client sends after 100 Continue
 
 
-def requests(arrived: bytearray) -> Iterator[request_head.Request | Need]:
+def requests(arrived: bytearray, bodies: Bodies) -> Iterator[request_head.Request | Need]:
     """Yield each request, valid or refused, and before it what is needed to complete it.
 
     The connection must be closed after a refused request.
     """
     while True:
-        yield (yield from _request(arrived))  # a variable would keep it while the connection is idle
+        yield (yield from _request(arrived, bodies))  # a variable would keep it while the connection is idle
 
 
-def _request(arrived: bytearray) -> Generator[Need, None, request_head.Request]:
-    request = request_head.Request()
+def _request(arrived: bytearray, bodies: Bodies) -> Generator[Need, None, request_head.Request]:
+    request = request_head.Request(bodies)
     try:
         request_head.read((yield from _head(arrived)), request)
         if request.expects_continue and (request.length or request.chunked) and not arrived:
@@ -56,7 +56,7 @@ def _request(arrived: bytearray) -> Generator[Need, None, request_head.Request]:
         request.refusal = refusal.with_traceback(None)  # a traceback would keep the frames and their data alive
     except Exception:  # noqa: BLE001 a fault in here must not end the loop
         _log.exception("a request could not be read")
-        request.refusal = Refusal(500, INTERNAL.detail)
+        request.refusal = Refusal(500, FAULT)
     return request
 
 

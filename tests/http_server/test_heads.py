@@ -12,9 +12,9 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_predict.web.server.parser import Need
-from crypto_predict.web.server.parser import requests as requests_in
-from crypto_predict.web.server.request_head import BODY_BYTES, FIELDS, HEAD_BYTES
+from crypto_predict.http_server.parser import Need
+from crypto_predict.http_server.parser import requests as requests_in
+from crypto_predict.http_server.request_head import BODY_BYTES, FIELDS, HEAD_BYTES
 from tests.support.clients import exchange
 from tests.support.models import BTC, ETH, make_model
 from tests.support.serving import ANSWER, Served, read_answer, request, serving_model
@@ -264,7 +264,7 @@ def test_bytes_that_come_one_by_one_cost_in_proportion_to_their_number() -> None
 
     def processor_seconds(count: int) -> float:
         arrived = bytearray()
-        reading = requests_in(arrived)
+        reading = requests_in(arrived, {})
         began = time.process_time()
         for byte in data[:count]:
             next(reading)

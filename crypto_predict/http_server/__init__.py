@@ -1,4 +1,4 @@
-"""The HTTP/1.1 server in front of the WSGI application.
+"""An HTTP/1.1 server in front of a WSGI application. It imports ``errors`` and ``logs`` only.
 
 * ``server``: the event loop, and the graceful stop
 * ``pool``: time limits, scheduling of requests, eviction

@@ -12,8 +12,6 @@ from crypto_predict.errors import (
     UnknownPair,
 )
 from crypto_predict.market import Pair
-from crypto_predict.web import problems
-from crypto_predict.web.answers import NoBitcoin, OutsideModel
 from crypto_predict.web.collected.administration import (
     AdministrationOff,
     ExchangeUnavailable,
@@ -27,9 +25,11 @@ from crypto_predict.web.collected.forecasts import NoMinuteForecast
 from crypto_predict.web.collected.questions import BadBody
 from crypto_predict.web.collected.rendering import NotAcceptable
 from crypto_predict.web.collected.series import NotCollected
+from crypto_predict.web.http import problems
+from crypto_predict.web.http.errors import BadParameter, WebError
+from crypto_predict.web.http.problems import Problem
+from crypto_predict.web.model.answers import NoBitcoin, OutsideModel
 from crypto_predict.web.page.releases import NoRelease, ReleasesUnavailable
-from crypto_predict.web.problems import Problem
-from crypto_predict.web.questions import BadParameter
 
 RANGE = OutOfRange(date(2030, 1, 1), date(2023, 1, 1), date(2025, 5, 17))
 
@@ -63,7 +63,7 @@ EVERY_ERROR: list[tuple[CryptoPredictError, int, dict[str, object]]] = [
 def test_every_error_has_its_status_and_members(
     error: CryptoPredictError, status: int, members: dict[str, object]
 ) -> None:
-    """One table maps errors to HTTP."""
+    """An error of the web layer carries them; one table has those of lower floors."""
     body = json.loads(problems.of_error(error).rendered().body)
     assert (
         body
@@ -87,9 +87,9 @@ def test_a_problem_of_the_database_names_no_host_user_or_file() -> None:
     assert ("Retry-After", "2") in problem.rendered().headers
 
 
-def test_every_error_of_the_table_is_tested() -> None:
+def test_every_error_that_is_answered_is_tested() -> None:
     """A new error cannot be added without its status."""
-    assert {type(error) for error, _, _ in EVERY_ERROR} == set(problems.STATUS)
+    assert {type(error) for error, _, _ in EVERY_ERROR} == {*WebError.__subclasses__(), *problems.LOWER}
 
 
 def test_the_title_of_422_is_the_same_on_every_python() -> None:

@@ -16,10 +16,10 @@ import pytest
 import requests
 
 from crypto_predict.baked import store
+from crypto_predict.http_server.pool import QUIET_SECONDS
+from crypto_predict.http_server.server import STOP_SECONDS
 from crypto_predict.web.operations import startup
 from crypto_predict.web.page.releases import UNAVAILABLE
-from crypto_predict.web.server.pool import QUIET_SECONDS
-from crypto_predict.web.server.server import STOP_SECONDS
 from tests.support.models import BTC, ETH, make_model
 from tests.support.serving import ANSWER, ROOT, Served, read_answer, request, serving
 

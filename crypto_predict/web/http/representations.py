@@ -11,7 +11,7 @@ from typing import NamedTuple
 from werkzeug.datastructures import Accept
 from werkzeug.http import parse_accept_header
 
-from crypto_predict.web.rendering import STALE, Headers, Rendered
+from crypto_predict.web.http.response import STALE, Headers, Rendered
 
 VARY = ("Vary", "Accept-Encoding")
 COMPRESSED_FROM = 1_000  # bytes of an answer that is made for one request; a shorter one fits in one packet anyway

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from ipaddress import AddressValueError, IPv6Address
 from urllib.parse import unquote_to_bytes
 
-from crypto_predict.web.problems import Refusal
-from crypto_predict.web.questions import BODIES, shortened
+from crypto_predict.errors import CryptoPredictError, shortened
 
+# Keys of the WSGI environment. An application must answer a request with one of them at once.
+REFUSAL = "crypto_predict.refusal"  # why the request is refused
+BUSY = "crypto_predict.busy"  # True: the request has waited too long for a turn
+
+FAULT = "this is a fault of the server; it has been logged"  # clients get no details
 HEAD_BYTES = 16_384  # request line and header fields: enough for cookies and a long address
 FIELDS = 100  # header fields: a parsed field takes several times its bytes
 BODY_BYTES = 65_536  # a body that is not used, only skipped, is shorter
@@ -26,10 +30,23 @@ _AUTHORITY = re.compile(
 )
 
 
+Bodies = Mapping[tuple[str, str], int]  # by method and path of a request whose body is used, its limit in bytes
+
+
+class Refusal(CryptoPredictError):
+    """A request is refused with `status` because of `detail`, and its connection is closed after the answer."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
 @dataclass(slots=True)
 class Request:
     """One request, with the attributes that Waitress' tasks read."""
 
+    bodies: Bodies
     command: str = ""
     path: str = ""
     query: str = ""
@@ -46,7 +63,7 @@ class Request:
     @property
     def uses_body(self) -> bool:
         """Whether the application reads the body; otherwise it is discarded as it arrives."""
-        return (self.command, self.path) in BODIES
+        return (self.command, self.path) in self.bodies
 
     def check_length(self, length: int) -> None:
         """Check the length of a body in bytes, or of the part of it that has been announced.
@@ -54,7 +71,7 @@ class Request:
         Raises:
             Refusal: It is too long.
         """
-        most = BODIES.get((self.command, self.path), BODY_BYTES)
+        most = self.bodies.get((self.command, self.path), BODY_BYTES)
         if length >= most:
             raise Refusal(413, f"the body of a request must be shorter than {most} bytes here")
 

@@ -24,9 +24,10 @@ from crypto_predict.baked.schema import Model
 from crypto_predict.errors import UnusableModel
 from crypto_predict.market import DAY, Pair
 from crypto_predict.version import __version__
-from crypto_predict.web.answers import Answers
+from crypto_predict.web.http.response import STALE, Headers, Rendered
+from crypto_predict.web.model.answers import Answers
+from crypto_predict.web.model.rendering import Rendering
 from crypto_predict.web.operations.freshness import basis
-from crypto_predict.web.rendering import STALE, Headers, Rendered, Rendering
 
 SHORTEST = 60  # seconds that an answer may be cached if the next change is due or overdue
 LONGEST = 31_536_000  # seconds: no cache keeps an answer for more than a year
