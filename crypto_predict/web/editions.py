@@ -21,12 +21,12 @@ from crypto_predict.baked import store
 from crypto_predict.baked.schedule import Schedule, schedule_beside
 from crypto_predict.baked.schema import Model
 from crypto_predict.settings import ServeSettings
+from crypto_predict.web.model.snapshots import Limits, Snapshot, entity_tag, planned_beside
 from crypto_predict.web.operations import startup
 from crypto_predict.web.operations.metrics import ModelState
 from crypto_predict.web.page.html import Site
 from crypto_predict.web.page.pages import Pages
 from crypto_predict.web.page.releases import Releases
-from crypto_predict.web.snapshots import Limits, Snapshot, entity_tag, planned_beside
 
 LOOK_SECONDS = 0.5  # between two looks at the files; one that changed is read once it rests from one look to the next
 

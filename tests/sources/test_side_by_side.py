@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from crypto_predict.sources.session import answer_within, seconds_left
+from crypto_predict.sources.network.session import answer_within, seconds_left
 from crypto_predict.sources.side_by_side import begin, side_by_side
 
 _log = logging.getLogger("crypto_predict.tests")

@@ -19,7 +19,7 @@ from crypto_predict.baked.evaluation import COMBINED, PROPHET, Curve
 from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Confidence, LiveForecast
 from crypto_predict.market import DAY, Pair, price_decimals
 from crypto_predict.market.forecast import LEVELS
-from crypto_predict.web.answers import Answers
+from crypto_predict.web.model.answers import Answers
 from crypto_predict.web.page import words
 
 CONTENT_TYPE = "application/json"

@@ -17,14 +17,15 @@ from typing import NamedTuple
 from crypto_predict import logs
 from crypto_predict.errors import UnknownPair
 from crypto_predict.market import Pair
-from crypto_predict.web.answers import Answers
+from crypto_predict.web.http.representations import Representations, represent
+from crypto_predict.web.http.response import COMMON, STALE, Headers, Rendered, simulated_header
+from crypto_predict.web.model.answers import Answers
+from crypto_predict.web.model.rendering import PAUSE_SECONDS
+from crypto_predict.web.model.snapshots import LONGEST, Snapshot
 from crypto_predict.web.page import documents, html
 from crypto_predict.web.page.assets import Assets, content_type
 from crypto_predict.web.page.html import Site, State
 from crypto_predict.web.page.releases import Releases
-from crypto_predict.web.rendering import COMMON, PAUSE_SECONDS, STALE, Headers, Rendered, simulated_header
-from crypto_predict.web.representations import Representations, represent
-from crypto_predict.web.snapshots import LONGEST, Snapshot
 
 MOST_KEPT = 64  # pages, documents and files; one takes some 100 kB
 MOST_RELEASES = 64  # documents of past releases, of some 10 kB each

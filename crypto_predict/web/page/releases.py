@@ -19,15 +19,17 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
 from crypto_predict import logs
 from crypto_predict.baked.ledger import DAYS, EntryFault, Ledger, Outcome, Place, Release, entries_from
 from crypto_predict.baked.schema import Model
-from crypto_predict.errors import BrokenLedger, CryptoPredictError
+from crypto_predict.errors import BrokenLedger
 from crypto_predict.market import DAY, Pair
 from crypto_predict.market.forecast import LEVELS
+from crypto_predict.web.http.errors import WebError
 from crypto_predict.web.page.documents import ReleaseDocument, ReleasesDocument
 
 NEWEST = 50  # releases in the feed, before its archives
@@ -41,17 +43,21 @@ _LABEL = re.compile(r"[A-Za-z0-9._+-]{1,100}")
 _log = logging.getLogger(__name__)
 
 
-class NoRelease(CryptoPredictError):
+class NoRelease(WebError):
     """The ledger has no release of `pair` on `day`, but on `days`."""
+
+    status = HTTPStatus.NOT_FOUND
+    parameter = "day"
 
     def __init__(self, pair: Pair, day: str, days: list[str]) -> None:
         span = f"releases from {days[0]} to {days[-1]}" if days else "no releases"
         super().__init__(f"{day:.20} is not the day of a release of {pair}; the ledger has {span}")
-        self.parameter = "day"
 
 
-class ReleasesUnavailable(CryptoPredictError):
+class ReleasesUnavailable(WebError):
     """Past releases cannot be shown now, because of `reason`; perhaps in `retry_seconds`."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
 
     def __init__(self, reason: str, retry_seconds: int | None) -> None:
         super().__init__(f"{UNAVAILABLE}: {reason}")

@@ -11,9 +11,9 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Pair
+from crypto_predict.web.http.response import Rendered
 from crypto_predict.web.page import documents, html
 from crypto_predict.web.page.pages import SECURITY, Pages
-from crypto_predict.web.rendering import Rendered
 
 _PROBLEM, _HTML = "application/problem+json", "text/html"
 

@@ -30,7 +30,7 @@ from crypto_predict.baked.schema import (
 )
 from crypto_predict.market import DAY, Pair, price_decimals
 from crypto_predict.market.forecast import LEVELS
-from crypto_predict.web.answers import Answers
+from crypto_predict.web.model.answers import Answers
 from crypto_predict.web.page import documents
 from tests.support import strategies
 from tests.support.applications import client
