@@ -117,7 +117,7 @@ export function createComparison(figure, context, ofModel) {
         void show().then(() => /** @type {HTMLElement | undefined} */ (chart?.tools.querySelector(`[value="${value}"]`) ?? undefined)?.focus());
       }),
     );
-    const change = (/** @type {Closes} */ closes) => formatChange((closes.get(last) ?? NaN) / (closes.get(first) ?? NaN) - 1);
+    const change = (/** @type {Closes} */ ofPair) => formatChange((ofPair.get(last) ?? NaN) / (ofPair.get(first) ?? NaN) - 1);
     say(`From ${formatDay(first)} to ${formatDay(last)}: ${site.pair} ${change(closes)}, ${pair} ${change(otherCloses)}.`);
   }
 
@@ -136,8 +136,8 @@ export function createComparison(figure, context, ofModel) {
       if ([...pairs.keys()].join() !== listed) {
         listed = [...pairs.keys()].join();
         const chosen = select.value;
-        const choices = [...pairs].filter(([slug]) => slug !== site.slug);
-        select.replaceChildren(element("option", { value: NONE }, "no other pair"), ...others.map(([slug, pair]) => element("option", { value: slug }, pair)));
+        const options = [...pairs].filter(([slug]) => slug !== site.slug);
+        select.replaceChildren(element("option", { value: NONE }, "no other pair"), ...options.map(([slug, pair]) => element("option", { value: slug }, pair)));
         select.value = chosen;
       }
       const compare = readState().compare?.toUpperCase();
