@@ -11,11 +11,8 @@ FOLDERS = sorted(path.parent for path in PACKAGE.rglob("*/__init__.py") if path.
 
 
 def contents(folder: Path) -> set[str]:
-    """Return the modules and folders of a folder. An endpoint is left out: docs/api.md lists those."""
-    files = [
-        path for path in folder.glob("*.py") if not re.search(r"^OPERATION\b", path.read_text("utf-8"), re.MULTILINE)
-    ]
-    names = {path.stem for path in files} | {path.parent.name for path in folder.glob("*/__init__.py")}
+    """Return the names of the modules and folders of a folder."""
+    names = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
     return names - {"__init__", "__main__"}
 
 
