@@ -10,6 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from crypto_predict.market import Interval, SeriesKey
+from crypto_predict.sources.catalog import EXCHANGES
 from crypto_predict.store.tables import metadata
 from crypto_predict.web.collected.series import Example
 from crypto_predict.web.documentation.openapi import document
@@ -89,9 +90,9 @@ def test_the_guide_lists_exactly_the_variables_without_an_option() -> None:
     """Variables of options follow from the names of the options."""
     package = ROOT / "crypto_predict"
     names = ("settings.py", "training/options.py", "sources/network/limits.py")
-    sources = [*(package / name for name in names), *package.glob("sources/*/settings.py")]
-    code = "".join(path.read_text(encoding="utf-8") for path in sources)
-    read = set(re.findall(r"\"((?:ADMIN|ALPACA|BINANCE|POLONIEX|SOURCE|MODEL|GIT|TRAINED)_[A-Z_]+)\"", code))
+    code = "".join((package / name).read_text(encoding="utf-8") for name in names)
+    read = set(re.findall(r"\"((?:ADMIN|SOURCE|MODEL|GIT|TRAINED)_[A-Z_]+)\"", code))
+    read |= {name for exchange in EXCHANGES.values() for name in exchange.variables}
     rows = re.findall(r"^\| (`[A-Z_`, ]+`)[^|]* \|", OPTIONS, re.MULTILINE)
     named = {name for names in rows for name in re.findall(r"[A-Z_]{4,}", names)}
     assert {"ALPACA_API_KEY", "SOURCE_DATE_EPOCH"} <= read

@@ -8,7 +8,7 @@ from crypto_predict.collecting.options import CollectSettings
 from crypto_predict.errors import InvalidValue, UnusableHistory
 from crypto_predict.market import Pair, SeriesKey
 from crypto_predict.market.ports import CollectedSeries
-from crypto_predict.sources.symbols import traded_at
+from crypto_predict.sources.catalog import traded_at
 
 
 def selected(stored: Sequence[CollectedSeries], settings: CollectSettings) -> list[CollectedSeries]:

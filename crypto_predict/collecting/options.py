@@ -232,7 +232,7 @@ def read_settings(
         mode=mode,
         database=options.database,
         pairs=tuple(pair for pair in options.pair if pair is not None) or (DEFAULT_PAIRS if backfill else ()),
-        sources=options.source or (EXCHANGES if mode.chooses else ()),
+        sources=options.source or (tuple(EXCHANGES) if mode.chooses else ()),
         interval=options.interval or (DEFAULT_INTERVAL if mode.chooses else None),
         since=options.since,
         until=options.until,

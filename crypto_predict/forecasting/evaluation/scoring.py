@@ -24,7 +24,7 @@ from crypto_predict.baked.schema import (
     Score,
     YearScore,
 )
-from crypto_predict.forecasting.candidates.models import CANDIDATES
+from crypto_predict.forecasting.candidates import NAMES
 from crypto_predict.forecasting.distribution.interval import GAUSSIAN
 from crypto_predict.forecasting.distribution.losses import interval_score, quantile_loss
 from crypto_predict.forecasting.evaluation import metrics
@@ -229,7 +229,7 @@ def _candidates(replay: Replay, horizon: int) -> Iterator[CandidateScore]:
     column, actual = replay.horizons.index(horizon), replay.actual(horizon)
     due = np.isfinite(actual)
     weights = replay.weights[-1, :, column]
-    for index, name in enumerate(CANDIDATES):
+    for index, name in enumerate(NAMES):
         errors = np.abs(actual[due] - replay.predicted[due, index, column])
         yield CandidateScore(name, horizon, _ratio(errors, np.abs(actual[due])), _figure(weights[index]))
 

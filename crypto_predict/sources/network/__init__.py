@@ -1,7 +1,9 @@
 """What the adapters of exchanges share: HTTP and websockets.
 
-``session``, ``endpoint``, ``retry``, ``limits``, ``pause``
-    Bounded answers, a request and its repetitions, rate budgets, and the time before which an exchange has asked this
+``source``
+    The source of an exchange: what does not depend on the exchange.
+``session``, ``retry``, ``limits``, ``pause``
+    Bounded answers, the repetitions of a request, rate budgets, and the time before which an exchange has asked this
     process to wait.
 ``wire``, ``paging``, ``answer_clock``
     Reading JSON, joining pages, and the exchange's clock.

@@ -44,7 +44,7 @@ class Failure(Exception):
     again: bool = field(kw_only=True)  # whether another attempt may succeed
     retry_after: float | None = field(kw_only=True, default=None)  # seconds that the exchange asks to wait
     becomes: type[SourceError] = field(kw_only=True, default=SourceError)  # raised after the last attempt
-    code: object = field(kw_only=True, default=None)  # the exchange's own number of the error
+    pair_is_unknown: bool = field(kw_only=True, default=False)  # the exchange does not have the pair
     most: int | None = field(kw_only=True, default=None)  # attempts, if fewer than those of the policy make sense
 
 

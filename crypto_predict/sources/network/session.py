@@ -24,6 +24,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 
 from crypto_predict.errors import RefusedKeys, SourceError, Unreachable
 from crypto_predict.market.ports import Dated
+from crypto_predict.sources.exchange import Exchange, Refusal, Settings
 from crypto_predict.sources.network.pause import REFUSALS, TOO_MANY, Refused, pause_of
 from crypto_predict.sources.network.retry import Failure, RetryPolicy, http_date, retry_after
 from crypto_predict.sources.network.sanitize import Sanitizer
@@ -80,9 +81,8 @@ def answer_within(seconds: float) -> Iterator[float]:
 class BoundedSession(requests.Session):
     """A session whose answers are complete, successful (2xx), and bounded in time and size.
 
-    Everything else is a `Failure` that names the host. Several threads may share a session. Its messages mask the
-    `keys`, given by the names of their environment variables, and the passwords and user names in the `address` of the
-    exchange and in those of proxies.
+    Everything else is a `Failure` that names the host. Several threads may share a session. Its messages mask the keys,
+    and the passwords and user names in the address of the exchange and in those of proxies.
 
     Nothing is sent while the host has asked this process to wait, see `pause`. `received` is called with the headers of
     each answer, refusals included.
@@ -90,18 +90,18 @@ class BoundedSession(requests.Session):
 
     def __init__(
         self,
+        exchange: Exchange,
+        settings: Settings,
         policy: RetryPolicy,
-        keys: Mapping[str, str],
-        address: str,
-        received: Callable[[Mapping[str, str]], object] = lambda _: None,
+        received: Callable[[Mapping[str, str]], object],
     ) -> None:
         super().__init__()
         self.dated: Dated | None = None  # the newest answer with a time of the exchange's clock
         for scheme in ("http://", "https://"):
             self.mount(scheme, _DeadlineAdapter())
-        self._policy, self._received = policy, received
-        self._key_names = " and ".join(keys)
-        self._sanitize = Sanitizer(keys.values(), address, *getproxies().values())
+        self._exchange, self._policy, self._received = exchange, policy, received
+        self._key_names = " and ".join(settings.keys)
+        self._sanitize = Sanitizer(settings.keys.values(), settings.api_url, *getproxies().values())
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **options: Any) -> requests.Response:
         """Send a request and read the whole answer."""
@@ -110,6 +110,17 @@ class BoundedSession(requests.Session):
             if refused is not None:
                 raise _paused(host, refused)
             return self._ask(host, method, url, *args, **options)
+
+    def read(self, url: str, query: Mapping[str, str | int]) -> object:
+        """Return the JSON of an answer, which may be a refusal although its status is 200."""
+        response = self.get(url, params=query)
+        if (refusal := _refusal(self._exchange, response)) is not None:
+            reason = f"{host_of(url)} refused with code {self._sanitize(str(refusal.code))}"
+            unknown = self._pair_is_unknown(refusal)
+            message = self._sanitize(str(refusal.message))
+            raise Failure(f'{reason} "{message}"', again=not unknown, pair_is_unknown=unknown)
+        answer: object = response.json()
+        return answer
 
     def _ask(self, host: str, *args: Any, **options: Any) -> requests.Response:
         with answer_within(self._policy.answer_timeout) as seconds:
@@ -178,9 +189,9 @@ class BoundedSession(requests.Session):
     def _refused(self, host: str, response: requests.Response) -> Failure:
         status = response.status_code
         reason = f"{host} answered {status} {http.client.responses.get(status, '')}".rstrip()
-        message, code = _refusal(response)
-        if message:
-            reason += f' "{self._sanitize(message)}"'
+        refusal = _refusal(self._exchange, response)
+        if refusal is not None and refusal.message:
+            reason += f' "{self._sanitize(refusal.message)}"'
         becomes: type[SourceError] = SourceError
         if self._key_names and status in {401, 403}:
             becomes = RefusedKeys
@@ -197,7 +208,12 @@ class BoundedSession(requests.Session):
             if (refused := pause_of(host).now()) is not None:
                 return _paused(host, refused, reason)
         again = status == TOO_MANY or status >= 500
-        return Failure(reason, again=again, retry_after=wait, becomes=becomes, code=code)
+        return Failure(
+            reason, again=again, retry_after=wait, becomes=becomes, pair_is_unknown=self._pair_is_unknown(refusal)
+        )
+
+    def _pair_is_unknown(self, refusal: Refusal | None) -> bool:
+        return refusal is not None and not self._exchange.unknown_pair.isdisjoint({str(refusal.code), refusal.message})
 
 
 def _paused(host: str, refused: Refused, reason: str | None = None) -> Failure:
@@ -220,16 +236,13 @@ def host_of(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2] or "the exchange"
 
 
-def _refusal(response: requests.Response) -> tuple[str | None, object]:
-    """Return the message of a refusal, ``message`` at Alpaca and Poloniex, ``msg`` at Binance, and its ``code``."""
+def _refusal(exchange: Exchange, response: requests.Response) -> Refusal | None:
+    """Return how the exchange refuses in the JSON of an answer, if it does."""
     try:
         answer = response.json()
     except (ValueError, RecursionError):
-        return None, None
-    if not isinstance(answer, dict):
-        return None, None
-    message = answer.get("message") or answer.get("msg")
-    return message if isinstance(message, str) else None, answer.get("code")
+        return None
+    return exchange.refusal(response.status_code, answer) if isinstance(answer, dict) else None
 
 
 class _Answer(requests.Response):
