@@ -22,11 +22,10 @@ with needed("-m crypto_predict.web.export", "requirements-api.txt"), quick_impor
     from crypto_predict.errors import CryptoPredictError, InvalidValue
     from crypto_predict.settings import boolean, file_path, ledger_beside, site_address, web_address
     from crypto_predict.web.model.snapshots import Limits, Snapshot, planned_beside
-    from crypto_predict.web.page import assets, html
+    from crypto_predict.web.page import assets, documents, html
     from crypto_predict.web.page.feed import Feed
     from crypto_predict.web.page.html import Site
     from crypto_predict.web.page.pages import Pages
-    from crypto_predict.web.page.release_pages import list_document, release_document
     from crypto_predict.web.page.releases import Releases
     from crypto_predict.wording import counted, listed, read_duration
 
@@ -174,15 +173,15 @@ def contents(settings: ExportSettings, model: Model, releases: Releases) -> Iter
     )
     limits = Limits(settings.stale_after, settings.stale_after)  # for headers, which files do not have
     snapshot = Snapshot.of(model, planned_beside(settings.model), limits)
-    pages = Pages(snapshot, site, lambda: datetime.now(UTC))
+    pages = Pages(snapshot, site, releases, lambda: datetime.now(UTC))
     for path in pages.paths:
         answer = pages.answer(path, None)
         if answer is not None:
             yield f"{path}index.html"[1:] if path.endswith("/") else path[1:], answer.body
     for pair in model.forecasts:
-        yield f"page/{pair.slug}/releases.json", list_document(releases, pair)
+        yield f"page/{pair.slug}/releases.json", documents.rendered(releases.listed(pair))
         for day in reversed(releases.listed(pair).days):
-            yield f"page/{pair.slug}/releases/{day}.json", release_document(releases, pair, day)
+            yield f"page/{pair.slug}/releases/{day}.json", documents.rendered(releases.release(pair, day))
     feed = Feed(model, releases, settings.export_url, settings.repository_url)
     yield "feed.xml", feed.newest()
     for month in releases.months:

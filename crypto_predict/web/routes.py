@@ -113,7 +113,6 @@ def create_flask_app(service: Service) -> Flask:
     _add_operator_routes(app, service)
     _add_documentation(app, service)
     page_routes.add_routes(app, lambda: service.editions.current.pages)
-    page_routes.add_releases(app, lambda: service.editions.current.releases)
     answered: list[type[CryptoPredictError]] = [WebError, *problems.LOWER]
     for kind in answered:
         app.register_error_handler(kind, lambda error: _problem(problems.of_error(error)))

@@ -160,7 +160,7 @@ def summary(model: Model, pair: Pair) -> str:
     Raises:
         KeyError: The model does not have the pair.
     """
-    live, nominal = _live_record(model, pair), f"the {100 * COVERAGE:.0f} % range"
+    live, nominal = live_record(model, pair), f"the {100 * COVERAGE:.0f} % range"
     if live and live.days >= LEAST and live.coverage is not None:
         error = "" if live.relative_mae is None else f", and their error was {_than(live.relative_mae)}"
         return f"Of {live.due:,} published forecasts {nominal} held {_of_100(live.coverage)} of 100{error}."
@@ -185,7 +185,7 @@ def record(model: Model, pair: Pair) -> list[str]:
         KeyError: The model does not have the pair.
     """
     card = model.card.pairs[pair]
-    live = _live_record(model, pair)
+    live = live_record(model, pair)
     paragraphs = [INVENTED] if card.simulated else []
     if card.backtest is None or not card.backtest.scores:
         paragraphs.append(_UNMEASURED)
@@ -194,7 +194,8 @@ def record(model: Model, pair: Pair) -> list[str]:
     return [*paragraphs, *_live(live)]
 
 
-def _live_record(model: Model, pair: Pair) -> LiveRecord | None:
+def live_record(model: Model, pair: Pair) -> LiveRecord | None:
+    """Return the record of the published forecasts of a pair, of the simulated market if its prices are invented."""
     simulated = model.card.pairs[pair].simulated
     return (model.scorecard.simulated if simulated else model.scorecard.pairs).get(pair)
 
