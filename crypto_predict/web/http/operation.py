@@ -70,6 +70,7 @@ class Operation(Generic[S]):
     name: str = ""  # the operation's identifier; by default it follows from the path
     successes: Mapping[str, str] = field(default_factory=lambda: {"200": "The answer."})  # meaning by status
     more: Callable[[S], Mapping[str, Any]] = lambda _: {}  # further members
+    is_file: bool = False  # whether it is also at the path with .csv; where a path ends with the pair, that takes it
     body_bytes: int = 0  # a body that a request may have is shorter
 
     @property
@@ -111,9 +112,9 @@ class Operation(Generic[S]):
 
 
 def operations_of(package: ModuleType) -> list[Operation[Any]]:
-    """Return the `OPERATION` of each module of a package that has one."""
+    """Return the operations that the modules of a package define."""
     modules = [import_module(f"{package.__name__}.{module.name}") for module in iter_modules(package.__path__)]
-    return [module.OPERATION for module in modules if hasattr(module, "OPERATION")]
+    return [value for module in modules for value in vars(module).values() if isinstance(value, Operation)]
 
 
 def template(rule: str) -> str:

@@ -91,14 +91,9 @@ def parameter(name: str, description: str, schema: Schema, example: object = Non
 
 def pair_parameter(pair: Pair) -> Parameter:
     """Return the parameter of a path that names a pair, such as this one."""
-    return {
-        "name": "pair",
-        "in": "path",
-        "required": True,
-        "description": "Two currencies: `BTC-USD`, or `BTC/USD` encoded as `BTC%2FUSD`; upper and lower case are equal.",
-        "schema": {**TEXT, "pattern": PAIR_TEXT},
-        "example": pair.slug,
-    }
+    text = "Two currencies: `BTC-USD`, or `BTC/USD` encoded as `BTC%2FUSD`; upper and lower case are equal."
+    named = parameter("pair", text, {**TEXT, "pattern": PAIR_TEXT}, pair.slug)
+    return named | {"in": "path", "required": True}
 
 
 PAIR_TEXT = "^[A-Za-z0-9]{1,20}[/_-][A-Za-z0-9]{2,10}$"  # a pattern of a pair in a path or a body

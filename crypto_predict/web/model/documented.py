@@ -1,28 +1,49 @@
-"""What the documentation of several endpoints of the model shares: their examples, headers and errors."""
+"""What several endpoints of the model share: their examples, headers and errors, and answers without parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date, timedelta
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, TypeVar
 
 from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.errors import OutOfRange, UnknownPair
-from crypto_predict.market import DAY
+from crypto_predict.market import DAY, Pair
 from crypto_predict.web.http.operation import Failure, failure
-from crypto_predict.web.http.queries import MOMENT_PATTERN
+from crypto_predict.web.http.queries import parameters
 from crypto_predict.web.http.response import SIMULATED, STALE, Rendered
 from crypto_predict.web.http.schemas import TEXT, Parameter, Schema, parameter, refs
 from crypto_predict.web.model.answers import FITTED, FORECAST, OutsideModel, Series
 from crypto_predict.web.model.snapshots import Snapshot
 
+T = TypeVar("T")
 KIND: Schema = {**TEXT, "enum": [FITTED, FORECAST]}
 VALIDATED = ("ETag", "Last-Modified", "Cache-Control", SIMULATED, STALE[0])
+
+
+def constant(render: Callable[[Snapshot], Rendered]) -> Callable[[Snapshot, datetime, str], Rendered]:
+    """Return what answers with the same bytes until the next change, and takes no parameters."""
+
+    def answer(snapshot: Snapshot, now: datetime, query: str) -> Rendered:
+        parameters(query)
+        return snapshot.until_change(snapshot.once(render), now)
+
+    return answer
 
 
 def headers(_: Rendered) -> dict[str, Any]:
     """Return the headers of every answer of the model."""
     return refs("headers", VALIDATED)
+
+
+def live_headers(_: Rendered) -> dict[str, Any]:
+    """Return the headers of such an answer that the database is part of."""
+    return refs("headers", [name for name in VALIDATED if name != "Last-Modified"])
+
+
+def first(table: Mapping[Pair, T]) -> dict[Pair, T]:
+    """Return the first pair with its value, if there is one."""
+    return dict(list(table.items())[:1])
 
 
 def series(snapshot: Snapshot) -> Series:
@@ -49,7 +70,9 @@ def moment(snapshot: Snapshot, *, required: bool) -> Parameter:
         "offset": {"summary": "An instant in another time zone", "value": f"{ahead}T12:30+02:00"},
     }
     text = "An ISO 8601 date, for the closing price of that UTC day, or date-time, for that instant."
-    described = parameter("date", text if required else f"{text} By default today.", {**TEXT, "pattern": MOMENT_PATTERN})
+    described = parameter(
+        "date", text if required else f"{text} By default today.", {**TEXT, "pattern": MOMENT_PATTERN}
+    )
     return described | {"required": required, "examples": examples}
 
 
@@ -69,5 +92,3 @@ def failures(snapshot: Snapshot) -> Sequence[Failure]:
             OutsideModel("date", outside),
         ),
     )
-
-

@@ -6,7 +6,7 @@ A day is rendered at its first request and then cached, so memory is bounded by 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, datetime
 from functools import lru_cache
 from time import sleep
@@ -21,8 +21,15 @@ from crypto_predict.web.http.operation import Operation
 from crypto_predict.web.http.queries import FORMAT, day, file_format, parameters
 from crypto_predict.web.http.response import PAIR, Rendered, file_headers, json_body, simulated_header, table
 from crypto_predict.web.http.schemas import DAY as DAY_SCHEMA
-from crypto_predict.web.http.schemas import FORMAT_PARAMETER, Parameter, Schema, listed, pair_parameter, parameter
-from crypto_predict.web.http.schemas import extended
+from crypto_predict.web.http.schemas import (
+    FORMAT_PARAMETER,
+    Parameter,
+    Schema,
+    extended,
+    listed,
+    pair_parameter,
+    parameter,
+)
 from crypto_predict.web.model import documented
 from crypto_predict.web.model.answers import Answers, OutsideModel, Provenance, Row, Series
 from crypto_predict.web.model.parameters import (
