@@ -253,8 +253,7 @@ def _call(service: Service) -> Call:
 def _bitcoin(service: Service) -> Response:
     if ERROR in request.environ:
         raise request.environ[ERROR]
-    answer = service.bitcoin(_query())
-    return Response(answer.body, headers=answer.headers)
+    return _sent(service.bitcoin(_query()))
 
 
 def _add_documentation(app: Flask, service: Service) -> None:
@@ -307,7 +306,7 @@ def _query() -> str:
 
 
 def _sent(answer: Rendered) -> Response:
-    return Response(answer.body, answer.status, [*answer.headers, *COMMON])
+    return Response(answer.body, answer.status, answer.headers)
 
 
 def _http_error(error: HTTPException) -> AnyResponse:

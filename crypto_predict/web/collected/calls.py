@@ -19,7 +19,7 @@ from crypto_predict.web.collected.database import Database, Overloaded
 from crypto_predict.web.http import conditional
 from crypto_predict.web.http.errors import WebError
 from crypto_predict.web.http.representations import encode
-from crypto_predict.web.http.response import CSV, CSV_TYPE, JSON, Headers, Rendered
+from crypto_predict.web.http.response import COMMON, CSV, CSV_TYPE, JSON, Headers, Rendered
 from crypto_predict.web.model.snapshots import Snapshot
 
 LONGEST = 60  # seconds that candles may be cached: any may be revised, and older ones may be collected late
@@ -95,7 +95,7 @@ class Call:
 
     def live(self, rendered: Rendered, lasts: timedelta = timedelta()) -> Rendered:
         """Return an answer that `lasts` until the next candle, compressed if the client accepts that."""
-        headers = [*rendered.headers, *until_candle(rendered.body, lasts)]
+        headers = [*rendered.headers, *until_candle(rendered.body, lasts), *COMMON]
         return encode(rendered.body, headers, self.encodings)
 
     def has(self, etag: str) -> bool:

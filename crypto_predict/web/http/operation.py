@@ -92,6 +92,7 @@ class Operation(Generic[S]):
             value = json.loads(body) if kind == JSON else body.decode()
             content[kind] = {"schema": TEXT if place else ref("schemas", schema), "example": value}
         answer: dict[str, Any] = {"content": content}
+        parameters = list(self.parameters(sample))
         if self.method == "GET":
             answer["headers"] = self.headers(examples[0])
         unchanged = {"304": ref("responses", NOT_MODIFIED)} if self.validated else {}
@@ -101,7 +102,7 @@ class Operation(Generic[S]):
             "tags": [self.tag],
             "summary": self.summary,
             "description": self.description,
-            "parameters": list(self.parameters(sample)),
+            **({"parameters": parameters} if parameters or self.method == "GET" else {}),
             "responses": {
                 **{status: {"description": meaning} | answer for status, meaning in self.successes.items()},
                 **unchanged,

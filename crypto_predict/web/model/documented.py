@@ -12,7 +12,7 @@ from crypto_predict.market import DAY, Pair
 from crypto_predict.web.http.operation import Failure, failure
 from crypto_predict.web.http.queries import parameters
 from crypto_predict.web.http.response import SIMULATED, STALE, Rendered
-from crypto_predict.web.http.schemas import TEXT, Parameter, Schema, parameter, refs
+from crypto_predict.web.http.schemas import MOMENT, TEXT, Parameter, Schema, parameter, refs
 from crypto_predict.web.model.answers import FITTED, FORECAST, OutsideModel, Series
 from crypto_predict.web.model.snapshots import Snapshot
 
@@ -70,9 +70,7 @@ def moment(snapshot: Snapshot, *, required: bool) -> Parameter:
         "offset": {"summary": "An instant in another time zone", "value": f"{ahead}T12:30+02:00"},
     }
     text = "An ISO 8601 date, for the closing price of that UTC day, or date-time, for that instant."
-    described = parameter(
-        "date", text if required else f"{text} By default today.", {**TEXT, "pattern": MOMENT_PATTERN}
-    )
+    described = parameter("date", text if required else f"{text} By default today.", MOMENT)
     return described | {"required": required, "examples": examples}
 
 

@@ -29,6 +29,7 @@ from crypto_predict.web.http.schemas import (
     listed,
     pair_parameter,
     parameter,
+    record,
 )
 from crypto_predict.web.model import documented
 from crypto_predict.web.model.answers import Answers, OutsideModel, Provenance, Row, Series
@@ -207,7 +208,7 @@ def _parameters(snapshot: Snapshot) -> list[Parameter]:
 
 def _schemas() -> dict[str, Schema]:
     prices = {"date": DAY_SCHEMA, "prediction": PRICE, "low": PRICE, "high": PRICE}
-    rows = extended(Provenance, prices | {"kind": documented.KIND, "model": MODEL})
+    rows = record(prices | extended(Provenance, {"kind": documented.KIND, "model": MODEL})["properties"])
     rows["properties"]["quantiles"] = {"type": "object", "additionalProperties": PRICE}  # if they were asked for
     return {"ForecastDay": listed(rows)}
 

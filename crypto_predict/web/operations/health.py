@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from crypto_predict.baked import plain
 from crypto_predict.web.http.errors import WebError
 from crypto_predict.web.http.operation import Failure, Operation, failure
-from crypto_predict.web.http.response import SIMULATED, Rendered, simulated_header
+from crypto_predict.web.http.response import JSON, SIMULATED, Rendered, simulated_header
 from crypto_predict.web.http.schemas import BOOLEAN, TEXT, record, refs, schema_of
 from crypto_predict.web.model.freshness import Freshness, Stale, Training, freshness
 from crypto_predict.web.model.snapshots import Snapshot
@@ -71,12 +71,12 @@ def fresh(health: Health) -> Rendered:
 
 def _state(**members: object) -> Rendered:
     body = f"{json.dumps(members)}\n".encode()
-    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-    return Rendered(body, [*headers, _UNCACHED, *simulated_header(members.get("simulated") is True)])
+    headers = [_UNCACHED, *simulated_header(members.get("simulated") is True), ("Content-Type", JSON)]
+    return Rendered(body, [*headers, ("Content-Length", str(len(body)))])
 
 
 def _measured(exposition: bytes) -> Rendered:
-    return Rendered(exposition, [("Content-Type", metrics.CONTENT_TYPE), _UNCACHED])
+    return Rendered(exposition, [_UNCACHED, ("Content-Type", metrics.CONTENT_TYPE)])
 
 
 def _ages(snapshot: Snapshot, price_seconds: int) -> Freshness:
