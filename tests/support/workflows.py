@@ -301,7 +301,7 @@ def after(first: First, folder: Path) -> Iterator[World]:
     """Continue the world of the first release, which is live."""
     with world(folder, first.folder) as made:
         made.render.run(f"{made.image}@{first.tags['latest']}")
-        made.render.hook_requests.clear()
+        made.render.hook_server.requests.clear()
         yield made
 
 

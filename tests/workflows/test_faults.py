@@ -39,7 +39,7 @@ def test_a_model_that_the_gate_refuses_is_not_published_and_opens_an_issue(later
         run = later.release("schedule", exchange.url)
     assert run.returncode != 0
     assert "refused by the gate" in run.stdout
-    assert later.render.hook_requests == []
+    assert later.render.hook_server.requests == []
     (issue,) = later.github.repository.issues
     assert (issue["state"], "`train`" in issue["body"]) == ("open", True)
 
@@ -59,18 +59,18 @@ def test_an_image_that_the_smoke_test_refuses_is_neither_attested_nor_published(
     assert run.returncode != 0
     assert "its card says that the prices are simulated" in run.stdout
     assert later.attested == before
-    assert later.render.hook_requests == []
+    assert later.render.hook_server.requests == []
 
 
 def test_a_deploy_that_does_not_answer_is_rolled_back(later: World, first: First) -> None:
     """The commit keeps its tag, since its tests passed; the image gets no tag."""
     later.push("fix: something that does not start at the host")
-    later.render.faults.unhealthy = 1
+    later.render.unhealthy = 1
     with market() as exchange:
         run = later.release("push", exchange.url, DEPLOY_PATIENCE="15s")
     assert run.returncode != 0
     assert "rolled back to" in run.stdout
-    deployed = [request.query["imgURL"][0].partition("@")[2] for request in later.render.hook_requests]
+    deployed = [request.query["imgURL"].partition("@")[2] for request in later.render.hook_server.requests]
     assert deployed[1:] == [first.tags["latest"]]
     assert set(later.tags()) == set(first.tags)
     assert set(later.git_tags()) == {"v0.1.0", "v0.1.1"}
@@ -115,4 +115,4 @@ def test_a_rollback_to_a_build_that_was_never_published_fails(later: World) -> N
     run = later.run("rollback.yml", "workflow_dispatch", "--input", "build=0.0.1-20200101000000")
     assert run.returncode != 0
     assert "0.0.1-20200101000000 does not exist" in run.stdout
-    assert later.render.hook_requests == []
+    assert later.render.hook_server.requests == []

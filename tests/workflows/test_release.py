@@ -123,7 +123,7 @@ def test_a_schedule_of_a_tagged_commit_retrains_without_the_tests(first: First, 
         run = later.release("schedule", exchange.url, HEARTBEAT_URL=f"{later.render.site}/livez")
     assert run.returncode == 0, run.stdout[-6000:]
     assert "[release/test" not in run.stdout
-    assert later.render.site_requests[-1].path == "/livez"
+    assert later.render.site_server.requests[-1].path == "/livez"
     tags = later.tags()
     (build,) = set(tags) - set(first.tags)
     assert build.startswith("0.1.0-20")
@@ -199,7 +199,7 @@ def test_without_a_hook_nothing_is_deployed_and_the_release_is_promoted(first: F
     assert "No static page: to publish one, select **GitHub Actions** as the source in" in run.stdout
     assert "**Not attested**: this repository is private" in run.stdout
     assert later.tags()["latest"] != first.tags["latest"]
-    assert later.render.hook_requests == []
+    assert later.render.hook_server.requests == []
 
 
 def test_the_image_of_a_change_is_built_and_tested_without_any_secret(later: World) -> None:
