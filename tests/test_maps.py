@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "crypto_predict"
+ENDPOINT = re.compile(r"^\w+ = Operation\[", re.MULTILINE)
 FOLDERS = sorted(path.parent for path in PACKAGE.rglob("*/__init__.py") if path.parent.name != "versions")
 
 
 def contents(folder: Path) -> set[str]:
     """Return the names of the modules and folders of a folder."""
-    modules = [path for path in folder.glob("*.py") if not re.search(r"^\w+ = Operation\[", path.read_text("utf-8"), re.M)]
+    modules = [path for path in folder.glob("*.py") if not ENDPOINT.search(path.read_text("utf-8"))]
     names = {path.stem for path in modules} | {path.parent.name for path in folder.glob("*/__init__.py")}
     return names - {"__init__", "__main__"}
 

@@ -1,6 +1,6 @@
 """From the model file to HTTP. Imports floors 0 and 1 only.
 
-* ``http``: what every answer needs: headers, errors as problem details, encodings, conditional requests; `Operation`
+* ``http``: what every answer needs: headers, errors as problem details, encodings, conditional requests
 * ``model``: the endpoints of the model file
 * ``collected``: the endpoints of a database
 * ``operations``: the endpoints of operators, metrics, the access log, the messages at start

@@ -1,6 +1,6 @@
 """What every answer over HTTP needs; knows no endpoint.
 
-* ``operation``: `Operation`, an endpoint as one value with its part of the OpenAPI document
+* ``operation``: an endpoint as one value with its part of the OpenAPI document
 * ``queries``: query strings and paths
 * ``schemas``: JSON Schemas of dataclasses, and other parts of the document
 * ``response``: a body with its headers, the headers of every answer, values as JSON and CSV
