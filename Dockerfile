@@ -104,7 +104,9 @@ RUN case "$TARGETARCH" in \
         /packages/prometheus_client/openmetrics/parser.py \
         /packages/prometheus_client/aiohttp /packages/prometheus_client/django /packages/prometheus_client/twisted \
         /packages/flask_swagger_ui/dist/swagger-ui.js \
-        /packages/flask_swagger_ui/dist/swagger-ui-standalone-preset.js
+        /packages/flask_swagger_ui/dist/swagger-ui-standalone-preset.js \
+    # the program decompresses them once; without the time (-n) they are the same in every build
+    && gzip -9n /packages/flask_swagger_ui/dist/swagger-ui-bundle.js /packages/flask_swagger_ui/dist/swagger-ui.css
 COPY LICENSE api.py /app/
 # The modules that api.py imports, directly or not, and no others; tests/image/test_image.py compares.
 COPY crypto_predict/__init__.py crypto_predict/command_line.py crypto_predict/errors.py crypto_predict/locks.py \
@@ -140,6 +142,7 @@ RUN rm -rf /layers \
     && rm -rf /packages/bin /packages/pandas/tests \
         /packages/flask_swagger_ui/dist/swagger-ui.js \
         /packages/flask_swagger_ui/dist/swagger-ui-standalone-preset.js \
+    && gzip -9n /packages/flask_swagger_ui/dist/swagger-ui-bundle.js /packages/flask_swagger_ui/dist/swagger-ui.css \
     && standard="$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
     && PYTHONPYCACHEPREFIX=/pycache python -B -m compileall -q --invalidation-mode unchecked-hash -j 0 \
         -x '/(test|idlelib|tkinter|turtledemo|lib2to3|ensurepip|pip|setuptools|pkg_resources)/' "$standard" /packages \

@@ -18,8 +18,6 @@ at most. The file is read line by line and not kept in memory.
 Lines of format 1 are read, too: their releases have the interval, but not the other quantiles and the volatility.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging
@@ -235,7 +233,7 @@ class Ledger:
         heads: Collection[str] = (),
         before: datetime | None = None,
         visit: Callable[[Release | Outcome, Place], None] | None = None,
-    ) -> Ledger:
+    ) -> "Ledger":
         """Read a ledger file without trusting it.
 
         Args:

@@ -61,17 +61,25 @@ _Decoder = Callable[[Any, str, _Faults], Any]  # of the data, its path, and the 
 
 def encode(value: Any) -> Any:
     """Return a value as plain data: dataclasses and dicts as dicts, tuples as lists, others as text."""
-    if type(value) in _PLAIN:
+    kind: Any = type(value)
+    if kind in _PLAIN:
         return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, Pair):
-        return {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if names := _field_names(kind):
+        return {name: encode(getattr(value, name)) for name in names}
     if isinstance(value, dict):
-        return {str(key): encode(item) for key, item in value.items()}
+        return {str(key): item if type(item) in _PLAIN else encode(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
-        return [encode(item) for item in value]
+        return [item if type(item) in _PLAIN else encode(item) for item in value]  # most of a model are numbers
     if isinstance(value, date):  # or a datetime
         return value.isoformat().replace("+00:00", "Z")
     return str(value) if isinstance(value, Pair) else value
+
+
+@functools.cache
+def _field_names(kind: type) -> tuple[str, ...]:
+    """Return the fields of a dataclass; none of other types, and of a pair, which is text."""
+    is_mapping = dataclasses.is_dataclass(kind) and kind is not Pair
+    return tuple(field.name for field in dataclasses.fields(kind)) if is_mapping else ()
 
 
 def decode(cls: type[T], data: Any, name: str = "") -> T:

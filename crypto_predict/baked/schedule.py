@@ -4,8 +4,6 @@ Whoever trains repeatedly writes it after each attempt, a release once. The serv
 training is planned.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """The daily forecast of one pair as it is baked: fitted curve, combined forecast from the newest price, quantiles."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 

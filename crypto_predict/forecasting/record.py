@@ -5,8 +5,6 @@ Four releases a day that forecast thirty days ahead cover each day 120 times, an
 independent. So the number of different days is counted, too: it shows how much evidence the other figures rest on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
@@ -64,12 +62,12 @@ class Record:
     """A ledger, and what its entries amount to. In memory are the figures, outcomes, and forecasts without one."""
 
     ledger: Ledger = field(default_factory=Ledger)
-    _tallies: dict[tuple[Pair, bool], _Tally] = field(
+    _tallies: dict[tuple[Pair, bool], "_Tally"] = field(
         default_factory=dict, compare=False, repr=False
     )  # bool: simulated
 
     @classmethod
-    def read(cls, path: Path, heads: Collection[str] = ()) -> Record:
+    def read(cls, path: Path, heads: Collection[str] = ()) -> "Record":
         """Read a ledger file without trusting it; `heads` as for `Ledger.read`.
 
         Raises:

@@ -1,7 +1,5 @@
 """Histories as arrays, and what several parts of a forecast do with arrays."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -28,7 +26,7 @@ class DailySeries:
     volume: FloatArray  # (n,) in the base currency
 
     @classmethod
-    def of(cls, history: History) -> DailySeries:
+    def of(cls, history: History) -> "DailySeries":
         """Return the series of a daily history."""
         candles = history.candles
         days = np.arange(candles.days[0], candles.days[-1] + 1)
@@ -63,7 +61,7 @@ class DailySeries:
         found[due] = self.log_close[targets[due]] - self.log_close[cutoffs[due]]
         return found
 
-    def until(self, index: int, longest: int) -> DailySeries:
+    def until(self, index: int, longest: int) -> "DailySeries":
         """Return the last `longest` steps up to `index`, included: what was known at that close."""
         kept = slice(max(0, index + 1 - longest), index + 1)
         return DailySeries(

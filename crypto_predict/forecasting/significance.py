@@ -1,7 +1,5 @@
 """Tests of equal accuracy: whether one forecaster's losses differ from another's beyond chance."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The model card: what a reader must know before trusting a model."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import platform
 import subprocess

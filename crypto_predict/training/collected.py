@@ -1,7 +1,5 @@
 """``--pair collected``: every pair that is collected, where its history is read, and what becomes of one that fails."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace

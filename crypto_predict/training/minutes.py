@@ -1,7 +1,5 @@
 """``train.py --interval 1m``: the forecasts of minutes that the collector would have made, and their scores."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime

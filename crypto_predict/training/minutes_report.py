@@ -1,7 +1,5 @@
 """The report of ``train.py --interval 1m``: tables for a person, or JSON for a machine."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 

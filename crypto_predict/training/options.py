@@ -1,7 +1,5 @@
 """The command line of ``train.py`` and its environment, as a frozen value for each concern."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The files that a training run writes: their names, their checks before training and writing, and the CSV."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import io

@@ -1,7 +1,5 @@
 """One pair: the prices that it is trained on, its backtest, its forecast, and what the gate finds in them."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Sequence
@@ -135,7 +133,7 @@ class TrainedPair:
 
 
 def train_pair(  # noqa: PLR0913, PLR0917 what a training of one pair depends on
-    read: PairHistory, plan: BacktestPlan, days: int, seed: int, progress: tqdm[Never], champion: Model | None
+    read: PairHistory, plan: BacktestPlan, days: int, seed: int, progress: "tqdm[Never]", champion: Model | None
 ) -> TrainedPair:
     """Replay the forecasts of the past, score them, and make the forecast of the future.
 

@@ -1,7 +1,5 @@
 """A picture of a forecast: the market, the fitted curve, the forecast, and the prices that followed."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The training pipeline: histories, backtests, fits, the gate's verdict and the ledger; then one model file."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -143,7 +141,7 @@ def _train_pairs(
     settings: TrainSettings,
     champion: Model | None,
     left_out: dict[Pair, Sequence[str]],
-    progress: tqdm[Never],
+    progress: "tqdm[Never]",
 ) -> dict[Pair, TrainedPair]:
     """Train every pair; note in `left_out` which collected pair cannot be trained, unless none can."""
     plan, request = settings.backtest, settings.history
@@ -201,7 +199,7 @@ def _read_histories(
     request: HistoryRequest,
     gate: GatePlan,
     now: datetime,
-    progress: tqdm[Never],
+    progress: "tqdm[Never]",
 ) -> tuple[dict[Pair, PairHistory], dict[Pair, Sequence[str]]]:
     """Read the history of every pair before the first one is fitted: a refusal names the faults of all pairs.
 

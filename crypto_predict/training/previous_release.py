@@ -1,7 +1,5 @@
 """The release before this one: the champion, the ledger that is continued, and what a killed training left."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 from collections.abc import Iterable

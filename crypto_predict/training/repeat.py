@@ -4,8 +4,6 @@ Each training is a process of its own. Its memory is given back, and neither a c
 memory ends the repetition. It ends with this process: its standard input is a pipe that this process holds open.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

@@ -1,7 +1,5 @@
 """The report of a training run: a summary or all tables for a person, or JSON for a machine."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 

@@ -1,7 +1,5 @@
 """Tables and paragraphs of text, at most `WIDTH` columns wide."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from textwrap import fill

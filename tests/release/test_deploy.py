@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from crypto_predict.baked import store
 from crypto_predict.errors import InvalidValue, ReleaseFailed
@@ -25,13 +26,16 @@ from crypto_predict.release.deploy import (
 )
 from crypto_predict.release.job import Job
 from crypto_predict.release.programs import MOST_BYTES, NoAnswer, fetch
+from tests.support.live import until
 from tests.support.models import TRAINED_AT, make_model
-from tests.support.render import BELOW, KEY, HookFault, Launcher, Render, SiteAnswer, SkippedTime, kept, processes
+from tests.support.render import BELOW, KEY, Launcher, Render, SkippedTime, kept, processes
+from tests.support.replay.server import Fault, Handler, answer, drip_headers, stall
 from tests.support.serving import ROOT
 
 IMAGES = [f"ghcr.io/o/crypto-predict@sha256:{digit * 64}" for digit in "1234"]
 OLD, NEW, BROKEN, OTHER = IMAGES
 OLD_BUILD, NEW_BUILD, OTHER_BUILD = (f"0.3.1-202405181{hour}1047" for hour in "028")
+WAKING = "<html><body>Service waking up</body></html>"
 RENDERS, QUICK = 900.0, 60.0  # seconds of patience
 
 
@@ -84,7 +88,7 @@ class Trial:
 
     def images(self) -> list[str]:
         """Return the images that the hook was called with, in order."""
-        return [request.query["imgURL"][0] for request in self.render.hook_requests]
+        return [request.query["imgURL"] for request in self.render.hook_server.requests]
 
     def summary(self) -> str:
         """Return the run's page."""
@@ -110,11 +114,11 @@ def answering(site: str) -> tuple[str | None, str]:
 
 def test_an_image_is_live_once_its_own_build_answers(trial: Trial) -> None:
     """The hook's own answer comes earlier and proves nothing. Caches must not answer for the site."""
-    trial.render.faults.held = 3
+    trial.render.held = 3
     trial.deploy()
     assert answering(trial.render.site)[0] == NEW_BUILD
     assert trial.render.switched == [OLD, NEW]
-    assert {request.headers["cache-control"] for request in trial.render.site_requests} == {"no-cache"}
+    assert {request.headers["cache-control"] for request in trial.render.site_server.requests} == {"no-cache"}
     assert f"{NEW_BUILD}`, is live" in trial.summary()
 
 
@@ -122,8 +126,8 @@ def test_an_image_is_live_once_its_own_build_answers(trial: Trial) -> None:
 def test_the_hook_gets_the_digest_once_and_keeps_its_own_query(idle: Render, more: str) -> None:
     """Render does not notice that a tag moved, and the copied address may already name an image."""
     Service(idle.hook + more, "", Patience(0, 1)).start(NEW)
-    (request,) = idle.hook_requests
-    assert (request.method, request.query) == ("POST", {"key": [KEY], "imgURL": [NEW]})
+    (request,) = idle.hook_server.requests
+    assert (request.method, request.query) == ("POST", {"key": KEY, "imgURL": NEW})
 
 
 def test_a_site_may_be_written_with_a_slash_or_a_path(render: Render) -> None:
@@ -134,7 +138,7 @@ def test_a_site_may_be_written_with_a_slash_or_a_path(render: Render) -> None:
 
 def test_a_deploy_waits_while_the_old_version_answers_for_ten_minutes(trial: Trial) -> None:
     """One request every five seconds: the switch comes with the 120th, within the 15 minutes."""
-    trial.render.faults.held, trial.patience = 120, RENDERS
+    trial.render.held, trial.patience = 120, RENDERS
     trial.deploy()
     assert trial.render.switched == [OLD, NEW]
     assert 595 <= trial.time.seconds <= 600
@@ -142,7 +146,7 @@ def test_a_deploy_waits_while_the_old_version_answers_for_ten_minutes(trial: Tri
 
 def test_an_old_version_that_never_goes_away_is_deployed_again(trial: Trial) -> None:
     """Otherwise the new one could go live later, unverified."""
-    trial.render.faults.held, trial.patience = None, RENDERS
+    trial.render.held, trial.patience = None, RENDERS
     failure = trial.fails()
     assert f"did not answer as {NEW_BUILD} within 900 s; last: build {OLD_BUILD}" in failure
     assert f"rolled back to {OLD_BUILD}, which answers again" in failure
@@ -168,8 +172,8 @@ def test_an_image_that_never_starts_or_is_another_build_is_rolled_back(
 
 def test_a_rollback_that_fails_as_well_is_reported_beside_the_first_failure(trial: Trial) -> None:
     """The error has both, and what the site answers now."""
-    trial.render.faults.unhealthy = 2
-    trial.render.faults.site.extend([SiteAnswer(502)] * 500)
+    trial.render.unhealthy = 2
+    trial.render.site_server.inject(answer(502), times=500)
     failure = trial.fails()
     assert f"{NEW_BUILD} is not live" in failure
     assert f"not rolled back: {trial.render.site} did not answer as {OLD_BUILD}" in failure
@@ -184,16 +188,21 @@ def test_without_an_earlier_release_there_is_nothing_to_roll_back_to(trial: Tria
 
 def test_a_sleeping_instance_may_answer_anything_while_it_wakes(trial: Trial) -> None:
     """After any answer that is not a version the release asks again."""
-    trial.render.faults.site.extend(map(SiteAnswer, [502, 503, 200, 404, 429, 301]))
+    for status in (502, 503, 200, 404, 429, 301):
+        trial.render.site_server.inject(answer(status, WAKING, "text/html"))
     trial.deploy()
-    assert len(trial.render.site_requests) > 6
+    assert len(trial.render.site_server.requests) > 6
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"null", b'{"build": 7}', b"[" * 60_000, b"\xff\xfe", b'\n{"build": "\\u202e\\nx"}'], ids=repr
 )
 def test_an_answer_that_is_not_a_version_is_recognized(idle: Render, body: bytes) -> None:
-    idle.faults.site.append(SiteAnswer(body=body))
+
+    async def odd(_: web.Request, __: Handler) -> web.Response:
+        return web.Response(body=body)
+
+    idle.site_server.inject(odd)
     build, words = answering(idle.site)
     assert build != NEW_BUILD
     assert words.isprintable()
@@ -201,20 +210,33 @@ def test_an_answer_that_is_not_a_version_is_recognized(idle: Render, body: bytes
 
 def test_a_site_may_redirect_three_times(idle: Render) -> None:
     """From http to https, and to a custom domain; more is a loop."""
-    moved = SiteAnswer(301, location="/version")
-    version = SiteAnswer(body=f'{{"build": "{OLD_BUILD}"}}'.encode())
-    idle.faults.site.extend([*[moved] * 3, version])
+    moved = answer(301, location="/version")
+    idle.site_server.inject(moved, times=3)
+    idle.site_server.inject(answer(200, f'{{"build": "{OLD_BUILD}"}}'))
     assert answering(idle.site) == (OLD_BUILD, f"build {OLD_BUILD}")
-    idle.faults.site.extend([moved] * 4)
+    idle.site_server.inject(moved, times=4)
     assert answering(idle.site) == (None, "no answer: too many redirects")
 
 
 def test_an_endless_answer_costs_neither_time_nor_memory(idle: Render) -> None:
     """Also with a curl that applies its limit only to an announced length."""
-    idle.faults.site.append(SiteAnswer(endless=True))
+    poured: list[int] = []
+
+    async def endless(request: web.Request, _: Handler) -> web.StreamResponse:
+        response, sent = web.StreamResponse(), 0
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b" " * 65_536)
+                sent += 65_536
+        finally:
+            poured.append(sent)
+
+    idle.site_server.inject(endless)
     with pytest.raises(NoAnswer):
         fetch(idle.site, 2)
-    assert idle.poured(1) < 25 * MOST_BYTES  # some 750 MB without a limit
+    until(lambda: bool(poured), "the answer has ended")
+    assert poured[0] < 25 * MOST_BYTES  # some 750 MB without a limit
 
 
 def test_a_site_that_refuses_connections_is_tried_until_the_patience_ends(trial: Trial) -> None:
@@ -224,7 +246,8 @@ def test_a_site_that_refuses_connections_is_tried_until_the_patience_ends(trial:
 
 
 def test_a_hook_that_fails_is_called_again(trial: Trial) -> None:
-    trial.render.faults.hook.extend([HookFault(500), HookFault(503), HookFault(429, {"Retry-After": "60"})])
+    for fault in (answer(500), answer(503), answer(429, retry_after="60")):
+        trial.render.hook_server.inject(fault)
     trial.deploy()
     assert trial.images() == [NEW] * 4
     assert trial.time.seconds >= PAUSES[0] + PAUSES[1] + 60  # as long as it request for
@@ -233,23 +256,23 @@ def test_a_hook_that_fails_is_called_again(trial: Trial) -> None:
 @pytest.mark.parametrize("wanted", ["86400", "9" * 400, "-1", "soon", "Wed, 21 Oct 2065 07:28:00 GMT"])
 def test_a_hook_cannot_ask_for_a_longer_pause_than_two_minutes(idle: Render, wanted: str) -> None:
     """A Retry-After that cannot be read is ignored."""
-    idle.faults.hook.append(HookFault(429, {"Retry-After": wanted}))
+    idle.hook_server.inject(answer(429, retry_after=wanted))
     time = SkippedTime(idle)
     Service(idle.hook, "", time.patience(QUICK)).start(NEW)
     assert time.seconds == (LONGEST_PAUSE if wanted.isdigit() else PAUSES[0])
 
 
-@pytest.mark.parametrize("fault", [HookFault(hangs=True), HookFault(drips=True)], ids=["hangs", "drips"])
-def test_a_hook_that_hangs_is_called_again(trial: Trial, fault: HookFault) -> None:
+@pytest.mark.parametrize("fault", [stall, drip_headers], ids=["hangs", "drips"])
+def test_a_hook_that_hangs_is_called_again(trial: Trial, fault: Fault) -> None:
     """Also if a byte arrives now and then, so that no single read exceeds a time limit."""
-    trial.render.faults.hook.append(fault)
+    trial.render.hook_server.inject(fault)
     trial.deploy(hook_seconds=0.5)
     assert trial.images() == [NEW] * 2
 
 
 def test_a_hook_that_always_answers_500_fails_and_the_old_image_is_deployed_again(trial: Trial) -> None:
     """It may have started the image nevertheless."""
-    trial.render.faults.hook.extend([HookFault(500)] * (len(PAUSES) + 1))
+    trial.render.hook_server.inject(answer(500), times=len(PAUSES) + 1)
     failure = trial.fails()
     assert "failed 4 times, the last time: it answered 500 Internal Server Error\n  rolled back" in failure
     assert trial.images() == [*[NEW] * 4, OLD]
@@ -258,15 +281,14 @@ def test_a_hook_that_always_answers_500_fails_and_the_old_image_is_deployed_agai
 @pytest.mark.parametrize("status", [400, 401, 404, 307])
 def test_a_hook_that_refuses_is_not_called_again(trial: Trial, status: int) -> None:
     """A wrong secret stays wrong. A redirect is not followed: the secret must not go elsewhere."""
-    moved = {"Location": f"{trial.render.site}/stolen?key={KEY}"}
-    trial.render.faults.hook.extend([HookFault(status, moved)] * 2)
+    trial.render.hook_server.inject(answer(status, location=f"{trial.render.site}/stolen?key={KEY}"), times=2)
     failure = trial.fails()
     assert f"answered {status}" in failure
     assert ("redirects are not followed with a secret" in failure) == (status == 307)
     assert f"check {SECRET}" in failure
     assert f"answers now: build {OLD_BUILD}" in failure
     assert trial.images() == [NEW, OLD]  # once each
-    assert {request.path for request in trial.render.site_requests} == {"/version"}
+    assert {request.path for request in trial.render.site_server.requests} == {"/version"}
 
 
 def test_the_secret_is_in_no_error_log_page_or_process_list(
@@ -285,9 +307,10 @@ def test_the_secret_is_in_no_error_log_page_or_process_list(
     (programs / "curl").chmod(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
     caplog.set_level(logging.DEBUG)
-    quoting = HookFault(500, {"Location": trial.render.hook, "Retry-After": KEY}, echoes=True)
-    hangs, refuses = HookFault(hangs=True), HookFault(404, echoes=True)
-    trial.render.faults.hook.extend([quoting, hangs, quoting, refuses, HookFault(404)])
+    request_line = f"POST {trial.render.hook} was not possible"
+    quoting = answer(500, request_line, location=trial.render.hook, retry_after=KEY)
+    for fault in (quoting, stall, quoting, answer(404, request_line), answer(404)):
+        trial.render.hook_server.inject(fault)
     failure = trial.fails(hook_seconds=0.5)
     assert words.read_text().count("POST") == len(trial.images()) == 5
     for text in (failure, trial.summary(), caplog.text, words.read_text(), *capfd.readouterr()):
@@ -356,7 +379,7 @@ def test_bad_arguments_are_named_before_anything_is_deployed(
     assert f"deploy: error: {named}:" in capsys.readouterr().err
     assert __main__.main(WORDS, {}) == 2
     assert f"deploy: error: {SECRET}:" in capsys.readouterr().err
-    assert idle.hook_requests == []
+    assert idle.hook_server.requests == []
 
 
 @pytest.mark.parametrize(("held", "code", "last"), [(0, 0, "is live at"), (None, 1, f"rolled back to {OLD_BUILD}")])
@@ -364,7 +387,7 @@ def test_the_command_deploys_or_rolls_back_after_its_patience(
     render: Render, held: int | None, code: int, last: str
 ) -> None:
     """The secret has a line feed at its end, as after a careless paste."""
-    render.faults.held = held
+    render.held = held
     words = (*WORDS, "--site", render.site, *BACK, "--patience", "3s" if held is None else "60s", "--every", "1s")
     command = [sys.executable, "-m", "crypto_predict.release", *words]
     environ = {**os.environ, SECRET: f"{render.hook}\n"}

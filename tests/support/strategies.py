@@ -149,7 +149,7 @@ def closes(days: int, between: Sequence[float | None], last_close: float) -> tup
 @st.composite
 def forecasts(draw: st.DrawFn) -> PairForecast:
     """Forecasts without a fault, which can be evaluated."""
-    first = draw(st.dates(max_value=date.max - timedelta(days=HORIZON_DAYS + MOST_RANGE)))
+    first = draw(st.dates(date(2, 1, 1), max_value=date.max - timedelta(days=HORIZON_DAYS + MOST_RANGE)))
     last = first + timedelta(days=draw(st.integers(0, MOST_RANGE)))
     after = draw(st.timedeltas(timedelta(0), DAY - timedelta(microseconds=1)))
     last_close = draw(PRICES)

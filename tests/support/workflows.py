@@ -5,9 +5,11 @@ Replay servers on loopback take the place of the exchange, GitHub (`tests/suppor
 """
 
 import contextlib
+import fcntl
 import functools
 import json
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -18,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -232,6 +234,75 @@ def world(folder: Path, earlier: Path | None = None) -> Iterator[World]:
         yield made
         kept = {name: getattr(played.repository, name) for name in ("attestations", "releases")}
         (folder / "github.json").write_text(json.dumps(kept))
+
+
+@dataclass(frozen=True)
+class First:
+    """The results of the first release of a repository: without an earlier tag, image or ledger."""
+
+    folder: Path
+    run: subprocess.CompletedProcess[str]
+    tags: dict[str, str]  # of the image, to digests
+    refs: dict[str, str]  # on GitHub
+    releases: list[dict[str, object]]
+    attested: list[str]
+    switched: list[str]  # images that went live
+    revision: str
+    image: str  # name in the registry
+    build: str  # of the live site
+    sent: set[str]  # values of the headers that the exchange received
+    index: dict[str, Any]
+    readme: str  # of the public record
+    record: list[str]  # its files
+    ledger: bytes  # of the public record
+    pages: Path  # the folder of the static page
+
+
+@pytest.fixture(scope="session")
+def first(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> First:
+    """The first release of a repository, which all processes of a test run share: it takes more than a minute."""
+    folder = tmp_path_factory.getbasetemp().parent / f"first-release-{testrun_uid}"
+    folder.mkdir(exist_ok=True)
+    results = folder / "results.pickle"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not results.exists():
+            results.write_bytes(pickle.dumps(_first_release(folder / "world")))
+    return cast(First, pickle.loads(results.read_bytes()))
+
+
+def _first_release(folder: Path) -> First:
+    with world(folder) as made, market() as exchange:
+        made.github.repository.has_pages = True
+        run = made.release("push", exchange.url, runners=RUNNERS)
+        assert run.returncode == 0, run.stdout[-6000:] + run.stderr
+        return First(
+            folder=folder,
+            run=run,
+            tags=made.tags(),
+            refs=made.github.repository.refs(),
+            releases=made.github.repository.releases,
+            attested=made.attested,
+            switched=made.render.switched,
+            revision=made.clone.head(),
+            image=made.image,
+            build=made.ask("/version")["build"],
+            sent={value for request in exchange.requests for value in request.headers.values()},
+            index=manifest_of(f"{made.image}:latest"),
+            readme=made.recorded("README.md"),
+            record=made.github.repository.run("ls-tree", "--name-only", "record").splitlines(),
+            ledger=f"{made.recorded('ledger.jsonl')}\n".encode(),
+            pages=made.pages,
+        )
+
+
+@contextlib.contextmanager
+def after(first: First, folder: Path) -> Iterator[World]:
+    """Continue the world of the first release, which is live."""
+    with world(folder, first.folder) as made:
+        made.render.run(f"{made.image}@{first.tags['latest']}")
+        made.render.hook_server.requests.clear()
+        yield made
 
 
 @functools.cache

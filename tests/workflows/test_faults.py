@@ -5,46 +5,32 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import workflows
 from tests.support.engine import build, docker
 from tests.support.registries import digest_at
-from tests.support.workflows import World, ledger_of, market, needs_workflows, world
+from tests.support.workflows import First, World, after, ledger_of, market, needs_workflows
 
+first = workflows.first  # a fixture
 pytestmark = [needs_workflows, pytest.mark.repeats, pytest.mark.timeout(600)]
 
 
-@pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """The folder of a repository after its first release, and the tags of its image."""
-    folder = tmp_path_factory.mktemp("released")
-    with world(folder) as made, market() as exchange:
-        run = made.release("push", exchange.url)
-        assert run.returncode == 0, run.stdout[-6000:] + run.stderr
-        return folder, made.tags()
-
-
 @pytest.fixture
-def later(released: tuple[Path, dict[str, str]], tmp_path: Path) -> Iterator[World]:
+def later(first: First, tmp_path: Path) -> Iterator[World]:
     """The repository after its first release, which is live. A test must not change `latest` and the site."""
-    folder, tags = released
-    with world(tmp_path, folder) as made:
-        live = f"{made.image}@{tags['latest']}"
-        made.render.run(live)
-        made.render.hook_requests.clear()
-        build = made.ask("/version")["build"]
-        yield made
-        assert {tag: digest_at(f"{made.image}:{tag}") for tag in tags} == tags
-        assert made.ask("/version")["build"] == build
+    with after(first, tmp_path) as world:
+        yield world
+        assert {tag: digest_at(f"{world.image}:{tag}") for tag in first.tags} == first.tags
+        assert world.ask("/version")["build"] == first.build
 
 
 @pytest.fixture
-def tampered(released: tuple[Path, dict[str, str]], tmp_path: Path) -> Iterator[World]:
+def tampered(first: First, tmp_path: Path) -> Iterator[World]:
     """The repository after its first release, and after somebody put another image under `latest`."""
-    folder, tags = released
-    with world(tmp_path / "world", folder) as made:
-        (tmp_path / "Dockerfile").write_text(f"FROM {made.image}@{tags['latest']}\nLABEL tampered=yes\n")
-        build("--provenance=false", arguments={}, context=tmp_path, tag=f"{made.image}:latest")
-        docker("push", "--quiet", f"{made.image}:latest")
-        yield made
+    with after(first, tmp_path / "world") as world:
+        (tmp_path / "Dockerfile").write_text(f"FROM {world.image}@{first.tags['latest']}\nLABEL tampered=yes\n")
+        build("--provenance=false", arguments={}, context=tmp_path, tag=f"{world.image}:latest")
+        docker("push", "--quiet", f"{world.image}:latest")
+        yield world
 
 
 def test_a_model_that_the_gate_refuses_is_not_published_and_opens_an_issue(later: World) -> None:
@@ -53,7 +39,7 @@ def test_a_model_that_the_gate_refuses_is_not_published_and_opens_an_issue(later
         run = later.release("schedule", exchange.url)
     assert run.returncode != 0
     assert "refused by the gate" in run.stdout
-    assert later.render.hook_requests == []
+    assert later.render.hook_server.requests == []
     (issue,) = later.github.repository.issues
     assert (issue["state"], "`train`" in issue["body"]) == ("open", True)
 
@@ -73,20 +59,20 @@ def test_an_image_that_the_smoke_test_refuses_is_neither_attested_nor_published(
     assert run.returncode != 0
     assert "its card says that the prices are simulated" in run.stdout
     assert later.attested == before
-    assert later.render.hook_requests == []
+    assert later.render.hook_server.requests == []
 
 
-def test_a_deploy_that_does_not_answer_is_rolled_back(later: World, released: tuple[Path, dict[str, str]]) -> None:
+def test_a_deploy_that_does_not_answer_is_rolled_back(later: World, first: First) -> None:
     """The commit keeps its tag, since its tests passed; the image gets no tag."""
     later.push("fix: something that does not start at the host")
-    later.render.faults.unhealthy = 1
+    later.render.unhealthy = 1
     with market() as exchange:
         run = later.release("push", exchange.url, DEPLOY_PATIENCE="15s")
     assert run.returncode != 0
     assert "rolled back to" in run.stdout
-    deployed = [request.query["imgURL"][0].partition("@")[2] for request in later.render.hook_requests]
-    assert deployed[1:] == [released[1]["latest"]]
-    assert set(later.tags()) == set(released[1])
+    deployed = [request.query["imgURL"].partition("@")[2] for request in later.render.hook_server.requests]
+    assert deployed[1:] == [first.tags["latest"]]
+    assert set(later.tags()) == set(first.tags)
     assert set(later.git_tags()) == {"v0.1.0", "v0.1.1"}
 
 
@@ -129,4 +115,4 @@ def test_a_rollback_to_a_build_that_was_never_published_fails(later: World) -> N
     run = later.run("rollback.yml", "workflow_dispatch", "--input", "build=0.0.1-20200101000000")
     assert run.returncode != 0
     assert "0.0.1-20200101000000 does not exist" in run.stdout
-    assert later.render.hook_requests == []
+    assert later.render.hook_server.requests == []

@@ -1,7 +1,6 @@
 """The release workflow itself, from checkout to public record. Only GitHub, Render and the exchange are replaced."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,72 +8,40 @@ from pathlib import Path
 import pytest
 
 from crypto_predict.baked.ledger import Release
-from tests.support import github, render
+from tests.support import github, render, workflows
 from tests.support.engine import forget
 from tests.support.feeds import faults
 from tests.support.ledgers import contents
-from tests.support.workflows import KEYS, RUNNERS, World, ledger_of, manifest_of, market, needs_workflows, world
+from tests.support.workflows import KEYS, First, World, after, ledger_of, market, needs_workflows
 
+first = workflows.first  # a fixture
 pytestmark = [needs_workflows, pytest.mark.repeats, pytest.mark.timeout(600)]
 
 
 @dataclass(frozen=True)
-class First:
-    """The results of the first release of a repository."""
+class Pushed:
+    """A repository after two more pushes: the release of one was skipped, the next one was released."""
 
-    folder: Path
-    run: subprocess.CompletedProcess[str]
-    tags: dict[str, str]  # of the image, to digests
-    refs: dict[str, str]  # on GitHub
-    releases: list[dict[str, object]]
-    attested: list[str]
-    switched: list[str]  # images that went live
+    world: World
+    skipped: str
     revision: str
-    image: str  # name in the registry
-    build: str  # of the live site
-    sent: set[str]  # values of the headers that the exchange received
-    index: dict[str, object]
-    readme: str  # of the public record
-    record: list[str]  # its files
-    ledger: bytes  # of the public record
-    pages: Path  # the folder of the static page
-
-
-@pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> First:
-    """The first release of a repository: without an earlier tag, image or ledger."""
-    folder = tmp_path_factory.mktemp("first")
-    with world(folder) as made, market() as exchange:
-        made.github.repository.has_pages = True
-        run = made.release("push", exchange.url, runners=RUNNERS)
-        assert run.returncode == 0, run.stdout[-6000:] + run.stderr
-        return First(
-            folder=folder,
-            run=run,
-            tags=made.tags(),
-            refs=made.github.repository.refs(),
-            releases=made.github.repository.releases,
-            attested=made.attested,
-            switched=made.render.switched,
-            revision=made.clone.head(),
-            image=made.image,
-            build=made.ask("/version")["build"],
-            sent={value for request in exchange.requests for value in request.headers.values()},
-            index=manifest_of(f"{made.image}:latest"),
-            readme=made.recorded("README.md"),
-            record=made.github.repository.run("ls-tree", "--name-only", "record").splitlines(),
-            ledger=f"{made.recorded('ledger.jsonl')}\n".encode(),
-            pages=made.pages,
-        )
 
 
 @pytest.fixture
 def later(first: First, tmp_path: Path) -> Iterator[World]:
     """The repository after its first release, which is live."""
-    with world(tmp_path, first.folder) as made:
-        made.render.run(f"{made.image}@{first.tags['latest']}")
-        made.render.hook_requests.clear()
-        yield made
+    with after(first, tmp_path) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def pushed(first: First, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pushed]:
+    """The repository after its second release. Only the last test that uses it releases anything."""
+    with after(first, tmp_path_factory.mktemp("pushed")) as world, market() as exchange:
+        pushed = Pushed(world, world.push("wrote the guide anew"), world.push("added SOL pair"))
+        run = world.release("push", exchange.url)
+        assert run.returncode == 0, run.stdout[-6000:]
+        yield pushed
 
 
 def test_a_first_release_is_published_under_three_tags_of_one_digest(first: First) -> None:
@@ -104,7 +71,6 @@ def test_the_tested_commit_has_a_version_tag_and_a_github_release(first: First) 
 
 def test_the_index_is_described_and_names_its_base(first: First) -> None:
     annotations = first.index["annotations"]
-    assert isinstance(annotations, dict)
     given = {name.removeprefix("org.opencontainers.image."): value for name, value in annotations.items()}
     assert given["source"] == f"https://github.com/{github.REPOSITORY}"
     assert (given["version"], given["revision"], given["licenses"]) == (first.build, first.revision, "MIT")
@@ -157,7 +123,7 @@ def test_a_schedule_of_a_tagged_commit_retrains_without_the_tests(first: First, 
         run = later.release("schedule", exchange.url, HEARTBEAT_URL=f"{later.render.site}/livez")
     assert run.returncode == 0, run.stdout[-6000:]
     assert "[release/test" not in run.stdout
-    assert later.render.site_requests[-1].path == "/livez"
+    assert later.render.site_server.requests[-1].path == "/livez"
     tags = later.tags()
     (build,) = set(tags) - set(first.tags)
     assert build.startswith("0.1.0-20")
@@ -184,50 +150,41 @@ def test_a_schedule_of_a_commit_without_a_tag_does_the_same_as_its_push(first: F
     assert later.tags()["1.0.0"] == later.tags()["latest"] != first.tags["latest"]
 
 
-def test_every_push_raises_at_least_the_patch_version(first: First, later: World) -> None:
+def test_every_push_raises_at_least_the_patch_version(first: First, pushed: Pushed) -> None:
     """Two commits never share a version, whatever their messages are."""
-    revision = later.push("added SOL pair")
-    with market() as exchange:
-        run = later.release("push", exchange.url)
-    assert run.returncode == 0, run.stdout[-6000:]
-    tags = later.tags()
+    tags = pushed.world.tags()
     assert tags["latest"] == tags["0.1.1"] != first.tags["latest"]
     assert tags["0.1.0"] == first.tags["0.1.0"]
-    assert later.git_tags()["v0.1.1"] == revision
-    assert later.ask("/version")["git_revision"] == revision
-    assert [release["tag_name"] for release in later.github.repository.releases][-1] == "v0.1.1"
+    assert pushed.world.git_tags() == {"v0.1.0": first.revision, "v0.1.1": pushed.revision}
+    assert pushed.world.ask("/version")["git_revision"] == pushed.revision
+    assert [release["tag_name"] for release in pushed.world.github.repository.releases][-1] == "v0.1.1"
 
 
-def test_an_old_run_that_is_started_again_releases_nothing(first: First, later: World) -> None:
+def test_an_old_run_that_is_started_again_releases_nothing(first: First, pushed: Pushed) -> None:
     """Whether its commit has a tag or not: old code would come back under `latest`."""
-    skipped = later.push("fix: its push was skipped")
-    later.push("feat: released instead")
+    before = pushed.world.tags()
     with market() as exchange:
-        assert later.release("push", exchange.url).returncode == 0
-        before = later.tags()
-        of_skipped = later.release("push", exchange.url, at=skipped)
-        of_first = later.release("push", exchange.url, at=first.revision)
+        of_skipped = pushed.world.release("push", exchange.url, at=pushed.skipped)
+        of_first = pushed.world.release("push", exchange.url, at=first.revision)
     assert of_skipped.returncode != 0
-    assert "was released as part of v0.2.0: run the release of what main is now" in of_skipped.stdout
+    assert "was released as part of v0.1.1: run the release of what main is now" in of_skipped.stdout
     assert of_first.returncode != 0
     assert "this run is older than the last release" in of_first.stdout
-    assert later.tags() == before
-    assert set(later.git_tags()) == {"v0.1.0", "v0.2.0"}
+    assert pushed.world.tags() == before
+    assert set(pushed.world.git_tags()) == {"v0.1.0", "v0.1.1"}
 
 
-def test_a_rollback_by_hand_makes_an_earlier_build_live(first: First, later: World) -> None:
+def test_a_rollback_by_hand_makes_an_earlier_build_live(first: First, pushed: Pushed) -> None:
     """It is verified and tested first. The next release follows it, since `latest` names it."""
-    later.push("feat: something that turns out to be wrong")
-    with market() as exchange:
-        assert later.release("push", exchange.url).returncode == 0
-    assert later.ask("/version")["build"] != first.build
-    run = later.run("rollback.yml", "workflow_dispatch", "--input", f"build={first.build}")
+    world = pushed.world
+    assert world.ask("/version")["build"] != first.build
+    run = world.run("rollback.yml", "workflow_dispatch", "--input", f"build={first.build}")
     assert run.returncode == 0, run.stdout[-6000:]
-    verified = [request.path for request in later.github.requests if "/attestations/" in request.path]
+    verified = [request.path for request in world.github.requests if "/attestations/" in request.path]
     assert first.tags["latest"] in verified[-2]
     assert "Smoke test**: passed" in run.stdout
-    assert later.ask("/version")["build"] == first.build
-    assert later.tags()["latest"] == first.tags["latest"]
+    assert world.ask("/version")["build"] == first.build
+    assert world.tags()["latest"] == first.tags["latest"]
 
 
 def test_without_a_hook_nothing_is_deployed_and_the_release_is_promoted(first: First, later: World) -> None:
@@ -242,7 +199,7 @@ def test_without_a_hook_nothing_is_deployed_and_the_release_is_promoted(first: F
     assert "No static page: to publish one, select **GitHub Actions** as the source in" in run.stdout
     assert "**Not attested**: this repository is private" in run.stdout
     assert later.tags()["latest"] != first.tags["latest"]
-    assert later.render.hook_requests == []
+    assert later.render.hook_server.requests == []
 
 
 def test_the_image_of_a_change_is_built_and_tested_without_any_secret(later: World) -> None:

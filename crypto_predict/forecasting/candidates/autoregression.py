@@ -1,7 +1,5 @@
 """ARIMA(7,1,0) with a drift: an autoregression of daily returns on those of the last week."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

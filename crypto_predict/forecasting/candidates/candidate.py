@@ -5,8 +5,6 @@ forecast goes on with every further close. The day of the week is fixed, so that
 whenever a history starts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property

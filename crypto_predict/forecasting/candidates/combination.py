@@ -8,8 +8,6 @@ rule of James and Stein ("Estimation with Quadratic Loss", Fourth Berkeley Sympo
 forecast therefore gets persistence, not noise.
 """
 
-from __future__ import annotations
-
 import math
 from statistics import NormalDist
 

@@ -7,8 +7,6 @@ one, and the estimate is made anew. So a training gives the same bytes with and 
 They are single-precision numbers, seven digits of a log price: more would only make the file larger.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import logging
@@ -42,7 +40,7 @@ class Estimates:
     by_digest: Mapping[bytes, bytes] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, texts: Sequence[str]) -> Estimates:
+    def parse(cls, texts: Sequence[str]) -> "Estimates":
         """Return the estimates of what `texts` has returned.
 
         Raises:
@@ -63,7 +61,7 @@ class Estimates:
         """Return each as base64: the first 8 bytes of the digest, and single-precision numbers."""
         return tuple(base64.b64encode(digest + numbers).decode() for digest, numbers in self.by_digest.items())
 
-    def checked(self, windows: Sequence[FloatArray]) -> Estimates:
+    def checked(self, windows: Sequence[FloatArray]) -> "Estimates":
         """Return those of these closes, or none if one of a sample differs from what is estimated here."""
         ours = {digest: window for window in windows if (digest := _digest(window)) in self.by_digest}
         for digest in list(ours)[::-CHECKED_EVERY]:

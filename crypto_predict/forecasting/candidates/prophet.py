@@ -1,7 +1,5 @@
 """Prophet as a candidate: the curve of the whole history, fitted once a week and updated with every close."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -11,8 +11,6 @@ Gaussian one.
 The interval is symmetric around the curve in log price. A bias of Prophet widens both sides.
 """
 
-from __future__ import annotations
-
 from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass

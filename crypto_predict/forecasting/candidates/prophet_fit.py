@@ -1,7 +1,5 @@
 """Prophet on log price, and its fitted curve as plain numbers."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass
 from typing import Any

@@ -12,8 +12,6 @@ Statistics 35, 2008). A fit takes some three milliseconds, and Prophet itself, s
 The constants are Prophet's defaults.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 
@@ -55,13 +53,13 @@ class _Posterior:
     gaussian: FloatArray  # (P,) the precisions of the normal priors
 
     @classmethod
-    def of(cls, features: FloatArray, y: FloatArray, changes: int) -> _Posterior:
+    def of(cls, features: FloatArray, y: FloatArray, changes: int) -> "_Posterior":
         slopes = slice(2, 2 + changes)
         gaussian = np.full(features.shape[1], SEASONALITY_SCALE**-2)
         gaussian[:2], gaussian[slopes] = LINE_SCALE**-2, 0.0
         return cls(features.T @ features, features.T @ y, float(y @ y), len(y), slopes, gaussian)
 
-    def extended(self, features: FloatArray, y: FloatArray) -> _Posterior:
+    def extended(self, features: FloatArray, y: FloatArray) -> "_Posterior":
         """Return the posterior with more closes."""
         return replace(
             self,
@@ -122,7 +120,7 @@ class ProphetMap:
         """Return (n,) the curve in log price at the closes of the days (n,)."""
         return np.asarray(self.scale * (self._features(days) @ self.parameters), dtype=np.float64)
 
-    def update(self, days: IntArray, log_close: FloatArray) -> ProphetMap:
+    def update(self, days: IntArray, log_close: FloatArray) -> "ProphetMap":
         """Return the curve with the log closes (k,) of later days (k,) added.
 
         Changepoints stay where they are, and a few rounds from the last maximum take the place of a fit. That takes a

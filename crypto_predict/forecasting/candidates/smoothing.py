@@ -7,8 +7,6 @@ state in between.
 All log prices are relative to the last close of the estimation.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 

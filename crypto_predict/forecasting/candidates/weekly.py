@@ -1,7 +1,5 @@
 """The forecasts of all candidates at every cutoff, from parameters that are estimated once a week."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress

@@ -27,8 +27,6 @@ from the moves of the past with a memory of a year, which starts as a third less
 A day without a candle changes nothing: it is no quiet day. The next return is spread over the days that it took.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -81,7 +79,7 @@ class DailyState:
     volume: FloatArray  # (n,) logarithm of the last day's volume relative to the quarter's mean
     weekdays: FloatArray  # (n, 7) factors of the moves of each day of the week, by ordinal modulo 7
 
-    def at(self, rows: IntArray, days: IntArray) -> DailyState:
+    def at(self, rows: IntArray, days: IntArray) -> "DailyState":
         """Return the state of these `rows` (m,) at other `days` (m,)."""
         columns = (self.sizes, self.memory, self.trends, self.volume, self.weekdays)
         return DailyState(days, *(column[rows] for column in columns))
@@ -110,10 +108,10 @@ class DailyDistribution:
     horizons: tuple[int, ...]  # days, ascending
     coefficients: FloatArray  # (horizons, k) of the features
     quantiles: FloatArray  # (horizons, 7) of the standardised move, at `LEVELS`
-    _means: _Means
+    _means: "_Means"
 
     @classmethod
-    def of(cls, series: DailySeries, horizons: Iterable[int]) -> DailyDistribution:
+    def of(cls, series: DailySeries, horizons: Iterable[int]) -> "DailyDistribution":
         """Return the distribution after n >= 2 days; horizons that have no completed move keep the prior."""
         return learn(series, horizons)[0]
 
@@ -187,7 +185,7 @@ class _Means:
     last_close: float  # log price
 
     @classmethod
-    def of(cls, series: DailySeries) -> tuple[_Means, DailyState]:
+    def of(cls, series: DailySeries) -> tuple["_Means", DailyState]:
         """Return the means after the last of n days, and the state at every close (n,)."""
         days, closes = series.days[series.known], series.log_close[series.known]
         returns, steps = np.diff(closes, prepend=closes[0]), np.diff(days, prepend=days[0] - 1)

@@ -1,7 +1,5 @@
 """The multiplier that turns a predicted standard deviation into the half-width of a central interval."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from statistics import NormalDist

@@ -4,8 +4,6 @@ The arrays of one call are parallel, ``(n,)`` with n >= 1, of finite numbers. Lo
 (price or log price); smaller is better.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from crypto_predict.history.columns import FloatArray

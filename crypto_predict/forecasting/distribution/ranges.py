@@ -4,8 +4,6 @@ The range of a candle measures variance several times as precisely as its return
 element a candle; prices are natural logarithms.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -11,8 +11,6 @@ that coverage holds in the long run (Gibbs and Candes, "Adaptive Conformal Infer
 2021).
 """
 
-from __future__ import annotations
-
 import math
 from bisect import insort
 from collections.abc import Sequence

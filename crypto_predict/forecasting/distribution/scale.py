@@ -11,8 +11,6 @@ expected size is exp(x b), and a move of twice the size counts twice, not four t
 pulls coefficients towards a prior, as in a ridge regression. The whole is convex: there is one minimum, from any start.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

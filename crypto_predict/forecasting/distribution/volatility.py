@@ -8,8 +8,6 @@ towards the long one, as in a GARCH(1,1) process (Bollerslev, "Generalized autor
 heteroskedasticity", Journal of Econometrics 31, 1986).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -39,7 +37,7 @@ class Volatility:
     long: FloatArray  # (n,)
 
     @classmethod
-    def of(cls, log_close: FloatArray) -> Volatility:
+    def of(cls, log_close: FloatArray) -> "Volatility":
         """Return the state at each of n >= 2 log closes, one per step."""
         squares = np.diff(log_close, prepend=log_close[0]) ** 2
         squares[0] = squares[1 : LEAST_STEPS + 1].mean()  # the close before the first is unknown

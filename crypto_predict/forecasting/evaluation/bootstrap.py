@@ -10,8 +10,6 @@ of freedom less than there are blocks (Efron and Tibshirani, "An Introduction to
 a dozen blocks, as at a horizon of a quarter of a year, percentiles of the resampled figures are too narrow.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

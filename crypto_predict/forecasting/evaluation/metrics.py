@@ -9,8 +9,6 @@ Beyond the outer levels the tails are exponential, and the density is continuous
 `baked.distribution` evaluates.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -125,7 +123,7 @@ class _Places:
     high_tail: FloatArray  # (n,)
 
     @classmethod
-    def of(cls, actual: FloatArray, quantiles: FloatArray, levels: FloatArray) -> _Places:
+    def of(cls, actual: FloatArray, quantiles: FloatArray, levels: FloatArray) -> "_Places":
         scores = special.ndtri(levels)
         density = np.exp(-scores * scores / 2) / math.sqrt(2 * math.pi)
         widths, steps = np.diff(quantiles, axis=1), np.diff(scores)

@@ -5,8 +5,6 @@ The target is the close `horizon` steps later (Tashman, "Out-of-sample tests of 
 Journal of Forecasting 16, 2000). A step is one place of the series, a day here: the candidates are daily models.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -56,7 +54,7 @@ class Forecasts:
     persistence: FloatArray  # the close of the cutoff
     quantiles: FloatArray  # (n, 7) at `LEVELS`; `low` and `high` are those at 10 and 90 %
 
-    def only(self, chosen: BoolArray) -> Forecasts:
+    def only(self, chosen: BoolArray) -> "Forecasts":
         """Return the `chosen` (n,) ones."""
         prices = (self.actual, self.predicted, self.low, self.high, self.persistence, self.quantiles)
         return Forecasts(self.horizon, self.cutoffs[chosen], *(price[chosen] for price in prices))

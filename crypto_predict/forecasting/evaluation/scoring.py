@@ -1,7 +1,5 @@
 """The figures of the model card from the forecasts of a backtest, always relative to persistence."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

@@ -5,8 +5,6 @@ the move but by its path: a market that never closes passes every price in betwe
 close of the day before, or nearly so. Closes alone have no path: of their moves only the size is judged.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -97,7 +95,7 @@ class _Days:
     closes_alone: bool  # the close is the only price of every candle, as in a file of closes
 
     @classmethod
-    def of(cls, history: History) -> _Days:
+    def of(cls, history: History) -> "_Days":
         """Return the arrays of a history."""
         candles = history.candles
         adjacent = np.diff(candles.open_time) == history.interval.seconds

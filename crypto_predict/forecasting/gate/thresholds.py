@@ -1,7 +1,5 @@
 """The thresholds of the release gate, each with its reason."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -72,7 +70,7 @@ class GateThresholds:
     least_common: int = 26  # weekly cutoffs at which both models were scored: one crash decides a mean of fewer
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> GateThresholds:
+    def from_environ(cls, environ: Mapping[str, str]) -> "GateThresholds":
         """Read ``GATE_STALEST_HOURS`` and so on; an empty value counts as absent.
 
         Raises:

@@ -3,8 +3,6 @@
 Being no better than persistence is published, and is never a reason. `quality` judges the histories.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

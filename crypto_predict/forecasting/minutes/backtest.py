@@ -9,8 +9,6 @@ Persistence forecasts that the price stays. Its band is Gaussian, with the stand
 of one minute times the root of the horizon, and centred on the newest price.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 

@@ -23,8 +23,6 @@ Realized Volatility", Journal of Financial Econometrics 7, 2009, is the model of
 Where a source has no number of trades or no taker volumes, their features are 0, which is what a usual minute has.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -164,7 +162,7 @@ class Minutes:
     known: Known
 
     @classmethod
-    def of(cls, candles: Candles) -> Minutes:
+    def of(cls, candles: Candles) -> "Minutes":
         """Return the minutes of one or more candles of one minute, ascending, each once."""
         minute = candles.open_time // MINUTE.seconds
         steps = np.diff(minute, append=minute[-1] + 1)
@@ -215,7 +213,7 @@ class Minutes:
     def __len__(self) -> int:
         return len(self.minute)
 
-    def __getitem__(self, rows: slice) -> Minutes:
+    def __getitem__(self, rows: slice) -> "Minutes":
         return Minutes(
             self.minute[rows],
             self.traded[rows],

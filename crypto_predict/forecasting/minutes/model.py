@@ -23,8 +23,6 @@ Coefficients are fitted at `KNOTS` and are linear in the logarithm of the horizo
 those above and below the middle never come nearer to the newest price with the horizon.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import dataclass
@@ -96,7 +94,7 @@ class Coefficients:
     direction: FloatArray  # (5, d) of the features of `signs`, in units of the scale; 0: persistence
 
     @classmethod
-    def fit(cls, candles: Candles, start: Coefficients | None = None) -> Coefficients:
+    def fit(cls, candles: Candles, start: "Coefficients | None" = None) -> "Coefficients":
         """Return the coefficients fitted on these candles of one minute, ascending.
 
         `start` is an earlier fit, for speed alone.
@@ -109,7 +107,7 @@ class Coefficients:
         return cls.of(Minutes.of(candles), start)
 
     @classmethod
-    def of(cls, minutes: Minutes, start: Coefficients | None = None) -> Coefficients:
+    def of(cls, minutes: Minutes, start: "Coefficients | None" = None) -> "Coefficients":
         """Do what `fit` does, with features that are computed already."""
         candles, sizes = int(minutes.traded.sum()), np.abs(minutes.returns[minutes.returns != 0])
         if candles < LEAST_MINUTES:
@@ -127,7 +125,7 @@ class Coefficients:
         return cls(candles, usual, tick, scale, centres, quantiles, direction)
 
     @classmethod
-    def from_json(cls, text: str) -> Coefficients:
+    def from_json(cls, text: str) -> "Coefficients":
         """Return the coefficients that `to_json` wrote.
 
         Raises:
@@ -210,7 +208,7 @@ class Coefficients:
         return np.asarray(quantiles[horizon, left] * (1 - share) + quantiles[horizon, left + 1] * share)
 
     @cached_property
-    def _ahead(self) -> _Knot:
+    def _ahead(self) -> "_Knot":
         """The coefficients at 1 to 15 minutes."""
         return _Knot(
             *(np.tensordot(_BETWEEN, one, 1) for one in (self.scale, self.centres, self.quantiles, self.direction))

@@ -1,7 +1,5 @@
 """The scores of minute forecasts whose outcome is known, beside those of persistence."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from statistics import NormalDist

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from functools import cache
 from importlib import resources
 
@@ -38,6 +39,13 @@ def page(card: Card) -> str:
 
 @cache
 def read(name: str) -> bytes:
-    """Return the content of a file of this package or, if it is not there, of Swagger UI."""
+    """Return the content of a file of this package or, if it is not there, of Swagger UI.
+
+    The image has the large files of Swagger UI as ``.gz`` only.
+    """
     own = resources.files(__package__).joinpath(name)
-    return (own if own.is_file() else resources.files("flask_swagger_ui").joinpath("dist", name)).read_bytes()
+    if own.is_file():
+        return own.read_bytes()
+    library = resources.files("flask_swagger_ui").joinpath("dist")
+    compressed = library.joinpath(f"{name}.gz")
+    return gzip.decompress(compressed.read_bytes()) if compressed.is_file() else library.joinpath(name).read_bytes()

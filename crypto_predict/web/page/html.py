@@ -75,7 +75,7 @@ def page(
     model = answers.model
     card, baked = model.card, model.forecasts[pair]
     facts, decimals = card.pairs[pair], price_decimals(baked.last_close)
-    pairs = [_listed(answers, listed) for listed in answers.held]
+    pairs = [_listed(answers, listed) for listed in answers.pairs]
     price = round(baked.anchor.price, decimals)
     sentence = words.forecast(model, pair)
     forecast = [_line(answers, pair, ahead) for ahead in HORIZONS]
