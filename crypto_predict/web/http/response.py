@@ -42,7 +42,7 @@ class Rendered(NamedTuple):
     status: int = 200
 
 
-def render(value: Any, *, simulated: bool, pair: Pair | None = None) -> Rendered:
+def render(value: Any, *, simulated: bool = False, pair: Pair | None = None) -> Rendered:
     """Render a value (see `plain.encode`), which is about `pair`, as JSON."""
     return json_body(f"{json.dumps(plain.encode(value))}\n".encode(), simulated_header(simulated), pair)
 
