@@ -50,7 +50,7 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
     elapsed = (anchor.at - last.open_time) / DAY - 1  # of the day after the last candle
     ahead = np.array([curve.at(days[-1] + horizon) for horizon in range(HORIZON_DAYS + 1)])
     at_anchor = ahead[0] + elapsed * (ahead[1] - ahead[0])
-    weights, others = _combination(replay, elapsed)
+    weights, increments = _combination(replay, elapsed)
     move = math.log(anchor.price) - math.log(last.close)
     quantiles = distribution.ahead(move, elapsed, _AHEAD.tolist())
     forecast = PairForecast(
@@ -64,9 +64,9 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
         seasonalities=prophet.seasonalities(),
         level_correction=float(math.log(anchor.price) - at_anchor),
         prophet_weights=tuple(weights.tolist()),
-        other_increments=tuple(others.tolist()),
+        other_increments=tuple(increments.tolist()),
         fitted_band=fitted_band(residuals),
-        forecast_quantiles=forecast_quantiles(quantiles, weights * (ahead[1:] - at_anchor) + others),
+        forecast_quantiles=forecast_quantiles(quantiles, weights * (ahead[1:] - at_anchor) + increments),
         prophet_bands=(),
     )
     if faults := evaluation.faults(forecast):
@@ -98,8 +98,8 @@ def _combination(replay: Replay | None, elapsed: float) -> tuple[FloatArray, Flo
     if replay is None:
         return np.zeros(HORIZON_DAYS), np.zeros(HORIZON_DAYS)
     own, weights = NAMES.index(PROPHET), replay.weights[-1]  # (candidates, horizons)
-    others = np.delete(weights * replay.predicted[-1], own, axis=0).sum(axis=0)
+    increments = np.delete(weights * replay.predicted[-1], own, axis=0).sum(axis=0)
     prophet = at_horizons(weights[own], replay.horizons, _AHEAD.tolist())
     prophet *= np.minimum(1.0, replay.horizons[-1] / _AHEAD)
-    since_close = at_horizons(others, replay.horizons, _AHEAD.tolist())
+    since_close = at_horizons(increments, replay.horizons, _AHEAD.tolist())
     return prophet, since_close - elapsed * since_close[0]

@@ -63,7 +63,7 @@ def score_minutes(settings: TrainSettings, now: datetime, open_database: Callabl
                 histories[pair], _ = read_history(sources, pair, Interval.MINUTE_1, request.days, request.until, now)
                 progress.update()
             minutes = {pair: Minutes.of(history.candles) for pair, history in histories.items()}
-            progress.total = len(histories) + sum(len(refits(len(one))) for one in minutes.values())
+            progress.total = len(histories) + sum(len(refits(len(past))) for past in minutes.values())
             forecasts = {}
             for pair, history in histories.items():
                 progress.set_description_str(f"{pair}: {len(history.candles):,} minutes, running the backtest")
@@ -73,8 +73,8 @@ def score_minutes(settings: TrainSettings, now: datetime, open_database: Callabl
                     raise UnusableHistory(f"{pair} from {history.source}", error.faults) from error
         if output is not None:
             write_atomically(output, as_csv(forecasts))
-    found = {pair: ScoredPair(histories[pair], tuple(map(score, one))) for pair, one in forecasts.items()}
-    return MinuteRun(found, output)
+    scored = {pair: ScoredPair(histories[pair], tuple(map(score, past))) for pair, past in forecasts.items()}
+    return MinuteRun(scored, output)
 
 
 def as_csv(forecasts: Mapping[Pair, Sequence[Forecasts]]) -> Iterator[bytes]:

@@ -28,7 +28,8 @@ _SIMULATED = "!!! SIMULATED PRICES: no exchange was used, the market is invented
 def as_json(run: MinuteRun) -> str:
     """Format one JSON object: the file written, and of each pair its history and the scores by horizon."""
     pairs = {
-        str(pair): {**_facts(one), "scores": [asdict(score) for score in one.scores]} for pair, one in run.pairs.items()
+        str(pair): {**_facts(scored), "scores": [asdict(score) for score in scored.scores]}
+        for pair, scored in run.pairs.items()
     }
     return json.dumps({"output": None if run.output is None else str(run.output), "pairs": pairs}, indent=2)
 
@@ -50,8 +51,8 @@ def as_text(run: MinuteRun) -> str:
     return "\n\n".join([_SIMULATED, *parts, _SIMULATED] if simulated else parts)
 
 
-def _facts(one: ScoredPair) -> dict[str, object]:
-    history = one.history
+def _facts(scored: ScoredPair) -> dict[str, object]:
+    history = scored.history
     return {
         "source": history.source,
         "traded": str(history.traded),
@@ -65,8 +66,8 @@ def _facts(one: ScoredPair) -> dict[str, object]:
     }
 
 
-def _history_row(pair: Pair, one: ScoredPair) -> Row:
-    history = one.history
+def _history_row(pair: Pair, scored: ScoredPair) -> Row:
+    history = scored.history
     first, last = history.candles[0].open_time, history.candles[-1].open_time
     return (
         str(pair),
@@ -78,8 +79,8 @@ def _history_row(pair: Pair, one: ScoredPair) -> Row:
     )
 
 
-def _origin(pair: Pair, one: ScoredPair) -> str:
-    history = one.history
+def _origin(pair: Pair, scored: ScoredPair) -> str:
+    history = scored.history
     return history.source if history.traded == pair else f"{history.source} ({history.traded})"
 
 

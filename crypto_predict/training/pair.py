@@ -76,9 +76,9 @@ def read_pair(
     if len(history.candles) < MIN_CANDLES:  # the others are warm-up, from before a gap
         fault = f"{len(history.candles)} usable candles in the last {request.days} days, {MIN_CANDLES} are needed"
         raise UnusableHistory(f"{pair} from {history.source}", [fault])
-    others = sources[sources.index(source) + 1 :]
+    exchanges = sources[sources.index(source) + 1 :]
     with answer_within(CROSS_CHECK_SECONDS):
-        check = begin(lambda: compare_last_close(history, source, others))  # another exchange answers meanwhile
+        check = begin(lambda: compare_last_close(history, source, exchanges))  # another exchange answers meanwhile
     anchor, faults = newest_price(history, source, limit, gate.thresholds)
     faults += cross_check_faults(history, check.result(), gate.thresholds)
     if gate.enforced and faults:

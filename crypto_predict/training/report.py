@@ -163,7 +163,7 @@ def _backtest_parts(card: Card) -> Iterator[str]:
 
 
 def _score_rows(pair: Pair, backtest: Backtest) -> Iterator[Row]:
-    prophet = {one.horizon_days: one for one in backtest.prophet.scores} if backtest.prophet else {}
+    prophet = {score.horizon_days: score for score in backtest.prophet.scores} if backtest.prophet else {}
     for score in backtest.scores:
         alone = prophet.get(score.horizon_days)
         yield (
@@ -202,12 +202,12 @@ def _within(figure: str, confidence: Confidence | None) -> str:
 
 def _verdicts(tested: Tested) -> Iterator[str]:
     """Yield each verdict once, with its pairs and horizons."""
-    found: dict[Verdict, dict[Pair, list[int]]] = {}
+    verdicts: dict[Verdict, dict[Pair, list[int]]] = {}
     for pair, backtest in tested.items():
         for score in backtest.scores:
-            by_pair = found.setdefault(verdict(score.relative_mae, score.p_value), {})
+            by_pair = verdicts.setdefault(verdict(score.relative_mae, score.p_value), {})
             by_pair.setdefault(pair, []).append(score.horizon_days)
-    for kind, by_pair in found.items():
+    for kind, by_pair in verdicts.items():
         pairs = _by_value({str(pair): days_listed(horizons) for pair, horizons in by_pair.items()})
         yield f"forecast of {'; '.join(f'{listed(names)} at {days}' for days, names in pairs.items())}: {kind.value}"
 
@@ -224,10 +224,10 @@ def _year_parts(pair: Pair, backtest: Backtest) -> Iterator[str]:
     """Yield a title, and as many tables with a row for each year of cutoffs as the horizons need."""
     yield f"{pair} by year of the cutoff: error, in 80 % and Winkler score, as above"
     cells = {
-        (one.year, one.horizon_days): (
-            f"{relative(one.relative_mae)}  {one.coverage:4.0%}  {relative(one.relative_winkler)}"
+        (score.year, score.horizon_days): (
+            f"{relative(score.relative_mae)}  {score.coverage:4.0%}  {relative(score.relative_winkler)}"
         )
-        for one in backtest.years
+        for score in backtest.years
     }
     years = sorted({year for year, _ in cells})
     horizons = [score.horizon_days for score in backtest.scores]

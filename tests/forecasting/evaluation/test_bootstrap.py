@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from crypto_predict.baked.schema import Confidence
 from crypto_predict.forecasting.evaluation.bootstrap import Bootstrap, mean_block
 from crypto_predict.history.columns import FloatArray
 
@@ -95,7 +96,7 @@ def test_without_enough_blocks_or_any_variation_nothing_is_claimed() -> None:
 
 def test_losses_relative_to_themselves_are_exactly_1() -> None:
     losses = np.random.default_rng(5).random(365)
-    assert Bootstrap(365, 7).ratio(losses, losses) == (1.0, 1.0)
+    assert Bootstrap(365, 7).ratio(losses, losses) == Confidence(1.0, 1.0)
 
 
 def test_blocks_are_twice_as_long_as_spans_overlap_or_the_root_of_the_number() -> None:
