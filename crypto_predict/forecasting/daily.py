@@ -1,7 +1,7 @@
 """The daily forecast of one pair as it is baked: fitted curve, combined forecast from the newest price, quantiles."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,16 +23,12 @@ _AHEAD = np.arange(1, HORIZON_DAYS + 1)
 _TAIL = (1 - COVERAGE) / 2
 
 
-@dataclass(frozen=True)
-class FittedForecast:
-    """A forecast ready to be baked, and its Prophet model."""
-
-    forecast: PairForecast
-    prophet: ProphetFit
-
-
-def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed: int) -> FittedForecast:
+def forecast_pair(
+    history: History, anchor: Anchor, replay: Replay | None, seed: int
+) -> tuple[PairForecast, ProphetFit]:
     """Fit one pair's daily history, with the weights and intervals of its backtest, whose last cutoff is the last day.
+
+    Return the forecast that is ready to be baked, and its Prophet model.
 
     Without a `replay` the forecast is persistence, and Prophet alone has no interval. The price of `anchor` was traded
     at or after the last candle's close and before the next one's. `seed` is for Prophet's optimiser.
@@ -75,7 +71,7 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
         complete = replace(forecast, prophet_bands=replay.prophet.bands())
         # Prophet alone may leave the range of numbers; the combined forecast is valid without it.
         forecast = forecast if evaluation.faults(complete) else complete
-    return FittedForecast(forecast, prophet)
+    return forecast, prophet
 
 
 def fitted_band(residuals: FloatArray) -> Band:

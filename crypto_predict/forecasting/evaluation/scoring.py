@@ -93,6 +93,7 @@ def _score(replay: Replay, forecasts: Forecasts, gaussian: FloatArray) -> Score:
     steps = np.diff(replay.series.log_close[: int(replay.cutoffs[0]) + 1])
     naive_mae, naive_rmse = np.mean(np.abs(steps)), np.sqrt(np.mean(steps**2))  # of persistence before the backtest
     direction = metrics.direction(actual - forecasts.persistence, predicted - forecasts.persistence)
+    share, low, high = map(_figure, direction) if direction else (None, None, None)
     overlap = max(1, math.ceil(forecasts.horizon / spacing(forecasts.cutoffs)))
     ours, reference = _losses_of(forecasts), _reference_losses(forecasts, gaussian)
     test = diebold_mariano(ours["mae"], reference["mae"], overlap)
@@ -113,9 +114,9 @@ def _score(replay: Replay, forecasts: Forecasts, gaussian: FloatArray) -> Score:
         skill=None if relative_mae is None else _figure(1 - relative_mae),
         quantiles=tuple(_quantile_scores(forecasts, gaussian, bootstrap)),
         confidence=_confidence(bootstrap, ours, inside, reference),
-        direction=None if direction is None else _figure(direction.share),
-        direction_low=None if direction is None else _figure(direction.low),
-        direction_high=None if direction is None else _figure(direction.high),
+        direction=share,
+        direction_low=low,
+        direction_high=high,
         p_value=p_value,
         words=words(forecasts.horizon, relative_mae, p_value),
         **figures,

@@ -5,9 +5,9 @@ Being no better than persistence is published, and is never a reason. `quality` 
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby, pairwise
 from operator import attrgetter, itemgetter
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special
@@ -78,8 +78,7 @@ def _luck(coverage: float, forecasts: int) -> float:
     return float(special.bdtrc(math.floor(coverage * forecasts + 1e-9) - 1, forecasts, COVERAGE))
 
 
-@dataclass(frozen=True, slots=True)
-class _Duel:
+class _Duel(NamedTuple):
     """One kind of loss at one horizon, of both models at the same cutoffs."""
 
     kind: str
