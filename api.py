@@ -31,9 +31,7 @@ with needed("api.py", "requirements-api.txt"), quick_imports():
         web_address,
         whole_number,
     )
-    from crypto_predict.web.app import Access, create_app, create_service, now
-    from crypto_predict.web.collected.routes import is_slow
-    from crypto_predict.web.model.questions import BODIES
+    from crypto_predict.web.app import BODIES, Access, create_app, create_service, is_slow, now
     from crypto_predict.web.operations.startup import announce, greeting
     from crypto_predict.wording import read_duration
 

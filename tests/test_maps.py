@@ -1,4 +1,7 @@
-"""The maps: the docstring of a folder of the package lists its modules and folders, each in a line of its list."""
+"""The maps: the docstring of a folder of the package lists its modules and folders, each in a line of its list.
+
+Modules with an `Operation` are left out: an endpoint is found by its address, and the OpenAPI document lists them all.
+"""
 
 import ast
 import re
@@ -7,12 +10,14 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "crypto_predict"
+ENDPOINT = re.compile(r"^\w+ = Operation\[", re.MULTILINE)
 FOLDERS = sorted(path.parent for path in PACKAGE.rglob("*/__init__.py") if path.parent.name != "versions")
 
 
 def contents(folder: Path) -> set[str]:
     """Return the names of the modules and folders of a folder."""
-    names = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
+    modules = [path for path in folder.glob("*.py") if not ENDPOINT.search(path.read_text("utf-8"))]
+    names = {path.stem for path in modules} | {path.parent.name for path in folder.glob("*/__init__.py")}
     return names - {"__init__", "__main__"}
 
 

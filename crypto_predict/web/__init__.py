@@ -3,11 +3,10 @@
 * ``http``: what every answer needs: headers, errors as problem details, encodings, conditional requests
 * ``model``: the endpoints of the model file
 * ``collected``: the endpoints of a database
-* ``editions``: what is served now, and its replacement without a restart
-* ``routes``: the endpoints, in a Flask application, and a shortcut past Flask for ``/bitcoin``
-* ``app``: assembles the application
+* ``operations``: the endpoints of operators, metrics, the access log, the messages at start
 * ``documentation``: the OpenAPI document and Swagger UI
-* ``operations``: freshness, metrics, the access log, the messages at start
 * ``page``: the page of the product
+* ``editions``: what is served now, and its replacement without a restart
+* ``app``: assembles the application: Flask, and a shortcut past it for ``/bitcoin``
 * ``export``: the page as static files
 """

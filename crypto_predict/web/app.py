@@ -1,31 +1,85 @@
-"""Assemble the application."""
+"""The application: the endpoints and the documentation behind Flask, and what stands before it."""
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
+from flask import Flask, Request, Response, request
+from flask_cors import CORS
+from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.routing import MapAdapter
+from werkzeug.wrappers import Response as AnyResponse
+
 from crypto_predict.baked.schema import Model
+from crypto_predict.errors import CryptoPredictError, DatabaseError, shortened
+from crypto_predict.market import Interval, SeriesKey
 from crypto_predict.settings import ServeSettings
+from crypto_predict.web.collected import series
 from crypto_predict.web.collected.administration import Administration, Connect
-from crypto_predict.web.collected.database import Connection, Database
+from crypto_predict.web.collected.calls import Call
+from crypto_predict.web.collected.database import Connection, Database, NoDatabase, Overloaded
+from crypto_predict.web.collected.series import Example
+from crypto_predict.web.documentation import openapi, swagger
 from crypto_predict.web.editions import Editions
-from crypto_predict.web.http.problems import Refusing
-from crypto_predict.web.operations.access_log import Log, Observed
+from crypto_predict.web.http import conditional, problems
+from crypto_predict.web.http.errors import WebError
+from crypto_predict.web.http.operation import template
+from crypto_predict.web.http.problems import Problem, Refusing
+from crypto_predict.web.http.response import COMMON, Rendered, render, simulated_header
+from crypto_predict.web.model import bitcoin
+from crypto_predict.web.model.snapshots import Snapshot
+from crypto_predict.web.operations.access_log import ROUTE, Log, Observed
+from crypto_predict.web.operations.health import Health
 from crypto_predict.web.operations.metrics import Metrics
 from crypto_predict.web.page import assets
+from crypto_predict.web.page import routes as page_routes
 from crypto_predict.web.page.html import Site
-from crypto_predict.web.routes import FastLane, Service, create_flask_app
 
 if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+ERROR = "crypto_predict.error"  # the error of a query that was evaluated before Flask, in the WSGI environment
+OPENAPI = "/openapi.json"
+# Pages of other origins may read, with any header but that of the administrator.
+_OF_READS = re.compile(r"(?!authorization$).*", re.IGNORECASE)
+_DAY = 86_400  # seconds that preflights and the files of Swagger UI are cached: they change with a release at most
+
+_FILES = [f"{operation.rule}.csv" for operation in openapi.of_database() if operation.is_file]
+_SLOW = [*(operation.rule for operation in openapi.of_database()), *_FILES, OPENAPI]
+# Whether an address reads the database, and so may keep a thread for long.
+is_slow = re.compile("|".join(re.sub("<.*>", ".+", rule) for rule in _SLOW)).fullmatch
+# The requests whose body is used, by method and path, and the limit of its size in bytes (exclusive).
+BODIES = {
+    (operation.method, operation.rule): operation.body_bytes
+    for operation in openapi.of_database()
+    if operation.body_bytes
+}
 
 
-def now() -> datetime:
-    """Return the current time in UTC."""
-    return datetime.now(UTC)
+@dataclass(frozen=True)
+class Service:
+    """What the endpoints need."""
+
+    editions: Editions
+    metrics: Metrics
+    clock: Callable[[], datetime]  # now, in UTC
+    stale_after: timedelta
+    repository_url: str | None
+    draining: threading.Event  # set when the server stops
+    database: Database | None = None
+    administration: Administration | None = None  # None: which pairs are collected cannot be changed
+
+    def bitcoin(self, query: str) -> Rendered:
+        """Return the whole answer of ``/bitcoin``."""
+        answer = bitcoin.answer(self.editions.current.snapshot, self.clock(), query)
+        return Rendered(answer.body, [*answer.headers, *COMMON])
 
 
 class Access(NamedTuple):
@@ -80,3 +134,215 @@ def create_service(
 def create_app(service: Service, log: Log | None) -> WSGIApplication:
     """Create the whole application: Flask behind the fast lane, refusals and observation, with a `log` of requests."""
     return Observed(Refusing(FastLane(create_flask_app(service), service)), service.metrics, log)
+
+
+def now() -> datetime:
+    """Return the current time in UTC."""
+    return datetime.now(UTC)
+
+
+def create_flask_app(service: Service) -> Flask:
+    """Create the application with every route."""
+    app = _HostlessFlask(__name__, static_folder=None)
+    app.url_map.merge_slashes = False  # do not redirect //a to /a
+    _add_operations(app, service)
+    _add_documentation(app, service)
+    page_routes.add_routes(app, lambda: service.editions.current.pages)
+    answered: list[type[CryptoPredictError]] = [WebError, *problems.LOWER]
+    for kind in answered:
+        app.register_error_handler(kind, lambda error: _problem(problems.of_error(error)))
+    app.register_error_handler(HTTPException, _http_error)
+    app.after_request(_finish)
+    CORS(app, send_wildcard=True, methods=["GET", "HEAD", "OPTIONS"], allow_headers=_OF_READS, max_age=_DAY)
+    return app
+
+
+class FastLane:
+    """WSGI middleware: a shortcut past Flask for frequent requests, plain ``GET /bitcoin`` and those of the page.
+
+    Flask spends some 100 microseconds on a request before and after its view. Everything else (errors, other methods,
+    conditional requests, other addresses) goes on to Flask.
+    """
+
+    def __init__(self, application: WSGIApplication, service: Service) -> None:
+        self._application = application
+        self._service = service
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request (PEP 3333)."""
+        if environ["REQUEST_METHOD"] == "GET" and conditional.HEADERS.isdisjoint(environ.keys()):
+            path = environ["PATH_INFO"]
+            answer = self._bitcoin(environ) if path == "/bitcoin" else self._page(environ, path)
+            if answer is not None:
+                start_response("200 OK", answer.headers)
+                return [answer.body]
+        return self._application(environ, start_response)
+
+    def _bitcoin(self, environ: WSGIEnvironment) -> Rendered | None:
+        try:
+            answer = self._service.bitcoin(environ["QUERY_STRING"])
+        except CryptoPredictError as error:
+            environ[ERROR] = error  # so that Flask does not evaluate the query again
+            return None
+        environ[ROUTE] = "/bitcoin"
+        return answer
+
+    def _page(self, environ: WSGIEnvironment, path: str) -> Rendered | None:
+        pages = self._service.editions.current.pages
+        answer = pages.answer(path, environ.get("HTTP_ACCEPT_ENCODING"))
+        if answer is not None:
+            environ[ROUTE] = pages.route(path)
+        return answer
+
+
+class _HostlessFlask(Flask):
+    """Accepts every host, and does not name one in a redirect."""
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Match a request by method and path alone; an empty path is the root (RFC 9112, section 3.2.2)."""
+        if request is None:
+            return None
+        return self.url_map.bind("", path_info=request.path, default_method=request.method)
+
+
+def _add_operations(app: Flask, service: Service) -> None:
+    def of_model(answer: Callable[..., Rendered]) -> Callable[..., Response]:
+        return lambda **path: _sent(answer(service.editions.current.snapshot, service.clock(), _query(), **path))
+
+    def of_server(answer: Callable[..., Rendered]) -> Callable[..., Response]:
+        def view() -> Response:
+            snapshot, now = service.editions.current.snapshot, service.clock()
+            return _sent(answer(Health(snapshot, now, service.stale_after, service.draining, service.metrics)))
+
+        return view
+
+    def of_database(answer: Callable[..., Rendered]) -> Callable[..., Response]:
+        return lambda **path: _sent(answer(_call(service), **path))
+
+    views: dict[tuple[str, str], Callable[..., Response]] = {}
+    for operation in openapi.of_model():
+        view = of_server(operation.answer) if operation.tag == "operation" else of_model(operation.answer)
+        views[operation.rule, operation.method] = view
+    for extension in openapi.of_database():
+        rule, method = extension.rule, extension.method
+        if service.database is not None or (method == "GET" and (rule, method) not in views):
+            views[rule, method] = of_database(extension.answer)
+            if extension.is_file:
+                views[f"{rule}.csv", method] = of_database(_as_file(extension.answer))
+    views["/bitcoin", "GET"] = lambda: _bitcoin(service)
+    for (rule, method), view in views.items():
+        app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
+
+
+def _as_file(answer: Callable[..., Rendered]) -> Callable[..., Rendered]:
+    return lambda call, pair: answer(call, f"{pair}.csv")
+
+
+def _call(service: Service) -> Call:
+    """Return the request as endpoints of the database take it.
+
+    Raises:
+        NoDatabase: The service has none.
+    """
+    if service.database is None:
+        raise NoDatabase
+    snapshot = service.editions.current.snapshot
+    return Call(request, service.clock(), service.database, snapshot, service.administration)
+
+
+def _bitcoin(service: Service) -> Response:
+    if ERROR in request.environ:
+        raise request.environ[ERROR]
+    return _sent(service.bitcoin(_query()))
+
+
+def _add_documentation(app: Flask, service: Service) -> None:
+    def document(snapshot: Snapshot, example: Example | None) -> Rendered:
+        rendered = snapshot.documents.get(example)
+        if rendered is None:
+            described = openapi.document(snapshot, service.repository_url, example)
+            rendered = render(described, simulated=snapshot.answers.model.card.simulated)
+            snapshot.documents.clear()  # keep the last one
+            snapshot.documents[example] = rendered
+        return rendered
+
+    def document_view() -> Response:
+        snapshot = service.editions.current.snapshot
+        if service.database is None:
+            rendered = document(snapshot, None)
+            return _sent(Rendered(rendered.body, [*rendered.headers, *snapshot.validity.revalidated(service.clock())]))
+        call = _call(service)
+        return _sent(call.live(document(snapshot, _example(call))))
+
+    def page() -> Response:
+        card = service.editions.current.model.card
+        policy = [("Content-Security-Policy", swagger.CONTENT_SECURITY_POLICY), ("Cache-Control", "no-cache")]
+        headers = [*policy, *simulated_header(card.simulated)]
+        return Response(swagger.page(card), content_type=swagger.PAGE_TYPE, headers=headers)
+
+    def page_file(file: str) -> Response:
+        if file not in swagger.FILES:
+            raise NotFound
+        headers = {"Cache-Control": f"public, max-age={_DAY}"}
+        return Response(swagger.read(file), content_type=swagger.FILES[file], headers=headers)
+
+    app.add_url_rule(OPENAPI, OPENAPI, document_view)
+    app.add_url_rule("/docs", "docs", page)
+    app.add_url_rule("/docs/<file>", "docs_file", page_file)
+
+
+def _example(call: Call) -> Example:
+    """Return a series that the documentation can ask for; if the database has none or cannot be read, of the model."""
+    with suppress(DatabaseError, Overloaded), call.reading() as reader:
+        example = series.example(reader)
+        if example is not None:
+            return example
+    pair, facts = next(iter(call.snapshot.answers.model.card.pairs.items()))
+    return Example(SeriesKey(facts.source, pair, Interval.DAY_1), facts.last.date())
+
+
+def _query() -> str:
+    return str(request.environ.get("QUERY_STRING", ""))
+
+
+def _sent(answer: Rendered) -> Response:
+    return Response(answer.body, answer.status, answer.headers)
+
+
+def _http_error(error: HTTPException) -> AnyResponse:
+    response = error.get_response(request.environ)  # has headers such as Allow
+    if response.status_code < 400:
+        return response
+    if response.status_code >= 500:
+        return _problem(problems.INTERNAL, response.headers)
+    details = {
+        404: "this address does not exist; /docs lists those that do",
+        413: "the body of this request is too long",
+        405: f"{shortened(request.method)} is not supported here; the header Allow lists what is",
+    }
+    default = error.description or "this request cannot be answered"
+    return _problem(Problem(response.status_code, details.get(response.status_code, default)), response.headers)
+
+
+def _problem(problem: Problem, others: Iterable[tuple[str, str]] = ()) -> AnyResponse:
+    """Return the answer, with other headers where the problem does not have them."""
+    rendered = problem.rendered()
+    return Response(rendered.body, problem.status, dict([*others, *rendered.headers]))
+
+
+def _finish(response: AnyResponse) -> AnyResponse:
+    """Evaluate the conditions of the request, record its route, and add the headers of every answer."""
+    if request.method in {"GET", "HEAD"} and 200 <= response.status_code < 300:
+        etag, last_modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
+        status = conditional.evaluate(request.environ, etag, last_modified)
+        if status == HTTPStatus.PRECONDITION_FAILED:
+            response = _problem(problems.PRECONDITION_FAILED)
+        elif status == HTTPStatus.NOT_MODIFIED:
+            response.status_code = status
+            del response.headers["Content-Encoding"]  # describes a body, which 304 does not have
+            response.set_data(b"")
+    if request.url_rule is not None:
+        request.environ[ROUTE] = template(request.url_rule.rule)
+    for name, value in COMMON:
+        response.headers.setdefault(name, value)
+    return response

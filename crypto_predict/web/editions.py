@@ -21,6 +21,7 @@ from crypto_predict.baked import store
 from crypto_predict.baked.schedule import Schedule, schedule_beside
 from crypto_predict.baked.schema import Model
 from crypto_predict.settings import ServeSettings
+from crypto_predict.web.model import forecast
 from crypto_predict.web.model.snapshots import Limits, Snapshot, entity_tag, planned_beside
 from crypto_predict.web.operations import startup
 from crypto_predict.web.operations.metrics import ModelState
@@ -52,7 +53,7 @@ class Edition:
 
         The page comes second: its template is compiled in one piece, which would delay the first answer.
         """
-        self.snapshot.rendering.prepare()
+        forecast.prepare(self.snapshot)
         self.pages.prepare()
 
 

@@ -28,8 +28,8 @@ from crypto_predict.history import History, read_history
 from crypto_predict.market import DAY, Interval, Pair
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.sources.simulated import Simulated
+from crypto_predict.web.model import forecast
 from crypto_predict.web.model.answers import Answers
-from crypto_predict.web.model.questions import ForecastQuestion
 from tests.support import ledgers
 from tests.support.histories import history_of, make_candle
 from tests.support.ledgers import START, contents, make_outcome, make_release, members, sealed
@@ -240,7 +240,7 @@ def test_a_release_records_the_answers_of_its_server() -> None:
     record = Record()
     record.release(model.card, model.forecasts)
     first, second = releases(record)
-    series, start, *_ = Answers(model).forecast(ForecastQuestion(BTC))
+    series, start, *_ = forecast.days(Answers(model), forecast.Question(BTC))
     rows = [series.row(start + n * DAY) for n in range(DAYS)]
     assert [first.last + horizon * DAY for horizon in range(1, DAYS + 1)] == [row.moment for row in rows]
     assert list(first.prediction) == [row.price.price for row in rows]

@@ -17,9 +17,9 @@ from tests.support.models import TRAINED_AT
 from tests.support.serving import SETTINGS
 
 
-def snapshot_of(model: Model) -> Snapshot:
+def snapshot_of(model: Model, stale_after: timedelta = SETTINGS.stale_after) -> Snapshot:
     """Return the snapshot of a model without a planned training."""
-    return Snapshot.of(model, None, Limits(timedelta(hours=6), timedelta(hours=24)))
+    return Snapshot.of(model, None, Limits(SETTINGS.cache_for, stale_after))
 
 
 def client(

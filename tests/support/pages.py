@@ -25,8 +25,7 @@ from crypto_predict.market import DAY, Candle, Interval, Pair, SeriesKey, Span, 
 from crypto_predict.market.forecast import MINUTES_AHEAD, MinuteForecast
 from crypto_predict.market.ports import Closed, ForecastStep, StreamSpan, StreamState
 from crypto_predict.store import WritableDatabase, open_writer
-from crypto_predict.web.app import create_app, create_service
-from crypto_predict.web.model.questions import BODIES
+from crypto_predict.web.app import BODIES, create_app, create_service
 from crypto_predict.web.operations.startup import announce
 from tests.support.forks import forked_training
 from tests.support.histories import history_of, make_candle

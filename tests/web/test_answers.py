@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -5,12 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED, PROPHET, Evaluator
 from crypto_predict.errors import NoProphetInterval, UnknownPair
 from crypto_predict.market import Pair
 from crypto_predict.web.http.errors import BadParameter
-from crypto_predict.web.model.answers import Answers, OutsideModel, PairRange, Row, Series, Version
-from crypto_predict.web.model.questions import BitcoinQuestion, ForecastQuestion
+from crypto_predict.web.model import bitcoin, forecast, version
+from crypto_predict.web.model.answers import Answers, OutsideModel, Row, Series
+from crypto_predict.web.model.pairs import PairRange, ranges
+from tests.support.applications import snapshot_of
 from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model
 
 MODEL = make_model(BTC, ETH, simulated={ETH})
@@ -27,31 +31,31 @@ CLOSE = datetime(2024, 5, 18, tzinfo=UTC)  # of the last daily candle
 ANCHOR = datetime(2024, 5, 18, 12, tzinfo=UTC)  # the newest price
 
 
-def forecast(pair: Pair, start: date | None = None, end: date | None = None, model: str = COMBINED) -> list[Row]:
-    return rows_of(ANSWERS, ForecastQuestion(pair, start, end, model))
+def days(pair: Pair, start: date | None = None, end: date | None = None, model: str = COMBINED) -> list[Row]:
+    return rows_of(ANSWERS, forecast.Question(pair, start, end, model))
 
 
-def rows_of(answers: Answers, question: ForecastQuestion) -> list[Row]:
-    series, start, end, _ = answers.forecast(question)
+def rows_of(answers: Answers, question: forecast.Question) -> list[Row]:
+    series, start, end, _ = forecast.days(answers, question)
     return [series.row(start + timedelta(days=n)) for n in range((end - start).days + 1)]
 
 
 @given(DAYS, MODELS)
 def test_a_day_is_answered_with_its_close(day: date, model: str) -> None:
-    row = ANSWERS.bitcoin(BitcoinQuestion(day, model))
+    row = bitcoin.row(ANSWERS, bitcoin.Question(day, model))
     assert (row.moment, row.price) == (day, Evaluator(FORECAST).at_close(day, model))
 
 
 @given(INSTANTS, MODELS)
 def test_an_instant_is_answered_with_the_price_at_that_instant(instant: datetime, model: str) -> None:
-    row = ANSWERS.bitcoin(BitcoinQuestion(instant, model))
+    row = bitcoin.row(ANSWERS, bitcoin.Question(instant, model))
     assert (row.moment, row.price) == (instant, Evaluator(FORECAST).at(instant, model))
 
 
 @pytest.mark.parametrize("moment", [date(2022, 12, 31), date(2025, 5, 18), datetime(2025, 5, 18, 0, 0, 1, tzinfo=UTC)])
 def test_an_error_outside_the_model_names_the_range(moment: date | datetime) -> None:
     with pytest.raises(OutsideModel, match="2023-01-01 to 2025-05-17") as caught:
-        ANSWERS.bitcoin(BitcoinQuestion(moment))
+        bitcoin.row(ANSWERS, bitcoin.Question(moment))
     assert caught.value.parameter == "date"
 
 
@@ -59,29 +63,29 @@ def test_both_ends_of_the_range_are_answered() -> None:
     """The last close is the instant at which the day after it begins."""
     last_close = datetime(2025, 5, 18, tzinfo=UTC)
     for moment in (FORECAST.first, datetime(2023, 1, 1, tzinfo=UTC), FORECAST.end, last_close):
-        assert ANSWERS.bitcoin(BitcoinQuestion(moment)).price.price > 0
+        assert bitcoin.row(ANSWERS, bitcoin.Question(moment)).price.price > 0
 
 
 def test_bitcoin_is_answered_in_any_quote_currency() -> None:
     """A model trained on BTC/USDT still answers for Bitcoin."""
-    question = BitcoinQuestion(date(2024, 6, 1))
-    row = Answers(make_model(ETH, Pair("BTC", "USDT"))).bitcoin(question)
-    assert row.price == ANSWERS.bitcoin(question).price
+    question = bitcoin.Question(date(2024, 6, 1))
+    row = bitcoin.row(Answers(make_model(ETH, Pair("BTC", "USDT"))), question)
+    assert row.price == bitcoin.row(ANSWERS, question).price
     assert row.provenance.pair == Pair("BTC", "USDT")
 
 
 def test_the_error_of_a_model_without_bitcoin_names_its_pairs() -> None:
     with pytest.raises(UnknownPair, match="'BTC/USD' is not in this model, which holds ETH/USD"):
-        Answers(make_model(ETH)).bitcoin(BitcoinQuestion(date(2024, 6, 1)))
+        bitcoin.row(Answers(make_model(ETH)), bitcoin.Question(date(2024, 6, 1)))
 
 
 @given(DAYS, DAYS, MODELS)
 def test_a_forecast_has_a_row_for_each_day_both_ends_included(one: date, other: date, model: str) -> None:
     """Each row equals the answer of ``/bitcoin`` for that day."""
     start, end = min(one, other), max(one, other)
-    rows = forecast(BTC, start, end, model)
+    rows = days(BTC, start, end, model)
     assert [row.moment for row in rows] == [start + timedelta(days=n) for n in range((end - start).days + 1)]
-    assert rows[-1] == ANSWERS.bitcoin(BitcoinQuestion(end, model))
+    assert rows[-1] == bitcoin.row(ANSWERS, bitcoin.Question(end, model))
 
 
 @pytest.mark.parametrize(
@@ -98,21 +102,21 @@ def test_a_forecast_covers_thirty_days_after_the_last_candle_by_default(
     start: str | None, end: str | None, first: str, last: str
 ) -> None:
     """It never goes beyond the range."""
-    days = [None if text is None else date.fromisoformat(text) for text in (start, end)]
-    rows = forecast(ETH, days[0], days[1])
+    edges = [None if text is None else date.fromisoformat(text) for text in (start, end)]
+    rows = days(ETH, edges[0], edges[1])
     assert (str(rows[0].moment), str(rows[-1].moment)) == (first, last)
 
 
 @pytest.mark.parametrize("name", ["start", "end"])
 def test_a_day_of_a_forecast_outside_the_range_is_named(name: str) -> None:
     with pytest.raises(OutsideModel, match=f"{name}: 2030-01-01 lies outside .* 2023-01-01 to 2025-05-17") as caught:
-        forecast(BTC, date(2030, 1, 1) if name == "start" else None, date(2030, 1, 1) if name == "end" else None)
+        days(BTC, date(2030, 1, 1) if name == "start" else None, date(2030, 1, 1) if name == "end" else None)
     assert caught.value.parameter == name
 
 
 def test_a_forecast_that_ends_before_it_starts_is_refused() -> None:
     with pytest.raises(BadParameter, match="end 2024-06-01 lies before start 2024-06-02"):
-        forecast(BTC, date(2024, 6, 2), date(2024, 6, 1))
+        days(BTC, date(2024, 6, 2), date(2024, 6, 1))
 
 
 @pytest.mark.parametrize(
@@ -132,13 +136,13 @@ def test_a_forecast_that_ends_before_it_starts_is_refused() -> None:
     ],
 )
 def test_a_price_has_its_provenance(moment: date | datetime, model: str, kind: str, as_of: datetime) -> None:
-    provenance = ANSWERS.bitcoin(BitcoinQuestion(moment, model)).provenance
+    provenance = bitcoin.row(ANSWERS, bitcoin.Question(moment, model)).provenance
     assert (provenance.kind, provenance.as_of, provenance.pair, provenance.model) == (kind, as_of, BTC, model)
 
 
 def test_invented_prices_are_marked_by_pair() -> None:
-    assert {row.provenance.simulated for row in forecast(ETH)} == {True}
-    assert {row.provenance.simulated for row in forecast(BTC)} == {False}
+    assert {row.provenance.simulated for row in days(ETH)} == {True}
+    assert {row.provenance.simulated for row in days(BTC)} == {False}
 
 
 def test_the_newest_price_is_the_daily_close_if_there_are_no_hourly_ones() -> None:
@@ -152,17 +156,17 @@ def test_the_newest_price_is_the_daily_close_if_there_are_no_hourly_ones() -> No
 def test_without_a_backtest_prophet_alone_answers_only_for_the_past() -> None:
     """An unknown interval is an error, never invented."""
     answers = Answers(replace(make_model(), forecasts={BTC: make_forecast(prophet_bands=())}))
-    past = ForecastQuestion(BTC, date(2024, 5, 10), date(2024, 5, 17), PROPHET)
+    past = forecast.Question(BTC, date(2024, 5, 10), date(2024, 5, 17), PROPHET)
     assert len(rows_of(answers, past)) == 8
-    for question in (ForecastQuestion(BTC, model=PROPHET), past._replace(end=date(2024, 5, 18))):
+    for question in (forecast.Question(BTC, model=PROPHET), past._replace(end=date(2024, 5, 18))):
         with pytest.raises(NoProphetInterval):
             rows_of(answers, question)
     with pytest.raises(NoProphetInterval):
-        answers.bitcoin(BitcoinQuestion(date(2024, 5, 18), PROPHET))
+        bitcoin.row(answers, bitcoin.Question(date(2024, 5, 18), PROPHET))
 
 
 def test_the_pairs_are_listed_with_their_ranges() -> None:
-    one, other = ANSWERS.pairs()
+    one, other = ranges(ANSWERS)
     assert (one.pair, one.simulated) == (BTC, False)
     assert other == PairRange(
         pair=ETH,
@@ -177,4 +181,7 @@ def test_the_pairs_are_listed_with_their_ranges() -> None:
 
 def test_the_version_identifies_the_release() -> None:
     revision = MODEL.card.git_revision
-    assert ANSWERS.version == Version("0.3.1", "0.3.1-20240518121047", revision, TRAINED_AT, simulated=True)
+    answer = json.loads(version.rendered(snapshot_of(MODEL)).body)
+    assert answer == plain.encode(
+        version.Version("0.3.1", "0.3.1-20240518121047", revision, TRAINED_AT, simulated=True)
+    )

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import Client
 
-from crypto_predict.web.app import create_service
-from crypto_predict.web.routes import FastLane, create_flask_app
+from crypto_predict.web.app import FastLane, create_flask_app, create_service
 from tests.support.applications import client
 from tests.support.models import BTC, ETH, TRAINED_AT, make_model
 from tests.support.serving import SETTINGS

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from crypto_predict.baked.evaluation import MODELS
 from crypto_predict.errors import InvalidValue
 from crypto_predict.web.http.errors import BadParameter
-from crypto_predict.web.model import questions
-from crypto_predict.web.routes import forecast
+from crypto_predict.web.model.forecast import answer
+from crypto_predict.web.model.parameters import read_levels
 from tests.support.applications import client, snapshot_of
-from tests.support.models import BTC, make_forecast, make_model
+from tests.support.models import BTC, TRAINED_AT, make_forecast, make_model
 
 SNAPSHOT = snapshot_of(make_model())
 DAYS = st.dates(make_forecast().first, make_forecast().end)
@@ -23,7 +23,7 @@ LEVELS = st.lists(st.integers(10, 990).map(lambda n: n / 1000), min_size=1, max_
 
 
 def rows(query: str) -> list[dict[str, Any]]:
-    return list(json.loads(forecast(SNAPSHOT, query, "BTC-USD").body))
+    return list(json.loads(answer(SNAPSHOT, TRAINED_AT, query, "BTC-USD").body))
 
 
 @given(DAYS, LEVELS, st.sampled_from(MODELS))
@@ -51,12 +51,12 @@ def test_quantiles_are_added_to_the_row_and_change_nothing_else() -> None:
 
 @pytest.mark.parametrize("text", ["0.5,0.05,0.95", "0.05, 0.5, 0.95", "0.050,.5,9.5e-1", "0.95,0.50,5e-2"])
 def test_levels_may_be_written_in_any_order_and_in_several_ways(text: str) -> None:
-    assert questions.levels("quantiles", text) == (0.05, 0.5, 0.95)
+    assert read_levels("quantiles", text) == (0.05, 0.5, 0.95)
 
 
 @pytest.mark.parametrize("text", ["0.01", "0.99", ",".join(f"0.{n}" for n in range(10, 30))])
 def test_the_ends_of_what_is_accepted_are_accepted(text: str) -> None:
-    assert len(questions.levels("quantiles", text)) == text.count(",") + 1
+    assert len(read_levels("quantiles", text)) == text.count(",") + 1
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_the_ends_of_what_is_accepted_are_accepted(text: str) -> None:
 )
 def test_a_level_that_is_not_accepted_is_refused_with_those_that_are(text: str) -> None:
     with pytest.raises(InvalidValue, match=r"quantiles: .* is not a list of levels between 0\.01 and 0\.99") as caught:
-        questions.levels("quantiles", text)
+        read_levels("quantiles", text)
     assert caught.value.name == "quantiles"
 
 
@@ -97,7 +97,7 @@ def test_a_level_that_is_not_accepted_is_refused_with_those_that_are(text: str) 
 def test_a_level_too_many_is_refused(text: str, fault: str) -> None:
     """Each level of each day is computed: a request must not cost more than it takes to ask."""
     with pytest.raises(BadParameter, match=fault) as caught:
-        questions.levels("quantiles", text)
+        read_levels("quantiles", text)
     assert caught.value.parameter == "quantiles"
 
 
@@ -105,7 +105,7 @@ def test_a_level_too_many_is_refused(text: str, fault: str) -> None:
 def test_any_levels_are_parsed_or_refused(text: str) -> None:
     """Any other exception would be a fault of the server."""
     try:
-        found = questions.levels("quantiles", text)
+        found = read_levels("quantiles", text)
     except (InvalidValue, BadParameter):
         return
     assert all(0.01 <= level <= 0.99 for level in found)
@@ -121,5 +121,5 @@ def test_a_problem_names_the_parameter() -> None:
 def test_rows_with_quantiles_are_not_kept() -> None:
     """There are more levels than memory."""
     fresh = snapshot_of(make_model())
-    forecast(fresh, "quantiles=0.123", "BTC-USD")
-    assert b"quantiles" not in forecast(fresh, "", "BTC-USD").body
+    answer(fresh, TRAINED_AT, "quantiles=0.123", "BTC-USD")
+    assert b"quantiles" not in answer(fresh, TRAINED_AT, "", "BTC-USD").body

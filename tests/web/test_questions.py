@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from crypto_predict.errors import InvalidValue, shortened
 from crypto_predict.market import Pair
+from crypto_predict.web.http import queries
 from crypto_predict.web.http.errors import BadParameter
-from crypto_predict.web.model import questions
+from crypto_predict.web.model import bitcoin, probability
 
 NOT_MOMENTS = [
     "",
@@ -43,7 +44,7 @@ NOT_MOMENTS = [
 def test_a_malformed_moment_is_refused_with_the_name_of_its_parameter(text: str) -> None:
     """The message names the parameter, the value, shortened, and the expected form."""
     with pytest.raises(InvalidValue) as caught:
-        questions.moment("date", text)
+        queries.moment("date", text)
     assert caught.value.name == "date"
     assert "2024-06-01" in str(caught.value)
     assert len(str(caught.value)) < 400
@@ -51,7 +52,7 @@ def test_a_malformed_moment_is_refused_with_the_name_of_its_parameter(text: str)
 
 def test_a_date_is_parsed_as_a_day() -> None:
     """A day means its close, an instant does not: they must stay apart."""
-    read = questions.moment("date", "2024-06-01")
+    read = queries.moment("date", "2024-06-01")
     assert read == date(2024, 6, 1)
     assert not isinstance(read, datetime)
 
@@ -74,7 +75,7 @@ def test_a_date_is_parsed_as_a_day() -> None:
 )
 def test_an_instant_is_utc_unless_it_says_otherwise(text: str, meant: datetime) -> None:
     """A plus sign in a query string arrives as a space, and is still a plus sign."""
-    read = questions.moment("date", text)
+    read = queries.moment("date", text)
     assert isinstance(read, datetime)
     assert read.tzinfo is not None
     assert read == meant
@@ -82,18 +83,18 @@ def test_an_instant_is_utc_unless_it_says_otherwise(text: str, meant: datetime) 
 
 @given(st.datetimes(timezones=st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))))
 def test_every_instant_survives_formatting_and_parsing(instant: datetime) -> None:
-    assert questions.moment("date", instant.isoformat()) == instant
+    assert queries.moment("date", instant.isoformat()) == instant
 
 
 @given(st.dates())
 def test_every_day_survives_formatting_and_parsing(day: date) -> None:
-    assert questions.moment("date", day.isoformat()) == questions.day("start", day.isoformat()) == day
+    assert queries.moment("date", day.isoformat()) == queries.day("start", day.isoformat()) == day
 
 
-@given(st.text() | st.from_regex(questions.MOMENT_PATTERN))
+@given(st.text() | st.from_regex(queries.MOMENT_PATTERN))
 def test_any_text_is_parsed_or_refused(text: str) -> None:
     """Clients send anything: any exception but `InvalidValue` would be a fault of the server."""
-    for read in (questions.moment, questions.day):
+    for read in (queries.moment, queries.day):
         with contextlib.suppress(InvalidValue):
             assert isinstance(read("date", text), date)
 
@@ -102,7 +103,7 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
 def test_a_day_with_a_time_or_malformed_is_refused(text: str) -> None:
     """An hour in ``start`` would be ignored silently otherwise."""
     with pytest.raises(InvalidValue, match="start"):
-        questions.day("start", text)
+        queries.day("start", text)
 
 
 @pytest.mark.parametrize(
@@ -118,33 +119,33 @@ def test_a_day_with_a_time_or_malformed_is_refused(text: str) -> None:
 def test_a_wrong_parameter_is_named(query: str, parameter: str, fault: str) -> None:
     """Guessing which of two dates was meant, or dropping a misspelt name, would answer another question."""
     with pytest.raises(BadParameter, match=fault) as caught:
-        questions.parameters(query, ("date",))
+        queries.parameters(query, ("date",))
     assert caught.value.parameter == parameter
 
 
 def test_an_address_without_parameters_refuses_any() -> None:
     with pytest.raises(BadParameter, match="which takes no parameters"):
-        questions.parameters("date=2024-06-01", ())
+        queries.parameters("date=2024-06-01", ())
 
 
 def test_a_missing_parameter_is_named_with_its_expected_form() -> None:
     with pytest.raises(BadParameter, match="date is missing: it must be an ISO date") as caught:
-        questions.probability("BTC-USD", "above=1", {Pair("BTC", "USD"): Pair("BTC", "USD")})
+        probability.question("BTC-USD", "above=1", {Pair("BTC", "USD"): Pair("BTC", "USD")})
     assert caught.value.parameter == "date"
 
 
 def test_the_price_of_bitcoin_is_that_of_today_unless_a_date_is_given() -> None:
     """A date that is given but empty is a mistake."""
     today = date(2024, 6, 2)
-    assert questions.bitcoin("", today).moment == today
-    assert questions.bitcoin("model=prophet", today) == (today, "prophet")
-    assert questions.bitcoin("date=2024-06-01", today).moment == date(2024, 6, 1)
+    assert bitcoin.question("", today).moment == today
+    assert bitcoin.question("model=prophet", today) == (today, "prophet")
+    assert bitcoin.question("date=2024-06-01", today).moment == date(2024, 6, 1)
     with pytest.raises(InvalidValue, match="date"):
-        questions.bitcoin("date=", today)
+        bitcoin.question("date=", today)
 
 
 def test_percent_escapes_and_plus_signs_are_decoded() -> None:
-    given = questions.parameters("date=2024-06-01T12%3A00%2B02%3A00&x=a+b", ("date", "x"))
+    given = queries.parameters("date=2024-06-01T12%3A00%2B02%3A00&x=a+b", ("date", "x"))
     assert given == {"date": "2024-06-01T12:00+02:00", "x": "a b"}
 
 
@@ -152,7 +153,7 @@ def test_percent_escapes_and_plus_signs_are_decoded() -> None:
 def test_any_query_string_is_parsed_or_refused(query: str) -> None:
     """WSGI passes on any bytes, one character each."""
     with contextlib.suppress(BadParameter):
-        assert questions.parameters(query, ("date",)).keys() <= {"date"}
+        assert queries.parameters(query, ("date",)).keys() <= {"date"}
 
 
 def test_text_in_messages_is_cut_after_80_characters() -> None:

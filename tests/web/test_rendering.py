@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED, PROPHET
 from crypto_predict.errors import InvalidValue, NoProphetInterval, UnknownPair
-from crypto_predict.web import routes
 from crypto_predict.web.http.response import PROVENANCE, Rendered
+from crypto_predict.web.model import bitcoin as bitcoins
+from crypto_predict.web.model import card, pairs, scorecard, version
+from crypto_predict.web.model import forecast as forecasts
 from crypto_predict.web.model.answers import OutsideModel
 from crypto_predict.web.model.snapshots import Snapshot
-from crypto_predict.web.routes import forecast
 from tests.support.applications import snapshot_of
-from tests.support.models import BTC, ETH, make_forecast, make_model
+from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model
 
 MODEL = make_model(BTC, ETH, simulated={ETH})
 SNAPSHOT = snapshot_of(MODEL)
@@ -29,8 +30,12 @@ def rows(pair: str, query: str, snapshot: Snapshot = SNAPSHOT) -> list[dict[str,
     return list(json.loads(forecast(snapshot, query, pair).body))
 
 
+def forecast(snapshot: Snapshot, query: str, pair: str) -> Rendered:
+    return forecasts.answer(snapshot, TRAINED_AT, query, pair)
+
+
 def bitcoin(snapshot: Snapshot, query: str) -> Rendered:
-    return routes.bitcoin(snapshot, query, date(2024, 5, 20))
+    return bitcoins.close(snapshot, query, date(2024, 5, 20))
 
 
 def test_bitcoin_is_answered_with_exactly_the_four_keys_its_callers_expect() -> None:
@@ -132,7 +137,7 @@ def test_the_error_of_an_unknown_model_names_the_known_ones(text: str) -> None:
 
 def test_the_card_is_rendered_whole() -> None:
     """A reader who doubts an answer finds everything about its origin in one place."""
-    assert json.loads(SNAPSHOT.rendering.model.body) == plain.encode(MODEL.card)
+    assert json.loads(card.rendered(SNAPSHOT).body) == plain.encode(MODEL.card)
 
 
 def test_the_same_question_has_the_same_bytes_in_another_process() -> None:
@@ -144,14 +149,14 @@ def test_the_same_question_has_the_same_bytes_in_another_process() -> None:
 
 def test_preparing_does_not_change_an_answer() -> None:
     prepared = snapshot_of(MODEL)
-    prepared.rendering.prepare()
+    forecasts.prepare(prepared)
     query = "start=2023-01-01&end=2025-05-17"
     assert forecast(prepared, query, "BTC-USD") == forecast(snapshot_of(MODEL), query, "BTC-USD")
 
 
 def test_a_model_without_a_backtest_is_prepared_and_refuses_prophet_alone() -> None:
     short = snapshot_of(replace(make_model(), forecasts={BTC: make_forecast(prophet_bands=())}))
-    short.rendering.prepare()
+    forecasts.prepare(short)
     with pytest.raises(NoProphetInterval):
         forecast(short, "model=prophet", "BTC-USD")
 
@@ -181,10 +186,9 @@ def test_answers_about_invented_prices_are_marked(simulated: bool, of_bitcoin: b
     assert is_marked(bitcoin(snapshot, "date=2024-06-01")) is of_bitcoin
     assert is_marked(forecast(snapshot, "", "BTC-USD")) is of_bitcoin
     assert {row["simulated"] for row in rows("BTC-USD", "", snapshot)} == {of_bitcoin}
-    rendered = snapshot.rendering
-    for answer in (rendered.pairs, rendered.model, rendered.scorecard, rendered.version):
-        assert is_marked(answer) is of_all
-    assert json.loads(rendered.version.body)["simulated"] is of_all
-    assert json.loads(rendered.model.body)["simulated"] is of_all
-    by_pair = {row["pair"]: row["simulated"] for row in json.loads(rendered.pairs.body)}
+    for module in (pairs, card, scorecard, version):
+        assert is_marked(module.rendered(snapshot)) is of_all
+    for module in (card, version):
+        assert json.loads(module.rendered(snapshot).body)["simulated"] is of_all
+    by_pair = {row["pair"]: row["simulated"] for row in json.loads(pairs.rendered(snapshot).body)}
     assert by_pair["BTC/USD"] is of_bitcoin

@@ -14,7 +14,7 @@ from crypto_predict.baked import plain, store
 from crypto_predict.baked.schema import LiveDistribution, LiveForecast, LiveRecord, LiveScore, Model, Scorecard
 from crypto_predict.market import Pair
 from crypto_predict.web.documentation.openapi import document
-from crypto_predict.web.documentation.schemas import schema_of
+from crypto_predict.web.http.schemas import schema_of
 from tests.support.applications import client, snapshot_of
 from tests.support.models import BTC, ETH, TRAINED_AT, make_model
 from tests.support.serving import serving

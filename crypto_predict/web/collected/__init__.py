@@ -1,15 +1,9 @@
-"""What a database of the market holds: candles, their digests, minute forecasts, and the state of each series.
+"""The endpoints of a database: each module with an `Operation` is one, with question, answer and documentation.
 
-A request passes ``questions`` (text to values), ``answers`` (values, read from the database) and ``rendering`` (values
-to bytes), as for the forecasts.
-
-* ``questions``, ``answers``, ``rendering``: as above
 * ``database``: access to the database, bounded, and opened again after a failure
+* ``calls``: one request: what it may read, and how its answer is sent
 * ``series``: the series that a request means
-* ``live_answers``: minutes with their verdicts
-* ``forecasts``: minute forecasts and their record
-* ``prices``: the newest prices
-* ``administration``: adding and removing pairs
-* ``copies``: the entity tags of recent answers
-* ``routes``: the endpoints
+* ``pages``: tables in pages, as JSON and CSV
+* ``documented``: what the documentation of the endpoints shares
+* ``administration``: who may change what is collected, and the change
 """

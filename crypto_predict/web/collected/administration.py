@@ -11,17 +11,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack
+from datetime import datetime
 from http import HTTPStatus
 from ipaddress import IPv6Network
 from threading import Lock, Thread
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from crypto_predict.errors import InvalidValue, SourceError, UnusableHistory, shown
 from crypto_predict.market import Pair
 from crypto_predict.market.ports import CollectedSeries, PairRegistry
 from crypto_predict.settings import TOKEN_BYTES, masked
 from crypto_predict.web.collected.database import WAIT_SECONDS, Overloaded
-from crypto_predict.web.collected.questions import NewPair, RemovedPair
 from crypto_predict.web.http.errors import WebError
 from crypto_predict.web.http.response import Headers
 
@@ -33,6 +33,21 @@ MOST_SECONDS = 35.0  # that a change may take; up to three exchanges are asked m
 
 T = TypeVar("T")
 Connect = Callable[[], AbstractContextManager[PairRegistry]]  # opens the registry for one change
+
+
+class NewPair(NamedTuple):
+    """A pair that shall be collected; what was not given is None."""
+
+    pair: Pair
+    source: str | None = None
+    since: datetime | None = None  # UTC
+
+
+class RemovedPair(NamedTuple):
+    """A pair that shall no longer be collected, by default from any source."""
+
+    pair: Pair
+    source: str | None = None
 
 
 class AdministrationOff(WebError):

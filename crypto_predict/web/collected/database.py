@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from threading import BoundedSemaphore, Lock
@@ -12,9 +12,11 @@ from typing import Protocol
 
 from crypto_predict import logs
 from crypto_predict.errors import DatabaseError
+from crypto_predict.market import Span
 from crypto_predict.market.ports import MarketReader
 from crypto_predict.web.http.errors import WebError
 from crypto_predict.web.http.problems import DATABASE_SECONDS
+from crypto_predict.web.http.response import Rendered
 
 WAIT_SECONDS = 1.0  # at most, until other requests have finished with the database
 
@@ -55,6 +57,9 @@ class Database:
     """
 
     def __init__(self, connect: Callable[[], Connection], at_once: int) -> None:
+        self.etags: dict[Hashable, str] = {}  # of recent answers, by what they depend on; the oldest first
+        # Answers that hold until the next close, by path, with what else they rest on, and when they hold.
+        self.shared: dict[str, tuple[Rendered | None, Rendered, Span]] = {}
         self._connect = connect
         self._slots = BoundedSemaphore(at_once)
         self._lock = Lock()  # guards the fields below

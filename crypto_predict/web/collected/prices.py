@@ -1,4 +1,4 @@
-"""The last price of every collected pair, as values."""
+"""``/prices``: the last price of every collected pair."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from crypto_predict.market import DAY, Pair
-from crypto_predict.market.ports import LastPrice, MarketReader
+from crypto_predict.market.ports import ACTIVE, SERIES_STATES, LastPrice, MarketReader
+from crypto_predict.web.collected import documented
+from crypto_predict.web.collected.calls import Call
+from crypto_predict.web.collected.documented import Sample
 from crypto_predict.web.collected.series import best, rank
+from crypto_predict.web.http.operation import Operation
+from crypto_predict.web.http.queries import parameters
+from crypto_predict.web.http.response import Rendered
+from crypto_predict.web.http.response import render as as_json
+from crypto_predict.web.http.schemas import TEXT, extended, listed
 
 TOLERANCE = timedelta(minutes=10)  # before the time a day ago, in which a close must lie: not every minute has trades
 _DIGITS = 6  # after the decimal point of a change: a ten-thousandth of a percent
@@ -34,11 +42,45 @@ def last(reader: MarketReader) -> list[PairPrice]:
     Raises:
         DatabaseError: The database cannot be read.
     """
-    found = sorted(reader.last_prices(DAY, TOLERANCE), key=lambda one: rank(one.series))
-    return [_of_pair(best(of_pair)) for _, of_pair in groupby(found, key=lambda one: one.series.pair)]
+    prices = sorted(reader.last_prices(DAY, TOLERANCE), key=lambda price: rank(price.series))
+    return [_of_pair(best(of_pair)) for _, of_pair in groupby(prices, key=lambda price: price.series.pair)]
 
 
-def _of_pair(one: LastPrice) -> PairPrice:
-    change = one.price / one.earlier - 1 if one.price and one.earlier else math.inf
-    series, change_24h = one.series, round(change, _DIGITS) if math.isfinite(change) else None
-    return PairPrice(series.pair, series.source, one.simulated, one.state, one.price, one.newest_close, change_24h)
+def answer(call: Call) -> Rendered:
+    """Return the last prices, which are read once for all requests until the next close."""
+    parameters(call.query)
+    return call.until_close(lambda reader: render(last(reader)))
+
+
+def render(prices: list[PairPrice]) -> Rendered:
+    """Render the prices as JSON."""
+    return as_json(prices, simulated=any(price.simulated for price in prices))
+
+
+def _of_pair(last: LastPrice) -> PairPrice:
+    change = last.price / last.earlier - 1 if last.price and last.earlier else math.inf
+    series, change_24h = last.series, round(change, _DIGITS) if math.isfinite(change) else None
+    return PairPrice(series.pair, series.source, last.simulated, last.state, last.price, last.newest_close, change_24h)
+
+
+def _example(sample: Sample) -> list[Rendered]:
+    series, close = sample.example.series, sample.candles[-1].close
+    return [render([PairPrice(series.pair, series.source, False, ACTIVE, close, sample.end, 0.01203)])]
+
+
+OPERATION = Operation[Sample](
+    rule="/prices",
+    answer=answer,
+    tag=documented.TAG,
+    place=8,
+    summary="The last price of every collected pair, and its change over 24 hours",
+    description="""\
+Of each pair the newest close of the source that answers where none is asked for, and its `time`. `change_24h` is
+relative to the last close of the ten minutes that end 24 hours before that time: 0.012 is 1.2 %. It is null if there
+was none, as are `price` and `time` before the first candle. One read answers all requests until the next close.
+""",
+    schemas=lambda: {"Prices": listed(extended(PairPrice, {"state": {**TEXT, "enum": list(SERIES_STATES)}}))},
+    examples=_example,
+    headers=documented.headers,
+    failures=documented.unavailable,
+)

@@ -1,5 +1,8 @@
 """What every answer over HTTP needs; knows no endpoint.
 
+* ``operation``: an endpoint as one value with its part of the OpenAPI document
+* ``queries``: query strings and paths
+* ``schemas``: JSON Schemas of dataclasses, and other parts of the document
 * ``response``: a body with its headers, the headers of every answer, values as JSON and CSV
 * ``errors``: the base class of the web layer's errors, which carry their status and the parameter at fault
 * ``problems``: errors and refused requests as RFC 9457 problem details

@@ -63,7 +63,6 @@ class Problem:
 # A condition (RFC 9110, section 13) does not hold for the current answer.
 PRECONDITION_FAILED = Problem(412, "this answer is not the version that If-Match or If-Unmodified-Since names")
 INTERNAL = Problem(500, FAULT)
-DRAINING = Problem(503, "this server is stopping: it finishes the requests it has and takes no new ones")
 
 
 def of_error(error: CryptoPredictError) -> Problem:

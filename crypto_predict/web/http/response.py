@@ -34,11 +34,12 @@ COMMON: Headers = [
 
 
 class Rendered(NamedTuple):
-    """The body of an answer with status 200, and the headers that describe it."""
+    """The body of an answer, and the headers that describe it."""
 
     body: bytes
     headers: Headers  # shared between answers: do not change
     pair: Pair | None = None  # that it is about; None: several, or none
+    status: int = 200
 
 
 def render(value: Any, *, simulated: bool, pair: Pair | None = None) -> Rendered:

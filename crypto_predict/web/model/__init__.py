@@ -1,8 +1,8 @@
-"""The answers of a model file.
+"""The endpoints of a model file: each module with an `Operation` is one, with question, answer and documentation.
 
-* ``questions``: query strings and paths to values
-* ``answers``: values
-* ``rendering``: values to bytes
-* ``probability``: how probable a price is, and what that is based on
+* ``answers``: the predictions of a model and what each rests on
 * ``snapshots``: the answers of a model, their validators and their expiry
+* ``freshness``: whether model and prices are new enough
+* ``parameters``: the parameters that endpoints share
+* ``documented``: what their documentation shares
 """

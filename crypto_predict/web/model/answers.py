@@ -1,21 +1,22 @@
-"""The answers of a model, as values; `rendering` turns them into JSON."""
+"""The predictions of a model and what each rests on, as values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 
+from crypto_predict.baked import plain
 from crypto_predict.baked.distribution import Distribution
 from crypto_predict.baked.evaluation import COMBINED, MODELS, Evaluator, Prediction
 from crypto_predict.baked.schema import Model
 from crypto_predict.errors import OutOfRange, UnknownPair
 from crypto_predict.market import DAY, Pair
-from crypto_predict.web.http.errors import BadParameter, WebError
-from crypto_predict.web.model.questions import BitcoinQuestion, ForecastQuestion
+from crypto_predict.web.http.errors import WebError
+from crypto_predict.web.http.response import PROVENANCE, Headers, simulated_header
 
-DEFAULT_DAYS = 30  # of a forecast without an end
 FITTED, FORECAST = "fitted", "forecast"
 _HORIZON_DECIMALS = 4  # of a day: some nine seconds
 
@@ -57,39 +58,6 @@ class Row(NamedTuple):
     moment: date | datetime  # a day stands for its close; an instant is in UTC
     price: Prediction
     provenance: Provenance
-
-
-class Forecast(NamedTuple):
-    """The days from `start` to `end`, both included and in the range of `series`."""
-
-    series: Series
-    start: date
-    end: date
-    levels: tuple[float, ...] = ()  # of the quantiles of each day, ascending
-
-
-@dataclass(frozen=True, slots=True)
-class PairRange:
-    """The days for which the model answers about one pair."""
-
-    pair: Pair
-    first_day: date
-    last_candle: date
-    last_day: date  # included
-    forecast: str  # the path of its forecast
-    as_of: datetime  # the newest price that its forecast starts from
-    simulated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """The release, and when its model was trained."""
-
-    version: str
-    build: str
-    git_revision: str | None
-    trained_at: datetime
-    simulated: bool
 
 
 class Series:
@@ -143,56 +111,19 @@ class Answers:
     def __init__(self, model: Model) -> None:
         card = model.card
         self.model = model
-        self.held = list(model.forecasts)  # the pairs, in the order of the model
+        self.pairs = list(model.forecasts)
         # Each pair also by the name of what is traded in its place: ETH/USDT is answered by the forecast of ETH/USD.
-        self.names = {card.pairs[pair].traded: pair for pair in self.held} | {pair: pair for pair in self.held}
-        self._bitcoin = next((pair for pair in self.held if pair.base == "BTC"), None)
+        self.names = {card.pairs[pair].traded: pair for pair in self.pairs} | {pair: pair for pair in self.pairs}
+        self.bitcoin = next((pair for pair in self.pairs if pair.base == "BTC"), None)
         self.series: dict[tuple[Pair, str], Series] = {}  # by pair and model
         for pair, forecast in model.forecasts.items():
             evaluator = Evaluator(forecast)
             for name in MODELS:
                 self.series[pair, name] = Series(pair, name, evaluator, simulated=card.pairs[pair].simulated)
-        self.version = Version(card.version, card.build, card.git_revision, card.trained_at, card.simulated)
 
-    def bitcoin(self, question: BitcoinQuestion) -> Row:
-        """Return the price of Bitcoin in the first pair whose base is BTC.
 
-        Raises:
-            NoBitcoin: The model does not hold Bitcoin.
-            OutsideModel: The model does not cover that time.
-            NoProphetInterval: The time lies after the last candle, and Prophet alone has no interval.
-        """
-        if self._bitcoin is None:
-            raise NoBitcoin("BTC/USD", list(map(str, self.held)))
-        try:
-            return self.series[self._bitcoin, question.model].row(question.moment)
-        except OutOfRange as error:
-            raise OutsideModel("date", error) from error
-
-    def forecast(self, question: ForecastQuestion) -> Forecast:
-        """Return the days of a forecast, by default 30 from the day after the last candle.
-
-        Raises:
-            BadParameter: The end lies before the start.
-            OutsideModel: The model does not cover the start or the end.
-        """
-        series = self.series[question.pair, question.model]
-        first, last = series.first_day, series.last_day
-        for name, day in (("start", question.start), ("end", question.end)):
-            if day is not None and not first <= day <= last:
-                raise OutsideModel(name, OutOfRange(day, first, last))
-        start = question.start or series.last_candle + DAY
-        end = question.end or min(start + (DEFAULT_DAYS - 1) * DAY, last)
-        if end < start:
-            raise BadParameter("end", f"end {end} lies before start {start}")
-        return Forecast(series, start, end, question.levels)
-
-    def pairs(self) -> list[PairRange]:
-        """Return the range of each pair."""
-        ranges = []
-        for pair in self.held:
-            series = self.series[pair, COMBINED]
-            days = (series.first_day, series.last_candle, series.last_day)
-            newest = series.forecast
-            ranges.append(PairRange(pair, *days, f"/forecast/{pair.slug}", newest.as_of, newest.simulated))
-        return ranges
+@lru_cache(maxsize=256)
+def provenance_headers(provenance: Provenance) -> Headers:
+    """Return the provenance of a price as headers."""
+    values = (provenance.kind, plain.encode(provenance.as_of), str(provenance.pair), provenance.model)
+    return [*zip(PROVENANCE, values, strict=False), *simulated_header(provenance.simulated)]

@@ -1,10 +1,11 @@
-"""How probable a price is, and what that is based on."""
+"""``/probability/{pair}``: how probable a price is, and what that is based on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.distribution import Distribution
@@ -12,11 +13,37 @@ from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.baked.schema import COVERAGE, Backtest, Confidence, ProphetScore, Score
 from crypto_predict.errors import OutOfRange
 from crypto_predict.market import Pair
+from crypto_predict.web.http.errors import BadParameter
+from crypto_predict.web.http.operation import Operation
+from crypto_predict.web.http.queries import parameters
+from crypto_predict.web.http.response import Rendered, render
+from crypto_predict.web.http.schemas import PAIR, Parameter, extended, pair_parameter, parameter
+from crypto_predict.web.model import documented
 from crypto_predict.web.model.answers import FORECAST, Answers, OutsideModel, Row
-from crypto_predict.web.model.questions import ProbabilityQuestion
+from crypto_predict.web.model.parameters import (
+    MODEL,
+    MODEL_PARAMETER,
+    PRICE,
+    PRICE_EXPECTED,
+    read_date,
+    read_model,
+    read_pair,
+    read_price,
+)
+from crypto_predict.web.model.snapshots import Snapshot
 from crypto_predict.wording import counted, days_listed
 
 _DECIMALS = 6  # of a probability: what lies beyond is not known
+
+
+class Question(NamedTuple):
+    """Path and parameters: the price above the one limit, below the other, or between both."""
+
+    pair: Pair
+    moment: date | datetime  # a day stands for its close; an instant is aware of its time zone
+    above: float | None
+    below: float | None  # more than `above`; not both are None
+    model: str = COMBINED
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,36 +92,56 @@ class Probability:
     words: str
 
 
-def answer(answers: Answers, question: ProbabilityQuestion) -> Probability:
+def question(pair: str, query: str, names: Mapping[Pair, Pair]) -> Question:
+    """Parse the path and the query, with the pairs of the model by all their `names`.
+
+    Raises:
+        BadParameter, InvalidValue: The pair is malformed, or a parameter is missing, repeated, unknown or malformed, or
+            `below` is not more than `above`.
+        UnknownPair: The pair is not one of `names`.
+    """
+    named = read_pair(pair, names)
+    values = parameters(query, ("date", "above", "below", "model"))
+    moment = read_date(values)
+    above, below = (read_price(name, values[name]) if name in values else None for name in ("above", "below"))
+    if above is None and below is None:
+        raise BadParameter("above", f"above and below are missing: give one of them or both, each {PRICE_EXPECTED}")
+    if above is not None and below is not None and below <= above:
+        limits = f"below ({below:,.12g}) must be more than above ({above:,.12g})"
+        raise BadParameter("below", f"{limits}: both together ask for a price between them")
+    return Question(named, moment, above, below, read_model(values))
+
+
+def probability(answers: Answers, asks: Question) -> Probability:
     """Return the probability of a price, with what it is based on.
 
     Raises:
         OutsideModel: The model does not cover that time.
         NoProphetInterval: The time lies after the last candle, and Prophet alone has no interval.
     """
-    series, moment = answers.series[question.pair, question.model], question.moment
+    series, moment = answers.series[asks.pair, asks.model], asks.moment
     try:
         row, distribution = series.row(moment), series.distribution(moment)
     except OutOfRange as error:
         raise OutsideModel("date", error) from error
     card = answers.model.card
-    held, provenance = card.pairs[question.pair], row.provenance
+    facts, provenance = card.pairs[asks.pair], row.provenance
     horizon = series.horizon(moment) if provenance.kind == FORECAST else None
-    probability = _between(distribution, question.above, question.below)
+    share = _between(distribution, asks.above, asks.below)
     basis = Basis(
-        source=held.source,
+        source=facts.source,
         build=card.build,
         trained_at=card.trained_at,
         newest_candle=series.last_candle,
         horizon_days=horizon,
-        extrapolated=not all(distribution.covers(limit) for limit in (question.above, question.below) if limit),
-        calibration=None if horizon is None else _calibration(held.backtest, question.model, horizon),
+        extrapolated=not all(distribution.covers(limit) for limit in (asks.above, asks.below) if limit),
+        calibration=None if horizon is None else _calibration(facts.backtest, asks.model, horizon),
     )
     return Probability(
         date=moment,
-        above=question.above,
-        below=question.below,
-        probability=round(probability, _DECIMALS),
+        above=asks.above,
+        below=asks.below,
+        probability=round(share, _DECIMALS),
         prediction=row.price.price,
         low=row.price.low,
         high=row.price.high,
@@ -104,7 +151,7 @@ def answer(answers: Answers, question: ProbabilityQuestion) -> Probability:
         model=provenance.model,
         simulated=provenance.simulated,
         based_on=basis,
-        words=_in_words(question, row, probability, basis),
+        words=_in_words(asks, row, share, basis),
     )
 
 
@@ -133,14 +180,12 @@ def _calibration(backtest: Backtest | None, model: str, horizon: float) -> Calib
     return Calibration(*measured, nearest.confidence.get("coverage"), nearest.coverage_50, nearest.coverage_90)
 
 
-def _in_words(question: ProbabilityQuestion, row: Row, probability: float, basis: Basis) -> str:
+def _in_words(asks: Question, row: Row, share: float, basis: Basis) -> str:
     """Return the answer and what it is based on, in words."""
-    limits = [
-        f"{word} {limit:,.12g}" for word, limit in (("above", question.above), ("below", question.below)) if limit
-    ]
-    when = "at" if isinstance(question.moment, datetime) else "at the close of"
-    price = f"{question.pair} {' and '.join(limits)} {when} {plain.encode(question.moment)}"
-    sentences = [f"Probability {_share(probability)}: {price}."]
+    limits = [f"{word} {limit:,.12g}" for word, limit in (("above", asks.above), ("below", asks.below)) if limit]
+    when = "at" if isinstance(asks.moment, datetime) else "at the close of"
+    price = f"{asks.pair} {' and '.join(limits)} {when} {plain.encode(asks.moment)}"
+    sentences = [f"Probability {_share(share)}: {price}."]
     if row.provenance.simulated:
         sentences.append("The prices are simulated.")
     if basis.horizon_days is None:
@@ -156,12 +201,55 @@ def _in_words(question: ProbabilityQuestion, row: Row, probability: float, basis
 
 def _measured(calibration: Calibration, horizon: float) -> str:
     outcomes = f"{counted(calibration.forecasts, 'outcome')} after {days_listed([calibration.horizon_days])}"
-    held = f"Out of sample the {100 * calibration.nominal:.0f} % interval held {100 * calibration.coverage:.1f} %"
+    measured = f"Out of sample the {100 * calibration.nominal:.0f} % interval held {100 * calibration.coverage:.1f} %"
     nearest = "" if calibration.horizon_days == horizon else f"; nothing nearer to {horizon:.4g} days was measured"
-    return f"{held} of {outcomes}{nearest}."
+    return f"{measured} of {outcomes}{nearest}."
 
 
 def _share(probability: float) -> str:
     if probability < 0.005:
         return "below 0.5 %"
     return "above 99.5 %" if probability > 0.995 else f"{100 * probability:.0f} %"
+
+
+def answer(snapshot: Snapshot, now: datetime, query: str, pair: str) -> Rendered:
+    """Return the answer as JSON."""
+    estimate = probability(snapshot.answers, question(pair, query, snapshot.answers.names))
+    return snapshot.until_change(render(estimate, simulated=estimate.simulated, pair=estimate.pair), now)
+
+
+def _parameters(snapshot: Snapshot) -> list[Parameter]:
+    limit = documented.limit(snapshot)
+    return [
+        pair_parameter(snapshot.answers.pairs[0]),
+        documented.moment(snapshot, required=True),
+        parameter("above", "The lower limit of the price; or `below`, or both.", PRICE, limit),
+        parameter("below", "The upper limit of the price, more than `above`.", PRICE),
+        MODEL_PARAMETER,
+    ]
+
+
+def _example(snapshot: Snapshot) -> list[Rendered]:
+    asks = Question(snapshot.answers.pairs[0], documented.day(snapshot), documented.limit(snapshot), None)
+    return [render(probability(snapshot.answers, asks), simulated=False)]
+
+
+OPERATION = Operation[Snapshot](
+    rule="/probability/<path:pair>",
+    answer=answer,
+    tag="forecast",
+    place=3,
+    summary="How probable is a price, on a day or at an instant?",
+    description="""\
+How probable it is that the price is `above` one limit, `below` another one, or between both. `based_on` says what the
+answer rests on: `calibration` is how often the model's 80 % interval held out of sample, at the horizon of the backtest
+nearest to the question. A day that has passed is answered from the fitted distribution (`kind` is `fitted`): how
+closes lay around the curve, not what happened. If `extrapolated` is true, a limit lies so far out that the shape of
+the distribution there is an assumption.
+""",
+    parameters=_parameters,
+    schemas=lambda: {"Probability": extended(Probability, {"pair": PAIR, "kind": documented.KIND, "model": MODEL})},
+    examples=_example,
+    headers=documented.headers,
+    failures=documented.failures,
+)

@@ -1,14 +1,14 @@
 """The answers of a model, and how long they hold.
 
 Two things change apart: the answers of the model with a training, those of the database with a candle. A snapshot holds
-the former alone; the latter are read at each request, and `until_candle` describes them.
+the former alone; the latter are read at each request.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from email.utils import format_datetime
@@ -25,28 +25,12 @@ from crypto_predict.errors import UnusableModel
 from crypto_predict.market import DAY, Pair
 from crypto_predict.version import __version__
 from crypto_predict.web.http.response import STALE, Headers, Rendered
-from crypto_predict.web.model.answers import Answers
-from crypto_predict.web.model.rendering import Rendering
-from crypto_predict.web.operations.freshness import basis
+from crypto_predict.web.model.answers import Answers, Series
+from crypto_predict.web.model.freshness import basis
 
 SHORTEST = 60  # seconds that an answer may be cached if the next change is due or overdue
 LONGEST = 31_536_000  # seconds: no cache keeps an answer for more than a year
 OVERDUE_AFTER = timedelta(hours=1)  # a training takes minutes, and a release waits for its turn, too
-LONGEST_LIVE = 60  # seconds that candles may be cached: any may be revised, and older ones may be collected late
-
-
-def until_candle(body: bytes, lasts: timedelta) -> Headers:
-    """Return the validators and the expiry of an answer of the database that `lasts` until the next candle.
-
-    The entity tag is that of the bytes, so it changes with the candles and not with a release.
-    """
-    return [cache_control(lasts), ("ETag", f'"{hashlib.sha256(body).hexdigest()[:32]}"')]
-
-
-def cache_control(lasts: timedelta) -> tuple[str, str]:
-    """Return the expiry of an answer of the database that `lasts` until the next candle."""
-    seconds = min(int(lasts.total_seconds()), LONGEST_LIVE)
-    return "Cache-Control", f"public, max-age={seconds}" if seconds > 0 else "no-cache"
 
 
 _log = logging.getLogger("crypto_predict.server")
@@ -113,17 +97,30 @@ class Snapshot:
     """The answers of one model, and the plan of the trainings to come, if there is one."""
 
     answers: Answers
-    rendering: Rendering
     validity: Validity
     schedule: Schedule | None
+    rows: Mapping[Series, list[bytes]]  # of /forecast, by day; empty before the first request
     closes: dict[str, Rendered] = field(default_factory=dict)  # of /bitcoin, by query; one for each day of the range
+    constants: dict[Callable[..., Rendered], Rendered] = field(default_factory=dict)  # by what renders them
     documents: dict[object, Rendered] = field(default_factory=dict)  # OpenAPI, by the example of a series
 
     @classmethod
     def of(cls, model: Model, schedule: Schedule | None, limits: Limits, data: bytes | None = None) -> Snapshot:
         """Return the answers of a model; `data` is its file, if it has one."""
         answers, etag = Answers(model), entity_tag(data or store.dumps(model))
-        return cls(answers, Rendering(answers), _validity(etag, model, schedule, limits), schedule)
+        rows = {series: [b""] * ((series.last_day - series.first_day).days + 1) for series in answers.series.values()}
+        return cls(answers, _validity(etag, model, schedule, limits), schedule, rows)
+
+    def once(self, render: Callable[[Snapshot], Rendered]) -> Rendered:
+        """Return an answer that depends on the model alone, and so is rendered once."""
+        if render not in self.constants:
+            self.constants[render] = render(self)
+        return self.constants[render]
+
+    def until_change(self, rendered: Rendered, now: datetime) -> Rendered:
+        """Return an answer that caches may keep until the next change."""
+        until = self.validity.until_change(now, rendered.pair)
+        return Rendered(rendered.body, [*rendered.headers, *until], rendered.pair)
 
     def planned(self, schedule: Schedule | None, limits: Limits) -> Snapshot:
         """Return the same answers with another schedule."""

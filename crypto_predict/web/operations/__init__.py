@@ -1,6 +1,5 @@
-"""What operators need.
+"""What operators need. A module with an `Operation` has endpoints: their answers and documentation.
 
-* ``freshness``: whether model and prices are new enough
 * ``metrics``: figures for Prometheus
 * ``access_log``: one line a request
 * ``startup``: the messages at start

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from crypto_predict import logs
 from crypto_predict.baked.schema import Model
-from crypto_predict.web.operations.freshness import freshness
+from crypto_predict.web.model.freshness import freshness
 from crypto_predict.wording import duration
 
 SIMULATED = "THE PRICES BEHIND THIS MODEL ARE SIMULATED: its answers say nothing about any real market"

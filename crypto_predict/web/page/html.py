@@ -109,7 +109,7 @@ def page(
     model = answers.model
     card, held = model.card, model.forecasts[pair]
     facts, decimals = card.pairs[pair], price_decimals(held.last_close)
-    pairs = [_listed(answers, one) for one in answers.held]
+    pairs = [_listed(answers, one) for one in answers.pairs]
     priced = round(held.anchor.price, decimals)
     sentence = words.forecast(model, pair)
     live = (model.scorecard.simulated if facts.simulated else model.scorecard.pairs).get(pair)

@@ -20,7 +20,7 @@ from crypto_predict.market import Pair
 from crypto_predict.web.http.representations import Representations, represent
 from crypto_predict.web.http.response import COMMON, STALE, Headers, Rendered, simulated_header
 from crypto_predict.web.model.answers import Answers
-from crypto_predict.web.model.rendering import PAUSE_SECONDS
+from crypto_predict.web.model.forecast import PAUSE_SECONDS
 from crypto_predict.web.model.snapshots import LONGEST, Snapshot
 from crypto_predict.web.page import documents, html
 from crypto_predict.web.page.assets import Assets, content_type
@@ -62,7 +62,7 @@ class Pages:
     """
 
     def __init__(self, snapshot: Snapshot, site: Site, releases: Releases, clock: Callable[[], datetime]) -> None:
-        self.site, self.pairs = site, {pair.slug: pair for pair in snapshot.answers.held}
+        self.site, self.pairs = site, {pair.slug: pair for pair in snapshot.answers.pairs}
         self._snapshot = snapshot
         self._releases = releases
         self._clock = clock
@@ -184,8 +184,8 @@ def _resources(answers: Answers, site: Site) -> Iterator[tuple[str, Resource]]:
         route = f"/page/{{slug}}{ending}"
         return Resource(route, documents.CONTENT_TYPE, render, pair, cards[pair].simulated)
 
-    yield "/", page(answers.held[0], "/", "./")
-    for pair in answers.held:
+    yield "/", page(answers.pairs[0], "/", "./")
+    for pair in answers.pairs:
         yield f"/page/{pair.slug}/", page(pair, "/page/{slug}/", "../../")
         for ending in documents.OF_PAIR:
             yield f"/page/{pair.slug}{ending}", document(pair, ending)

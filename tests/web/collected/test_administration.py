@@ -31,11 +31,11 @@ from crypto_predict.web.collected.administration import (
     MOST_WRONG_OF_ALL,
     Administration,
     Guesses,
+    NewPair,
     TooManyGuesses,
     Unauthorized,
     Unfinished,
 )
-from crypto_predict.web.collected.questions import NewPair
 from tests.support.applications import administered, client
 from tests.support.collected import LATE, fill
 from tests.support.models import make_model

@@ -20,8 +20,7 @@ from werkzeug.test import Client, TestResponse
 from crypto_predict.market import DAY, Candle, Interval, SeriesKey, Span, aggregate
 from crypto_predict.sources.csv_file import CsvFile
 from crypto_predict.store import open_writer
-from crypto_predict.web.collected import answers
-from crypto_predict.web.collected.rendering import COLUMNS
+from crypto_predict.web.collected.candles import MOST_PARTS, TABLE
 from tests.support.applications import client
 from tests.support.collected import BTC, DAYS, END, GAPS, LATE, MINUTES, START, TETHER, days, fill, minutes, vwaps
 from tests.support.databases import new_database
@@ -59,7 +58,7 @@ def test_stored_candles_are_served_as_they_were_written_with_their_vwap(served: 
     ]
     assert [candle["vwap"] for candle in answer["candles"]] == pytest.approx(vwaps(written), rel=1e-12)
     described = ("pair", "source", "interval", "resampled_from", "simulated", "columns")
-    assert [answer[name] for name in described] == ["BTC/USD", "simulated", "1m", None, True, list(COLUMNS)]
+    assert [answer[name] for name in described] == ["BTC/USD", "simulated", "1m", None, True, list(TABLE.columns)]
 
 
 def test_volumes_that_only_some_sources_have_are_served(served: Client) -> None:
@@ -169,7 +168,7 @@ def test_a_page_of_resampled_candles_reads_a_bounded_number_of_stored_ones(tmp_p
     served = client(make_model(), lambda: end, database=url)
     response = served.get("/candles/BTC-USD?interval=1d&start=2026-01-01&limit=10000")
     found = openings(response)
-    assert len(found) == -(-answers.MOST_PARTS // 1440)
+    assert len(found) == -(-MOST_PARTS // 1440)
     following = links(response)["next"]
     assert openings(served.get(following))[0] == found[-1] + DAY
     # the newest days come first without a start, not the oldest of the same many

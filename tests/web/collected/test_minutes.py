@@ -16,8 +16,7 @@ from werkzeug.test import Client, TestResponse
 from crypto_predict.market import DAY, Interval, SeriesKey, Span
 from crypto_predict.market.ports import DELISTED, STOPPED, BuiltCandle, StreamSpan, StreamState
 from crypto_predict.store import open_writer
-from crypto_predict.web.collected.live_answers import JUDGED_AFTER
-from crypto_predict.web.collected.rendering import MINUTE_COLUMNS
+from crypto_predict.web.collected.minutes import JUDGED_AFTER, TABLE
 from tests.support.applications import client
 from tests.support.collected import BTC, END, GAPS, LATE, MINUTES, NOON, START, days, minutes
 from tests.support.models import make_model
@@ -32,7 +31,7 @@ def read(response: TestResponse) -> list[dict[str, Any]]:
     """Return the minutes as dicts."""
     assert response.status_code == 200, response.data
     answer = json.loads(response.data)
-    assert answer["columns"] == list(MINUTE_COLUMNS)
+    assert answer["columns"] == list(TABLE.columns)
     return [dict(zip(answer["columns"], row, strict=True)) for row in answer["minutes"]]
 
 
@@ -125,7 +124,7 @@ def test_candles_built_from_ticks_stand_beside_those_of_the_exchange(own_url: st
     assert all(row[CANDLE.start] is not None for row in rows)
     text = served.get("/minutes/BTC-USD?limit=3", headers={"Accept": "text/csv"}).get_data(as_text=True)
     table = list(csv.reader(io.StringIO(text, newline="")))
-    assert table[0] == list(MINUTE_COLUMNS)
+    assert table[0] == list(TABLE.columns)
     assert [row[2] for row in table[1:]] == ["true"] * 3
     assert [row[-1] for row in table[1:]] == ["true", "", "false"]
     words = {True: "true", False: "false", None: ""}

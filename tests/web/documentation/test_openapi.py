@@ -17,11 +17,11 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from crypto_predict.market import Interval, SeriesKey
 from crypto_predict.version import __version__
-from crypto_predict.web import routes
-from crypto_predict.web.app import create_service, now
+from crypto_predict.web.app import create_flask_app, create_service, now
 from crypto_predict.web.collected.series import Example
-from crypto_predict.web.documentation.openapi import document
+from crypto_predict.web.documentation.openapi import document, of_database
 from crypto_predict.web.http import response as response_headers
+from crypto_predict.web.http.operation import template
 from tests.support.applications import snapshot_of
 from tests.support.models import BTC, ETH, make_model
 from tests.support.serving import SETTINGS, Served, serving_model
@@ -29,7 +29,7 @@ from tests.support.serving import SETTINGS, Served, serving_model
 NOW = datetime.now(UTC).replace(microsecond=0)
 # A model that has just been trained, on prices of the last day: a stale one answers /fresh with 503, as it should.
 MODEL = make_model(BTC, ETH, trained_at=NOW, last=(NOW - timedelta(hours=36)).date())
-DOCUMENT = document(snapshot_of(MODEL))
+DOCUMENT = document(snapshot_of(MODEL, timedelta(days=2)))
 OPERATIONS = {path: item["get"] for path, item in DOCUMENT["paths"].items()}
 UNLISTED = {  # routes that the document leaves out, and why
     "/": "is a page for people, as are the next two",
@@ -49,10 +49,7 @@ UNLISTED = {  # routes that the document leaves out, and why
 UNLISTED |= dict.fromkeys(
     ("/forecast/{pair}/minutes.csv", "/forecast/{pair}/minutes/past.csv"), "is another way to write format=csv"
 )
-OF_A_DATABASE = {
-    *("/candles/{pair}", "/minutes/{pair}", "/top-of-book/{pair}", "/digest/{pair}", "/series", "/prices"),
-    *("/forecast/{pair}/minutes", "/forecast/{pair}/minutes/past"),
-}
+OF_A_DATABASE = {operation.path for operation in of_database() if operation.method == "GET"} - OPERATIONS.keys()
 PLACEHOLDERS = {"string", "additionalProp1", 0, 1}  # invented by Swagger UI if an example is missing
 
 
@@ -77,7 +74,7 @@ def test_the_served_document_is_this_one(served: Served) -> None:
 def test_every_route_is_documented_and_every_documented_route_exists() -> None:
     """No hidden route, and no documented one that is missing. Those of a database answer 404 without one."""
     service = create_service(make_model(), SETTINGS, now, threading.Event())
-    rules = {routes.template(rule.rule) for rule in routes.create_flask_app(service).url_map.iter_rules()}
+    rules = {template(rule.rule) for rule in create_flask_app(service).url_map.iter_rules()}
     assert rules - UNLISTED.keys() - OF_A_DATABASE == set(OPERATIONS)
     example = Example(SeriesKey("alpaca", BTC, Interval.MINUTE_1), NOW.date())
     assert rules - UNLISTED.keys() == document(snapshot_of(MODEL), None, example)["paths"].keys() - {"/pairs/{pair}"}

@@ -6,7 +6,7 @@ from openapi_schema_validator import OAS31Validator
 from crypto_predict.baked import plain
 from crypto_predict.baked.schema import Card, Model, PairCard
 from crypto_predict.market import Gap, Pair
-from crypto_predict.web.documentation.schemas import record, schema_of
+from crypto_predict.web.http.schemas import record, schema_of
 from tests.support.models import BTC, ETH, make_model
 
 

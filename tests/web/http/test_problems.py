@@ -3,6 +3,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from crypto_predict.baked import plain
 from crypto_predict.errors import (
     CryptoPredictError,
     DatabaseError,
@@ -20,15 +21,17 @@ from crypto_predict.web.collected.administration import (
     Unauthorized,
     Unfinished,
 )
+from crypto_predict.web.collected.calls import NotAcceptable
+from crypto_predict.web.collected.changes import BadBody
 from crypto_predict.web.collected.database import NoDatabase, Overloaded
-from crypto_predict.web.collected.forecasts import NoMinuteForecast
-from crypto_predict.web.collected.questions import BadBody
-from crypto_predict.web.collected.rendering import NotAcceptable
+from crypto_predict.web.collected.minutes_ahead import NoMinuteForecast
 from crypto_predict.web.collected.series import NotCollected
 from crypto_predict.web.http import problems
 from crypto_predict.web.http.errors import BadParameter, WebError
 from crypto_predict.web.http.problems import Problem
 from crypto_predict.web.model.answers import NoBitcoin, OutsideModel
+from crypto_predict.web.model.freshness import Freshness, Stale
+from crypto_predict.web.operations.health import Draining
 from crypto_predict.web.page.releases import NoRelease, ReleasesUnavailable
 
 RANGE = OutOfRange(date(2030, 1, 1), date(2023, 1, 1), date(2025, 5, 17))
@@ -55,6 +58,8 @@ EVERY_ERROR: list[tuple[CryptoPredictError, int, dict[str, object]]] = [
     (NoMinuteForecast("no candles", None, timedelta()), 503, {"lag_seconds": None}),
     (NoRelease(Pair("BTC", "USD"), "2024-06-01", []), 404, {"parameter": "day"}),
     (ReleasesUnavailable("the ledger is being read", 10), 503, {}),
+    (Stale(Freshness(90_000, 60, 86_400, simulated=False)), 503, plain.encode(Freshness(90_000, 60, 86_400, False))),
+    (Draining(), 503, {}),
     (DatabaseError("", "it is locked"), 503, {"detail": "the database cannot be read: it is locked"}),
 ]
 

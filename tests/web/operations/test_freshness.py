@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 import pytest
 
 from crypto_predict.baked.schema import Anchor, Model
-from crypto_predict.web.operations.freshness import freshness, newest_price
+from crypto_predict.web.model.freshness import freshness, newest_price
 from tests.support.applications import client
 from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model
 

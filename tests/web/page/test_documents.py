@@ -43,7 +43,7 @@ TYPES = Path(__file__).parents[3] / "page" / "scripts" / "types.d.ts"
 def of(model: Model) -> dict[str, Any]:
     """The forecast document of the first pair, as a browser reads it."""
     answers = Answers(model)
-    return with_prices(json.loads(documents.rendered(documents.forecast(answers, answers.held[0]))))
+    return with_prices(json.loads(documents.rendered(documents.forecast(answers, answers.pairs[0]))))
 
 
 def days(first: date, count: int) -> list[date]:

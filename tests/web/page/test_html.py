@@ -112,7 +112,7 @@ def rendered(
 
 def planned(state: html.State, model: Model, pair: Pair | None = None, site: Site = SERVER, root: str = "./") -> str:
     answers = Answers(model)
-    return html.page(answers, pair or answers.held[0], site, root, state)
+    return html.page(answers, pair or answers.pairs[0], site, root, state)
 
 
 def many(count: int) -> Model:

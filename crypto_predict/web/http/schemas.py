@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import types
 import typing
 from collections.abc import Sequence
@@ -11,30 +10,25 @@ from datetime import date, datetime
 from typing import Any
 
 from crypto_predict.market import Pair
-from crypto_predict.web.http import problems
-from crypto_predict.web.http.problems import Problem
-from crypto_predict.web.model import questions
+from crypto_predict.web.http.queries import FORMAT, FORMATS, MOMENT_PATTERN
 
 Schema = dict[str, Any]
+Parameter = dict[str, Any]
 
-PAIR: Schema = {"type": "string", "pattern": "^[A-Z0-9]{1,20}/[A-Z0-9]{2,10}$", "examples": ["BTC/USD"]}
-
-PAIR_PARAMETER: dict[str, Any] = {
-    "name": "pair",
-    "in": "path",
-    "required": True,
-    "description": "Two currencies: `BTC-USD`, or `BTC/USD` encoded as `BTC%2FUSD`; upper and lower case are equal.",
-    "schema": {"type": "string", "pattern": "^[A-Za-z0-9]{1,20}[/_-][A-Za-z0-9]{2,10}$"},
-}
+TEXT: Schema = {"type": "string"}
+DAY: Schema = {**TEXT, "format": "date"}
+MOMENT: Schema = {**TEXT, "pattern": MOMENT_PATTERN}
+PAIR: Schema = {**TEXT, "pattern": "^[A-Z0-9]{1,20}/[A-Z0-9]{2,10}$", "examples": ["BTC/USD"]}
+BOOLEAN: Schema = {"type": "boolean"}
 
 _SCALARS: dict[Any, Schema] = {
-    str: {"type": "string"},
+    str: TEXT,
     int: {"type": "integer"},
     float: {"type": "number"},
-    bool: {"type": "boolean"},
+    bool: BOOLEAN,
     types.NoneType: {"type": "null"},
-    date: {"type": "string", "format": "date"},
-    datetime: {"type": "string", "format": "date-time"},
+    date: DAY,
+    datetime: {**TEXT, "format": "date-time"},
     Pair: PAIR,
 }
 
@@ -53,24 +47,10 @@ def schema_of(kind: Any) -> Schema:
     if origin is types.UnionType:
         return {"anyOf": [schema_of(arm) for arm in arms]}
     if origin is tuple:
-        return {"type": "array", "items": schema_of(arms[0])}
+        return listed(schema_of(arms[0]))
     if origin is dict:
         return {"type": "object", "additionalProperties": schema_of(arms[1])}
     raise TypeError(f"{kind} has no schema")
-
-
-def parameter(name: str, description: str, schema: Schema, example: object = None) -> dict[str, Any]:
-    """Return a parameter of a query."""
-    found = {"name": name, "in": "query", "description": description, "schema": schema}
-    return found if example is None else found | {"example": example}
-
-
-FORMAT_PARAMETER = parameter(
-    questions.FORMAT,
-    "`csv` for a file of CSV, as `.csv` at the end of the path.",
-    {"type": "string", "enum": list(questions.FORMATS)},
-    "json",
-)
 
 
 def record(properties: dict[str, Schema]) -> Schema:
@@ -78,15 +58,14 @@ def record(properties: dict[str, Schema]) -> Schema:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def response(description: str, content_type: str, schema: str, example: object) -> dict[str, Any]:
-    """Return a response whose schema is one of the components."""
-    content = {content_type: {"schema": ref("schemas", schema), "example": example}}
-    return {"description": description, "content": content}
+def extended(kind: type, properties: dict[str, Schema]) -> Schema:
+    """Return the schema of a dataclass with further properties, or others in place of its own."""
+    return record(schema_of(kind)["properties"] | properties)
 
 
-def problem_response(description: str, problem: Problem) -> dict[str, Any]:
-    """Return a response of an error, with an example."""
-    return response(description, problems.CONTENT_TYPE, "Problem", json.loads(problem.rendered().body))
+def listed(items: Schema) -> Schema:
+    """Return the schema of a list."""
+    return {"type": "array", "items": items}
 
 
 def or_null(schema: Schema) -> Schema:
@@ -94,14 +73,36 @@ def or_null(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
-def ref(kind: str, name: str) -> dict[str, str]:
+def ref(kind: str, name: str) -> Schema:
     """Return a reference to a component."""
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
-def refs(kind: str, names: Sequence[str]) -> dict[str, Any]:
+def refs(kind: str, names: Sequence[str]) -> dict[str, Schema]:
     """Return references to components, by their names."""
     return {name: ref(kind, name) for name in names}
+
+
+def parameter(name: str, description: str, schema: Schema, example: object = None) -> Parameter:
+    """Return a parameter of a query."""
+    described = {"name": name, "in": "query", "description": description, "schema": schema}
+    return described if example is None else described | {"example": example}
+
+
+def pair_parameter(pair: Pair) -> Parameter:
+    """Return the parameter of a path that names a pair, such as this one."""
+    text = "Two currencies: `BTC-USD`, or `BTC/USD` encoded as `BTC%2FUSD`; upper and lower case are equal."
+    named = parameter("pair", text, {**TEXT, "pattern": PAIR_TEXT}, pair.slug)
+    return named | {"in": "path", "required": True}
+
+
+PAIR_TEXT = "^[A-Za-z0-9]{1,20}[/_-][A-Za-z0-9]{2,10}$"  # a pattern of a pair in a path or a body
+FORMAT_PARAMETER = parameter(
+    FORMAT,
+    "`csv` for a file of CSV, as `.csv` at the end of the path.",
+    {**TEXT, "enum": list(FORMATS)},
+    "json",
+)
 
 
 def cut(value: Any) -> Any:

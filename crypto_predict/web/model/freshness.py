@@ -5,14 +5,16 @@ A model is stale if either is too old: training today on last year's prices does
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http import HTTPStatus
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.schedule import Schedule
 from crypto_predict.baked.schema import Model
 from crypto_predict.market import Pair
-from crypto_predict.web.http.problems import Problem
+from crypto_predict.web.http.errors import WebError
 from crypto_predict.wording import duration
 
 
@@ -76,6 +78,16 @@ def freshness(model: Model, now: datetime, stale_after: timedelta, schedule: Sch
     return Freshness(age, price_age, limit, model.card.simulated, training)
 
 
-def stale(ages: Freshness) -> Problem:
-    """Return the problem of a model that is too old, or whose newest price is."""
-    return Problem(503, str(ages), plain.encode(ages))
+class Stale(WebError):
+    """The model is too old, or its newest price, by these `ages`."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+    def __init__(self, ages: Freshness) -> None:
+        super().__init__(str(ages))
+        self._ages = ages
+
+    @property
+    def members(self) -> Mapping[str, object]:
+        """The ages."""
+        return dict(plain.encode(self._ages))

@@ -1,0 +1,146 @@
+"""One request to an endpoint of the database: what it may read, and how its answer is sent."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http import HTTPStatus
+
+from flask import Request
+
+from crypto_predict.http_server.request_head import BUSY
+from crypto_predict.market import Interval, Span
+from crypto_predict.market.ports import ACTIVE, CollectedSeries, MarketReader
+from crypto_predict.web.collected.administration import Administration
+from crypto_predict.web.collected.database import Database, Overloaded
+from crypto_predict.web.http import conditional
+from crypto_predict.web.http.errors import WebError
+from crypto_predict.web.http.representations import encode
+from crypto_predict.web.http.response import COMMON, CSV, CSV_TYPE, JSON, Headers, Rendered
+from crypto_predict.web.model.snapshots import Snapshot
+
+LONGEST = 60  # seconds that candles may be cached: any may be revised, and older ones may be collected late
+STORED_AFTER = timedelta(seconds=2)  # from a close, until the forecast made at it is stored
+MOST_COPIES = 1_000  # whose entity tags are remembered
+
+CONTENT_TYPES = {JSON: JSON, CSV: CSV_TYPE}
+VARY = ("Vary", "Accept")
+
+
+class NotAcceptable(WebError):
+    """The client accepts neither JSON nor CSV."""
+
+    status = HTTPStatus.NOT_ACCEPTABLE
+
+    def __init__(self) -> None:
+        super().__init__(f"this is served as {' or '.join(CONTENT_TYPES)}, and Accept allows neither")
+
+    @property
+    def headers(self) -> Headers:
+        """On what the answer depends."""
+        return [VARY]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request. Safe to use in the thread of the request alone."""
+
+    request: Request
+    now: datetime  # UTC
+    database: Database
+    snapshot: Snapshot  # the answers of the model
+    administration: Administration | None = None  # None: which pairs are collected cannot be changed
+
+    @property
+    def query(self) -> str:
+        """The query string."""
+        return str(self.request.environ.get("QUERY_STRING", ""))
+
+    @property
+    def encodings(self) -> str | None:
+        """The header ``Accept-Encoding``."""
+        return self.request.environ.get("HTTP_ACCEPT_ENCODING")
+
+    def reading(self) -> AbstractContextManager[MarketReader]:
+        """Open the database.
+
+        Raises:
+            Overloaded: Too many other requests read it, so that the turn of this request has not come.
+        """
+        if self.request.environ.get(BUSY):
+            raise Overloaded
+        return self.database.reading()
+
+    def active(self) -> list[CollectedSeries]:
+        """Return the series that are being collected. Errors are those of `reading`."""
+        with self.reading() as reader:
+            return [collected for collected in reader.collected() if collected.state == ACTIVE]
+
+    def content_type(self, file_format: str | None) -> str:
+        """Return the content type that the address asks for, or else the one that the client prefers.
+
+        Raises:
+            NotAcceptable: The client accepts neither.
+        """
+        if file_format is not None:
+            return CSV if file_format == "csv" else JSON
+        accepted = self.request.accept_mimetypes
+        preferred = accepted.best_match(CONTENT_TYPES) if accepted else JSON
+        if preferred is None:
+            raise NotAcceptable
+        return preferred
+
+    def live(self, rendered: Rendered, lasts: timedelta = timedelta()) -> Rendered:
+        """Return an answer that `lasts` until the next candle, compressed if the client accepts that."""
+        headers = [*rendered.headers, *until_candle(rendered.body, lasts), *COMMON]
+        return encode(rendered.body, headers, self.encodings)
+
+    def has(self, etag: str) -> bool:
+        """Return whether the client has a copy of the answer with this tag."""
+        return conditional.evaluate(self.request.environ, etag, None) is HTTPStatus.NOT_MODIFIED
+
+    def etag(self, answer: Hashable) -> str | None:
+        """Return the entity tag of a recent answer, by what it depends on; None if it is not remembered."""
+        return self.database.etags.get(answer)
+
+    def remember(self, answer: Hashable, etag: str) -> None:
+        """Remember the entity tag of an answer, in place of the oldest one."""
+        self.database.etags[answer] = etag
+        while len(self.database.etags) > MOST_COPIES:
+            self.database.etags.pop(next(iter(self.database.etags)), None)
+
+    def until_close(self, render: Callable[[MarketReader], Rendered], basis: Rendered | None = None) -> Rendered:
+        """Return an answer that is read once for all requests until the next close, or for another `basis`.
+
+        Raises:
+            DatabaseError, Overloaded: The database cannot be read.
+        """
+        shared = self.database.shared.get(self.request.path)
+        if shared is None or shared[0] is not basis or self.now not in shared[2]:
+            with self.reading() as reader:
+                rendered = render(reader)
+            shared = basis, rendered, Span(self.now, self.now + until_close(self.now))
+            self.database.shared[self.request.path] = shared
+        return self.live(shared[1], shared[2].end - self.now)
+
+
+def until_close(now: datetime) -> timedelta:
+    """Return the time until forecasts and outcomes of the next close are stored."""
+    return Interval.MINUTE_1.ceil(now - STORED_AFTER) + STORED_AFTER - now
+
+
+def until_candle(body: bytes, lasts: timedelta) -> Headers:
+    """Return the validators and the expiry of an answer that `lasts` until the next candle.
+
+    The entity tag is that of the bytes, so it changes with the candles and not with a release.
+    """
+    return [cache_control(lasts), ("ETag", f'"{hashlib.sha256(body).hexdigest()[:32]}"')]
+
+
+def cache_control(lasts: timedelta) -> tuple[str, str]:
+    """Return the expiry of an answer that `lasts` until the next candle."""
+    seconds = min(int(lasts.total_seconds()), LONGEST)
+    return "Cache-Control", f"public, max-age={seconds}" if seconds > 0 else "no-cache"

@@ -1,0 +1,227 @@
+"""``POST /pairs`` and ``DELETE /pairs/{pair}``: an administrator changes what is collected."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from werkzeug.exceptions import UnsupportedMediaType
+
+from crypto_predict.errors import InvalidValue, shortened
+from crypto_predict.http_server.request_head import BUSY
+from crypto_predict.market import FIRST_DAY, FIRST_EXPECTED, Pair
+from crypto_predict.web.collected import documented, series, states
+from crypto_predict.web.collected.administration import (
+    Administration,
+    AdministrationOff,
+    ExchangeUnavailable,
+    NewPair,
+    NotTraded,
+    RemovedPair,
+    TooManyGuesses,
+    Unauthorized,
+)
+from crypto_predict.web.collected.calls import Call
+from crypto_predict.web.collected.database import Overloaded
+from crypto_predict.web.collected.documented import Sample
+from crypto_predict.web.collected.pages import read_instant
+from crypto_predict.web.http.errors import BadParameter, WebError
+from crypto_predict.web.http.operation import BAD_PARAMETER, Failure, Operation, failure
+from crypto_predict.web.http.problems import Problem
+from crypto_predict.web.http.queries import parameters, repeated
+from crypto_predict.web.http.response import JSON, Rendered, render
+from crypto_predict.web.http.schemas import MOMENT, PAIR_TEXT, TEXT, Parameter, or_null, parameter, record, ref
+
+BODY_BYTES = 4_096  # a body is shorter
+_BODY = (
+    'expected an object such as {"pair": "SOL/USD", "source": "binance", "since": "2024-06-01"}, '
+    "of which the last two members are optional"
+)
+_BODY_SCHEMA = record({"pair": {**TEXT, "pattern": PAIR_TEXT}, "source": or_null(TEXT), "since": or_null(MOMENT)})
+
+
+class BadBody(WebError):
+    """The body of a request cannot be read, as the message explains."""
+
+
+def add_pair(call: Call) -> Rendered:
+    """Collect a pair; the status says whether it was collected already. Errors are also those of `_permitted`."""
+    administration = _permitted(call)
+    parameters(call.query)
+    if call.request.mimetype != JSON:
+        raise UnsupportedMediaType(f"the body must be JSON: send Content-Type: {JSON}")
+    call.request.max_content_length = BODY_BYTES - 1
+    pair = new_pair(call.request.get_data(), call.now)
+    before = {collected.series for collected in call.active()}
+    collected = administration.add(pair)
+    rendered = render(series.state(collected, call.now), simulated=collected.simulated)
+    return _changed(rendered, HTTPStatus.OK if collected.series in before else HTTPStatus.CREATED)
+
+
+def remove_pair(call: Call, pair: str) -> Rendered:
+    """Stop collecting a pair. Errors are also those of `_permitted`."""
+    administration = _permitted(call)
+    named = RemovedPair(Pair.parse(pair), parameters(call.query, ("source",)).get("source"))
+    try:
+        removed = administration.remove(named)
+    except InvalidValue as error:
+        raise series.NotCollected(error.name, str(error.value), call.active()) from error
+    return _changed(states.render([series.state(collected, call.now) for collected in removed]))
+
+
+def _permitted(call: Call) -> Administration:
+    """Return what changes pairs.
+
+    Raises:
+        AdministrationOff: They cannot be changed.
+        Overloaded: Too many other requests are being answered.
+        TooManyGuesses, Unauthorized: The client does not have the token.
+    """
+    if call.administration is None:
+        raise AdministrationOff
+    if call.request.environ.get(BUSY):
+        raise Overloaded
+    call.administration.check(call.request.headers.get("Authorization"), call.request.remote_addr)
+    return call.administration
+
+
+def _changed(rendered: Rendered, status: HTTPStatus = HTTPStatus.OK) -> Rendered:
+    return Rendered(rendered.body, [*rendered.headers, ("Cache-Control", "no-store")], status=status)
+
+
+def new_pair(body: bytes, now: datetime) -> NewPair:
+    """Parse the body of ```POST /pairs```: a JSON object. An optional member may be null.
+
+    Raises:
+        BadBody: The body is not a JSON object.
+        BadParameter, InvalidValue: A member is missing, repeated, unknown or malformed, or `since` is before
+            `FIRST_DAY` or ahead of `now`.
+    """
+    members = _members(body)
+    for name in members:
+        if name not in NewPair._fields:
+            raise BadParameter(shortened(name), f"{shortened(name)!r} is not a member of the body: {_BODY}")
+    if "pair" not in members:
+        raise BadParameter("pair", f"pair is missing in the body: {_BODY}")
+    texts = {name: _text(name, value) for name, value in members.items() if value is not None or name == "pair"}
+    since = read_instant("since", texts["since"]) if "since" in texts else None
+    if since is not None and since.date() < FIRST_DAY:
+        raise InvalidValue("since", texts["since"], FIRST_EXPECTED)
+    if since is not None and since > now:
+        raise InvalidValue("since", texts["since"], "a time in the past")
+    return NewPair(Pair.parse(texts["pair"]), texts.get("source"), since)
+
+
+def _members(body: bytes) -> dict[str, object]:
+    """Return the members of a JSON object.
+
+    Raises:
+        BadBody: It is not one.
+        BadParameter: A member is repeated.
+    """
+
+    def unique(members: list[tuple[str, object]]) -> dict[str, object]:
+        if len(dict(members)) < len(members):
+            name = shortened(repeated(members))
+            raise BadParameter(name, f"{name!r} is given more than once")
+        return dict(members)
+
+    try:
+        value = json.loads(body.decode(), object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:  # a hostile body is nested too deeply, or holds an endless number
+        raise BadBody(f"the body is not JSON in UTF-8: {_BODY}") from error
+    if not isinstance(value, dict):
+        raise BadBody(f"the body is not a JSON object: {_BODY}")
+    return value
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidValue(name, value, "text")
+    return value
+
+
+def _failures(*more: Callable[[Sample], Failure]) -> Callable[[Sample], list[Failure]]:
+    """Return the errors of a change, and `more`."""
+    exchange = ExchangeUnavailable("binance: no answer within 10 s")
+    unavailable = "The exchange or the database cannot be asked now; `Retry-After` says when to try again."
+    guesses = "Too many wrong tokens have come; `Retry-After` says when one is looked at again."
+    usual = [
+        BAD_PARAMETER,
+        failure("Unauthorized", "The token is missing or wrong.", Unauthorized(is_wrong=True)),
+        failure("AdministrationOff", "This server does not change what is collected.", AdministrationOff()),
+        failure("TooManyGuesses", guesses, TooManyGuesses(42)),
+        failure("CannotChange", unavailable, exchange),
+    ]
+    return lambda sample: [*usual, *(describe(sample) for describe in more)]
+
+
+_refused_pair = NotTraded(Pair("XYZ", "USD"), ["binance: it does not have XYZ/USD"])
+_BODY_FAILURES = (
+    Failure("BodyTooLong", "The body is too long.", Problem(413, "the body of this request is too long")),
+    Failure(
+        "UnsupportedBody",
+        "The body is not announced as JSON.",
+        Problem(415, "the body must be JSON: send Content-Type: application/json"),
+    ),
+    failure("NotTraded", "No source has the pair, or not `source`.", _refused_pair),
+)
+
+
+def _security(_: Sample) -> dict[str, Any]:
+    return {"security": [{"administrator": []}]}
+
+
+def _new_pair(sample: Sample) -> dict[str, Any]:
+    key = sample.example.series
+    example = dict(zip(NewPair._fields, (str(key.pair), key.source, str(sample.example.day)), strict=True))
+    body = {"schema": ref("schemas", "NewPair"), "example": example}
+    return _security(sample) | {"requestBody": {"required": True, "content": {JSON: body}}}
+
+
+def _removed_pair(sample: Sample) -> list[Parameter]:
+    text = "By default the pair is no longer collected from any source."
+    return [*sample.parameters("pair"), parameter("source", text, TEXT, sample.example.series.source)]
+
+
+ADD = Operation[Sample](
+    method="POST",
+    rule="/pairs",
+    name="addPair",
+    answer=add_pair,
+    body_bytes=BODY_BYTES,
+    tag=documented.TAG,
+    place=9,
+    summary="Collect a pair",
+    description="""\
+The pair is collected from the first source that has it, or from `source`, which is asked before anything is changed.
+Some exchanges trade another currency in its place: then the answer names that pair. Its minutes are collected from
+`since` on, or from 90 days ago on; the collector begins within a minute.
+""",
+    schemas=lambda: {"OneSeries": documented.series_schema(), "NewPair": _BODY_SCHEMA | {"required": ["pair"]}},
+    examples=lambda sample: [render(sample.states[0], simulated=False)],
+    successes={"200": "It was collected already.", "201": "It is collected now."},
+    failures=_failures(*(lambda _, refused=refused: refused for refused in _BODY_FAILURES)),
+    more=_new_pair,
+    validated=False,
+)
+REMOVE = Operation[Sample](
+    method="DELETE",
+    rule="/pairs/<path:pair>",
+    name="removePair",
+    answer=remove_pair,
+    tag=documented.TAG,
+    place=10,
+    summary="Stop collecting a pair",
+    description="Its candles stay. `POST /pairs` goes on with it, and fills what is missing.",
+    parameters=_removed_pair,
+    schemas=lambda: {"SeriesState": states.OPERATION.schemas()["SeriesState"]},
+    examples=lambda sample: [states.render(sample.states)],
+    successes={"200": "The series that are no longer collected."},
+    failures=_failures(documented.not_collected),
+    more=_security,
+    validated=False,
+)

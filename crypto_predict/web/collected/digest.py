@@ -1,0 +1,125 @@
+"""``/digest/{pair}``: the digest of a day's candles, to compare two collectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import NamedTuple
+
+from crypto_predict.errors import InvalidValue
+from crypto_predict.market import DAY, EPOCH, Interval, Pair, Span
+from crypto_predict.market import digest as digest_of
+from crypto_predict.market.ports import MarketReader
+from crypto_predict.web.collected import candles, documented
+from crypto_predict.web.collected.calls import Call
+from crypto_predict.web.collected.documented import INTERVAL, Sample
+from crypto_predict.web.collected.pages import LATEST, read_interval
+from crypto_predict.web.collected.pages import Question as PageQuestion
+from crypto_predict.web.collected.series import choose, of_pair
+from crypto_predict.web.http.errors import BadParameter
+from crypto_predict.web.http.operation import Operation
+from crypto_predict.web.http.queries import day, parameters
+from crypto_predict.web.http.response import Rendered, render
+from crypto_predict.web.http.schemas import DAY as DAY_SCHEMA
+from crypto_predict.web.http.schemas import Parameter, extended, parameter
+
+
+class Question(NamedTuple):
+    """Path and parameters; what was not given is None."""
+
+    pair: Pair
+    day: date  # UTC
+    interval: Interval | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DayDigest:
+    """The digest of the candles of one UTC day."""
+
+    pair: Pair
+    source: str
+    interval: str
+    day: date
+    candles: int
+    complete: bool  # whether the source was asked for the whole day
+    sha256: str
+    simulated: bool
+
+
+def question(pair: str, query: str) -> Question:
+    """Parse the path and the query.
+
+    Raises:
+        BadParameter, InvalidValue: The pair is malformed, or a parameter is missing, repeated, unknown or malformed.
+    """
+    parsed = Pair.parse(pair)
+    values = parameters(query, ("day", "interval", "source"))
+    if "day" not in values:
+        raise BadParameter("day", "day is missing: it must be an ISO date such as 2024-06-01")
+    named = day("day", values["day"])
+    if not EPOCH.date() <= named < LATEST.date():
+        raise InvalidValue("day", values["day"], f"a day from {EPOCH:%Y-%m-%d} to the end of 9998")
+    return Question(parsed, named, read_interval(values), values.get("source"))
+
+
+def digest(reader: MarketReader, asks: Question) -> DayDigest:
+    """Return the digest of one day.
+
+    Raises:
+        DatabaseError: The database cannot be read.
+        NotCollected: The database does not hold such candles.
+    """
+    start = datetime.combine(asks.day, time(), UTC)
+    whole = Span(start, start + DAY)
+    collected, interval = choose(of_pair(reader, asks.pair), asks.interval, asks.source)
+    page = PageQuestion(asks.pair, interval, whole.start, whole.end, DAY // interval.length)
+    rows = [candle for candle, _ in candles.read(reader, collected, interval, page).rows]
+    return DayDigest(
+        pair=asks.pair,
+        source=collected.series.source,
+        interval=interval.label,
+        day=asks.day,
+        candles=len(rows),
+        complete=any(span.start <= whole.start and whole.end <= span.end for span in reader.coverage(collected.series)),
+        sha256=digest_of(rows, interval),
+        simulated=collected.simulated,
+    )
+
+
+def answer(call: Call, pair: str) -> Rendered:
+    """Return the digest as JSON."""
+    asks = question(pair, call.query)
+    with call.reading() as reader:
+        of_day = digest(reader, asks)
+    return call.live(render(of_day, simulated=of_day.simulated))
+
+
+def _parameters(sample: Sample) -> list[Parameter]:
+    pair, *others = sample.parameters("pair", "interval", "source")
+    return [pair, parameter("day", "A UTC day.", DAY_SCHEMA, f"{sample.example.day}") | {"required": True}, *others]
+
+
+def _example(sample: Sample) -> list[Rendered]:
+    series, rows = sample.example.series, sample.candles
+    facts = (series.interval.label, sample.example.day, len(rows), True, digest_of(rows, series.interval), False)
+    return [render(DayDigest(series.pair, series.source, *facts), simulated=False)]
+
+
+OPERATION = Operation[Sample](
+    rule="/digest/<path:pair>",
+    answer=answer,
+    tag=documented.TAG,
+    place=6,
+    summary="The SHA-256 of a day's candles, to compare two collectors",
+    description="""\
+The SHA-256 of UTF-8 text: one line with the interval in seconds, then one line a candle,
+`2024-05-17T00:00:00Z,open,high,low,close,volume` with numbers as Python's `repr` writes them. A line feed ends each.
+Compare days that are `complete` only: the source was asked for all of such a day.
+""",
+    parameters=_parameters,
+    schemas=lambda: {"DayDigest": extended(DayDigest, {"interval": INTERVAL})},
+    examples=_example,
+    headers=documented.headers,
+    failures=lambda sample: [documented.not_collected(sample), *documented.unavailable(sample)],
+)

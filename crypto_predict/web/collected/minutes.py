@@ -1,0 +1,146 @@
+"""``/minutes/{pair}``: every minute with its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from crypto_predict.market import Interval, Span, StoredCandle
+from crypto_predict.market.ports import ACTIVE, BuiltCandle, CollectedSeries, MarketReader
+from crypto_predict.market.verdict import Judged, Verdict, judge
+from crypto_predict.web.collected import candles, documented, pages
+from crypto_predict.web.collected.calls import CONTENT_TYPES, Call
+from crypto_predict.web.collected.documented import INSTANT, NULL, NUMBER, Sample
+from crypto_predict.web.collected.pages import Page, Question, Table, Values
+from crypto_predict.web.collected.series import choose, of_pair
+from crypto_predict.web.http.operation import Operation
+from crypto_predict.web.http.response import CSV, Rendered
+from crypto_predict.web.http.schemas import BOOLEAN, TEXT
+
+MINUTE = Interval.MINUTE_1
+JUDGED_AFTER = timedelta(minutes=1)  # from the end of a minute, until its candle or the state of the stream is stored
+TABLE = Table(
+    "/minutes/{}",
+    "minutes",
+    (
+        *("time", "verdict", "asked", "reason", *candles.TABLE.columns[1:]),
+        *("built_open", "built_high", "built_low", "built_close", "built_volume", "ticks", "late", "partial"),
+    ),
+)
+_WITHOUT_CANDLE, _NOT_BUILT = [None] * 10, [None] * 8  # the columns of a minute that describe a candle
+
+
+class Minute(NamedTuple):
+    """A minute with its verdict."""
+
+    judged: Judged
+    built: BuiltCandle | None  # the candle built from the ticks of the stream, if that sends ticks
+
+
+def answer(call: Call, pair: str) -> Rendered:
+    """Return a page."""
+    asks = pages.question(pair, call.query)
+    content_type = call.content_type(asks.format)
+    with call.reading() as reader:
+        page = read(reader, asks, call.now)
+    return call.live(render(page, asks, content_type), candles.until_next(page.collected, page.interval, call.now))
+
+
+def read(reader: MarketReader, asks: Question, now: datetime) -> Page[Minute]:
+    """Return a page of minutes from `start` on and before `end`: every one, whether it has a candle or not.
+
+    Without a start it is the newest `limit` minutes before the end. Minutes are judged from the first one that was
+    collected or asked for, to the newest one; while the series is collected, up to `JUDGED_AFTER` before `now`.
+
+    Raises:
+        DatabaseError: The database cannot be read.
+        NotCollected: The database does not hold minutes of the pair, or not from that source.
+    """
+    collected, _ = choose(of_pair(reader, asks.pair, MINUTE), MINUTE, asks.source)
+    covered = reader.coverage(collected.series)
+    judged = _judged(collected, covered, now)
+    if judged is None:
+        return Page(collected, MINUTE, (), None, None)
+    end = judged.end if asks.end is None else min(MINUTE.ceil(asks.end), judged.end)
+    first = end - asks.limit * MINUTE.length if asks.start is None else MINUTE.ceil(asks.start)
+    start = max(first, judged.start)
+    span = Span(start, max(start, min(end, start + asks.limit * MINUTE.length)))
+    stored = reader.candles(collected.series, span, asks.limit)
+    streams = reader.streams(collected.series.source, collected.series.pair, span)
+    built = {candle.open_time: candle for candle in reader.built(collected.series, span, asks.limit)}
+    rows = [Minute(minute, built.get(minute.open_time)) for minute in judge(span, MINUTE, stored, streams, covered)]
+    has_earlier = asks.start is None and judged.start < start
+    return Page(collected, MINUTE, rows, span.end if span.end < end else None, start if has_earlier else None)
+
+
+def render(page: Page[Minute], asks: Question, content_type: str) -> Rendered:
+    """Render a page as `JSON` or `CSV`."""
+    flags: Values = ("false", "true") if content_type == CSV else (False, True)
+    return pages.render(TABLE, page.mapped(lambda minute: _values(minute, flags)), asks, content_type)
+
+
+def _values(minute: Minute, flags: Values) -> Values:
+    """Return a row; `flags` are what stands for false and true."""
+    judged, built = minute
+    candle: Values = _WITHOUT_CANDLE
+    if judged.stored is not None:
+        candle = [*judged.stored.candle[1:], judged.stored.vwap]
+    ticks: Values = _NOT_BUILT
+    if built is not None:
+        ticks = [built.open, built.high, built.low, built.close, built.volume]
+        ticks += [built.ticks, built.late, flags[built.partial]]
+    return [pages.instant(judged.open_time), judged.verdict.value, flags[judged.asked], judged.reason, *candle, *ticks]
+
+
+def _judged(collected: CollectedSeries, covered: Sequence[Span], now: datetime) -> Span | None:
+    """Return the span of all minutes that have a verdict; None before the first candle or answer."""
+    spans = [Span(covered[0].start, covered[-1].end)] if covered else []
+    if collected.first_open is not None and collected.newest_close is not None:
+        spans.append(Span(collected.first_open, collected.newest_close))
+    if not spans:
+        return None
+    ends = [span.end for span in spans]
+    if collected.state == ACTIVE:
+        ends.append(MINUTE.floor(now - JUDGED_AFTER))
+    return Span(min(span.start for span in spans), max(ends))
+
+
+def _examples(sample: Sample) -> list[Rendered]:
+    first, second = sample.candles
+    built = BuiltCandle(first.open_time, 67_000.5, 67_200.0, 66_900.5, 67_100.0, 57, 1, False, volume=3.5)
+    missing = Judged(second.open_time, Verdict.DISCONNECTED, False, "no answer to a ping within 20 s", None)
+    traded = Judged(first.open_time, Verdict.TRADED, True, "", StoredCandle(first, 67_066.8))
+    page = sample.page([Minute(traded, built), Minute(missing, None)])
+    return sample.pages(lambda *asks: render(page, *asks), *CONTENT_TYPES)
+
+
+OPERATION = Operation[Sample](
+    rule="/minutes/<path:pair>",
+    answer=answer,
+    tag=documented.TAG,
+    place=2,
+    summary="Every minute of a pair with its verdict: traded, quiet, disconnected or exchange down",
+    description="""\
+Minutes ascend, one a row, and none is left out, whether it has a candle or not. `verdict` says what was going on:
+
+- `traded`: the candle has a volume or trades.
+- `quiet`: it has neither, or is missing although the live stream was connected throughout.
+- `exchange down`: the candle is missing, and the exchange had answered that it is not available.
+- `disconnected`: the candle is missing, and the stream was not connected throughout; `reason` says why.
+
+`asked` is whether the source has answered for the minute: a candle missing then is one that the source does not have.
+`built_open` to `partial` are the candle built from the ticks of a stream that sends no candles, where there is one;
+each of its `ticks` is a trade.
+Pages are those of `/candles`.
+""",
+    parameters=documented.page_parameters(),
+    schemas=lambda: {
+        "Minutes": documented.page_schema(
+            TABLE, [INSTANT, TEXT, BOOLEAN, NUMBER, NULL], " From the fifth on they may be null."
+        )
+    },
+    examples=_examples,
+    headers=documented.page_headers,
+    failures=documented.page_failures,
+)

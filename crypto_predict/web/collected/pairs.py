@@ -1,0 +1,78 @@
+"""``/pairs`` with what is collected."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from crypto_predict.baked import plain
+from crypto_predict.errors import DatabaseError
+from crypto_predict.market import Pair
+from crypto_predict.web.collected.calls import Call
+from crypto_predict.web.collected.database import Overloaded
+from crypto_predict.web.collected.documented import Sample
+from crypto_predict.web.collected.series import SeriesState, series
+from crypto_predict.web.http.operation import Operation
+from crypto_predict.web.http.queries import parameters
+from crypto_predict.web.http.response import Rendered
+from crypto_predict.web.http.response import render as as_json
+from crypto_predict.web.http.schemas import Schema, listed, or_null, record, ref, schema_of
+from crypto_predict.web.model import documented
+from crypto_predict.web.model.pairs import PairRange, ranges
+
+_OF_EVERY_PAIR = {"pair", "simulated"}  # members of a pair that is only collected, too
+
+
+def answer(call: Call) -> Rendered:
+    """Return the pairs of the model and of the database; the model's part does not depend on the database."""
+    parameters(call.query)
+    of_model = ranges(call.snapshot.answers)
+    try:
+        with call.reading() as reader:
+            states = series(reader, call.now)
+    except (DatabaseError, Overloaded):
+        return call.live(render(of_model, None))
+    return call.live(render(of_model, states))
+
+
+def render(of_model: list[PairRange], states: list[SeriesState] | None) -> Rendered:
+    """Render the pairs of the model, each with its series in the database; null if that cannot be read.
+
+    Pairs follow that are only collected. Nothing is forecast about them, so these members are null.
+    """
+    collected: dict[Pair, list[SeriesState]] = {pair_range.pair: [] for pair_range in of_model}
+    for state in states or ():
+        collected.setdefault(state.pair, []).append(state)
+    rows = []
+    for pair_range in of_model:
+        of_pair = collected.pop(pair_range.pair)
+        rows.append({**plain.encode(pair_range), "collected": None if states is None else plain.encode(of_pair)})
+    unknown = dict.fromkeys(field.name for field in fields(PairRange))
+    for pair, of_pair in collected.items():
+        simulated = any(state.simulated for state in of_pair)
+        rows.append({**unknown, "pair": str(pair), "simulated": simulated, "collected": plain.encode(of_pair)})
+    return as_json(rows, simulated=any(state.simulated for state in (*of_model, *(states or ()))))
+
+
+def _schema() -> Schema:
+    """Return the schema of a pair."""
+    members = {
+        name: schema if name in _OF_EVERY_PAIR else or_null(schema)
+        for name, schema in schema_of(PairRange)["properties"].items()
+    }
+    return record(members | {"collected": or_null(listed(ref("schemas", "OneSeries")))})
+
+
+OPERATION = Operation[Sample](
+    rule="/pairs",
+    answer=answer,
+    tag="forecast",
+    place=4,
+    summary="The pairs of the model, the days it answers for, and what is collected",
+    description="""\
+The pairs of the model come first. Of those that are only collected, nothing is forecast: the other members are null.
+`collected` is null while the database cannot be read.
+""",
+    schemas=lambda: {"PairRange": listed(_schema())},
+    examples=lambda sample: [render(ranges(sample.snapshot.answers), sample.states)],
+    headers=documented.live_headers,
+)

@@ -1,0 +1,131 @@
+"""``/scorecard`` with the record of the minute forecasts."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from crypto_predict.baked import plain
+from crypto_predict.baked.schema import Scorecard
+from crypto_predict.errors import DatabaseError
+from crypto_predict.market import Pair
+from crypto_predict.market.forecast import MinuteScores
+from crypto_predict.market.ports import CollectedSeries, MarketReader, MinuteRecord
+from crypto_predict.web.collected.calls import Call
+from crypto_predict.web.collected.database import Overloaded
+from crypto_predict.web.collected.documented import Sample
+from crypto_predict.web.collected.series import rank
+from crypto_predict.web.http.operation import Operation
+from crypto_predict.web.http.queries import parameters
+from crypto_predict.web.http.response import JSON, SIMULATED, Rendered, render, simulated_header
+from crypto_predict.web.http.schemas import extended, listed, or_null, schema_of
+from crypto_predict.web.model import documented, scorecard
+
+
+@dataclass(frozen=True, slots=True)
+class MinuteScore:
+    """The forecasts of one horizon whose outcome is known; relative to persistence, which expects the last price.
+
+    Persistence has a Gaussian distribution with the volatility of the last day. None: its loss is zero.
+    """
+
+    horizon_minutes: int
+    forecasts: int
+    relative_mae: float | None
+    relative_winkler: float | None  # of the central 80 % interval
+    relative_crps: float | None
+    coverage_50: float  # the share of outcomes inside the central 50 % interval
+    coverage_80: float
+    coverage_90: float
+
+
+@dataclass(frozen=True, slots=True)
+class MinutesRecord:
+    """The live record of the minute forecasts of one pair from one source."""
+
+    pair: Pair
+    source: str
+    simulated: bool
+    since: datetime  # UTC, the first outcome
+    until: datetime  # UTC, the newest one
+    by_horizon: tuple[MinuteScore, ...]
+
+
+def answer(call: Call) -> Rendered:
+    """Return the scorecard of the model with the record; if the database cannot be read, with null in its place."""
+    parameters(call.query)
+    baked = call.snapshot.once(scorecard.rendered)
+    try:
+        return call.until_close(lambda reader: merged(baked, records(reader)), baked)
+    except (DatabaseError, Overloaded):
+        return call.live(merged(baked, None))
+
+
+def records(reader: MarketReader) -> list[MinutesRecord]:
+    """Return the live record of every series that has one, sorted by pair and source.
+
+    Raises:
+        DatabaseError: The database cannot be read.
+    """
+    stored = reader.minute_records()
+    recorded = [collected for collected in reader.collected() if collected.series in stored] if stored else []
+    recorded.sort(key=lambda collected: rank(collected.series))
+    return [_record(collected, stored[collected.series]) for collected in recorded]
+
+
+def merged(baked: Rendered, minutes: list[MinutesRecord] | None) -> Rendered:
+    """Add the record of the minute forecasts to the scorecard of the model."""
+    body = baked.body.rstrip()[:-1] + f', "minutes": {json.dumps(plain.encode(minutes))}}}\n'.encode()
+    simulated = dict(baked.headers).get(SIMULATED) == "true" or any(record.simulated for record in minutes or ())
+    return Rendered(body, [("Content-Type", JSON), ("Content-Length", str(len(body))), *simulated_header(simulated)])
+
+
+def _record(collected: CollectedSeries, record: MinuteRecord) -> MinutesRecord:
+    series, scores = collected.series, tuple(map(_score, record.scores))
+    return MinutesRecord(series.pair, series.source, collected.simulated, record.since, record.until, scores)
+
+
+def _score(sums: MinuteScores) -> MinuteScore:
+    return MinuteScore(
+        horizon_minutes=sums.horizon_minutes,
+        forecasts=sums.forecasts,
+        relative_mae=_ratio(sums.error, sums.persistence_error),
+        relative_winkler=_ratio(sums.winkler, sums.persistence_winkler),
+        relative_crps=_ratio(sums.crps, sums.persistence_crps),
+        coverage_50=sums.inside_50 / sums.forecasts,
+        coverage_80=sums.inside_80 / sums.forecasts,
+        coverage_90=sums.inside_90 / sums.forecasts,
+    )
+
+
+def _ratio(loss: float, of_persistence: float) -> float | None:
+    ratio = loss / of_persistence if of_persistence else math.inf
+    return ratio if math.isfinite(ratio) else None  # JSON has no infinity
+
+
+def _example(sample: Sample) -> list[Rendered]:
+    series, since = sample.example.series, sample.candles[0].open_time + timedelta(minutes=1)
+    score = MinuteScore(1, 1_439, 1.0002, 0.82, 0.88, 0.507, 0.803, 0.898)
+    until = since + timedelta(minutes=1_438)
+    record = MinutesRecord(series.pair, series.source, False, since, until, (score,))
+    return [render(scorecard.example(sample.snapshot) | {"minutes": plain.encode([record])}, simulated=False)]
+
+
+OPERATION = Operation[Sample](
+    rule="/scorecard",
+    answer=answer,
+    tag="model",
+    place=2,
+    summary=scorecard.OPERATION.summary,
+    description=f"""\
+{scorecard.OPERATION.description}
+`minutes` is the record of the minute forecasts, by pair and horizon; null while the database cannot be read. Losses are
+of log price, and relative to persistence with a Gaussian distribution of the last day's volatility. `coverage_80` is
+the share of outcomes inside the central 80 % interval.
+""",
+    schemas=lambda: {"Scorecard": extended(Scorecard, {"minutes": or_null(listed(schema_of(MinutesRecord)))})},
+    examples=_example,
+    headers=documented.live_headers,
+)

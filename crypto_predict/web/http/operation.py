@@ -1,0 +1,123 @@
+"""An endpoint as one value: its address, what answers it, and its part of the OpenAPI document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pkgutil import iter_modules
+from types import ModuleType
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from crypto_predict.errors import CryptoPredictError, InvalidValue
+from crypto_predict.web.http import problems
+from crypto_predict.web.http.problems import Problem
+from crypto_predict.web.http.queries import MOMENT_EXPECTED
+from crypto_predict.web.http.response import JSON, Rendered
+from crypto_predict.web.http.schemas import TEXT, Parameter, Schema, ref
+
+S = TypeVar("S")  # a sample: what examples are made of
+
+
+class Failure(NamedTuple):
+    """A response that is not a success, as a component of the document."""
+
+    name: str
+    description: str
+    problem: Problem
+
+    def component(self) -> dict[str, Any]:
+        """Return the response, with the problem as its example."""
+        example = json.loads(self.problem.rendered().body)
+        content = {problems.CONTENT_TYPE: {"schema": ref("schemas", "Problem"), "example": example}}
+        return {"description": self.description, "content": content}
+
+
+def failure(name: str, description: str, error: CryptoPredictError) -> Failure:
+    """Return the response to an error."""
+    return Failure(name, description, problems.of_error(error))
+
+
+BAD_PARAMETER = failure(
+    "BadParameter",
+    "A parameter is missing, repeated, unknown or malformed; `parameter` names it.",
+    InvalidValue("date", "yesterday", MOMENT_EXPECTED),
+)
+PRECONDITION_FAILED = Failure(
+    "PreconditionFailed", "The condition of the request does not hold.", problems.PRECONDITION_FAILED
+)
+NOT_MODIFIED = "NotModified"  # the component of the response 304
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation(Generic[S]):
+    """An endpoint. Its part of the document is made of a sample, for which every example is a request that succeeds."""
+
+    rule: str  # of Flask: /candles/<path:pair>
+    answer: Callable[..., Rendered]  # its arguments depend on the folder: see `web.app`
+    tag: str
+    summary: str
+    schemas: Callable[[], Mapping[str, Schema]]  # components by name; the first one describes the answer
+    examples: Callable[[S], Sequence[Rendered]]  # an answer in each content type; the first one has that schema
+    description: str = ""
+    parameters: Callable[[S], Sequence[Parameter]] = lambda _: ()
+    headers: Callable[[Rendered], Mapping[str, Any]] = lambda _: {}  # that are documented, of the first example
+    failures: Callable[[S], Sequence[Failure]] = lambda _: ()
+    validated: bool = True  # whether its parameters are checked, and its answers have validators
+    place: int = 100  # among those with its tag
+    method: str = "GET"
+    name: str = ""  # the operation's identifier; by default it follows from the path
+    successes: Mapping[str, str] = field(default_factory=lambda: {"200": "The answer."})  # meaning by status
+    more: Callable[[S], Mapping[str, Any]] = lambda _: {}  # further members
+    is_file: bool = False  # whether it is also at the path with .csv; where a path ends with the pair, that takes it
+    body_bytes: int = 0  # a body that a request may have is shorter
+
+    @property
+    def path(self) -> str:
+        """The address in the notation of OpenAPI and the metrics: ``/candles/{pair}``."""
+        return template(self.rule)
+
+    def responses(self, sample: S) -> list[Failure]:
+        """Return the responses that are not successes."""
+        usual = (BAD_PARAMETER, PRECONDITION_FAILED) if self.validated else ()
+        return [*usual, *self.failures(sample)]
+
+    def described(self, sample: S) -> dict[str, Any]:
+        """Return the operation as the document has it."""
+        examples, schema = self.examples(sample), next(iter(self.schemas()))
+        content = {}
+        for place, (body, headers, *_) in enumerate(examples):
+            kind = dict(headers)["Content-Type"]
+            value = json.loads(body) if kind == JSON else body.decode()
+            content[kind] = {"schema": TEXT if place else ref("schemas", schema), "example": value}
+        answer: dict[str, Any] = {"content": content}
+        parameters = list(self.parameters(sample))
+        if self.method == "GET":
+            answer["headers"] = self.headers(examples[0])
+        unchanged = {"304": ref("responses", NOT_MODIFIED)} if self.validated else {}
+        failed = {str(failure.problem.status): ref("responses", failure.name) for failure in self.responses(sample)}
+        return {
+            "operationId": self.name or "-".join(part for part in self.path.split("/") if part not in {"", "{pair}"}),
+            "tags": [self.tag],
+            "summary": self.summary,
+            "description": self.description,
+            **({"parameters": parameters} if parameters or self.method == "GET" else {}),
+            "responses": {
+                **{status: {"description": meaning} | answer for status, meaning in self.successes.items()},
+                **unchanged,
+                **failed,
+            },
+            **self.more(sample),
+        }
+
+
+def operations_of(package: ModuleType) -> list[Operation[Any]]:
+    """Return the operations that the modules of a package define."""
+    modules = [import_module(f"{package.__name__}.{module.name}") for module in iter_modules(package.__path__)]
+    return [value for module in modules for value in vars(module).values() if isinstance(value, Operation)]
+
+
+def template(rule: str) -> str:
+    """Return a route in the notation of OpenAPI and the metrics: ``/forecast/{pair}``."""
+    return rule.replace("<path:", "{").replace("<", "{").replace(">", "}")

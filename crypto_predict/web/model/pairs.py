@@ -1,0 +1,57 @@
+"""``/pairs``: the days for which the model answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from crypto_predict.baked import plain
+from crypto_predict.baked.evaluation import COMBINED
+from crypto_predict.market import Pair
+from crypto_predict.web.http.operation import Operation
+from crypto_predict.web.http.response import Rendered, render
+from crypto_predict.web.http.schemas import cut, listed, schema_of
+from crypto_predict.web.model import documented
+from crypto_predict.web.model.answers import Answers
+from crypto_predict.web.model.snapshots import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class PairRange:
+    """The days for which the model answers about one pair."""
+
+    pair: Pair
+    first_day: date
+    last_candle: date
+    last_day: date  # included
+    forecast: str  # the path of its forecast
+    as_of: datetime  # the newest price that its forecast starts from
+    simulated: bool
+
+
+def ranges(answers: Answers) -> list[PairRange]:
+    """Return the range of each pair."""
+    pair_ranges = []
+    for pair in answers.pairs:
+        series = answers.series[pair, COMBINED]
+        days = (series.first_day, series.last_candle, series.last_day)
+        newest = series.forecast
+        pair_ranges.append(PairRange(pair, *days, f"/forecast/{pair.slug}", newest.as_of, newest.simulated))
+    return pair_ranges
+
+
+def rendered(snapshot: Snapshot) -> Rendered:
+    """Return the answer."""
+    return render(ranges(snapshot.answers), simulated=snapshot.answers.model.card.simulated)
+
+
+OPERATION = Operation[Snapshot](
+    rule="/pairs",
+    answer=documented.constant(rendered),
+    tag="forecast",
+    place=4,
+    summary="The pairs of the model, and the days it answers for",
+    schemas=lambda: {"PairRange": listed(schema_of(PairRange))},
+    examples=lambda snapshot: [render(cut(plain.encode(ranges(snapshot.answers))), simulated=False)],
+    headers=documented.headers,
+)

@@ -1,0 +1,151 @@
+"""``/livez``, ``/readyz``, ``/fresh`` and ``/metrics``: what orchestrators and Prometheus ask."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from crypto_predict.baked import plain
+from crypto_predict.web.http.errors import WebError
+from crypto_predict.web.http.operation import Failure, Operation, failure
+from crypto_predict.web.http.response import JSON, SIMULATED, Rendered, simulated_header
+from crypto_predict.web.http.schemas import BOOLEAN, TEXT, record, refs, schema_of
+from crypto_predict.web.model.freshness import Freshness, Stale, Training, freshness
+from crypto_predict.web.model.snapshots import Snapshot
+from crypto_predict.web.operations import metrics
+from crypto_predict.web.operations.metrics import Metrics
+
+_METRICS = b"""\
+# HELP crypto_predict_requests_total Requests answered.
+# TYPE crypto_predict_requests_total counter
+crypto_predict_requests_total{method="GET",route="/bitcoin",status="200"} 1027.0
+"""
+_UNCACHED = ("Cache-Control", "no-store")
+
+
+class Draining(WebError):
+    """The server stops."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+    def __init__(self) -> None:
+        super().__init__("this server is stopping: it finishes the requests it has and takes no new ones")
+
+
+class Health(NamedTuple):
+    """What the health of a server follows from, at one instant."""
+
+    snapshot: Snapshot
+    now: datetime  # UTC
+    stale_after: timedelta
+    draining: threading.Event  # set when the server stops
+    metrics: Metrics
+
+
+def ready(health: Health) -> Rendered:
+    """Return whether requests may be sent.
+
+    Raises:
+        Draining: They may not.
+    """
+    if health.draining.is_set():
+        raise Draining
+    return _state(status="ready", simulated=health.snapshot.answers.model.card.simulated)
+
+
+def fresh(health: Health) -> Rendered:
+    """Return the ages of the model and its newest price.
+
+    Raises:
+        Stale: One of them is too old.
+    """
+    snapshot = health.snapshot
+    ages = freshness(snapshot.answers.model, health.now, health.stale_after, snapshot.schedule)
+    if ages.stale:
+        raise Stale(ages)
+    return _state(status="fresh", **plain.encode(ages))
+
+
+def _state(**members: object) -> Rendered:
+    body = f"{json.dumps(members)}\n".encode()
+    headers = [_UNCACHED, *simulated_header(members.get("simulated") is True), ("Content-Type", JSON)]
+    return Rendered(body, [*headers, ("Content-Length", str(len(body)))])
+
+
+def _measured(exposition: bytes) -> Rendered:
+    return Rendered(exposition, [_UNCACHED, ("Content-Type", metrics.CONTENT_TYPE)])
+
+
+def _ages(snapshot: Snapshot, price_seconds: int) -> Freshness:
+    """Return the ages of an example."""
+    card, hours = snapshot.answers.model.card, timedelta(hours=6)
+    failed = card.trained_at + hours
+    training = Training(failed + timedelta(minutes=6), int(hours.total_seconds()), failed, "no exchange was reached")
+    return Freshness(300, price_seconds, 86_400, card.simulated, training)
+
+
+def _stale(snapshot: Snapshot) -> Failure:
+    text = "The model or its newest price is too old; `detail` names which, and how old both are."
+    return failure("Stale", text, Stale(_ages(snapshot, 148 * 86_400)))
+
+
+def _marked(_: Rendered) -> dict[str, Any]:
+    return refs("headers", [SIMULATED])
+
+
+LIVE = Operation[Snapshot](
+    rule="/livez",
+    answer=lambda _: _state(status="alive"),
+    tag="operation",
+    place=1,
+    summary="Is the process alive?",
+    schemas=lambda: {"Alive": record({"status": TEXT})},
+    examples=lambda _: [_state(status="alive")],
+    validated=False,
+)
+READY = Operation[Snapshot](
+    rule="/readyz",
+    answer=ready,
+    tag="operation",
+    place=2,
+    summary="May it be sent requests?",
+    schemas=lambda: {"Readiness": record({"status": TEXT, "simulated": BOOLEAN})},
+    examples=lambda snapshot: [_state(status="ready", simulated=snapshot.answers.model.card.simulated)],
+    headers=_marked,
+    failures=lambda _: [
+        failure(
+            "NotReady", "The server is stopping: it finishes the requests it has and takes no new ones.", Draining()
+        )
+    ],
+    validated=False,
+)
+FRESH = Operation[Snapshot](
+    rule="/fresh",
+    answer=fresh,
+    tag="operation",
+    place=3,
+    summary="Are the model and its newest price as young as they should be?",
+    description="""\
+A stale model still answers. The newest price is the one that the forecast starts from: the close of the newest hourly
+candle, or of the newest daily one if the source has no hourly ones. Of several pairs the oldest one counts.
+`training` says when the next training begins, and when and why the last attempt failed; it is null if none is planned.
+""",
+    schemas=lambda: {"Freshness": record({"status": TEXT, **schema_of(Freshness)["properties"]})},
+    examples=lambda snapshot: [_state(status="fresh", **plain.encode(_ages(snapshot, 7_800)))],
+    headers=_marked,
+    failures=lambda snapshot: [_stale(snapshot)],
+    validated=False,
+)
+METRICS = Operation[Snapshot](
+    rule="/metrics",
+    answer=lambda health: _measured(health.metrics.exposition()),
+    tag="operation",
+    place=4,
+    summary="What Prometheus collects",
+    schemas=lambda: {"Metrics": TEXT},
+    examples=lambda _: [_measured(_METRICS)],
+    validated=False,
+)
