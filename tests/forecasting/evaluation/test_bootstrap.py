@@ -70,9 +70,10 @@ def test_the_same_losses_have_the_same_interval() -> None:
 
 def test_losses_that_scale_have_an_interval_that_scales() -> None:
     losses = np.random.default_rng(3).random(300)
-    one, ten = Bootstrap(300, 7).mean(losses), Bootstrap(300, 7).mean(10 * losses)
-    assert one is not None
-    assert ten == pytest.approx((10 * one.low, 10 * one.high))
+    small, large = Bootstrap(300, 7).mean(losses), Bootstrap(300, 7).mean(10 * losses)
+    assert small is not None
+    assert large is not None
+    assert (large.low, large.high) == pytest.approx((10 * small.low, 10 * small.high))
 
 
 def test_a_share_lies_between_0_and_1() -> None:
