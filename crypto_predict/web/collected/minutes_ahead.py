@@ -118,12 +118,16 @@ def prices(forecast: MinuteForecast, minutes: int) -> list[float]:
 
 
 def answer(call: Call, pair: str) -> Rendered:
-    """Return the newest forecast; it holds until the one after it is expected."""
+    """Return the newest forecast, which is read once for all requests up to the next close: no newer one can exist."""
     asks = question(pair, call.query)
-    with call.reading() as reader:
+
+    def read(reader: MarketReader) -> tuple[Rendered, datetime]:
         ahead = newest(reader, asks, call.now)
-    rendered = tabulated(ahead) if asks.format == "csv" else render(ahead, simulated=ahead.simulated)
-    return call.live(rendered, ahead.cutoff + MINUTE.length + STORED_AFTER - call.now)
+        rendered = tabulated(ahead) if asks.format == "csv" else render(ahead, simulated=ahead.simulated)
+        return rendered, min(ahead.cutoff, call.now) + MINUTE.length
+
+    rendered, close = call.shared(asks, read)
+    return call.live(rendered, close + STORED_AFTER - call.now)
 
 
 def tabulated(ahead: MinutesAhead) -> Rendered:
