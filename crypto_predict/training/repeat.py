@@ -129,8 +129,8 @@ async def _forever(plan: Repetition, clock: Clock) -> int:
             schedule.write(Schedule(plan.every, next_at, failure), schedule_beside(plan.model))
         except OSError as error:
             _log.warning("the schedule %s cannot be written: %s", error.filename, error.strerror)
-        while (left := (next_at - clock.now()).total_seconds()) > 0:
-            await clock.sleep(min(left, LOOK))
+        while (seconds := (next_at - clock.now()).total_seconds()) > 0:
+            await clock.sleep(min(seconds, LOOK))
 
 
 def next_training(now: datetime, every: timedelta) -> datetime:

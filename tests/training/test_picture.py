@@ -75,7 +75,7 @@ def split(market: Market, followed: int) -> tuple[History, list[Candle]]:
 
 def forecast_of(history: History) -> PairForecast:
     last = history.candles[-1]
-    return forecast_pair(history, Anchor(last.open_time + DAY, last.close), None, 0).forecast
+    return forecast_pair(history, Anchor(last.open_time + DAY, last.close), None, 0)[0]
 
 
 MARKETS: dict[str, Callable[[], Market]] = {

@@ -96,11 +96,11 @@ class Replay:
     def rows(self, horizons: Sequence[int] = HORIZONS) -> list[Row]:
         """Return the same forecasts in prices, sorted by cutoff, then by horizon."""
         rows = []
-        for found in map(self.forecasts, horizons):
-            columns = np.exp([found.actual, found.predicted, found.low, found.high, found.persistence])
-            for cutoff, prices in zip(found.cutoffs.tolist(), columns.T.tolist(), strict=True):
-                target = self.series.day(cutoff + found.horizon)
-                rows.append(Row(self.series.day(cutoff), found.horizon, target, *prices))
+        for past in map(self.forecasts, horizons):
+            columns = np.exp([past.actual, past.predicted, past.low, past.high, past.persistence])
+            for cutoff, prices in zip(past.cutoffs.tolist(), columns.T.tolist(), strict=True):
+                target = self.series.day(cutoff + past.horizon)
+                rows.append(Row(self.series.day(cutoff), past.horizon, target, *prices))
         return sorted(rows, key=attrgetter("cutoff", "horizon_days"))
 
     def actual(self, horizon: int) -> FloatArray:
@@ -133,21 +133,21 @@ def replay(  # noqa: PLR0913, PLR0917 the last two have defaults
     """
     if len(series) < LEAST_HISTORY:
         return None
-    asked = tuple(sorted(set(horizons)))
-    alone = tuple(sorted({*KNOTS, *asked}))
+    scored = tuple(sorted(set(horizons)))
+    alone = tuple(sorted({*KNOTS, *scored}))
     cutoffs = np.array(list(splits(len(series), every)))
-    candidates = forecast_weekly(series, cutoffs, asked, alone, longest, progress, earlier)
+    candidates = forecast_weekly(series, cutoffs, scored, alone, longest, progress, earlier)
     weights = [
         learn_weights(cutoffs, candidates.increments[:, :, column], series.increments(cutoffs, horizon), horizon)
-        for column, horizon in enumerate(asked)
+        for column, horizon in enumerate(scored)
     ]
     distribution, quantiles = learn(series, alone)
-    quantiles = quantiles[cutoffs][:, np.searchsorted(alone, asked)]
+    quantiles = quantiles[cutoffs][:, np.searchsorted(alone, scored)]
     prophet = replay_prophet(series, cutoffs, alone, candidates.curve, candidates.noise)
     return Replay(
         series,
         cutoffs,
-        asked,
+        scored,
         predicted=candidates.increments,
         weights=np.stack(weights, axis=2),
         quantiles=quantiles,

@@ -86,15 +86,15 @@ def walk_forward(
     first = len(minutes) // 2
     points, quantiles = (np.concatenate([block[part] for block in blocks]) for part in (0, 1))
     volatility = last_day_volatility(minutes)
-    asked = minutes.can_speak & (np.arange(len(minutes)) >= first) & ((minutes.minute + 1) % every == 0)
-    found = []
+    cutoffs = minutes.can_speak & (np.arange(len(minutes)) >= first) & ((minutes.minute + 1) % every == 0)
+    forecasts = []
     for horizon in horizons:
         moves = minutes.moves(horizon)
-        rows = np.flatnonzero(asked & ~np.isnan(moves) & ~np.isnan(volatility))
+        rows = np.flatnonzero(cutoffs & ~np.isnan(moves) & ~np.isnan(volatility))
         if not len(rows):
             raise UnusableHistory("the minutes", [f"no forecast {horizon} minutes ahead has a known outcome"])
         price = minutes.log_close[rows]
-        found.append(
+        forecasts.append(
             Forecasts(
                 horizon,
                 minutes.minute[rows] + 1,
@@ -105,7 +105,7 @@ def walk_forward(
                 volatility[rows],
             )
         )
-    return found
+    return forecasts
 
 
 def _blocks(minutes: Minutes, progress: Progress) -> Iterator[tuple[FloatArray, FloatArray]]:
@@ -128,12 +128,12 @@ def last_day_volatility(minutes: Minutes) -> FloatArray:
     grid = np.arange(minutes.minute[0], minutes.minute[-1] + 1)
     latest = np.searchsorted(minutes.minute, grid, side="right") - 1
     returns = np.diff(minutes.log_close[latest], prepend=minutes.log_close[0])
-    found = np.full(len(grid), np.nan)
+    volatility = np.full(len(grid), np.nan)
     total, squares = np.cumsum(returns), np.cumsum(returns**2)
     sums = total[DAY:] - total[:-DAY]
     variance = (squares[DAY:] - squares[:-DAY] - sums**2 / DAY) / (DAY - 1)
-    found[DAY:] = np.sqrt(np.maximum(variance, 0.0))
-    return np.asarray(found[minutes.minute - grid[0]])
+    volatility[DAY:] = np.sqrt(np.maximum(variance, 0.0))
+    return np.asarray(volatility[minutes.minute - grid[0]])
 
 
 def score(forecasts: Forecasts) -> MinuteScore:

@@ -65,7 +65,7 @@ _HALF_LIVES = {  # minutes
     _STILL: (WEEK,),
 }
 _INPUT = np.array([kind for kind, half_lives in _HALF_LIVES.items() for _ in half_lives])  # (k,)
-_DECAY = 0.5 ** (1 / np.array([one for half_lives in _HALF_LIVES.values() for one in half_lives]))  # (k,)
+_DECAY = 0.5 ** (1 / np.array([half_life for half_lives in _HALF_LIVES.values() for half_life in half_lives]))  # (k,)
 _COLUMNS = {kind: np.flatnonzero(kind == _INPUT) for kind in _HALF_LIVES}
 _DAY_VARIANCE = _COLUMNS[_VARIANCE][6]  # the unit of trends
 # The deviation of a weighted mean of independent returns, in deviations of a return: sqrt(sum w^2) / sum w.
@@ -229,11 +229,11 @@ class Minutes:
 
         NaN where its end is not known, where it spans a gap, and where either end has no candle.
         """
-        found = np.full(len(self), np.nan)
+        moves = np.full(len(self), np.nan)
         if horizon < len(self):
             both = self.traded[:-horizon] & self.traded[horizon:] & (self.segment[:-horizon] == self.segment[horizon:])
-            found[:-horizon][both] = (self.log_close[horizon:] - self.log_close[:-horizon])[both]
-        return found
+            moves[:-horizon][both] = (self.log_close[horizon:] - self.log_close[:-horizon])[both]
+        return moves
 
 
 class MinuteState:
@@ -349,13 +349,13 @@ def _ratio(sums: FloatArray, weights: FloatArray) -> FloatArray:
 
 def _means(inputs: FloatArray) -> FloatArray:
     """Return (n, k) the exponentially weighted means of the inputs (n, 7) up to each minute, missing ones left out."""
-    found = np.empty((len(inputs), len(_INPUT)))
+    means = np.empty((len(inputs), len(_INPUT)))
     for column, (kind, decay) in enumerate(zip(_INPUT, _DECAY, strict=True)):
         values = inputs[:, kind]
         missing = np.isnan(values)
         weights = decayed_sums(np.where(missing, 0.0, 1.0), decay)
-        found[:, column] = _ratio(decayed_sums(np.where(missing, 0.0, values), decay), weights)
-    return found
+        means[:, column] = _ratio(decayed_sums(np.where(missing, 0.0, values), decay), weights)
+    return means
 
 
 def decayed_sums(values: FloatArray, decay: float) -> FloatArray:
@@ -363,11 +363,11 @@ def decayed_sums(values: FloatArray, decay: float) -> FloatArray:
 
     The sum over 2 s values is that over the newest s, plus that over the s before times ``decay ** s``.
     """
-    found, span = values.copy(), 1
-    while span < len(found) and decay**span > _NEGLIGIBLE:
-        found[span:] += decay**span * found[:-span]
+    sums, span = values.copy(), 1
+    while span < len(sums) and decay**span > _NEGLIGIBLE:
+        sums[span:] += decay**span * sums[:-span]
         span *= 2
-    return found
+    return sums
 
 
 def _of_quiet(traded: BoolArray, candle: IntArray, trades: FloatArray | None) -> FloatArray:
@@ -379,10 +379,10 @@ def _of_quiet(traded: BoolArray, candle: IntArray, trades: FloatArray | None) ->
 
 def _imbalances(candles: Candles) -> FloatArray:
     """Return the share of the volume that takers bought minus the share that they sold; NaN where it is not known."""
-    found = np.full(len(candles), np.nan)
+    imbalances = np.full(len(candles), np.nan)
     if candles.taker_volume is not None:
-        np.divide(2 * candles.taker_volume, candles.volume, out=found, where=candles.volume > 0)
-    return found - 1
+        np.divide(2 * candles.taker_volume, candles.volume, out=imbalances, where=candles.volume > 0)
+    return imbalances - 1
 
 
 def _session_vwap(candles: Candles) -> FloatArray:

@@ -1,13 +1,12 @@
 """One request to an endpoint of the database: what it may read, and how its answer is sent."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
+from typing import Any
 
 from flask import Request
 
@@ -24,6 +23,7 @@ from crypto_predict.web.model.snapshots import Snapshot
 LONGEST = 60  # seconds that candles may be cached: any may be revised, and older ones may be collected late
 STORED_AFTER = timedelta(seconds=2)  # from a close, until the forecast made at it is stored
 MOST_COPIES = 1_000  # whose entity tags are remembered
+MOST_SHARED = 1_000  # answers that are kept for other requests
 
 CONTENT_TYPES = {JSON: JSON, CSV: CSV_TYPE}
 VARY = ("Vary", "Accept")
@@ -114,8 +114,7 @@ class Call:
     def remember(self, answer: Hashable, etag: str) -> None:
         """Remember the entity tag of an answer, in place of the oldest one."""
         self.database.etags[answer] = etag
-        while len(self.database.etags) > MOST_COPIES:
-            self.database.etags.pop(next(iter(self.database.etags)), None)
+        _limit(self.database.etags, MOST_COPIES)
 
     def until_close(self, render: Callable[[MarketReader], Rendered], basis: Rendered | None = None) -> Rendered:
         """Return an answer that is read once for all requests until the next close, or for another `basis`.
@@ -123,13 +122,38 @@ class Call:
         Raises:
             DatabaseError, Overloaded: The database cannot be read.
         """
-        shared = self.database.shared.get(self.request.path)
-        if shared is None or shared[0] is not basis or self.now not in shared[2]:
+        end = self.now + until_close(self.now)
+        rendered, end = self.shared(self.request.path, lambda reader: (render(reader), end), basis)
+        return self.live(rendered, end - self.now)
+
+    def shared(
+        self,
+        question: Hashable,
+        read: Callable[[MarketReader], tuple[Rendered, datetime]],
+        basis: Rendered | None = None,
+    ) -> tuple[Rendered, datetime]:
+        """Return an answer and the instant up to which it holds; it is read once for all requests before that.
+
+        Another `basis` needs another answer.
+
+        Raises:
+            DatabaseError, Overloaded: The database cannot be read.
+        """
+        answers = self.database.shared
+        answer = answers.get(question)
+        if answer is None or answer[0] is not basis or self.now not in answer[2]:
             with self.reading() as reader:
-                rendered = render(reader)
-            shared = basis, rendered, Span(self.now, self.now + until_close(self.now))
-            self.database.shared[self.request.path] = shared
-        return self.live(shared[1], shared[2].end - self.now)
+                rendered, end = read(reader)
+            answers.pop(question, None)  # the newest answer stands last
+            answer = answers[question] = basis, rendered, Span(self.now, end)
+            _limit(answers, MOST_SHARED)
+        return answer[1], answer[2].end
+
+
+def _limit(answers: dict[Hashable, Any], most: int) -> None:
+    """Remove the oldest answers of more than `most`."""
+    while len(answers) > most:
+        answers.pop(next(iter(answers)), None)
 
 
 def until_close(now: datetime) -> timedelta:

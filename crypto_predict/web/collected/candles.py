@@ -12,8 +12,6 @@ Without `start` the answer is the newest `limit` intervals before `end`, and `Li
 `limit` candles; the last one has no link.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import groupby, islice

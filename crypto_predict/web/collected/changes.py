@@ -1,7 +1,5 @@
 """``POST /pairs`` and ``DELETE /pairs/{pair}``: an administrator changes what is collected."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Access to the database: bounded, so that forecasts are still answered, and opened again after a failure."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -59,7 +57,7 @@ class Database:
     def __init__(self, connect: Callable[[], Connection], at_once: int) -> None:
         self.etags: dict[Hashable, str] = {}  # of recent answers, by what they depend on; the oldest first
         # Answers that hold until the next close, by path, with what else they rest on, and when they hold.
-        self.shared: dict[str, tuple[Rendered | None, Rendered, Span]] = {}
+        self.shared: dict[Hashable, tuple[Rendered | None, Rendered, Span]] = {}
         self._connect = connect
         self._slots = BoundedSemaphore(at_once)
         self._lock = Lock()  # guards the fields below

@@ -5,8 +5,6 @@ The SHA-256 of UTF-8 text: one line with the interval in seconds, then one line 
 Compare days that are `complete` only: the source was asked for all of such a day.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Annotated

@@ -1,7 +1,5 @@
 """What the documentation of several endpoints shares: a series to show, parameters, schemas, headers, errors."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta

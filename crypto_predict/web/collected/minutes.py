@@ -13,8 +13,6 @@ each of its `ticks` is a trade.
 Pages are those of `/candles`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple

@@ -8,8 +8,6 @@ A forecast is answered for two minutes. After that the answer is 503 with the re
 since the last candle, if nothing was ever forecast) and `Retry-After`. [/scorecard](/scorecard) has the outcomes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -103,12 +101,16 @@ def prices(forecast: MinuteForecast, minutes: int) -> list[float]:
 
 
 def answer(call: Call, pair: str) -> Rendered:
-    """Return the newest forecast; it holds until the one after it is expected."""
+    """Return the newest forecast, which is read once for all requests up to the next close: no newer one can exist."""
     asks = question(pair, call.query, "horizon", "source", FORMAT)
-    with call.reading() as reader:
+
+    def read(reader: MarketReader) -> tuple[Rendered, datetime]:
         ahead = newest(reader, asks, call.now)
-    rendered = tabulated(ahead) if asks.format == "csv" else render(ahead, simulated=ahead.simulated)
-    return call.live(rendered, ahead.cutoff + MINUTE.length + STORED_AFTER - call.now)
+        rendered = tabulated(ahead) if asks.format == "csv" else render(ahead, simulated=ahead.simulated)
+        return rendered, min(ahead.cutoff, call.now) + MINUTE.length
+
+    rendered, close = call.shared(asks, read)
+    return call.live(rendered, close + STORED_AFTER - call.now)
 
 
 def tabulated(ahead: MinutesAhead) -> Rendered:

@@ -5,8 +5,6 @@ quantiles. `close` is null if the candle is missing or still to come; closes wit
 are kept for a day. Without `start` the answer is the newest `limit` closes before `end`. Pages are those of `/candles`.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Tables in pages: their parameters, and their rows as JSON or CSV with links to the neighbouring pages."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

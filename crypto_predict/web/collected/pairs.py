@@ -4,8 +4,6 @@ The pairs of the model come first. Of those that are only collected, nothing is 
 `collected` is null while the database cannot be read.
 """
 
-from __future__ import annotations
-
 from dataclasses import fields
 
 from crypto_predict.baked import plain

@@ -5,8 +5,6 @@ relative to the last close of the ten minutes that end 24 hours before that time
 was none, as are `price` and `time` before the first candle. One read answers all requests until the next close.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """``/scorecard`` with the record of the minute forecasts."""
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import dataclass

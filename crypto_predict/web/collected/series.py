@@ -1,7 +1,5 @@
 """The series of a database: which are there, how complete each one is, and which one answers a question."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta

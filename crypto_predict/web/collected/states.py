@@ -5,8 +5,6 @@ compared with those that the source returned later, and `mismatched` ones differ
 `since` is how far back the series is collected, null for all of it.
 """
 
-from __future__ import annotations
-
 from crypto_predict.web.collected.calls import Call
 from crypto_predict.web.collected.documented import DatabaseOperation
 from crypto_predict.web.collected.series import SeriesState, series

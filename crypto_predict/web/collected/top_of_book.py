@@ -4,8 +4,6 @@ Quotes ascend, one a row. Without `start` the answer is the newest `limit` quote
 before it (`rel="prev"`). With `start` it begins there, and `Link` has the next page (`rel="next"`).
 """
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 
 from crypto_predict.market import EPOCH, Interval, Quote, Span

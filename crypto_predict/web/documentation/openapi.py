@@ -1,7 +1,5 @@
 """The OpenAPI 3.1 document, made of operations. Its examples are requests that the given model can answer."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from functools import cache
 from typing import Any

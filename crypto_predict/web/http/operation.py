@@ -1,7 +1,5 @@
 """An endpoint as one value: its address, what answers it, and its part of the OpenAPI document."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

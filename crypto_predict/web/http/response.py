@@ -1,7 +1,5 @@
 """A body with its headers, and how values become one: JSON, CSV."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """JSON Schemas of dataclasses that are served as they are, so that document and answer cannot differ."""
 
-from __future__ import annotations
-
 import dataclasses
 import types
 import typing

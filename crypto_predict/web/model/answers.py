@@ -1,7 +1,5 @@
 """The predictions of a model and what each rests on, as values."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """The price of Bitcoin on a day or at an instant."""
 
-from __future__ import annotations
-
 from datetime import date, datetime, time
 from email.utils import format_datetime
 from functools import lru_cache

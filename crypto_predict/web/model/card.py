@@ -1,7 +1,5 @@
 """The model card: what to know before trusting the model."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from crypto_predict.baked.schema import Card

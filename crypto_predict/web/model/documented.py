@@ -1,7 +1,5 @@
 """What several endpoints of the model share: their examples, headers and errors, and answers without parameters."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta

@@ -1,7 +1,5 @@
 """The price of a pair on each day of a span."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from datetime import date, datetime

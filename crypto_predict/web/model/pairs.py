@@ -1,7 +1,5 @@
 """The pairs of the model, and the days it answers for."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date, datetime
 

@@ -7,8 +7,6 @@ closes lay around the curve, not what happened. If `extrapolated` is true, a lim
 the distribution there is an assumption.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime

@@ -6,8 +6,6 @@ and relative to persistence, the newest price at the time of the release. Foreca
 counts the different closes they were measured by. Forecasts of simulated prices are kept apart.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

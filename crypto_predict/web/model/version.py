@@ -1,7 +1,5 @@
 """The release, and when its model was trained."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 

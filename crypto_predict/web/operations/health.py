@@ -1,7 +1,5 @@
 """``/livez``, ``/readyz``, ``/fresh`` and ``/metrics``: what orchestrators and Prometheus ask."""
 
-from __future__ import annotations
-
 import json
 import threading
 from dataclasses import dataclass

@@ -94,6 +94,19 @@ def test_the_newest_forecast_is_answered(writer: WritableDatabase, served: Clien
         assert all(len(str(price).replace(".", "")) <= 10 for price in row["quantiles"].values())
 
 
+def test_one_read_answers_all_requests_up_to_the_next_close(writer: WritableDatabase, own_url: str) -> None:
+    """The forecast after it cannot exist before that close, and is answered from then on."""
+    clock = [LATE]
+    served = client(make_model(BTC), lambda: clock[-1], database=own_url)
+    writer.write_forecasts({MINUTES: [step(10)]}, KEEP)
+    first = read(served.get(ADDRESS))
+    writer.write_forecasts({MINUTES: [step(11)]}, KEEP)
+    clock.append(NOW + MINUTE - SECOND)
+    assert read(served.get(ADDRESS)) == first
+    clock.append(NOW + MINUTE)
+    assert (first["cutoff"], read(served.get(ADDRESS))["cutoff"]) == ("2024-05-17T00:10:00Z", "2024-05-17T00:11:00Z")
+
+
 @pytest.mark.parametrize(("horizon", "rows"), [("", 15), ("?horizon=1", 1), ("?horizon=5", 5), ("?horizon=15", 15)])
 def test_as_many_minutes_are_answered_as_were_asked_for(
     horizon: str, rows: int, writer: WritableDatabase, served: Client
