@@ -190,11 +190,11 @@ def _removed_pair(sample: Sample) -> list[Parameter]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Change(DatabaseOperation):
+class _AdminOperation(DatabaseOperation):
     validated: bool = False
 
 
-ADD = _Change(
+ADD = _AdminOperation(
     method="POST",
     rule="/pairs",
     name="addPair",
@@ -213,7 +213,7 @@ Some exchanges trade another currency in its place: then the answer names that p
     failures=lambda _: [*_FAILURES, *_BODY_FAILURES],
     more=_new_pair,
 )
-REMOVE = _Change(
+REMOVE = _AdminOperation(
     method="DELETE",
     rule="/pairs/<path:pair>",
     name="removePair",
