@@ -126,10 +126,10 @@ export function follow(address, { receive, fail = () => false }) {
     last = "";
     failures += 1;
     report(key, fail(failure) ? null : failure.detail);
-    const asked = Math.min(failure.retryAfter ?? 0, LONGEST);
-    notBefore = performance.now() + asked * 1000;
+    const requested = Math.min(failure.retryAfter ?? 0, LONGEST);
+    notBefore = performance.now() + requested * 1000;
     const backoff = Math.min(FIRST_RETRY * 2 ** (failures - 1), LAST_RETRY) * (0.5 + Math.random());
-    return Math.max(backoff, asked && asked + Math.random() * JITTER);
+    return Math.max(backoff, requested && requested + Math.random() * JITTER);
   }
 
   /** @param {Headers} headers */

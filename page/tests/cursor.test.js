@@ -4,6 +4,6 @@ import { nearest } from "../scripts/chart/cursor.js";
 
 test("the cursor goes to the time that is nearest, at both ends too", () => {
   const times = [10, 20, 30, 70];
-  const found = [-5, 10, 14, 15, 16, 49, 51, 70, 1000].map((time) => nearest(times, time));
-  assert.deepEqual(found, [0, 0, 0, 0, 1, 2, 3, 3, 3]);
+  const places = [-5, 10, 14, 15, 16, 49, 51, 70, 1000].map((time) => nearest(times, time));
+  assert.deepEqual(places, [0, 0, 0, 0, 1, 2, 3, 3, 3]);
 });

@@ -30,7 +30,7 @@ function outcome(target, actual) {
 test("a day without a forecast is a hole, not a straight line", () => {
   const days = filledDays([outcome("2026-05-30", 100), outcome("2026-06-02", 100)]);
   assert.deepEqual(days.map(({ day }) => day), ["2026-05-30", "2026-05-31", "2026-06-01", "2026-06-02"]);
-  assert.deepEqual(days.map((one) => one.outcome !== null), [true, false, false, true]);
+  assert.deepEqual(days.map((day) => day.outcome !== null), [true, false, false, true]);
   assert.equal(filledDays([outcome("2026-05-30", 100)]).length, 1);
 });
 

@@ -6,7 +6,7 @@ not at each request.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -20,7 +20,7 @@ from markupsafe import Markup
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED, PROPHET
 from crypto_predict.baked.schedule import Schedule
-from crypto_predict.baked.schema import Backtest, Model, PairForecast
+from crypto_predict.baked.schema import Backtest, CandidateScore, Model, PairForecast, ProphetScore, Score
 from crypto_predict.errors import shortened
 from crypto_predict.market import DAY, Pair, price_decimals
 from crypto_predict.market.forecast import LEVELS
@@ -34,7 +34,7 @@ CONTENT_TYPE = "text/html; charset=utf-8"
 
 HORIZONS = (1, 2, 3, 7, 14, 30, 60, 90, 180, 365)  # days after the last candle, in the table of the forecast
 RANGES = ((0.25, 0.75), (0.1, 0.9), (0.05, 0.95))  # the levels at the ends of its ranges
-ASKED_DAYS = 30  # after the last candle: the day that the form asks for at first
+QUESTION_DAYS = 30  # after the last candle: the day that the form asks for at first
 MENU_PAIRS = 6  # above the forecast, before a link to all of them
 
 _NO_BREAK = "\N{NARROW NO-BREAK SPACE}"  # between a number and its sign of percent
@@ -60,40 +60,6 @@ class State(NamedTuple):
     overdue: bool = False  # the next training
 
 
-class Change(NamedTuple):
-    """How far the newest price is from the daily close before it."""
-
-    share: float  # of that close
-    since: date
-
-
-class Line(NamedTuple):
-    """A line of the table of the forecast."""
-
-    day: date
-    ahead: int  # days after the last candle
-    price: float
-    change: float  # from the newest price, as a share of it
-    ranges: list[tuple[float, float]]  # (3,) of `RANGES`
-
-
-class Listed(NamedTuple):
-    """A pair of the model, as the list of pairs shows it."""
-
-    pair: str
-    traded: str  # what the source of its prices trades in its place
-    slug: str
-    name: str
-    decimals: int
-    price: float
-    at: datetime  # of that price
-    change: Change | None  # None: the day before has no close
-    low: float  # of the 80 % range of the next close
-    high: float
-    coarse: int  # decimals of the range
-    simulated: bool
-
-
 def page(
     answers: Answers,
     pair: Pair,
@@ -107,12 +73,11 @@ def page(
         KeyError: The model does not have the pair.
     """
     model = answers.model
-    card, held = model.card, model.forecasts[pair]
-    facts, decimals = card.pairs[pair], price_decimals(held.last_close)
-    pairs = [_listed(answers, one) for one in answers.pairs]
-    priced = round(held.anchor.price, decimals)
+    card, baked = model.card, model.forecasts[pair]
+    facts, decimals = card.pairs[pair], price_decimals(baked.last_close)
+    pairs = [_listed(answers, listed) for listed in answers.pairs]
+    price = round(baked.anchor.price, decimals)
     sentence = words.forecast(model, pair)
-    live = (model.scorecard.simulated if facts.simulated else model.scorecard.pairs).get(pair)
     forecast = [_line(answers, pair, ahead) for ahead in HORIZONS]
     return _render(
         "page.html",
@@ -130,27 +95,27 @@ def page(
         name=words.name(pair),
         quote=pair.quote,
         decimals=decimals,
-        price=priced,
-        priced_at=held.anchor.at,
-        change=_change(held),
+        price=price,
+        priced_at=baked.anchor.at,
+        change=_change(baked),
         sentence=sentence,
         sure=words.sure(model, pair),
         good=words.good(model, pair),
         forecast=forecast,
-        coarse=words.decimals_of_range(held.last_close),
-        persists=all(row.price == priced for row in forecast),
-        first=held.first,
-        last=held.last,
-        end=held.end,
-        asked=held.last + ASKED_DAYS * DAY,
-        above=f"{Decimal(f'{priced:.2g}'):f}",
+        coarse=words.decimals_of_range(baked.last_close),
+        persists=all(line["price"] == price for line in forecast),
+        first=baked.first,
+        last=baked.last,
+        end=baked.end,
+        question_day=baked.last + QUESTION_DAYS * DAY,
+        above=f"{Decimal(f'{price:.2g}'):f}",
         record=words.record(model, pair),
         summary=words.summary(model, pair),
         backtest=facts.backtest,
         models=dict(_models(facts.backtest)) if facts.backtest else {},
-        live=live,
+        live=words.live_record(model, pair),
         pairs=pairs,
-        menu=_menu(pairs, str(pair)),
+        menu=[listed for n, listed in enumerate(pairs) if n < MENU_PAIRS or listed["pair"] == str(pair)],
         card=card,
         pair_card=facts,
         passed_over=[_named(reason, pair) for reason in facts.passed_over],
@@ -159,7 +124,7 @@ def page(
     )
 
 
-def missing(slug: str | None, held: Sequence[Pair], site: Site, root: str) -> str:
+def missing(slug: str | None, pairs: Sequence[Pair], site: Site, root: str) -> str:
     """Return the page that says that the model does not have a pair, for which a client may have sent any name.
 
     Without a name it says that an address does not exist.
@@ -175,16 +140,16 @@ def missing(slug: str | None, held: Sequence[Pair], site: Site, root: str) -> st
         canonical=None,
         banners={},
         slug=None if slug is None else shortened(slug),
-        pairs=held,
+        pairs=pairs,
     )
 
 
 def policy(live: str | None) -> str:
     """Return the content security policy of a page: it loads from its own site only, and may ask a `live` one."""
-    asked = f"'self' {live}" if live else "'self'"
+    origins = f"'self' {live}" if live else "'self'"
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        f"connect-src {asked}; base-uri 'none'; form-action {asked}"
+        f"connect-src {origins}; base-uri 'none'; form-action {origins}"
     )
 
 
@@ -242,40 +207,45 @@ def _banners(model: Model, pair: Pair, *, stale: bool) -> dict[str, str]:
     return banners
 
 
-def _line(answers: Answers, pair: Pair, ahead: int) -> Line:
-    series, held = answers.series[pair, COMBINED], answers.model.forecasts[pair]
-    day = held.last + ahead * DAY
+def _line(answers: Answers, pair: Pair, ahead: int) -> dict[str, Any]:
+    """Return a line of the table of the forecast: the close some days after the last candle."""
+    series, baked = answers.series[pair, COMBINED], answers.model.forecasts[pair]
+    day = baked.last + ahead * DAY
     price = series.row(day).price.price
     quantiles = dict(zip(LEVELS, series.quantiles(day, LEVELS), strict=True))
     ranges = [(quantiles[low], quantiles[high]) for low, high in RANGES]
-    return Line(day, ahead, price, price / held.anchor.price - 1, ranges)
+    return {"day": day, "ahead": ahead, "price": price, "change": price / baked.anchor.price - 1, "ranges": ranges}
 
 
-def _listed(answers: Answers, pair: Pair) -> Listed:
-    series, held = answers.series[pair, COMBINED], answers.model.forecasts[pair]
-    following = series.row(held.last + DAY).price
-    return Listed(
-        str(pair),
-        str(answers.model.card.pairs[pair].traded),
-        pair.slug,
-        words.name(pair),
-        price_decimals(held.last_close),
-        held.anchor.price,
-        held.anchor.at,
-        _change(held),
-        following.low,
-        following.high,
-        words.decimals_of_range(held.last_close),
-        answers.model.card.pairs[pair].simulated,
-    )
+def _listed(answers: Answers, pair: Pair) -> dict[str, Any]:
+    """Return a pair as the list of pairs shows it, with the 80 % range of the next close."""
+    facts, baked = answers.model.card.pairs[pair], answers.model.forecasts[pair]
+    following = answers.series[pair, COMBINED].row(baked.last + DAY).price
+    return {
+        "pair": str(pair),
+        "traded": str(facts.traded),
+        "slug": pair.slug,
+        "name": words.name(pair),
+        "decimals": price_decimals(baked.last_close),
+        "price": baked.anchor.price,
+        "at": baked.anchor.at,
+        "change": _change(baked),
+        "low": following.low,
+        "high": following.high,
+        "coarse": words.decimals_of_range(baked.last_close),
+        "simulated": facts.simulated,
+    }
 
 
-def _change(held: PairForecast) -> Change | None:
+def _change(baked: PairForecast) -> dict[str, Any] | None:
     """Return how the newest price has changed since the last daily close before it; None if that day has no close."""
-    if held.anchor.at > held.last_close_time:
-        return Change(held.anchor.price / held.last_close - 1, held.last)
-    before = held.closes[-2] if len(held.closes) > 1 else None
-    return Change(held.anchor.price / before - 1, held.last - DAY) if before else None
+    if baked.anchor.at > baked.last_close_time:
+        since, close = baked.last, baked.last_close
+    elif len(baked.closes) > 1 and (before := baked.closes[-2]):
+        since, close = baked.last - DAY, before
+    else:
+        return None
+    return {"share": baked.anchor.price / close - 1, "since": since}
 
 
 def _named(reason: str, pair: Pair) -> str:
@@ -288,27 +258,20 @@ def _models(backtest: Backtest) -> Iterator[tuple[str, list[str]]]:
     """Yield the name of each model that was tested, with its error at each horizon, and its weight where it has one."""
     horizons = [score.horizon_days for score in backtest.scores]
 
-    def cells(errors: Mapping[int, float | None], weights: Mapping[int, float]) -> list[str]:
-        return [
-            _ratio(errors.get(horizon)) + (f" ({weights[horizon]:.2f})" if weights.get(horizon) else "")
-            for horizon in horizons
-        ]
+    def cells(scores: Iterable[Score | ProphetScore | CandidateScore]) -> list[str]:
+        texts = {}
+        for score in scores:
+            weight = getattr(score, "weight", 0.0)
+            texts[score.horizon_days] = _ratio(score.relative_mae) + (f" ({weight:.2f})" if weight else "")
+        return [texts.get(horizon, _ratio(None)) for horizon in horizons]
 
-    yield "“The price stays as it is”", cells(dict.fromkeys(horizons, 1.0), {})
-    yield "This forecast", cells({score.horizon_days: score.relative_mae for score in backtest.scores}, {})
-    for name in dict.fromkeys(one.candidate for one in backtest.candidates):
-        found = [one for one in backtest.candidates if one.candidate == name]
-        errors = {one.horizon_days: one.relative_mae for one in found}
+    yield "“The price stays as it is”", [_ratio(1.0) for _ in horizons]
+    yield "This forecast", cells(backtest.scores)
+    for name in dict.fromkeys(score.candidate for score in backtest.candidates):
         title = "Prophet, from the newest price" if name == PROPHET else name.capitalize()
-        yield title, cells(errors, {one.horizon_days: one.weight for one in found})
+        yield title, cells(score for score in backtest.candidates if score.candidate == name)
     if backtest.prophet:
-        alone = {one.horizon_days: one.relative_mae for one in backtest.prophet.scores}
-        yield "Prophet alone, its own curve", cells(alone, {})
-
-
-def _menu(pairs: Sequence[Listed], shown: str) -> list[Listed]:
-    """Return the first pairs, and the one that is shown if it is not among them."""
-    return [one for n, one in enumerate(pairs) if n < MENU_PAIRS or one.pair == shown]
+        yield "Prophet alone, its own curve", cells(backtest.prophet.scores)
 
 
 @cache

@@ -1,13 +1,14 @@
 """The forecast and the record of a pair as sentences, for a reader who is not a statistician.
 
-A term is defined where it is met first: range, confidence interval, persistence, calibration. A loss is a sentence like
-a gain. A verdict needs at least 100 outcomes; one of better or worse than persistence also a p value below 0.05, as in
-the words of the model card.
+A term is defined where a reader meets it first: range, confidence interval, persistence, calibration. Losses are worded
+like gains. A verdict needs at least 100 outcomes; better or worse than persistence also needs a p value below 0.05, as
+in the words of the model card. Functions of a model and a pair raise `KeyError` if the model does not have the pair.
 """
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from crypto_predict.baked.comparison import LEAST_DIFFERENCE, SIGNIFICANCE, Verdict
 from crypto_predict.baked.comparison import verdict as judge
@@ -15,7 +16,6 @@ from crypto_predict.baked.evaluation import Evaluator
 from crypto_predict.baked.schema import (
     COVERAGE,
     Backtest,
-    Confidence,
     LiveRecord,
     Model,
     ProphetScore,
@@ -47,6 +47,8 @@ INVENTED = (
     "real one."
 )
 
+K = TypeVar("K")
+
 _STAYS = '"the price stays as it is"'
 _UNMEASURED = "The history is too short for a backtest, so nothing was measured on past prices."
 # The verdicts on errors that are compared with persistence.
@@ -57,7 +59,16 @@ _BRIEF = {
     Verdict.PERSISTENCE: "no better",
     Verdict.UNKNOWN: "not comparable",
 }
-_MOST_TIMES = 100  # that an error is said to be another one
+_VERDICTS = {
+    Verdict.BETTER: "the forecast was better than that: {errors}",
+    Verdict.WORSE: "the forecast was worse than that: {errors}",
+    Verdict.SAME: f"the forecast was no better than {_STAYS}: {{errors}}, which can be chance",
+    Verdict.PERSISTENCE: f"the forecast was no better than {_STAYS}: its middle is that price, because no method did "
+    "better on the past",
+    Verdict.UNKNOWN: "they could not be compared: too few forecasts, or a price that never moved",
+}
+_MOST_TIMES = 100  # the largest ratio of errors in words
+_NOMINAL = f"{100 * COVERAGE:.0f}"  # percent
 
 
 def name(pair: Pair) -> str:
@@ -90,14 +101,11 @@ def forecast(model: Model, pair: Pair, days: int = 1) -> str:
     """Return the forecast of a pair, some days after its last daily candle, in one sentence.
 
     Raises:
-        KeyError: The model does not have the pair.
         OutOfRange: The model does not reach that far.
     """
-    held = model.forecasts[pair]
-    day = held.last + days * DAY
-    predicted = Evaluator(held).at_close(day)
-    decimals = decimals_of_range(held.last_close)
-    middle, low, high = (price(amount, pair.quote, decimals) for amount in predicted)
+    baked = model.forecasts[pair]
+    day, decimals = baked.last + days * DAY, decimals_of_range(baked.last_close)
+    middle, low, high = (price(amount, pair.quote, decimals) for amount in Evaluator(baked).at_close(day))
     invented = " The prices are invented." if model.card.pairs[pair].simulated else ""
     return (
         f"{name(pair)} at the end of {day} (UTC): about {middle}, and four times out of five between {low} and "
@@ -106,41 +114,28 @@ def forecast(model: Model, pair: Pair, days: int = 1) -> str:
 
 
 def sure(model: Model, pair: Pair) -> str:
-    """Return in a sentence or two how often the range of the nearest horizon held in the backtest.
-
-    Raises:
-        KeyError: The model does not have the pair.
-    """
+    """Return in a sentence or two how often the range of the nearest horizon held in the backtest."""
     scores = _scores(model, pair)
     if not scores:
         return _UNMEASURED
     score = scores[0]
-    nominal = f"{100 * COVERAGE:.0f}"
     tests = f"{counted(score.forecasts, 'test')} on {_past(model, pair)} prices"
-    meant = f"The {nominal} % range is meant to hold the price {nominal} of 100 times."
+    meant = f"The {_NOMINAL} % range is meant to hold the price {_NOMINAL} of 100 times."
     if score.forecasts < LEAST:
         return f"{meant} After {tests}, {_ahead([score])}, it is too early to say how often it does."
-    held = f"{_of_100(score.coverage)} of 100 times{_bracket(score.confidence.get('coverage'))}"
-    return f"{meant} In {tests} it held {held}, {_ahead([score])}."
+    return f"{meant} In {tests} it held {_share(score)}, {_ahead([score])}."
 
 
 def good(model: Model, pair: Pair) -> str:
-    """Return in a sentence or two how the forecast compares with persistence, at every horizon of the backtest.
-
-    Raises:
-        KeyError: The model does not have the pair.
-    """
+    """Return in a sentence or two how the forecast compares with persistence, at every horizon of the backtest."""
     scores = _scores(model, pair)
     if not scores:
         return _UNMEASURED
-    verdicts: dict[str, list[Score]] = {}
-    for score in scores:
-        if score.forecasts >= LEAST:
-            verdicts.setdefault(_BRIEF[judge(score.relative_mae, score.p_value)], []).append(score)
+    verdicts = _grouped(_judged(scores), lambda score: _BRIEF[judge(score.relative_mae, score.p_value)])
     if early := [score for score in scores if score.forecasts < LEAST]:
         most = max(score.forecasts for score in early)
         verdicts[f"too early to say, after {counted(most, 'test')} at most,"] = early
-    parts = [f"{verdict} at {days_listed([one.horizon_days for one in found])}" for verdict, found in verdicts.items()]
+    parts = [f"{verdict} at {_days(judged)}" for verdict, judged in verdicts.items()]
     return f"Compared with {_STAYS}, on {_past(model, pair)} prices: {listed(parts)}."
 
 
@@ -155,18 +150,14 @@ def _past(model: Model, pair: Pair) -> str:
 
 
 def summary(model: Model, pair: Pair) -> str:
-    """Return the record of a pair in one sentence: that of the published forecasts, or of the backtest until it counts.
-
-    Raises:
-        KeyError: The model does not have the pair.
-    """
-    live, nominal = live_record(model, pair), f"the {100 * COVERAGE:.0f} % range"
+    """Return the record in one sentence: of the published forecasts, or of the backtest until these count."""
+    live, nominal = live_record(model, pair), f"the {_NOMINAL} % range"
     if live and live.days >= LEAST and live.coverage is not None:
         error = "" if live.relative_mae is None else f", and their error was {_than(live.relative_mae)}"
         return f"Of {live.due:,} published forecasts {nominal} held {_of_100(live.coverage)} of 100{error}."
     due = f"{counted(live.due, 'published forecast')} with an outcome" if live and live.due else "no published outcome"
     start = f"So far there {'are' if live and live.due > 1 else 'is'} {due}: too early to judge"
-    scores = [score for score in _scores(model, pair) if score.forecasts >= LEAST]
+    scores = _judged(_scores(model, pair))
     if not scores:
         return f"{start}."
     verdict = _BRIEF[judge(scores[0].relative_mae, scores[0].p_value)]
@@ -176,14 +167,7 @@ def summary(model: Model, pair: Pair) -> str:
 
 
 def record(model: Model, pair: Pair) -> list[str]:
-    """Return how good the forecasts of a pair have been: in the backtest, and those that were published.
-
-    Returns:
-        One to a dozen paragraphs of one sentence or a few.
-
-    Raises:
-        KeyError: The model does not have the pair.
-    """
+    """Return how good the forecasts have been, in the backtest and as published: one to a dozen paragraphs."""
     card = model.card.pairs[pair]
     live = live_record(model, pair)
     paragraphs = [INVENTED] if card.simulated else []
@@ -206,15 +190,21 @@ def _backtest(backtest: Backtest) -> Iterator[str]:
         "forecast was made as it would have been made on that day, from no later prices, and compared with what "
         f"happened.{_early(backtest.scores)}"
     )
-    if scores := [score for score in backtest.scores if score.forecasts >= LEAST]:
-        yield _held(scores)
-        yield _compared(scores)
-        if ranges := _ranges(scores):
-            yield ranges
-        if calibration := _calibration(scores):
-            yield calibration
-    if backtest.prophet and (alone := [one for one in backtest.prophet.scores if one.forecasts >= LEAST]):
+    if scores := _judged(backtest.scores):
+        yield from filter(None, (_held(scores), _compared(scores), _ranges(scores), _calibration(scores)))
+    if backtest.prophet and (alone := [score for score in backtest.prophet.scores if score.forecasts >= LEAST]):
         yield _prophet(alone)
+
+
+def _judged(scores: Sequence[Score]) -> list[Score]:
+    return [score for score in scores if score.forecasts >= LEAST]
+
+
+def _grouped(scores: Sequence[Score], key: Callable[[Score], K]) -> dict[K, list[Score]]:
+    groups: dict[K, list[Score]] = {}
+    for score in scores:
+        groups.setdefault(key(score), []).append(score)
+    return groups
 
 
 def _early(scores: Sequence[Score]) -> str:
@@ -224,22 +214,19 @@ def _early(scores: Sequence[Score]) -> str:
 
 def _held(scores: Sequence[Score]) -> str:
     """Return how often the range held (the coverage)."""
-    shares = [
-        f"{_of_100(one.coverage)} of 100 times{_bracket(one.confidence.get('coverage'))} {_ahead([one])}"
-        for one in scores
-    ]
-    nominal = f"{100 * COVERAGE:.0f}"
-    meant = f"is meant to hold the outcome {nominal} of 100 times (its coverage)"
+    measured = [(score, score.confidence["coverage"]) for score in scores if "coverage" in score.confidence]
+    narrow = [score for score, interval in measured if interval.high < COVERAGE]
+    wide = [score for score, interval in measured if interval.low > COVERAGE]
+    meant = f"is meant to hold the outcome {_NOMINAL} of 100 times (its coverage)"
+    shares = listed([f"{_share(score)} {_ahead([score])}" for score in scores])
     sentences = [
-        f"The {nominal} % range, from the low to the high price of a forecast, {meant}. It held {listed(shares)}."
+        f"The {_NOMINAL} % range, from the low to the high price of a forecast, {meant}. It held {shares}.",
     ]
-    if any("coverage" in one.confidence for one in scores):
+    if measured:
         sentences.append(
             "In brackets stands the 95 % confidence interval: the past is short, and the true figure can be anywhere "
             "in it."
         )
-    narrow = [one for one in scores if "coverage" in one.confidence and one.confidence["coverage"].high < COVERAGE]
-    wide = [one for one in scores if "coverage" in one.confidence and one.confidence["coverage"].low > COVERAGE]
     if narrow:
         sentences.append(f"It was too narrow {_ahead(narrow)}: the price left it more often than it should.")
     if wide:
@@ -249,25 +236,10 @@ def _held(scores: Sequence[Score]) -> str:
 
 def _compared(scores: Sequence[Score]) -> str:
     """Return how the errors compare with those of persistence."""
-    verdicts: dict[Verdict, list[Score]] = {}
-    for score in scores:
-        verdicts.setdefault(judge(score.relative_mae, score.p_value), []).append(score)
+    verdicts = _grouped(scores, lambda score: judge(score.relative_mae, score.p_value))
     sentences = [f"The simplest forecast is {_STAYS} (persistence), and it is hard to beat."]
-    if found := verdicts.get(Verdict.BETTER):
-        sentences.append(f"{_at(found)} the forecast was better than that: {_errors(found)}.")
-    if found := verdicts.get(Verdict.WORSE):
-        sentences.append(f"{_at(found)} the forecast was worse than that: {_errors(found)}.")
-    if found := verdicts.get(Verdict.SAME):
-        sentences.append(
-            f"{_at(found)} the forecast was no better than {_STAYS}: {_errors(found)}, which can be chance."
-        )
-    if found := verdicts.get(Verdict.PERSISTENCE):
-        sentences.append(
-            f"{_at(found)} the forecast was no better than {_STAYS}: its middle is that price, because no method "
-            "did better on the past."
-        )
-    if found := verdicts.get(Verdict.UNKNOWN):
-        sentences.append(f"{_at(found)} they could not be compared: too few forecasts, or a price that never moved.")
+    judged = [(words, verdicts[verdict]) for verdict, words in _VERDICTS.items() if verdict in verdicts]
+    sentences += [f"At {_days(group)} {words.format(errors=_errors(group))}." for words, group in judged]
     return " ".join(sentences)
 
 
@@ -303,17 +275,16 @@ def _percent(ratio: float) -> str:
 def _ranges(scores: Sequence[Score]) -> str:
     """Return how the ranges compare with persistence's; empty if that was not measured."""
     key = "relative_winkler"
-    measured = [one for one in scores if one.relative_winkler is not None and key in one.confidence]
+    measured = [score for score in scores if score.relative_winkler is not None and key in score.confidence]
     if not measured:
         return ""
-    good = [one for one in measured if one.confidence[key].high < 1]
-    bad = [one for one in measured if one.confidence[key].low > 1]
-    same = [one for one in measured if one not in good and one not in bad]
+    better = [score for score in measured if score.confidence[key].high < 1]
+    worse = [score for score in measured if score.confidence[key].low > 1]
+    same = [score for score in measured if score not in better and score not in worse]
     verdicts = [
-        f"{word} {_ahead(some)}{_by(some) if some is not same else ''}"
-        for word, some in (("better", good), ("worse", bad), ("neither better nor worse", same))
-        if some
+        f"{word} {_ahead(group)}{_by(group)}" for word, group in (("better", better), ("worse", worse)) if group
     ]
+    verdicts += [f"neither better nor worse {_ahead(same)}"] if same else []
     return (
         "A good range is narrow and holds all the same. By that measure (the Winkler score) it was "
         f"{listed(verdicts)} than the range that follows from the past year's ups and downs alone."
@@ -322,37 +293,37 @@ def _ranges(scores: Sequence[Score]) -> str:
 
 def _by(scores: Sequence[Score]) -> str:
     """Return the differences of the scores of ranges: `` (by 8.6 %)``."""
-    return f" (by {listed([_percent(one.relative_winkler or 0.0) for one in scores])})"
+    return f" (by {listed([_percent(score.relative_winkler or 0.0) for score in scores])})"
 
 
 def _calibration(scores: Sequence[Score]) -> str:
     """Return whether outcomes were as frequent as forecast, from their shares in each tenth of the distribution."""
-    tested = [one for one in scores if one.pit and one.pit_p_value is not None]
+    tested = [(score, score.pit_p_value) for score in scores if score.pit and score.pit_p_value is not None]
     if not tested:
         return ""
-    off = [one for one in tested if one.pit_p_value is not None and one.pit_p_value < SIGNIFICANCE]
-    shares = [f"{_of_100(min(one.pit))} to {_of_100(max(one.pit))} ({_ahead([one])})" for one in (off or tested)]
+    uneven = [score for score, p_value in tested if p_value < SIGNIFICANCE]
+    even = [score for score, p_value in tested if p_value >= SIGNIFICANCE]
+    shares = [f"{_of_100(min(score.pit))} to {_of_100(max(score.pit))} ({_ahead([score])})" for score in uneven or even]
     meant = (
         "Calibration: what is given a probability of 10 % should come about 10 of 100 times, so each tenth of the "
         "forecast should catch 10 of 100 outcomes."
     )
-    if not off:
+    if not uneven:
         return f"{meant} The tenths caught {listed(shares)}: no more uneven than chance makes them."
-    fine = [one for one in tested if one not in off]
-    rest = f" {_at(fine)} nothing speaks against it." if fine else ""
+    rest = f" At {_days(even)} nothing speaks against it." if even else ""
     return f"{meant} The tenths caught {listed(shares)}: more uneven than chance makes them.{rest}"
 
 
 def _prophet(scores: Sequence[ProphetScore]) -> str:
-    errors = [(one.horizon_days, one.relative_mae) for one in scores if one.relative_mae is not None]
-    held = f"its own {100 * COVERAGE:.0f} % range held {listed([_of_100(one.coverage) for one in scores])} of 100 times"
-    horizons = days_listed([one.horizon_days for one in scores])
+    errors = {score.horizon_days: score.relative_mae for score in scores if score.relative_mae is not None}
+    held = f"its own {_NOMINAL} % range held {listed([_of_100(score.coverage) for score in scores])} of 100 times"
+    horizons = days_listed([score.horizon_days for score in scores])
     if not errors:
         return f"Prophet alone, at {horizons}: {held}."
-    times = [f"over {_MOST_TIMES}" if error >= _MOST_TIMES else f"{max(error, 0.0):.2f}" for _, error in errors]
+    times = [f"over {_MOST_TIMES}" if error >= _MOST_TIMES else f"{max(error, 0.0):.2f}" for error in errors.values()]
     compared = f"its error was {listed(times)} times that of {_STAYS}"
     if len(errors) < len(scores):
-        compared += f" (at {days_listed([horizon for horizon, _ in errors])})"
+        compared += f" (at {days_listed(list(errors))})"
     return f"Prophet alone, at {horizons}: {compared}; {held}."
 
 
@@ -365,11 +336,13 @@ def _live(live: LiveRecord | None) -> Iterator[str]:
         waiting = f"none of {counted(live.pending, 'forecast')} has" if live.pending else "none has"
         yield f"The published forecasts: {waiting} come due {since}. Until then the backtest is all there is."
         return
-    come = f"{live.due:,} {'has' if live.due == 1 else 'have'} come due {since}, for {_different(live.days)}"
+    different = "one day" if live.days == 1 else f"{live.days:,} different days"
+    come = f"{live.due:,} {'has' if live.due == 1 else 'have'} come due {since}, for {different}"
     if live.days < LEAST:
         sentences = [f"The published forecasts: {come}: it is too early to judge by them."]
     else:
-        sentences = [f"The published forecasts: {come}{'' if live.coverage is None else _live_held(live.coverage)}."]
+        held = "" if live.coverage is None else f"; the {_NOMINAL} % range held {_of_100(live.coverage)} of 100 times"
+        sentences = [f"The published forecasts: {come}{held}."]
         if live.relative_mae is not None:
             sentences.append(f"Their error was {_than(live.relative_mae)}.")
         else:
@@ -383,14 +356,6 @@ def _live(live: LiveRecord | None) -> Iterator[str]:
     yield " ".join(sentences)
 
 
-def _live_held(coverage: float) -> str:
-    return f"; the {100 * COVERAGE:.0f} % range held {_of_100(coverage)} of 100 times"
-
-
-def _different(days: int) -> str:
-    return "one day" if days == 1 else f"{days:,} different days"
-
-
 def _of_100(share: float) -> str:
     """Format a share as a count of 100: ``81``, ``over 99``, ``under 1``; 0 and 100 are never rounded to."""
     share = min(max(share, 0.0), 1.0)
@@ -399,16 +364,19 @@ def _of_100(share: float) -> str:
     return "over 99" if 0.995 <= share < 1 else f"{math.floor(100 * share + 0.5)}"
 
 
-def _bracket(confidence: Confidence | None) -> str:
-    return f" ({_of_100(confidence.low)} to {_of_100(confidence.high)})" if confidence else ""
+def _share(score: Score) -> str:
+    """Format how often the range held: ``81 of 100 times (78 to 84)``."""
+    interval = score.confidence.get("coverage")
+    bracket = f" ({_of_100(interval.low)} to {_of_100(interval.high)})" if interval else ""
+    return f"{_of_100(score.coverage)} of 100 times{bracket}"
 
 
-def _at(scores: Sequence[Score]) -> str:
-    return f"At {days_listed([score.horizon_days for score in scores])}"
+def _days(scores: Sequence[Score]) -> str:
+    return days_listed([score.horizon_days for score in scores])
 
 
 def _ahead(scores: Sequence[Score]) -> str:
-    return f"{days_listed([score.horizon_days for score in scores])} ahead"
+    return f"{_days(scores)} ahead"
 
 
 def _capital(sentence: str) -> str:

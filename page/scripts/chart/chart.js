@@ -185,9 +185,9 @@ export function createChart(figure, { label, decimals, step, page = 30, word = s
   }
 
   function drawCursor() {
-    const found = parts.find((part) => part.visible() && cursorAt !== null && priceAt(part, cursorAt) !== null);
-    if (cursorAt !== null && found) {
-      chart.setCrosshairPosition(/** @type {number} */ (priceAt(found, cursorAt)), /** @type {UTCTimestamp} */ (cursorAt), found.api);
+    const nearestPart = parts.find((part) => part.visible() && cursorAt !== null && priceAt(part, cursorAt) !== null);
+    if (cursorAt !== null && nearestPart) {
+      chart.setCrosshairPosition(/** @type {number} */ (priceAt(nearestPart, cursorAt)), /** @type {UTCTimestamp} */ (cursorAt), nearestPart.api);
     }
   }
 
@@ -291,7 +291,7 @@ function createElements(figure, label) {
  */
 function timesOf(parts) {
   const shown = parts.filter((part) => part.visible());
-  return [...new Set(shown.flatMap((part) => part.points().map(({ time }) => time)))].sort((one, other) => one - other);
+  return [...new Set(shown.flatMap((part) => part.points().map(({ time }) => time)))].sort((left, right) => left - right);
 }
 
 /**

@@ -112,5 +112,5 @@ function runsOf(bars) {
       runs.push({ kind, first: x, last: x, index: time });
     }
   }
-  return runs.sort((one, other) => Number(other.kind === "traded") - Number(one.kind === "traded"));
+  return runs.sort((left, right) => Number(right.kind === "traded") - Number(left.kind === "traded"));
 }

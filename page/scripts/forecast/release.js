@@ -47,11 +47,11 @@ export async function mount(root, { site, forecast }, view) {
 
   const fan = createFan(view);
   /** @type {AbortController | undefined} */
-  let asked;
+  let controller;
 
   /** @param {string | undefined} day undefined: the present forecast */
   async function choose(day) {
-    asked?.abort();
+    controller?.abort();
     controls.show(day);
     writeState({ release: day });
     if (day === undefined) {
@@ -59,8 +59,8 @@ export async function mount(root, { site, forecast }, view) {
       words.textContent = "The newest forecast is shown.";
       return;
     }
-    asked = new AbortController();
-    const { signal } = asked;
+    controller = new AbortController();
+    const { signal } = controller;
     try {
       /** @type {ReleaseDocument} */
       const release = await getJson(`${base}/${day}.json`, { signal });
@@ -159,7 +159,7 @@ function createFan(view) {
       series.band.set([...jointAreas(joint), ...pastBand(release)]);
       series.line.set([joint, ...daily(last + DAY_SECONDS, release.prediction)]);
       series.actual.set([joint, ...days.map((time) => ({ time, value: closes.get(time) ?? null }))]);
-      Object.values(series).forEach((one) => one.show(true));
+      Object.values(series).forEach((line) => line.show(true));
       const day = formatDay(secondsOf(release.made_at));
       chart.mark([{ time: last, text: `forecast of ${day}` }]);
       chart.setLabel(`Price of ${release.pair} by day, the forecast of ${day}, and what followed`);
@@ -168,7 +168,7 @@ function createFan(view) {
     },
     hide() {
       if (series) {
-        Object.values(series).forEach((one) => one.show(false));
+        Object.values(series).forEach((line) => line.show(false));
       }
       view.setPast(null);
     },
@@ -210,13 +210,13 @@ export function describe({ made_at, build, anchor, last, prediction, low, high }
   if (!newest) {
     return `${start} None of the days that it forecasts is over.`;
   }
-  const held = days.filter((day) => isInside(day)).length;
+  const hits = days.filter((day) => isInside(day)).length;
   const error = mean(days.map(({ actual, predicted }) => Math.abs(predicted / actual - 1)));
   const unchanged = mean(days.map(({ actual }) => Math.abs(anchor.price / actual - 1)));
   const difference = newest.actual / newest.predicted - 1;
   return [
     start,
-    `Its 80\u202f% range held the close on ${held} of the ${days.length === 1 ? "one day" : `${days.length} days`} that followed.`,
+    `Its 80\u202f% range held the close on ${hits} of the ${days.length === 1 ? "one day" : `${days.length} days`} that followed.`,
     `The newest of them, ${formatDay(newest.time)}, closed at ${text(newest.actual)}: ${isInside(newest) ? "inside" : "outside"} the range`,
     `from ${text(newest.low)} to ${text(newest.high)}, ${formatChange(difference)} from the forecast of ${text(newest.predicted)}.`,
     `On average the forecast missed by ${formatShare(error, 1)}, and \u201cthe price stays as it is\u201d by ${formatShare(unchanged, 1)}.`,

@@ -49,14 +49,14 @@ export function createAddPair(root, api, added) {
     button.disabled = true;
     say("Asking the exchanges …", false);
     try {
-      const found = await getJson(`${api}pairs`, {
+      const series = await getJson(`${api}pairs`, {
         method: "POST",
         headers: { "Content-Type": "application/json", Authorization: `Bearer ${token.value}` },
         body: JSON.stringify({ pair: pair.value.trim() }),
         timeout: TIMEOUT_MS,
         cache: "no-store",
       });
-      say(`${found.pair} from ${sourceName(found.source, found.pair)} is collected. Its first prices appear here within two minutes.`, false);
+      say(`${series.pair} from ${sourceName(series.source, series.pair)} is collected. Its first prices appear here within two minutes.`, false);
       form.reset();
       added();
     } catch (error) {

@@ -34,7 +34,7 @@ export function createComparison(figure, context, ofModel) {
   let { since } = readState();
   /** @type {import("../chart/chart.js").Chart | undefined} */
   let chart;
-  let asked = 0; // the number of the question that is answered last
+  let newest = 0; // the number of the question that is answered last
   /** @type {Map<string, ReturnType<typeof createDailyCandles>>} by slug, of pairs that the model does not have */
   const collected = new Map();
 
@@ -64,7 +64,7 @@ export function createComparison(figure, context, ofModel) {
 
   async function show() {
     const slug = select.value;
-    const number = ++asked;
+    const number = ++newest;
     const pair = select.selectedOptions[0]?.textContent ?? "";
     writeState({ compare: slug || undefined });
     if (slug === NONE) {
@@ -72,13 +72,13 @@ export function createComparison(figure, context, ofModel) {
       return;
     }
     try {
-      const isAsked = () => number === asked;
-      const [one, other] = await Promise.all([closesOf(site.slug, isAsked), closesOf(slug, isAsked)]);
+      const isAsked = () => number === newest;
+      const [closes, otherCloses] = await Promise.all([closesOf(site.slug, isAsked), closesOf(slug, isAsked)]);
       if (isAsked()) {
-        draw(pair, one, other);
+        draw(pair, closes, otherCloses);
       }
     } catch (error) {
-      if (number === asked) {
+      if (number === newest) {
         hide(`${pair} cannot be drawn: ${error instanceof RequestFailed ? error.detail : "its answer is not as expected"}.`);
       }
     }
@@ -94,11 +94,11 @@ export function createComparison(figure, context, ofModel) {
 
   /**
    * @param {string} pair
-   * @param {Closes} one of the pair of the page
-   * @param {Closes} other
+   * @param {Closes} closes of the pair of the page
+   * @param {Closes} otherCloses
    */
-  function draw(pair, one, other) {
-    const days = commonDays(one, other, DAYS[/** @type {keyof typeof DAYS} */ (since)]);
+  function draw(pair, closes, otherCloses) {
+    const days = commonDays(closes, otherCloses, DAYS[/** @type {keyof typeof DAYS} */ (since)]);
     const [first, last] = [days[0], days.at(-1)];
     if (first === undefined || last === undefined) {
       hide(`${site.pair} and ${pair} have no day in common.`);
@@ -107,8 +107,8 @@ export function createComparison(figure, context, ofModel) {
     chart?.remove();
     figure.hidden = false;
     chart = createChart(figure, { label: `${site.pair} and ${pair}, both 100 on ${formatDay(first)}`, decimals: 1, step: "day" });
-    chart.addLine({ name: site.pair, color: "price" }).set(rebased(one, first, last));
-    chart.addLine({ name: pair, color: "compare" }).set(rebased(other, first, last));
+    chart.addLine({ name: site.pair, color: "price" }).set(rebased(closes, first, last));
+    chart.addLine({ name: pair, color: "compare" }).set(rebased(otherCloses, first, last));
     chart.setRange(first, last);
     chart.tools.append(
       choices("Since", { "1m": "1 m", "6m": "6 m", "1y": "1 y", all: "all" }, since, { "1m": "1 m: 1 month ago", "6m": "6 m: 6 months ago", "1y": "1 y: 1 year ago" }, (value) => {
@@ -117,8 +117,8 @@ export function createComparison(figure, context, ofModel) {
         void show().then(() => /** @type {HTMLElement | undefined} */ (chart?.tools.querySelector(`[value="${value}"]`) ?? undefined)?.focus());
       }),
     );
-    const change = (/** @type {Closes} */ closes) => formatChange((closes.get(last) ?? NaN) / (closes.get(first) ?? NaN) - 1);
-    say(`From ${formatDay(first)} to ${formatDay(last)}: ${site.pair} ${change(one)}, ${pair} ${change(other)}.`);
+    const change = (/** @type {Closes} */ ofPair) => formatChange((ofPair.get(last) ?? NaN) / (ofPair.get(first) ?? NaN) - 1);
+    say(`From ${formatDay(first)} to ${formatDay(last)}: ${site.pair} ${change(closes)}, ${pair} ${change(otherCloses)}.`);
   }
 
   select.addEventListener("change", () => void show());
@@ -136,8 +136,8 @@ export function createComparison(figure, context, ofModel) {
       if ([...pairs.keys()].join() !== listed) {
         listed = [...pairs.keys()].join();
         const chosen = select.value;
-        const others = [...pairs].filter(([slug]) => slug !== site.slug);
-        select.replaceChildren(element("option", { value: NONE }, "no other pair"), ...others.map(([slug, pair]) => element("option", { value: slug }, pair)));
+        const options = [...pairs].filter(([slug]) => slug !== site.slug);
+        select.replaceChildren(element("option", { value: NONE }, "no other pair"), ...options.map(([slug, pair]) => element("option", { value: slug }, pair)));
         select.value = chosen;
       }
       const compare = readState().compare?.toUpperCase();
@@ -162,24 +162,24 @@ export function createComparison(figure, context, ofModel) {
  */
 function closesFrom(first, closes) {
   /** @type {Closes} */
-  const found = new Map();
+  const closesByDay = new Map();
   closes.forEach((close, index) => {
     if (close !== null) {
-      found.set(first + index * DAY, close);
+      closesByDay.set(first + index * DAY, close);
     }
   });
-  return found;
+  return closesByDay;
 }
 
 /**
  * Return the days for which both pairs have a price, ascending.
  *
- * @param {Closes} one
- * @param {Closes} other
+ * @param {Closes} closes
+ * @param {Closes} otherCloses
  * @param {number} most days before the last one
  */
-function commonDays(one, other, most) {
-  const days = [...one.keys()].filter((day) => other.has(day));
+function commonDays(closes, otherCloses, most) {
+  const days = [...closes.keys()].filter((day) => otherCloses.has(day));
   const last = days.at(-1) ?? 0;
   return days.filter((day) => day >= last - most * DAY);
 }

@@ -17,8 +17,8 @@ export function followNewestPrice(place, { api, root, pair, traded, decimals, si
   const [data, time] = [place.querySelector("data"), place.querySelector("time")];
   const [change, since] = [place.querySelector("#change"), place.querySelector("#since")];
   watchPrices(api ?? root, (prices) => {
-    const own = prices.filter((one) => one.simulated === simulated);
-    const newest = own.find((one) => one.pair === pair) ?? own.find((one) => one.pair === traded);
+    const own = prices.filter((price) => price.simulated === simulated);
+    const newest = own.find((price) => price.pair === pair) ?? own.find((price) => price.pair === traded);
     if (!data || !time || !newest || newest.price === null || newest.time === null) {
       return;
     }

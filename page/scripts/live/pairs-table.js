@@ -13,8 +13,8 @@ import { changeText, completenessText, counted, isLate, stateText } from "./word
 /** @type {Record<string, (one: Listed, other: Listed) => number>} */
 const COMPARE = {
   popularity: byName,
-  gain: (one, other) => (other.change ?? -Infinity) - (one.change ?? -Infinity) || byName(one, other),
-  loss: (one, other) => (one.change ?? Infinity) - (other.change ?? Infinity) || byName(one, other),
+  gain: (left, right) => (right.change ?? -Infinity) - (left.change ?? -Infinity) || byName(left, right),
+  loss: (left, right) => (left.change ?? Infinity) - (right.change ?? Infinity) || byName(left, right),
 };
 
 /** The columns, as the page has them. */
@@ -64,7 +64,7 @@ export function createPairsTable(table, isLive) {
 
   return {
     /** All pairs by their slugs, the popular ones first. @returns {Map<string, string>} */
-    pairs: () => new Map([...listed].sort(([, one], [, other]) => byName(one, other)).map(([slug, { pair }]) => [slug, pair])),
+    pairs: () => new Map([...listed].sort(([, left], [, right]) => byName(left, right)).map(([slug, { pair }]) => [slug, pair])),
 
     /** @param {string} by "popularity", "gain" or "loss" */
     orderBy(by) {
@@ -74,13 +74,13 @@ export function createPairsTable(table, isLive) {
 
     /** @param {PairPrice[]} prices */
     showPrices(prices) {
-      for (const one of prices) {
-        const pair = names.get(one.pair) ?? one.pair;
+      for (const price of prices) {
+        const pair = names.get(price.pair) ?? price.pair;
         const slug = slugOf(pair);
-        const found = listed.get(slug) ?? { pair, change: null, row: newRow(pair) };
-        listed.set(slug, found);
-        if (showPrice(found.row, one)) {
-          found.change = one.change_24h;
+        const listing = listed.get(slug) ?? { pair, change: null, row: newRow(pair) };
+        listed.set(slug, listing);
+        if (showPrice(listing.row, price)) {
+          listing.change = price.change_24h;
         }
       }
       sort();
@@ -90,7 +90,7 @@ export function createPairsTable(table, isLive) {
     showStates(collected) {
       for (const { pair, row } of listed.values()) {
         const series = [...(collected.get(pair) ?? []), ...(collected.get(row.dataset["traded"] ?? "") ?? [])];
-        const first = series.sort((one, other) => Number(isLate(one)) - Number(isLate(other)))[0];
+        const first = series.sort((left, right) => Number(isLate(left)) - Number(isLate(right)))[0];
         write(row.cells[COLLECTION], first ? `${stateText(first)}, ${sourceName(first.source, pair)}` : "not collected");
       }
     },
@@ -104,7 +104,7 @@ export function createPairsTable(table, isLive) {
  */
 export function collectionTable(series) {
   const heads = ["Pair", "Source", "Candles", "State", "How complete"];
-  const rows = series.map((one) => [sourceName(one.source, one.pair), one.interval, stateText(one), completenessText(one)]);
+  const rows = series.map((state) => [sourceName(state.source, state.pair), state.interval, stateText(state), completenessText(state)]);
   return element(
     "table",
     { id: "collection-table" },
@@ -134,15 +134,15 @@ export function collectionText(series) {
   return late.length === 0
     ? `${counted(active.length, "series")} of candles ${active.length === 1 ? "is" : "are"} collected, all up to date.`
     : `${counted(active.length, "series")} of candles ${active.length === 1 ? "is" : "are"} collected; ${late.length} not up to date: ` +
-        `${late.slice(0, 5).map((one) => `${one.pair} ${one.interval} from ${sourceName(one.source, one.pair)} (${stateText(one)})`).join(", ")}${late.length > 5 ? ", …" : ""}.`;
+        `${late.slice(0, 5).map((state) => `${state.pair} ${state.interval} from ${sourceName(state.source, state.pair)} (${stateText(state)})`).join(", ")}${late.length > 5 ? ", …" : ""}.`;
 }
 
 /**
- * @param {Listed} one
- * @param {Listed} other
+ * @param {Listed} left
+ * @param {Listed} right
  */
-function byName(one, other) {
-  return byPopularity(one.pair, other.pair);
+function byName(left, right) {
+  return byPopularity(left.pair, right.pair);
 }
 
 /** @param {string} pair */

@@ -27,7 +27,7 @@ export function watchPrices(api, watcher) {
   }
   follower ??= follow(() => `${api}prices`, {
     receive(/** @type {PairPrice[]} */ prices) {
-      newest = prices.slice().sort((one, other) => byPopularity(one.pair, other.pair));
+      newest = prices.slice().sort((left, right) => byPopularity(left.pair, right.pair));
       for (const told of watchers) {
         told(newest);
       }
@@ -38,11 +38,11 @@ export function watchPrices(api, watcher) {
 /**
  * Compare two pairs for sorting: the popular currencies first, the others by name.
  *
- * @param {string} one "BTC/USD"
- * @param {string} other
+ * @param {string} left "BTC/USD"
+ * @param {string} right
  */
-export function byPopularity(one, other) {
-  return placeOf(one) - placeOf(other) || (one < other ? -1 : Number(one > other));
+export function byPopularity(left, right) {
+  return placeOf(left) - placeOf(right) || (left < right ? -1 : Number(left > right));
 }
 
 /** @param {string} pair */

@@ -75,24 +75,24 @@ export function pastForecastsOf({ columns, forecasts }) {
  * Join rows with newer ones, which may replace some of them.
  *
  * @template {{ time: number }} Row
- * @param {Row[]} kept ascending by time
+ * @param {Row[]} rowsBefore ascending by time
  * @param {Row[]} newer ascending by time
  * @returns {{ rows: Row[], changed: number } | null} `changed`: the index of the first row that is new or different;
  *     null: rows may be missing between them
  */
-export function joined(kept, newer) {
+export function joined(rowsBefore, newer) {
   const first = newer[0];
-  const last = kept.at(-1);
+  const last = rowsBefore.at(-1);
   if (!first || !last) {
     return { rows: newer.slice(-MOST), changed: 0 };
   }
   if (first.time > last.time + 60) {
     return null;
   }
-  const before = kept.filter(({ time }) => time < first.time);
+  const before = rowsBefore.filter(({ time }) => time < first.time);
   const rows = [...before, ...newer];
   let changed = before.length;
-  while (changed < rows.length && isEqual(rows[changed], kept[changed])) {
+  while (changed < rows.length && isEqual(rows[changed], rowsBefore[changed])) {
     changed += 1;
   }
   return rows.length > MOST ? { rows: rows.slice(-KEPT), changed: 0 } : { rows, changed };
@@ -118,11 +118,11 @@ export function draw(series, rows, changed, drawn, point) {
 }
 
 /**
- * @param {unknown} one
- * @param {unknown} other
+ * @param {unknown} left
+ * @param {unknown} right
  */
-function isEqual(one, other) {
-  return JSON.stringify(one) === JSON.stringify(other);
+function isEqual(left, right) {
+  return JSON.stringify(left) === JSON.stringify(right);
 }
 
 /** @param {string} text */

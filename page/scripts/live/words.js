@@ -100,8 +100,8 @@ export function holeTexts(rows) {
 function holeText(span) {
   const first = /** @type {Minute} */ (span[0]);
   const reason = first.reason && ` (${first.reason})`;
-  const asked = first.asked ? "the exchange was asked and has no candle" : "the exchange is still to be asked";
-  return `${formatMinute(first.time)}, ${counted(span.length, "minute")}: ${first.verdict}${reason}; ${asked}.`;
+  const question = first.asked ? "the exchange was asked and has no candle" : "the exchange is still to be asked";
+  return `${formatMinute(first.time)}, ${counted(span.length, "minute")}: ${first.verdict}${reason}; ${question}.`;
 }
 
 /**
@@ -111,14 +111,14 @@ function holeText(span) {
  * @param {number} horizon minutes
  */
 export function heldText(rows, horizon) {
-  const known = rows.filter(({ close }) => close !== null);
-  if (known.length === 0) {
+  const scored = rows.filter(({ close }) => close !== null);
+  if (scored.length === 0) {
     return "";
   }
-  const held = known.filter(({ close, low, high }) => close !== null && low <= close && close <= high).length;
+  const hits = scored.filter(({ close, low, high }) => close !== null && low <= close && close <= high).length;
   return (
-    `Of the last ${counted(known.length, "close")}, ${held.toLocaleString("en-US")} lay inside the 80 % range ` +
-    `that was forecast ${counted(horizon, "minute")} before (${formatShare(held / known.length)}).`
+    `Of the last ${counted(scored.length, "close")}, ${hits.toLocaleString("en-US")} lay inside the 80 % range ` +
+    `that was forecast ${counted(horizon, "minute")} before (${formatShare(hits / scored.length)}).`
   );
 }
 

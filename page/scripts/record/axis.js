@@ -15,7 +15,7 @@ export function axisOf(values) {
   const [least, most] = [Math.min(...values), Math.max(...values)];
   const span = most - least || Math.abs(most) || 1;
   const power = 10 ** Math.floor(Math.log10(span / MOST_TICKS));
-  const step = power * (STEPS.find((one) => span / (power * one) <= MOST_TICKS) ?? 10);
+  const step = power * (STEPS.find((factor) => span / (power * factor) <= MOST_TICKS) ?? 10);
   const [from, to] = [Math.floor(least / step + 1e-9), Math.ceil(most / step - 1e-9)];
   const last = Math.max(to, from + 1);
   const ticks = Array.from({ length: last - from + 1 }, (_, index) => cleaned((from + index) * step));

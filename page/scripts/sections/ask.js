@@ -33,8 +33,8 @@ export async function mount(root, { site, forecast }) {
     Object.fromEntries(FIELDS.map((name) => [name, form.elements.namedItem(name)]))
   );
   // Without the document the API still answers, and checks the day itself.
-  const held = await forecast.catch(() => null);
-  const days = held && { first: held.first, end: dayAfter(held.last, held.prediction.length) };
+  const forecastDocument = await forecast.catch(() => null);
+  const days = forecastDocument && { first: forecastDocument.first, end: dayAfter(forecastDocument.last, forecastDocument.prediction.length) };
   form.noValidate = true; // the messages here say more
   fields.below.disabled = false;
   output.setAttribute("aria-live", "polite");
@@ -64,7 +64,7 @@ export async function mount(root, { site, forecast }) {
     writeState({ date: question.date, above: textOf(question.above), below: textOf(question.below) });
     const waiting = setTimeout(() => output.replaceChildren(element("p", { class: "note" }, "Asking …")), PATIENCE_MS);
     try {
-      const answer = await answered(question, site, held, current.signal);
+      const answer = await answered(question, site, forecastDocument, current.signal);
       if (!current.signal.aborted) {
         output.replaceChildren(...shown(answer, question, site));
       }
@@ -128,47 +128,47 @@ function textOf(price) {
  *
  * @param {Question} question
  * @param {Site} site
- * @param {ForecastDocument | null} held
+ * @param {ForecastDocument | null} forecastDocument
  * @param {AbortSignal} signal
  * @returns {Promise<Answer>}
  * @throws {RequestFailed} neither can answer
  */
-async function answered(question, site, held, signal) {
-  if (held && question.date <= held.last) {
-    return ofThePast(question, held);
+async function answered(question, site, forecastDocument, signal) {
+  if (forecastDocument && question.date <= forecastDocument.last) {
+    return ofThePast(question, forecastDocument);
   }
   let reason = "";
   if (site.api !== null) {
     try {
-      return ofTheApi(question, site, held, await getJson(`${site.api}${pathOf(site.slug, question)}`, { signal }));
+      return ofTheApi(question, site, forecastDocument, await getJson(`${site.api}${pathOf(site.slug, question)}`, { signal }));
     } catch (error) {
       const isOutage = error instanceof RequestFailed && (error.status === 0 || error.status >= 500);
-      if (!isOutage || !held) {
+      if (!isOutage || !forecastDocument) {
         throw error;
       }
       reason = `The API could not answer (${error.detail}), so `;
     }
   }
-  if (!held) {
+  if (!forecastDocument) {
     throw new RequestFailed(0, "The forecast could not be loaded: reload the page.");
   }
-  return ofTheDocument(question, held, reason);
+  return ofTheDocument(question, forecastDocument, reason);
 }
 
 /**
  * @param {Question} question a day of the history
- * @param {ForecastDocument} held
+ * @param {ForecastDocument} forecastDocument
  * @returns {Answer}
  */
-function ofThePast(question, held) {
-  const { quote, decimals } = held;
-  const index = daysBetween(held.first, question.date);
-  const close = held.closes[index] ?? null;
-  const fitted = held.fitted[index];
+function ofThePast(question, forecastDocument) {
+  const { quote, decimals } = forecastDocument;
+  const index = daysBetween(forecastDocument.first, question.date);
+  const close = forecastDocument.closes[index] ?? null;
+  const fitted = forecastDocument.fitted[index];
   if (close === null) {
     return { headline: [`${question.date} has passed, and the source has no price of that day.`], paragraphs: [] };
   }
-  const headline = [`${question.date} has passed: ${held.pair} closed at `, strong(`${formatPrice(close, decimals)} ${quote}`), "."];
+  const headline = [`${question.date} has passed: ${forecastDocument.pair} closed at `, strong(`${formatPrice(close, decimals)} ${quote}`), "."];
   const paragraphs = [];
   if (question.above !== null || question.below !== null) {
     const inside = close > (question.above ?? 0) && close < (question.below ?? Infinity);
@@ -184,24 +184,24 @@ function ofThePast(question, held) {
 /**
  * @param {Question} question
  * @param {Site} site
- * @param {ForecastDocument | null} held
- * @param {any} found an answer of /probability, or the rows of /forecast
+ * @param {ForecastDocument | null} forecastDocument
+ * @param {any} answer an answer of /probability, or the rows of /forecast
  * @returns {Answer}
  */
-function ofTheApi(question, site, held, found) {
-  const quote = held?.quote ?? site.pair.split("/")[1] ?? "";
+function ofTheApi(question, site, forecastDocument, answer) {
+  const quote = forecastDocument?.quote ?? site.pair.split("/")[1] ?? "";
   const { decimals } = site;
-  if (Array.isArray(found)) {
-    return ofAnInterval(question, site.pair, intervalTexts(found[0], { quote, decimals }), held);
+  if (Array.isArray(answer)) {
+    return ofAnInterval(question, site.pair, intervalTexts(answer[0], { quote, decimals }), forecastDocument);
   }
-  const { probability, based_on: basis } = found;
+  const { probability, based_on: basis } = answer;
   const headline = [
     strong(probabilityText(probability)),
     ` is the probability of ${site.pair} ${limitsText(question, quote)} at the close of ${question.date}. ${frequencyText(probability)}`,
   ];
-  const interval = intervalTexts(found, { quote, decimals });
-  const newest = held && held.last === basis.newest_candle ? formatMinute(secondsOf(held.anchor.at)) : basis.newest_candle;
-  return { headline, paragraphs: [[forecastText(interval)], [basisText(basis, `${pricesText(found.simulated, basis.source, site.pair)} up to ${newest}`)]] };
+  const interval = intervalTexts(answer, { quote, decimals });
+  const newest = forecastDocument && forecastDocument.last === basis.newest_candle ? formatMinute(secondsOf(forecastDocument.anchor.at)) : basis.newest_candle;
+  return { headline, paragraphs: [[forecastText(interval)], [basisText(basis, `${pricesText(answer.simulated, basis.source, site.pair)} up to ${newest}`)]] };
 }
 
 /**
@@ -239,36 +239,36 @@ function hundredths(share) {
 
 /**
  * @param {Question} question
- * @param {ForecastDocument} held
+ * @param {ForecastDocument} forecastDocument
  * @param {string} reason why the API was not asked: "" or the start of a sentence
  * @returns {Answer}
  */
-function ofTheDocument(question, held, reason) {
-  const index = daysBetween(held.last, question.date) - 1;
-  const quantiles = held.quantiles.map((prices) => prices[index] ?? NaN);
-  const at = (/** @type {number} */ level) => quantiles[held.levels.indexOf(level)] ?? NaN;
-  const interval = intervalTexts({ prediction: held.prediction[index] ?? NaN, low: at(0.1), high: at(0.9) }, held);
+function ofTheDocument(question, forecastDocument, reason) {
+  const index = daysBetween(forecastDocument.last, question.date) - 1;
+  const quantiles = forecastDocument.quantiles.map((prices) => prices[index] ?? NaN);
+  const at = (/** @type {number} */ level) => quantiles[forecastDocument.levels.indexOf(level)] ?? NaN;
+  const interval = intervalTexts({ prediction: forecastDocument.prediction[index] ?? NaN, low: at(0.1), high: at(0.9) }, forecastDocument);
   if (question.above === null && question.below === null) {
-    return ofAnInterval(question, held.pair, interval, held);
+    return ofAnInterval(question, forecastDocument.pair, interval, forecastDocument);
   }
   const headline = [
-    strong(bracketText(bracket(held.levels, quantiles, question))),
-    ` is the probability of ${held.pair} ${limitsText(question, held.quote)} at the close of ${question.date}.`,
+    strong(bracketText(bracket(forecastDocument.levels, quantiles, question))),
+    ` is the probability of ${forecastDocument.pair} ${limitsText(question, forecastDocument.quote)} at the close of ${question.date}.`,
   ];
-  const exact = `${reason || "No API can be asked from here, so "}the answer is that of this page, which has ${held.levels.length} prices of each day and not the whole distribution.`;
-  return { headline, paragraphs: [[forecastText(interval)], [exact], ...basisOf(held)] };
+  const exact = `${reason || "No API can be asked from here, so "}the answer is that of this page, which has ${forecastDocument.levels.length} prices of each day and not the whole distribution.`;
+  return { headline, paragraphs: [[forecastText(interval)], [exact], ...basisOf(forecastDocument)] };
 }
 
 /**
  * @param {Question} question
  * @param {string} pair
  * @param {{ middle: string, range: string }} interval
- * @param {ForecastDocument | null} held
+ * @param {ForecastDocument | null} forecastDocument
  * @returns {Answer}
  */
-function ofAnInterval(question, pair, interval, held) {
+function ofAnInterval(question, pair, interval, forecastDocument) {
   const headline = [`${pair} at the close of ${question.date}: about `, strong(interval.middle), `, ${interval.range}.`];
-  return { headline, paragraphs: held ? basisOf(held) : [] };
+  return { headline, paragraphs: forecastDocument ? basisOf(forecastDocument) : [] };
 }
 
 /** @param {{ middle: string, range: string }} interval */
@@ -276,9 +276,9 @@ function forecastText({ middle, range }) {
   return `The forecast is about ${middle}, ${range}.`;
 }
 
-/** @param {ForecastDocument} held */
-function basisOf(held) {
-  return [[`It rests on ${pricesText(held.simulated, held.source, held.pair)} up to ${formatMinute(secondsOf(held.anchor.at))}.`]];
+/** @param {ForecastDocument} forecastDocument */
+function basisOf(forecastDocument) {
+  return [[`It rests on ${pricesText(forecastDocument.simulated, forecastDocument.source, forecastDocument.pair)} up to ${formatMinute(secondsOf(forecastDocument.anchor.at))}.`]];
 }
 
 /**

@@ -22,8 +22,8 @@ const RENEW_MS = 30_000; // between two renewals of the ages
  * @param {Context} context
  */
 export async function mount(banners, { site, forecast }) {
-  const held = await forecast.catch(() => null);
-  const newest = held?.anchor.at ?? site.trainedAt;
+  const forecastDocument = await forecast.catch(() => null);
+  const newest = forecastDocument?.anchor.at ?? site.trainedAt;
   const model = { trainedAt: Date.parse(site.trainedAt), newest: Date.parse(newest), limit: site.staleAfter * 1000 };
   const facts = document.getElementById("model-facts");
   const freshness = facts && addFreshness(facts, site);
@@ -45,7 +45,7 @@ export async function mount(banners, { site, forecast }) {
   }
 
   async function ask() {
-    const { date, newer } = await newestRelease(site, held);
+    const { date, newer } = await newestRelease(site, forecastDocument);
     const server = Date.parse(date ?? "");
     if (!Number.isNaN(server)) {
       offset = presentInstant(server, date, newest) - Date.now();
@@ -68,14 +68,14 @@ export async function mount(banners, { site, forecast }) {
  * its document is asked for instead.
  *
  * @param {Site} site
- * @param {ForecastDocument | null} held
+ * @param {ForecastDocument | null} forecastDocument
  * @returns {Promise<{ date: string | null, newer: boolean }>} without a date if there is no answer
  */
-async function newestRelease(site, held) {
+async function newestRelease(site, forecastDocument) {
   const own = site.api === site.root;
   try {
     const { value, headers } = await getAnswer(own ? `${site.root}version` : `${site.root}page/${site.slug}.json`, { cache: "no-cache" });
-    const newer = own ? Date.parse(value.trained_at) !== Date.parse(site.trainedAt) : held !== null && value.anchor.at !== held.anchor.at;
+    const newer = own ? Date.parse(value.trained_at) !== Date.parse(site.trainedAt) : forecastDocument !== null && value.anchor.at !== forecastDocument.anchor.at;
     return { date: headers.get("Date"), newer };
   } catch (error) {
     if (error instanceof RequestFailed) {

@@ -149,10 +149,10 @@ function createView(figure, forecast, now) {
     /**
      * Show these candlesticks, and the line on days without one; null: the line alone.
      *
-     * @param {Map<number, Candle> | null} found by day
+     * @param {Map<number, Candle> | null} candlesByDay
      */
-    showCandles(found) {
-      shownCandles = found;
+    showCandles(candlesByDay) {
+      shownCandles = candlesByDay;
       showHistory();
     },
     /** Call a function whenever another range is chosen. @param {() => void} call */
@@ -268,7 +268,7 @@ function addCandles(view, { site }) {
   let isAsking = false;
 
   function draw() {
-    view.setLater([...days.candles.values()].filter(({ time }) => time > view.last).sort((one, other) => one.time - other.time).map(({ time, close }) => ({ time, value: close })));
+    view.setLater([...days.candles.values()].filter(({ time }) => time > view.last).sort((left, right) => left.time - right.time).map(({ time, close }) => ({ time, value: close })));
     view.showCandles(isChosen() ? days.candles : null);
   }
 

@@ -60,13 +60,13 @@ export function mount(root, { site }) {
 
   /** @param {string} wished a slug, which need not be collected */
   function choose(wished) {
-    const found = prices.find(({ pair }) => slugOf(pair) === wished) ?? nearest(prices, wished);
-    const slug = slugOf(found.pair);
+    const price = prices.find(({ pair }) => slugOf(pair) === wished) ?? nearest(prices, wished);
+    const slug = slugOf(price.pair);
     const missing = wished.replace("-", "/");
-    places.say("choice", slug === wished ? "" : `${missing} is not collected: these are the minutes of ${found.pair}.`);
+    places.say("choice", slug === wished ? "" : `${missing} is not collected: these are the minutes of ${price.pair}.`);
     select.value = slug;
     shown?.stop();
-    shown = { slug, stop: showPair(figure, places, api, found) };
+    shown = { slug, stop: showPair(figure, places, api, price) };
   }
 
   select.addEventListener("change", () => {
@@ -112,13 +112,13 @@ function showPair(figure, places, api, { pair, price, source }) {
 
   /** @param {any} answer */
   function receiveMinutes(answer) {
-    const found = joined(minutes, minutesOf(answer));
+    const joint = joined(minutes, minutesOf(answer));
     const drawn = minutes.length;
-    minutes = found?.rows ?? [];
-    if (!found) {
+    minutes = joint?.rows ?? [];
+    if (!joint) {
       return true; // all of them are asked for
     }
-    chart.showMinutes(minutes, found.changed, drawn);
+    chart.showMinutes(minutes, joint.changed, drawn);
     const last = minutes.at(-1);
     places.say("newest", last ? `Newest minute: ${formatMinute(last.time)}, from ${sourceName(answer.source, pair)}.` : "");
     places.say("verdicts", verdictText(minutes));
@@ -141,20 +141,20 @@ function showPair(figure, places, api, { pair, price, source }) {
 
   /** @param {any} answer */
   function receivePast(answer) {
-    const found = joined(past, pastForecastsOf(answer));
+    const joint = joined(past, pastForecastsOf(answer));
     const drawn = past.length;
-    past = found?.rows ?? [];
-    if (!found) {
+    past = joint?.rows ?? [];
+    if (!joint) {
       return true;
     }
-    chart.showPast(past, found.changed, drawn);
+    chart.showPast(past, joint.changed, drawn);
     showScore();
     return false;
   }
 
   /** @param {any} answer */
   function receiveScorecard(answer) {
-    record = answer.minutes?.find((/** @type {MinutesRecord} */ one) => one.pair === pair && one.source === source);
+    record = answer.minutes?.find((/** @type {MinutesRecord} */ row) => row.pair === pair && row.source === source);
     showScore();
   }
 

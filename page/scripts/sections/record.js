@@ -25,15 +25,15 @@ const MOST_TIMES = 2; // an error that is more times as large is beyond the axis
  * @param {Context} context
  */
 export async function mount(root, { site, record }) {
-  const found = await record;
+  const recordDocument = await record;
   const places = /** @type {Record<string, HTMLElement>} */ (
     Object.fromEntries(["chart", "error", "coverage", "calibration"].map((name) => [name, root.querySelector(`#record-${name}`)]))
   );
   if (places.chart) {
-    drawOutcomes(places.chart, found, site);
+    drawOutcomes(places.chart, recordDocument, site);
   }
-  const scores = found.backtest?.scores ?? [];
-  const ofProphet = found.backtest?.prophet?.scores ?? [];
+  const scores = recordDocument.backtest?.scores ?? [];
+  const ofProphet = recordDocument.backtest?.prophet?.scores ?? [];
   show(places.error, scores.length > 0 ? [errors(scores)] : []);
   show(places.coverage, scores.length > 0 ? [coverage(scores, ofProphet)] : []);
   show(places.calibration, calibration(scores));
