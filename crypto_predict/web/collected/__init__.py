@@ -1,4 +1,4 @@
-"""The endpoints of a database: each module with an `Operation` is one, with question, answer and documentation.
+"""The endpoints of a database: each module with an ``OPERATION`` is one, with question, answer and documentation.
 
 * ``database``: access to the database, bounded, and opened again after a failure
 * ``calls``: one request: what it may read, and how its answer is sent

@@ -1,7 +1,5 @@
 """Changes of what is collected, for clients that know the token of the administrator."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import math

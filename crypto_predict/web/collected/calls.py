@@ -1,7 +1,5 @@
 """One request to an endpoint of the database: what it may read, and how its answer is sent."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
@@ -17,10 +15,9 @@ from crypto_predict.market import Interval, Span
 from crypto_predict.market.ports import ACTIVE, CollectedSeries, MarketReader
 from crypto_predict.web.collected.administration import Administration
 from crypto_predict.web.collected.database import Database, Overloaded
-from crypto_predict.web.http import conditional
+from crypto_predict.web.http import conditional, representations
 from crypto_predict.web.http.errors import WebError
-from crypto_predict.web.http.representations import encode
-from crypto_predict.web.http.response import COMMON, CSV, CSV_TYPE, JSON, Headers, Rendered
+from crypto_predict.web.http.response import COMMON, CSV, CSV_TYPE, JSON, Headers, Rendered, simulated_header
 from crypto_predict.web.model.snapshots import Snapshot
 
 LONGEST = 60  # seconds that candles may be cached: any may be revised, and older ones may be collected late
@@ -98,11 +95,17 @@ class Call:
     def live(self, rendered: Rendered, lasts: timedelta = timedelta()) -> Rendered:
         """Return an answer that `lasts` until the next candle, compressed if the client accepts that."""
         headers = [*rendered.headers, *until_candle(rendered.body, lasts), *COMMON]
-        return encode(rendered.body, headers, self.encodings)
+        return representations.encode(rendered.body, headers, self.encodings)
 
     def has(self, etag: str) -> bool:
         """Return whether the client has a copy of the answer with this tag."""
         return conditional.evaluate(self.request.environ, etag, None) is HTTPStatus.NOT_MODIFIED
+
+    def unchanged(self, etag: str, collected: CollectedSeries, lasts: timedelta) -> Rendered:
+        """Return the headers of a table that the client has; the application makes it a 304."""
+        varies = "Vary", f"{VARY[1]}, {representations.VARY[1]}"
+        simulated = simulated_header(collected.simulated)
+        return Rendered(b"", [varies, *simulated, cache_control(lasts), ("ETag", etag), *COMMON])
 
     def etag(self, answer: Hashable) -> str | None:
         """Return the entity tag of a recent answer, by what it depends on; None if it is not remembered."""

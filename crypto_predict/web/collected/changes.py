@@ -1,9 +1,7 @@
 """``POST /pairs`` and ``DELETE /pairs/{pair}``: an administrator changes what is collected."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -26,10 +24,11 @@ from crypto_predict.web.collected.administration import (
 )
 from crypto_predict.web.collected.calls import Call
 from crypto_predict.web.collected.database import Overloaded
-from crypto_predict.web.collected.documented import Sample
+from crypto_predict.web.collected.documented import DatabaseOperation, Sample
 from crypto_predict.web.collected.pages import read_instant
+from crypto_predict.web.collected.series import SeriesState
 from crypto_predict.web.http.errors import BadParameter, WebError
-from crypto_predict.web.http.operation import BAD_PARAMETER, Failure, Operation, failure
+from crypto_predict.web.http.operation import BAD_PARAMETER, Failure, failure
 from crypto_predict.web.http.problems import Problem
 from crypto_predict.web.http.queries import parameters, repeated
 from crypto_predict.web.http.response import JSON, Rendered, render
@@ -144,22 +143,21 @@ def _text(name: str, value: object) -> str:
     return value
 
 
-def _failures(*more: Callable[[Sample], Failure]) -> Callable[[Sample], list[Failure]]:
-    """Return the errors of a change, and `more`."""
-    exchange = ExchangeUnavailable("binance: no answer within 10 s")
-    unavailable = "The exchange or the database cannot be asked now; `Retry-After` says when to try again."
-    guesses = "Too many wrong tokens have come; `Retry-After` says when one is looked at again."
-    usual = [
-        BAD_PARAMETER,
-        failure("Unauthorized", "The token is missing or wrong.", Unauthorized(is_wrong=True)),
-        failure("AdministrationOff", "This server does not change what is collected.", AdministrationOff()),
-        failure("TooManyGuesses", guesses, TooManyGuesses(42)),
-        failure("CannotChange", unavailable, exchange),
-    ]
-    return lambda sample: [*usual, *(describe(sample) for describe in more)]
-
-
-_refused_pair = NotTraded(Pair("XYZ", "USD"), ["binance: it does not have XYZ/USD"])
+_FAILURES = (
+    BAD_PARAMETER,
+    failure("Unauthorized", "The token is missing or wrong.", Unauthorized(is_wrong=True)),
+    failure("AdministrationOff", "This server does not change what is collected.", AdministrationOff()),
+    failure(
+        "TooManyGuesses",
+        "Too many wrong tokens have come; `Retry-After` says when one is looked at again.",
+        TooManyGuesses(42),
+    ),
+    failure(
+        "CannotChange",
+        "The exchange or the database cannot be asked now; `Retry-After` says when to try again.",
+        ExchangeUnavailable("binance: no answer within 10 s"),
+    ),
+)
 _BODY_FAILURES = (
     Failure("BodyTooLong", "The body is too long.", Problem(413, "the body of this request is too long")),
     Failure(
@@ -167,7 +165,11 @@ _BODY_FAILURES = (
         "The body is not announced as JSON.",
         Problem(415, "the body must be JSON: send Content-Type: application/json"),
     ),
-    failure("NotTraded", "No source has the pair, or not `source`.", _refused_pair),
+    failure(
+        "NotTraded",
+        "No source has the pair, or not `source`.",
+        NotTraded(Pair("XYZ", "USD"), ["binance: it does not have XYZ/USD"]),
+    ),
 )
 
 
@@ -187,41 +189,41 @@ def _removed_pair(sample: Sample) -> list[Parameter]:
     return [*sample.parameters("pair"), parameter("source", text, TEXT, sample.example.series.source)]
 
 
-ADD = Operation[Sample](
+@dataclass(frozen=True, kw_only=True)
+class _AdminOperation(DatabaseOperation):
+    validated: bool = False
+
+
+ADD = _AdminOperation(
     method="POST",
     rule="/pairs",
     name="addPair",
     answer=add_pair,
     body_bytes=BODY_BYTES,
-    tag=documented.TAG,
-    place=9,
-    summary="Collect a pair",
-    description="""\
+    text="""Collect a pair
+
 The pair is collected from the first source that has it, or from `source`, which is asked before anything is changed.
 Some exchanges trade another currency in its place: then the answer names that pair. Its minutes are collected from
 `since` on, or from 90 days ago on; the collector begins within a minute.
 """,
-    schemas=lambda: {"OneSeries": documented.series_schema(), "NewPair": _BODY_SCHEMA | {"required": ["pair"]}},
-    examples=lambda sample: [render(sample.states[0], simulated=False)],
+    place=9,
+    schemas={"OneSeries": SeriesState, "NewPair": _BODY_SCHEMA | {"required": ["pair"]}},
+    examples=lambda sample: [sample.states[0]],
     successes={"200": "It was collected already.", "201": "It is collected now."},
-    failures=_failures(*(lambda _, refused=refused: refused for refused in _BODY_FAILURES)),
+    failures=lambda _: [*_FAILURES, *_BODY_FAILURES],
     more=_new_pair,
-    validated=False,
 )
-REMOVE = Operation[Sample](
+REMOVE = _AdminOperation(
     method="DELETE",
     rule="/pairs/<path:pair>",
     name="removePair",
     answer=remove_pair,
-    tag=documented.TAG,
+    text="Stop collecting a pair\n\nIts candles stay. `POST /pairs` goes on with it, and fills what is missing.",
     place=10,
-    summary="Stop collecting a pair",
-    description="Its candles stay. `POST /pairs` goes on with it, and fills what is missing.",
     parameters=_removed_pair,
-    schemas=lambda: {"SeriesState": states.OPERATION.schemas()["SeriesState"]},
-    examples=lambda sample: [states.render(sample.states)],
+    schemas={"SeriesState": states.SCHEMA},
+    examples=lambda sample: [sample.states],
     successes={"200": "The series that are no longer collected."},
-    failures=_failures(documented.not_collected),
+    failures=lambda sample: [*_FAILURES, documented.not_collected(sample)],
     more=_security,
-    validated=False,
 )

@@ -1,7 +1,5 @@
 """Access to the database: bounded, so that forecasts are still answered, and opened again after a failure."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable, Hashable, Iterator

@@ -1,19 +1,20 @@
 """The series of a database: which are there, how complete each one is, and which one answers a question."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from http import HTTPStatus
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Annotated, NamedTuple, Protocol, TypeVar
 
 from crypto_predict.errors import shown
 from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
-from crypto_predict.market.ports import CollectedSeries, MarketReader
+from crypto_predict.market.ports import SERIES_STATES, CollectedSeries, MarketReader
 from crypto_predict.web.http.errors import WebError
+from crypto_predict.web.http.schemas import TEXT, Schema
 from crypto_predict.wording import counted
 
+INTERVAL: Schema = {**TEXT, "enum": [interval.label for interval in Interval]}
+STATE: Schema = {**TEXT, "enum": list(SERIES_STATES)}
 _LISTED = 20  # series in a message
 
 
@@ -62,9 +63,9 @@ class SeriesState:
 
     pair: Pair
     source: str
-    interval: str
+    interval: Annotated[str, INTERVAL]
     simulated: bool
-    state: str
+    state: Annotated[str, STATE]
     start: datetime | None  # the first opening; None before the first candle
     end: datetime | None  # the newest close, which is not included
     lag_seconds: int | None  # from there to the newest close that can exist

@@ -26,7 +26,7 @@ from crypto_predict.market.ports import (
 from crypto_predict.store import WritableDatabase, open_writer
 from crypto_predict.web.collected.calls import STORED_AFTER
 from crypto_predict.web.collected.minutes_ahead import HEARTBEAT, OLDEST
-from crypto_predict.web.collected.minutes_past import COLUMNS
+from crypto_predict.web.collected.minutes_past import TABLE
 from tests.support.applications import client
 from tests.support.minute_forecasts import KEEP, forecast, scores, step
 from tests.support.minutes import MINUTE, MINUTES, START, candle
@@ -205,7 +205,7 @@ PAST = f"{ADDRESS}/past"
 def rows(response: TestResponse) -> list[dict[str, Any]]:
     """Return the rows of past forecasts as dicts."""
     answer = read(response)
-    assert answer["columns"] == list(COLUMNS)
+    assert answer["columns"] == list(TABLE.columns)
     return [dict(zip(answer["columns"], row, strict=True)) for row in answer["forecasts"]]
 
 
