@@ -48,7 +48,7 @@ class Forecasts:
 
 
 @dataclass(frozen=True, slots=True)
-class MinuteScore:
+class MinuteBacktest:
     """How the forecasts of one horizon did. Errors are of log price; ratios are to persistence, below 1 is better."""
 
     horizon_minutes: int
@@ -135,7 +135,7 @@ def last_day_volatility(minutes: Minutes) -> FloatArray:
     return np.asarray(volatility[minutes.minute - grid[0]])
 
 
-def score(forecasts: Forecasts) -> MinuteScore:
+def score(forecasts: Forecasts) -> MinuteBacktest:
     """Return how forecasts did, beside persistence."""
     one = forecasts
     gaussian = one.volatility * np.sqrt(one.horizon)
@@ -149,7 +149,7 @@ def score(forecasts: Forecasts) -> MinuteScore:
     inside_50, inside, inside_90 = (
         (one.quantiles[:, level] <= one.actual) & (one.actual <= one.quantiles[:, -1 - level]) for level in (2, 1, 0)
     )
-    return MinuteScore(
+    return MinuteBacktest(
         one.horizon,
         len(low),
         mape(np.exp(one.actual), np.exp(one.predicted)),
