@@ -117,11 +117,7 @@ class Call:
         _limit(self.database.etags, MOST_COPIES)
 
     def until_close(self, render: Callable[[MarketReader], Rendered], basis: Rendered | None = None) -> Rendered:
-        """Return an answer that is read once for all requests until the next close, or for another `basis`.
-
-        Raises:
-            DatabaseError, Overloaded: The database cannot be read.
-        """
+        """Return an answer that is read once for all requests until the next close, or for another `basis`."""
         end = self.now + until_close(self.now)
         rendered, end = self.shared(self.request.path, lambda reader: (render(reader), end), basis)
         return self.live(rendered, end - self.now)
@@ -135,9 +131,6 @@ class Call:
         """Return an answer and the instant up to which it holds; it is read once for all requests before that.
 
         Another `basis` needs another answer.
-
-        Raises:
-            DatabaseError, Overloaded: The database cannot be read.
         """
         answers = self.database.shared
         answer = answers.get(question)
