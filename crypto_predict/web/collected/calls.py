@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Any
 
 from flask import Request
 
@@ -22,8 +21,6 @@ from crypto_predict.web.model.snapshots import Snapshot
 
 LONGEST = 60  # seconds that candles may be cached: any may be revised, and older ones may be collected late
 STORED_AFTER = timedelta(seconds=2)  # from a close, until the forecast made at it is stored
-MOST_COPIES = 1_000  # whose entity tags are remembered
-MOST_SHARED = 1_000  # answers that are kept for other requests
 
 CONTENT_TYPES = {JSON: JSON, CSV: CSV_TYPE}
 VARY = ("Vary", "Accept")
@@ -107,21 +104,8 @@ class Call:
         simulated = simulated_header(collected.simulated)
         return Rendered(b"", [varies, *simulated, cache_control(lasts), ("ETag", etag), *COMMON])
 
-    def etag(self, answer: Hashable) -> str | None:
-        """Return the entity tag of a recent answer, by what it depends on; None if it is not remembered."""
-        return self.database.etags.get(answer)
-
-    def remember(self, answer: Hashable, etag: str) -> None:
-        """Remember the entity tag of an answer, in place of the oldest one."""
-        self.database.etags[answer] = etag
-        _limit(self.database.etags, MOST_COPIES)
-
     def until_close(self, render: Callable[[MarketReader], Rendered], basis: Rendered | None = None) -> Rendered:
-        """Return an answer that is read once for all requests until the next close, or for another `basis`.
-
-        Raises:
-            DatabaseError, Overloaded: The database cannot be read.
-        """
+        """Return an answer that is read once for all requests until the next close, or for another `basis`."""
         end = self.now + until_close(self.now)
         rendered, end = self.shared(self.request.path, lambda reader: (render(reader), end), basis)
         return self.live(rendered, end - self.now)
@@ -135,25 +119,14 @@ class Call:
         """Return an answer and the instant up to which it holds; it is read once for all requests before that.
 
         Another `basis` needs another answer.
-
-        Raises:
-            DatabaseError, Overloaded: The database cannot be read.
         """
-        answers = self.database.shared
-        answer = answers.get(question)
+        answer = self.database.shared.get(question)
         if answer is None or answer[0] is not basis or self.now not in answer[2]:
             with self.reading() as reader:
                 rendered, end = read(reader)
-            answers.pop(question, None)  # the newest answer stands last
-            answer = answers[question] = basis, rendered, Span(self.now, end)
-            _limit(answers, MOST_SHARED)
+            answer = basis, rendered, Span(self.now, end)
+            self.database.shared.add(question, answer)
         return answer[1], answer[2].end
-
-
-def _limit(answers: dict[Hashable, Any], most: int) -> None:
-    """Remove the oldest answers of more than `most`."""
-    while len(answers) > most:
-        answers.pop(next(iter(answers)), None)
 
 
 def until_close(now: datetime) -> timedelta:

@@ -44,9 +44,6 @@ def read(reader: MarketReader, collected: CollectedSeries, asks: Question) -> Pa
     Without a start it is the newest `limit` intervals before the end. Candles that are not stored are resampled from
     shorter ones, but only where the source was asked for all of the interval. The VWAP of a resampled candle is that of
     its last part. A page of them may end before its limit.
-
-    Raises:
-        DatabaseError: The database cannot be read.
     """
     interval = asks.interval or collected.series.interval
     spans = _readable(reader, collected, interval)

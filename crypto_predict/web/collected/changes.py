@@ -16,9 +16,7 @@ from crypto_predict.web.collected.administration import (
     Administration,
     AdministrationOff,
     ExchangeUnavailable,
-    NewPair,
     NotTraded,
-    RemovedPair,
     TooManyGuesses,
     Unauthorized,
 )
@@ -35,6 +33,7 @@ from crypto_predict.web.http.response import JSON, Rendered, render
 from crypto_predict.web.http.schemas import MOMENT, PAIR_TEXT, TEXT, Parameter, or_null, parameter, record, ref
 
 BODY_BYTES = 4_096  # a body is shorter
+MEMBERS = ("pair", "source", "since")  # of a body
 _BODY = (
     'expected an object such as {"pair": "SOL/USD", "source": "binance", "since": "2024-06-01"}, '
     "of which the last two members are optional"
@@ -53,9 +52,9 @@ def add_pair(call: Call) -> Rendered:
     if call.request.mimetype != JSON:
         raise UnsupportedMediaType(f"the body must be JSON: send Content-Type: {JSON}")
     call.request.max_content_length = BODY_BYTES - 1
-    pair = new_pair(call.request.get_data(), call.now)
+    new = new_pair(call.request.get_data(), call.now)
     before = {collected.series for collected in call.active()}
-    collected = administration.add(pair)
+    collected = administration.add(*new)
     rendered = render(series.state(collected, call.now), simulated=collected.simulated)
     return _changed(rendered, HTTPStatus.OK if collected.series in before else HTTPStatus.CREATED)
 
@@ -63,9 +62,9 @@ def add_pair(call: Call) -> Rendered:
 def remove_pair(call: Call, pair: str) -> Rendered:
     """Stop collecting a pair. Errors are also those of `_permitted`."""
     administration = _permitted(call)
-    named = RemovedPair(Pair.parse(pair), parameters(call.query, ("source",)).get("source"))
+    named = Pair.parse(pair)
     try:
-        removed = administration.remove(named)
+        removed = administration.remove(named, parameters(call.query, ("source",)).get("source"))
     except InvalidValue as error:
         raise series.NotCollected(error.name, str(error.value), call.active()) from error
     return _changed(states.render([series.state(collected, call.now) for collected in removed]))
@@ -91,7 +90,7 @@ def _changed(rendered: Rendered, status: HTTPStatus = HTTPStatus.OK) -> Rendered
     return Rendered(rendered.body, [*rendered.headers, ("Cache-Control", "no-store")], status=status)
 
 
-def new_pair(body: bytes, now: datetime) -> NewPair:
+def new_pair(body: bytes, now: datetime) -> tuple[Pair, str | None, datetime | None]:
     """Parse the body of ```POST /pairs```: a JSON object. An optional member may be null.
 
     Raises:
@@ -101,7 +100,7 @@ def new_pair(body: bytes, now: datetime) -> NewPair:
     """
     members = _members(body)
     for name in members:
-        if name not in NewPair._fields:
+        if name not in MEMBERS:
             raise BadParameter(shortened(name), f"{shortened(name)!r} is not a member of the body: {_BODY}")
     if "pair" not in members:
         raise BadParameter("pair", f"pair is missing in the body: {_BODY}")
@@ -111,7 +110,7 @@ def new_pair(body: bytes, now: datetime) -> NewPair:
         raise InvalidValue("since", texts["since"], FIRST_EXPECTED)
     if since is not None and since > now:
         raise InvalidValue("since", texts["since"], "a time in the past")
-    return NewPair(Pair.parse(texts["pair"]), texts.get("source"), since)
+    return Pair.parse(texts["pair"]), texts.get("source"), since
 
 
 def _members(body: bytes) -> dict[str, object]:
@@ -179,7 +178,7 @@ def _security(_: Sample) -> dict[str, Any]:
 
 def _new_pair(sample: Sample) -> dict[str, Any]:
     key = sample.example.series
-    example = dict(zip(NewPair._fields, (str(key.pair), key.source, str(sample.example.day)), strict=True))
+    example = dict(zip(MEMBERS, (str(key.pair), key.source, str(sample.example.day)), strict=True))
     body = {"schema": ref("schemas", "NewPair"), "example": example}
     return _security(sample) | {"requestBody": {"required": True, "content": {JSON: body}}}
 

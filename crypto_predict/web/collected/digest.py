@@ -44,7 +44,6 @@ def digest(reader: MarketReader, asks: Question, day: date) -> DayDigest:
     """Return the digest of one day.
 
     Raises:
-        DatabaseError: The database cannot be read.
         NotCollected: The database does not hold such candles.
     """
     start = datetime.combine(day, time(), UTC)

@@ -43,9 +43,6 @@ def read(reader: MarketReader, collected: CollectedSeries, asks: Question, now: 
 
     Without a start it is the newest `limit` minutes before the end. Minutes are judged from the first one that was
     collected or asked for, to the newest one; while the series is collected, up to `JUDGED_AFTER` before `now`.
-
-    Raises:
-        DatabaseError: The database cannot be read.
     """
     covered = reader.coverage(collected.series)
     judged = _judged(collected, covered, now)

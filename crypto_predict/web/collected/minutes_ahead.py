@@ -81,7 +81,6 @@ def newest(reader: MarketReader, asks: Question, now: datetime) -> MinutesAhead:
     """Return the newest forecast, made at most `OLDEST` before `now`.
 
     Raises:
-        DatabaseError: The database cannot be read.
         NotCollected: The database does not hold minutes of the pair, or not from that source.
         NoMinuteForecast: There is no forecast that is new enough.
     """

@@ -31,9 +31,6 @@ def read(reader: MarketReader, collected: CollectedSeries, asks: Question, _: da
     """Return a page of forecasts of one horizon, by the close that each was made for: from `start` on, before `end`.
 
     Without a start they are the newest `limit` before the end. Only forecasts of the last day or so are stored.
-
-    Raises:
-        DatabaseError: The database cannot be read.
     """
     ahead = asks.horizon * MINUTE.length
     cutoffs = Span((asks.start or EPOCH) - ahead, (asks.end or LATEST) - ahead)

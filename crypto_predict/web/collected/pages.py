@@ -88,14 +88,14 @@ class Table(Generic[T]):
             collected, interval = choose(of_pair(reader, asks.pair, self.interval), interval, asks.source)
             asks = asks._replace(interval=interval)
             copy = (asks, content_type, accepts_gzip(call.encodings), collected.series, collected.version)
-            etag = call.etag(copy) if self.is_versioned else None
+            etag = call.database.etags.get(copy) if self.is_versioned else None
             if etag is not None and call.has(etag):  # without reading the rows
                 lasts = self.until_next(Page(collected, interval, (), None, None), call.now)
                 return call.unchanged(etag, collected, lasts)
             page = self.read(reader, collected, asks, call.now)
         rendered = call.live(self.render(page, asks, content_type), self.until_next(page, call.now))
         if self.is_versioned:
-            call.remember(copy, dict(rendered.headers)["ETag"])
+            call.database.etags.add(copy, dict(rendered.headers)["ETag"])
         return rendered
 
     def render(self, page: Page[T], asks: Question, content_type: str) -> Rendered:

@@ -38,11 +38,7 @@ class PairPrice:
 
 
 def last(reader: MarketReader) -> list[PairPrice]:
-    """Return the last price of every collected pair, sorted by pair.
-
-    Raises:
-        DatabaseError: The database cannot be read.
-    """
+    """Return the last price of every collected pair, sorted by pair."""
     prices = sorted(reader.last_prices(DAY, TOLERANCE), key=lambda price: rank(price.series))
     return [_of_pair(best(of_pair)) for _, of_pair in groupby(prices, key=lambda price: price.series.pair)]
 

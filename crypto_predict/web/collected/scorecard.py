@@ -67,11 +67,7 @@ def answer(call: Call) -> Rendered:
 
 
 def records(reader: MarketReader) -> list[MinutesRecord]:
-    """Return the live record of every series that has one, sorted by pair and source.
-
-    Raises:
-        DatabaseError: The database cannot be read.
-    """
+    """Return the live record of every series that has one, sorted by pair and source."""
     stored = reader.minute_records()
     recorded = [collected for collected in reader.collected() if collected.series in stored] if stored else []
     recorded.sort(key=lambda collected: rank(collected.series))

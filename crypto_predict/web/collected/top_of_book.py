@@ -17,11 +17,7 @@ MINUTE = Interval.MINUTE_1
 
 
 def read(reader: MarketReader, collected: CollectedSeries, asks: Question, _: datetime) -> Page[Quote]:
-    """Return a page of quotes from `start` on and before `end`; without a start the newest `limit` before the end.
-
-    Raises:
-        DatabaseError: The database cannot be read.
-    """
+    """Return a page of quotes from `start` on and before `end`; without a start the newest `limit` before the end."""
     span = Span(asks.start or EPOCH, asks.end or LATEST)
     key = collected.series
     rows = reader.quotes(key.source, key.pair, span, asks.limit + 1, newest=asks.start is None)
