@@ -39,27 +39,6 @@ def by_stack_global(marker: str) -> bytes:
     return b"\x80\x04\x8c\x05posix\x8c\x06system\x93" + text(marker) + b"\x85R."
 
 
-def by_global(marker: str) -> bytes:
-    return b"cposix\nsystem\n(" + text(marker) + b"tR."
-
-
-def by_inst(marker: str) -> bytes:
-    return b"(" + text(marker) + b"iposix\nsystem\n."
-
-
-def by_obj(marker: str) -> bytes:
-    return b"(cposix\nsystem\n" + text(marker) + b"o."
-
-
-def by_build(marker: str) -> bytes:
-    """Passes the state to ``__setstate__`` of an object, which is ``os.system``."""
-    return b"\x80\x02cargparse\nNamespace\n)\x81}S'__setstate__'\ncposix\nsystem\nsb" + text(marker) + b"b."
-
-
-def by_extension(marker: str) -> bytes:
-    return b"\x80\x02\x82\xf0" + text(marker) + b"\x85R."
-
-
 def inside_a_model(marker: str) -> bytes:
     """A valid envelope, with a call in place of a number."""
     hostile = by_stack_global(marker)[2:-1]
@@ -70,7 +49,13 @@ def inside_a_model(marker: str) -> bytes:
 
 HOSTILE: list[Callable[[str], bytes]] = [
     *(lambda marker, protocol=protocol: by_reduce(marker, protocol) for protocol in range(6)),
-    *(by_stack_global, by_global, by_inst, by_obj, by_build, by_extension, inside_a_model),
+    *(by_stack_global, inside_a_model),
+    lambda marker: b"cposix\nsystem\n(" + text(marker) + b"tR.",  # GLOBAL
+    lambda marker: b"(" + text(marker) + b"iposix\nsystem\n.",  # INST
+    lambda marker: b"(cposix\nsystem\n" + text(marker) + b"o.",  # OBJ
+    # BUILD passes the state to ``__setstate__`` of an object, which is ``os.system``.
+    lambda marker: b"\x80\x02cargparse\nNamespace\n)\x81}S'__setstate__'\ncposix\nsystem\nsb" + text(marker) + b"b.",
+    lambda marker: b"\x80\x02\x82\xf0" + text(marker) + b"\x85R.",  # an extension code
 ]
 
 
