@@ -157,7 +157,7 @@ def test_a_stale_model_is_reported_in_days(real: Served) -> None:
     assert re.search(r"trained [0-9,]+ days ago, the newest price is [0-9,]+ days old", stale.json()["detail"])
 
 
-def test_conditions_apply_to_the_fast_lane(real: Served) -> None:
+def test_conditions_apply_to_hot_addresses(real: Served) -> None:
     etag = requests.get(f"{real.url}{BITCOIN}", timeout=30).headers["ETag"]
     for headers, status in (
         ({"If-Match": '"other"'}, 412),
