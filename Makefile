@@ -8,6 +8,8 @@ PYTHON ?= python3
 # Sources of history in order of preference; the last one needs no network.
 WITHOUT_SOURCE := alpaca,binance,poloniex,simulated
 TESTS ?= tests
+# Builds of images and runs of workflows take minutes: they are part of EVERYTHING=1, and of TESTS that name them.
+MARKED = $(if $(EVERYTHING)$(filter-out tests,$(TESTS)),,-m 'not engine')
 # Number of parallel tests: two more than cores, since many wait for containers, streams or clocks.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 2)')
 
@@ -111,13 +113,13 @@ collect: $(VENV)/live.stamp ## Collect minutes in data/market.db: what is missin
 	@$(BIN)/python collect.py --backfill
 
 .PHONY: test
-test: $(VENV)/dev.stamp checks ## Run every test on all cores, and measure branch coverage
-	@$(BIN)/coverage erase
+test: $(VENV)/dev.stamp checks ## Run the tests on all cores; EVERYTHING=1: also those on a container engine, and measure branch coverage
+	@$(if $(EVERYTHING),$(BIN)/coverage erase)
 	@# Some images set this variable. With it, each of hundreds of processes would compile every module again.
 	@# The reaper ends what an interrupted run leaves behind.
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m tests.support.reaper $(BIN)/coverage run -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
-	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage report $(if $(filter tests,$(TESTS)),,--fail-under=0)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m tests.support.reaper $(if $(EVERYTHING),$(BIN)/coverage run,$(BIN)/python) -m pytest $(MARKED) --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
+	@$(if $(EVERYTHING),$(BIN)/coverage combine --quiet)
+	@$(if $(EVERYTHING),$(BIN)/coverage report $(if $(filter tests,$(TESTS)),,--fail-under=0))
 
 .PHONY: lint
 lint: $(VENV)/dev.stamp page/node_modules/dev.stamp $(BUILT) ## Check format, style, types, workflows, Dockerfile and the page's scripts

@@ -18,12 +18,14 @@ with needed("api.py", "requirements-api.txt"), quick_imports():
     from crypto_predict.baked import store
     from crypto_predict.command_line import DONE, CommandLine, Option, exit_code, with_secrets
     from crypto_predict.errors import CryptoPredictError, DatabaseError, InvalidValue
+    from crypto_predict.http_server.connections import Site
+    from crypto_predict.http_server.server import Server, listen
     from crypto_predict.market.ports import PairRegistry
     from crypto_predict.settings import (
+        DEFAULT_DATABASE,
         ServeSettings,
         admin_token,
         boolean,
-        duration,
         file_path,
         site_address,
         web_address,
@@ -31,13 +33,13 @@ with needed("api.py", "requirements-api.txt"), quick_imports():
     )
     from crypto_predict.web.app import Access, create_app, create_service, now
     from crypto_predict.web.collected.routes import is_slow
+    from crypto_predict.web.model.questions import BODIES
     from crypto_predict.web.operations.startup import announce, greeting
-    from crypto_predict.web.server.server import Server, listen
+    from crypto_predict.wording import read_duration
 
 if TYPE_CHECKING:
     from crypto_predict.market.clock import Clock
 
-DEFAULT_DATABASE = "data/market.db"  # of --collect
 LOG_SECONDS = 5.0  # to write the remaining log lines at the end, unless a second signal comes
 
 _log = logging.getLogger("crypto_predict.server")
@@ -83,15 +85,17 @@ COMMAND = CommandLine(
         Option("--host", str, "the address to listen at", "HOST", default="0.0.0.0"),  # noqa: S104 for containers
         Option("--port", whole_number("port", 0, 65_535), "the port to listen at; 0 picks one", "PORT", default="8000"),
         Option("--threads", whole_number("threads", 1, 256), "number of requests processed at once", "N", default="8"),
-        Option("--stale-after", duration, "age of model or newest price at which /fresh is 503", "TIME", default="24h"),
+        Option(
+            "--stale-after", read_duration, "age of model or newest price at which /fresh is 503", "TIME", default="24h"
+        ),
         Option(
             "--cache-for",
-            duration,
+            read_duration,
             "answers may be cached until the model is this old, unless a training is planned",
             "TIME",
             default="6h",
         ),
-        Option("--retrain-every", duration, "the former name", "TIME", former_name_of="cache_for", hidden=True),
+        Option("--retrain-every", read_duration, "the former name", "TIME", former_name_of="cache_for", hidden=True),
         Option("--repository-url", web_address, "address of the project, linked in /docs", "URL"),
         Option("--site-url", site_address, "address of this site, for the links of /feed.xml", "URL"),
         Option(
@@ -157,7 +161,8 @@ def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines
     log = lines.write if settings.log_level in {"debug", "info"} else None
     present = now if clock is None else clock.now
     service = create_service(model, settings, present, draining, access)
-    server = Server(create_app(service, log), settings, draining, is_slow if access is not None else None)
+    site = Site(create_app(service, log), is_slow if access is not None else None, BODIES)
+    server = Server(site, listen(settings.host, settings.port), settings.threads, draining)
     service.metrics.add_total(
         "crypto_predict_log_lines_dropped",
         "Log lines dropped because they were not read in time.",

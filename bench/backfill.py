@@ -27,8 +27,8 @@ import requests
 
 from bench.figures import Figure, table
 from crypto_predict.market import Candle, Interval, Pair
-from crypto_predict.sources.symbols import BINANCE
-from crypto_predict.sources.wire import milliseconds
+from crypto_predict.sources.binance import EXCHANGE as BINANCE
+from crypto_predict.sources.network.wire import milliseconds
 from tests.support.replay.binance import BinanceExchange
 from tests.support.replay.server import Asked, ReplayServer
 

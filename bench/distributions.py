@@ -21,6 +21,7 @@ from bench.figures import Figure
 from bench.models import DAYS
 from crypto_predict.baked.schema import COVERAGE
 from crypto_predict.forecasting.distribution.interval import GAUSSIAN
+from crypto_predict.forecasting.distribution.losses import interval_score
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.evaluation.replay import HORIZONS, Forecasts, replay
 from crypto_predict.forecasting.evaluation.scoring import gaussian_half_widths
@@ -146,9 +147,8 @@ def _interval(series: DailySeries, due: Forecasts, gaussian: FloatArray) -> Inte
     weekends = np.isin((series.days[due.cutoffs] + due.horizon) % 7, [6, 0])  # ordinals of Saturdays and Sundays
     centre = due.persistence
     return Interval80(
-        winkler=100 * float(metrics.interval_score(due.actual, due.low, due.high, COVERAGE).mean()),
-        gaussian_winkler=100
-        * float(metrics.interval_score(due.actual, centre - gaussian, centre + gaussian, COVERAGE).mean()),
+        winkler=100 * float(interval_score(due.actual, due.low, due.high, COVERAGE).mean()),
+        gaussian_winkler=100 * float(interval_score(due.actual, centre - gaussian, centre + gaussian, COVERAGE).mean()),
         inside=float(inside.mean()),
         inside_weekends=float(inside[weekends].mean()),
         relative_error=float(metrics.mae(due.actual, due.predicted) / metrics.mae(due.actual, centre)),

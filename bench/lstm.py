@@ -30,10 +30,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from crypto_predict.baked.schema import COVERAGE
 from crypto_predict.forecasting.distribution.interval import GAUSSIAN
-from crypto_predict.forecasting.evaluation import metrics
-from crypto_predict.forecasting.minutes import Coefficients
+from crypto_predict.forecasting.distribution.losses import interval_score
 from crypto_predict.forecasting.minutes.backtest import HORIZONS, last_day_volatility
 from crypto_predict.forecasting.minutes.features import Minutes, calendar, signs, sizes
+from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.forecasting.significance import diebold_mariano
 from crypto_predict.history.columns import Candles, FloatArray, IntArray
 from crypto_predict.market import Interval, Pair
@@ -149,7 +149,7 @@ def _scores(
     """Score forecasts of one horizon at the same minutes, (m,) each."""
     errors = {name: np.abs(actual - found.point) for name, found in forecasters.items()}
     winklers = {
-        name: float(metrics.interval_score(actual, found.low, found.high, COVERAGE).mean())
+        name: float(interval_score(actual, found.low, found.high, COVERAGE).mean())
         for name, found in forecasters.items()
     }
     reference = errors["persistence"]

@@ -15,9 +15,9 @@ from statistics import fmean
 from threadpoolctl import threadpool_limits
 
 from bench.figures import Figure
-from crypto_predict.forecasting.minutes import Coefficients, MinuteState
 from crypto_predict.forecasting.minutes.backtest import MinuteScore, score, walk_forward
-from crypto_predict.forecasting.minutes.features import Minutes
+from crypto_predict.forecasting.minutes.features import Minutes, MinuteState
+from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.history import Candles
 from crypto_predict.market import Interval
 from crypto_predict.sources.csv_file import MOST_LINES, read_csv

@@ -1,7 +1,7 @@
 """The errors of the project, in one tree.
 
-An error carries its facts as fields; its message states what was wrong, with the value, and what to do. Errors do not
-depend on HTTP or exit codes: the commands and the web application each have one table from error to answer. ::
+An error carries its facts as fields; its message states what was wrong, with the value, and what to do. These errors do
+not depend on HTTP or exit codes: the commands and the web application each have one table from error to answer. ::
 
     CryptoPredictError
     ├── InvalidValue                                an argument, a setting or a parameter has a wrong value
@@ -145,6 +145,11 @@ def shown(value: object) -> str:
         return type(value).__name__
     text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= 80 else f"{text[:80]}... ({len(text)} characters)"
+
+
+def shortened(text: str) -> str:
+    """Return a text from outside for a message, cut after 80 characters."""
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def _lines(texts: Sequence[str]) -> str:

@@ -12,13 +12,11 @@ from pathlib import Path
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import EPOCH
 
-_DURATION = re.compile(r"([0-9]{1,9})([smhd]?)")
 _WEB_ADDRESS = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&*+,;=%-]{1,2000}")
-_LONGEST = 5_000 * 365 * 86_400  # seconds: an instant that is so much later is still one
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
 _LABEL = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,99}")
 _USER = re.compile(r"//.*@")  # greedy: a password may hold a slash, an @ or a space that should have been encoded
 _QUERY = re.compile(r"(://[^\s?]*)\?[^\s\"'<>]+")
+DEFAULT_DATABASE = "data/market.db"
 LEAST_TOKEN, TOKEN_BYTES = 16, 1_024  # characters that cannot be guessed; bytes: more does not make it safer
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 
@@ -89,15 +87,6 @@ def day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError as error:
         raise InvalidValue("date", text, "an ISO date such as 2025-06-30") from error
-
-
-def duration(text: str) -> timedelta:
-    """Read ``90s``, ``15m``, ``24h``, ``2d`` or a bare number of seconds."""
-    match = _DURATION.fullmatch(text.strip().lower())
-    seconds = int(match[1]) * _UNITS[match[2]] if match else 0
-    if not 0 < seconds <= _LONGEST:
-        raise InvalidValue("duration", text, "a positive time such as 90s, 15m, 24h or 2d, of at most 5000 years")
-    return timedelta(seconds=seconds)
 
 
 def label(name: str, text: str | None) -> str | None:

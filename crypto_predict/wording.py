@@ -1,7 +1,14 @@
-"""Numbers in words, for messages and reports."""
+"""Numbers in words, for messages and reports, and lengths of time as they are written in options."""
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
+
+from crypto_predict.errors import InvalidValue
+
+_DURATION = re.compile(r"([0-9]{1,9})([smhd]?)")
+_LONGEST = 5_000 * 365 * 86_400  # seconds: an instant that is so much later is still one
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}  # seconds
 
 
 def counted(count: int, noun: str) -> str:
@@ -25,6 +32,19 @@ def lasted(hours: float) -> str:
         return f"{hours:.3g} hour{'' if f'{hours:.3g}' == '1' else 's'}"
     days = hours / 24
     return f"{days:,.0f} days" if days >= 10 else f"{float(f'{days:.1f}'):g} days"
+
+
+def read_duration(text: str, name: str = "duration") -> timedelta:
+    """Read ``90s``, ``15m``, ``24h``, ``2d`` or a bare number of seconds, the value of the option `name`.
+
+    Raises:
+        InvalidValue: It is not a positive time of at most 5000 years.
+    """
+    match = _DURATION.fullmatch(text.strip().lower())
+    seconds = int(match[1]) * _UNITS[match[2]] if match else 0
+    if not 0 < seconds <= _LONGEST:
+        raise InvalidValue(name, text, "a positive time such as 90s, 15m, 24h or 2d, of at most 5000 years")
+    return timedelta(seconds=seconds)
 
 
 def duration(span: timedelta) -> str:

@@ -7,7 +7,7 @@ Hypothesis tries the same examples in every run, without a deadline, since machi
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import coverage
@@ -15,6 +15,7 @@ import pytest
 from hypothesis import is_hypothesis_test, settings
 
 from crypto_predict.prerequisites import quick_imports
+from tests.support.engine import why_no_engine
 
 # A shell has its background jobs ignore Ctrl-C, and every process that a test starts would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -30,11 +31,11 @@ INHERITED = "COVERAGE_PROCESS_CONFIG"  # tells processes to measure their covera
 
 # The files and folders that take longest, slowest first.
 SLOWEST = (
-    *("tests/workflows/", "tests/web/server/test_slow_clients", "tests/sources/test_source_bounds"),
+    *("tests/workflows/", "tests/http_server/test_slow_clients", "tests/sources/test_source_bounds"),
     *("tests/forecasting/evaluation/test_backtest", "tests/test_readme", "tests/training/", "tests/collecting/"),
     *("tests/page/test_live", "tests/page/test_reading", "tests/web/documentation/test_browser"),
     *("tests/test_end_to_end", "tests/release/test_deploy"),
-    *("tests/web/server/test_stalled_log", "tests/web/collected/", "tests/test_notebook", "tests/release/test_alert"),
+    *("tests/http_server/test_stalled_log", "tests/web/collected/", "tests/test_notebook", "tests/release/test_alert"),
     *("tests/baked/test_store", "tests/forecasting/gate/"),
 )
 
@@ -72,6 +73,22 @@ def pytest_runtest_call(item: pytest.Function) -> Iterator[None]:
         return (yield)
     with untraced():
         return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that needs an engine if there is none."""
+    if marker := item.get_closest_marker("engine"):
+        why: Callable[[], str] = marker.kwargs.get("why", why_no_engine)
+        if reason := why():
+            pytest.skip(reason)
+
+
+def pytest_sessionfinish() -> None:
+    """Store the coverage of a worker before it reports its end: ten seconds after that it is killed."""
+    if tracing := coverage.Coverage.current():
+        tracing.stop()
+        tracing.save()
 
 
 @contextmanager

@@ -10,10 +10,11 @@ import pytest
 from markdown_it import MarkdownIt
 
 from crypto_predict.market import Interval, SeriesKey
+from crypto_predict.sources.catalog import EXCHANGES
 from crypto_predict.store.tables import metadata
 from crypto_predict.web.collected.series import Example
 from crypto_predict.web.documentation.openapi import document
-from crypto_predict.web.rendering import PROVENANCE, SERIES, STALE
+from crypto_predict.web.http.response import PROVENANCE, SERIES, STALE
 from tests.support.applications import snapshot_of
 from tests.support.models import BTC, LAST, make_model
 from tests.support.serving import ROOT
@@ -88,10 +89,10 @@ def test_the_guide_lists_exactly_the_options_and_their_defaults(command: str) ->
 def test_the_guide_lists_exactly_the_variables_without_an_option() -> None:
     """Variables of options follow from the names of the options."""
     package = ROOT / "crypto_predict"
-    names = ("settings.py", "training/options.py", "sources/limits.py")
-    sources = [*(package / name for name in names), *package.glob("sources/*/settings.py")]
-    code = "".join(path.read_text(encoding="utf-8") for path in sources)
-    read = set(re.findall(r"\"((?:ADMIN|ALPACA|BINANCE|POLONIEX|SOURCE|MODEL|GIT|TRAINED)_[A-Z_]+)\"", code))
+    names = ("settings.py", "training/options.py", "sources/network/limits.py")
+    code = "".join((package / name).read_text(encoding="utf-8") for name in names)
+    read = set(re.findall(r"\"((?:ADMIN|SOURCE|MODEL|GIT|TRAINED)_[A-Z_]+)\"", code))
+    read |= {name for exchange in EXCHANGES.values() for name in exchange.variables}
     rows = re.findall(r"^\| (`[A-Z_`, ]+`)[^|]* \|", OPTIONS, re.MULTILINE)
     named = {name for names in rows for name in re.findall(r"[A-Z_]{4,}", names)}
     assert {"ALPACA_API_KEY", "SOURCE_DATE_EPOCH"} <= read

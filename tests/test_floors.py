@@ -35,7 +35,9 @@ SERVING = BASE | {"baked", "command_line", "logs", "settings"}
 MINUTES = {"forecasting.distribution", "forecasting.minutes"}  # of forecasting, what a collector uses
 PARTS = {
     "errors": part(0),
+    "http_server": part(0, "waitress", parts={"errors", "logs"}),
     "locks": part(0),
+    "logs": part(0),
     "market": part(0),
     "outages": part(0),
     "prerequisites": part(0),
@@ -44,7 +46,6 @@ PARTS = {
     "wording": part(0),
     "baked": part(1),
     "command_line": part(1, "click"),
-    "logs": part(1),
     "settings": part(1),
     "history": part(2, "numpy"),
     "sources": part(2, "alpaca", "binance", "msgpack", "pandas", "requests", "stamina", "urllib3", "websockets"),
@@ -72,11 +73,10 @@ PARTS = {
         "jinja2",
         "markupsafe",
         "prometheus_client",
-        "waitress",
         "werkzeug",
-        parts=SERVING,
+        parts=SERVING | {"http_server"},
     ),
-    "api": part(5, "click", parts=SERVING | {"web", "store", "collecting"}),
+    "api": part(5, "click", parts=SERVING | {"http_server", "web", "store", "collecting"}),
     "collect": part(5, "click", parts=SERVING | {"sources", "history", "store", "collecting"}),
     "train": part(5, "click", parts=SERVING | {"sources", "history", "store", "forecasting", "training"}),
 }
@@ -141,8 +141,8 @@ STREAMS = {name for name in MODULES if re.fullmatch(r"crypto_predict\.sources\..
 @pytest.mark.parametrize(
     ("extras", "parts", "absent"),
     [
-        ({"api"}, SERVING | {"web"}, set()),
-        ({"api", "live"}, SERVING | {"web", "sources", "history", "store", "collecting"}, set()),
+        ({"api"}, SERVING | {"http_server", "web"}, set()),
+        ({"api", "live"}, SERVING | {"http_server", "web", "sources", "history", "store", "collecting"}, set()),
         ({"train"}, SERVING | {"sources", "history", "forecasting", "training"}, STREAMS),
     ],
 )

@@ -14,12 +14,12 @@ from crypto_predict.settings import (
     admin_token,
     boolean,
     day,
-    duration,
     instant_of_epoch,
     label,
     masked,
     whole_number,
 )
+from crypto_predict.wording import read_duration
 from tests.support.serving import SETTINGS
 
 
@@ -27,7 +27,7 @@ def parse(environ: Mapping[str, str], *arguments: str) -> SimpleNamespace:
     """Parse a command with one option of each kind."""
     options = [
         Option("--port", whole_number("port", 0, 65_535), "100 % of the port", "N", default="8000"),
-        Option("--stale-after", duration, "when a model is old", "TIME", default="24h"),
+        Option("--stale-after", read_duration, "when a model is old", "TIME", default="24h"),
         Option("--until", day, "last day", "DATE"),
         Option("--pair", Pair.parse, "pairs", "PAIR", default=("BTC/USD",), multiple=True),
         Option("--json", boolean, "as JSON"),
@@ -184,7 +184,7 @@ def test_only_plain_whole_numbers_are_accepted(text: str) -> None:
     ],
 )
 def test_durations_are_read_with_their_unit(text: str, expected: timedelta) -> None:
-    assert duration(text) == expected
+    assert read_duration(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_durations_are_read_with_their_unit(text: str, expected: timedelta) -> N
 )
 def test_only_positive_durations_are_accepted(text: str) -> None:
     with pytest.raises(InvalidValue) as error:
-        duration(text)
+        read_duration(text)
     assert error.value.value == text
 
 

@@ -8,7 +8,7 @@ from crypto_predict.collecting.options import CollectSettings
 from crypto_predict.errors import InvalidValue, UnusableHistory
 from crypto_predict.market import Pair, SeriesKey
 from crypto_predict.market.ports import CollectedSeries
-from crypto_predict.sources.symbols import traded_at
+from crypto_predict.sources.catalog import traded_at
 
 
 def selected(stored: Sequence[CollectedSeries], settings: CollectSettings) -> list[CollectedSeries]:
@@ -40,10 +40,11 @@ def selected(stored: Sequence[CollectedSeries], settings: CollectSettings) -> li
 
 
 def _is_named(series: SeriesKey, pairs: Sequence[Pair]) -> bool:
-    return not pairs or any(series.pair in {pair, _traded(series.source, pair)} for pair in pairs)
+    return not pairs or any(series.pair in {pair, traded_or_none(series.source, pair)} for pair in pairs)
 
 
-def _traded(source: str, pair: Pair) -> Pair | None:
+def traded_or_none(source: str, pair: Pair) -> Pair | None:
+    """Return the pair that an exchange trades for `pair`; None if it cannot have one."""
     try:
         return traded_at(source, pair)
     except UnusableHistory:

@@ -46,7 +46,7 @@ class Outcome:
         series = self.collected.series
         now = next((one for one in stored if one.series == series), None)
         changed = counted(self.collected.changed, "candle")
-        parts = [f"{series.pair} {series.interval.label} from {series.source}: {changed} new or changed"]
+        parts = [f"{series}: {changed} new or changed"]
         if self.collected.quarantined:
             parts.append(f"{counted(self.collected.quarantined, 'row')} rejected")
         if now is not None and now.newest_close is not None:
@@ -119,10 +119,7 @@ def _catch_ups(settings: CollectSettings, run: Run) -> Mapping[str, Job | Crypto
     stored = selected(run.database.collected(), settings)
     names = sorted({one.series.source for one in stored} & {*EXCHANGES, SIMULATED})
     sources = {source.id: source for source in open_sources(names, settings.environ, 0, ())}
-    return {
-        f"{one.series.pair} {one.series.interval.label} from {one.series.source}": _catch_up(run, sources, one)
-        for one in stored
-    }
+    return {str(one.series): _catch_up(run, sources, one) for one in stored}
 
 
 def _catch_up(run: Run, sources: Mapping[str, CandleSource], stored: CollectedSeries) -> Job | CryptoPredictError:

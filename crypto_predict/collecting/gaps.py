@@ -50,7 +50,7 @@ def as_text(holes: Sequence[Hole], now: datetime) -> str:
     for series, group in groupby(holes, key=lambda hole: hole.series):
         found = list(group)
         missing = sum(hole.gap.missing for hole in found)
-        title = f"{series.pair} {series.interval.label} from {series.source}"
+        title = str(series)
         lines.append(f"{title}: {counted(len(found), 'gap')}, {counted(missing, 'candle')} missing")
         lines += [f"  {_described(hole, now)}" for hole in found]
     return "\n".join(lines) or "no candle is missing"

@@ -13,15 +13,14 @@ from crypto_predict.command_line import CommandLine, Option
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import EPOCH, FIRST_DAY, FIRST_EXPECTED, Interval, Pair
 from crypto_predict.market.ports import Shard
-from crypto_predict.settings import boolean, day, whole_number
+from crypto_predict.settings import DEFAULT_DATABASE, boolean, day, whole_number
 from crypto_predict.sources.catalog import EXCHANGES, FILE, SIMULATED
-from crypto_predict.sources.limits import Bounds
+from crypto_predict.sources.network.limits import Bounds
 from crypto_predict.sources.stored import COLLECTED, STORE, pair_or_collected
 from crypto_predict.wording import listed
 
 DEFAULT_PAIRS = tuple(Pair(base, "USD") for base in ("BTC", "ETH", "BNB", "LTC", "SOL"))
 DEFAULT_INTERVAL = Interval.MINUTE_1
-DEFAULT_DATABASE = "data/market.db"
 ALL_PAIRS = Shard()
 
 EXAMPLES = """\
@@ -194,10 +193,14 @@ def settings_beside(database: str, environ: Mapping[str, str]) -> CollectSetting
     """
     options = {option.envvar for option in OPTIONS} - BESIDE_VARIABLES
     kept = {name: value for name, value in environ.items() if name not in options}
-    # SOURCE is also that of train.py, whose files and `store` are not collected.
-    named = [name.strip() for name in environ.get("SOURCE", "").split(",")]
-    kept["SOURCE"] = ",".join(name for name in named if name != STORE and not name.startswith(FILE))
+    kept["SOURCE"] = ",".join(collected_sources(environ))
     return read_settings(["--database", database], kept, command=BESIDE)
+
+
+def collected_sources(environ: Mapping[str, str]) -> list[str]:
+    """Return the names in ``SOURCE`` that can be collected; it is also that of train.py, with files and ``store``."""
+    names = [name.strip() for name in environ.get("SOURCE", "").split(",")]
+    return [name for name in names if name != STORE and not name.startswith(FILE)]
 
 
 def read_settings(
@@ -229,7 +232,7 @@ def read_settings(
         mode=mode,
         database=options.database,
         pairs=tuple(pair for pair in options.pair if pair is not None) or (DEFAULT_PAIRS if backfill else ()),
-        sources=options.source or (EXCHANGES if mode.chooses else ()),
+        sources=options.source or (tuple(EXCHANGES) if mode.chooses else ()),
         interval=options.interval or (DEFAULT_INTERVAL if mode.chooses else None),
         since=options.since,
         until=options.until,

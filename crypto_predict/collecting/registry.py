@@ -6,13 +6,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from crypto_predict.collecting.choice import traded_or_none
+from crypto_predict.collecting.options import collected_sources
 from crypto_predict.errors import InvalidValue, SourceError, UnusableHistory
 from crypto_predict.market import Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import ACTIVE, STOPPED, CandleSource, CollectedSeries, MarketWriter
-from crypto_predict.sources.catalog import EXCHANGES, FILE, SIMULATED, open_sources
-from crypto_predict.sources.session import answer_within
-from crypto_predict.sources.stored import STORE
+from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_sources
+from crypto_predict.sources.network.session import answer_within
 
 ASK_SECONDS = 10  # for the answer of one exchange, of this machine
 HISTORY = timedelta(days=90)  # before a pair is followed: what is fetched unless somebody says how far back
@@ -86,7 +87,7 @@ class Registry:
         """
         sources = self._named(source)
         active = [one for one in self._database.collected() if one.state == ACTIVE]
-        names = {(one.id, named) for one in sources for named in (pair, _traded(one, pair))}
+        names = {(one.id, named) for one in sources for named in (pair, traded_or_none(one.id, pair))}
         found = [one.series for one in active if (one.series.source, one.series.pair) in names]
         if not found:
             known = ", ".join(sorted({f"{one.series.pair} from {one.series.source}" for one in active}))
@@ -134,8 +135,7 @@ def open_registry(database: MarketWriter, environ: Mapping[str, str], clock: Clo
         InvalidValue: A setting is not valid.
         DatabaseError: The database cannot be used.
     """
-    named = [name.strip() for name in environ.get("SOURCE", "").split(",")]
-    names = [name for name in named if name not in {"", STORE} and not name.startswith(FILE)]
+    names = list(filter(None, collected_sources(environ)))
     if not names:
         stored = {one.series.source for one in database.collected()}
         # One that is collected already has a stream; Alpaca's needs keys.
@@ -161,12 +161,5 @@ def check_listed(source: CandleSource, pair: Pair, now: datetime) -> None:
 
 
 def _series(source: CandleSource, pair: Pair) -> SeriesKey | None:
-    traded = _traded(source, pair)
+    traded = traded_or_none(source.id, pair)
     return None if traded is None else SeriesKey(source.id, traded, _MINUTE)
-
-
-def _traded(source: CandleSource, pair: Pair) -> Pair | None:
-    try:
-        return source.traded(pair)
-    except UnusableHistory:
-        return None

@@ -29,6 +29,7 @@ from crypto_predict.baked.schema import (
 )
 from crypto_predict.errors import InvalidValue
 from crypto_predict.forecasting.distribution.interval import GAUSSIAN
+from crypto_predict.forecasting.distribution.losses import interval_score
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.history import History
 from crypto_predict.history.columns import FloatArray
@@ -204,7 +205,7 @@ def _losses(due: Sequence[_Due]) -> FloatArray:
     prediction, low, high = np.log(np.maximum([_prices(one) for one in due], _LEAST_PRICE)).T
     table = np.zeros((len(due), len(_LOSSES) + len(_DISTRIBUTION_LOSSES)))
     inside = [one.release.low[one.horizon - 1] <= one.actual <= one.release.high[one.horizon - 1] for one in due]
-    winkler = metrics.interval_score(actual, low, high, COVERAGE)
+    winkler = interval_score(actual, low, high, COVERAGE)
     ones = np.ones(len(due))
     table[:, : len(_LOSSES)] = np.transpose(
         [ones, np.abs(actual - prediction), np.abs(actual - persistence), inside, winkler]
@@ -229,7 +230,7 @@ def _distribution_losses(due: Sequence[_Due], winkler: FloatArray) -> FloatArray
     levels = np.array(LEVELS)
     by_level = dict(zip(LEVELS, quantiles.T, strict=True))
     tenths = np.minimum(metrics.pit(actual, quantiles, levels) * metrics.PIT_BINS, metrics.PIT_BINS - 1).astype(int)
-    reference = metrics.interval_score(actual, persistence - GAUSSIAN * sigma, persistence + GAUSSIAN * sigma, COVERAGE)
+    reference = interval_score(actual, persistence - GAUSSIAN * sigma, persistence + GAUSSIAN * sigma, COVERAGE)
     return np.column_stack(
         [
             np.ones(len(due)),

@@ -26,7 +26,7 @@ from crypto_predict.history.audit import FUTURE, IMPOSSIBLE, OFF_GRID, Audit, De
 from crypto_predict.history.columns import CandleBuffer, Candles
 from crypto_predict.market import DAY, EPOCH, Candle, Gap, Interval, Pair, Span, digest
 from crypto_predict.market.ports import CandleSource, Exchange, RowSource
-from crypto_predict.sources.retry import noticing_trouble
+from crypto_predict.sources.network.retry import noticing_trouble
 from crypto_predict.threads import started
 
 MIN_CANDLES = 30  # fewer show neither a trend nor a season

@@ -46,8 +46,11 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, order=True)
 class SeriesKey:
-    """The name of one series of candles. Prices of different sources are never mixed in one series."""
+    """A series of candles, written ``BTC/USD 1m from alpaca``. Prices of different sources are never mixed in one."""
 
     source: str  # the id of a `CandleSource`
     pair: Pair
     interval: Interval
+
+    def __str__(self) -> str:
+        return f"{self.pair} {self.interval.label} from {self.source}"

@@ -18,6 +18,7 @@ from crypto_predict.release.images import DIGEST
 from crypto_predict.release.job import Job, one_line
 from crypto_predict.release.markdown import bullets, code, escape
 from crypto_predict.release.programs import NoAnswer, fetch
+from crypto_predict.wording import read_duration
 
 SECRET = "RENDER_DEPLOY_HOOK"  # noqa: S105 the name of the variable
 PAUSES = (5.0, 15.0, 45.0)  # seconds before a hook that failed is called again
@@ -29,8 +30,6 @@ _ADDRESS = re.compile(  # without user, password, white space, and what curl's c
 )
 _LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 _BY_DIGEST = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:/-]*@{DIGEST.pattern}")
-_DURATION = re.compile("([0-9]{1,9})([smhd]?)")
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}  # seconds
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}  # the server's own words may quote the address
 _log = logging.getLogger(__name__)
 
@@ -185,7 +184,4 @@ def _address(name: str, address: str, *, secret: bool = False) -> str:
 
 
 def _seconds(option: str, text: str) -> float:
-    match = _DURATION.fullmatch(text.strip().lower())
-    if match is None or int(match[1]) == 0:
-        raise InvalidValue(option, text, "a positive time such as 90s, 15m, 24h or 2d")
-    return float(match[1]) * _UNITS[match[2]]
+    return read_duration(text, option).total_seconds()

@@ -1,21 +1,19 @@
-"""The sources of past candles. Each implements `market.ports.CandleSource`.
+"""The sources of past candles and of live streams. Each implements `market.ports.CandleSource`, or `CandleFeed`.
 
+``catalog``
+    The list of the exchanges, and everything that ``--source`` may name.
+``exchange``
+    What the adapters of one exchange share with everything that names it: id, symbols, addresses, keys, limits.
 ``alpaca``, ``binance``, ``poloniex``
-    The exchanges. Each has a folder with its settings and its wire format, and one line in `catalog`.
+    The exchanges. Each has a folder with its `Exchange` and its adapters for REST and for the stream.
+``network``
+    What the adapters of exchanges share: HTTP and websockets.
 ``csv_file``
     ``file:PATH``: CSV files as exchanges, data sites and spreadsheets write them.
+``stored``
+    ``store``: candles that ``collect.py`` has stored.
 ``simulated``
     A deterministic market for machines without a network.
-``symbols``
-    The names of pairs at each exchange.
-``address``, ``session``, ``retry``, ``limits``, ``pause``
-    HTTP for all exchanges: addresses, bounded answers, one retry policy, rate budgets, and the time before which an
-    exchange has asked this process to wait.
 ``side_by_side``
     Questions at the same time, with results and log lines in their order.
-``endpoint``, ``answer_clock``, ``wire``, ``paging``
-    What the adapters of exchanges share: a request and its repetitions, the exchange's clock, reading JSON, joining
-    pages.
-``catalog``
-    Opens sources by their names in ``--source``.
 """

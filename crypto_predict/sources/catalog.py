@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePath
-from pkgutil import resolve_name
 
-from crypto_predict.errors import InvalidValue
+from crypto_predict.errors import InvalidValue, UnusableHistory
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import CandleFeed, CandleSource, MarketReader
+from crypto_predict.sources import alpaca, binance, poloniex
 from crypto_predict.sources.csv_file import CsvFile
-from crypto_predict.sources.limits import Bounds
-from crypto_predict.sources.simulated import Simulated
+from crypto_predict.sources.exchange import Exchange
+from crypto_predict.sources.network.limits import Bounds
+from crypto_predict.sources.simulated import Simulated, SimulatedFeed
 from crypto_predict.sources.stored import STORE, open_stored
 
-# An exchange is imported when it is opened: an SDK takes a second.
-_EXCHANGES = {
-    "alpaca": "crypto_predict.sources.alpaca.rest:Alpaca",
-    "binance": "crypto_predict.sources.binance.rest:Binance",
-    "poloniex": "crypto_predict.sources.poloniex.rest:Poloniex",
+EXCHANGES: Mapping[str, Exchange] = {  # by their ids, in order of preference
+    exchange.id: exchange for exchange in (alpaca.EXCHANGE, binance.EXCHANGE, poloniex.EXCHANGE)
 }
-EXCHANGES = tuple(_EXCHANGES)  # in order of preference
 SIMULATED = Simulated.id
 FILE = "file:"
-_FEEDS = {
-    "alpaca": "crypto_predict.sources.alpaca.stream:AlpacaFeed",
-    "binance": "crypto_predict.sources.binance.stream:BinanceFeed",
-    "poloniex": "crypto_predict.sources.poloniex.stream:PoloniexFeed",
-    SIMULATED: "crypto_predict.sources.simulated.stream:SimulatedFeed",
-}
-_KEYS = {"alpaca": ("ALPACA_API_KEY", "ALPACA_SECRET_KEY")}  # without which a source does not stream
 
 _QUOTES = ("USDT", "USDC", "USD", "EUR", "GBP", "JPY", "BTC", "ETH")  # in file names, the likeliest first
 _CURRENCY = re.compile(r"[A-Z0-9]{2,5}")
-
-_log = logging.getLogger(__name__)
 
 
 def source_name(text: str) -> str:
@@ -46,7 +34,7 @@ def source_name(text: str) -> str:
     Raises:
         InvalidValue: A source with this name does not exist.
     """
-    names = [*_EXCHANGES, STORE, SIMULATED]
+    names = [*EXCHANGES, STORE, SIMULATED]
     if text in names or (text.startswith(FILE) and text != FILE):
         return text
     raise InvalidValue("source", text, f"one of {', '.join(names)}, {FILE}PATH")
@@ -59,6 +47,24 @@ def pair_in_name(text: str) -> Pair:
         if found := re.search(rf"(?<![A-Z0-9])([A-Z0-9]{{2,10}}?)[-_]?{quote}(?![A-Z0-9])", name):
             return Pair(found[1], quote)
     return Pair(name, "USD") if _CURRENCY.fullmatch(name) else Pair("BTC", "USD")
+
+
+def traded_at(source: str, pair: Pair) -> Pair:
+    """Return the pair that the exchange with this id trades for `pair`; other sources have every pair itself.
+
+    Raises:
+        UnusableHistory: The exchange cannot have such a pair.
+    """
+    return EXCHANGES[source].traded(pair) if source in EXCHANGES else pair
+
+
+def in_dollars(source: str, pair: Pair) -> Pair:
+    """Return the pair in dollars in whose place the exchange with this id trades `pair`; if it does not, `pair`."""
+    dollars = replace(pair, quote="USD")
+    try:
+        return dollars if traded_at(source, dollars) == pair else pair
+    except UnusableHistory:
+        return pair
 
 
 def open_sources(
@@ -82,12 +88,12 @@ def open_sources(
     for name in map(source_name, names):
         if name == SIMULATED:
             sources.append(Simulated(seed))
-        elif name in _EXCHANGES:
-            sources.append(resolve_name(_EXCHANGES[name]).from_environ(environ, bounds))
+        elif name in EXCHANGES:
+            sources.append(EXCHANGES[name].open_source(environ, bounds=bounds))
         elif name == STORE:
             if open_database is None:
                 raise InvalidValue("source", name, "usable here: a database was not opened")
-            sources += open_stored(open_database, pairs)
+            sources += open_stored(open_database, pairs, traded_at)
         else:
             file = CsvFile(name.removeprefix(FILE), bounds.candles)
             if len({file.path_for(pair) for pair in pairs}) < len(set(pairs)):
@@ -106,10 +112,10 @@ def open_feeds(names: Sequence[str], environ: Mapping[str, str], clock: Clock) -
     Raises:
         InvalidValue: A name or a setting is not valid.
     """
-    found: dict[str, CandleFeed] = {}
+    feeds: dict[str, CandleFeed] = {}
     for name in map(source_name, names):
-        if missing := [key for key in _KEYS.get(name, ()) if not environ.get(key)]:
-            _log.info("%s does not stream without keys: %s not set", name, " and ".join(missing))
-        elif name in _FEEDS:
-            found[name] = resolve_name(_FEEDS[name]).from_environ(environ, clock)
-    return found
+        if name == SIMULATED:
+            feeds[name] = SimulatedFeed(0, clock)  # the market with seed 0 is the one that is collected
+        elif name in EXCHANGES and (feed := EXCHANGES[name].open_feed(environ, clock)) is not None:
+            feeds[name] = feed
+    return feeds

@@ -10,13 +10,14 @@ from itertools import groupby
 from crypto_predict.errors import DatabaseError, Unreachable, UnusableHistory
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, SeriesKey, Span, resample
 from crypto_predict.market.ports import CandleSource, MarketReader
-from crypto_predict.sources.symbols import traded_at
 
 STORE = "store"
 COLLECTED = "collected"  # as a pair: every one that is collected
 
 _PAGE = 20_000  # candles read at once
 _ADVICE = "`python collect.py --backfill --pair {} --since 2021-01-01` collects it"
+
+TradedAt = Callable[[str, Pair], Pair]  # what the source with this id trades for a pair; see `catalog.traded_at`
 
 _log = logging.getLogger(__name__)
 
@@ -33,17 +34,25 @@ def pair_or_collected(text: str) -> Pair | None:
 class Stored:
     """What was collected from one source. The id names that source: ``store:alpaca``."""
 
-    def __init__(self, reader: MarketReader, name: str, series: Mapping[SeriesKey, Span], *, simulated: bool) -> None:
+    def __init__(
+        self,
+        reader: MarketReader,
+        name: str,
+        series: Mapping[SeriesKey, Span],
+        traded_at: TradedAt,
+        *,
+        simulated: bool,
+    ) -> None:
         self.id = f"{STORE}:{name}"
         self.simulated = simulated
         shortest = min(one.interval.length for one in series)
         self.intervals = frozenset(interval for interval in Interval if interval.length >= shortest)
-        self._reader, self._name = reader, name
+        self._reader, self._name, self._traded_at = reader, name, traded_at
         self._series = series  # each with the span from its first candle to the close of its newest one
 
     def traded(self, pair: Pair) -> Pair:
         """Return the pair that the source of these candles trades for `pair`."""
-        return traded_at(self._name, pair)
+        return self._traded_at(self._name, pair)
 
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:
         """Return the close of the newest candle of `interval` that is complete, at or before `limit` (UTC)."""
@@ -78,7 +87,9 @@ class Stored:
 
     def _best(self, pair: Pair, interval: Interval) -> SeriesKey:
         """Return the series with the newest data; of several the one with the most data, then the longest candles."""
-        own = (one for one in self._series if one.interval.length <= interval.length and _is_of(one, pair))
+        own = (
+            one for one in self._series if one.interval.length <= interval.length and _is_of(one, pair, self._traded_at)
+        )
 
         def rank(series: SeriesKey) -> tuple[datetime, timedelta, timedelta]:
             known = self._series[series]
@@ -126,11 +137,14 @@ class Missing:
         raise Unreachable(self.id, self._reason)
 
 
-def open_stored(open_database: Callable[[], MarketReader], pairs: Sequence[Pair]) -> Sequence[CandleSource]:
+def open_stored(
+    open_database: Callable[[], MarketReader], pairs: Sequence[Pair], traded_at: TradedAt
+) -> Sequence[CandleSource]:
     """Return a source for each one from which some of `pairs` were collected, in order of preference.
 
-    Real prices come before simulated ones, then the newest data first, to the day, then the longest. A database that
-    cannot be opened, or has none of `pairs`, is one source that raises `Unreachable`.
+    `traded_at` returns the pair that a source trades for another. Real prices come before simulated ones, then the
+    newest data first, to the day, then the longest. A database that cannot be opened, or has none of `pairs`, is one
+    source that raises `Unreachable`.
     """
     try:
         reader = open_database()
@@ -139,19 +153,21 @@ def open_stored(open_database: Callable[[], MarketReader], pairs: Sequence[Pair]
         return [Missing(str(error))]
     found: list[tuple[tuple[bool, timedelta, timedelta], Stored]] = []
     for name, group in groupby(collected, key=lambda one: one.series.source):
-        stored = [one for one in group if any(_is_of(one.series, pair) for pair in pairs)]
+        stored = [one for one in group if any(_is_of(one.series, pair, traded_at) for pair in pairs)]
         spans = {
             one.series: Span(one.first_open, one.newest_close) for one in stored if one.first_open and one.newest_close
         }
         if spans:
             simulated = any(one.simulated for one in stored)
-            found.append(((simulated, *_age_and_length(spans)), Stored(reader, name, spans, simulated=simulated)))
+            found.append(
+                ((simulated, *_age_and_length(spans)), Stored(reader, name, spans, traded_at, simulated=simulated))
+            )
     if not found:
         return [Missing(f"no candle of {', '.join(map(str, pairs))} is stored; {_ADVICE.format(pairs[0])}")]
     return [source for _, source in sorted(found, key=lambda one: one[0])]
 
 
-def _is_of(series: SeriesKey, pair: Pair) -> bool:
+def _is_of(series: SeriesKey, pair: Pair, traded_at: TradedAt) -> bool:
     """Return whether a series has the prices of `pair`, or of the pair that its source trades in place of it."""
     try:
         return series.pair in {pair, traded_at(series.source, pair)}

@@ -12,9 +12,7 @@ from crypto_predict.store.database import Connections
 from crypto_predict.store.reading import Database
 from crypto_predict.store.writing import WritableDatabase
 
-__all__ = ["DEFAULT_DATABASE", "Database", "WritableDatabase", "open_reader", "open_writer"]
-
-DEFAULT_DATABASE = "data/market.db"
+__all__ = ["Database", "WritableDatabase", "open_reader", "open_writer"]
 
 
 def open_reader(url: str) -> Database:

@@ -71,11 +71,11 @@ class Holds:
             SeriesHeld: Another process has reserved it, or another thread.
             DatabaseError: The database cannot be used.
         """
-        name = f"{series.source} {series.pair} {series.interval.label}"
+        name = f"{series.source} {series.pair} {series.interval.label}"  # also of earlier versions, which it excludes
         advice = "wait until that process ends, or stop it"
         return self._reserve(
             _Lock(name, *_numbers(name)),
-            lambda holder: self._error(f"{name} is held by {holder}, which writes it; {advice}"),
+            lambda holder: self._error(f"{series} is held by {holder}, which writes it; {advice}"),
         )
 
     @contextlib.contextmanager

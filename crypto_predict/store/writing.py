@@ -70,9 +70,7 @@ class WritableDatabase(Database):
             stored = connection.execute(select(symbols.c.simulated).where(names(series))).scalar_one()
         if stored != simulated:
             kind = "simulated" if stored else "real"
-            raise self._connections.error(
-                f"its {_title(series)} has {kind} prices; use another database for the others"
-            )
+            raise self._connections.error(f"its {series} has {kind} prices; use another database for the others")
 
     def write(
         self,
@@ -259,12 +257,8 @@ class WritableDatabase(Database):
                 raise self._unknown(series)
 
     def _unknown(self, series: SeriesKey) -> DatabaseError:
-        reason = f"it does not contain {_title(series)}; `follow` adds a series"
+        reason = f"it does not contain {series}; `follow` adds a series"
         return UnknownSeries(str(self._connections.address), reason)
-
-
-def _title(series: SeriesKey) -> str:
-    return f"{series.source} {series.pair} {series.interval.label}"
 
 
 def _touched(incoming: dict[int, Candle], step: int, asked: Asked | None) -> Asked:

@@ -15,9 +15,9 @@ from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.market import Interval, Pair
 from crypto_predict.market.forecast import MINUTES_AHEAD
 from crypto_predict.settings import (
+    DEFAULT_DATABASE,
     boolean,
     day,
-    duration,
     file_path,
     instant_of_epoch,
     label,
@@ -25,9 +25,9 @@ from crypto_predict.settings import (
     whole_number,
 )
 from crypto_predict.sources.catalog import EXCHANGES, FILE, pair_in_name, source_name
-from crypto_predict.sources.limits import Bounds
+from crypto_predict.sources.network.limits import Bounds
 from crypto_predict.sources.stored import COLLECTED, pair_or_collected
-from crypto_predict.wording import listed
+from crypto_predict.wording import listed, read_duration
 
 DEFAULT_PAIR = Pair("BTC", "USD")
 MINUTE_DAYS = 90  # of minutes, which the default of SOURCE_CANDLES allows
@@ -71,7 +71,7 @@ def _interval(text: str) -> Interval:
 
 
 def _every(text: str) -> timedelta:
-    every = duration(text)
+    every = read_duration(text)
     if not timedelta(minutes=1) <= every <= timedelta(days=30):
         raise InvalidValue("time", text, "a time from 1m to 30d, such as 6h")
     return every
@@ -99,7 +99,7 @@ COMMAND = CommandLine(
             "what --source store reads: the database of collect.py",
             "URL",
             variable="DATABASE_URL",
-            default="data/market.db",
+            default=DEFAULT_DATABASE,
         ),
         Option(
             "--interval",

@@ -32,7 +32,7 @@ from crypto_predict.history import (
 )
 from crypto_predict.market import DAY, Candle, Interval, Pair
 from crypto_predict.market.ports import CandleSource
-from crypto_predict.sources.session import answer_within
+from crypto_predict.sources.network.session import answer_within
 from crypto_predict.threads import started
 from crypto_predict.training.options import BacktestPlan, GatePlan, HistoryRequest
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 
 from crypto_predict.baked import plain
+from crypto_predict.baked.comparison import Verdict, verdict
 from crypto_predict.baked.schema import Backtest, Card, Confidence, PairCard
-from crypto_predict.forecasting.evaluation.scoring import Verdict, verdict
 from crypto_predict.market import Pair, price_decimals
 from crypto_predict.training.pipeline import TrainingRun
 from crypto_predict.training.tables import Row, relative, table, wrapped

@@ -12,11 +12,11 @@ from crypto_predict.settings import ServeSettings
 from crypto_predict.web.collected.administration import Administration, Connect
 from crypto_predict.web.collected.database import Connection, Database
 from crypto_predict.web.editions import Editions
+from crypto_predict.web.http.problems import Refusing
 from crypto_predict.web.operations.access_log import Log, Observed
 from crypto_predict.web.operations.metrics import Metrics
 from crypto_predict.web.page import assets
 from crypto_predict.web.page.html import Site
-from crypto_predict.web.problems import Refusing
 from crypto_predict.web.routes import FastLane, Service, create_flask_app
 
 if TYPE_CHECKING:

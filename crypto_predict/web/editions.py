@@ -21,13 +21,12 @@ from crypto_predict.baked import store
 from crypto_predict.baked.schedule import Schedule, schedule_beside
 from crypto_predict.baked.schema import Model
 from crypto_predict.settings import ServeSettings
+from crypto_predict.web.model.snapshots import Limits, Snapshot, entity_tag, planned_beside
 from crypto_predict.web.operations import startup
 from crypto_predict.web.operations.metrics import ModelState
 from crypto_predict.web.page.html import Site
 from crypto_predict.web.page.pages import Pages
-from crypto_predict.web.page.release_pages import ReleasePages
 from crypto_predict.web.page.releases import Releases
-from crypto_predict.web.snapshots import Limits, Snapshot, entity_tag, planned_beside
 
 LOOK_SECONDS = 0.5  # between two looks at the files; one that changed is read once it rests from one look to the next
 
@@ -42,7 +41,6 @@ class Edition:
 
     snapshot: Snapshot
     pages: Pages
-    releases: ReleasePages
 
     @property
     def model(self) -> Model:
@@ -56,7 +54,6 @@ class Edition:
         """
         self.snapshot.rendering.prepare()
         self.pages.prepare()
-        self.releases.prepare()
 
 
 class Editions:
@@ -123,18 +120,8 @@ class Editions:
         return Snapshot.of(store.loads(data, self._settings.model), schedule, self._limits, data)
 
     def _edition(self, snapshot: Snapshot) -> Edition:
-        settings = self._settings
-        return Edition(
-            snapshot,
-            Pages(snapshot, self._site, self._clock),
-            ReleasePages(
-                snapshot,
-                Releases(snapshot.answers.model, settings.ledger),
-                self._clock,
-                settings.site_url,
-                settings.repository_url,
-            ),
-        )
+        releases = Releases(snapshot.answers.model, self._settings.ledger)
+        return Edition(snapshot, Pages(snapshot, self._site, releases, self._clock))
 
 
 def _stamp(path: Path) -> _Stamp:

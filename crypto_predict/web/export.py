@@ -20,15 +20,14 @@ with needed("-m crypto_predict.web.export", "requirements-api.txt"), quick_impor
     from crypto_predict.baked.schema import Model
     from crypto_predict.command_line import DONE, Argument, CommandLine, Option, exit_code, print_report
     from crypto_predict.errors import CryptoPredictError, InvalidValue
-    from crypto_predict.settings import boolean, duration, file_path, ledger_beside, site_address, web_address
-    from crypto_predict.web.page import assets, html
+    from crypto_predict.settings import boolean, file_path, ledger_beside, site_address, web_address
+    from crypto_predict.web.model.snapshots import Limits, Snapshot, planned_beside
+    from crypto_predict.web.page import assets, documents, html
     from crypto_predict.web.page.feed import Feed
     from crypto_predict.web.page.html import Site
     from crypto_predict.web.page.pages import Pages
-    from crypto_predict.web.page.release_pages import list_document, release_document
     from crypto_predict.web.page.releases import Releases
-    from crypto_predict.web.snapshots import Limits, Snapshot, planned_beside
-    from crypto_predict.wording import counted, listed
+    from crypto_predict.wording import counted, listed, read_duration
 
 PROGRAM = "-m crypto_predict.web.export"
 MARKER = ".crypto-predict-export"  # in a folder that an export has made
@@ -68,9 +67,13 @@ COMMAND = CommandLine(
         ),
         Option("--export-url", site_address, "address at which FOLDER will be found, for links of the feed", "URL"),
         Option("--repository-url", web_address, "address of the project, linked on the page", "URL"),
-        Option("--stale-after", duration, "age from which the page says that it is stale", "TIME", default="24h"),
+        Option("--stale-after", read_duration, "age from which the page says that it is stale", "TIME", default="24h"),
         Option(
-            "--retrain-every", duration, "without effect: the schedule beside the model is read", "TIME", hidden=True
+            "--retrain-every",
+            read_duration,
+            "without effect: the schedule beside the model is read",
+            "TIME",
+            hidden=True,
         ),
         Option("--json", boolean, "print what was written as JSON"),
     ],
@@ -170,15 +173,15 @@ def contents(settings: ExportSettings, model: Model, releases: Releases) -> Iter
     )
     limits = Limits(settings.stale_after, settings.stale_after)  # for headers, which files do not have
     snapshot = Snapshot.of(model, planned_beside(settings.model), limits)
-    pages = Pages(snapshot, site, lambda: datetime.now(UTC))
+    pages = Pages(snapshot, site, releases, lambda: datetime.now(UTC))
     for path in pages.paths:
         answer = pages.answer(path, None)
         if answer is not None:
             yield f"{path}index.html"[1:] if path.endswith("/") else path[1:], answer.body
     for pair in model.forecasts:
-        yield f"page/{pair.slug}/releases.json", list_document(releases, pair)
+        yield f"page/{pair.slug}/releases.json", documents.rendered(releases.listed(pair))
         for day in reversed(releases.listed(pair).days):
-            yield f"page/{pair.slug}/releases/{day}.json", release_document(releases, pair, day)
+            yield f"page/{pair.slug}/releases/{day}.json", documents.rendered(releases.release(pair, day))
     feed = Feed(model, releases, settings.export_url, settings.repository_url)
     yield "feed.xml", feed.newest()
     for month in releases.months:

@@ -19,23 +19,27 @@ from werkzeug.routing import MapAdapter
 from werkzeug.wrappers import Response as AnyResponse
 
 from crypto_predict.baked import plain
-from crypto_predict.errors import CryptoPredictError
+from crypto_predict.errors import CryptoPredictError, shortened
 from crypto_predict.market import Interval, SeriesKey
-from crypto_predict.web import conditional_requests, probabilities, problems, questions, rendering
 from crypto_predict.web.collected import routes as collected_routes
 from crypto_predict.web.collected.administration import Administration
 from crypto_predict.web.collected.database import Database
 from crypto_predict.web.collected.series import Example
 from crypto_predict.web.documentation import swagger
 from crypto_predict.web.editions import Editions
+from crypto_predict.web.http import conditional, problems
+from crypto_predict.web.http.errors import WebError
+from crypto_predict.web.http.problems import Problem
+from crypto_predict.web.http.response import COMMON, Headers, Rendered, render, simulated_header
+from crypto_predict.web.model import probability as probabilities
+from crypto_predict.web.model import questions, rendering
+from crypto_predict.web.model.rendering import Rendering
+from crypto_predict.web.model.snapshots import Snapshot
 from crypto_predict.web.operations import metrics
 from crypto_predict.web.operations.access_log import ROUTE
-from crypto_predict.web.operations.freshness import freshness
+from crypto_predict.web.operations.freshness import freshness, stale
 from crypto_predict.web.operations.metrics import Metrics
 from crypto_predict.web.page import routes as page_routes
-from crypto_predict.web.problems import Problem
-from crypto_predict.web.rendering import COMMON, Headers, Rendered, Rendering, simulated_header
-from crypto_predict.web.snapshots import Snapshot
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -94,7 +98,7 @@ def probability(snapshot: Snapshot, query: str, pair: str) -> Rendered:
     """Answer ``/probability/{pair}``."""
     question = questions.probability(pair, query, snapshot.answers.names)
     answer = probabilities.answer(snapshot.answers, question)
-    return rendering.render(answer, simulated=answer.simulated, pair=question.pair)
+    return render(answer, simulated=answer.simulated, pair=question.pair)
 
 
 def create_flask_app(service: Service) -> Flask:
@@ -109,8 +113,8 @@ def create_flask_app(service: Service) -> Flask:
     _add_operator_routes(app, service)
     _add_documentation(app, service)
     page_routes.add_routes(app, lambda: service.editions.current.pages)
-    page_routes.add_releases(app, lambda: service.editions.current.releases)
-    for kind in problems.STATUS:
+    answered: list[type[CryptoPredictError]] = [WebError, *problems.LOWER]
+    for kind in answered:
         app.register_error_handler(kind, lambda error: _problem(problems.of_error(error)))
     app.register_error_handler(HTTPException, _http_error)
     app.after_request(_finish)
@@ -131,7 +135,7 @@ class FastLane:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
-        if environ["REQUEST_METHOD"] == "GET" and conditional_requests.HEADERS.isdisjoint(environ.keys()):
+        if environ["REQUEST_METHOD"] == "GET" and conditional.HEADERS.isdisjoint(environ.keys()):
             path = environ["PATH_INFO"]
             answer = self._bitcoin(environ) if path == "/bitcoin" else self._page(environ, path)
             if answer is not None:
@@ -196,7 +200,7 @@ def _add_model_routes(app: Flask, service: Service) -> None:
         rendered = snapshot.documents.get(example)
         if rendered is None:
             described = openapi.document(snapshot, service.repository_url, example)
-            rendered = rendering.render(described, simulated=snapshot.answers.model.card.simulated)
+            rendered = render(described, simulated=snapshot.answers.model.card.simulated)
             snapshot.documents.clear()  # keep the last one
             snapshot.documents[example] = rendered
         return rendered
@@ -246,7 +250,7 @@ def _add_operator_routes(app: Flask, service: Service) -> None:
     def fresh() -> AnyResponse:
         edition = service.editions.current
         ages = freshness(edition.model, service.clock(), service.stale_after, edition.snapshot.schedule)
-        return _problem(problems.stale(ages)) if ages.stale else _state({"status": "fresh", **plain.encode(ages)})
+        return _problem(stale(ages)) if ages.stale else _state({"status": "fresh", **plain.encode(ages)})
 
     def exposition() -> Response:
         headers = {"Cache-Control": "no-store"}
@@ -289,7 +293,7 @@ def _http_error(error: HTTPException) -> AnyResponse:
     details = {
         404: "this address does not exist; /docs lists those that do",
         413: "the body of this request is too long",
-        405: f"{questions.shortened(request.method)} is not supported here; the header Allow lists what is",
+        405: f"{shortened(request.method)} is not supported here; the header Allow lists what is",
     }
     default = error.description or "this request cannot be answered"
     return _problem(Problem(response.status_code, details.get(response.status_code, default)), response.headers)
@@ -305,7 +309,7 @@ def _finish(response: AnyResponse) -> AnyResponse:
     """Evaluate the conditions of the request, record its route, and add the headers of every answer."""
     if request.method in {"GET", "HEAD"} and 200 <= response.status_code < 300:
         etag, last_modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
-        status = conditional_requests.evaluate(request.environ, etag, last_modified)
+        status = conditional.evaluate(request.environ, etag, last_modified)
         if status == HTTPStatus.PRECONDITION_FAILED:
             response = _problem(problems.PRECONDITION_FAILED)
         elif status == HTTPStatus.NOT_MODIFIED:

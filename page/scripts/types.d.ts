@@ -1,5 +1,6 @@
 /**
- * The documents that the page reads. The server and the static export have them at the same addresses.
+ * The documents that the page reads. The server and the static export have them at the same addresses. A test holds them
+ * equal to the dataclasses of `crypto_predict/web/page/documents.py`.
  *
  * Days are "2026-11-23", instants "2026-11-23T06:00:00Z", both in UTC. Prices are in the pair's quote currency.
  * The price of a day is its close, at the end of the day. Lists by day have one item a day, without a hole.
@@ -7,6 +8,19 @@
 
 export type Day = string;
 export type Instant = string;
+
+/** The newest price, at which the forecast starts: persistence. */
+export interface Anchor {
+  at: Instant;
+  price: number;
+}
+
+/** What Prophet alone says about the days ahead. Its interval is null without a backtest. */
+export interface Prophet {
+  prediction: number[];
+  low: number[] | null;
+  high: number[] | null;
+}
 
 /**
  * `page/{slug}.json`: the history and the forecast of a pair. Lists of prices by day are sent as differences, of which
@@ -20,14 +34,14 @@ export interface ForecastDocument {
   simulated: boolean;
   source: string;
   first: Day; // the first daily candle
-  last: Day; // the last one
+  last: Day; // the last daily candle
   closes: (number | null)[]; // `first` to `last`; null: the day has no candle
   fitted: number[]; // the curve that was fitted, `first` to `last`
-  anchor: { at: Instant; price: number }; // the newest price, at which the forecast starts: persistence
+  anchor: Anchor;
   levels: number[]; // of the quantiles: 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95
   prediction: number[]; // 365 days after `last`
-  quantiles: number[][]; // one list of 365 days a level
-  prophet: { prediction: number[]; low: number[] | null; high: number[] | null }; // what Prophet alone says
+  quantiles: number[][]; // a list of 365 days for each level
+  prophet: Prophet;
 }
 
 /** A figure with its 95 % confidence interval. */
@@ -36,7 +50,7 @@ export interface Confidence {
   high: number;
 }
 
-/** The scores of one horizon: the members of `Score` in crypto_predict/baked/schema.py that the page shows. */
+/** The scores of one horizon. */
 export interface Score {
   horizon_days: number;
   forecasts: number;
@@ -49,6 +63,27 @@ export interface Score {
   pit: number[]; // the share of outcomes in each tenth of the forecast distribution
   confidence: Record<string, Confidence>;
   words: string;
+}
+
+/** The scores of Prophet alone at one horizon. */
+export interface ProphetScore {
+  horizon_days: number;
+  forecasts: number;
+  relative_mae: number | null;
+  coverage: number;
+}
+
+export interface ProphetBacktest {
+  scores: ProphetScore[];
+  words: string;
+}
+
+export interface Backtest {
+  first_cutoff: Day;
+  last_cutoff: Day;
+  cutoffs: number;
+  scores: Score[];
+  prophet: ProphetBacktest | null;
 }
 
 /** A published forecast and what happened. */
@@ -64,37 +99,42 @@ export interface LiveForecast {
   actual: number;
 }
 
+/** The scores of the published forecasts of one horizon. */
+export interface LiveScore {
+  horizon_days: number;
+  due: number;
+  relative_mae: number | null;
+  coverage: number;
+}
+
+/** The published forecasts of a pair. */
+export interface LiveRecord {
+  since: Instant;
+  releases: number;
+  due: number;
+  days: number;
+  pending: number;
+  relative_mae: number | null;
+  coverage: number | null;
+  by_horizon: LiveScore[];
+  latest: LiveForecast[]; // newest first
+}
+
 /** `page/{slug}/record.json`: how good the forecasts have been. */
 export interface RecordDocument {
   pair: string;
   simulated: boolean;
   coverage: number; // nominal: 0.8
   words: string[]; // sentences for a reader who is not a statistician; the page shows them as they are
-  backtest: {
-    first_cutoff: Day;
-    last_cutoff: Day;
-    cutoffs: number;
-    scores: Score[];
-    prophet: { scores: { horizon_days: number; forecasts: number; relative_mae: number | null; coverage: number }[]; words: string } | null;
-  } | null; // null: the history is too short
-  live: {
-    since: Instant;
-    releases: number;
-    due: number;
-    days: number;
-    pending: number;
-    relative_mae: number | null;
-    coverage: number | null;
-    by_horizon: { horizon_days: number; due: number; relative_mae: number | null; coverage: number }[];
-    latest: LiveForecast[]; // newest first
-  } | null; // null: nothing has been published yet
+  backtest: Backtest | null; // null: the history is too short
+  live: LiveRecord | null; // null: no forecast has been published yet
 }
 
 /** `page/{slug}/releases.json`: the days with a release whose forecast can be shown again, the newest of each day. */
 export interface ReleasesDocument {
   pair: string;
   simulated: boolean;
-  days: Day[]; // newest first
+  days: string[]; // newest first
 }
 
 /** `page/{slug}/releases/{day}.json`: what was forecast then, for the 30 days after `last`. */
@@ -103,13 +143,13 @@ export interface ReleaseDocument {
   simulated: boolean;
   build: string;
   made_at: Instant;
-  anchor: { at: Instant; price: number };
+  anchor: Anchor;
   last: Day;
   levels: number[];
   prediction: number[];
   low: number[]; // of the 80 % interval
   high: number[];
-  quantiles: number[][] | null; // one list of 30 days a level; null: an early release without them
+  quantiles: number[][] | null; // a list of 30 days for each level; null: an early release without them
   outcomes: (number | null)[]; // the closes of these days as first recorded; null: not recorded
 }
 

@@ -24,7 +24,7 @@ from crypto_predict.history import SETTLE
 from crypto_predict.market import Candle, Gap, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.ports import MOST_ATTEMPTS, MarketWriter
 from crypto_predict.sources.alpaca.rest import Alpaca
-from crypto_predict.sources.alpaca.settings import AlpacaSettings
+from crypto_predict.sources.exchange import Settings
 from crypto_predict.store import WritableDatabase, open_writer
 from tests.support.collecting import EVER, MINUTES
 from tests.support.databases import new_database, new_postgresql
@@ -109,7 +109,7 @@ def test_the_real_gaps_of_an_exchange_are_the_table_of_gaps(kind: str, days: int
         ReplayServer(AlpacaExchange({(BTC, "1Min"): market})) as server,
         open_writer(new_database(kind, tmp_path)) as database,
     ):
-        fill(database, Alpaca(AlpacaSettings(server.url), policy=QUICK), first, (first + (days - 1) * DAY).date())
+        fill(database, Alpaca(Settings(server.url), policy=QUICK), first, (first + (days - 1) * DAY).date())
         assert stored(database) == market
         assert gaps_of(database) == expected
         (series,) = database.collected()
@@ -320,7 +320,7 @@ def test_a_fault_that_passes_does_not_show(fault: Fault, times: int, file: Writa
     market = minutes(2 * WINDOW)
     with ReplayServer(AlpacaExchange({(BTC, "1Min"): market})) as server:
         server.inject(fault, times, when=lambda request: request.query["start"] > START.isoformat())
-        fill(file, Alpaca(AlpacaSettings(server.url), policy=QUICK), until=date(2023, 1, 12))
+        fill(file, Alpaca(Settings(server.url), policy=QUICK), until=date(2023, 1, 12))
         assert stored(file) == market[: 12 * 1440]
 
 
@@ -336,7 +336,7 @@ def test_a_fault_that_stays_keeps_every_window_before_it(fault: Fault, reason: s
     market = minutes(3 * WINDOW)
     policy = QUICK.__class__(attempts=2, first_wait=0.01, longest_wait=0.02, connect_timeout=5, read_timeout=0.5)
     with ReplayServer(AlpacaExchange({(BTC, "1Min"): market, (BTC, "1Day"): market[:1]})) as server:
-        source = Alpaca(AlpacaSettings(server.url), policy=policy)
+        source = Alpaca(Settings(server.url), policy=policy)
         server.inject(fault, 9, when=lambda request: request.query["start"] > (START + 7 * DAY).isoformat())
         with pytest.raises(SourceError, match=reason):
             fill(database, source, until=date(2023, 1, 19))
@@ -357,7 +357,7 @@ def test_a_database_that_goes_away_in_the_middle_keeps_what_it_has(tmp_path: Pat
         return await handler(request)
 
     with ReplayServer(AlpacaExchange({(BTC, "1Min"): market, (BTC, "1Day"): market[:1]})) as server:
-        source = Alpaca(AlpacaSettings(server.url), policy=QUICK)
+        source = Alpaca(Settings(server.url), policy=QUICK)
         server.inject(goes_away, when=lambda request: request.query["start"] > (START + 7 * DAY).isoformat())
         with open_writer(url) as opened, pytest.raises(DatabaseError) as error:
             fill(opened, source, until=date(2023, 1, 19))

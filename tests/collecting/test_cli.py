@@ -24,9 +24,9 @@ from crypto_predict.store import open_reader, open_writer
 from tests.support.collecting import MINUTES, alpaca_of, collect_here, collecting, stored_candles
 from tests.support.databases import new_database
 from tests.support.disks import small_disk
-from tests.support.replay.alpaca import AlpacaExchange
+from tests.support.replay.alpaca import AlpacaExchange, exchange
 from tests.support.replay.binance import BinanceExchange
-from tests.support.replay.minutes import BTC, START, exchange, minutes
+from tests.support.replay.minutes import BTC, START, minutes
 from tests.support.replay.poloniex import PoloniexExchange
 from tests.support.replay.server import Fault, ReplayServer, refused, stall
 from tests.support.serving import ROOT

@@ -12,17 +12,16 @@ from crypto_predict.market import Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import ACTIVE, STOPPED, CollectedSeries, PairRegistry
 from crypto_predict.sources.alpaca.rest import Alpaca
-from crypto_predict.sources.alpaca.settings import AlpacaSettings
 from crypto_predict.sources.binance.rest import Binance
-from crypto_predict.sources.binance.settings import BinanceSettings
+from crypto_predict.sources.exchange import Settings
 from crypto_predict.store import WritableDatabase
 from tests.support.live import minutes_of
 from tests.support.minutes import candles
 from tests.support.replay.alpaca import AlpacaExchange
 from tests.support.replay.binance import BinanceExchange
-from tests.support.replay.exchanges import TETHER
 from tests.support.replay.minutes import BTC, QUICK, START, full_minutes, minutes
 from tests.support.replay.server import ReplayServer, answer
+from tests.support.replay.venue import TETHER
 
 ETH, NOPE = Pair("ETH", "USD"), Pair("NOPE", "USD")
 NOW = START + timedelta(hours=5)
@@ -41,8 +40,8 @@ class Exchanges:
 
     def registry(self, database: WritableDatabase) -> Registry:
         """Return a registry of both, at noon of the only day."""
-        alpaca = Alpaca(AlpacaSettings(self.alpaca.url), policy=QUICK)
-        binance = Binance(BinanceSettings(self.binance.url), policy=QUICK)
+        alpaca = Alpaca(Settings(self.alpaca.url), policy=QUICK)
+        binance = Binance(Settings(self.binance.url), policy=QUICK)
         return Registry(database, [alpaca, binance], Clock(NOW))
 
 
@@ -79,7 +78,7 @@ def test_a_pair_that_no_source_has_is_refused(pair: Pair, exchanges: Exchanges, 
 
 def test_a_pair_that_was_not_traded_for_a_month_is_refused(exchanges: Exchanges, file: WritableDatabase) -> None:
     """Binance still sends the candles of pairs that it has delisted."""
-    binance = Binance(BinanceSettings(exchanges.binance.url), policy=QUICK)
+    binance = Binance(Settings(exchanges.binance.url), policy=QUICK)
     with pytest.raises(UnusableHistory, match="it has no candle of BTC/USDT since 2023-02-09"):
         Registry(file, [binance], Clock(START + timedelta(days=69))).add(BTC)
 
@@ -120,7 +119,7 @@ def test_an_exchange_that_is_away_is_passed_over_if_another_one_has_the_pair(
 
 def test_refused_keys_are_an_error(exchanges: Exchanges, file: WritableDatabase) -> None:
     exchanges.alpaca.inject(answer(403), 100)
-    keys = AlpacaSettings(exchanges.alpaca.url, "key", "secret")
+    keys = Settings(exchanges.alpaca.url, keys={"ALPACA_API_KEY": "key", "ALPACA_SECRET_KEY": "secret"})
     with pytest.raises(RefusedKeys):
         Registry(file, [Alpaca(keys, policy=QUICK)], Clock(NOW)).add(BTC)
 

@@ -13,7 +13,8 @@ from prophet.serialize import model_from_json
 from crypto_predict.baked import schema
 from crypto_predict.baked.evaluation import Curve, Evaluator
 from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS, Anchor, PairForecast
-from crypto_predict.forecasting.candidates.models import CANDIDATES, PROPHET
+from crypto_predict.forecasting.candidates import NAMES
+from crypto_predict.forecasting.candidates.prophet import PROPHET
 from crypto_predict.forecasting.candidates.prophet_fit import fit_prophet
 from crypto_predict.forecasting.daily import FittedForecast, fitted_band, forecast_pair, forecast_quantiles
 from crypto_predict.forecasting.distribution.days import DailyDistribution
@@ -47,8 +48,8 @@ def fit(history: History, anchor: Anchor | None = None, past: Replay | None = No
 def taking(candidate: str, weight: float) -> Replay:
     """A backtest that gives this weight to one candidate, which forecasts 1 % a day."""
     series = DailySeries.of(HISTORY)
-    index = list(CANDIDATES).index(candidate)
-    predicted = np.zeros((1, len(CANDIDATES), len(HORIZONS)))
+    index = NAMES.index(candidate)
+    predicted = np.zeros((1, len(NAMES), len(HORIZONS)))
     weights = np.zeros_like(predicted)
     predicted[0, index], weights[0, index] = 0.01 * np.array(HORIZONS), weight
     cutoffs, quantiles = np.array([len(series) - 1]), np.zeros((1, len(HORIZONS), len(LEVELS)))

@@ -21,14 +21,15 @@ from crypto_predict.baked.ledger import DAYS, Outcome, Release
 from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, LiveForecast, LiveRecord, PairForecast, Scorecard
 from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableHistory
 from crypto_predict.forecasting import record as record_module
+from crypto_predict.forecasting.distribution.losses import interval_score
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.record import Record
 from crypto_predict.history import History, read_history
 from crypto_predict.market import DAY, Interval, Pair
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.sources.simulated import Simulated
-from crypto_predict.web.answers import Answers
-from crypto_predict.web.questions import ForecastQuestion
+from crypto_predict.web.model.answers import Answers
+from crypto_predict.web.model.questions import ForecastQuestion
 from tests.support import ledgers
 from tests.support.histories import history_of, make_candle
 from tests.support.ledgers import START, contents, make_outcome, make_release, members, sealed
@@ -400,7 +401,7 @@ def test_the_scores_of_released_quantiles_are_those_computed_by_hand() -> None:
     crps = metrics.crps_quantiles(actual, quantiles, np.array(LEVELS))
     reference = metrics.crps_gaussian(actual, np.zeros(5), sigma)
     half = sigma * stats.norm.ppf(0.9)
-    winkler = [metrics.interval_score(actual, -reach, reach, 0.8).mean() for reach in (np.full(5, 0.1), half)]
+    winkler = [interval_score(actual, -reach, reach, 0.8).mean() for reach in (np.full(5, 0.1), half)]
     assert (live.due, live.coverage_50, live.coverage_90) == (5, 0.4, 0.8)
     assert live.crps == pytest.approx(crps.mean(), rel=1e-3)
     assert live.relative_crps == pytest.approx(crps.mean() / reference.mean(), rel=1e-3)

@@ -16,7 +16,7 @@ from crypto_predict.history import MIN_CANDLES, SETTLE, STALE, Candles, Defect, 
 from crypto_predict.market import DAY, EPOCH, Candle, Gap, Interval, Pair, Quote, Span
 from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.csv_file import CsvFile
-from crypto_predict.sources.retry import Failure, RetryPolicy
+from crypto_predict.sources.network.retry import Failure, RetryPolicy
 from crypto_predict.sources.simulated import Simulated
 from tests.support.histories import history_of
 

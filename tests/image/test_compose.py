@@ -30,7 +30,7 @@ def served(tmp_path: Path) -> Iterator[tuple[Project, int]]:
         found.remove()
 
 
-@engine.needs_engine
+@pytest.mark.engine
 @needs_compose
 @pytest.mark.timeout(600)
 def test_one_command_starts_the_service(served: tuple[Project, int]) -> None:
@@ -51,7 +51,7 @@ def test_one_command_starts_the_service(served: tuple[Project, int]) -> None:
     assert json.loads(docker("inspect", container))[0]["State"]["ExitCode"] == 0
 
 
-@engine.needs_engine
+@pytest.mark.engine
 @needs_compose
 @pytest.mark.timeout(600)
 def test_keys_of_the_environment_reach_the_exchange_but_not_the_image(served: tuple[Project, int]) -> None:

@@ -19,7 +19,7 @@ SENT = [
 ]
 
 
-@engine.needs_engine
+@pytest.mark.engine
 def test_the_build_context_contains_only_what_the_build_needs(tmp_path: Path) -> None:
     """A checkout may also contain a git history, an environment, old models, secrets and gigabytes of candles."""
     context, sent = tmp_path / "context", tmp_path / "sent"

@@ -10,13 +10,13 @@ import pytest
 import requests
 
 from tests.support import engine
-from tests.support.engine import Container, docker, needs_engine, running_container
+from tests.support.engine import Container, docker, running_container
 from tests.support.layers import BUNDLE, MODEL_FILES, Layer, bundle_of, inspect, layers_above_base
 from tests.support.serving import ROOT
 from tests.test_floors import MODULES, PACKAGE, all_imports
 
 image = engine.image  # a fixture
-pytestmark = [needs_engine, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 LIVE = (f"{PACKAGE}.store", f"{PACKAGE}.collecting")
 MOST_BYTES = 13_000_000  # in the layers above the base

@@ -19,7 +19,7 @@ from crypto_predict.history import SETTLE
 from crypto_predict.market import Interval
 from tests.support import engine
 from tests.support.builds import Build
-from tests.support.engine import docker, needs_engine, running_container
+from tests.support.engine import docker, running_container
 from tests.support.histories import as_csv, flat, make_candle, make_history, read_candles
 from tests.support.layers import MODEL_FILES, files_of, inspect, layers_above_base, pushed_layers
 from tests.support.models import BTC
@@ -29,7 +29,7 @@ from tests.support.serving import ROOT
 from tests.test_floors import PACKAGE
 
 image, registry = engine.image, engine.registry  # fixtures
-pytestmark = [needs_engine, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 REAL = Path("../shared/data/binance_BTC-USDT_1d.csv")
 CONTEXT = [

@@ -19,7 +19,7 @@ from tests.support.engine import docker
 from tests.support.layers import BUNDLE, Layer, bundle_of, inspect, layers_above_base
 from tests.support.serving import ROOT
 
-pytestmark = [engine.needs_engine, compose.needs_compose, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.engine, compose.needs_compose, pytest.mark.timeout(600)]
 
 SERVICES = ("api", "trainer", "collector", "database")
 GUIDE = (ROOT / "docs" / "self-hosting.md").read_text(encoding="utf-8")

@@ -9,7 +9,6 @@ import pytest
 from crypto_predict.baked import schema
 from crypto_predict.release.__main__ import DONE, FAILED, REFUSED
 from tests.support import releases
-from tests.support.engine import needs_engine
 from tests.support.github import GitHub
 from tests.support.jobs import Job, Step
 from tests.support.registries import failing
@@ -19,7 +18,7 @@ from tests.support.sigstore import RELEASE, Signer
 
 __all__ = ["published"]
 
-pytestmark = needs_engine
+pytestmark = pytest.mark.engine
 EMPTY = {"digest": "", "build": "", "champion": "", "ledger": ""}
 FIRST = {"follows": "nothing", **EMPTY}
 MAIN = "refs/remotes/origin/main"

@@ -19,7 +19,7 @@ from crypto_predict.market import Pair
 from crypto_predict.release import markdown
 from crypto_predict.release.__main__ import main
 from crypto_predict.release.page import PICTURE_DAYS, PICTURE_STEP, changes, page, picture
-from tests.support.engine import build, forget, needs_engine
+from tests.support.engine import build, forget
 from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model
 from tests.support.training import QUICK, REVISION, in_process, price_file
 
@@ -62,7 +62,7 @@ def image_of(folder: Path, request: pytest.FixtureRequest) -> str:
     return tag
 
 
-@needs_engine
+@pytest.mark.engine
 def test_a_real_release_shows_forecast_scores_record_and_changes(
     trained: list[Path], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -94,7 +94,7 @@ def test_a_real_release_shows_forecast_scores_record_and_changes(
         assert words in text
 
 
-@needs_engine
+@pytest.mark.engine
 def test_an_image_without_model_or_ledger_has_no_page_even_if_an_earlier_one_was_copied(
     trained: list[Path], tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:

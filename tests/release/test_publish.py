@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from crypto_predict.release.__main__ import DONE, FAILED, main
-from tests.support.engine import needs_engine, registry
+from tests.support.engine import registry
 from tests.support.indexes import Layout
 from tests.support.registries import digest_at, failing, needs_skopeo
 
 __all__ = ["registry"]
 
-pytestmark = [needs_engine, needs_skopeo]
+pytestmark = [pytest.mark.engine, needs_skopeo]
 IMAGE = "owner/name"
 TAGS = ("0.3.1-20240518121047", "0.3.1", "latest")
 

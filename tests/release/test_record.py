@@ -13,7 +13,6 @@ from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import Evaluator
 from crypto_predict.release.__main__ import DONE, FAILED
 from tests.support import releases
-from tests.support.engine import needs_engine
 from tests.support.github import REPOSITORY, GitHub
 from tests.support.jobs import Job, Step
 from tests.support.models import BTC
@@ -23,7 +22,7 @@ from tests.support.repositories import Repository
 
 __all__ = ["published"]
 
-pytestmark = needs_engine
+pytestmark = pytest.mark.engine
 REF = "refs/heads/record"
 FILES = {"README.md", "btc-usd.svg", "forecasts.json", "ledger.jsonl", "scorecard.json"}
 

@@ -11,12 +11,12 @@ import pytest
 
 from crypto_predict.baked import store
 from crypto_predict.release.__main__ import main
-from tests.support.engine import build, docker, forget, image, needs_engine
+from tests.support.engine import build, docker, forget, image
 from tests.support.training import QUICK, REVISION, in_process, price_file
 
 __all__ = ["image"]
 
-pytestmark = [needs_engine, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 DONE, FAILED, REFUSED = 0, 1, 4
 LABEL = "org.opencontainers.image"
 Variant = Callable[..., str]

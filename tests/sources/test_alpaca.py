@@ -8,13 +8,13 @@ import pytest
 from crypto_predict.errors import InvalidValue, UnusableHistory
 from crypto_predict.market import Interval, Pair, Quote, Span
 from crypto_predict.market.ports import CandleSource, QuoteSource
+from crypto_predict.sources.alpaca import EXCHANGE as ALPACA_EXCHANGE
 from crypto_predict.sources.alpaca.rest import Alpaca
-from crypto_predict.sources.alpaca.settings import AlpacaSettings
-from crypto_predict.sources.limits import Bounds
+from crypto_predict.sources.exchange import Settings
 from tests.support.replay import server as replay
-from tests.support.replay.alpaca import AlpacaExchange, Paging, Tokens, bar
-from tests.support.replay.exchanges import ALPACA
-from tests.support.replay.minutes import BTC, QUICK, START, exchange, minutes, read
+from tests.support.replay.alpaca import VENUE as ALPACA
+from tests.support.replay.alpaca import AlpacaExchange, Paging, Tokens, bar, exchange, read
+from tests.support.replay.minutes import BTC, QUICK, START, minutes
 from tests.support.replay.server import Fault, ReplayServer
 
 REAL_HISTORY = Path(__file__).parents[3] / "shared" / "data" / "binance_BTC-USDT_1d.csv"
@@ -135,7 +135,7 @@ def test_times_are_read_to_the_instant_in_any_notation() -> None:
 def test_every_interval_is_requested_by_its_name(interval: Interval, timeframe: str) -> None:
     candles = [candle._replace(open_time=START + i * interval.length) for i, candle in enumerate(minutes(7))]
     with exchange(candles, timeframe=timeframe) as server:
-        source: CandleSource = Alpaca(AlpacaSettings.from_environ({"ALPACA_DATA_URL": f"{server.url}/"}))
+        source: CandleSource = Alpaca(ALPACA_EXCHANGE.settings({"ALPACA_DATA_URL": f"{server.url}/"}))
         assert list(source.candles(BTC, interval, Span(START, START + 7 * interval.length))) == candles
     [asked] = server.requests
     assert asked.query == {
@@ -155,7 +155,7 @@ def test_keys_are_sent_only_when_both_are_set(key: str | None, secret: str | Non
     """Alpaca answers without keys, and refuses a single one."""
     with exchange(minutes(3)) as server:
         environ = {"ALPACA_DATA_URL": server.url, "ALPACA_API_KEY": key or "", "ALPACA_SECRET_KEY": secret or ""}
-        source = Alpaca.from_environ(environ, Bounds())
+        source = ALPACA_EXCHANGE.open_source(environ)
         list(source.candles(BTC, Interval.MINUTE_1, Span(START, START + timedelta(minutes=3))))
     [asked] = server.requests
     given = {name: value for name, value in asked.headers.items() if name.startswith(("apca", "authorization"))}
@@ -164,20 +164,20 @@ def test_keys_are_sent_only_when_both_are_set(key: str | None, secret: str | Non
 
 def test_keys_come_from_the_environment_and_an_empty_value_means_absent() -> None:
     environ = {"ALPACA_API_KEY": KEY, "ALPACA_SECRET_KEY": SECRET}
-    assert AlpacaSettings.from_environ(environ) == AlpacaSettings(api_key=KEY, secret_key=SECRET)
-    assert AlpacaSettings.from_environ(dict.fromkeys(environ, "")) == AlpacaSettings()
+    assert ALPACA_EXCHANGE.settings(environ).keys == environ
+    assert ALPACA_EXCHANGE.settings(dict.fromkeys(environ, "")) == ALPACA_EXCHANGE.settings({})
 
 
 def test_keys_are_never_printed() -> None:
     """Settings end up in logs and tracebacks."""
-    settings = AlpacaSettings(api_key="hush-key", secret_key="hush-secret")
+    settings = Settings("", keys={"ALPACA_API_KEY": "hush-key", "ALPACA_SECRET_KEY": "hush-secret"})
     assert "hush" not in repr(settings) + str(settings) + f"{settings}"
 
 
 @pytest.mark.parametrize("secret", ["two words", "line\nbreak", "naïve", "tab\t", "nul\0"])
 def test_a_key_that_no_header_can_contain_is_refused_and_not_shown(secret: str) -> None:
     with pytest.raises(InvalidValue, match="ALPACA_SECRET_KEY") as caught:
-        AlpacaSettings.from_environ({"ALPACA_API_KEY": KEY, "ALPACA_SECRET_KEY": secret})
+        ALPACA_EXCHANGE.settings({"ALPACA_API_KEY": KEY, "ALPACA_SECRET_KEY": secret})
     assert secret not in str(caught.value)
 
 
@@ -186,7 +186,7 @@ TOP = Quote(START + timedelta(microseconds=123_456), bid=42_000.0, bid_size=0.5,
 
 def test_a_quote_is_the_top_of_the_book_with_the_time_of_the_exchange() -> None:
     with ReplayServer(AlpacaExchange({}, quotes={BTC: TOP})) as server:
-        source: QuoteSource = Alpaca(AlpacaSettings(server.url), policy=QUICK)
+        source: QuoteSource = Alpaca(Settings(server.url), policy=QUICK)
         assert source.quote(BTC) == TOP
         with pytest.raises(UnusableHistory, match="it has no quote of NOPE/USD"):
             source.quote(Pair("NOPE", "USD"))
@@ -208,14 +208,13 @@ def test_a_malformed_quote_is_asked_for_again_and_then_refused(change: Change, r
 
 def test_one_location_is_that_of_rest_and_stream() -> None:
     """Alpaca's own venue, and those of Kraken, have different prices."""
-    default = AlpacaSettings()
-    assert AlpacaSettings.from_environ({"ALPACA_LOCATION": "us"}) == AlpacaSettings.from_environ({}) == default
-    named = AlpacaSettings.from_environ({"ALPACA_LOCATION": "us-1"})
+    default = ALPACA_EXCHANGE.settings({})
+    assert ALPACA_EXCHANGE.settings({"ALPACA_LOCATION": "us"}) == ALPACA_EXCHANGE.settings({}) == default
+    named = ALPACA_EXCHANGE.settings({"ALPACA_LOCATION": "us-1"})
     assert (named.location, named.stream_url) == ("us-1", "wss://stream.data.alpaca.markets/v1beta3/crypto/us-1")
-    assert AlpacaSettings.from_environ({"ALPACA_STREAM_URL": "ws://h/v1beta3/crypto/eu-1"}).location == "eu-1"
+    assert ALPACA_EXCHANGE.settings({"ALPACA_STREAM_URL": "ws://h/v1beta3/crypto/eu-1"}).location == "eu-1"
     assert (
-        AlpacaSettings.from_environ({"ALPACA_STREAM_URL": "ws://h/mirror", "ALPACA_LOCATION": "eu-1"}).location
-        == "eu-1"
+        ALPACA_EXCHANGE.settings({"ALPACA_STREAM_URL": "ws://h/mirror", "ALPACA_LOCATION": "eu-1"}).location == "eu-1"
     )
 
 
@@ -229,4 +228,4 @@ def test_one_location_is_that_of_rest_and_stream() -> None:
 def test_another_location_of_the_stream_than_of_rest_is_refused(environ: dict[str, str]) -> None:
     """The stream and REST would revise each other's candles."""
     with pytest.raises(InvalidValue, match="location"):
-        AlpacaSettings.from_environ(environ)
+        ALPACA_EXCHANGE.settings(environ)

@@ -23,9 +23,10 @@ from crypto_predict.market.ports import (
     Interrupted,
     QuoteReceived,
 )
+from crypto_predict.sources.alpaca import EXCHANGE as ALPACA_EXCHANGE
 from crypto_predict.sources.alpaca.rest import Alpaca
-from crypto_predict.sources.alpaca.settings import AlpacaSettings
 from crypto_predict.sources.alpaca.stream import MOST_WAITING, SILENCE, AlpacaFeed
+from crypto_predict.sources.exchange import Settings
 from tests.support.replay import server as replay
 from tests.support.replay import streams
 from tests.support.replay.alpaca import KEYS, AlpacaInMotion, bar_frame, packed, quote_frame, refusal
@@ -57,7 +58,7 @@ class Venue:
     def __init__(self, exchange: AlpacaInMotion, motion: Motion, server: ReplayServer, clock: Clock) -> None:
         self.exchange, self.motion, self.server, self.clock = exchange, motion, server, clock
         stream_url = f"{server.url.replace('http', 'ws')}/v1beta3/crypto/us"
-        self.settings = AlpacaSettings(server.url, *KEYS, stream_url)
+        self.settings = Settings(server.url, stream_url, dict(zip(ALPACA_EXCHANGE.keys, KEYS, strict=True)))
 
     @property
     def host(self) -> str:
@@ -71,7 +72,7 @@ class Venue:
         return list(Alpaca(self.settings).candles(pair, Interval.MINUTE_1, asked))
 
     def events(
-        self, *acts: Callable[[], object], pairs: Sequence[Pair] = (BTC, ETH), settings: AlpacaSettings | None = None
+        self, *acts: Callable[[], object], pairs: Sequence[Pair] = (BTC, ETH), settings: Settings | None = None
     ) -> list[FeedEvent]:
         """Return all events of one connection. Once it has subscribed, `acts` are called."""
         return asyncio.run(_all_events(AlpacaFeed(settings or self.settings, self.clock), acts, pairs))
@@ -357,7 +358,7 @@ def test_a_subscription_that_is_lost_ends_the_stream(answer: bytes | None, reaso
 def test_every_location_is_a_venue_of_its_own_for_rest_and_stream() -> None:
     """Candles of one venue must not be revised by those of another."""
     with alpaca(location="eu-1") as venue:
-        settings = AlpacaSettings.from_environ(
+        settings = ALPACA_EXCHANGE.settings(
             {
                 "ALPACA_DATA_URL": venue.server.url,
                 "ALPACA_STREAM_URL": f"{venue.server.url.replace('http', 'ws')}/v1beta3/crypto/eu-1",
@@ -522,7 +523,7 @@ def test_keys_that_are_refused_are_an_error(code: int, caplog: pytest.LogCapture
 
 def test_wrong_keys_are_refused() -> None:
     with alpaca() as venue, pytest.raises(RefusedKeys, match='answered 402 "auth failed"'):
-        venue.events(settings=replace(venue.settings, secret_key="another"))
+        venue.events(settings=replace(venue.settings, keys={**venue.settings.keys, "ALPACA_SECRET_KEY": "another"}))
 
 
 @pytest.mark.parametrize("environ", [{}, {"ALPACA_API_KEY": "k"}, {"ALPACA_SECRET_KEY": "s", "ALPACA_API_KEY": ""}])
@@ -532,7 +533,7 @@ def test_without_both_keys_the_stream_is_refused_before_it_connects(environ: dic
     async def first(feed: AlpacaFeed) -> FeedEvent:
         return await anext(feed.events([BTC]))
 
-    feed = AlpacaFeed.from_environ({**environ, "ALPACA_STREAM_URL": "ws://127.0.0.1:1"}, Clock())
+    feed = AlpacaFeed(ALPACA_EXCHANGE.settings({**environ, "ALPACA_STREAM_URL": "ws://127.0.0.1:1"}), Clock())
     with pytest.raises(RefusedKeys, match="live stream requires keys: set ALPACA_API_KEY and ALPACA_SECRET_KEY"):
         asyncio.run(first(feed))
 

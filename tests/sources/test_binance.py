@@ -13,13 +13,13 @@ from aiohttp import web
 from crypto_predict.errors import SourceError, UnusableHistory
 from crypto_predict.market import Interval, Pair, Quote, Span
 from crypto_predict.market.ports import CandleSource, QuoteSource
-from crypto_predict.sources.binance.rest import PAGE, Binance
-from crypto_predict.sources.limits import Bounds
+from crypto_predict.sources.network.limits import Bounds
 from tests.support.replay import server as replay
+from tests.support.replay.binance import VENUE as BINANCE
 from tests.support.replay.binance import BinanceExchange, kline
-from tests.support.replay.exchanges import BINANCE, MINUTE
 from tests.support.replay.minutes import QUICK, START, full_minutes
 from tests.support.replay.server import Answer, Fault, Handler, ReplayServer
+from tests.support.replay.venue import MINUTE
 
 REAL_HISTORIES = sorted((Path(__file__).parents[3] / "shared" / "data").glob("binance_*.csv"))
 BTC, ETH, BTC_USD = Pair("BTC", "USDT"), Pair("ETH", "USDT"), Pair("BTC", "USD")
@@ -119,16 +119,18 @@ def test_every_interval_is_requested_by_its_name(interval: Interval, label: str)
 
 
 def test_its_intervals_are_those_that_the_exchange_has() -> None:
-    assert Binance.intervals == set(Interval) - {Interval.MINUTE_10}
+    assert BINANCE.exchange.intervals.keys() == set(Interval) - {Interval.MINUTE_10}
 
 
 def test_a_server_that_ignores_the_span_is_not_asked_for_ever() -> None:
     """It must not look like the end of the history either: what is missing would be taken for a gap."""
-    with BINANCE.serving(full_minutes(2 * PAGE)) as server:
-        first_page = replay.answer(200, json.dumps([kline(candle, Interval.MINUTE_1) for candle in full_minutes(PAGE)]))
+    with BINANCE.serving(full_minutes(2 * BINANCE.page)) as server:
+        first_page = replay.answer(
+            200, json.dumps([kline(candle, Interval.MINUTE_1) for candle in full_minutes(BINANCE.page)])
+        )
         server.inject(first_page, times=10)
         with pytest.raises(SourceError, match=r"from 2023-01-01 16:40 to .*, and sent others"):
-            BINANCE.read(server, 2 * PAGE)
+            BINANCE.read(server, 2 * BINANCE.page)
         assert len(server.requests) == 2
 
 
@@ -146,10 +148,10 @@ def test_the_weight_that_other_programs_have_used_is_respected() -> None:
         answer.headers["X-MBX-USED-WEIGHT-1M"] = "6000"
         return answer
 
-    with BINANCE.serving(full_minutes(3 * PAGE)) as server:
+    with BINANCE.serving(full_minutes(3 * BINANCE.page)) as server:
         server.inject(exhausted, times=9)
         with pytest.raises(SourceError, match="it took longer than 1 s"):
-            BINANCE.read(server, 3 * PAGE, bounds=Bounds(seconds=1))
+            BINANCE.read(server, 3 * BINANCE.page, bounds=Bounds(seconds=1))
         assert len(server.requests) == 1
 
 

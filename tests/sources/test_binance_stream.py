@@ -31,9 +31,10 @@ from crypto_predict.market.ports import (
     QuoteReceived,
     Retiring,
 )
+from crypto_predict.sources.binance import EXCHANGE as BINANCE_EXCHANGE
 from crypto_predict.sources.binance.rest import Binance
-from crypto_predict.sources.binance.settings import BinanceSettings
 from crypto_predict.sources.binance.stream import LIFETIME, MOST_WAITING, PAIRS_A_CONNECTION, BinanceFeed
+from crypto_predict.sources.exchange import Settings
 from tests.support.replay import server as replay
 from tests.support.replay import streams
 from tests.support.replay.binance import BinanceInMotion, candle_frame, quote_frame, shutting_down
@@ -98,7 +99,7 @@ class Market:
 
     def feed(self, url: str = "", **options: Any) -> BinanceFeed:
         """Return a feed of this exchange."""
-        return BinanceFeed(BinanceSettings(self.server.url, url or self.url), self.clock, **options)
+        return BinanceFeed(Settings(self.server.url, url or self.url), self.clock, **options)
 
     def read(
         self, done: Done, fault: StreamFault | None = None, when: Done | None = None, feed: BinanceFeed | None = None
@@ -201,7 +202,7 @@ def test_a_closed_candle_is_the_one_that_rest_has() -> None:
             received = candles(found, pair)
             span = Span(received[0].open_time, received[-1].open_time + MINUTE)
             assert received == live.motion.truth(pair, span)
-            assert received == list(Binance(BinanceSettings(live.server.url)).candles(pair, Interval.MINUTE_1, span))
+            assert received == list(Binance(Settings(live.server.url)).candles(pair, Interval.MINUTE_1, span))
             assert any(candle.volume == 0 for candle in received)
         assert not ended(found)
 
@@ -335,7 +336,7 @@ def test_a_refused_handshake_ends_the_feed_and_says_whether_the_exchange_is_down
 @pytest.mark.parametrize("url", ["ws://127.0.0.1:9", "ws://nowhere.invalid", "ws://" + "a" * 70 + ".invalid"])
 def test_an_exchange_that_cannot_be_reached_is_not_said_to_be_down(url: str) -> None:
     async def read() -> list[FeedEvent]:
-        feed = BinanceFeed(BinanceSettings(stream_url=url), Clock())
+        feed = BinanceFeed(Settings("", url), Clock())
         return [event async for event in feed.events([BTC])]
 
     end = end_of(asyncio.run(read()))
@@ -648,7 +649,7 @@ def test_a_delisted_pair_falls_silent_and_the_other_goes_on() -> None:
 
 def test_a_pair_that_binance_cannot_have_is_named() -> None:
     async def read() -> None:
-        async for _ in BinanceFeed(BinanceSettings(), Clock()).events([BTC, Pair("BTCU", "SDT")]):
+        async for _ in BinanceFeed(BINANCE_EXCHANGE.settings({}), Clock()).events([BTC, Pair("BTCU", "SDT")]):
             pass
 
     with pytest.raises(UnusableHistory, match="BTCU/SDT"):
@@ -667,13 +668,13 @@ def test_a_password_in_the_address_is_sent_and_never_shown(
         end = end_of(live.read(ended, streams.drop, feed=live.feed(url)))
         assert live.server.requests[-1].headers["authorization"] == "Basic dXNlcjpodW50ZXIyQA=="
     for secret in (SECRET, "hunter2", "dXNlcjpodW50ZXIyQA"):
-        assert secret not in end.reason + caplog.text + repr(BinanceSettings(stream_url=url))
+        assert secret not in end.reason + caplog.text + repr(Settings("", url))
 
 
 def test_the_address_of_the_stream_is_a_setting() -> None:
-    assert BinanceSettings.from_environ({}).stream_url == "wss://data-stream.binance.vision"
-    assert BinanceSettings.from_environ({"BINANCE_STREAM_URL": "ws://[::1]:8/"}).stream_url == "ws://[::1]:8"
+    assert BINANCE_EXCHANGE.settings({}).stream_url == "wss://data-stream.binance.vision"
+    assert BINANCE_EXCHANGE.settings({"BINANCE_STREAM_URL": "ws://[::1]:8/"}).stream_url == "ws://[::1]:8"
     with pytest.raises(InvalidValue, match="BINANCE_STREAM_URL"):
-        BinanceFeed.from_environ({"BINANCE_STREAM_URL": "https://user:secret@example.org"}, Clock())
-    feed = BinanceFeed.from_environ({}, Clock())
+        BINANCE_EXCHANGE.settings({"BINANCE_STREAM_URL": "https://user:secret@example.org"})
+    feed = BinanceFeed(BINANCE_EXCHANGE.settings({}), Clock())
     assert (feed.id, feed.sends_candles, feed.sends_quotes) == ("binance", True, True)

@@ -17,14 +17,18 @@ from hypothesis import strategies as st
 
 from crypto_predict.errors import InvalidValue, SourceError, Unreachable, UnusableHistory
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
-from crypto_predict.sources.limits import Bounds
+from crypto_predict.sources.network.limits import Bounds
 from tests.support.replay import server as replay
+from tests.support.replay.alpaca import VENUE as ALPACA
 from tests.support.replay.alpaca import AlpacaExchange, Paging, Tokens
+from tests.support.replay.binance import VENUE as BINANCE
 from tests.support.replay.binance import BinanceExchange
-from tests.support.replay.exchanges import ALPACA, BINANCE, MINUTE, POLONIEX, TETHER, VENUES, Venue
+from tests.support.replay.exchanges import VENUES
 from tests.support.replay.minutes import BTC, QUICK, START
+from tests.support.replay.poloniex import VENUE as POLONIEX
 from tests.support.replay.poloniex import Answers, Kept, PoloniexExchange
 from tests.support.replay.server import Exchange, Fault, ReplayServer
+from tests.support.replay.venue import MINUTE, TETHER, Venue
 
 REAL_HISTORIES = sorted((Path(__file__).parents[3] / "shared" / "data").glob("binance_*.csv"))
 
@@ -299,7 +303,7 @@ def test_an_answer_without_a_usable_time_is_returned_as_it_is(headers: dict[str,
 
 @given(data=st.data(), seconds=st.floats(0, 4e9))
 def test_the_history_ends_at_the_limit_rounded_down(venue: Venue, data: st.DataObject, seconds: float) -> None:
-    source = venue.open(venue.address, Bounds(), QUICK)
+    source = venue.open(venue.exchange.api.default, Bounds(), QUICK)
     interval = data.draw(st.sampled_from(sorted(source.intervals, key=lambda each: each.seconds)))
     limit = EPOCH + timedelta(seconds=seconds)
     end = source.newest_close(BTC, interval, limit)
@@ -308,9 +312,10 @@ def test_the_history_ends_at_the_limit_rounded_down(venue: Venue, data: st.DataO
 
 
 def test_the_address_comes_from_the_environment_and_an_empty_value_means_absent(venue: Venue) -> None:
-    own = venue.from_environ({venue.variable: "http://127.0.0.1:9/"})
-    assert own == venue.settings("http://127.0.0.1:9")
-    assert venue.from_environ({venue.variable: ""}) == venue.from_environ({}) == venue.settings(venue.address)
+    variable, default = venue.exchange.api
+    assert venue.exchange.settings({variable: "http://127.0.0.1:9/"}).api_url == "http://127.0.0.1:9"
+    assert venue.exchange.settings({variable: ""}) == venue.exchange.settings({})
+    assert venue.exchange.settings({}).api_url == default
 
 
 @pytest.mark.parametrize(
@@ -323,8 +328,8 @@ def test_the_address_comes_from_the_environment_and_an_empty_value_means_absent(
     ],
 )
 def test_an_invalid_address_is_refused_and_its_password_is_not_shown(address: str, venue: Venue) -> None:
-    with pytest.raises(InvalidValue, match=venue.variable) as caught:
-        venue.from_environ({venue.variable: address})
+    with pytest.raises(InvalidValue, match=venue.exchange.api.variable) as caught:
+        venue.exchange.settings({venue.exchange.api.variable: address})
     assert "hush" not in str(caught.value)
 
 
@@ -338,7 +343,8 @@ def test_the_password_of_an_address_is_sent_and_never_printed(venue: Venue) -> N
         [asked] = server.requests
     encoded = base64.b64encode(b"user:hush{0}").decode()
     assert asked.headers["authorization"] == f"Basic {encoded}"
-    text = f"{caught.value} {venue.settings(url)!r} {venue.settings(url)}"
+    settings = venue.exchange.settings({venue.exchange.api.variable: url})
+    text = f"{caught.value} {settings!r} {settings}"
     assert [secret for secret in ("hush", encoded) if secret in text] == []
 
 

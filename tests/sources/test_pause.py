@@ -15,28 +15,20 @@ from crypto_predict.history import read_history
 from crypto_predict.market import Interval, Pair, Quote, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import CandleFeed, FeedEvent, Interrupted
-from crypto_predict.sources.alpaca.settings import AlpacaSettings
-from crypto_predict.sources.alpaca.stream import AlpacaFeed
-from crypto_predict.sources.binance.settings import BinanceSettings
-from crypto_predict.sources.binance.stream import BinanceFeed
-from crypto_predict.sources.limits import Bounds
-from crypto_predict.sources.pause import LONGEST, Pause, forget, pause_of
-from crypto_predict.sources.poloniex.settings import PoloniexSettings
-from crypto_predict.sources.poloniex.stream import PoloniexFeed
+from crypto_predict.sources.network.limits import Bounds
+from crypto_predict.sources.network.pause import LONGEST, Pause, forget, pause_of
 from crypto_predict.store import open_writer
 from tests.support.databases import new_database
 from tests.support.live import until
-from tests.support.replay.exchanges import BINANCE, MINUTE, POLONIEX, VENUES, Source, Venue
+from tests.support.replay.binance import VENUE as BINANCE
+from tests.support.replay.exchanges import VENUES
 from tests.support.replay.minutes import BTC, QUICK, START
+from tests.support.replay.poloniex import VENUE as POLONIEX
 from tests.support.replay.server import Ban, answer
+from tests.support.replay.venue import MINUTE, Source, Venue
 
 TOP = Quote(START, 1.0, 2.0, 3.0, 4.0)
 SPAN = Span(START, START + 10 * MINUTE)
-FEEDS: dict[str, Callable[[str, str], CandleFeed]] = {
-    "alpaca": lambda rest, stream: AlpacaFeed(AlpacaSettings(rest, "key", "secret", stream)),
-    "binance": lambda rest, stream: BinanceFeed(BinanceSettings(rest, stream), Clock()),
-    "poloniex": lambda rest, stream: PoloniexFeed(PoloniexSettings(rest, stream), Clock()),
-}
 
 
 def questions(venue: Venue, url: str) -> list[Callable[[], object]]:
@@ -49,6 +41,15 @@ def questions(venue: Venue, url: str) -> list[Callable[[], object]]:
         lambda: list(source().candles(BTC, Interval.MINUTE_1, SPAN)),
         *[lambda: source().quote(BTC)] * 12,
     ]
+
+
+def feed_of(venue: Venue, url: str) -> CandleFeed:
+    """Return the live stream of the exchange at the address of its REST."""
+    exchange = venue.exchange
+    addresses = {exchange.api.variable: url, exchange.stream.variable: url.replace("http", "ws")}
+    feed = exchange.open_feed({**addresses, **dict.fromkeys(exchange.keys, "key")}, Clock())
+    assert feed is not None
+    return feed
 
 
 def interruption(feed: CandleFeed, pair: Pair) -> Interrupted:
@@ -83,7 +84,7 @@ def test_during_a_ban_no_question_of_any_kind_is_sent(status: int, venue: Venue,
             assert f" UTC: it has answered {status} " in refusal.reason
         with pytest.raises(Unreachable, match="is not asked before 20"):
             Registry(file, [venue.source(server)], Clock(START + MINUTE)).add(BTC)
-        feed = FEEDS[venue.id](server.url, server.url.replace("http", "ws"))
+        feed = feed_of(venue, server.url)
         end = interruption(feed, venue.source(server).traded(BTC))
         assert f" UTC: it has answered {status} " in end.reason
         assert not end.exchange_down
@@ -126,8 +127,7 @@ def test_the_pause_may_be_given_as_a_date() -> None:
 def test_a_ban_of_requests_is_one_of_the_handshake_and_the_reverse() -> None:
     """Both are of this machine's address. A limit on requests is not: the stream goes on."""
     with BINANCE.serving([], quote=TOP) as server:
-        stream = server.url.replace("http", "ws")
-        feed = FEEDS["binance"](server.url, stream)
+        feed = feed_of(BINANCE, server.url)
         server.inject(answer(429, retry_after="3600"))
         with pytest.raises(Unreachable):
             BINANCE.source(server).quote(BTC)

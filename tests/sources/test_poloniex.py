@@ -11,16 +11,18 @@ import requests
 from crypto_predict.errors import UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
 from crypto_predict.market.ports import CandleSource, QuoteSource
-from crypto_predict.sources.limits import Bounds, RateBudget
-from crypto_predict.sources.poloniex.rest import PAGE, WEIGHT_A_SECOND, WEIGHTS, Poloniex
-from crypto_predict.sources.poloniex.settings import PoloniexSettings
-from crypto_predict.sources.wire import milliseconds
+from crypto_predict.sources.exchange import Settings
+from crypto_predict.sources.network.limits import RateBudget
+from crypto_predict.sources.network.wire import milliseconds
+from crypto_predict.sources.poloniex import EXCHANGE as POLONIEX_EXCHANGE
+from crypto_predict.sources.poloniex.rest import CANDLES, TICKER, Poloniex
 from tests.support.minutes import real_minutes
 from tests.support.replay import server as replay
-from tests.support.replay.exchanges import MINUTE, POLONIEX, TETHER
 from tests.support.replay.minutes import BTC, QUICK, START, full_minutes
 from tests.support.replay.poloniex import UNKNOWN_SYMBOL, Answers, Kept, PoloniexExchange, refusal
+from tests.support.replay.poloniex import VENUE as POLONIEX
 from tests.support.replay.server import Fault, ReplayServer
+from tests.support.replay.venue import MINUTE, TETHER
 
 TOP = Quote(START, 26447.57, 0.016313, 26447.58, 0.068307)
 
@@ -63,8 +65,8 @@ def test_a_malformed_answer_is_asked_for_again_and_then_refused(fault: Fault, re
 
 def test_every_request_has_a_start_an_end_and_a_limit() -> None:
     """With only a start Poloniex returns the newest candles, whatever the start is."""
-    with POLONIEX.serving(full_minutes(2 * PAGE)) as server:
-        POLONIEX.read(server, PAGE + 10)
+    with POLONIEX.serving(full_minutes(2 * POLONIEX.page)) as server:
+        POLONIEX.read(server, POLONIEX.page + 10)
         asked = [request.query for request in server.requests]
     first = milliseconds(START)
     assert asked == [
@@ -74,7 +76,7 @@ def test_every_request_has_a_start_an_end_and_a_limit() -> None:
             "endTime": str(first + end * 60_000 - 1),
             "limit": "500",
         }
-        for start, end in pairwise((0, PAGE, PAGE + 10))
+        for start, end in pairwise((0, POLONIEX.page, POLONIEX.page + 10))
     ]
 
 
@@ -110,14 +112,14 @@ def test_numbers_may_be_text_or_numbers() -> None:
 def test_every_interval_is_requested_by_its_name(interval: Interval) -> None:
     candles = [one._replace(open_time=START + i * interval.length) for i, one in enumerate(full_minutes(7))]
     with ReplayServer(PoloniexExchange({(TETHER, interval): candles})) as server:
-        source: CandleSource = Poloniex.from_environ({"POLONIEX_API_URL": f"{server.url}/"}, Bounds())
+        source: CandleSource = POLONIEX_EXCHANGE.open_source({"POLONIEX_API_URL": f"{server.url}/"})
         assert list(source.candles(BTC, interval, Span(START, START + 7 * interval.length))) == candles
     [asked] = server.requests
     assert (asked.path, asked.query["interval"]) == ("/markets/BTC_USDT/candles", interval.name)
 
 
 def test_dollars_are_traded_as_tether() -> None:
-    source = Poloniex(PoloniexSettings())
+    source = Poloniex(POLONIEX_EXCHANGE.settings({}))
     assert source.traded(BTC) == TETHER
     assert source.traded(Pair("ETH", "BTC")) == Pair("ETH", "BTC")
 
@@ -221,8 +223,7 @@ def test_a_malformed_ticker_is_asked_for_again_and_then_refused(fault: Fault, re
 
 def test_the_rate_budget_allows_ten_tickers_a_second() -> None:
     """The documented limit; candles cost half of a ticker."""
-    assert WEIGHT_A_SECOND / WEIGHTS["ticker24h"] == 10
-    assert WEIGHT_A_SECOND / WEIGHTS["candles"] == 20
+    assert POLONIEX_EXCHANGE.rate == (10 * TICKER, 1) == (20 * CANDLES, 1)
 
 
 @pytest.mark.parametrize("kept", Kept)
@@ -232,8 +233,10 @@ def test_real_minutes_are_returned_with_exactly_their_gaps(kept: Kept) -> None:
         one._replace(quote_volume=one.close, trades=i % 90, taker_base_volume=i / 2, taker_quote_volume=i)
         for i, one in enumerate(real_minutes(31))
     ]
-    with ReplayServer(PoloniexExchange({(TETHER, Interval.MINUTE_1): candles}, Answers((PAGE, 320), kept))) as server:
-        source = Poloniex(PoloniexSettings(server.url), policy=QUICK, budget=RateBudget(10**6))
+    with ReplayServer(
+        PoloniexExchange({(TETHER, Interval.MINUTE_1): candles}, Answers((POLONIEX.page, 320), kept))
+    ) as server:
+        source = Poloniex(Settings(server.url), policy=QUICK, budget=RateBudget(10**6))
         span = Span(candles[0].open_time, candles[-1].open_time + MINUTE)
         assert list(source.candles(BTC, Interval.MINUTE_1, span)) == candles
     gaps = sum(after.open_time - before.open_time > MINUTE for before, after in pairwise(candles))

@@ -18,10 +18,11 @@ from crypto_predict.errors import InvalidValue, UnusableHistory
 from crypto_predict.market import Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import BuiltCandle, FeedEvent, Heartbeat, Interrupted, PairRefused, TickReceived
+from crypto_predict.sources.exchange import Settings
+from crypto_predict.sources.network.wire import milliseconds
+from crypto_predict.sources.poloniex import EXCHANGE as POLONIEX_EXCHANGE
 from crypto_predict.sources.poloniex.rest import Poloniex
-from crypto_predict.sources.poloniex.settings import PoloniexSettings
 from crypto_predict.sources.poloniex.stream import LONGEST_MESSAGE, MOST_REQUESTS, SYMBOLS_A_REQUEST, PoloniexFeed
-from crypto_predict.sources.wire import milliseconds
 from tests.support.replay import server as replay
 from tests.support.replay import streams
 from tests.support.replay.motion import MINUTE, Motion, Trade, Traded, Traits, numbered_pairs
@@ -44,7 +45,7 @@ class Venue:
 
     def __init__(self, exchange: PoloniexInMotion, motion: Motion, server: ReplayServer, clock: Clock) -> None:
         self.exchange, self.motion, self.server, self.clock = exchange, motion, server, clock
-        self.settings = PoloniexSettings(server.url, f"{server.url.replace('http', 'ws')}/ws/public")
+        self.settings = Settings(server.url, f"{server.url.replace('http', 'ws')}/ws/public")
 
     @property
     def host(self) -> str:
@@ -372,7 +373,7 @@ def test_a_handshake_that_fails_is_an_interruption_with_its_reason(
 def test_a_host_that_cannot_be_reached_is_an_interruption(host: str) -> None:
     """Port 9 is closed, and the name does not exist."""
     with poloniex() as venue:
-        (end,) = venue.events(feed=PoloniexFeed(PoloniexSettings(stream_url=f"ws://user:hunter2@{host}"), Clock()))
+        (end,) = venue.events(feed=PoloniexFeed(Settings("", f"ws://user:hunter2@{host}"), Clock()))
     assert isinstance(end, Interrupted)
     assert end.reason.startswith(f"{host} cannot be reached: ")
     assert not end.exchange_down
@@ -612,16 +613,16 @@ def test_the_address_comes_from_the_environment_and_is_never_shown(caplog: pytes
     caplog.set_level(logging.DEBUG)
     with poloniex() as venue:
         url = venue.settings.stream_url.replace("ws://", "ws://user:hunter2@")
-        feed = PoloniexFeed.from_environ({"POLONIEX_STREAM_URL": url}, Clock())
+        feed = PoloniexFeed(POLONIEX_EXCHANGE.settings({"POLONIEX_STREAM_URL": url}), Clock())
         end = venue.end(streams.drop, feed=feed)
         assert venue.server.requests[0].headers["authorization"].startswith("Basic ")
-    assert "hunter2" not in end.reason + caplog.text + repr(PoloniexSettings.from_environ({"POLONIEX_STREAM_URL": url}))
+    assert "hunter2" not in end.reason + caplog.text + repr(POLONIEX_EXCHANGE.settings({"POLONIEX_STREAM_URL": url}))
     with pytest.raises(InvalidValue, match="POLONIEX_STREAM_URL") as caught:
-        PoloniexFeed.from_environ({"POLONIEX_STREAM_URL": "https://user:hunter2@example.org"}, Clock())
+        POLONIEX_EXCHANGE.settings({"POLONIEX_STREAM_URL": "https://user:hunter2@example.org"})
     assert "hunter2" not in str(caught.value)
 
 
 def test_the_feed_sends_neither_candles_nor_quotes() -> None:
     """Candles are built of its ticks, and REST is asked for the top of the book."""
-    feed = PoloniexFeed.from_environ({}, Clock())
+    feed = PoloniexFeed(POLONIEX_EXCHANGE.settings({}), Clock())
     assert (feed.id, feed.sends_candles, feed.sends_quotes) == ("poloniex", False, False)

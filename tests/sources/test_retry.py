@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.errors import SourceError
-from crypto_predict.sources.retry import Failure, RetryPolicy, retry_after
+from crypto_predict.sources.network.retry import Failure, RetryPolicy, retry_after
 
 QUICK = RetryPolicy(attempts=3, first_wait=0.001, longest_wait=0.002)
 

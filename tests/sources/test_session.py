@@ -10,12 +10,14 @@ import pytest
 from crypto_predict.errors import RefusedKeys, SourceError, Unreachable
 from crypto_predict.market import Interval, Span
 from crypto_predict.sources.alpaca.rest import Alpaca
-from crypto_predict.sources.alpaca.settings import AlpacaSettings
+from crypto_predict.sources.exchange import Settings
 from tests.support.replay import server as replay
-from tests.support.replay.minutes import BTC, QUICK, START, exchange, minutes, read
+from tests.support.replay.alpaca import exchange, read
+from tests.support.replay.minutes import BTC, QUICK, START, minutes
 from tests.support.replay.server import Fault
 
 KEY, SECRET = "PKT0THEKEY0THEKEY", "s3cretS3cretS3cret"
+KEYS = {"ALPACA_API_KEY": KEY, "ALPACA_SECRET_KEY": SECRET}
 
 
 @pytest.mark.parametrize(
@@ -59,7 +61,7 @@ def test_after_one_stall_nothing_is_lost() -> None:
 def test_an_unreachable_exchange_is_a_source_error() -> None:
     with exchange([]) as server:
         gone = server.url
-    source = Alpaca(AlpacaSettings(gone), policy=QUICK)
+    source = Alpaca(Settings(gone), policy=QUICK)
     with pytest.raises(SourceError, match=r"cannot be reached: .*; check the network and the address"):
         next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=3))))
 
@@ -69,7 +71,7 @@ def test_refused_keys_are_named_by_their_variables(status: int) -> None:
     """The user must correct them; another source would hide that."""
     with exchange([]) as server:
         server.inject(replay.refused(status, "no"))
-        source = Alpaca(AlpacaSettings(server.url, KEY, SECRET), policy=QUICK)
+        source = Alpaca(Settings(server.url, keys=KEYS), policy=QUICK)
         with pytest.raises(RefusedKeys, match="the keys in ALPACA_API_KEY and ALPACA_SECRET_KEY; correct them"):
             next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
         assert len(server.requests) == 1
@@ -105,7 +107,7 @@ def test_errors_and_logs_do_not_contain_keys(status: int, caplog: pytest.LogCapt
     caplog.set_level(logging.DEBUG)
     with exchange([]) as server:
         server.inject(replay.echoing_keys(status), times=9)
-        source = Alpaca(AlpacaSettings(server.url, KEY, SECRET), policy=QUICK)
+        source = Alpaca(Settings(server.url, keys=KEYS), policy=QUICK)
         with pytest.raises(SourceError, match=r"refused: \*\*\*, \*\*\*") as caught:
             next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
     text = "".join(traceback.format_exception(caught.value)) + caplog.text + "".join(map(repr, caplog.records))
@@ -124,7 +126,7 @@ def test_errors_and_logs_do_not_contain_the_password_of_an_address(
     caplog.set_level(logging.DEBUG)
     with exchange([]) as server:
         server.inject(fault, times=9)
-        settings = AlpacaSettings(server.url.replace("//", f"//user:{ENCODED}@"))
+        settings = Settings(server.url.replace("//", f"//user:{ENCODED}@"))
         source = Alpaca(settings, policy=replace(QUICK, attempts=2, read_timeout=0.3))
         with pytest.raises(SourceError) as caught:
             next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
@@ -136,7 +138,7 @@ def test_errors_and_logs_do_not_contain_the_password_of_an_address(
 def test_a_password_that_begins_like_the_user_name_is_masked_to_its_end() -> None:
     with exchange([]) as server:
         server.inject(replay.refused(400, "no access for admin with admin-7351"))
-        source = Alpaca(AlpacaSettings(server.url.replace("//", "//admin:admin-7351@")), policy=QUICK)
+        source = Alpaca(Settings(server.url.replace("//", "//admin:admin-7351@")), policy=QUICK)
         with pytest.raises(SourceError, match=r"no access for \*\*\* with \*\*\*\"") as caught:
             next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
     assert "7351" not in str(caught.value)
@@ -146,7 +148,7 @@ def test_a_short_user_name_is_masked_only_as_a_whole_word() -> None:
     """A single letter occurs in many words of a message."""
     with exchange([]) as server:
         server.inject(replay.refused(400, "your request was refused, u"))
-        source = Alpaca(AlpacaSettings(server.url.replace("//", "//u:hush@")), policy=QUICK)
+        source = Alpaca(Settings(server.url.replace("//", "//u:hush@")), policy=QUICK)
         with pytest.raises(SourceError, match=r"your request was refused, \*\*\*\""):
             next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
 
@@ -171,7 +173,7 @@ def test_errors_and_logs_do_not_contain_the_password_of_a_proxy(
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("http_proxy", proxy)
     monkeypatch.setenv("no_proxy", "")
-    source = Alpaca(AlpacaSettings("http://data.alpaca.invalid"), policy=replace(QUICK, attempts=2))
+    source = Alpaca(Settings("http://data.alpaca.invalid"), policy=replace(QUICK, attempts=2))
     with pytest.raises(SourceError) as caught:
         next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
     text = "".join(traceback.format_exception(caught.value)) + caplog.text
@@ -181,7 +183,7 @@ def test_errors_and_logs_do_not_contain_the_password_of_a_proxy(
 
 @pytest.mark.parametrize("address", ["http://a..b", f"http://{'a' * 70}.com", "http://exa mple.com"])
 def test_an_impossible_host_name_is_a_source_error(address: str) -> None:
-    source = Alpaca(AlpacaSettings(address), policy=QUICK)
+    source = Alpaca(Settings(address), policy=QUICK)
     with pytest.raises(SourceError) as caught:
         next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
     assert "tried" not in caught.value.reason
@@ -189,7 +191,7 @@ def test_an_impossible_host_name_is_a_source_error(address: str) -> None:
 
 def test_a_name_that_cannot_be_resolved_is_looked_up_twice_at_most() -> None:
     """Without a network, all exchanges are found to be away at once: nobody waits for four attempts of each."""
-    source = Alpaca(AlpacaSettings("http://data.alpaca.invalid"))
+    source = Alpaca(Settings("http://data.alpaca.invalid"))
     with pytest.raises(Unreachable, match=r"cannot be reached: .*; check the network and the address") as caught:
         next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
     assert "tried" not in caught.value.reason or "(tried 2 times)" in caught.value.reason

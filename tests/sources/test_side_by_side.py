@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from crypto_predict.sources.session import answer_within, seconds_left
+from crypto_predict.sources.network.session import answer_within, seconds_left
 from crypto_predict.sources.side_by_side import side_by_side
 from crypto_predict.threads import started
 

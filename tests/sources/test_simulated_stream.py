@@ -10,7 +10,8 @@ import pytest
 
 from crypto_predict.market import DAY, Candle, Interval, Pair, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import CandleClosed, FeedEvent, Heartbeat, Interrupted, QuoteReceived
+from crypto_predict.market.ports import CandleClosed, CandleFeed, FeedEvent, Heartbeat, Interrupted, QuoteReceived
+from crypto_predict.sources.catalog import open_feeds
 from crypto_predict.sources.simulated import GENESIS, Simulated
 from crypto_predict.sources.simulated.stream import SimulatedFeed
 
@@ -36,7 +37,7 @@ def taken(
     done: Callable[[Sequence[FeedEvent]], bool],
     pairs: Sequence[Pair] = PAIRS,
     act: Callable[[Sequence[FeedEvent]], None] = lambda _: None,
-    feed: SimulatedFeed | None = None,
+    feed: CandleFeed | None = None,
 ) -> list[FeedEvent]:
     """Return the events until `done` or the end; after each of them, `act` is called."""
 
@@ -179,6 +180,6 @@ def test_many_pairs_are_sent_over_midnight() -> None:
 
 
 def test_the_stream_of_the_environment_is_that_of_the_source_that_is_collected() -> None:
-    feed = SimulatedFeed.from_environ({}, Clock(MIDNIGHT, 120))
+    feed = open_feeds([Simulated.id], {}, Clock(MIDNIGHT, 120))[Simulated.id]
     assert (feed.id, feed.sends_candles, feed.sends_quotes) == (Simulated.id, True, True)
     assert_as_rest(taken(Clock(), closings(1), feed=feed))

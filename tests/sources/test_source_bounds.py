@@ -11,8 +11,7 @@ from tests.support.forks import forked_training
 from tests.support.histories import as_csv, make_history
 from tests.support.processes import Finished
 from tests.support.replay import attacks, server
-from tests.support.replay.alpaca import Paging, Tokens
-from tests.support.replay.minutes import exchange
+from tests.support.replay.alpaca import Paging, Tokens, exchange
 from tests.support.replay.server import Fault, ReplayServer
 
 HEADER = b"time,open,high,low,close,volume\n"

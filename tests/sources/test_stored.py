@@ -11,6 +11,7 @@ import pytest
 from crypto_predict.errors import DatabaseError, SourceError, Unreachable, UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span, resample
 from crypto_predict.market.ports import CandleSource
+from crypto_predict.sources.catalog import traded_at
 from crypto_predict.sources.stored import open_stored
 from crypto_predict.store import WritableDatabase, open_reader, open_writer
 
@@ -52,7 +53,7 @@ def collect(  # noqa: PLR0913, PLR0917 each is one fact of a series
 
 
 def sources(database: WritableDatabase, *pairs: Pair) -> Sequence[CandleSource]:
-    return open_stored(lambda: database, pairs or (BTC,))
+    return open_stored(lambda: database, pairs or (BTC,), traded_at)
 
 
 def days(source: CandleSource, pair: Pair = BTC) -> list[Candle]:
@@ -179,7 +180,7 @@ def test_a_database_that_cannot_be_used_is_a_source_that_cannot_be_reached(reaso
     path = str(tmp_path / "market.db")
     if reason == "empty":
         open_writer(path).close()
-    (source,) = open_stored(partial(open_reader, path), [BTC])
+    (source,) = open_stored(partial(open_reader, path), [BTC], traded_at)
     with pytest.raises(Unreachable, match=r"collect\.py"):
         source.newest_close(BTC, Interval.DAY_1, START)
     with pytest.raises(Unreachable, match=r"collect\.py"):
@@ -192,7 +193,7 @@ def test_a_database_that_goes_away_is_a_source_that_cannot_be_reached(tmp_path: 
     with open_writer(str(path)) as database:
         collect(database, "alpaca", BTC, Interval.DAY_1, START, START + 5 * DAY)
     with open_reader(str(path)) as reader:
-        (source,) = open_stored(lambda: reader, [BTC])
+        (source,) = open_stored(lambda: reader, [BTC], traded_at)
         path.unlink()
         with pytest.raises(Unreachable, match="does not exist") as caught:
             days(source)

@@ -4,11 +4,12 @@ from hypothesis import strategies as st
 
 from crypto_predict.errors import UnusableHistory
 from crypto_predict.market import Pair
-from crypto_predict.sources.symbols import ALPACA, BINANCE, POLONIEX, Symbols
+from crypto_predict.sources.catalog import EXCHANGES as CATALOG
+from crypto_predict.sources.exchange import Exchange
 
-EXCHANGES = [ALPACA, BINANCE, POLONIEX]
+EXCHANGES = ALPACA, BINANCE, POLONIEX = [CATALOG[name] for name in ("alpaca", "binance", "poloniex")]
 currencies = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=1, max_size=9)
-pairs = st.builds(Pair, currencies, currencies | st.sampled_from(sorted(BINANCE.quotes or ())))
+pairs = st.builds(Pair, currencies, currencies | st.sampled_from(sorted(BINANCE.symbols.quotes or ())))
 
 
 @pytest.mark.parametrize(
@@ -23,40 +24,40 @@ pairs = st.builds(Pair, currencies, currencies | st.sampled_from(sorted(BINANCE.
     ],
 )
 def test_each_exchange_writes_a_pair_in_its_own_way(pair: str, alpaca: str, binance: str, poloniex: str) -> None:
-    assert [symbols.symbol(Pair.parse(pair)) for symbols in EXCHANGES] == [alpaca, binance, poloniex]
+    assert [exchange.symbol(Pair.parse(pair)) for exchange in EXCHANGES] == [alpaca, binance, poloniex]
 
 
-@pytest.mark.parametrize(("symbols", "traded"), [(ALPACA, "BTC/USD"), (BINANCE, "BTC/USDT"), (POLONIEX, "BTC/USDT")])
-def test_dollars_are_traded_as_tether_where_an_exchange_has_no_dollars(symbols: Symbols, traded: str) -> None:
+@pytest.mark.parametrize(("exchange", "traded"), [(ALPACA, "BTC/USD"), (BINANCE, "BTC/USDT"), (POLONIEX, "BTC/USDT")])
+def test_dollars_are_traded_as_tether_where_an_exchange_has_no_dollars(exchange: Exchange, traded: str) -> None:
     """Prices in another currency must bear its name."""
-    assert symbols.traded(Pair("BTC", "USD")) == Pair.parse(traded)
+    assert exchange.traded(Pair("BTC", "USD")) == Pair.parse(traded)
 
 
-@pytest.mark.parametrize("symbols", EXCHANGES, ids=lambda symbols: symbols.source)
+@pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda exchange: exchange.id)
 @given(pair=pairs)
-def test_a_traded_pair_is_traded_as_itself(symbols: Symbols, pair: Pair) -> None:
+def test_a_traded_pair_is_traded_as_itself(exchange: Exchange, pair: Pair) -> None:
     """A stored series has the traded pair, with which the exchange is asked again."""
     try:
-        traded = symbols.traded(pair)
+        traded = exchange.traded(pair)
     except UnusableHistory:
         assume(False)
-    assert symbols.traded(traded) == traded
-    assert symbols.symbol(traded) == symbols.symbol(pair)
+    assert exchange.traded(traded) == traded
+    assert exchange.symbol(traded) == exchange.symbol(pair)
 
 
-@pytest.mark.parametrize("symbols", EXCHANGES, ids=lambda symbols: symbols.source)
+@pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda exchange: exchange.id)
 @given(one=pairs, another=pairs)
-def test_one_symbol_never_means_two_pairs(symbols: Symbols, one: Pair, another: Pair) -> None:
+def test_one_symbol_never_means_two_pairs(exchange: Exchange, one: Pair, another: Pair) -> None:
     """Otherwise the prices of one pair would be stored under the name of another."""
     try:
-        equal = symbols.symbol(one) == symbols.symbol(another)
+        equal = exchange.symbol(one) == exchange.symbol(another)
     except UnusableHistory:
         assume(False)
-    assert equal == (symbols.traded(one) == symbols.traded(another))
+    assert equal == (exchange.traded(one) == exchange.traded(another))
 
 
 @pytest.mark.parametrize(
-    ("symbols", "pair", "reason"),
+    ("exchange", "pair", "reason"),
     [
         (
             BINANCE,
@@ -74,11 +75,11 @@ def test_one_symbol_never_means_two_pairs(symbols: Symbols, one: Pair, another: 
         (ALPACA, Pair("X" * 10**6, "USD"), "a currency has 1 to 20 capital letters and digits"),
     ],
 )
-def test_a_pair_that_an_exchange_cannot_have_is_refused(symbols: Symbols, pair: Pair, reason: str) -> None:
+def test_a_pair_that_an_exchange_cannot_have_is_refused(exchange: Exchange, pair: Pair, reason: str) -> None:
     """Before a request: a wrong symbol could be another pair, or another address."""
-    for translate in (symbols.traded, symbols.symbol):
+    for translate in (exchange.traded, exchange.symbol):
         with pytest.raises(UnusableHistory) as caught:
             translate(pair)
         assert reason in caught.value.faults[0]
-        assert caught.value.subject == symbols.source
+        assert caught.value.subject == exchange.id
         assert len(str(caught.value)) < 400

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.sources.wire import Malformed, decimal, instant, milliseconds, number, rows, whole
+from crypto_predict.sources.network.wire import Malformed, decimal, instant, milliseconds, number, rows, whole
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

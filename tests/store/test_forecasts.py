@@ -267,7 +267,7 @@ def test_the_newest_model_of_each_series_is_kept(writer: WritableDatabase, reade
 
 
 def test_a_model_of_an_unknown_series_is_an_error(writer: WritableDatabase) -> None:
-    with pytest.raises(UnknownSeries, match=r"does not contain binance ETH/USDT 1m; `follow` adds a series"):
+    with pytest.raises(UnknownSeries, match=r"does not contain ETH/USDT 1m from binance; `follow` adds a series"):
         writer.write_minute_model(OTHER, MinuteModel(START, "{}"))
 
 

@@ -31,7 +31,7 @@ def test_a_second_process_is_refused_and_told_the_first(writer: WritableDatabase
     """Other series are free. A process that is killed holds nothing any more."""
     with child(HOLD, url) as holder:
         assert line(holder) == "held"
-        text = rf"binance BTC/USDT 1m is held by process {holder.pid} on .+ since 2\d\d\d-.+ UTC, which writes it; wait"
+        text = rf"BTC/USDT 1m from binance is held by process {holder.pid} on .+ since 2\d\d\d-.+ UTC, which writes it"
         with pytest.raises(SeriesHeld, match=text), writer.hold(MINUTES):
             pass
         with writer.hold(dataclasses.replace(MINUTES, pair=Pair("ETH", "USDT"))):

@@ -135,9 +135,9 @@ def test_the_state_of_a_series_is_kept(writer: WritableDatabase, reader: Databas
 
 def test_only_a_stored_series_has_a_state(writer: WritableDatabase) -> None:
     unknown = dataclasses.replace(MINUTES, interval=Interval.HOUR_1)
-    with pytest.raises(DatabaseError, match="it does not contain binance BTC/USDT 1h"):
+    with pytest.raises(DatabaseError, match="it does not contain BTC/USDT 1h from binance"):
         writer.set_state(unknown, ACTIVE)
-    with pytest.raises(DatabaseError, match="it does not contain binance BTC/USDT 1h"):
+    with pytest.raises(DatabaseError, match="it does not contain BTC/USDT 1h from binance"):
         writer.compared(unknown, 1, 0)
     with pytest.raises(ValueError, match="'paused' is not a state of a series: active, stopped, delisted"):
         writer.set_state(MINUTES, "paused")

@@ -93,11 +93,11 @@ def test_a_write_that_fails_stores_nothing(writer: WritableDatabase, reader: Dat
 
 def test_a_series_must_be_added_before_it_is_written(writer: WritableDatabase) -> None:
     """Otherwise simulated prices could pass for real ones."""
-    with pytest.raises(DatabaseError, match="it does not contain binance BTC/USDT 1d; `follow` adds a series"):
+    with pytest.raises(DatabaseError, match="it does not contain BTC/USDT 1d from binance; `follow` adds a series"):
         writer.write(DAYS, [])
     writer.follow(DAYS, simulated=True)
     writer.follow(DAYS, simulated=True)
-    with pytest.raises(DatabaseError, match="binance BTC/USDT 1d has simulated prices; use another database"):
+    with pytest.raises(DatabaseError, match="BTC/USDT 1d from binance has simulated prices; use another database"):
         writer.follow(DAYS, simulated=False)
     assert [(one.series, one.simulated) for one in writer.collected()] == [(MINUTES, False), (DAYS, True)]
 

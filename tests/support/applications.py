@@ -11,8 +11,8 @@ from werkzeug.test import Client
 from crypto_predict.baked.schema import Model
 from crypto_predict.store import open_reader
 from crypto_predict.web import app
+from crypto_predict.web.model.snapshots import Limits, Snapshot
 from crypto_predict.web.operations.access_log import Log
-from crypto_predict.web.snapshots import Limits, Snapshot
 from tests.support.models import TRAINED_AT
 from tests.support.serving import SETTINGS
 

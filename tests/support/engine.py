@@ -57,9 +57,6 @@ def why_no_engine() -> str:
     return "" if found.returncode == 0 else f"no container engine answers: {found.stderr.strip()}"
 
 
-needs_engine = pytest.mark.skipif(bool(why_no_engine()), reason=why_no_engine() or "an engine answers")
-
-
 def docker(*words: str, seconds: float = 120) -> str:
     """Run a docker command; return its output without surrounding white space."""
     done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=seconds, check=False)

@@ -19,13 +19,15 @@ import api
 from crypto_predict import logs
 from crypto_predict.baked import store
 from crypto_predict.forecasting.record import Record
+from crypto_predict.http_server.connections import Site
+from crypto_predict.http_server.server import Server, listen
 from crypto_predict.market import DAY, Candle, Interval, Pair, SeriesKey, Span, aggregate
 from crypto_predict.market.forecast import MINUTES_AHEAD, MinuteForecast
 from crypto_predict.market.ports import Closed, ForecastStep, StreamSpan, StreamState
 from crypto_predict.store import WritableDatabase, open_writer
 from crypto_predict.web.app import create_app, create_service
+from crypto_predict.web.model.questions import BODIES
 from crypto_predict.web.operations.startup import announce
-from crypto_predict.web.server.server import Server
 from tests.support.forks import forked_training
 from tests.support.histories import history_of, make_candle
 from tests.support.minute_forecasts import KEEP, scores
@@ -144,7 +146,7 @@ def main(file: Path, arguments: list[str]) -> None:
 
         return application(environ, start)
 
-    server = Server(dated, settings, draining)
+    server = Server(Site(dated, bodies=BODIES), listen(settings.host, settings.port), settings.threads, draining)
     announce(model, server.addresses, service.clock(), settings.stale_after)
     server.run()
     lines.close(1)

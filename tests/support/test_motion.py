@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 from crypto_predict.market import Candle, Interval, Pair, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.sources.binance.rest import Binance
-from crypto_predict.sources.binance.settings import BinanceSettings
+from crypto_predict.sources.exchange import Settings
 from tests.support.replay import server as replay
 from tests.support.replay import streams
 from tests.support.replay.binance import BinanceInMotion
@@ -102,7 +102,7 @@ def test_the_market_is_the_same_in_another_process() -> None:
     ) as process:
         assert process.stdout is not None
         address = json.loads(process.stdout.readline())
-        source = Binance(BinanceSettings(address["url"]))
+        source = Binance(Settings(address["url"]))
         candles = list(source.candles(Pair("BNB", "USDT"), Interval.MINUTE_1, Span(START, START + 9 * MINUTE)))
         process.communicate("")
     assert process.returncode == 0
@@ -208,7 +208,7 @@ def test_during_an_outage_nothing_answers_and_afterwards_the_truth_is_served() -
             after = datetime.fromtimestamp(closed_candles(client, 1)[0]["t"] / 1000, UTC)
         while motion.now() < after + 2 * MINUTE:  # a candle that has just closed is not taken yet
             time.sleep(0.001)
-        candles = Binance(BinanceSettings(server.url)).candles(BTC, Interval.MINUTE_1, Span(last, after + MINUTE))
+        candles = Binance(Settings(server.url)).candles(BTC, Interval.MINUTE_1, Span(last, after + MINUTE))
         assert list(candles) == motion.truth(BTC, Span(last, after + MINUTE))
         openings = [candle.open_time for candle in motion.truth(BTC, Span(last, after + MINUTE))]
     assert not any(opening in down for opening in openings)

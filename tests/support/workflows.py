@@ -55,7 +55,7 @@ def why_no_workflow() -> str:
     return why_no_engine() or (f"not installed: {', '.join(missing)}" if missing else "")
 
 
-needs_workflows = pytest.mark.skipif(bool(why_no_workflow()), reason=why_no_workflow() or "workflows can be run")
+needs_workflows = pytest.mark.engine(why=why_no_workflow)
 
 
 @dataclass

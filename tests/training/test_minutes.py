@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crypto_predict.forecasting.minutes import Coefficients, MinuteState
+from crypto_predict.forecasting.minutes.features import MinuteState
+from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.store import open_writer
 from tests.support.minute_markets import DAY, MINUTE, START, columns, market

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from crypto_predict.baked.evaluation import COMBINED, PROPHET, Evaluator
 from crypto_predict.errors import NoProphetInterval, UnknownPair
 from crypto_predict.market import Pair
-from crypto_predict.web.answers import Answers, OutsideModel, PairRange, Row, Series, Version
-from crypto_predict.web.questions import BadParameter, BitcoinQuestion, ForecastQuestion
+from crypto_predict.web.http.errors import BadParameter
+from crypto_predict.web.model.answers import Answers, OutsideModel, PairRange, Row, Series, Version
+from crypto_predict.web.model.questions import BitcoinQuestion, ForecastQuestion
 from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model
 
 MODEL = make_model(BTC, ETH, simulated={ETH})

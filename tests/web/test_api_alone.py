@@ -20,7 +20,7 @@ TRAINING_ONLY = ["prophet", "pandas", "numpy", "alpaca", "cmdstanpy", "matplotli
 WEB = [
     "crypto_predict.web.app",
     "crypto_predict.web.documentation.openapi",
-    "crypto_predict.web.server.server",
+    "crypto_predict.http_server.server",
     "flask_swagger_ui",
     "api",
 ]

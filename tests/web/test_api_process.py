@@ -20,7 +20,7 @@ import pytest
 import requests
 
 from crypto_predict.baked import schema, store
-from crypto_predict.web import rendering
+from crypto_predict.web.http import response
 from crypto_predict.web.operations import startup
 from tests.support.models import BTC, ETH, make_forecast, make_model
 from tests.support.serving import ANSWER, Served, read_answer, request, run, serving, start
@@ -144,7 +144,7 @@ def test_refusals_by_the_server_are_problems_too(served: Served, data: bytes, st
     assert detail in problem["detail"]
     assert headers["content-type"] == "application/problem+json"
     assert headers["connection"] == "close"
-    assert {(name.lower(), value) for name, value in rendering.COMMON} <= headers.items()
+    assert {(name.lower(), value) for name, value in response.COMMON} <= headers.items()
 
 
 def test_a_request_that_expects_to_continue_without_a_body_is_answered(served: Served) -> None:

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crypto_predict.baked import store
-from crypto_predict.web import conditional_requests, rendering
+from crypto_predict.web.http import conditional, response
 from crypto_predict.web.operations import startup
 from tests.support.models import BTC, ETH, make_forecast, make_model
 from tests.support.serving import Served, read_answer, request, serving
@@ -107,9 +107,9 @@ def test_a_page_of_another_origin_may_read_every_header_of_this_project(real: Se
     for path in (BITCOIN, "/forecast/BTC-USD", "/nowhere", "/docs"):
         answer = requests.get(f"{real.url}{path}", headers={"Origin": "https://example.org"}, timeout=30)
         assert set(answer.headers["Access-Control-Expose-Headers"].split(", ")) == {
-            *rendering.PROVENANCE,
-            rendering.STALE[0],
-            *rendering.SERIES,
+            *response.PROVENANCE,
+            response.STALE[0],
+            *response.SERIES,
             "Date",
             "ETag",
             "Link",
@@ -119,7 +119,7 @@ def test_a_page_of_another_origin_may_read_every_header_of_this_project(real: Se
 
 def test_the_headers_of_bitcoin_equal_the_members_of_rows(real: Served) -> None:
     answer = requests.get(f"{real.url}{BITCOIN}", timeout=30)
-    assert [answer.headers.get(name) for name in rendering.PROVENANCE] == [
+    assert [answer.headers.get(name) for name in response.PROVENANCE] == [
         "forecast",
         "2024-05-18T12:00:00Z",
         "BTC/USD",
@@ -200,7 +200,7 @@ def test_no_redirect_names_a_host(real: Served, target: str) -> None:
 
 
 READ_BY_SOMEBODY = [
-    *(name.removeprefix("HTTP_").replace("_", "-").title() for name in sorted(conditional_requests.HEADERS)),
+    *(name.removeprefix("HTTP_").replace("_", "-").title() for name in sorted(conditional.HEADERS)),
     *("Range", "If-Range", "Accept", "Accept-Encoding", "Accept-Language", "Accept-Charset", "Authorization", "Cookie"),
     *("Content-Type", "Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers", "Forwarded"),
     *("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "User-Agent", "Referer", "Cache-Control", "Pragma"),

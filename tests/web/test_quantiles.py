@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from crypto_predict.baked.evaluation import MODELS
 from crypto_predict.errors import InvalidValue
-from crypto_predict.web import questions
-from crypto_predict.web.questions import BadParameter
+from crypto_predict.web.http.errors import BadParameter
+from crypto_predict.web.model import questions
 from crypto_predict.web.routes import forecast
 from tests.support.applications import client, snapshot_of
 from tests.support.models import BTC, make_forecast, make_model

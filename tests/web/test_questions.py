@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.errors import InvalidValue
+from crypto_predict.errors import InvalidValue, shortened
 from crypto_predict.market import Pair
-from crypto_predict.web import questions
-from crypto_predict.web.questions import BadParameter
+from crypto_predict.web.http.errors import BadParameter
+from crypto_predict.web.model import questions
 
 NOT_MOMENTS = [
     "",
@@ -156,5 +156,5 @@ def test_any_query_string_is_parsed_or_refused(query: str) -> None:
 
 
 def test_text_in_messages_is_cut_after_80_characters() -> None:
-    assert questions.shortened("x" * 10_000) == "x" * 80 + "..."
-    assert questions.shortened("x" * 80) == "x" * 80
+    assert shortened("x" * 10_000) == "x" * 80 + "..."
+    assert shortened("x" * 80) == "x" * 80

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED, PROPHET
 from crypto_predict.errors import InvalidValue, NoProphetInterval, UnknownPair
-from crypto_predict.web import rendering, routes
-from crypto_predict.web.answers import OutsideModel
-from crypto_predict.web.rendering import Rendered
+from crypto_predict.web import routes
+from crypto_predict.web.http.response import PROVENANCE, Rendered
+from crypto_predict.web.model.answers import OutsideModel
+from crypto_predict.web.model.snapshots import Snapshot
 from crypto_predict.web.routes import forecast
-from crypto_predict.web.snapshots import Snapshot
 from tests.support.applications import snapshot_of
 from tests.support.models import BTC, ETH, make_forecast, make_model
 
@@ -73,7 +73,7 @@ def test_a_row_has_the_values_and_headers_of_bitcoin_on_that_day(day: date, mode
     (row,) = rows("BTC-USD", f"start={day}&end={day}&model={model}")
     answer = bitcoin(SNAPSHOT, f"date={day}&model={model}")
     keys, headers = json.loads(answer.body), dict(answer.headers)
-    named = [headers[name] for name in rendering.PROVENANCE if name in headers]
+    named = [headers[name] for name in PROVENANCE if name in headers]
     assert [row[name] for name in ("kind", "as_of", "pair", "model")] == named
     assert [row[name] for name in ("prediction", "low", "high")] == [
         keys[name] for name in ("prediction", "prediction low", "prediction_high")

@@ -4,7 +4,7 @@ import pytest
 
 from crypto_predict.baked.schedule import Schedule
 from crypto_predict.market import Pair
-from crypto_predict.web.snapshots import Limits, Snapshot, Validity
+from crypto_predict.web.model.snapshots import Limits, Snapshot, Validity
 from tests.support.models import BTC, ETH, TRAINED_AT, make_model
 
 SIX_HOURS = timedelta(hours=6)

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.linalg import hankel
 from scipy.signal import lfilter
 
+from crypto_predict.forecasting.candidates.candidate import Candidate, Forecast, Week
 from crypto_predict.history.columns import FloatArray, IntArray
 
 LAGS = 7  # a week
 
 
-def estimate(log_close: FloatArray) -> FloatArray:
+class Autoregression(Candidate):
+    """The autoregression of the last year, estimated once a week."""
+
+    name = "autoregression"
+
+    def forecast(self, week: Week, estimate: Sequence[float], horizons: IntArray) -> Forecast:  # noqa: ARG002 keeps none
+        """Forecast as the port says."""
+        returns = np.diff(np.concatenate([week.window, week.later_closes]))[::-1]
+        latest = np.array([returns[len(week.later) - step :][:LAGS] for step in week.steps])
+        return Forecast(increments(fit(week.window), latest, horizons))
+
+
+def fit(log_close: FloatArray) -> FloatArray:
     """Return (1 + LAGS,) constant and coefficients, those of yesterday first, by least squares from n log closes.
 
     Where closes do not identify them, they are the smallest ones: zeros in a market that does not move.

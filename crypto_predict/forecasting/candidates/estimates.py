@@ -1,4 +1,4 @@
-"""The estimates of smoothing, each found by a digest of the closes that it was made from.
+"""The estimates that candidates keep, each under a digest of the closes that it was made from.
 
 A model file keeps them for the next training: most of the history has not changed until then. Nothing else decides
 whether an estimate is used again: with other closes, or with other versions of the libraries, the digest is another
@@ -22,24 +22,22 @@ from itertools import islice
 import numpy as np
 
 from crypto_predict.errors import InvalidValue
-from crypto_predict.forecasting.candidates.smoothing import DampedTrend, LocalLevel, Smoothing, Theta
+from crypto_predict.forecasting.candidates import CANDIDATES
 from crypto_predict.history.columns import FloatArray
 
 METHOD = 1  # of estimation; raised with every change of it
 CHECKED_EVERY = 50  # estimates of an earlier training, of which one is made again
 
-SMOOTHING = (Theta, DampedTrend, LocalLevel)
 _DIGEST_BYTES = 8
 _NUMBER = np.dtype("<f4")
-_NUMBERS = sum(len(kind._fields) for kind in SMOOTHING)
-_ENTRY_BYTES = _DIGEST_BYTES + _NUMBERS * _NUMBER.itemsize
+_ENTRY_BYTES = _DIGEST_BYTES + sum(candidate.numbers for candidate in CANDIDATES) * _NUMBER.itemsize
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Estimates:
-    """Estimates of all kinds of smoothing; NaN where the parameters could not be identified."""
+    """Estimates of all candidates; NaN where the parameters could not be identified."""
 
     by_digest: Mapping[bytes, bytes] = field(default_factory=dict)
 
@@ -62,7 +60,7 @@ class Estimates:
         return cls(by_digest)
 
     def texts(self) -> tuple[str, ...]:
-        """Return each as base64: the first 8 bytes of the digest, and 11 single-precision numbers."""
+        """Return each as base64: the first 8 bytes of the digest, and single-precision numbers."""
         return tuple(base64.b64encode(digest + numbers).decode() for digest, numbers in self.by_digest.items())
 
     def checked(self, windows: Sequence[FloatArray]) -> Estimates:
@@ -83,10 +81,10 @@ class Estimates:
 NOTHING = Estimates()
 
 
-def states(numbers: bytes) -> list[Smoothing]:
-    """Return the state of each kind in `SMOOTHING`, after the last close of the estimation."""
+def by_candidate(numbers: bytes) -> list[list[float]]:
+    """Return the estimate of each candidate in `CANDIDATES`."""
     values = iter(np.frombuffer(numbers, _NUMBER).tolist())
-    return [kind(*islice(values, len(kind._fields))) for kind in SMOOTHING]
+    return [list(islice(values, candidate.numbers)) for candidate in CANDIDATES]
 
 
 def _digest(log_close: FloatArray) -> bytes:
@@ -99,12 +97,12 @@ def _method() -> bytes:
     return " ".join([str(METHOD), *map(version, ("numpy", "scipy", "statsmodels"))]).encode()
 
 
-def _estimate(log_close: FloatArray) -> bytes:
-    """Return the numbers of all kinds of smoothing, estimated from n log closes."""
+def _estimate(window: FloatArray) -> bytes:
+    """Return the numbers of all candidates, estimated from n log closes."""
     numbers = list[float]()
-    for kind in SMOOTHING:
+    for candidate in CANDIDATES:
         try:
-            numbers += kind.estimate(log_close)
+            numbers += candidate.estimate(window)
         except np.linalg.LinAlgError:  # a history of a few exact repetitions does not identify the parameters
-            numbers += [math.nan] * len(kind._fields)
+            numbers += [math.nan] * candidate.numbers
     return np.array(numbers, _NUMBER).tobytes()

@@ -1,4 +1,4 @@
-"""An exact fit of Prophet's model in milliseconds.
+"""Prophet's maximum a posteriori estimate by our own solver, in milliseconds: the library only confirms it.
 
 Prophet fits by maximum a posteriori: a line with Laplace-distributed changes of slope, Fourier seasonalities and
 Gaussian noise (Taylor and Letham, "Forecasting at Scale", The American Statistician 72, 2018). Its general-purpose

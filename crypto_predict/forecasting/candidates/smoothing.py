@@ -9,6 +9,7 @@ All log prices are relative to the last close of the estimation.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy.optimize import minimize_scalar
 from scipy.signal import lfilter
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
+from crypto_predict.forecasting.candidates.candidate import Candidate, Forecast, Week
 from crypto_predict.history.columns import FloatArray, IntArray
 
 _LEAST_SHARE = 1e-4  # of an error that enters the level, as in statsmodels; the most is 1 - 1e-4
@@ -109,4 +111,20 @@ class Theta(NamedTuple):
         return np.asarray(self.level + self.drift / 2 * (horizons - 1 + self.lag))
 
 
-Smoothing = LocalLevel | DampedTrend | Theta
+class Smoothing(Candidate):
+    """A candidate that smooths the last year of closes. Its estimate is the state after the last of them."""
+
+    def __init__(self, name: str, kind: type[LocalLevel | DampedTrend | Theta]) -> None:
+        self.name, self.kind, self.numbers = name, kind, len(kind._fields)
+
+    def estimate(self, window: FloatArray) -> Sequence[float]:
+        """Return the state as the port says."""
+        return self.kind.estimate(window)
+
+    def forecast(self, week: Week, estimate: Sequence[float], horizons: IntArray) -> Forecast:
+        """Forecast as the port says."""
+        states = [self.kind(*estimate)]
+        for close in week.later_closes.tolist():
+            states.append(states[-1].update(close))
+        closes = np.append(week.window[-1], week.later_closes)
+        return Forecast(np.array([states[step].forecast(horizons) - closes[step] for step in week.steps]))

@@ -17,8 +17,8 @@ import numpy as np
 from crypto_predict.baked.schema import HIGH, KNOTS, LOW
 from crypto_predict.forecasting.candidates.combination import learn_weights
 from crypto_predict.forecasting.candidates.estimates import NOTHING, Estimates
-from crypto_predict.forecasting.candidates.models import Progress, ask_all
 from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, replay_prophet
+from crypto_predict.forecasting.candidates.weekly import Progress, forecast_weekly
 from crypto_predict.forecasting.distribution.days import DailyDistribution, enclosing, learn
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
@@ -138,23 +138,23 @@ def replay(  # noqa: PLR0913, PLR0917 the last two have defaults
     asked = tuple(sorted(set(horizons)))
     alone = tuple(sorted({*KNOTS, *asked}))
     cutoffs = np.array(list(splits(len(series), every)))
-    answers = ask_all(series, cutoffs, asked, alone, longest, progress, earlier)
+    candidates = forecast_weekly(series, cutoffs, asked, alone, longest, progress, earlier)
     weights = [
-        learn_weights(cutoffs, answers.increments[:, :, column], series.increments(cutoffs, horizon), horizon)
+        learn_weights(cutoffs, candidates.increments[:, :, column], series.increments(cutoffs, horizon), horizon)
         for column, horizon in enumerate(asked)
     ]
     distribution, quantiles = learn(series, alone)
     quantiles = quantiles[cutoffs][:, np.searchsorted(alone, asked)]
-    prophet = replay_prophet(series, cutoffs, alone, answers.curve, answers.noise)
+    prophet = replay_prophet(series, cutoffs, alone, candidates.curve, candidates.noise)
     return Replay(
         series,
         cutoffs,
         asked,
-        predicted=answers.increments,
+        predicted=candidates.increments,
         weights=np.stack(weights, axis=2),
         quantiles=quantiles,
         distribution=distribution,
         prophet=prophet,
-        estimates=answers.estimates,
-        carried=answers.carried,
+        estimates=candidates.estimates,
+        carried=candidates.carried,
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from enum import Enum
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from crypto_predict.baked.comparison import Verdict, verdict
 from crypto_predict.baked.schema import (
     COVERAGE,
     Backtest,
@@ -24,8 +24,9 @@ from crypto_predict.baked.schema import (
     Score,
     YearScore,
 )
-from crypto_predict.forecasting.candidates.models import CANDIDATES
+from crypto_predict.forecasting.candidates import NAMES
 from crypto_predict.forecasting.distribution.interval import GAUSSIAN
+from crypto_predict.forecasting.distribution.losses import interval_score, quantile_loss
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.evaluation.bootstrap import Bootstrap
 from crypto_predict.forecasting.evaluation.replay import Forecasts, Replay
@@ -36,8 +37,6 @@ from crypto_predict.market.forecast import LEVELS
 from crypto_predict.wording import counted, days_listed, listed
 
 GAUSSIAN_STEPS = 365  # of returns behind persistence's Gaussian interval
-SIGNIFICANCE = 0.05  # two-sided, of the words
-_LEAST_DIFFERENCE = 0.0005  # of the relative error: less reads as 0.0 %, however significant
 _LEAST_RETURNS = 30
 _LEVELS = np.array(LEVELS)
 
@@ -131,9 +130,9 @@ def _losses_of(found: Forecasts) -> dict[str, FloatArray]:
     actual, quantiles = found.actual, found.quantiles
     return {
         "mae": np.abs(actual - found.predicted),
-        "pinball": metrics.quantile_loss(actual[:, None], quantiles, _LEVELS).mean(axis=1),
+        "pinball": quantile_loss(actual[:, None], quantiles, _LEVELS).mean(axis=1),
         "crps": metrics.crps_quantiles(actual, quantiles, _LEVELS),
-        "winkler": metrics.interval_score(actual, found.low, found.high, COVERAGE),
+        "winkler": interval_score(actual, found.low, found.high, COVERAGE),
     }
 
 
@@ -156,7 +155,7 @@ def _reference_losses(found: Forecasts, gaussian: FloatArray) -> dict[str, Float
     return {
         "mae": np.abs(found.actual - centre),
         "crps": metrics.crps_gaussian(found.actual, centre, half_width / GAUSSIAN),
-        "winkler": metrics.interval_score(found.actual, centre - half_width, centre + half_width, COVERAGE),
+        "winkler": interval_score(found.actual, centre - half_width, centre + half_width, COVERAGE),
     }
 
 
@@ -175,8 +174,8 @@ def _quantile_scores(found: Forecasts, gaussian: FloatArray, bootstrap: Bootstra
     half_width = gaussian[found.cutoffs] * np.sqrt(found.horizon)
     for level, quantile in zip(LEVELS, found.quantiles.T, strict=True):
         naive = found.persistence + half_width * (NormalDist().inv_cdf(level) / GAUSSIAN)
-        loss, below = metrics.quantile_loss(found.actual, quantile, level), found.actual <= quantile
-        reference = metrics.quantile_loss(found.actual, naive, level)
+        loss, below = quantile_loss(found.actual, quantile, level), found.actual <= quantile
+        reference = quantile_loss(found.actual, naive, level)
         yield QuantileScore(
             level=level,
             below=_figure(np.mean(below)),
@@ -230,7 +229,7 @@ def _candidates(replay: Replay, horizon: int) -> Iterator[CandidateScore]:
     column, actual = replay.horizons.index(horizon), replay.actual(horizon)
     due = np.isfinite(actual)
     weights = replay.weights[-1, :, column]
-    for index, name in enumerate(CANDIDATES):
+    for index, name in enumerate(NAMES):
         errors = np.abs(actual[due] - replay.predicted[due, index, column])
         yield CandidateScore(name, horizon, _ratio(errors, np.abs(actual[due])), _figure(weights[index]))
 
@@ -238,7 +237,7 @@ def _candidates(replay: Replay, horizon: int) -> Iterator[CandidateScore]:
 def _losses(replay: Replay, found: Forecasts) -> Iterator[Loss]:
     """Yield the losses of the first cutoff in every week since the epoch."""
     errors = np.abs(found.actual - found.predicted)
-    winkler = metrics.interval_score(found.actual, found.low, found.high, COVERAGE)
+    winkler = interval_score(found.actual, found.low, found.high, COVERAGE)
     _, first = np.unique(replay.series.days[found.cutoffs] // 7, return_index=True)
     for index in first:
         day = replay.series.day(found.cutoffs[index])
@@ -251,32 +250,13 @@ def _summary(found: Forecasts, gaussian: FloatArray) -> dict[str, Any]:
     `gaussian` are the half-widths of that interval one step ahead of every close of the series.
     """
     reference = _reference_losses(found, gaussian)
-    winkler = metrics.interval_score(found.actual, found.low, found.high, COVERAGE)
+    winkler = interval_score(found.actual, found.low, found.high, COVERAGE)
     return {
         "forecasts": len(found.cutoffs),
         "relative_mae": _ratio(np.abs(found.actual - found.predicted), reference["mae"]),
         "coverage": _figure(np.mean((found.low <= found.actual) & (found.actual <= found.high))),
         "relative_winkler": _ratio(winkler, reference["winkler"]),
     }
-
-
-class Verdict(Enum):
-    """The result of a comparison of errors with persistence."""
-
-    BETTER = "better than persistence"
-    WORSE = "worse than persistence"
-    SAME = "no better than persistence"
-    PERSISTENCE = "it is persistence, no candidate has earned a weight"
-    UNKNOWN = "not comparable with persistence (too few forecasts, or a price that never moved)"
-
-
-def verdict(relative_mae: float | None, p_value: float | None) -> Verdict:
-    """Judge whether an error relative to persistence's differs from 1 significantly."""
-    if relative_mae is None or p_value is None:
-        return Verdict.UNKNOWN
-    if p_value < SIGNIFICANCE and abs(1 - relative_mae) >= _LEAST_DIFFERENCE:
-        return Verdict.BETTER if relative_mae < 1 else Verdict.WORSE
-    return Verdict.PERSISTENCE if relative_mae == 1 and p_value == 1 else Verdict.SAME
 
 
 def words(horizon: int, relative_mae: float | None, p_value: float | None) -> str:

@@ -2,12 +2,8 @@
 
 * ``features``: what is known of a market at the close of a minute, as arrays and as a state that one candle updates
 * ``model``: coefficients, fitted to the minutes of one pair, and forecasts from them
+* ``outcomes``: the scores of forecasts whose outcome has come
 * ``backtest``: forecasts of the past, each made with what was known by then
 
 NumPy is the only library: the collector makes these forecasts, and its image does not have more.
 """
-
-from crypto_predict.forecasting.minutes.features import MinuteState
-from crypto_predict.forecasting.minutes.model import Coefficients
-
-__all__ = ["Coefficients", "MinuteState"]

@@ -18,7 +18,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from crypto_predict.errors import UnusableHistory
-from crypto_predict.forecasting.evaluation.metrics import crps_gaussian, crps_quantiles, interval_score, mae, mape
+from crypto_predict.forecasting.distribution.losses import interval_score
+from crypto_predict.forecasting.evaluation.metrics import crps_gaussian, crps_quantiles, mae, mape
 from crypto_predict.forecasting.minutes.features import DAY, Minutes
 from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.history.columns import BoolArray, FloatArray, IntArray

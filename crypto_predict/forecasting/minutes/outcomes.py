@@ -8,6 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from crypto_predict.forecasting.distribution.losses import interval_score, quantile_loss
 from crypto_predict.history.columns import FloatArray
 from crypto_predict.market import Candle
 from crypto_predict.market.forecast import LEVELS, MinuteForecast, MinuteScores
@@ -78,8 +79,8 @@ def scores_of(due: Mapping[int, tuple[MinuteForecast, float]], close: float) -> 
     losses = zip(
         np.abs(moves - points).tolist(),
         np.abs(moves).tolist(),
-        _winkler(moves, quantiles).tolist(),
-        _winkler(moves, gaussian).tolist(),
+        interval_score(moves, quantiles[:, _LOW], quantiles[:, _HIGH], 0.8).tolist(),
+        interval_score(moves, gaussian[:, _LOW], gaussian[:, _HIGH], 0.8).tolist(),
         _crps(moves, quantiles).tolist(),
         _crps(moves, gaussian).tolist(),
         strict=True,
@@ -91,19 +92,10 @@ def scores_of(due: Mapping[int, tuple[MinuteForecast, float]], close: float) -> 
     )
 
 
-def _winkler(moves: FloatArray, quantiles: FloatArray) -> FloatArray:
-    """Return the Winkler score of the 80 % interval, (k,). `forecasting.evaluation.metrics` has the source."""
-    low, high = quantiles[:, _LOW], quantiles[:, _HIGH]
-    missed = np.maximum(np.maximum(low - moves, moves - high), 0.0)
-    return np.asarray(high - low + 2 / 0.2 * missed)
-
-
 def _crps(moves: FloatArray, quantiles: FloatArray) -> FloatArray:
     """Return the continuous ranked probability score, (k,): twice the pinball loss, averaged over the levels.
 
     Laio and Tamea, "Verification tools for probabilistic forecasts of continuous hydrological variables", Hydrology
     and Earth System Sciences 11, 2007. Each of the levels stands for those near it.
     """
-    errors = moves[:, None] - quantiles
-    losses = np.maximum(errors * _LEVELS, errors * (_LEVELS - 1))
-    return np.asarray(2 * losses @ _WEIGHTS)
+    return np.asarray(2 * quantile_loss(moves[:, None], quantiles, _LEVELS) @ _WEIGHTS)

@@ -16,76 +16,41 @@ Wire format::
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from alpaca.data.historical.crypto import CryptoHistoricalDataClient
 
 from crypto_predict.errors import UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
-from crypto_predict.market.ports import Dated
+from crypto_predict.sources.alpaca import EXCHANGE
 from crypto_predict.sources.alpaca.rows import read_candle, read_quote
-from crypto_predict.sources.alpaca.settings import AlpacaSettings
-from crypto_predict.sources.endpoint import Endpoint
-from crypto_predict.sources.limits import Allowance, Bounds, RateBudget
-from crypto_predict.sources.paging import closed, in_order
-from crypto_predict.sources.retry import RetryPolicy
-from crypto_predict.sources.session import BoundedSession
-from crypto_predict.sources.symbols import ALPACA
-from crypto_predict.sources.wire import Malformed, rows
+from crypto_predict.sources.exchange import Settings
+from crypto_predict.sources.network.paging import closed, in_order
+from crypto_predict.sources.network.session import BoundedSession
+from crypto_predict.sources.network.source import ExchangeSource
+from crypto_predict.sources.network.wire import Malformed, rows
 
-PAGE = 10_000  # candles in one answer
-REQUESTS_A_MINUTE = 100
-
-_TIMEFRAMES = {
-    Interval.MINUTE_1: "1Min",
-    Interval.MINUTE_5: "5Min",
-    Interval.MINUTE_10: "10Min",
-    Interval.HOUR_1: "1Hour",
-    Interval.DAY_1: "1Day",
-}
 _MOST_IDLE = 10  # pages in a row without a new candle, after which page tokens are not followed any more
 _LONGEST_TOKEN = 2_000  # characters; all tokens are remembered
-_BOUNDS, _PRODUCTION = Bounds(), RetryPolicy()
 
 _log = logging.getLogger(__name__)
 
 
-class Alpaca:
-    """Candles of Alpaca's own venue, from about April 2021 on. Hours without a trade may be missing.
+class Alpaca(ExchangeSource):
+    """Candles and quotes of Alpaca's own venue. Hours without a trade may be missing.
 
     Keys raise Alpaca's limit on requests; the candles are the same.
     """
 
-    id = "alpaca"
-    simulated = False
-    intervals = frozenset(_TIMEFRAMES)
+    exchange = EXCHANGE
 
-    def __init__(self, settings: AlpacaSettings, bounds: Bounds = _BOUNDS, policy: RetryPolicy = _PRODUCTION) -> None:
-        self._bounds = bounds
-        self._path = f"/crypto/{settings.location}"
-        self._session = BoundedSession(policy, settings.keys(), settings.data_url)
-        self._client = _Client(settings, self._session)
-        self._endpoint = Endpoint(self.id, settings.data_url, RateBudget(REQUESTS_A_MINUTE), policy)
-
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str], bounds: Bounds) -> Alpaca:
-        """Open the source with the settings of `AlpacaSettings.from_environ`. No connection is made yet."""
-        return cls(AlpacaSettings.from_environ(environ), bounds)
-
-    @property
-    def dated(self) -> Dated | None:
-        """The time of the exchange's clock at its newest answer; None before the first one."""
-        return self._session.dated
-
-    def traded(self, pair: Pair) -> Pair:
-        """Return the pair itself: Alpaca trades in dollars."""
-        return ALPACA.traded(pair)
-
-    def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
-        """Return `limit` rounded down to the interval: the exchange trades day and night."""
-        return interval.floor(limit)
+    def __init__(self, settings: Settings, *args: Any, **options: Any) -> None:
+        super().__init__(settings, *args, **options)
+        self._path = f"/crypto/{settings.location or 'us'}"
+        self._client = _Client(settings, self.session)
 
     def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
         """Return every candle that opens in `span`, ascending, each opening once: the last copy wins.
@@ -96,7 +61,7 @@ class Alpaca:
             SourceError: Alpaca cannot be reached, refuses or sends another format, or the history exceeds the bounds.
             UnusableHistory: Alpaca cannot have the pair.
         """
-        return in_order(self._pages(pair, interval, span), hold=PAGE)
+        return in_order(self._pages(pair, interval, span), hold=EXCHANGE.page)
 
     def quote(self, pair: Pair) -> Quote:
         """Return the best bid and ask of Alpaca's own venue, with the time at which they were set.
@@ -105,11 +70,12 @@ class Alpaca:
             SourceError: Alpaca cannot be reached, refuses or sends another format.
             UnusableHistory: Alpaca does not have the pair.
         """
-        symbol = ALPACA.symbol(pair)
-        quote = self._endpoint.ask(
+        symbol = EXCHANGE.symbol(pair)
+        quote = self.ask(
+            pair,
             lambda: self._client.get(f"{self._path}/latest/quotes", {"symbols": symbol}),
             lambda answer: _read_quote(answer, symbol),
-            Allowance(self.id, self._bounds),
+            self.allowance(),
         )
         if quote is None:
             raise UnusableHistory(self.id, [f"it has no quote of {pair}"])
@@ -117,12 +83,13 @@ class Alpaca:
 
     def _pages(self, pair: Pair, interval: Interval, span: Span) -> Iterator[list[Candle]]:
         """Yield the pages as they arrive, each cut to `span`."""
-        symbol = ALPACA.symbol(pair)
-        query = {"symbols": symbol, "timeframe": _TIMEFRAMES[interval], "limit": PAGE}
+        symbol = EXCHANGE.symbol(pair)
+        query = {"symbols": symbol, "timeframe": EXCHANGE.intervals[interval], "limit": EXCHANGE.page}
         cursor = _Cursor(span, interval.length, span.start, newest=span.start - interval.length)
-        allowance = Allowance(self.id, self._bounds)
+        allowance = self.allowance()
         while not cursor.exhausted:
-            page = self._endpoint.ask(
+            page = self.ask(
+                pair,
                 lambda: self._client.get(f"{self._path}/bars", {**query, **cursor.position()}),
                 lambda answer: _read_page(answer, symbol),
                 allowance,
@@ -136,8 +103,9 @@ class Alpaca:
 class _Client(CryptoHistoricalDataClient):
     """The SDK's client with our session. The session raises before the SDK's own retries begin."""
 
-    def __init__(self, settings: AlpacaSettings, session: BoundedSession) -> None:
-        super().__init__(settings.api_key, settings.secret_key, url_override=settings.data_url)
+    def __init__(self, settings: Settings, session: BoundedSession) -> None:
+        key, secret = (settings.keys.get(name) for name in EXCHANGE.keys)
+        super().__init__(key, secret, url_override=settings.api_url)
         self._session = session
 
 
@@ -191,7 +159,7 @@ def _read_page(answer: object, symbol: str) -> _Page:
     bars = answer.get("bars") if isinstance(answer, dict) else None
     if not isinstance(answer, dict) or not isinstance(bars, dict):
         raise Malformed("no list of bars")
-    candles = [_read_candle(row) for row in rows(bars.get(symbol, []), "bars", PAGE)]
+    candles = [_read_candle(row) for row in rows(bars.get(symbol, []), "bars", EXCHANGE.page)]
     token = answer.get("next_page_token")
     if not (token is None or (isinstance(token, str) and len(token) <= _LONGEST_TOKEN)):
         raise Malformed("a page token that is not text, or is too long")

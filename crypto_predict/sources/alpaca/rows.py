@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from crypto_predict.market import Candle, Quote
-from crypto_predict.sources.wire import number, whole
+from crypto_predict.sources.network.wire import number, whole
 
 
 def read_candle(row: Mapping[str, object], opening: datetime) -> Candle:

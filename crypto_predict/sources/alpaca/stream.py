@@ -42,13 +42,13 @@ from crypto_predict.market.ports import (
     Interrupted,
     QuoteReceived,
 )
+from crypto_predict.sources.alpaca import EXCHANGE
 from crypto_predict.sources.alpaca.rows import read_candle, read_quote
-from crypto_predict.sources.alpaca.settings import AlpacaSettings
-from crypto_predict.sources.sanitize import Sanitizer
-from crypto_predict.sources.session import host_of
-from crypto_predict.sources.stream_end import Broken, check_pause, of_error, refused, within
-from crypto_predict.sources.symbols import ALPACA
-from crypto_predict.sources.wire import Malformed
+from crypto_predict.sources.exchange import Settings
+from crypto_predict.sources.network.sanitize import Sanitizer
+from crypto_predict.sources.network.session import host_of
+from crypto_predict.sources.network.websocket import Broken, check_pause, of_error, refused, within
+from crypto_predict.sources.network.wire import Malformed
 
 ANSWER_WITHIN = 20.0  # seconds, for each step of the handshake, and for a ping
 PING_AFTER = 5.0  # seconds without a message
@@ -76,19 +76,14 @@ class AlpacaFeed:
     plan of the keys does not allow the quotes of so many pairs: the stream then sends bars only.
     """
 
-    id = "alpaca"
+    id = EXCHANGE.id
     sends_candles = True
 
-    def __init__(self, settings: AlpacaSettings, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.sends_quotes = True
         self._settings, self._clock = settings, clock or Clock()
-        self._host, self._rest = host_of(settings.stream_url), host_of(settings.data_url)
-        self._sanitize = Sanitizer(settings.keys().values(), settings.stream_url)
-
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str], clock: Clock) -> AlpacaFeed:
-        """Open the feed with the settings of `AlpacaSettings.from_environ`. No connection is made yet."""
-        return cls(AlpacaSettings.from_environ(environ), clock)
+        self._host, self._rest = host_of(settings.stream_url), host_of(settings.api_url)
+        self._sanitize = Sanitizer(settings.keys.values(), settings.stream_url)
 
     async def events(self, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
         """Connect once, and yield events until the connection ends. The rules are those of `CandleFeed.events`.
@@ -96,12 +91,12 @@ class AlpacaFeed:
         Up to `MOST_WAITING` messages wait until they are taken. The end of the newest minute received, less a minute,
         is what `Interrupted.complete_until` says: the bars of all pairs come within a minute.
         """
-        if not self._settings.keys():
+        if not self._settings.keys:
             raise RefusedKeys(
                 self.id,
                 "its live stream requires keys: set ALPACA_API_KEY and ALPACA_SECRET_KEY, or use another source",
             )
-        stream = _Stream(self._settings, self._clock, {ALPACA.symbol(pair): pair for pair in pairs})
+        stream = _Stream(self._settings, self._clock, {EXCHANGE.symbol(pair): pair for pair in pairs})
         try:
             check_pause(self._rest)
             await stream.open(with_quotes=self.sends_quotes)
@@ -121,7 +116,7 @@ class AlpacaFeed:
         """Return what an error message of the exchange means, or raise that."""
         answer = f'{self._host} answered {refusal.code} "{self._sanitize(refusal.message)}"'
         if refusal.code in _REFUSED_KEYS:
-            names = " and ".join(self._settings.keys())
+            names = " and ".join(self._settings.keys)
             advice = f"it does not accept the keys in {names}; correct them, or unset both"
             # `from None`, because the frames of the traceback hold the keys.
             raise RefusedKeys(self.id, f"{answer}: {advice}") from None
@@ -179,10 +174,10 @@ class _Stream(CryptoDataStream):
 
     _ws: Any  # the SDK declares None; a `_Connection` once connected
 
-    def __init__(self, settings: AlpacaSettings, clock: Clock, pairs: Mapping[str, Pair]) -> None:
+    def __init__(self, settings: Settings, clock: Clock, pairs: Mapping[str, Pair]) -> None:
         super().__init__(
-            settings.api_key or "",
-            settings.secret_key or "",
+            settings.keys["ALPACA_API_KEY"],
+            settings.keys["ALPACA_SECRET_KEY"],
             raw_data=True,
             url_override=settings.stream_url,
             websocket_params={
@@ -227,7 +222,7 @@ class _Stream(CryptoDataStream):
         self.subscribe_bars(self._add_bar, *self._pairs)
         self.subscribe_updated_bars(self._add_updated_bar, *self._pairs)
         if missing := set(self._pairs) - await self._confirmed("bars"):
-            raise UnusableHistory(ALPACA.source, [f"its stream does not have {one}" for one in sorted(missing)])
+            raise UnusableHistory(EXCHANGE.id, [f"its stream does not have {one}" for one in sorted(missing)])
         self.has_bars = True
         if with_quotes:
             self.subscribe_quotes(self._add_quote, *self._pairs)
@@ -291,10 +286,10 @@ class _Stream(CryptoDataStream):
 
     async def _add_quote(self, message: Any) -> None:
         quote = read_quote(message, _time(message))
-        self._events.append(QuoteReceived(ALPACA.source, self._pairs[message["S"]], quote))
+        self._events.append(QuoteReceived(EXCHANGE.id, self._pairs[message["S"]], quote))
 
     def _read_bar(self, message: dict[str, Any]) -> tuple[SeriesKey, Candle]:
-        series = SeriesKey(ALPACA.source, self._pairs[message["S"]], _MINUTE)
+        series = SeriesKey(EXCHANGE.id, self._pairs[message["S"]], _MINUTE)
         return series, read_candle(message, _time(message))
 
 

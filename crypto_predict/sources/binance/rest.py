@@ -18,77 +18,40 @@ A start and an end are both included. An error is ``{"code": -1121, "msg": "Inva
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from binance.client import Client
 
-from crypto_predict.errors import SourceError, UnusableHistory
+from crypto_predict.errors import UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
-from crypto_predict.market.ports import Dated
-from crypto_predict.sources.binance.settings import BinanceSettings
-from crypto_predict.sources.endpoint import Endpoint
-from crypto_predict.sources.limits import Allowance, Bounds, RateBudget
-from crypto_predict.sources.paging import closed, forwards
-from crypto_predict.sources.retry import Failure, RetryPolicy
-from crypto_predict.sources.session import BoundedSession
-from crypto_predict.sources.symbols import BINANCE
-from crypto_predict.sources.wire import Malformed, decimal, instant, milliseconds, rows, whole
+from crypto_predict.sources.binance import EXCHANGE
+from crypto_predict.sources.exchange import Settings
+from crypto_predict.sources.network.paging import closed, forwards
+from crypto_predict.sources.network.session import BoundedSession
+from crypto_predict.sources.network.source import ExchangeSource
+from crypto_predict.sources.network.wire import Malformed, decimal, instant, milliseconds, rows, whole
 
-Answer = TypeVar("Answer")
-
-PAGE = 1000  # candles in one answer
-WEIGHT_A_MINUTE = 5_400  # Binance allows 6000 for an address, and bans one that goes on
 WEIGHT = 2  # of one request for candles or a quote
 
-_INTERVALS = {
-    Interval.MINUTE_1: "1m",
-    Interval.MINUTE_5: "5m",
-    Interval.HOUR_1: "1h",
-    Interval.DAY_1: "1d",
-}
 _BOOK = ("bidPrice", "bidQty", "askPrice", "askQty")
-_UNKNOWN_SYMBOL = -1121
-_BOUNDS, _PRODUCTION = Bounds(), RetryPolicy()
 
 
-class Binance:
-    """Candles and quotes of Binance's spot market, from August 2017 on."""
+class Binance(ExchangeSource):
+    """Candles and quotes of Binance's spot market."""
 
-    id = "binance"
-    simulated = False
-    intervals = frozenset(_INTERVALS)
+    exchange = EXCHANGE
 
-    def __init__(self, settings: BinanceSettings, bounds: Bounds = _BOUNDS, policy: RetryPolicy = _PRODUCTION) -> None:
-        self._bounds = bounds
-        budget = RateBudget(WEIGHT_A_MINUTE)
-        self._session = BoundedSession(policy, {}, settings.api_url, partial(_count_used, budget))
-        self._client = _Client(settings, self._session)
-        self._endpoint = Endpoint(self.id, settings.api_url, budget, policy)
+    def __init__(self, settings: Settings, *args: Any, **options: Any) -> None:
+        super().__init__(settings, *args, **options)
+        self._client = _Client(settings, self.session)
 
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str], bounds: Bounds) -> Binance:
-        """Open the source with the settings of `BinanceSettings.from_environ`. No connection is made yet."""
-        return cls(BinanceSettings.from_environ(environ), bounds)
-
-    @property
-    def dated(self) -> Dated | None:
-        """The time of the exchange's clock at its newest answer; None before the first one."""
-        return self._session.dated
-
-    def traded(self, pair: Pair) -> Pair:
-        """Return the pair with USDT for USD, in which Binance does not trade.
-
-        Raises:
-            UnusableHistory: Binance cannot have the pair.
-        """
-        return BINANCE.traded(pair)
-
-    def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
-        """Return `limit` rounded down to the interval: the exchange trades day and night."""
-        return interval.floor(limit)
+    def received(self, headers: Mapping[str, str]) -> None:
+        """Count the weight that this address has used by an answer, also where that is a refusal."""
+        used = headers.get("X-MBX-USED-WEIGHT-1M", "")
+        if re.fullmatch(r"[0-9]{1,9}", used):
+            self.budget.counted(int(used))
 
     def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
         """Return every candle that opens in `span`, ascending, each opening once: the last copy wins.
@@ -99,13 +62,15 @@ class Binance:
             SourceError: Binance cannot be reached, refuses or sends another format, or the history exceeds the bounds.
             UnusableHistory: Binance does not have the pair.
         """
-        query = {"symbol": BINANCE.symbol(pair), "interval": _INTERVALS[interval], "limit": PAGE}
-        allowance = Allowance(self.id, self._bounds)
+        query = {"symbol": EXCHANGE.symbol(pair), "interval": EXCHANGE.intervals[interval], "limit": EXCHANGE.page}
+        allowance = self.allowance()
 
         def ask(rest: Span) -> list[Candle]:
             last = rest.end - timedelta(microseconds=1)
             times = {"startTime": milliseconds(rest.start), "endTime": milliseconds(last)}
-            candles = self._ask(pair, lambda: self._client.get_klines(**query, **times), _read_candles, allowance)
+            candles = self.ask(
+                pair, lambda: self._client.get_klines(**query, **times), _read_candles, allowance, WEIGHT
+            )
             allowance.take(len(candles))
             return closed(candles, interval, span.end)
 
@@ -118,29 +83,20 @@ class Binance:
             SourceError: Binance cannot be reached, refuses or sends another format.
             UnusableHistory: Binance does not have the pair.
         """
-        symbol = BINANCE.symbol(pair)
-        return self._ask(
+        symbol = EXCHANGE.symbol(pair)
+        return self.ask(
             pair,
             lambda: self._client.get_orderbook_ticker(symbol=symbol),
             lambda answer: _read_quote(answer, symbol),
-            Allowance(self.id, self._bounds),
+            self.allowance(),
+            WEIGHT,
         )
-
-    def _ask(
-        self, pair: Pair, send: Callable[[], object], read: Callable[[object], Answer], allowance: Allowance
-    ) -> Answer:
-        try:
-            return self._endpoint.ask(send, read, allowance, WEIGHT)
-        except SourceError as error:
-            if isinstance(error.__cause__, Failure) and error.__cause__.code == _UNKNOWN_SYMBOL:
-                raise UnusableHistory(self.id, [f"it does not have the pair {self.traded(pair)}"]) from error
-            raise
 
 
 class _Client(Client):  # type: ignore[misc]  # python-binance has no types
     """The SDK's client with our session, and without the request that its construction makes."""
 
-    def __init__(self, settings: BinanceSettings, session: BoundedSession) -> None:
+    def __init__(self, settings: Settings, session: BoundedSession) -> None:
         super().__init__(ping=False)
         self.API_URL = f"{settings.api_url}/api"
         self.session = session
@@ -155,15 +111,8 @@ class _Client(Client):  # type: ignore[misc]  # python-binance has no types
         return response.json() if response.content else None
 
 
-def _count_used(budget: RateBudget, headers: Mapping[str, str]) -> None:
-    """Count the weight that this address has used by an answer, also where that is a refusal."""
-    used = headers.get("X-MBX-USED-WEIGHT-1M", "")
-    if re.fullmatch(r"[0-9]{1,9}", used):
-        budget.counted(int(used))
-
-
 def _read_candles(answer: object) -> list[Candle]:
-    return [_read_candle(row) for row in rows(answer, "candles", PAGE)]
+    return [_read_candle(row) for row in rows(answer, "candles", EXCHANGE.page)]
 
 
 def _read_candle(row: object) -> Candle:

@@ -50,12 +50,12 @@ from crypto_predict.market.ports import (
     QuoteReceived,
     Retiring,
 )
-from crypto_predict.sources.binance.settings import BinanceSettings
-from crypto_predict.sources.sanitize import Sanitizer
-from crypto_predict.sources.session import host_of
-from crypto_predict.sources.stream_end import Broken, StreamEnd, check_pause, closed, refused, unreachable
-from crypto_predict.sources.symbols import BINANCE
-from crypto_predict.sources.wire import Malformed, decimal, instant, whole
+from crypto_predict.sources.binance import EXCHANGE
+from crypto_predict.sources.exchange import Settings
+from crypto_predict.sources.network.sanitize import Sanitizer
+from crypto_predict.sources.network.session import host_of
+from crypto_predict.sources.network.websocket import Broken, StreamEnd, check_pause, closed, refused, unreachable
+from crypto_predict.sources.network.wire import Malformed, decimal, instant, whole
 
 PAIRS_A_CONNECTION = 100  # two streams each; the address has at most 6,400 characters, and servers refuse 8,190
 MOST_WAITING = 10_000  # events that were not taken yet
@@ -77,19 +77,14 @@ _logger = logging.getLogger(__name__)
 class BinanceFeed:
     """The live stream of Binance's spot market. Quotes have the time of their arrival: the exchange gives none."""
 
-    id = "binance"
+    id = EXCHANGE.id
     sends_candles = True
     sends_quotes = True
 
-    def __init__(self, settings: BinanceSettings, clock: Clock, most_waiting: int = MOST_WAITING) -> None:
+    def __init__(self, settings: Settings, clock: Clock, most_waiting: int = MOST_WAITING) -> None:
         self._url, self._clock, self._most_waiting = settings.stream_url, clock, most_waiting
         self._rest = host_of(settings.api_url)
         self._sanitize = Sanitizer((), self._url, *getproxies().values())
-
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str], clock: Clock) -> BinanceFeed:
-        """Open the feed with the settings of `BinanceSettings.from_environ`. No connection is made yet."""
-        return cls(BinanceSettings.from_environ(environ), clock)
 
     async def events(self, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
         """Connect and yield the events of one pair or more, as `CandleFeed.events` does.
@@ -236,7 +231,7 @@ class _Inbox:
         self.end: StreamEnd | None = None
         self.is_retiring = False  # the exchange will close the connection soon
         self._clock, self._most = clock, most
-        self._symbols = {BINANCE.symbol(pair): pair for pair in pairs}
+        self._symbols = {EXCHANGE.symbol(pair): pair for pair in pairs}
         self._books = {_streams(pair)[1]: pair for pair in pairs}
         minute = Interval.MINUTE_1.floor(clock.now())
         self._progress = {pair: _Progress(minute) for pair in pairs}
@@ -323,7 +318,7 @@ class _Inbox:
         quotes, self._quotes = self._quotes, {}
         for pair, (arrived, frame) in quotes.items():
             try:
-                yield QuoteReceived(BinanceFeed.id, pair, _read_quote(_payload(frame), BINANCE.symbol(pair), arrived))
+                yield QuoteReceived(BinanceFeed.id, pair, _read_quote(_payload(frame), EXCHANGE.symbol(pair), arrived))
             except Malformed as error:
                 if not self._has_malformed_quotes:
                     logs.event(_logger, logging.WARNING, "malformed quote", source=BinanceFeed.id, reason=str(error))
@@ -351,7 +346,7 @@ class _Progress:
 
 def _streams(pair: Pair) -> tuple[str, str]:
     """Return the names of the streams of candles and of quotes."""
-    symbol = BINANCE.symbol(pair).lower()
+    symbol = EXCHANGE.symbol(pair).lower()
     return f"{symbol}@kline_1m", f"{symbol}@bookTicker"
 
 

@@ -19,77 +19,34 @@ the status of HTTP is, 200 included.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import TypeVar
-from urllib.request import getproxies
+from typing import Any
 
-from crypto_predict.errors import SourceError, UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
-from crypto_predict.market.ports import Dated
-from crypto_predict.sources.answer_clock import AnswerClock
-from crypto_predict.sources.endpoint import Endpoint
-from crypto_predict.sources.limits import Allowance, Bounds, RateBudget
-from crypto_predict.sources.paging import closed
-from crypto_predict.sources.poloniex.settings import PoloniexSettings
-from crypto_predict.sources.retry import Failure, RetryPolicy
-from crypto_predict.sources.sanitize import Sanitizer
-from crypto_predict.sources.session import BoundedSession, host_of
-from crypto_predict.sources.symbols import POLONIEX
-from crypto_predict.sources.wire import Malformed, decimal, instant, milliseconds, rows, whole
+from crypto_predict.sources.exchange import Settings
+from crypto_predict.sources.network.answer_clock import AnswerClock
+from crypto_predict.sources.network.paging import closed
+from crypto_predict.sources.network.source import ExchangeSource
+from crypto_predict.sources.network.wire import Malformed, decimal, instant, milliseconds, rows, whole
+from crypto_predict.sources.poloniex import EXCHANGE
 
-PAGE = 500  # candles in one answer
-WEIGHT_A_SECOND = 200  # of all requests from one address
-# Ten tickers a second are allowed. Poloniex does not promise a number for candles: 20 requests a second, which read
-# 10,000 candles, are a careful choice.
-WEIGHTS = {"ticker24h": 20, "candles": 10}
+# Weights of requests. Ten tickers a second are allowed. Poloniex does not promise a number for candles: 20 requests a
+# second, which read 10,000 candles, are a careful choice.
+TICKER, CANDLES = 20, 10
 
 _NUMBERS = ("low", "high", "open", "close", "amount", "quantity", "buyTakerAmount", "buyTakerQuantity")
-_UNKNOWN_SYMBOL = {"24101", "10040"}  # codes
 _TRADES, _INTERVAL, _OPENS, _LEAST = 8, 11, 12, 14  # places of other values, and the number of all
-_BOUNDS, _PRODUCTION = Bounds(), RetryPolicy()
-
-Answer = TypeVar("Answer")
 
 
-class Poloniex:
-    """Candles and top of book of Poloniex's spot market, which trades USDT in place of dollars."""
+class Poloniex(ExchangeSource):
+    """Candles and top of book of Poloniex's spot market."""
 
-    id = "poloniex"
-    simulated = False
-    intervals = frozenset(Interval)
+    exchange = EXCHANGE
 
-    def __init__(
-        self,
-        settings: PoloniexSettings,
-        bounds: Bounds = _BOUNDS,
-        policy: RetryPolicy = _PRODUCTION,
-        budget: RateBudget | None = None,
-    ) -> None:
-        self._url = settings.api_url
-        self._bounds = bounds
-        self._session = BoundedSession(policy, {}, settings.api_url)
-        self._sanitize = Sanitizer((), settings.api_url, *getproxies().values())
+    def __init__(self, settings: Settings, *args: Any, **options: Any) -> None:
+        super().__init__(settings, *args, **options)
         self._clock = AnswerClock()
-        self._endpoint = Endpoint(self.id, settings.api_url, budget or RateBudget(WEIGHT_A_SECOND, seconds=1), policy)
-
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str], bounds: Bounds) -> Poloniex:
-        """Open the source with the settings of `PoloniexSettings.from_environ`. No connection is made yet."""
-        return cls(PoloniexSettings.from_environ(environ), bounds)
-
-    @property
-    def dated(self) -> Dated | None:
-        """The time of the exchange's clock at its newest answer; None before the first one."""
-        return self._session.dated
-
-    def traded(self, pair: Pair) -> Pair:
-        """Return the pair that Poloniex trades for `pair`: BTC/USDT for BTC/USD."""
-        return POLONIEX.traded(pair)
-
-    def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
-        """Return `limit` rounded down to the interval: the exchange trades day and night."""
-        return interval.floor(limit)
 
     def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
         """Return every candle that opens in `span`, ascending, each opening once: the last copy wins.
@@ -100,7 +57,7 @@ class Poloniex:
             SourceError: Poloniex cannot be reached, refuses or sends another format, or the history exceeds the bounds.
             UnusableHistory: Poloniex does not have the pair.
         """
-        symbol, allowance = POLONIEX.symbol(pair), Allowance(self.id, self._bounds)
+        path, allowance = f"/markets/{EXCHANGE.symbol(pair)}/candles", self.allowance()
 
         def ask(part: Span) -> list[Candle]:
             query: dict[str, str | int] = {
@@ -109,9 +66,11 @@ class Poloniex:
                 # whether Poloniex compares it with the opening of a candle or with its close.
                 "startTime": milliseconds(part.start),
                 "endTime": milliseconds(interval.ceil(part.end)) - 1,
-                "limit": PAGE,
+                "limit": EXCHANGE.page,
             }
-            received = self._ask(symbol, "candles", query, lambda answer: _read_page(answer, interval), allowance)
+            received = self.ask(
+                pair, lambda: self.get(path, query), lambda answer: _read_page(answer, interval), allowance, CANDLES
+            )
             allowance.take(len(received))
             return closed(received, interval, span.end)
 
@@ -124,40 +83,14 @@ class Poloniex:
             SourceError: Poloniex cannot be reached, refuses or sends another format.
             UnusableHistory: Poloniex does not have the pair.
         """
-        symbol = POLONIEX.symbol(pair)
-        return self._ask(
-            symbol,
-            "ticker24h",
-            {},
+        symbol = EXCHANGE.symbol(pair)
+        return self.ask(
+            pair,
+            lambda: self.get(f"/markets/{symbol}/ticker24h", {}),
             lambda answer: _read_quote(answer, symbol, self._clock.arrived()),
-            Allowance(self.id, self._bounds),
+            self.allowance(),
+            TICKER,
         )
-
-    def _ask(
-        self,
-        symbol: str,
-        resource: str,
-        query: Mapping[str, str | int],
-        read: Callable[[object], Answer],
-        allowance: Allowance,
-    ) -> Answer:
-        """Return what `read` makes of an answer."""
-        url = f"{self._url}/markets/{symbol}/{resource}"
-        try:
-            return self._endpoint.ask(lambda: self._send(url, query), read, allowance, WEIGHTS[resource])
-        except SourceError as error:
-            if isinstance(error.__cause__, Failure) and str(error.__cause__.code) in _UNKNOWN_SYMBOL:
-                raise UnusableHistory(self.id, [f"it does not have the pair {symbol.replace('_', '/')}"]) from error
-            raise
-
-    def _send(self, url: str, query: Mapping[str, str | int]) -> object:
-        """Return the JSON of an answer that is not a refusal."""
-        answer: object = self._session.get(url, params=query).json()
-        if isinstance(answer, dict) and "code" in answer:
-            code = self._sanitize(str(answer["code"]))
-            reason = f'{host_of(url)} refused with code {code} "{self._sanitize(str(answer.get("message")))}"'
-            raise Failure(reason, again=code not in _UNKNOWN_SYMBOL, code=code)
-        return answer
 
 
 def _in_windows(ask: Callable[[Span], list[Candle]], interval: Interval, span: Span) -> Iterator[Candle]:
@@ -168,7 +101,7 @@ def _in_windows(ask: Callable[[Span], list[Candle]], interval: Interval, span: S
     """
     start = span.start
     while start < span.end:
-        window = Span(start, min(start + PAGE * interval.length, span.end))
+        window = Span(start, min(start + EXCHANGE.page * interval.length, span.end))
         found: dict[datetime, Candle] = {}
         unknown = [window]
         while unknown:
@@ -185,7 +118,7 @@ def _in_windows(ask: Callable[[Span], list[Candle]], interval: Interval, span: S
 
 
 def _read_page(answer: object, interval: Interval) -> list[Candle]:
-    return [_read_candle(row, interval) for row in rows(answer, "candles", PAGE)]
+    return [_read_candle(row, interval) for row in rows(answer, "candles", EXCHANGE.page)]
 
 
 def _read_candle(row: object, interval: Interval) -> Candle:

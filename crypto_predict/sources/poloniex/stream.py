@@ -40,12 +40,12 @@ from websockets.exceptions import WebSocketException
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import FeedEvent, Heartbeat, Interrupted, PairRefused, TickReceived
-from crypto_predict.sources.poloniex.settings import PoloniexSettings
-from crypto_predict.sources.sanitize import Sanitizer
-from crypto_predict.sources.session import host_of
-from crypto_predict.sources.stream_end import Broken, check_pause, of_error, within
-from crypto_predict.sources.symbols import POLONIEX
-from crypto_predict.sources.wire import Malformed, decimal, instant, whole
+from crypto_predict.sources.exchange import Settings
+from crypto_predict.sources.network.sanitize import Sanitizer
+from crypto_predict.sources.network.session import host_of
+from crypto_predict.sources.network.websocket import Broken, check_pause, of_error, within
+from crypto_predict.sources.network.wire import Malformed, decimal, instant, whole
+from crypto_predict.sources.poloniex import EXCHANGE
 
 # Seconds of the market.
 PING_EVERY = 15
@@ -69,19 +69,14 @@ _frames_log.setLevel(logging.ERROR)
 class PoloniexFeed:
     """The live stream of Poloniex's spot market: its trades, of which candles are built."""
 
-    id = "poloniex"
+    id = EXCHANGE.id
     sends_candles = False
     sends_quotes = False
 
-    def __init__(self, settings: PoloniexSettings, clock: Clock, most_waiting: int = MOST_WAITING) -> None:
+    def __init__(self, settings: Settings, clock: Clock, most_waiting: int = MOST_WAITING) -> None:
         self._url, self._clock, self._most_waiting = settings.stream_url, clock, most_waiting
         self._host, self._rest = host_of(settings.stream_url), host_of(settings.api_url)
         self._sanitize = Sanitizer((), settings.stream_url, *getproxies().values())
-
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str], clock: Clock) -> PoloniexFeed:
-        """Open the feed with the settings of `PoloniexSettings.from_environ`. No connection is made yet."""
-        return cls(PoloniexSettings.from_environ(environ), clock)
 
     async def events(self, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
         """Connect and yield the trades of these pairs, as `CandleFeed.events` does.
@@ -93,7 +88,7 @@ class PoloniexFeed:
         Raises:
             UnusableHistory: Poloniex cannot have one of the pairs.
         """
-        stream = _Stream({POLONIEX.symbol(pair): pair for pair in pairs}, self._clock, self._most_waiting)
+        stream = _Stream({EXCHANGE.symbol(pair): pair for pair in pairs}, self._clock, self._most_waiting)
         reading = asyncio.create_task(stream.read(self._url, self._rest))
         reading.add_done_callback(lambda _: stream.waiting.put_nowait(None))
         try:

@@ -5,5 +5,6 @@
 """
 
 from crypto_predict.sources.simulated.market import GENESIS, Simulated
+from crypto_predict.sources.simulated.stream import SimulatedFeed
 
-__all__ = ["GENESIS", "Simulated"]
+__all__ = ["GENESIS", "Simulated", "SimulatedFeed"]

@@ -29,11 +29,6 @@ class SimulatedFeed:
     def __init__(self, seed: int, clock: Clock) -> None:
         self._market, self._clock = Simulated(seed), clock
 
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str], clock: Clock) -> SimulatedFeed:  # noqa: ARG003 that of all feeds
-        """Open the stream of the market with seed 0, which is the one that is collected."""
-        return cls(0, clock)
-
     async def events(self, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
         """Yield the candles that close from now on, as `CandleFeed.events` does.
 

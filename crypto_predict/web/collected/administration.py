@@ -11,28 +11,34 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack
+from http import HTTPStatus
 from ipaddress import IPv6Network
 from threading import Lock, Thread
 from typing import TypeVar
 
-from crypto_predict.errors import CryptoPredictError, InvalidValue, SourceError, UnusableHistory, shown
+from crypto_predict.errors import InvalidValue, SourceError, UnusableHistory, shown
 from crypto_predict.market import Pair
 from crypto_predict.market.ports import CollectedSeries, PairRegistry
 from crypto_predict.settings import TOKEN_BYTES, masked
 from crypto_predict.web.collected.database import WAIT_SECONDS, Overloaded
 from crypto_predict.web.collected.questions import NewPair, RemovedPair
+from crypto_predict.web.http.errors import WebError
+from crypto_predict.web.http.response import Headers
 
 WINDOW_SECONDS = 60.0  # in which wrong tokens are counted
 MOST_WRONG, MOST_WRONG_OF_ALL = 10, 100  # tokens in a window, of one address and of all
 MOST_TRUSTED = 100  # addresses that are remembered
+LATER_SECONDS = 30  # until a change that failed is tried again
 MOST_SECONDS = 35.0  # that a change may take; up to three exchanges are asked meanwhile
 
 T = TypeVar("T")
 Connect = Callable[[], AbstractContextManager[PairRegistry]]  # opens the registry for one change
 
 
-class AdministrationOff(CryptoPredictError):
+class AdministrationOff(WebError):
     """This service does not change what is collected."""
+
+    status = HTTPStatus.FORBIDDEN
 
     def __init__(self) -> None:
         super().__init__(
@@ -40,8 +46,10 @@ class AdministrationOff(CryptoPredictError):
         )
 
 
-class Unauthorized(CryptoPredictError):
+class Unauthorized(WebError):
     """The token is missing, or is not that of the administrator (`is_wrong`)."""
+
+    status = HTTPStatus.UNAUTHORIZED
 
     def __init__(self, *, is_wrong: bool) -> None:
         super().__init__(
@@ -49,33 +57,49 @@ class Unauthorized(CryptoPredictError):
             if is_wrong
             else "this request needs the header Authorization: Bearer TOKEN"
         )
-        self.is_wrong = is_wrong
+        self._error = ', error="invalid_token"' if is_wrong else ""  # RFC 6750, section 3
+
+    @property
+    def headers(self) -> Headers:
+        """What kind of token is expected."""
+        return [("WWW-Authenticate", f'Bearer realm="pairs"{self._error}')]
 
 
-class TooManyGuesses(CryptoPredictError):
+class TooManyGuesses(WebError):
     """Too many wrong tokens have come, from this address or from all; for `retry_seconds` no more are compared."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
 
     def __init__(self, retry_seconds: int) -> None:
         super().__init__(f"too many wrong tokens: none is accepted from this address for {retry_seconds} s")
         self.retry_seconds = retry_seconds
 
 
-class NotTraded(CryptoPredictError):
+class NotTraded(WebError):
     """No source has `pair`, for these `reasons`."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    parameter = "pair"
 
     def __init__(self, pair: Pair, reasons: Sequence[str]) -> None:
         super().__init__(f"pair: {shown(str(pair))} cannot be collected: {'; '.join(reasons)}")
 
 
-class ExchangeUnavailable(CryptoPredictError):
+class ExchangeUnavailable(WebError):
     """The source could not be asked whether it has a pair, because of `reason`."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    retry_seconds = LATER_SECONDS
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the exchange could not be asked, so nothing was changed: {reason}")
 
 
-class Unfinished(CryptoPredictError):
+class Unfinished(WebError):
     """A change takes too long; it may still be made."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    retry_seconds = LATER_SECONDS
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"this takes longer than {seconds:.0f} seconds and may still be done: ask again")

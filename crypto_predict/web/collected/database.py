@@ -6,16 +6,17 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from threading import BoundedSemaphore, Lock
 from typing import Protocol
 
 from crypto_predict import logs
-from crypto_predict.errors import CryptoPredictError, DatabaseError
+from crypto_predict.errors import DatabaseError
 from crypto_predict.market.ports import MarketReader
+from crypto_predict.web.http.errors import WebError
+from crypto_predict.web.http.problems import DATABASE_SECONDS
 
-BUSY = "crypto_predict.busy"  # in the WSGI environment: the request must be answered without the database
 WAIT_SECONDS = 1.0  # at most, until other requests have finished with the database
-RETRY_SECONDS = 2  # after a failure, during which requests fail without asking the database
 
 _log = logging.getLogger("crypto_predict.database")
 
@@ -27,15 +28,20 @@ class Connection(MarketReader, Protocol):
         """Release everything that is open."""
 
 
-class NoDatabase(CryptoPredictError):
+class NoDatabase(WebError):
     """This service does not have a database."""
+
+    status = HTTPStatus.NOT_FOUND
 
     def __init__(self) -> None:
         super().__init__("this service has no database, so it has no candles; api.py --database URL serves them")
 
 
-class Overloaded(CryptoPredictError):
+class Overloaded(WebError):
     """Too many other requests are reading the database."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    retry_seconds = DATABASE_SECONDS
 
     def __init__(self) -> None:
         super().__init__("too many requests are reading the database now; try again")
@@ -45,7 +51,7 @@ class Database:
     """A database that is opened at its first use. Safe to share between threads.
 
     At most `at_once` threads read it at the same time: the others answer forecasts even if the database hangs. After a
-    failure it is closed, and opened again by the first request `RETRY_SECONDS` later.
+    failure it is closed, and opened again by the first request `DATABASE_SECONDS` later.
     """
 
     def __init__(self, connect: Callable[[], Connection], at_once: int) -> None:
@@ -113,4 +119,4 @@ class Database:
         """Log a failure, once for as long as it lasts."""
         if self._failure is None or self._failure.reason != error.reason:
             logs.event(_log, logging.WARNING, "database unavailable", database=error.address, reason=error.reason)
-        self._failure, self._retry_at = error, time.monotonic() + RETRY_SECONDS
+        self._failure, self._retry_at = error, time.monotonic() + DATABASE_SECONDS

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import NamedTuple
 
-from crypto_predict.errors import CryptoPredictError
 from crypto_predict.market import EPOCH, Interval, Pair, Span
 from crypto_predict.market.forecast import LEVELS, MinuteForecast, MinuteScores
 from crypto_predict.market.ports import ACTIVE, CollectedSeries, MarketReader, MinuteRecord, StreamState
 from crypto_predict.web.collected.answers import Page
 from crypto_predict.web.collected.questions import LATEST, MinutesQuestion, PastQuestion
 from crypto_predict.web.collected.series import choose, of_pair, rank
+from crypto_predict.web.http.errors import WebError
 from crypto_predict.wording import duration
 
 MINUTE = Interval.MINUTE_1
@@ -84,13 +86,20 @@ class PastMinute(NamedTuple):
     close: float | None  # None if the candle is not stored, or is still to come
 
 
-class NoMinuteForecast(CryptoPredictError):
+class NoMinuteForecast(WebError):
     """The newest forecast is too old, or there is none; `lag` says for how long, None if nothing is stored yet."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
 
     def __init__(self, reason: str, lag: timedelta | None, retry: timedelta) -> None:
         super().__init__(reason)
         self.lag_seconds = None if lag is None else max(lag // timedelta(seconds=1), 0)
         self.retry_seconds = max(retry // timedelta(seconds=1), 1)  # until a forecast can be there
+
+    @property
+    def members(self) -> Mapping[str, object]:
+        """The lag, in whole seconds."""
+        return {"lag_seconds": self.lag_seconds}
 
 
 class Newest(NamedTuple):
@@ -196,9 +205,7 @@ def _missing(
 
 
 def _ahead(made: MinuteForecast, minutes: int) -> MinuteAhead:
-    point, *quantiles = (
-        float(f"{one:.{_DIGITS}g}") for one in (made.points[minutes - 1], *made.quantiles[minutes - 1])
-    )
+    point, *quantiles = prices(made, minutes)
     by_level = {repr(level): price for level, price in zip(LEVELS, quantiles, strict=True)}
     time = made.cutoff + minutes * MINUTE.length
     return MinuteAhead(minutes, time, point, quantiles[_LOW], quantiles[_HIGH], by_level)

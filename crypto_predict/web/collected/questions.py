@@ -7,20 +7,19 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import NamedTuple
 
-from crypto_predict.errors import CryptoPredictError, InvalidValue
+from crypto_predict.errors import InvalidValue, shortened
 from crypto_predict.market import EPOCH, FIRST_DAY, FIRST_EXPECTED, Interval, Pair
 from crypto_predict.market.forecast import MINUTES_AHEAD
 from crypto_predict.settings import whole_number
-from crypto_predict.web.questions import (
+from crypto_predict.web.http.errors import BadParameter, WebError
+from crypto_predict.web.model.questions import (
     FORMAT,
     MOMENT_EXPECTED,
-    BadParameter,
     file_format,
     moment,
     parameters,
-    shortened,
 )
-from crypto_predict.web.questions import day as read_day
+from crypto_predict.web.model.questions import day as read_day
 
 DEFAULT_LIMIT, MOST_CANDLES = 1_000, 10_000  # candles in one answer
 LATEST = datetime(9999, 1, 1, tzinfo=UTC)  # later instants are read as this one: the calendar ends soon after
@@ -87,7 +86,7 @@ class RemovedPair(NamedTuple):
     source: str | None = None
 
 
-class BadBody(CryptoPredictError):
+class BadBody(WebError):
     """The body of a request cannot be read, as the message explains."""
 
 

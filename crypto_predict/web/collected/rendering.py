@@ -6,22 +6,23 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
+from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
 from crypto_predict.baked import plain
-from crypto_predict.errors import CryptoPredictError
 from crypto_predict.market import Candle, Interval, Pair, Quote, StoredCandle
 from crypto_predict.market.forecast import LEVELS
-from crypto_predict.web.answers import PairRange
 from crypto_predict.web.collected.answers import Page, T
 from crypto_predict.web.collected.forecasts import MinutesAhead, MinutesRecord, PastMinute, prices
 from crypto_predict.web.collected.live_answers import Minute
 from crypto_predict.web.collected.questions import PageQuestion, PastQuestion
 from crypto_predict.web.collected.series import SeriesState
-from crypto_predict.web.questions import FORMAT
-from crypto_predict.web.rendering import (
+from crypto_predict.web.http.errors import WebError
+from crypto_predict.web.http.response import (
+    CSV,
     CSV_TYPE,
+    JSON,
     PAIR,
     SERIES,
     SIMULATED,
@@ -31,9 +32,10 @@ from crypto_predict.web.rendering import (
     render,
     simulated_header,
 )
-from crypto_predict.web.rendering import table as table_of
+from crypto_predict.web.http.response import table as table_of
+from crypto_predict.web.model.answers import PairRange
+from crypto_predict.web.model.questions import FORMAT
 
-JSON, CSV = "application/json", "text/csv"
 CONTENT_TYPES = {JSON: JSON, CSV: CSV_TYPE}
 
 # Of every row. The values that a source does not have are null in JSON and empty in CSV.
@@ -53,11 +55,18 @@ _Values = Sequence[object]
 _WITHOUT_CANDLE, _NOT_BUILT = [None] * 10, [None] * 8  # the columns of a minute that describe a candle
 
 
-class NotAcceptable(CryptoPredictError):
+class NotAcceptable(WebError):
     """The client accepts neither JSON nor CSV."""
+
+    status = HTTPStatus.NOT_ACCEPTABLE
 
     def __init__(self) -> None:
         super().__init__(f"this is served as {' or '.join(CONTENT_TYPES)}, and Accept allows neither")
+
+    @property
+    def headers(self) -> Headers:
+        """On what the answer depends."""
+        return [VARY]
 
 
 class Table(NamedTuple):

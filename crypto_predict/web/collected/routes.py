@@ -12,19 +12,20 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import UnsupportedMediaType
 
 from crypto_predict.errors import DatabaseError, InvalidValue
+from crypto_predict.http_server.request_head import BUSY
 from crypto_predict.market import Span
 from crypto_predict.market.ports import ACTIVE, CollectedSeries, MarketReader
-from crypto_predict.web import conditional_requests, representations
-from crypto_predict.web import questions as query_strings
-from crypto_predict.web.answers import PairRange
 from crypto_predict.web.collected import answers, forecasts, live_answers, prices, questions, rendering
 from crypto_predict.web.collected import series as found_series
 from crypto_predict.web.collected.administration import Administration, AdministrationOff
 from crypto_predict.web.collected.copies import Copies
-from crypto_predict.web.collected.database import BUSY, Database, NoDatabase, Overloaded
-from crypto_predict.web.rendering import COMMON, Rendered, render, simulated_header
-from crypto_predict.web.representations import accepts_gzip
-from crypto_predict.web.snapshots import cache_control, until_candle
+from crypto_predict.web.collected.database import Database, NoDatabase, Overloaded
+from crypto_predict.web.http import conditional, representations
+from crypto_predict.web.http.representations import accepts_gzip
+from crypto_predict.web.http.response import COMMON, CSV, JSON, Rendered, render, simulated_header
+from crypto_predict.web.model import questions as query_strings
+from crypto_predict.web.model.answers import PairRange
+from crypto_predict.web.model.snapshots import cache_control, until_candle
 
 CANDLES, MINUTES, TOP_OF_BOOK = "/candles/<path:pair>", "/minutes/<path:pair>", "/top-of-book/<path:pair>"
 MINUTES_AHEAD, PAST_MINUTES = "/forecast/<path:pair>/minutes", "/forecast/<path:pair>/minutes/past"
@@ -119,8 +120,8 @@ def add_changes(
 
     def add_pair(opened: Database, allowed: Administration) -> Response:
         query_strings.parameters(_query(), ())
-        if request.mimetype != rendering.JSON:
-            raise UnsupportedMediaType(f"the body must be JSON: send Content-Type: {rendering.JSON}")
+        if request.mimetype != JSON:
+            raise UnsupportedMediaType(f"the body must be JSON: send Content-Type: {JSON}")
         request.max_content_length = query_strings.BODIES["POST", PAIRS] - 1
         question = questions.new_pair(request.get_data(), clock())
         known = _active(opened)
@@ -261,9 +262,9 @@ def _accepted() -> str | None:
 def _content_type(file_format: str | None) -> str:
     """Return the content type that the address asks for, or else the one that the client prefers."""
     if file_format is not None:
-        return rendering.CSV if file_format == "csv" else rendering.JSON
+        return CSV if file_format == "csv" else JSON
     accepted = request.accept_mimetypes
-    chosen = accepted.best_match(rendering.CONTENT_TYPES) if accepted else rendering.JSON
+    chosen = accepted.best_match(rendering.CONTENT_TYPES) if accepted else JSON
     if chosen is None:
         raise rendering.NotAcceptable
     return chosen
@@ -271,7 +272,7 @@ def _content_type(file_format: str | None) -> str:
 
 def _has(etag: str) -> bool:
     """Return whether the client has a copy of the answer with this tag."""
-    return conditional_requests.evaluate(request.environ, etag, None) is HTTPStatus.NOT_MODIFIED
+    return conditional.evaluate(request.environ, etag, None) is HTTPStatus.NOT_MODIFIED
 
 
 def _unchanged(etag: str, found: CollectedSeries, lasts: timedelta) -> Response:

@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from http import HTTPStatus
 from typing import NamedTuple, Protocol, TypeVar
 
-from crypto_predict.errors import CryptoPredictError, shown
+from crypto_predict.errors import shown
 from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
 from crypto_predict.market.ports import CollectedSeries, MarketReader
+from crypto_predict.web.http.errors import WebError
 from crypto_predict.wording import counted
 
 _LISTED = 20  # series in a message
 
 
-class NotCollected(CryptoPredictError):
+class NotCollected(WebError):
     """The database holds no series for the value `asked` of `parameter`, but those in `known`."""
 
+    status = HTTPStatus.NOT_FOUND
+
     def __init__(self, parameter: str, asked: str, known: Iterable[CollectedSeries]) -> None:
-        names = [f"{one.series.pair} {one.series.interval.label} from {one.series.source}" for one in known]
+        names = [str(one.series) for one in known]
         more = f" and {counted(len(names) - _LISTED, 'more')}" if len(names) > _LISTED else ""
         held = f"the database holds {', '.join(names[:_LISTED])}{more}" if names else "the database is empty"
         super().__init__(f"{parameter}: {shown(asked)} is not collected; {held}")

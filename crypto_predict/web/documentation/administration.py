@@ -6,8 +6,6 @@ from typing import Any
 
 from crypto_predict.baked import plain
 from crypto_predict.market import Pair
-from crypto_predict.web import problems
-from crypto_predict.web.collected import rendering
 from crypto_predict.web.collected.administration import (
     AdministrationOff,
     ExchangeUnavailable,
@@ -28,8 +26,10 @@ from crypto_predict.web.documentation.schemas import (
     ref,
     response,
 )
-from crypto_predict.web.problems import Problem
-from crypto_predict.web.questions import MOMENT_PATTERN
+from crypto_predict.web.http import problems
+from crypto_predict.web.http.problems import Problem
+from crypto_predict.web.http.response import JSON
+from crypto_predict.web.model.questions import MOMENT_PATTERN
 
 _TEXT: Schema = {"type": "string"}
 _SECURITY: list[dict[str, list[str]]] = [{"administrator": []}]
@@ -80,11 +80,11 @@ def extend(document: dict[str, Any], example: Example) -> None:
         "security": _SECURITY,
         "requestBody": {
             "required": True,
-            "content": {rendering.JSON: {"schema": ref("schemas", "NewPair"), "example": asked}},
+            "content": {JSON: {"schema": ref("schemas", "NewPair"), "example": asked}},
         },
         "responses": {
-            "200": response("It was collected already.", rendering.JSON, "OneSeries", states[0]),
-            "201": response("It is collected now.", rendering.JSON, "OneSeries", states[0]),
+            "200": response("It was collected already.", JSON, "OneSeries", states[0]),
+            "201": response("It is collected now.", JSON, "OneSeries", states[0]),
             **{status: ref("responses", name) for status, name in {**refused, **refused_bodies}.items()},
         },
     }
@@ -98,7 +98,7 @@ def extend(document: dict[str, Any], example: Example) -> None:
             "security": _SECURITY,
             "parameters": [PAIR_PARAMETER | {"example": series.pair.slug}, source],
             "responses": {
-                "200": response("The series that are no longer collected.", rendering.JSON, "SeriesState", states),
+                "200": response("The series that are no longer collected.", JSON, "SeriesState", states),
                 **{status: ref("responses", name) for status, name in {**refused, "404": "NotCollected"}.items()},
             },
         }

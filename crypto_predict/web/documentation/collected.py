@@ -13,9 +13,6 @@ from crypto_predict.market import DAY, Candle, Interval, Quote, StoredCandle, di
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast
 from crypto_predict.market.ports import ACTIVE, SERIES_STATES, BuiltCandle, CollectedSeries
 from crypto_predict.market.verdict import Judged, Verdict
-from crypto_predict.web import problems
-from crypto_predict.web import rendering as headers
-from crypto_predict.web.answers import PairRange
 from crypto_predict.web.collected import answers, forecasts, rendering
 from crypto_predict.web.collected.live_answers import Minute
 from crypto_predict.web.collected.prices import PairPrice
@@ -34,9 +31,12 @@ from crypto_predict.web.documentation.schemas import (
     response,
     schema_of,
 )
-from crypto_predict.web.questions import MOMENT_PATTERN
-from crypto_predict.web.rendering import CSV_TYPE, Rendered
-from crypto_predict.web.snapshots import until_candle
+from crypto_predict.web.http import problems
+from crypto_predict.web.http import response as headers
+from crypto_predict.web.http.response import CSV, CSV_TYPE, JSON, Rendered
+from crypto_predict.web.model.answers import PairRange
+from crypto_predict.web.model.questions import MOMENT_PATTERN
+from crypto_predict.web.model.snapshots import until_candle
 
 TAG = "collected"
 _OPERATIONS = {  # path to schema of the answer, summary, and status to response in addition to the usual ones
@@ -209,11 +209,9 @@ def extend(document: dict[str, Any], example: Example, ranges: list[PairRange]) 
     document["tags"].append({"name": TAG, "description": "What did it cost? From the database that collect.py writes"})
     parameters = _parameters(example)
     for path, (schema, summary, responses) in _OPERATIONS.items():
-        answer = response("The answer.", rendering.JSON, schema, shown[schema]) | {
-            "headers": _headers(tables.get(path))
-        }
+        answer = response("The answer.", JSON, schema, shown[schema]) | {"headers": _headers(tables.get(path))}
         if path in tables:
-            answer["content"][rendering.CONTENT_TYPES[rendering.CSV]] = {
+            answer["content"][rendering.CONTENT_TYPES[CSV]] = {
                 "schema": {"type": "string"},
                 "example": tables[path].csv.body.decode(),
             }
@@ -236,12 +234,12 @@ def extend(document: dict[str, Any], example: Example, ranges: list[PairRange]) 
     scorecard = document["paths"]["/scorecard"]["get"]
     scorecard["description"] += _OF_SCORECARD
     answered = scorecard["responses"]["200"]
-    answered["content"][rendering.JSON]["example"]["minutes"] = plain.encode([_example_record(example)])
+    answered["content"][JSON]["example"]["minutes"] = plain.encode([_example_record(example)])
     del answered["headers"]["Last-Modified"]
     pairs = document["paths"]["/pairs"]["get"]
     pairs["summary"] = "The pairs of the model, the days it answers for, and what is collected"
     pairs["description"] = _OF_PAIRS
-    pairs["responses"]["200"]["content"][rendering.JSON]["example"] = shown["PairRange"]
+    pairs["responses"]["200"]["content"][JSON]["example"] = shown["PairRange"]
     del pairs["responses"]["200"]["headers"]["Last-Modified"]
 
 

@@ -14,7 +14,6 @@ from crypto_predict.baked.schema import Card, Scorecard
 from crypto_predict.errors import InvalidValue, OutOfRange, UnknownPair
 from crypto_predict.market import DAY, Pair
 from crypto_predict.version import __version__
-from crypto_predict.web import answers, probabilities, problems, questions, rendering
 from crypto_predict.web.collected.series import Example
 from crypto_predict.web.documentation import administration, collected
 from crypto_predict.web.documentation.schemas import (
@@ -31,10 +30,14 @@ from crypto_predict.web.documentation.schemas import (
     response,
     schema_of,
 )
+from crypto_predict.web.http import problems
+from crypto_predict.web.http.response import CSV_TYPE, PROVENANCE, STALE
+from crypto_predict.web.http.response import SIMULATED as SIMULATED_HEADER
+from crypto_predict.web.model import answers, probability, questions, rendering
+from crypto_predict.web.model.questions import MOMENT_EXPECTED, MOMENT_PATTERN, ForecastQuestion, ProbabilityQuestion
+from crypto_predict.web.model.snapshots import Snapshot
 from crypto_predict.web.operations import metrics
-from crypto_predict.web.operations.freshness import Freshness, Training
-from crypto_predict.web.questions import MOMENT_EXPECTED, MOMENT_PATTERN, ForecastQuestion, ProbabilityQuestion
-from crypto_predict.web.snapshots import Snapshot
+from crypto_predict.web.operations.freshness import Freshness, Training, stale
 from crypto_predict.wording import counted, listed
 
 DESCRIPTION = """\
@@ -183,16 +186,16 @@ def _operation(path: str, examples: Mapping[str, Any], parameters: list[dict[str
     tag, schema, summary = _OPERATIONS[path]
     headers, responses = [], dict(_RESPONSES.get(path, {}))
     if tag != "operation":
-        headers += ["ETag", "Last-Modified", "Cache-Control", rendering.SIMULATED, rendering.STALE[0]]
+        headers += ["ETag", "Last-Modified", "Cache-Control", SIMULATED_HEADER, STALE[0]]
         responses |= {"400": "BadParameter", "304": "NotModified", "412": "PreconditionFailed"}
     elif "simulated" in examples[schema]:
-        headers.append(rendering.SIMULATED)
+        headers.append(SIMULATED_HEADER)
     if path == "/bitcoin":
-        headers += rendering.PROVENANCE
+        headers += PROVENANCE
     content_type = metrics.CONTENT_TYPE if schema == "Metrics" else "application/json"
     answer = response("The answer.", content_type, schema, examples[schema]) | {"headers": refs("headers", headers)}
     if path == "/forecast/{pair}":
-        answer["content"][rendering.CSV_TYPE] = {"schema": _TEXT, "example": examples["ForecastFile"]}
+        answer["content"][CSV_TYPE] = {"schema": _TEXT, "example": examples["ForecastFile"]}
     return {
         "operationId": path.split("/")[1],
         "tags": [tag],
@@ -251,7 +254,7 @@ def _schemas() -> dict[str, Schema]:
         "Problem": problem,
         "BitcoinPrediction": record(four_keys),
         "ForecastDay": {"type": "array", "items": days},
-        "Probability": record(schema_of(probabilities.Probability)["properties"] | named),
+        "Probability": record(schema_of(probability.Probability)["properties"] | named),
         "PairRange": {"type": "array", "items": schema_of(answers.PairRange)},
         "Card": schema_of(Card),
         "Scorecard": schema_of(Scorecard),
@@ -265,7 +268,7 @@ def _schemas() -> dict[str, Schema]:
 
 def _responses(snapshot: Snapshot) -> dict[str, Any]:
     """Return the responses that operations share, by their names."""
-    kept = {"headers": refs("headers", ("ETag", "Cache-Control", rendering.SIMULATED, rendering.STALE[0]))}
+    kept = {"headers": refs("headers", ("ETag", "Cache-Control", SIMULATED_HEADER, STALE[0]))}
     found = {"NotModified": {"description": "The copy you have is still good.", **kept}}
     for name, problem in _example_problems(snapshot).items():
         found[name] = problem_response(_PROBLEMS[name], problem)
@@ -276,7 +279,7 @@ def _headers(snapshot: Snapshot) -> dict[str, Any]:
     """Return the documented headers, by their names."""
     validity, trained_at = snapshot.validity, snapshot.answers.model.card.trained_at
     provenance = rendering.provenance_headers(_example_series(snapshot).forecast)
-    values = dict([*validity.until_change(trained_at), *provenance, (rendering.SIMULATED, "true"), rendering.STALE])
+    values = dict([*validity.until_change(trained_at), *provenance, (SIMULATED_HEADER, "true"), STALE])
     described: dict[str, tuple[str, Schema]] = {
         "ETag": ("Changes with the model and the program.", _TEXT),
         "Last-Modified": ("When the model was trained.", _TEXT),
@@ -285,8 +288,8 @@ def _headers(snapshot: Snapshot) -> dict[str, Any]:
         "Crypto-Predict-As-Of": ("The instant of the newest price behind the answer.", schema_of(datetime)),
         "Crypto-Predict-Pair": ("The pair of the price.", PAIR),
         "Crypto-Predict-Model": ("The model of the price.", _MODEL),
-        rendering.SIMULATED: ("Present if the answer rests on invented prices.", {**_TEXT, "enum": ["true"]}),
-        rendering.STALE[0]: (
+        SIMULATED_HEADER: ("Present if the answer rests on invented prices.", {**_TEXT, "enum": ["true"]}),
+        STALE[0]: (
             "Present if the model, or the newest price behind it, is too old.",
             {**_TEXT, "enum": ["true"]},
         ),
@@ -326,7 +329,7 @@ def _example_answers(snapshot: Snapshot) -> dict[str, Any]:
         ),
         "ForecastDay": json.loads(snapshot.rendering.forecast(days).body),
         "ForecastFile": rendering.forecast_table(days).body.decode(),
-        "Probability": plain.encode(probabilities.answer(served, limit)),
+        "Probability": plain.encode(probability.answer(served, limit)),
         "PairRange": cut(plain.encode(served.pairs())),
         "Card": cut(plain.encode(replace(card, pairs=_first(card.pairs)))),
         "Scorecard": cut(plain.encode(scorecard)),
@@ -357,7 +360,7 @@ def _example_problems(snapshot: Snapshot) -> dict[str, problems.Problem]:
     return {name: problems.of_error(error) for name, error in errors.items()} | {
         "PreconditionFailed": problems.PRECONDITION_FAILED,
         "NotReady": problems.DRAINING,
-        "Stale": problems.stale(_example_ages(snapshot, 148 * 86_400)),
+        "Stale": stale(_example_ages(snapshot, 148 * 86_400)),
     }
 
 

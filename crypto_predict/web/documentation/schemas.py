@@ -11,8 +11,9 @@ from datetime import date, datetime
 from typing import Any
 
 from crypto_predict.market import Pair
-from crypto_predict.web import problems, questions
-from crypto_predict.web.problems import Problem
+from crypto_predict.web.http import problems
+from crypto_predict.web.http.problems import Problem
+from crypto_predict.web.model import questions
 
 Schema = dict[str, Any]
 

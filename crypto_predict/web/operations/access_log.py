@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from crypto_predict import logs
+from crypto_predict.errors import shortened
 from crypto_predict.web.operations.metrics import Metrics
-from crypto_predict.web.questions import shortened
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from crypto_predict.baked import plain
 from crypto_predict.baked.schedule import Schedule
 from crypto_predict.baked.schema import Model
 from crypto_predict.market import Pair
+from crypto_predict.web.http.problems import Problem
 from crypto_predict.wording import duration
 
 
@@ -72,3 +74,8 @@ def freshness(model: Model, now: datetime, stale_after: timedelta, schedule: Sch
         failed = (failure.at, failure.reason) if failure else (None, None)
         training = Training(schedule.next_at, every, *failed)
     return Freshness(age, price_age, limit, model.card.simulated, training)
+
+
+def stale(ages: Freshness) -> Problem:
+    """Return the problem of a model that is too old, or whose newest price is."""
+    return Problem(503, str(ages), plain.encode(ages))

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import re
 import uuid
-from datetime import date, datetime
-from typing import NamedTuple
+from dataclasses import dataclass
+from datetime import date
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.ledger import Release
 from crypto_predict.baked.schema import Model
-from crypto_predict.market import DAY, Pair, price_decimals
+from crypto_predict.market import DAY, price_decimals
 from crypto_predict.version import __version__
 from crypto_predict.web.page import html, words
 from crypto_predict.web.page.releases import PublishedRelease, Releases
@@ -34,15 +34,14 @@ _NO_LEDGER = "no ledger"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
+@dataclass(frozen=True, slots=True)
 class Feed:
     """The feed of a model and its past releases. Without a ledger it has no entries."""
 
-    def __init__(self, model: Model, releases: Releases, address: str | None, repository_url: str | None) -> None:
-        """Make the feed of a site at `address`, which ends with a slash; None if it is not known."""
-        self._model = model
-        self._releases = releases
-        self._address = address
-        self._repository_url = repository_url
+    model: Model
+    releases: Releases
+    address: str | None  # of the site, with a slash at its end; None: it is not known
+    repository_url: str | None
 
     def newest(self) -> bytes:
         """Return ``feed.xml``.
@@ -50,126 +49,84 @@ class Feed:
         Raises:
             ReleasesUnavailable: The ledger is being read, or has changed since the start.
         """
-        published, months = list(self._releases.newest()), self._releases.months
+        published, months = list(self.releases.newest()), self.releases.months
         links = {"self": NAME}
         if published:
-            month = months.index(_month(published[0].release))
-            whole = next(self._releases.of_month(months[month])).sha256 == published[0].sha256
+            month = months.index(published[0].release.made_at.isoformat()[:7])
+            whole = next(self.releases.of_month(months[month])).sha256 == published[0].sha256
             links |= _linked("prev-archive", months, month - 1 if whole else month)
         return self._document("", links, published)
 
     def of_month(self, month: str) -> bytes:
         """Return ``feed/2026-11.xml`` for one of the months of the releases; errors as of `newest`."""
-        months = self._releases.months
+        months = self.releases.months
         place = months.index(month)
         links = {"self": _archive(month), "current": NAME}
         links |= _linked("prev-archive", months, place - 1) | _linked("next-archive", months, place + 1)
-        is_over = month < self._model.card.trained_at.isoformat()[:7]
-        return self._document("../", links, list(self._releases.of_month(month)), is_archive=is_over)
+        is_over = month < self.model.card.trained_at.isoformat()[:7]
+        return self._document("../", links, list(self.releases.of_month(month)), is_archive=is_over)
 
     def _document(
         self, root: str, links: dict[str, str], published: list[PublishedRelease], *, is_archive: bool = False
     ) -> bytes:
         """Return a feed document; `root` is the prefix that makes an address of the site relative to it."""
-        card = self._model.card
+        card = self.model.card
         text = html.render(
             NAME,
-            root=root if self._address is None else self._address,
-            identity=_identity(self._releases.head or _NO_LEDGER),
-            pairs=listed([str(pair) for pair in self._model.forecasts]),
+            root=root if self.address is None else self.address,
+            identity=_identity(self.releases.head or _NO_LEDGER),
+            pairs=listed([str(pair) for pair in self.model.forecasts]),
             simulated=card.simulated,
-            updated=_instant(max([one.release.made_at for one in published], default=card.trained_at)),
-            repository_url=self._repository_url,
+            updated=plain.encode(max((release.made_at for release, _ in published), default=card.trained_at)),
+            repository_url=self.repository_url,
             version=__version__,
             is_archive=is_archive,
             links=links,
-            entries=[_entry(one) for one in reversed(published)],
+            entries=[_entry(*entry) for entry in reversed(published)],
         )
         return f"{_NOT_XML.sub(chr(0xFFFD), text)}\n".encode()
 
 
-class Entry(NamedTuple):
-    """An entry of the feed, as text."""
+def _entry(release: Release, sha256: str) -> dict[str, object]:
+    """Return what the template shows of a release: its forecast in words, and where the page shows it."""
+    name, anchor, made_on = words.name(release.pair), release.anchor, release.made_at.date()
 
-    identity: str
-    title: str
-    made_at: str
-    page: str  # address of the page that shows it, from the root of the site
-    pair: str
-    simulated: bool
-    summary: str
+    def price(amount: float) -> str:
+        return words.price(amount, release.pair.quote, price_decimals(anchor.price))
 
+    def ahead(days: int) -> str:
+        predicted, low, high = (price(prices[days - 1]) for prices in (release.prediction, release.low, release.high))
+        return (
+            f"Forecast for the close of {_written(release.last + days * DAY)}, {counted(days, 'day')} ahead: "
+            f"{predicted}, with 80 % probability between {low} and {high}."
+        )
 
-def _entry(published: PublishedRelease) -> Entry:
-    release = published.release
-    return Entry(
-        _identity(published.sha256),
-        title(release),
-        _instant(release.made_at),
-        page_of(release.pair, release.made_at),
-        str(release.pair),
-        release.simulated,
-        summary(release),
-    )
-
-
-def page_of(pair: Pair, made_at: datetime) -> str:
-    """Return the address of the page that shows the newest release of a day, from the root of the site."""
-    return f"page/{pair.slug}/?release={made_at.date()}"
-
-
-def title(release: Release) -> str:
-    """Return the forecast of a release a week ahead in some words."""
-    price, predicted = _price(release, release.anchor.price), _price(release, release.prediction[6])
-    invented = "Simulated: " if release.simulated else ""
-    return f"{invented}{words.name(release.pair)} at {price}, {predicted} forecast 7 days ahead"
-
-
-def summary(release: Release) -> str:
-    """Return the forecast of a release in sentences."""
-    invented = ["These prices are simulated: no exchange was asked."] if release.simulated else []
-    anchor = release.anchor
-    now = _price(release, anchor.price)
-    sentences = [
-        *invented,
-        f"One {words.name(release.pair)} cost {now} on {_written(anchor.at)} at {anchor.at:%H:%M} UTC.",
-        *(_sentence(release, horizon) for horizon in HORIZONS),
+    now, invented = price(anchor.price), "Simulated: " if release.simulated else ""
+    summary = [
+        *(["These prices are simulated: no exchange was asked."] if release.simulated else []),
+        f"One {name} cost {now} on {_written(anchor.at)} at {anchor.at:%H:%M} UTC.",
+        *map(ahead, HORIZONS),
         f"Persistence, the forecast that the price stays as it is, says {now} for each of these days.",
         f"Build {release.build}.",
     ]
-    return " ".join(sentences)
-
-
-def _sentence(release: Release, horizon: int) -> str:
-    """Return the forecast some days ahead in one sentence."""
-    day, n = release.last + horizon * DAY, horizon - 1
-    predicted, low, high = (_price(release, prices[n]) for prices in (release.prediction, release.low, release.high))
-    return (
-        f"Forecast for the close of {_written(day)}, {counted(horizon, 'day')} ahead: {predicted}, "
-        f"with 80 % probability between {low} and {high}."
-    )
+    return {
+        "identity": _identity(sha256),
+        "title": f"{invented}{name} at {now}, {price(release.prediction[6])} forecast 7 days ahead",
+        "made_at": plain.encode(release.made_at),
+        "page": f"page/{release.pair.slug}/?release={made_on}",  # from the root of the site
+        "pair": release.pair,
+        "simulated": release.simulated,
+        "summary": " ".join(summary),
+    }
 
 
 def _written(day: date) -> str:
     return f"{day.day} {day:%B} {day.year}"
 
 
-def _price(release: Release, amount: float) -> str:
-    return words.price(amount, release.pair.quote, price_decimals(release.anchor.price))
-
-
 def _identity(digest: str) -> str:
     """Return a name that is unique without an authority (RFC 9562), the same for the same digest."""
     return uuid.uuid5(_IDENTITIES, digest).urn
-
-
-def _month(release: Release) -> str:
-    return release.made_at.isoformat()[:7]
-
-
-def _instant(instant: datetime) -> str:
-    """Return an instant in UTC as RFC 3339 has it."""
-    return str(plain.encode(instant))
 
 
 def _archive(month: str) -> str:

@@ -21,13 +21,13 @@ from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED, PROPHET
 from crypto_predict.baked.schedule import Schedule
 from crypto_predict.baked.schema import Backtest, Model, PairForecast
+from crypto_predict.errors import shortened
 from crypto_predict.market import DAY, Pair, price_decimals
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.version import __version__
-from crypto_predict.web.answers import Answers
+from crypto_predict.web.model.answers import Answers
 from crypto_predict.web.page import words
 from crypto_predict.web.page.assets import Assets
-from crypto_predict.web.questions import shortened
 from crypto_predict.wording import duration
 
 CONTENT_TYPE = "text/html; charset=utf-8"

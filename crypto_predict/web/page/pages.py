@@ -1,6 +1,7 @@
-"""What the server sends at the page's addresses: rendered once, at the first request, and then looked up.
+"""What the server sends at the page's addresses, rendered at the first request and then looked up.
 
-A page has two variants: that of a stale model has a banner, which must be there without scripts.
+A page has two variants: that of a stale model has a banner, which must be there without scripts. Which past releases
+there are is only known once the ledger has been read, so their documents and the feed have methods of their own.
 """
 
 from __future__ import annotations
@@ -9,20 +10,26 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from time import sleep
 from typing import NamedTuple
 
 from crypto_predict import logs
+from crypto_predict.errors import UnknownPair
 from crypto_predict.market import Pair
-from crypto_predict.web.answers import Answers
-from crypto_predict.web.page import assets, documents, html
+from crypto_predict.web.http.representations import Representations, represent
+from crypto_predict.web.http.response import COMMON, STALE, Headers, Rendered, simulated_header
+from crypto_predict.web.model.answers import Answers
+from crypto_predict.web.model.rendering import PAUSE_SECONDS
+from crypto_predict.web.model.snapshots import LONGEST, Snapshot
+from crypto_predict.web.page import documents, html
+from crypto_predict.web.page.assets import Assets, content_type
 from crypto_predict.web.page.html import Site, State
-from crypto_predict.web.rendering import COMMON, PAUSE_SECONDS, STALE, Headers, Rendered, simulated_header
-from crypto_predict.web.representations import Representations, represent
-from crypto_predict.web.snapshots import LONGEST, Snapshot
+from crypto_predict.web.page.releases import Releases
 
 MOST_KEPT = 64  # pages, documents and files; one takes some 100 kB
+MOST_RELEASES = 64  # documents of past releases, of some 10 kB each
+MOST_FEEDS = 4  # of some 100 kB each
 BUILD = "bundle them with `make page`, then start again"
 IMMUTABLE = f"public, max-age={LONGEST}, immutable"
 
@@ -34,68 +41,103 @@ SECURITY: Headers = [
 
 _log = logging.getLogger("crypto_predict.server")
 
-Make = Callable[[Answers, Pair], documents.Document]
-DOCUMENTS: dict[str, Make] = {".json": documents.forecast, "/record.json": documents.record}  # after the slug
-
 
 class Resource(NamedTuple):
     """What one address has."""
 
     route: str  # its template, for the metrics
     content_type: str
-    simulated: bool  # whether it rests on invented prices
-    pair: Pair | None  # that it is about; None: a built file
     render: Callable[[State], bytes]
+    pair: Pair | None = None  # that it is about; None: a built file
+    simulated: bool = False  # whether it rests on invented prices
     plans: bool = False  # whether it says when the next training is
-    immutable: bool = False  # whether its address has a hash of the content
     brotli: Callable[[], bytes | None] = lambda: None  # the same, compressed when it was built
 
 
 class Pages:
-    """The pages and documents of one model, by their addresses. Safe to share between threads."""
+    """The page of each pair of one model, and all that it loads, by address. Safe to share between threads.
 
-    def __init__(self, snapshot: Snapshot, site: Site, clock: Callable[[], datetime]) -> None:
-        self.site, self.held = site, snapshot.answers.held  # the pairs
+    `accepted` is the header ``Accept-Encoding`` of a request, if it has one. The query does not matter, as for static
+    files. Answers about past releases have the errors of `Releases.release`, and `UnknownPair`.
+    """
+
+    def __init__(self, snapshot: Snapshot, site: Site, releases: Releases, clock: Callable[[], datetime]) -> None:
+        self.site, self.pairs = site, {pair.slug: pair for pair in snapshot.answers.held}
         self._snapshot = snapshot
+        self._releases = releases
         self._clock = clock
-        self._resources = dict(self._addresses())
-        self._kept: dict[tuple[str, State], Representations] = {}  # the oldest first
+        self._resources = dict(_resources(snapshot.answers, site))
+        self._rendered: dict[tuple[str, State], Representations] = {}  # the oldest first
         self._lock = threading.Lock()
+        model = snapshot.answers.model  # not `self`: a circle would outlive its model
+
+        def document(pair: Pair, day: str | None) -> Representations:
+            content = releases.listed(pair) if day is None else releases.release(pair, day)
+            simulated = model.card.pairs[pair].simulated
+            return _represent(documents.rendered(content), documents.CONTENT_TYPE, simulated=simulated)
+
+        def feed_of(month: str | None) -> Representations:
+            from crypto_predict.web.page.feed import CONTENT_TYPE, Feed  # noqa: PLC0415 no other answer waits for it
+
+            feed = Feed(model, releases, site.address, site.repository_url)
+            body = feed.newest() if month is None else feed.of_month(month)
+            return _represent(body, CONTENT_TYPE, simulated=model.card.simulated)
+
+        self._documents = lru_cache(maxsize=MOST_RELEASES)(document)
+        self._feeds = lru_cache(maxsize=MOST_FEEDS)(feed_of)
 
     @property
     def paths(self) -> list[str]:
-        """The addresses of what there is, each with a slash at its beginning."""
+        """The addresses of pages, documents and built files, each with a slash at its beginning."""
         return list(self._resources)
 
     def route(self, path: str) -> str | None:
-        """Return the template of an address; None if it is not one of these."""
+        """Return the template of one of `paths`; None for any other address."""
         resource = self._resources.get(path)
         return None if resource is None else resource.route
 
     def answer(self, path: str, accepted: str | None) -> Rendered | None:
-        """Return what is sent at an address, with all of its headers; None if it is not one of these.
-
-        `accepted` is the header ``Accept-Encoding`` of the request, if it has one. The query does not matter, as for
-        static files.
-        """
+        """Return what is sent at one of `paths`, with all of its headers; None for any other address."""
         resource = self._resources.get(path)
         if resource is None:
             return None
-        state, cache_control = (State(), IMMUTABLE) if resource.immutable else self._until_change(resource)
+        state, cache_control = (State(), IMMUTABLE) if resource.pair is None else self._until_change(resource)
         try:
-            answer = self._represented(path, resource, state).preferred(accepted)
+            return _sent(self._represented(path, resource, state), accepted, cache_control)
         except OSError:  # another build has removed the file
             return None
-        return Rendered(answer.body, [*answer.headers, ("Cache-Control", cache_control), *COMMON])
+
+    def listed(self, slug: str, accepted: str | None) -> Rendered:
+        """Return ``page/{slug}/releases.json``."""
+        return self._current(self._documents(self.pair(slug), None), accepted)
+
+    def release(self, slug: str, day: str, accepted: str | None) -> Rendered:
+        """Return ``page/{slug}/releases/{day}.json``."""
+        return self._current(self._documents(self.pair(slug), day), accepted)
+
+    def feed(self, month: str | None, accepted: str | None) -> Rendered | None:
+        """Return ``feed.xml``, or ``feed/{month}.xml``; None if nothing was released in that month."""
+        if month is not None and month not in self._releases.months:
+            return None
+        return self._current(self._feeds(month), accepted)
+
+    def pair(self, slug: str) -> Pair:
+        """Return the pair of the model with this slug; raise `UnknownPair` without one."""
+        if slug not in self.pairs:
+            raise UnknownPair(slug, list(map(str, self.pairs.values())))
+        return self.pairs[slug]
 
     def prepare(self) -> None:
-        """Render the page of the first pair and its documents. Log how to build the scripts if there are none."""
+        """Render what a first visit loads, and read the ledger. Log how to build the scripts if there are none."""
         if "main.js" not in self.site.assets.files:
             logs.event(_log, logging.INFO, "the page has no scripts", advice=BUILD)
         self.answer("/", None)
-        for ending in DOCUMENTS:
+        slug = next(iter(self.pairs))
+        for ending in documents.OF_PAIR:
             sleep(PAUSE_SECONDS)
-            self.answer(f"/page/{self.held[0].slug}{ending}", None)
+            self.answer(f"/page/{slug}{ending}", None)
+        self._releases.prepare()
+        self.listed(slug, None)
 
     def _until_change(self, resource: Resource) -> tuple[State, str]:
         """Return the state in which the resource is shown, and how long caches may keep it."""
@@ -104,60 +146,65 @@ class Pages:
         plan = (snapshot.schedule, snapshot.is_overdue(now)) if resource.plans else ()
         return State(stale, *plan), f"public, max-age={seconds}"
 
+    def _current(self, representations: Representations, accepted: str | None) -> Rendered:
+        seconds, _ = self._snapshot.validity.state(self._clock())
+        return _sent(representations, accepted, f"public, max-age={seconds}")
+
     def _represented(self, path: str, resource: Resource, state: State) -> Representations:
         key = (path, state)
-        kept = self._kept.get(key)
-        if kept is None:
+        representations = self._rendered.get(key)
+        if representations is None:
             with self._lock:  # one thread renders, and the others do not render the same
-                kept = self._kept.get(key)
-                if kept is None:
-                    kept = _represent(resource, state)
-                    if len(self._kept) >= MOST_KEPT:
-                        del self._kept[next(iter(self._kept))]
-                    self._kept[key] = kept
-        return kept
+                representations = self._rendered.get(key)
+                if representations is None:
+                    body, brotli = resource.render(state), resource.brotli()
+                    representations = _represent(
+                        body, resource.content_type, brotli, simulated=resource.simulated, stale=state.stale
+                    )
+                    if len(self._rendered) >= MOST_KEPT:
+                        del self._rendered[next(iter(self._rendered))]
+                    self._rendered[key] = representations
+        return representations
 
-    def _addresses(self) -> Iterator[tuple[str, Resource]]:
-        answers = self._snapshot.answers
-        yield "/", self._page(answers.held[0], "/", "./")
-        for pair in answers.held:
-            yield f"/page/{pair.slug}/", self._page(pair, "/page/{slug}/", "../../")
-            for ending, make in DOCUMENTS.items():
-                yield f"/page/{pair.slug}{ending}", self._document(pair, f"/page/{{slug}}{ending}", make)
-        for file in self.site.assets.files.values():
-            yield f"/page/built/{file}", self._file(file)
 
-    def _page(self, pair: Pair, route: str, root: str) -> Resource:
-        answers, site = self._snapshot.answers, self.site  # not `self`: a circle would outlive its model
+def _resources(answers: Answers, site: Site) -> Iterator[tuple[str, Resource]]:
+    """Yield the addresses of pages, documents and built files. They do not refer to `Pages`, which they may outlive."""
+    cards, built = answers.model.card.pairs, site.assets
 
+    def page(pair: Pair, route: str, root: str) -> Resource:
         def render(state: State) -> bytes:
             return html.page(answers, pair, site, root, state).encode()
 
-        return Resource(route, html.CONTENT_TYPE, self._simulated(pair), pair, render, plans=True)
+        return Resource(route, html.CONTENT_TYPE, render, pair, cards[pair].simulated, plans=True)
 
-    def _document(self, pair: Pair, route: str, make: Make) -> Resource:
-        answers = self._snapshot.answers
-
+    def document(pair: Pair, ending: str) -> Resource:
         def render(_: State) -> bytes:
-            return documents.rendered(make(answers, pair))
+            return documents.rendered(documents.OF_PAIR[ending](answers, pair))
 
-        return Resource(route, documents.CONTENT_TYPE, self._simulated(pair), pair, render)
+        route = f"/page/{{slug}}{ending}"
+        return Resource(route, documents.CONTENT_TYPE, render, pair, cards[pair].simulated)
 
-    def _simulated(self, pair: Pair) -> bool:
-        return self._snapshot.answers.model.card.pairs[pair].simulated
-
-    def _file(self, file: str) -> Resource:
-        built = self.site.assets
-
-        def render(_: State) -> bytes:
-            return built.read(file)
-
-        kind, brotli = assets.content_type(file), partial(built.read_brotli, file)
-        return Resource("/page/built/{file}", kind, False, None, render, immutable=True, brotli=brotli)
+    yield "/", page(answers.held[0], "/", "./")
+    for pair in answers.held:
+        yield f"/page/{pair.slug}/", page(pair, "/page/{slug}/", "../../")
+        for ending in documents.OF_PAIR:
+            yield f"/page/{pair.slug}{ending}", document(pair, ending)
+    for file in built.files.values():
+        render, brotli = partial(_read, built, file), partial(built.read_brotli, file)
+        yield f"/page/built/{file}", Resource("/page/built/{file}", content_type(file), render, brotli=brotli)
 
 
-def _represent(resource: Resource, state: State) -> Representations:
-    headers = [("Content-Type", resource.content_type), *SECURITY, *simulated_header(resource.simulated)]
-    if state.stale:
-        headers.append(STALE)
-    return represent(resource.render(state), headers, resource.brotli())
+def _read(built: Assets, file: str, _: State) -> bytes:
+    return built.read(file)
+
+
+def _represent(
+    body: bytes, content_type: str, brotli: bytes | None = None, *, simulated: bool, stale: bool = False
+) -> Representations:
+    headers = [("Content-Type", content_type), *SECURITY, *simulated_header(simulated), *([STALE] if stale else [])]
+    return represent(body, headers, brotli)
+
+
+def _sent(representations: Representations, accepted: str | None, cache_control: str) -> Rendered:
+    answer = representations.preferred(accepted)
+    return Rendered(answer.body, [*answer.headers, ("Cache-Control", cache_control), *COMMON])

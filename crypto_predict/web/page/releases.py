@@ -1,12 +1,12 @@
-"""Past releases: what was forecast then, and what really followed, from the ledger beside the model.
+"""Past releases: what was forecast then, and the outcomes, from the ledger beside the model.
 
-The ledger is read once, after the start, in one pass. Kept are the days with a release, the places of their entries in
-the file, and the outcomes; an entry is read again, and verified, when its release is asked for. So memory grows by some
-hundred bytes a day and pair, whatever the size of the ledger.
+The ledger is read once, after the start, in one pass. The index has the days with a release, the places of their
+entries in the file, and the outcomes; an entry is read again, and verified, when its release is asked for. So memory
+grows by some hundred bytes a day and pair, whatever the size of the ledger.
 
 A ledger that is missing or damaged, or belongs to another model, leaves the page without past releases, and everything
-else as it is. Forecasts of simulated prices and of real ones are never mixed: of a pair, only those are shown that are
-of the same kind as the model's.
+else as it is. Forecasts of simulated prices and of real ones are never mixed: a pair has only releases of the same kind
+as the model's.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
+from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
 from crypto_predict import logs
 from crypto_predict.baked.ledger import DAYS, EntryFault, Ledger, Outcome, Place, Release, entries_from
-from crypto_predict.baked.schema import Anchor, Model
-from crypto_predict.errors import BrokenLedger, CryptoPredictError
+from crypto_predict.baked.schema import Model
+from crypto_predict.errors import BrokenLedger
 from crypto_predict.market import DAY, Pair
 from crypto_predict.market.forecast import LEVELS
+from crypto_predict.web.http.errors import WebError
+from crypto_predict.web.page.documents import ReleaseDocument, ReleasesDocument
 
 NEWEST = 50  # releases in the feed, before its archives
 MOST_DAYS = 36_525  # from the first release to the last outcome: a century
@@ -40,122 +43,93 @@ _LABEL = re.compile(r"[A-Za-z0-9._+-]{1,100}")
 _log = logging.getLogger(__name__)
 
 
-class NoRelease(CryptoPredictError):
-    """No release that can be shown was made on `day`."""
+class NoRelease(WebError):
+    """The ledger has no release of `pair` on `day`, but on `days`."""
 
-    def __init__(self, pair: Pair, day: str, known: list[str]) -> None:
-        span = f"releases from {known[0]} to {known[-1]}" if known else "no releases"
+    status = HTTPStatus.NOT_FOUND
+    parameter = "day"
+
+    def __init__(self, pair: Pair, day: str, days: list[str]) -> None:
+        span = f"releases from {days[0]} to {days[-1]}" if days else "no releases"
         super().__init__(f"{day:.20} is not the day of a release of {pair}; the ledger has {span}")
-        self.parameter = "day"
 
 
-class ReleasesUnavailable(CryptoPredictError):
+class ReleasesUnavailable(WebError):
     """Past releases cannot be shown now, because of `reason`; perhaps in `retry_seconds`."""
 
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
     def __init__(self, reason: str, retry_seconds: int | None) -> None:
-        super().__init__(f"past releases are not available: {reason}")
+        super().__init__(f"{UNAVAILABLE}: {reason}")
         self.reason, self.retry_seconds = reason, retry_seconds
 
 
-@dataclass(frozen=True, slots=True)
-class ReleasesDocument:
-    """The days on which forecasts of a pair were released. `page/scripts/types.d.ts` has the same."""
-
-    pair: Pair
-    simulated: bool
-    days: tuple[str, ...]  # "2026-11-23", newest first; none where past releases are not available
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseDocument:
-    """The newest release of a pair on one day, and what followed. `page/scripts/types.d.ts` has the same."""
-
-    pair: Pair
-    simulated: bool
-    build: str
-    made_at: datetime
-    anchor: Anchor
-    last: date
-    levels: tuple[float, ...]
-    prediction: tuple[float, ...]  # (30,) for the closes of the days after `last`
-    low: tuple[float, ...]  # (30,) of the 80 % interval
-    high: tuple[float, ...]  # (30,)
-    quantiles: tuple[tuple[float, ...], ...] | None  # (7, 30) by level; None in early releases
-    outcomes: tuple[float | None, ...]  # (30,) the closes of these days as first recorded; None: not recorded
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedRelease:
+class PublishedRelease(NamedTuple):
     """A release, and the digest of its entry, which no other entry has."""
 
     release: Release
     sha256: str
 
 
-class _Stretch(NamedTuple):
-    """A part of the ledger that begins and ends with a release."""
+class _Part(NamedTuple):
+    """A part of the ledger that begins and ends with a release, both included."""
 
     first: Place
-    end: int  # bytes from the beginning of the file
-
-    @classmethod
-    def between(cls, first: Place, last: Place) -> _Stretch:
-        """Return the part from one entry to another, both included."""
-        return cls(first, last.offset + 1)
+    last: Place
 
 
 @dataclass(slots=True)
-class _Pair:
-    """What is kept of the releases of one pair."""
+class _PairIndex:
+    """The releases and outcomes of one pair."""
 
     first: date | None = None  # the first day that was forecast
     days: dict[str, Place] = field(default_factory=dict)  # of the newest release by day, "2026-11-23", ascending
-    outcomes: dict[date, float] = field(default_factory=dict)
+    outcomes: dict[date, float] = field(default_factory=dict)  # the closes as first recorded
 
 
 class _Index:
-    """What is kept of a ledger."""
+    """The releases of a ledger, of the pairs of a model and of the same kind as those: real or simulated."""
 
-    def __init__(self, model: Model, sleep: Callable[[float], object]) -> None:
-        self.pairs = {pair: _Pair() for pair in model.forecasts}
-        self.months: dict[str, _Stretch] = {}  # by name, "2026-11", ascending
+    def __init__(self, model: Model, sleep: Callable[[float], object], fault: BrokenLedger | None = None) -> None:
+        self.pairs = {pair: _PairIndex() for pair in model.forecasts}
+        self.months: dict[str, _Part] = {}  # by name, "2026-11", ascending
         self.newest: deque[Place] = deque(maxlen=NEWEST)
         self.head: str | None = None  # the digest of the first entry; None: there is no ledger
-        self.fault: BrokenLedger | None = None  # why there is none
+        self.fault = fault  # why there is none
         self._simulated = {pair: facts.simulated for pair, facts in model.card.pairs.items()}
         self._sleep = sleep
         self._entries = 0
 
     def visit(self, content: Release | Outcome, place: Place) -> None:
-        """Keep what is shown of an entry; raise `EntryFault` if that has no limit."""
+        """Add an entry; raise `EntryFault` if a release or outcome in it has no limit."""
         self.head = self.head or place.sha256
         self._entries += 1
         if self._entries % PAUSE_ENTRIES == 0:
             self._sleep(PAUSE_SECONDS)
         if not self.is_shown(content):
             return
-        kept = self.pairs[content.pair]
+        index = self.pairs[content.pair]
         if isinstance(content, Release):
-            self._keep(kept, content, place)
-        elif kept.first is not None and content.day >= kept.first:
-            _check_distance(kept.first, content.day)
-            kept.outcomes.setdefault(content.day, content.close)
+            self._add(index, content, place)
+        elif index.first is not None and content.day >= index.first:
+            _check_distance(index.first, content.day)
+            index.outcomes.setdefault(content.day, content.close)
 
     def is_shown(self, content: Release | Outcome) -> bool:
-        """Whether it is of a pair of the model, and of the same kind: real or simulated."""
+        """Return whether an entry is of a pair of the model, and of the same kind: real or simulated."""
         return self._simulated.get(content.pair) == content.simulated
 
-    def _keep(self, kept: _Pair, release: Release, place: Place) -> None:
+    def _add(self, index: _PairIndex, release: Release, place: Place) -> None:
         if not _LABEL.fullmatch(release.build):
             raise EntryFault(f"its build {release.build!r:.80} is not a label of ASCII letters, digits and . _ + -")
         day, after = release.made_at.date(), release.last + DAY
-        _check_distance(kept.first or day, day)
+        _check_distance(index.first or day, day)
         _check_distance(after, day)
-        kept.first = min(kept.first or after, after)
-        kept.days[str(day)] = place
+        index.first = min(index.first or after, after)
+        index.days[str(day)] = place
         self.newest.append(place)
         month = day.isoformat()[:7]
-        self.months[month] = _Stretch.between(self.months[month].first if month in self.months else place, place)
+        self.months[month] = _Part(self.months[month].first if month in self.months else place, place)
 
 
 def _check_distance(first: date, last: date) -> None:
@@ -186,7 +160,7 @@ class Releases:
         self._index: _Index | None = None
 
     def prepare(self) -> None:
-        """Read the ledger, if that has not been done. It pauses often, so that other threads go on."""
+        """Read the ledger, unless that is done already. Reading pauses often, so that other threads go on."""
         self._current(-1)
 
     def listed(self, pair: Pair) -> ReleasesDocument:
@@ -195,8 +169,8 @@ class Releases:
         Raises:
             ReleasesUnavailable: The ledger is being read.
         """
-        kept = self._current().pairs[pair]
-        return ReleasesDocument(pair, self._model.card.pairs[pair].simulated, tuple(reversed(kept.days)))
+        days = self._current().pairs[pair].days
+        return ReleasesDocument(pair, self._model.card.pairs[pair].simulated, tuple(reversed(days)))
 
     def release(self, pair: Pair, day: str) -> ReleaseDocument:
         """Return the newest release of a pair on a day such as "2026-11-23", in UTC.
@@ -205,12 +179,11 @@ class Releases:
             NoRelease: The text is not the day of a release.
             ReleasesUnavailable: The ledger is being read, or has changed since the start.
         """
-        kept = self._current().pairs[pair]
-        if day not in kept.days:
-            raise NoRelease(pair, day, list(kept.days))
-        place = kept.days[day]
-        (published,) = self._published(_Stretch.between(place, place))
-        release, levels = published.release, zip(*published.release.quantiles, strict=True)
+        index = self._current().pairs[pair]
+        if day not in index.days:
+            raise NoRelease(pair, day, list(index.days))
+        place = index.days[day]
+        ((release, _),) = self._published(_Part(place, place))
         return ReleaseDocument(
             pair=release.pair,
             simulated=release.simulated,
@@ -222,8 +195,8 @@ class Releases:
             prediction=release.prediction,
             low=release.low,
             high=release.high,
-            quantiles=tuple(levels) or None,
-            outcomes=tuple(kept.outcomes.get(release.last + n * DAY) for n in range(1, DAYS + 1)),
+            quantiles=tuple(zip(*release.quantiles, strict=True)) or None,
+            outcomes=tuple(index.outcomes.get(release.last + n * DAY) for n in range(1, DAYS + 1)),
         )
 
     @property
@@ -244,16 +217,16 @@ class Releases:
     def newest(self) -> Iterator[PublishedRelease]:
         """Yield the newest 50 releases of all pairs, oldest first; errors as of `release`."""
         if places := self._current().newest:
-            yield from self._published(_Stretch.between(places[0], places[-1]))
+            yield from self._published(_Part(places[0], places[-1]))
 
     def of_month(self, month: str) -> Iterator[PublishedRelease]:
         """Yield the releases of one of `months`, of all pairs, oldest first; errors as of `release`."""
         yield from self._published(self._current().months[month])
 
-    def _published(self, stretch: _Stretch) -> Iterator[PublishedRelease]:
+    def _published(self, part: _Part) -> Iterator[PublishedRelease]:
         index = self._current()
         try:
-            for entry in entries_from(self._path, *stretch):
+            for entry in entries_from(self._path, part.first, part.last.offset + 1):
                 if isinstance(entry.content, Release) and index.is_shown(entry.content):
                     yield PublishedRelease(entry.content, entry.sha256)
         except BrokenLedger as error:
@@ -265,10 +238,10 @@ class Releases:
         if not self._lock.acquire(timeout=self._wait_seconds if wait_seconds is None else wait_seconds):
             raise ReleasesUnavailable("the ledger is being read; ask again later", RETRY_SECONDS)
         try:
-            index = self._index = self._index or self._read()
+            self._index = self._index or self._read()
+            return self._index
         finally:
             self._lock.release()
-        return index
 
     def _read(self) -> _Index:
         index = _Index(self._model, self._sleep)
@@ -277,6 +250,5 @@ class Releases:
         except BrokenLedger as error:
             level = logging.WARNING if self._path.exists() else logging.INFO
             logs.event(_log, level, UNAVAILABLE, reason=str(error))
-            index = _Index(self._model, self._sleep)
-            index.fault = error.with_traceback(None)  # its frames would hold an earlier model
+            return _Index(self._model, self._sleep, error.with_traceback(None))  # its frames hold an earlier model
         return index

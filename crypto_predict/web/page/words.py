@@ -9,6 +9,8 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 
+from crypto_predict.baked.comparison import LEAST_DIFFERENCE, SIGNIFICANCE, Verdict
+from crypto_predict.baked.comparison import verdict as judge
 from crypto_predict.baked.evaluation import Evaluator
 from crypto_predict.baked.schema import (
     COVERAGE,
@@ -39,7 +41,6 @@ NAMES = {
     "UNI": "Uniswap",
     "XRP": "XRP",
 }
-SIGNIFICANCE = 0.05  # two-sided; the p value below which a difference is more than chance
 LEAST = 100  # outcomes, of published forecasts of different days; fewer are not judged
 INVENTED = (
     "These prices are invented: no exchange was asked. The figures describe a simulated market and say nothing about a "
@@ -50,13 +51,12 @@ _STAYS = '"the price stays as it is"'
 _UNMEASURED = "The history is too short for a backtest, so nothing was measured on past prices."
 # The verdicts on errors that are compared with persistence.
 _BRIEF = {
-    "better": "better",
-    "worse": "worse",
-    "same": "no better",
-    "equal": "no better",
-    "unknown": "not comparable",
+    Verdict.BETTER: "better",
+    Verdict.WORSE: "worse",
+    Verdict.SAME: "no better",
+    Verdict.PERSISTENCE: "no better",
+    Verdict.UNKNOWN: "not comparable",
 }
-_LEAST_DIFFERENCE = 0.0005  # of an error relative to another: less reads as 0.0 %
 _MOST_TIMES = 100  # that an error is said to be another one
 
 
@@ -136,7 +136,7 @@ def good(model: Model, pair: Pair) -> str:
     verdicts: dict[str, list[Score]] = {}
     for score in scores:
         if score.forecasts >= LEAST:
-            verdicts.setdefault(_BRIEF[_verdict(score.relative_mae, score.p_value)], []).append(score)
+            verdicts.setdefault(_BRIEF[judge(score.relative_mae, score.p_value)], []).append(score)
     if early := [score for score in scores if score.forecasts < LEAST]:
         most = max(score.forecasts for score in early)
         verdicts[f"too early to say, after {counted(most, 'test')} at most,"] = early
@@ -160,7 +160,7 @@ def summary(model: Model, pair: Pair) -> str:
     Raises:
         KeyError: The model does not have the pair.
     """
-    live, nominal = _live_record(model, pair), f"the {100 * COVERAGE:.0f} % range"
+    live, nominal = live_record(model, pair), f"the {100 * COVERAGE:.0f} % range"
     if live and live.days >= LEAST and live.coverage is not None:
         error = "" if live.relative_mae is None else f", and their error was {_than(live.relative_mae)}"
         return f"Of {live.due:,} published forecasts {nominal} held {_of_100(live.coverage)} of 100{error}."
@@ -169,8 +169,8 @@ def summary(model: Model, pair: Pair) -> str:
     scores = [score for score in _scores(model, pair) if score.forecasts >= LEAST]
     if not scores:
         return f"{start}."
-    verdict = _BRIEF[_verdict(scores[0].relative_mae, scores[0].p_value)]
-    middle = f"its middle was {verdict} {'with' if verdict == _BRIEF['unknown'] else 'than'} {_STAYS}"
+    verdict = _BRIEF[judge(scores[0].relative_mae, scores[0].p_value)]
+    middle = f"its middle was {verdict} {'with' if verdict == _BRIEF[Verdict.UNKNOWN] else 'than'} {_STAYS}"
     tests = f"In {scores[0].forecasts:,} tests on {_past(model, pair)} prices, {_ahead(scores[:1])}"
     return f"{start}. {tests}, {nominal} held {_of_100(scores[0].coverage)} of 100 times, and {middle}."
 
@@ -185,7 +185,7 @@ def record(model: Model, pair: Pair) -> list[str]:
         KeyError: The model does not have the pair.
     """
     card = model.card.pairs[pair]
-    live = _live_record(model, pair)
+    live = live_record(model, pair)
     paragraphs = [INVENTED] if card.simulated else []
     if card.backtest is None or not card.backtest.scores:
         paragraphs.append(_UNMEASURED)
@@ -194,7 +194,8 @@ def record(model: Model, pair: Pair) -> list[str]:
     return [*paragraphs, *_live(live)]
 
 
-def _live_record(model: Model, pair: Pair) -> LiveRecord | None:
+def live_record(model: Model, pair: Pair) -> LiveRecord | None:
+    """Return the record of the published forecasts of a pair, of the simulated market if its prices are invented."""
     simulated = model.card.pairs[pair].simulated
     return (model.scorecard.simulated if simulated else model.scorecard.pairs).get(pair)
 
@@ -248,34 +249,26 @@ def _held(scores: Sequence[Score]) -> str:
 
 def _compared(scores: Sequence[Score]) -> str:
     """Return how the errors compare with those of persistence."""
-    verdicts: dict[str, list[Score]] = {}
+    verdicts: dict[Verdict, list[Score]] = {}
     for score in scores:
-        verdicts.setdefault(_verdict(score.relative_mae, score.p_value), []).append(score)
+        verdicts.setdefault(judge(score.relative_mae, score.p_value), []).append(score)
     sentences = [f"The simplest forecast is {_STAYS} (persistence), and it is hard to beat."]
-    if found := verdicts.get("better"):
+    if found := verdicts.get(Verdict.BETTER):
         sentences.append(f"{_at(found)} the forecast was better than that: {_errors(found)}.")
-    if found := verdicts.get("worse"):
+    if found := verdicts.get(Verdict.WORSE):
         sentences.append(f"{_at(found)} the forecast was worse than that: {_errors(found)}.")
-    if found := verdicts.get("same"):
+    if found := verdicts.get(Verdict.SAME):
         sentences.append(
             f"{_at(found)} the forecast was no better than {_STAYS}: {_errors(found)}, which can be chance."
         )
-    if found := verdicts.get("equal"):
+    if found := verdicts.get(Verdict.PERSISTENCE):
         sentences.append(
             f"{_at(found)} the forecast was no better than {_STAYS}: its middle is that price, because no method "
             "did better on the past."
         )
-    if found := verdicts.get("unknown"):
+    if found := verdicts.get(Verdict.UNKNOWN):
         sentences.append(f"{_at(found)} they could not be compared: too few forecasts, or a price that never moved.")
     return " ".join(sentences)
-
-
-def _verdict(relative: float | None, p_value: float | None) -> str:
-    if relative is None or p_value is None:
-        return "unknown"
-    if p_value < SIGNIFICANCE and abs(1 - relative) >= _LEAST_DIFFERENCE:
-        return "better" if relative < 1 else "worse"
-    return "equal" if relative == 1 and p_value == 1 else "same"
 
 
 def _errors(scores: Sequence[Score]) -> str:
@@ -288,7 +281,7 @@ def _difference(relative: float) -> str:
         return f"more than {_MOST_TIMES} times as large"
     if relative >= 2:
         return f"{relative:.1f} times as large"
-    if abs(1 - relative) < _LEAST_DIFFERENCE:
+    if abs(1 - relative) < LEAST_DIFFERENCE:
         return "just as large"
     return f"{_percent(relative)} {'smaller' if relative < 1 else 'larger'}"
 

@@ -14,13 +14,13 @@ from crypto_predict.market import Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import ACTIVE, DELISTED, STOPPED, CandleSource, Shard
 from crypto_predict.sources.binance.rest import Binance
-from crypto_predict.sources.binance.settings import BinanceSettings
+from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.simulated import Simulated
 from crypto_predict.store import WritableDatabase, open_writer
 from tests.support.databases import KINDS, new_database
 from tests.support.live import minutes_of
-from tests.support.replay.exchanges import TETHER
 from tests.support.replay.minutes import BTC, QUICK
+from tests.support.replay.venue import TETHER
 
 SINCE = datetime(2024, 1, 1, tzinfo=UTC)
 EVERYTHING = Shard()
@@ -35,7 +35,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def sources(*names: str) -> dict[str, CandleSource]:
     every: dict[str, CandleSource] = {
         "simulated": Simulated(0),
-        "binance": Binance(BinanceSettings("http://127.0.0.1:1"), policy=QUICK),
+        "binance": Binance(Settings("http://127.0.0.1:1"), policy=QUICK),
     }
     return {name: every[name] for name in names or every}
 

@@ -10,8 +10,8 @@ from crypto_predict.collecting.registry import open_registry
 from crypto_predict.errors import Unreachable
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
+from crypto_predict.sources.binance import EXCHANGE
 from crypto_predict.sources.binance.rest import Binance
-from crypto_predict.sources.limits import Bounds
 from crypto_predict.store import open_writer
 from tests.support.databases import new_database
 from tests.support.live import binance_of, collecting_here, minutes_of, until
@@ -36,7 +36,7 @@ def test_a_collector_asks_nothing_of_an_exchange_that_has_banned_this_machine(
     with ReplayServer(BinanceInMotion(motion)) as server, server.failing(ban := Ban(418, 3600)):
         environ = binance_of(server)
         with pytest.raises(Unreachable, match="it has banned this machine"):
-            Binance.from_environ(environ, Bounds()).quote(PAIRS[0])
+            Binance(EXCHANGE.settings(environ)).quote(PAIRS[0])
         with collecting_here(database, motion.clock, environ, "--pair", "BTC/USD"):
             for sign in ("stream interrupted", "is asked again until it answers", "no quote of LTC/USDT"):
                 until(lambda sign=sign: sign in caplog.text, sign)  # type: ignore[misc] # mypy cannot infer a default of a lambda

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from statsmodels.tsa.ar_model import AutoReg
 
-from crypto_predict.forecasting.candidates.autoregression import LAGS, estimate, increments
+from crypto_predict.forecasting.candidates.autoregression import LAGS, fit, increments
 from crypto_predict.history.columns import FloatArray
 from tests.support.markets import random_walk, trending
 
@@ -29,7 +29,7 @@ def test_it_forecasts_as_statsmodels(market: str) -> None:
 def test_it_forecasts_later_days_as_statsmodels_with_the_same_coefficients(market: str) -> None:
     log_close = MARKETS[market]
     returns, known = np.diff(log_close), log_close[:-6]
-    expected = AutoReg(returns, LAGS).predict(estimate(known), start=len(returns), end=len(returns) + 89)
+    expected = AutoReg(returns, LAGS).predict(fit(known), start=len(returns), end=len(returns) + 89)
     assert ahead(known, log_close) == pytest.approx(np.cumsum(expected)[HORIZONS - 1], rel=1e-9, abs=1e-12)
 
 
@@ -44,4 +44,4 @@ def test_a_market_that_does_not_identify_the_coefficients_is_continued(log_close
 
 def ahead(known: FloatArray, log_close: FloatArray) -> FloatArray:
     """The increments after `log_close`, with the coefficients of the closes `known` alone."""
-    return np.asarray(increments(estimate(known), np.diff(log_close)[None, : -LAGS - 1 : -1], HORIZONS)[0])
+    return np.asarray(increments(fit(known), np.diff(log_close)[None, : -LAGS - 1 : -1], HORIZONS)[0])

@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crypto_predict.forecasting.candidates import models as candidates
-from crypto_predict.forecasting.candidates.models import CANDIDATES, PROPHET, WEEK, ask_all
+from crypto_predict.forecasting.candidates import NAMES
+from crypto_predict.forecasting.candidates.candidate import WEEK, WINDOW
+from crypto_predict.forecasting.candidates.prophet import PROPHET
 from crypto_predict.forecasting.candidates.smoothing import Theta
+from crypto_predict.forecasting.candidates.weekly import forecast_weekly
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray
 from tests.support.markets import random_walk, series_of, trending
@@ -42,12 +44,12 @@ MARKETS: dict[str, Callable[[int], FloatArray]] = {
 def answered(series: DailySeries, horizons: Sequence[int] = HORIZONS, since: int = 0) -> FloatArray:
     """Return (candidates, horizons) the increments forecast at the end, `since` days after the last estimation."""
     aligned = replace(series, days=series.days - (series.days[-1] - since) % WEEK)
-    return np.asarray(ask_all(aligned, np.array([len(series) - 1]), horizons, (), len(series)).increments[0])
+    return np.asarray(forecast_weekly(aligned, np.array([len(series) - 1]), horizons, (), len(series)).increments[0])
 
 
 def predicted(name: str, log_close: FloatArray) -> FloatArray:
     """The increments forecast by one candidate at the end of these closes."""
-    return np.asarray(answered(series_of(log_close))[CANDIDATES.index(name)])
+    return np.asarray(answered(series_of(log_close))[NAMES.index(name)])
 
 
 @pytest.mark.parametrize("days", [30, 31, 36, 60, 365, 400])
@@ -57,7 +59,7 @@ def test_every_candidate_has_a_number_for_every_horizon_and_no_warning(market: s
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         increments = answered(series_of(MARKETS[market](days)), since=days % WEEK if days >= 36 else 0)
-    assert increments.shape == (len(CANDIDATES), len(HORIZONS))
+    assert increments.shape == (len(NAMES), len(HORIZONS))
     assert np.isfinite(increments).all()
 
 
@@ -72,24 +74,24 @@ def test_the_same_history_gives_identical_forecasts() -> None:
     assert answered(series).tobytes() == answered(series).tobytes()
 
 
-@pytest.mark.parametrize("name", list(CANDIDATES))
+@pytest.mark.parametrize("name", NAMES)
 def test_the_forecast_of_a_horizon_does_not_depend_on_other_horizons(name: str) -> None:
-    row, series = list(CANDIDATES).index(name), series_of(random_walk(5, 400))
+    row, series = NAMES.index(name), series_of(random_walk(5, 400))
     alone = [answered(series, [horizon])[row, 0] for horizon in HORIZONS]
     assert predicted(name, random_walk(5, 400)).tolist() == pytest.approx(alone, rel=1e-9, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", [name for name in CANDIDATES if name != PROPHET])
+@pytest.mark.parametrize("name", [name for name in NAMES if name != PROPHET])
 def test_all_candidates_but_prophet_see_the_last_year_only(name: str) -> None:
     """A market that moved differently before does not help."""
     log_close = random_walk(6, 700)
-    before = len(log_close) - candidates.WINDOW
+    before = len(log_close) - WINDOW
     otherwise = np.concatenate([random_walk(7, before), log_close[before:]])
     assert predicted(name, log_close).tobytes() == predicted(name, otherwise).tobytes()
     assert predicted(PROPHET, log_close).tobytes() != predicted(PROPHET, otherwise).tobytes()
 
 
-@pytest.mark.parametrize("name", [name for name in CANDIDATES if name != PROPHET])
+@pytest.mark.parametrize("name", [name for name in NAMES if name != PROPHET])
 @pytest.mark.parametrize("factor", [1e-3, 1e3])
 def test_the_quote_currency_does_not_matter(name: str, factor: float) -> None:
     """Prophet's priors are on a scale of the price itself, which is why it is not among these."""
@@ -155,7 +157,7 @@ def test_prophet_learns_the_week() -> None:
 def test_prophet_is_fitted_to_candles_only() -> None:
     """Days that repeat the close before would flatten the curve."""
     grown, missing = growing(0.01), range(100, 200)
-    row = list(CANDIDATES).index(PROPHET)
+    row = NAMES.index(PROPHET)
     assert answered(series_of(grown, missing))[row] == pytest.approx(0.01 * MANY_DAYS, rel=1e-3)
 
 
@@ -181,11 +183,11 @@ def test_estimates_are_made_on_sundays_and_go_on_with_every_close() -> None:
     series = series_of(log_close)
     series = replace(series, days=series.days - (series.days[sunday] % WEEK))
     assert series.day(sunday).strftime("%A") == "Sunday"
-    asked = ask_all(series, np.arange(sunday, saturday + 1), HORIZONS, (7,), 500)
-    theta = Theta.estimate(log_close[sunday - candidates.WINDOW + 1 : sunday + 1] - log_close[sunday])
+    asked = forecast_weekly(series, np.arange(sunday, saturday + 1), HORIZONS, (7,), 500)
+    theta = Theta.estimate(log_close[sunday - WINDOW + 1 : sunday + 1] - log_close[sunday])
     for row, day in enumerate(range(sunday, saturday + 1)):
         expected = theta.forecast(MANY_DAYS) - log_close[day] + log_close[sunday]
-        assert asked.increments[row, CANDIDATES.index("theta")] == pytest.approx(expected, abs=1e-6)
+        assert asked.increments[row, NAMES.index("theta")] == pytest.approx(expected, abs=1e-6)
         theta = theta.update(log_close[min(day + 1, 499)] - log_close[sunday])
     assert len({increments.tobytes() for increments in asked.increments}) == WEEK
     assert len(np.unique(asked.curve)) == WEEK

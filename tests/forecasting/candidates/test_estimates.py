@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from crypto_predict.errors import InvalidValue
+from crypto_predict.forecasting.candidates.candidate import WEEK, WINDOW
 from crypto_predict.forecasting.candidates.estimates import CHECKED_EVERY, NOTHING, Estimates
-from crypto_predict.forecasting.candidates.models import WEEK, WINDOW, Answers, ask_all
+from crypto_predict.forecasting.candidates.weekly import CandidateForecasts, forecast_weekly
 from crypto_predict.history.columns import FloatArray
 from tests.support.markets import random_walk, series_of
 
@@ -17,19 +18,19 @@ MARKET = random_walk(1, DAYS)
 ENTRY_BYTES = 8 + 11 * 4
 
 
-def asked(log_close: FloatArray, earlier: Estimates = NOTHING, first: int = 0) -> Answers:
+def asked(log_close: FloatArray, earlier: Estimates = NOTHING, first: int = 0) -> CandidateForecasts:
     """The forecasts of a history that starts at the place `first`, at every third day from the place 400 on."""
     series = series_of(log_close).until(len(log_close) - 1, len(log_close) - first)
-    return ask_all(series, np.arange(400, len(log_close), 3) - first, (1, 7), (1, 7), LONGEST, earlier=earlier)
+    return forecast_weekly(series, np.arange(400, len(log_close), 3) - first, (1, 7), (1, 7), LONGEST, earlier=earlier)
 
 
 @pytest.fixture(scope="module")
-def fresh() -> Answers:
+def fresh() -> CandidateForecasts:
     """The forecasts without earlier estimates."""
     return asked(MARKET)
 
 
-def same(ours: Answers, theirs: Answers) -> bool:
+def same(ours: CandidateForecasts, theirs: CandidateForecasts) -> bool:
     return (
         ours.increments.tobytes() == theirs.increments.tobytes()
         and ours.curve.tobytes() == theirs.curve.tobytes()
@@ -37,13 +38,13 @@ def same(ours: Answers, theirs: Answers) -> bool:
     )
 
 
-def test_what_is_written_is_read_back(fresh: Answers) -> None:
+def test_what_is_written_is_read_back(fresh: CandidateForecasts) -> None:
     texts = fresh.estimates.texts()
     assert len(texts) == fresh.carried + len(fresh.estimates.by_digest) > 25
     assert Estimates.parse(texts).texts() == texts
 
 
-def test_the_forecasts_are_the_same_with_and_without_earlier_estimates(fresh: Answers) -> None:
+def test_the_forecasts_are_the_same_with_and_without_earlier_estimates(fresh: CandidateForecasts) -> None:
     again = asked(MARKET, Estimates.parse(fresh.estimates.texts()))
     assert again.carried == len(fresh.estimates.by_digest)
     assert same(again, fresh)
@@ -57,7 +58,7 @@ def test_a_day_later_only_new_weeks_are_estimated() -> None:
     assert same(after, fresh)
 
 
-def test_a_changed_past_is_noticed(fresh: Answers) -> None:
+def test_a_changed_past_is_noticed(fresh: CandidateForecasts) -> None:
     """Every estimation that has seen the changed close is made again, and only these."""
     changed = MARKET.copy()
     changed[150] += 1e-9
@@ -67,7 +68,7 @@ def test_a_changed_past_is_noticed(fresh: Answers) -> None:
     assert len(anew.estimates.by_digest) - earlier.carried == pytest.approx(affected, abs=1)
 
 
-def test_estimates_of_another_method_are_noticed(fresh: Answers, caplog: pytest.LogCaptureFixture) -> None:
+def test_estimates_of_another_method_are_noticed(fresh: CandidateForecasts, caplog: pytest.LogCaptureFixture) -> None:
     """As those of an older program, or of a file that was tampered with: a sample is estimated again."""
     altered = Estimates({digest: numbers[::-1] for digest, numbers in fresh.estimates.by_digest.items()})
     with caplog.at_level(logging.WARNING):
@@ -77,7 +78,7 @@ def test_estimates_of_another_method_are_noticed(fresh: Answers, caplog: pytest.
     assert "all are made anew" in caplog.text
 
 
-def test_the_newest_estimate_is_always_in_the_sample(fresh: Answers) -> None:
+def test_the_newest_estimate_is_always_in_the_sample(fresh: CandidateForecasts) -> None:
     assert len(fresh.estimates.by_digest) < CHECKED_EVERY
     newest = list(fresh.estimates.by_digest)[-1]
     altered = Estimates({**fresh.estimates.by_digest, newest: bytes(ENTRY_BYTES - 8)})

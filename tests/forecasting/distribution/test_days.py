@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from crypto_predict.baked.schema import KNOTS
 from crypto_predict.forecasting.distribution.days import BURN_IN, DailyDistribution, enclosing, learn
-from crypto_predict.forecasting.evaluation.metrics import interval_score
+from crypto_predict.forecasting.distribution.losses import interval_score
 from crypto_predict.forecasting.evaluation.scoring import gaussian_half_widths
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import BoolArray, FloatArray

@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.baked.schema import KNOTS
-from crypto_predict.forecasting.candidates.models import CANDIDATES, PROPHET, WEEK
+from crypto_predict.forecasting.candidates import NAMES
+from crypto_predict.forecasting.candidates.candidate import WEEK
+from crypto_predict.forecasting.candidates.prophet import PROPHET
 from crypto_predict.forecasting.candidates.prophet_map import fit_map
 from crypto_predict.forecasting.distribution.days import learn
 from crypto_predict.forecasting.evaluation.replay import (
@@ -150,7 +152,7 @@ def test_a_row_contains_the_combined_forecast_and_the_interval(whole: Replay) ->
 
 def test_prophet_alone_is_its_curve(whole: Replay) -> None:
     """The combination weighs its increments; Prophet alone keeps the level of its curve."""
-    own, column = list(CANDIDATES).index(PROPHET), whole.prophet.horizons.index(7)
+    own, column = NAMES.index(PROPHET), whole.prophet.horizons.index(7)
     index, cutoff = 40, int(whole.cutoffs[40])
     estimated = cutoff - int(whole.series.days[cutoff]) % WEEK
     fitted = fit_map(whole.series.days[: estimated + 1], whole.series.log_close[: estimated + 1])
@@ -220,7 +222,7 @@ def test_any_horizons_are_forecast_once_each_in_ascending_order(horizons: tuple[
     done = replay(series_of(random_walk(8, 150)), horizons, 20, LONGEST)
     assert done is not None
     assert done.horizons == tuple(sorted(set(horizons)))
-    assert done.predicted.shape == (len(done.cutoffs), len(CANDIDATES), len(done.horizons))
+    assert done.predicted.shape == (len(done.cutoffs), len(NAMES), len(done.horizons))
     assert {row.horizon_days for row in done.rows(horizons)} == {horizon for horizon in horizons if horizon < 80}
 
 

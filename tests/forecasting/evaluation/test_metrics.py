@@ -10,6 +10,7 @@ from scipy import integrate, special, stats
 from statsmodels.stats.proportion import proportion_confint
 
 from crypto_predict.baked.distribution import Distribution
+from crypto_predict.forecasting.distribution.losses import interval_score, quantile_loss
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.evaluation.metrics import direction
 from crypto_predict.history.columns import FloatArray
@@ -37,8 +38,8 @@ def of(*values: float) -> FloatArray:
         (metrics.rmse(ACTUAL, PREDICTED), math.sqrt(200 / 3)),
         (metrics.mape(ACTUAL, PREDICTED), (0.1 + 0.05) / 3),
         (metrics.mape(of(-2.0), of(-1.0)), 0.5),
-        (metrics.quantile_loss(of(10, 10, 10), of(8, 12, 10), 0.9), [0.9 * 2, 0.1 * 2, 0.0]),
-        (metrics.interval_score(of(5, 3, 9), of(4, 4, 4), of(7, 7, 7), 0.8), [3, 3 + 10 * 1, 3 + 10 * 2]),
+        (quantile_loss(of(10, 10, 10), of(8, 12, 10), 0.9), [0.9 * 2, 0.1 * 2, 0.0]),
+        (interval_score(of(5, 3, 9), of(4, 4, 4), of(7, 7, 7), 0.8), [3, 3 + 10 * 1, 3 + 10 * 2]),
         (metrics.crps_gaussian(of(0), of(0), of(1)), [(math.sqrt(2) - 1) / math.sqrt(math.pi)]),
         (metrics.crps_gaussian(of(5, 7), of(3, 8), of(0, 0)), [2, 1]),
     ],
@@ -60,7 +61,7 @@ def test_the_pinball_loss_is_least_at_the_quantile(values: FloatArray, level: fl
     quantile = sorted(values)[math.ceil(len(values) * level) - 1]
 
     def loss(candidate: float) -> float:
-        return float(metrics.quantile_loss(values, np.full(len(values), candidate), level).mean())
+        return float(quantile_loss(values, np.full(len(values), candidate), level).mean())
 
     assert loss(quantile) <= loss(other) + 1e-9 * (1 + abs(loss(other)))
 
@@ -69,8 +70,8 @@ def test_the_pinball_loss_is_least_at_the_quantile(values: FloatArray, level: fl
 def test_the_winkler_score_is_the_sum_of_the_pinball_losses_of_both_ends(rows: FloatArray, coverage: float) -> None:
     """Gneiting and Raftery, section 6.2: an interval is two quantiles."""
     (actual, low, high), tail = rows, (1 - coverage) / 2
-    pinballs = metrics.quantile_loss(actual, low, tail) + metrics.quantile_loss(actual, high, 1 - tail)
-    score = metrics.interval_score(actual, low, high, coverage)
+    pinballs = quantile_loss(actual, low, tail) + quantile_loss(actual, high, 1 - tail)
+    score = interval_score(actual, low, high, coverage)
     assert score == pytest.approx(pinballs / tail, rel=1e-6, abs=1e-6)
 
 
@@ -79,7 +80,7 @@ def test_the_winkler_score_is_the_width_of_an_interval_that_holds_its_outcome_an
     rows: FloatArray, coverage: float
 ) -> None:
     actual, low, high = rows
-    score, inside = metrics.interval_score(actual, low, high, coverage), (low <= actual) & (actual <= high)
+    score, inside = interval_score(actual, low, high, coverage), (low <= actual) & (actual <= high)
     assert np.array_equal(score[inside], (high - low)[inside])
     assert np.all(score >= high - low)
 
@@ -157,7 +158,7 @@ def test_the_crps_of_quantiles_is_twice_the_integral_of_the_pinball_loss(row: li
     served = Distribution(LEVELS, tuple(row))
 
     def loss(level: float) -> float:
-        return float(metrics.quantile_loss(of(actual), of(math.log(served.quantile(level))), level)[0])
+        return float(quantile_loss(of(actual), of(math.log(served.quantile(level))), level)[0])
 
     corners = [0.0, *sorted({*LEVELS, served.below(math.exp(actual))}), 1.0]
     integral = 2 * sum(integrate.quad(loss, *ends)[0] for ends in pairwise(corners))

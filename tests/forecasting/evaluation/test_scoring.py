@@ -11,7 +11,7 @@ import pytest
 
 from crypto_predict.baked.distribution import Distribution
 from crypto_predict.baked.schema import KNOTS, Backtest, ProphetScore
-from crypto_predict.forecasting.candidates.models import CANDIDATES
+from crypto_predict.forecasting.candidates import NAMES
 from crypto_predict.forecasting.distribution.days import DailyDistribution
 from crypto_predict.forecasting.distribution.interval import GAUSSIAN
 from crypto_predict.forecasting.evaluation import metrics
@@ -33,7 +33,7 @@ def series(days: int = DAYS) -> DailySeries:
 def forecasting(increments: Any, cutoffs: range, horizon: int = 1, half_width: float = 0.05) -> Replay:
     """A backtest in which the forecast at the cutoff `c` was `increments(c)` from the last close."""
     at = np.array(cutoffs)
-    predicted = np.zeros((len(at), len(CANDIDATES), 1))
+    predicted = np.zeros((len(at), len(NAMES), 1))
     predicted[:, 0, 0] = [increments(cutoff) for cutoff in at.tolist()]
     weights = np.zeros_like(predicted)
     weights[:, 0] = 1.0
@@ -255,7 +255,7 @@ def test_without_a_due_forecast_the_score_is_none() -> None:
 def test_every_candidate_is_scored_alone_with_its_weight() -> None:
     """The first was right, the others forecast persistence."""
     found = scored(score(forecasting(truth, range(100, DAYS)), [1])).candidates
-    assert [one.candidate for one in found] == list(CANDIDATES)
+    assert tuple(one.candidate for one in found) == NAMES
     assert [one.weight for one in found] == [1.0, 0.0, 0.0, 0.0, 0.0]
     assert [one.relative_mae for one in found] == pytest.approx([0.0, 1.0, 1.0, 1.0, 1.0], abs=1e-12)
 

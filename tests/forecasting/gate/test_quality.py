@@ -15,7 +15,7 @@ from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.history import read_history
 from crypto_predict.market import DAY, Candle, Interval, Pair, Span
 from crypto_predict.sources.alpaca.rest import Alpaca
-from crypto_predict.sources.alpaca.settings import AlpacaSettings
+from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.simulated import GENESIS, Simulated
 from tests.support.histories import START, history_of, make_candle, make_history, read_candles, wandering
 from tests.support.models import BTC
@@ -105,7 +105,7 @@ def test_a_history_from_an_exchange_is_not_refused() -> None:
     candles = [make_candle(today - (400 - n) * DAY, wandering(n), wandering(n - 1)) for n in range(401)]
     with ReplayServer(AlpacaExchange({(BTC, "1Day"): candles}, Paging(rows=(40, 70), overlap=3))) as server:
         read, _ = read_history(
-            *([Alpaca(AlpacaSettings(server.url))], BTC, Interval.DAY_1, 1825, None, now),
+            *([Alpaca(Settings(server.url))], BTC, Interval.DAY_1, 1825, None, now),
             judge=lambda history: history_faults(history, LIMITS, now, 1825),
         )
     assert list(read.candles) == candles[:-1]

@@ -9,7 +9,6 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from crypto_predict.errors import UnusableHistory
-from crypto_predict.forecasting.minutes import Coefficients, MinuteState
 from crypto_predict.forecasting.minutes.backtest import (
     REFIT,
     Forecasts,
@@ -18,7 +17,8 @@ from crypto_predict.forecasting.minutes.backtest import (
     score,
     walk_forward,
 )
-from crypto_predict.forecasting.minutes.features import Minutes
+from crypto_predict.forecasting.minutes.features import Minutes, MinuteState
+from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.history.columns import FloatArray
 from crypto_predict.market.forecast import LEVELS
 from tests.support.minute_markets import DAY, START, columns, later, market

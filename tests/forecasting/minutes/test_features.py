@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.forecasting.minutes import MinuteState
 from crypto_predict.forecasting.minutes.features import (
     AFTER_GAP,
     AFTER_JUMP,
@@ -17,6 +16,7 @@ from crypto_predict.forecasting.minutes.features import (
     LONGEST_QUIET,
     Known,
     Minutes,
+    MinuteState,
     calendar,
     decayed_sums,
     signs,

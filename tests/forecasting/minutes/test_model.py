@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from crypto_predict.errors import InvalidValue, UnusableHistory
-from crypto_predict.forecasting.minutes import Coefficients, MinuteState
-from crypto_predict.forecasting.minutes.features import Minutes
-from crypto_predict.forecasting.minutes.model import fit_quantile
+from crypto_predict.forecasting.minutes.features import Minutes, MinuteState
+from crypto_predict.forecasting.minutes.model import Coefficients, fit_quantile
 from crypto_predict.market import Candle
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast
 from tests.support.minute_markets import DAY, MINUTE, columns, later, market, still

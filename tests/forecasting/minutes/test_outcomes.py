@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.forecasting.evaluation.metrics import crps_gaussian, interval_score, quantile_loss
+from crypto_predict.forecasting.distribution.losses import interval_score, quantile_loss
+from crypto_predict.forecasting.evaluation.metrics import crps_gaussian
 from crypto_predict.forecasting.minutes.backtest import last_day_volatility
 from crypto_predict.forecasting.minutes.features import Minutes
 from crypto_predict.forecasting.minutes.outcomes import DAY, DayVolatility, is_usable, scores_of

@@ -6,6 +6,7 @@
 * ``poloniex``: Poloniex's candles and tickers
 * ``motion``: a market in motion, of which the servers have what has happened up to now
 * ``streams``: websockets on that server, and their faults
-* ``minutes``: a market of minutes on that server, and the real source that reads it
-* ``exchanges``: the table of the three exchanges, for what holds for each of them
+* ``minutes``: a market of minutes, and a quick policy to read it
+* ``venue``: the contract of ``alpaca``, ``binance`` and the other exchanges: the market of each on that server
+* ``exchanges``: the venues of all exchanges, for what holds for each of them
 """

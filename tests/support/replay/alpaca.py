@@ -20,9 +20,15 @@ from aiohttp import WSMsgType, web
 from multidict import MultiMapping
 
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
+from crypto_predict.sources.alpaca import EXCHANGE
+from crypto_predict.sources.alpaca.rest import Alpaca
+from crypto_predict.sources.exchange import Settings
+from crypto_predict.sources.network.retry import RetryPolicy
+from tests.support.replay.minutes import BTC, QUICK, START, minutes
 from tests.support.replay.motion import Candled, Happening, Motion, Quoted
-from tests.support.replay.server import Answer, Handler
+from tests.support.replay.server import Answer, Handler, ReplayServer
 from tests.support.replay.streams import Connection, Frame, Streams, Topic, guarded
+from tests.support.replay.venue import Venue
 
 _PARAMETERS = frozenset({"symbols", "timeframe", "start", "end", "limit", "page_token", "sort"})
 _TIMEFRAME = re.compile(r"([1-9]|[1-5][0-9])Min|([1-9]|1[0-9]|2[0-3])Hour|1Day")
@@ -365,3 +371,28 @@ def _limit(text: str) -> int:
 
 def _refused(status: int, message: str) -> web.Response:
     return web.json_response({"message": message}, status=status)
+
+
+def exchange(candles: Sequence[Candle], paging: Paging | None = None, timeframe: str = "1Min") -> ReplayServer:
+    """Return a server with `candles` of BTC/USD, not started yet."""
+    return ReplayServer(AlpacaExchange({(BTC, timeframe): candles}, paging or Paging()))
+
+
+def read(server: ReplayServer, count: int, policy: RetryPolicy = QUICK, pair: Pair = BTC) -> list[Candle]:
+    """Return the first `count` minutes that the source reads from the server."""
+    source = Alpaca(Settings(server.url), policy=policy)
+    return list(source.candles(pair, Interval.MINUTE_1, Span(START, START + timedelta(minutes=count))))
+
+
+VENUE = Venue(
+    exchange=EXCHANGE,
+    minutes=minutes,
+    market=lambda candles, interval, rows, quote: AlpacaExchange(
+        {(BTC, "1Day" if interval is Interval.DAY_1 else "1Min"): candles},
+        Paging(rows=(rows,)),
+        {BTC: quote} if quote else {},
+    ),
+    row=bar,
+    rows_changed=lambda answer, change: {**answer, "bars": {str(BTC): change(answer["bars"][str(BTC)])}},
+    refusal=lambda message: {"message": message},
+)

@@ -14,11 +14,13 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, Span
-from crypto_predict.sources.symbols import BINANCE
-from crypto_predict.sources.wire import milliseconds
+from crypto_predict.sources.binance import EXCHANGE
+from crypto_predict.sources.network.wire import milliseconds
+from tests.support.replay.minutes import full_minutes
 from tests.support.replay.motion import Candled, Happening, Motion, Quoted
 from tests.support.replay.server import Answer, Handler
 from tests.support.replay.streams import Connection, Frame, StreamFault, Streams, Topic, guarded
+from tests.support.replay.venue import TETHER, Venue
 
 Market = Mapping[tuple[Pair, Interval], Sequence[Candle]]
 
@@ -48,9 +50,9 @@ class BinanceExchange:
         weight_a_minute: int = 6000,
         page: int = _LARGEST_LIMIT,
     ) -> None:
-        self._market = {(BINANCE.symbol(pair), interval): candles for (pair, interval), candles in market.items()}
+        self._market = {(EXCHANGE.symbol(pair), interval): candles for (pair, interval), candles in market.items()}
         self._openings = {key: [milliseconds(each.open_time) for each in self._market[key]] for key in self._market}
-        self._quotes = {BINANCE.symbol(pair): quote for pair, quote in (quotes or {}).items()}
+        self._quotes = {EXCHANGE.symbol(pair): quote for pair, quote in (quotes or {}).items()}
         self._symbols = {symbol for symbol, _ in self._market} | set(self._quotes)
         self.halted: set[Pair] = set()  # whose books are empty
         self._weight_a_minute = weight_a_minute
@@ -139,7 +141,7 @@ class BinanceExchange:
 
     def _top(self, symbol: str) -> dict[str, str]:
         """Return the top of a book. That of a halted pair has zeros."""
-        is_halted = symbol in map(BINANCE.symbol, self.halted)
+        is_halted = symbol in map(EXCHANGE.symbol, self.halted)
         return _top(symbol, EMPTY if is_halted else self._newest_quotes()[symbol])
 
     def _newest_quotes(self) -> Mapping[str, Quote]:
@@ -163,7 +165,7 @@ class BinanceInMotion(BinanceExchange):
     def __init__(self, motion: Motion, weight_a_minute: int = 6000) -> None:
         super().__init__({}, weight_a_minute=weight_a_minute)
         self._motion = motion
-        self._pairs = {BINANCE.symbol(pair): pair for pair in motion.pairs}
+        self._pairs = {EXCHANGE.symbol(pair): pair for pair in motion.pairs}
         self._names = {pair: symbol for symbol, pair in self._pairs.items()}
         self.streams = Streams(motion, self._encoded)
 
@@ -339,3 +341,15 @@ def _number(given: Mapping[str, str], name: str, default: int) -> int:
         message = f"Illegal characters found in parameter '{name}'; legal range is '{_MILLISECONDS}'."
         raise _RefusedError(-1100, message)
     return int(given[name])
+
+
+VENUE = Venue(
+    exchange=EXCHANGE,
+    minutes=full_minutes,
+    market=lambda candles, interval, rows, quote: BinanceExchange(
+        {(TETHER, interval): candles}, {TETHER: quote} if quote else {}, page=rows
+    ),
+    row=lambda candle: kline(candle, Interval.MINUTE_1),
+    rows_changed=lambda answer, change: change(answer),
+    refusal=lambda message: {"code": -1000, "msg": message},
+)

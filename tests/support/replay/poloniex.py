@@ -21,10 +21,13 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, Span
-from crypto_predict.sources.wire import milliseconds
+from crypto_predict.sources.network.wire import milliseconds
+from crypto_predict.sources.poloniex import EXCHANGE
+from tests.support.replay.minutes import full_minutes
 from tests.support.replay.motion import Happening, Motion, Quoted, Trade, Traded
 from tests.support.replay.server import Answer, Handler
 from tests.support.replay.streams import Connection, Frame, Streams, Topic, drop, guarded
+from tests.support.replay.venue import TETHER, Venue
 
 _PARAMETERS = frozenset({"interval", "startTime", "endTime", "limit"})
 _INTERVALS = frozenset(
@@ -370,3 +373,15 @@ def _milliseconds(given: Mapping[str, str], name: str) -> int | None:
 
 def _refused(status: int, code: int, message: str) -> web.Response:
     return web.Response(status=status, text=refusal(code, message), content_type="application/json")
+
+
+VENUE = Venue(
+    exchange=EXCHANGE,
+    minutes=full_minutes,
+    market=lambda candles, interval, rows, quote: PoloniexExchange(
+        {(TETHER, interval): candles}, Answers(rows=(rows,)), {TETHER: quote} if quote else {}
+    ),
+    row=lambda candle: row(candle, "MINUTE_1"),
+    rows_changed=lambda answer, change: change(answer),
+    refusal=lambda message: {"code": 500, "message": message},
+)

@@ -22,7 +22,7 @@ from typing import Any, Protocol, Self
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from crypto_predict.sources.pause import forget
+from crypto_predict.sources.network.pause import forget
 
 Answer = web.StreamResponse
 Handler = Callable[[web.Request], Awaitable[Answer]]

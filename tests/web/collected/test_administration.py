@@ -21,9 +21,8 @@ from crypto_predict.market import Pair
 from crypto_predict.market.ports import CandleSource, PairRegistry
 from crypto_predict.settings import TOKEN_BYTES
 from crypto_predict.sources.alpaca.rest import Alpaca
-from crypto_predict.sources.alpaca.settings import AlpacaSettings
 from crypto_predict.sources.binance.rest import Binance
-from crypto_predict.sources.binance.settings import BinanceSettings
+from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.simulated import Simulated
 from crypto_predict.store import open_reader, open_writer
 from crypto_predict.web.app import Access
@@ -369,9 +368,7 @@ def test_a_pair_that_no_exchange_has_is_refused_after_asking(tmp_path: Path) -> 
     url = str(tmp_path / "market.db")
     fill(url)
     with ReplayServer(AlpacaExchange({})) as server:
-        app = administered(
-            make_model(), lambda: LATE, access(url, Alpaca(AlpacaSettings(server.url), policy=QUICK)), TOKEN
-        )
+        app = administered(make_model(), lambda: LATE, access(url, Alpaca(Settings(server.url), policy=QUICK)), TOKEN)
         before = states(app)
         found = problem(add(app, {"pair": "NOPE/USD"}), 422)
     assert found["parameter"] == "pair"
@@ -383,7 +380,7 @@ def test_an_exchange_that_cannot_be_asked_is_503_and_nothing_changes(tmp_path: P
     """A pair that may not exist is not followed."""
     url = str(tmp_path / "market.db")
     fill(url)
-    binance = Binance(BinanceSettings("http://127.0.0.1:9"), policy=QUICK)
+    binance = Binance(Settings("http://127.0.0.1:9"), policy=QUICK)
     app = administered(make_model(), lambda: LATE, access(url, binance), TOKEN)
     before = states(app)
     response = add(app, {"pair": "ADA/USD"})

@@ -17,10 +17,11 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from crypto_predict.market import Interval, SeriesKey
 from crypto_predict.version import __version__
-from crypto_predict.web import rendering, routes
+from crypto_predict.web import routes
 from crypto_predict.web.app import create_service, now
 from crypto_predict.web.collected.series import Example
 from crypto_predict.web.documentation.openapi import document
+from crypto_predict.web.http import response as response_headers
 from tests.support.applications import snapshot_of
 from tests.support.models import BTC, ETH, make_model
 from tests.support.serving import SETTINGS, Served, serving_model
@@ -167,7 +168,8 @@ def test_headers_of_an_answer_are_documented(served: Served) -> None:
     documented = RESPONSES["/bitcoin 200"]["headers"]
     ours = {name for name in answer.headers if name.startswith("Crypto-Predict-")}
     assert (
-        ours | {rendering.SIMULATED, rendering.STALE[0], "ETag", "Last-Modified", "Cache-Control"} == documented.keys()
+        ours | {response_headers.SIMULATED, response_headers.STALE[0], "ETag", "Last-Modified", "Cache-Control"}
+        == documented.keys()
     )
 
 

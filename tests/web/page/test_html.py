@@ -30,7 +30,7 @@ from crypto_predict.baked.schema import (
     Scorecard,
 )
 from crypto_predict.market import DAY, Pair
-from crypto_predict.web.answers import Answers
+from crypto_predict.web.model.answers import Answers
 from crypto_predict.web.page import html
 from crypto_predict.web.page.assets import Assets
 from crypto_predict.web.page.html import Site

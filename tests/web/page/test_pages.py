@@ -20,6 +20,7 @@ from crypto_predict.market import Pair
 from crypto_predict.web.app import create_app, create_service
 from crypto_predict.web.page import assets
 from crypto_predict.web.page.pages import MOST_KEPT, Pages
+from crypto_predict.web.page.releases import Releases
 from tests.support.applications import client, snapshot_of
 from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model
 from tests.support.serving import SETTINGS
@@ -51,7 +52,9 @@ def serving_files(folder: Path, model: Model = MODEL) -> Client:
     service = create_service(model, SETTINGS, lambda: TRAINED_AT, threading.Event())
     edition = service.editions.current
     site = replace(edition.pages.site, assets=assets.find(folder))
-    service.editions.current = replace(edition, pages=Pages(edition.snapshot, site, service.clock))
+    service.editions.current = replace(
+        edition, pages=Pages(edition.snapshot, site, Releases(model, SETTINGS.ledger), service.clock)
+    )
     return Client(create_app(service, None))
 
 
@@ -299,7 +302,8 @@ def test_the_memory_of_rendered_answers_is_bounded() -> None:
     """A model of many pairs has more pages than are kept; the oldest is rendered again."""
     pairs = [Pair(f"C{number}", "USD") for number in range(30)]
     site = create_service(MODEL, SETTINGS, lambda: TRAINED_AT, threading.Event()).editions.current.pages.site
-    pages = Pages(snapshot_of(make_model(*pairs)), site, lambda: TRAINED_AT)
+    model = make_model(*pairs)
+    pages = Pages(snapshot_of(model), site, Releases(model, SETTINGS.ledger), lambda: TRAINED_AT)
     paths = [f"/page/{pair.slug}{ending}" for ending in ("/", "/record.json", ".json") for pair in pairs]
     first, second = paths[0], paths[1]
     [kept] = bodies(pages, [first])

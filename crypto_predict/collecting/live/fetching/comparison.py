@@ -60,7 +60,7 @@ class Comparison:
             with self._lock:
                 memory.judged([*(candle.open_time for candle in compared), *missed])
         if differing:
-            name = f"{series.pair} {series.interval.label} from {series.source}"
+            name = str(series)
             first = differing[0]
             text = "%s: %d of %d candles of the stream differ from those of REST; the first: %s, then %s"
             _log.info(text, name, len(differing), len(compared), stored[first.open_time], first)

@@ -28,8 +28,8 @@ from crypto_predict.market import EPOCH, Candle, Interval, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import DELISTED, CandleSource, CollectedSeries, MarketWriter
 from crypto_predict.outages import Outage, backoff
-from crypto_predict.sources.limits import patiently
-from crypto_predict.sources.retry import Failure
+from crypto_predict.sources.network.limits import patiently
+from crypto_predict.sources.network.retry import Failure
 from crypto_predict.threads import started
 from crypto_predict.wording import duration
 
@@ -182,7 +182,7 @@ class Filler:
                 if not self._stopped.is_set():
                     self._failed(lane, kind, series, error)
             else:
-                for name in ("the database", lane.source.id, _name(series)):
+                for name in ("the database", lane.source.id, str(series)):
                     if name in self._outages and (seconds := self._outages[name].over()) is not None:
                         _log.info("%s: well again after %s", name, duration(timedelta(seconds=seconds)))
                 lane.schedule.done(kind, series, delay)
@@ -196,20 +196,20 @@ class Filler:
                 lane.schedule.source_failed(kind, series, _wished(error) * self._clock.speed)
                 return
             case SeriesHeld():
-                self._trouble(_name(series), f"its history waits: {error.reason}")
+                self._trouble(str(series), f"its history waits: {error.reason}")
                 delay = HELD
             case DatabaseError():
                 self._trouble("the database", f"is used again as soon as it can be: {error}")
                 delay = random.uniform(DATABASE / 2, DATABASE)  # noqa: S311 when to try again, not a secret
             case UnusableHistory():
-                self._trouble(_name(series), f"cannot be asked for: {'; '.join(error.faults)}")
+                self._trouble(str(series), f"cannot be asked for: {'; '.join(error.faults)}")
                 delay = MISSING
                 if kind is Kind.TAIL:
                     self._refused(lane, series)
             case SourceError():
-                self._trouble(_name(series), f"is asked for again: {error.reason}")
+                self._trouble(str(series), f"is asked for again: {error.reason}")
             case _:
-                _log.error("%s: a defect; it is asked for again", _name(series), exc_info=error)
+                _log.error("%s: a defect; it is asked for again", str(series), exc_info=error)
         lane.schedule.failed(kind, series, delay)
 
     def _trouble(self, name: str, text: str) -> None:
@@ -227,7 +227,7 @@ class Filler:
         except DatabaseError as error:
             self._trouble("the database", f"is used again as soon as it can be: {error}")
             return
-        _log.warning("%s: delisted, since the exchange does not have it; its candles stay", _name(series))
+        _log.warning("%s: delisted, since the exchange does not have it; its candles stay", str(series))
         lane.drop(series)
 
     def _tail(self, lane: _Lane, stored: CollectedSeries) -> float:
@@ -259,14 +259,14 @@ class Filler:
             start = next(history.steps, None)
         if start is None:
             if history.windows and not self._stopped.is_set():
-                _log.info("%s: its history is complete", _name(series))
+                _log.info("%s: its history is complete", str(series))
             return LOOKED
         history.windows += 1
         lane.histories[series] = history
         now = self._clock.monotonic()
         if now - lane.logged_at >= LOGGED:
             lane.logged_at = now
-            _log.info("%s: its history is stored back to %s UTC", _name(series), f"{start:%Y-%m-%d %H:%M}")
+            _log.info("%s: its history is stored back to %s UTC", str(series), f"{start:%Y-%m-%d %H:%M}")
         return 0.0
 
     def _missing(self, lane: _Lane, stored: CollectedSeries) -> Iterator[datetime]:
@@ -349,10 +349,6 @@ class _Lane:
         self.schedule.drop(series)
         for states in (self.histories, self.complete, self.refusals, self.newest):
             states.pop(series, None)
-
-
-def _name(series: SeriesKey) -> str:
-    return f"{series.pair} {series.interval.label} from {series.source}"
 
 
 def _wished(error: SourceError) -> float:

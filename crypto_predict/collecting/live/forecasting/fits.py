@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from crypto_predict.collecting.live.forecasting.state import ForecastState
 from crypto_predict.errors import UnusableHistory
-from crypto_predict.forecasting.minutes import Coefficients
+from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.history.columns import Candles
 from crypto_predict.market import Candle, Interval, SeriesKey, Span
 from crypto_predict.market.forecast import MINUTES_AHEAD, MinuteForecast, MinuteModel

@@ -20,7 +20,7 @@ from crypto_predict.collecting.live.forecasting.fits import Preparation, prepare
 from crypto_predict.collecting.live.forecasting.series import RETRY_DEFECT, RETRY_REFUSED, ForecastSeries
 from crypto_predict.collecting.live.measurements import ForecastFigures
 from crypto_predict.errors import DatabaseError, InvalidValue
-from crypto_predict.forecasting.minutes import Coefficients
+from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.logs import event
 from crypto_predict.market import Interval, SeriesKey
 from crypto_predict.market.clock import Clock

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from crypto_predict.forecasting.minutes import Coefficients, MinuteState
+from crypto_predict.forecasting.minutes.features import MinuteState
+from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.forecasting.minutes.outcomes import DayVolatility, is_usable, scores_of
 from crypto_predict.market import Candle, Interval
 from crypto_predict.market.forecast import MINUTES_AHEAD, MinuteForecast, MinuteScores

@@ -25,29 +25,29 @@ from crypto_predict.errors import Unreachable
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import ACTIVE, DELISTED, Closed, Shard
-from crypto_predict.sources.binance.rest import PAGE, Binance
-from crypto_predict.sources.binance.settings import BinanceSettings
-from crypto_predict.sources.limits import RateBudget
-from crypto_predict.sources.poloniex.rest import WEIGHTS, Poloniex
-from crypto_predict.sources.poloniex.settings import PoloniexSettings
+from crypto_predict.sources.binance import EXCHANGE
+from crypto_predict.sources.binance.rest import Binance
+from crypto_predict.sources.exchange import Settings
+from crypto_predict.sources.network.limits import RateBudget
+from crypto_predict.sources.poloniex.rest import CANDLES, Poloniex
 from crypto_predict.store import WritableDatabase, open_writer
 from tests.support.databases import new_postgresql, stopped_server
 from tests.support.filling import candles_in, filling, later
 from tests.support.live import minutes_of, until
 from tests.support.minutes import EVER, MINUTE
 from tests.support.replay.binance import BinanceExchange, BinanceInMotion
-from tests.support.replay.exchanges import TETHER
 from tests.support.replay.minutes import QUICK, START, full_minutes
 from tests.support.replay.motion import Motion, numbered_pairs
 from tests.support.replay.poloniex import PoloniexExchange
 from tests.support.replay.server import Answer, Fault, Handler, ReplayServer, altered, answer, break_off
+from tests.support.replay.venue import TETHER
 
 SERIES = minutes_of("binance", TETHER)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def source_of(server: ReplayServer) -> dict[str, Binance]:
-    return {"binance": Binance(BinanceSettings(server.url), policy=QUICK)}
+    return {"binance": Binance(Settings(server.url), policy=QUICK)}
 
 
 def test_the_newest_end_and_all_that_was_before_are_stored(database: WritableDatabase) -> None:
@@ -74,7 +74,9 @@ def test_the_newest_end_comes_first_and_then_the_newest_windows(file: WritableDa
         until(lambda: candles_in(file, SERIES) == market)
         asked = [request.query for request in server.requests if request.query["interval"] == "1m"]
     starts = [EPOCH + timedelta(milliseconds=int(query["startTime"])) for query in asked]
-    assert any(start >= market[-TAIL].open_time for start in starts[: WINDOW // PAGE])  # before the second window
+    assert any(
+        start >= market[-TAIL].open_time for start in starts[: WINDOW // EXCHANGE.page]
+    )  # before the second window
     length = WINDOW * MINUTE
     windows = [start for start in starts if (start - EPOCH) % length == timedelta(0)]
     assert len(windows) >= 3
@@ -440,8 +442,8 @@ def test_a_history_leaves_a_part_of_the_rate_budget_to_the_newest_end(file: Writ
     exchange = PoloniexExchange({(TETHER, Interval.MINUTE_1): market, (TETHER, Interval.DAY_1): market[:1]})
     series = minutes_of("poloniex", TETHER)
     with ReplayServer(exchange) as server:
-        budget = RateBudget(20 * WEIGHTS["candles"], seconds=3_600)
-        source = Poloniex(PoloniexSettings(server.url), policy=QUICK, budget=budget)
+        budget = RateBudget(20 * CANDLES, seconds=3_600)
+        source = Poloniex(Settings(server.url), policy=QUICK, budget=budget)
         with filling(file, {"poloniex": source}, clock, [TETHER], START, streaming={"poloniex"}) as filler:
             until(lambda: candles_in(file, series)[-TAIL:] == market[-TAIL:])
             until(lambda: len(server.requests) >= 16)

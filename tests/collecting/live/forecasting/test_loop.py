@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from crypto_predict.collecting.live.events import Stored
-from crypto_predict.forecasting.minutes import Coefficients
+from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.market import Candle, Pair, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.forecast import MINUTES_AHEAD, MinuteModel

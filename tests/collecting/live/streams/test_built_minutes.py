@@ -16,7 +16,7 @@ from crypto_predict.collecting.live.streams.ticks import TickCandles
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import BuiltCandle, Heartbeat, TickReceived
-from crypto_predict.sources.poloniex.settings import PoloniexSettings
+from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.poloniex.stream import PoloniexFeed
 from tests.support.clocks import MovedClock
 from tests.support.minutes import candles as own_minutes
@@ -72,7 +72,7 @@ def received(sent: Iterable[str]) -> list[TickReceived]:
     """Return the ticks of these messages, which go through the client over a websocket."""
 
     async def take(server: ReplayServer, exchange: PoloniexInMotion) -> list[TickReceived]:
-        settings, ticks = PoloniexSettings(stream_url=f"{server.url.replace('http', 'ws')}/ws/public"), []
+        settings, ticks = Settings("", f"{server.url.replace('http', 'ws')}/ws/public"), []
         bursts = [streams.burst(frame) for frame in sent]
         async with asyncio.timeout(60):
             async for event in PoloniexFeed(settings, Clock(), most_waiting=10**6).events([BTC]):

@@ -1,0 +1,81 @@
+"""The forecasts of all candidates at every cutoff, from parameters that are estimated once a week."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+from statsmodels.tools.sm_exceptions import ModelWarning
+from threadpoolctl import threadpool_limits
+
+from crypto_predict.forecasting.candidates import CANDIDATES
+from crypto_predict.forecasting.candidates.candidate import WEEK, Week
+from crypto_predict.forecasting.candidates.estimates import NOTHING, Estimates, by_candidate
+from crypto_predict.forecasting.candidates.prophet import PROPHET
+from crypto_predict.forecasting.series import DailySeries
+from crypto_predict.history.columns import FloatArray, IntArray
+
+Progress = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class CandidateForecasts:
+    """The forecasts at the m cutoffs of a history."""
+
+    increments: FloatArray  # (m, candidates, horizons) of log price since the close of the cutoff
+    curve: FloatArray  # (m, k) log price of Prophet's curve itself; NaN if it could not be fitted
+    noise: FloatArray  # (m,) standard deviation of the closes around that curve, in log price
+    estimates: Estimates  # for the next training
+    carried: int  # of these, those of an earlier training
+
+
+def forecast_weekly(  # noqa: PLR0913, PLR0917 the last two have defaults
+    series: DailySeries,
+    cutoffs: IntArray,
+    horizons: Sequence[int],
+    alone: Sequence[int],
+    longest: int,
+    progress: Progress = bool,
+    earlier: Estimates = NOTHING,
+) -> CandidateForecasts:
+    """Return the forecasts of all candidates at each cutoff, from nothing but the history up to it.
+
+    `cutoffs` (m,) are ascending indices into the series, each with at least 30 days up to the estimation before it.
+    `horizons` are the days ahead of the increments, and `alone` those of Prophet's curve itself. A fit sees at most
+    `longest` days. A candidate that fails forecasts persistence: increments of zero. `progress` gets the number of
+    cutoffs done. `earlier` are the estimates of an earlier training, which change nothing but the time it takes.
+    """
+    increments = np.full((len(cutoffs), len(CANDIDATES), len(horizons)), np.nan)
+    curve, noise = np.full((len(cutoffs), len(alone)), np.nan), np.full(len(cutoffs), np.nan)
+    ahead, numbers = np.array([*horizons, *alone]), dict[bytes, bytes]()
+    # The matrices are small: threads would only wait for one another. Optimisers warn on flat or short histories; those
+    # forecasts are scored like any other.
+    with threadpool_limits(1), warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", ModelWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
+        weeks = list(_weeks(series, cutoffs, longest))
+        carried = earlier.checked([week.window for _, week in weeks])
+        for rows, week in weeks:
+            digest, numbers[digest] = carried.find(week.window)
+            estimates = by_candidate(numbers[digest])
+            for column, candidate in enumerate(CANDIDATES):
+                with suppress(np.linalg.LinAlgError):
+                    forecast = candidate.forecast(week, estimates[column], ahead)
+                    increments[rows, column] = forecast.increments[:, : len(horizons)]
+                    if candidate.name == PROPHET and forecast.curve is not None and forecast.noise is not None:
+                        curve[rows], noise[rows] = forecast.curve[:, len(horizons) :], forecast.noise
+            progress(len(rows))
+    increments[~np.isfinite(increments).all(axis=2)] = 0.0
+    return CandidateForecasts(increments, curve, noise, Estimates(numbers), len(carried.by_digest))
+
+
+def _weeks(series: DailySeries, cutoffs: IntArray, longest: int) -> Iterator[tuple[IntArray, Week]]:
+    """Yield the places of the cutoffs (k,) of each week, ascending, and the week."""
+    origins = np.maximum(cutoffs - series.days[cutoffs] % WEEK, 0)
+    for origin in np.unique(origins).tolist():
+        rows = np.flatnonzero(origins == origin)
+        steps = cutoffs[rows] - origin
+        yield rows, Week(series.until(origin, longest), series.until(int(cutoffs[rows[-1]]), int(steps[-1])), steps)

@@ -1,0 +1,59 @@
+"""Pages of candles: asking for the next one by time, and joining pages that overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+
+from crypto_predict.errors import SourceError
+from crypto_predict.market import Candle, Interval, Span
+from crypto_predict.sources.network.session import answered
+
+# After its close a candle may still change for a while, `history.SETTLE`. A Date may be a second old.
+FINISHED = timedelta(seconds=4)
+
+
+def forwards(source: str, ask: Callable[[Span], Sequence[Candle]], span: Span, interval: Interval) -> Iterator[Candle]:
+    """Yield every candle that opens in `span`, ascending, each opening once: the last copy wins.
+
+    `ask` returns the first candles of a span, as many as fit into a page. The next page begins after the newest of
+    them. A short page is not the last one, an empty page is.
+
+    Raises:
+        SourceError: A page has candles, but not one of the span that was asked for.
+    """
+    while span.start < span.end and (received := ask(span)):
+        page = {candle.open_time: candle for candle in received if candle.open_time in span}
+        if not page:
+            asked = f"{span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M}"
+            raise SourceError(source, f"it was asked for candles from {asked}, and sent others")
+        openings = sorted(page)
+        yield from (page[opening] for opening in openings)
+        span = Span(openings[-1] + interval.length, span.end)
+
+
+def closed(candles: Sequence[Candle], interval: Interval, end: datetime) -> list[Candle]:
+    """Return the candles of the answer that has just come, without those that were open when it was sent.
+
+    The exchange's own clock decides, by the ``Date`` of its answer: that of this machine may be wrong. Without a
+    ``Date`` all are returned, and so are always those that close after `end` (UTC), that of the span asked for.
+    """
+    date = answered()
+    if date is None:
+        return list(candles)
+    latest, finished = end - interval.length, interval.length + FINISHED
+    return [one for one in candles if one.open_time > latest or date - one.open_time >= finished]
+
+
+def in_order(pages: Iterable[Sequence[Candle]], hold: int) -> Iterator[Candle]:
+    """Yield the candles of overlapping pages in ascending order, each opening once: the last copy wins.
+
+    The newest `hold` candles are held back, because the next page may contain them again.
+    """
+    held: dict[datetime, Candle] = {}  # opening to candle
+    given: datetime | None = None
+    for page in pages:
+        held.update((candle.open_time, candle) for candle in page if given is None or candle.open_time > given)
+        for given in sorted(held)[:-hold]:
+            yield held.pop(given)
+    yield from (held[opening] for opening in sorted(held))

@@ -1,0 +1,114 @@
+"""Bytes as they are sent: as they are, or compressed (RFC 9110, sections 8.4 and 12.5.3)."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from werkzeug.datastructures import Accept
+from werkzeug.http import parse_accept_header
+
+from crypto_predict.web.http.response import STALE, Headers, Rendered
+
+VARY = ("Vary", "Accept-Encoding")
+COMPRESSED_FROM = 1_000  # bytes of an answer that is made for one request; a shorter one fits in one packet anyway
+QUICKLY_FROM = 65_536  # bytes of an answer that is made for one request, above which speed matters more than size
+
+_LONGEST = 200  # characters of a header whose meaning is remembered; that of a browser has some 20
+
+
+@dataclass(frozen=True, slots=True)
+class Representations:
+    """One resource in each encoding. The entity tags differ, since the bytes do."""
+
+    identity: Rendered
+    compressed: Rendered | None  # by gzip; None if it would not be smaller
+    brotli: Rendered | None = None  # None if it was not compressed in advance
+
+    def preferred(self, accepted: str | None) -> Rendered:
+        """Return what suits a header ``Accept-Encoding``; None if the request has none."""
+        if self.brotli is not None and accepts_brotli(accepted):
+            return self.brotli
+        return self.compressed if self.compressed is not None and accepts_gzip(accepted) else self.identity
+
+
+def encode(body: bytes, headers: Headers, accepted: str | None) -> Rendered:
+    """Return a body that is made for one request, compressed if a header ``Accept-Encoding`` allows it.
+
+    Of a long one by the fastest level: a day of minutes shrinks to 29 % in 2 ms, at the default level to 23 % in 7 ms.
+    `headers` describe the body as it is; ``ETag``, ``Content-Length`` and ``Vary`` become those of what is sent.
+    """
+    given = dict(headers)
+    changed = {"Vary": ", ".join([given["Vary"], VARY[1]]) if "Vary" in given else VARY[1]}
+    if len(body) >= COMPRESSED_FROM and accepts_gzip(accepted):
+        level = zlib.Z_BEST_SPEED if len(body) > QUICKLY_FROM else zlib.Z_DEFAULT_COMPRESSION
+        body = _compress(body, zlib.Z_DEFAULT_STRATEGY, level)
+        changed |= {"Content-Encoding": "gzip", "Content-Length": str(len(body)), "ETag": _tag(given["ETag"], "gzip")}
+    return Rendered(body, list((given | changed).items()))
+
+
+def represent(body: bytes, headers: Headers, brotli: bytes | None = None) -> Representations:
+    """Return a body in each encoding; `headers` describe all of them, the type of the content among them.
+
+    `brotli` is the body in the format of Brotli, for which Python has no library of its own.
+    """
+    # Equal bytes of a stale model have another tag: a cache must not keep a header that holds no more.
+    tag = f'"{hashlib.sha256(body + b"stale" * (STALE in headers)).hexdigest()[:32]}"'
+    # Lists of prices differ mostly in digits that do not repeat, for which the second strategy is better.
+    small = min(_compress(body, zlib.Z_DEFAULT_STRATEGY), _compress(body, zlib.Z_FILTERED), key=len)
+    compressed = None
+    if len(small) < len(body):
+        compressed = _encoded(small, headers, tag, "gzip")
+    better = _encoded(brotli, headers, tag, "br") if brotli is not None and len(brotli) < len(small) else None
+    return Representations(_rendered(body, headers, tag), compressed, better)
+
+
+def _tag(tag: str, coding: str) -> str:
+    return f'{tag[:-1]}-{coding}"'
+
+
+def _compress(body: bytes, strategy: int, level: int = zlib.Z_BEST_COMPRESSION) -> bytes:
+    """Compress in the format of gzip, without a time: the same bytes in every process."""
+    compressor = zlib.compressobj(level=level, wbits=16 + zlib.MAX_WBITS, strategy=strategy)
+    return compressor.compress(body) + compressor.flush()
+
+
+def accepts_gzip(accepted: str | None) -> bool:
+    """Return whether gzip is accepted, and not less than no compression at all."""
+    return _accepted(accepted).gzip
+
+
+def accepts_brotli(accepted: str | None) -> bool:
+    """Return whether Brotli is accepted by its name, and not less than anything else."""
+    return _accepted(accepted).brotli
+
+
+class _Accepted(NamedTuple):
+    gzip: bool
+    brotli: bool
+
+
+def _accepted(accepted: str | None) -> _Accepted:
+    if not accepted:
+        return _Accepted(gzip=False, brotli=False)
+    return _parse(accepted) if len(accepted) <= _LONGEST else _parse.__wrapped__(accepted)
+
+
+@lru_cache(maxsize=256)
+def _parse(accepted: str) -> _Accepted:
+    codings = parse_accept_header(accepted, Accept)
+    named = {coding.lower() for coding, _ in codings}
+    least = codings.quality("identity") if "identity" in named else 0
+    gzip, brotli = codings.quality("gzip"), codings.quality("br") if "br" in named else 0
+    return _Accepted(gzip=gzip > 0 and gzip >= least, brotli=brotli > 0 and brotli >= max(gzip, least))
+
+
+def _encoded(body: bytes, headers: Headers, tag: str, coding: str) -> Rendered:
+    return _rendered(body, [*headers, ("Content-Encoding", coding)], _tag(tag, coding))
+
+
+def _rendered(body: bytes, headers: Headers, tag: str) -> Rendered:
+    return Rendered(body, [*headers, ("Content-Length", str(len(body))), ("ETag", tag), VARY])

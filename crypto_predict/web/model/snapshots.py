@@ -1,0 +1,156 @@
+"""The answers of a model, and how long they hold.
+
+Two things change apart: the answers of the model with a training, those of the database with a candle. A snapshot holds
+the former alone; the latter are read at each request, and `until_candle` describes them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, time, timedelta
+from email.utils import format_datetime
+from math import ceil
+from pathlib import Path
+from typing import NamedTuple
+
+from crypto_predict import logs
+from crypto_predict.baked import schedule as schedules
+from crypto_predict.baked import store
+from crypto_predict.baked.schedule import Schedule
+from crypto_predict.baked.schema import Model
+from crypto_predict.errors import UnusableModel
+from crypto_predict.market import DAY, Pair
+from crypto_predict.version import __version__
+from crypto_predict.web.http.response import STALE, Headers, Rendered
+from crypto_predict.web.model.answers import Answers
+from crypto_predict.web.model.rendering import Rendering
+from crypto_predict.web.operations.freshness import basis
+
+SHORTEST = 60  # seconds that an answer may be cached if the next change is due or overdue
+LONGEST = 31_536_000  # seconds: no cache keeps an answer for more than a year
+OVERDUE_AFTER = timedelta(hours=1)  # a training takes minutes, and a release waits for its turn, too
+LONGEST_LIVE = 60  # seconds that candles may be cached: any may be revised, and older ones may be collected late
+
+
+def until_candle(body: bytes, lasts: timedelta) -> Headers:
+    """Return the validators and the expiry of an answer of the database that `lasts` until the next candle.
+
+    The entity tag is that of the bytes, so it changes with the candles and not with a release.
+    """
+    return [cache_control(lasts), ("ETag", f'"{hashlib.sha256(body).hexdigest()[:32]}"')]
+
+
+def cache_control(lasts: timedelta) -> tuple[str, str]:
+    """Return the expiry of an answer of the database that `lasts` until the next candle."""
+    seconds = min(int(lasts.total_seconds()), LONGEST_LIVE)
+    return "Cache-Control", f"public, max-age={seconds}" if seconds > 0 else "no-cache"
+
+
+_log = logging.getLogger("crypto_predict.server")
+
+
+class Limits(NamedTuple):
+    """How long answers hold."""
+
+    cache_for: timedelta  # after the training, if no further one is planned
+    stale_after: timedelta  # age of the model or its newest price
+
+
+class Validity:
+    """The validators (RFC 9110, section 8.8) of everything in a snapshot, and its expiry `lasts` after `changed_at`.
+
+    The entity tag is strong: equal for equal answers, in every process. Answers about a pair are stale `stale_after`
+    its instant of `bases`; those about all of them have the key None.
+    """
+
+    def __init__(
+        self,
+        etag: str,
+        changed_at: datetime,
+        lasts: timedelta,
+        stale_after: timedelta,
+        bases: Mapping[Pair | None, datetime],
+    ) -> None:
+        self.etag = etag
+        self._changed_at, self._lasts = changed_at, lasts.total_seconds()
+        limit = stale_after.total_seconds() + 1  # ages are whole seconds
+        self._stale_at = {pair: limit - (changed_at - basis).total_seconds() for pair, basis in bases.items()}
+        self._validators = [("ETag", etag), ("Last-Modified", format_datetime(changed_at, usegmt=True))]
+
+    def until_change(self, now: datetime, pair: Pair | None = None) -> Headers:
+        """Return the headers of an answer about a pair, or all, that caches may keep until the next change."""
+        seconds, stale = self.state(now, pair)
+        cache_control = ("Cache-Control", f"public, max-age={seconds}")
+        return [cache_control, *self._validators, STALE] if stale else [cache_control, *self._validators]
+
+    def until_midnight(self, now: datetime, pair: Pair | None = None) -> Headers:
+        """Return the headers of an answer about the present UTC day, which caches may keep until that ends."""
+        midnight = datetime.combine(now.date(), time(), UTC)
+        seconds = min(self.state(now, pair)[0], int((midnight + DAY - now).total_seconds()))
+        tag = "ETag", f'{self.etag[:-1]}-{midnight:%Y%m%d}"'
+        changed = "Last-Modified", format_datetime(max(midnight, self._changed_at), usegmt=True)
+        return [("Cache-Control", f"public, max-age={seconds}"), tag, changed, *self.until_change(now, pair)[3:]]
+
+    def state(self, now: datetime, pair: Pair | None = None) -> tuple[int, bool]:
+        """Return how many seconds caches may keep an answer about a pair, or all, and whether it is stale.
+
+        They may keep it until the next change, or until the model or the newest price of the pair, or any, is too old.
+        """
+        age = (now - self._changed_at).total_seconds()
+        seconds, left = min(max(int(self._lasts - age), SHORTEST), LONGEST), self._stale_at[pair] - age
+        return (min(seconds, ceil(left) - 1), False) if left > 0 else (seconds, True)
+
+    def revalidated(self, now: datetime) -> Headers:
+        """Return the headers of an answer about the model that caches must revalidate at each request."""
+        return [("Cache-Control", "no-cache"), *self.until_change(now)[1:]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """The answers of one model, and the plan of the trainings to come, if there is one."""
+
+    answers: Answers
+    rendering: Rendering
+    validity: Validity
+    schedule: Schedule | None
+    closes: dict[str, Rendered] = field(default_factory=dict)  # of /bitcoin, by query; one for each day of the range
+    documents: dict[object, Rendered] = field(default_factory=dict)  # OpenAPI, by the example of a series
+
+    @classmethod
+    def of(cls, model: Model, schedule: Schedule | None, limits: Limits, data: bytes | None = None) -> Snapshot:
+        """Return the answers of a model; `data` is its file, if it has one."""
+        answers, etag = Answers(model), entity_tag(data or store.dumps(model))
+        return cls(answers, Rendering(answers), _validity(etag, model, schedule, limits), schedule)
+
+    def planned(self, schedule: Schedule | None, limits: Limits) -> Snapshot:
+        """Return the same answers with another schedule."""
+        validity = _validity(self.validity.etag, self.answers.model, schedule, limits)
+        return replace(self, validity=validity, schedule=schedule, documents={})
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Return whether a training was to have replaced the model before now."""
+        return self.schedule is not None and now - self.schedule.next_at > OVERDUE_AFTER
+
+
+def planned_beside(model: Path) -> Schedule | None:
+    """Return the schedule beside a model file; None, after a warning if it is damaged, if none is planned."""
+    try:
+        return schedules.read(schedules.schedule_beside(model))
+    except UnusableModel as error:
+        logs.event(_log, logging.WARNING, "the schedule of trainings is not used", reason=str(error))
+        return None
+
+
+def entity_tag(data: bytes) -> str:
+    """Return the entity tag of the answers of a model file, which change with the program, too."""
+    return f'"{hashlib.sha256(data + __version__.encode()).hexdigest()[:32]}"'
+
+
+def _validity(etag: str, model: Model, schedule: Schedule | None, limits: Limits) -> Validity:
+    trained_at = model.card.trained_at
+    lasts = limits.cache_for if schedule is None else schedule.next_at - trained_at
+    bases = {pair: basis(model, pair) for pair in (None, *model.forecasts)}
+    return Validity(etag, trained_at, lasts, limits.stale_after, bases)

@@ -1,0 +1,112 @@
+"""Compressed answers, and the header by which a client chooses them."""
+
+import gzip
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_predict.web.http.representations import accepts_brotli, accepts_gzip, represent
+
+BODY = b"the same words again and again, " * 50
+TYPE = [("Content-Type", "text/plain")]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "expected"),
+    [
+        ("gzip", True),
+        ("GZip", True),
+        ("gzip, deflate, br, zstd", True),
+        ("br;q=1.0, gzip;q=0.8, *;q=0.1", True),
+        ("deflate, gzip;q=0.001", True),
+        ("*", True),
+        ("*;q=0, gzip", True),
+        ("identity;q=0", False),  # nothing else is named, so nothing else is known to be understood
+        ("identity;q=0, gzip", True),
+        ("identity;q=0.5, gzip;q=0.5", True),
+        (None, False),
+        ("", False),
+        ("identity", False),
+        ("br, zstd", False),
+        ("gzip;q=0", False),
+        ("gzip;q=0.000", False),
+        ("gzip;q=0, *", False),
+        ("*;q=0", False),
+        ("identity, gzip;q=0.5", False),
+        ("gzipped", False),
+        ("gzip;q=nonsense", False),
+        ("gzip;q=-1", False),
+        ("gzip;q=2", False),
+        (";,;q=,=", False),
+        ("\xff\x00, gzip", True),
+        ("gzip" * 4_000, False),
+        ("x, " * 5_000 + "gzip", True),
+    ],
+)
+def test_a_client_gets_gzip_if_it_accepts_it_and_prefers_nothing_else(accepted: str | None, expected: bool) -> None:
+    """RFC 9110, section 12.5.3. What cannot be parsed is not accepted: the answer is then readable by everyone."""
+    assert accepts_gzip(accepted) is expected
+
+
+@pytest.mark.parametrize(
+    ("accepted", "expected"),
+    [
+        ("gzip, deflate, br, zstd", True),
+        ("br", True),
+        ("BR;q=0.5, gzip;q=0.5", True),
+        ("br;q=0.4, gzip;q=0.5", False),
+        ("br;q=0.4, identity;q=0.5", False),
+        ("br;q=0, gzip", False),
+        ("gzip", False),
+        ("*", False),  # such a client may not know what it accepts
+        (None, False),
+        ("", False),
+    ],
+)
+def test_a_client_gets_brotli_if_it_names_it_and_prefers_nothing_else(accepted: str | None, expected: bool) -> None:
+    assert accepts_brotli(accepted) is expected
+    made = represent(BODY, TYPE, b"compressed elsewhere")
+    assert (made.preferred(accepted).body == b"compressed elsewhere") is expected
+    assert (dict(made.preferred(accepted).headers).get("Content-Encoding") == "br") is expected
+    assert len({dict(one.headers)["ETag"] for one in map(made.preferred, (None, "gzip", "br"))}) == 3
+
+
+def test_brotli_that_is_not_smaller_is_not_sent() -> None:
+    assert dict(represent(BODY, TYPE, BODY).preferred("gzip, br").headers)["Content-Encoding"] == "gzip"
+
+
+@given(st.text(max_size=300))
+def test_any_header_has_an_answer(accepted: str) -> None:
+    found = represent(BODY, TYPE).preferred(accepted)
+    encoded = dict(found.headers).get("Content-Encoding") == "gzip"
+    assert (gzip.decompress(found.body) if encoded else found.body) == BODY
+
+
+@given(st.binary(max_size=2_000))
+def test_both_representations_have_the_same_content_and_are_described(body: bytes) -> None:
+    """With a tag of its own each: a cache must not join bytes of one to those of the other."""
+    made = represent(body, TYPE)
+    plain, small = made.preferred(None), made.preferred("gzip")
+    assert plain.body == body
+    assert "Content-Encoding" not in dict(plain.headers)
+    for found in (plain, small):
+        headers = dict(found.headers)
+        assert headers["Content-Length"] == str(len(found.body))
+        assert headers["Vary"] == "Accept-Encoding"
+        assert headers["Content-Type"] == "text/plain"
+    if small is not plain:
+        assert gzip.decompress(small.body) == body
+        assert len(small.body) < len(body)
+        assert dict(small.headers)["ETag"] != dict(plain.headers)["ETag"]
+
+
+def test_the_same_content_has_the_same_tags_and_bytes_in_every_process() -> None:
+    """Several servers behind one address must agree; a file format with the time of compression would not."""
+    assert represent(BODY, TYPE) == represent(BODY, TYPE)
+    assert represent(BODY, TYPE).preferred("gzip").body[4:8] == bytes(4)  # the time, in the header of gzip
+    assert represent(BODY + b".", TYPE).preferred("gzip").headers != represent(BODY, TYPE).preferred("gzip").headers
+
+
+def test_what_does_not_shrink_is_sent_as_it_is() -> None:
+    assert "Content-Encoding" not in dict(represent(b"short", TYPE).preferred("gzip").headers)
