@@ -6,7 +6,7 @@
  * if a file cannot be bundled, or if a package in the bundle has a license that is not known here.
  */
 import { createHash } from "node:crypto";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
 import { brotliCompress } from "node:zlib";
@@ -14,6 +14,30 @@ import { build } from "esbuild";
 import { describeLicenses } from "./licenses.js";
 
 const OUTPUT = path.resolve(import.meta.dirname, "../crypto_predict/web/page/built");
+
+/**
+ * The module `sections`, of scripts and of styles: what the folder of that name has. The default export has the function
+ * `mount` of each script by the name of its file, which is the id of the section's element.
+ *
+ * @type {import("esbuild").Plugin}
+ */
+const sections = {
+  name: "sections",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^sections$/ }, ({ kind }) => ({ path: kind === "import-rule" ? "styles" : "scripts", namespace: "sections" }));
+    onLoad({ filter: /./, namespace: "sections" }, async ({ path: folder }) => {
+      const files = (await readdir(path.join(import.meta.dirname, folder, "sections"))).sort();
+      const names = files.map((file) => path.parse(file).name);
+      const places = files.map((file) => `"./${folder}/sections/${file}";`);
+      const resolveDir = import.meta.dirname;
+      if (folder === "styles") {
+        return { contents: places.map((place) => `@import ${place}`).join("\n"), loader: "css", resolveDir };
+      }
+      const imports = places.map((place, index) => `import { mount as ${names[index]} } from ${place}`);
+      return { contents: [...imports, `export default { ${names.join()} };`].join("\n"), resolveDir };
+    });
+  },
+};
 
 const bundle = await build({
   absWorkingDir: import.meta.dirname,
@@ -27,6 +51,7 @@ const bundle = await build({
   loader: { ".svg": "copy" },
   legalComments: "none", // they are in licenses-HASH.txt
   preserveSymlinks: true, // wherever the packages are, the same content has the same name
+  plugins: [sections],
   metafile: true,
   write: false,
 });

@@ -1,34 +1,17 @@
-/** The entry of the page: mounts each section. */
+/**
+ * The entry of the page: mounts each section when it comes near the window, the forecast at once. The script of a section
+ * has the name of its element's id.
+ */
 
+import sections from "sections";
 import { announce } from "./announce.js";
 import { parseState } from "./address.js";
 import { element } from "./elements.js";
 import { getAnswer, getJson, RequestFailed } from "./requests.js";
-import { mount as mountAsk } from "./sections/ask.js";
-import { mount as mountForecast } from "./sections/forecast.js";
-import { mount as mountMinutes } from "./sections/minutes.js";
-import { mount as mountModel } from "./sections/model.js";
-import { mount as mountPairs } from "./sections/pairs.js";
-import { mount as mountRecord } from "./sections/record.js";
 import { presentInstant, readSite } from "./site.js";
 import { withPrices } from "./steps.js";
 
 /** @typedef {import("./types.d.ts").Context} Context */
-/** @typedef {(root: HTMLElement, context: Context) => void | Promise<void>} Mount */
-
-/**
- * The sections by the id of their element. Each one is mounted when it comes near the window, the forecast at once.
- *
- * @type {Record<string, Mount>}
- */
-const SECTIONS = {
-  banner: mountModel,
-  forecast: mountForecast,
-  ask: mountAsk,
-  record: mountRecord,
-  minutes: mountMinutes,
-  pairs: mountPairs,
-};
 
 const NEAR = "600px";
 const PATIENCE_MS = 500;
@@ -50,7 +33,7 @@ await Promise.race([context.now.catch(() => null), new Promise((resolve) => setT
 setTimeout(observeOthers);
 
 function observeOthers() {
-  for (const id of Object.keys(SECTIONS)) {
+  for (const id of Object.keys(sections)) {
     const root = document.getElementById(id);
     if (root && root !== forecast) {
       observer.observe(root);
@@ -112,7 +95,7 @@ function mountNear(entries) {
  */
 async function mount(root) {
   try {
-    await SECTIONS[root.id]?.(root, context);
+    await sections[root.id]?.(root, context);
   } catch (error) {
     console.error(error);
     const notice = element("p", { class: "error" }, `This part cannot be shown: ${error instanceof Error ? error.message : error}. `);

@@ -176,6 +176,9 @@ export interface Context {
   now: Promise<number>; // the present instant, milliseconds since 1970: see presentInstant() in site.js
 }
 
+/** The function of a section's script that brings its element to life. */
+export type Mount = (root: HTMLElement, context: Context) => void | Promise<void>;
+
 /** A row of `/prices`. */
 export interface PairPrice {
   pair: string;

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { secondsOf } from "../scripts/format.js";
-import { bandPoints, daily } from "../scripts/sections/fan.js";
-import { describe } from "../scripts/sections/release.js";
+import { bandPoints, daily } from "../scripts/forecast/fan.js";
+import { describe } from "../scripts/forecast/release.js";
 
 const RELEASE = {
   pair: "BTC/USD",

@@ -10,8 +10,8 @@ import { besideCandles, createDailyCandles } from "../live/candles.js";
 import { followNewestPrice } from "../live/newest-price.js";
 import { slugOf } from "../live/prices.js";
 import { follow } from "../poll.js";
-import { LEVELS, bandPoints, daily, jointAreas } from "./fan.js";
-import { mount as mountReleases } from "./release.js";
+import { LEVELS, bandPoints, daily, jointAreas } from "../forecast/fan.js";
+import { mount as mountReleases } from "../forecast/release.js";
 
 /** @typedef {import("../types.d.ts").Context} Context */
 /** @typedef {import("../types.d.ts").ForecastDocument} ForecastDocument */

@@ -35,6 +35,7 @@ from crypto_predict.web.page import html
 from crypto_predict.web.page.assets import Assets
 from crypto_predict.web.page.html import Site
 from tests.support.models import BTC, ETH, LAST, TRAINED_AT, blank, make_forecast, make_model
+from tests.support.page import SOURCES
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}  # of the elements of HTML that have no end tag
 SERVER = Site(
@@ -50,6 +51,7 @@ SERVER = Site(
     ),
 )
 EXPORT = replace(SERVER, static=True)
+SECTIONS = Path(html.__file__).parent / "sections"
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(2)> & {{ 7 * 7 }} {% raw %}"
 
 
@@ -348,6 +350,17 @@ def test_sources_have_names_for_people() -> None:
     assert "Compared with Binance: its last close differs" in words
     assert "what this server has collected from Poloniex: it is empty" in words
     assert "file:" not in words
+
+
+def test_each_section_is_a_template_and_a_script_of_its_name() -> None:
+    """The list of sections is in page.html alone. A template that it lacks would be no part of the page."""
+    shown = re.findall('<section id="([a-z]+)"', rendered(recorded()))
+    templates, scripts = (
+        {path.stem for path in folder.glob("*.*")} for folder in (SECTIONS, SOURCES / "scripts" / "sections")
+    )
+    assert len(shown) == len(set(shown))
+    assert set(shown) == templates
+    assert scripts - {"banner"} <= templates  # the banner is above all sections
 
 
 def test_the_record_begins_with_its_picture_then_a_sentence_and_the_paragraphs_are_folded() -> None:

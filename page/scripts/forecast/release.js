@@ -11,7 +11,7 @@ import { bandPoints, daily, jointAreas, LEVELS } from "./fan.js";
 /** @typedef {import("../types.d.ts").ReleasesDocument} ReleasesDocument */
 /** @typedef {import("../types.d.ts").ReleaseDocument} ReleaseDocument */
 /** @typedef {import("../chart/series.js").LinePoint} LinePoint */
-/** @typedef {import("./forecast.js").View} View */
+/** @typedef {import("../sections/forecast.js").View} View */
 
 const HISTORY_DAYS = 90; // before a release, in the chart
 const NONE = "Past releases are not available here.";
