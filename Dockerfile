@@ -112,6 +112,7 @@ COPY crypto_predict/__init__.py crypto_predict/command_line.py crypto_predict/er
      crypto_predict/wording.py /app/crypto_predict/
 COPY crypto_predict/market /app/crypto_predict/market
 COPY crypto_predict/baked /app/crypto_predict/baked
+COPY crypto_predict/http_server /app/crypto_predict/http_server
 COPY crypto_predict/web /app/crypto_predict/web
 COPY --from=page /crypto_predict/web/page/built /app/crypto_predict/web/page/built
 # Compile every module that these imports load, the standard library's too: the base has no byte code, and the image

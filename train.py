@@ -125,5 +125,6 @@ def outcome(output: Path | None, before: tuple[int, ...] | None, what: str) -> s
 if __name__ == "__main__":
     with needed(*PREREQUISITES):  # for late imports
         code = main(sys.argv[1:], with_secrets(PROGRAM, os.environ))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C would only interrupt the clean-up of libraries
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # they would only interrupt the clean-up of libraries
     sys.exit(code)

@@ -4,6 +4,7 @@
 * ``candidates``: the models (Prophet and those of statsmodels) and their combination
 * ``distribution``: volatility and the calibrated 80 % interval
 * ``evaluation``: the backtest, its scores and their formulas
+* ``minutes``: the forecasts of the next 15 minutes, which a collector makes
 * ``gate``: faults of histories and scores, with their thresholds
 * ``record``: released forecasts and their outcomes
 * ``daily``: the daily forecast of one pair as it is baked

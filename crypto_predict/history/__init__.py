@@ -1,7 +1,9 @@
 """A history that is ready for training: read from the first usable source, audited, and never filled in.
 
-``audit`` finds defects and gaps in a stream of candles, ``columns`` holds candles as NumPy arrays, ``failover`` chooses
-the source, and ``cross_check`` compares it with another one.
+* ``audit``: defects and gaps in a stream of candles
+* ``columns``: candles as NumPy arrays
+* ``failover``: the choice of the source
+* ``cross_check``: its comparison with another source
 
 Candles that cannot be used are left out and counted: repeated ones (the last copy stays), impossible ones, and those
 that do not open on the grid of their interval. The caller's judge decides about such defects.

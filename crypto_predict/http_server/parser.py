@@ -17,8 +17,10 @@ from crypto_predict.http_server.request_head import FAULT, Bodies, Refusal
 
 LINE_BYTES = 4_096  # of a chunk-size line with its extensions, or of a trailer field
 
-_SIZE = re.compile(rb"([0-9A-Fa-f]+)[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
-_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
+_SIZE = re.compile(rb"([0-9A-Fa-f]+)(?:;%b(?:=(?:%b|%b))?)*" % (_TOKEN, _TOKEN, _QUOTED))  # as strictly as llhttp
+_TRAILER = re.compile(_TOKEN + rb":[\t\x20-\x7e\x80-\xff]*")
 
 _log = logging.getLogger("crypto_predict.server")
 
@@ -104,7 +106,9 @@ def _read_chunks(
     while True:
         match = _SIZE.fullmatch((yield from _line(arrived)))
         if match is None:
-            raise Refusal(400, "the size of a chunk must be a hexadecimal number")
+            raise Refusal(
+                400, "the size of a chunk must be a hexadecimal number; extensions after it are ;name or ;name=value"
+            )
         size = int(match[1], 16)
         if size == 0:
             break

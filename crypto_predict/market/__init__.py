@@ -1,4 +1,13 @@
-"""The vocabulary of the market, and the `ports` between the parts that use it.
+"""The vocabulary of the market.
+
+* ``pair``: pairs of currencies, and the names of series
+* ``interval``: intervals and spans of time
+* ``candle``: candles, quotes and gaps
+* ``vwap``: the volume-weighted average price of a session
+* ``verdict``: whether an opening was traded, quiet, or not listened to
+* ``forecast``: forecasts of the next minutes, and the sums of their scores
+* ``clock``: the clock that live collecting goes by
+* ``ports``: the interfaces between the parts, and their values
 
 Every instant is a time-zone-aware datetime in UTC. A candle is named by its opening, which it includes; it ends where
 the next one opens, which it does not include.

@@ -3,8 +3,10 @@
 The YAML of the workflow only calls these commands, so that its logic is tested. They need the standard library, and
 programs that every runner has: git, docker with buildx, gh and curl. `__main__` has the table of commands.
 
-* steps: `version`, `champion` (also the command ``locate``), `smoke`, `page` (``summary``), `publish`, `deploy`,
-  `record`, `alert`
-* what they share: `images` (registry, engine, files), `programs` (git, gh), `fetch` (HTTP), `job` (outputs, log),
-  `markdown`, `picture`
+* ``version``, ``champion``: the number of the release, and the release before it
+* ``smoke``, ``publish``: the checks of an image, and its tags
+* ``page``, ``record``: the page of the release, and the public record of forecasts
+* ``deploy``, ``alert``: the deployment to Render, and the issue about a failure
+* ``images``, ``programs``: the registry and the engine; git, gh and curl
+* ``job``, ``markdown``: the outputs and the log of a job, and texts for GitHub
 """

@@ -3,8 +3,10 @@
 - `address`: what ``--database`` may be
 - `tables`, `migrations`, `schema`: the tables, the steps that make them, and their version
 - `database`: connections and errors
-- `reading`, `writing`: the two ports; `gaps`, `bulk`, `holding` are parts of writing, `damaged` of reading, `forecasts`
-  of both
+- `reading`, `writing`: the implementations of the ports
+- `columns`, `damaged`: what instants and numbers are in a row, and rows that cannot be read
+- `storing`, `bulk`, `gaps`, `holding`: candles, many rows at once, what is missing, and reservations
+- `forecasts`, `streams`, `purging`: minute forecasts, states of streams, and what is deleted
 """
 
 from crypto_predict.store.address import parse

@@ -60,7 +60,7 @@ ANSWERED = {
     ),
     "a body": head(b"GET " + QUESTION + b" HTTP/1.1", b"Host: x", b"Content-Length: 5") + b"GET /",
     "a body in chunks": head(b"GET " + QUESTION + b" HTTP/1.1", b"Host: x", b"Transfer-Encoding: Chunked")
-    + b'5;a=b;c="d"\r\nGET /\r\n00a \r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n',
+    + b'5;a;b=c;d="\\" ;=\xff"\r\nGET /\r\n00a\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n',
 }
 
 
@@ -137,6 +137,14 @@ REFUSED = {
     "an unknown expectation": (417, get(b"Expect: a miracle")),
     "a chunk without a size": (400, post(b"Transfer-Encoding: chunked") + b"\r\n"),
     "a chunk of a negative size": (400, post(b"Transfer-Encoding: chunked") + b"-1\r\n"),
+    **{
+        f"a chunk's size and {extension!r}": (400, post(b"Transfer-Encoding: chunked") + b"1%b\r\na\r\n" % extension)
+        for extension in (b" ", b"\t", b";", b"; a", b";a ", b";a;", b";a=", b";a= b", b";=b", b";a=b c", b";a=\xff")
+    },
+    **{
+        f"a chunk's size and {value!r}": (400, post(b"Transfer-Encoding: chunked") + b"1;a=%b\r\na\r\n" % value)
+        for value in (b'"', b'"b', b'"b"c', b'"b" ', b'"\\"', b'"\x7f"', b'"\x00"', b'b"c"', b'"\\\x01"')
+    },
     "a chunk that is too short": (400, post(b"Transfer-Encoding: chunked") + b"2\r\nabc\r\n"),
     "a lone line feed after a chunk's size": (400, post(b"Transfer-Encoding: chunked") + b"1\na\r\n"),
     "too long a line between chunks": (400, post(b"Transfer-Encoding: chunked") + b"1;" + b"a" * HEAD_BYTES),

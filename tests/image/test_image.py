@@ -16,7 +16,7 @@ from tests.support.serving import ROOT
 from tests.test_floors import MODULES, PACKAGE, all_imports
 
 image = engine.image  # a fixture
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.engine, pytest.mark.repeats, pytest.mark.timeout(600)]
 
 LIVE = (f"{PACKAGE}.store", f"{PACKAGE}.collecting")
 MOST_BYTES = 13_000_000  # in the layers above the base

@@ -29,7 +29,7 @@ from tests.support.serving import ROOT
 from tests.test_floors import PACKAGE
 
 image, registry = engine.image, engine.registry  # fixtures
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.engine, pytest.mark.repeats, pytest.mark.timeout(600)]
 
 REAL = Path("../shared/data/binance_BTC-USDT_1d.csv")
 CONTEXT = [

@@ -14,6 +14,8 @@ from tests.support.replay import attacks, server
 from tests.support.replay.alpaca import Paging, Tokens, exchange
 from tests.support.replay.server import Fault, ReplayServer
 
+pytestmark = pytest.mark.repeats
+
 HEADER = b"time,open,high,low,close,volume\n"
 ROW = b"2021-01-01,10,12,9,11,1\n"
 MOST_MEMORY = 128 * 2**20  # bytes above what the program takes by itself

@@ -9,7 +9,7 @@ from tests.support.engine import build, docker
 from tests.support.registries import digest_at
 from tests.support.workflows import World, ledger_of, market, needs_workflows, world
 
-pytestmark = [needs_workflows, pytest.mark.timeout(600)]
+pytestmark = [needs_workflows, pytest.mark.repeats, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from tests.support.feeds import faults
 from tests.support.ledgers import contents
 from tests.support.workflows import KEYS, RUNNERS, World, ledger_of, manifest_of, market, needs_workflows, world
 
-pytestmark = [needs_workflows, pytest.mark.timeout(600)]
+pytestmark = [needs_workflows, pytest.mark.repeats, pytest.mark.timeout(600)]
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,6 @@
-"""What a release must meet: the quality of its history, its calibration, and the champion it replaces."""
+"""What a release must meet.
+
+* ``quality``: faults of a history
+* ``verdict``: faults of the calibration, and the comparison with the champion that the release replaces
+* ``thresholds``: the limits of both
+"""

@@ -1,4 +1,4 @@
-"""``simulated``: an invented market, identical for the same seed, for machines without a network.
+"""An invented market, identical for the same seed, for machines without a network.
 
 * ``market``: its candles
 * ``stream``: the same candles as they close, and quotes

@@ -1,4 +1,7 @@
 """The schema of a market database and its history: each module of `versions` is one step, applied by Alembic.
 
+* ``env``: what Alembic executes
+* ``versions``: the steps
+
 An applied step is never edited: a change of the tables is a new step.
 """

@@ -1,1 +1,7 @@
-"""What operators need: freshness, metrics, the access log, the messages at start."""
+"""What operators need.
+
+* ``freshness``: whether model and prices are new enough
+* ``metrics``: figures for Prometheus
+* ``access_log``: one line a request
+* ``startup``: the messages at start
+"""
