@@ -20,8 +20,7 @@ from scipy import special
 from bench.figures import Figure
 from bench.models import DAYS
 from crypto_predict.baked.schema import COVERAGE
-from crypto_predict.forecasting.distribution.interval import GAUSSIAN
-from crypto_predict.forecasting.distribution.losses import interval_score
+from crypto_predict.forecasting.distribution.losses import GAUSSIAN, interval_score
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.evaluation.replay import HORIZONS, Forecasts, replay
 from crypto_predict.forecasting.evaluation.scoring import gaussian_half_widths

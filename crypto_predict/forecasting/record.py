@@ -27,8 +27,7 @@ from crypto_predict.baked.schema import (
     Scorecard,
 )
 from crypto_predict.errors import InvalidValue
-from crypto_predict.forecasting.distribution.interval import GAUSSIAN
-from crypto_predict.forecasting.distribution.losses import interval_score
+from crypto_predict.forecasting.distribution.losses import GAUSSIAN, interval_score
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.history import History
 from crypto_predict.history.columns import FloatArray

@@ -12,7 +12,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from crypto_predict.baked.files import write_atomically
 from crypto_predict.errors import UnusableHistory
-from crypto_predict.forecasting.minutes.backtest import Forecasts, MinuteScore, refits, score, walk_forward
+from crypto_predict.forecasting.minutes.backtest import Forecasts, MinuteBacktest, refits, score, walk_forward
 from crypto_predict.forecasting.minutes.features import Minutes
 from crypto_predict.history import History, read_history
 from crypto_predict.market import Interval, Pair
@@ -43,7 +43,7 @@ _SCORE_FOOT = (
 _PART_FOOT = "outcomes in the 80 % interval by quarter of the last day's volatility, and by hour of the cutoff, UTC"
 _SIMULATED = "!!! SIMULATED PRICES: no exchange was used, the market is invented !!!"
 
-Scores = Mapping[Pair, tuple[History, Sequence[MinuteScore]]]  # of each pair by horizon, ascending
+Scores = Mapping[Pair, tuple[History, Sequence[MinuteBacktest]]]  # of each pair by horizon, ascending
 
 
 def score_minutes(settings: TrainSettings, now: datetime, open_database: Callable[[], MarketReader]) -> Scores:
@@ -148,7 +148,7 @@ def _history_row(pair: Pair, history: History) -> Row:
     )
 
 
-def _score_row(pair: Pair, score: MinuteScore) -> Row:
+def _score_row(pair: Pair, score: MinuteBacktest) -> Row:
     return (
         str(pair),
         counted(score.horizon_minutes, "minute"),
@@ -159,7 +159,7 @@ def _score_row(pair: Pair, score: MinuteScore) -> Row:
     )
 
 
-def _part_row(pair: Pair, score: MinuteScore) -> Row:
+def _part_row(pair: Pair, score: MinuteBacktest) -> Row:
     return (
         str(pair),
         counted(score.horizon_minutes, "minute"),

@@ -40,6 +40,12 @@ _DAYS = "longest history that a fit sees, in days; 90 with --interval 1m unless 
 _HORIZONS = "days ahead at which the forecast is scored; with --interval 1m minutes, 1,5,15 unless given"
 _EVERY = "days from one cutoff of the backtest to the next; with --interval 1m minutes"
 _REPEAT = "train at once and then at each multiple of this time, such as 6h, until SIGTERM; continues model and ledger"
+_PAIR = (
+    f"pair to forecast; may be repeated (default: {DEFAULT_PAIR}; a file needs it); {COLLECTED}: all those too that "
+    "collect.py collects"
+)
+_DATABASE = "what --source store reads: the database of collect.py"
+_INTERVAL = "1d: train a model; 1m: only score the minute forecasts that collect.py makes, and write no model"
 ONE_A_PAIR = "several pairs need {base} in the name"
 EXAMPLES = """\
 examples:
@@ -93,32 +99,11 @@ COMMAND = CommandLine(
     "train.py",
     "Train a forecast and bake it into one file: history in, model.pkl out.",
     [
-        Option(
-            "--pair",
-            pair_or_collected,
-            f"pair to forecast; may be repeated (default: {DEFAULT_PAIR}; a file needs it); {COLLECTED}: all those too "
-            "that collect.py collects",
-            "BASE/QUOTE",
-            multiple=True,
-        ),
+        Option("--pair", pair_or_collected, _PAIR, "BASE/QUOTE", multiple=True),
         Option("--source", source_names, _SOURCES, "NAME,NAME", default=(EVERY_EXCHANGE,), multiple=True),
         Option("--days", whole_number("days", 30, 36_500), _DAYS, "N", default="1825"),
-        Option(
-            "--database",
-            str,
-            "what --source store reads: the database of collect.py",
-            "URL",
-            variable="DATABASE_URL",
-            default=DEFAULT_DATABASE,
-        ),
-        Option(
-            "--interval",
-            _interval,
-            "1d: train a model; 1m: only score the minute forecasts that collect.py makes, and write no model",
-            "TIME",
-            variable="TRAIN_INTERVAL",
-            default=Interval.DAY_1.label,
-        ),
+        Option("--database", str, _DATABASE, "URL", variable="DATABASE_URL", default=DEFAULT_DATABASE),
+        Option("--interval", _interval, _INTERVAL, "TIME", variable="TRAIN_INTERVAL", default=Interval.DAY_1.label),
         Option("--until", day, "ignore every candle after this UTC day", "DATE"),
         Option("--seed", whole_number("seed", 0, 2**31 - 1), "seed of fit and simulated market", "N", default="0"),
         Option("--output", file_path, "the model file to write", "FILE", default="model.pkl"),

@@ -75,7 +75,7 @@ def fit_prophet(history: History, seed: int) -> ProphetFit:
 
     Prophet starts at the exact maximum (`prophet_map`), which its own optimiser would only approach, and takes a
     fraction of the time. Its interval is disabled (`uncertainty_samples=0`): it is drawn at random, and far too wide
-    for tomorrow's price. `distribution.interval` gives the one that is baked.
+    for tomorrow's price. `prophet_alone` calibrates the one that is baked.
     """
     log_close = history.candles.log_close  # (n,)
     maximum = fit_map(history.candles.days, log_close)

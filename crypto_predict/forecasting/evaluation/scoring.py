@@ -23,8 +23,7 @@ from crypto_predict.baked.schema import (
     YearScore,
 )
 from crypto_predict.forecasting.candidates import NAMES
-from crypto_predict.forecasting.distribution.interval import GAUSSIAN
-from crypto_predict.forecasting.distribution.losses import interval_score, quantile_loss
+from crypto_predict.forecasting.distribution.losses import GAUSSIAN, interval_score, quantile_loss
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.evaluation.bootstrap import Bootstrap
 from crypto_predict.forecasting.evaluation.replay import Forecasts, Replay

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from crypto_predict.baked.schema import COVERAGE
 from crypto_predict.errors import UnusableHistory
-from crypto_predict.forecasting.distribution.losses import interval_score
+from crypto_predict.forecasting.distribution.losses import GAUSSIAN, interval_score
 from crypto_predict.forecasting.evaluation.metrics import crps_gaussian, crps_quantiles, mae, mape
 from crypto_predict.forecasting.minutes.features import DAY, Minutes
 from crypto_predict.forecasting.minutes.model import Coefficients
@@ -29,8 +30,6 @@ QUARTERS = 4  # of the volatility at the cutoff, and of the day
 
 _LEVELS = np.array(LEVELS)
 _LOW, _HIGH = LEVELS.index(0.1), LEVELS.index(0.9)
-_GAUSSIAN = 1.2815515655446004  # standard deviations from the middle to 90 %
-_COVERAGE = 0.8
 
 Progress = Callable[[int], object]
 
@@ -49,7 +48,7 @@ class Forecasts:
 
 
 @dataclass(frozen=True, slots=True)
-class MinuteScore:
+class MinuteBacktest:
     """How the forecasts of one horizon did. Errors are of log price; ratios are to persistence, below 1 is better."""
 
     horizon_minutes: int
@@ -136,21 +135,21 @@ def last_day_volatility(minutes: Minutes) -> FloatArray:
     return np.asarray(volatility[minutes.minute - grid[0]])
 
 
-def score(forecasts: Forecasts) -> MinuteScore:
+def score(forecasts: Forecasts) -> MinuteBacktest:
     """Return how forecasts did, beside persistence."""
     one = forecasts
     gaussian = one.volatility * np.sqrt(one.horizon)
-    reach = _GAUSSIAN * gaussian
+    reach = GAUSSIAN * gaussian
     low, high = one.quantiles[:, _LOW], one.quantiles[:, _HIGH]
-    winkler = interval_score(one.actual, low, high, _COVERAGE)
-    persistence_winkler = interval_score(one.actual, one.persistence - reach, one.persistence + reach, _COVERAGE)
+    winkler = interval_score(one.actual, low, high, COVERAGE)
+    persistence_winkler = interval_score(one.actual, one.persistence - reach, one.persistence + reach, COVERAGE)
     crps = crps_quantiles(one.actual, one.quantiles, _LEVELS)
     by_volatility = np.empty(len(low), dtype=np.int64)
     by_volatility[np.argsort(one.volatility, kind="stable")] = np.arange(len(low)) * QUARTERS // len(low)
     inside_50, inside, inside_90 = (
         (one.quantiles[:, level] <= one.actual) & (one.actual <= one.quantiles[:, -1 - level]) for level in (2, 1, 0)
     )
-    return MinuteScore(
+    return MinuteBacktest(
         one.horizon,
         len(low),
         mape(np.exp(one.actual), np.exp(one.predicted)),

@@ -24,7 +24,7 @@ Where a source has no number of trades or no taker volumes, their features are 0
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -214,15 +214,8 @@ class Minutes:
         return len(self.minute)
 
     def __getitem__(self, rows: slice) -> "Minutes":
-        return Minutes(
-            self.minute[rows],
-            self.traded[rows],
-            self.segment[rows],
-            self.log_close[rows],
-            self.returns[rows],
-            self.can_speak[rows],
-            Known(self.known.means[rows], self.known.distance[rows]),
-        )
+        columns = {field.name: getattr(self, field.name)[rows] for field in fields(self)[:-1]}
+        return Minutes(**columns, known=Known(*(column[rows] for column in self.known)))
 
     def moves(self, horizon: int) -> FloatArray:
         """Return (n,) the change of log price over the next `horizon` minutes.

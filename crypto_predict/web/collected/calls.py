@@ -1,14 +1,11 @@
 """One request to an endpoint of the database: what it may read, and how its answer is sent."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Any
 
 from flask import Request
 
@@ -17,16 +14,13 @@ from crypto_predict.market import Interval, Span
 from crypto_predict.market.ports import ACTIVE, CollectedSeries, MarketReader
 from crypto_predict.web.collected.administration import Administration
 from crypto_predict.web.collected.database import Database, Overloaded
-from crypto_predict.web.http import conditional
+from crypto_predict.web.http import conditional, representations
 from crypto_predict.web.http.errors import WebError
-from crypto_predict.web.http.representations import encode
-from crypto_predict.web.http.response import COMMON, CSV, CSV_TYPE, JSON, Headers, Rendered
+from crypto_predict.web.http.response import COMMON, CSV, CSV_TYPE, JSON, Headers, Rendered, simulated_header
 from crypto_predict.web.model.snapshots import Snapshot
 
 LONGEST = 60  # seconds that candles may be cached: any may be revised, and older ones may be collected late
 STORED_AFTER = timedelta(seconds=2)  # from a close, until the forecast made at it is stored
-MOST_COPIES = 1_000  # whose entity tags are remembered
-MOST_SHARED = 1_000  # answers that are kept for other requests
 
 CONTENT_TYPES = {JSON: JSON, CSV: CSV_TYPE}
 VARY = ("Vary", "Accept")
@@ -98,27 +92,20 @@ class Call:
     def live(self, rendered: Rendered, lasts: timedelta = timedelta()) -> Rendered:
         """Return an answer that `lasts` until the next candle, compressed if the client accepts that."""
         headers = [*rendered.headers, *until_candle(rendered.body, lasts), *COMMON]
-        return encode(rendered.body, headers, self.encodings)
+        return representations.encode(rendered.body, headers, self.encodings)
 
     def has(self, etag: str) -> bool:
         """Return whether the client has a copy of the answer with this tag."""
         return conditional.evaluate(self.request.environ, etag, None) is HTTPStatus.NOT_MODIFIED
 
-    def etag(self, answer: Hashable) -> str | None:
-        """Return the entity tag of a recent answer, by what it depends on; None if it is not remembered."""
-        return self.database.etags.get(answer)
-
-    def remember(self, answer: Hashable, etag: str) -> None:
-        """Remember the entity tag of an answer, in place of the oldest one."""
-        self.database.etags[answer] = etag
-        _limit(self.database.etags, MOST_COPIES)
+    def unchanged(self, etag: str, collected: CollectedSeries, lasts: timedelta) -> Rendered:
+        """Return the headers of a table that the client has; the application makes it a 304."""
+        varies = "Vary", f"{VARY[1]}, {representations.VARY[1]}"
+        simulated = simulated_header(collected.simulated)
+        return Rendered(b"", [varies, *simulated, cache_control(lasts), ("ETag", etag), *COMMON])
 
     def until_close(self, render: Callable[[MarketReader], Rendered], basis: Rendered | None = None) -> Rendered:
-        """Return an answer that is read once for all requests until the next close, or for another `basis`.
-
-        Raises:
-            DatabaseError, Overloaded: The database cannot be read.
-        """
+        """Return an answer that is read once for all requests until the next close, or for another `basis`."""
         end = self.now + until_close(self.now)
         rendered, end = self.shared(self.request.path, lambda reader: (render(reader), end), basis)
         return self.live(rendered, end - self.now)
@@ -132,25 +119,14 @@ class Call:
         """Return an answer and the instant up to which it holds; it is read once for all requests before that.
 
         Another `basis` needs another answer.
-
-        Raises:
-            DatabaseError, Overloaded: The database cannot be read.
         """
-        answers = self.database.shared
-        answer = answers.get(question)
+        answer = self.database.shared.get(question)
         if answer is None or answer[0] is not basis or self.now not in answer[2]:
             with self.reading() as reader:
                 rendered, end = read(reader)
-            answers.pop(question, None)  # the newest answer stands last
-            answer = answers[question] = basis, rendered, Span(self.now, end)
-            _limit(answers, MOST_SHARED)
+            answer = basis, rendered, Span(self.now, end)
+            self.database.shared.add(question, answer)
         return answer[1], answer[2].end
-
-
-def _limit(answers: dict[Hashable, Any], most: int) -> None:
-    """Remove the oldest answers of more than `most`."""
-    while len(answers) > most:
-        answers.pop(next(iter(answers)), None)
 
 
 def until_close(now: datetime) -> timedelta:

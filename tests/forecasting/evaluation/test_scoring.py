@@ -13,7 +13,7 @@ from crypto_predict.baked.distribution import Distribution
 from crypto_predict.baked.schema import KNOTS, Backtest, ProphetScore
 from crypto_predict.forecasting.candidates import NAMES
 from crypto_predict.forecasting.distribution.days import DailyDistribution
-from crypto_predict.forecasting.distribution.interval import GAUSSIAN
+from crypto_predict.forecasting.distribution.losses import GAUSSIAN
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.evaluation.replay import Replay, replay
 from crypto_predict.forecasting.evaluation.scoring import (
