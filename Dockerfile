@@ -151,6 +151,7 @@ RUN rm -rf /layers \
     && mv /packages /pycache /layers/packages/ \
     && find /layers -exec touch --no-dereference --date=@0 {} +
 COPY collect.py /app/
+COPY crypto_predict/outages.py crypto_predict/threads.py /app/crypto_predict/
 COPY crypto_predict/sources /app/crypto_predict/sources
 COPY crypto_predict/history /app/crypto_predict/history
 COPY crypto_predict/store /app/crypto_predict/store
