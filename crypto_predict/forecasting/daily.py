@@ -39,7 +39,7 @@ def forecast_pair(
     last = history.candles[-1]
     distribution = DailyDistribution.of(DailySeries.of(history), KNOTS) if replay is None else replay.distribution
     prophet = fit_prophet(history, seed)
-    curve = Curve(prophet.scale, prophet.trend(), prophet.seasonalities())
+    curve = Curve(prophet.scale, prophet.trend, prophet.seasonalities)
     days = history.candles.days.tolist()
     closes = dict(zip(days, history.candles.close.tolist(), strict=True))
     residuals = prophet.log_close - np.array([curve.at(day) for day in days])  # (n,)
@@ -56,8 +56,8 @@ def forecast_pair(
         closes=tuple(closes.get(day) for day in range(days[0], days[-1] + 1)),
         anchor=anchor,
         scale=prophet.scale,
-        trend=prophet.trend(),
-        seasonalities=prophet.seasonalities(),
+        trend=prophet.trend,
+        seasonalities=prophet.seasonalities,
         level_correction=float(math.log(anchor.price) - at_anchor),
         prophet_weights=tuple(weights.tolist()),
         other_increments=tuple(increments.tolist()),

@@ -260,7 +260,7 @@ def test_a_curve_without_noise_is_fitted_at_once(close: Callable[[int], float]) 
     """Stan finds nothing to improve there, and would try for minutes."""
     history = make_history(900, close)
     fit = fit_prophet(history, seed=0)
-    curve = Curve(fit.scale, fit.trend(), fit.seasonalities())
+    curve = Curve(fit.scale, fit.trend, fit.seasonalities)
     fitted = [curve.at(candle.open_time.toordinal()) for candle in history.candles]
     assert fitted == pytest.approx(fit.log_close.tolist(), abs=0.02)
     assert model_from_json(fit.to_json()).predict(fit.model.history).yhat.tolist() == pytest.approx(fitted, rel=1e-9)
