@@ -32,7 +32,7 @@ from crypto_predict.history import (
 from crypto_predict.market import DAY, Candle, Interval, Pair
 from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.network.session import answer_within
-from crypto_predict.sources.side_by_side import begin
+from crypto_predict.threads import started
 from crypto_predict.training.options import BacktestPlan, GatePlan, HistoryRequest
 
 # Days read before those that a fit sees. With them, the first forecasts of the backtest have a year behind them, and
@@ -79,7 +79,8 @@ def read_pair(
         raise UnusableHistory(f"{pair} from {history.source}", [fault])
     exchanges = sources[sources.index(source) + 1 :]
     with answer_within(CROSS_CHECK_SECONDS):
-        check = begin(lambda: compare_last_close(history, source, exchanges))  # another exchange answers meanwhile
+        # Another exchange answers meanwhile.
+        check = started(lambda: compare_last_close(history, source, exchanges), "question")
     anchor, faults = newest_price(history, source, limit, gate.thresholds)
     faults += cross_check_faults(history, check.result(), gate.thresholds)
     if gate.enforced and faults:

@@ -7,7 +7,6 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from crypto_predict.baked.comparison import Verdict, verdict
 from crypto_predict.baked.schema import (
@@ -26,15 +25,13 @@ from crypto_predict.forecasting.candidates import NAMES
 from crypto_predict.forecasting.distribution.losses import GAUSSIAN, interval_score, quantile_loss
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.evaluation.bootstrap import Bootstrap
-from crypto_predict.forecasting.evaluation.replay import Forecasts, Replay
+from crypto_predict.forecasting.evaluation.replay import GAUSSIAN_STEPS, Forecasts, Replay
 from crypto_predict.forecasting.series import spacing
 from crypto_predict.forecasting.significance import diebold_mariano
 from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.wording import counted, days_listed, listed
 
-GAUSSIAN_STEPS = 365  # of returns behind persistence's Gaussian interval
-_LEAST_RETURNS = 30
 _LEVELS = np.array(LEVELS)
 
 
@@ -43,14 +40,13 @@ def score(replay: Replay, horizons: Sequence[int]) -> Backtest | None:
     due = [forecasts for horizon in horizons if len((forecasts := replay.forecasts(horizon)).cutoffs)]
     if not due:
         return None
-    gaussian = gaussian_half_widths(replay.series.log_close, 1)
-    prophet = filter(None, [_prophet_score(replay, forecasts, gaussian) for forecasts in due])
+    prophet = filter(None, [_prophet_score(replay, forecasts) for forecasts in due])
     return Backtest(
         first_cutoff=replay.series.day(replay.cutoffs[0]),
         last_cutoff=replay.series.day(replay.cutoffs[-1]),
         cutoffs=len(replay.cutoffs),
-        scores=tuple(_score(replay, forecasts, gaussian) for forecasts in due),
-        years=tuple(year for forecasts in due for year in _years(replay, forecasts, gaussian)),
+        scores=tuple(_score(replay, forecasts) for forecasts in due),
+        years=tuple(year for forecasts in due for year in _years(replay, forecasts)),
         candidates=tuple(candidate for forecasts in due for candidate in _candidates(replay, forecasts.horizon)),
         prophet=_prophet(list(prophet)),
         losses=tuple(loss for forecasts in due for loss in _losses(replay, forecasts)),
@@ -69,22 +65,12 @@ def only(backtest: Backtest, horizons: Sequence[int]) -> Backtest:
     )
 
 
-def gaussian_half_widths(log_close: FloatArray, horizon: int) -> FloatArray:
-    """Return (n,) half-widths of persistence's interval if log price is a Gaussian random walk: z sigma sqrt(h).
-
-    Sigma is the standard deviation of the last 365 one-step returns; NaN before there are thirty of them.
-    """
-    returns = pd.Series(np.diff(log_close, prepend=np.nan))
-    sigma = returns.rolling(GAUSSIAN_STEPS, min_periods=_LEAST_RETURNS).std().to_numpy()
-    return np.asarray(GAUSSIAN * sigma * np.sqrt(horizon))
-
-
 def volatility(log_close: FloatArray) -> float:
     """Return the deviation of a day in persistence's distribution at the last of n >= 3 log closes, one per day."""
     return _figure(np.std(np.diff(log_close)[-GAUSSIAN_STEPS:], ddof=1))
 
 
-def _score(replay: Replay, forecasts: Forecasts, gaussian: FloatArray) -> Score:
+def _score(replay: Replay, forecasts: Forecasts) -> Score:
     """Return every figure of one horizon."""
     actual, predicted = forecasts.actual, forecasts.predicted
     prices, price_forecasts = np.exp(actual), np.exp(predicted)
@@ -94,7 +80,7 @@ def _score(replay: Replay, forecasts: Forecasts, gaussian: FloatArray) -> Score:
     direction = metrics.direction(actual - forecasts.persistence, predicted - forecasts.persistence)
     share, low, high = map(_figure, direction) if direction else (None, None, None)
     overlap = max(1, math.ceil(forecasts.horizon / spacing(forecasts.cutoffs)))
-    ours, reference = _losses_of(forecasts), _reference_losses(forecasts, gaussian)
+    ours, reference = _losses_of(forecasts), _reference_losses(forecasts)
     test = diebold_mariano(ours["mae"], reference["mae"], overlap)
     inside = _inside(forecasts)
     figures: dict[str, Any] = {name: _figure(np.mean(values)) for name, values in (ours | inside).items()}
@@ -111,7 +97,7 @@ def _score(replay: Replay, forecasts: Forecasts, gaussian: FloatArray) -> Score:
         mase=_figure(mae / naive_mae) if naive_mae else None,
         rmsse=_figure(rmse / naive_rmse) if naive_rmse else None,
         skill=None if relative_mae is None else _figure(1 - relative_mae),
-        quantiles=tuple(_quantile_scores(forecasts, gaussian, bootstrap)),
+        quantiles=tuple(_quantile_scores(forecasts, bootstrap)),
         confidence=_confidence(bootstrap, ours, inside, reference),
         direction=share,
         direction_low=low,
@@ -144,12 +130,9 @@ def _inside(forecasts: Forecasts) -> dict[str, BoolArray]:
     }
 
 
-def _reference_losses(forecasts: Forecasts, gaussian: FloatArray) -> dict[str, FloatArray]:
-    """Return the losses (n,) of persistence with its Gaussian distribution.
-
-    `gaussian` are the half-widths of its 80 % interval one step ahead of every close of the series.
-    """
-    centre, half_width = forecasts.persistence, gaussian[forecasts.cutoffs] * np.sqrt(forecasts.horizon)
+def _reference_losses(forecasts: Forecasts) -> dict[str, FloatArray]:
+    """Return the losses (n,) of persistence with its Gaussian distribution."""
+    centre, half_width = forecasts.persistence, forecasts.half_width
     return {
         "mae": np.abs(forecasts.actual - centre),
         "crps": metrics.crps_gaussian(forecasts.actual, centre, half_width / GAUSSIAN),
@@ -167,11 +150,10 @@ def _confidence(
     return {name: Confidence(_figure(ends.low), _figure(ends.high)) for name, ends in intervals.items() if ends}
 
 
-def _quantile_scores(forecasts: Forecasts, gaussian: FloatArray, bootstrap: Bootstrap) -> Iterator[QuantileScore]:
+def _quantile_scores(forecasts: Forecasts, bootstrap: Bootstrap) -> Iterator[QuantileScore]:
     """Yield the scores of each quantile, beside that of persistence's Gaussian distribution."""
-    half_width = gaussian[forecasts.cutoffs] * np.sqrt(forecasts.horizon)
     for level, quantile in zip(LEVELS, forecasts.quantiles.T, strict=True):
-        naive = forecasts.persistence + half_width * (NormalDist().inv_cdf(level) / GAUSSIAN)
+        naive = forecasts.persistence + forecasts.half_width * (NormalDist().inv_cdf(level) / GAUSSIAN)
         loss, below = quantile_loss(forecasts.actual, quantile, level), forecasts.actual <= quantile
         reference = quantile_loss(forecasts.actual, naive, level)
         yield QuantileScore(
@@ -203,15 +185,15 @@ def disjoint(cutoffs: IntArray, horizon: int) -> IntArray:
     return np.array(indices)
 
 
-def _years(replay: Replay, forecasts: Forecasts, gaussian: FloatArray) -> Iterator[YearScore]:
+def _years(replay: Replay, forecasts: Forecasts) -> Iterator[YearScore]:
     """Yield the summary of each calendar year of cutoffs."""
     years = np.array([replay.series.day(cutoff).year for cutoff in forecasts.cutoffs])
     for year in np.unique(years).tolist():
-        summary = _summary(forecasts.only(years == year), gaussian)
+        summary = _summary(forecasts.only(years == year))
         yield YearScore(year=year, horizon_days=forecasts.horizon, **summary)
 
 
-def _prophet_score(replay: Replay, forecasts: Forecasts, gaussian: FloatArray) -> ProphetScore | None:
+def _prophet_score(replay: Replay, forecasts: Forecasts) -> ProphetScore | None:
     """Return the summary of Prophet alone at the same cutoffs; None if it could not be fitted at any of them."""
     column = replay.prophet.horizons.index(forecasts.horizon)
     rows = np.searchsorted(replay.cutoffs, forecasts.cutoffs)
@@ -220,7 +202,7 @@ def _prophet_score(replay: Replay, forecasts: Forecasts, gaussian: FloatArray) -
     alone = alone.only(np.isfinite(curve))
     if not len(alone.cutoffs):
         return None
-    return ProphetScore(horizon_days=forecasts.horizon, **_summary(alone, gaussian))
+    return ProphetScore(horizon_days=forecasts.horizon, **_summary(alone))
 
 
 def _candidates(replay: Replay, horizon: int) -> Iterator[CandidateScore]:
@@ -243,12 +225,9 @@ def _losses(replay: Replay, forecasts: Forecasts) -> Iterator[Loss]:
         yield Loss(day, forecasts.horizon, _figure(errors[index]), _figure(winkler[index]))
 
 
-def _summary(forecasts: Forecasts, gaussian: FloatArray) -> dict[str, Any]:
-    """Return the figures that all scores share, relative to persistence with its Gaussian interval.
-
-    `gaussian` are the half-widths of that interval one step ahead of every close of the series.
-    """
-    reference = _reference_losses(forecasts, gaussian)
+def _summary(forecasts: Forecasts) -> dict[str, Any]:
+    """Return the figures that all scores share, relative to persistence with its Gaussian interval."""
+    reference = _reference_losses(forecasts)
     winkler = interval_score(forecasts.actual, forecasts.low, forecasts.high, COVERAGE)
     return {
         "forecasts": len(forecasts.cutoffs),

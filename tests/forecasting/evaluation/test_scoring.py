@@ -15,10 +15,9 @@ from crypto_predict.forecasting.candidates import NAMES
 from crypto_predict.forecasting.distribution.days import DailyDistribution
 from crypto_predict.forecasting.distribution.losses import GAUSSIAN
 from crypto_predict.forecasting.evaluation import metrics
-from crypto_predict.forecasting.evaluation.replay import Replay, replay
+from crypto_predict.forecasting.evaluation.replay import Replay, gaussian_half_widths, replay
 from crypto_predict.forecasting.evaluation.scoring import (
     disjoint,
-    gaussian_half_widths,
     only,
     prophet_words,
     score,
