@@ -30,7 +30,7 @@ from crypto_predict.web.hot import BITCOIN, hot
 from crypto_predict.web.http import problems, sending
 from crypto_predict.web.http.operation import template
 from crypto_predict.web.http.problems import Refusing
-from crypto_predict.web.http.response import Rendered, render, simulated_header
+from crypto_predict.web.http.response import COMMON, Rendered, render, simulated_header
 from crypto_predict.web.model.snapshots import Snapshot
 from crypto_predict.web.operations.access_log import ROUTE, Log, Observed
 from crypto_predict.web.operations.health import Health
@@ -156,7 +156,9 @@ class _HostlessFlask(Flask):
 
 def _add_operations(app: Flask, service: Service) -> None:
     def of_model(answer: Callable[..., Rendered]) -> Callable[..., Response]:
-        return lambda **path: _sent(answer(service.editions.current.snapshot, service.clock(), _query(), **path))
+        return lambda **path: _sent(
+            answer(service.editions.current.snapshot, service.clock(), _query(), **path), *COMMON
+        )
 
     def of_server(answer: Callable[..., Rendered]) -> Callable[..., Response]:
         def view() -> Response:
@@ -213,7 +215,7 @@ def _add_documentation(app: Flask, service: Service) -> None:
         snapshot = service.editions.current.snapshot
         if service.database is None:
             rendered = document(snapshot, None)
-            return _sent(Rendered(rendered.body, [*rendered.headers, *snapshot.validity.revalidated(service.clock())]))
+            return _sent(rendered, *snapshot.validity.revalidated(service.clock()), *COMMON)
         call = _call(service)
         return _sent(call.live(document(snapshot, _example(call))))
 
@@ -248,8 +250,8 @@ def _query() -> str:
     return str(request.environ.get("QUERY_STRING", ""))
 
 
-def _sent(answer: Rendered) -> Response:
-    return Response(answer.body, answer.status, answer.headers)
+def _sent(answer: Rendered, *more: tuple[str, str]) -> Response:
+    return Response(answer.body, answer.status, [*answer.headers, *more])
 
 
 def _finish(response: AnyResponse) -> AnyResponse:

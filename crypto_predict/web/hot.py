@@ -30,9 +30,8 @@ def hot(application: "WSGIApplication", editions: Editions, clock: Callable[[], 
         path, method, edition = environ["PATH_INFO"] or "/", environ["REQUEST_METHOD"], editions.current
         route = BITCOIN if path == BITCOIN else edition.pages.route(path)
         if route is None:
-            del (
-                edition
-            )  # an error inside Flask keeps this frame until garbage is collected, and so would keep the model
+            # An error inside Flask keeps this frame, and so would keep the model, until garbage is collected.
+            del edition
             return application(environ, start_response)
 
         def answered() -> Rendered:
